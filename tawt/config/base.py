@@ -1,0 +1,11 @@
+"""The base of every config section: frozen, strict about names, described by its attribute docstrings."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A frozen branch of a config tree; an unknown key is an error, a field's docstring is its description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())

@@ -1,0 +1,121 @@
+"""One JSON file per relation <-> one `Contract` <-> one Arrow schema."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from tawt.config.base import Section
+from tawt.config.load import build
+from tawt.errors import ContractError
+
+TypeName = Literal[
+    "bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64", "string", "large_string",
+    "date32", "timestamp[us]", "list<string>", "list<float64>",
+]  # fmt: skip
+
+_ARROW: dict[str, pa.DataType] = {
+    "bool": pa.bool_(), "int8": pa.int8(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(),
+    "uint8": pa.uint8(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(),
+    "large_string": pa.large_string(), "date32": pa.date32(), "timestamp[us]": pa.timestamp("us"),
+    "list<string>": pa.list_(pa.string()), "list<float64>": pa.list_(pa.float64()),
+}  # fmt: skip
+
+
+class Column(Section):
+    """One column of a relation."""
+
+    name: str
+    """Name in the file."""
+    type: TypeName
+    """Arrow type; every column of a raw table is `string`."""
+    nullable: bool = True
+    """Whether a null may stand here; counted, never trusted."""
+    required: bool = True
+    """Whether a raw table must have it; an absent optional column reads as null, and that is said."""
+    unit: str | None = None
+    """Unit of the numbers, as in `mmol/L` or `us`."""
+    description: str = ""
+    """What it means, in one sentence."""
+
+
+class Contract(Section):
+    """What a relation promises: its columns, its grain and its order."""
+
+    name: str
+    """`<layer>.<relation>`, the same as the path of the file."""
+    description: str
+    """What one row is, in one sentence."""
+    grain: tuple[str, ...] = ()
+    """Columns that identify a row."""
+    sorted_by: tuple[str, ...] = ()
+    """Columns that the rows are ordered by."""
+    paths: tuple[str, ...] = ()
+    """Raw tables only: where the table may lie below the raw root, without suffix (`hosp/labevents`)."""
+    required: bool = True
+    """Raw tables only: whether the source must have it."""
+    columns: tuple[Column, ...]
+    """The columns in order."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that the contract says."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def schema(self) -> pa.Schema:
+        """Return the Arrow schema, with nullability as declared."""
+        return pa.schema([pa.field(c.name, _ARROW[c.type], c.nullable) for c in self.columns])
+
+
+def read_contract(path: Path) -> Contract:
+    """Read a contract.
+
+    Raises:
+        ContractError: The file is absent or is not JSON.
+        ConfigError: A key is unknown or a value does not fit.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ContractError(str(path), f"cannot be read ({type(error).__name__}), expected a contract") from None
+    return build(Contract, data, str(path))
+
+
+def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple[str, ...] = ()) -> None:
+    """Hold a file's schema against its contract: names and types, in order (nulls are counted elsewhere).
+
+    Args:
+        contract: What the relation promises.
+        schema: What the file has.
+        where: The stage or file, for the message.
+        extra: Columns that may stand in the file beside the contract's.
+
+    Raises:
+        ContractError: A column is missing, unexpected or of another type.
+    """
+    have = {field.name: field.type for field in schema if field.name not in extra}
+    missing = [name for name in contract.names if name not in have]
+    if missing:
+        raise ContractError(where, f"column `{missing[0]}` is missing, expected {', '.join(contract.names)}")
+    unexpected = [name for name in have if name not in contract.names]
+    if unexpected:
+        raise ContractError(
+            where, f"column `{unexpected[0]}` is not in the contract {contract.name}",
+            "add it to the contract or drop it from the last projection",
+        )
+    for column in contract.columns:
+        if have[column.name] != _ARROW[column.type]:
+            raise ContractError(
+                where, f"column `{column.name}` is {have[column.name]}, expected {column.type}",
+                "cast it in the last projection",
+            )

@@ -1,0 +1,80 @@
+"""Every error that a user can cause, and the exit code that each one ends a command with.
+
+    TawtError
+        ConfigError        a YAML file, an option or an override is wrong          exit 2
+        SourceError        a raw file is absent, unreadable or lacks a column      exit 1
+        StageError         an SQL or engine stage cannot run or does not balance   exit 1
+        ContractError      a file does not hold what its contract promises         exit 1
+        DatasetError       the shards given to the trainer are absent or differ    exit 1
+        DeviceError        the device that was asked for is not there              exit 1
+        CheckpointError    a checkpoint is absent, broken or of another vocabulary exit 1
+        TrainingError      a loss or gradient is not finite, or memory ran out     exit 1
+
+A message says where, what is and what was expected, and never holds a cell value.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TawtError(Exception):
+    """The base of every error with a message for the user.
+
+    Args:
+        where: The stage, `file:line`, option or config key at fault.
+        what: What is there, then what was expected; counts and column names only.
+        hint: A command or an edit that mends it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, what: str, hint: str = "") -> None:
+        super().__init__(f"{where}: {what}")
+        self.where = where
+        self.what = what
+        self.hint = hint
+
+
+class ConfigError(TawtError):
+    """A YAML file, an option or an override is wrong."""
+
+    exit_code = 2
+
+
+class SourceError(TawtError):
+    """A raw file is absent, unreadable or lacks a required column."""
+
+
+class StageError(TawtError):
+    """A stage cannot run, or its records do not balance."""
+
+
+class ContractError(TawtError):
+    """A file does not hold what its contract promises."""
+
+
+class DatasetError(TawtError):
+    """The shards given to the trainer are absent or do not match their manifest."""
+
+
+class DeviceError(TawtError):
+    """The device that was asked for is not there."""
+
+
+class CheckpointError(TawtError):
+    """A checkpoint is absent, broken or belongs to another vocabulary."""
+
+
+class TrainingError(TawtError):
+    """A loss or a gradient is not finite, or memory ran out."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean `x`?" for the closest known name, else the known names, for use as a hint."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return "known: " + ", ".join(names) if names else ""
