@@ -1,0 +1,70 @@
+"""The batch contract: documents (windows of subjects) laid end to end, marked by `cu_seqlens`, never padded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Triplets of several documents, end to end; a document never sees another.
+
+    `n` is the number of tokens, `d` the number of documents.
+    """
+
+    data_type: Tensor
+    """`(n,)` int64, vocabulary index."""
+    value: Tensor
+    """`(n,)` float32, normalized value; 0 where there is none."""
+    value_token: Tensor
+    """`(n,)` int64, bin or category of the data_type; 0 = none."""
+    value_status: Tensor
+    """`(n,)` int64, see `ValueStatus`."""
+    hours: Tensor
+    """`(n,)` float64, hours since the subject's origin; 0 for a static. float64 because minutes must survive decades."""
+    is_static: Tensor
+    """`(n,)` bool, a static fact: no time, distance 0 to everything."""
+    gap_hours: Tensor
+    """`(n,)` float32, hours since the previous timed token of the document; 0 for the first and for statics."""
+    type_gap_hours: Tensor
+    """`(n,)` float32, hours since the previous token of the same data_type in the document; -1 where there is none."""
+    cu_seqlens: Tensor
+    """`(d + 1,)` int32, where each document starts, and n."""
+    max_seqlen: int
+    """Length of the longest document."""
+    subject_id: Tensor
+    """`(d,)` int64, whose document it is."""
+    end_hours: Tensor
+    """`(d,)` float64, time of the document's last token (or prediction time), hours since origin."""
+    end_time: Tensor
+    """`(d,)` int64, the same as calendar time, microseconds since 1970-01-01."""
+    n_cut: int
+    """Triplets of these subjects that the windows left out."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens."""
+        return self.data_type.shape[0]
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents."""
+        return self.cu_seqlens.shape[0] - 1
+
+    @property
+    def document(self) -> Tensor:
+        """`(n,)` int64, the document of each token."""
+        lengths = (self.cu_seqlens[1:] - self.cu_seqlens[:-1]).long()
+        return torch.repeat_interleave(torch.arange(self.n_documents, device=lengths.device), lengths)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> PackedBatch:
+        """Return the batch on a device."""
+        moved = {
+            f.name: getattr(self, f.name).to(device, non_blocking=non_blocking)
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
