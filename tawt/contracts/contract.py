@@ -36,7 +36,7 @@ class Column(Section):
     nullable: bool = True
     """Whether a null may stand here; counted, never trusted."""
     required: bool = True
-    """Whether a raw table must have it; an absent optional column reads as null, and that is said."""
+    """Whether it must be there; an absent optional raw column reads as null, and that is said."""
     unit: str | None = None
     """Unit of the numbers, as in `mmol/L` or `us`."""
     description: str = ""
@@ -104,7 +104,7 @@ def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple
         ContractError: A column is missing, unexpected or of another type.
     """
     have = {field.name: field.type for field in schema if field.name not in extra}
-    missing = [name for name in contract.names if name not in have]
+    missing = [column.name for column in contract.columns if column.required and column.name not in have]
     if missing:
         raise ContractError(where, f"column `{missing[0]}` is missing, expected {', '.join(contract.names)}")
     unexpected = [name for name in have if name not in contract.names]
@@ -114,7 +114,7 @@ def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple
             "add it to the contract or drop it from the last projection",
         )
     for column in contract.columns:
-        if have[column.name] != _ARROW[column.type]:
+        if column.name in have and have[column.name] != _ARROW[column.type]:
             raise ContractError(
                 where, f"column `{column.name}` is {have[column.name]}, expected {column.type}",
                 "cast it in the last projection",

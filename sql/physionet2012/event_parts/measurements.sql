@@ -1,0 +1,48 @@
+-- One row is one measurement at its time since admission, or one trait at admission, which is static.
+-- source: PhysioNet/CinC Challenge 2012, general descriptors and time series (https://physionet.org/content/challenge-2012/1.0.0/)
+
+with records as (
+    select _row, subject_id, minutes_since_admission, parameter, numeric_value, raw_value, value_status
+    from staging.records
+),
+
+-- Two traits are classes that the source writes as numbers; a number without a class stays unparsed.
+named as (
+    select
+        *,
+        value_status = 'numeric' and parameter in ('Gender', 'ICUType') as is_class,
+        case parameter
+            when 'Gender' then case numeric_value when 0 then 'female' when 1 then 'male' end
+            when 'ICUType' then case numeric_value
+                when 1 then 'coronary care unit'
+                when 2 then 'cardiac surgery recovery unit'
+                when 3 then 'medical ICU'
+                when 4 then 'surgical ICU'
+            end
+        end as class
+    from records
+),
+
+-- The source has clock times only, so every stay begins at one declared day; no other clock is given.
+placed as (
+    select
+        *,
+        case when parameter not in ('Age', 'Gender', 'Height', 'ICUType') then
+            $pseudo_epoch::timestamp + to_minutes(minutes_since_admission)
+        end as time
+    from named
+)
+
+select
+    subject_id::bigint as subject_id,
+    time::timestamp as time,
+    parameter::varchar as code,
+    (case when not is_class then numeric_value end)::double as numeric_value,
+    class::varchar as text_value,
+    null::varchar as unit,
+    (case when is_class then printf('%g', numeric_value) else raw_value end)::varchar as raw_value,
+    time::timestamp as available_time,
+    (case when is_class then if(class is null, 'unparsed', 'category') else value_status end)::varchar as value_status,
+    _row::bigint as _row,
+    null::varchar as _reason
+from placed

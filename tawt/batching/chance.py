@@ -1,0 +1,39 @@
+"""Random numbers without a state: each is a function of what it is for, so order cannot matter."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_WORD = (1 << 64) - 1
+_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def draw(keys: ArrayLike, *salts: int) -> NDArray[np.uint64]:
+    """Return one uniform 64-bit number for each integer key, independent between different `salts`.
+
+    Source: Steele, Lea and Flood 2014, SplitMix64 (its finalizer, applied once per salt and once to the key).
+    """
+    word = np.asarray(keys).astype(np.uint64) + np.uint64((_stream(salts) + _GOLDEN) & _WORD)
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(_FIRST)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(_SECOND)
+    mixed: NDArray[np.uint64] = word ^ (word >> np.uint64(31))
+    return mixed
+
+
+def shuffled(n: int, *salts: int) -> NDArray[np.int64]:
+    """Return 0..n-1 in a random order that only `n` and `salts` decide."""
+    return np.argsort(draw(np.arange(n), *salts), kind="stable")
+
+
+@lru_cache(maxsize=64)
+def _stream(salts: tuple[int, ...]) -> int:
+    state = 0
+    for salt in salts:
+        state = (state + salt + _GOLDEN) & _WORD
+        state = ((state ^ (state >> 30)) * _FIRST) & _WORD
+        state = ((state ^ (state >> 27)) * _SECOND) & _WORD
+        state ^= state >> 31
+    return state

@@ -1,0 +1,28 @@
+"""How subjects become batches."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tawt.config.base import Section
+
+
+class BatchingConfig(Section):
+    """Which part of a record is read, and how documents fill a batch."""
+
+    tokens_per_batch: int = Field(default=8192, ge=1)
+    """Most tokens in a packed batch."""
+    max_length: int = Field(default=1024, ge=1)
+    """Most tokens of one document: its statics, then a window of its timed triplets."""
+    window: Literal["last", "random"] = "random"
+    """Where the window of a longer record lies: at its end, or anywhere, drawn anew each epoch."""
+    prefetch: int = Field(default=4, ge=1)
+    """Batches made ahead by the background thread."""
+
+    @model_validator(mode="after")
+    def _a_document_fits(self) -> BatchingConfig:
+        if self.max_length > self.tokens_per_batch:
+            raise ValueError(f"max_length {self.max_length} exceeds tokens_per_batch {self.tokens_per_batch}")
+        return self

@@ -1,0 +1,151 @@
+"""The data half of the config: one pipeline, from raw tables to shards."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tawt.config.base import Section
+
+Normalization = Literal["zscore", "robust", "quantile", "none"]
+ParameterValue = bool | int | float | str
+
+
+class Csv(Section):
+    """How the raw text tables are written."""
+
+    delimiter: str = ","
+    """Character between fields."""
+    quote: str = '"'
+    """Character around a field that holds a delimiter or a line end."""
+    strict: bool = True
+    """Quarantine a record that breaks the CSV standard; false reads as much of it as can be read."""
+
+
+class Members(Section):
+    """A raw table that is spread over many small text files, one per subject, in folders or tar archives."""
+
+    table: str
+    """The raw table that the files make up."""
+    folders: tuple[str, ...]
+    """Globs below the raw root of folders or `.tar`, `.tar.gz`, `.tar.xz` archives."""
+    suffix: str = ".txt"
+    """Suffix of the files; the stem becomes the column `_member`."""
+    delimiter: str = ","
+    """Character between fields."""
+
+
+class Splits(Section):
+    """Which subject belongs to which split."""
+
+    train: float = 0.8
+    """Share of the subjects that everything is fitted on."""
+    tuning: float = 0.1
+    """Share of the subjects for validation."""
+    held_out: float = 0.1
+    """Share of the subjects that nothing looks at before the evaluation."""
+    seed: int = 0
+    """Salt of the subject hash that assigns them."""
+    file: str | None = None
+    """A Parquet or CSV file with `subject_id` and `split` instead, below the raw root or absolute."""
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Splits:
+        if min(self.train, self.tuning, self.held_out) < 0 or abs(self.train + self.tuning + self.held_out - 1) > 1e-9:
+            raise ValueError("train, tuning and held_out must be shares that sum to 1")
+        return self
+
+
+class VocabularyConfig(Section):
+    """How data_types are indexed and their values normalized."""
+
+    min_count: Annotated[int, Field(ge=1)] = 1
+    """Rows in train below which a code is read as [UNK]."""
+    n_bins: Annotated[int, Field(ge=2, le=1000)] = 10
+    """Quantile bins per numeric data_type."""
+    max_categories: Annotated[int, Field(ge=1)] = 30
+    """Most frequent texts of a data_type that get a token; the others share OTHER."""
+    normalization: Normalization = "zscore"
+    """Default for every data_type with numbers."""
+
+
+class DataType(Section):
+    """What is known of one data_type beforehand."""
+
+    concept: str | None = None
+    """Name in the shared seeds of conversions and plausible ranges."""
+    unit: str | None = None
+    """Canonical unit; without it the most frequent one in train."""
+    low: float | None = None
+    """Smallest plausible number, in the canonical unit."""
+    high: float | None = None
+    """Largest plausible number, in the canonical unit."""
+    normalization: Normalization | None = None
+    """Instead of the vocabulary's default."""
+    description: str | None = None
+    """What it means; wins over the source's dictionary."""
+
+
+class Panel(Section):
+    """Data_types that should come together; one that does not come in a window gets a `not_measured` triplet."""
+
+    name: str
+    """For the ledger."""
+    data_types: tuple[str, ...]
+    """The codes that are expected."""
+    start: str = "first_event"
+    """`first_event`, or the prefix of a code whose every event opens a series of windows."""
+    window_hours: Annotated[float, Field(gt=0)] = 24.0
+    """Length of a window, hours."""
+    max_windows: Annotated[int, Field(ge=1)] = 1
+    """Windows per start; also cut where the subject's record ends."""
+
+
+class PipelineConfig(Section):
+    """A pipeline: where the raw tables come from and what becomes of them."""
+
+    name: str
+    """Name of the pipeline, as in `--pipeline`."""
+    source: str
+    """Folder below `sql/` and `schemas/` that holds the stages and contracts."""
+    description: str = ""
+    """What the source is, in one sentence."""
+    parameters: dict[str, ParameterValue] = {}
+    """Values of the `$named` parameters in the stages."""
+    off: tuple[str, ...] = ()
+    """Stages that exist and are not run."""
+    order: tuple[str, ...] = ()
+    """Event parts in the order that settles ties in time; those not named follow by name."""
+    csv: Csv = Csv()
+    """How the raw text tables are written."""
+    members: tuple[Members, ...] = ()
+    """Raw tables spread over many files."""
+    sample_from: str | None = None
+    """Staging stage whose `subject_id`s `--sample N` draws from."""
+    shards: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = "auto"
+    """Shards per split; auto = about one per 128 MB of raw text."""
+    splits: Splits = Splits()
+    """Which subject belongs to which split."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Whether a row equal to an earlier one in every column but `source_row` is dropped (and counted)."""
+    time_origin: Literal["birth", "first_event", "anchor"] = "first_event"
+    """What a subject's time is counted from in the dataset."""
+    anchor: str = "1970-01-01"
+    """The calendar time of `time_origin: anchor`."""
+    clock: Literal["time", "available_time"] = "time"
+    """Which clock orders the triplets and becomes their timestamp."""
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    """How data_types are indexed and their values normalized."""
+    data_types: dict[str, DataType] = {}
+    """What is known of data_types beforehand, by code."""
+    panels: tuple[Panel, ...] = ()
+    """Data_types whose absence from a window is itself a triplet."""
+
+    @field_validator("anchor")
+    @classmethod
+    def _is_a_date(cls, value: str) -> str:
+        from datetime import datetime
+
+        datetime.fromisoformat(value)
+        return value

@@ -1,0 +1,166 @@
+"""WORKSPACE/dataset -> splits of subjects, mapped and never loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tawt.contracts.contract import read_contract
+from tawt.dataset.shard import REBUILD, Columns, Index, map_shard, read_index
+from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
+from tawt.errors import DatasetError, nearest
+from tawt.resources import asset
+
+FORMAT = "tawt.dataset/1"
+
+
+class _Shard(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    shard: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    n_subjects: Annotated[int, Field(ge=0)]
+    n_triplets: Annotated[int, Field(ge=0)]
+    n_bytes: Annotated[int, Field(ge=0)]
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    format: str
+    contract: str
+    vocabulary: str
+    time_origin: Literal["birth", "first_event", "anchor"]
+    splits: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], tuple[_Shard, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The subjects of one split: `s` of them, shard by shard, in the order of the shards' indexes."""
+
+    name: str
+    """train, tuning or held_out."""
+    shards: tuple[Columns, ...]
+    """Views of each mapped shard."""
+    shard: NDArray[np.int32]
+    """`(s,)`, number of the subject's shard."""
+    starts: NDArray[np.int64]
+    """`(s,)`, row of the subject's first triplet in its shard."""
+    lengths: NDArray[np.int64]
+    """`(s,)`, triplets of the subject, statics included."""
+    n_static: NDArray[np.int64]
+    """`(s,)`, static ones among them, which come first."""
+    subject_ids: NDArray[np.int64]
+    """`(s,)`."""
+    origins: NDArray[np.int64]
+    """`(s,)`, time origin, us since 1970-01-01."""
+
+    @property
+    def n_subjects(self) -> int:
+        """Number of subjects."""
+        return len(self.lengths)
+
+    @property
+    def n_triplets(self) -> int:
+        """Number of triplets."""
+        return int(self.lengths.sum())
+
+    def columns(self, i: int) -> Columns:
+        """Return the triplets of subject number `i`, as views of the mapped file."""
+        start = int(self.starts[i])
+        return self.shards[self.shard[i]].rows(start, start + int(self.lengths[i]))
+
+
+@dataclass(frozen=True, eq=False)
+class TripletDataset:
+    """What `tawt build-vocab` wrote for the trainer."""
+
+    folder: Path
+    """WORKSPACE/dataset."""
+    vocabulary: Vocabulary
+    """The vocabulary that the shards are written in."""
+    time_origin: str
+    """What a subject's origin is: birth, first_event or anchor."""
+    manifest: _Manifest
+    """dataset.json."""
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Names of the splits."""
+        return tuple(self.manifest.splits)
+
+    def split(self, name: str) -> Split:
+        """Map the shards of a split.
+
+        All are mapped and checked at once, so a broken file is found here and not hours into a run. A mapping
+        costs address space only: nothing is read before it is used, and no file stays open.
+
+        Raises:
+            DatasetError: There is no such split, or a file is absent, cut off or not what the manifest says.
+        """
+        if name not in self.manifest.splits:
+            raise DatasetError(
+                str(self.folder), f"has no split `{name}`", nearest(name, self.manifest.splits) or REBUILD
+            )
+        entries = self.manifest.splits[name]
+        rows = read_contract(asset("schemas/dataset.json"))
+        index = read_contract(asset("schemas/dataset_index.json"))
+        shards: list[Columns] = []
+        indexes: list[Index] = []
+        for entry in entries:
+            file = self.folder / name / f"{entry.shard}.arrow"
+            shards.append(map_shard(file, rows, entry.n_bytes, entry.n_triplets))
+            file = self.folder / name / f"{entry.shard}.index.arrow"
+            indexes.append(read_index(file, index, entry.n_subjects, entry.n_triplets))
+
+        def joined(column: str) -> NDArray[np.int64]:
+            none = np.empty(0, dtype=np.int64)
+            return np.concatenate([none, *(getattr(index, column) for index in indexes)])
+
+        return Split(
+            name=name,
+            shards=tuple(shards),
+            shard=np.repeat(np.arange(len(entries), dtype=np.int32), [entry.n_subjects for entry in entries]),
+            starts=joined("start"),
+            lengths=joined("length"),
+            n_static=joined("n_static"),
+            subject_ids=joined("subject_id"),
+            origins=joined("origin"),
+        )
+
+
+def open_dataset(workspace: Path) -> TripletDataset:
+    """Open the dataset of a workspace; its splits are mapped when they are asked for.
+
+    Raises:
+        DatasetError: It is absent, of another format or contract, or written with another vocabulary.
+    """
+    path = workspace / "dataset" / "dataset.json"
+    hint = f"make it with `tawt build-vocab -w {workspace}`"
+    try:
+        manifest = _Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        what = f"cannot be read ({type(error).__name__}), expected a dataset"
+        raise DatasetError(str(path), what, hint) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        at = ".".join(map(str, first["loc"]))
+        what = f"`{at}` {first['type']}, expected the manifest of a dataset"
+        raise DatasetError(str(path), what, hint) from None
+    if manifest.format != FORMAT:
+        raise DatasetError(str(path), f"has the format `{manifest.format}`, expected `{FORMAT}`", hint)
+    digest = read_contract(asset("schemas/dataset.json")).digest
+    if manifest.contract != digest:
+        raise DatasetError(str(path), f"has the contract {manifest.contract}, expected {digest}", hint)
+    vocabulary = read_vocabulary(workspace / "vocabulary" / "vocabulary.parquet")
+    if manifest.vocabulary != vocabulary.sha256:
+        raise DatasetError(
+            str(path),
+            f"was written with vocabulary {manifest.vocabulary[:12]}, expected {vocabulary.sha256[:12]}",
+            hint,
+        )
+    return TripletDataset(path.parent, vocabulary, manifest.time_origin, manifest)

@@ -1,0 +1,147 @@
+"""One shard on disk: two Arrow files, of which the large one is mapped and never copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tawt.contracts.contract import Contract, check_schema
+from tawt.errors import ContractError, DatasetError
+
+UNREADABLE = (OSError, ValueError, pa.ArrowException)
+"""What pyarrow raises on a broken file; ValueError where bytes that should be text are not."""
+
+REBUILD = "build it again with `tawt build-vocab -w WORKSPACE`"
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Read-only views of the mapped file: `n` rows of a shard or a subject. Times are us since the origin."""
+
+    timestamp: NDArray[np.int64]
+    """`(n,)`, 0 for a static fact."""
+    data_type: NDArray[np.int32]
+    """`(n,)`, vocabulary index."""
+    value: NDArray[np.float32]
+    """`(n,)`, normalized; 0 where there is none."""
+    value_token: NDArray[np.int32]
+    """`(n,)`, bin or category; 0 = none."""
+    value_status: NDArray[np.uint8]
+    """`(n,)`, see `ValueStatus`."""
+    available_time: NDArray[np.int64]
+    """`(n,)`, 0 for a static fact."""
+
+    def rows(self, start: int, stop: int) -> Columns:
+        """Return the views of some rows."""
+        return Columns(*(getattr(self, name)[start:stop] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """Where each subject of a shard lies; `s` subjects."""
+
+    subject_id: NDArray[np.int64]
+    """`(s,)`, ascending."""
+    start: NDArray[np.int64]
+    """`(s,)`, first row."""
+    length: NDArray[np.int64]
+    """`(s,)`, rows, statics included."""
+    n_static: NDArray[np.int32]
+    """`(s,)`, static rows, which come first."""
+    origin: NDArray[np.int64]
+    """`(s,)`, time origin, us since 1970-01-01."""
+
+
+def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int) -> Columns:
+    """Map a shard and return views of its single record batch.
+
+    The file is closed again at once: the mapping lives as long as a view of it, and needs no file descriptor.
+
+    Raises:
+        DatasetError: The file is absent, cut off, compressed, or not what contract and manifest say.
+    """
+    size = _size(path)
+    if size != n_bytes:
+        raise DatasetError(str(path), f"has {size} bytes, expected {n_bytes}", REBUILD)
+    try:
+        with pa.memory_map(str(path)) as file:
+            whole = file.read_buffer(size)
+            reader = pa.ipc.open_file(whole)
+            check_schema(contract, reader.schema, str(path))
+            if reader.num_record_batches != 1:
+                raise DatasetError(
+                    str(path), f"has {reader.num_record_batches} record batches, expected 1", REBUILD
+                )
+            batch = reader.get_batch(0)
+            batch.validate()
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    except ContractError as error:
+        raise DatasetError(error.where, error.what, REBUILD) from None
+    if batch.num_rows != n_rows:
+        raise DatasetError(str(path), f"has {batch.num_rows} rows, expected {n_rows}", REBUILD)
+    return Columns(*(_view(path, whole, batch, name) for name in Columns.__dataclass_fields__))
+
+
+def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int) -> Index:
+    """Read the index beside a shard.
+
+    Raises:
+        DatasetError: The file is absent, broken, of another contract, or does not tile the shard row by row.
+    """
+    _size(path)
+    try:
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+            check_schema(contract, table.schema, str(path))
+            index = Index(*(np.array(table.column(name)) for name in Index.__dataclass_fields__))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    except ContractError as error:
+        raise DatasetError(error.where, error.what, REBUILD) from None
+    if len(table) != n_subjects:
+        raise DatasetError(str(path), f"has {len(table)} subjects, expected {n_subjects}", REBUILD)
+    if any(column.null_count for column in table.columns):
+        raise DatasetError(str(path), "has a null, expected none", REBUILD)
+    ends = index.start + index.length
+    whole = (
+        bool((index.length >= 0).all())
+        and np.array_equal(index.start, np.concatenate([[0], ends[:-1]]) if n_subjects else index.start)
+        and (int(ends[-1]) if n_subjects else 0) == n_rows
+    )
+    if not whole:
+        raise DatasetError(str(path), f"does not cover the shard's {n_rows} rows end to end", REBUILD)
+    if not ((index.n_static >= 0) & (index.n_static <= index.length)).all():
+        raise DatasetError(str(path), "has an n_static outside 0..length", REBUILD)
+    if not (np.diff(index.subject_id) > 0).all():
+        raise DatasetError(str(path), "has subjects out of order, expected ascending subject_id", REBUILD)
+    return index
+
+
+def _view(path: Path, whole: pa.Buffer, batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+    array = batch.column(name)
+    if array.null_count:
+        raise DatasetError(str(path), f"column `{name}` has {array.null_count} nulls, expected none", REBUILD)
+    data = array.buffers()[1]
+    mapped = whole.address <= data.address and data.address + data.size <= whole.address + whole.size
+    if data.size and not mapped:
+        raise DatasetError(str(path), f"column `{name}` is compressed, expected plain memory", REBUILD)
+    view: NDArray[Any] = array.to_numpy(zero_copy_only=True)
+    return view
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetError:
+    what = f"cannot be read ({type(error).__name__}), expected an Arrow file"
+    return DatasetError(str(path), what, REBUILD)

@@ -1,0 +1,115 @@
+"""The vocabulary as the trainer sees it: arrays by data_type, and where each category's row lies."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tawt.contracts.contract import check_schema, read_contract
+from tawt.dataset.shard import UNREADABLE
+from tawt.errors import ContractError, DatasetError
+from tawt.resources import asset
+
+Number = TypeVar("Number", bound=np.generic)
+
+SPECIAL_CODES = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
+"""The data_types 0 to 3 of every vocabulary."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """One entry per data_type, in index order; `v` is their number."""
+
+    codes: tuple[str, ...]
+    """Codes in events; the first four are `SPECIAL_CODES`."""
+    value_kind: tuple[str, ...]
+    """special, none, numeric, categorical or mixed."""
+    n_rows: NDArray[np.int64]
+    """`(v,)`, rows in train."""
+    center: NDArray[np.float64]
+    """`(v,)`, value = (number - center) / scale."""
+    scale: NDArray[np.float64]
+    """`(v,)`, see center."""
+    mean: NDArray[np.float64]
+    """`(v,)`, of the numbers in the canonical unit; NaN where there are none."""
+    std: NDArray[np.float64]
+    """`(v,)`, as mean."""
+    n_bins: NDArray[np.int32]
+    """`(v,)`, quantile bins; 0 for a data_type without numbers."""
+    categories: tuple[tuple[str, ...], ...]
+    """The texts of each data_type, OTHER not among them."""
+    sha256: str
+    """Hash of the file: shards, runs and checkpoints name their vocabulary by it."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def max_bins(self) -> int:
+        """The most bins that a data_type has."""
+        return int(self.n_bins.max(initial=0))
+
+    @cached_property
+    def n_categories(self) -> NDArray[np.int64]:
+        """`(v,)`, rows of the flat category table that a data_type has: OTHER and its categories, or 0."""
+        return np.array([1 + len(texts) if texts else 0 for texts in self.categories], dtype=np.int64)
+
+    @cached_property
+    def category_offset(self) -> NDArray[np.int64]:
+        """`(v,)`, row of OTHER in the flat table: a token above n_bins lies at `offset + token - n_bins - 1`.
+
+        Row 0 is the OTHER of every data_type without a dictionary: a text that train never saw has a row too.
+        """
+        ends = np.cumsum(self.n_categories)
+        return np.where(self.n_categories > 0, 1 + ends - self.n_categories, 0)
+
+    @property
+    def n_category_rows(self) -> int:
+        """Rows of the flat category table."""
+        return 1 + int(self.n_categories.sum())
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read `vocabulary.parquet`.
+
+    Raises:
+        DatasetError: The file is absent, is not Parquet, or breaks `schemas/vocabulary.json`.
+    """
+    hint = "make it with `tawt build-vocab -w WORKSPACE`"
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        table = pq.ParquetFile(path).read()
+        check_schema(read_contract(asset("schemas/vocabulary.json")), table.schema, str(path))
+    except UNREADABLE as error:
+        what = f"cannot be read ({type(error).__name__}), expected a vocabulary"
+        raise DatasetError(str(path), what, hint) from None
+    except ContractError as error:
+        raise DatasetError(error.where, error.what, hint) from None
+    columns = {name: table.column(name).to_pylist() for name in ("code", "value_kind", "categories")}
+    if not np.array_equal(table.column("data_type").to_numpy(), np.arange(len(table))):
+        raise DatasetError(str(path), "data_type does not count from 0, expected the row's number", hint)
+    if tuple(columns["code"][: len(SPECIAL_CODES)]) != SPECIAL_CODES:
+        raise DatasetError(str(path), f"does not start with the codes {' '.join(SPECIAL_CODES)}", hint)
+
+    def numbers(name: str, dtype: type[Number]) -> NDArray[Number]:
+        return np.asarray(table.column(name).to_numpy()).astype(dtype)
+
+    return Vocabulary(
+        codes=tuple(columns["code"]),
+        value_kind=tuple(columns["value_kind"]),
+        n_rows=numbers("n_rows", np.int64),
+        center=numbers("center", np.float64),
+        scale=numbers("scale", np.float64),
+        mean=numbers("mean", np.float64),
+        std=numbers("std", np.float64),
+        n_bins=numbers("n_bins", np.int32),
+        categories=tuple(tuple(texts) for texts in columns["categories"]),
+        sha256=sha256,
+    )

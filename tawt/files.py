@@ -1,0 +1,75 @@
+"""Files that appear whole or not at all: written aside, flushed, renamed; hashes of what was read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ASIDE = ".aside"
+"""Folder of a workspace where everything is written before it is published; safe to delete."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file aside, flush it to the disk and rename it to its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file as `write_text` does."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """Read a JSON file; None where it is absent or broken, which means it must be made again."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file below a folder, and the folders, to the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def publish(aside: Path, final: Path) -> None:
+    """Put a finished folder in the place of an older one by renames; a reader never sees a mixture."""
+    sync_tree(aside)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    old = aside.with_name(aside.name + ".old")
+    if final.exists():
+        final.rename(old)
+    aside.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256_file(path: Path, each: Callable[[bytes], None] | None = None) -> str:
+    """Return the SHA-256 of a file; `each` sees every block on the way."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            if each is not None:
+                each(block)
+    return digest.hexdigest()
+
+
+def digest(data: Any) -> str:
+    """Return a short hash of JSON-like data."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:16]

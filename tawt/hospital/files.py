@@ -1,0 +1,65 @@
+"""The raw tables of the invented hospital as `csv.gz`, the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    table: tuple(columns.split())
+    for table, columns in {
+        "hosp/patients": "subject_id gender anchor_age anchor_year anchor_year_group dod",
+        "hosp/admissions": (
+            "subject_id hadm_id admittime dischtime deathtime admission_type admit_provider_id "
+            "admission_location discharge_location insurance language marital_status race edregtime "
+            "edouttime hospital_expire_flag"
+        ),
+        "hosp/labevents": (
+            "labevent_id subject_id hadm_id specimen_id itemid order_provider_id charttime storetime "
+            "value valuenum valueuom ref_range_lower ref_range_upper flag priority comments"
+        ),
+        "hosp/diagnoses_icd": "subject_id hadm_id seq_num icd_code icd_version",
+        "hosp/d_labitems": "itemid label fluid category",
+        "hosp/d_icd_diagnoses": "icd_code icd_version long_title",
+        "icu/icustays": "subject_id hadm_id stay_id first_careunit last_careunit intime outtime los",
+        "icu/chartevents": (
+            "subject_id hadm_id stay_id caregiver_id charttime storetime itemid value valuenum valueuom "
+            "warning"
+        ),
+        "icu/d_items": (
+            "itemid label abbreviation linksto category unitname param_type lownormalvalue highnormalvalue"
+        ),
+    }.items()
+}
+"""Every table that is written, with the columns of MIMIC-IV."""
+
+
+def write_table(out: Path, table: str, rows: Iterable[Sequence[object]]) -> int:
+    """Write one table under `out` and return its number of records; the file appears once it is whole."""
+    path = out / f"{table}.csv.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".partial")
+    n_rows = 0
+
+    def counted() -> Iterable[Sequence[object]]:
+        nonlocal n_rows
+        for n_rows, row in enumerate(rows, start=1):  # noqa: B007
+            yield row
+
+    # No name and no time in the gzip header: both would make equal tables differ in bytes.
+    with aside.open("wb") as raw:
+        with (
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=4, mtime=0) as packed,
+            io.TextIOWrapper(packed, encoding="utf-8", newline="") as text,
+        ):
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(COLUMNS[table])
+            writer.writerows(counted())
+        raw.flush()
+        os.fsync(raw.fileno())
+    aside.replace(path)
+    return n_rows

@@ -1,0 +1,94 @@
+"""A triplet to a vector: data_type + value + status + time."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tawt.batching.batch import PackedBatch
+from tawt.batching.masking import HIDDEN
+from tawt.config.model import ModelConfig
+from tawt.contracts.value_status import HAS_NUMBER
+from tawt.dataset.vocabulary import SPECIAL_CODES, Vocabulary
+from tawt.models.time_encoding import ScalarNetwork, TimeEncoding
+
+CLS = SPECIAL_CODES.index("[CLS]")
+"""The data_type of the token that `cls` pooling reads."""
+
+
+class ValueEncoding(nn.Module):
+    """A value as a number (shared network, scale and shift per data_type) and as its bin; a category as
+    its own row.
+
+    A token without a number, bin or category gets zero: its status says why.
+    """
+
+    n_bins: Tensor
+    category_offset: Tensor
+    has_number: Tensor
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        d_model, n_types = config.d_model, len(vocabulary)
+        self.network: ScalarNetwork | None = None
+        if config.value in ("continuous", "both"):
+            self.network = ScalarNetwork(d_model)
+            self.scale = nn.Embedding(n_types, self.network.d_hidden)
+            self.shift = nn.Embedding(n_types, self.network.d_hidden)
+            nn.init.zeros_(self.scale.weight)
+            nn.init.zeros_(self.shift.weight)
+        self.bins = None
+        if config.value in ("tokens", "both"):
+            self.bins = _embedding(vocabulary.max_bins + 1, d_model, padding=True)
+        self.categories = _embedding(vocabulary.n_category_rows + 1, d_model, padding=True)
+        self.register_buffer("n_bins", torch.from_numpy(vocabulary.n_bins.astype(np.int64)), persistent=False)
+        self.register_buffer(
+            "category_offset", torch.from_numpy(vocabulary.category_offset), persistent=False
+        )
+        has_number = torch.zeros(HIDDEN + 1, dtype=torch.bool)
+        has_number[list(HAS_NUMBER)] = True
+        self.register_buffer("has_number", has_number, persistent=False)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """Return `(n, d_model)`."""
+        token, n_bins = batch.value_token, self.n_bins[batch.data_type]
+        is_category = token > n_bins
+        # row 0 of both tables is the zero vector, so row i of the flat category table stands at i + 1
+        row = self.category_offset[batch.data_type] + token - n_bins
+        out: Tensor = self.categories(torch.where(is_category, row, 0))
+        if self.bins is not None:
+            out = out + self.bins(token.masked_fill(is_category, 0))
+        if self.network is not None:
+            number = self.network(batch.value, self.scale(batch.data_type), self.shift(batch.data_type))
+            out = out + number * self.has_number[batch.value_status][:, None]
+        return out
+
+    @property
+    def category_rows(self) -> Tensor:
+        """`(n_category_rows, d_model)`, the flat category table without its zero row."""
+        return self.categories.weight[1:]
+
+
+class TripletEmbedding(nn.Module):
+    """The sum of what a token is, how much, in which state and when."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.data_type = _embedding(len(vocabulary), config.d_model)
+        self.value = ValueEncoding(config, vocabulary)
+        self.status = _embedding(HIDDEN + 1, config.d_model)
+        self.time = TimeEncoding(config)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """Return `(n, d_model)`."""
+        what: Tensor = self.data_type(batch.data_type) + self.value(batch) + self.status(batch.value_status)
+        return what + self.time(batch)
+
+
+def _embedding(n: int, d_model: int, padding: bool = False) -> nn.Embedding:
+    table = nn.Embedding(n, d_model, padding_idx=0 if padding else None)
+    nn.init.normal_(table.weight, std=d_model**-0.5)
+    if padding:
+        nn.init.zeros_(table.weight[0])
+    return table

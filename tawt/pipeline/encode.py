@@ -1,0 +1,212 @@
+"""The stages `vocabulary`, `triplets` and `dataset`: events -> mapped shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tawt.contracts.contract import read_contract
+from tawt.errors import StageError
+from tawt.files import read_json, sha256_file, write_json
+from tawt.pipeline.engine import connect, literal, wrapped_errors
+from tawt.pipeline.execute import Plan
+from tawt.pipeline.manifest import Account
+from tawt.pipeline.merge import workspace_manifest
+from tawt.pipeline.result import EngineResult
+from tawt.resources import asset
+from tawt.transforms.events import ROW_GROUP, SPLITS
+from tawt.transforms.shards import to_dataset, write_arrow
+from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
+from tawt.transforms.vocabulary import SPECIAL_TOKENS, Counts, fit_vocabulary
+
+BIRTH = "MEDS_BIRTH"
+DATASET_FORMAT = "tawt.dataset/1"
+Tick = Callable[[int, int], None]
+
+
+def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
+    """Fit the vocabulary on train.
+
+    Raises:
+        StageError: Train holds no event.
+    """
+    workspace = plan.workspace
+    counts = _count_train(plan)
+    metadata = pq.read_table(workspace.output("events") / "metadata" / "codes.parquet").to_pylist()
+    dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
+    contract = read_contract(asset("schemas/vocabulary.json"))
+    table = fit_vocabulary(counts, workspace.pipeline, contract, dictionary)
+    pq.write_table(table, folder / "vocabulary.parquet", compression="zstd")
+    rows = table.slice(len(SPECIAL_TOKENS))
+    n_rare = len(counts.codes) - len(rows)
+    kinds = rows["value_kind"].value_counts().to_pylist()
+    facts = {
+        "n_data_types": len(rows), "n_rare_codes": n_rare,
+        "value_kinds": {entry["values"]: entry["counts"] for entry in sorted(kinds, key=lambda e: e["values"])},
+    }  # fmt: skip
+    account = Account(
+        driving="events", n_records_in=int(counts.n_rows.sum()), n_records_kept=int(counts.n_rows.sum()),
+        n_rows_out=len(table),
+    )  # fmt: skip
+    return EngineResult((account,), facts)
+
+
+def _count_train(plan: Plan) -> Counts:
+    workspace = plan.workspace
+    pattern = literal(str(workspace.output("events") / "data" / "train" / "*.parquet"))
+    connection = connect(plan.limits, [workspace.root], workspace.aside / "spill")
+    train = f"(select * from read_parquet({pattern}))"
+    try:
+        with wrapped_errors("vocabulary"):
+            if not any((workspace.output("events") / "data" / "train").glob("*.parquet")):
+                raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
+            codes = connection.sql(
+                f"select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit from "
+                f"(select code, subject_id, count(*) as n, max(unit) as unit from {train} group by all) "
+                f"group by code order by code"
+            ).to_arrow_table()
+            connection.register("_codes", codes.append_column("i", pa.array(range(len(codes)), pa.int64())))
+            numbers = connection.sql(
+                f"select i as code, value, n from (select code, numeric_value::double as value, count(*) as n "
+                f"from {train} where value_status = 'numeric' group by all) join _codes using (code) order by i, value"
+            ).to_arrow_table()
+            texts = connection.sql(
+                f"select i as code, text, n from (select code, text_value as text, count(*) as n "
+                f"from {train} where value_status = 'category' group by all) join _codes using (code) order by i, text"
+            ).to_arrow_table()
+    finally:
+        connection.close()
+    return Counts(
+        codes=codes["code"].to_pylist(), n_rows=codes["n_rows"].to_numpy(), n_subjects=codes["n_subjects"].to_numpy(),
+        units=codes["unit"].to_pylist(), numbers=numbers, texts=texts,
+    )  # fmt: skip
+
+
+def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
+    """Encode every shard; shards that a killed run finished in `folder` are kept."""
+    workspace = plan.workspace
+    coder = Coder.of(pq.read_table(workspace.output("vocabulary") / "vocabulary.parquet"))
+    contract = read_contract(asset("schemas/triplets.json"))
+
+    def one(split: str, name: str) -> dict[str, Any]:
+        events = pq.read_table(
+            workspace.output("events") / "data" / split / f"{name}.parquet", columns=EVENT_COLUMNS,
+            read_dictionary=["code", "text_value", "value_status"], partitioning=None,
+        )  # fmt: skip
+        table, counts = to_triplets(events, coder, workspace.pipeline, contract)
+        path = folder / split / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
+        return {
+            "n_in": len(events), "n_out": len(table), "n_unknown_code": counts.n_unknown_code,
+            "n_without_statistics": counts.n_without_statistics, "n_other": counts.n_other,
+            "n_not_measured": counts.n_not_measured,
+        }  # fmt: skip
+
+    results = _each_shard(plan, "events", "data", folder, one, tick)
+    added: dict[str, int] = {}
+    for result in results.values():
+        for panel, n in result["n_not_measured"].items():
+            added[f"not_measured:{panel}"] = added.get(f"not_measured:{panel}", 0) + n
+    n_in = sum(result["n_in"] for result in results.values())
+    account = Account(
+        driving="events", n_records_in=n_in, n_records_kept=n_in, n_rows_added=added,
+        n_rows_out=sum(result["n_out"] for result in results.values()),
+    )  # fmt: skip
+    if account.n_rows_out != n_in + sum(added.values()):
+        raise StageError("triplets", f"gave {account.n_rows_out:,} rows from {n_in:,} events and {sum(added.values()):,} added")
+    keys = ("n_unknown_code", "n_without_statistics", "n_other")
+    facts = {
+        key: {s: sum(r[key] for (split, _), r in results.items() if split == s) for s in SPLITS} for key in keys
+    }
+    return EngineResult((account,), facts)
+
+
+def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
+    """Lay every shard out for memory mapping, with its index and the dataset's own manifest."""
+    workspace, pipeline = plan.workspace, plan.workspace.pipeline
+    contract = read_contract(asset("schemas/dataset.json"))
+    index_contract = read_contract(asset("schemas/dataset_index.json"))
+    vocabulary_path = workspace.output("vocabulary") / "vocabulary.parquet"
+    codes = pq.read_table(vocabulary_path, columns=["code"])["code"].to_pylist()
+    birth = codes.index(BIRTH) if pipeline.time_origin == "birth" and BIRTH in codes else None
+    epoch = datetime.fromisoformat(pipeline.anchor).replace(tzinfo=None)
+    anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
+
+    def one(split: str, name: str) -> dict[str, Any]:
+        triplets = pq.read_table(workspace.output("triplets") / split / f"{name}.parquet", partitioning=None)
+        table, index, n_fallback = to_dataset(
+            triplets, contract, index_contract, birth, anchor if pipeline.time_origin == "anchor" else None
+        )
+        write_arrow(table, folder / split / f"{name}.arrow")
+        write_arrow(index, folder / split / f"{name}.index.arrow")
+        return {
+            "n_rows": len(table), "n_subjects": len(index), "n_fallback": n_fallback,
+            "n_static": int(np.sum(index["n_static"].to_numpy())),
+        }  # fmt: skip
+
+    results = _each_shard(plan, "triplets", "", folder, one, tick)
+    shards: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    for (split, name), result in results.items():
+        shards[split].append(
+            {
+                "shard": name, "n_subjects": result["n_subjects"], "n_triplets": result["n_rows"],
+                "n_bytes": (folder / split / f"{name}.arrow").stat().st_size,
+            }  # fmt: skip
+        )
+    write_json(
+        folder / "dataset.json",
+        {
+            "format": DATASET_FORMAT, "contract": contract.digest, "vocabulary": sha256_file(vocabulary_path),
+            "time_origin": pipeline.time_origin, "clock": pipeline.clock, "pipeline": pipeline.name, "splits": shards,
+        },  # fmt: skip
+    )
+    n_rows = sum(result["n_rows"] for result in results.values())
+    n_in = sum(account.n_rows_out for account in workspace_manifest(plan, "triplets").accounts)
+    if n_rows != n_in:
+        raise StageError("dataset", f"holds {n_rows:,} rows, expected the {n_in:,} of triplets")
+    n_fallback = sum(result["n_fallback"] for result in results.values())
+    notes = []
+    if pipeline.time_origin == "birth" and n_fallback:
+        notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
+    facts = {
+        "n_subjects": {split: sum(s["n_subjects"] for s in shards[split]) for split in SPLITS},
+        "n_triplets": {split: sum(s["n_triplets"] for s in shards[split]) for split in SPLITS},
+        "n_static": sum(result["n_static"] for result in results.values()),
+    }
+    account = Account(driving="triplets", n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows)
+    return EngineResult((account,), facts, tuple(notes))
+
+
+def _each_shard(
+    plan: Plan, stage: str, below: str, folder: Path, one: Callable[[str, str], dict[str, Any]], tick: Tick
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Run `one(split, shard)` for every shard of a stage; a marker per finished shard makes it resumable."""
+    root = plan.workspace.output(stage) / below
+    todo = [(split, path.stem) for split in SPLITS for path in sorted((root / split).glob("*.parquet"))]
+    done: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def run(key: tuple[str, str]) -> None:
+        marker = folder / ".done" / f"{key[0]}-{key[1]}.json"
+        result = read_json(marker)
+        if result is None:
+            result = one(*key)
+            write_json(marker, result)
+        done[key] = result
+        tick(len(done), len(todo))
+
+    with ThreadPoolExecutor(max_workers=plan.limits.threads) as pool:
+        for future in [pool.submit(run, key) for key in todo]:
+            future.result()
+    for marker in (folder / ".done").glob("*.json"):
+        marker.unlink()
+    if todo:
+        (folder / ".done").rmdir()
+    return {key: done[key] for key in todo}

@@ -1,0 +1,257 @@
+"""Runs one SQL stage: bind, write aside, route by `_reason`, balance, check the contract, publish.
+
+The runner owns all writing; a stage is only a `select`. One pass writes kept rows and rejected rows to different
+files, so that routing costs no second reading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tawt.contracts.contract import Contract, check_schema
+from tawt.errors import ContractError, StageError
+from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
+from tawt.pipeline.manifest import Account, read_manifest
+from tawt.pipeline.members import MemberReader
+from tawt.pipeline.quarantine import Rejected
+from tawt.pipeline.sources import RawTable, bind_raw, file_places, rejected_lines
+from tawt.pipeline.sql import parameters_for
+from tawt.pipeline.stages import Stage
+from tawt.pipeline.workspace import Workspace
+from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
+
+_ROUTE = "_route"
+_REJECTED = -1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every stage of one run shares."""
+
+    workspace: Workspace
+    raw: dict[str, RawTable]
+    limits: Limits
+    n_shards: int
+    sample_threshold: int | None
+    """Largest subject hash that is in the sample; None = everything."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A stage written aside, balanced and checked, not yet published."""
+
+    folder: Path
+    accounts: tuple[Account, ...]
+    rejected: Rejected
+    places: tuple[tuple[str, ...], list[int]]
+    """The raw files behind the driving input, and the number of each one's first record."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a stage that reads this one needs to name a record's place."""
+        return {"files": list(self.places[0]), "file_starts": self.places[1]}
+
+
+def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
+    """Run one SQL stage into a folder aside.
+
+    Raises:
+        StageError: The engine refuses it, or a record is in no output and has no reason.
+        ContractError: What it gives is not what its contract promises.
+    """
+    assert stage.sql is not None and stage.contract is not None
+    workspace = plan.workspace
+    folder = workspace.start_clean(stage.name)
+    connection = open_stage_connection(plan, stage, folder)
+    try:
+        with wrapped_errors(stage.name):
+            readers = [
+                bind_raw(connection, plan.raw[name.removeprefix("raw.")], workspace.pipeline.csv)
+                for name in stage.inputs
+                if name.startswith("raw.")
+            ]
+            _check_output(connection, stage, plan)
+            connection.execute(_copy(plan, stage, folder), parameters_for(stage.sql, dict(workspace.pipeline.parameters)))
+            lines = [line for reader in readers if reader is not None for line in reader.rejected]
+            places = _places(plan, stage, connection, readers)
+            for name in stage.inputs:
+                if name.startswith("raw."):
+                    lines += rejected_lines(connection, plan.raw[name.removeprefix("raw.")])
+    finally:
+        connection.close()
+    kept, rejected = _take_routes(folder, stage, lines)
+    _check_nulls(stage.contract, kept, stage.name)
+    return Outcome(folder, (_balance(workspace, stage, kept, rejected),), rejected, places)
+
+
+def open_stage_connection(plan: Plan, stage: Stage, folder: Path) -> duckdb.DuckDBPyConnection:
+    """Open a locked connection with the stage's upstream relations as views."""
+    workspace = plan.workspace
+    spill = workspace.aside / "spill"
+    spill.mkdir(parents=True, exist_ok=True)
+    roots = [workspace.root, folder]
+    if any(name.startswith("raw.") for name in stage.inputs) and workspace.raw_root is not None:
+        roots += [workspace.raw_root, *{file.path.parent for table in plan.raw.values() for file in table.files[:1]}]
+    connection = connect(plan.limits, roots, spill)
+    for name in stage.inputs:
+        if not name.startswith("raw."):
+            bind_output(connection, workspace, name)
+    return connection
+
+
+def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str) -> None:
+    """Make the view of a finished stage over its files."""
+    layer = name.partition(".")[0]
+    relation = name if "." in name else f"{name}.{name}"
+    folder = workspace.output(name)
+    pattern = folder / ("data/*/*.parquet" if name == "events" else "**/*.parquet")
+    hidden = " exclude (_reason)" if layer in ("staging", "event_parts", "codes") else ""
+    connection.execute(
+        f"create or replace view {relation} as select *{hidden} from read_parquet({literal(str(pattern))}, "
+        f"hive_partitioning = false)"
+    )
+
+
+def _copy(plan: Plan, stage: Stage, folder: Path) -> str:
+    assert stage.sql is not None and stage.contract is not None
+    reason = "_reason"
+    if stage.layer == "staging" and plan.sample_threshold is not None and "subject_id" in stage.contract.names:
+        reason = (
+            f"coalesce(_reason, case when tawt_hash(subject_id, {SAMPLE_SALT}) > {plan.sample_threshold} "
+            f"then 'drop:not_sampled' end)"
+        )
+    route = f"tawt_hash(subject_id, {SHARD_SALT}) % {plan.n_shards}" if stage.layer == "event_parts" else "0"
+    # the newline keeps a closing comment of the stage from swallowing the bracket
+    return (
+        f"copy (select * replace ({reason} as _reason), case when {reason} is null then {route} else {_REJECTED} end "
+        f"as {_ROUTE} from ({stage.sql.text}\n)) to {literal(str(folder))} "
+        f"(format parquet, compression snappy, partition_by ({_ROUTE}), overwrite_or_ignore)"
+    )
+
+
+def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Plan) -> None:
+    """Hold the columns and types of the select against the contract before a row is read."""
+    assert stage.sql is not None and stage.contract is not None
+    parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
+    empty = connection.sql(f"select * from ({stage.sql.text}\n) limit 0", params=parameters).to_arrow_table()
+    for name, type_ in (("_row", pa.int64()), ("_reason", pa.string())):
+        if name not in empty.column_names:
+            raise ContractError(
+                stage.name, f"column `{name}` is missing, expected it in the last projection",
+                f"carry {name} of {stage.inputs[0]} through" if name == "_row" else "null::varchar as _reason keeps all",
+            )
+        if empty.schema.field(name).type != type_:
+            raise ContractError(stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}")
+    check_schema(stage.contract, empty.schema, stage.name, extra=("_row", "_reason"))
+
+
+def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:
+    """Name the kept files as parts, and take the rejected rows' numbers and reasons out of the folder."""
+    rows: list[pa.Table] = []
+    kept: list[Path] = []
+    for route in sorted(folder.iterdir()):
+        number = int(route.name.partition("=")[2])
+        for i, file in enumerate(sorted(route.iterdir())):
+            if number == _REJECTED:
+                rows.append(pq.read_table(file, columns=["_row", "_reason"], partitioning=None))
+                file.unlink()
+            else:
+                kept.append(file.rename(folder / f"part-{number:05d}-{i}.parquet"))
+        route.rmdir()
+    if not kept:
+        assert stage.contract is not None
+        schema = stage.contract.schema().append(pa.field("_row", pa.int64())).append(pa.field("_reason", pa.string()))
+        kept = [folder / "part-00000-0.parquet"]
+        pq.write_table(schema.empty_table(), kept[0])
+    empty = pa.table({"_row": pa.array([], pa.int64()), "_reason": pa.array([], pa.string())})
+    table = pa.concat_tables([empty, *(t.cast(empty.schema) for t in rows)])
+    reasons = pc.unique(table["_reason"]).to_pylist()
+    for reason in reasons:
+        if reason.partition(":")[0] not in ("drop", "quarantine"):
+            raise StageError(
+                stage.name, "gives a _reason of an unknown kind, expected `drop:<rule>` or `quarantine:<column>:<reason>`"
+            )
+    return kept, Rejected(table, lines)
+
+
+def _check_nulls(contract: Contract, files: list[Path], where: str) -> None:
+    required = [column.name for column in contract.columns if not column.nullable]
+    nulls = dict.fromkeys(required, 0)
+    for file in files:
+        metadata = pq.read_metadata(file)
+        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        for name in required:
+            place = names.index(name)
+            for group in range(metadata.num_row_groups):
+                statistics = metadata.row_group(group).column(place).statistics
+                if statistics is None or not statistics.has_null_count:
+                    nulls[name] += pq.read_table(file, columns=[name])[name].null_count
+                    break
+                nulls[name] += statistics.null_count
+    for name, count in nulls.items():
+        if count:
+            raise ContractError(
+                where, f"column `{name}` is null in {count:,} kept rows, expected none",
+                f"give such a record the _reason `quarantine:{name}:missing`",
+            )
+
+
+def _places(
+    plan: Plan, stage: Stage, connection: duckdb.DuckDBPyConnection, readers: list[MemberReader | None]
+) -> tuple[tuple[str, ...], list[int]]:
+    driving = stage.inputs[0]
+    if driving.startswith("raw."):
+        if readers[0] is not None:
+            return tuple(name for name, _ in readers[0].starts), [start for _, start in readers[0].starts]
+        return file_places(connection, plan.raw[driving.removeprefix("raw.")], plan.workspace.pipeline.csv)
+    manifest = read_manifest(plan.workspace, driving)
+    assert manifest is not None
+    return tuple(manifest.facts.get("files", ())), list(manifest.facts.get("file_starts", []))
+
+
+def _balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Rejected) -> Account:
+    """Count the records of the driving input, each exactly once, from the files alone."""
+    driving = stage.inputs[0]
+    n_rows = sum(pq.read_metadata(file).num_rows for file in kept)
+    if stage.layer == "staging":
+        # row-wise by construction (the parser refuses anything else): every record gave exactly one row
+        n_in = n_rows + rejected.table.num_rows + len(rejected.lines)
+        routes = rejected.routes()
+        return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
+    inputs = sorted(workspace.output(driving).glob("**/*.parquet"))
+    came, out = _numbers(inputs, "_row"), _numbers(kept, "_row")
+    size = 1 + max((int(a.max()) for part in (came, out) for a in part if len(a)), default=0)
+    came_in, covered = _bitmap(came, size), _bitmap(out, size)
+    if stage.layer != "event_parts":
+        came_in = came_in if came else covered
+    stray = int(np.count_nonzero(covered & ~came_in))
+    if stray:
+        raise StageError(stage.name, f"gives {stray:,} rows a _row that {driving} does not have", f"carry {driving}'s _row")
+    routes = rejected.unless(covered).routes()
+    account = Account(
+        driving=driving, n_records_in=int(np.count_nonzero(came_in)),
+        n_records_kept=int(np.count_nonzero(covered)), n_rows_out=n_rows, routes=routes,
+    )  # fmt: skip
+    account.check(stage.name)
+    return account
+
+
+def _numbers(files: list[Path], column: str) -> list[npt.NDArray[np.int64]]:
+    return [pq.read_table(file, columns=[column], partitioning=None)[column].to_numpy() for file in files]
+
+
+def _bitmap(parts: list[npt.NDArray[np.int64]], size: int) -> npt.NDArray[np.bool_]:
+    marks = np.zeros(size, dtype=np.bool_)
+    for numbers in parts:
+        marks[numbers] = True
+    return marks
+

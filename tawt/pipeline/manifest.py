@@ -1,0 +1,133 @@
+"""What a stage was made from and what became of its records: one JSON file per stage, and the reason to run it again."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import duckdb
+import polars
+import pyarrow
+
+from tawt.config.base import Section
+from tawt.errors import StageError
+from tawt.files import digest, read_json, write_json
+from tawt.pipeline.workspace import Workspace
+
+
+class Route(Section):
+    """Records that left a stage for one reason."""
+
+    kind: str
+    """`drop` or `quarantine`."""
+    reason: str
+    """`<rule>` or `<column>:<reason>`."""
+    n_records: int
+
+
+class Account(Section):
+    """The balance of a stage, counted from its files: in = kept + dropped + quarantined (+ nothing else)."""
+
+    driving: str
+    """The input whose records are counted."""
+    n_records_in: int
+    n_records_kept: int
+    n_rows_out: int
+    """Rows written; more than the records kept where a record gives several."""
+    routes: tuple[Route, ...] = ()
+    n_rows_added: dict[str, int] = {}
+    """Rows that no record stands behind, by the rule that added them (`not_measured`)."""
+
+    def count(self, kind: str) -> int:
+        """Return the records that went one way."""
+        return sum(route.n_records for route in self.routes if route.kind == kind)
+
+    def check(self, stage: str) -> None:
+        """Hold the balance.
+
+        Raises:
+            StageError: Records came in and are nowhere.
+        """
+        lost = self.n_records_in - self.n_records_kept - self.count("drop") - self.count("quarantine")
+        if lost:
+            raise StageError(
+                stage, f"{abs(lost):,} of {self.n_records_in:,} records of {self.driving} "
+                + ("have neither an output row nor a _reason" if lost > 0 else "are counted twice"),
+                "keep the record, or give it `drop:<rule>` or `quarantine:<column>:<reason>` as _reason",
+            )
+
+
+class Manifest(Section):
+    """One finished stage."""
+
+    stage: str
+    fingerprint: str
+    components: dict[str, Any]
+    """What the fingerprint is made of, so that a change can be named."""
+    files: dict[str, int]
+    """File below the workspace -> bytes."""
+    accounts: tuple[Account, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+    """What the user was told."""
+    facts: dict[str, Any] = {}
+    """Counts that later stages or reports need."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that the bytes depend on."""
+    return {
+        "tawt": version("tawt"), "duckdb": duckdb.__version__, "pyarrow": pyarrow.__version__, "polars": polars.__version__
+    }  # fmt: skip
+
+
+def fingerprint(components: dict[str, Any]) -> str:
+    """Return the hash of everything that a stage is made from."""
+    return digest(components)
+
+
+def read_manifest(workspace: Workspace, stage: str) -> Manifest | None:
+    """Return a stage's manifest if the stage is finished and its files are there in full size."""
+    data = read_json(workspace.manifest(stage))
+    if data is None:
+        return None
+    try:
+        manifest = Manifest.model_validate(data)
+    except ValueError:
+        return None
+    for name, size in manifest.files.items():
+        path = workspace.root / name
+        if not path.is_file() or path.stat().st_size != size:
+            return None
+    return manifest
+
+
+def write_manifest(workspace: Workspace, manifest: Manifest) -> None:
+    """Write a stage's manifest: the act that makes the stage finished."""
+    write_json(workspace.manifest(manifest.stage), manifest.model_dump(mode="json"))
+
+
+def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], forced: bool) -> str | None:
+    """Return why a stage must run, or None if it is up to date."""
+    if forced:
+        return "forced"
+    manifest = read_manifest(workspace, stage)
+    if manifest is None:
+        return "missing"
+    if manifest.fingerprint == fingerprint(components):
+        return None
+    old, new = manifest.components, components
+    if old.get("sql") != new.get("sql"):
+        return "sql changed"
+    before, after = old.get("parameters", {}), new.get("parameters", {})
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            return f"parameter {name} {before.get(name)} -> {after.get(name)}"
+    for key, words in (("contract", "contract changed"), ("inputs", "input changed"), ("versions", "version changed")):
+        if old.get(key) != new.get(key):
+            if key == "inputs":
+                names = {*(old.get(key) or {}), *(new.get(key) or {})}
+                changed = sorted(n for n in names if (old.get(key) or {}).get(n) != (new.get(key) or {}).get(n))
+                return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")
+            return words
+    return "changed"

@@ -1,0 +1,117 @@
+"""Records that a stage rejected: counted by reason for the ledger, listed by place (never by content) in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tawt.pipeline.manifest import Route
+
+SCHEMA = pa.schema(
+    [
+        pa.field("file", pa.string(), False),
+        pa.field("record", pa.int64()),
+        pa.field("line", pa.int64()),
+        pa.field("column", pa.string(), False),
+        pa.field("reason", pa.string(), False),
+        pa.field("stage", pa.string(), False),
+        pa.field("pipeline", pa.string(), False),
+    ]
+)
+"""`record` counts the readable records of the raw table from 1; `line` is set instead where a line is no record."""
+
+MALFORMED = "line"
+"""The column that a line which is no record is filed under."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """What a stage rejected: `_row` and `_reason`, and lines that are no records."""
+
+    table: pa.Table
+    lines: list[tuple[str, int, str]]
+
+    def unless(self, kept: npt.NDArray[np.bool_]) -> Rejected:
+        """Return one reason per record, of those records that gave no output row at all; quarantine before drop."""
+        numbers, reasons = self.table["_row"].to_numpy(), self.table["_reason"]
+        lost = np.array([n >= len(kept) or not kept[n] for n in numbers], dtype=np.bool_)
+        table = self.table.filter(pa.array(lost)) if len(numbers) else self.table
+        quarantined = pc.starts_with(table["_reason"], "quarantine:") if reasons is not None else None
+        ordered = table.append_column("_last", pc.invert(quarantined)).sort_by(
+            [("_row", "ascending"), ("_last", "ascending"), ("_reason", "ascending")]
+        )
+        rows = ordered["_row"].to_numpy()
+        first = np.ones(len(rows), dtype=np.bool_)
+        first[1:] = rows[1:] != rows[:-1]
+        return Rejected(ordered.drop_columns(["_last"]).filter(pa.array(first)), self.lines)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the counts by reason, by name."""
+        counted = pc.value_counts(self.table["_reason"])
+        counts = {entry["values"]: entry["counts"] for entry in counted.to_pylist()}
+        for _, _, kind in self.lines:
+            key = f"quarantine:{MALFORMED}:{kind}"
+            counts[key] = counts.get(key, 0) + 1
+        return tuple(
+            Route(kind=reason.partition(":")[0], reason=reason.partition(":")[2], n_records=n)
+            for reason, n in sorted(counts.items())
+        )
+
+    def quarantined(self) -> pa.Table:
+        """Return `_row`, `column` and `reason` of the quarantined records."""
+        table = self.table.filter(pc.starts_with(self.table["_reason"], "quarantine:"))
+        parts = pc.split_pattern(table["_reason"], ":", max_splits=2)
+        column = pc.list_element(parts, 1) if len(table) else pa.array([], pa.string())
+        lengths = pc.list_value_length(parts)
+        if len(table) and pc.min(lengths).as_py() < 3:
+            reason = pa.array([p[-1] for p in parts.to_pylist()], pa.string())
+        else:
+            reason = pc.list_element(parts, 2) if len(table) else pa.array([], pa.string())
+        return pa.table({"_row": table["_row"], "column": column, "reason": reason})
+
+
+def write_quarantine(
+    path: Path, rejected: Rejected, stage: str, pipeline: str, files: tuple[str, ...], file_starts: list[int]
+) -> int:
+    """Write the quarantined records of a stage, or remove the file where there are none.
+
+    Args:
+        path: The file, overwritten.
+        rejected: What the stage rejected.
+        stage: Its name.
+        pipeline: Name and digest of the pipeline.
+        files: The raw files behind the stage, relative.
+        file_starts: Number of the first record of each file; one entry is enough for one file.
+
+    Returns:
+        How many there are.
+    """
+    rows = rejected.quarantined()
+    numbers = rows["_row"].to_numpy()
+    which = np.searchsorted(np.asarray(file_starts), numbers, side="right") - 1 if len(numbers) else numbers
+    n, m = len(numbers), len(rejected.lines)
+    table = pa.table(
+        {
+            "file": pa.array([files[int(w)] for w in which] + [line[0] for line in rejected.lines], pa.string()),
+            "record": pa.array([*numbers.tolist(), *[None] * m], pa.int64()),
+            "line": pa.array([*[None] * n, *[line[1] for line in rejected.lines]], pa.int64()),
+            "column": pa.array([*rows["column"].to_pylist(), *[MALFORMED] * m], pa.string()),
+            "reason": pa.array([*rows["reason"].to_pylist(), *[line[2] for line in rejected.lines]], pa.string()),
+            "stage": pa.array([stage] * (n + m), pa.string()),
+            "pipeline": pa.array([pipeline] * (n + m), pa.string()),
+        },
+        schema=SCHEMA,
+    )
+    path.unlink(missing_ok=True)
+    if table.num_rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}")
+        pq.write_table(table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]), aside)
+        aside.rename(path)
+    return table.num_rows

@@ -1,0 +1,62 @@
+"""Which subjects are in a sample, and into how many shards the subjects go; both by the subject's hash."""
+
+from __future__ import annotations
+
+from tawt.errors import ConfigError, StageError
+from tawt.pipeline.engine import wrapped_errors
+from tawt.pipeline.execute import Plan, open_stage_connection
+from tawt.pipeline.sources import RawTable, bind_raw
+from tawt.pipeline.sql import parameters_for
+from tawt.pipeline.stages import Graph
+from tawt.pipeline.workspace import Workspace
+from tawt.transforms.subject_hash import SAMPLE_SALT
+
+_TEXT_BYTES_PER_SHARD = 128 << 20
+_EXPANSION = {".gz": 8, ".xz": 12, ".bz2": 12, ".parquet": 6}
+"""About how much text one byte of a compressed file stands for."""
+_HASHES = 1 << 32
+
+
+def shard_count(workspace: Workspace, raw: dict[str, RawTable]) -> int:
+    """Return the number of shards: the pipeline's, else by the size of the raw files, else that of the last ingest."""
+    if workspace.pipeline.shards != "auto":
+        return workspace.pipeline.shards
+    if not raw:
+        return int(workspace.ingest_options.get("n_shards", 1))
+    n_bytes = sum(
+        file.path.stat().st_size * _EXPANSION.get(file.path.suffix, 1) for table in raw.values() for file in table.files
+    )
+    return max(1, round(n_bytes / _TEXT_BYTES_PER_SHARD))
+
+
+def sample_threshold(plan: Plan, graph: Graph) -> int | None:
+    """Return the largest subject hash that is in the sample; None = no sample was asked for.
+
+    Raises:
+        ConfigError: `--sample N` needs a stage to draw from, and the pipeline names none.
+    """
+    sample = plan.workspace.sample
+    if sample is None:
+        return None
+    if sample.endswith("%"):
+        return int(float(sample[:-1]) / 100 * _HASHES) - 1
+    name = plan.workspace.pipeline.sample_from
+    if name is None or name not in graph.stages:
+        raise ConfigError("--sample", "needs `sample_from:` in the pipeline to count subjects", "give a percentage")
+    stage = graph.stages[name]
+    if stage.sql is None or stage.contract is None or "subject_id" not in stage.contract.names:
+        raise StageError(name, "has no subject_id to sample from", "name another stage under `sample_from:`")
+    folder = plan.workspace.start_clean("sample")
+    connection = open_stage_connection(plan, stage, folder)
+    try:
+        with wrapped_errors(name):
+            bind_raw(connection, plan.raw[stage.inputs[0].removeprefix("raw.")], plan.workspace.pipeline.csv)
+            parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
+            row = connection.execute(
+                f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "
+                f"({stage.sql.text}\n) where _reason is null order by h limit {int(sample)})",
+                parameters,
+            ).fetchone()
+    finally:
+        connection.close()
+    return int(row[0]) if row and row[0] is not None else _HASHES

@@ -1,0 +1,169 @@
+"""The stages of a pipeline, found by looking into its folders, and the order that their references imply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from tawt.config.data import PipelineConfig
+from tawt.contracts.contract import Contract, read_contract
+from tawt.errors import ConfigError, StageError, nearest
+from tawt.pipeline.sql import READABLE, SqlFile, read_sql
+from tawt.resources import asset, asset_root
+
+ENGINE_STAGES = ("events", "vocabulary", "triplets", "dataset")
+"""Stages that are code, in their order."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: an SQL file, or one of the engine's own."""
+
+    name: str
+    inputs: tuple[str, ...]
+    """Stages and raw tables that it reads."""
+    contract: Contract | None
+    """What its output promises; None for engine stages that check several."""
+    sql: SqlFile | None = None
+    summary: str = ""
+
+    @property
+    def layer(self) -> str:
+        """The folder of the workspace that it writes in."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All stages of a pipeline in an order in which they can run."""
+
+    stages: dict[str, Stage]
+    raw_contracts: dict[str, Contract]
+    skipped: dict[str, str]
+    """Stage -> why it does not run."""
+
+    def without(self, absent: set[str]) -> Graph:
+        """Return the graph less the stages whose driving input is absent, and whatever drives from those.
+
+        Raises:
+            StageError: A stage that stays would join something absent.
+        """
+        skipped = dict(self.skipped)
+        kept: dict[str, Stage] = {}
+        for name, stage in self.stages.items():
+            gone = [i for i in stage.inputs if i in absent or i in skipped]
+            if stage.sql is not None and gone and gone[0] == stage.inputs[0]:
+                skipped[name] = f"{gone[0]} is absent"
+            elif stage.sql is not None and gone:
+                raise StageError(name, f"joins {gone[0]}, which is absent", "list the stage under `off:`")
+            else:
+                kept[name] = stage
+        stages = {
+            name: stage
+            if stage.sql is not None
+            else Stage(stage.name, tuple(i for i in stage.inputs if i not in skipped), None, None, stage.summary)
+            for name, stage in kept.items()
+        }
+        return Graph(stages, self.raw_contracts, skipped)
+
+    def select(self, selection: str) -> list[str]:
+        """Return the stages of `X`, `X+` (and what follows) or `+X` (and what it needs), in order; commas join.
+
+        Raises:
+            ConfigError: There is no such stage.
+        """
+        chosen: set[str] = set()
+        for part in selection.split(","):
+            before, name, after = part.startswith("+"), part.strip().strip("+"), part.endswith("+")
+            # a layer's name stands for all its stages
+            starts = [s for s in self.stages if s == name or s.partition(".")[0] == name]
+            if not starts:
+                raise ConfigError(f"selection `{part}`", "names no stage", nearest(name, [*self.stages, *self.skipped]))
+            chosen.update(starts)
+            if before:
+                self._reach(chosen, starts, {s: stage.inputs for s, stage in self.stages.items()})
+            if after:
+                self._reach(chosen, starts, self._readers())
+        return [name for name in self.stages if name in chosen]
+
+    def _readers(self) -> dict[str, tuple[str, ...]]:
+        return {
+            name: tuple(other for other, stage in self.stages.items() if name in stage.inputs) for name in self.stages
+        }
+
+    def _reach(self, chosen: set[str], starts: list[str], edges: dict[str, tuple[str, ...]]) -> None:
+        todo = list(starts)
+        while todo:
+            for other in edges.get(todo.pop(), ()):
+                if other in self.stages and other not in chosen:
+                    chosen.add(other)
+                    todo.append(other)
+
+
+def load_graph(pipeline: PipelineConfig) -> Graph:
+    """Read every stage of a pipeline's source.
+
+    Raises:
+        ConfigError: The source has no stages, or `off:` or `order:` names none of them.
+        StageError: A file is refused, a contract or an input is missing, or references form a circle.
+    """
+    folder = asset_root() / "sql" / pipeline.source
+    if not folder.is_dir():
+        known = [p.name for p in asset("sql").iterdir() if p.is_dir() and p.name != "shared"]
+        raise ConfigError(f"source `{pipeline.source}`", "has no folder below sql/", nearest(pipeline.source, known))
+    schemas = asset_root() / "schemas"
+    raw = {p.stem: read_contract(p) for p in sorted((schemas / pipeline.source / "raw").glob("*.json"))}
+    found: dict[str, Stage] = {}
+    for layer in READABLE:
+        for path in sorted((folder / layer).glob("*.sql")):
+            sql = read_sql(path, layer)
+            contract = _contract_of(sql, schemas, pipeline.source)
+            found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
+    named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
+    for name in sorted(named - set(found)):
+        raise ConfigError(f"pipeline {pipeline.name}", f"names the stage `{name}`, which is not there", nearest(name, found))
+    skipped = {name: "off in the pipeline" for name in pipeline.off}
+    for stage in found.values():
+        for reference in stage.inputs:
+            known = reference.removeprefix("raw.") in raw if reference.startswith("raw.") else (
+                reference in found or reference in ENGINE_STAGES
+            )  # fmt: skip
+            if not known:
+                raise StageError(
+                    stage.name, f"reads `{reference}`, which no file makes", nearest(reference, [*found, *(f"raw.{r}" for r in raw)])
+                )
+    found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
+    try:
+        order = list(TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order())
+    except CycleError as error:
+        raise StageError("stages", f"read one another in a circle: {' -> '.join(error.args[1])}") from None
+    return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
+
+
+def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
+    if sql.layer in ("event_parts", "codes"):
+        return read_contract(schemas / f"{sql.layer}.json")
+    path = schemas / source / sql.layer / f"{sql.path.stem}.json"
+    if sql.layer == "tasks":
+        path = schemas / "labels.json"
+    if not path.is_file():
+        raise StageError(sql.name, "has no contract", f"describe its columns in schemas/{source}/{sql.layer}/{sql.path.stem}.json")
+    return read_contract(path)
+
+
+def _engine_stages(found: dict[str, Stage], skipped: dict[str, str]) -> list[Stage]:
+    merged = tuple(name for name in sorted(found) if found[name].layer in ("event_parts", "codes") and name not in skipped)
+    return [
+        Stage("events", merged, None, None, "One row is one measurement, merged, split and sorted: a MEDS dataset."),
+        Stage("vocabulary", ("events",), None, None, "One row is one data_type, fitted on train."),
+        Stage("triplets", ("events", "vocabulary"), None, None, "One row is one triplet."),
+        Stage("dataset", ("triplets", "vocabulary"), None, None, "One row is one triplet, memory-mapped."),
+    ]
+
+
+def table_ranks(pipeline: PipelineConfig, families: list[str]) -> dict[str, int]:
+    """Return the rank of each event part: the pipeline's order first, the rest by name."""
+    order = [f"event_parts.{family}" for family in pipeline.order]
+    rest = sorted(name for name in families if name not in order)
+    return {name: rank for rank, name in enumerate([name for name in order if name in families] + rest)}

@@ -1,0 +1,194 @@
+"""`tawt embed`: a pretrained run -> one embedding per subject, as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from tawt.batching.loader import PackedLoader
+from tawt.config.load import load
+from tawt.config.model import Pooling
+from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import open_dataset
+from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
+from tawt.errors import CheckpointError, ConfigError, nearest
+from tawt.models.encoder import Encoder
+from tawt.models.pooling import DocumentPooling
+from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
+from tawt.training.device import choose_compute
+
+SPLITS = ("train", "tuning", "held_out")
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """A run's encoder, ready to use."""
+
+    encoder: Encoder
+    """In eval mode, on CPU."""
+    config: PretrainConfig
+    """The run's config."""
+    vocabulary: Vocabulary
+    """The run's vocabulary."""
+    weights: Path
+    """Where the weights came from: the end of the run, or its newest checkpoint."""
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What `embed` wrote."""
+
+    path: Path
+    """The Parquet file."""
+    n_subjects: int
+    """Rows."""
+    d_model: int
+    """Numbers per embedding."""
+    n_cut: int
+    """Triplets that lay before the subjects' last windows."""
+    weights: Path
+    """The weights that were used."""
+    reasons: dict[str, str]
+    """Why this device, precision and thread count."""
+
+
+def load_encoder(run: Path) -> LoadedEncoder:
+    """Load the encoder of a run folder, finished or not.
+
+    Raises:
+        CheckpointError: There is no run or no weights in it, or they do not fit its config.
+        ConfigError: Its config does not hold.
+        DatasetError: Its vocabulary cannot be read.
+    """
+    if not (run / "config.yaml").exists():
+        raise CheckpointError(
+            str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`"
+        )
+    config = load(PretrainConfig, run / "config.yaml")
+    weights = run / WEIGHTS
+    if not weights.exists():
+        checkpoint = latest_checkpoint(run)
+        if checkpoint is None:
+            raise CheckpointError(
+                str(run), "has no weights yet", "let `tawt pretrain --resume` reach a checkpoint"
+            )
+        weights = checkpoint.folder / WEIGHTS
+    vocabulary = read_vocabulary(run / "vocabulary.parquet")
+    encoder = Encoder(config.model, vocabulary)
+    load_weights(encoder, weights, prefix="encoder.")
+    return LoadedEncoder(encoder.eval(), config, vocabulary, weights)
+
+
+def embed(
+    workspace: Path,
+    run: str | Path,
+    *,
+    out: Path | None = None,
+    splits: Sequence[str] = SPLITS,
+    device: str = "auto",
+    pooling: Pooling | None = None,
+) -> EmbedResult:
+    """Embed the last window of every subject.
+
+    The file has a row per subject, sorted by subject_id: `subject_id` int64, `time` timestamp[us] (of the
+    last event used), `split` string, `embedding` fixed_size_list<float32>.
+
+    Args:
+        workspace: Whose subjects are embedded.
+        run: A run folder, or the name of one in WORKSPACE/runs.
+        out: The file; default WORKSPACE/embeddings/NAME OF THE RUN.parquet.
+        splits: Which splits.
+        device: auto, cpu, cuda or cuda:N.
+        pooling: `mean` or `max` instead of the run's own readout.
+
+    Raises:
+        CheckpointError: The run is absent or broken, or has another vocabulary than the workspace.
+        ConfigError: The pooling was not trained, or the run's config does not hold.
+        DatasetError: The dataset is absent or broken, or lacks a split.
+        DeviceError: The device is not there.
+    """
+    workspace = Path(workspace)
+    folder = _find_run(workspace, run)
+    loaded = load_encoder(folder)
+    dataset = open_dataset(workspace)
+    if dataset.vocabulary.sha256 != loaded.vocabulary.sha256:
+        raise CheckpointError(
+            str(folder),
+            f"has vocabulary {loaded.vocabulary.sha256[:12]}, expected that of {workspace}, "
+            f"{dataset.vocabulary.sha256[:12]}",
+            f"pretrain on this workspace first: `tawt pretrain -w {workspace}`",
+        )
+    encoder = loaded.encoder
+    if pooling is not None and pooling != encoder.pooling.how:
+        if pooling in ("cls", "attention"):
+            raise ConfigError(
+                f"--pooling {pooling}", f"the run has `{encoder.pooling.how}`, expected that, mean or max",
+                f"pretrain with `--set model.pooling={pooling}`",
+            )  # fmt: skip
+        encoder.pooling = DocumentPooling(loaded.config.model, pooling)
+    compute = choose_compute(device, loaded.config.train.precision, loaded.config.train.threads)
+    encoder.to(compute.device)
+    ids: list[np.ndarray] = []
+    times: list[np.ndarray] = []
+    names: list[np.ndarray] = []
+    vectors: list[np.ndarray] = []
+    n_cut = 0
+    for name in splits:
+        split = dataset.split(name)
+        if not split.n_triplets:
+            continue
+        loader = PackedLoader(split, dataset.vocabulary, loaded.config.batching, loaded.config.train.seed)
+        for batch in loader.sequential():
+            with torch.inference_mode(), compute.autocast():
+                vectors.append(encoder.embed(batch.to(compute.device)).cpu().numpy())
+            ids.append(batch.subject_id.numpy())
+            times.append(batch.end_time.numpy())
+            names.append(np.full(batch.n_documents, name, dtype=object))
+            n_cut += batch.n_cut
+    path = Path(out) if out is not None else workspace / "embeddings" / f"{folder.name}.parquet"
+    n = _write(path, ids, times, names, vectors, loaded.config.model.d_model)
+    return EmbedResult(path, n, loaded.config.model.d_model, n_cut, loaded.weights, compute.reasons)
+
+
+def _find_run(workspace: Path, run: str | Path) -> Path:
+    for folder in (workspace / "runs" / run, Path(run)):
+        if folder.is_dir():
+            return folder
+    runs = workspace / "runs"
+    known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs.is_dir() else []
+    raise CheckpointError(
+        f"--run {run}", f"is neither a run of {workspace} nor a folder",
+        nearest(str(run), known) or f"make one with `tawt pretrain -w {workspace}`",
+    )  # fmt: skip
+
+
+def _write(
+    path: Path,
+    ids: list[np.ndarray],
+    times: list[np.ndarray],
+    names: list[np.ndarray],
+    vectors: list[np.ndarray],
+    d_model: int,
+) -> int:
+    subject = np.concatenate([np.empty(0, np.int64), *ids])
+    order = np.argsort(subject, kind="stable")
+    matrix = np.concatenate([np.empty((0, d_model), np.float32), *vectors])[order]
+    table = pa.table(
+        {
+            "subject_id": pa.array(subject[order]),
+            "time": pa.array(np.concatenate([np.empty(0, np.int64), *times])[order], pa.timestamp("us")),
+            "split": pa.array(np.concatenate([np.empty(0, object), *names])[order], pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), d_model),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, aside)
+    aside.replace(path)
+    return len(table)

@@ -1,0 +1,320 @@
+"""`tawt pretrain`: dataset -> packed batches -> a pretrained encoder, resumable."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tawt.batching.loader import PackedLoader
+from tawt.config.load import build, dump, load, merge, overrides
+from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.errors import CheckpointError, ConfigError, nearest
+from tawt.files import write_json, write_text
+from tawt.models.build import ParameterCounts, build_model, count_parameters
+from tawt.objectives.baselines import count_split
+from tawt.resources import asset, asset_root
+from tawt.training.checkpoint import (
+    WEIGHTS,
+    Checkpoint,
+    latest_checkpoint,
+    load_checkpoint,
+    publish_file,
+    save_weights,
+)
+from tawt.training.device import Compute, choose_compute
+from tawt.training.loop import Report, Trainer, batches_per_step
+from tawt.training.optim import make_optimizer
+
+MAY_CHANGE = ("checkpoint_every", "keep_checkpoints", "threads")
+"""Keys of `train` that a resumed run may set anew: they leave the schedule and the data as they were."""
+
+
+@dataclass(frozen=True)
+class PretrainPlan:
+    """What a run will do, and why."""
+
+    run: Path
+    """The run folder."""
+    config: PretrainConfig
+    """Resolved."""
+    parameters: ParameterCounts
+    """Of tables, encoder and heads."""
+    n_subjects: int
+    """Subjects of train that have a document."""
+    n_tokens: int
+    """Tokens of one pass over train."""
+    n_batches: int
+    """Packed batches of the first pass."""
+    packing_efficiency: float
+    """Share of the batches' token budget that holds tokens."""
+    tokens_per_step: int
+    """Token budget of one optimizer step."""
+    n_steps: int
+    """Optimizer steps in all."""
+    start_step: int
+    """Steps already made, from the checkpoint that is resumed."""
+    n_epochs: float
+    """Passes over train in all steps."""
+    memory_bytes: int
+    """Estimate of weights, gradients, optimizer and what one batch keeps for the backward pass."""
+    compute: Compute
+    """Device, precision and threads with their reasons."""
+    reasons: dict[str, str]
+    """Why, per choice, as shown to the user."""
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What a run did."""
+
+    run: Path
+    """The run folder."""
+    plan: PretrainPlan
+    """What it was to do."""
+    weights: Path | None
+    """RUN/model.safetensors; None after a dry run."""
+    metrics: dict[str, dict[str, Any]]
+    """The last line of metrics of `train` and `tuning`, as far as this process made them."""
+
+
+def pretrain(
+    workspace: Path,
+    config: str | Path | PretrainConfig = "pretrain_small",
+    *,
+    device: str = "auto",
+    settings: Sequence[str] = (),
+    out: Path | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    report: Report | None = None,
+) -> PretrainResult:
+    """Pretrain an encoder on the train split of a workspace.
+
+    Args:
+        workspace: Holds `dataset/` and `vocabulary/`.
+        config: Name of a config that comes with tawt, a YAML file, or a config.
+        device: auto, cpu, cuda or cuda:N.
+        settings: Overrides, as in `["train.max_steps=80"]`.
+        out: The run folder; default WORKSPACE/runs/NAME OF THE CONFIG.
+        resume: Continue the run that is there; start it where there is no checkpoint yet.
+        dry_run: Only say what would happen.
+        report: Called with each event of the run: step, validation, checkpoint, stopped, note.
+
+    Raises:
+        ConfigError: The config does not hold, or the run folder is taken.
+        DatasetError: The dataset is absent or broken.
+        DeviceError: The device is not there.
+        CheckpointError: What is to be resumed is broken, or has another config or vocabulary.
+        TrainingError: A loss or gradient is not finite, or memory ran out.
+        KeyboardInterrupt: The run was stopped; it can be resumed.
+    """
+    workspace = Path(workspace)
+    tell = report or (lambda event: None)
+    name, tree = resolve_config(config, settings)
+    run = Path(out) if out is not None else workspace / "runs" / name
+    dataset = open_dataset(workspace)
+    checkpoint = _starting_point(run, resume, tree, dataset, tell)
+    compute = choose_compute(device, tree.train.precision, tree.train.threads)
+    train = PackedLoader(dataset.split("train"), dataset.vocabulary, tree.batching, tree.train.seed)
+    model = build_model(tree.model, dataset.vocabulary, tree.train.seed)
+    plan = _plan(run, tree, train, count_parameters(model), compute, checkpoint)
+    if dry_run:
+        return PretrainResult(run, plan, None, {})
+    _open_run(run, tree, workspace, compute)
+    baselines = count_split(train.split, dataset.vocabulary, tree.objective.max_value)
+    model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
+    model.to(compute.device)
+    optimizer = make_optimizer(model, tree.train)
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, model, optimizer)
+    trainer = Trainer(
+        run=run,
+        config=tree,
+        vocabulary=dataset.vocabulary,
+        compute=compute,
+        model=model,
+        optimizer=optimizer,
+        baselines=baselines.to(compute.device),
+        train=train,
+        tuning=_tuning(dataset, tree, tell),
+        state=_state(tree, dataset, compute),
+        report=tell,
+        resume_command=_resume_command(workspace, config, settings, device, out),
+    )
+    metrics = trainer.fit(plan.start_step)
+    save_weights(model, run / WEIGHTS)
+    return PretrainResult(run, plan, run / WEIGHTS, metrics)
+
+
+def resolve_config(
+    config: str | Path | PretrainConfig, settings: Sequence[str]
+) -> tuple[str, PretrainConfig]:
+    """Return a config's name and its tree with the overrides laid on.
+
+    Raises:
+        ConfigError: There is no such config, or it does not hold.
+    """
+    if isinstance(config, PretrainConfig):
+        return "pretrain", build(PretrainConfig, merge(config.model_dump(), overrides(settings)), "config")
+    path = Path(config)
+    if path.suffix not in (".yaml", ".yml"):
+        shipped = asset_root() / "pipelines" / f"{config}.yaml"
+        if not shipped.exists():
+            known = [file.stem for file in asset("pipelines").glob("pretrain*.yaml")]
+            raise ConfigError(
+                f"--config {config}", "is not a config of tawt nor a YAML file", nearest(str(config), known)
+            )
+        path = shipped
+    name = path.parent.name if path.stem == "config" else path.stem
+    return name, load(PretrainConfig, path, settings)
+
+
+def _starting_point(
+    run: Path, resume: bool, config: PretrainConfig, dataset: TripletDataset, tell: Report
+) -> Checkpoint | None:
+    if not resume:
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            raise ConfigError(
+                str(run), "is there already, expected a new run folder",
+                "continue it with `--resume`, or choose another with `--out DIR`",
+            )  # fmt: skip
+        return None
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None:
+        tell({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
+        return None
+    vocabulary = checkpoint.state.get("vocabulary")
+    if vocabulary != dataset.vocabulary.sha256:
+        raise CheckpointError(
+            str(checkpoint.folder),
+            f"belongs to vocabulary {str(vocabulary)[:12]}, expected {dataset.vocabulary.sha256[:12]}",
+            "give the workspace that the run was made in, or start a new run with `--out DIR`",
+        )
+    changed = _differences(checkpoint.state.get("config", {}), _comparable(config))
+    if changed:
+        raise CheckpointError(
+            str(checkpoint.folder), f"was made with another config: {'; '.join(changed)}",
+            f"resume with `--config {run / 'config.yaml'} --out {run}`, or start a new run with `--out DIR`",
+        )  # fmt: skip
+    tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
+    return checkpoint
+
+
+def _comparable(config: PretrainConfig) -> dict[str, Any]:
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    for key in MAY_CHANGE:
+        tree["train"].pop(key)
+    return tree
+
+
+def _differences(was: Any, now: Any, at: str = "") -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [*was, *(key for key in now if key not in was)]
+        return [d for key in keys for d in _differences(was.get(key), now.get(key), f"{at}.{key}".strip("."))]
+    return [] if was == now else [f"{at} was {was}, is {now}"]
+
+
+def _plan(
+    run: Path,
+    config: PretrainConfig,
+    train: PackedLoader,
+    parameters: ParameterCounts,
+    compute: Compute,
+    checkpoint: Checkpoint | None,
+) -> PretrainPlan:
+    per_step, n_batches = batches_per_step(config), train.n_batches(0)
+    budget = config.batching.tokens_per_batch
+    return PretrainPlan(
+        run=run,
+        config=config,
+        parameters=parameters,
+        n_subjects=len(train.subjects),
+        n_tokens=train.n_tokens,
+        n_batches=n_batches,
+        packing_efficiency=train.n_tokens / (n_batches * budget),
+        tokens_per_step=per_step * budget,
+        n_steps=config.train.max_steps,
+        start_step=checkpoint.step if checkpoint else 0,
+        n_epochs=config.train.max_steps * per_step / n_batches,
+        memory_bytes=_memory(config, parameters.total, train),
+        compute=compute,
+        reasons={
+            **compute.reasons,
+            "tokens_per_step": f"{per_step} packed batches of at most {budget} tokens",
+            "start_step": f"resumed from {checkpoint.folder}" if checkpoint else "a new run",
+        },
+    )
+
+
+def _memory(config: PretrainConfig, n_parameters: int, train: PackedLoader) -> int:
+    """Weights, gradients and two moments; about 24 + 4 d_ffn / d_model vectors per token and layer; one
+    batch's distances."""
+    model, budget = config.model, config.batching.tokens_per_batch
+    per_layer = 24 * model.d_model + 4 * model.d_ffn
+    activations = budget * (model.n_layers * per_layer + 20 * model.d_model)
+    lengths = np.minimum(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
+    distances = budget * (lengths @ lengths) / lengths.sum()
+    return int(4 * (4 * n_parameters + activations + distances))
+
+
+def _open_run(run: Path, config: PretrainConfig, workspace: Path, compute: Compute) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    write_text(run / "config.yaml", dump(config))
+    aside = run / ".vocabulary.parquet.tmp"
+    shutil.copyfile(workspace / "vocabulary" / "vocabulary.parquet", aside)
+    publish_file(aside, run / "vocabulary.parquet")
+    packages = ("tawt", "torch", "numpy", "pyarrow", "pydantic", "safetensors")
+    versions = {name: metadata.version(name) for name in packages}
+    about = {
+        "packages": versions,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": str(compute.device),
+        "precision": compute.precision,
+        "threads": compute.threads,
+        "seed": config.train.seed,
+        "reasons": compute.reasons,
+    }
+    write_json(run / "versions.json", about)
+
+
+def _state(config: PretrainConfig, dataset: TripletDataset, compute: Compute) -> dict[str, Any]:
+    return {
+        "config": _comparable(config),
+        "vocabulary": dataset.vocabulary.sha256,
+        "seed": config.train.seed,
+        "threads": compute.threads,
+        "precision": compute.precision,
+    }
+
+
+def _tuning(dataset: TripletDataset, config: PretrainConfig, tell: Report) -> PackedLoader | None:
+    split = dataset.split("tuning") if "tuning" in dataset.split_names else None
+    if split is None or not split.n_triplets:
+        tell({"event": "note", "text": "there is no tuning subject: no validation"})
+        return None
+    return PackedLoader(split, dataset.vocabulary, config.batching, config.train.seed)
+
+
+def _resume_command(
+    workspace: Path,
+    config: str | Path | PretrainConfig,
+    settings: Sequence[str],
+    device: str,
+    out: Path | None,
+) -> str:
+    words = ["tawt pretrain -w", str(workspace)]
+    if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":
+        words += ["--config", str(config)]
+    words += [] if device == "auto" else ["--device", device]
+    words += [word for setting in settings for word in ("--set", setting)]
+    words += ["--out", str(out)] if out is not None else []
+    return " ".join([*words, "--resume"])

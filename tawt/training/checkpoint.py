@@ -1,0 +1,172 @@
+"""Checkpoints: RUN/checkpoints/step-000080/{model.safetensors, optimizer.safetensors, state.json}, whole
+or not there.
+
+The folder is written aside, flushed to disk and renamed; only then does `latest` name it. Files hold no
+times and no paths, so equal weights are equal bytes. A checkpoint needs no random state, for batches,
+masks and dropout follow from (seed, step).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tawt.errors import CheckpointError
+from tawt.files import publish, write_json, write_text
+
+FORMAT = "tawt.checkpoint/1"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk."""
+
+    folder: Path
+    """RUN/checkpoints/step-NNNNNN."""
+    state: dict[str, Any]
+    """What state.json holds: step, config, vocabulary, threads."""
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps made."""
+        return int(self.state["step"])
+
+
+def publish_file(aside: Path, path: Path) -> None:
+    """Flush a file that was written aside to disk and rename it into place."""
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's parameters, aside and renamed; buffers follow from config and vocabulary."""
+    aside = path.with_name(f".{path.name}.tmp")
+    save_file(_on_cpu(dict(model.named_parameters())), aside)
+    publish_file(aside, path)
+
+
+def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
+    """Read parameters into a model.
+
+    Args:
+        model: What they are for.
+        path: A safetensors file.
+        prefix: Only names that start so are read, without it.
+
+    Raises:
+        CheckpointError: The file is absent or broken, or its names or shapes are not the model's.
+    """
+    tensors = {name[len(prefix) :]: t for name, t in _read(path).items() if name.startswith(prefix)}
+    parameters = dict(model.named_parameters())
+    for name in sorted(parameters.keys() ^ tensors.keys()):
+        have = "lacks" if name in parameters else "has"
+        raise CheckpointError(str(path), f"{have} the weight `{name}`, expected the weights of this model")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if parameter.shape != tensors[name].shape:
+                raise CheckpointError(
+                    str(path),
+                    f"weight `{name}` has shape {tuple(tensors[name].shape)}, "
+                    f"expected {tuple(parameter.shape)}",
+                )
+            parameter.copy_(tensors[name])
+
+
+def save_checkpoint(
+    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep: int
+) -> Checkpoint:
+    """Write a checkpoint, name it in `latest` and remove all but the newest `keep`.
+
+    Args:
+        run: The run folder.
+        model: Its parameters are saved.
+        optimizer: Over parameters of the model.
+        state: JSON-able; must hold `step`.
+        keep: Checkpoints that stay.
+    """
+    root = run / "checkpoints"
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / f"step-{state['step']:06d}"
+    aside = root / f".{folder.name}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    save_weights(model, aside / WEIGHTS)
+    save_file(_optimizer_tensors(model, optimizer), aside / "optimizer.safetensors")
+    whole = {"format": FORMAT, **state}
+    write_json(aside / "state.json", whole)
+    publish(aside, folder)
+    write_text(root / "latest", folder.name + "\n")
+    for old in sorted(root.glob("step-*"))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return Checkpoint(folder, whole)
+
+
+def latest_checkpoint(run: Path) -> Checkpoint | None:
+    """Return the checkpoint that `latest` names, None where a run has none yet.
+
+    Raises:
+        CheckpointError: It names a checkpoint that is not there, is broken or is of another format.
+    """
+    pointer = run / "checkpoints" / "latest"
+    if not pointer.exists():
+        return None
+    folder = pointer.parent / pointer.read_text(encoding="utf-8").strip()
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            str(folder / "state.json"), f"cannot be read ({type(error).__name__}), expected a checkpoint",
+            "name another checkpoint in `checkpoints/latest`, or start again with `--out DIR`",
+        ) from None  # fmt: skip
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(str(folder / "state.json"), f"is of another format, expected {FORMAT}")
+    return Checkpoint(folder, state)
+
+
+def load_checkpoint(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's weights and optimizer state back.
+
+    Raises:
+        CheckpointError: A file is absent or broken, or does not fit the model.
+    """
+    load_weights(model, checkpoint.folder / WEIGHTS)
+    path = checkpoint.folder / "optimizer.safetensors"
+    parameters = dict(model.named_parameters())
+    for key, tensor in _read(path).items():
+        name, _, field = key.rpartition("/")
+        if name not in parameters:
+            raise CheckpointError(str(path), f"has state of `{name}`, which this model has not")
+        optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device)
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {
+        f"{name}/{field}": tensor
+        for name, parameter in model.named_parameters()
+        for field, tensor in optimizer.state.get(parameter, {}).items()
+    }
+    return _on_cpu(tensors)
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            str(path), f"cannot be read ({type(error).__name__}), expected safetensors weights"
+        ) from None

@@ -1,0 +1,112 @@
+"""Which device, number format and thread count a run uses, each with its reason."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from tawt.errors import ConfigError, DeviceError
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+MOST_THREADS = 4
+"""Above this, matrices of a few hundred columns no longer get faster."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a run computes on."""
+
+    device: torch.device
+    """cpu or cuda."""
+    dtype: torch.dtype
+    """float32, or bfloat16 for autocast; weights and optimizer are float32 either way."""
+    threads: int
+    """CPU threads of torch."""
+    reasons: dict[str, str]
+    """Why, for `device`, `precision` and `threads`."""
+
+    @property
+    def precision(self) -> str:
+        """fp32 or bf16."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context in which the model runs forward."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+def choose_compute(device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:
+    """Choose, and set torch's thread count.
+
+    Args:
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, fp32 or bf16.
+        threads: CPU threads; 0 = by rule.
+
+    Raises:
+        DeviceError: CUDA was asked for and is not there, or cannot do bf16.
+        ConfigError: The device has an unknown name.
+    """
+    where, why_device = _device(device)
+    dtype, why_dtype = _dtype(precision, where)
+    count, why_threads = _threads(threads)
+    torch.set_num_threads(count)
+    return Compute(
+        where, dtype, count, {"device": why_device, "precision": why_dtype, "threads": why_threads}
+    )
+
+
+def _device(name: str) -> tuple[torch.device, str]:
+    there = torch.cuda.is_available()
+    if name == "auto":
+        if there:
+            return torch.device("cuda"), f"auto: {torch.cuda.get_device_name()} is there"
+        return torch.device("cpu"), "auto: torch finds no CUDA device"
+    if name == "cpu":
+        return torch.device("cpu"), "asked for"
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (index and not index.isdigit()):
+        raise ConfigError("--device", f"`{name}` is not a device, expected auto, cpu, cuda or cuda:N")
+    if not there:
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for CPU only"
+        raise DeviceError(
+            "--device cuda", f"torch {torch.__version__} ({built}) finds no CUDA device, expected one",
+            "use `--device cpu`, or install a CUDA build of torch and check `nvidia-smi`",
+        )  # fmt: skip
+    if index and int(index) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"--device {name}", f"there are {torch.cuda.device_count()} CUDA devices, counted from 0",
+            "use `--device cuda`",
+        )  # fmt: skip
+    return torch.device(name), "asked for"
+
+
+def _dtype(precision: str, device: torch.device) -> tuple[torch.dtype, str]:
+    can = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "fp32":
+        return torch.float32, "asked for"
+    if precision == "bf16":
+        if not can:
+            raise DeviceError(
+                "train.precision", f"{torch.cuda.get_device_name(device)} has no bf16, expected one that has",
+                "use `--set train.precision=fp32`",
+            )  # fmt: skip
+        return torch.bfloat16, "asked for"
+    if device.type == "cpu":
+        return torch.float32, "auto: bf16 gains little on CPU"
+    if can:
+        return torch.bfloat16, "auto: the device has bf16"
+    return torch.float32, "auto: the device has no bf16"
+
+
+def _threads(threads: int) -> tuple[int, str]:
+    if threads:
+        return threads, "asked for"
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    count = min(usable, MOST_THREADS)
+    return count, f"rule: one per usable CPU ({usable}), at most {MOST_THREADS}"

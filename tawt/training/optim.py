@@ -1,0 +1,35 @@
+"""AdamW over two groups of parameters, and the schedule of its learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from tawt.config.train import TrainConfig
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Return AdamW; matrices decay, norms, biases, single vectors and embedding tables do not.
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
+    """
+    tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    decay: list[nn.Parameter] = []
+    keep: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        (decay if parameter.dim() > 1 and id(parameter) not in tables else keep).append(parameter)
+    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": keep, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Return the rate of optimizer step `step`, counted from 0: a linear rise, then half a cosine down to
+    `min_lr`."""
+    warmup = min(config.warmup_steps, config.max_steps // 10)
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    progress = (step - warmup) / max(1, config.max_steps - 1 - warmup)
+    low = config.min_lr * config.lr
+    return low + (config.lr - low) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,52 @@
+"""Arrow columns as numpy arrays that can be sorted and looked up: dictionaries, ranks of texts, times as int64."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Int64s = npt.NDArray[np.int64]
+
+NO_TIME = int(np.iinfo(np.int64).min)
+"""Stands for a null time: static facts sort first."""
+
+
+def array_of(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def times_of(column: pa.ChunkedArray) -> Int64s:
+    """Return timestamps as int64 microseconds, `NO_TIME` for null."""
+    return column.cast(pa.int64()).fill_null(NO_TIME).to_numpy()
+
+
+def dictionary_of(column: pa.ChunkedArray) -> tuple[Int64s, list[str]]:
+    """Return the index of each row's text (the length of the list for null) and the texts."""
+    array = array_of(column)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    texts = array.dictionary.to_pylist()
+    return array.indices.fill_null(len(texts)).to_numpy().astype(np.int64), texts
+
+
+def ranks_of(column: pa.ChunkedArray) -> Int64s:
+    """Return each text's place in the sorted list of texts, -1 for null: an order that no file layout changes."""
+    index, texts = dictionary_of(column)
+    rank = np.empty(len(texts) + 1, dtype=np.int64)
+    rank[pc.sort_indices(pa.array(texts, pa.string())).to_numpy()] = np.arange(len(texts))
+    rank[len(texts)] = -1
+    return rank[index]
+
+
+def looked_up(index: Int64s, texts: list[str | None], valid: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return a text column from an index per row; null where the text is None or the row is not valid."""
+    mask = None if valid is None else ~valid
+    dictionary = pa.array(["" if text is None else text for text in texts], pa.string())
+    empty = np.array([text is None for text in texts])[index]
+    mask = empty if mask is None else mask | empty
+    return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32), mask=mask), dictionary)

@@ -1,0 +1,190 @@
+"""One shard of events -> triplets: vocabulary index, normalized value, token, status; nothing is imputed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tawt.config.data import Panel, PipelineConfig
+from tawt.contracts.contract import Contract
+from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
+from tawt.transforms.columns import NO_TIME, dictionary_of, times_of
+from tawt.transforms.missingness import not_measured
+from tawt.transforms.vocabulary import UNKNOWN
+
+EVENT_COLUMNS = ["subject_id", "time", "code", "numeric_value", "text_value", "available_time", "value_status"]
+_UNIT_VARIANCE = float(np.sqrt(12))
+"""A uniform rank in [0, 1] has variance 1/12."""
+
+
+@dataclass(frozen=True)
+class Coder:
+    """The vocabulary as arrays that columns are looked up in."""
+
+    index: dict[str, int]
+    center: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+    by_rank: npt.NDArray[np.bool_]
+    n_values: npt.NDArray[np.int64]
+    n_bins: npt.NDArray[np.int64]
+    edges: npt.NDArray[np.float64]
+    """All edges, data_type after data_type."""
+    edge_start: npt.NDArray[np.int64]
+    """`(n_data_types + 1,)`."""
+    quantiles: dict[int, npt.NDArray[np.float64]]
+    categories: list[dict[str, int]]
+    """Per data_type, the token of each category."""
+
+    @classmethod
+    def of(cls, vocabulary: pa.Table) -> Coder:
+        """Read the vocabulary table."""
+        column = {name: vocabulary[name].to_pylist() for name in vocabulary.column_names}
+        edges = column["bin_edges"]
+        by_rank = np.array([name == "quantile" for name in column["normalization"]])
+        return cls(
+            index={code: i for i, code in enumerate(column["code"])},
+            center=np.array(column["center"]), scale=np.array(column["scale"]), by_rank=by_rank,
+            n_values=np.array(column["n_values"]), n_bins=np.array(column["n_bins"]),
+            edges=np.array([edge for row in edges for edge in row], dtype=np.float64),
+            edge_start=np.concatenate([[0], np.cumsum([len(row) for row in edges])]).astype(np.int64),
+            quantiles={i: np.array(column["quantiles"][i]) for i in np.flatnonzero(by_rank).tolist()},
+            categories=[
+                {text: n + 2 + place for place, text in enumerate(row)}
+                for row, n in zip(column["categories"], column["n_bins"], strict=True)
+            ],
+        )  # fmt: skip
+
+    def bins(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Return 1 + how many of the data_type's edges are <= the number: one binary search for all rows at once."""
+        start = self.edge_start[data_type]
+        low, high = start.copy(), self.edge_start[data_type + 1].copy()
+        while (open_ := low < high).any():
+            middle = (low + high) // 2
+            above = open_ & (self.edges[np.minimum(middle, len(self.edges) - 1)] <= number)
+            low = np.where(above, middle + 1, low)
+            high = np.where(open_ & ~above, middle, high)
+        return low - start + 1
+
+    def normalize(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Return the normalized value of each number."""
+        value = (number - self.center[data_type]) / self.scale[data_type]
+        for i, quantiles in self.quantiles.items():
+            rows = data_type == i
+            # a tie spans several percentiles: its rank is the middle of them
+            low = np.searchsorted(quantiles, number[rows], side="left")
+            high = np.searchsorted(quantiles, number[rows], side="right")
+            between = np.interp(number[rows], quantiles, np.arange(len(quantiles)))
+            rank = np.where(high > low, (low + high - 1) / 2, between) / (len(quantiles) - 1)
+            value[rows] = (rank - 0.5) * _UNIT_VARIANCE
+        return value.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TripletCounts:
+    """What is not as it was in events."""
+
+    n_unknown_code: int
+    """Rows whose code train does not have: [UNK], their values are left out."""
+    n_without_statistics: int
+    """Numbers of a data_type that has none in train: the value is left out."""
+    n_other: int
+    """Texts that are not among their data_type's categories: OTHER."""
+    n_not_measured: dict[str, int]
+    """Panel -> triplets added by rule."""
+
+
+def to_triplets(
+    events: pa.Table, coder: Coder, pipeline: PipelineConfig, contract: Contract
+) -> tuple[pa.Table, TripletCounts]:
+    """Turn one shard of events into triplets, in the same order unless the other clock or a panel asks for another.
+
+    Args:
+        events: `EVENT_COLUMNS` of one shard, in the order of events.
+        coder: The vocabulary.
+        pipeline: Its `clock` and `panels`.
+        contract: Of triplets.
+    """
+    subject = events["subject_id"].to_numpy()
+    time, available = times_of(events["time"]), times_of(events["available_time"])
+    # a record whose source does not say when it could be read was readable when it happened
+    available = np.where(available == NO_TIME, time, available)
+    code, codes = dictionary_of(events["code"])
+    data_type = np.array([coder.index.get(text, UNKNOWN) for text in codes], dtype=np.int64)[code]
+    name, names = dictionary_of(events["value_status"])
+    status = np.array([STATUS_NAMES.index(text) for text in names], dtype=np.uint8)[name]
+    unknown = data_type == UNKNOWN
+    has_number = np.isin(status, np.array(HAS_NUMBER, dtype=np.uint8))
+    unfitted = has_number & ~unknown & (coder.n_values[data_type] == 0)
+    usable = has_number & ~unknown & ~unfitted
+    value = np.zeros(len(events), dtype=np.float32)
+    token = np.zeros(len(events), dtype=np.int64)
+    rows = np.flatnonzero(usable)
+    number = events["numeric_value"].to_numpy()[rows].astype(np.float64)
+    value[rows] = coder.normalize(data_type[rows], number)
+    token[rows] = coder.bins(data_type[rows], number)
+    rows = np.flatnonzero((status == ValueStatus.CATEGORY) & ~unknown)
+    token[rows], n_other = _category_tokens(events["text_value"], rows, data_type, coder)
+    status[unknown | unfitted] = ValueStatus.NONE
+    clock = time if pipeline.clock == "time" else np.where(time == NO_TIME, NO_TIME, available)
+    columns = {
+        "subject_id": subject, "timestamp": clock, "data_type": data_type, "value": value, "value_token": token,
+        "value_status": status, "available_time": available,
+    }  # fmt: skip
+    columns, added = _with_panels(columns, codes, code, coder, pipeline.panels)
+    if added or pipeline.clock != "time":
+        # stable, so that the total order of events settles what is left
+        order = np.lexsort((columns["timestamp"], columns["subject_id"]))
+        columns = {key: column[order] for key, column in columns.items()}
+    arrays = []
+    for field in contract.schema():
+        column = columns[field.name]
+        if pa.types.is_timestamp(field.type):
+            arrays.append(pa.array(column, mask=column == NO_TIME).cast(field.type))
+        else:
+            arrays.append(pa.array(column).cast(field.type))
+    table = pa.Table.from_arrays(arrays, schema=contract.schema())
+    return table, TripletCounts(int(unknown.sum()), int(unfitted.sum()), n_other, added)
+
+
+def _category_tokens(
+    texts: pa.ChunkedArray, rows: npt.NDArray[np.int64], data_type: npt.NDArray[np.int64], coder: Coder
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the token of each row's text; a text that train did not keep is OTHER."""
+    text, words = dictionary_of(texts.take(pa.array(rows)))
+    types = data_type[rows]
+    pairs, inverse = np.unique(types * (len(words) + 1) + text, return_inverse=True)
+    tokens = np.empty(len(pairs), dtype=np.int64)
+    known = np.zeros(len(pairs), dtype=np.bool_)
+    for i, pair in enumerate(pairs.tolist()):
+        type_, word = divmod(pair, len(words) + 1)
+        place = coder.categories[type_].get(words[word]) if word < len(words) else None
+        known[i] = place is not None
+        # a data_type without categories in train has no token for any text, not even OTHER
+        other = int(coder.n_bins[type_]) + 1 if coder.categories[type_] else 0
+        tokens[i] = other if place is None else place
+    return tokens[inverse], int(np.count_nonzero(~known[inverse]))
+
+
+def _with_panels(
+    columns: dict[str, np.ndarray],
+    codes: list[str],
+    code: npt.NDArray[np.int64],
+    coder: Coder,
+    panels: tuple[Panel, ...],
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    counts: dict[str, int] = {}
+    for panel in panels:
+        expected = np.array([coder.index[c] for c in panel.data_types if c in coder.index], dtype=np.int64)
+        starts = None
+        if panel.start != "first_event":
+            opens = np.array([text.startswith(panel.start) for text in [*codes, ""]])[code]
+            starts = np.flatnonzero(opens & (columns["timestamp"][: len(code)] != NO_TIME))
+        n = len(code)
+        added = not_measured({key: column[:n] for key, column in columns.items()}, expected, panel, starts)
+        if len(added["subject_id"]):
+            counts[panel.name] = len(added["subject_id"])
+            columns = {key: np.concatenate([columns[key], added[key]]) for key in columns}
+    return columns, counts

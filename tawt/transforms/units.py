@@ -1,0 +1,217 @@
+"""Units: one canonical unit per data_type; every other spelling, unit or number is converted, or marked.
+
+A number whose unit no rule leads to the canonical one is `unit_unknown`: it is kept as `raw_value` and never
+averaged in. A number without any unit counts as unknown too where the data_type has a unit.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tawt.config.data import DataType, PipelineConfig
+from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
+from tawt.errors import ConfigError
+from tawt.resources import asset
+from tawt.transforms.columns import Int64s, dictionary_of
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What happens to the numbers of one data_type that come in one unit."""
+
+    unit: str | None
+    """Canonical unit."""
+    factor: float
+    offset: float
+    """number * factor + offset is in the canonical unit."""
+    name: str | None
+    """`spelling`, `convert:FROM->TO`, `unknown`, or None where nothing was needed."""
+    low: float
+    high: float
+    """Plausible range in the canonical unit, inclusive; infinite where there is none."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the number can be used."""
+        return self.name != "unknown"
+
+
+@dataclass(frozen=True)
+class Units:
+    """The seeds that come with tawt, and what a pipeline says of its data_types."""
+
+    spellings: dict[str, str]
+    conversions: dict[tuple[str, str, str], tuple[float, float]]
+    ranges: dict[str, tuple[str, float, float]]
+    data_types: dict[str, DataType]
+
+    @classmethod
+    def of(cls, pipeline: PipelineConfig) -> Units:
+        """Read the seeds.
+
+        Raises:
+            ConfigError: A seed is absent or a number in it is none.
+        """
+        spellings = {row["spelling"].lower(): row["unit"] for row in _seed("unit_spellings")}
+        conversions = {
+            (row["concept"], row["from_unit"], row["to_unit"]): (float(row["factor"]), float(row["offset"] or 0))
+            for row in _seed("unit_conversions")
+        }
+        ranges = {
+            row["concept"]: (row["unit"], float(row["low"] or "-inf"), float(row["high"] or "inf"))
+            for row in _seed("plausible_ranges")
+        }
+        return cls(spellings, conversions, ranges, dict(pipeline.data_types))
+
+    def spelled(self, unit: str | None) -> str | None:
+        """Return the canonical spelling of a unit; a unit that no seed knows is its own."""
+        if unit is None:
+            return None
+        plain = unit.strip()
+        return self.spellings.get(plain.lower(), plain) or None
+
+    def canonical(self, code: str, counts: dict[str | None, int]) -> str | None:
+        """Return the canonical unit of a data_type: the pipeline's, else that of its range, else the most frequent.
+
+        Args:
+            code: The data_type.
+            counts: Unit as it came -> rows in train with a number.
+        """
+        known = self.data_types.get(code)
+        if known is not None and known.unit is not None:
+            return known.unit
+        merged: dict[str | None, int] = {}
+        for unit, n in counts.items():
+            merged[self.spelled(unit)] = merged.get(self.spelled(unit), 0) + n
+        if known is not None and known.concept in self.ranges and any(merged):
+            return self.ranges[known.concept][0] or None
+        # "no unit" can be the most frequent one, as for an index; a tie goes to a real unit, then by name
+        return min(merged, key=lambda unit: (-merged[unit], unit is None, unit or ""), default=None)
+
+    def rule(self, code: str, unit: str | None, canonical: str | None, has_units: bool) -> Rule:
+        """Return what happens to the numbers of a data_type that come in a unit.
+
+        Args:
+            code: The data_type.
+            unit: The unit as it came.
+            canonical: See `canonical`.
+            has_units: Whether the source gives any unit for this data_type; if not, a declared one is believed.
+        """
+        known = self.data_types.get(code, DataType())
+        concept = known.concept or ""
+        low, high = float("-inf"), float("inf")
+        if concept in self.ranges and (canonical is None or self.ranges[concept][0] in (canonical, "")):
+            _, low, high = self.ranges[concept]
+        low = low if known.low is None else known.low
+        high = high if known.high is None else known.high
+        spelled = self.spelled(unit)
+        if not has_units:
+            return Rule(canonical, 1.0, 0.0, None, low, high)
+        if spelled == canonical:
+            return Rule(canonical, 1.0, 0.0, None if unit == canonical else "spelling", low, high)
+        for name in (concept, ""):
+            if spelled is not None and (name, spelled, canonical) in self.conversions:
+                factor, offset = self.conversions[name, spelled, canonical]
+                return Rule(canonical, factor, offset, f"convert:{spelled}->{canonical}", low, high)
+        return Rule(canonical, 1.0, 0.0, "unknown", low, high)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The numbers of a table after units and ranges; every array has one entry per row."""
+
+    value: npt.NDArray[np.float32]
+    """The number in the canonical unit; NaN where there is none that can be used."""
+    usable: npt.NDArray[np.bool_]
+    came: npt.NDArray[np.bool_]
+    """Whether there was a number at all."""
+    status: npt.NDArray[np.int8]
+    rule: Int64s
+    """Index into `rules`."""
+    rules: list[Rule]
+
+    def rule_counts(self) -> dict[str, int]:
+        """Return the rows that each named rule was applied to."""
+        totals: dict[str, int] = {}
+        for index, n in zip(*np.unique(self.rule[self.came], return_counts=True), strict=True):
+            name = self.rules[index].name
+            if name is not None:
+                totals[name] = totals.get(name, 0) + int(n)
+        return dict(sorted(totals.items()))
+
+
+@dataclass(frozen=True)
+class PairRules:
+    """A rule for every pair of a data_type and a unit as it came."""
+
+    index: dict[tuple[str, str | None], int]
+    rules: list[Rule]
+
+    @classmethod
+    def fit(cls, counts: pa.Table, units: Units) -> PairRules:
+        """Choose canonical units on train, and a rule for every pair.
+
+        Args:
+            counts: `code`, `unit`, `n_train` (rows with a number in train) and `n` (in all splits).
+            units: Seeds and declarations.
+        """
+        train: dict[str, dict[str | None, int]] = {}
+        everywhere: dict[str, dict[str | None, int]] = {}
+        for row in counts.to_pylist():
+            train.setdefault(row["code"], {})[row["unit"]] = row["n_train"]
+            everywhere.setdefault(row["code"], {})[row["unit"]] = row["n"]
+        index: dict[tuple[str, str | None], int] = {}
+        rules: list[Rule] = []
+        for code, seen in sorted(train.items()):
+            # a code that train lacks takes its unit from where it is; nothing else is fitted on it
+            canonical = units.canonical(code, seen if any(seen.values()) else everywhere[code])
+            has_units = any(units.spelled(unit) is not None for unit in seen)
+            for unit in sorted(seen, key=lambda text: (text is not None, text or "")):
+                index[code, unit] = len(rules)
+                rules.append(units.rule(code, unit, canonical, has_units))
+        return cls(index, rules)
+
+    def judge(self, table: pa.Table) -> Judged:
+        """Convert every number, hold it against its range, and settle its status; float64 until the end."""
+        code, codes = dictionary_of(table["code"])
+        unit, units = dictionary_of(table["unit"])
+        texts: list[str | None] = [*units, None]
+        pairs, inverse = np.unique(code * len(texts) + unit, return_inverse=True)
+        none = Rule(None, 1.0, 0.0, None, float("-inf"), float("inf"))
+        rules = [*self.rules, none]
+        of_pair = [self.index.get((codes[p // len(texts)], texts[p % len(texts)]), len(self.rules)) for p in pairs]
+        rule = np.array(of_pair, dtype=np.int64)[inverse]
+        number = table["numeric_value"].to_numpy()
+        came = np.isfinite(number)
+        factor, offset, low, high = (
+            np.array([getattr(r, key) for r in rules])[rule] for key in ("factor", "offset", "low", "high")
+        )
+        name, names = dictionary_of(table["value_status"])
+        status = np.array([STATUS_NAMES.index(text) for text in names], dtype=np.int8)[name]
+        exact = number * factor + offset
+        with np.errstate(over="ignore"):
+            value = exact.astype(np.float32)
+        unknown = came & ~np.array([r.known for r in rules])[rule]
+        # a bound of a censored value is no measurement; a number beyond float32 is no plausible one
+        outside = came & ~unknown & (
+            ((status == ValueStatus.NUMERIC) & ((exact < low) | (exact > high))) | ~np.isfinite(value)
+        )
+        usable = came & ~unknown & ~outside
+        status[unknown] = ValueStatus.UNIT_UNKNOWN
+        status[outside] = ValueStatus.OUT_OF_RANGE
+        return Judged(np.where(usable, value, np.float32("nan")), usable, came, status, rule, rules)
+
+
+def _seed(name: str) -> list[dict[str, str]]:
+    path: Path = asset(f"sql/shared/seeds/{name}.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ConfigError(str(path), "is empty, expected a header and rows")
+    return rows

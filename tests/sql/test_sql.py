@@ -1,0 +1,138 @@
+"""Every SQL stage beside its YAML case: what it hands back for invented rows that hold each trap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tawt.errors import ConfigError
+from tawt.pipeline.unit_test import cte_text, run_case
+
+ROOT = Path(__file__).parents[2]
+CASES = sorted((ROOT / "tests" / "sql").glob("*/*/*.yaml"))
+STAGES = sorted(path for path in (ROOT / "sql").glob("*/*/*.sql") if path.parts[-3] != "shared")
+
+
+def _name(path: Path) -> str:
+    return ".".join((*path.parts[-3:-1], path.stem))
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_a_stage_does_what_its_case_says(case: Path) -> None:
+    """The stage turns the given rows into the expected rows, and so does each step that the case names."""
+    sql = ROOT / "sql" / case.relative_to(ROOT / "tests" / "sql").with_suffix(".sql")
+    assert run_case(case, sql) == []
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=_name)
+def test_a_stage_has_all_that_belongs_to_it(stage: Path) -> None:
+    """Each stage has a case, a first line that says what a row is, its source and, in staging, a contract."""
+    source, layer, name = stage.parts[-3], stage.parts[-2], stage.stem
+    lines = stage.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("-- One row is ") and lines[0].endswith(".")
+    assert lines[1].startswith("-- source: ")
+    assert (ROOT / "tests" / "sql" / source / layer / f"{name}.yaml").is_file()
+    if layer == "staging":
+        assert (ROOT / "schemas" / source / "staging" / f"{name}.json").is_file()
+        assert (ROOT / "schemas" / source / "raw" / f"{name}.json").is_file()
+
+
+STAGE = """-- One row is one number.
+with readings as (select _row, number from raw.readings),
+
+doubled as (select *, number::double * $factor::double as twice from readings)
+
+select twice::double as twice, _row::bigint as _row, null::varchar as _reason from doubled
+"""
+
+CONTRACT = """{"name": "raw.readings", "description": "One row is one reading.",
+"columns": [{"name": "number", "type": "string"}]}"""
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Path:
+    """An invented stage in a folder of the project's shape."""
+    sql, raw = tmp_path / "sql" / "lab" / "staging" / "readings.sql", tmp_path / "schemas" / "lab" / "raw"
+    sql.parent.mkdir(parents=True)
+    raw.mkdir(parents=True)
+    sql.write_text(STAGE)
+    (raw / "readings.json").write_text(CONTRACT)
+    return sql
+
+
+def _case(stage: Path, text: str) -> list[str]:
+    case = stage.with_suffix(".yaml")
+    case.write_text("params: {factor: 2}\ngiven: {raw.readings: [{number: 1.50}, {number: ~}]}\n" + text)
+    return run_case(case, stage)
+
+
+@pytest.mark.parametrize(
+    ("columns", "difference"),
+    [
+        ('[{"name": "twice", "type": "float64"}]', []),
+        ('[{"name": "twice", "type": "string"}]', ["column 1 is `twice double`, expected `twice varchar` of the contract"]),
+        ('[]', ["column 1 is `twice double`, expected `_row bigint` of the contract"]),
+    ],
+)  # fmt: skip
+def test_the_columns_of_a_stage_are_held_to_its_contract(stage: Path, columns: str, difference: list[str]) -> None:
+    """A column that is missing, of another type or beside the contract is told even where no row differs."""
+    contract = stage.parents[3] / "schemas" / "lab" / "staging" / "readings.json"
+    contract.parent.mkdir()
+    contract.write_text(f'{{"name": "staging.readings", "description": "One row is one number.", "columns": {columns}}}')
+    assert _case(stage, "expect: [{}, {}]") == difference
+
+
+def test_a_case_that_holds_gives_no_difference(stage: Path) -> None:
+    """Cells take the type of their column, raw cells stay the text that stands there, null is null."""
+    expect = "expect: [{twice: 3, _row: 1, _reason: ~}, {twice: ~}]\n"
+    assert _case(stage, expect + "ctes: {readings: [{number: 1.50}, {number: ~}], doubled: [{twice: 3.0}, {}]}") == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "difference"),
+    [
+        ("expect: [{twice: 4}, {}]", "row 1: `twice` is 3.0, expected 4.0"),
+        ("expect: [{twice: 3}]", "2 rows, expected 1"),
+        ("expect: [{}, {twice: 0}]", "row 2: `twice` is None, expected 0.0"),
+        ("expect: [{thrice: 3}, {}]", "row 1: no column `thrice`, did you mean `twice`?"),
+        ("expect: [{}, {}]\nctes: {readings: [{number: 1.5}, {}]}", "cte `readings`: row 1: `number` is '1.50', expected '1.5'"),
+        ("expect: [{}, {}]\nctes: {tripled: []}", "cte `tripled`: is not in the stage"),
+    ],
+)  # fmt: skip
+def test_a_case_that_does_not_hold_is_told(stage: Path, expect: str, difference: str) -> None:
+    """A wrong cell, a missing row, a null, an unknown column and a wrong step are each one line."""
+    assert _case(stage, expect) == [difference]
+
+
+def test_a_stage_that_does_not_run_is_a_difference(stage: Path) -> None:
+    """An error of the engine, such as a missing parameter, is told and does not end the tests."""
+    case = stage.with_suffix(".yaml")
+    case.write_text("given: {raw.readings: [{number: 1}]}\nexpect: [{}]\n")
+    (difference,) = run_case(case, stage)
+    assert difference.startswith("does not run: ") and "factor" in difference
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "given: {raw.reading: []}\nexpect: []",
+        "given: {raw.readings: [{numbr: 1}]}\nexpect: []",
+        "given: {}\nexpected: []",
+        "given: {}\nexpect: []\nparam: {}",
+        "given: [",
+    ],
+)
+def test_a_case_of_another_form_is_refused(stage: Path, text: str) -> None:
+    """A typing error in a case is an error, never a case that passes because it says nothing."""
+    case = stage.with_suffix(".yaml")
+    case.write_text(text)
+    with pytest.raises(ConfigError):
+        run_case(case, stage)
+
+
+def test_a_step_is_cut_out_of_the_parse_tree() -> None:
+    """The rewritten text reads the step and keeps the ones before it, and an unknown step is an error."""
+    assert cte_text(STAGE, "readings").endswith("SELECT * FROM readings")
+    with pytest.raises(KeyError):
+        cte_text(STAGE, "nothing")

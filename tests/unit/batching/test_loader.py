@@ -1,0 +1,300 @@
+"""The loader: batches hold what was written, their gaps are right, and only (seed, step) decides them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import fields
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from tawt.batching.loader import PackedLoader
+from tawt.config.batching import BatchingConfig
+from tawt.config.load import build
+from tawt.dataset.reader import open_dataset
+from tawt.errors import ConfigError, DatasetError
+
+SMALL = BatchingConfig(tokens_per_batch=256, max_length=64)
+HOUR = 3_600_000_000
+
+
+def open_loader(workspace, config=SMALL, seed=0, split="train") -> PackedLoader:
+    dataset = open_dataset(workspace)
+    return PackedLoader(dataset.split(split), dataset.vocabulary, config, seed)
+
+
+def same(a, b) -> bool:
+    """Whether two batches are equal to the last bit."""
+    for field in fields(a):
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        equal = torch.equal(x, y) and x.dtype == y.dtype if isinstance(x, torch.Tensor) else x == y
+        if not equal:
+            return False
+    return True
+
+
+def documents(batch):
+    """Yield (document number, slice of its tokens)."""
+    cu = batch.cu_seqlens.tolist()
+    for i in range(batch.n_documents):
+        yield i, slice(cu[i], cu[i + 1])
+
+
+def by_subject(made) -> dict[int, tuple[dict[str, np.ndarray], int, int]]:
+    """Return what was written of each subject: its columns, n_static, origin."""
+    out = {}
+    for columns, index in made:
+        for i, subject in enumerate(index["subject_id"].tolist()):
+            rows = slice(index["start"][i], index["start"][i] + index["length"][i])
+            out[subject] = (
+                {k: v[rows] for k, v in columns.items()},
+                int(index["n_static"][i]),
+                int(index["origin"][i]),
+            )
+    return out
+
+
+@pytest.mark.parametrize("window", ["last", "random"])
+def test_an_epoch_holds_every_subject_once_as_written(tmp_path, write_dataset, window):
+    """Over an epoch each subject is one document: its statics, then one run of its rows, value for value."""
+    written = by_subject(write_dataset(tmp_path, {"train": [40, 30]}, median_length=60)["train"])
+    loader = open_loader(tmp_path, SMALL.model_copy(update={"window": window}))
+    seen, n_cut, n_two_runs = [], 0, 0
+    for step in range(loader.n_batches(0)):
+        batch = loader.batch(step)
+        assert batch.n_tokens <= 256
+        assert batch.max_seqlen == max(s.stop - s.start for _, s in documents(batch))
+        n_cut += batch.n_cut
+        for i, tokens in documents(batch):
+            subject = int(batch.subject_id[i])
+            columns, n_static, origin = written[subject]
+            seen.append(subject)
+            length = tokens.stop - tokens.start
+            kept = min(n_static, length)
+            assert batch.is_static[tokens].tolist() == [True] * kept + [False] * (length - kept)
+            ends = [len(columns["value"])] if window == "last" else range(length, len(columns["value"]) + 1)
+            runs = [[*range(kept), *range(end - (length - kept), end)] for end in ends]
+            matching = [
+                run
+                for run in runs
+                if np.array_equal(batch.data_type[tokens], columns["data_type"][run])
+                and np.array_equal(batch.value[tokens], columns["value"][run])
+                and np.array_equal(batch.value_token[tokens], columns["value_token"][run])
+                and np.array_equal(batch.value_status[tokens], columns["value_status"][run])
+                and np.array_equal(batch.hours[tokens], columns["timestamp"][run] / HOUR)
+            ]
+            assert len(matching) == 1
+            last = int(columns["timestamp"][matching[0][-1]])
+            assert batch.end_hours[i] == last / HOUR
+            assert batch.end_time[i] == origin + last
+            n_two_runs += 0 < kept < n_static or (kept > 0 and matching[0][kept : kept + 1] != [n_static])
+    assert sorted(seen) == sorted(written)
+    assert n_cut == sum(max(0, len(c["value"]) - 64) for c, _, _ in written.values()) > 0
+    assert n_two_runs > 3
+
+
+def naive_gaps(batch):
+    """Gaps by a double loop over each document's tokens."""
+    gap = np.zeros(batch.n_tokens, np.float32)
+    type_gap = np.full(batch.n_tokens, -1, np.float32)
+    us = np.rint(batch.hours.numpy() * HOUR).astype(np.int64)
+    for _, tokens in documents(batch):
+        for i in range(tokens.start, tokens.stop):
+            for j in range(tokens.start, i):
+                if batch.is_static[i] or batch.is_static[j]:
+                    continue
+                hours = (int(us[i]) - int(us[j])) / HOUR
+                gap[i] = hours
+                if batch.data_type[i] == batch.data_type[j]:
+                    type_gap[i] = hours
+    return gap, type_gap
+
+
+@pytest.mark.parametrize("n_types", [3, 20, 70_000])
+def test_gaps_equal_a_double_loop(tmp_path, write_dataset, n_types):
+    """Both gaps equal a loop over all pairs in each document, statics left out, for few and very many data_types."""
+    write_dataset(tmp_path, {"train": [25]}, n_types=n_types, max_static=9)
+    loader = open_loader(tmp_path, BatchingConfig(tokens_per_batch=512, max_length=80))
+    n_repeated = n_static = 0
+    for step in range(loader.n_batches(0)):
+        batch = loader.batch(step)
+        gap, type_gap = naive_gaps(batch)
+        np.testing.assert_array_equal(batch.gap_hours.numpy(), gap)
+        np.testing.assert_array_equal(batch.type_gap_hours.numpy(), type_gap)
+        n_repeated += int((type_gap > 0).sum())
+        n_static += int(batch.is_static.sum())
+    assert n_repeated > 20 and n_static > 20
+
+
+def test_gaps_of_wide_keys_equal_those_of_narrow_ones(tmp_path, write_dataset):
+    """data_types too large for a 32-bit sort key give the same gaps as small ones."""
+    from tawt.batching.gaps import gaps
+
+    rng = np.random.default_rng(0)
+    bounds = np.array([0, 300, 301, 900])
+    us = np.sort(rng.integers(0, 10**15, 900)).astype(np.float64)
+    types = rng.integers(0, 6, 900)
+    first = np.array([4, 301, 305])
+    narrow = gaps(us, types, first, bounds)
+    wide = gaps(us, types << 22, first, bounds)  # with 900 positions: 35 bits
+    for a, b in zip(narrow, wide, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (narrow[2] > 0).sum() > 100
+
+
+def test_minutes_survive_decades(tmp_path, shards):
+    """A gap of one minute between events 90 years after the origin comes out as one minute."""
+    age = 90 * 8766 * HOUR
+    columns = {
+        "subject_id": np.full(3, 7),
+        "timestamp": np.array([age, age + HOUR // 60, age + HOUR // 60 + 1]),
+        "data_type": np.full(3, 4, np.int32),
+        "value": np.zeros(3, np.float32),
+        "value_token": np.zeros(3, np.int32),
+        "value_status": np.zeros(3, np.uint8),
+        "available_time": np.full(3, age),
+    }
+    index = {"subject_id": [7], "start": [0], "length": [3], "n_static": [0], "origin": [0]}
+    entry = shards.write_shard(tmp_path / "dataset" / "train", "00000", columns, index)
+    shards.write_manifest(tmp_path, shards.write_vocabulary(tmp_path), {"train": [entry]})
+    batch = open_loader(tmp_path).batch(0)
+    expected = np.array([0, 1 / 60, 1e-6 / 3600], np.float32)
+    np.testing.assert_array_equal(batch.gap_hours.numpy(), expected)
+    np.testing.assert_array_equal(batch.type_gap_hours.numpy(), [-1, *expected[1:]])
+
+
+def test_a_batch_is_a_pure_function_of_seed_and_step(tmp_path, write_dataset):
+    """A step's batch is the same from a fresh loader, out of order, through epochs, from the stream and by rank."""
+    write_dataset(tmp_path)
+    loader = open_loader(tmp_path, seed=5)
+    n = loader.n_batches(0) + loader.n_batches(1) + 2
+    straight = [loader.batch(step) for step in range(n)]
+    for step in reversed(range(n)):
+        assert same(loader.batch(step), straight[step])
+    assert same(open_loader(tmp_path, seed=5).batch(n - 1), straight[-1])
+    assert all(map(same, islice(open_loader(tmp_path, seed=5).stream(3), n - 3), straight[3:]))
+    for rank in range(2):
+        ranks = islice(open_loader(tmp_path, seed=5).stream(rank, stride=2), n // 2)
+        assert all(map(same, ranks, straight[rank::2]))
+    assert not same(open_loader(tmp_path, seed=6).batch(0), straight[0])
+
+
+def test_epochs_follow_one_another(tmp_path, write_dataset):
+    """Each epoch takes every subject once, in another order than the one before, however many batches it has."""
+    written = by_subject(write_dataset(tmp_path, {"train": [120]})["train"])
+    loader = open_loader(tmp_path)
+    assert len({loader.n_batches(epoch) for epoch in range(6)}) > 1
+    step, orders = 0, []
+    for epoch in range(6):
+        assert loader.locate(step) == (epoch, 0)
+        stop = step + loader.n_batches(epoch)
+        assert loader.locate(stop - 1) == (epoch, loader.n_batches(epoch) - 1)
+        orders.append([s for i in range(step, stop) for s in loader.batch(i).subject_id.tolist()])
+        step = stop
+    for order in orders:
+        assert sorted(order) == sorted(written)
+    assert len({tuple(order) for order in orders}) == 6
+
+
+def test_sequential_takes_subjects_in_order(tmp_path, write_dataset):
+    """Evaluation sees each subject once, in the split's order, ending at its last event."""
+    made = write_dataset(tmp_path, {"train": [20, 15]}, median_length=60)["train"]
+    written = by_subject(made)
+    config = SMALL.model_copy(update={"window": "random"})
+    batches = list(open_loader(tmp_path, config).sequential())
+    assert [s for batch in batches for s in batch.subject_id.tolist()] == list(written)
+    for batch in batches:
+        for i, _ in documents(batch):
+            columns, _, origin = written[int(batch.subject_id[i])]
+            assert batch.end_time[i] == origin + columns["timestamp"][-1]
+
+
+def test_subjects_without_triplets_are_left_out_and_counted(tmp_path, write_dataset):
+    """A subject of length 0 is in no batch; the loader says how many there are."""
+    written = by_subject(write_dataset(tmp_path, {"train": [6]}, lengths=[0, 3, 5, 0, 0, 2])["train"])
+    loader = open_loader(tmp_path)
+    some = {subject for subject, (columns, _, _) in written.items() if len(columns["value"])}
+    assert loader.n_empty == 3
+    assert loader.n_tokens == 10
+    assert set(loader.batch(0).subject_id.tolist()) == some
+    assert [s for batch in loader.sequential() for s in batch.subject_id.tolist()] == sorted(some)
+
+
+def test_a_split_without_triplets_is_refused(tmp_path, write_dataset):
+    """A split with no triplet at all cannot be batched, and says so."""
+    write_dataset(tmp_path, {"train": [2], "tuning": [2]}, lengths=[1, 1, 0, 0])
+    with pytest.raises(DatasetError, match="split `tuning`: has no triplet in 2 subjects"):
+        open_loader(tmp_path, split="tuning")
+
+
+def test_a_data_type_outside_the_vocabulary_is_refused(tmp_path, write_dataset, shards):
+    """A shard that names a data_type that the vocabulary lacks is refused before the model sees it."""
+    write_dataset(tmp_path, {"train": [30]}, n_types=40)
+    made = open_dataset(tmp_path)
+    entries = [shard.model_dump() for shard in made.manifest.splits["train"]]
+    shards.write_manifest(tmp_path, shards.write_vocabulary(tmp_path, n_types=2), {"train": entries})
+    loader = open_loader(tmp_path)
+    with pytest.raises(DatasetError, match="not among the vocabulary's 6"):
+        for step in range(loader.n_batches(0)):
+            loader.batch(step)
+
+
+def loader_threads() -> int:
+    return sum(thread.name.startswith("tawt-loader") for thread in threading.enumerate())
+
+
+def test_the_stream_uses_one_thread_and_ends_it(tmp_path, write_dataset):
+    """While a stream is read one thread works ahead; when it is closed the thread is gone."""
+    write_dataset(tmp_path)
+    stream = open_loader(tmp_path).stream()
+    next(stream)
+    next(stream)
+    assert loader_threads() == 1
+    stream.close()
+    assert loader_threads() == 0
+
+
+def test_the_stream_makes_few_batches_ahead(tmp_path, write_dataset, monkeypatch):
+    """A reader that stops taking batches stops the making of them: at most `prefetch` lie ready."""
+    write_dataset(tmp_path)
+    loader = open_loader(tmp_path, SMALL.model_copy(update={"prefetch": 3}))
+    made = []
+    batch = loader.batch
+    monkeypatch.setattr(loader, "batch", lambda step: made.append(step) or batch(step))
+    stream = loader.stream(10)
+    next(stream)
+    deadline = time.monotonic() + 5
+    while len(made) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert made == [10, 11, 12, 13]
+    stream.close()
+
+
+def test_an_error_in_the_thread_reaches_the_reader(tmp_path, write_dataset, monkeypatch):
+    """An exception while a batch is made is raised at that batch, after those before it, and ends the thread."""
+    write_dataset(tmp_path)
+    loader = open_loader(tmp_path)
+    batch = loader.batch
+
+    def failing(step: int):
+        if step == 2:
+            raise DatasetError("shard", "is gone")
+        return batch(step)
+
+    monkeypatch.setattr(loader, "batch", failing)
+    got = []
+    with pytest.raises(DatasetError, match="is gone"):
+        for taken in loader.stream():
+            got.append(taken)
+    assert len(got) == 2
+    assert loader_threads() == 0
+
+
+def test_max_length_must_fit_the_batch():
+    """A config whose documents may be longer than a batch is refused."""
+    with pytest.raises(ConfigError, match="max_length 512 exceeds tokens_per_batch 256"):
+        build(BatchingConfig, {"tokens_per_batch": 256, "max_length": 512}, "config")

@@ -1,0 +1,348 @@
+"""The dataset reader: what it maps, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tawt.dataset.reader import open_dataset
+from tawt.errors import DatasetError
+
+COLUMNS = ("timestamp", "data_type", "value", "value_token", "value_status", "available_time")
+
+
+def mappings(path: Path) -> list[tuple[int, int]]:
+    """Address ranges at which this process maps a file, as the kernel tells."""
+    ranges = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(str(path)):
+            low, high = re.match(r"([0-9a-f]+)-([0-9a-f]+)", line).groups()
+            ranges.append((int(low, 16), int(high, 16)))
+    return ranges
+
+
+def test_every_subject_comes_back_as_written(tmp_path, write_dataset):
+    """Each subject's columns, statics and origin equal what was written, through all shards."""
+    made = write_dataset(tmp_path, {"train": [7, 0, 5], "tuning": [3]})
+    split = open_dataset(tmp_path).split("train")
+    number = 0
+    for columns, index in made["train"]:
+        for i, subject in enumerate(index["subject_id"]):
+            rows = slice(index["start"][i], index["start"][i] + index["length"][i])
+            got = split.columns(number)
+            for name in COLUMNS:
+                np.testing.assert_array_equal(getattr(got, name), columns[name][rows])
+            assert split.subject_ids[number] == subject
+            assert split.n_static[number] == index["n_static"][i]
+            assert split.origins[number] == index["origin"][i]
+            assert split.lengths[number] == index["length"][i]
+            number += 1
+    assert (split.n_subjects, split.n_triplets) == (number, sum(len(c["value"]) for c, _ in made["train"]))
+    assert number == 12
+
+
+def test_nothing_is_copied(tmp_path, write_dataset):
+    """Every view of every subject lies inside the kernel's mapping of its shard, and cannot be written to."""
+    write_dataset(tmp_path, {"train": [6, 4]})
+    split = open_dataset(tmp_path).split("train")
+    for i in range(split.n_subjects):
+        ranges = mappings(tmp_path / "dataset" / "train" / f"{split.shard[i]:05d}.arrow")
+        assert ranges
+        for name in COLUMNS:
+            view = getattr(split.columns(i), name)
+            low, high = np.lib.array_utils.byte_bounds(view)
+            assert any(a <= low and high <= b for a, b in ranges)
+            assert not view.flags.writeable
+
+
+def test_mappings_end_with_the_split(tmp_path, write_dataset):
+    """A shard stays mapped while a view of it lives, and no longer."""
+    write_dataset(tmp_path, {"train": [4]})
+    path = tmp_path / "dataset" / "train" / "00000.arrow"
+    split = open_dataset(tmp_path).split("train")
+    view = split.columns(0).value
+    del split
+    assert mappings(path)
+    del view
+    assert not mappings(path)
+
+
+def test_many_shards_need_no_open_files(tmp_path, write_dataset):
+    """More shards than the process may open files are all mapped at once."""
+    write_dataset(tmp_path, {"train": [1] * 300}, median_length=3, max_static=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = sum(1 for _ in Path("/proc/self/fd").iterdir()) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        split = open_dataset(tmp_path).split("train")
+        assert sum(len(split.columns(i).value) for i in range(300)) == split.n_triplets
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert limit < 300
+
+
+RSS = """
+import sys
+from pathlib import Path
+import numpy as np
+from tawt.dataset.reader import open_dataset
+
+def anonymous():
+    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("RssAnon")) / 1024
+
+dataset = open_dataset(Path(sys.argv[1]))
+before = anonymous()
+split = dataset.split("train")
+touched = sum(float(c.value.max()) + int(c.timestamp.max()) + int(c.data_type.max()) for c in split.shards)
+print(split.n_triplets, anonymous() - before, touched)
+"""
+
+
+class SparseFile:
+    """A file that leaves a hole where zeros are written."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("wb")
+        self.closed = False
+
+    def write(self, data) -> int:
+        data = memoryview(data)
+        if len(data) > 4096 and not np.frombuffer(data, np.uint8).any():
+            self.file.seek(len(data), os.SEEK_CUR)
+            self.file.truncate()
+        else:
+            self.file.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+        self.closed = True
+
+
+def write_sparse(workspace: Path, shards, n_rows: int) -> None:
+    """A dataset of one subject with `n_rows` triplets that are all zero, in a file that holds no data blocks."""
+    folder = workspace / "dataset" / "train"
+    folder.mkdir(parents=True)
+    zeros = {f.name: np.zeros(n_rows, f.type.to_pandas_dtype()) for f in shards.contract("dataset").schema()}
+    index = {"subject_id": [0], "start": [0], "length": [n_rows], "n_static": [0], "origin": [0]}
+    sink = pa.PythonFile(SparseFile(folder / "00000.arrow"), mode="w")
+    shards.write_shard(folder, "00000", zeros, index, sink)
+    sink.close()
+    entry = {
+        "shard": "00000",
+        "n_subjects": 1,
+        "n_triplets": n_rows,
+        "n_bytes": (folder / "00000.arrow").stat().st_size,
+    }
+    shards.write_manifest(workspace, shards.write_vocabulary(workspace), {"train": [entry]})
+
+
+def test_memory_does_not_grow_with_the_dataset(tmp_path, shards):
+    """Touching a hundred times as many triplets, 370 MB of them, adds no memory of the process's own."""
+    grown = {}
+    for n_rows in (100_000, 10_000_000):
+        workspace = tmp_path / str(n_rows)
+        write_sparse(workspace, shards, n_rows)
+        run = subprocess.run(
+            [sys.executable, "-c", RSS, str(workspace)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        n_triplets, megabytes, _ = map(float, run.stdout.split())
+        assert n_triplets == n_rows
+        grown[n_rows] = megabytes
+    assert (tmp_path / "10000000" / "dataset" / "train" / "00000.arrow").stat().st_size > 360e6
+    assert grown[10_000_000] < grown[100_000] + 8
+
+
+def refused(workspace: Path, *words: str) -> DatasetError:
+    """Open the train split, expect a refusal that names these words and hints at the command that mends it."""
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(workspace).split("train")
+    for word in words:
+        assert word in str(caught.value)
+    assert "tawt build-vocab -w" in caught.value.hint
+    return caught.value
+
+
+def edit_manifest(workspace: Path, change) -> None:
+    path = workspace / "dataset" / "dataset.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_missing_dataset_is_refused(tmp_path):
+    """A workspace without a dataset names dataset.json and the command that makes it."""
+    assert str(tmp_path) in refused(tmp_path, "dataset.json", "cannot be read").hint
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "tawt.dataset/1"}'])
+def test_a_broken_manifest_is_refused(tmp_path, write_dataset, text):
+    """A dataset.json that is empty, cut off, or lacks a key is refused."""
+    write_dataset(tmp_path, {"train": [2]})
+    (tmp_path / "dataset" / "dataset.json").write_text(text)
+    refused(tmp_path, "dataset.json", "expected the manifest")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("format", "tawt.dataset/2", "format"),
+        ("contract", "0123456789abcdef", "contract"),
+        ("vocabulary", "0" * 64, "vocabulary"),
+        ("time_origin", "noon", "time_origin"),
+    ],
+)
+def test_a_manifest_of_another_kind_is_refused(tmp_path, write_dataset, key, value, word):
+    """Another format, contract, vocabulary or time origin is refused by name."""
+    write_dataset(tmp_path, {"train": [2]})
+    edit_manifest(tmp_path, lambda manifest: manifest.update({key: value}))
+    refused(tmp_path, word)
+
+
+def test_a_shard_name_cannot_leave_the_dataset(tmp_path, write_dataset):
+    """A manifest whose shard name climbs out of its folder is refused."""
+    write_dataset(tmp_path, {"train": [2]})
+    edit_manifest(tmp_path, lambda manifest: manifest["splits"]["train"][0].update(shard="../tuning/00000"))
+    refused(tmp_path, "splits.train.0.shard")
+
+
+def test_an_unknown_split_is_refused_with_the_nearest(tmp_path, write_dataset):
+    """A misspelt split suggests the one that is there."""
+    write_dataset(tmp_path, {"train": [2], "held_out": [1]})
+    with pytest.raises(DatasetError, match="no split `heldout`") as caught:
+        open_dataset(tmp_path).split("heldout")
+    assert "`held_out`" in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", [".arrow", ".index.arrow"])
+@pytest.mark.parametrize("damage", ["absent", "empty", "cut", "text"])
+def test_a_damaged_file_is_refused(tmp_path, write_dataset, suffix, damage):
+    """A shard or index that is absent, empty, cut off or not Arrow is refused by name, at opening."""
+    write_dataset(tmp_path, {"train": [5]})
+    path = tmp_path / "dataset" / "train" / f"00000{suffix}"
+    whole = path.read_bytes()
+    path.unlink()
+    if damage != "absent":
+        path.write_bytes({"empty": b"", "cut": whole[:-20], "text": b"x" * len(whole)}[damage])
+    refused(tmp_path, path.name)
+
+
+def test_a_shard_of_another_size_is_refused(tmp_path, write_dataset):
+    """A whole shard that is not as large as the manifest says, as after a mixed copy of two builds, is refused."""
+    write_dataset(tmp_path, {"train": [5]})
+    edit_manifest(tmp_path, lambda manifest: manifest["splits"]["train"][0].update(n_bytes=12345))
+    refused(tmp_path, "00000.arrow", "bytes, expected 12345")
+
+
+def test_no_flipped_byte_ends_the_process(tmp_path, write_dataset):
+    """A shard with any part of its metadata overwritten is refused or read, and never crashes the reader."""
+    write_dataset(tmp_path, {"train": [5]})
+    path = tmp_path / "dataset" / "train" / "00000.arrow"
+    whole = path.read_bytes()
+    outcomes = set()
+    for at in [*range(8, 900, 23), *range(len(whole) - 900, len(whole), 23)]:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            split = open_dataset(tmp_path).split("train")
+            outcomes.add("read" if split.n_triplets else "empty")
+        except DatasetError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+def rewrite(path: Path, change, **options) -> int:
+    """Write an Arrow file anew after a change to its table; return its size."""
+    with pa.OSFile(str(path)) as file:
+        table = change(pa.ipc.open_file(file).read_all())
+    with pa.ipc.new_file(str(path), table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        for batch in table.to_batches():
+            writer.write_batch(batch)
+    return path.stat().st_size
+
+
+def recast(name: str, dtype: pa.DataType):
+    """Return a change that gives a column another type."""
+    return lambda t: t.set_column(t.schema.get_field_index(name), name, t.column(name).cast(dtype))
+
+
+def nulled(name: str):
+    """Return a change that makes a column null."""
+    return lambda t: t.set_column(
+        t.schema.get_field_index(name), name, pa.nulls(len(t), t.schema.field(name).type)
+    )
+
+
+def replaced(name: str, make):
+    """Return a change that computes a column anew from its numbers."""
+    return lambda t: t.set_column(
+        t.schema.get_field_index(name), t.schema.field(name), pa.array(make(t.column(name).to_numpy().copy()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "word"),
+    [
+        (lambda t: t.drop_columns(["value_status"]), {}, "`value_status` is missing"),
+        (recast("value", pa.float64()), {}, "`value` is double"),
+        (nulled("value"), {}, "nulls"),
+        (lambda t: t, {"compression": "lz4"}, "compressed"),
+        (lambda t: pa.concat_tables([t.slice(0, 3), t.slice(3)]), {}, "2 record batches"),
+        (lambda t: t.slice(1).combine_chunks(), {}, "rows"),
+    ],
+)
+def test_a_shard_of_another_shape_is_refused(tmp_path, write_dataset, change, options, word):
+    """A shard that lacks a column, has another type, a null, a compressed buffer, two batches or fewer rows is refused."""
+    write_dataset(tmp_path, {"train": [5]})
+    size = rewrite(tmp_path / "dataset" / "train" / "00000.arrow", change, **options)
+    edit_manifest(tmp_path, lambda manifest: manifest["splits"]["train"][0].update(n_bytes=size))
+    refused(tmp_path, "00000.arrow", word)
+
+
+def shift_last(numbers: np.ndarray) -> np.ndarray:
+    numbers[-1] += 1
+    return numbers
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (recast("start", pa.int32()), "`start` is int32"),
+        (nulled("origin"), "null"),
+        (lambda t: t.slice(1), "subjects, expected 5"),
+        (replaced("start", shift_last), "end to end"),
+        (replaced("length", shift_last), "end to end"),
+        (replaced("length", lambda x: -x), "end to end"),
+        (replaced("n_static", lambda x: x + 10_000), "n_static"),
+        (replaced("n_static", lambda x: x - 10_000), "n_static"),
+        (replaced("subject_id", lambda x: x[::-1]), "out of order"),
+        (replaced("subject_id", lambda x: x * 0), "out of order"),
+    ],
+)
+def test_an_index_that_does_not_fit_its_shard_is_refused(tmp_path, write_dataset, change, word):
+    """An index of another schema, or that does not tile its shard subject by subject, is refused."""
+    write_dataset(tmp_path, {"train": [5]})
+    rewrite(tmp_path / "dataset" / "train" / "00000.index.arrow", change)
+    refused(tmp_path, "00000.index.arrow", word)
+
+
+def test_a_split_without_shards_is_empty(tmp_path, write_dataset):
+    """A split that got no subject opens, with none."""
+    write_dataset(tmp_path, {"train": [2], "tuning": []})
+    split = open_dataset(tmp_path).split("tuning")
+    assert (split.n_subjects, split.n_triplets) == (0, 0)

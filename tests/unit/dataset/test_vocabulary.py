@@ -1,0 +1,86 @@
+"""The vocabulary as the trainer reads it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tawt.dataset.vocabulary import read_vocabulary
+from tawt.errors import DatasetError
+
+
+@pytest.fixture
+def path(tmp_path, shards):
+    shards.write_vocabulary(tmp_path, n_types=13)
+    return tmp_path / "vocabulary" / "vocabulary.parquet"
+
+
+def test_columns_come_back_by_index(path):
+    """Every field of a data_type stands at its index; absent statistics are NaN."""
+    vocabulary = read_vocabulary(path)
+    rows = pq.read_table(path).to_pylist()
+    assert len(vocabulary) == len(rows) == 17
+    assert vocabulary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    for i, row in enumerate(rows):
+        assert vocabulary.codes[i] == row["code"]
+        assert vocabulary.value_kind[i] == row["value_kind"]
+        assert vocabulary.categories[i] == tuple(row["categories"])
+        for name in ("n_rows", "center", "scale", "n_bins"):
+            assert getattr(vocabulary, name)[i] == row[name]
+        for name in ("mean", "std"):
+            got = getattr(vocabulary, name)[i]
+            assert np.isnan(got) if row[name] is None else got == row[name]
+    assert vocabulary.max_bins == 8
+
+
+def test_each_category_has_a_row_of_its_own(path):
+    """Every category token of every data_type with a dictionary has its own row; all rows but the shared one are used."""
+    vocabulary = read_vocabulary(path)
+    rows = []
+    for i, categories in enumerate(vocabulary.categories):
+        if categories:
+            tokens = vocabulary.n_bins[i] + 1 + np.arange(1 + len(categories))  # OTHER, then the categories
+            rows += (vocabulary.category_offset[i] + tokens - vocabulary.n_bins[i] - 1).tolist()
+    assert rows == list(range(1, vocabulary.n_category_rows))
+
+
+def test_a_text_that_no_dictionary_knows_has_a_row(path):
+    """The OTHER token of a data_type without categories falls on row 0, which no category owns."""
+    vocabulary = read_vocabulary(path)
+    without = [i for i, categories in enumerate(vocabulary.categories) if not categories]
+    assert without
+    assert all(vocabulary.category_offset[i] == 0 for i in without)
+
+
+@pytest.mark.parametrize("damage", ["absent", "text", "cut"])
+def test_a_broken_file_is_refused(path, damage):
+    """A vocabulary that is absent, not Parquet or cut off is refused with the command that makes it."""
+    whole = path.read_bytes()
+    path.unlink()
+    if damage != "absent":
+        path.write_bytes({"text": b"codes", "cut": whole[: len(whole) // 2]}[damage])
+    with pytest.raises(DatasetError, match="expected a vocabulary") as caught:
+        read_vocabulary(path)
+    assert "tawt build-vocab" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda t: t.drop_columns(["n_bins"]), "`n_bins` is missing"),
+        (lambda t: t.slice(1), "count from 0"),
+        (
+            lambda t: t.set_column(1, t.schema.field(1), pa.array(["[MASK]", *t["code"].to_pylist()[1:]])),
+            "start with",
+        ),
+    ],
+)
+def test_a_vocabulary_of_another_shape_is_refused(path, change, word):
+    """A missing column, a gap in the index or other special tokens are refused."""
+    pq.write_table(change(pq.read_table(path)), path)
+    with pytest.raises(DatasetError, match=word):
+        read_vocabulary(path)

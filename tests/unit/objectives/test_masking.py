@@ -1,0 +1,176 @@
+"""Masks: what is hidden leaves no trace in what the model reads."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from tawt.batching.gaps import US_PER_HOUR, gaps
+from tawt.batching.loader import PackedLoader
+from tawt.batching.masking import HIDDEN, MASK, TRAINING, VALIDATION, Masks, draw_masks, hide, may_lose
+from tawt.config.batching import BatchingConfig
+from tawt.config.model import ModelConfig
+from tawt.config.train import MaskedConfig
+from tawt.dataset.reader import open_dataset
+from tawt.models.build import build_model
+from tawt.objectives.masked import loss_sums, make_targets
+
+CONFIG = MaskedConfig(value=0.2, data_type=0.15, event=0.15)
+
+
+@pytest.fixture
+def data(tmp_path, write_dataset):
+    """Vocabulary and a packed batch of a few thousand tokens."""
+    write_dataset(tmp_path, {"train": [60]}, median_length=80)
+    dataset = open_dataset(tmp_path)
+    loader = PackedLoader(dataset.split("train"), dataset.vocabulary, BatchingConfig(tokens_per_batch=4096), 0)
+    return dataset.vocabulary, loader.batch(0)
+
+
+def same(a, b, *but) -> bool:
+    """Whether two batches are equal to the last bit, apart from some fields."""
+    names = [f.name for f in fields(a) if f.name not in but]
+    return all(
+        torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
+        for x, y in ((getattr(a, n), getattr(b, n)) for n in names)
+    )
+
+
+def type_gaps(batch, data_type):
+    """Same-type gaps as the loader makes them."""
+    bounds = batch.cu_seqlens.numpy().astype(np.int64)
+    statics = [int(batch.is_static[a:b].sum()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    timestamp = np.rint(batch.hours.numpy() * US_PER_HOUR).astype(np.int64)
+    return torch.from_numpy(gaps(timestamp, data_type.numpy(), bounds[:-1] + np.array(statics), bounds)[2])
+
+
+def with_other_secrets(batch, masks, vocabulary, seed=1):
+    """The batch that the loader would have made had the hidden fields been others."""
+    rng = np.random.default_rng(seed)
+    n = batch.n_tokens
+    data_type = torch.where(masks.data_type, torch.from_numpy(rng.integers(4, len(vocabulary), n)), batch.data_type)
+    token = torch.from_numpy(rng.integers(0, 9, n))
+    return replace(
+        batch,
+        data_type=data_type,
+        value=torch.where(masks.value, torch.from_numpy(rng.normal(size=n).astype(np.float32)), batch.value),
+        value_token=torch.where(masks.value | masks.data_type, token, batch.value_token),
+        value_status=torch.where(masks.value, torch.from_numpy(rng.integers(0, 10, n)), batch.value_status),
+        type_gap_hours=type_gaps(batch, data_type),
+    )
+
+
+def test_hidden_fields_leave_no_trace(data):
+    """Other hidden values, tokens, statuses and data_types give the same batch to the last bit, same-type gaps of visible tokens included."""
+    vocabulary, batch = data
+    masks = draw_masks(batch, CONFIG, may_lose(vocabulary), TRAINING, 0, 0)
+    other = with_other_secrets(batch, masks, vocabulary)
+    visible = ~masks.data_type
+    changed = (other.type_gap_hours != batch.type_gap_hours)[visible]
+    assert int(changed.sum()) > 50, "no visible token had its gap to a hidden one: the case is not met"
+    assert not same(batch, other)
+    assert same(hide(batch, masks), hide(other, masks))
+
+
+def test_predictions_do_not_depend_on_what_is_hidden(data):
+    """States and every head's loss inputs at masked positions are bit-equal when only hidden fields change."""
+    vocabulary, batch = data
+    masks = draw_masks(batch, CONFIG, may_lose(vocabulary), TRAINING, 0, 0)
+    other = with_other_secrets(batch, masks, vocabulary)
+    model = build_model(ModelConfig(d_model=32, n_layers=2, n_heads=2, d_ffn=32), vocabulary, 0).eval()
+    states = [model.encoder(hide(b, masks)) for b in (batch, other)]
+    assert torch.equal(*states)
+    targets = make_targets(batch, masks, vocabulary, CONFIG)
+    losses = [loss_sums(model, s, targets) for s in states]
+    assert losses[0] == losses[1]
+    unmasked = [model.encoder(b) for b in (batch, other)]
+    assert not torch.equal(*unmasked), "the hidden fields do not matter even where they are visible"
+
+
+def test_gaps_count_from_the_last_visible_token_of_the_type():
+    """With the middle one of three tokens of a type hidden, the third counts from the first, and the hidden one has no gap."""
+    three = torch.tensor([5, 5, 5])
+    batch = toy_batch(three, torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64))
+    assert batch.type_gap_hours.tolist() == [-1, 1, 2]
+    hidden = torch.tensor([False, True, False])
+    seen = hide(batch, Masks(hidden, torch.zeros(3, dtype=torch.bool)))
+    assert seen.type_gap_hours.tolist() == [-1, -1, 3]
+    assert seen.data_type.tolist() == [5, MASK, 5]
+
+
+def toy_batch(data_type, hours):
+    """One document of numeric tokens."""
+    from tawt.batching.batch import PackedBatch
+
+    n = len(data_type)
+    zero = torch.zeros(n, dtype=torch.long)
+    batch = PackedBatch(
+        data_type=data_type, value=torch.ones(n), value_token=zero + 1, value_status=zero + 1, hours=hours,
+        is_static=torch.zeros(n, dtype=torch.bool), gap_hours=torch.zeros(n), type_gap_hours=torch.zeros(n),
+        cu_seqlens=torch.tensor([0, n], dtype=torch.int32), max_seqlen=n, subject_id=torch.tensor([1]),
+        end_hours=hours[-1:], end_time=torch.tensor([0]), n_cut=0,
+    )  # fmt: skip
+    return replace(batch, type_gap_hours=type_gaps(batch, data_type))
+
+
+def test_nothing_hidden_is_the_batch_itself(data):
+    """Without masks, hiding gives back the loader's batch to the last bit, its same-type gaps too."""
+    _, batch = data
+    none = torch.zeros(batch.n_tokens, dtype=torch.bool)
+    assert same(hide(batch, Masks(none, none)), batch)
+
+
+def test_each_kind_hides_its_fields(data):
+    """A hidden value loses number, token and status; a hidden data_type loses type and token and keeps its number."""
+    vocabulary, batch = data
+    masks = draw_masks(batch, CONFIG, may_lose(vocabulary), TRAINING, 0, 0)
+    seen = hide(batch, masks)
+    only_value, only_type = masks.value & ~masks.data_type, masks.data_type & ~masks.value
+    assert min(int(only_value.sum()), int(only_type.sum()), int((masks.value & masks.data_type).sum())) > 50
+    assert (seen.value[masks.value] == 0).all() and (seen.value_status[masks.value] == HIDDEN).all()
+    assert (seen.value_token[masks.value | masks.data_type] == 0).all()
+    assert (seen.data_type[masks.data_type] == MASK).all() and (seen.type_gap_hours[masks.data_type] == -1).all()
+    assert torch.equal(seen.data_type[only_value], batch.data_type[only_value])
+    assert torch.equal(seen.value[only_type], batch.value[only_type])
+    assert torch.equal(seen.hours, batch.hours) and torch.equal(seen.gap_hours, batch.gap_hours)
+
+
+def test_masks_are_a_function_of_their_seed(data):
+    """The same salts give the same masks in any order of asking; another batch number, seed or use gives others."""
+    vocabulary, batch = data
+    losable = may_lose(vocabulary)
+
+    def masks(*salts):
+        drawn = draw_masks(batch, CONFIG, losable, *salts)
+        return torch.cat((drawn.data_type, drawn.value))
+
+    first = masks(TRAINING, 0, 7)
+    others = [masks(TRAINING, 0, 8), masks(TRAINING, 1, 7), masks(VALIDATION, 0, 7)]
+    assert torch.equal(first, masks(TRAINING, 0, 7))
+    assert not any(torch.equal(first, other) for other in others)
+
+
+def test_shares_are_those_of_the_config(data):
+    """About the configured shares are hidden; a data_type without values never loses a value alone, specials lose nothing."""
+    vocabulary, batch = data
+    losable = may_lose(vocabulary)
+    kind = losable[batch.data_type.numpy()]
+    assert (kind == 1).any() and (kind == 2).any()
+    n, counts = 0, np.zeros(3)
+    for step in range(20):
+        masks = draw_masks(batch, CONFIG, losable, TRAINING, 0, step)
+        only_value = (masks.value & ~masks.data_type).numpy()
+        assert not only_value[kind == 1].any()
+        counts += [
+            only_value[kind == 2].mean(),
+            (masks.data_type & ~masks.value).float().mean(),
+            (masks.data_type & masks.value).float().mean(),
+        ]
+        n += 1
+    assert counts / n == pytest.approx([CONFIG.value, CONFIG.data_type, CONFIG.event], abs=0.01)
+    special = replace(batch, data_type=torch.full_like(batch.data_type, 3))
+    masks = draw_masks(special, CONFIG, losable, TRAINING, 0, 0)
+    assert not (masks.value | masks.data_type).any()
