@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 US_PER_HOUR = 3_600_000_000
 
+Microseconds = NDArray[np.float64] | NDArray[np.int64]
+"""`(n,)`, whole microseconds since the origin; exact in float64 up to 285 years, as are differences."""
+
 
 def gaps(
-    us: NDArray[np.float64],
+    us: Microseconds,
     data_type: NDArray[np.int64],
     first_timed: NDArray[np.int64],
     bounds: NDArray[np.int64],
@@ -19,35 +22,46 @@ def gaps(
     """Return is_static, gap_hours and type_gap_hours of `PackedBatch`, each `(n,)`; there are `d` documents.
 
     Args:
-        us: `(n,)`, whole microseconds since the origin; exact in float64 up to 285 years, as are differences.
+        us: `(n,)`, time of each token.
         data_type: `(n,)`.
         first_timed: `(d,)`, position of each document's first timed token.
         bounds: `(d + 1,)`, where each document starts, and n.
     """
-    n = len(us)
-    start = np.repeat(first_timed, np.diff(bounds))  # of each token's document, its first timed position
-    position = np.arange(n)
-    is_static = position < start
-
-    gap = np.zeros(n, dtype=np.float32)
+    start = np.repeat(first_timed, np.diff(bounds))
+    position = np.arange(len(us))
+    gap = np.zeros(len(us), dtype=np.float32)
     gap[1:] = (us[1:] - us[:-1]) / US_PER_HOUR
     gap[position <= start] = 0
+    return position < start, gap, type_gaps(us, data_type, start)
 
-    # Sorting (data_type, position) as one unique integer puts each token after the previous one of its type.
-    # That sorts values, which numpy does with vector instructions; a stable argsort costs 15 times as much.
+
+def type_gaps(
+    us: Microseconds, data_type: NDArray[np.int64], start: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return type_gap_hours of `PackedBatch`, `(n,)`.
+
+    Sorting (data_type, position) as one unique integer puts each token after the previous one of its type.
+    It sorts values, for which numpy has vector instructions: 17 us for 8192 tokens, a stable argsort 270.
+
+    Args:
+        us: `(n,)`, time of each token.
+        data_type: `(n,)`.
+        start: `(n,)`, of each token's document, the position of its first timed token.
+    """
+    n = len(us)
     shift = max(1, (n - 1).bit_length())
     fits = (int(data_type.max(initial=0)) + 1) << shift <= 1 << 32
     word: Any = np.uint32 if fits else np.uint64
     key = data_type.astype(word)
     key <<= word(shift)
-    key |= position.astype(word)
+    key |= np.arange(n, dtype=word)
     key.sort()
     at = (key & word((1 << shift) - 1)).astype(np.int64)
     key >>= word(shift)
     here = at[1:]
     ordered = us[at]
     since = ((ordered[1:] - ordered[:-1]) / US_PER_HOUR).astype(np.float32)
-    since[(key[1:] != key[:-1]) | (at[:-1] < start[here])] = -1
+    since[(key[1:] != key[:-1]) | (at[:-1] < start[here])] = -1  # another data_type, document, or a static
     type_gap = np.full(n, -1, dtype=np.float32)
     type_gap[here] = since
-    return is_static, gap, type_gap
+    return type_gap

@@ -92,6 +92,6 @@ def _visible_type_gaps(batch: PackedBatch, data_type: Tensor, hidden: Tensor) ->
     bounds = batch.cu_seqlens.numpy().astype(np.int64)
     n_static_before = np.concatenate([[0], np.cumsum(batch.is_static.numpy())])
     first_timed = bounds[:-1] + np.diff(n_static_before[bounds])
-    timestamp = np.rint(batch.hours.numpy() * US_PER_HOUR).astype(np.int64)
-    _, _, type_gap = gaps(timestamp, data_type.numpy(), first_timed, bounds)
+    us = np.rint(batch.hours.numpy() * US_PER_HOUR)
+    _, _, type_gap = gaps(us, data_type.numpy(), first_timed, bounds)
     return torch.from_numpy(type_gap).masked_fill_(hidden, -1.0)

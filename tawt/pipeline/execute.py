@@ -90,7 +90,10 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)
     _check_nulls(stage.contract, kept, stage.name)
-    return Outcome(folder, (_balance(workspace, stage, kept, rejected),), rejected, places)
+    account = _balance(workspace, stage, kept, rejected)
+    if stage.layer == "tasks":
+        _as_labels(stage.contract, kept)
+    return Outcome(folder, (account,), rejected, places)
 
 
 def open_stage_connection(plan: Plan, stage: Stage, folder: Path) -> duckdb.DuckDBPyConnection:
@@ -205,6 +208,17 @@ def _check_nulls(contract: Contract, files: list[Path], where: str) -> None:
             )
 
 
+def _as_labels(contract: Contract, files: list[Path]) -> None:
+    """Lay labels out as MEDS wants them: one sorted file, the columns of the contract that are there and no others."""
+    table = pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
+    names = [name for name in contract.names if name in table.column_names]
+    schema = pa.schema([contract.schema().field(name) for name in names])
+    ordered = table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by])
+    for file in files:
+        file.unlink()
+    pq.write_table(ordered, files[0].with_name("labels.parquet"))
+
+
 def _places(
     plan: Plan, stage: Stage, connection: duckdb.DuckDBPyConnection, readers: list[MemberReader | None]
 ) -> tuple[tuple[str, ...], list[int]]:
@@ -227,12 +241,15 @@ def _balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Rej
         n_in = n_rows + rejected.table.num_rows + len(rejected.lines)
         routes = rejected.routes()
         return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
+    if driving == "events":
+        # events number no records of their own: what comes out is all that can be counted
+        routes = rejected.routes()
+        n_in = n_rows + sum(route.n_records for route in routes)
+        return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
     inputs = sorted(workspace.output(driving).glob("**/*.parquet"))
     came, out = _numbers(inputs, "_row"), _numbers(kept, "_row")
     size = 1 + max((int(a.max()) for part in (came, out) for a in part if len(a)), default=0)
     came_in, covered = _bitmap(came, size), _bitmap(out, size)
-    if stage.layer != "event_parts":
-        came_in = came_in if came else covered
     stray = int(np.count_nonzero(covered & ~came_in))
     if stray:
         raise StageError(stage.name, f"gives {stray:,} rows a _row that {driving} does not have", f"carry {driving}'s _row")

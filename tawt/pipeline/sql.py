@@ -91,9 +91,10 @@ def syntax_message(error: Exception) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    row = duckdb.execute("select json_serialize_sql(?)", [text]).fetchone()
-    assert row is not None
-    tree: dict[str, Any] = json.loads(row[0])
+    # a connection of our own: the default one belongs to the user
+    with duckdb.connect() as connection:
+        ((serialized,),) = connection.execute("select json_serialize_sql(?)", [text]).fetchall()
+    tree: dict[str, Any] = json.loads(serialized)
     if tree.get("error"):
         raise StageError("sql", f"does not parse: {tree.get('error_message', '')}")
     return tree
@@ -133,7 +134,8 @@ def _references(tree: dict[str, Any], where: str, layer: str) -> tuple[str, ...]
                 where, f"reads `{shown}`, expected a relation of {' or '.join(READABLE[layer])}",
                 f"a {layer} stage reads {', '.join(f'{known}.<name>' for known in READABLE[layer])}",
             )
-        found.setdefault(f"{schema}.{table}", int(node.get("query_location") or 0))
+        name = schema if schema == table == "events" else f"{schema}.{table}"
+        found.setdefault(name, int(node.get("query_location") or 0))
     if not found:
         raise StageError(where, "reads no relation, expected at least one")
     return tuple(sorted(found, key=lambda reference: found[reference]))
@@ -141,8 +143,11 @@ def _references(tree: dict[str, Any], where: str, layer: str) -> tuple[str, ...]
 
 @lru_cache(maxsize=1)
 def _aggregates() -> frozenset[str]:
-    rows = duckdb.execute("select distinct function_name from duckdb_functions() where function_type = 'aggregate'")
-    return frozenset(name for (name,) in rows.fetchall())
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select distinct function_name from duckdb_functions() where function_type = 'aggregate'"
+        ).fetchall()
+    return frozenset(name for (name,) in rows)
 
 
 def _check_row_wise(tree: dict[str, Any], where: str, references: tuple[str, ...]) -> None:

@@ -6,8 +6,8 @@
     ctes: {typed: [{subject: 1}]}               # the same for single steps of the stage (optional)
 
 Cells are read as text, just as they stand (`~` is null), and take the type of their column; so `1.50` in a
-raw table stays `1.50`. Rows are compared in order of `_row`, then of the other columns, nulls first. Columns of
-`staging` and `event_parts` are also held to the contract: names, types, order, then `_row` and `_reason`.
+raw table stays `1.50`. Rows are compared in order of `_row`, then of the other columns, nulls first. The
+columns of `staging` and `event_parts` are held to their contract: names, types and order, `_row`, `_reason`.
 """
 
 from __future__ import annotations
@@ -87,16 +87,17 @@ def cte_text(text: str, name: str) -> str:
     if name not in [entry["key"] for entry in known["map"]]:
         raise KeyError(name)
     step["statements"][0]["node"]["cte_map"] = known
-    row = duckdb.execute("select json_deserialize_sql(?)", [json.dumps(step)]).fetchone()
-    assert row is not None
-    return str(row[0])
+    return _call("json_deserialize_sql", json.dumps(step))
 
 
 def _parse(text: str) -> dict[str, Any]:
-    row = duckdb.execute("select json_serialize_sql(?)", [text]).fetchone()
-    assert row is not None
-    tree: dict[str, Any] = json.loads(row[0])
+    tree: dict[str, Any] = json.loads(_call("json_serialize_sql", text))
     return tree
+
+
+def _call(function: str, text: str) -> str:
+    with duckdb.connect() as connection:
+        return str(connection.execute(f"select {function}(?)", [text]).fetchall()[0][0])
 
 
 def _read_case(path: Path) -> dict[str, Any]:

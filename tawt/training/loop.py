@@ -165,9 +165,12 @@ class Trainer:
         for part in PARTS:
             if not math.isfinite(sums.loss[part]):
                 raise self._not_finite(step, f"the loss part `{part}`")
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip))
+        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        total_norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = total_norm.item()
         if not math.isfinite(norm):
             raise self._not_finite(step, f"the gradient of {self._worst_gradient()}")
+        torch.nn.utils.clip_grads_with_norm_(parameters, config.clip, total_norm)
         self.optimizer.step()
         tokens = sum(batch.n_tokens for batch, _ in prepared)
         return {"step": step + 1, "split": "train", **sums.means(self.weight), "lr": rate, "grad_norm": norm,

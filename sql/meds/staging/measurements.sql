@@ -25,7 +25,7 @@ stated as (
             when is_number and value_status in ('censored_low', 'censored_high') then value_status
             when is_number then 'numeric'
             when number is not null then 'unparsed'
-            when value_status in ('unparsed', 'absent') then value_status
+            when value_status in ('absent', 'unparsed', 'unit_unknown', 'out_of_range') then value_status
             when text is not null then 'category'
             else 'none'
         end as status
@@ -39,8 +39,7 @@ select
     (case when is_number then number end)::double as numeric_value,
     text::varchar as text_value,
     nullif(trim(unit), '')::varchar as unit,
-    (case when number is not null and not is_number then coalesce(raw_value, number::varchar) else raw_value end)::varchar
-        as raw_value,
+    (case when is_number then raw_value else coalesce(raw_value, number::varchar) end)::varchar as raw_value,
     available_time::timestamp as available_time,
     status::varchar as value_status,
     _row::bigint as _row,

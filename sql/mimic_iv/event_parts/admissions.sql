@@ -1,4 +1,4 @@
--- One row is the registration, the admission, a trait told at admission, or the discharge of one hospital stay.
+-- One row is a registration, an admission, a trait told at admission, or a discharge, of one hospital stay.
 -- source: MIMIC-IV manual, hosp/admissions (https://mimic.mit.edu/docs/iv/modules/hosp/admissions/)
 
 with admissions as (
@@ -12,7 +12,8 @@ with admissions as (
 events as (
     select
         _row, subject_id, admittime as time,
-        concat_ws('//', 'HOSPITAL_ADMISSION', coalesce(admission_type, 'UNK'), coalesce(admission_location, 'UNK')) as code
+        concat_ws('//', 'HOSPITAL_ADMISSION', coalesce(admission_type, 'UNK'), coalesce(admission_location, 'UNK'))
+            as code
     from admissions
     union all
     select _row, subject_id, edregtime, 'ED_REGISTRATION' from admissions where edregtime is not null
@@ -23,7 +24,9 @@ events as (
     union all
     select _row, subject_id, admittime, 'LANGUAGE//' || language from admissions where language is not null
     union all
-    select _row, subject_id, admittime, 'MARITAL_STATUS//' || marital_status from admissions where marital_status is not null
+    select _row, subject_id, admittime, 'MARITAL_STATUS//' || marital_status
+    from admissions
+    where marital_status is not null
     union all
     select _row, subject_id, admittime, 'RACE//' || race from admissions where race is not null
     union all

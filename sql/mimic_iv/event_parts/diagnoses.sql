@@ -1,4 +1,4 @@
--- One row is one diagnosis, at the discharge of its hospital stay: codes are billed afterwards and would leak before.
+-- One row is one diagnosis, at the discharge of its hospital stay: it is billed then and would leak before.
 -- source: MIMIC-IV manual, hosp/diagnoses_icd (https://mimic.mit.edu/docs/iv/modules/hosp/diagnoses_icd/)
 
 with diagnoses_icd as (

@@ -45,14 +45,19 @@ select
         when hadm is null then 'quarantine:hadm_id:unparseable'
         when admittime is null then 'quarantine:admittime:missing'
         when admitted is null then 'quarantine:admittime:unparseable'
-        when admitted not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:admittime:out_of_range'
+        when admitted not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:admittime:out_of_range'
         when dischtime is not null and discharged is null then 'quarantine:dischtime:unparseable'
-        when discharged not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:dischtime:out_of_range'
+        when discharged not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:dischtime:out_of_range'
         when deathtime is not null and died is null then 'quarantine:deathtime:unparseable'
-        when died not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:deathtime:out_of_range'
+        when died not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:deathtime:out_of_range'
         when edregtime is not null and registered is null then 'quarantine:edregtime:unparseable'
-        when registered not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:edregtime:out_of_range'
+        when registered not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:edregtime:out_of_range'
         when edouttime is not null and left_ed is null then 'quarantine:edouttime:unparseable'
-        when left_ed not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:edouttime:out_of_range'
+        when left_ed not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:edouttime:out_of_range'
     end)::varchar as _reason
 from typed

@@ -32,8 +32,10 @@ select
         when stay is null then 'quarantine:stay_id:unparseable'
         when intime is null then 'quarantine:intime:missing'
         when entered is null then 'quarantine:intime:unparseable'
-        when entered not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:intime:out_of_range'
+        when entered not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:intime:out_of_range'
         when outtime is not null and left_unit is null then 'quarantine:outtime:unparseable'
-        when left_unit not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:outtime:out_of_range'
+        when left_unit not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:outtime:out_of_range'
     end)::varchar as _reason
 from typed

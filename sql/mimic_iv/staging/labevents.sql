@@ -23,7 +23,10 @@ typed as (
 -- A run of underscores stands where de-identification took the text out.
 blanked as (
     select
-        * replace (case when starts_with(value_text, '_') and trim(value_text, '_ ') = '' then null else value_text end as value_text),
+        * replace (
+            case when not (starts_with(value_text, '_') and trim(value_text, '_ ') = '') then value_text end
+                as value_text
+        ),
         unit_text is null or lower(unit_text) in ('none', 'null', 'n/a') as no_unit
     from typed
 ),
@@ -35,8 +38,10 @@ compared as (
         case
             when starts_with(value_text, '<') then 'censored_low'
             when starts_with(value_text, '>') then 'censored_high'
-            when left(value_text, 1) in ('L', 'l') and starts_with(upper(value_text), 'LESS THAN') then 'censored_low'
-            when left(value_text, 1) in ('G', 'g') and starts_with(upper(value_text), 'GREATER THAN') then 'censored_high'
+            when left(value_text, 1) in ('L', 'l') and starts_with(upper(value_text), 'LESS THAN')
+                then 'censored_low'
+            when left(value_text, 1) in ('G', 'g') and starts_with(upper(value_text), 'GREATER THAN')
+                then 'censored_high'
         end as side
     from blanked
 ),
@@ -55,8 +60,9 @@ bounded as (
                 number
             )
         end as bound,
-        case when valuenum is null and side is null and value_text is not null then try_cast(value_text as double) end
-            as number_in_text
+        case when side is null and (valuenum is null or number is null and trim(valuenum) = '') then
+            try_cast(value_text as double)
+        end as number_in_text
     from compared
 ),
 
@@ -87,9 +93,10 @@ select
     end)::double as numeric_value,
     (case when status = 'category' then value_text end)::varchar as text_value,
     (case
-        when status = 'numeric' then case when value_text <> valuenum and try_cast(value_text as double) is null then value_text end
+        when status = 'numeric' and value_text <> valuenum and try_cast(value_text as double) is null
+            then value_text
         when status in ('censored_low', 'censored_high') then value_text
-        when status = 'unparsed' then coalesce(valuenum, value_text)
+        when status = 'unparsed' then coalesce(nullif(trim(valuenum), ''), value_text)
     end)::varchar as raw_value,
     (case when not no_unit then unit_text end)::varchar as unit,
     status::varchar as value_status,
@@ -101,8 +108,10 @@ select
         when item is null then 'quarantine:itemid:unparseable'
         when charttime is null then 'quarantine:charttime:missing'
         when charted is null then 'quarantine:charttime:unparseable'
-        when charted not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:charttime:out_of_range'
+        when charted not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:charttime:out_of_range'
         when storetime is not null and stored is null then 'quarantine:storetime:unparseable'
-        when stored not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:storetime:out_of_range'
+        when stored not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:storetime:out_of_range'
     end)::varchar as _reason
 from judged

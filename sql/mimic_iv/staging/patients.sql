@@ -33,6 +33,7 @@ select
         when anchored - age not between year($earliest_time::timestamp) and year($latest_time::timestamp)
             then 'quarantine:anchor_year:out_of_range'
         when dod is not null and died is null then 'quarantine:dod:unparseable'
-        when died not between $earliest_time::timestamp and $latest_time::timestamp then 'quarantine:dod:out_of_range'
+        when died not between $earliest_time::timestamp and $latest_time::timestamp
+            then 'quarantine:dod:out_of_range'
     end)::varchar as _reason
 from typed

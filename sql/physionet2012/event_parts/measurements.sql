@@ -1,5 +1,5 @@
 -- One row is one measurement at its time since admission, or one trait at admission, which is static.
--- source: PhysioNet/CinC Challenge 2012, general descriptors and time series (https://physionet.org/content/challenge-2012/1.0.0/)
+-- source: PhysioNet Challenge 2012, data description (https://physionet.org/content/challenge-2012/1.0.0/)
 
 with records as (
     select _row, subject_id, minutes_since_admission, parameter, numeric_value, raw_value, value_status
@@ -42,7 +42,11 @@ select
     null::varchar as unit,
     (case when is_class then printf('%g', numeric_value) else raw_value end)::varchar as raw_value,
     time::timestamp as available_time,
-    (case when is_class then if(class is null, 'unparsed', 'category') else value_status end)::varchar as value_status,
+    (case
+        when is_class and class is null then 'unparsed'
+        when is_class then 'category'
+        else value_status
+    end)::varchar as value_status,
     _row::bigint as _row,
     null::varchar as _reason
 from placed

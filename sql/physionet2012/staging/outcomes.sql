@@ -1,5 +1,5 @@
 -- One row is the outcome of one stay.
--- source: PhysioNet/CinC Challenge 2012, outcome-related descriptors (https://physionet.org/content/challenge-2012/1.0.0/)
+-- source: PhysioNet Challenge 2012, outcomes (https://physionet.org/content/challenge-2012/1.0.0/)
 
 with outcomes as (
     select

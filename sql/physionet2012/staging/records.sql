@@ -1,5 +1,5 @@
 -- One row is one line of a stay's file: a trait at admission, or a measurement of the first 48 hours.
--- source: PhysioNet/CinC Challenge 2012, data description (https://physionet.org/content/challenge-2012/1.0.0/)
+-- source: PhysioNet Challenge 2012, data description (https://physionet.org/content/challenge-2012/1.0.0/)
 
 with records as (
     select _row, _member, "Time" as clock, "Parameter" as parameter, "Value" as value

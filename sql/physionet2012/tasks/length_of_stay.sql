@@ -1,5 +1,5 @@
 -- One row is how many days one stay in the hospital lasted, asked after the first 48 hours.
--- source: PhysioNet/CinC Challenge 2012, outcome-related descriptors (https://physionet.org/content/challenge-2012/1.0.0/)
+-- source: PhysioNet Challenge 2012, outcomes (https://physionet.org/content/challenge-2012/1.0.0/)
 
 with outcomes as (
     select _row, subject_id, length_of_stay

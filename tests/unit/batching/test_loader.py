@@ -96,6 +96,24 @@ def test_an_epoch_holds_every_subject_once_as_written(tmp_path, write_dataset, w
     assert n_two_runs > 3
 
 
+def test_statics_beyond_the_window_are_cut_last(tmp_path, write_dataset):
+    """A subject with more statics than a document holds is its first statics alone, at the origin."""
+    made = write_dataset(tmp_path, {"train": [30]}, max_static=30)["train"]
+    written = by_subject(made)
+    loader = open_loader(tmp_path, BatchingConfig(tokens_per_batch=32, max_length=8))
+    n_all_static = 0
+    for batch in loader.sequential():
+        for i, tokens in documents(batch):
+            columns, n_static, origin = written[int(batch.subject_id[i])]
+            if n_static >= 8:
+                np.testing.assert_array_equal(batch.data_type[tokens], columns["data_type"][:8])
+                assert batch.is_static[tokens].all()
+                assert batch.type_gap_hours[tokens].eq(-1).all()
+                assert (batch.end_hours[i], batch.end_time[i]) == (0, origin)
+                n_all_static += 1
+    assert n_all_static > 5
+
+
 def naive_gaps(batch):
     """Gaps by a double loop over each document's tokens."""
     gap = np.zeros(batch.n_tokens, np.float32)
@@ -185,7 +203,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(tmp_path, write_dataset):
 def test_epochs_follow_one_another(tmp_path, write_dataset):
     """Each epoch takes every subject once, in another order than the one before, however many batches it has."""
     written = by_subject(write_dataset(tmp_path, {"train": [120]})["train"])
-    loader = open_loader(tmp_path)
+    loader = open_loader(tmp_path, BatchingConfig(tokens_per_batch=64, max_length=64))
     assert len({loader.n_batches(epoch) for epoch in range(6)}) > 1
     step, orders = 0, []
     for epoch in range(6):

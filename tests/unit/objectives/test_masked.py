@@ -28,7 +28,9 @@ def case(tmp_path, write_dataset):
     write_dataset(tmp_path, {"train": [40]}, median_length=60)
     dataset = open_dataset(tmp_path)
     vocabulary = dataset.vocabulary
-    batch = PackedLoader(dataset.split("train"), vocabulary, BatchingConfig(tokens_per_batch=2048), 0).batch(0)
+    batch = PackedLoader(dataset.split("train"), vocabulary, BatchingConfig(tokens_per_batch=2048), 0).batch(
+        0
+    )
     model = build_model(ModelConfig(d_model=16, n_layers=1, n_heads=2, d_ffn=16), vocabulary, 0).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -91,7 +93,9 @@ def test_baselines_equal_counts_of_train(case):
     types, per_type = Counter(kinds), Counter(kinds)
     statuses = Counter(zip(kinds, rows.value_status.tolist(), strict=True))
     texts, n_texts, numbers = Counter(), Counter(), defaultdict(list)
-    for kind, token, value, status in zip(kinds, rows.value_token, rows.value, rows.value_status, strict=True):
+    for kind, token, value, status in zip(
+        kinds, rows.value_token, rows.value, rows.value_status, strict=True
+    ):
         if token > vocabulary.n_bins[kind]:
             texts[kind, int(token)] += 1
             n_texts[kind] += 1

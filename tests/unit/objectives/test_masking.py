@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ def data(tmp_path, write_dataset):
     """Vocabulary and a packed batch of a few thousand tokens."""
     write_dataset(tmp_path, {"train": [60]}, median_length=80)
     dataset = open_dataset(tmp_path)
-    loader = PackedLoader(dataset.split("train"), dataset.vocabulary, BatchingConfig(tokens_per_batch=4096), 0)
+    loader = PackedLoader(
+        dataset.split("train"), dataset.vocabulary, BatchingConfig(tokens_per_batch=4096), 0
+    )
     return dataset.vocabulary, loader.batch(0)
 
 
@@ -42,16 +45,18 @@ def same(a, b, *but) -> bool:
 def type_gaps(batch, data_type):
     """Same-type gaps as the loader makes them."""
     bounds = batch.cu_seqlens.numpy().astype(np.int64)
-    statics = [int(batch.is_static[a:b].sum()) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    timestamp = np.rint(batch.hours.numpy() * US_PER_HOUR).astype(np.int64)
-    return torch.from_numpy(gaps(timestamp, data_type.numpy(), bounds[:-1] + np.array(statics), bounds)[2])
+    statics = [int(batch.is_static[a:b].sum()) for a, b in pairwise(bounds)]
+    us = np.rint(batch.hours.numpy() * US_PER_HOUR)
+    return torch.from_numpy(gaps(us, data_type.numpy(), bounds[:-1] + np.array(statics), bounds)[2])
 
 
 def with_other_secrets(batch, masks, vocabulary, seed=1):
     """The batch that the loader would have made had the hidden fields been others."""
     rng = np.random.default_rng(seed)
     n = batch.n_tokens
-    data_type = torch.where(masks.data_type, torch.from_numpy(rng.integers(4, len(vocabulary), n)), batch.data_type)
+    data_type = torch.where(
+        masks.data_type, torch.from_numpy(rng.integers(4, len(vocabulary), n)), batch.data_type
+    )
     token = torch.from_numpy(rng.integers(0, 9, n))
     return replace(
         batch,
@@ -132,7 +137,9 @@ def test_each_kind_hides_its_fields(data):
     assert min(int(only_value.sum()), int(only_type.sum()), int((masks.value & masks.data_type).sum())) > 50
     assert (seen.value[masks.value] == 0).all() and (seen.value_status[masks.value] == HIDDEN).all()
     assert (seen.value_token[masks.value | masks.data_type] == 0).all()
-    assert (seen.data_type[masks.data_type] == MASK).all() and (seen.type_gap_hours[masks.data_type] == -1).all()
+    assert (seen.data_type[masks.data_type] == MASK).all() and (
+        seen.type_gap_hours[masks.data_type] == -1
+    ).all()
     assert torch.equal(seen.data_type[only_value], batch.data_type[only_value])
     assert torch.equal(seen.value[only_type], batch.value[only_type])
     assert torch.equal(seen.hours, batch.hours) and torch.equal(seen.gap_hours, batch.gap_hours)

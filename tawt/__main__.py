@@ -1,0 +1,5 @@
+"""`python -m tawt` is `tawt`."""
+
+from tawt.cli.app import main
+
+main()

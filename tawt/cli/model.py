@@ -1,0 +1,102 @@
+"""The model commands: pretrain, embed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tawt.cli.data import DryRun, Set, Workspace
+from tawt.cli.output import Format, next_command, print_rows, say
+
+PANEL = "Model"
+
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the model commands to the application."""
+    app.command("pretrain", rich_help_panel=PANEL)(pretrain)
+    app.command("embed", rich_help_panel=PANEL)(embed)
+
+
+def pretrain(
+    workspace: Workspace,
+    config: Annotated[str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")] = "pretrain_small",
+    device: Device = "auto",
+    settings: Set = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; WORKSPACE/runs/CONFIG by default", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Pretrain an encoder on the shards, self-supervised and resumable
+
+    Example: tawt pretrain -w work/mimic --device cuda
+    """
+    from tawt.cli.progress import training_progress
+    from tawt.tasks.pretrain import pretrain as run_pretrain
+
+    with training_progress() as report:
+        result = run_pretrain(
+            workspace, config, device=device, settings=tuple(settings or ()), out=out, resume=resume, dry_run=dry_run,
+            report=report,
+        )  # fmt: skip
+    plan = result.plan
+    if dry_run:
+        rows = [
+            ("run folder", str(plan.run), "" ),
+            ("parameters", f"{plan.parameters.total:,}", f"{plan.parameters.encoder:,} in the encoder's blocks and readout"),
+            ("train", f"{plan.n_subjects:,} subjects, {plan.n_tokens:,} tokens", f"{plan.n_epochs:.2f} passes in all steps"),
+            ("tokens per step", f"{plan.tokens_per_step:,}", plan.reasons["tokens_per_step"]),
+            ("packing", f"{plan.packing_efficiency:.1%}", "share of the token budget that holds tokens"),
+            ("steps", f"{plan.start_step:,} -> {plan.n_steps:,}", plan.reasons["start_step"]),
+            ("memory", f"about {plan.memory_bytes / 1e6:,.0f} MB", "weights, gradients, moments and one batch"),
+        ]
+        rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
+        print_rows(("what", "value", "why"), rows, Format.table)
+        next_command(f"tawt pretrain -w {workspace}" + ("" if config == "pretrain_small" else f" --config {config}"))
+        return
+    say("  ".join(f"{key}: {why}" for key, why in plan.compute.reasons.items()))
+    print_rows(("split", "part", "loss", "trivial", "positions"), _losses(result.metrics), Format.table)
+    say(f"weights: {result.weights}")
+    name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
+    next_command(f"tawt embed -w {workspace} --run {name}")
+
+
+def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:
+    rows: list[tuple[str, str, float, float, int | None]] = []
+    for split, line in metrics.items():
+        rows.append((split, "all", line["loss"], line["baseline"], None))
+        parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
+        rows += [(split, part, line[f"loss_{part}"], line[f"baseline_{part}"], int(line[f"n_{part}"])) for part in parts]
+    return rows
+
+
+def embed(
+    workspace: Workspace,
+    run: Annotated[str, typer.Option(help="A run folder, or the name of one in WORKSPACE/runs", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The file; WORKSPACE/embeddings/RUN.parquet by default", show_default=False)] = None,
+    device: Device = "auto",
+    pooling: Annotated[str | None, typer.Option(help="mean or max instead of the run's own readout", show_default=False)] = None,
+) -> None:
+    """Write one embedding per subject, from a pretrained run
+
+    Example: tawt embed -w work/mimic --run pretrain_small
+    """
+    from typing import get_args
+
+    from tawt.config.model import Pooling
+    from tawt.errors import ConfigError, nearest
+    from tawt.tasks.embed import embed as run_embed
+
+    if pooling is not None and pooling not in get_args(Pooling):
+        raise ConfigError(f"--pooling {pooling}", "is no pooling", nearest(pooling, get_args(Pooling)))
+    result = run_embed(workspace, run, out=out, device=device, pooling=pooling)  # type: ignore[arg-type]
+    say("  ".join(f"{key}: {why}" for key, why in result.reasons.items()))
+    rows = [
+        ("embeddings", f"{result.n_subjects:,} subjects x {result.d_model}"), ("file", str(result.path)),
+        ("triplets before the windows", f"{result.n_cut:,}"),
+    ]  # fmt: skip
+    print_rows(("what", "value"), rows, Format.table)
+    next_command(f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{result.path}').schema)\"")

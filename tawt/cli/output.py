@@ -1,0 +1,147 @@
+"""Data goes to stdout as a table, JSON or CSV; everything said to a person goes to stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tawt.pipeline.run import Report, RunResult
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""What is said to a person."""
+
+
+def say(text: str, style: str = "") -> None:
+    """Say a line on stderr."""
+    console.print(text, style=style, markup=False)
+
+
+def next_command(command: str) -> None:
+    """Say what to do next: the last line of every command."""
+    console.print(f"next: {command}", style="bold", markup=False)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, title: str = "") -> None:
+    """Print rows on stdout."""
+    if form is Format.json:
+        print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str, indent=2))
+        return
+    if form is Format.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
+        return
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for i, column in enumerate(columns):
+        numeric = all(isinstance(row[i], int | float) or row[i] is None for row in rows) and bool(rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[_cell(cell) for cell in row])
+    width = None if sys.stdout.isatty() else 160
+    Console(highlight=False, width=width, markup=False).print(table)
+
+
+def print_table(table: pa.Table, form: Format, title: str = "") -> None:
+    """Print an Arrow table on stdout."""
+    rows = list(zip(*[column.to_pylist() for column in table.columns], strict=True)) if table.num_columns else []
+    print_rows(table.column_names, rows, form, title)
+
+
+def _cell(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+
+
+def show_progress() -> bool:
+    """Return whether bars are wanted: on a terminal, unless `TAWT_NO_PROGRESS` is set."""
+    return console.is_terminal and not os.environ.get("TAWT_NO_PROGRESS")
+
+
+@contextmanager
+def stage_progress(dry_run: bool) -> Iterator[Report]:
+    """Report stages as they run: a bar on a terminal, plain lines elsewhere."""
+    progress = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TimeElapsedColumn(), console=console, transient=True, disable=not show_progress() or dry_run,
+    )  # fmt: skip
+    tasks: dict[str, Any] = {}
+
+    def report(event: dict[str, Any]) -> None:
+        kind, stage = event["event"], event.get("stage", "")
+        if kind == "note":
+            say(f"note: {event['text']}")
+        elif kind == "start":
+            tasks[stage] = progress.add_task(stage, total=None)
+        elif kind == "progress":
+            progress.update(tasks[stage], completed=event["done"], total=event["total"])
+        elif kind == "done":
+            if stage in tasks:
+                progress.remove_task(tasks.pop(stage))
+            say(_stage_line(event))
+
+    with progress:
+        yield report
+
+
+def _stage_line(event: dict[str, Any]) -> str:
+    stage, reason, manifest = event["stage"], event["reason"], event["manifest"]
+    if event["dry_run"]:
+        return f"  {stage:<28} would run: {reason}" if reason else f"  {stage:<28} would skip: up to date"
+    if reason is None:
+        return f"  {stage:<28} up to date"
+    n_in = sum(account.n_records_in for account in manifest.accounts)
+    n_out = sum(account.n_rows_out for account in manifest.accounts)
+    gone = sum(account.count("drop") + account.count("quarantine") for account in manifest.accounts)
+    lost = f", {gone:,} dropped or quarantined" if gone else ""
+    return f"  {stage:<28} {n_in:>11,} -> {n_out:,} rows{lost}  ({reason}, {manifest.seconds:.1f} s)"
+
+
+def say_run(result: RunResult) -> None:
+    """Say what a data command did, in one line."""
+    for stage, why in result.skipped.items():
+        say(f"  {stage:<28} skipped: {why}")
+    verb = "would run" if result.dry_run else "ran"
+    n_idle = len(result.stages) - result.n_run
+    say(f"{verb} {result.n_run} stages, {n_idle} up to date" if result.n_run else f"{verb} nothing: all {n_idle} stages are up to date")
+
+
+def print_ledger(result: RunResult, form: Format = Format.table) -> None:
+    """Print where every record went: in, kept, dropped and quarantined by reason, per stage."""
+    rows = []
+    for stage in result.stages:
+        for account in stage.manifest.accounts if stage.manifest is not None else ():
+            reasons = ", ".join(f"{route.reason} {route.n_records:,}" for route in account.routes)
+            added = ", ".join(f"{rule} +{n:,}" for rule, n in account.n_rows_added.items())
+            rows.append(
+                (stage.stage, account.driving, account.n_records_in, account.n_records_kept, account.count("drop"),
+                 account.count("quarantine"), account.n_rows_out, "; ".join(filter(None, (reasons, added))))
+            )  # fmt: skip
+    columns = ("stage", "input", "records in", "kept", "dropped", "quarantined", "rows out", "by reason")
+    print_rows(columns, rows, form)

@@ -1,0 +1,44 @@
+"""One line of training: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tawt.cli.output import console, say, show_progress
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Report the events of a training run."""
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not show_progress(),
+    )  # fmt: skip
+    task: Any = None
+
+    def report(event: dict[str, Any]) -> None:
+        nonlocal task
+        kind = event["event"]
+        if kind == "step":
+            line = (
+                f"loss {event['loss']:.3f} (trivial {event['baseline']:.3f})  lr {event['lr']:.1e}  "
+                f"{event['tokens_per_s']:,.0f} tokens/s  eta {event['eta_s']:.0f} s"
+            )
+            if show_progress():
+                task = progress.add_task(line, total=event["max_steps"]) if task is None else task
+                progress.update(task, completed=event["step"], description=line)
+            elif event["step"] % max(1, event["max_steps"] // 10) == 0:
+                say(f"  step {event['step']}/{event['max_steps']}  {line}")
+        elif kind == "validation":
+            say(f"  tuning after step {event['step']}: loss {event['loss']:.3f} (trivial {event['baseline']:.3f})")
+        elif kind == "note":
+            say(f"note: {event['text']}")
+        elif kind == "stopped":
+            say(f"stopped after step {event['step']}; a checkpoint is saved. Go on with: {event['resume']}")
+
+    with progress:
+        yield report

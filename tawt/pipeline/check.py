@@ -1,0 +1,148 @@
+"""Holds a finished workspace against its own promises: every number is counted again from the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tawt.contracts.value_status import STATUS_NAMES
+from tawt.errors import DatasetError, StageError
+from tawt.files import read_json, sha256_file
+from tawt.pipeline.check_meds import Finding, check_meds
+from tawt.pipeline.ledger import manifests
+from tawt.pipeline.manifest import Manifest
+from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.transforms.columns import times_of
+from tawt.transforms.events import SPLITS
+
+
+def check(workspace: str | Path) -> list[Finding]:
+    """Check a workspace: files, ledger, events, triplets and dataset.
+
+    Args:
+        workspace: A workspace that `ingest` made.
+
+    Returns:
+        One finding per check.
+
+    Raises:
+        ConfigError: There is no workspace.
+    """
+    opened = open_workspace(Path(workspace).expanduser())
+    found = manifests(opened)
+    written = {path.stem for path in (opened.root / "manifests").glob("*.json")}
+    broken = sorted(written - {manifest.stage for manifest in found})
+    findings = [
+        Finding("stages", bool(found) and not broken, f"{', '.join(broken)}: files missing or of another size" if broken
+                else f"{len(found)} finished, all files there"),
+        _ledger(opened, found),
+        _quarantine(opened, found),
+    ]  # fmt: skip
+    stages = {manifest.stage for manifest in found}
+    if "events" in stages:
+        findings += [
+            Finding(f"events: {finding.check}", finding.ok, finding.detail) for finding in check_meds(opened.output("events"))
+        ]
+    if "triplets" in stages:
+        findings += _triplets(opened)
+    if "dataset" in stages:
+        findings += _dataset(opened)
+    return findings
+
+
+def _n_rows(folder: Path) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))
+
+
+def _ledger(workspace: Workspace, found: list[Manifest]) -> Finding:
+    """Count every output again and follow the records from stage to stage."""
+    out = {manifest.stage: sum(account.n_rows_out for account in manifest.accounts) for manifest in found}
+    wrong = []
+    for manifest in found:
+        for account in manifest.accounts:
+            try:
+                account.check(manifest.stage)
+            except StageError as error:
+                wrong.append(str(error))
+            if manifest.stage == "vocabulary":
+                continue
+            before = out.get(account.driving)
+            if before is not None and account.n_records_in != before:
+                wrong.append(f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}")
+        folder = workspace.output(manifest.stage)
+        counted = _n_rows(folder / "data" if manifest.stage == "events" else folder)
+        if manifest.stage != "dataset" and counted != out[manifest.stage]:
+            wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")
+    n_in = sum(a.n_records_in for m in found if m.stage.startswith("staging.") for a in m.accounts)
+    return Finding("ledger", not wrong, wrong[0] if wrong else f"balances from {n_in:,} raw records")
+
+
+def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
+    expected = {m.stage: sum(account.count("quarantine") for account in m.accounts) for m in found}
+    wrong = []
+    for stage, n in expected.items():
+        path = workspace.quarantine(stage)
+        listed = pq.read_metadata(path).num_rows if path.is_file() else 0
+        if listed != n:
+            wrong.append(f"{stage}: {listed:,} listed, expected {n:,}")
+    return Finding("quarantine", not wrong, wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place")
+
+
+def _triplets(workspace: Workspace) -> list[Finding]:
+    vocabulary = pq.read_table(workspace.output("vocabulary") / "vocabulary.parquet")
+    n_types = len(vocabulary)
+    n_bins = vocabulary["n_bins"].to_numpy()
+    n_categories = np.array([len(row) for row in vocabulary["categories"].to_pylist()])
+    n_tokens = n_bins + np.where(n_categories > 0, n_categories + 1, 0)
+    unsorted = out_of_range = not_finite = bad_status = 0
+    for path in sorted(workspace.output("triplets").rglob("*.parquet")):
+        table = pq.read_table(path, partitioning=None)
+        subject, time = table["subject_id"].to_numpy(), times_of(table["timestamp"])
+        data_type, token = table["data_type"].to_numpy(), table["value_token"].to_numpy()
+        inside = (data_type >= 0) & (data_type < n_types)
+        out_of_range += int(np.count_nonzero(~inside))
+        known = data_type[inside]
+        out_of_range += int(np.count_nonzero((token[inside] < 0) | (token[inside] > n_tokens[known])))
+        unsorted += int(np.count_nonzero(subject[1:] < subject[:-1]))
+        unsorted += int(np.count_nonzero((subject[1:] == subject[:-1]) & (time[1:] < time[:-1])))
+        not_finite += int(np.count_nonzero(~np.isfinite(table["value"].to_numpy())))
+        bad_status += int(np.count_nonzero(table["value_status"].to_numpy() >= len(STATUS_NAMES)))
+    index_ok = bool((vocabulary["data_type"].to_numpy() == np.arange(n_types)).all())
+    return [
+        Finding("vocabulary: index", index_ok, f"{n_types:,} rows, numbered in order"),
+        Finding("triplets: sorted", unsorted == 0, f"{unsorted:,} rows out of order"),
+        Finding("triplets: in the vocabulary", out_of_range == 0, f"{out_of_range:,} indices or tokens out of range"),
+        Finding("triplets: finite", not_finite == 0, f"{not_finite:,} values are not finite"),
+        Finding("triplets: statuses", bad_status == 0, f"{bad_status:,} unknown statuses"),
+    ]
+
+
+def _dataset(workspace: Workspace) -> list[Finding]:
+    folder = workspace.output("dataset")
+    manifest = read_json(folder / "dataset.json")
+    if manifest is None:
+        raise DatasetError("dataset", "has no dataset.json", f"tawt build-vocab -w {workspace.root}")
+    same_vocabulary = manifest["vocabulary"] == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
+    different = torn = nulls = 0
+    for split in SPLITS:
+        for shard in manifest["splits"][split]:
+            with pa.memory_map(str(folder / split / f"{shard['shard']}.arrow")) as source:
+                rows = pa.ipc.open_file(source).read_all()
+                nulls += sum(column.null_count for column in rows.columns)
+                triplets = pq.read_table(workspace.output("triplets") / split / f"{shard['shard']}.parquet", partitioning=None)
+                for name in ("subject_id", "data_type", "value", "value_token", "value_status"):
+                    different += 0 if rows[name].equals(triplets[name]) else 1
+            with pa.memory_map(str(folder / split / f"{shard['shard']}.index.arrow")) as source:
+                index = pa.ipc.open_file(source).read_all()
+                start, length = index["start"].to_numpy(), index["length"].to_numpy()
+                expected = np.concatenate([[0], np.cumsum(length)])
+                torn += 0 if (start == expected[:-1]).all() and expected[-1] == shard["n_triplets"] else 1
+    return [
+        Finding("dataset: vocabulary", same_vocabulary, "is the one it was made with" if same_vocabulary else "is another one"),
+        Finding("dataset: equals triplets", different == 0, f"{different:,} columns differ"),
+        Finding("dataset: index", torn == 0, f"{torn:,} shards whose index does not cover them"),
+        Finding("dataset: nothing null", nulls == 0, f"{nulls:,} nulls"),
+    ]

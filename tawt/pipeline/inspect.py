@@ -1,0 +1,219 @@
+"""The data engineer's view of a workspace: its stages, one stage, a stage's SQL, and queries over its relations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tawt.errors import ConfigError, StageError, nearest
+from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
+from tawt.pipeline.execute import bind_output
+from tawt.pipeline.ledger import ledger_table, manifests
+from tawt.pipeline.manifest import read_manifest
+from tawt.pipeline.sources import bind_raw, find_raw_tables
+from tawt.pipeline.sql import parameters_for, syntax_message
+from tawt.pipeline.stages import Graph, Stage, load_graph
+from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
+
+
+def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
+    """List the stages of a workspace, or of a pipeline, in the order in which they run.
+
+    Args:
+        workspace: A workspace; its finished stages come with their counts.
+        pipeline: Instead, the name or file of a pipeline.
+
+    Returns:
+        One row per stage: `stage`, `state`, `rows`, `inputs`, `description`.
+
+    Raises:
+        ConfigError: Neither or an unknown one is given.
+    """
+    if workspace is None and pipeline is None:
+        raise ConfigError("stages", "needs a workspace or a pipeline", "tawt stages -w W, or --pipeline NAME")
+    opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
+    graph = load_graph(opened.pipeline if opened is not None else resolve_pipeline(str(pipeline)))
+    skipped = dict(graph.skipped)
+    if opened is not None:
+        missing = {f"raw.{name}" for name in opened.ingest_options.get("absent_tables", [])}
+        graph = graph.without(missing)
+        skipped = graph.skipped
+    rows: list[dict[str, Any]] = []
+    for name, stage in graph.stages.items():
+        manifest = read_manifest(opened, name) if opened is not None else None
+        rows.append(
+            {
+                "stage": name, "state": "finished" if manifest else "not run",
+                "rows": sum(a.n_rows_out for a in manifest.accounts) if manifest else None,
+                "inputs": ", ".join(stage.inputs), "description": stage.summary,
+            }  # fmt: skip
+        )
+    rows += [
+        {"stage": name, "state": f"skipped: {why}", "rows": None, "inputs": "", "description": ""}
+        for name, why in skipped.items()
+    ]
+    schema = pa.schema([("stage", pa.string()), ("state", pa.string()), ("rows", pa.int64()),
+                        ("inputs", pa.string()), ("description", pa.string())])  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+@dataclass(frozen=True)
+class StageView:
+    """One stage, as `tawt show` prints it."""
+
+    name: str
+    description: str
+    inputs: tuple[str, ...]
+    reason_last_run: str
+    columns: pa.Table | None
+    ledger: pa.Table
+    files: pa.Table
+    facts: dict[str, Any]
+
+
+def _stage(graph: Graph, name: str) -> Stage:
+    if name not in graph.stages:
+        if name in graph.skipped:
+            raise ConfigError(f"stage {name}", f"does not run here: {graph.skipped[name]}")
+        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
+    return graph.stages[name]
+
+
+def show(stage: str, workspace: str | Path) -> StageView:
+    """Describe a stage of a workspace: contract, files, and where its records went.
+
+    Args:
+        stage: `<layer>.<name>`, or an engine stage.
+        workspace: A workspace that `ingest` made.
+
+    Raises:
+        ConfigError: There is no such workspace or stage.
+    """
+    opened = open_workspace(Path(workspace).expanduser())
+    found = _stage(load_graph(opened.pipeline), stage)
+    manifest = read_manifest(opened, stage)
+    columns = None
+    if found.contract is not None:
+        columns = pa.Table.from_pylist(
+            [{"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description} for c in found.contract.columns]
+        )
+    ledger = ledger_table(opened)
+    ledger = ledger.filter(pa.array([name == stage for name in ledger["stage"].to_pylist()], pa.bool_()))
+    files = pa.table({"file": list(manifest.files) if manifest else [], "bytes": list(manifest.files.values()) if manifest else []},
+                     schema=pa.schema([("file", pa.string()), ("bytes", pa.int64())]))  # fmt: skip
+    facts = {k: v for k, v in manifest.facts.items() if k not in ("files", "file_starts")} if manifest else {}
+    return StageView(
+        stage, found.summary, found.inputs, f"finished in {manifest.seconds:.1f} s" if manifest else "not run",
+        columns, ledger.drop_columns(["stage"]), files, facts,
+    )  # fmt: skip
+
+
+def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool = True) -> pa.Table:
+    """List a stage's quarantined records and read them again from the raw files.
+
+    This is the one place that shows cells of rejected records, because it was asked to.
+
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made.
+        limit: At most so many records.
+        reread: Whether to add the raw cells; without, only places and reasons.
+
+    Raises:
+        ConfigError: There is no such workspace or stage.
+        SourceError: The raw files are not where they were.
+    """
+    opened = open_workspace(Path(workspace).expanduser())
+    graph = load_graph(opened.pipeline)
+    found = _stage(graph, stage)
+    path = opened.quarantine(stage)
+    if not path.is_file():
+        return pa.table({"file": [], "record": [], "line": [], "column": [], "reason": []})
+    places = pq.read_table(path, columns=["file", "record", "line", "column", "reason"]).slice(0, limit)
+    numbers = [n for n in places["record"].to_pylist() if n is not None]
+    if not reread or not numbers:
+        return places
+    driving = found.inputs[0]
+    raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix("raw.")
+    raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
+    connection = connect(Limits.of(), [opened.root, *([opened.raw_root] if opened.raw_root else [])])
+    try:
+        with wrapped_errors(f"raw.{raw_name}"):
+            bind_raw(connection, raw[raw_name], opened.pipeline.csv)
+            connection.register("_places", places)
+            return connection.sql(
+                f'select p.file, p.record, p.line, p."column", p.reason, r.* exclude (_row) from _places p '
+                f"left join raw.{raw_name} r on r._row = p.record order by p.file, p.record, p.line"
+            ).to_arrow_table()
+    finally:
+        connection.close()
+
+
+def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
+    """Return a stage's SQL text and the parameters that its pipeline binds.
+
+    Raises:
+        ConfigError: There is no such stage, or it has no SQL.
+    """
+    if workspace is None and pipeline is None:
+        raise ConfigError("sql", "needs a workspace or a pipeline", "tawt sql STAGE -w W, or --pipeline NAME")
+    resolved = (
+        open_workspace(Path(workspace).expanduser()).pipeline if workspace is not None else resolve_pipeline(str(pipeline))
+    )
+    found = _stage(load_graph(resolved), stage)
+    if found.sql is None:
+        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL")
+    return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))
+
+
+def query(text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None) -> pa.Table:
+    """Run one select over the workspace's relations.
+
+    Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
+    `triplets`, `quarantine`, `ledger`. Nothing outside the workspace can be read and nothing can be written.
+
+    Raises:
+        ConfigError: The text is not one select, or there is no workspace.
+        StageError: The engine refuses it.
+    """
+    opened = open_workspace(Path(workspace).expanduser())
+    try:
+        statements = duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        raise ConfigError("query", f"does not parse: {syntax_message(error)}") from None
+    allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    if len(statements) != 1 or statements[0].type not in allowed:
+        raise ConfigError("query", "is not one select", 'for example tawt query "select count(*) from events" -w W')
+    connection = connect(Limits.of(threads, memory_limit), [opened.root], opened.aside / "spill")
+    try:
+        bind_all(connection, opened)
+        with wrapped_errors("query", about_data=True):
+            return connection.sql(statements[0].query).to_arrow_table()
+    except StageError as error:
+        raise StageError(error.where, error.what, "relations: tawt stages -w " + str(opened.root)) from None
+    finally:
+        connection.close()
+
+
+def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+    """Make a view of every finished stage, of the ledger and of the quarantine."""
+    for manifest in manifests(workspace):
+        name = manifest.stage
+        if name == "dataset":
+            continue
+        if name.startswith("tasks."):
+            folder = literal(str(workspace.output(name) / "*.parquet"))
+            connection.execute(f"create view labels.{name.partition('.')[2]} as select * from read_parquet({folder})")
+            continue
+        bind_output(connection, workspace, name)
+        if "." not in name:
+            connection.execute(f"create view {name} as select * from {name}.{name}")
+    for name, pattern in (("ledger", "ledger.parquet"), ("quarantine", "quarantine/*.parquet")):
+        if any(workspace.root.glob(pattern)):
+            files = literal(str(workspace.root / pattern))
+            connection.execute(f"create view {name} as select * from read_parquet({files})")

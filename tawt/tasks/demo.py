@@ -1,0 +1,112 @@
+"""`tawt demo`: an invented hospital through every command, by the same public functions that the commands call."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tawt.errors import ConfigError
+from tawt.files import write_text
+from tawt.hospital.invent import HospitalSummary, write_hospital
+from tawt.pipeline.ingest import build_vocab, ingest
+from tawt.pipeline.run import Report, RunResult
+from tawt.tasks.embed import EmbedResult, embed
+from tawt.tasks.pretrain import PretrainResult, pretrain
+
+RUN = "demo"
+_MARK = "hospital.json"
+STEPS = 120
+"""Enough for the loss to fall well below its trivial baseline within a minute on one core."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made."""
+
+    workspace: Path
+    hospital: HospitalSummary
+    data: RunResult
+    """Ingest and build-vocab together."""
+    training: PretrainResult
+    embedding: EmbedResult
+    seconds: float
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return what was made, as rows to print."""
+        facts = {stage.stage: stage.manifest.facts for stage in self.data.stages if stage.manifest is not None}
+        triplets = sum(facts["dataset"]["n_triplets"].values())
+        rows = [
+            ("invented subjects", f"{self.hospital.n_subjects:,} (seed {self.hospital.seed})"),
+            ("raw records", f"{sum(self.hospital.n_rows.values()):,}"),
+            ("kinds of traps planted", f"{len(self.hospital.traps)}"),
+            ("data_types", f"{facts['vocabulary']['n_data_types']:,}"),
+            ("triplets in mapped shards", f"{triplets:,}"),
+            ("parameters", f"{self.training.plan.parameters.total:,}"),
+        ]
+        for split, line in self.training.metrics.items():
+            rows.append((f"loss on {split}", f"{line['loss']:.3f}, trivial baseline {line['baseline']:.3f}"))
+            parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
+            rows += [
+                (f"  {part}", f"{line[f'loss_{part}']:.3f}, trivial baseline {line[f'baseline_{part}']:.3f}")
+                for part in parts
+            ]
+        rows += [
+            ("embeddings", f"{self.embedding.n_subjects:,} x {self.embedding.d_model} in {self.embedding.path}"),
+            ("weights", str(self.training.weights)),
+            ("time", f"{self.seconds:.0f} s"),
+        ]
+        return rows
+
+
+def demo(
+    workspace: str | Path = "tawt-demo",
+    *,
+    n_subjects: int = 300,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    report: Report = lambda event: None,
+    train_report: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> DemoResult:
+    """Invent a hospital, then ingest, build the vocabulary, pretrain and embed.
+
+    Args:
+        workspace: Made anew; only a folder that an earlier demo made is replaced.
+        n_subjects: Invented subjects.
+        seed: Of the hospital; the same seed gives the same bytes.
+        device: cpu, cuda or auto.
+        threads: Threads of the data stages.
+        report: Hears the data stages.
+        train_report: Hears the training.
+
+    Raises:
+        ConfigError: The workspace is there and is not a demo's.
+        DeviceError: The device is not there.
+    """
+    started = time.perf_counter()
+    root = Path(workspace).expanduser()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if not (root / _MARK).is_file():
+            raise ConfigError(str(root), "is there and is not a demo's, expected a new folder", "tawt demo -w OTHER")
+        shutil.rmtree(root)
+    root.mkdir(parents=True, exist_ok=True)
+    # the mark comes first: a demo that was stopped anywhere can be replaced by the next one
+    write_text(root / _MARK, "{}\n")
+    hospital = write_hospital(root / "raw", n_subjects=n_subjects, seed=seed)
+    write_text(root / _MARK, hospital.to_json() + "\n")
+    first = ingest(root / "raw", "demo", root, threads=threads, report=report)
+    second = build_vocab(root, threads=threads, report=report)
+    data = RunResult(
+        second.workspace, first.stages + second.stages, first.notes + second.notes, first.skipped, dry_run=False
+    )
+    training = pretrain(
+        root, device=device, out=root / "runs" / RUN, report=train_report,
+        settings=(f"train.max_steps={STEPS}", f"train.warmup_steps={STEPS // 10}", "train.checkpoint_every=40",
+                  "train.validate_every=60"),
+    )  # fmt: skip
+    embedding = embed(root, RUN, device=device)
+    return DemoResult(root, hospital, data, training, embedding, time.perf_counter() - started)

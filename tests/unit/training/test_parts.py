@@ -1,0 +1,164 @@
+"""Device, precision, threads, optimizer, schedule, metrics file and checkpoint folder, each by itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from tawt.config.train import TrainConfig
+from tawt.errors import CheckpointError, ConfigError, DeviceError
+from tawt.training.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+from tawt.training.device import MOST_THREADS, choose_compute
+from tawt.training.metrics import MetricsFile, read_metrics
+from tawt.training.optim import learning_rate, make_optimizer
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Leave torch with one thread, whatever a test chose."""
+    yield
+    torch.set_num_threads(1)
+
+
+def test_cuda_that_is_not_there_is_one_clear_error(monkeypatch):
+    """Asking for CUDA without a device says what torch finds and what to type instead."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="finds no CUDA device") as error:
+        choose_compute("cuda")
+    assert "--device cpu" in error.value.hint and error.value.exit_code == 1
+    assert choose_compute("auto").device.type == "cpu"
+
+
+def test_an_unknown_device_is_an_error_of_use():
+    """A device that is no device is refused as a wrong option."""
+    with pytest.raises(ConfigError, match="expected auto, cpu, cuda"):
+        choose_compute("gpu")
+
+
+def test_choices_come_with_reasons():
+    """Threads and precision are set as asked, and each choice has its reason."""
+    asked = choose_compute("cpu", "bf16", 2)
+    assert (asked.precision, asked.threads, torch.get_num_threads()) == ("bf16", 2, 2)
+    assert set(asked.reasons.values()) == {"asked for"}
+    chosen = choose_compute("cpu")
+    assert chosen.precision == "fp32" and 1 <= chosen.threads <= MOST_THREADS
+    assert chosen.reasons["threads"].startswith("rule") and chosen.reasons["precision"].startswith("auto")
+
+
+def test_only_matrices_decay():
+    """Weights of linear layers decay; biases, norms, single vectors and embedding tables do not; no parameter is lost."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.linear, self.norm = nn.Embedding(3, 4), nn.Linear(4, 4), nn.LayerNorm(4)
+            self.vector = nn.Parameter(torch.zeros(4))
+
+    net = Net()
+    decays, keeps = make_optimizer(net, TrainConfig(weight_decay=0.3)).param_groups
+    assert [p.shape for p in decays["params"]] == [net.linear.weight.shape] and decays["weight_decay"] == 0.3
+    assert len(keeps["params"]) == 5 and keeps["weight_decay"] == 0
+
+
+def test_the_rate_rises_falls_and_ends_at_its_share():
+    """Warm-up ends at the highest rate, the cosine at `min_lr` of it; a short run shortens its warm-up to a tenth."""
+    config = TrainConfig(max_steps=100, warmup_steps=10, lr=2.0, min_lr=0.1)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.2) and rates[9] == rates[10] == 2.0
+    assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] == pytest.approx(0.2)
+    assert learning_rate(2, TrainConfig(max_steps=20, warmup_steps=10, lr=2.0)) == 2.0
+    assert learning_rate(0, TrainConfig(max_steps=1, lr=2.0)) == 2.0
+
+
+def test_metrics_after_the_checkpoint_are_cut(tmp_path):
+    """Opening with a last step drops later lines and a torn one, and keeps the rest as it was."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(
+        '{"step": 1, "loss": 0.1}\n{"step": 2, "loss": 0.2}\n{"step": 3, "loss": 0.3}\n{"step": 4, "lo'
+    )
+    file = MetricsFile(path, 2)
+    file.write({"step": 3, "loss": 0.4})
+    file.close()
+    assert [line["loss"] for line in read_metrics(path)] == [0.1, 0.2, 0.4]
+    assert path.read_text().count("\n") == 3
+
+
+def net_and_optimizer():
+    """A net after one step."""
+    torch.manual_seed(0)
+    net = nn.Linear(3, 2)
+    optimizer = make_optimizer(net, TrainConfig())
+    net(torch.ones(3)).sum().backward()
+    optimizer.step()
+    return net, optimizer
+
+
+def test_a_checkpoint_gives_back_weights_and_moments(tmp_path):
+    """Saved and loaded, weights and optimizer state are equal to the last bit, and the next step too."""
+    net, optimizer = net_and_optimizer()
+    save_checkpoint(tmp_path, net, optimizer, {"step": 1}, 2)
+    other = nn.Linear(3, 2)
+    its = make_optimizer(other, TrainConfig())
+    checkpoint = latest_checkpoint(tmp_path)
+    load_checkpoint(checkpoint, other, its)
+    assert checkpoint.step == 1 and torch.equal(net.weight, other.weight)
+    for n, o in ((net, optimizer), (other, its)):
+        n.zero_grad()
+        n(torch.ones(3)).square().sum().backward()
+        o.step()
+    assert torch.equal(net.weight, other.weight) and torch.equal(net.bias, other.bias)
+
+
+def test_the_newest_checkpoints_are_kept(tmp_path):
+    """Only the newest `keep` folders stay, `latest` names the last, and nothing written aside is left."""
+    net, optimizer = net_and_optimizer()
+    for step in (10, 20, 30):
+        save_checkpoint(tmp_path, net, optimizer, {"step": step}, 2)
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["latest", "step-000020", "step-000030"]
+    assert latest_checkpoint(tmp_path).step == 30
+    assert {p.name for p in (tmp_path / "checkpoints" / "step-000030").iterdir()} == {
+        "model.safetensors", "optimizer.safetensors", "state.json",
+    }  # fmt: skip
+
+
+def test_a_checkpoint_without_its_name_in_latest_is_written_anew(tmp_path):
+    """A folder left by a kill before `latest` was written, or half written aside, does not stop the next save."""
+    net, optimizer = net_and_optimizer()
+    root = tmp_path / "checkpoints"
+    (root / "step-000010").mkdir(parents=True)
+    (root / "step-000010" / "state.json").write_text("{}")
+    (root / ".step-000010.tmp").mkdir()
+    assert latest_checkpoint(tmp_path) is None
+    save_checkpoint(tmp_path, net, optimizer, {"step": 10}, 2)
+    assert latest_checkpoint(tmp_path).step == 10
+    assert sorted(p.name for p in root.iterdir()) == ["latest", "step-000010"]
+
+
+def test_equal_weights_are_equal_bytes(tmp_path):
+    """Files hold nothing but the weights: no times, no order of insertion."""
+    net, _ = net_and_optimizer()
+    for name in ("a", "b"):
+        save_weights(net, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    header = (tmp_path / "a").read_bytes()
+    size = int.from_bytes(header[:8], "little")
+    assert set(json.loads(header[8 : 8 + size])) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize("other", [nn.Linear(3, 3), nn.Linear(3, 2, bias=False), nn.Bilinear(3, 3, 2)])
+def test_weights_of_another_model_are_refused(tmp_path, other):
+    """Another shape, an unexpected or a missing weight is an error that names it, and nothing is loaded."""
+    net, _ = net_and_optimizer()
+    save_weights(net, tmp_path / "w")
+    with pytest.raises(CheckpointError, match="weight"):
+        load_weights(other, tmp_path / "w")

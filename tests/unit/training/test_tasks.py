@@ -1,0 +1,171 @@
+"""`pretrain` and `embed` as functions: plans, run folders, embeddings and errors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from tawt.batching.loader import PackedLoader
+from tawt.config.load import load
+from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import open_dataset
+from tawt.errors import CheckpointError, ConfigError, DatasetError
+from tawt.tasks.embed import embed, load_encoder
+from tawt.tasks.pretrain import pretrain, resolve_config
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(workspace, config, with_train):
+    """Parameters, tokens and steps, packing, device, dtype and memory are told with reasons; no file appears."""
+    before = sorted(workspace.rglob("*"))
+    plan = pretrain(workspace, with_train(config, threads=0), device="cpu", dry_run=True).plan
+    assert sorted(workspace.rglob("*")) == before
+    assert plan.n_subjects == 60 and plan.n_steps == 12 and plan.start_step == 0
+    assert plan.tokens_per_step == 1024 and 0.5 < plan.packing_efficiency <= 1
+    assert plan.memory_bytes > 16 * plan.parameters.total
+    assert {"device", "precision", "threads", "tokens_per_step", "start_step"} <= plan.reasons.keys()
+
+
+def test_a_run_folder_tells_how_it_was_made(workspace, config):
+    """Resolved config, vocabulary, versions, threads and seed are recorded, and the config can be run again."""
+    run = pretrain(workspace, config, device="cpu").run
+    assert run == workspace / "runs" / "pretrain"
+    assert load(PretrainConfig, run / "config.yaml") == config
+    assert (run / "vocabulary.parquet").read_bytes() == (
+        workspace / "vocabulary" / "vocabulary.parquet"
+    ).read_bytes()
+    about = json.loads((run / "versions.json").read_text())
+    assert (
+        about["packages"]["torch"] == torch.__version__.split("+")[0]
+        or about["packages"]["torch"] == torch.__version__
+    )
+    assert about["threads"] == 1 and about["seed"] == 0 and about["device"] == "cpu"
+    assert {"tawt", "numpy", "pyarrow"} <= about["packages"].keys()
+    again = pretrain(workspace, run / "config.yaml", device="cpu", out=workspace / "runs" / "again")
+    assert again.weights.read_bytes() == (run / "model.safetensors").read_bytes()
+    left = [p.name for p in run.rglob(".*")]
+    assert left == []
+
+
+def test_progress_is_told(workspace, config):
+    """Each step reports loss, baseline, rate, speed and time left."""
+    events = []
+    pretrain(workspace, config, device="cpu", report=events.append)
+    steps = [e for e in events if e["event"] == "step"]
+    assert [e["step"] for e in steps] == list(range(1, 13))
+    assert {"max_steps", "loss", "baseline", "lr", "tokens_per_s", "eta_s"} <= steps[0].keys()
+    assert [e["step"] for e in events if e["event"] == "checkpoint"] == [4, 8, 12]
+    assert [e["step"] for e in events if e["event"] == "validation"] == [5, 10, 12]
+
+
+def test_the_shipped_config_holds(workspace):
+    """`pretrain_small` is valid and has 0.2 to 0.8 million encoder parameters."""
+    name, _ = resolve_config("pretrain_small", [])
+    plan = pretrain(workspace, device="cpu", dry_run=True).plan
+    assert name == "pretrain_small" and plan.run.name == "pretrain_small"
+    assert 200_000 < plan.parameters.encoder < 800_000
+
+
+def test_an_unknown_config_or_key_names_the_nearest(workspace):
+    """A name that is no config and a key that is none are errors of use with the nearest name."""
+    with pytest.raises(ConfigError, match="not a config of tawt") as error:
+        pretrain(workspace, "pretrain_smal")
+    assert "pretrain_small" in error.value.hint
+    with pytest.raises(ConfigError, match=r"train\.max_step`") as error:
+        pretrain(workspace, settings=["train.max_step=3"])
+    assert "max_steps" in error.value.hint
+
+
+def test_without_tuning_subjects_a_run_says_so(tmp_path, config, write_dataset):
+    """A dataset whose tuning split is empty trains without validation and says so."""
+    write_dataset(tmp_path, {"train": [20], "tuning": [0]})
+    events = []
+    result = pretrain(tmp_path, config, device="cpu", report=events.append)
+    assert "tuning" not in result.metrics
+    assert any("no tuning subject" in e.get("text", "") for e in events)
+
+
+def test_a_workspace_without_a_dataset_is_an_error(tmp_path, config):
+    """Without `dataset/`, the error says which command makes it."""
+    with pytest.raises(DatasetError) as error:
+        pretrain(tmp_path, config)
+    assert "build-vocab" in error.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_embeddings_are_one_row_per_subject(workspace, config):
+    """Every subject of every split has one row, sorted by subject, with the time of its last event and the right type."""
+    pretrain(workspace, config, device="cpu")
+    result = embed(workspace, "pretrain", device="cpu")
+    table = pq.read_table(result.path)
+    assert result.path == workspace / "embeddings" / "pretrain.parquet"
+    assert table.schema.types == [pa.int64(), pa.timestamp("us"), pa.string(), pa.list_(pa.float32(), 16)]
+    assert table.column_names == ["subject_id", "time", "split", "embedding"]
+    dataset, expected, times = open_dataset(workspace), {}, {}
+    for name in ("train", "tuning", "held_out"):
+        split = dataset.split(name)
+        for i, subject in enumerate(split.subject_ids.tolist()):
+            expected[subject] = name
+            stamps = split.columns(i).timestamp[split.n_static[i] :]
+            times[subject] = int(split.origins[i]) + (int(stamps[-1]) if len(stamps) else 0)
+    subjects = table["subject_id"].to_pylist()
+    assert subjects == sorted(expected) and result.n_subjects == len(expected) == 80
+    assert dict(zip(subjects, table["split"].to_pylist(), strict=True)) == expected
+    assert table["time"].cast(pa.int64()).to_pylist() == [times[s] for s in subjects]
+    assert result.n_cut > 0
+
+
+def test_embeddings_are_the_encoders(workspace, config):
+    """A row is what the loaded encoder makes of that subject's last window; mean and max may be asked of any run."""
+    run = pretrain(workspace, config, device="cpu").run
+    loaded = load_encoder(run)
+    assert not loaded.encoder.training and loaded.weights == run / "model.safetensors"
+    dataset = open_dataset(workspace)
+    loader = PackedLoader(dataset.split("tuning"), dataset.vocabulary, config.batching, 0)
+    out = {}
+    with torch.inference_mode():
+        for batch in loader.sequential():
+            states = loaded.encoder(batch)
+            for i, (a, b) in enumerate(zip(batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True)):
+                out[int(batch.subject_id[i])] = (states[a:b].mean(0).numpy(), states[a:b].amax(0).numpy())
+    for k, how in enumerate(("mean", "max")):
+        path = embed(
+            workspace, run, splits=["tuning"], device="cpu", pooling=how, out=workspace / "e.parquet"
+        ).path
+        table = pq.read_table(path)
+        rows = np.array(table["embedding"].to_pylist())
+        wanted = np.stack([out[s][k] for s in table["subject_id"].to_pylist()])
+        assert np.allclose(rows, wanted, atol=1e-5)
+    with pytest.raises(ConfigError, match="the run has `mean`"):
+        embed(workspace, run, pooling="attention", device="cpu")
+
+
+def test_an_unfinished_run_embeds_from_its_checkpoint(workspace, config):
+    """Without final weights the newest checkpoint is used, and the result says which."""
+    run = pretrain(workspace, config, device="cpu").run
+    whole = pq.read_table(embed(workspace, run, device="cpu").path)
+    (run / "model.safetensors").unlink()
+    result = embed(workspace, run, device="cpu")
+    assert result.weights == run / "checkpoints" / "step-000012" / "model.safetensors"
+    assert pq.read_table(result.path).equals(whole)
+
+
+def test_runs_that_do_not_fit_are_refused(workspace, config, tmp_path, shards):
+    """An unknown run, a folder without weights and a workspace of another vocabulary are errors with a hint."""
+    run = pretrain(workspace, config, device="cpu").run
+    with pytest.raises(CheckpointError) as error:
+        embed(workspace, "pretran")
+    assert "pretrain" in error.value.hint
+    shards.write_dataset(tmp_path / "other", {"train": [5]}, n_types=30)
+    with pytest.raises(CheckpointError, match="vocabulary") as error:
+        embed(tmp_path / "other", run)
+    assert "tawt pretrain" in error.value.hint
+    (run / "model.safetensors").unlink()
+    (run / "checkpoints" / "latest").unlink()
+    with pytest.raises(CheckpointError, match="no weights yet"):
+        embed(workspace, run)
+    assert not (tmp_path / "other" / "embeddings").exists()
