@@ -64,7 +64,7 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
         )
     path = workspace / "vocabulary" / "vocabulary.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=contract("vocabulary").schema()), path)
+    pq.write_table(pa.Table.from_pylist(rows, schema=contract("vocabulary").arrow_schema()), path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -125,7 +125,7 @@ def write_shard(folder: Path, name: str, columns: Arrays, index: Arrays, sink: A
         (sink or path, columns, "dataset"),
         (folder / f"{name}.index.arrow", index, "dataset_index"),
     ):
-        schema = contract(relation).schema()
+        schema = contract(relation).arrow_schema()
         batch = pa.record_batch([pa.array(arrays[field.name], field.type) for field in schema], schema=schema)
         with pa.ipc.new_file(target if target is sink else str(target), schema) as writer:
             writer.write_batch(batch)

@@ -7,16 +7,31 @@ from typing import Annotated, Any
 
 import typer
 
-from tawt.cli.output import Format, next_command, print_ledger, print_rows, print_table, say, say_run, stage_progress
+from tawt.cli.output import (
+    Format,
+    next_command,
+    print_ledger,
+    print_rows,
+    print_table,
+    say,
+    say_run,
+    stage_progress,
+)
 
 PANEL = "Data"
 
-Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)]
+Workspace = Annotated[
+    Path, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)
+]
 Threads = Annotated[int | None, typer.Option(help="Threads; all cores by default", show_default=False)]
-Memory = Annotated[str | None, typer.Option(help="Memory limit, as 2GB; 60 % of the memory by default", show_default=False)]
+Memory = Annotated[
+    str | None, typer.Option(help="Memory limit, as 2GB; 60 % of the memory by default", show_default=False)
+]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)
+]
 Form = Annotated[Format, typer.Option("--format", help="How data is printed")]
 
 
@@ -30,7 +45,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder")] = Path("tawt-demo"),
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder")] = Path(
+        "tawt-demo"
+    ),
     subjects: Annotated[int, typer.Option(help="Invented subjects", min=10)] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the invented hospital", min=0)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
@@ -56,9 +73,13 @@ def demo(
 
 def ingest(
     raw_dir: Annotated[Path, typer.Argument(help="Folder of the raw tables", show_default=False)],
-    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="Name of a pipeline, or a YAML file", show_default=False)],
+    pipeline: Annotated[
+        str, typer.Option("--pipeline", "-p", help="Name of a pipeline, or a YAML file", show_default=False)
+    ],
     workspace: Workspace,
-    sample: Annotated[str | None, typer.Option(help="Only N subjects, or P%, whole and by hash", show_default=False)] = None,
+    sample: Annotated[
+        str | None, typer.Option(help="Only N subjects, or P%, whole and by hash", show_default=False)
+    ] = None,
     settings: Set = None,
     threads: Threads = None,
     memory_limit: Memory = None,
@@ -123,7 +144,9 @@ def _fact(value: Any) -> str:
 
 
 def run(
-    selection: Annotated[str, typer.Argument(help="X only it, X+ and what follows, +X and what it needs", show_default=False)],
+    selection: Annotated[
+        str, typer.Argument(help="X only it, X+ and what follows, +X and what it needs", show_default=False)
+    ],
     workspace: Workspace,
     threads: Threads = None,
     memory_limit: Memory = None,
@@ -139,7 +162,13 @@ def run(
 
     with stage_progress(dry_run) as report:
         result = run_selection(
-            selection, workspace, threads=threads, memory_limit=memory_limit, force=force, dry_run=dry_run, report=report
+            selection,
+            workspace,
+            threads=threads,
+            memory_limit=memory_limit,
+            force=force,
+            dry_run=dry_run,
+            report=report,
         )
     say_run(result)
     if not dry_run:
@@ -148,8 +177,12 @@ def run(
 
 
 def stages(
-    workspace: Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)] = None,
-    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Instead, a pipeline", show_default=False)] = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)
+    ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", "-p", help="Instead, a pipeline", show_default=False)
+    ] = None,
     form: Form = Format.table,
 ) -> None:
     """List the stages in the order in which they run
@@ -165,7 +198,9 @@ def stages(
 def show(
     stage: Annotated[str, typer.Argument(help="As staging.labevents", show_default=False)],
     workspace: Workspace,
-    quarantine: Annotated[bool, typer.Option("--quarantine", help="Read its quarantined records again from the raw files")] = False,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Read its quarantined records again from the raw files")
+    ] = False,
     limit: Annotated[int, typer.Option(help="At most so many quarantined records", min=1)] = 10,
     form: Form = Format.table,
 ) -> None:
@@ -179,7 +214,11 @@ def show(
     if quarantine:
         records = quarantined(stage, workspace, limit)
         print_table(records, form)
-        say(f"{records.num_rows:,} quarantined records shown, read again from the raw files" if records.num_rows else "nothing is quarantined")
+        say(
+            f"{records.num_rows:,} quarantined records shown, read again from the raw files"
+            if records.num_rows
+            else "nothing is quarantined"
+        )
         next_command(f"tawt sql {stage} -w {workspace}")
         return
     view = show_stage(stage, workspace)
@@ -201,8 +240,12 @@ def show(
 
 def sql(
     stage: Annotated[str, typer.Argument(help="As staging.labevents", show_default=False)],
-    workspace: Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)] = None,
-    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Instead, a pipeline", show_default=False)] = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)
+    ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", "-p", help="Instead, a pipeline", show_default=False)
+    ] = None,
 ) -> None:
     """Print a stage's SQL, and say the parameters it is bound to
 
@@ -235,9 +278,13 @@ def query(
 
 
 def check(
-    kind: Annotated[str | None, typer.Argument(help="`meds` to check any MEDS dataset", show_default=False)] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="`meds` to check any MEDS dataset", show_default=False)
+    ] = None,
     path: Annotated[Path | None, typer.Argument(help="Its root", show_default=False)] = None,
-    workspace: Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace to check", show_default=False)] = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The workspace to check", show_default=False)
+    ] = None,
     form: Form = Format.table,
 ) -> None:
     """Count everything again: a workspace, or with `meds PATH` anybody's MEDS dataset

@@ -23,10 +23,14 @@ def add_to(app: typer.Typer) -> None:
 
 def pretrain(
     workspace: Workspace,
-    config: Annotated[str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")] = "pretrain_small",
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")
+    ] = "pretrain_small",
     device: Device = "auto",
     settings: Set = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; WORKSPACE/runs/CONFIG by default", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; WORKSPACE/runs/CONFIG by default", show_default=False)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there")] = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -45,17 +49,31 @@ def pretrain(
     plan = result.plan
     if dry_run:
         rows = [
-            ("run folder", str(plan.run), "" ),
-            ("parameters", f"{plan.parameters.total:,}", f"{plan.parameters.encoder:,} in the encoder's blocks and readout"),
-            ("train", f"{plan.n_subjects:,} subjects, {plan.n_tokens:,} tokens", f"{plan.n_epochs:.2f} passes in all steps"),
+            ("run folder", str(plan.run), ""),
+            (
+                "parameters",
+                f"{plan.parameters.total:,}",
+                f"{plan.parameters.encoder:,} in the encoder's blocks and readout",
+            ),
+            (
+                "train",
+                f"{plan.n_subjects:,} subjects, {plan.n_tokens:,} tokens",
+                f"{plan.n_epochs:.2f} passes in all steps",
+            ),
             ("tokens per step", f"{plan.tokens_per_step:,}", plan.reasons["tokens_per_step"]),
             ("packing", f"{plan.packing_efficiency:.1%}", "share of the token budget that holds tokens"),
             ("steps", f"{plan.start_step:,} -> {plan.n_steps:,}", plan.reasons["start_step"]),
-            ("memory", f"about {plan.memory_bytes / 1e6:,.0f} MB", "weights, gradients, moments and one batch"),
+            (
+                "memory",
+                f"about {plan.memory_bytes / 1e6:,.0f} MB",
+                "weights, gradients, moments and one batch",
+            ),
         ]
         rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
         print_rows(("what", "value", "why"), rows, Format.table)
-        next_command(f"tawt pretrain -w {workspace}" + ("" if config == "pretrain_small" else f" --config {config}"))
+        next_command(
+            f"tawt pretrain -w {workspace}" + ("" if config == "pretrain_small" else f" --config {config}")
+        )
         return
     say("  ".join(f"{key}: {why}" for key, why in plan.compute.reasons.items()))
     print_rows(("split", "part", "loss", "trivial", "positions"), _losses(result.metrics), Format.table)
@@ -69,16 +87,26 @@ def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float,
     for split, line in metrics.items():
         rows.append((split, "all", line["loss"], line["baseline"], None))
         parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
-        rows += [(split, part, line[f"loss_{part}"], line[f"baseline_{part}"], int(line[f"n_{part}"])) for part in parts]
+        rows += [
+            (split, part, line[f"loss_{part}"], line[f"baseline_{part}"], int(line[f"n_{part}"]))
+            for part in parts
+        ]
     return rows
 
 
 def embed(
     workspace: Workspace,
-    run: Annotated[str, typer.Option(help="A run folder, or the name of one in WORKSPACE/runs", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="The file; WORKSPACE/embeddings/RUN.parquet by default", show_default=False)] = None,
+    run: Annotated[
+        str, typer.Option(help="A run folder, or the name of one in WORKSPACE/runs", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file; WORKSPACE/embeddings/RUN.parquet by default", show_default=False),
+    ] = None,
     device: Device = "auto",
-    pooling: Annotated[str | None, typer.Option(help="mean or max instead of the run's own readout", show_default=False)] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="mean or max instead of the run's own readout", show_default=False)
+    ] = None,
 ) -> None:
     """Write one embedding per subject, from a pretrained run
 

@@ -12,7 +12,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -65,7 +72,9 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Form
 
 def print_table(table: pa.Table, form: Format, title: str = "") -> None:
     """Print an Arrow table on stdout."""
-    rows = list(zip(*[column.to_pylist() for column in table.columns], strict=True)) if table.num_columns else []
+    rows = (
+        list(zip(*[column.to_pylist() for column in table.columns], strict=True)) if table.num_columns else []
+    )
     print_rows(table.column_names, rows, form, title)
 
 
@@ -129,7 +138,11 @@ def say_run(result: RunResult) -> None:
         say(f"  {stage:<28} skipped: {why}")
     verb = "would run" if result.dry_run else "ran"
     n_idle = len(result.stages) - result.n_run
-    say(f"{verb} {result.n_run} stages, {n_idle} up to date" if result.n_run else f"{verb} nothing: all {n_idle} stages are up to date")
+    say(
+        f"{verb} {result.n_run} stages, {n_idle} up to date"
+        if result.n_run
+        else f"{verb} nothing: all {n_idle} stages are up to date"
+    )
 
 
 def print_ledger(result: RunResult, form: Format = Format.table) -> None:

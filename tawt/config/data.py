@@ -52,7 +52,10 @@ class Splits(Section):
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
-        if min(self.train, self.tuning, self.held_out) < 0 or abs(self.train + self.tuning + self.held_out - 1) > 1e-9:
+        if (
+            min(self.train, self.tuning, self.held_out) < 0
+            or abs(self.train + self.tuning + self.held_out - 1) > 1e-9
+        ):
             raise ValueError("train, tuning and held_out must be shares that sum to 1")
         return self
 

@@ -42,7 +42,9 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read ({type(error).__name__}), expected a YAML file") from None
+        raise ConfigError(
+            str(path), f"cannot be read ({type(error).__name__}), expected a YAML file"
+        ) from None
     return parse_yaml(text, str(path))
 
 
@@ -70,7 +72,8 @@ def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], where: 
             line = key.start_mark.line + 1
             if path in lines:
                 raise ConfigError(
-                    f"{where}:{line}", f"key `{key.value}` stands twice (first on line {lines[path]}), expected once"
+                    f"{where}:{line}",
+                    f"key `{key.value}` stands twice (first on line {lines[path]}), expected once",
                 )
             lines[path] = line
             _note_lines(value, path, lines, where)
@@ -98,7 +101,9 @@ def overrides(settings: Iterable[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"--set {setting}", "is not `key=value`", "write for example --set train.lr=3e-4")
+            raise ConfigError(
+                f"--set {setting}", "is not `key=value`", "write for example --set train.lr=3e-4"
+            )
         branch: dict[str, Any] = {}
         leaf = branch
         *parents, last = key.strip().split(".")
@@ -122,12 +127,15 @@ def build(
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path: KeyPath = tuple(first["loc"])
-        line = next((f":{lines[path[:n]]}" for n in range(len(path), 0, -1) if lines and path[:n] in lines), "")
+        line = next(
+            (f":{lines[path[:n]]}" for n in range(len(path), 0, -1) if lines and path[:n] in lines), ""
+        )
         dotted = ".".join(map(str, path))
         if first["type"] == "extra_forbidden":
             known = _fields_at(tree_type, path[:-1])
             raise ConfigError(
-                f"{where}{line}", f"unknown key `{dotted}`, expected a key of this section",
+                f"{where}{line}",
+                f"unknown key `{dotted}`, expected a key of this section",
                 nearest(str(path[-1]), known),
             ) from None
         message = first["msg"][0].lower() + first["msg"][1:]

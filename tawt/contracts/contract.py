@@ -72,7 +72,7 @@ class Contract(Section):
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def schema(self) -> pa.Schema:
+    def arrow_schema(self) -> pa.Schema:
         """Return the Arrow schema, with nullability as declared."""
         return pa.schema([pa.field(c.name, _ARROW[c.type], c.nullable) for c in self.columns])
 
@@ -87,7 +87,9 @@ def read_contract(path: Path) -> Contract:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise ContractError(str(path), f"cannot be read ({type(error).__name__}), expected a contract") from None
+        raise ContractError(
+            str(path), f"cannot be read ({type(error).__name__}), expected a contract"
+        ) from None
     return build(Contract, data, str(path))
 
 
@@ -110,12 +112,14 @@ def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple
     unexpected = [name for name in have if name not in contract.names]
     if unexpected:
         raise ContractError(
-            where, f"column `{unexpected[0]}` is not in the contract {contract.name}",
+            where,
+            f"column `{unexpected[0]}` is not in the contract {contract.name}",
             "add it to the contract or drop it from the last projection",
         )
     for column in contract.columns:
         if column.name in have and have[column.name] != _ARROW[column.type]:
             raise ContractError(
-                where, f"column `{column.name}` is {have[column.name]}, expected {column.type}",
+                where,
+                f"column `{column.name}` is {have[column.name]}, expected {column.type}",
                 "cast it in the last projection",
             )

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.errors import ConfigError
 from tawt.hospital.cells import Ints, Names, chart_cells, choose, lab_cells, times
 from tawt.hospital.course import LARGE, LONE, NEVER, Physiology, Rows, Stays, chart_rows, lab_rows, plan_stays
 from tawt.hospital.dictionary import CHART_TEXTS, CHARTS, DIAGNOSES, FACTORS, ITEM_IDS, LAB_TEXTS, LABS
 from tawt.hospital.files import write_table
 from tawt.hospital.traps import CHART_TRAPS, LAB_TRAPS, LEAST, Spoiled, spoil
-from tawt.errors import ConfigError
 
 LEAST_SUBJECTS = 10
 

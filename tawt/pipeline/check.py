@@ -44,7 +44,8 @@ def check(workspace: str | Path) -> list[Finding]:
     stages = {manifest.stage for manifest in found}
     if "events" in stages:
         findings += [
-            Finding(f"events: {finding.check}", finding.ok, finding.detail) for finding in check_meds(opened.output("events"))
+            Finding(f"events: {finding.check}", finding.ok, finding.detail)
+            for finding in check_meds(opened.output("events"))
         ]
     if "triplets" in stages:
         findings += _triplets(opened)
@@ -71,7 +72,9 @@ def _ledger(workspace: Workspace, found: list[Manifest]) -> Finding:
                 continue
             before = out.get(account.driving)
             if before is not None and account.n_records_in != before:
-                wrong.append(f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}")
+                wrong.append(
+                    f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}"
+                )
         folder = workspace.output(manifest.stage)
         counted = _n_rows(folder / "data" if manifest.stage == "events" else folder)
         if manifest.stage != "dataset" and counted != out[manifest.stage]:
@@ -88,7 +91,11 @@ def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
         listed = pq.read_metadata(path).num_rows if path.is_file() else 0
         if listed != n:
             wrong.append(f"{stage}: {listed:,} listed, expected {n:,}")
-    return Finding("quarantine", not wrong, wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place")
+    return Finding(
+        "quarantine",
+        not wrong,
+        wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place",
+    )
 
 
 def _triplets(workspace: Workspace) -> list[Finding]:
@@ -114,7 +121,11 @@ def _triplets(workspace: Workspace) -> list[Finding]:
     return [
         Finding("vocabulary: index", index_ok, f"{n_types:,} rows, numbered in order"),
         Finding("triplets: sorted", unsorted == 0, f"{unsorted:,} rows out of order"),
-        Finding("triplets: in the vocabulary", out_of_range == 0, f"{out_of_range:,} indices or tokens out of range"),
+        Finding(
+            "triplets: in the vocabulary",
+            out_of_range == 0,
+            f"{out_of_range:,} indices or tokens out of range",
+        ),
         Finding("triplets: finite", not_finite == 0, f"{not_finite:,} values are not finite"),
         Finding("triplets: statuses", bad_status == 0, f"{bad_status:,} unknown statuses"),
     ]
@@ -125,14 +136,18 @@ def _dataset(workspace: Workspace) -> list[Finding]:
     manifest = read_json(folder / "dataset.json")
     if manifest is None:
         raise DatasetError("dataset", "has no dataset.json", f"tawt build-vocab -w {workspace.root}")
-    same_vocabulary = manifest["vocabulary"] == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
+    same_vocabulary = manifest["vocabulary"] == sha256_file(
+        workspace.output("vocabulary") / "vocabulary.parquet"
+    )
     different = torn = nulls = 0
     for split in SPLITS:
         for shard in manifest["splits"][split]:
             with pa.memory_map(str(folder / split / f"{shard['shard']}.arrow")) as source:
                 rows = pa.ipc.open_file(source).read_all()
                 nulls += sum(column.null_count for column in rows.columns)
-                triplets = pq.read_table(workspace.output("triplets") / split / f"{shard['shard']}.parquet", partitioning=None)
+                triplets = pq.read_table(
+                    workspace.output("triplets") / split / f"{shard['shard']}.parquet", partitioning=None
+                )
                 for name in ("subject_id", "data_type", "value", "value_token", "value_status"):
                     different += 0 if rows[name].equals(triplets[name]) else 1
             with pa.memory_map(str(folder / split / f"{shard['shard']}.index.arrow")) as source:
@@ -141,7 +156,11 @@ def _dataset(workspace: Workspace) -> list[Finding]:
                 expected = np.concatenate([[0], np.cumsum(length)])
                 torn += 0 if (start == expected[:-1]).all() and expected[-1] == shard["n_triplets"] else 1
     return [
-        Finding("dataset: vocabulary", same_vocabulary, "is the one it was made with" if same_vocabulary else "is another one"),
+        Finding(
+            "dataset: vocabulary",
+            same_vocabulary,
+            "is the one it was made with" if same_vocabulary else "is another one",
+        ),
         Finding("dataset: equals triplets", different == 0, f"{different:,} columns differ"),
         Finding("dataset: index", torn == 0, f"{torn:,} shards whose index does not cover them"),
         Finding("dataset: nothing null", nulls == 0, f"{nulls:,} nulls"),

@@ -75,7 +75,11 @@ def check_meds(path: str | Path) -> list[Finding]:
         codes.update(pc.unique(table["code"]).drop_null().to_pylist())
         subject = table["subject_id"].cast(pa.int64()).fill_null(-1).to_numpy()
         time = times_of(table["time"].cast(pa.timestamp("us")))
-        changes = np.flatnonzero(np.concatenate([[True], subject[1:] != subject[:-1]])) if len(subject) else np.array([], int)
+        changes = (
+            np.flatnonzero(np.concatenate([[True], subject[1:] != subject[:-1]]))
+            if len(subject)
+            else np.array([], int)
+        )
         runs = subject[changes]
         unique = np.unique(runs)
         torn += len(runs) - len(unique)
@@ -83,14 +87,22 @@ def check_meds(path: str | Path) -> list[Finding]:
         subjects.append(unique)
         first = file.relative_to(root / "data").parts[0]
         splits.append((first if first in SPLITS else "", unique))
-    everyone, times_seen = np.unique(np.concatenate(subjects), return_counts=True) if subjects else (np.array([]), np.array([]))
+    everyone, times_seen = (
+        np.unique(np.concatenate(subjects), return_counts=True) if subjects else (np.array([]), np.array([]))
+    )
     shared = int(np.count_nonzero(times_seen > 1))
     return [
-        Finding("schema", not schema_errors, schema_errors[0] if schema_errors else f"{len(files):,} files, {n_rows:,} rows"),
+        Finding(
+            "schema",
+            not schema_errors,
+            schema_errors[0] if schema_errors else f"{len(files):,} files, {n_rows:,} rows",
+        ),
         Finding("keys", null_keys == 0, f"{null_keys:,} null subject_id or code"),
         Finding("sorted by time", unsorted == 0, f"{unsorted:,} rows before an earlier one of their subject"),
         Finding("subjects contiguous", torn == 0, f"{torn:,} subjects torn apart within a file"),
-        Finding("one shard per subject", shared == 0, f"{shared:,} of {len(everyone):,} subjects in several files"),
+        Finding(
+            "one shard per subject", shared == 0, f"{shared:,} of {len(everyone):,} subjects in several files"
+        ),
         _codes_complete(root, codes),
         *_splits_complete(root, everyone, splits),
     ]
@@ -111,7 +123,9 @@ def _codes_complete(root: Path, codes: set[str]) -> Finding:
     if "code" not in pq.read_schema(path).names:
         return Finding("codes complete", False, "metadata/codes.parquet has no column `code`")
     known = set(pq.read_table(path, columns=["code"])["code"].to_pylist())
-    return Finding("codes complete", codes <= known, f"{len(codes - known):,} of {len(codes):,} codes are not described")
+    return Finding(
+        "codes complete", codes <= known, f"{len(codes - known):,} of {len(codes):,} codes are not described"
+    )
 
 
 def _splits_complete(
@@ -122,7 +136,9 @@ def _splits_complete(
         return [Finding("splits complete", False, "metadata/subject_splits.parquet is absent")]
     table = pq.read_table(path)
     if not {"subject_id", "split"} <= set(table.column_names):
-        return [Finding("splits complete", False, "metadata/subject_splits.parquet lacks subject_id or split")]
+        return [
+            Finding("splits complete", False, "metadata/subject_splits.parquet lacks subject_id or split")
+        ]
     ids = table["subject_id"].cast(pa.int64()).to_numpy()
     names = np.array(table["split"].to_pylist())
     without = len(np.setdiff1d(everyone, ids))
@@ -134,5 +150,7 @@ def _splits_complete(
     return [
         Finding("splits complete", without == 0, f"{without:,} of {len(everyone):,} subjects have no split"),
         Finding("splits disjoint", twice == 0, f"{twice:,} subjects are listed again"),
-        Finding("splits as stored", misplaced == 0, f"{misplaced:,} subjects lie in the folder of another split"),
+        Finding(
+            "splits as stored", misplaced == 0, f"{misplaced:,} subjects lie in the folder of another split"
+        ),
     ]

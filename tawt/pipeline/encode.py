@@ -66,7 +66,9 @@ def _count_train(plan: Plan) -> Counts:
     try:
         with wrapped_errors("vocabulary"):
             if not any((workspace.output("events") / "data" / "train").glob("*.parquet")):
-                raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
+                raise StageError(
+                    "vocabulary", "train holds no event, expected at least one", "check `splits:`"
+                )
             codes = connection.sql(
                 f"select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit from "
                 f"(select code, subject_id, count(*) as n, max(unit) as unit from {train} group by all) "
@@ -121,10 +123,14 @@ def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
         n_rows_out=sum(result["n_out"] for result in results.values()),
     )  # fmt: skip
     if account.n_rows_out != n_in + sum(added.values()):
-        raise StageError("triplets", f"gave {account.n_rows_out:,} rows from {n_in:,} events and {sum(added.values()):,} added")
+        raise StageError(
+            "triplets",
+            f"gave {account.n_rows_out:,} rows from {n_in:,} events and {sum(added.values()):,} added",
+        )
     keys = ("n_unknown_code", "n_without_statistics", "n_other")
     facts = {
-        key: {s: sum(r[key] for (split, _), r in results.items() if split == s) for s in SPLITS} for key in keys
+        key: {s: sum(r[key] for (split, _), r in results.items() if split == s) for s in SPLITS}
+        for key in keys
     }
     return EngineResult((account,), facts)
 
@@ -157,15 +163,22 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     for (split, name), result in results.items():
         shards[split].append(
             {
-                "shard": name, "n_subjects": result["n_subjects"], "n_triplets": result["n_rows"],
+                "shard": name,
+                "n_subjects": result["n_subjects"],
+                "n_triplets": result["n_rows"],
                 "n_bytes": (folder / split / f"{name}.arrow").stat().st_size,
             }  # fmt: skip
         )
     write_json(
         folder / "dataset.json",
         {
-            "format": DATASET_FORMAT, "contract": contract.digest, "vocabulary": sha256_file(vocabulary_path),
-            "time_origin": pipeline.time_origin, "clock": pipeline.clock, "pipeline": pipeline.name, "splits": shards,
+            "format": DATASET_FORMAT,
+            "contract": contract.digest,
+            "vocabulary": sha256_file(vocabulary_path),
+            "time_origin": pipeline.time_origin,
+            "clock": pipeline.clock,
+            "pipeline": pipeline.name,
+            "splits": shards,
         },  # fmt: skip
     )
     n_rows = sum(result["n_rows"] for result in results.values())
@@ -175,7 +188,9 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     n_fallback = sum(result["n_fallback"] for result in results.values())
     notes = []
     if pipeline.time_origin == "birth" and n_fallback:
-        notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
+        notes.append(
+            f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event"
+        )
     facts = {
         "n_subjects": {split: sum(s["n_subjects"] for s in shards[split]) for split in SPLITS},
         "n_triplets": {split: sum(s["n_triplets"] for s in shards[split]) for split in SPLITS},

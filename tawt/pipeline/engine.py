@@ -104,10 +104,14 @@ def wrapped_errors(where: str, about_data: bool = True) -> Iterator[None]:
         text = str(error)
         kind = type(error).__name__.removesuffix("Exception")
         if "GZIP" in text or "gzip" in text:
-            raise SourceError(where, "ends early or is not gzip, expected a whole .gz file", "copy it again") from None
+            raise SourceError(
+                where, "ends early or is not gzip, expected a whole .gz file", "copy it again"
+            ) from None
         if isinstance(error, duckdb.OutOfMemoryException):
             raise StageError(
-                where, "ran out of memory", "raise --memory-limit, or free space for spilling in the workspace"
+                where,
+                "ran out of memory",
+                "raise --memory-limit, or free space for spilling in the workspace",
             ) from None
         if "Invalid unicode" in text or "not utf-8" in text.lower():
             raise SourceError(where, "is not UTF-8 text", "convert it, for example with iconv") from None
@@ -119,6 +123,7 @@ def wrapped_errors(where: str, about_data: bool = True) -> Iterator[None]:
         column = re.search(r'column "?([A-Za-z_][\w.]*)"?', text)
         named = f" in column `{column.group(1)}`" if column else ""
         raise StageError(
-            where, f"the engine stopped with a {kind} error{named} (its text can quote cells and is not shown)",
+            where,
+            f"the engine stopped with a {kind} error{named} (its text can quote cells and is not shown)",
             "use try_cast instead of cast, and give the record a _reason",
         ) from None

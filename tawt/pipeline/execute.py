@@ -80,7 +80,9 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
                 if name.startswith("raw.")
             ]
             _check_output(connection, stage, plan)
-            connection.execute(_copy(plan, stage, folder), parameters_for(stage.sql, dict(workspace.pipeline.parameters)))
+            connection.execute(
+                _copy(plan, stage, folder), parameters_for(stage.sql, dict(workspace.pipeline.parameters))
+            )
             lines = [line for reader in readers if reader is not None for line in reader.rejected]
             places = _places(plan, stage, connection, readers)
             for name in stage.inputs:
@@ -103,7 +105,10 @@ def open_stage_connection(plan: Plan, stage: Stage, folder: Path) -> duckdb.Duck
     spill.mkdir(parents=True, exist_ok=True)
     roots = [workspace.root, folder]
     if any(name.startswith("raw.") for name in stage.inputs) and workspace.raw_root is not None:
-        roots += [workspace.raw_root, *{file.path.parent for table in plan.raw.values() for file in table.files[:1]}]
+        roots += [
+            workspace.raw_root,
+            *{file.path.parent for table in plan.raw.values() for file in table.files[:1]},
+        ]
     connection = connect(plan.limits, roots, spill)
     for name in stage.inputs:
         if not name.startswith("raw."):
@@ -127,7 +132,11 @@ def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, nam
 def _copy(plan: Plan, stage: Stage, folder: Path) -> str:
     assert stage.sql is not None and stage.contract is not None
     reason = "_reason"
-    if stage.layer == "staging" and plan.sample_threshold is not None and "subject_id" in stage.contract.names:
+    if (
+        stage.layer == "staging"
+        and plan.sample_threshold is not None
+        and "subject_id" in stage.contract.names
+    ):
         reason = (
             f"coalesce(_reason, case when tawt_hash(subject_id, {SAMPLE_SALT}) > {plan.sample_threshold} "
             f"then 'drop:not_sampled' end)"
@@ -149,15 +158,22 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
     for name, type_ in (("_row", pa.int64()), ("_reason", pa.string())):
         if name not in empty.column_names:
             raise ContractError(
-                stage.name, f"column `{name}` is missing, expected it in the last projection",
-                f"carry {name} of {stage.inputs[0]} through" if name == "_row" else "null::varchar as _reason keeps all",
+                stage.name,
+                f"column `{name}` is missing, expected it in the last projection",
+                f"carry {name} of {stage.inputs[0]} through"
+                if name == "_row"
+                else "null::varchar as _reason keeps all",
             )
         if empty.schema.field(name).type != type_:
-            raise ContractError(stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}")
+            raise ContractError(
+                stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}"
+            )
     check_schema(stage.contract, empty.schema, stage.name, extra=("_row", "_reason"))
 
 
-def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:
+def _take_routes(
+    folder: Path, stage: Stage, lines: list[tuple[str, int, str]]
+) -> tuple[list[Path], Rejected]:
     """Name the kept files as parts, and take the rejected rows' numbers and reasons out of the folder."""
     rows: list[pa.Table] = []
     kept: list[Path] = []
@@ -172,7 +188,11 @@ def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) 
         route.rmdir()
     if not kept:
         assert stage.contract is not None
-        schema = stage.contract.schema().append(pa.field("_row", pa.int64())).append(pa.field("_reason", pa.string()))
+        schema = (
+            stage.contract.arrow_schema()
+            .append(pa.field("_row", pa.int64()))
+            .append(pa.field("_reason", pa.string()))
+        )
         kept = [folder / "part-00000-0.parquet"]
         pq.write_table(schema.empty_table(), kept[0])
     empty = pa.table({"_row": pa.array([], pa.int64()), "_reason": pa.array([], pa.string())})
@@ -181,7 +201,8 @@ def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) 
     for reason in reasons:
         if reason.partition(":")[0] not in ("drop", "quarantine"):
             raise StageError(
-                stage.name, "gives a _reason of an unknown kind, expected `drop:<rule>` or `quarantine:<column>:<reason>`"
+                stage.name,
+                "gives a _reason of an unknown kind, expected `drop:<rule>` or `quarantine:<column>:<reason>`",
             )
     return kept, Rejected(table, lines)
 
@@ -203,7 +224,8 @@ def _check_nulls(contract: Contract, files: list[Path], where: str) -> None:
     for name, count in nulls.items():
         if count:
             raise ContractError(
-                where, f"column `{name}` is null in {count:,} kept rows, expected none",
+                where,
+                f"column `{name}` is null in {count:,} kept rows, expected none",
                 f"give such a record the _reason `quarantine:{name}:missing`",
             )
 
@@ -212,7 +234,7 @@ def _as_labels(contract: Contract, files: list[Path]) -> None:
     """Lay labels out as MEDS wants them: one sorted file, the columns of the contract that are there and no others."""
     table = pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
     names = [name for name in contract.names if name in table.column_names]
-    schema = pa.schema([contract.schema().field(name) for name in names])
+    schema = pa.schema([contract.arrow_schema().field(name) for name in names])
     ordered = table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by])
     for file in files:
         file.unlink()
@@ -240,19 +262,25 @@ def _balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Rej
         # row-wise by construction (the parser refuses anything else): every record gave exactly one row
         n_in = n_rows + rejected.table.num_rows + len(rejected.lines)
         routes = rejected.routes()
-        return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
+        return Account(
+            driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
+        )
     if driving == "events":
         # events number no records of their own: what comes out is all that can be counted
         routes = rejected.routes()
         n_in = n_rows + sum(route.n_records for route in routes)
-        return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
+        return Account(
+            driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
+        )
     inputs = sorted(workspace.output(driving).glob("**/*.parquet"))
     came, out = _numbers(inputs, "_row"), _numbers(kept, "_row")
     size = 1 + max((int(a.max()) for part in (came, out) for a in part if len(a)), default=0)
     came_in, covered = _bitmap(came, size), _bitmap(out, size)
     stray = int(np.count_nonzero(covered & ~came_in))
     if stray:
-        raise StageError(stage.name, f"gives {stray:,} rows a _row that {driving} does not have", f"carry {driving}'s _row")
+        raise StageError(
+            stage.name, f"gives {stray:,} rows a _row that {driving} does not have", f"carry {driving}'s _row"
+        )
     routes = rejected.unless(covered).routes()
     account = Account(
         driving=driving, n_records_in=int(np.count_nonzero(came_in)),
@@ -271,4 +299,3 @@ def _bitmap(parts: list[npt.NDArray[np.int64]], size: int) -> npt.NDArray[np.boo
     for numbers in parts:
         marks[numbers] = True
     return marks
-

@@ -57,7 +57,9 @@ def ingest(
     limits = Limits.of(threads, memory_limit)
     resolved = resolve_pipeline(pipeline, settings)
     if not raw_root.is_dir():
-        raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
+        raise SourceError(
+            str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path"
+        )
     graph = load_graph(resolved)
     opened = create_workspace(root, resolved, raw_root, {"sample": sample}, dry_run=dry_run)
     raw, _ = find_raw_tables(opened, graph.raw_contracts)

@@ -48,9 +48,11 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
         manifest = read_manifest(opened, name) if opened is not None else None
         rows.append(
             {
-                "stage": name, "state": "finished" if manifest else "not run",
+                "stage": name,
+                "state": "finished" if manifest else "not run",
                 "rows": sum(a.n_rows_out for a in manifest.accounts) if manifest else None,
-                "inputs": ", ".join(stage.inputs), "description": stage.summary,
+                "inputs": ", ".join(stage.inputs),
+                "description": stage.summary,
             }  # fmt: skip
         )
     rows += [
@@ -100,7 +102,10 @@ def show(stage: str, workspace: str | Path) -> StageView:
     columns = None
     if found.contract is not None:
         columns = pa.Table.from_pylist(
-            [{"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description} for c in found.contract.columns]
+            [
+                {"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description}
+                for c in found.contract.columns
+            ]
         )
     ledger = ledger_table(opened)
     ledger = ledger.filter(pa.array([name == stage for name in ledger["stage"].to_pylist()], pa.bool_()))
@@ -139,7 +144,9 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     if not reread or not numbers:
         return places
     driving = found.inputs[0]
-    raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix("raw.")
+    raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix(
+        "raw."
+    )
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
     connection = connect(Limits.of(), [opened.root, *([opened.raw_root] if opened.raw_root else [])])
     try:
@@ -154,7 +161,9 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
         connection.close()
 
 
-def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
+def sql(
+    stage: str, workspace: str | Path | None = None, pipeline: str | None = None
+) -> tuple[str, dict[str, Any]]:
     """Return a stage's SQL text and the parameters that its pipeline binds.
 
     Raises:
@@ -163,7 +172,9 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
     if workspace is None and pipeline is None:
         raise ConfigError("sql", "needs a workspace or a pipeline", "tawt sql STAGE -w W, or --pipeline NAME")
     resolved = (
-        open_workspace(Path(workspace).expanduser()).pipeline if workspace is not None else resolve_pipeline(str(pipeline))
+        open_workspace(Path(workspace).expanduser()).pipeline
+        if workspace is not None
+        else resolve_pipeline(str(pipeline))
     )
     found = _stage(load_graph(resolved), stage)
     if found.sql is None:
@@ -171,7 +182,9 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
     return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))
 
 
-def query(text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None) -> pa.Table:
+def query(
+    text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None
+) -> pa.Table:
     """Run one select over the workspace's relations.
 
     Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
@@ -188,7 +201,9 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
         raise ConfigError("query", f"does not parse: {syntax_message(error)}") from None
     allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
     if len(statements) != 1 or statements[0].type not in allowed:
-        raise ConfigError("query", "is not one select", 'for example tawt query "select count(*) from events" -w W')
+        raise ConfigError(
+            "query", "is not one select", 'for example tawt query "select count(*) from events" -w W'
+        )
     connection = connect(Limits.of(threads, memory_limit), [opened.root], opened.aside / "spill")
     try:
         bind_all(connection, opened)
@@ -208,7 +223,9 @@ def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Non
             continue
         if name.startswith("tasks."):
             folder = literal(str(workspace.output(name) / "*.parquet"))
-            connection.execute(f"create view labels.{name.partition('.')[2]} as select * from read_parquet({folder})")
+            connection.execute(
+                f"create view labels.{name.partition('.')[2]} as select * from read_parquet({folder})"
+            )
             continue
         bind_output(connection, workspace, name)
         if "." not in name:

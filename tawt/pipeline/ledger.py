@@ -33,7 +33,10 @@ def ledger_table(workspace: Workspace) -> pa.Table:
     rows = []
     for manifest in manifests(workspace):
         for account in manifest.accounts:
-            entries = [("in", None, account.n_records_in), ("kept", None, account.n_records_kept)]
+            entries: list[tuple[str, str | None, int]] = [
+                ("in", None, account.n_records_in),
+                ("kept", None, account.n_records_kept),
+            ]
             entries += [(route.kind, route.reason, route.n_records) for route in account.routes]
             entries += [("rows_out", None, account.n_rows_out)]
             entries += [("added", rule, n) for rule, n in account.n_rows_added.items()]

@@ -57,7 +57,9 @@ class MemberReader:
             if not first:
                 raise SourceError(name, "is empty, expected a header line")
             return tuple(part.strip() for part in self._decode(name, first).split(self.members.delimiter))
-        raise SourceError(self.paths[0].name, f"holds no *{self.members.suffix} file, expected one per subject")
+        raise SourceError(
+            self.paths[0].name, f"holds no *{self.members.suffix} file, expected one per subject"
+        )
 
     def batches(self) -> pa.RecordBatchReader:
         """Return the records as text columns `_member`, the header's columns, and `_row` int64."""

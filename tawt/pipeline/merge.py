@@ -26,7 +26,17 @@ from tawt.transforms.subject_hash import SPLIT_SALT
 from tawt.transforms.units import PairRules, Units
 
 MEDS_VERSION = "0.4.1"
-EXTENSIONS = ("unit", "raw_value", "raw_unit", "unit_rule", "available_time", "value_status", "source", "table_rank", "source_row")
+EXTENSIONS = (
+    "unit",
+    "raw_value",
+    "raw_unit",
+    "unit_rule",
+    "available_time",
+    "value_status",
+    "source",
+    "table_rank",
+    "source_row",
+)
 
 
 def run_events(plan: Plan, stage: Stage, folder: Path, tick: Callable[[int, int], None]) -> EngineResult:
@@ -125,12 +135,16 @@ def _pair_counts(plan: Plan, families: list[str], given: dict[int, int] | None) 
     try:
         in_train = f"tawt_hash(subject_id, {SPLIT_SALT + splits.seed}) / 4294967296.0 < {splits.train!r}"
         if given is not None:
-            table = pa.table({"id": pa.array(list(given), pa.int64()), "number": pa.array(list(given.values()), pa.int8())})
+            table = pa.table(
+                {"id": pa.array(list(given), pa.int64()), "number": pa.array(list(given.values()), pa.int8())}
+            )
             connection.register("_given", table)
             in_train = f"coalesce((select number = 0 from _given where id = subject_id), {in_train})"
         for name in families:
             bind_output(connection, workspace, name)
-        rows = " union all ".join(f"select subject_id, code, unit, numeric_value from {name}" for name in families)
+        rows = " union all ".join(
+            f"select subject_id, code, unit, numeric_value from {name}" for name in families
+        )
         with wrapped_errors("events"):
             return connection.sql(
                 f"select code, unit, count(*) filter ({in_train}) as n_train, count(*) as n from ({rows}) "
@@ -149,7 +163,9 @@ def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
     path = Path(name) if Path(name).is_absolute() or root is None else root / name
     if not path.is_file():
         if Path(name).is_absolute():
-            raise SourceError(f"splits.file {path.name}", "is not there, expected a Parquet or CSV file of subject splits")
+            raise SourceError(
+                f"splits.file {path.name}", "is not there, expected a Parquet or CSV file of subject splits"
+            )
         notes.append(f"{name} is absent: subjects are split by hash")
         return None
     table = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
@@ -183,8 +199,13 @@ def _write_metadata(plan: Plan, stage: Stage, folder: Path, results: list[dict[s
     pairs.sort()
     pq.write_table(
         pa.table(
-            {"subject_id": pa.array([i for i, _ in pairs], pa.int64()), "split": pa.array([s for _, s in pairs])},
-            schema=pa.schema([pa.field("subject_id", pa.int64(), False), pa.field("split", pa.string(), False)]),
+            {
+                "subject_id": pa.array([i for i, _ in pairs], pa.int64()),
+                "split": pa.array([s for _, s in pairs]),
+            },
+            schema=pa.schema(
+                [pa.field("subject_id", pa.int64(), False), pa.field("split", pa.string(), False)]
+            ),
         ),
         metadata / "subject_splits.parquet",
     )
@@ -195,7 +216,9 @@ def _write_metadata(plan: Plan, stage: Stage, folder: Path, results: list[dict[s
             {
                 "code": pa.array(codes, pa.string()),
                 "description": pa.array([known.get(code, (None, None))[0] for code in codes], pa.string()),
-                "parent_codes": pa.array([known.get(code, (None, None))[1] for code in codes], pa.list_(pa.string())),
+                "parent_codes": pa.array(
+                    [known.get(code, (None, None))[1] for code in codes], pa.list_(pa.string())
+                ),
             },
             schema=pa.schema(
                 [
@@ -226,7 +249,9 @@ def code_dictionary(plan: Plan, stage: Stage) -> dict[str, tuple[str | None, lis
     for name in stage.inputs:
         if name.startswith("codes."):
             for file in sorted(plan.workspace.output(name).glob("part-*.parquet")):
-                table = pq.read_table(file, columns=["code", "description", "parent_codes"], partitioning=None)
+                table = pq.read_table(
+                    file, columns=["code", "description", "parent_codes"], partitioning=None
+                )
                 for row in table.to_pylist():
                     known.setdefault(row["code"], (row["description"], row["parent_codes"]))
     for code, data_type in plan.workspace.pipeline.data_types.items():

@@ -107,12 +107,13 @@ def run_stages(
         stage = graph.stages[name]
         components = _components(plan, stage, fingerprints)
         reason = reason_to_run(workspace, name, components, force)
+        manifest: Manifest | None
         if reason is not None and not dry_run:
             report({"event": "start", "stage": name, "reason": reason})
             started = time.perf_counter()
-            manifest = _run_one(plan, stage, components, started, report)
-            said += manifest.notes
-            for note in manifest.notes:
+            manifest = finished = _run_one(plan, stage, components, started, report)
+            said += finished.notes
+            for note in finished.notes:
                 report({"event": "note", "text": note})
         else:
             started, manifest = time.perf_counter(), read_manifest(workspace, name)
@@ -137,7 +138,9 @@ def _choose(graph: Graph, selection: str | Sequence[str]) -> list[str]:
 def _without_never_made(workspace: Workspace, graph: Graph) -> Graph:
     """Leave out the SQL stages that the last ingest had no raw table for: their outputs cannot be there."""
     absent = {
-        f"raw.{name}" for name in graph.raw_contracts if name in workspace.ingest_options.get("absent_tables", [])
+        f"raw.{name}"
+        for name in graph.raw_contracts
+        if name in workspace.ingest_options.get("absent_tables", [])
     }
     return graph.without(absent)
 
@@ -155,7 +158,9 @@ def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[
             manifest = read_manifest(workspace, name)
             if manifest is None:
                 raise StageError(
-                    stage.name, f"needs {name}, which is not there", f"tawt run +{stage.name} -w {workspace.root}"
+                    stage.name,
+                    f"needs {name}, which is not there",
+                    f"tawt run +{stage.name} -w {workspace.root}",
                 )
             inputs[name] = manifest.fingerprint
     parameters: dict[str, Any] = {}
@@ -167,8 +172,13 @@ def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[
         if stage.layer == "event_parts":
             parameters["shards"] = plan.n_shards
     elif stage.name == "events":
-        known = {code: (d.concept, d.unit, d.low, d.high, d.description) for code, d in sorted(pipeline.data_types.items())}
-        seeds = {path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))}
+        known = {
+            code: (d.concept, d.unit, d.low, d.high, d.description)
+            for code, d in sorted(pipeline.data_types.items())
+        }
+        seeds = {
+            path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))
+        }
         parameters = {
             "splits": pipeline.splits.model_dump(), "duplicates": pipeline.duplicates, "order": list(pipeline.order),
             "data_types": digest(known), "seeds": digest(seeds), "shards": plan.n_shards,
@@ -193,7 +203,9 @@ def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[
     }
 
 
-def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: float, report: Report) -> Manifest:
+def _run_one(
+    plan: Plan, stage: Stage, components: dict[str, Any], started: float, report: Report
+) -> Manifest:
     workspace = plan.workspace
     key = fingerprint(components)
     if stage.sql is not None:
@@ -203,7 +215,9 @@ def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: floa
         folder, result = outcome.folder, EngineResult(outcome.accounts, outcome.facts)
         places = outcome.places
         label = f"{workspace.pipeline.name}@{digest(workspace.pipeline.model_dump(mode='json'))[:8]}"
-        write_quarantine(workspace.quarantine(stage.name), outcome.rejected, stage.name, label, places[0], places[1])
+        write_quarantine(
+            workspace.quarantine(stage.name), outcome.rejected, stage.name, label, places[0], places[1]
+        )
     else:
         # named by the fingerprint: what a killed run finished for these very inputs is kept, anything else is not
         for stale in workspace.aside.glob(f"{stage.name}-*"):
@@ -234,7 +248,9 @@ def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: floa
     return manifest
 
 
-def _run_engine_stage(plan: Plan, stage: Stage, folder: Any, tick: Callable[[int, int], None]) -> EngineResult:
+def _run_engine_stage(
+    plan: Plan, stage: Stage, folder: Any, tick: Callable[[int, int], None]
+) -> EngineResult:
     if stage.name == "events":
         return run_events(plan, stage, folder, tick)
     if stage.name == "vocabulary":
@@ -264,4 +280,6 @@ def check_sample(sample: str | None) -> None:
     except ValueError:
         good = False
     if not good:
-        raise ConfigError(f"--sample {sample}", "is neither a number of subjects nor a percentage", "for example 500 or 5%")
+        raise ConfigError(
+            f"--sample {sample}", "is neither a number of subjects nor a percentage", "for example 500 or 5%"
+        )

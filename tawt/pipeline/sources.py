@@ -83,7 +83,8 @@ def find_raw_tables(
     root = workspace.raw_root
     if root is None or not root.is_dir():
         raise SourceError(
-            str(root or "raw root"), "is not a folder here, expected the raw tables",
+            str(root or "raw root"),
+            "is not a folder here, expected the raw tables",
             "run `tawt ingest RAW_DIR ...` again with the folder's place on this machine",
         )
     members = {entry.table: entry for entry in workspace.pipeline.members}
@@ -95,7 +96,8 @@ def find_raw_tables(
             found[name] = paths
         elif contract.required:
             raise SourceError(
-                f"raw.{name}", f"no file found below the raw root, expected {_places(contract, members.get(name))}",
+                f"raw.{name}",
+                f"no file found below the raw root, expected {_places(contract, members.get(name))}",
                 f"`{workspace.pipeline.name}` needs this table; is the raw folder the right one?",
             )
         else:
@@ -106,7 +108,9 @@ def find_raw_tables(
         files = tuple(RawFile(path, path.relative_to(root).as_posix(), hashes[path]) for path in paths)
         table = _with_columns(name, contracts[name], files, workspace.pipeline.csv, members.get(name))
         tables[name] = table
-        said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
+        said += [
+            f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent
+        ]
     return tables, said
 
 
@@ -131,13 +135,25 @@ def _glob(root: Path, place: str) -> list[Path]:
     here = [root]
     *folders, last = place.lower().split("/")
     for folder in folders:
-        here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and fnmatch.fnmatch(c.name.lower(), folder)]
+        here = [
+            c
+            for h in here
+            for c in sorted(h.iterdir())
+            if c.is_dir() and fnmatch.fnmatch(c.name.lower(), folder)
+        ]
     hits = []
     for folder_path in here:
         for child in sorted(folder_path.iterdir()):
             name = child.name.lower()
-            stem = next((name.removesuffix(s) for s in sorted(SUFFIXES, key=len)[::-1] if name.endswith(s)), None)
-            if child.is_dir() and fnmatch.fnmatch(name, last) or stem is not None and fnmatch.fnmatch(stem, last):
+            stem = next(
+                (name.removesuffix(s) for s in sorted(SUFFIXES, key=len)[::-1] if name.endswith(s)), None
+            )
+            if (
+                (child.is_dir()
+                and fnmatch.fnmatch(name, last))
+                or (stem is not None
+                and fnmatch.fnmatch(stem, last))
+            ):
                 hits.append(child)
     return hits
 
@@ -158,7 +174,9 @@ def _identify(workspace: Workspace, root: Path, paths: list[Path]) -> dict[Path,
         if entry and entry["stamp"] == stamp:
             return path, entry["sha256"], stamp
         if stat.st_size == 0:
-            raise SourceError(path.name, "is empty (0 bytes), expected at least a header line", "copy it again")
+            raise SourceError(
+                path.name, "is empty (0 bytes), expected at least a header line", "copy it again"
+            )
         if path.suffix == ".gz":
             _verify_gzip(path)
         return path, sha256_file(path), stamp
@@ -180,7 +198,9 @@ def _verify_gzip(path: Path) -> None:
                 pass
     except (EOFError, OSError, zlib.error) as error:
         what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
-        raise SourceError(path.name, f"{what}, expected a whole .gz file", "copy it again and compare its hash") from None
+        raise SourceError(
+            path.name, f"{what}, expected a whole .gz file", "copy it again and compare its hash"
+        ) from None
 
 
 def _with_columns(
@@ -189,7 +209,9 @@ def _with_columns(
     headers = [_header(file, dialect, members) for file in files]
     for file, header in zip(files, headers, strict=True):
         if header != headers[0]:
-            raise SourceError(file.relative, f"has another header than `{files[0].relative}`, expected the same columns")
+            raise SourceError(
+                file.relative, f"has another header than `{files[0].relative}`, expected the same columns"
+            )
         if len({column.lower() for column in header}) != len(header):
             raise SourceError(file.relative, "has a column name twice, expected every name once")
     by_lower = {column.lower(): column for column in headers[0]}
@@ -197,7 +219,8 @@ def _with_columns(
     for column in contract.columns:
         if column.required and column.name not in columns:
             raise SourceError(
-                files[0].relative, f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
+                files[0].relative,
+                f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
                 f"found: {', '.join(headers[0])}",
             )
     return RawTable(name, contract, files, columns, headers[0], members)
@@ -210,14 +233,20 @@ def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, 
         try:
             return tuple(pq.read_schema(file.path).names)
         except (OSError, ValueError) as error:
-            raise SourceError(file.relative, f"is not Parquet ({type(error).__name__})", "copy it again") from None
+            raise SourceError(
+                file.relative, f"is not Parquet ({type(error).__name__})", "copy it again"
+            ) from None
     opened = gzip.open(file.path, "rb") if file.path.suffix == ".gz" else file.path.open("rb")
     with opened as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
-            row = next(csv.reader(text, delimiter=_delimiter(file.path, dialect), quotechar=dialect.quote), None)
+            row = next(
+                csv.reader(text, delimiter=_delimiter(file.path, dialect), quotechar=dialect.quote), None
+            )
         except UnicodeDecodeError:
-            raise SourceError(file.relative, "is not UTF-8 text", "convert it, for example with iconv") from None
+            raise SourceError(
+                file.relative, "is not UTF-8 text", "convert it, for example with iconv"
+            ) from None
     if not row or not any(row):
         raise SourceError(file.relative, "has no header line, expected the column names")
     return tuple(column.strip() for column in row)
@@ -288,7 +317,11 @@ def file_places(
     starts = [1]
     for file in table.files[:-1]:
         one = replace(table, files=(file,))
-        source = f"read_parquet([{literal(str(file.path))}])" if table.is_parquet else _read_csv(one, dialect, "_count")
+        source = (
+            f"read_parquet([{literal(str(file.path))}])"
+            if table.is_parquet
+            else _read_csv(one, dialect, "_count")
+        )
         row = connection.execute(f"select count(*) from {source}").fetchone()
         starts.append(starts[-1] + (row[0] if row else 0))
     return names, starts

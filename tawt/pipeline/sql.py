@@ -77,7 +77,9 @@ def read_sql(path: Path, layer: str) -> SqlFile:
         raise StageError(where, f"holds {len(statements)} statements, expected one select")
     if statements[0].type != duckdb.StatementType.SELECT:
         kind = str(statements[0].type).rpartition(".")[2].lower()
-        raise StageError(where, f"is a {kind} statement, expected one select", "the runner writes the files itself")
+        raise StageError(
+            where, f"is a {kind} statement, expected one select", "the runner writes the files itself"
+        )
     tree = _parse(text)
     references = _references(tree, where, layer)
     if layer == "staging":
@@ -120,7 +122,8 @@ def _references(tree: dict[str, Any], where: str, layer: str) -> tuple[str, ...]
         if kind == "TABLE_FUNCTION":
             function = node.get("function", {}).get("function_name", "")
             raise StageError(
-                where, f"calls the table function `{function}`, expected only relations",
+                where,
+                f"calls the table function `{function}`, expected only relations",
                 "bind the file as a raw table of the source",
             )
         if kind != "BASE_TABLE":
@@ -131,7 +134,8 @@ def _references(tree: dict[str, Any], where: str, layer: str) -> tuple[str, ...]
         if schema not in READABLE[layer] or not table.replace("_", "").isalnum():
             shown = f"{schema}.{table}" if schema else table
             raise StageError(
-                where, f"reads `{shown}`, expected a relation of {' or '.join(READABLE[layer])}",
+                where,
+                f"reads `{shown}`, expected a relation of {' or '.join(READABLE[layer])}",
                 f"a {layer} stage reads {', '.join(f'{known}.<name>' for known in READABLE[layer])}",
             )
         name = schema if schema == table == "events" else f"{schema}.{table}"
@@ -179,7 +183,8 @@ def parameters_for(sql: SqlFile, values: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in sql.parameters if name not in values]
     if missing:
         raise StageError(
-            sql.name, f"parameter `${missing[0]}` has no value, expected one under `parameters:`",
+            sql.name,
+            f"parameter `${missing[0]}` has no value, expected one under `parameters:`",
             nearest(missing[0], values),
         )
     return {name: values[name] for name in sql.parameters}

@@ -62,7 +62,9 @@ class Graph:
         stages = {
             name: stage
             if stage.sql is not None
-            else Stage(stage.name, tuple(i for i in stage.inputs if i not in skipped), None, None, stage.summary)
+            else Stage(
+                stage.name, tuple(i for i in stage.inputs if i not in skipped), None, None, stage.summary
+            )
             for name, stage in kept.items()
         }
         return Graph(stages, self.raw_contracts, skipped)
@@ -79,7 +81,9 @@ class Graph:
             # a layer's name stands for all its stages
             starts = [s for s in self.stages if s == name or s.partition(".")[0] == name]
             if not starts:
-                raise ConfigError(f"selection `{part}`", "names no stage", nearest(name, [*self.stages, *self.skipped]))
+                raise ConfigError(
+                    f"selection `{part}`", "names no stage", nearest(name, [*self.stages, *self.skipped])
+                )
             chosen.update(starts)
             if before:
                 self._reach(chosen, starts, {s: stage.inputs for s, stage in self.stages.items()})
@@ -89,7 +93,8 @@ class Graph:
 
     def _readers(self) -> dict[str, tuple[str, ...]]:
         return {
-            name: tuple(other for other, stage in self.stages.items() if name in stage.inputs) for name in self.stages
+            name: tuple(other for other, stage in self.stages.items() if name in stage.inputs)
+            for name in self.stages
         }
 
     def _reach(self, chosen: set[str], starts: list[str], edges: dict[str, tuple[str, ...]]) -> None:
@@ -111,7 +116,9 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
     folder = asset_root() / "sql" / pipeline.source
     if not folder.is_dir():
         known = [p.name for p in asset("sql").iterdir() if p.is_dir() and p.name != "shared"]
-        raise ConfigError(f"source `{pipeline.source}`", "has no folder below sql/", nearest(pipeline.source, known))
+        raise ConfigError(
+            f"source `{pipeline.source}`", "has no folder below sql/", nearest(pipeline.source, known)
+        )
     schemas = asset_root() / "schemas"
     raw = {p.stem: read_contract(p) for p in sorted((schemas / pipeline.source / "raw").glob("*.json"))}
     found: dict[str, Stage] = {}
@@ -122,16 +129,21 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
             found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     for name in sorted(named - set(found)):
-        raise ConfigError(f"pipeline {pipeline.name}", f"names the stage `{name}`, which is not there", nearest(name, found))
-    skipped = {name: "off in the pipeline" for name in pipeline.off}
+        raise ConfigError(
+            f"pipeline {pipeline.name}", f"names the stage `{name}`, which is not there", nearest(name, found)
+        )
+    skipped = dict.fromkeys(pipeline.off, "off in the pipeline")
     for stage in found.values():
         for reference in stage.inputs:
-            known = reference.removeprefix("raw.") in raw if reference.startswith("raw.") else (
-                reference in found or reference in ENGINE_STAGES
-            )  # fmt: skip
-            if not known:
+            if reference.startswith("raw."):
+                there = reference.removeprefix("raw.") in raw
+            else:
+                there = reference in found or reference in ENGINE_STAGES
+            if not there:
                 raise StageError(
-                    stage.name, f"reads `{reference}`, which no file makes", nearest(reference, [*found, *(f"raw.{r}" for r in raw)])
+                    stage.name,
+                    f"reads `{reference}`, which no file makes",
+                    nearest(reference, [*found, *(f"raw.{r}" for r in raw)]),
                 )
     found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
     try:
@@ -148,14 +160,28 @@ def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
     if sql.layer == "tasks":
         path = schemas / "labels.json"
     if not path.is_file():
-        raise StageError(sql.name, "has no contract", f"describe its columns in schemas/{source}/{sql.layer}/{sql.path.stem}.json")
+        raise StageError(
+            sql.name,
+            "has no contract",
+            f"describe its columns in schemas/{source}/{sql.layer}/{sql.path.stem}.json",
+        )
     return read_contract(path)
 
 
 def _engine_stages(found: dict[str, Stage], skipped: dict[str, str]) -> list[Stage]:
-    merged = tuple(name for name in sorted(found) if found[name].layer in ("event_parts", "codes") and name not in skipped)
+    merged = tuple(
+        name
+        for name in sorted(found)
+        if found[name].layer in ("event_parts", "codes") and name not in skipped
+    )
     return [
-        Stage("events", merged, None, None, "One row is one measurement, merged, split and sorted: a MEDS dataset."),
+        Stage(
+            "events",
+            merged,
+            None,
+            None,
+            "One row is one measurement, merged, split and sorted: a MEDS dataset.",
+        ),
         Stage("vocabulary", ("events",), None, None, "One row is one data_type, fitted on train."),
         Stage("triplets", ("events", "vocabulary"), None, None, "One row is one triplet."),
         Stage("dataset", ("triplets", "vocabulary"), None, None, "One row is one triplet, memory-mapped."),

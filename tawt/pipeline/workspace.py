@@ -89,7 +89,8 @@ def resolve_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> Pipel
         if not path.is_file():
             known = [p.stem for p in folder.glob("*.yaml") if "source" in read_yaml(p)[0]]
             raise ConfigError(
-                f"--pipeline {name_or_file}", "is no pipeline, expected a name or a .yaml file",
+                f"--pipeline {name_or_file}",
+                "is no pipeline, expected a name or a .yaml file",
                 nearest(name_or_file, known),
             )
     return load(PipelineConfig, path, settings)
@@ -123,7 +124,8 @@ def open_workspace(root: Path, settings: tuple[str, ...] = (), keep: bool = Fals
     path = root / "pipeline.yaml"
     if not path.is_file():
         raise ConfigError(
-            str(root), "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",
+            str(root),
+            "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",
             f"tawt ingest RAW_DIR --pipeline NAME -w {root}",
         )
     data, lines = read_yaml(path)

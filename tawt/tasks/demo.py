@@ -37,7 +37,9 @@ class DemoResult:
 
     def summary(self) -> list[tuple[str, str]]:
         """Return what was made, as rows to print."""
-        facts = {stage.stage: stage.manifest.facts for stage in self.data.stages if stage.manifest is not None}
+        facts = {
+            stage.stage: stage.manifest.facts for stage in self.data.stages if stage.manifest is not None
+        }
         triplets = sum(facts["dataset"]["n_triplets"].values())
         rows = [
             ("invented subjects", f"{self.hospital.n_subjects:,} (seed {self.hospital.seed})"),
@@ -55,7 +57,10 @@ class DemoResult:
                 for part in parts
             ]
         rows += [
-            ("embeddings", f"{self.embedding.n_subjects:,} x {self.embedding.d_model} in {self.embedding.path}"),
+            (
+                "embeddings",
+                f"{self.embedding.n_subjects:,} x {self.embedding.d_model} in {self.embedding.path}",
+            ),
             ("weights", str(self.training.weights)),
             ("time", f"{self.seconds:.0f} s"),
         ]
@@ -91,7 +96,9 @@ def demo(
     root = Path(workspace).expanduser()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         if not (root / _MARK).is_file():
-            raise ConfigError(str(root), "is there and is not a demo's, expected a new folder", "tawt demo -w OTHER")
+            raise ConfigError(
+                str(root), "is there and is not a demo's, expected a new folder", "tawt demo -w OTHER"
+            )
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
     # the mark comes first: a demo that was stopped anywhere can be replaced by the next one
@@ -101,7 +108,11 @@ def demo(
     first = ingest(root / "raw", "demo", root, threads=threads, report=report)
     second = build_vocab(root, threads=threads, report=report)
     data = RunResult(
-        second.workspace, first.stages + second.stages, first.notes + second.notes, first.skipped, dry_run=False
+        second.workspace,
+        first.stages + second.stages,
+        first.notes + second.notes,
+        first.skipped,
+        dry_run=False,
     )
     training = pretrain(
         root, device=device, out=root / "runs" / RUN, report=train_report,

@@ -110,7 +110,7 @@ def merge_shard(
 def write_events(table: pa.Table, contract: Contract, path: Path) -> None:
     """Write rows of events with the contract's schema and fixed row groups."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = table.select(contract.names).cast(contract.schema())
+    table = table.select(contract.names).cast(contract.arrow_schema())
     pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
 
 
@@ -124,7 +124,9 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
-def _order(table: pa.Table, judged: Judged, drop_duplicates: bool) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
+def _order(
+    table: pa.Table, judged: Judged, drop_duplicates: bool
+) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
     """Return the rows in their total order, and per table rank how many were dropped as duplicates."""
     frame = pl.DataFrame(
         {
@@ -156,7 +158,9 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
 
     `raw_value` and `raw_unit` are filled only where the final columns do not already say the same.
     """
-    changed = judged.came & (~judged.usable | np.array([r.name is not None for r in judged.rules])[judged.rule])
+    changed = judged.came & (
+        ~judged.usable | np.array([r.name is not None for r in judged.rules])[judged.rule]
+    )
     number = pc.cast(pa.array(table["numeric_value"].to_numpy(), mask=~changed), pa.string())
     unit = looked_up(judged.rule, [rule.unit for rule in judged.rules], judged.usable)
     came_unit = table["unit"].cast(pa.string())

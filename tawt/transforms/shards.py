@@ -76,13 +76,15 @@ def _origins(
 
 
 def _table(columns: dict[str, np.ndarray], contract: Contract) -> pa.Table:
-    schema = contract.schema()
+    schema = contract.arrow_schema()
     return pa.Table.from_arrays([pa.array(columns[f.name]).cast(f.type) for f in schema], schema=schema)
 
 
 def write_arrow(table: pa.Table, path: Path) -> None:
     """Write one uncompressed record batch that can be memory-mapped."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
+    batch = pa.RecordBatch.from_arrays(
+        [column.combine_chunks() for column in table.columns], schema=table.schema
+    )
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_batch(batch)

@@ -15,7 +15,15 @@ from tawt.transforms.columns import NO_TIME, dictionary_of, times_of
 from tawt.transforms.missingness import not_measured
 from tawt.transforms.vocabulary import UNKNOWN
 
-EVENT_COLUMNS = ["subject_id", "time", "code", "numeric_value", "text_value", "available_time", "value_status"]
+EVENT_COLUMNS = [
+    "subject_id",
+    "time",
+    "code",
+    "numeric_value",
+    "text_value",
+    "available_time",
+    "value_status",
+]
 _UNIT_VARIANCE = float(np.sqrt(12))
 """A uniform rank in [0, 1] has variance 1/12."""
 
@@ -57,7 +65,9 @@ class Coder:
             ],
         )  # fmt: skip
 
-    def bins(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def bins(
+        self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.int64]:
         """Return 1 + how many of the data_type's edges are <= the number: one binary search for all rows at once."""
         start = self.edge_start[data_type]
         low, high = start.copy(), self.edge_start[data_type + 1].copy()
@@ -68,7 +78,9 @@ class Coder:
             high = np.where(open_ & ~above, middle, high)
         return low - start + 1
 
-    def normalize(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    def normalize(
+        self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float32]:
         """Return the normalized value of each number."""
         value = (number - self.center[data_type]) / self.scale[data_type]
         for i, quantiles in self.quantiles.items():
@@ -139,13 +151,13 @@ def to_triplets(
         order = np.lexsort((columns["timestamp"], columns["subject_id"]))
         columns = {key: column[order] for key, column in columns.items()}
     arrays = []
-    for field in contract.schema():
+    for field in contract.arrow_schema():
         column = columns[field.name]
         if pa.types.is_timestamp(field.type):
             arrays.append(pa.array(column, mask=column == NO_TIME).cast(field.type))
         else:
             arrays.append(pa.array(column).cast(field.type))
-    table = pa.Table.from_arrays(arrays, schema=contract.schema())
+    table = pa.Table.from_arrays(arrays, schema=contract.arrow_schema())
     return table, TripletCounts(int(unknown.sum()), int(unfitted.sum()), n_other, added)
 
 

@@ -60,7 +60,10 @@ class Units:
         """
         spellings = {row["spelling"].lower(): row["unit"] for row in _seed("unit_spellings")}
         conversions = {
-            (row["concept"], row["from_unit"], row["to_unit"]): (float(row["factor"]), float(row["offset"] or 0))
+            (row["concept"], row["from_unit"], row["to_unit"]): (
+                float(row["factor"]),
+                float(row["offset"] or 0),
+            )
             for row in _seed("unit_conversions")
         }
         ranges = {
@@ -116,8 +119,9 @@ class Units:
         if spelled == canonical:
             return Rule(canonical, 1.0, 0.0, None if unit == canonical else "spelling", low, high)
         for name in (concept, ""):
-            if spelled is not None and (name, spelled, canonical) in self.conversions:
-                factor, offset = self.conversions[name, spelled, canonical]
+            conversion = self.conversions.get((name, spelled or "", canonical or ""))
+            if conversion is not None:
+                factor, offset = conversion
                 return Rule(canonical, factor, offset, f"convert:{spelled}->{canonical}", low, high)
         return Rule(canonical, 1.0, 0.0, "unknown", low, high)
 
@@ -185,7 +189,9 @@ class PairRules:
         pairs, inverse = np.unique(code * len(texts) + unit, return_inverse=True)
         none = Rule(None, 1.0, 0.0, None, float("-inf"), float("inf"))
         rules = [*self.rules, none]
-        of_pair = [self.index.get((codes[p // len(texts)], texts[p % len(texts)]), len(self.rules)) for p in pairs]
+        of_pair = [
+            self.index.get((codes[p // len(texts)], texts[p % len(texts)]), len(self.rules)) for p in pairs
+        ]
         rule = np.array(of_pair, dtype=np.int64)[inverse]
         number = table["numeric_value"].to_numpy()
         came = np.isfinite(number)
@@ -199,8 +205,10 @@ class PairRules:
             value = exact.astype(np.float32)
         unknown = came & ~np.array([r.known for r in rules])[rule]
         # a bound of a censored value is no measurement; a number beyond float32 is no plausible one
-        outside = came & ~unknown & (
-            ((status == ValueStatus.NUMERIC) & ((exact < low) | (exact > high))) | ~np.isfinite(value)
+        outside = (
+            came
+            & ~unknown
+            & (((status == ValueStatus.NUMERIC) & ((exact < low) | (exact > high))) | ~np.isfinite(value))
         )
         usable = came & ~unknown & ~outside
         status[unknown] = ValueStatus.UNIT_UNKNOWN

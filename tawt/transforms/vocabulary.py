@@ -137,7 +137,7 @@ def fit_vocabulary(
         rows.append(row)
     for index, row in enumerate(rows):
         row["data_type"] = index
-    return pa.Table.from_pylist(rows, schema=contract.schema())
+    return pa.Table.from_pylist(rows, schema=contract.arrow_schema())
 
 
 def _row(code: str, kind: str) -> dict[str, object]:

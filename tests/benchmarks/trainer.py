@@ -62,7 +62,9 @@ class Case:
 
 def documents(batch: PackedBatch) -> list[dict[str, Tensor]]:
     """The columns of each document of a packed batch."""
-    names = [f.name for f in fields(batch) if len(np.shape(getattr(batch, f.name))) and f.name != "cu_seqlens"]
+    names = [
+        f.name for f in fields(batch) if len(np.shape(getattr(batch, f.name))) and f.name != "cu_seqlens"
+    ]
     per_token = [name for name in names if len(getattr(batch, name)) == batch.n_tokens]
     bounds = batch.cu_seqlens.tolist()
     return [{n: getattr(batch, n)[a:b] for n in per_token} for a, b in zip(bounds, bounds[1:], strict=False)]
@@ -73,7 +75,12 @@ def padded(batch: PackedBatch, group: list[dict[str, Tensor]]) -> tuple[PackedBa
     lengths = [len(part["hours"]) for part in group]
     longest = max(lengths)
     cells = {
-        name: torch.stack([torch.nn.functional.pad(part[name], (0, longest - n)) for part, n in zip(group, lengths, strict=True)]).view(-1)
+        name: torch.stack(
+            [
+                torch.nn.functional.pad(part[name], (0, longest - n))
+                for part, n in zip(group, lengths, strict=True)
+            ]
+        ).view(-1)
         for name in group[0]
     }
     index = torch.cat([i * longest + torch.arange(n) for i, n in enumerate(lengths)])
@@ -147,7 +154,9 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--documents", type=int, default=40)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--threads", action="store_true", help="compare wall time of 1 and 2 threads instead")
+    options.add_argument(
+        "--threads", action="store_true", help="compare wall time of 1 and 2 threads instead"
+    )
     chosen = options.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -160,7 +169,9 @@ def main() -> None:
         loader = PackedLoader(dataset.split("train"), vocabulary, batching, 0)
         batches = [loader.batch(i) for i in range(loader.n_batches(0))]
     n = sum(b.n_tokens for b in batches)
-    print(f"{len(lengths)} documents, {n} tokens, {len(batches)} packed batches, sum L^2 / n = {(lengths**2).sum() / n:.0f}")
+    print(
+        f"{len(lengths)} documents, {n} tokens, {len(batches)} packed batches, sum L^2 / n = {(lengths**2).sum() / n:.0f}"
+    )
 
     losable, objective = may_lose(vocabulary), MaskedConfig()
 
@@ -172,7 +183,8 @@ def main() -> None:
             wide = {
                 f.name: getattr(cells, f.name).index_copy(0, index, getattr(seen, f.name))
                 for f in fields(seen)
-                if len(np.shape(getattr(seen, f.name))) and len(getattr(seen, f.name)) == batch.n_tokens
+                if len(np.shape(getattr(seen, f.name)))
+                and len(getattr(seen, f.name)) == batch.n_tokens
                 and f.name not in ("cu_seqlens", "subject_id", "end_hours", "end_time")
             }
             seen = replace(cells, **wide)

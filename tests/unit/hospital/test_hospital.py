@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tawt.hospital.invent import HospitalSummary, write_hospital
 from tawt.errors import ConfigError
+from tawt.hospital.invent import HospitalSummary, write_hospital
 
 # From the published MIMIC-IV table definitions, written here a second time on purpose.
 MIMIC_IV_COLUMNS = {
