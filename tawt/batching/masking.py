@@ -51,9 +51,7 @@ class Masks:
 def may_lose(vocabulary: Vocabulary) -> NDArray[np.int64]:
     """Return `(v,)`: 0 for special data_types (nothing), 1 for those without values (data_type), 2 for the
     rest (all)."""
-    return np.array(
-        [{"special": 0, "none": 1}.get(kind, 2) for kind in vocabulary.value_kind], dtype=np.int64
-    )
+    return np.array([{"special": 0, "none": 1}.get(kind, 2) for kind in vocabulary.value_kind], dtype=np.int64)
 
 
 def draw_masks(batch: PackedBatch, config: MaskedConfig, losable: NDArray[np.int64], *salts: int) -> Masks:
@@ -76,22 +74,22 @@ def draw_masks(batch: PackedBatch, config: MaskedConfig, losable: NDArray[np.int
 
 def hide(batch: PackedBatch, masks: Masks) -> PackedBatch:
     """Return the batch without what is hidden; a pure function of what is left visible."""
-    data_type = batch.data_type.masked_fill(masks.data_type, MASK)
+    # by index, which costs a third of filling by mask
+    no_type, no_value = masks.data_type.nonzero()[:, 0], masks.value.nonzero()[:, 0]
+    data_type = batch.data_type.index_fill(0, no_type, MASK)
     return replace(
         batch,
         data_type=data_type,
-        value=batch.value.masked_fill(masks.value, 0.0),
-        value_token=batch.value_token.masked_fill(masks.value | masks.data_type, 0),
-        value_status=batch.value_status.masked_fill(masks.value, HIDDEN),
-        type_gap_hours=_visible_type_gaps(batch, data_type, masks.data_type),
+        value=batch.value.index_fill(0, no_value, 0.0),
+        value_token=batch.value_token.index_fill(0, no_value, 0).index_fill_(0, no_type, 0),
+        value_status=batch.value_status.index_fill(0, no_value, HIDDEN),
+        type_gap_hours=_visible_type_gaps(batch, data_type).index_fill_(0, no_type, -1.0),
     )
 
 
-def _visible_type_gaps(batch: PackedBatch, data_type: Tensor, hidden: Tensor) -> Tensor:
-    """Same-type gaps over the tokens whose data_type is visible; hidden ones have none."""
+def _visible_type_gaps(batch: PackedBatch, data_type: Tensor) -> Tensor:
+    """Same-type gaps where hidden data_types are [MASK]: those of visible tokens count visible ones alone."""
     bounds = batch.cu_seqlens.numpy().astype(np.int64)
-    n_static_before = np.concatenate([[0], np.cumsum(batch.is_static.numpy())])
-    first_timed = bounds[:-1] + np.diff(n_static_before[bounds])
+    n_static = np.add.reduceat(batch.is_static.numpy(), bounds[:-1], dtype=np.int64)
     us = np.rint(batch.hours.numpy() * US_PER_HOUR)
-    _, _, type_gap = gaps(us, data_type.numpy(), first_timed, bounds)
-    return torch.from_numpy(type_gap).masked_fill_(hidden, -1.0)
+    return torch.from_numpy(gaps(us, data_type.numpy(), bounds[:-1] + n_static, bounds)[2])

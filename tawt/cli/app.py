@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 import typer.core
 
-from tawt.cli import data, model
+from tawt.cli import data, inspect, model
 from tawt.cli.output import console
 from tawt.errors import TawtError
 
+class _Commands(typer.core.TyperGroup):
+    """The commands; an interrupted one says so before the frame around it ends the program."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            said = str(interrupt)
+            console.print(f"interrupted{': ' + said if said else ''}", markup=False)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="tawt",
     help="Raw hospital records to sorted triplets, and a self-supervised transformer that understands time",
     no_args_is_help=True,
@@ -21,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 data.add_to(app)
+inspect.add_to(app)
 model.add_to(app)
 
 
@@ -34,9 +51,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version"
-    ),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version"),
 ) -> None:
     pass
 
@@ -46,18 +61,33 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except TawtError as error:
-        console.print(f"error: {error}", style="red", markup=False)
-        if error.hint:
-            console.print(f"\nhint: {error.hint}", markup=False)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt as interrupt:
-        said = str(interrupt)
-        console.print(f"interrupted{': ' + said if said else ''}", markup=False)
+        _fail(str(error), error.hint, error.exit_code)
+    except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         # the reader of our output went away; nothing is left to say, and the flush at exit must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        named = error.filename or "a file"
+        _fail(
+            f"{named}: {error.strerror or type(error).__name__}, expected to read or write it",
+            "check its place, rights and space",
+        )
+    except Exception as error:
+        if os.environ.get("TAWT_TRACEBACK"):
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        # the text of a foreign error can quote cells
+        _fail(f"{place}: {type(error).__name__}, expected none: a mistake in tawt", "TAWT_TRACEBACK=1 shows all of it")
+
+
+def _fail(text: str, hint: str, code: int = 1) -> NoReturn:
+    console.print(f"error: {text}", style="red", markup=False)
+    if hint:
+        console.print(f"\nhint: {hint}", markup=False)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

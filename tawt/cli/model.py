@@ -7,25 +7,21 @@ from typing import Annotated
 
 import typer
 
-from tawt.cli.data import DryRun, Set, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Set, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
-
-PANEL = "Model"
 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the model commands to the application."""
-    app.command("pretrain", rich_help_panel=PANEL)(pretrain)
-    app.command("embed", rich_help_panel=PANEL)(embed)
+    app.command("pretrain", rich_help_panel=MODEL_PANEL)(pretrain)
+    app.command("embed", rich_help_panel=MODEL_PANEL)(embed)
 
 
 def pretrain(
     workspace: Workspace,
-    config: Annotated[
-        str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")
-    ] = "pretrain_small",
+    config: Annotated[str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")] = "pretrain_small",
     device: Device = "auto",
     settings: Set = None,
     out: Annotated[
@@ -71,9 +67,7 @@ def pretrain(
         ]
         rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
         print_rows(("what", "value", "why"), rows, Format.table)
-        next_command(
-            f"tawt pretrain -w {workspace}" + ("" if config == "pretrain_small" else f" --config {config}")
-        )
+        next_command(f"tawt pretrain -w {workspace}" + ("" if config == "pretrain_small" else f" --config {config}"))
         return
     say("  ".join(f"{key}: {why}" for key, why in plan.compute.reasons.items()))
     print_rows(("split", "part", "loss", "trivial", "positions"), _losses(result.metrics), Format.table)
@@ -88,17 +82,14 @@ def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float,
         rows.append((split, "all", line["loss"], line["baseline"], None))
         parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
         rows += [
-            (split, part, line[f"loss_{part}"], line[f"baseline_{part}"], int(line[f"n_{part}"]))
-            for part in parts
+            (split, part, line[f"loss_{part}"], line[f"baseline_{part}"], int(line[f"n_{part}"])) for part in parts
         ]
     return rows
 
 
 def embed(
     workspace: Workspace,
-    run: Annotated[
-        str, typer.Option(help="A run folder, or the name of one in WORKSPACE/runs", show_default=False)
-    ],
+    run: Annotated[str, typer.Option(help="A run folder, or the name of one in WORKSPACE/runs", show_default=False)],
     out: Annotated[
         Path | None,
         typer.Option(help="The file; WORKSPACE/embeddings/RUN.parquet by default", show_default=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -50,8 +51,25 @@ def next_command(command: str) -> None:
     console.print(f"next: {command}", style="bold", markup=False)
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, title: str = "") -> None:
-    """Print rows on stdout."""
+def print_rows(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    form: Format,
+    *,
+    spare: Sequence[str] = (),
+    thousands: bool = True,
+) -> None:
+    """Print rows on stdout.
+
+    A table on a terminal folds what is too long; elsewhere each row is one line, as long as it is.
+
+    Args:
+        columns: Their names.
+        rows: A cell per column.
+        form: How.
+        spare: Columns that a table leaves out, in this order, where the terminal is too narrow for all.
+        thousands: Whether whole numbers of a table are grouped; ids read better without.
+    """
     if form is Format.json:
         print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str, indent=2))
         return
@@ -60,32 +78,53 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Form
         writer.writerow(columns)
         writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
         return
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for i, column in enumerate(columns):
-        numeric = all(isinstance(row[i], int | float) or row[i] is None for row in rows) and bool(rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*[_cell(cell) for cell in row])
-    width = None if sys.stdout.isatty() else 160
-    Console(highlight=False, width=width, markup=False).print(table)
+    on_terminal = sys.stdout.isatty()
+    width = Console().width if on_terminal else sys.maxsize
+    texts = [[_cell(cell, thousands) for cell in row] for row in rows]
+    widest = {name: max(map(len, (name, *(row[i] for row in texts)))) for i, name in enumerate(columns)}
+    left_out: list[str] = []
+    for name in spare:
+        if sum(widest.values()) + 2 * (len(widest) - 1) > width:
+            del widest[name]
+            left_out.append(name)
+    shown = [i for i, name in enumerate(columns) if name in widest]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i in shown:
+        numeric = bool(rows) and all(isinstance(row[i], int | float) or row[i] is None for row in rows)
+        table.add_column(columns[i], justify="right" if numeric else "left", overflow="fold", no_wrap=not on_terminal)
+    for row in texts:
+        table.add_row(*[row[i] for i in shown])
+    if on_terminal:
+        Console(highlight=False, markup=False).print(table)
+    else:
+        page = Console(highlight=False, markup=False, width=sum(widest.values()) + 2 * len(widest), file=io.StringIO())
+        page.print(table)
+        print("\n".join(line.rstrip() for line in page.file.getvalue().splitlines()))  # type: ignore[attr-defined]
+    if left_out:
+        say(f"not shown: {', '.join(left_out)}; a wider terminal or --format json shows all")
 
 
-def print_table(table: pa.Table, form: Format, title: str = "") -> None:
-    """Print an Arrow table on stdout."""
-    rows = (
-        list(zip(*[column.to_pylist() for column in table.columns], strict=True)) if table.num_columns else []
-    )
-    print_rows(table.column_names, rows, form, title)
+def print_table(table: pa.Table, form: Format, *, spare: Sequence[str] = (), thousands: bool = True) -> None:
+    """Print an Arrow table on stdout, as `print_rows` does."""
+    rows = list(zip(*[column.to_pylist() for column in table.columns], strict=True)) if table.num_columns else []
+    print_rows(table.column_names, rows, form, spare=spare, thousands=thousands)
 
 
-def _cell(cell: Any) -> str:
+def _cell(cell: Any, thousands: bool) -> str:
     if cell is None:
         return ""
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):
-        return f"{cell:,}"
-    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+        return f"{cell:,}" if thousands else str(cell)
+    return f"{cell:.6g}" if isinstance(cell, float) else " ".join(str(cell).split("\n"))
+
+
+def fact(value: Any) -> str:
+    """Return a fact of a manifest as a person reads it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {n:,}" for name, n in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def show_progress() -> bool:
@@ -157,4 +196,4 @@ def print_ledger(result: RunResult, form: Format = Format.table) -> None:
                  account.count("quarantine"), account.n_rows_out, "; ".join(filter(None, (reasons, added))))
             )  # fmt: skip
     columns = ("stage", "input", "records in", "kept", "dropped", "quarantined", "rows out", "by reason")
-    print_rows(columns, rows, form)
+    print_rows(columns, rows, form, spare=("input", "kept"))

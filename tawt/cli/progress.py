@@ -34,9 +34,7 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
             elif event["step"] % max(1, event["max_steps"] // 10) == 0:
                 say(f"  step {event['step']}/{event['max_steps']}  {line}")
         elif kind == "validation":
-            say(
-                f"  tuning after step {event['step']}: loss {event['loss']:.3f} (trivial {event['baseline']:.3f})"
-            )
+            say(f"  tuning after step {event['step']}: loss {event['loss']:.3f} (trivial {event['baseline']:.3f})")
         elif kind == "note":
             say(f"note: {event['text']}")
         elif kind == "stopped":

@@ -10,14 +10,15 @@ from tawt.config.base import Section
 
 Normalization = Literal["zscore", "robust", "quantile", "none"]
 ParameterValue = bool | int | float | str
+Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
 class Csv(Section):
     """How the raw text tables are written."""
 
-    delimiter: str = ","
+    delimiter: Character = ","
     """Character between fields."""
-    quote: str = '"'
+    quote: Character = '"'
     """Character around a field that holds a delimiter or a line end."""
     strict: bool = True
     """Quarantine a record that breaks the CSV standard; false reads as much of it as can be read."""
@@ -32,7 +33,7 @@ class Members(Section):
     """Globs below the raw root of folders or `.tar`, `.tar.gz`, `.tar.xz` archives."""
     suffix: str = ".txt"
     """Suffix of the files; the stem becomes the column `_member`."""
-    delimiter: str = ","
+    delimiter: Character = ","
     """Character between fields."""
 
 
@@ -52,11 +53,8 @@ class Splits(Section):
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
-        if (
-            min(self.train, self.tuning, self.held_out) < 0
-            or abs(self.train + self.tuning + self.held_out - 1) > 1e-9
-        ):
-            raise ValueError("train, tuning and held_out must be shares that sum to 1")
+        if min(self.train, self.tuning, self.held_out) < 0 or abs(self.train + self.tuning + self.held_out - 1) > 1e-9:
+            raise ValueError("shares of train, tuning and held_out that sum to 1")
         return self
 
 
@@ -150,5 +148,8 @@ class PipelineConfig(Section):
     def _is_a_date(cls, value: str) -> str:
         from datetime import datetime
 
-        datetime.fromisoformat(value)
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("a date, as 1970-01-01") from None
         return value

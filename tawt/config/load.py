@@ -1,4 +1,4 @@
-"""YAML file -> one frozen config tree: `--set a.b=c` overrides, unknown keys refused with the nearest name and the line."""
+"""YAML file -> one frozen config tree: `--set a.b=c` overrides, unknown keys refused with nearest name and line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from tawt.errors import ConfigError, nearest
 Tree = TypeVar("Tree", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
 
+_FORM = "write `key: value`, one to a line, with two spaces more for a key inside another"
+_OVERRIDE = "for example --set train.lr=3e-4"
+
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads `3e-4` as a number (YAML 1.1 makes it a string) and keeps on/off/yes/no as words."""
+    """SafeLoader that reads `3e-4` as a number (YAML 1.1: a string) and keeps on, off, yes, no and dates as text."""
 
 
+_AS_TEXT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool",)]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _AS_TEXT]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
@@ -43,7 +45,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            str(path), f"cannot be read ({type(error).__name__}), expected a YAML file"
+            str(path), f"cannot be read ({type(error).__name__}), expected a YAML file", "check the path"
         ) from None
     return parse_yaml(text, str(path))
 
@@ -59,21 +61,28 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[KeyPath, int
         data = _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{where}{line}", f"{error.problem}, expected YAML") from None
+        raise ConfigError(f"{where}{line}", f"{error.problem}, expected YAML", _FORM) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(where, f"cannot be read ({type(error).__name__}), expected YAML", _FORM) from None
     if not isinstance(data, dict):
-        raise ConfigError(where, f"holds a {type(data).__name__}, expected a mapping of keys")
+        raise ConfigError(where, f"holds a {type(data).__name__}, expected a mapping of keys", _FORM)
     return data, lines
 
 
 def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], where: str) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(
+                    f"{where}:{key.start_mark.line + 1}", "a key is a list or a mapping, expected a word", _FORM
+                )
             path = (*at, key.value)
             line = key.start_mark.line + 1
             if path in lines:
                 raise ConfigError(
                     f"{where}:{line}",
                     f"key `{key.value}` stands twice (first on line {lines[path]}), expected once",
+                    "take one of the two out",
                 )
             lines[path] = line
             _note_lines(value, path, lines, where)
@@ -101,23 +110,37 @@ def overrides(settings: Iterable[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(
-                f"--set {setting}", "is not `key=value`", "write for example --set train.lr=3e-4"
-            )
+            raise ConfigError(f"--set {setting}", "is no override, expected `key=value`", _OVERRIDE)
         branch: dict[str, Any] = {}
         leaf = branch
         *parents, last = key.strip().split(".")
         for parent in parents:
             leaf = leaf.setdefault(parent, {})
-        leaf[last] = _Loader(value).get_single_data() if value.strip() else None
+        try:
+            leaf[last] = _Loader(value).get_single_data() if value.strip() else None
+        except (yaml.YAMLError, RecursionError, ValueError):
+            raise ConfigError(
+                f"--set {key.strip()}", "has a value that is no YAML, expected `key=value`", _OVERRIDE
+            ) from None
         tree = merge(tree, branch)
     return tree
 
 
 def build(
-    tree_type: type[Tree], data: Mapping[str, Any], where: str, lines: Mapping[KeyPath, int] | None = None
+    tree_type: type[Tree],
+    data: Mapping[str, Any],
+    where: str,
+    lines: Mapping[KeyPath, int] | None = None,
+    settings: Iterable[str] = (),
 ) -> Tree:
     """Validate a mapping into a config tree.
+
+    Args:
+        tree_type: The tree.
+        data: What to validate.
+        where: The file, for errors.
+        lines: The line of each key.
+        settings: The overrides that were laid on; an error in one of them names it instead of the file.
 
     Raises:
         ConfigError: A key is unknown (with the nearest name) or a value does not fit; names the line where known.
@@ -125,27 +148,53 @@ def build(
     try:
         return tree_type.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        path: KeyPath = tuple(first["loc"])
-        line = next(
-            (f":{lines[path[:n]]}" for n in range(len(path), 0, -1) if lines and path[:n] in lines), ""
-        )
+        errors = error.errors(include_url=False, include_input=False)
+        path = _in_data(errors[0]["loc"], data)
         dotted = ".".join(map(str, path))
-        if first["type"] == "extra_forbidden":
-            known = _fields_at(tree_type, path[:-1])
-            raise ConfigError(
-                f"{where}{line}",
-                f"unknown key `{dotted}`, expected a key of this section",
-                nearest(str(path[-1]), known),
-            ) from None
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise ConfigError(f"{where}{line}", f"`{dotted}`: {message}") from None
+        line = next((f":{lines[path[:n]]}" for n in range(len(path), 0, -1) if lines and path[:n] in lines), "")
+        overridden = next((key for key in _keys(settings) if f"{dotted}.".startswith(f"{key}.")), None)
+        place = f"--set {overridden}" if overridden else f"{where}{line}"
+        known = _fields_at(tree_type, path[:-1])
+        if errors[0]["type"] == "extra_forbidden":
+            hint = nearest(str(path[-1]), known)
+            raise ConfigError(place, f"unknown key `{dotted}`, expected a key of this section", hint) from None
+        if errors[0]["type"] == "missing":
+            raise ConfigError(place, f"key `{dotted}` is missing, expected a value", f"add `{path[-1]}:`") from None
+        # one message per kind that a value may have, as `a valid integer or 'auto'`
+        said = dict.fromkeys(_expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
+        hint = "see `tawt/config` for what each key means" if not path else f"change `{path[-1]}`"
+        raise ConfigError(place, f"`{dotted}` does not fit, expected {' or '.join(said)}", hint) from None
+
+
+def _in_data(location: tuple[int | str, ...], data: Any) -> KeyPath:
+    """Return the part of an error's location that are keys of the data, not kinds of a union."""
+    path: list[int | str] = []
+    for part in location:
+        if isinstance(data, Mapping):
+            data = data.get(part)
+        elif isinstance(data, list | tuple) and isinstance(part, int):
+            data = data[part]
+        else:
+            break
+        path.append(part)
+    return tuple(path)
+
+
+def _keys(settings: Iterable[str]) -> list[str]:
+    return [setting.partition("=")[0].strip() for setting in settings]
+
+
+def _expectation(message: str) -> str:
+    """Turn "Input should be a valid integer, unable to ..." into "a valid integer"."""
+    said = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return said.partition(", unable to")[0].replace("valid dictionary or instance of ", "mapping, a ")
 
 
 def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tree:
     """Read a YAML file, lay `--set` overrides on it and validate; see `read_yaml`, `overrides` and `build`."""
     data, lines = read_yaml(path)
-    return build(tree_type, merge(data, overrides(settings)), str(path), lines)
+    settings = tuple(settings)
+    return build(tree_type, merge(data, overrides(settings)), str(path), lines, settings)
 
 
 def dump(tree: BaseModel) -> str:

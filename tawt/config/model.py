@@ -86,9 +86,7 @@ class ModelConfig(Section):
         if self.d_model % self.n_heads:
             raise ValueError(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}")
         if self.decay.n_free_heads > self.n_heads:
-            raise ValueError(
-                f"decay.n_free_heads {self.decay.n_free_heads} is more than n_heads {self.n_heads}"
-            )
+            raise ValueError(f"decay.n_free_heads {self.decay.n_free_heads} is more than n_heads {self.n_heads}")
         for name, section in (("time2vec", self.time2vec), ("rotary", self.rotary)):
             if section.longest_hours < section.shortest_hours:
                 raise ValueError(f"{name}.longest_hours is below shortest_hours")

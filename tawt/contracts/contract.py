@@ -87,9 +87,7 @@ def read_contract(path: Path) -> Contract:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise ContractError(
-            str(path), f"cannot be read ({type(error).__name__}), expected a contract"
-        ) from None
+        raise ContractError(str(path), f"cannot be read ({type(error).__name__}), expected a contract") from None
     return build(Contract, data, str(path))
 
 

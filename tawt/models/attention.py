@@ -21,8 +21,11 @@ from torch import Tensor
 from tawt.config.model import ModelConfig
 
 TILE_FLOATS = 1 << 18
-"""Scores held at once: about 1 MB, which stays in a core's cache; speed is flat from half to eight times
-of it."""
+"""Scores held at once on CPU: about 1 MB, which stays in a core's cache; speed is flat from half to eight
+times of it."""
+
+TILE_FLOATS_CUDA = 1 << 26
+"""The same on CUDA, where few large products are faster than many small ones."""
 
 EXP_FLOOR = -80.0
 """Smallest argument given to exp: below -87 float32 goes subnormal and exp slows a hundredfold; e^-80 adds
@@ -113,7 +116,6 @@ class _Rotate(torch.autograd.Function):
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     half = cos.shape[-1]
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     left, right = x[..., :half], x[..., half : 2 * half]
     out = x.clone()
     out[..., :half] = left * cos - right * sin
@@ -175,9 +177,9 @@ def _accumulator(q: Tensor) -> torch.dtype:
     return torch.float64 if q.dtype == torch.float64 else torch.float32
 
 
-def _tiles(length: int, n_heads: int) -> list[tuple[int, int]]:
+def _tiles(length: int, n_heads: int, cuda: bool = False) -> list[tuple[int, int]]:
     """Cut a document's query rows into even runs of about `TILE_FLOATS` scores."""
-    rows = max(16, TILE_FLOATS // (n_heads * length))
+    rows = max(16, (TILE_FLOATS_CUDA if cuda else TILE_FLOATS) // (n_heads * length))
     rows = -(-length // -(-length // rows))
     return [(a, min(length, a + rows)) for a in range(0, length, rows)]
 
@@ -192,7 +194,7 @@ class _Packed(torch.autograd.Function):
         fade = _fade(slopes, where)
         for i, (a, b) in enumerate(where.spans):
             k_t, v_d = k[:, a:b].mT, v[:, a:b]
-            for row, end in _tiles(b - a, n_heads):
+            for row, end in _tiles(b - a, n_heads, q.is_cuda):
                 tile = slice(a + row, a + end)
                 scores = torch.bmm(q[:, tile], k_t)
                 if fade is not None:
@@ -221,7 +223,7 @@ class _Packed(torch.autograd.Function):
         d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for i, (a, b) in enumerate(where.spans):
             document = slice(a, b)
-            for row, end in _tiles(b - a, n_heads):
+            for row, end in _tiles(b - a, n_heads, q.is_cuda):
                 tile = slice(a + row, a + end)
                 weights = torch.bmm(q_less[:, tile], k_one[:, document].mT)
                 distance = None

@@ -17,6 +17,17 @@ CLS = SPECIAL_CODES.index("[CLS]")
 """The data_type of the token that `cls` pooling reads."""
 
 
+TYPE_NORM = 4.0
+"""Length of a data_type's vector at the start; times, bins and categories have about 1.
+
+What a token is outweighs the rest at first, so that attention can tell from the first step which tokens are of
+the same data_type: a masked value follows from them before it follows from anything else (`docs/log.md`).
+"""
+VALUE_NORM = 4.0
+"""Length of a large number's vector: a number that hardly shows is hardly ever looked at."""
+STATUS_NORM = 0.3
+
+
 class ValueEncoding(nn.Module):
     """A value as a number (shared network, scale and shift per data_type) and as its bin; a category as
     its own row.
@@ -33,7 +44,7 @@ class ValueEncoding(nn.Module):
         d_model, n_types = config.d_model, len(vocabulary)
         self.network: ScalarNetwork | None = None
         if config.value in ("continuous", "both"):
-            self.network = ScalarNetwork(d_model)
+            self.network = ScalarNetwork(d_model, norm=VALUE_NORM)
             self.scale = nn.Embedding(n_types, self.network.d_hidden)
             self.shift = nn.Embedding(n_types, self.network.d_hidden)
             nn.init.zeros_(self.scale.weight)
@@ -43,9 +54,7 @@ class ValueEncoding(nn.Module):
             self.bins = _embedding(vocabulary.max_bins + 1, d_model, padding=True)
         self.categories = _embedding(vocabulary.n_category_rows + 1, d_model, padding=True)
         self.register_buffer("n_bins", torch.from_numpy(vocabulary.n_bins.astype(np.int64)), persistent=False)
-        self.register_buffer(
-            "category_offset", torch.from_numpy(vocabulary.category_offset), persistent=False
-        )
+        self.register_buffer("category_offset", torch.from_numpy(vocabulary.category_offset), persistent=False)
         has_number = torch.zeros(HIDDEN + 1, dtype=torch.bool)
         has_number[list(HAS_NUMBER)] = True
         self.register_buffer("has_number", has_number, persistent=False)
@@ -75,9 +84,9 @@ class TripletEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
-        self.data_type = _embedding(len(vocabulary), config.d_model)
+        self.data_type = _embedding(len(vocabulary), config.d_model, norm=TYPE_NORM)
         self.value = ValueEncoding(config, vocabulary)
-        self.status = _embedding(HIDDEN + 1, config.d_model)
+        self.status = _embedding(HIDDEN + 1, config.d_model, norm=STATUS_NORM)
         self.time = TimeEncoding(config)
 
     def forward(self, batch: PackedBatch) -> Tensor:
@@ -86,9 +95,9 @@ class TripletEmbedding(nn.Module):
         return what + self.time(batch)
 
 
-def _embedding(n: int, d_model: int, padding: bool = False) -> nn.Embedding:
+def _embedding(n: int, d_model: int, padding: bool = False, norm: float = 1.0) -> nn.Embedding:
     table = nn.Embedding(n, d_model, padding_idx=0 if padding else None)
-    nn.init.normal_(table.weight, std=d_model**-0.5)
+    nn.init.normal_(table.weight, std=norm * d_model**-0.5)
     if padding:
         nn.init.zeros_(table.weight[0])
     return table

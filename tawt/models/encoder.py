@@ -24,6 +24,9 @@ class TimeAwareAttention(nn.Module):
         self.n_heads = config.n_heads
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
+        # equal at the start, so that a token first looks at those that are like it; they part as they learn
+        with torch.no_grad():
+            self.qkv.weight[: config.d_model] = self.qkv.weight[config.d_model : 2 * config.d_model]
         slopes = decay_slopes(config) if "decay" in config.attention else None
         if slopes is not None and config.decay.learned:
             self.slopes = nn.Parameter(slopes)
@@ -117,9 +120,7 @@ class Encoder(nn.Module):
             x = x.index_copy(0, cls_place, cls.to(x.dtype).expand(batch.n_documents, -1))
             hours = hours.new_zeros(n).index_copy(0, place, hours)
             is_static = is_static.new_ones(n).index_copy(0, place, is_static)
-            cu_seqlens = cu_seqlens + torch.arange(
-                batch.n_documents + 1, device=x.device, dtype=cu_seqlens.dtype
-            )
+            cu_seqlens = cu_seqlens + torch.arange(batch.n_documents + 1, device=x.device, dtype=cu_seqlens.dtype)
         x = self.dropout(x)
         if self.blocks:
             where = geometry(self.config, hours, is_static, cu_seqlens)

@@ -30,11 +30,13 @@ class ReconstructionHeads(nn.Module):
         self.category_bias = nn.Parameter(torch.zeros(vocabulary.n_category_rows))
         self.status = nn.Linear(d_model, len(ValueStatus), bias=False)
         self.status_bias = nn.Embedding(len(vocabulary), len(ValueStatus))
-        for start in (self.number.weight, self.number.bias, self.status.weight, self.status_bias.weight):
-            nn.init.zeros_(start)
-        self.register_buffer(
-            "category_offset", torch.from_numpy(vocabulary.category_offset), persistent=False
-        )
+        # every head starts at zero, so that the biases alone speak until something is learned (see `start_at`)
+        for last in (self.to_type, self.to_category, self.number):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        nn.init.zeros_(self.status.weight)
+        nn.init.zeros_(self.status_bias.weight)
+        self.register_buffer("category_offset", torch.from_numpy(vocabulary.category_offset), persistent=False)
         n_categories = torch.from_numpy(np.maximum(vocabulary.n_categories, 1))
         self.register_buffer("n_categories", n_categories, persistent=False)
 
@@ -81,4 +83,6 @@ class ReconstructionHeads(nn.Module):
         rank = torch.arange(len(position), device=counts.device) - first[position]
         row = self.category_offset[data_type][position] + rank
         wanted = functional.gelu(self.to_category(states))
-        return (wanted[position] * table[row]).sum(-1) + self.category_bias[row], position
+        # gathered as embeddings are, whose gradient sums repeated rows in a fixed order at any thread count
+        logits = (functional.embedding(position, wanted) * functional.embedding(row, table)).sum(-1)
+        return logits + functional.embedding(row, self.category_bias[:, None])[:, 0], position

@@ -29,7 +29,7 @@ def segment_softmax(scores: Tensor, document: Tensor, n_documents: int) -> Tenso
     """Weights of each column that sum to 1 over each document: `(n, h)` -> `(n, h)`."""
     top = segment_max(scores.detach(), document, n_documents)
     weights = (scores - top[document]).exp()
-    return weights / segment_sum(weights, document, n_documents)[document]
+    return weights / segment_sum(weights, document, n_documents).index_select(0, document)
 
 
 def _lengths(states: Tensor, document: Tensor, n_documents: int) -> Tensor:
@@ -51,9 +51,7 @@ class DocumentPooling(nn.Module):
             self.score = nn.Linear(config.d_model, config.n_heads, bias=False)
             nn.init.zeros_(self.score.weight)
 
-    def forward(
-        self, states: Tensor, document: Tensor, n_documents: int, cls: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, states: Tensor, document: Tensor, n_documents: int, cls: Tensor | None = None) -> Tensor:
         """Pool.
 
         Args:

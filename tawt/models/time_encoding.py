@@ -17,11 +17,13 @@ class ScalarNetwork(nn.Module):
     Source: the continuous value embedding of STraTS (Tipirneni and Reddy, 2022).
     """
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, d_model: int, norm: float = 1.0) -> None:
         super().__init__()
         self.d_hidden = max(1, math.isqrt(d_model))
         self.inner = nn.Linear(1, self.d_hidden)
         self.outer = nn.Linear(self.d_hidden, d_model, bias=False)
+        # saturated hidden numbers give a vector of length `norm`
+        nn.init.normal_(self.outer.weight, std=norm * (self.d_hidden * d_model) ** -0.5)
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """`(n,)` -> `(n, d_model)`; `scale` and `shift` `(n, d_hidden)` change the hidden numbers before
@@ -54,6 +56,9 @@ class Time2Vec(nn.Module):
         self.phase = nn.Parameter(torch.rand(config.n_frequencies) * 2 * math.pi)
         self.drift = nn.Parameter(torch.zeros(config.n_frequencies))
         self.out = nn.Linear(config.n_frequencies + 1, d_model)
+        # a length of about 1 for the sum of all sines: at the start, what a token is outweighs when it is
+        nn.init.normal_(self.out.weight, std=(2 / (config.n_frequencies + 1) / d_model) ** 0.5)
+        nn.init.zeros_(self.out.bias)
 
     def forward(self, hours: Tensor) -> Tensor:
         """`(n,)` float64 hours -> `(n, d_model)`."""

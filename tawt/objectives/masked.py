@@ -99,9 +99,7 @@ def loss_sums(model: PretrainModel, states: Tensor, targets: Targets) -> dict[st
     heads, embedding = model.heads, model.encoder.embedding
     logits = heads.types(states[targets.type_at], embedding.data_type.weight)
     number = heads.numbers(states[targets.value_at]).float()
-    own, position = heads.categories(
-        states[targets.category_at], targets.category_type, embedding.value.category_rows
-    )
+    own, position = heads.categories(states[targets.category_at], targets.category_type, embedding.value.category_rows)
     status = heads.statuses(states[targets.status_at], targets.status_type)
     return {
         "data_type": functional.cross_entropy(logits.float(), targets.type_is, reduction="sum"),

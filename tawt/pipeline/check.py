@@ -12,7 +12,7 @@ from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import DatasetError, StageError
 from tawt.files import read_json, sha256_file
 from tawt.pipeline.check_meds import Finding, check_meds
-from tawt.pipeline.ledger import manifests
+from tawt.pipeline.ledger import ledger_table, manifests
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.transforms.columns import times_of
@@ -32,13 +32,16 @@ def check(workspace: str | Path) -> list[Finding]:
         ConfigError: There is no workspace.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    found = manifests(opened)
+    whole = manifests(opened)
     written = {path.stem for path in (opened.root / "manifests").glob("*.json")}
-    broken = sorted(written - {manifest.stage for manifest in found})
+    changed = [m.stage for m in whole if any(sha256_file(opened.root / name) != h for name, h in m.hashes.items())]
+    broken = sorted({*written, *changed} - {manifest.stage for manifest in whole if manifest.stage not in changed})
+    # what is counted again below can be read
+    found = [manifest for manifest in whole if manifest.stage not in broken]
     findings = [
-        Finding("stages", bool(found) and not broken, f"{', '.join(broken)}: files missing or of another size" if broken
-                else f"{len(found)} finished, all files there"),
-        _ledger(opened, found),
+        Finding("stages", bool(found) and not broken, f"{', '.join(broken)}: files missing or changed" if broken
+                else f"{len(found)} finished, all files there and as they were written"),
+        _ledger(opened, found, complete=not broken),
         _quarantine(opened, found),
     ]  # fmt: skip
     stages = {manifest.stage for manifest in found}
@@ -47,19 +50,29 @@ def check(workspace: str | Path) -> list[Finding]:
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
             for finding in check_meds(opened.output("events"))
         ]
-    if "triplets" in stages:
+    if {"vocabulary", "triplets"} <= stages:
         findings += _triplets(opened)
-    if "dataset" in stages:
+    if {"vocabulary", "triplets", "dataset"} <= stages:
         findings += _dataset(opened)
     return findings
 
 
 def _n_rows(folder: Path) -> int:
-    return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))
+    n_rows = sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))
+    for path in folder.rglob("*[0-9].arrow"):
+        with pa.memory_map(str(path)) as source:
+            n_rows += pa.ipc.open_file(source).read_all().num_rows
+    return n_rows
 
 
-def _ledger(workspace: Workspace, found: list[Manifest]) -> Finding:
-    """Count every output again and follow the records from stage to stage."""
+def _n_records(folder: Path) -> int:
+    """Return how many different input records the rows of a stage come from."""
+    rows = [pq.read_table(path, columns=["_row"], partitioning=None)["_row"] for path in folder.glob("part-*.parquet")]
+    return len(np.unique(np.concatenate([column.to_numpy() for column in rows]))) if rows else 0
+
+
+def _ledger(workspace: Workspace, found: list[Manifest], complete: bool) -> Finding:
+    """Count every output and its records again, follow them from stage to stage, and compare with the table."""
     out = {manifest.stage: sum(account.n_rows_out for account in manifest.accounts) for manifest in found}
     wrong = []
     for manifest in found:
@@ -77,8 +90,15 @@ def _ledger(workspace: Workspace, found: list[Manifest]) -> Finding:
                 )
         folder = workspace.output(manifest.stage)
         counted = _n_rows(folder / "data" if manifest.stage == "events" else folder)
-        if manifest.stage != "dataset" and counted != out[manifest.stage]:
+        if counted != out[manifest.stage]:
             wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")
+        if manifest.stage.startswith(("staging.", "codes.", "event_parts.")):
+            kept, behind = sum(account.n_records_kept for account in manifest.accounts), _n_records(folder)
+            if kept != behind:
+                wrong.append(f"{manifest.stage}: {behind:,} records behind its rows, expected {kept:,}")
+    path = workspace.root / "ledger.parquet"
+    if complete and not (path.is_file() and pq.read_table(path).equals(ledger_table(workspace))):
+        wrong.append("ledger.parquet is not what the stages' manifests say")
     n_in = sum(a.n_records_in for m in found if m.stage.startswith("staging.") for a in m.accounts)
     return Finding("ledger", not wrong, wrong[0] if wrong else f"balances from {n_in:,} raw records")
 
@@ -136,9 +156,7 @@ def _dataset(workspace: Workspace) -> list[Finding]:
     manifest = read_json(folder / "dataset.json")
     if manifest is None:
         raise DatasetError("dataset", "has no dataset.json", f"tawt build-vocab -w {workspace.root}")
-    same_vocabulary = manifest["vocabulary"] == sha256_file(
-        workspace.output("vocabulary") / "vocabulary.parquet"
-    )
+    same_vocabulary = manifest["vocabulary"] == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
     different = torn = nulls = 0
     for split in SPLITS:
         for shard in manifest["splits"][split]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from tawt.errors import SourceError
 from tawt.transforms.columns import times_of
 from tawt.transforms.events import SPLITS
 
-_TYPES: dict[str, tuple[pa.DataType, ...]] = {
-    "subject_id": (pa.int64(),),
-    "time": (pa.timestamp("us"),),
-    "code": (pa.string(),),
-    "numeric_value": (pa.float32(),),
-    "text_value": (pa.large_string(),),
+_TYPES: dict[str, pa.DataType] = {
+    "subject_id": pa.int64(),
+    "time": pa.timestamp("us"),
+    "code": pa.string(),
+    "numeric_value": pa.float32(),
+    "text_value": pa.large_string(),
 }
 _REQUIRED = ("subject_id", "time", "code")
 
@@ -67,18 +68,16 @@ def check_meds(path: str | Path) -> list[Finding]:
             raise SourceError(name, f"is not Parquet ({type(error).__name__})", "copy it again") from None
         wrong = _schema_errors(schema)
         schema_errors += [f"{name}: {text}" for text in wrong]
-        if any(column not in schema.names for column in _REQUIRED):
-            continue
+        if _schema_errors(schema, _REQUIRED):
+            continue  # its rows cannot be read as what they should be
         table = pq.read_table(file, columns=list(_REQUIRED), partitioning=None)
         n_rows += len(table)
         null_keys += table["subject_id"].null_count + table["code"].null_count
         codes.update(pc.unique(table["code"]).drop_null().to_pylist())
-        subject = table["subject_id"].cast(pa.int64()).fill_null(-1).to_numpy()
-        time = times_of(table["time"].cast(pa.timestamp("us")))
+        subject = table["subject_id"].fill_null(-1).to_numpy()
+        time = times_of(table["time"])
         changes = (
-            np.flatnonzero(np.concatenate([[True], subject[1:] != subject[:-1]]))
-            if len(subject)
-            else np.array([], int)
+            np.flatnonzero(np.concatenate([[True], subject[1:] != subject[:-1]])) if len(subject) else np.array([], int)
         )
         runs = subject[changes]
         unique = np.unique(runs)
@@ -100,19 +99,17 @@ def check_meds(path: str | Path) -> list[Finding]:
         Finding("keys", null_keys == 0, f"{null_keys:,} null subject_id or code"),
         Finding("sorted by time", unsorted == 0, f"{unsorted:,} rows before an earlier one of their subject"),
         Finding("subjects contiguous", torn == 0, f"{torn:,} subjects torn apart within a file"),
-        Finding(
-            "one shard per subject", shared == 0, f"{shared:,} of {len(everyone):,} subjects in several files"
-        ),
+        Finding("one shard per subject", shared == 0, f"{shared:,} of {len(everyone):,} subjects in several files"),
         _codes_complete(root, codes),
         *_splits_complete(root, everyone, splits),
     ]
 
 
-def _schema_errors(schema: pa.Schema) -> list[str]:
+def _schema_errors(schema: pa.Schema, columns: Sequence[str] = tuple(_TYPES)) -> list[str]:
     errors = [f"column `{name}` is missing" for name in _REQUIRED if name not in schema.names]
-    for name, types in _TYPES.items():
-        if name in schema.names and schema.field(name).type not in types:
-            errors.append(f"column `{name}` is {schema.field(name).type}, expected {types[0]}")
+    for name in columns:
+        if name in schema.names and schema.field(name).type != _TYPES[name]:
+            errors.append(f"column `{name}` is {schema.field(name).type}, expected {_TYPES[name]}")
     return errors
 
 
@@ -135,11 +132,10 @@ def _splits_complete(
     if not path.is_file():
         return [Finding("splits complete", False, "metadata/subject_splits.parquet is absent")]
     table = pq.read_table(path)
-    if not {"subject_id", "split"} <= set(table.column_names):
-        return [
-            Finding("splits complete", False, "metadata/subject_splits.parquet lacks subject_id or split")
-        ]
-    ids = table["subject_id"].cast(pa.int64()).to_numpy()
+    types = dict(zip(table.column_names, table.schema.types, strict=True))
+    if "split" not in types or types.get("subject_id") != pa.int64():
+        return [Finding("splits complete", False, "metadata/subject_splits.parquet lacks subject_id (int64) or split")]
+    ids = table["subject_id"].to_numpy()
     names = np.array(table["split"].to_pylist())
     without = len(np.setdiff1d(everyone, ids))
     twice = len(ids) - len(np.unique(ids))
@@ -150,7 +146,5 @@ def _splits_complete(
     return [
         Finding("splits complete", without == 0, f"{without:,} of {len(everyone):,} subjects have no split"),
         Finding("splits disjoint", twice == 0, f"{twice:,} subjects are listed again"),
-        Finding(
-            "splits as stored", misplaced == 0, f"{misplaced:,} subjects lie in the folder of another split"
-        ),
+        Finding("splits as stored", misplaced == 0, f"{misplaced:,} subjects lie in the folder of another split"),
     ]

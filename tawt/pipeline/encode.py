@@ -66,9 +66,7 @@ def _count_train(plan: Plan) -> Counts:
     try:
         with wrapped_errors("vocabulary"):
             if not any((workspace.output("events") / "data" / "train").glob("*.parquet")):
-                raise StageError(
-                    "vocabulary", "train holds no event, expected at least one", "check `splits:`"
-                )
+                raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
             codes = connection.sql(
                 f"select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit from "
                 f"(select code, subject_id, count(*) as n, max(unit) as unit from {train} group by all) "
@@ -128,10 +126,7 @@ def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
             f"gave {account.n_rows_out:,} rows from {n_in:,} events and {sum(added.values()):,} added",
         )
     keys = ("n_unknown_code", "n_without_statistics", "n_other")
-    facts = {
-        key: {s: sum(r[key] for (split, _), r in results.items() if split == s) for s in SPLITS}
-        for key in keys
-    }
+    facts = {key: {s: sum(r[key] for (split, _), r in results.items() if split == s) for s in SPLITS} for key in keys}
     return EngineResult((account,), facts)
 
 
@@ -188,9 +183,7 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     n_fallback = sum(result["n_fallback"] for result in results.values())
     notes = []
     if pipeline.time_origin == "birth" and n_fallback:
-        notes.append(
-            f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event"
-        )
+        notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
     facts = {
         "n_subjects": {split: sum(s["n_subjects"] for s in shards[split]) for split in SPLITS},
         "n_triplets": {split: sum(s["n_triplets"] for s in shards[split]) for split in SPLITS},

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import duckdb
 
-from tawt.errors import ConfigError, SourceError, StageError
+from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.transforms.subject_hash import SQL_MACROS
 
 SCHEMAS = ("raw", "staging", "codes", "event_parts", "tasks", "events", "vocabulary", "triplets", "labels")
+
+
+_LEAST_MEGABYTES = 50
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,15 @@ class Limits:
             ConfigError: A limit is not one.
         """
         if threads is not None and threads < 1:
-            raise ConfigError("--threads", f"is {threads}, expected at least 1")
-        if memory_limit is not None and not re.fullmatch(r"\d+(\.\d+)?\s*([kKmMgGtT]i?[bB])", memory_limit):
-            raise ConfigError("--memory-limit", "is not a size, expected for example 2GB")
+            raise ConfigError("--threads", f"is {threads}, expected at least 1", "leave it out for all cores")
+        if memory_limit is not None:
+            size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mMgGtT])i?[bB]", memory_limit)
+            n_megabytes = float(size[1]) * 1000.0 ** "MGT".index(size[2].upper()) if size else 0.0
+            if not _LEAST_MEGABYTES <= n_megabytes < 1e12:
+                raise ConfigError(
+                    "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
+                    "leave it out for 60 % of the memory",
+                )  # fmt: skip
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return cls(threads or cores, memory_limit or f"{int(available_bytes() * 0.6) >> 20}MiB")
 
@@ -69,6 +78,8 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
     if spill is not None:
         config["temp_directory"] = str(spill)
     connection = duckdb.connect(":memory:", config=config)
+    # it writes over our own progress, and cannot be set before the database is open
+    connection.execute("set enable_progress_bar = false")
     for schema in SCHEMAS:
         connection.execute(f"create schema {schema}")
     for macro in SQL_MACROS:
@@ -100,30 +111,42 @@ def wrapped_errors(where: str, about_data: bool = True) -> Iterator[None]:
     """
     try:
         yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
     except duckdb.Error as error:
-        text = str(error)
-        kind = type(error).__name__.removesuffix("Exception")
-        if "GZIP" in text or "gzip" in text:
-            raise SourceError(
-                where, "ends early or is not gzip, expected a whole .gz file", "copy it again"
-            ) from None
-        if isinstance(error, duckdb.OutOfMemoryException):
-            raise StageError(
-                where,
-                "ran out of memory",
-                "raise --memory-limit, or free space for spilling in the workspace",
-            ) from None
-        if "Invalid unicode" in text or "not utf-8" in text.lower():
-            raise SourceError(where, "is not UTF-8 text", "convert it, for example with iconv") from None
-        if isinstance(error, (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException)):
-            # these speak of names in the SQL text, before any row is read
-            raise StageError(where, text.strip().splitlines()[0]) from None
-        if not about_data:
-            raise StageError(where, text.strip().splitlines()[0]) from None
-        column = re.search(r'column "?([A-Za-z_][\w.]*)"?', text)
-        named = f" in column `{column.group(1)}`" if column else ""
-        raise StageError(
-            where,
-            f"the engine stopped with a {kind} error{named} (its text can quote cells and is not shown)",
-            "use try_cast instead of cast, and give the record a _reason",
-        ) from None
+        raise _own_error(where, error, about_data) from None
+
+
+def _own_error(where: str, error: duckdb.Error, about_data: bool) -> TawtError:
+    text = str(error)
+    first_line = text.strip().partition("\n")[0]
+    kind = type(error).__name__.removesuffix("Exception")
+    if "gzip" in text.lower():
+        return SourceError(where, "ends early or is not gzip, expected a whole .gz file", "copy it again")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        hint = "raise --memory-limit, or free space for spilling in the workspace"
+        return StageError(where, "ran out of memory, expected to fit", hint)
+    if "Invalid unicode" in text or "not utf-8" in text.lower():
+        hint = "convert it, for example with iconv -f latin1 -t utf-8"
+        return SourceError(where, "reads a file that is not UTF-8 text, expected UTF-8", hint)
+    if "CSV Parser" in text:
+        hint = "convert it with dos2unix, or read what can be read with `csv: {strict: false}` in the pipeline"
+        return SourceError(where, "reads a file with two kinds of line ends or a stray quote, expected one kind", hint)
+    if isinstance(error, duckdb.PermissionException) or "configuration has been locked" in text:
+        hint = "bind files as raw tables of the source"
+        return StageError(where, "reaches outside of the relations, expected to read only these", hint)
+    # the libraries that unpack a file have errors of no kind of the engine's
+    of_a_file = isinstance(error, duckdb.IOException | duckdb.SerializationException) or type(error) is duckdb.Error
+    if of_a_file or "parquet" in text.lower():
+        hint = "copy a raw file again; a file of the workspace is made again with `tawt run STAGE --force`"
+        return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
+    if not about_data or isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
+        # these speak of names in the SQL text, before any row is read
+        return StageError(where, f"{first_line}, expected a select that fits its relations", "see `tawt sql STAGE`")
+    column = re.search(r'column "?([A-Za-z_][\w.]*)"?', text)
+    named = f" in column `{column.group(1)}`" if column else ""
+    return StageError(
+        where,
+        f"the engine stopped with the error {kind}{named}, expected none (its text can quote cells and is not shown)",
+        "use try_cast instead of cast, and give the record a _reason",
+    )

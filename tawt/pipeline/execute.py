@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, StageError
+from tawt.pipeline.balance import balance, check_nulls
 from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
 from tawt.pipeline.manifest import Account, read_manifest
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.sources import RawTable, bind_raw, file_places, rejected_lines
+from tawt.pipeline.raw_views import bind_raw, file_places, rejected_lines
+from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Stage
 from tawt.pipeline.workspace import Workspace
@@ -87,12 +87,12 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
             places = _places(plan, stage, connection, readers)
             for name in stage.inputs:
                 if name.startswith("raw."):
-                    lines += rejected_lines(connection, plan.raw[name.removeprefix("raw.")])
+                    lines += rejected_lines(connection, plan.raw[name.removeprefix("raw.")], workspace.pipeline.csv)
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)
-    _check_nulls(stage.contract, kept, stage.name)
-    account = _balance(workspace, stage, kept, rejected)
+    check_nulls(stage.contract, kept, stage.name)
+    account = balance(workspace, stage, kept, rejected)
     if stage.layer == "tasks":
         _as_labels(stage.contract, kept)
     return Outcome(folder, (account,), rejected, places)
@@ -132,11 +132,7 @@ def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, nam
 def _copy(plan: Plan, stage: Stage, folder: Path) -> str:
     assert stage.sql is not None and stage.contract is not None
     reason = "_reason"
-    if (
-        stage.layer == "staging"
-        and plan.sample_threshold is not None
-        and "subject_id" in stage.contract.names
-    ):
+    if stage.layer == "staging" and plan.sample_threshold is not None and "subject_id" in stage.contract.names:
         reason = (
             f"coalesce(_reason, case when tawt_hash(subject_id, {SAMPLE_SALT}) > {plan.sample_threshold} "
             f"then 'drop:not_sampled' end)"
@@ -166,14 +162,13 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
             )
         if empty.schema.field(name).type != type_:
             raise ContractError(
-                stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}"
-            )
+                stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}",
+                "cast it in the last projection",
+            )  # fmt: skip
     check_schema(stage.contract, empty.schema, stage.name, extra=("_row", "_reason"))
 
 
-def _take_routes(
-    folder: Path, stage: Stage, lines: list[tuple[str, int, str]]
-) -> tuple[list[Path], Rejected]:
+def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:
     """Name the kept files as parts, and take the rejected rows' numbers and reasons out of the folder."""
     rows: list[pa.Table] = []
     kept: list[Path] = []
@@ -189,9 +184,7 @@ def _take_routes(
     if not kept:
         assert stage.contract is not None
         schema = (
-            stage.contract.arrow_schema()
-            .append(pa.field("_row", pa.int64()))
-            .append(pa.field("_reason", pa.string()))
+            stage.contract.arrow_schema().append(pa.field("_row", pa.int64())).append(pa.field("_reason", pa.string()))
         )
         kept = [folder / "part-00000-0.parquet"]
         pq.write_table(schema.empty_table(), kept[0])
@@ -203,31 +196,9 @@ def _take_routes(
             raise StageError(
                 stage.name,
                 "gives a _reason of an unknown kind, expected `drop:<rule>` or `quarantine:<column>:<reason>`",
+                "null::varchar as _reason keeps a record",
             )
     return kept, Rejected(table, lines)
-
-
-def _check_nulls(contract: Contract, files: list[Path], where: str) -> None:
-    required = [column.name for column in contract.columns if not column.nullable]
-    nulls = dict.fromkeys(required, 0)
-    for file in files:
-        metadata = pq.read_metadata(file)
-        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        for name in required:
-            place = names.index(name)
-            for group in range(metadata.num_row_groups):
-                statistics = metadata.row_group(group).column(place).statistics
-                if statistics is None or not statistics.has_null_count:
-                    nulls[name] += pq.read_table(file, columns=[name])[name].null_count
-                    break
-                nulls[name] += statistics.null_count
-    for name, count in nulls.items():
-        if count:
-            raise ContractError(
-                where,
-                f"column `{name}` is null in {count:,} kept rows, expected none",
-                f"give such a record the _reason `quarantine:{name}:missing`",
-            )
 
 
 def _as_labels(contract: Contract, files: list[Path]) -> None:
@@ -252,50 +223,3 @@ def _places(
     manifest = read_manifest(plan.workspace, driving)
     assert manifest is not None
     return tuple(manifest.facts.get("files", ())), list(manifest.facts.get("file_starts", []))
-
-
-def _balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Rejected) -> Account:
-    """Count the records of the driving input, each exactly once, from the files alone."""
-    driving = stage.inputs[0]
-    n_rows = sum(pq.read_metadata(file).num_rows for file in kept)
-    if stage.layer == "staging":
-        # row-wise by construction (the parser refuses anything else): every record gave exactly one row
-        n_in = n_rows + rejected.table.num_rows + len(rejected.lines)
-        routes = rejected.routes()
-        return Account(
-            driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
-        )
-    if driving == "events":
-        # events number no records of their own: what comes out is all that can be counted
-        routes = rejected.routes()
-        n_in = n_rows + sum(route.n_records for route in routes)
-        return Account(
-            driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
-        )
-    inputs = sorted(workspace.output(driving).glob("**/*.parquet"))
-    came, out = _numbers(inputs, "_row"), _numbers(kept, "_row")
-    size = 1 + max((int(a.max()) for part in (came, out) for a in part if len(a)), default=0)
-    came_in, covered = _bitmap(came, size), _bitmap(out, size)
-    stray = int(np.count_nonzero(covered & ~came_in))
-    if stray:
-        raise StageError(
-            stage.name, f"gives {stray:,} rows a _row that {driving} does not have", f"carry {driving}'s _row"
-        )
-    routes = rejected.unless(covered).routes()
-    account = Account(
-        driving=driving, n_records_in=int(np.count_nonzero(came_in)),
-        n_records_kept=int(np.count_nonzero(covered)), n_rows_out=n_rows, routes=routes,
-    )  # fmt: skip
-    account.check(stage.name)
-    return account
-
-
-def _numbers(files: list[Path], column: str) -> list[npt.NDArray[np.int64]]:
-    return [pq.read_table(file, columns=[column], partitioning=None)[column].to_numpy() for file in files]
-
-
-def _bitmap(parts: list[npt.NDArray[np.int64]], size: int) -> npt.NDArray[np.bool_]:
-    marks = np.zeros(size, dtype=np.bool_)
-    for numbers in parts:
-        marks[numbers] = True
-    return marks

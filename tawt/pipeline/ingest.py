@@ -8,7 +8,7 @@ from tawt.errors import SourceError
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.run import Report, RunResult, check_sample, remember_ingest, run_stages
 from tawt.pipeline.sample import shard_count
-from tawt.pipeline.sources import find_raw_tables
+from tawt.pipeline.sources import find_raw_tables, remember_files
 from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import create_workspace, open_workspace, resolve_pipeline
 
@@ -57,13 +57,14 @@ def ingest(
     limits = Limits.of(threads, memory_limit)
     resolved = resolve_pipeline(pipeline, settings)
     if not raw_root.is_dir():
-        raise SourceError(
-            str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path"
-        )
+        raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
     graph = load_graph(resolved)
-    opened = create_workspace(root, resolved, raw_root, {"sample": sample}, dry_run=dry_run)
+    # the raw files are held to the contracts before a byte of the workspace changes
+    opened = create_workspace(root, resolved, raw_root, {"sample": sample}, dry_run=True)
     raw, _ = find_raw_tables(opened, graph.raw_contracts)
     if not dry_run:
+        opened = create_workspace(root, resolved, raw_root, {"sample": sample})
+        remember_files(opened, raw)
         remember_ingest(
             opened, n_shards=shard_count(opened, raw),
             absent_tables=sorted(name for name in graph.raw_contracts if name not in raw),
@@ -111,7 +112,7 @@ def run(
     dry_run: bool = False,
     report: Report = lambda event: None,
 ) -> RunResult:
-    """Run single stages again: `X` only it, `X+` and what follows, `+X` and what it needs; a layer names all of its stages.
+    """Run single stages again: `X` only it, `X+` and what follows, `+X` and what it needs; a layer names all of its own.
 
     Args:
         selection: Stages or layers, joined by commas.

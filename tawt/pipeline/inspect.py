@@ -15,8 +15,9 @@ from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
 from tawt.pipeline.execute import bind_output
 from tawt.pipeline.ledger import ledger_table, manifests
 from tawt.pipeline.manifest import read_manifest
-from tawt.pipeline.sources import bind_raw, find_raw_tables
-from tawt.pipeline.sql import parameters_for, syntax_message
+from tawt.pipeline.raw_views import bind_raw
+from tawt.pipeline.sources import find_raw_tables
+from tawt.pipeline.sql import check_select, parameters_for
 from tawt.pipeline.stages import Graph, Stage, load_graph
 from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
 
@@ -81,7 +82,11 @@ class StageView:
 def _stage(graph: Graph, name: str) -> Stage:
     if name not in graph.stages:
         if name in graph.skipped:
-            raise ConfigError(f"stage {name}", f"does not run here: {graph.skipped[name]}")
+            raise ConfigError(
+                f"stage {name}",
+                f"does not run here: {graph.skipped[name]}, expected a stage that does",
+                "tawt stages -w W",
+            )
         raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
     return graph.stages[name]
 
@@ -109,8 +114,8 @@ def show(stage: str, workspace: str | Path) -> StageView:
         )
     ledger = ledger_table(opened)
     ledger = ledger.filter(pa.array([name == stage for name in ledger["stage"].to_pylist()], pa.bool_()))
-    files = pa.table({"file": list(manifest.files) if manifest else [], "bytes": list(manifest.files.values()) if manifest else []},
-                     schema=pa.schema([("file", pa.string()), ("bytes", pa.int64())]))  # fmt: skip
+    sizes = manifest.files if manifest else {}
+    files = pa.table({"file": pa.array(sizes, pa.string()), "bytes": pa.array(sizes.values(), pa.int64())})
     facts = {k: v for k, v in manifest.facts.items() if k not in ("files", "file_starts")} if manifest else {}
     return StageView(
         stage, found.summary, found.inputs, f"finished in {manifest.seconds:.1f} s" if manifest else "not run",
@@ -144,9 +149,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     if not reread or not numbers:
         return places
     driving = found.inputs[0]
-    raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix(
-        "raw."
-    )
+    raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix("raw.")
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
     connection = connect(Limits.of(), [opened.root, *([opened.raw_root] if opened.raw_root else [])])
     try:
@@ -161,9 +164,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
         connection.close()
 
 
-def sql(
-    stage: str, workspace: str | Path | None = None, pipeline: str | None = None
-) -> tuple[str, dict[str, Any]]:
+def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
     """Return a stage's SQL text and the parameters that its pipeline binds.
 
     Raises:
@@ -178,13 +179,11 @@ def sql(
     )
     found = _stage(load_graph(resolved), stage)
     if found.sql is None:
-        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL")
+        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", f"tawt show {stage} -w W")
     return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))
 
 
-def query(
-    text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None
-) -> pa.Table:
+def query(text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None) -> pa.Table:
     """Run one select over the workspace's relations.
 
     Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
@@ -195,22 +194,15 @@ def query(
         StageError: The engine refuses it.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    try:
-        statements = duckdb.extract_statements(text)
-    except duckdb.Error as error:
-        raise ConfigError("query", f"does not parse: {syntax_message(error)}") from None
-    allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    if len(statements) != 1 or statements[0].type not in allowed:
-        raise ConfigError(
-            "query", "is not one select", 'for example tawt query "select count(*) from events" -w W'
-        )
+    check_select(text)
     connection = connect(Limits.of(threads, memory_limit), [opened.root], opened.aside / "spill")
     try:
         bind_all(connection, opened)
         with wrapped_errors("query", about_data=True):
-            return connection.sql(statements[0].query).to_arrow_table()
+            return connection.sql(text).to_arrow_table()
     except StageError as error:
-        raise StageError(error.where, error.what, "relations: tawt stages -w " + str(opened.root)) from None
+        hint = error.hint if "try_cast" in error.hint else f"relations: tawt stages -w {opened.root}"
+        raise StageError(error.where, error.what, hint) from None
     finally:
         connection.close()
 
@@ -223,9 +215,7 @@ def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Non
             continue
         if name.startswith("tasks."):
             folder = literal(str(workspace.output(name) / "*.parquet"))
-            connection.execute(
-                f"create view labels.{name.partition('.')[2]} as select * from read_parquet({folder})"
-            )
+            connection.execute(f"create view labels.{name.partition('.')[2]} as select * from read_parquet({folder})")
             continue
         bind_output(connection, workspace, name)
         if "." not in name:

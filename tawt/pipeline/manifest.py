@@ -67,6 +67,8 @@ class Manifest(Section):
     """What the fingerprint is made of, so that a change can be named."""
     files: dict[str, int]
     """File below the workspace -> bytes."""
+    hashes: dict[str, str] = {}
+    """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
     seconds: float
     notes: tuple[str, ...] = ()
@@ -132,9 +134,7 @@ def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], 
         if old.get(key) != new.get(key):
             if key == "inputs":
                 names = {*(old.get(key) or {}), *(new.get(key) or {})}
-                changed = sorted(
-                    n for n in names if (old.get(key) or {}).get(n) != (new.get(key) or {}).get(n)
-                )
+                changed = sorted(n for n in names if (old.get(key) or {}).get(n) != (new.get(key) or {}).get(n))
                 return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")
             return words
     return "changed"

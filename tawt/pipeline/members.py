@@ -22,7 +22,7 @@ _BATCH_RECORDS = 100_000
 
 
 def find_members(root: Path, members: Members) -> list[Path]:
-    """Return the archives, and the files of the folders, that match; an archive beside its unpacked folder is left out."""
+    """Return the archives and the files of the folders that match; an archive beside its unpacked folder is left out."""
     hits = sorted({hit for pattern in members.folders for hit in root.glob(pattern)})
     folders = {hit.name for hit in hits if hit.is_dir()}
     found: list[Path] = []
@@ -55,11 +55,12 @@ class MemberReader:
         for name, data in self._files():
             first = data.split(b"\n", 1)[0].strip()
             if not first:
-                raise SourceError(name, "is empty, expected a header line")
+                raise SourceError(name, "is empty, expected a header line", "copy it again")
             return tuple(part.strip() for part in self._decode(name, first).split(self.members.delimiter))
         raise SourceError(
-            self.paths[0].name, f"holds no *{self.members.suffix} file, expected one per subject"
-        )
+            self.paths[0].name, f"holds no *{self.members.suffix} file, expected one per subject",
+            "`members:` of the pipeline says where they are",
+        )  # fmt: skip
 
     def batches(self) -> pa.RecordBatchReader:
         """Return the records as text columns `_member`, the header's columns, and `_row` int64."""
@@ -82,7 +83,9 @@ class MemberReader:
         for name, data in self._files():
             lines = self._decode(name, data).splitlines()
             if not lines or tuple(p.strip() for p in lines[0].split(self.members.delimiter)) != header:
-                raise SourceError(name, "has another header than the first file, expected the same columns")
+                raise SourceError(
+                    name, "has another header than the first file, expected the same columns", "copy it again"
+                )
             self.starts.append((name, number + 1))
             stem = name.rpartition("/")[2].removesuffix(self.members.suffix)
             for line_number, line in enumerate(lines[1:], start=2):
@@ -103,7 +106,7 @@ class MemberReader:
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise SourceError(name, "is not UTF-8 text", "convert it, for example with iconv") from None
+            raise SourceError(name, "is not UTF-8 text, expected UTF-8", "convert it, for example with iconv") from None
 
     def _files(self) -> Iterator[tuple[str, bytes]]:
         for path in self.paths:
@@ -118,5 +121,5 @@ class MemberReader:
                             yield f"{path.name}/{member.name}", content.read()
             except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, zlib.error) as error:
                 raise SourceError(
-                    path.name, f"cannot be read as an archive ({type(error).__name__})", "copy it again"
+                    path.name, f"is a damaged archive ({type(error).__name__}), expected a whole one", "copy it again"
                 ) from None

@@ -20,6 +20,7 @@ from tawt.pipeline.execute import Plan, bind_output
 from tawt.pipeline.manifest import Account, Manifest, Route, read_manifest, versions
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.stages import Stage, table_ranks
+from tawt.pipeline.workspace import Workspace
 from tawt.resources import asset
 from tawt.transforms.events import SPLITS, ShardResult, SplitOf, merge_shard
 from tawt.transforms.subject_hash import SPLIT_SALT
@@ -66,9 +67,7 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Callable[[int, int]
         if done is None:
             parts = {name: files[name][shard] for name in families if shard in files[name]}
             out = {split: folder / "data" / split / f"{shard:05d}.parquet" for split in SPLITS}
-            result = merge_shard(
-                parts, ranks, rules, split_of, contract, out, workspace.pipeline.duplicates == "drop"
-            )
+            result = merge_shard(parts, ranks, rules, split_of, contract, out, workspace.pipeline.duplicates == "drop")
             done = _as_json(result)
             write_json(marker, done)
         results[shard] = done
@@ -82,6 +81,7 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Callable[[int, int]
     _write_metadata(plan, stage, folder, ordered)
     accounts = tuple(_account(workspace_manifest(plan, name), name, ordered) for name in families)
     _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
+    (folder / ".done").mkdir(exist_ok=True)
     for marker in (folder / ".done").iterdir():
         marker.unlink()
     (folder / ".done").rmdir()
@@ -142,9 +142,7 @@ def _pair_counts(plan: Plan, families: list[str], given: dict[int, int] | None) 
             in_train = f"coalesce((select number = 0 from _given where id = subject_id), {in_train})"
         for name in families:
             bind_output(connection, workspace, name)
-        rows = " union all ".join(
-            f"select subject_id, code, unit, numeric_value from {name}" for name in families
-        )
+        rows = " union all ".join(f"select subject_id, code, unit, numeric_value from {name}" for name in families)
         with wrapped_errors("events"):
             return connection.sql(
                 f"select code, unit, count(*) filter ({in_train}) as n_train, count(*) as n from ({rows}) "
@@ -154,19 +152,27 @@ def _pair_counts(plan: Plan, families: list[str], given: dict[int, int] | None) 
         connection.close()
 
 
-def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
-    """Read the split of every subject from the pipeline's file, where it names one and it is there."""
-    name = plan.workspace.pipeline.splits.file
+def splits_file(workspace: Workspace) -> Path | None:
+    """Return the file that says which subject is in which split; None = the hash does.
+
+    Raises:
+        SourceError: It is named by its absolute path and is not there.
+    """
+    name = workspace.pipeline.splits.file
     if name is None:
         return None
-    root = plan.workspace.raw_root
-    path = Path(name) if Path(name).is_absolute() or root is None else root / name
-    if not path.is_file():
-        if Path(name).is_absolute():
-            raise SourceError(
-                f"splits.file {path.name}", "is not there, expected a Parquet or CSV file of subject splits"
-            )
-        notes.append(f"{name} is absent: subjects are split by hash")
+    path = (workspace.raw_root or Path()) / name
+    if not path.is_file() and Path(name).is_absolute():
+        raise SourceError(f"splits.file {path.name}", "is not there, expected a Parquet or CSV file of subject splits")
+    return path if path.is_file() else None
+
+
+def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
+    """Read the split of every subject from the pipeline's file, where it names one and it is there."""
+    path = splits_file(plan.workspace)
+    if path is None:
+        if (name := plan.workspace.pipeline.splits.file) is not None:
+            notes.append(f"{name} is absent: subjects are split by hash")
         return None
     table = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
     missing = [column for column in ("subject_id", "split") if column not in table.column_names]
@@ -203,9 +209,7 @@ def _write_metadata(plan: Plan, stage: Stage, folder: Path, results: list[dict[s
                 "subject_id": pa.array([i for i, _ in pairs], pa.int64()),
                 "split": pa.array([s for _, s in pairs]),
             },
-            schema=pa.schema(
-                [pa.field("subject_id", pa.int64(), False), pa.field("split", pa.string(), False)]
-            ),
+            schema=pa.schema([pa.field("subject_id", pa.int64(), False), pa.field("split", pa.string(), False)]),
         ),
         metadata / "subject_splits.parquet",
     )
@@ -216,9 +220,7 @@ def _write_metadata(plan: Plan, stage: Stage, folder: Path, results: list[dict[s
             {
                 "code": pa.array(codes, pa.string()),
                 "description": pa.array([known.get(code, (None, None))[0] for code in codes], pa.string()),
-                "parent_codes": pa.array(
-                    [known.get(code, (None, None))[1] for code in codes], pa.list_(pa.string())
-                ),
+                "parent_codes": pa.array([known.get(code, (None, None))[1] for code in codes], pa.list_(pa.string())),
             },
             schema=pa.schema(
                 [
@@ -249,9 +251,7 @@ def code_dictionary(plan: Plan, stage: Stage) -> dict[str, tuple[str | None, lis
     for name in stage.inputs:
         if name.startswith("codes."):
             for file in sorted(plan.workspace.output(name).glob("part-*.parquet")):
-                table = pq.read_table(
-                    file, columns=["code", "description", "parent_codes"], partitioning=None
-                )
+                table = pq.read_table(file, columns=["code", "description", "parent_codes"], partitioning=None)
                 for row in table.to_pylist():
                     known.setdefault(row["code"], (row["description"], row["parent_codes"]))
     for code, data_type in plan.workspace.pipeline.data_types.items():

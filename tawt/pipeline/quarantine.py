@@ -98,15 +98,11 @@ def write_quarantine(
     n, m = len(numbers), len(rejected.lines)
     table = pa.table(
         {
-            "file": pa.array(
-                [files[int(w)] for w in which] + [line[0] for line in rejected.lines], pa.string()
-            ),
+            "file": pa.array([files[int(w)] for w in which] + [line[0] for line in rejected.lines], pa.string()),
             "record": pa.array([*numbers.tolist(), *[None] * m], pa.int64()),
             "line": pa.array([*[None] * n, *[line[1] for line in rejected.lines]], pa.int64()),
             "column": pa.array([*rows["column"].to_pylist(), *[MALFORMED] * m], pa.string()),
-            "reason": pa.array(
-                [*rows["reason"].to_pylist(), *[line[2] for line in rejected.lines]], pa.string()
-            ),
+            "reason": pa.array([*rows["reason"].to_pylist(), *[line[2] for line in rejected.lines]], pa.string()),
             "stage": pa.array([stage] * (n + m), pa.string()),
             "pipeline": pa.array([pipeline] * (n + m), pa.string()),
         },
@@ -116,8 +112,6 @@ def write_quarantine(
     if table.num_rows:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}")
-        pq.write_table(
-            table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]), aside
-        )
+        pq.write_table(table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]), aside)
         aside.rename(path)
     return table.num_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from tawt.contracts.contract import read_contract
 from tawt.errors import ConfigError, StageError
-from tawt.files import digest, publish, write_json
+from tawt.files import digest, publish, sha256_file, write_json
 from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.execute import Plan, run_sql_stage
@@ -22,7 +23,7 @@ from tawt.pipeline.manifest import (
     versions,
     write_manifest,
 )
-from tawt.pipeline.merge import run_events
+from tawt.pipeline.merge import run_events, splits_file
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
@@ -138,9 +139,7 @@ def _choose(graph: Graph, selection: str | Sequence[str]) -> list[str]:
 def _without_never_made(workspace: Workspace, graph: Graph) -> Graph:
     """Leave out the SQL stages that the last ingest had no raw table for: their outputs cannot be there."""
     absent = {
-        f"raw.{name}"
-        for name in graph.raw_contracts
-        if name in workspace.ingest_options.get("absent_tables", [])
+        f"raw.{name}" for name in graph.raw_contracts if name in workspace.ingest_options.get("absent_tables", [])
     }
     return graph.without(absent)
 
@@ -159,7 +158,7 @@ def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[
             if manifest is None:
                 raise StageError(
                     stage.name,
-                    f"needs {name}, which is not there",
+                    f"needs {name}, which is not there, expected it to be finished",
                     f"tawt run +{stage.name} -w {workspace.root}",
                 )
             inputs[name] = manifest.fingerprint
@@ -168,20 +167,20 @@ def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[
     if stage.sql is not None:
         parameters = {name: pipeline.parameters.get(name) for name in stage.sql.parameters}
         if stage.layer == "staging":
-            parameters |= {"sample": workspace.sample, "csv": pipeline.csv.model_dump()}
+            # `--sample 500` is another sample when the source has other subjects
+            threshold = plan.sample_threshold
+            parameters |= {"sample": workspace.sample, "sampled_hash": threshold, "csv": pipeline.csv.model_dump()}
         if stage.layer == "event_parts":
             parameters["shards"] = plan.n_shards
     elif stage.name == "events":
         known = {
-            code: (d.concept, d.unit, d.low, d.high, d.description)
-            for code, d in sorted(pipeline.data_types.items())
+            code: (d.concept, d.unit, d.low, d.high, d.description) for code, d in sorted(pipeline.data_types.items())
         }
-        seeds = {
-            path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))
-        }
+        seeds = {path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))}
         parameters = {
             "splits": pipeline.splits.model_dump(), "duplicates": pipeline.duplicates, "order": list(pipeline.order),
             "data_types": digest(known), "seeds": digest(seeds), "shards": plan.n_shards,
+            "splits_file": sha256_file(listed) if (listed := splits_file(workspace)) is not None else None,
         }  # fmt: skip
         contract = read_contract(asset("schemas/events.json")).digest
     elif stage.name == "vocabulary":
@@ -203,11 +202,11 @@ def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[
     }
 
 
-def _run_one(
-    plan: Plan, stage: Stage, components: dict[str, Any], started: float, report: Report
-) -> Manifest:
+def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: float, report: Report) -> Manifest:
     workspace = plan.workspace
     key = fingerprint(components)
+    # the older output that a run killed while publishing had already replaced; in the way of the next rename
+    shutil.rmtree(workspace.aside / f"{stage.name}.old", ignore_errors=True)
     if stage.sql is not None:
         outcome = run_sql_stage(plan, stage)
         for account in outcome.accounts:
@@ -215,16 +214,14 @@ def _run_one(
         folder, result = outcome.folder, EngineResult(outcome.accounts, outcome.facts)
         places = outcome.places
         label = f"{workspace.pipeline.name}@{digest(workspace.pipeline.model_dump(mode='json'))[:8]}"
-        write_quarantine(
-            workspace.quarantine(stage.name), outcome.rejected, stage.name, label, places[0], places[1]
-        )
+        write_quarantine(workspace.quarantine(stage.name), outcome.rejected, stage.name, label, places[0], places[1])
     else:
         # named by the fingerprint: what a killed run finished for these very inputs is kept, anything else is not
-        for stale in workspace.aside.glob(f"{stage.name}-*"):
-            if stale.name != f"{stage.name}-{key}":
-                workspace.start_clean(stale.name).rmdir()
         folder = workspace.aside / f"{stage.name}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
+        for stale in workspace.aside.glob(f"{stage.name}-*"):
+            if stale != folder:
+                shutil.rmtree(stale)
 
         def tick(done: int, total: int) -> None:
             report({"event": "progress", "stage": stage.name, "done": done, "total": total})
@@ -235,22 +232,18 @@ def _run_one(
     final = workspace.output(stage.name)
     workspace.manifest(stage.name).unlink(missing_ok=True)
     publish(folder, final)
-    files = {
-        path.relative_to(workspace.root).as_posix(): path.stat().st_size
-        for path in sorted(final.rglob("*"))
-        if path.is_file()
-    }
+    files = {path.relative_to(workspace.root).as_posix(): path for path in sorted(final.rglob("*")) if path.is_file()}
     manifest = Manifest(
-        stage=stage.name, fingerprint=key, components=components, files=files, accounts=result.accounts,
+        stage=stage.name, fingerprint=key, components=components, accounts=result.accounts,
+        files={name: path.stat().st_size for name, path in files.items()},
+        hashes={name: sha256_file(path) for name, path in files.items()},
         seconds=round(time.perf_counter() - started, 3), notes=result.notes, facts=result.facts,
     )  # fmt: skip
     write_manifest(workspace, manifest)
     return manifest
 
 
-def _run_engine_stage(
-    plan: Plan, stage: Stage, folder: Any, tick: Callable[[int, int], None]
-) -> EngineResult:
+def _run_engine_stage(plan: Plan, stage: Stage, folder: Any, tick: Callable[[int, int], None]) -> EngineResult:
     if stage.name == "events":
         return run_events(plan, stage, folder, tick)
     if stage.name == "vocabulary":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.engine import wrapped_errors
 from tawt.pipeline.execute import Plan, open_stage_connection
-from tawt.pipeline.sources import RawTable, bind_raw
+from tawt.pipeline.raw_views import bind_raw
+from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Graph
 from tawt.pipeline.workspace import Workspace
@@ -24,9 +25,7 @@ def shard_count(workspace: Workspace, raw: dict[str, RawTable]) -> int:
     if not raw:
         return int(workspace.ingest_options.get("n_shards", 1))
     n_bytes = sum(
-        file.path.stat().st_size * _EXPANSION.get(file.path.suffix, 1)
-        for table in raw.values()
-        for file in table.files
+        file.path.stat().st_size * _EXPANSION.get(file.path.suffix, 1) for table in raw.values() for file in table.files
     )
     return max(1, round(n_bytes / _TEXT_BYTES_PER_SHARD))
 
@@ -44,9 +43,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
         return int(float(sample[:-1]) / 100 * _HASHES) - 1
     name = plan.workspace.pipeline.sample_from
     if name is None or name not in graph.stages:
-        raise ConfigError(
-            "--sample", "needs `sample_from:` in the pipeline to count subjects", "give a percentage"
-        )
+        raise ConfigError("--sample", "needs `sample_from:` in the pipeline to count subjects", "give a percentage")
     stage = graph.stages[name]
     if stage.sql is None or stage.contract is None or "subject_id" not in stage.contract.names:
         raise StageError(name, "has no subject_id to sample from", "name another stage under `sample_from:`")

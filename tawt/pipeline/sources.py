@@ -1,8 +1,7 @@
-"""Raw files below the raw root -> checked, numbered views `raw.<table>`; nothing is copied.
+"""Finds the files of every raw table below the raw root, and holds their bytes and headers to the contracts.
 
-A raw table is text: every CSV column arrives as VARCHAR and is typed in staging. `_row` numbers its records in file
-order. A record that breaks the CSV standard is set aside with its line, never padded. The checksum inside every
-`.gz` is verified once per content, because the engine itself does not look at it.
+Nothing is copied. The checksum inside every `.gz` is verified once per content, because the engine itself does not
+look at it.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ import gzip
 import io
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import IO, cast
 
-import duckdb
 import pyarrow.parquet as pq
 
 from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
-from tawt.errors import SourceError
+from tawt.errors import SourceError, nearest
 from tawt.files import read_json, sha256_file, write_json
-from tawt.pipeline.engine import identifier, literal
 from tawt.pipeline.members import MemberReader, find_members
 from tawt.pipeline.workspace import LOCAL, Workspace
 
@@ -38,6 +37,8 @@ class RawFile:
     relative: str
     """Path below the raw root: the only form that is written down."""
     sha256: str
+    stamp: tuple[int, int]
+    """Size and time of change: while they stay, so does the hash."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,7 @@ class RawTable:
         return [file.sha256 for file in self.files] + sorted(self.columns)
 
 
-def find_raw_tables(
-    workspace: Workspace, contracts: dict[str, Contract]
-) -> tuple[dict[str, RawTable], list[str]]:
+def find_raw_tables(workspace: Workspace, contracts: dict[str, Contract]) -> tuple[dict[str, RawTable], list[str]]:
     """Find every raw table below the raw root.
 
     Returns:
@@ -102,15 +101,13 @@ def find_raw_tables(
             )
         else:
             said.append(f"raw.{name} is absent (optional): the stages that read it are skipped")
-    hashes = _identify(workspace, root, [path for paths in found.values() for path in paths])
+    identified = _identify(workspace, root, [path for paths in found.values() for path in paths])
     tables = {}
     for name, paths in found.items():
-        files = tuple(RawFile(path, path.relative_to(root).as_posix(), hashes[path]) for path in paths)
+        files = tuple(identified[path] for path in paths)
         table = _with_columns(name, contracts[name], files, workspace.pipeline.csv, members.get(name))
         tables[name] = table
-        said += [
-            f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent
-        ]
+        said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
     return tables, said
 
 
@@ -124,10 +121,25 @@ def _find_files(root: Path, contract: Contract) -> list[Path]:
     """Return the files of the first place that has any; names match in any case, a folder gives all its parts."""
     for place in contract.paths:
         hits = _glob(root, place)
+        stems: dict[Path, Path] = {}
+        for hit in hits:
+            twin = stems.setdefault(hit.with_name(_stem(hit.name)), hit)
+            if twin != hit:
+                raise SourceError(
+                    contract.name,
+                    f"lies there twice: {twin.name} and {hit.name}, expected one of them",
+                    f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
+                )
         files = [part for hit in hits for part in (_parts(hit) if hit.is_dir() else [hit])]
         if files:
             return files
     return []
+
+
+def _stem(name: str) -> str:
+    """Return a file's name in lower case, less the suffix that says how it is written."""
+    name = name.lower()
+    return name.removesuffix(next((s for s in sorted(SUFFIXES, key=len)[::-1] if name.endswith(s)), ""))
 
 
 def _glob(root: Path, place: str) -> list[Path]:
@@ -135,71 +147,70 @@ def _glob(root: Path, place: str) -> list[Path]:
     here = [root]
     *folders, last = place.lower().split("/")
     for folder in folders:
-        here = [
-            c
-            for h in here
-            for c in sorted(h.iterdir())
-            if c.is_dir() and fnmatch.fnmatch(c.name.lower(), folder)
-        ]
-    hits = []
-    for folder_path in here:
-        for child in sorted(folder_path.iterdir()):
-            name = child.name.lower()
-            stem = next(
-                (name.removesuffix(s) for s in sorted(SUFFIXES, key=len)[::-1] if name.endswith(s)), None
-            )
-            if (
-                (child.is_dir()
-                and fnmatch.fnmatch(name, last))
-                or (stem is not None
-                and fnmatch.fnmatch(stem, last))
-            ):
-                hits.append(child)
-    return hits
+        here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and fnmatch.fnmatch(c.name.lower(), folder)]
+    return [
+        child
+        for folder_path in here
+        for child in sorted(folder_path.iterdir())
+        if (child.is_dir() or child.name.lower().endswith(SUFFIXES)) and fnmatch.fnmatch(_stem(child.name), last)
+    ]
 
 
 def _parts(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
 
 
-def _identify(workspace: Workspace, root: Path, paths: list[Path]) -> dict[Path, str]:
-    """Hash every file and verify every gzip checksum; remembered by size and time of change."""
-    local = read_json(workspace.root / LOCAL) or {}
-    known = local.get("files", {})
+def _identify(workspace: Workspace, root: Path, paths: list[Path]) -> dict[Path, RawFile]:
+    """Hash every file and verify every gzip checksum; what the workspace remembers is not read again."""
+    known = (read_json(workspace.root / LOCAL) or {}).get("files", {})
 
-    def one(path: Path) -> tuple[Path, str, list[int]]:
-        stat = path.stat()
-        stamp = [stat.st_size, stat.st_mtime_ns]
-        entry = known.get(path.relative_to(root).as_posix())
-        if entry and entry["stamp"] == stamp:
-            return path, entry["sha256"], stamp
-        if stat.st_size == 0:
+    def one(path: Path) -> RawFile:
+        relative = path.relative_to(root).as_posix()
+        try:
+            stat = path.stat()
+            stamp = (stat.st_size, stat.st_mtime_ns)
+            entry = known.get(relative)
+            if entry and entry["stamp"] == list(stamp):
+                return RawFile(path, relative, entry["sha256"], stamp)
+            return RawFile(path, relative, _content_hash(path, relative, stamp), stamp)
+        except OSError as error:
             raise SourceError(
-                path.name, "is empty (0 bytes), expected at least a header line", "copy it again"
-            )
-        if path.suffix == ".gz":
-            _verify_gzip(path)
-        return path, sha256_file(path), stamp
+                relative, f"cannot be read ({type(error).__name__}), expected a file", "check its link and its rights"
+            ) from None
 
     with ThreadPoolExecutor(max_workers=4) as pool:
-        results = list(pool.map(one, paths))
-    local["files"] = {
-        path.relative_to(root).as_posix(): {"stamp": stamp, "sha256": sha} for path, sha, stamp in results
+        return dict(zip(paths, pool.map(one, paths), strict=True))
+
+
+def remember_files(workspace: Workspace, raw: dict[str, RawTable]) -> None:
+    """Write down what the raw files were when they were hashed, so that the next command need not read them."""
+    files = {
+        file.relative: {"stamp": list(file.stamp), "sha256": file.sha256}
+        for table in raw.values()
+        for file in table.files
     }
-    if workspace.root.is_dir():
-        write_json(workspace.root / LOCAL, local)
-    return {path: sha for path, sha, _ in results}
+    write_json(workspace.root / LOCAL, {**(read_json(workspace.root / LOCAL) or {}), "files": files})
 
 
-def _verify_gzip(path: Path) -> None:
+@lru_cache(maxsize=4096)
+def _content_hash(path: Path, relative: str, stamp: tuple[int, int]) -> str:
+    """Verify and hash a file; a command that asks for it twice reads it once."""
+    if stamp[0] == 0:
+        raise SourceError(relative, "is empty (0 bytes), expected at least a header line", "copy it again")
+    if path.suffix == ".gz":
+        _verify_gzip(path, relative)
+    return sha256_file(path)
+
+
+def _verify_gzip(path: Path, relative: str) -> None:
     try:
         with gzip.open(path, "rb") as file:
             while file.read(1 << 20):
                 pass
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
         raise SourceError(
-            path.name, f"{what}, expected a whole .gz file", "copy it again and compare its hash"
+            relative, f"{what}, expected a whole .gz file", "copy it again and compare its hash"
         ) from None
 
 
@@ -210,10 +221,14 @@ def _with_columns(
     for file, header in zip(files, headers, strict=True):
         if header != headers[0]:
             raise SourceError(
-                file.relative, f"has another header than `{files[0].relative}`, expected the same columns"
+                file.relative,
+                f"has another header than `{files[0].relative}`, expected the same columns in the same order",
+                "write both with the same columns",
             )
         if len({column.lower() for column in header}) != len(header):
-            raise SourceError(file.relative, "has a column name twice, expected every name once")
+            raise SourceError(
+                file.relative, "has a column name twice, expected every name once", "rename one in the header line"
+            )
     by_lower = {column.lower(): column for column in headers[0]}
     columns = {c.name: by_lower[c.name.lower()] for c in contract.columns if c.name.lower() in by_lower}
     for column in contract.columns:
@@ -221,9 +236,19 @@ def _with_columns(
             raise SourceError(
                 files[0].relative,
                 f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
-                f"found: {', '.join(headers[0])}",
+                _about_header(column.name, headers[0], set(columns.values()), len(contract.columns)),
             )
     return RawTable(name, contract, files, columns, headers[0], members)
+
+
+def _about_header(missing: str, header: tuple[str, ...], known: set[str], n_expected: int) -> str:
+    if 2 * len(known) >= n_expected:
+        return nearest(missing, set(header) - known)
+    # a first line that names hardly any column may be a record: its cells are not shown
+    return (
+        f"the first line holds {len(header)} fields, {len(known)} of them expected names; is it the header, and is "
+        "`csv: {delimiter: ...}` of the pipeline right?"
+    )
 
 
 def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, ...]:
@@ -234,94 +259,27 @@ def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, 
             return tuple(pq.read_schema(file.path).names)
         except (OSError, ValueError) as error:
             raise SourceError(
-                file.relative, f"is not Parquet ({type(error).__name__})", "copy it again"
+                file.relative, f"is not Parquet ({type(error).__name__}), expected a whole file", "copy it again"
             ) from None
-    opened = gzip.open(file.path, "rb") if file.path.suffix == ".gz" else file.path.open("rb")
-    with opened as stream:
+    with open_bytes(file.path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
-            row = next(
-                csv.reader(text, delimiter=_delimiter(file.path, dialect), quotechar=dialect.quote), None
-            )
-        except UnicodeDecodeError:
+            row = next(csv.reader(text, delimiter=delimiter_of(file.path, dialect), quotechar=dialect.quote), None)
+        except (UnicodeDecodeError, csv.Error):
             raise SourceError(
-                file.relative, "is not UTF-8 text", "convert it, for example with iconv"
+                file.relative, "is not UTF-8 text, expected UTF-8", "convert it, for example with iconv"
             ) from None
     if not row or not any(row):
-        raise SourceError(file.relative, "has no header line, expected the column names")
-    return tuple(column.strip() for column in row)
+        raise SourceError(file.relative, "has no header line, expected the column names", "copy it again")
+    # a column without a name is often the index of a data frame
+    return tuple(column.strip() or f"_unnamed_{i}" for i, column in enumerate(row, start=1))
 
 
-def _delimiter(path: Path, dialect: Csv) -> str:
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading, unpacked."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def delimiter_of(path: Path, dialect: Csv) -> str:
+    """Return the character between the fields of a text file."""
     return "\t" if ".tsv" in path.name.lower() else dialect.delimiter
-
-
-def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv) -> MemberReader | None:
-    """Make the view `raw.<table>`: the contract's columns and `_row`.
-
-    Returns:
-        The reader behind the view where the table is spread over many small files (it counts what it sets aside).
-    """
-    reader = None
-    if table.members is not None:
-        reader = MemberReader(table.members, [file.path for file in table.files])
-        source = f"_members_{table.name}"
-        connection.register(source, reader.batches())
-    elif table.is_parquet:
-        files = ", ".join(literal(str(file.path)) for file in table.files)
-        source = f"read_parquet([{files}])"
-    else:
-        source = _read_csv(table, dialect)
-    selected = [
-        f"{identifier(table.columns[name])} as {identifier(name)}" if name in table.columns
-        else f"null::varchar as {identifier(name)}"
-        for name in table.contract.names
-    ]  # fmt: skip
-    number = "_row" if table.members is not None else "row_number() over () as _row"
-    connection.execute(
-        f"create or replace view raw.{identifier(table.name)} as select {', '.join(selected)}, {number} from {source}"
-    )
-    return reader
-
-
-def _read_csv(table: RawTable, dialect: Csv, mark: str = "") -> str:
-    files = ", ".join(literal(str(file.path)) for file in table.files)
-    # names in the order of the header; nothing is sniffed, so one odd cell cannot change how a file is read
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.header)
-    return (
-        f"read_csv([{files}], header = true, auto_detect = false, delim = {literal(_delimiter(table.files[0].path, dialect))}, "
-        f"quote = {literal(dialect.quote)}, escape = {literal(dialect.quote)}, nullstr = '', columns = {{{columns}}}, "
-        f"strict_mode = {str(dialect.strict).lower()}, store_rejects = true, "
-        f"rejects_table = '_rejects_{table.name}{mark}', rejects_scan = '_rejects_scan_{table.name}{mark}')"
-    )
-
-
-def rejected_lines(connection: duckdb.DuckDBPyConnection, table: RawTable) -> list[tuple[str, int, str]]:
-    """Return file, line and kind of every record that breaks the CSV standard, after the view was read to its end."""
-    if table.members is not None or table.is_parquet:
-        return []
-    rows = connection.execute(
-        f"select s.file_path, e.line, min(lower(replace(e.error_type::varchar, ' ', '_'))) "
-        f"from _rejects_{table.name} e join _rejects_scan_{table.name} s using (scan_id, file_id) "
-        f"group by all order by all"
-    ).fetchall()
-    relative = {str(file.path): file.relative for file in table.files}
-    return [(relative[path], line, kind) for path, line, kind in rows]
-
-
-def file_places(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv
-) -> tuple[tuple[str, ...], list[int]]:
-    """Return the table's files and the number of each one's first record; several files cost one more reading."""
-    names = tuple(file.relative for file in table.files)
-    starts = [1]
-    for file in table.files[:-1]:
-        one = replace(table, files=(file,))
-        source = (
-            f"read_parquet([{literal(str(file.path))}])"
-            if table.is_parquet
-            else _read_csv(one, dialect, "_count")
-        )
-        row = connection.execute(f"select count(*) from {source}").fetchone()
-        starts.append(starts[-1] + (row[0] if row else 0))
-    return names, starts

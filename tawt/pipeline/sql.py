@@ -7,6 +7,7 @@ without a known layer, and in staging whatever could lose or repeat a record.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from tawt.errors import StageError, nearest
+from tawt.errors import ConfigError, StageError, nearest
 
 READABLE = {
     "staging": ("raw",),
@@ -25,6 +26,8 @@ READABLE = {
 }
 """The layers of SQL stages, and the layers that each may read."""
 
+_QUERY = 'for example tawt query "select count(*) from events" -w W'
+_READING = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
 _NOT_ROW_WISE = {
     "where_clause": "WHERE",
     "having": "HAVING",
@@ -67,24 +70,49 @@ def read_sql(path: Path, layer: str) -> SqlFile:
         StageError: The text is not one plain `select` over relations that this layer may read.
     """
     name = f"{layer}.{path.stem}"
-    text = path.read_text(encoding="utf-8")
     where = f"{name} ({path.name})"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StageError(
+            where, f"cannot be read ({type(error).__name__}), expected UTF-8 text", "mend the file"
+        ) from None
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.Error as error:
-        raise StageError(where, f"does not parse: {syntax_message(error)}") from None
+        raise StageError(where, f"does not parse, expected one select: {syntax_message(error)}", "mend it") from None
     if len(statements) != 1:
-        raise StageError(where, f"holds {len(statements)} statements, expected one select")
+        raise StageError(where, f"holds {len(statements)} statements, expected one select", "keep one")
     if statements[0].type != duckdb.StatementType.SELECT:
         kind = str(statements[0].type).rpartition(".")[2].lower()
-        raise StageError(
-            where, f"is a {kind} statement, expected one select", "the runner writes the files itself"
-        )
+        raise StageError(where, f"is a {kind} statement, expected one select", "the runner writes the files itself")
     tree = _parse(text)
+    writes = _writing_node(tree)
+    if writes is not None:
+        raise StageError(where, f"holds a {writes}, expected one select", "the runner writes the files itself")
     references = _references(tree, where, layer)
     if layer == "staging":
         _check_row_wise(tree, where, references)
     return SqlFile(name, path, text, references, tuple(sorted(statements[0].named_parameters)))
+
+
+def check_select(text: str) -> None:
+    """Hold a query to one `select` that changes nothing, or the `explain` of one.
+
+    Raises:
+        ConfigError: It is anything else.
+    """
+    explained = re.sub(r"^\s*explain(\s+analyze)?\b", "", text, flags=re.IGNORECASE)
+    try:
+        statements = duckdb.extract_statements(explained)
+        plain = len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
+        plain = plain and _writing_node(_parse(explained)) is None
+    except duckdb.Error as error:
+        raise ConfigError("query", f"does not parse, expected one select: {syntax_message(error)}", _QUERY) from None
+    except StageError:
+        plain = False
+    if not plain:
+        raise ConfigError("query", "is something else, expected one select", _QUERY)
 
 
 def syntax_message(error: Exception) -> str:
@@ -98,7 +126,8 @@ def _parse(text: str) -> dict[str, Any]:
         ((serialized,),) = connection.execute("select json_serialize_sql(?)", [text]).fetchall()
     tree: dict[str, Any] = json.loads(serialized)
     if tree.get("error"):
-        raise StageError("sql", f"does not parse: {tree.get('error_message', '')}")
+        said = tree.get("error_message", "")
+        raise StageError("sql", f"is no plain select, expected one: {said}", "write it as one select")
     return tree
 
 
@@ -112,6 +141,12 @@ def _walk(node: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(node, list):
         for item in node:
             yield from _walk(item)
+
+
+def _writing_node(tree: dict[str, Any]) -> str | None:
+    """Return the kind of a node that does more than read: a `with` may hold a `copy` or an `insert`."""
+    kinds = (str(node.get("type", "")) for node in _walk(tree))
+    return next((kind.lower() for kind in kinds if kind.endswith("_NODE") and kind not in _READING), None)
 
 
 def _references(tree: dict[str, Any], where: str, layer: str) -> tuple[str, ...]:
@@ -141,7 +176,7 @@ def _references(tree: dict[str, Any], where: str, layer: str) -> tuple[str, ...]
         name = schema if schema == table == "events" else f"{schema}.{table}"
         found.setdefault(name, int(node.get("query_location") or 0))
     if not found:
-        raise StageError(where, "reads no relation, expected at least one")
+        raise StageError(where, "reads no relation, expected at least one", f"select from {READABLE[layer][0]}.<name>")
     return tuple(sorted(found, key=lambda reference: found[reference]))
 
 
@@ -163,6 +198,8 @@ def _check_row_wise(tree: dict[str, Any], where: str, references: tuple[str, ...
         kind = node.get("type")
         if kind in ("JOIN", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "SUBQUERY"):
             raise StageError(where, f"holds a {kind.lower()}, expected a row-wise select", hint)
+        if kind == "SELECT_NODE" and node.get("from_table", {}).get("type") != "BASE_TABLE":
+            raise StageError(where, "selects from something other than a relation, expected a row-wise select", hint)
         for key, word in _NOT_ROW_WISE.items():
             if node.get(key):
                 raise StageError(where, f"holds {word}, expected a row-wise select", hint)

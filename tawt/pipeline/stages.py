@@ -56,15 +56,15 @@ class Graph:
             if stage.sql is not None and gone and gone[0] == stage.inputs[0]:
                 skipped[name] = f"{gone[0]} is absent"
             elif stage.sql is not None and gone:
-                raise StageError(name, f"joins {gone[0]}, which is absent", "list the stage under `off:`")
+                raise StageError(
+                    name, f"joins {gone[0]}, which is absent, expected it to be there", "list the stage under `off:`"
+                )
             else:
                 kept[name] = stage
         stages = {
             name: stage
             if stage.sql is not None
-            else Stage(
-                stage.name, tuple(i for i in stage.inputs if i not in skipped), None, None, stage.summary
-            )
+            else Stage(stage.name, tuple(i for i in stage.inputs if i not in skipped), None, None, stage.summary)
             for name, stage in kept.items()
         }
         return Graph(stages, self.raw_contracts, skipped)
@@ -82,7 +82,9 @@ class Graph:
             starts = [s for s in self.stages if s == name or s.partition(".")[0] == name]
             if not starts:
                 raise ConfigError(
-                    f"selection `{part}`", "names no stage", nearest(name, [*self.stages, *self.skipped])
+                    f"selection `{part}`",
+                    "names no stage, expected a stage or a layer",
+                    nearest(name, [*self.stages, *self.skipped]),
                 )
             chosen.update(starts)
             if before:
@@ -93,8 +95,7 @@ class Graph:
 
     def _readers(self) -> dict[str, tuple[str, ...]]:
         return {
-            name: tuple(other for other, stage in self.stages.items() if name in stage.inputs)
-            for name in self.stages
+            name: tuple(other for other, stage in self.stages.items() if name in stage.inputs) for name in self.stages
         }
 
     def _reach(self, chosen: set[str], starts: list[str], edges: dict[str, tuple[str, ...]]) -> None:
@@ -117,7 +118,7 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
     if not folder.is_dir():
         known = [p.name for p in asset("sql").iterdir() if p.is_dir() and p.name != "shared"]
         raise ConfigError(
-            f"source `{pipeline.source}`", "has no folder below sql/", nearest(pipeline.source, known)
+            f"source `{pipeline.source}`", "has no folder below sql/, expected one", nearest(pipeline.source, known)
         )
     schemas = asset_root() / "schemas"
     raw = {p.stem: read_contract(p) for p in sorted((schemas / pipeline.source / "raw").glob("*.json"))}
@@ -130,7 +131,9 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     for name in sorted(named - set(found)):
         raise ConfigError(
-            f"pipeline {pipeline.name}", f"names the stage `{name}`, which is not there", nearest(name, found)
+            f"pipeline {pipeline.name}",
+            f"names the stage `{name}`, which is not there, expected a stage",
+            nearest(name, found),
         )
     skipped = dict.fromkeys(pipeline.off, "off in the pipeline")
     for stage in found.values():
@@ -142,14 +145,17 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
             if not there:
                 raise StageError(
                     stage.name,
-                    f"reads `{reference}`, which no file makes",
+                    f"reads `{reference}`, which no file makes, expected a stage or a raw table",
                     nearest(reference, [*found, *(f"raw.{r}" for r in raw)]),
                 )
     found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
     try:
         order = list(TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order())
     except CycleError as error:
-        raise StageError("stages", f"read one another in a circle: {' -> '.join(error.args[1])}") from None
+        raise StageError(
+            "stages", f"read one another in a circle, expected an order: {' -> '.join(error.args[1])}",
+            "let one of them read the layer before",
+        ) from None  # fmt: skip
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
 
 
@@ -162,7 +168,7 @@ def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
     if not path.is_file():
         raise StageError(
             sql.name,
-            "has no contract",
+            "has no contract, expected one",
             f"describe its columns in schemas/{source}/{sql.layer}/{sql.path.stem}.json",
         )
     return read_contract(path)
@@ -170,9 +176,7 @@ def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
 
 def _engine_stages(found: dict[str, Stage], skipped: dict[str, str]) -> list[Stage]:
     merged = tuple(
-        name
-        for name in sorted(found)
-        if found[name].layer in ("event_parts", "codes") and name not in skipped
+        name for name in sorted(found) if found[name].layer in ("event_parts", "codes") and name not in skipped
     )
     return [
         Stage(

@@ -86,8 +86,8 @@ def resolve_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> Pipel
     if path.suffix not in (".yaml", ".yml"):
         folder = asset("pipelines")
         path = folder / f"{name_or_file}.yaml"
-        if not path.is_file():
-            known = [p.stem for p in folder.glob("*.yaml") if "source" in read_yaml(p)[0]]
+        known = sorted(p.stem for p in folder.glob("*.yaml") if "source" in read_yaml(p)[0])
+        if name_or_file not in known:
             raise ConfigError(
                 f"--pipeline {name_or_file}",
                 "is no pipeline, expected a name or a .yaml file",
@@ -104,7 +104,7 @@ def create_workspace(
     A dry run writes nothing and hands back a workspace that knows the same.
     """
     if root.exists() and not root.is_dir():
-        raise ConfigError(str(root), "is a file, expected a folder for the workspace")
+        raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
     raw_root = raw_root.resolve()
     if dry_run:
         return Workspace(root, pipeline, raw_root, options)
@@ -129,7 +129,7 @@ def open_workspace(root: Path, settings: tuple[str, ...] = (), keep: bool = Fals
             f"tawt ingest RAW_DIR --pipeline NAME -w {root}",
         )
     data, lines = read_yaml(path)
-    pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), lines)
+    pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings)
     if settings and keep:
         write_text(path, dump(pipeline))
     return Workspace(root, pipeline)

@@ -37,9 +37,7 @@ class DemoResult:
 
     def summary(self) -> list[tuple[str, str]]:
         """Return what was made, as rows to print."""
-        facts = {
-            stage.stage: stage.manifest.facts for stage in self.data.stages if stage.manifest is not None
-        }
+        facts = {stage.stage: stage.manifest.facts for stage in self.data.stages if stage.manifest is not None}
         triplets = sum(facts["dataset"]["n_triplets"].values())
         rows = [
             ("invented subjects", f"{self.hospital.n_subjects:,} (seed {self.hospital.seed})"),
@@ -65,6 +63,30 @@ class DemoResult:
             ("time", f"{self.seconds:.0f} s"),
         ]
         return rows
+
+
+def demo_plan(workspace: str | Path = "tawt-demo", *, n_subjects: int = 300, seed: int = 0) -> list[tuple[str, str]]:
+    """Return what a demo would do, and why; nothing is written.
+
+    Raises:
+        ConfigError: The workspace is there and is not a demo's.
+    """
+    root = Path(workspace).expanduser()
+    old = "it replaces an earlier demo" if _is_taken(root) else "a new folder"
+    return [
+        (f"invent {n_subjects:,} subjects in {root / 'raw'}", f"seed {seed}; {old}"),
+        ("ingest and build-vocab", "every stage of the pipeline `demo`: all are missing"),
+        (f"pretrain {STEPS} steps in {root / 'runs' / RUN}", "config pretrain_small, shortened to about a minute"),
+        (f"embed the {n_subjects:,} subjects", "from the run's last weights"),
+    ]
+
+
+def _is_taken(root: Path) -> bool:
+    """Return whether an earlier demo stands there."""
+    taken = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    if taken and not (root / _MARK).is_file():
+        raise ConfigError(str(root), "is there and is not a demo's, expected a new folder", "tawt demo -w OTHER")
+    return taken
 
 
 def demo(
@@ -94,11 +116,7 @@ def demo(
     """
     started = time.perf_counter()
     root = Path(workspace).expanduser()
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        if not (root / _MARK).is_file():
-            raise ConfigError(
-                str(root), "is there and is not a demo's, expected a new folder", "tawt demo -w OTHER"
-            )
+    if _is_taken(root):
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
     # the mark comes first: a demo that was stopped anywhere can be replaced by the next one

@@ -20,8 +20,9 @@ from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.models.encoder import Encoder
 from tawt.models.pooling import DocumentPooling
-from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
+from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights, publish_file
 from tawt.training.device import choose_compute
+from tawt.training.loop import Report
 
 SPLITS = ("train", "tuning", "held_out")
 
@@ -67,17 +68,13 @@ def load_encoder(run: Path) -> LoadedEncoder:
         DatasetError: Its vocabulary cannot be read.
     """
     if not (run / "config.yaml").exists():
-        raise CheckpointError(
-            str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`"
-        )
+        raise CheckpointError(str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`")
     config = load(PretrainConfig, run / "config.yaml")
     weights = run / WEIGHTS
     if not weights.exists():
         checkpoint = latest_checkpoint(run)
         if checkpoint is None:
-            raise CheckpointError(
-                str(run), "has no weights yet", "let `tawt pretrain --resume` reach a checkpoint"
-            )
+            raise CheckpointError(str(run), "has no weights yet", "let `tawt pretrain --resume` reach a checkpoint")
         weights = checkpoint.folder / WEIGHTS
     vocabulary = read_vocabulary(run / "vocabulary.parquet")
     encoder = Encoder(config.model, vocabulary)
@@ -93,6 +90,7 @@ def embed(
     splits: Sequence[str] = SPLITS,
     device: str = "auto",
     pooling: Pooling | None = None,
+    report: Report | None = None,
 ) -> EmbedResult:
     """Embed the last window of every subject.
 
@@ -106,6 +104,7 @@ def embed(
         splits: Which splits.
         device: auto, cpu, cuda or cuda:N.
         pooling: `mean` or `max` instead of the run's own readout.
+        report: Called after each batch with `n_done` and `n_subjects`.
 
     Raises:
         CheckpointError: The run is absent or broken, or has another vocabulary than the workspace.
@@ -138,19 +137,21 @@ def embed(
     times: list[np.ndarray] = []
     names: list[np.ndarray] = []
     vectors: list[np.ndarray] = []
-    n_cut = 0
-    for name in splits:
-        split = dataset.split(name)
-        if not split.n_triplets:
-            continue
+    n_cut = n_done = 0
+    chosen = [split for split in map(dataset.split, splits) if split.n_triplets]
+    n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
+    for split in chosen:
         loader = PackedLoader(split, dataset.vocabulary, loaded.config.batching, loaded.config.train.seed)
         for batch in loader.sequential():
             with torch.inference_mode(), compute.autocast():
                 vectors.append(encoder.embed(batch.to(compute.device)).cpu().numpy())
             ids.append(batch.subject_id.numpy())
             times.append(batch.end_time.numpy())
-            names.append(np.full(batch.n_documents, name, dtype=object))
+            names.append(np.full(batch.n_documents, split.name, dtype=object))
             n_cut += batch.n_cut
+            n_done += batch.n_documents
+            if report is not None:
+                report({"event": "embed", "n_done": n_done, "n_subjects": n_subjects})
     path = Path(out) if out is not None else workspace / "embeddings" / f"{folder.name}.parquet"
     n = _write(path, ids, times, names, vectors, loaded.config.model.d_model)
     return EmbedResult(path, n, loaded.config.model.d_model, n_cut, loaded.weights, compute.reasons)
@@ -190,5 +191,5 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.tmp")
     pq.write_table(table, aside)
-    aside.replace(path)
+    publish_file(aside, path)
     return len(table)

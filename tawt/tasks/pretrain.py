@@ -10,15 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tawt.batching.loader import PackedLoader
 from tawt.config.load import build, dump, load, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import write_json, write_text
-from tawt.models.build import ParameterCounts, build_model, count_parameters
+from tawt.models.build import build_model, count_parameters
 from tawt.objectives.baselines import count_split
 from tawt.resources import asset, asset_root
 from tawt.training.checkpoint import (
@@ -30,45 +28,12 @@ from tawt.training.checkpoint import (
     save_weights,
 )
 from tawt.training.device import Compute, choose_compute
-from tawt.training.loop import Report, Trainer, batches_per_step
+from tawt.training.loop import Report, Trainer
 from tawt.training.optim import make_optimizer
+from tawt.training.plan import PretrainPlan, make_plan
 
 MAY_CHANGE = ("checkpoint_every", "keep_checkpoints", "threads")
 """Keys of `train` that a resumed run may set anew: they leave the schedule and the data as they were."""
-
-
-@dataclass(frozen=True)
-class PretrainPlan:
-    """What a run will do, and why."""
-
-    run: Path
-    """The run folder."""
-    config: PretrainConfig
-    """Resolved."""
-    parameters: ParameterCounts
-    """Of tables, encoder and heads."""
-    n_subjects: int
-    """Subjects of train that have a document."""
-    n_tokens: int
-    """Tokens of one pass over train."""
-    n_batches: int
-    """Packed batches of the first pass."""
-    packing_efficiency: float
-    """Share of the batches' token budget that holds tokens."""
-    tokens_per_step: int
-    """Token budget of one optimizer step."""
-    n_steps: int
-    """Optimizer steps in all."""
-    start_step: int
-    """Steps already made, from the checkpoint that is resumed."""
-    n_epochs: float
-    """Passes over train in all steps."""
-    memory_bytes: int
-    """Estimate of weights, gradients, optimizer and what one batch keeps for the backward pass."""
-    compute: Compute
-    """Device, precision and threads with their reasons."""
-    reasons: dict[str, str]
-    """Why, per choice, as shown to the user."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +88,11 @@ def pretrain(
     dataset = open_dataset(workspace)
     checkpoint = _starting_point(run, resume, tree, dataset, tell)
     compute = choose_compute(device, tree.train.precision, tree.train.threads)
+    if checkpoint is not None:
+        _note_other_compute(checkpoint, compute, tell)
     train = PackedLoader(dataset.split("train"), dataset.vocabulary, tree.batching, tree.train.seed)
     model = build_model(tree.model, dataset.vocabulary, tree.train.seed)
-    plan = _plan(run, tree, train, count_parameters(model), compute, checkpoint)
+    plan = make_plan(run, tree, train, count_parameters(model), compute, checkpoint)
     if dry_run:
         return PretrainResult(run, plan, None, {})
     _open_run(run, tree, workspace, compute)
@@ -154,9 +121,7 @@ def pretrain(
     return PretrainResult(run, plan, run / WEIGHTS, metrics)
 
 
-def resolve_config(
-    config: str | Path | PretrainConfig, settings: Sequence[str]
-) -> tuple[str, PretrainConfig]:
+def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str]) -> tuple[str, PretrainConfig]:
     """Return a config's name and its tree with the overrides laid on.
 
     Raises:
@@ -202,10 +167,19 @@ def _starting_point(
     if changed:
         raise CheckpointError(
             str(checkpoint.folder), f"was made with another config: {'; '.join(changed)}",
-            f"resume with `--config {run / 'config.yaml'} --out {run}`, or start a new run with `--out DIR`",
+            f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
         )  # fmt: skip
     tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
     return checkpoint
+
+
+def _note_other_compute(checkpoint: Checkpoint, compute: Compute, tell: Report) -> None:
+    """Say where the rest of a run will not be bit-equal to what an uninterrupted one had made."""
+    for name in ("threads", "precision"):
+        was, now = checkpoint.state.get(name), getattr(compute, name)
+        if was != now:
+            text = f"{name} was {was} and is {now}: what follows is equal but for rounding"
+            tell({"event": "note", "text": text})
 
 
 def _comparable(config: PretrainConfig) -> dict[str, Any]:
@@ -220,49 +194,6 @@ def _differences(was: Any, now: Any, at: str = "") -> list[str]:
         keys = [*was, *(key for key in now if key not in was)]
         return [d for key in keys for d in _differences(was.get(key), now.get(key), f"{at}.{key}".strip("."))]
     return [] if was == now else [f"{at} was {was}, is {now}"]
-
-
-def _plan(
-    run: Path,
-    config: PretrainConfig,
-    train: PackedLoader,
-    parameters: ParameterCounts,
-    compute: Compute,
-    checkpoint: Checkpoint | None,
-) -> PretrainPlan:
-    per_step, n_batches = batches_per_step(config), train.n_batches(0)
-    budget = config.batching.tokens_per_batch
-    return PretrainPlan(
-        run=run,
-        config=config,
-        parameters=parameters,
-        n_subjects=len(train.subjects),
-        n_tokens=train.n_tokens,
-        n_batches=n_batches,
-        packing_efficiency=train.n_tokens / (n_batches * budget),
-        tokens_per_step=per_step * budget,
-        n_steps=config.train.max_steps,
-        start_step=checkpoint.step if checkpoint else 0,
-        n_epochs=config.train.max_steps * per_step / n_batches,
-        memory_bytes=_memory(config, parameters.total, train),
-        compute=compute,
-        reasons={
-            **compute.reasons,
-            "tokens_per_step": f"{per_step} packed batches of at most {budget} tokens",
-            "start_step": f"resumed from {checkpoint.folder}" if checkpoint else "a new run",
-        },
-    )
-
-
-def _memory(config: PretrainConfig, n_parameters: int, train: PackedLoader) -> int:
-    """Weights, gradients and two moments; about 24 + 4 d_ffn / d_model vectors per token and layer; one
-    batch's distances."""
-    model, budget = config.model, config.batching.tokens_per_batch
-    per_layer = 24 * model.d_model + 4 * model.d_ffn
-    activations = budget * (model.n_layers * per_layer + 20 * model.d_model)
-    lengths = np.minimum(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
-    distances = budget * (lengths @ lengths) / lengths.sum()
-    return int(4 * (4 * n_parameters + activations + distances))
 
 
 def _open_run(run: Path, config: PretrainConfig, workspace: Path, compute: Compute) -> None:

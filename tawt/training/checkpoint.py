@@ -77,8 +77,7 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
             if parameter.shape != tensors[name].shape:
                 raise CheckpointError(
                     str(path),
-                    f"weight `{name}` has shape {tuple(tensors[name].shape)}, "
-                    f"expected {tuple(parameter.shape)}",
+                    f"weight `{name}` has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}",
                 )
             parameter.copy_(tensors[name])
 
@@ -147,7 +146,8 @@ def load_checkpoint(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.o
         name, _, field = key.rpartition("/")
         if name not in parameters:
             raise CheckpointError(str(path), f"has state of `{name}`, which this model has not")
-        optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device)
+        # a copy: the file's buffer is not aligned as torch's own memory is
+        optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device, copy=True)
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

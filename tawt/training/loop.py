@@ -37,6 +37,8 @@ from tawt.training.metrics import MetricsFile
 from tawt.training.optim import learning_rate
 
 _DROPOUT = 6
+_NO_MEMORY = "can't allocate memory"
+"""How torch says on CPU that memory ran out: a plain RuntimeError."""
 Report = Callable[[dict[str, Any]], None]
 Prepared = tuple[PackedBatch, Targets]
 
@@ -104,7 +106,7 @@ class Trainer:
         last: dict[str, Any] = {}
         began, tokens_seen = time.perf_counter(), 0
         try:
-            with _stop_requested() as stop:
+            with _stop_requested() as stop, _repeatable(self.compute.device):
                 for step in range(start_step, config.max_steps):
                     at = time.perf_counter()
                     prepared = [
@@ -132,7 +134,9 @@ class Trainer:
                     if stop.is_set() and not finished:
                         self.report({"event": "stopped", "step": done, "resume": self.resume_command})
                         raise KeyboardInterrupt
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_MEMORY in str(error)):
+                raise
             batching = self.config.batching
             raise TrainingError(
                 str(self.run),
@@ -183,10 +187,10 @@ class Trainer:
         if self.tuning is None:
             return {}
         if not self._fixed:
-            first = islice(self.tuning.sequential(), self.config.train.validate_batches)
-            self._fixed = [
-                self._prepare(b, VALIDATION, self.config.train.seed, i) for i, b in enumerate(first)
-            ]
+            batches = self.tuning.sequential()
+            first = list(islice(batches, self.config.train.validate_batches))
+            batches.close()  # type: ignore[attr-defined]
+            self._fixed = [self._prepare(b, VALIDATION, self.config.train.seed, i) for i, b in enumerate(first)]
         self.model.eval()
         sums = Sums()
         for batch, targets in self._fixed:
@@ -242,6 +246,26 @@ class Trainer:
 def batches_per_step(config: PretrainConfig) -> int:
     """Return how many packed batches make up one optimizer step."""
     return max(1, -(-config.train.accumulate_tokens // config.batching.tokens_per_batch))
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On CPU, let no operator add in the order in which its threads happen to finish.
+
+    Two threads otherwise sum the gradient of a gathered row by atomic additions, and equal runs end a bit apart.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    flags: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), flags.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    flags.fill_uninitialized_memory = False  # a check of its own, which costs time
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        flags.fill_uninitialized_memory = before[1]
 
 
 @contextmanager

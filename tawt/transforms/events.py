@@ -49,9 +49,7 @@ class ShardResult:
 class SplitOf:
     """Subjects -> split numbers (0 train, 1 tuning, 2 held_out), by a given list where there is one, else by hash."""
 
-    def __init__(
-        self, shares: tuple[float, float, float], seed: int, given: Mapping[int, int] | None = None
-    ) -> None:
+    def __init__(self, shares: tuple[float, float, float], seed: int, given: Mapping[int, int] | None = None) -> None:
         self.shares, self.seed = shares, seed
         self._ids = np.array(sorted(given or {}), dtype=np.int64)
         self._numbers = np.array([(given or {})[i] for i in self._ids.tolist()], dtype=np.int8)
@@ -102,7 +100,7 @@ def merge_shard(
     statuses = np.bincount(judged.status[order], minlength=len(STATUS_NAMES))
     return ShardResult(
         n_rows=n_rows, subjects=subjects, duplicates={names[rank]: n for rank, n in duplicates.items()},
-        unit_rules=judged.rule_counts(), statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
+        unit_rules=judged.rule_counts(order), statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
         codes=sorted(pc.unique(events["code"].cast(pa.string())).to_pylist()),
     )  # fmt: skip
 
@@ -124,9 +122,7 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
-def _order(
-    table: pa.Table, judged: Judged, drop_duplicates: bool
-) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
+def _order(table: pa.Table, judged: Judged, drop_duplicates: bool) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
     """Return the rows in their total order, and per table rank how many were dropped as duplicates."""
     frame = pl.DataFrame(
         {
@@ -136,6 +132,7 @@ def _order(
             "source_row": table["_row"].to_numpy(),
             "code": ranks_of(table["code"]),
             "value": pl.Series(judged.value).fill_nan(float("-inf")),
+            "number": np.where(judged.changed, table["numeric_value"].to_numpy(), 0.0),
             "text": ranks_of(table["text_value"]),
             "raw": ranks_of(table["raw_value"]),
             "unit": ranks_of(table["unit"]),
@@ -158,10 +155,7 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
 
     `raw_value` and `raw_unit` are filled only where the final columns do not already say the same.
     """
-    changed = judged.came & (
-        ~judged.usable | np.array([r.name is not None for r in judged.rules])[judged.rule]
-    )
-    number = pc.cast(pa.array(table["numeric_value"].to_numpy(), mask=~changed), pa.string())
+    number = pc.cast(pa.array(table["numeric_value"].to_numpy(), mask=~judged.changed), pa.string())
     unit = looked_up(judged.rule, [rule.unit for rule in judged.rules], judged.usable)
     came_unit = table["unit"].cast(pa.string())
     same = pc.fill_null(pc.equal(came_unit, unit.cast(pa.string())), False)

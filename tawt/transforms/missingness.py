@@ -36,9 +36,7 @@ def not_measured(
     if starts is None:
         opened = rows.group_by("subject_id").agg(pl.col("timestamp").min().alias("start"))
     else:
-        opened = pl.DataFrame(
-            {"subject_id": columns["subject_id"][starts], "start": columns["timestamp"][starts]}
-        )
+        opened = pl.DataFrame({"subject_id": columns["subject_id"][starts], "start": columns["timestamp"][starts]})
     width = round(panel.window_hours * _HOUR)
     windows = (
         opened.unique()
@@ -49,9 +47,7 @@ def not_measured(
         .join(pl.DataFrame({"data_type": expected}), how="cross")
     )
     measured = (
-        windows.join(
-            rows.filter(pl.col("data_type").is_in(expected.tolist())), on=["subject_id", "data_type"]
-        )
+        windows.join(rows.filter(pl.col("data_type").is_in(expected.tolist())), on=["subject_id", "data_type"])
         .filter(
             (pl.col("timestamp") <= pl.col("end"))
             & (

@@ -83,8 +83,6 @@ def _table(columns: dict[str, np.ndarray], contract: Contract) -> pa.Table:
 def write_arrow(table: pa.Table, path: Path) -> None:
     """Write one uncompressed record batch that can be memory-mapped."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    batch = pa.RecordBatch.from_arrays(
-        [column.combine_chunks() for column in table.columns], schema=table.schema
-    )
+    batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_batch(batch)

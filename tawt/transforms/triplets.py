@@ -24,6 +24,7 @@ EVENT_COLUMNS = [
     "available_time",
     "value_status",
 ]
+_LARGEST = float(np.finfo(np.float32).max)
 _UNIT_VARIANCE = float(np.sqrt(12))
 """A uniform rank in [0, 1] has variance 1/12."""
 
@@ -65,9 +66,7 @@ class Coder:
             ],
         )  # fmt: skip
 
-    def bins(
-        self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.int64]:
+    def bins(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Return 1 + how many of the data_type's edges are <= the number: one binary search for all rows at once."""
         start = self.edge_start[data_type]
         low, high = start.copy(), self.edge_start[data_type + 1].copy()
@@ -78,11 +77,10 @@ class Coder:
             high = np.where(open_ & ~above, middle, high)
         return low - start + 1
 
-    def normalize(
-        self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float32]:
+    def normalize(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Return the normalized value of each number."""
-        value = (number - self.center[data_type]) / self.scale[data_type]
+        with np.errstate(over="ignore"):
+            value = (number - self.center[data_type]) / self.scale[data_type]
         for i, quantiles in self.quantiles.items():
             rows = data_type == i
             # a tie spans several percentiles: its rank is the middle of them
@@ -91,7 +89,8 @@ class Coder:
             between = np.interp(number[rows], quantiles, np.arange(len(quantiles)))
             rank = np.where(high > low, (low + high - 1) / 2, between) / (len(quantiles) - 1)
             value[rows] = (rank - 0.5) * _UNIT_VARIANCE
-        return value.astype(np.float32)
+        # a number far beyond all of train stays a number, however small the scale
+        return np.clip(value, -_LARGEST, _LARGEST).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tawt.config.data import DataType, PipelineConfig
-from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
+from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.errors import ConfigError
 from tawt.resources import asset
 from tawt.transforms.columns import Int64s, dictionary_of
@@ -104,7 +104,7 @@ class Units:
             code: The data_type.
             unit: The unit as it came.
             canonical: See `canonical`.
-            has_units: Whether the source gives any unit for this data_type; if not, a declared one is believed.
+            has_units: Whether train gives any unit for this data_type; if not, a number without one is believed.
         """
         known = self.data_types.get(code, DataType())
         concept = known.concept or ""
@@ -114,7 +114,7 @@ class Units:
         low = low if known.low is None else known.low
         high = high if known.high is None else known.high
         spelled = self.spelled(unit)
-        if not has_units:
+        if spelled is None and not has_units:
             return Rule(canonical, 1.0, 0.0, None, low, high)
         if spelled == canonical:
             return Rule(canonical, 1.0, 0.0, None if unit == canonical else "spelling", low, high)
@@ -140,10 +140,15 @@ class Judged:
     """Index into `rules`."""
     rules: list[Rule]
 
-    def rule_counts(self) -> dict[str, int]:
-        """Return the rows that each named rule was applied to."""
+    @property
+    def changed(self) -> npt.NDArray[np.bool_]:
+        """Whether there was a number that `value` does not tell as it came."""
+        return self.came & (~self.usable | np.array([rule.name is not None for rule in self.rules])[self.rule])
+
+    def rule_counts(self, rows: Int64s) -> dict[str, int]:
+        """Return how many of these rows each named rule was applied to."""
         totals: dict[str, int] = {}
-        for index, n in zip(*np.unique(self.rule[self.came], return_counts=True), strict=True):
+        for index, n in zip(*np.unique(self.rule[rows][self.came[rows]], return_counts=True), strict=True):
             name = self.rules[index].name
             if name is not None:
                 totals[name] = totals.get(name, 0) + int(n)
@@ -174,8 +179,10 @@ class PairRules:
         rules: list[Rule] = []
         for code, seen in sorted(train.items()):
             # a code that train lacks takes its unit from where it is; nothing else is fitted on it
-            canonical = units.canonical(code, seen if any(seen.values()) else everywhere[code])
-            has_units = any(units.spelled(unit) is not None for unit in seen)
+            basis = seen if any(seen.values()) else everywhere[code]
+            basis = {unit: n for unit, n in basis.items() if n}
+            canonical = units.canonical(code, basis)
+            has_units = any(units.spelled(unit) is not None for unit in basis)
             for unit in sorted(seen, key=lambda text: (text is not None, text or "")):
                 index[code, unit] = len(rules)
                 rules.append(units.rule(code, unit, canonical, has_units))
@@ -189,9 +196,7 @@ class PairRules:
         pairs, inverse = np.unique(code * len(texts) + unit, return_inverse=True)
         none = Rule(None, 1.0, 0.0, None, float("-inf"), float("inf"))
         rules = [*self.rules, none]
-        of_pair = [
-            self.index.get((codes[p // len(texts)], texts[p % len(texts)]), len(self.rules)) for p in pairs
-        ]
+        of_pair = [self.index.get((codes[p // len(texts)], texts[p % len(texts)]), len(self.rules)) for p in pairs]
         rule = np.array(of_pair, dtype=np.int64)[inverse]
         number = table["numeric_value"].to_numpy()
         came = np.isfinite(number)
@@ -200,9 +205,13 @@ class PairRules:
         )
         name, names = dictionary_of(table["value_status"])
         status = np.array([STATUS_NAMES.index(text) for text in names], dtype=np.int8)[name]
-        exact = number * factor + offset
-        with np.errstate(over="ignore"):
-            value = exact.astype(np.float32)
+        # a status that the row does not bear out is not believed: no number, no text, no value
+        status[~came & np.isin(status, HAS_NUMBER)] = ValueStatus.UNPARSED
+        status[(status == ValueStatus.CATEGORY) & table["text_value"].is_null().to_numpy()] = ValueStatus.ABSENT
+        with np.errstate(over="ignore", invalid="ignore"):
+            exact = number * factor + offset
+            # adding zero takes the sign of -0.0, which compares as equal and is other bytes
+            value = exact.astype(np.float32) + np.float32(0)
         unknown = came & ~np.array([r.known for r in rules])[rule]
         # a bound of a censored value is no measurement; a number beyond float32 is no plausible one
         outside = (

@@ -18,7 +18,6 @@ from tawt.contracts.contract import Contract
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
 UNKNOWN = 1
 _IQR_OF_A_NORMAL = 1.3489795003921634
-_PERCENTILES = np.arange(101) / 100
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -69,13 +68,13 @@ def fit_numbers(values: Floats, counts: Ints, n_bins: int) -> NumberFit:
     std = float(np.sqrt(np.add.reduce((values - mean) ** 2 * counts) / n))
     below = np.cumsum(counts)
 
-    def nearest_rank(share: Floats) -> Floats:
-        # the smallest number with at least this share of the rows at or below it; 1e-9 forgives 0.1 * 30 > 3
-        rank = np.maximum(1, np.ceil(share * n - 1e-9))
+    def nearest_rank(parts: int) -> Floats:
+        # the smallest numbers with at least 0, 1, .. parts of `parts` of the rows at or below them, in integers
+        rank = np.maximum(1, (np.arange(parts + 1) * n + parts - 1) // parts)
         return values[np.searchsorted(below, rank)]
 
-    edges = np.unique(nearest_rank(np.arange(1, n_bins) / n_bins))
-    return NumberFit(n, mean, std, nearest_rank(_PERCENTILES), edges[edges > values[0]])
+    edges = np.unique(nearest_rank(n_bins)[1:-1])
+    return NumberFit(n, mean, std, nearest_rank(100), edges[edges > values[0]])
 
 
 def center_and_scale(fit: NumberFit, normalization: str) -> tuple[float, float]:

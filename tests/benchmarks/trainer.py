@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -62,12 +63,10 @@ class Case:
 
 def documents(batch: PackedBatch) -> list[dict[str, Tensor]]:
     """The columns of each document of a packed batch."""
-    names = [
-        f.name for f in fields(batch) if len(np.shape(getattr(batch, f.name))) and f.name != "cu_seqlens"
-    ]
+    names = [f.name for f in fields(batch) if len(np.shape(getattr(batch, f.name))) and f.name != "cu_seqlens"]
     per_token = [name for name in names if len(getattr(batch, name)) == batch.n_tokens]
     bounds = batch.cu_seqlens.tolist()
-    return [{n: getattr(batch, n)[a:b] for n in per_token} for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [{n: getattr(batch, n)[a:b] for n in per_token} for a, b in pairwise(bounds)]
 
 
 def padded(batch: PackedBatch, group: list[dict[str, Tensor]]) -> tuple[PackedBatch, Tensor]:
@@ -76,10 +75,7 @@ def padded(batch: PackedBatch, group: list[dict[str, Tensor]]) -> tuple[PackedBa
     longest = max(lengths)
     cells = {
         name: torch.stack(
-            [
-                torch.nn.functional.pad(part[name], (0, longest - n))
-                for part, n in zip(group, lengths, strict=True)
-            ]
+            [torch.nn.functional.pad(part[name], (0, longest - n)) for part, n in zip(group, lengths, strict=True)]
         ).view(-1)
         for name in group[0]
     }
@@ -154,9 +150,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--documents", type=int, default=40)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument(
-        "--threads", action="store_true", help="compare wall time of 1 and 2 threads instead"
-    )
+    options.add_argument("--threads", action="store_true", help="compare wall time of 1 and 2 threads instead")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -208,7 +202,7 @@ def main() -> None:
         print(f"padded, {name}: {len(cases)} batches, {n / cells:.0%} of the cells hold a token")
 
     for d_model, n_layers in ((128, 2), (64, 4)):
-        shape = dict(d_model=d_model, n_layers=n_layers, n_heads=4, d_ffn=4 * d_model, dropout=0.0)
+        shape = {"d_model": d_model, "n_layers": n_layers, "n_heads": 4, "d_ffn": 4 * d_model, "dropout": 0.0}
         fixed = build_model(ModelConfig(**shape), vocabulary, 0)
         learned = build_model(ModelConfig(**shape, decay=DecayConfig(learned=True)), vocabulary, 0)
         real: dict[str, Tensor] = {}

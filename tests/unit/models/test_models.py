@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -24,9 +25,7 @@ def data(tmp_path, write_dataset):
     """Vocabulary and a packed batch."""
     write_dataset(tmp_path, {"train": [20]})
     dataset = open_dataset(tmp_path)
-    return dataset.vocabulary, PackedLoader(
-        dataset.split("train"), dataset.vocabulary, BatchingConfig(), 0
-    ).batch(0)
+    return dataset.vocabulary, PackedLoader(dataset.split("train"), dataset.vocabulary, BatchingConfig(), 0).batch(0)
 
 
 def of_kind(vocabulary, kind: str) -> int:
@@ -108,15 +107,20 @@ def test_statics_have_their_own_time(data):
     assert torch.equal(out[batch.is_static], encoding.static.expand(int(batch.is_static.sum()), -1))
 
 
-def test_time2vec_sees_minutes_after_a_century():
-    """Ten minutes, a century after the origin, move the encoding as much as ten minutes at the origin."""
+def test_time2vec_keeps_its_minutes_for_a_century():
+    """A century after the origin the encoding is that of float64 arithmetic to 1e-5, where float32 hours would miss by minutes."""
     torch.manual_seed(0)
-    encode = Time2Vec(Time2VecConfig(shortest_hours=1.0), 32)
-    # a whole number of the shortest wavelength later, so that sine has the same phase there
-    hours = torch.tensor([0.0, 1 / 6, 876_000.0, 876_000.0 + 1 / 6], dtype=torch.float64)
-    at_start, later = (encode(hours)[i + 1] - encode(hours)[i] for i in (0, 2))
-    assert at_start.abs().max() > 0.02
-    assert later.abs().max() > 0.3 * at_start.abs().max()
+    config = Time2VecConfig(shortest_hours=1.0)
+    encode = Time2Vec(config, 32)
+    torch.nn.init.normal_(encode.drift)
+    hours = torch.tensor([0.0, 0.1, 524_287.37, 876_000.02], dtype=torch.float64)
+    exact = (
+        torch.outer(hours, encode.grid) + encode.phase + hours[:, None] / config.longest_hours * encode.drift
+    ).sin()
+    trend = hours.log1p()[:, None] / math.log1p(config.longest_hours)
+    expected = torch.cat((exact, trend), -1) @ encode.out.weight.double().T + encode.out.bias
+    assert torch.allclose(encode(hours).double(), expected, atol=1e-5)
+    assert (hours.float() - hours).abs().max() * 60 > 0.5, "the case is not met"
 
 
 def test_time2vec_gradients_do_not_grow_with_the_hour():
@@ -152,10 +156,7 @@ def test_readouts_equal_loops(data):
         "mean": torch.stack([p.mean(0) for p in parts]),
         "max": torch.stack([p.amax(0) for p in parts]),
         "attention": torch.stack(
-            [
-                (w[:, :, None] * p.view(len(p), 3, 8)).sum(0).view(-1)
-                for w, p in zip(heads, parts, strict=True)
-            ]
+            [(w[:, :, None] * p.view(len(p), 3, 8)).sum(0).view(-1) for w, p in zip(heads, parts, strict=True)]
         ),
     }
     for how, expected in naive.items():
@@ -168,17 +169,14 @@ def test_untrained_attention_pooling_is_the_mean(data):
     _, batch = data
     states = torch.randn(batch.n_tokens, 96)
     pooled = [
-        DocumentPooling(ModelConfig(), how)(states, batch.document, batch.n_documents)
-        for how in ("attention", "mean")
+        DocumentPooling(ModelConfig(), how)(states, batch.document, batch.n_documents) for how in ("attention", "mean")
     ]
     assert torch.allclose(*pooled, atol=1e-5)
 
 
 def test_segment_softmax_survives_large_scores():
     """Scores of a thousand neither overflow nor lose the smaller segment."""
-    weights = segment_softmax(
-        torch.tensor([[1000.0], [0.0], [-1000.0], [-1000.0]]), torch.tensor([0, 0, 1, 1]), 2
-    )
+    weights = segment_softmax(torch.tensor([[1000.0], [0.0], [-1000.0], [-1000.0]]), torch.tensor([0, 0, 1, 1]), 2)
     assert weights[:, 0].tolist() == [1.0, 0.0, 0.5, 0.5]
 
 

@@ -27,9 +27,7 @@ def data(tmp_path, write_dataset):
     """Vocabulary and a packed batch of a few thousand tokens."""
     write_dataset(tmp_path, {"train": [60]}, median_length=80)
     dataset = open_dataset(tmp_path)
-    loader = PackedLoader(
-        dataset.split("train"), dataset.vocabulary, BatchingConfig(tokens_per_batch=4096), 0
-    )
+    loader = PackedLoader(dataset.split("train"), dataset.vocabulary, BatchingConfig(tokens_per_batch=4096), 0)
     return dataset.vocabulary, loader.batch(0)
 
 
@@ -54,9 +52,7 @@ def with_other_secrets(batch, masks, vocabulary, seed=1):
     """The batch that the loader would have made had the hidden fields been others."""
     rng = np.random.default_rng(seed)
     n = batch.n_tokens
-    data_type = torch.where(
-        masks.data_type, torch.from_numpy(rng.integers(4, len(vocabulary), n)), batch.data_type
-    )
+    data_type = torch.where(masks.data_type, torch.from_numpy(rng.integers(4, len(vocabulary), n)), batch.data_type)
     token = torch.from_numpy(rng.integers(0, 9, n))
     return replace(
         batch,
@@ -137,9 +133,7 @@ def test_each_kind_hides_its_fields(data):
     assert min(int(only_value.sum()), int(only_type.sum()), int((masks.value & masks.data_type).sum())) > 50
     assert (seen.value[masks.value] == 0).all() and (seen.value_status[masks.value] == HIDDEN).all()
     assert (seen.value_token[masks.value | masks.data_type] == 0).all()
-    assert (seen.data_type[masks.data_type] == MASK).all() and (
-        seen.type_gap_hours[masks.data_type] == -1
-    ).all()
+    assert (seen.data_type[masks.data_type] == MASK).all() and (seen.type_gap_hours[masks.data_type] == -1).all()
     assert torch.equal(seen.data_type[only_value], batch.data_type[only_value])
     assert torch.equal(seen.value[only_type], batch.value[only_type])
     assert torch.equal(seen.hours, batch.hours) and torch.equal(seen.gap_hours, batch.gap_hours)

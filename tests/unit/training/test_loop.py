@@ -29,9 +29,7 @@ def plant_structure(workspace, shards) -> None:
     sha, entries, first = shards.write_vocabulary(workspace, n_types=5), {}, 0
     for split, n_subjects in (("train", 60), ("tuning", 15)):
         lengths = rng.integers(20, 60, n_subjects)
-        columns, index = shards.invent(
-            rng, first + np.arange(n_subjects), lengths, np.zeros(n_subjects), n_types=5
-        )
+        columns, index = shards.invent(rng, first + np.arange(n_subjects), lengths, np.zeros(n_subjects), n_types=5)
         first += n_subjects
         owner = np.repeat(np.arange(n_subjects), lengths)
         family = rng.choice([0, 2, 3], len(owner))
@@ -67,9 +65,7 @@ def test_the_loss_falls_below_its_trivial_baseline(tmp_path, shards):
     assert line["loss"] < 0.5 * line["baseline"]
     lines = [x for x in read_metrics(result.run / "metrics.jsonl") if x["split"] == "train"]
     assert [x["step"] for x in lines] == list(range(1, 151))
-    assert lines[0]["loss"] == pytest.approx(lines[0]["baseline"], rel=0.2), (
-        "it does not start at the baseline"
-    )
+    assert lines[0]["loss"] == pytest.approx(lines[0]["baseline"], rel=0.2), "it does not start at the baseline"
 
 
 def trainer(workspace, config, monkeypatch):
@@ -127,12 +123,9 @@ def test_one_document_per_batch_gives_the_gradient_of_the_packed_batch(workspace
         cut = {
             f.name: getattr(hidden, f.name)[a:b]
             for f in fields(hidden)
-            if isinstance(getattr(hidden, f.name), torch.Tensor)
-            and len(getattr(hidden, f.name)) == batch.n_tokens
+            if isinstance(getattr(hidden, f.name), torch.Tensor) and len(getattr(hidden, f.name)) == batch.n_tokens
         }
-        states.append(
-            model.encoder(replace(hidden, **cut, cu_seqlens=torch.tensor([0, b - a]), max_seqlen=b - a))
-        )
+        states.append(model.encoder(replace(hidden, **cut, cu_seqlens=torch.tensor([0, b - a]), max_seqlen=b - a)))
     sum(loss_sums(model, torch.cat(states), targets).values()).backward()
     scale = max(float(g.abs().max()) for g in packed.values())
     for name, p in model.named_parameters():
@@ -172,6 +165,20 @@ def test_validation_is_the_same_each_time(workspace, config, monkeypatch):
     second = run.validate(1)
     assert first == second and first["split"] == "tuning" and first["n_value"] > 0
     assert all(p.grad is None for p in run.model.parameters())
+
+
+def test_no_operator_may_add_in_the_order_of_its_threads(workspace, config, tmp_path, monkeypatch):
+    """A step runs under torch's deterministic algorithms on CPU, and the setting of the process is as before afterwards."""
+    seen = []
+    real = loop.Trainer._step
+
+    def look(self, *args):
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return real(self, *args)
+
+    monkeypatch.setattr(loop.Trainer, "_step", look)
+    pretrain(workspace, config, device="cpu", out=tmp_path / "a")
+    assert seen == [True] * 12 and not torch.are_deterministic_algorithms_enabled()
 
 
 def test_two_threads_repeat_themselves(workspace, config, tmp_path, with_train):

@@ -10,6 +10,7 @@ from torch import nn
 
 from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError, DeviceError
+from tawt.training import device
 from tawt.training.checkpoint import (
     latest_checkpoint,
     load_checkpoint,
@@ -54,6 +55,15 @@ def test_choices_come_with_reasons():
     assert chosen.reasons["threads"].startswith("rule") and chosen.reasons["precision"].startswith("auto")
 
 
+def test_threads_that_would_spin_are_not_started(monkeypatch):
+    """One thread where waiting threads spin, one per usable CPU up to a limit where they sleep, whatever torch had before."""
+    monkeypatch.setattr(device, "usable_cpus", lambda: 64)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert choose_compute("cpu").threads == MOST_THREADS
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert choose_compute("cpu").threads == torch.get_num_threads() == 1
+
+
 def test_only_matrices_decay():
     """Weights of linear layers decay; biases, norms, single vectors and embedding tables do not; no parameter is lost."""
 
@@ -82,9 +92,7 @@ def test_the_rate_rises_falls_and_ends_at_its_share():
 def test_metrics_after_the_checkpoint_are_cut(tmp_path):
     """Opening with a last step drops later lines and a torn one, and keeps the rest as it was."""
     path = tmp_path / "metrics.jsonl"
-    path.write_text(
-        '{"step": 1, "loss": 0.1}\n{"step": 2, "loss": 0.2}\n{"step": 3, "loss": 0.3}\n{"step": 4, "lo'
-    )
+    path.write_text('{"step": 1, "loss": 0.1}\n{"step": 2, "loss": 0.2}\n{"step": 3, "loss": 0.3}\n{"step": 4, "lo')
     file = MetricsFile(path, 2)
     file.write({"step": 3, "loss": 0.4})
     file.close()

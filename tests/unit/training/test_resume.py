@@ -40,10 +40,7 @@ def files(run) -> dict[str, bytes]:
         for p in sorted(run.rglob("*"))
         if p.is_file() and p.name not in ("metrics.jsonl", "versions.json")
     }
-    lines = [
-        {k: v for k, v in line.items() if k not in SPEED_FIELDS}
-        for line in read_metrics(run / "metrics.jsonl")
-    ]
+    lines = [{k: v for k, v in line.items() if k not in SPEED_FIELDS} for line in read_metrics(run / "metrics.jsonl")]
     return found | {"metrics": json.dumps(lines).encode()}
 
 
@@ -123,9 +120,7 @@ def test_resuming_a_finished_run_changes_nothing(workspace, config, tmp_path):
 def test_resume_without_a_checkpoint_starts_and_says_so(workspace, config, tmp_path):
     """`resume` where no run is yet starts from the beginning and says so."""
     events = []
-    result = pretrain(
-        workspace, config, device="cpu", out=tmp_path / "new", resume=True, report=events.append
-    )
+    result = pretrain(workspace, config, device="cpu", out=tmp_path / "new", resume=True, report=events.append)
     assert result.plan.start_step == 0 and result.weights.exists()
     assert any(e["event"] == "note" and "no checkpoint yet" in e["text"] for e in events)
 
@@ -146,10 +141,11 @@ def test_resume_refuses_another_schedule(workspace, config, tmp_path, with_train
     with pytest.raises(CheckpointError, match=r"train\.max_steps was 12, is 24"):
         pretrain(workspace, with_train(config, max_steps=24), device="cpu", out=tmp_path / "a", resume=True)
     with pytest.raises(CheckpointError, match=r"model\.d_ffn was 16, is 24"):
-        pretrain(
-            workspace, config, settings=["model.d_ffn=24"], device="cpu", out=tmp_path / "a", resume=True
-        )
-    pretrain(workspace, with_train(config, checkpoint_every=3), device="cpu", out=tmp_path / "a", resume=True)
+        pretrain(workspace, config, settings=["model.d_ffn=24"], device="cpu", out=tmp_path / "a", resume=True)
+    events = []
+    changed = with_train(config, checkpoint_every=3, threads=2)
+    pretrain(workspace, changed, device="cpu", out=tmp_path / "a", resume=True, report=events.append)
+    assert any("threads was 1 and is 2" in event.get("text", "") for event in events)
 
 
 def test_resume_refuses_another_vocabulary(workspace, config, tmp_path, shards):

@@ -35,13 +35,10 @@ def test_a_run_folder_tells_how_it_was_made(workspace, config):
     run = pretrain(workspace, config, device="cpu").run
     assert run == workspace / "runs" / "pretrain"
     assert load(PretrainConfig, run / "config.yaml") == config
-    assert (run / "vocabulary.parquet").read_bytes() == (
-        workspace / "vocabulary" / "vocabulary.parquet"
-    ).read_bytes()
+    assert (run / "vocabulary.parquet").read_bytes() == (workspace / "vocabulary" / "vocabulary.parquet").read_bytes()
     about = json.loads((run / "versions.json").read_text())
     assert (
-        about["packages"]["torch"] == torch.__version__.split("+")[0]
-        or about["packages"]["torch"] == torch.__version__
+        about["packages"]["torch"] == torch.__version__.split("+")[0] or about["packages"]["torch"] == torch.__version__
     )
     assert about["threads"] == 1 and about["seed"] == 0 and about["device"] == "cpu"
     assert {"tawt", "numpy", "pyarrow"} <= about["packages"].keys()
@@ -100,7 +97,9 @@ def test_a_workspace_without_a_dataset_is_an_error(tmp_path, config):
 def test_embeddings_are_one_row_per_subject(workspace, config):
     """Every subject of every split has one row, sorted by subject, with the time of its last event and the right type."""
     pretrain(workspace, config, device="cpu")
-    result = embed(workspace, "pretrain", device="cpu")
+    events = []
+    result = embed(workspace, "pretrain", device="cpu", report=events.append)
+    assert events[-1] == {"event": "embed", "n_done": 80, "n_subjects": 80}
     table = pq.read_table(result.path)
     assert result.path == workspace / "embeddings" / "pretrain.parquet"
     assert table.schema.types == [pa.int64(), pa.timestamp("us"), pa.string(), pa.list_(pa.float32(), 16)]
@@ -133,9 +132,7 @@ def test_embeddings_are_the_encoders(workspace, config):
             for i, (a, b) in enumerate(zip(batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True)):
                 out[int(batch.subject_id[i])] = (states[a:b].mean(0).numpy(), states[a:b].amax(0).numpy())
     for k, how in enumerate(("mean", "max")):
-        path = embed(
-            workspace, run, splits=["tuning"], device="cpu", pooling=how, out=workspace / "e.parquet"
-        ).path
+        path = embed(workspace, run, splits=["tuning"], device="cpu", pooling=how, out=workspace / "e.parquet").path
         table = pq.read_table(path)
         rows = np.array(table["embedding"].to_pylist())
         wanted = np.stack([out[s][k] for s in table["subject_id"].to_pylist()])

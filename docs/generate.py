@@ -1,0 +1,304 @@
+"""Writes the reference pages and the JSON schemas from the code: `python docs/generate.py [--check]`.
+
+Commands come from the app, keys from the config trees, columns from the contracts, errors and functions from their
+docstrings. `--check` writes nothing and exits with 1 where a file is not what would be written.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import json
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import tawt
+import tawt.errors
+from tawt.cli.app import app
+from tawt.config.data import PipelineConfig
+from tawt.config.train import PretrainConfig
+from tawt.contracts.contract import Contract, read_contract
+from tawt.pipeline.manifest import Manifest
+
+ROOT = Path(__file__).resolve().parents[1]
+TREES: dict[str, tuple[type[BaseModel], str]] = {
+    "pipeline": (PipelineConfig, "A pipeline: `pipelines/mimic_iv.yaml`, `tawt ingest --pipeline`."),
+    "pretrain": (PretrainConfig, "A pretraining run: `pipelines/pretrain_small.yaml`, `tawt pretrain --config`."),
+}
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "pipeline": PipelineConfig, "pretrain": PretrainConfig, "contract": Contract, "manifest": Manifest
+}  # fmt: skip
+NOTE = "<!-- made by docs/generate.py: edit the code, then run it again -->\n"
+
+
+def commands() -> dict[str, Any]:
+    """Return the commands by name, in the order of the help."""
+    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def options(command: Any) -> dict[str, Any]:
+    """Return a command's arguments and options by every spelling."""
+    return {spelling: p for p in command.params for spelling in (*p.opts, *p.secondary_opts)}
+
+
+def cli_page() -> str:
+    """Return `cli.md`."""
+    callbacks = {info.name: info.callback for info in app.registered_commands}
+    out = [NOTE, "# Commands\n"]
+    out.append("Data is printed on stdout, all else on stderr. Exit codes: 0 done, 1 an error or a failed check,")
+    out.append("2 wrong usage or config, 130 interrupted. `tawt --help`, `tawt --version`, `tawt COMMAND --help`.\n")
+    for name, command in commands().items():
+        sentence, _, example = command.help.partition("\n\nExample: ")
+        hints = typing.get_type_hints(callbacks[name])
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments)
+        out += [f"## tawt {name}\n", f"{sentence}.\n", "```", f"tawt {name} {usage}".rstrip() + " [OPTIONS]", "```\n"]
+        out += ["| | | default | |", "|---|---|---|---|"]
+        for p in command.params:
+            spelled = f"`{p.name.upper()}`" if p in arguments else ", ".join(f"`{o}`" for o in p.opts)
+            if p.required:
+                default = "required"
+            else:
+                default = "" if p.default is None or p.default is False else f"`{_plain(p.default)}`"
+            out.append(f"| {spelled} | {_type(hints[p.name])} | {default} | {_cell(p.help)} |")
+        out += ["", f"Example: `{example}`\n", f"In Python: [`tawt.{name.replace('-', '_')}`](api.md)\n"]
+    return "\n".join(out)
+
+
+def config_page() -> str:
+    """Return `config.md`."""
+    out = [NOTE, "# Config\n"]
+    out.append("A YAML file is checked against one of these trees; an unknown key is an error that names the nearest")
+    out.append("known one and the line. `--set a.b=value` lays a value over the file. Editors that read")
+    out.append("`# yaml-language-server: $schema=...` complete keys from `schemas/*.schema.json`.\n")
+    for title, (tree, sentence) in TREES.items():
+        out += [f"## {title.capitalize()}\n", f"{sentence}\n"]
+        for path, section in sections(tree):
+            heading = f"`{path}`" if path else "top level"
+            out += [f"### {title}: {heading}\n", f"{_sentence(section)}\n"]
+            out += ["| key | type | default | |", "|---|---|---|---|"]
+            for key, field in section.model_fields.items():
+                out.append(f"| `{key}` | {_field_type(field)} | {_default(field)} | {_cell(field.description)} |")
+            out.append("")
+    return "\n".join(out)
+
+
+def sections(tree: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield every section of a config tree with its dotted path; `[]` marks a list and `.*` a mapping."""
+    yield path, tree
+    for key, field in tree.model_fields.items():
+        for option, mark in _inner(field.annotation):
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                yield from sections(option, f"{path}.{key}{mark}".lstrip("."))
+
+
+def _inner(annotation: Any) -> Iterator[tuple[Any, str]]:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is tuple:
+        yield args[0], "[]"
+    elif origin is dict:
+        yield args[1], ".*"
+    else:
+        yield annotation, ""
+
+
+def schemas_page() -> str:
+    """Return `schemas.md`."""
+    out = [NOTE, "# Relations\n"]
+    out.append("What each relation promises, from the contracts in `schemas/`. A stage whose output differs fails.")
+    out.append("`?` marks a column that may be null, *optional* one that may be absent.\n")
+    folder = ROOT / "schemas"
+    groups = {"Every source": sorted(p for p in folder.glob("*.json") if not p.name.endswith(".schema.json"))}
+    for source in sorted(p for p in folder.iterdir() if p.is_dir()):
+        groups[f"Source {source.name}"] = [
+            p for layer in ("raw", "staging") for p in sorted((source / layer).glob("*.json"))
+        ]
+    for title, paths in groups.items():
+        out.append(f"## {title}\n")
+        for contract in map(read_contract, paths):
+            out += [f"### {contract.name}\n", f"{contract.description}\n"]
+            if contract.paths:
+                absent = "" if contract.required else "; the table may be absent"
+                out.append(f"Found at {' or '.join(f'`{p}`' for p in contract.paths)} below the raw root{absent}.\n")
+            if contract.sorted_by:
+                out.append(f"Sorted by {', '.join(f'`{c}`' for c in contract.sorted_by)}.\n")
+            out += ["| column | type | |", "|---|---|---|"]
+            for column in contract.columns:
+                may = ("?" if column.nullable else "") + ("" if column.required else ", *optional*")
+                unit = f" ({column.unit})" if column.unit else ""
+                out.append(f"| `{column.name}` | {column.type}{may} | {_cell(column.description)}{unit} |")
+            out.append("")
+    return "\n".join(out)
+
+
+def errors_page() -> str:
+    """Return `errors.md`."""
+    raised: dict[str, list[str]] = {}
+    for name, function in functions():
+        for error, when in docstring(function)["Raises"]:
+            raised.setdefault(error, []).append(f"- [`tawt.{name}`](api.md): {when}")
+    out = [NOTE, "# Errors\n"]
+    out.append("An error is one line, `error: <where>: <what is there>, expected <what should be>`, a blank line and,")
+    out.append("where there is one, `hint: <command or edit>`. It never holds a cell value. Every error is a")
+    out.append("`tawt.TawtError` with the attributes `where`, `what` and `hint`.\n")
+    for name, error in inspect.getmembers(tawt.errors, inspect.isclass):
+        if issubclass(error, tawt.TawtError) and error is not tawt.TawtError:
+            out += [f"## {name}\n", f"{_sentence(error)} Exit code {error.exit_code}.\n", *raised.get(name, []), ""]
+    return "\n".join(out)
+
+
+def functions() -> list[tuple[str, Any]]:
+    """Return the public functions by name."""
+    return [(n, getattr(tawt, n)) for n in tawt.__all__ if inspect.isfunction(getattr(tawt, n))]
+
+
+def docstring(thing: Any) -> dict[str, Any]:
+    """Return a Google docstring as `{"text": str, "Args": [(name, text)], "Returns": [("", text)], ...}`."""
+    parts: dict[str, Any] = {"text": [], "Args": [], "Returns": [], "Raises": [], "Source": []}
+    title = "text"
+    for line in (inspect.getdoc(thing) or "").splitlines():
+        if line.endswith(":") and line[:-1] in parts:
+            title = line[:-1]
+        elif title == "text":
+            parts["text"].append(line)
+        elif title in ("Args", "Raises") and line.startswith("    ") and not line.startswith("     "):
+            name, _, rest = line.strip().partition(": ")
+            parts[title].append((name, rest))
+        elif line.strip():
+            name, text = parts[title].pop() if parts[title] else ("", "")
+            parts[title].append((name, f"{text} {line.strip()}".strip()))
+    return {**parts, "text": "\n".join(parts["text"]).strip()}
+
+
+def api_page() -> str:
+    """Return `api.md`."""
+    out = [NOTE, "# Python\n", "Each command is one function of `tawt`; nothing heavy is imported before it is used.\n"]
+    for name, function in functions():
+        parts, signature = docstring(function), inspect.signature(function)
+        shown = [_parameter(p) for p in signature.parameters.values()]
+        if any(p.kind is p.KEYWORD_ONLY for p in signature.parameters.values()):
+            first = next(i for i, p in enumerate(signature.parameters.values()) if p.kind is p.KEYWORD_ONLY)
+            shown.insert(first, "*")
+        lines = "".join(f"    {parameter},\n" for parameter in shown)
+        out += [f"## tawt.{name}\n", "```python", f"tawt.{name}(\n{lines}) -> {signature.return_annotation}", "```\n"]
+        out += [parts["text"] + "\n"]
+        for title, items in (("Args", parts["Args"]), ("Returns", parts["Returns"]), ("Raises", parts["Raises"])):
+            if items:
+                out += [f"{title}:\n", *(f"- `{n}`: {t}" if n else f"- {t}" for n, t in items), ""]
+    out += ["## Results\n", "What the functions hand back.\n"]
+    for result in _results():
+        out += [f"### {result.__name__}\n", f"{_sentence(result)}\n"]
+        out += [f"- `{f}: {a}`" for f, a in inspect.get_annotations(result).items()] + [""]
+    return "\n".join(out)
+
+
+def _parameter(p: inspect.Parameter) -> str:
+    default = "" if p.default is p.empty else " = " + ("..." if callable(p.default) else repr(p.default))
+    return f"{p.name}: {p.annotation}{default}"
+
+
+def _results() -> list[type]:
+    found: dict[str, type] = {}
+    for _, function in functions():
+        home = importlib.import_module(function.__module__)
+        for name in str(inspect.signature(function).return_annotation).replace("]", "[").split("["):
+            result = getattr(home, name, None)
+            if inspect.isclass(result) and result.__module__.startswith("tawt."):
+                found[name] = result
+    return [found[name] for name in sorted(found)]
+
+
+def _sentence(thing: type) -> str:
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def _plain(value: Any) -> str:
+    return str(value.value if isinstance(value, enum.Enum) else value)
+
+
+def _type(annotation: Any) -> str:
+    """Return a type in words."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type(args[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type(arg) for arg in args if arg is not type(None))
+    if origin is typing.Literal:
+        return ", ".join(f"`{arg}`" for arg in args)
+    if origin is tuple:
+        several = args[-1] is Ellipsis
+        return f"list of {_type(args[0])}" if several else f"{len(args)} x {_type(args[0])}"
+    if origin is list:
+        return f"{_type(args[0])}, any number of times"
+    if origin is dict:
+        return f"mapping to {_type(args[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return ", ".join(f"`{member.value}`" for member in annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    return {str: "text", int: "integer", float: "number", bool: "boolean", Path: "path"}.get(
+        annotation, str(annotation)
+    )
+
+
+def _field_type(field: Any) -> str:
+    bounds = [f"{sign} {getattr(m, name)}" for m in field.metadata for name, sign in _SIGNS.items() if hasattr(m, name)]
+    return ", ".join([_cell(_type(field.annotation)), *bounds])
+
+
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def _default(field: Any) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if field.default is None or isinstance(field.default, BaseModel):
+        return ""
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{json.dumps(value)}`"
+
+
+def schema(model: type[BaseModel]) -> str:
+    """Return a JSON schema; the docstrings of fields become descriptions, which editors show."""
+    return (
+        json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}, indent=2)
+        + "\n"
+    )
+
+
+def files() -> dict[Path, str]:
+    """Return every generated file and its text."""
+    pages = {"cli": cli_page, "config": config_page, "schemas": schemas_page, "errors": errors_page, "api": api_page}
+    texts = {ROOT / "docs" / "reference" / f"{name}.md": page().rstrip() + "\n" for name, page in pages.items()}
+    return texts | {ROOT / "schemas" / f"{name}.schema.json": schema(model) for name, model in SCHEMAS.items()}
+
+
+def main() -> int:
+    """Write the files, or with `--check` say which are stale."""
+    stale = [(p, text) for p, text in files().items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
+    for path, text in stale:
+        if "--check" in sys.argv[1:]:
+            print(f"error: {path.relative_to(ROOT)}: is stale, expected what the code says")
+            print("\nhint: python docs/generate.py")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return 1 if stale and "--check" in sys.argv[1:] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

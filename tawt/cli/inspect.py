@@ -1,0 +1,147 @@
+"""The commands that look at data: stages, show, sql, query, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
+from tawt.cli.output import Format, fact, next_command, print_rows, print_table, say
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    for name, function in (("stages", stages), ("show", show), ("sql", sql), ("query", query), ("check", check)):
+        app.command(name, rich_help_panel=DATA_PANEL)(function)
+
+
+def stages(
+    workspace: OptionalWorkspace = None,
+    pipeline: Pipeline = None,
+    form: Form = Format.table,
+) -> None:
+    """List the stages in the order in which they run
+
+    Example: tawt stages --pipeline mimic_iv
+    """
+    from tawt.pipeline.inspect import stages as list_stages
+
+    print_table(list_stages(workspace, pipeline), form, spare=("description", "inputs"))
+    next_command(f"tawt show STAGE -w {workspace}" if workspace else f"tawt sql STAGE --pipeline {pipeline}")
+
+
+def show(
+    stage: Annotated[str, typer.Argument(help="As staging.labevents", show_default=False)],
+    workspace: Workspace,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Read its quarantined records again from the raw files")
+    ] = False,
+    limit: Annotated[int, typer.Option(help="At most so many quarantined records", min=1)] = 10,
+    form: Form = Format.table,
+) -> None:
+    """Describe one stage: what a row is, its columns, its files, and where its records went
+
+    Example: tawt show staging.labevents -w work/mimic --quarantine
+    """
+    from tawt.pipeline.inspect import quarantined
+    from tawt.pipeline.inspect import show as show_stage
+
+    if quarantine:
+        records = quarantined(stage, workspace, limit)
+        print_table(records, form, thousands=False)
+        say(
+            f"{records.num_rows:,} quarantined records shown, read again from the raw files"
+            if records.num_rows
+            else "nothing is quarantined"
+        )
+        next_command(f"tawt sql {stage} -w {workspace}")
+        return
+    view = show_stage(stage, workspace)
+    say(f"{view.name}: {view.description}")
+    say(f"reads {', '.join(view.inputs)}; {view.reason_last_run}")
+    for key, value in view.facts.items():
+        say(f"  {key}: {fact(value)}")
+    if form is not Format.table:
+        print_table(view.ledger, form)
+        next_command(f"tawt show {stage} -w {workspace} --quarantine")
+        return
+    if view.columns is not None:
+        print_table(view.columns, form)
+        print()
+    print_table(view.ledger, form)
+    print()
+    print_table(view.files.slice(0, 20), form)
+    next_command(f"tawt show {stage} -w {workspace} --quarantine")
+
+
+def sql(
+    stage: Annotated[str, typer.Argument(help="As staging.labevents", show_default=False)],
+    workspace: OptionalWorkspace = None,
+    pipeline: Pipeline = None,
+) -> None:
+    """Print a stage's SQL, and say the parameters it is bound to
+
+    Example: tawt sql staging.labevents --pipeline mimic_iv
+    """
+    from tawt.pipeline.inspect import sql as sql_of
+
+    text, parameters = sql_of(stage, workspace, pipeline)
+    print(text.rstrip())
+    for name, value in parameters.items():
+        say(f"${name} = {value}")
+    next_command(f"tawt run {stage}+ -w {workspace or 'W'}")
+
+
+def query(
+    text: Annotated[str, typer.Argument(help="One select", show_default=False)],
+    workspace: Workspace,
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    form: Form = Format.table,
+) -> None:
+    """Run one select over the workspace's relations
+
+    Example: tawt query "select code, count(*) n from events group by code order by n desc limit 5" -w work/mimic
+    """
+    from tawt.pipeline.inspect import query as run_query
+
+    print_table(run_query(text, workspace, threads=threads, memory_limit=memory_limit), form, thousands=False)
+    next_command(f"tawt stages -w {workspace}")
+
+
+def check(
+    kind: Annotated[str | None, typer.Argument(help="`meds` to check any MEDS dataset", show_default=False)] = None,
+    path: Annotated[Path | None, typer.Argument(help="Its root", show_default=False)] = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="The workspace to check", show_default=False)
+    ] = None,
+    form: Form = Format.table,
+) -> None:
+    """Count everything again: a workspace, or with `meds PATH` anybody's MEDS dataset
+
+    Example: tawt check -w work/mimic
+    """
+    from tawt.errors import ConfigError
+
+    if kind == "meds" and path is not None and workspace is None:
+        from tawt.pipeline.check_meds import check_meds
+
+        findings = check_meds(path)
+        following, again = f"tawt ingest {path} --pipeline meds -w W", f"tawt check meds {path}"
+    elif kind is None and workspace is not None:
+        from tawt.pipeline.check import check as check_workspace
+
+        findings = check_workspace(workspace)
+        following, again = f"tawt stages -w {workspace}", f"tawt run +dataset -w {workspace}"
+    else:
+        raise ConfigError(
+            "check", "has nothing to check, expected `-w W` or `meds PATH`", "tawt check -w W, or tawt check meds PATH"
+        )
+    print_rows(("check", "ok", "detail"), [(f.check, f.ok, f.detail) for f in findings], form)
+    failed = sum(1 for finding in findings if not finding.ok)
+    say(f"{len(findings) - failed} checks passed, {failed} failed")
+    next_command(following if not failed else again)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tawt.cli.output import Format
+
+DATA_PANEL = "Data"
+MODEL_PANEL = "Model"
+
+Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)]
+Threads = Annotated[int | None, typer.Option(help="Threads; all cores by default", show_default=False)]
+Memory = Annotated[
+    str | None, typer.Option(help="Memory limit, as 2GB; 60 % of the memory by default", show_default=False)
+]
+Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
+Form = Annotated[Format, typer.Option("--format", help="How data is printed")]
+OptionalWorkspace = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)
+]
+Pipeline = Annotated[str | None, typer.Option("--pipeline", "-p", help="Instead, a pipeline", show_default=False)]

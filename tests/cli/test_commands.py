@@ -1,0 +1,236 @@
+"""Every command: help, what it imports, its last line, dry runs, formats and ways to end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tawt as package
+
+COMMANDS = ("demo", "ingest", "build-vocab", "run", "stages", "show", "sql", "query", "check", "pretrain", "embed")
+HEAVY = ("torch", "polars", "pyarrow", "duckdb", "numpy")
+
+LOOK = """
+import contextlib, io, json, sys
+from tawt.cli.app import main
+texts = {{}}
+for command in {commands}:
+    sys.argv = ["tawt", command, "--help"] if command else ["tawt", "--help"]
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        main()
+    texts[command] = out.getvalue()
+print(json.dumps([texts, [name for name in {heavy} if name in sys.modules]]))
+"""
+
+
+def _python(text: str, **environment: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, check=True, env=os.environ | environment
+    )
+    return ended.stdout
+
+
+def test_help_imports_nothing_heavy_and_gives_an_example() -> None:
+    """The help of each command has a line `Example: tawt COMMAND` and comes without torch, polars, pyarrow or duckdb."""
+    texts, imported = json.loads(_python(LOOK.format(commands=("", *COMMANDS), heavy=HEAVY)))
+    assert imported == []
+    for command in COMMANDS:
+        assert f"Example: tawt {command}" in texts[command], command
+        assert command in texts[""]
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        *((f"tawt.pipeline.{name}", ["torch"]) for name in ("ingest", "inspect", "check", "check_meds")),
+        ("tawt.hospital.invent", ["torch", "duckdb", "polars"]),
+        *((f"tawt.tasks.{name}", ["duckdb", "polars"]) for name in ("pretrain", "embed")),
+    ],
+)
+def test_the_two_worlds_do_not_import_one_another(module: str, forbidden: list[str]) -> None:
+    """Data code runs without torch, and training code without duckdb and polars."""
+    text = f"import sys, {module}; print([name for name in {forbidden} if name in sys.modules])"
+    assert _python(text).strip() == "[]"
+
+
+def test_the_version_is_that_of_the_package(tawt) -> None:
+    """`tawt --version` prints one line on stdout."""
+    ended = tawt("--version")
+    assert ended.code == 0 and re.fullmatch(r"tawt \d+\.\d+\.\d+\S*\n", ended.out)
+
+
+@pytest.mark.parametrize("name", package.__all__)
+def test_each_public_name_can_be_imported_and_says_what_it_raises(name: str) -> None:
+    """Each name in `tawt.__all__` is there, and each function documents its arguments' errors."""
+    thing = getattr(package, name)
+    assert thing.__doc__ and thing.__doc__.strip()
+    if not isinstance(thing, type):
+        assert "Raises:" in thing.__doc__
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (), ("ingst",), ("ingest",), ("ingest", "raw"), ("stages", "--format", "xml"), ("demo", "--subjects", "3"),
+        ("ingest", "raw", "-p", "demo", "-w", "w", "--threads", "many"), ("show", "events", "-w", "w", "--limit", "0"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_ends_with_2(words: tuple[str, ...], tawt, tmp_path, monkeypatch) -> None:
+    """What the command line cannot read is said on stderr and ends with 2."""
+    monkeypatch.chdir(tmp_path)
+    ended = tawt(*words)
+    assert ended.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+READERS = {
+    "stages": ("stages", "-w"),
+    "show": ("show", "staging.labevents", "-w"),
+    "show --quarantine": ("show", "staging.labevents", "--quarantine", "-w"),
+    "query": ("query", "select code, count(*) as n from events group by all order by all", "-w"),
+    "check": ("check", "-w"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_stdout_holds_data_alone(name: str, form: str, tawt, finished: Path) -> None:
+    """With `--format json|csv` stdout parses whole, both hold the same number of rows, and stderr ends in `next:`."""
+    ended = tawt(*READERS[name], finished, "--format", form)
+    assert ended.code == 0, ended.err
+    assert ended.err.splitlines()[-1].startswith("next: tawt ")
+    rows = json.loads(ended.out) if form == "json" else list(csv.DictReader(io.StringIO(ended.out)))
+    other = tawt(*READERS[name], finished, "--format", "json")
+    assert len(rows) == len(json.loads(other.out)) > 0
+
+
+def test_every_command_ends_with_what_to_do_next(tawt, finished: Path, hospital: Path, tmp_path: Path, tiny) -> None:
+    """The last line on stderr is `next:` and a command, also where all is up to date."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    for words in (
+        ("ingest", hospital, "-p", "demo", "-w", work),
+        ("build-vocab", "-w", work),
+        ("run", "events", "-w", work),
+        ("sql", "staging.labevents", "-w", work),
+        ("show", "events", "-w", work),
+        ("stages", "--pipeline", "mimic_iv"),
+        ("check", "meds", work / "events"),
+        ("pretrain", "-w", work, "--device", "cpu", "--out", tmp_path / "run", *tiny),
+        ("embed", "-w", work, "--run", "tiny", "--device", "cpu"),
+    ):
+        ended = tawt(*words)
+        assert ended.code == 0, ended.err
+        assert re.fullmatch(r"next: (tawt|python) .+", ended.err.splitlines()[-1]), words
+
+
+DRY = {
+    "ingest": ("ingest", "{raw}", "-p", "demo", "-w", "{w}", "--dry-run"),
+    "ingest with another setting": ("ingest", "{raw}", "-p", "demo", "-w", "{w}", "--set", "shards=3", "--dry-run"),
+    "build-vocab": ("build-vocab", "-w", "{w}", "--set", "vocabulary.n_bins=4", "--dry-run"),
+    "run": ("run", "staging.labevents+", "-w", "{w}", "--force", "--dry-run"),
+    "pretrain": ("pretrain", "-w", "{w}", "--device", "cpu", "--dry-run"),
+    "demo": ("demo", "-w", "{new}", "--dry-run"),
+    "ingest into a new workspace": ("ingest", "{raw}", "-p", "demo", "-w", "{new}", "--dry-run"),
+}
+
+
+@pytest.mark.parametrize("name", DRY)
+def test_a_dry_run_writes_nothing_and_says_why(name: str, tawt, finished: Path, hospital: Path, tmp_path, tree) -> None:
+    """Not a byte of the workspace changes, no folder appears, and each thing that would run comes with its reason."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    for path in hospital.rglob("*.gz"):  # a changed time makes every hash stale
+        os.utime(path)
+    before = {str(p): p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    places = {"raw": hospital, "w": work, "new": tmp_path / "new"}
+    ended = tawt(*(word.format(**places) for word in DRY[name]))
+    assert ended.code == 0, ended.err
+    assert {str(p): p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+    said = ended.err + ended.out
+    assert "would " in said or "why" in said
+    assert ended.err.splitlines()[-1].startswith("next: tawt ")
+    if name == "ingest with another setting":
+        assert re.search(r"event_parts\.labs +would run: parameter shards", ended.err)
+        assert re.search(r"staging\.labevents +would skip: up to date", ended.err)
+
+
+def _interrupt(words: tuple[object, ...], seen: str, **environment: str) -> tuple[int, str]:
+    """Start a command, wait until its stderr shows `seen`, interrupt it and return how it ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tawt", *map(str, words)],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ | environment,
+    )  # fmt: skip
+    said = ""
+    assert process.stderr is not None
+    for line in process.stderr:
+        said += line
+        if seen in line:
+            break
+    process.send_signal(signal.SIGINT)
+    said += process.stderr.read()
+    return process.wait(30), said
+
+
+def test_an_interrupted_ingest_ends_with_130_and_can_go_on(hospital: Path, tmp_path: Path, tawt, finished, tree) -> None:
+    """Ctrl-C leaves finished stages only, and the next ingest makes the same bytes as one that was left alone."""
+    work = tmp_path / "w"
+    words = ("ingest", hospital, "-p", "demo", "-w", work, "--threads", 1)
+    code, said = _interrupt(words, "staging.labevents")
+    assert code == 130, said
+    assert "Traceback" not in said and "interrupted" in said
+    assert not (work / "manifests" / "events.json").is_file()
+    assert tawt(*words).code == 0
+    assert tree(work / "events") == tree(finished / "events")
+
+
+def test_an_interrupted_pretraining_ends_with_130_and_says_how_to_go_on(finished: Path, tmp_path: Path, tiny) -> None:
+    """Ctrl-C in a run saves a checkpoint and names the command that resumes it."""
+    settings = [word.replace("train.max_steps=4", "train.max_steps=100000") for word in tiny]
+    words = ("pretrain", "-w", finished, "--device", "cpu", "--out", tmp_path / "run", *settings)
+    code, said = _interrupt(words, "tuning after step", OMP_NUM_THREADS="1")
+    assert code == 130, said
+    assert "Traceback" not in said and "--resume" in said
+    assert any((tmp_path / "run" / "checkpoints").glob("step-*/state.json"))
+
+
+def test_a_reader_that_goes_away_is_no_error(finished: Path) -> None:
+    """`tawt query ... | head -1` prints its line and no traceback."""
+    command = f"{sys.executable} -m tawt query 'from events' -w {finished} --format csv | head -1"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("subject_id,") and "Traceback" not in ended.stderr
+
+
+def test_without_colour_and_progress_there_are_no_control_characters(finished: Path, hospital: Path, tmp_path) -> None:
+    """On a terminal, NO_COLOR and TAWT_NO_PROGRESS leave plain text."""
+    import pty
+
+    leader, follower = pty.openpty()
+    environment = os.environ | {"NO_COLOR": "1", "TAWT_NO_PROGRESS": "1", "TERM": "xterm", "COLUMNS": "80"}
+    words = ["ingest", str(hospital), "-p", "demo", "-w", str(tmp_path / "w"), "--threads", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tawt", *words], stdout=follower, stderr=follower, env=environment
+    )
+    os.close(follower)
+    said = b""
+    while True:
+        try:
+            block = os.read(leader, 1 << 16)
+        except OSError:
+            break
+        if not block:
+            break
+        said += block
+    assert process.wait(30) == 0
+    text = said.decode()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m|\x1b\[\?25l|\x1b\[2K", text)
+    assert "next: tawt build-vocab" in text

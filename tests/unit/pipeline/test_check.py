@@ -1,0 +1,134 @@
+"""`tawt check` counts everything again and finds what was changed behind its back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.pipeline.ledger import write_ledger
+from tawt.pipeline.workspace import open_workspace
+
+
+def failed(workspace: Path) -> set[str]:
+    return {finding.check for finding in tawt.check(workspace) if not finding.ok}
+
+
+def test_a_workspace_as_it_was_made_passes(hospital) -> None:
+    """Every finding on an untouched workspace is good, and each layer has some."""
+    findings = tawt.check(hospital.workspace)
+    assert [finding for finding in findings if not finding.ok] == []
+    layers = {finding.check.partition(":")[0] for finding in findings}
+    assert layers == {"stages", "ledger", "quarantine", "events", "vocabulary", "triplets", "dataset"}
+
+
+FILES = [
+    "staging/labevents/part-*.parquet",
+    "event_parts/labs/part-*.parquet",
+    "codes/labs/part-*.parquet",
+    "events/data/train/*.parquet",
+    "events/metadata/codes.parquet",
+    "vocabulary/vocabulary.parquet",
+    "triplets/train/*.parquet",
+    "dataset/train/00000.arrow",
+    "dataset/train/00000.index.arrow",
+    "dataset/dataset.json",
+]
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    path.write_bytes(data)
+
+
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "pattern"),
+    [*((Path.unlink, f) for f in FILES), *((flip_a_byte, f) for f in FILES), (shorten, FILES[0]), (shorten, FILES[-1])],
+)
+def test_a_removed_or_changed_file_is_found(
+    own_workspace: Path, spoil: Callable[[Path], None], pattern: str
+) -> None:
+    """A file that is gone, shorter, or of the same size with one bit changed is found, and `check` ends all the same."""
+    spoil(sorted(own_workspace.glob(pattern))[0])
+    assert "stages" in failed(own_workspace)
+
+
+def edit_manifest(workspace: Path, stage: str, edit: Callable[[dict], None]) -> None:
+    """Change a manifest, and the published ledger with it."""
+    path = workspace / "manifests" / f"{stage}.json"
+    manifest = json.loads(path.read_text())
+    edit(manifest)
+    path.write_text(json.dumps(manifest))
+    write_ledger(open_workspace(workspace))
+
+
+def one_more(key: str) -> Callable[[dict], None]:
+    return lambda account: account.update({key: account[key] + 1})
+
+
+def moved(account: dict) -> None:
+    """Balanced still: one record more dropped, one fewer kept."""
+    account["n_records_kept"] -= 1
+    account["routes"].append({"kind": "drop", "reason": "invented", "n_records": 1})
+
+
+@pytest.mark.parametrize("stage", ["staging.labevents", "event_parts.diagnoses", "codes.chart", "events", "triplets", "dataset"])
+@pytest.mark.parametrize("key", ["n_records_in", "n_records_kept", "n_rows_out"])
+def test_an_edited_count_is_found(own_workspace: Path, stage: str, key: str) -> None:
+    """Any count of any stage that was raised by one no longer agrees with the others or with the files."""
+    edit_manifest(own_workspace, stage, lambda m: one_more(key)(m["accounts"][0]))
+    assert "ledger" in failed(own_workspace)
+
+
+def test_an_edit_that_balances_is_found(own_workspace: Path) -> None:
+    """A record said to be dropped while its rows are there is found by counting the records behind the rows."""
+    edit_manifest(own_workspace, "event_parts.admissions", lambda m: moved(m["accounts"][0]))
+    assert failed(own_workspace) == {"ledger"}
+
+
+def test_an_edited_ledger_is_found(own_workspace: Path) -> None:
+    """The published table must say what the manifests say; without it, `check` says so too."""
+    table = pq.read_table(own_workspace / "ledger.parquet")
+    n = table["n"].to_pylist()
+    edited = table.set_column(table.column_names.index("n"), table.schema.field("n"), pa.array([n[0] + 1, *n[1:]]))
+    pq.write_table(edited, own_workspace / "ledger.parquet")
+    assert failed(own_workspace) == {"ledger"}
+    (own_workspace / "ledger.parquet").unlink()
+    assert failed(own_workspace) == {"ledger"}
+
+
+def test_a_removed_quarantine_row_is_found(own_workspace: Path) -> None:
+    """Every quarantined record is listed: one row fewer, or no file at all, is found."""
+    path = own_workspace / "quarantine" / "staging.labevents.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    assert failed(own_workspace) == {"quarantine"}
+    path.unlink()
+    assert failed(own_workspace) == {"quarantine"}
+
+
+def test_a_dataset_of_another_vocabulary_is_found(own_workspace: Path) -> None:
+    """Shards that were made with another vocabulary are found even where every file is whole."""
+    path = own_workspace / "dataset" / "dataset.json"
+    text = path.read_text()
+    manifest = json.loads(text)
+    other = manifest["vocabulary"][::-1]
+    path.write_text(text.replace(manifest["vocabulary"], other))
+    edit_manifest(own_workspace, "dataset", lambda m: m.update(hashes={}))
+    assert failed(own_workspace) == {"dataset: vocabulary"}
+
+
+def test_nothing_made_is_no_success(hospital, tmp_path: Path) -> None:
+    """A workspace without a finished stage does not pass."""
+    shutil.copy(hospital.workspace / "pipeline.yaml", tmp_path)
+    assert "stages" in failed(tmp_path)

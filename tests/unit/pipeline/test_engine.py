@@ -1,0 +1,91 @@
+"""The locked connection and the limits, and engine errors without the cells that they quote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tawt.errors import ConfigError, SourceError, StageError
+from tawt.pipeline.engine import Limits, connect, wrapped_errors
+
+LIMITS = Limits(1, "200MB")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder that the connection reaches and one that it does not, with a file in each."""
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside, outside):
+        folder.mkdir()
+        (folder / "x.csv").write_text("a\n1\n")
+    return inside, outside
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from read_csv('{out}/x.csv')", "from read_text('{in}/../out/x.csv')", "from glob('{out}/*')",
+        "copy (select 1) to '{out}/y.csv'", "attach '{out}/y.db'", "install httpfs", "load httpfs",
+        "set enable_external_access = true", "set allowed_directories = ['/']", "set memory_limit = '1TB'", "set threads = 8",
+        "reset lock_configuration", "pragma enable_profiling", "export database '{out}'", "from '{out}/x.csv'",
+    ],
+)  # fmt: skip
+def test_a_connection_reaches_its_folders_and_cannot_be_unlocked(text: str, folders: tuple[Path, Path]) -> None:
+    """Reading or writing elsewhere, attaching, extensions and settings all fail, and nothing is written."""
+    inside, outside = folders
+    connection = connect(LIMITS, [inside])
+    with pytest.raises(duckdb.Error):
+        connection.execute(text.format(**{"in": inside, "out": outside})).fetchall()
+    assert [p.name for p in outside.iterdir()] == ["x.csv"]
+    assert connection.execute(f"select count(*) from read_csv('{inside}/x.csv')").fetchall() == [(1,)]
+
+
+def test_python_variables_are_no_relations(folders: tuple[Path, Path]) -> None:
+    """A name in SQL is never looked up among the program's own variables."""
+    secret = duckdb.sql("select 'secret' as s").to_arrow_table()
+    assert len(secret) == 1
+    with pytest.raises(duckdb.CatalogException):
+        connect(LIMITS, [folders[0]]).execute("from secret")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("select 'SECRET'::int", StageError, "Conversion"),
+        ("select strptime('SECRET', '%Y')", StageError, "InvalidInput"),
+        ("select error('SECRET')", StageError, "InvalidInput"),
+        ("select column_x", StageError, "column_x"),
+        ("select 1 from nowhere", StageError, "nowhere"),
+        ("from read_csv('/etc/hosts')", StageError, "reaches outside"),
+        ("set threads = 2", StageError, "reaches outside"),
+        ("from read_parquet('{in}/x.csv')", SourceError, "damaged"),
+        ("from range(100_000_000) t(i) order by hash(i)", StageError, "ran out of memory"),
+    ],
+)
+def test_an_engine_error_becomes_ours_without_the_cell(text, kind, said, folders) -> None:
+    """Kind, place and hint stay; the engine's own words stay only where they speak of names in the SQL."""
+    connection = connect(Limits(1, "60MB"), [folders[0]])
+    with pytest.raises(kind) as caught, wrapped_errors("staging.x"):
+        connection.execute(text.format(**{"in": folders[0]})).fetchall()
+    assert caught.value.where == "staging.x" and said in caught.value.what and "expected" in caught.value.what
+    assert "SECRET" not in str(caught.value) + caught.value.hint and caught.value.hint
+    assert caught.value.__suppress_context__ or caught.value.__cause__ is None
+
+
+def test_an_interrupted_query_is_an_interrupt() -> None:
+    """The engine's word for Ctrl-C is Python's."""
+    with pytest.raises(KeyboardInterrupt), wrapped_errors("staging.x"):
+        raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+
+
+def test_limits_are_checked_before_the_engine_sees_them() -> None:
+    """A size with a unit is one, from 50 MB up; threads are at least one."""
+    assert Limits.of(2, "2GB") == Limits(2, "2GB") and Limits.of(1, "1.5 GiB").memory_limit == "1.5 GiB"
+    assert Limits.of().threads >= 1 and Limits.of().memory_limit.endswith("MiB")
+    for wrong in ("2", "GB", "0GB", "1KB", "-1GB", "10MB", "99999999999GB", "lots"):
+        with pytest.raises(ConfigError, match="memory-limit"):
+            Limits.of(1, wrong)
+    with pytest.raises(ConfigError, match="threads"):
+        Limits.of(0)

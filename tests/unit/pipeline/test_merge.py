@@ -1,0 +1,186 @@
+"""The events stage as a whole: a valid MEDS dataset whose rows are the source's, whatever the shards."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import meds
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.errors import SourceError
+
+QUICK = {"threads": 1, "memory_limit": "500MB"}
+
+
+def shards_of(workspace: Path) -> dict[str, pa.Table]:
+    root = workspace / "events" / "data"
+    return {
+        path.relative_to(root).as_posix(): pq.read_table(path, partitioning=None)
+        for path in sorted(root.rglob("*.parquet"))
+    }
+
+
+def all_rows(workspace: Path, *without: str) -> Counter[str]:
+    """Every row as text, counted: what is there, wherever it lies."""
+    rows: Counter[str] = Counter()
+    for table in shards_of(workspace).values():
+        rows.update(repr({k: v for k, v in row.items() if k not in without}) for row in table.to_pylist())
+    return rows
+
+
+def test_the_invented_hospital_becomes_valid_meds(hospital) -> None:
+    """Every file passes the schema classes of the `meds` package as it lies there, uncast."""
+    root = hospital.workspace / "events"
+    for table in shards_of(hospital.workspace).values():
+        meds.DataSchema.validate(table)
+    meds.SubjectSplitSchema.validate(pq.read_table(root / meds.subject_splits_filepath))
+    meds.CodeMetadataSchema.validate(pq.read_table(root / meds.code_metadata_filepath))
+    metadata = json.loads((root / meds.dataset_metadata_filepath).read_text())
+    meds.DatasetMetadataSchema.validate(metadata)
+    assert metadata["meds_version"].startswith("0.4")
+    extra = [n for n in table.column_names if n not in ("subject_id", "time", "code", "numeric_value", "text_value")]
+    assert metadata["other_extension_columns"] == extra
+
+
+def test_subjects_lie_in_one_shard_of_their_split(hospital) -> None:
+    """No subject is in two files, and its file is in the folder of the split that the metadata gives it."""
+    listed = {
+        row["subject_id"]: row["split"]
+        for row in pq.read_table(hospital.workspace / "events" / meds.subject_splits_filepath).to_pylist()
+    }
+    places = defaultdict(set)
+    for name, table in shards_of(hospital.workspace).items():
+        for subject in table["subject_id"].to_pylist():
+            places[subject].add(name)
+    assert {subject: {split} for subject, split in listed.items()} == {
+        subject: {name.split("/")[0] for name in names} for subject, names in places.items()
+    }
+    assert all(len(names) == 1 for names in places.values())
+    assert len({name for names in places.values() for name in names}) > 3
+
+
+def test_more_shards_are_the_same_rows(hospital, tmp_path: Path) -> None:
+    """One shard and five hold the same rows; reading our own events as a MEDS source loses none of them either."""
+    source = hospital.workspace / "events"
+    for n in (1, 5):
+        tawt.ingest(source, "meds", tmp_path / str(n), settings=(f"shards={n}",), **QUICK)
+    one, five = all_rows(tmp_path / "1"), all_rows(tmp_path / "5")
+    assert one == five
+    assert len(shards_of(tmp_path / "5")) > len(shards_of(tmp_path / "1"))
+    ours = ("source", "table_rank", "source_row", "unit_rule", "raw_unit", "raw_value", "available_time", "unit")
+    assert all_rows(tmp_path / "1", *ours) == all_rows(hospital.workspace, *ours)
+
+
+def test_order_holds_above_a_million_rows(large) -> None:
+    """1.2 M shuffled, tied rows come back sorted by subject, time and record, with none lost: read by pyarrow alone."""
+    n_rows, seen = 0, []
+    for table in shards_of(large.workspace).values():
+        subject = table["subject_id"].to_numpy()
+        time = table["time"].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+        row = table["source_row"].to_numpy()
+        order = np.lexsort((row, time, subject))
+        assert (order == np.arange(len(order))).all()
+        n_rows += len(table)
+        seen.append(row)
+    assert n_rows == len(large.rows)
+    everyone = np.concatenate(seen)
+    assert (np.sort(everyone) == np.arange(1, n_rows + 1)).all()
+    # the record number leads back to the raw row, so no cell was swapped on the way
+    events = pa.concat_tables(shards_of(large.workspace).values())
+    raw = large.rows.take(pa.array(everyone - 1))
+    for name in ("subject_id", "time", "code"):
+        assert events[name].equals(raw[name]), name
+    number = raw["numeric_value"].to_numpy()
+    expected = np.where(np.isfinite(number), number, np.nan)
+    np.testing.assert_array_equal(events["numeric_value"].to_numpy(), expected)
+
+
+def test_nan_and_infinity_in_parquet_are_unparsed(large) -> None:
+    """A NaN that the file's own statistics hide reaches no value: it is `unparsed`, with what it said beside it."""
+    raw = large.rows["numeric_value"].to_numpy()
+    not_null = ~large.rows["numeric_value"].is_null().to_numpy()
+    statuses: Counter[str] = Counter()
+    raw_values: Counter[str] = Counter()
+    for table in shards_of(large.workspace).values():
+        number = table["numeric_value"].drop_null().to_numpy()
+        assert np.isfinite(number).all()
+        assert not np.signbit(number[number == 0]).any()
+        statuses.update(table["value_status"].to_pylist())
+        raw_values.update(text for text in table["raw_value"].to_pylist() if text is not None)
+    assert statuses == {
+        "numeric": int(np.isfinite(raw).sum()),
+        "unparsed": int((not_null & ~np.isfinite(raw)).sum()),
+        "none": int((~not_null).sum()),
+    }
+    assert set(raw_values) == {"nan", "inf", "-inf"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_split_file_decides(write_meds: Callable[..., Path], tmp_path: Path, suffix: str) -> None:
+    """Listed subjects go where the file says; a changed file, found by its content, reruns events and nothing before."""
+    rows = pa.table(
+        {
+            "subject_id": pa.array(range(40), pa.int64()),
+            "time": pa.array([0] * 40, pa.timestamp("us")),
+            "code": ["A"] * 40,
+        }
+    )
+    raw = write_meds(rows)
+    hashed = tmp_path / "hashed"
+    tawt.ingest(raw, "meds", hashed, **QUICK)
+    path = tmp_path / f"splits.{suffix}"
+
+    def write(splits: dict[int, str]) -> None:
+        if suffix == "csv":
+            path.write_text("subject_id,split\n" + "".join(f"{i},{s}\n" for i, s in splits.items()))
+        else:
+            pq.write_table(pa.table({"subject_id": list(splits), "split": list(splits.values())}), path)
+
+    def listed(workspace: Path) -> dict[int, str]:
+        table = pq.read_table(workspace / "events" / meds.subject_splits_filepath)
+        return dict(zip(table["subject_id"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+    by_hash = listed(hashed)
+    for shift in (0, 1):
+        names = ["train", "tuning", "held_out"]
+        given = {i: names[(i + shift) % 3] for i in range(30)}
+        write(given)
+        result = tawt.ingest(raw, "meds", tmp_path / "ws", settings=(f"splits.file={path}",), **QUICK)
+        assert listed(tmp_path / "ws") == {**by_hash, **given}
+        if shift:
+            reasons = {stage.stage: stage.reason for stage in result.stages}
+            assert reasons.pop("events").startswith("parameter splits_file")
+            assert set(reasons.values()) == {None}
+    write({1: "validation"})
+    with pytest.raises(SourceError, match="1 other splits"):
+        tawt.ingest(raw, "meds", tmp_path / "ws", settings=(f"splits.file={path}",), **QUICK)
+
+
+def test_a_shifted_calendar_changes_no_bit_of_the_dataset(write_meds: Callable[..., Path], tmp_path: Path) -> None:
+    """One subject's times moved by 12,345 days, from raw to shards: the Arrow files of rows are equal byte for byte."""
+    rng = np.random.default_rng(5)
+    n = 3000
+    subject, time = rng.integers(0, 30, n), rng.integers(0, 10**15, n)
+    code = [["MEDS_BIRTH", "A", "B"][i] for i in rng.choice(3, n, p=[0.02, 0.49, 0.49])]
+    value = rng.normal(size=n).astype(np.float32)
+    files = []
+    for name, days in (("before", 0), ("after", 12_345)):
+        moved = time + np.where(subject == 7, days * 86_400_000_000, 0)
+        table = pa.table({"subject_id": subject, "time": pa.array(moved, pa.timestamp("us")), "code": code, "numeric_value": value})
+        workspace = tmp_path / f"ws-{name}"
+        tawt.ingest(write_meds(table, name), "meds", workspace, settings=("time_origin=birth", "shards=2"), **QUICK)
+        tawt.build_vocab(workspace, **QUICK)
+        root = workspace / "dataset"
+        files.append({p.relative_to(root): p.read_bytes() for p in root.rglob("*.arrow")})
+    before, after = files
+    assert before.keys() == after.keys()
+    changed = {path.name for path in before if before[path] != after[path]}
+    assert len(changed) == 1
+    assert changed.pop().endswith(".index.arrow")

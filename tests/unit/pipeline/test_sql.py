@@ -1,0 +1,131 @@
+"""What a stage file and a query may hold: one `select`, over relations, and in staging nothing that loses a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tawt.errors import ConfigError, StageError
+from tawt.pipeline.sql import check_select, parameters_for, read_sql
+
+KEPT = "1 as a, _row, null::varchar as _reason"
+
+REFUSED = {
+    "table function": ("staging", f"select {KEPT} from read_csv('x.csv')", "table function `read_csv`"),
+    "table function in a cte": ("staging", f"with a as (from glob('*')) select {KEPT} from a", "table function `glob`"),
+    "file path": ("staging", f"select {KEPT} from 'x.parquet'", "reads `x.parquet`"),
+    "file path in a layer": ("event_parts", f"select {KEPT} from staging.\"../x.parquet\"", "reads `staging"),
+    "two statements": ("staging", f"select {KEPT} from raw.x; select 1", "2 statements"),
+    "no statement": ("staging", "-- nothing", "0 statements"),
+    "create": ("staging", "create table x as select 1", "create statement"),
+    "copy": ("staging", "copy (select 1) to 'x.csv'", "copy statement"),
+    "copy in a cte": ("event_parts", f"with a as (copy (select 1) to 'x') select {KEPT} from staging.x", "copy_query_node"),
+    "insert in a cte": ("event_parts", f"with a as (insert into t values (1)) select {KEPT} from staging.x", "insert_query_node"),
+    "setting": ("staging", "set threads = 1", "set statement"),
+    "pragma": ("staging", "pragma database_list", "expected one select"),
+    "attach": ("staging", "attach 'x.db'", "attach statement"),
+    "install": ("staging", "install httpfs", "load statement"),
+    "no text": ("staging", "selec 1 from raw.x", "does not parse"),
+    "no relation": ("staging", "select 1 as a", "reads no relation"),
+    "unknown layer": ("event_parts", f"select {KEPT} from stagin.x", "reads `stagin.x`"),
+    "later layer": ("staging", f"select {KEPT} from staging.x", "reads `staging.x`"),
+    "raw in an event part": ("event_parts", f"select {KEPT} from raw.x", "reads `raw.x`"),
+    "engine's own": ("event_parts", f"select {KEPT} from duckdb_settings", "reads `duckdb_settings`"),
+    "where": ("staging", f"select {KEPT} from raw.x where a = 1", "WHERE"),
+    "where in a cte": ("staging", f"with a as (select * from raw.x where b) select {KEPT} from a", "WHERE"),
+    "join": ("staging", f"select {KEPT} from raw.x join raw.y using (a)", "2 raw tables"),
+    "join with itself": ("staging", f"select {KEPT} from raw.x a, raw.x b", "row-wise"),
+    "group": ("staging", f"select {KEPT} from raw.x group by all", "row-wise"),
+    "having": ("staging", "select count(*) as n from raw.x having n > 1", "row-wise"),
+    "qualify": ("staging", f"select {KEPT} from raw.x qualify row_number() over () = 1", "QUALIFY"),
+    "distinct": ("staging", f"select distinct {KEPT} from raw.x", "DISTINCT"),
+    "limit": ("staging", f"select {KEPT} from raw.x limit 3", "LIMIT"),
+    "order": ("staging", f"select {KEPT} from raw.x order by a", "ORDER BY"),
+    "sample": ("staging", f"select {KEPT} from raw.x using sample 3", "SAMPLE"),
+    "table sample": ("staging", f"select {KEPT} from raw.x tablesample 10%", "SAMPLE"),
+    "unnest": ("staging", f"select unnest([1, 2]) as b, {KEPT} from raw.x", "unnest"),
+    "aggregate": ("staging", "select max(a) as a from raw.x", "calls `max`"),
+    "union": ("staging", f"select {KEPT} from raw.x union all select {KEPT} from raw.x", "row-wise"),
+    "subquery": ("staging", f"select {KEPT} from (select * from raw.x)", "row-wise"),
+    "scalar subquery": ("staging", f"select (select a from raw.x) as b, {KEPT} from raw.x", "row-wise"),
+    "values beside an unused cte": (
+        "staging", "with a as (select * from raw.x) select 1 as a, 1 as _row, null as _reason from (values (1)) v", "row-wise",
+    ),
+    "nothing beside an unused cte": ("staging", "with a as (select * from raw.x) select 1 as a", "other than a relation"),
+    "recursion": (
+        "staging", "with recursive a as (select * from raw.x union all select * from a) select * from a", "row-wise",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_stage_is_refused_before_it_runs(name: str, tmp_path: Path) -> None:
+    """Whatever reads past the relations, writes, sets, or could lose or repeat a record is named, with a hint."""
+    layer, text, said = REFUSED[name]
+    (tmp_path / "x.sql").write_text(text)
+    with pytest.raises(StageError) as caught:
+        read_sql(tmp_path / "x.sql", layer)
+    assert said in caught.value.what or said in caught.value.where, caught.value
+    assert "expected" in caught.value.what and caught.value.hint
+    assert "x.sql" in caught.value.where or "sql" == caught.value.where
+
+
+def test_a_stage_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """A file in another encoding is an error of the stage."""
+    (tmp_path / "x.sql").write_bytes(b"select '\xff' from raw.x")
+    with pytest.raises(StageError, match="cannot be read"):
+        read_sql(tmp_path / "x.sql", "staging")
+
+
+def test_what_a_plain_stage_reads_and_needs_comes_from_its_tree(tmp_path: Path) -> None:
+    """References stand in the order of the text, CTEs and comments are none, parameters are sorted."""
+    (tmp_path / "x.sql").write_text(
+        "-- One row is one thing; from staging.nothing.\n"
+        "with a as (select * from staging.first), b as (select * from staging.second where c > $low)\n"
+        "select a.*, $high as h from a left join b using (k) /* $none staging.none */"
+    )
+    stage = read_sql(tmp_path / "x.sql", "event_parts")
+    assert stage.references == ("staging.first", "staging.second")
+    assert stage.parameters == ("high", "low")
+    assert stage.summary == "One row is one thing; from staging.nothing."
+
+
+def test_a_missing_parameter_is_an_error_and_one_too_many_is_not_bound(tmp_path: Path) -> None:
+    """A stage gets what it names; a parameter of another stage may stand in the pipeline."""
+    (tmp_path / "x.sql").write_text(f"select $low as low, {KEPT} from raw.x")
+    stage = read_sql(tmp_path / "x.sql", "staging")
+    assert parameters_for(stage, {"low": 1, "other": 2}) == {"low": 1}
+    with pytest.raises(StageError, match=r"`\$low` has no value") as caught:
+        parameters_for(stage, {"lows": 1})
+    assert "lows" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 1", "from events limit 1", "with a as (select 1 as b) select * from a", "explain select 1",
+        "explain analyze select 1", "describe events", "show tables", "summarize events", "values (1)", "select 1 -- note",
+    ],
+)  # fmt: skip
+def test_a_query_may_read_in_any_way(text: str) -> None:
+    """Selects and what explains or describes them pass."""
+    check_select(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "selec 1", "select 1; select 2", "create table x as select 1", "copy (select 1) to 'x'",
+        "explain analyze copy (select 1) to 'x'", "/* a */ explain analyze copy (select 1) to 'x'",
+        "with a as (copy (select 1) to 'x') select 1", "explain with a as (copy (select 1) to 'x') select 1",
+        "with a as (insert into t values (1)) select 1", "with a as (delete from t) select 1", "set threads = 1",
+        "attach 'x'", "install httpfs", "load httpfs", "pragma version", "call pragma_version()", "export database 'x'",
+        "import database 'x'", "use raw", "checkpoint", "vacuum", "prepare p as select 1",
+    ],
+)  # fmt: skip
+def test_a_query_may_not_change_anything(text: str) -> None:
+    """Anything but one select is wrong usage."""
+    with pytest.raises(ConfigError) as caught:
+        check_select(text)
+    assert "expected one select" in caught.value.what and caught.value.hint

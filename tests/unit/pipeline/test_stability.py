@@ -1,0 +1,267 @@
+"""The same bytes at any thread count and after a kill, and a reason for every stage that runs again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.errors import ConfigError
+from tawt.hospital.invent import write_hospital
+from tawt.pipeline import run as runner
+from tawt.pipeline import workspace as workspaces
+from tawt.resources import asset_root
+
+QUICK = {"threads": 1, "memory_limit": "500MB"}
+PROMISED = ("events", "vocabulary", "triplets", "dataset", "quarantine", "ledger.parquet")
+"""What is promised to be the same bytes; staging and event parts are the same rows."""
+ENGINE = ["events", "vocabulary", "triplets", "dataset"]
+
+
+def hashes(workspace: Path) -> dict[str, str]:
+    """File -> hash of everything whose bytes are promised."""
+    return {
+        path.relative_to(workspace).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in PROMISED
+        for path in sorted([workspace / name, *(workspace / name).rglob("*")])
+        if path.is_file()
+    }
+
+
+def reasons(result: tawt.RunResult) -> dict[str, str]:
+    """Stage -> why it ran; what is up to date is left out."""
+    return {stage.stage: stage.reason for stage in result.stages if stage.reason is not None}
+
+
+def test_threads_change_no_byte(hospital, tmp_path: Path) -> None:
+    """The hospital with one thread gives the files of the hospital with two, byte for byte."""
+    tawt.ingest(hospital.raw, "demo", tmp_path / "ws", settings=("shards=3",), **QUICK)
+    tawt.build_vocab(tmp_path / "ws", **QUICK)
+    one, two = hashes(tmp_path / "ws"), hashes(hospital.workspace)
+    assert one == two
+    assert len(one) > 35
+
+
+SCRIPT = "import sys, tawt; tawt.ingest(sys.argv[1], 'demo', sys.argv[2], threads=2, memory_limit='500MB', settings=('shards=4',)); tawt.build_vocab(sys.argv[2], threads=2, memory_limit='500MB')"
+
+
+def test_a_killed_run_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    """Killed three times at random moments and run again: the bytes of an undisturbed run, and nothing left behind."""
+    raw = tmp_path / "raw"
+    write_hospital(raw, n_subjects=40, seed=2)
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", SCRIPT, str(raw), str(tmp_path / "calm")], check=True)
+    seconds = time.monotonic() - started
+    rng = random.Random(os.getpid())
+    killed = 0
+    for part in range(3):
+        child = subprocess.Popen([sys.executable, "-c", SCRIPT, str(raw), str(tmp_path / "ws")])
+        time.sleep(seconds * rng.uniform(0.2, 0.4) * (1 + part / 2))
+        killed += child.poll() is None
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert not (tmp_path / "ws" / "dataset").exists() or tawt.check(tmp_path / "ws")
+    assert killed
+    subprocess.run([sys.executable, "-c", SCRIPT, str(raw), str(tmp_path / "ws")], check=True)
+    assert hashes(tmp_path / "ws") == hashes(tmp_path / "calm")
+    assert [finding for finding in tawt.check(tmp_path / "ws") if not finding.ok] == []
+
+    def names(workspace: Path) -> set[str]:
+        # which thread wrote which part of staging is chance; a text file cut off in the middle keeps a hidden name
+        paths = (path.relative_to(workspace).as_posix() for path in workspace.rglob("*") if path.is_file())
+        return {path for path in paths if not path.startswith((".aside/", "staging/", "event_parts/", "codes/"))}
+
+    left = {name for name in names(tmp_path / "ws") - names(tmp_path / "calm") if not Path(name).name.startswith(".")}
+    assert left == set()
+
+
+@pytest.mark.parametrize("moment", ["after the rename", "before the manifest"])
+@pytest.mark.parametrize("stage", ["staging.patients", "event_parts.patients", "events", "triplets"])
+def test_a_run_killed_while_publishing_is_made_good(
+    own_workspace: Path, monkeypatch: pytest.MonkeyPatch, stage: str, moment: str
+) -> None:
+    """Whatever a kill leaves between two renames, the next run ends as if nothing had been."""
+    before = hashes(own_workspace)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if moment == "after the rename":
+            # the new folder is in its place, the old one is not yet removed
+            patch.setattr("tawt.files.shutil.rmtree", lambda path, **k: dies() if str(path).endswith(".old") and Path(path).exists() else None)
+        else:
+            patch.setattr(runner, "write_manifest", dies)
+        with pytest.raises(KeyboardInterrupt):
+            tawt.run(stage, own_workspace, force=True, **QUICK)
+    assert reasons(tawt.run(stage, own_workspace, **QUICK)) == {stage: "missing"}
+    assert reasons(tawt.run(f"{stage}+", own_workspace, **QUICK)) == {}
+    assert hashes(own_workspace) == before
+    assert [path.name for path in (own_workspace / ".aside").iterdir() if path.name != "spill"] == []
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the SQL, schemas and pipelines that a test may edit."""
+    for name in ("sql", "schemas", "pipelines"):
+        shutil.copytree(asset_root() / name, tmp_path / "assets" / name)
+    monkeypatch.setattr("tawt.resources.asset_root", lambda: tmp_path / "assets")
+    monkeypatch.setattr("tawt.pipeline.stages.asset_root", lambda: tmp_path / "assets")
+    return tmp_path / "assets"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def dry(selection: str, workspace: Path) -> dict[str, str]:
+    return reasons(tawt.run(selection, workspace, dry_run=True, **QUICK))
+
+
+def test_nothing_runs_where_nothing_changed(hospital, own_workspace: Path) -> None:
+    """A second ingest and build-vocab run no stage and touch no file, also with other threads."""
+    stamps = {path: path.stat().st_mtime_ns for path in own_workspace.rglob("*.parquet")}
+    assert reasons(tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3",), **QUICK)) == {}
+    assert reasons(tawt.build_vocab(own_workspace, threads=2, memory_limit="1GB")) == {}
+    assert {path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp} == {own_workspace / "ledger.parquet"}
+
+
+def test_an_edited_stage_reruns_alone_and_then_what_follows(own_workspace: Path, assets: Path) -> None:
+    """After an edit, X runs for `sql changed`; X+ then names the changed input of every stage that reads it."""
+    sql = assets / "sql" / "mimic_iv" / "staging" / "icustays.sql"
+    edit(sql, "nullif(trim(first_careunit), '')", "nullif(upper(trim(first_careunit)), '')")
+    assert dry("staging", own_workspace) == {"staging.icustays": "sql changed"}
+    assert reasons(tawt.run("staging.icustays", own_workspace, **QUICK)) == {"staging.icustays": "sql changed"}
+    assert reasons(tawt.run("staging.icustays+", own_workspace, **QUICK)) == {
+        "event_parts.icustays": "input changed: staging.icustays",
+        "events": "input changed: event_parts.icustays",
+        "vocabulary": "input changed: events",
+        "triplets": "input changed: events, vocabulary",
+        "dataset": "input changed: triplets, vocabulary",
+    }
+    codes = {row["code"] for row in pq.read_table(own_workspace / "events/metadata/codes.parquet").to_pylist()}
+    assert any(code.startswith("ICU_ADMISSION//MEDICAL INTENSIVE") for code in codes)
+    assert [finding for finding in tawt.check(own_workspace) if not finding.ok] == []
+
+
+def test_each_kind_of_change_has_its_reason(own_workspace: Path, assets: Path) -> None:
+    """A contract, a parameter, a seed, a setting and a removed file are each named, at the first stage they reach."""
+    edit(assets / "schemas" / "mimic_iv" / "staging" / "patients.json", '"One row', '"Each row')
+    assert dry("staging", own_workspace) == {"staging.patients": "contract changed"}
+    settings = {"parameters.latest_time": "2299-01-01"}
+    given = {key: value for key, value in settings.items()}
+    text = (own_workspace / "pipeline.yaml").read_text()
+    (own_workspace / "pipeline.yaml").write_text(text.replace("2300-01-01", given["parameters.latest_time"]))
+    said = dry("staging", own_workspace)
+    assert said["staging.labevents"] == "parameter latest_time 2300-01-01 -> 2299-01-01"
+    assert "staging.d_items" not in said
+    (own_workspace / "pipeline.yaml").write_text(text)
+    next((own_workspace / "event_parts" / "labs").glob("*.parquet")).unlink()
+    assert dry("event_parts", own_workspace) == {"event_parts.labs": "missing"}
+    edit(assets / "sql" / "shared" / "seeds" / "plausible_ranges.csv", "potassium,mEq/L,0,30", "potassium,mEq/L,0,29")
+    (own_workspace / "manifests" / "event_parts.labs.json").exists()
+    tawt.run("event_parts.labs", own_workspace, **QUICK)
+    assert dry("events", own_workspace)["events"].startswith("parameter seeds")
+
+
+@pytest.mark.parametrize(
+    ("setting", "first"),
+    [
+        ("splits.seed=1", "events"),
+        ("duplicates=keep", "events"),
+        ("vocabulary.n_bins=5", "vocabulary"),
+        ("clock=available_time", "triplets"),
+        ("time_origin=first_event", "dataset"),
+    ],
+)
+def test_a_setting_reruns_from_where_it_matters(hospital, own_workspace: Path, setting: str, first: str) -> None:
+    """A changed split reruns from events on, a changed bin count from the vocabulary on, and nothing before."""
+    options = {"settings": ("shards=3", setting), "dry_run": True, **QUICK}
+    ran = reasons(tawt.ingest(hospital.raw, "demo", own_workspace, **options))
+    ran |= reasons(tawt.build_vocab(own_workspace, **options))
+    # a dry run cannot see through a stage that it did not run: what follows in the other command is not asked again
+    assert next(iter(ran)) == first
+    assert ran[first].startswith(f"parameter {setting.partition('=')[0].partition('.')[2 if first == 'vocabulary' else 0]}")
+    assert not set(ran) - set(ENGINE[ENGINE.index(first) :])
+
+
+SELECTIONS: list[tuple[str, Callable[[str], bool]]] = [
+    ("staging.labevents", lambda name: name == "staging.labevents"),
+    ("staging.labevents+", lambda name: name in ("staging.labevents", "event_parts.labs", *ENGINE)),
+    ("+event_parts.diagnoses", lambda name: name in ("staging.admissions", "staging.diagnoses_icd", "event_parts.diagnoses")),
+    ("codes", lambda name: name.startswith("codes.")),
+    ("+vocabulary", lambda name: name not in ("triplets", "dataset")),
+    ("triplets+", lambda name: name in ("triplets", "dataset")),
+    ("codes.labs,event_parts.chart", lambda name: name in ("codes.labs", "event_parts.chart")),
+]
+
+
+@pytest.mark.parametrize(("selection", "chosen"), SELECTIONS, ids=[selection for selection, _ in SELECTIONS])
+def test_a_selection_is_what_it_says(hospital, selection: str, chosen: Callable[[str], bool]) -> None:
+    """`X` is X, `X+` what reads it, `+X` what it reads, a layer all its stages, commas join; in running order."""
+    everything = [json.loads(p.read_text())["stage"] for p in (hospital.workspace / "manifests").glob("*.json")]
+    result = tawt.run(selection, hospital.workspace, dry_run=True, force=True, **QUICK)
+    names = [stage.stage for stage in result.stages]
+    assert sorted(names) == sorted(filter(chosen, everything))
+    layers = ["staging", "codes", "event_parts", *ENGINE]
+    assert len(names) == len(set(names))
+    assert [n for n in names if n in ENGINE] == [n for n in ENGINE if n in names]
+    assert all(name.partition(".")[0] in layers for name in names)
+
+
+def test_a_selection_of_nothing_is_refused(hospital) -> None:
+    """An unknown stage is an error that names the nearest one."""
+    with pytest.raises(ConfigError, match="staging.labevent"):
+        tawt.run("staging.labevent", hospital.workspace, **QUICK)
+
+
+def sampled(raw: Path, workspace: Path, sample: str | None) -> set[int]:
+    """Stage two tables of a sample and return the subjects of the charts."""
+    options = {"sample": sample}
+    opened = workspaces.create_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, options)
+    tawt.run("staging.patients,staging.diagnoses_icd", opened.root, **QUICK)
+    folders = [opened.root / "staging" / name for name in ("patients", "diagnoses_icd")]
+    tables = [pq.read_table(next(folder.glob("*.parquet"))) for folder in folders]
+    patients, diagnosed = ({*table["subject_id"].to_pylist()} for table in tables)
+    assert diagnosed <= patients
+    return patients
+
+
+def test_samples_are_whole_subjects_and_nest(hospital, tmp_path: Path) -> None:
+    """10 % lies within 30 % within everybody, N is N subjects, and a subject in it has all of its records."""
+    everyone = sampled(hospital.raw, tmp_path / "all", None)
+    ten, thirty, seven = (sampled(hospital.raw, tmp_path / name, name) for name in ("10%", "30%", "7"))
+    assert ten < thirty < everyone
+    assert (len(everyone), len(seven)) == (60, 7)
+    assert seven < thirty or thirty < seven
+    full = pq.read_table(next((tmp_path / "all" / "staging" / "diagnoses_icd").glob("*.parquet")))["subject_id"].to_pylist()
+    part = pq.read_table(next((tmp_path / "30%" / "staging" / "diagnoses_icd").glob("*.parquet")))["subject_id"].to_pylist()
+    assert sorted(part) == sorted(subject for subject in full if subject in thirty)
+    ledger = pq.read_table(tmp_path / "30%" / "ledger.parquet").to_pylist()
+    dropped = {row["stage"]: row["n"] for row in ledger if row["reason"] == "not_sampled"}
+    assert dropped == {"staging.patients": 60 - len(thirty), "staging.diagnoses_icd": len(full) - len(part)}
+
+
+def test_a_sample_of_n_follows_the_subjects_of_the_source(hospital, tmp_path: Path) -> None:
+    """`--sample 7` over a table with other patients is another sample: every table is staged again for it."""
+    raw = Path(shutil.copytree(hospital.raw, tmp_path / "raw"))
+    seven = sampled(raw, tmp_path / "ws", "7")
+    write_hospital(tmp_path / "other", n_subjects=60, seed=8)
+    shutil.copy(tmp_path / "other" / "hosp" / "patients.csv.gz", raw / "hosp" / "patients.csv.gz")
+    said = dry("staging.patients,staging.diagnoses_icd", tmp_path / "ws")
+    assert said["staging.diagnoses_icd"].startswith("parameter sampled_hash")
+    assert len(seven) == 7
