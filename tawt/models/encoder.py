@@ -14,6 +14,10 @@ from tawt.models.embeddings import CLS, TripletEmbedding
 from tawt.models.pooling import DocumentPooling
 
 
+SHARPNESS = 1.6
+"""Queries and keys start so much larger than a linear layer's default: likeness shows above chance at once."""
+
+
 class TimeAwareAttention(nn.Module):
     """Multi-head attention within documents."""
 
@@ -26,7 +30,8 @@ class TimeAwareAttention(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
         # equal at the start, so that a token first looks at those that are like it; they part as they learn
         with torch.no_grad():
-            self.qkv.weight[: config.d_model] = self.qkv.weight[config.d_model : 2 * config.d_model]
+            keys = self.qkv.weight[config.d_model : 2 * config.d_model].mul_(SHARPNESS)
+            self.qkv.weight[: config.d_model] = keys
         slopes = decay_slopes(config) if "decay" in config.attention else None
         if slopes is not None and config.decay.learned:
             self.slopes = nn.Parameter(slopes)

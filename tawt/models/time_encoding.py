@@ -11,6 +11,10 @@ from tawt.batching.batch import PackedBatch
 from tawt.config.model import ModelConfig, Time2VecConfig
 
 
+TIME_NORM = 0.3
+"""Length of a time's vector at the start, in units where a data_type's is 4: when comes after what."""
+
+
 class ScalarNetwork(nn.Module):
     """A number to a vector: 1 -> sqrt(d) -> tanh -> d.
 
@@ -56,8 +60,7 @@ class Time2Vec(nn.Module):
         self.phase = nn.Parameter(torch.rand(config.n_frequencies) * 2 * math.pi)
         self.drift = nn.Parameter(torch.zeros(config.n_frequencies))
         self.out = nn.Linear(config.n_frequencies + 1, d_model)
-        # a length of about 1 for the sum of all sines: at the start, what a token is outweighs when it is
-        nn.init.normal_(self.out.weight, std=(2 / (config.n_frequencies + 1) / d_model) ** 0.5)
+        nn.init.normal_(self.out.weight, std=TIME_NORM * (2 / (config.n_frequencies + 1) / d_model) ** 0.5)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, hours: Tensor) -> Tensor:
@@ -75,9 +78,9 @@ class Gaps(nn.Module):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.event = ScalarNetwork(d_model)
-        self.same_type = ScalarNetwork(d_model)
-        self.no_same_type = nn.Parameter(torch.randn(d_model) * d_model**-0.5)
+        self.event = ScalarNetwork(d_model, norm=TIME_NORM)
+        self.same_type = ScalarNetwork(d_model, norm=TIME_NORM)
+        self.no_same_type = nn.Parameter(TIME_NORM * torch.randn(d_model) * d_model**-0.5)
 
     def forward(self, gap_hours: Tensor, type_gap_hours: Tensor) -> Tensor:
         """`(n,)` float32 hours each -> `(n, d_model)`; a negative `type_gap_hours` is "none"."""

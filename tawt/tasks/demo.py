@@ -19,8 +19,20 @@ from tawt.tasks.pretrain import PretrainResult, pretrain
 
 RUN = "demo"
 _MARK = "hospital.json"
-STEPS = 120
-"""Enough for the loss to fall well below its trivial baseline within a minute on one core."""
+SETTINGS = (
+    "model.d_model=64",
+    "model.n_layers=2",
+    "model.d_ffn=128",
+    "model.dropout=0",
+    "batching.tokens_per_batch=2048",
+    "train.max_steps=300",
+    "train.warmup_steps=30",
+    "train.lr=5e-3",
+    "train.validate_every=100",
+    "train.checkpoint_every=100",
+)
+"""Half the width of `pretrain_small` and half its batch: the loss falls far below its trivial baseline in half a
+minute on one core."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +144,6 @@ def demo(
         first.skipped,
         dry_run=False,
     )
-    training = pretrain(
-        root, device=device, out=root / "runs" / RUN, report=train_report,
-        settings=(f"train.max_steps={STEPS}", f"train.warmup_steps={STEPS // 10}", "train.checkpoint_every=40",
-                  "train.validate_every=60"),
-    )  # fmt: skip
+    training = pretrain(root, device=device, out=root / "runs" / RUN, report=train_report, settings=SETTINGS)
     embedding = embed(root, RUN, device=device)
     return DemoResult(root, hospital, data, training, embedding, time.perf_counter() - started)

@@ -90,7 +90,7 @@ def test_no_cell_gets_out_of_the_data(seeded: Path, tmp_path: Path, tawt, tiny) 
         assert not CANARY.search(text), name
         assert name == "local.json" or str(seeded) not in text, name
     shown = tawt("show", "staging.labevents", "--quarantine", "--limit", 100, "-w", work).out
-    found = tawt("query", "select * from events where text_value ilike '%canary%'", "-w", work).out
+    found = tawt("query", "select * from events where code ilike '%canary%'", "-w", work).out
     assert len(CANARY.findall(shown)) >= 4 and CANARY.search(found)
 
 

@@ -1,0 +1,114 @@
+"""The shape of the project: small modules, imports down the flow, nothing that runs foreign data, a test per stage."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path for path in (ROOT / "tawt").rglob("*.py") if "_assets" not in path.parts)
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+FLOW = {
+    "pipeline": ("torch",), "transforms": ("torch",), "hospital": ("torch", "duckdb", "polars"),
+    "dataset": ("duckdb", "polars"), "batching": ("duckdb", "polars"), "models": ("duckdb", "polars"),
+    "objectives": ("duckdb", "polars"), "training": ("duckdb", "polars"),
+    "config": ("torch", "duckdb", "polars"), "contracts": ("torch", "duckdb", "polars"),
+}  # fmt: skip
+"""Folder -> packages that nothing in it imports."""
+RANK = [
+    ("errors", "files", "resources"), ("config",), ("contracts",), ("transforms", "hospital"), ("pipeline",),
+    ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("tasks",), ("cli",),
+]  # fmt: skip
+"""From the ground up; a module imports from its own rank and from those before."""
+
+
+def _imported(tree: ast.AST) -> list[str]:
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
+    return names
+
+
+def _folder(path: Path) -> str:
+    return path.relative_to(ROOT / "tawt").with_suffix("").parts[0]
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    """Each module can be read in one sitting."""
+    long = {str(path.relative_to(ROOT)): n for path in MODULES if (n := len(path.read_text().splitlines())) > 300}
+    assert long == {}
+
+
+@pytest.mark.parametrize("folder", FLOW)
+def test_a_folder_leaves_the_other_worlds_packages_alone(folder: str) -> None:
+    """Data code names torch nowhere, and training code neither duckdb nor polars."""
+    found = {
+        (str(path.relative_to(ROOT)), name)
+        for path, tree in TREES.items()
+        if _folder(path) == folder
+        for name in _imported(tree)
+        if name.partition(".")[0] in FLOW[folder]
+    }
+    assert any(_folder(path) == folder for path in TREES) and found == set()
+
+
+def test_imports_go_down_the_flow() -> None:
+    """No module imports from a folder that comes after its own."""
+    rank = {folder: i for i, folders in enumerate(RANK) for folder in folders}
+    upward = {
+        (str(path.relative_to(ROOT)), name)
+        for path, tree in TREES.items()
+        if _folder(path) in rank
+        for name in _imported(tree)
+        if name.startswith("tawt.") and rank[name.split(".")[1]] > rank[_folder(path)]
+    }
+    assert upward == set()
+    assert set(rank) | {"__init__", "__main__"} == {_folder(path) for path in MODULES}
+
+
+def test_nothing_runs_foreign_data() -> None:
+    """No pickle, no `torch.load`, no `allow_pickle`, no unsafe YAML, no `eval` or `exec`, no shell."""
+    found = []
+    for path, tree in TREES.items():
+        safe = {n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and any("SafeLoader" in ast.unparse(b) for b in n.bases)}
+        names = {name.partition(".")[0] for name in _imported(tree)}
+        found += [(path.name, name) for name in names & {"pickle", "dill", "joblib", "marshal", "shelve", "subprocess"}]
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            keywords = {keyword.arg for keyword in node.keywords}
+            if called in ("eval", "exec", "compile", "torch.load", "torch.save", "os.system", "yaml.unsafe_load"):
+                found.append((path.name, called))
+            loader = next((ast.unparse(k.value) for k in node.keywords if k.arg == "Loader"), "")
+            unsafe = called == "yaml.load" and loader not in safe | {"yaml.SafeLoader"}
+            if "allow_pickle" in keywords or unsafe:
+                found.append((path.name, called))
+    assert found == []
+
+
+def test_every_stage_and_every_case_has_its_other_half() -> None:
+    """Each SQL file has a unit test, each unit test a SQL file, and each raw or staged table a contract."""
+    stages = {p.relative_to(ROOT / "sql").with_suffix("") for p in (ROOT / "sql").glob("*/*/*.sql") if "shared" not in p.parts}
+    cases = {p.relative_to(ROOT / "tests" / "sql").with_suffix("") for p in (ROOT / "tests" / "sql").glob("*/*/*.yaml")}
+    assert stages == cases and stages
+    staged = {p for p in stages if p.parts[1] == "staging"}
+    contracts = {p.relative_to(ROOT / "schemas").with_suffix("") for p in (ROOT / "schemas").glob("*/staging/*.json")}
+    assert staged == contracts
+
+
+def test_each_test_says_what_it_holds() -> None:
+    """Every test function has a docstring that ends as a sentence does."""
+    silent = []
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                text = ast.get_docstring(node) or ""
+                if not text.rstrip().endswith((".", "?")):
+                    silent.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert silent == []

@@ -1,0 +1,161 @@
+"""Open data sets, ingested whole: every count that their makers or a plain reader state."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import shutil
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import meds
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+
+LIMITS = {"threads": 2, "memory_limit": "2GB"}
+
+
+def need(shared_data: Path, name: str) -> Path:
+    folder = shared_data / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent")
+    return folder
+
+
+def ledger_of(workspace: Path, stage: str) -> Counter[str]:
+    """Route (and reason) -> count of one stage."""
+    counts: Counter[str] = Counter()
+    for row in pq.read_table(workspace / "ledger.parquet").to_pylist():
+        if row["stage"] == stage:
+            counts[row["route"] if row["reason"] is None else f"{row['route']}:{row['reason']}"] += row["n"]
+    return counts
+
+
+def events_of(workspace: Path) -> pa.Table:
+    files = sorted((workspace / "events" / "data").rglob("*.parquet"))
+    tables = [pq.read_table(file, partitioning=None) for file in files]
+    for table in tables:
+        meds.DataSchema.validate(table)
+    return pa.concat_tables(tables)
+
+
+def all_good(workspace: Path) -> None:
+    assert [finding for finding in tawt.check(workspace) if not finding.ok] == []
+
+
+def physionet_lines(archive: Path) -> Counter[tuple[str, str]]:
+    """Count (Parameter, fate) over all lines of an archive with `tarfile` alone."""
+    lines: Counter[tuple[str, str]] = Counter()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if not member.name.endswith(".txt") or (file := tar.extractfile(member)) is None:
+                continue
+            for line in file.read().decode().splitlines()[1:]:
+                _, name, value = line.split(",")
+                if not name:
+                    lines["", "no parameter"] += 1
+                elif name == "RecordID":
+                    lines["", "record id"] += 1
+                elif float(value) == -1 and name in ("Age", "Gender", "Height", "ICUType", "Weight"):
+                    lines[name, "absent"] += 1
+                else:
+                    lines[name, "value"] += 1
+    return lines
+
+
+def test_physionet2012_set_b(shared_data: Path, tmp_path: Path) -> None:
+    """4,000 stays and 1,762,535 lines beside the headers: each line is an event, a record id or a listed defect; 568 deaths are labels."""
+    source = need(shared_data, "physionet2012")
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in ("set-b.tar.xz", "Outcomes-b.txt"):
+        shutil.copy(source / name, raw / name)
+    workspace = tmp_path / "ws"
+    tawt.ingest(raw, "physionet2012", workspace, settings=("shards=2",), **LIMITS)
+    lines = physionet_lines(raw / "set-b.tar.xz")
+    counts = ledger_of(workspace, "staging.records")
+    assert lines["", "record id"] == 4000
+    assert counts["in"] == sum(lines.values()) == 1_762_535
+    assert counts["drop:record_id_row"] == 4000
+    assert counts["quarantine:Parameter:missing"] == lines["", "no parameter"]
+    events = events_of(workspace)
+    assert len(set(events["subject_id"].to_pylist())) == 4000
+    by_code = Counter(events["code"].to_pylist())
+    expected: Counter[str] = Counter()
+    for (name, _), n in lines.items():
+        expected[name] += n
+    assert by_code == Counter({name: n for name, n in expected.items() if name})
+    absent = Counter(
+        code for code, status in zip(events["code"].to_pylist(), events["value_status"].to_pylist(), strict=True)
+        if status == "absent"
+    )  # fmt: skip
+    assert absent == Counter({name: n for (name, fate), n in lines.items() if fate == "absent"})
+    deaths = pq.read_table(workspace / "labels" / "in_hospital_death" / "labels.parquet")
+    meds.LabelSchema.validate(deaths)
+    assert (len(deaths), sum(deaths["boolean_value"].to_pylist())) == (4000, 568)
+    meds.LabelSchema.validate(pq.read_table(workspace / "labels" / "length_of_stay" / "labels.parquet"))
+    all_good(workspace)
+
+
+def n_records(path: Path) -> int:
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as text:
+        return sum(1 for _ in csv.reader(text)) - 1
+
+
+def test_mimic_iv_demo(shared_data: Path, tmp_path: Path) -> None:
+    """100 subjects, 275 admissions of which 15 ended in death, 140 ICU stays, 107,727 lab results; chartevents are absent."""
+    raw = need(shared_data, "mimic_iv_demo")
+    workspace = tmp_path / "ws"
+    result = tawt.ingest(raw, "mimic_iv", workspace, settings=("shards=2",), **LIMITS)
+    assert any("raw.chartevents is absent" in note for note in result.notes)
+    stated = {"patients": 100, "admissions": 275, "icustays": 140, "labevents": 107_727}
+    for table, n in stated.items():
+        assert ledger_of(workspace, f"staging.{table}")["in"] == n
+    folders = {"patients": "hosp", "admissions": "hosp", "icustays": "icu", "labevents": "hosp", "diagnoses_icd": "hosp"}
+    for table, folder in folders.items():
+        counts = ledger_of(workspace, f"staging.{table}")
+        assert counts["in"] == n_records(raw / folder / f"{table}.csv.gz")
+        assert counts["in"] == counts["kept"] + sum(n for route, n in counts.items() if ":" in route)
+    events = events_of(workspace)
+    codes = Counter(events["code"].to_pylist())
+
+    def starting(prefix: str) -> int:
+        return sum(n for code, n in codes.items() if code.startswith(prefix))
+
+    assert len(set(events["subject_id"].to_pylist())) == 100
+    assert starting("HOSPITAL_ADMISSION") == 275
+    assert starting("HOSPITAL_DISCHARGE//DIED") == 15
+    assert starting("ICU_ADMISSION") == starting("ICU_DISCHARGE") == 140
+    assert codes["MEDS_BIRTH"] == 100
+    assert starting("DIAGNOSIS//ICD//") == ledger_of(workspace, "event_parts.diagnoses")["kept"]
+    labs, part = starting("LAB//RESULT//"), ledger_of(workspace, "event_parts.labs")
+    assert part["kept"] == labs + sum(
+        row["n"] for row in pq.read_table(workspace / "ledger.parquet").to_pylist()
+        if (row["stage"], row["input"], row["route"]) == ("events", "event_parts.labs", "drop")
+    )  # fmt: skip
+    tawt.build_vocab(workspace, **LIMITS)
+    all_good(workspace)
+
+
+def test_meds_synthetic(shared_data: Path, tmp_path: Path) -> None:
+    """2,589 events of a MEDS 0.3 dataset stay 2,589 events with their subjects, times, codes and numbers."""
+    raw = need(shared_data, "meds_synthetic")
+    workspace = tmp_path / "ws"
+    tawt.ingest(raw, "meds", workspace, settings=("shards=3",), **LIMITS)
+    tawt.build_vocab(workspace, **LIMITS)
+    source = pa.concat_tables(pq.read_table(path) for path in sorted((raw / "data").rglob("*.parquet")))
+    events = events_of(workspace)
+    assert len(events) == len(source) == 2589
+
+    def rows(table: pa.Table) -> Counter:
+        number = table["numeric_value"].cast(pa.float32()).to_pylist()
+        columns = [table["subject_id"].to_pylist(), table["time"].cast(pa.timestamp("us")).to_pylist(), table["code"].to_pylist()]
+        return Counter(zip(*columns, [None if n is None or not np.isfinite(n) else n for n in number], strict=True))
+
+    assert rows(events) == rows(source)
+    all_good(workspace)

@@ -1,0 +1,234 @@
+"""An edited stage: what it must hand back, and what is said when it does not; order, selection and skipping."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tawt.config.data import PipelineConfig
+from tawt.errors import ConfigError, ContractError, StageError, TawtError
+from tawt.pipeline.engine import Limits
+from tawt.pipeline.ingest import ingest
+from tawt.pipeline.run import run_stages
+from tawt.pipeline.stages import load_graph
+from tawt.pipeline.workspace import open_workspace
+
+ROOT = Path(__file__).parents[3]
+STAGING = """-- One row is one reading.
+with readings as (select _row, subject_id, seen, number from raw.readings),
+
+typed as (select *, try_cast(number as double) as x from readings)
+
+select
+    try_cast(subject_id as bigint)::bigint as subject_id,
+    try_cast(seen as timestamp)::timestamp as seen,
+    x::double as number,
+    _row::bigint as _row,
+    (case when subject_id is null then 'quarantine:subject_id:missing'
+          when x < $least then 'drop:small' end)::varchar as _reason
+from typed
+"""
+PART = """-- One row is one reading as an event.
+with readings as (select _row, subject_id, seen, number from staging.readings)
+
+select
+    subject_id::bigint as subject_id, seen::timestamp as time, 'READING'::varchar as code, number::double as numeric_value,
+    null::varchar as text_value, null::varchar as unit, null::varchar as raw_value, seen::timestamp as available_time,
+    'numeric'::varchar as value_status, _row::bigint as _row, null::varchar as _reason
+from readings
+"""
+RECORDS = "subject_id,seen,number\n" + "".join(f"{1 + i % 3},2020-01-0{1 + i % 9} 08:00:00,{i}\n" for i in range(10)) + ",2020-01-01,5\n"
+COLUMNS = [
+    {"name": "subject_id", "type": "int64", "nullable": False}, {"name": "seen", "type": "timestamp[us]", "nullable": False},
+    {"name": "number", "type": "float64"},
+]  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one raw table, one staging stage and one event part, whose files a test may edit."""
+    assets = tmp_path / "assets"
+    for path, text in {
+        "sql/lab/staging/readings.sql": STAGING,
+        "sql/lab/event_parts/readings.sql": PART,
+        "schemas/lab/raw/readings.json": json.dumps({
+            "name": "raw.readings", "description": "One row is one reading.", "paths": ["readings"],
+            "columns": [{"name": column["name"], "type": "string"} for column in COLUMNS],
+        }),
+        "schemas/lab/staging/readings.json": json.dumps({
+            "name": "staging.readings", "description": "One row is one reading.", "columns": COLUMNS,
+        }),
+        "pipelines/lab.yaml": "name: lab\nsource: lab\nparameters: {least: 2, unused: 7}\n",
+    }.items():  # fmt: skip
+        (assets / path).parent.mkdir(parents=True, exist_ok=True)
+        (assets / path).write_text(text)
+    for path in (ROOT / "schemas").glob("*.json"):
+        (assets / "schemas" / path.name).write_bytes(path.read_bytes())
+    (assets / "sql" / "shared").symlink_to(ROOT / "sql" / "shared")
+    monkeypatch.setattr("tawt.resources._PACKAGE", assets / "tawt")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress(RECORDS.encode()))
+    return assets
+
+
+@pytest.fixture
+def run(project: Path, tmp_path: Path) -> Callable[..., dict[str, object]]:
+    """Ingest the project's table and return the account of each stage."""
+
+    def one(**options: object):
+        result = ingest(tmp_path / "raw", "lab", tmp_path / "w", threads=1, **options)
+        return {stage.stage: stage.manifest.accounts[0] for stage in result.stages if stage.manifest is not None}
+
+    return one
+
+
+def _edit(project: Path, stage: str, old: str, new: str) -> None:
+    path = project / "sql" / "lab" / f"{stage}.sql"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_stage_that_holds_is_counted(run) -> None:
+    """Records in are those kept, dropped and quarantined; a parameter that no stage names may stand in the pipeline."""
+    accounts = run()
+    staging = accounts["staging.readings"]
+    assert (staging.n_records_in, staging.n_records_kept, staging.count("drop"), staging.count("quarantine")) == (11, 8, 2, 1)
+    assert accounts["event_parts.readings"].n_rows_out == 8 and accounts["events"].n_rows_out == 8
+
+
+FAILS: dict[str, tuple[str, str, str, type[TawtError], str]] = {
+    "no _row": ("staging/readings", "    _row::bigint as _row,\n", "", ContractError, "`_row` is missing"),
+    "no _reason": ("event_parts/readings", ", null::varchar as _reason", "", ContractError, "`_reason` is missing"),
+    "_row of another type": ("staging/readings", "_row::bigint as", "_row::varchar as", ContractError, "`_row` is string, expected int64"),
+    "wrong type": ("staging/readings", "x::double as", "x::integer as", ContractError, "`number` is int32, expected float64"),
+    "missing column": ("staging/readings", "    x::double as number,\n", "", ContractError, "`number` is missing"),
+    "column too many": ("staging/readings", "x::double as number,", "x::double as number, 1 as more,", ContractError, "`more` is not in"),
+    "unknown kind of reason": ("staging/readings", "'drop:small'", "'because'", StageError, "_reason of an unknown kind"),
+    "null key": ("staging/readings", "when subject_id is null", "when false", ContractError, "`subject_id` is null in 1 kept rows"),
+    "records vanish": ("event_parts/readings", "from readings", "from readings where number > 5", StageError, "4 of 8 records of staging.readings have neither"),
+    "a join loses records": ("event_parts/readings", "from readings", "from readings join (select 2 as subject_id) using (subject_id)", StageError, "records of staging.readings have neither"),
+    "made up _row": ("event_parts/readings", "_row::bigint as _row", "(_row + 100)::bigint as _row", StageError, "gives 8 rows a _row that"),
+    "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "error Conversion"),
+    "unknown column": ("staging/readings", "try_cast(seen", "try_cast(time_of", StageError, "time_of"),
+    "missing parameter": ("staging/readings", "$least", "$leas", StageError, "`$leas` has no value"),
+    "missing input": ("event_parts/readings", "staging.readings", "staging.reading", StageError, "which no file makes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_a_stage_that_breaks_a_promise_fails_and_publishes_nothing(name: str, project: Path, run, tmp_path: Path) -> None:
+    """Columns, types, nulls, reasons and the balance are checked before a file gets its name."""
+    stage, old, new, kind, said = FAILS[name]
+    _edit(project, stage, old, new)
+    with pytest.raises(kind) as caught:
+        run()
+    stage = stage.replace("/", ".")
+    assert caught.value.where.startswith(stage) and said in caught.value.what, caught.value
+    assert caught.value.hint
+    assert not (tmp_path / "w" / stage.replace(".", "/")).exists()
+    assert not (tmp_path / "w" / "manifests" / f"{stage}.json").exists()
+
+
+def test_a_stage_that_fails_later_leaves_the_ones_before(project: Path, run, tmp_path: Path) -> None:
+    """After the mending only what failed and what follows runs, with its reason."""
+    _edit(project, "event_parts/readings", "from readings", "from readings where number > 5")
+    with pytest.raises(StageError):
+        run()
+    _edit(project, "event_parts/readings", " where number > 5", "")
+    run()
+    result = run_stages(open_workspace(tmp_path / "w"), "staging.readings+", limits=Limits(1, "200MB"))
+    assert [stage.reason for stage in result.stages][:3] == [None, None, None]
+    _edit(project, "event_parts/readings", "'READING'", "'R'")
+    result = run_stages(open_workspace(tmp_path / "w"), "staging.readings+", limits=Limits(1, "200MB"), dry_run=True)
+    reasons = {stage.stage: stage.reason for stage in result.stages}
+    assert reasons["staging.readings"] is None and reasons["event_parts.readings"] == "sql changed"
+    assert reasons["events"] == "input changed: event_parts.readings"
+
+
+def test_stages_that_read_one_another_are_refused(project: Path) -> None:
+    """A circle of references is named in the order in which it closes."""
+    task = project / "sql" / "lab" / "event_parts" / "again.sql"
+    task.write_text(PART.replace("staging.readings", "staging.again"))
+    (project / "sql" / "lab" / "staging" / "again.sql").write_text(STAGING.replace("raw.readings", "staging.again"))
+    with pytest.raises(StageError) as caught:
+        load_graph(PipelineConfig(name="lab", source="lab", parameters={"least": 1}))
+    assert "expected a relation of raw" in caught.value.what
+
+
+def test_a_stage_without_a_contract_is_refused(project: Path) -> None:
+    """The hint names the file to write."""
+    (project / "schemas" / "lab" / "staging" / "readings.json").unlink()
+    with pytest.raises(StageError, match="has no contract") as caught:
+        load_graph(PipelineConfig(name="lab", source="lab"))
+    assert "schemas/lab/staging/readings.json" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("selection", "stages"),
+    [
+        ("staging.readings", ["staging.readings"]),
+        ("+events", ["staging.readings", "event_parts.readings", "events"]),
+        ("events+", ["events", "vocabulary", "triplets", "dataset"]),
+        ("event_parts,vocabulary", ["event_parts.readings", "vocabulary"]),
+    ],
+)
+def test_a_selection_names_stages_layers_and_their_neighbours(selection: str, stages: list[str], project: Path) -> None:
+    """`X`, `X+`, `+X` and commas choose, always in the order of the flow."""
+    graph = load_graph(PipelineConfig(name="lab", source="lab"))
+    assert graph.select(selection) == stages
+    with pytest.raises(ConfigError, match="names no stage"):
+        graph.select("stagin")
+
+
+def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path) -> None:
+    """With several files, some with quoted line ends and broken lines, each place is where the record stands."""
+    import csv
+    import io
+
+    from tawt.pipeline.inspect import quarantined
+
+    (tmp_path / "raw" / "readings.csv.gz").unlink()
+    texts = {
+        "a.csv": 'subject_id,seen,number\n1,2020-01-01,3\n1,"two\nlines",4\n,2020-01-02,5\n1,2020\n1,2020-01-03,6\n',
+        "b.csv": "subject_id,seen,number\n2,2020-01-01,30\n,2020-02-02,50\n1,2020,3,4\n2,2020-01-01,31\n,2020-03-03,60\n",
+    }
+    (tmp_path / "raw" / "readings").mkdir()
+    for name, text in texts.items():
+        (tmp_path / "raw" / "readings" / name).write_text(text)
+    _edit(project, "staging/readings", "when subject_id is null", "when try_cast(seen as timestamp) is null then 'quarantine:seen:unparseable' when subject_id is null")
+    run()
+    rows = quarantined("staging.readings", tmp_path / "w", 100).to_pylist()
+    broken = {(row["file"], row["line"]) for row in rows if row["line"] is not None}
+    assert broken == {("readings/a.csv", 6), ("readings/b.csv", 4)}
+    for file, line in broken:
+        assert texts[Path(file).name].splitlines()[line - 1].count(",") != 2
+    # an independent reading: the readable records of both files, numbered from 1
+    readable = [
+        row for text in texts.values() for row in list(csv.reader(io.StringIO(text)))[1:] if len(row) == 3
+    ]
+    found = [row for row in rows if row["record"] is not None]
+    assert len(found) == 4
+    for row in found:
+        cells = readable[row["record"] - 1]
+        assert [row["subject_id"] or "", row["seen"], row["number"]] == cells
+        assert texts[Path(row["file"]).name].find(cells[1]) > 0
+
+
+def test_a_broken_line_in_a_packed_file_has_its_line_number(run, tmp_path: Path) -> None:
+    """The line is that of the unpacked text, also far into it and behind quoted line ends."""
+    lines = ["subject_id,seen,number", '1,"2020-01-01', '",1'] + ["1,2020-01-01,5"] * 200_000 + ["1,2", "1,2020-01-01,6", "9"]
+    (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode(), 1))
+    from tawt.pipeline.inspect import quarantined
+
+    with pytest.raises(ContractError):
+        run()  # the quoted date is none: its key is null
+    lines[1:3] = ['1,2020-01-01,"1', '"']
+    (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode(), 1))
+    run()
+    rows = quarantined("staging.readings", tmp_path / "w", 100).to_pylist()
+    assert [(row["line"], lines[row["line"] - 1]) for row in rows] == [(200_004, "1,2"), (200_006, "9")]
