@@ -15,6 +15,7 @@ from tawt.cli import data, inspect, model
 from tawt.cli.output import console
 from tawt.errors import TawtError
 
+
 class _Commands(typer.core.TyperGroup):
     """The commands; an interrupted one says so before the frame around it ends the program."""
 

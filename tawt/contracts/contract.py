@@ -106,7 +106,11 @@ def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple
     have = {field.name: field.type for field in schema if field.name not in extra}
     missing = [column.name for column in contract.columns if column.required and column.name not in have]
     if missing:
-        raise ContractError(where, f"column `{missing[0]}` is missing, expected {', '.join(contract.names)}")
+        raise ContractError(
+            where,
+            f"column `{missing[0]}` is missing, expected {', '.join(contract.names)}",
+            "give it in the last projection, or take it out of the contract",
+        )
     unexpected = [name for name in have if name not in contract.names]
     if unexpected:
         raise ContractError(

@@ -32,12 +32,10 @@ def check(workspace: str | Path) -> list[Finding]:
         ConfigError: There is no workspace.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    whole = manifests(opened)
+    # only what is as it was written is counted again below
+    found = [m for m in manifests(opened) if all(sha256_file(opened.root / f) == h for f, h in m.hashes.items())]
     written = {path.stem for path in (opened.root / "manifests").glob("*.json")}
-    changed = [m.stage for m in whole if any(sha256_file(opened.root / name) != h for name, h in m.hashes.items())]
-    broken = sorted({*written, *changed} - {manifest.stage for manifest in whole if manifest.stage not in changed})
-    # what is counted again below can be read
-    found = [manifest for manifest in whole if manifest.stage not in broken]
+    broken = sorted(written - {manifest.stage for manifest in found})
     findings = [
         Finding("stages", bool(found) and not broken, f"{', '.join(broken)}: files missing or changed" if broken
                 else f"{len(found)} finished, all files there and as they were written"),

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema
-from tawt.errors import ContractError, StageError
+from tawt.errors import ContractError, StageError, TawtError
 from tawt.pipeline.balance import balance, check_nulls
 from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
 from tawt.pipeline.manifest import Account, read_manifest
@@ -72,9 +72,10 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     workspace = plan.workspace
     folder = workspace.start_clean(stage.name)
     connection = open_stage_connection(plan, stage, folder)
+    readers: list[MemberReader | None] = []
     try:
         with wrapped_errors(stage.name):
-            readers = [
+            readers += [
                 bind_raw(connection, plan.raw[name.removeprefix("raw.")], workspace.pipeline.csv)
                 for name in stage.inputs
                 if name.startswith("raw.")
@@ -88,6 +89,8 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
             for name in stage.inputs:
                 if name.startswith("raw."):
                     lines += rejected_lines(connection, plan.raw[name.removeprefix("raw.")], workspace.pipeline.csv)
+    except TawtError as error:
+        raise next((r.failed for r in readers if r is not None and r.failed is not None), error) from None
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)

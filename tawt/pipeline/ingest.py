@@ -112,7 +112,7 @@ def run(
     dry_run: bool = False,
     report: Report = lambda event: None,
 ) -> RunResult:
-    """Run single stages again: `X` only it, `X+` and what follows, `+X` and what it needs; a layer names all of its own.
+    """Run single stages again: `X` only it, `X+` and what follows, `+X` and what it needs; a layer names its stages.
 
     Args:
         selection: Stages or layers, joined by commas.

@@ -6,12 +6,15 @@ archives and of the files in each.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, cast
 
 import pyarrow as pa
 
@@ -22,7 +25,7 @@ _BATCH_RECORDS = 100_000
 
 
 def find_members(root: Path, members: Members) -> list[Path]:
-    """Return the archives and the files of the folders that match; an archive beside its unpacked folder is left out."""
+    """Return the archives and the files of folders that match; an archive beside its unpacked folder is left out."""
     hits = sorted({hit for pattern in members.folders for hit in root.glob(pattern)})
     folders = {hit.name for hit in hits if hit.is_dir()}
     found: list[Path] = []
@@ -35,6 +38,36 @@ def find_members(root: Path, members: Members) -> list[Path]:
 
 
 @dataclass
+class _Tail:
+    """A stream that remembers its last bytes: an archive that was cut off reads like a shorter one otherwise."""
+
+    stream: IO[bytes]
+    last: bytes = b""
+
+    def read(self, size: int = -1) -> bytes:
+        block = self.stream.read(size)
+        self.last = (self.last + block[-512:])[-512:]
+        return block
+
+    def hold_to_end(self) -> None:
+        """Read what is left, so that checksums are verified, and demand the zeros that end every archive."""
+        while self.read(1 << 20):
+            pass
+        if self.last.strip(b"\0"):
+            raise EOFError
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if magic.startswith(b"\xfd7zXZ"):
+        return lzma.open(path)
+    if magic.startswith(b"BZh"):
+        return bz2.open(path)
+    return cast(IO[bytes], gzip.open(path)) if magic.startswith(b"\x1f\x8b") else path.open("rb")
+
+
+@dataclass
 class MemberReader:
     """Reads the small files one after another; can be read once."""
 
@@ -42,6 +75,9 @@ class MemberReader:
     paths: list[Path]
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
     """File, line and kind of every line with another number of fields than the header."""
+
+    failed: SourceError | None = None
+    """Why the reading stopped, where it did: the engine, which reads, does not hand the error on."""
 
     starts: list[tuple[str, int]] = field(default_factory=list)
     """Every file and the number of its first record."""
@@ -66,7 +102,14 @@ class MemberReader:
         """Return the records as text columns `_member`, the header's columns, and `_row` int64."""
         header = self.header()
         schema = pa.schema([(name, pa.string()) for name in ("_member", *header)] + [("_row", pa.int64())])
-        return pa.RecordBatchReader.from_batches(schema, self._batches(header, schema))
+        return pa.RecordBatchReader.from_batches(schema, self._remembering(self._batches(header, schema)))
+
+    def _remembering(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except SourceError as error:
+            self.failed = error
+            raise
 
     def _batches(self, header: tuple[str, ...], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         rows: list[list[str]] = []
@@ -114,11 +157,14 @@ class MemberReader:
                 yield f"{path.parent.name}/{path.name}", path.read_bytes()
                 continue
             try:
-                with tarfile.open(path, "r|*") as archive:
-                    for member in archive:
-                        content = archive.extractfile(member) if member.isfile() else None
-                        if content is not None and member.name.endswith(self.members.suffix):
-                            yield f"{path.name}/{member.name}", content.read()
+                with _unpacked(path) as packed:
+                    source = _Tail(packed)
+                    with tarfile.open(fileobj=source, mode="r|") as archive:  # type: ignore[call-overload]
+                        for member in archive:
+                            content = archive.extractfile(member) if member.isfile() else None
+                            if content is not None and member.name.endswith(self.members.suffix):
+                                yield f"{path.name}/{member.name}", content.read()
+                    source.hold_to_end()
             except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, zlib.error) as error:
                 raise SourceError(
                     path.name, f"is a damaged archive ({type(error).__name__}), expected a whole one", "copy it again"

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ def syntax_message(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
+@cache
 def _parse(text: str) -> dict[str, Any]:
     # a connection of our own: the default one belongs to the user
     with duckdb.connect() as connection:

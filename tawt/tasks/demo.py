@@ -88,7 +88,7 @@ def demo_plan(workspace: str | Path = "tawt-demo", *, n_subjects: int = 300, see
     return [
         (f"invent {n_subjects:,} subjects in {root / 'raw'}", f"seed {seed}; {old}"),
         ("ingest and build-vocab", "every stage of the pipeline `demo`: all are missing"),
-        (f"pretrain {STEPS} steps in {root / 'runs' / RUN}", "config pretrain_small, shortened to about a minute"),
+        (f"pretrain in {root / 'runs' / RUN}", f"config pretrain_small, made smaller: {', '.join(SETTINGS)}"),
         (f"embed the {n_subjects:,} subjects", "from the run's last weights"),
     ]
 

@@ -181,7 +181,9 @@ def _interrupt(words: tuple[object, ...], seen: str, **environment: str) -> tupl
     return process.wait(30), said
 
 
-def test_an_interrupted_ingest_ends_with_130_and_can_go_on(hospital: Path, tmp_path: Path, tawt, finished, tree) -> None:
+def test_an_interrupted_ingest_ends_with_130_and_can_go_on(
+    hospital: Path, tmp_path: Path, tawt, finished, tree
+) -> None:
     """Ctrl-C leaves finished stages only, and the next ingest makes the same bytes as one that was left alone."""
     work = tmp_path / "w"
     words = ("ingest", hospital, "-p", "demo", "-w", work, "--threads", 1)

@@ -33,7 +33,9 @@ def wheel(tmp_path_factory) -> Path:
             shutil.copy(source, folder / "source" / part)
     text = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
     (folder / "dist").mkdir()
-    subprocess.run([sys.executable, "-c", text, folder / "dist"], cwd=folder / "source", check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", text, folder / "dist"], cwd=folder / "source", check=True, capture_output=True
+    )
     (built,) = (folder / "dist").glob("*.whl")
     return built
 

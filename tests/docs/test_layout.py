@@ -75,7 +75,11 @@ def test_nothing_runs_foreign_data() -> None:
     """No pickle, no `torch.load`, no `allow_pickle`, no unsafe YAML, no `eval` or `exec`, no shell."""
     found = []
     for path, tree in TREES.items():
-        safe = {n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and any("SafeLoader" in ast.unparse(b) for b in n.bases)}
+        safe = {
+            n.name
+            for n in ast.walk(tree)
+            if isinstance(n, ast.ClassDef) and any("SafeLoader" in ast.unparse(b) for b in n.bases)
+        }
         names = {name.partition(".")[0] for name in _imported(tree)}
         found += [(path.name, name) for name in names & {"pickle", "dill", "joblib", "marshal", "shelve", "subprocess"}]
         for node in ast.walk(tree):
@@ -94,7 +98,9 @@ def test_nothing_runs_foreign_data() -> None:
 
 def test_every_stage_and_every_case_has_its_other_half() -> None:
     """Each SQL file has a unit test, each unit test a SQL file, and each raw or staged table a contract."""
-    stages = {p.relative_to(ROOT / "sql").with_suffix("") for p in (ROOT / "sql").glob("*/*/*.sql") if "shared" not in p.parts}
+    stages = {
+        p.relative_to(ROOT / "sql").with_suffix("") for p in (ROOT / "sql").glob("*/*/*.sql") if "shared" not in p.parts
+    }
     cases = {p.relative_to(ROOT / "tests" / "sql").with_suffix("") for p in (ROOT / "tests" / "sql").glob("*/*/*.yaml")}
     assert stages == cases and stages
     staged = {p for p in stages if p.parts[1] == "staging"}

@@ -59,7 +59,7 @@ def _written(workspace: Path) -> dict[str, str]:
     texts = {}
     for path in workspace.rglob("*"):
         inside = path.relative_to(workspace)
-        if not path.is_file() or inside.parts[0] in (*DATA, ".aside") and path.suffix in (".parquet", ".arrow"):
+        if not path.is_file() or (inside.parts[0] in (*DATA, ".aside") and path.suffix in (".parquet", ".arrow")):
             continue
         if path.suffix == ".parquet" and path.name != "vocabulary.parquet":
             texts[str(inside)] = str(pq.read_table(path).to_pylist()) + str(pq.read_schema(path).metadata)
@@ -107,7 +107,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_stage_that_breaks_on_a_cell_does_not_show_it(kind: str, seeded: Path, tmp_path: Path, tawt, monkeypatch) -> None:
+def test_a_stage_that_breaks_on_a_cell_does_not_show_it(
+    kind: str, seeded: Path, tmp_path: Path, tawt, monkeypatch
+) -> None:
     """Whatever an engine error quotes, the message says only the stage, the kind and what to use instead."""
     root = Path(__file__).parents[2]
     for folder in ("sql", "schemas", "pipelines"):

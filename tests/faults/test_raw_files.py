@@ -139,7 +139,9 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_written(fault: str, raw: Pa
 
 
 @pytest.mark.parametrize("fault", ["required column", "open quote"])
-def test_after_the_mending_an_ingest_is_as_if_nothing_had_been(fault: str, small: Path, raw: Path, ingest, whole, tmp_path, tree):
+def test_after_the_mending_an_ingest_is_as_if_nothing_had_been(
+    fault: str, small: Path, raw: Path, ingest, whole, tmp_path, tree
+):
     """The same workspace then holds the same bytes as one that never met the fault, and nothing lies aside."""
     FAULTS[fault][0](raw)
     assert ingest().code == 1
@@ -208,7 +210,9 @@ def test_what_is_absent_and_optional_is_said(raw: Path, ingest, tawt, tmp_path: 
     assert "note: raw.diagnoses_icd is absent (optional)" in ended.err
     assert "note: raw.labevents has no column `storetime` (optional)" in ended.err
     assert "staging.diagnoses_icd" in ended.err and "skipped: raw.diagnoses_icd is absent" in ended.err
-    listed = {row["stage"]: row["state"] for row in json.loads(tawt("stages", "-w", tmp_path / "w", "--format", "json").out)}
+    listed = {
+        row["stage"]: row["state"] for row in json.loads(tawt("stages", "-w", tmp_path / "w", "--format", "json").out)
+    }
     assert listed["event_parts.diagnoses"].startswith("skipped") and listed["staging.labevents"] == "finished"
 
 

@@ -14,5 +14,7 @@ def shared_data() -> Path:
     default = Path(__file__).resolve().parents[2].parent / "shared" / "data"
     folder = Path(os.environ.get("TAWT_SHARED_DATA", default))
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}: set TAWT_SHARED_DATA to a folder with physionet2012, mimic_iv_demo, ...")
+        pytest.skip(
+            f"no real data at {folder}: set TAWT_SHARED_DATA to a folder with physionet2012, mimic_iv_demo, ..."
+        )
     return folder

@@ -116,7 +116,13 @@ def test_mimic_iv_demo(shared_data: Path, tmp_path: Path) -> None:
     stated = {"patients": 100, "admissions": 275, "icustays": 140, "labevents": 107_727}
     for table, n in stated.items():
         assert ledger_of(workspace, f"staging.{table}")["in"] == n
-    folders = {"patients": "hosp", "admissions": "hosp", "icustays": "icu", "labevents": "hosp", "diagnoses_icd": "hosp"}
+    folders = {
+        "patients": "hosp",
+        "admissions": "hosp",
+        "icustays": "icu",
+        "labevents": "hosp",
+        "diagnoses_icd": "hosp",
+    }
     for table, folder in folders.items():
         counts = ledger_of(workspace, f"staging.{table}")
         assert counts["in"] == n_records(raw / folder / f"{table}.csv.gz")
@@ -154,7 +160,11 @@ def test_meds_synthetic(shared_data: Path, tmp_path: Path) -> None:
 
     def rows(table: pa.Table) -> Counter:
         number = table["numeric_value"].cast(pa.float32()).to_pylist()
-        columns = [table["subject_id"].to_pylist(), table["time"].cast(pa.timestamp("us")).to_pylist(), table["code"].to_pylist()]
+        columns = [
+            table["subject_id"].to_pylist(),
+            table["time"].cast(pa.timestamp("us")).to_pylist(),
+            table["code"].to_pylist(),
+        ]
         return Counter(zip(*columns, [None if n is None or not np.isfinite(n) else n for n in number], strict=True))
 
     assert rows(events) == rows(source)

@@ -29,7 +29,9 @@ def meds_rows(n: int, n_subjects: int, seed: int) -> pa.Table:
     hours = rng.integers(0, 400, n)
     number = rng.normal(1e5, 2, n).astype(np.float32)
     odd = rng.random(n)
-    number[odd < 0.02] = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0], np.float32)[rng.integers(0, 5, int((odd < 0.02).sum()))]
+    number[odd < 0.02] = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0], np.float32)[
+        rng.integers(0, 5, int((odd < 0.02).sum()))
+    ]
     return pa.table(
         {
             "subject_id": rng.integers(1, n_subjects + 1, n),

@@ -56,9 +56,7 @@ def shorten(path: Path) -> None:
     ("spoil", "pattern"),
     [*((Path.unlink, f) for f in FILES), *((flip_a_byte, f) for f in FILES), (shorten, FILES[0]), (shorten, FILES[-1])],
 )
-def test_a_removed_or_changed_file_is_found(
-    own_workspace: Path, spoil: Callable[[Path], None], pattern: str
-) -> None:
+def test_a_removed_or_changed_file_is_found(own_workspace: Path, spoil: Callable[[Path], None], pattern: str) -> None:
     """A file that is gone, shorter, or of the same size with one bit changed is found, and `check` ends all the same."""
     spoil(sorted(own_workspace.glob(pattern))[0])
     assert "stages" in failed(own_workspace)
@@ -83,7 +81,9 @@ def moved(account: dict) -> None:
     account["routes"].append({"kind": "drop", "reason": "invented", "n_records": 1})
 
 
-@pytest.mark.parametrize("stage", ["staging.labevents", "event_parts.diagnoses", "codes.chart", "events", "triplets", "dataset"])
+@pytest.mark.parametrize(
+    "stage", ["staging.labevents", "event_parts.diagnoses", "codes.chart", "events", "triplets", "dataset"]
+)
 @pytest.mark.parametrize("key", ["n_records_in", "n_records_kept", "n_rows_out"])
 def test_an_edited_count_is_found(own_workspace: Path, stage: str, key: str) -> None:
     """Any count of any stage that was raised by one no longer agrees with the others or with the files."""

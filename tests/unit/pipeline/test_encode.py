@@ -76,7 +76,9 @@ def test_every_event_becomes_one_triplet_and_one_row_of_the_dataset(hospital) ->
         triplets = pq.read_table(path, partitioning=None)
         real = triplets.filter(pa.compute.not_equal(triplets["value_status"], STATUS_NAMES.index("not_measured")))
         n_added += len(triplets) - len(real)
-        events = pq.read_table((hospital.workspace / "events" / "data" / shard).with_suffix(".parquet"), partitioning=None)
+        events = pq.read_table(
+            (hospital.workspace / "events" / "data" / shard).with_suffix(".parquet"), partitioning=None
+        )
         assert real["subject_id"].equals(events["subject_id"])
         assert real["timestamp"].equals(events["time"])
         assert real["data_type"].to_pylist() == [index.get(code, 1) for code in events["code"].to_pylist()]
@@ -144,7 +146,9 @@ def test_nothing_is_fitted_outside_train(write_meds: Callable[..., Path], tmp_pa
     base["numeric_value"][base["text_value"] != ""] = np.nan
     base["unit"][base["code"] == "A"] = None
     outside = subject % 3 != 0
-    changed = {name: np.array(column, dtype=getattr(column, "dtype", None)) for name, column in base.items() if name != "time"}
+    changed = {
+        name: np.array(column, dtype=getattr(column, "dtype", None)) for name, column in base.items() if name != "time"
+    }
     changed["numeric_value"][outside] = 1e30
     changed["text_value"][outside] = "ODD"
     changed["unit"][outside] = "furlong"
@@ -157,16 +161,27 @@ def test_nothing_is_fitted_outside_train(write_meds: Callable[..., Path], tmp_pa
         tawt.run("vocabulary", workspace, **QUICK)
         files.append(vocabulary_bytes(workspace))
     assert files[0] == files[1]
-    assert [word["code"] for word in words_of(workspace)[4:]] == sorted("ABC", key=lambda c: (-int(((base["code"] == c) & ~outside).sum()), c))
+    assert [word["code"] for word in words_of(workspace)[4:]] == sorted(
+        "ABC", key=lambda c: (-int(((base["code"] == c) & ~outside).sum()), c)
+    )
 
 
 def test_a_source_that_is_all_nan_still_gives_finite_triplets(write_meds: Callable[..., Path], tmp_path: Path) -> None:
     """NaN and infinities, alone or beside numbers, leave every value, mean and deviation finite."""
     n = 300
-    values = np.where(np.arange(n) % 3 == 0, 5.0, np.array([np.nan, np.inf, -np.inf])[np.arange(n) % 3]).astype(np.float32)
+    values = np.where(np.arange(n) % 3 == 0, 5.0, np.array([np.nan, np.inf, -np.inf])[np.arange(n) % 3]).astype(
+        np.float32
+    )
     code = np.array(["mixed", "only"])[(np.arange(n) % 2)]
     values[code == "only"] = np.nan
-    rows = pa.table({"subject_id": np.arange(n) % 20, "time": pa.array(range(n), pa.timestamp("us")), "code": code, "numeric_value": values})
+    rows = pa.table(
+        {
+            "subject_id": np.arange(n) % 20,
+            "time": pa.array(range(n), pa.timestamp("us")),
+            "code": code,
+            "numeric_value": values,
+        }
+    )
     tawt.ingest(write_meds(rows), "meds", tmp_path / "ws", **QUICK)
     tawt.build_vocab(tmp_path / "ws", **QUICK)
     words = {word["code"]: word for word in words_of(tmp_path / "ws")}

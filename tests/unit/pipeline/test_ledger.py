@@ -107,7 +107,15 @@ def test_the_quarantine_lists_the_very_records(table: str, hospital, raw) -> Non
     assert {(row["record"], row["line"], row["column"], row["reason"]) for row in listed} == expected
     assert len(listed) == len(expected) > 20
     assert {row["file"] for row in listed} == {f"{TABLES[table]}.csv.gz"}
-    assert {name for row in listed for name in row} == {"file", "record", "line", "column", "reason", "stage", "pipeline"}
+    assert {name for row in listed for name in row} == {
+        "file",
+        "record",
+        "line",
+        "column",
+        "reason",
+        "stage",
+        "pipeline",
+    }
 
 
 @pytest.mark.parametrize("table", FAMILIES)

@@ -173,7 +173,9 @@ def test_a_shifted_calendar_changes_no_bit_of_the_dataset(write_meds: Callable[.
     files = []
     for name, days in (("before", 0), ("after", 12_345)):
         moved = time + np.where(subject == 7, days * 86_400_000_000, 0)
-        table = pa.table({"subject_id": subject, "time": pa.array(moved, pa.timestamp("us")), "code": code, "numeric_value": value})
+        table = pa.table(
+            {"subject_id": subject, "time": pa.array(moved, pa.timestamp("us")), "code": code, "numeric_value": value}
+        )
         workspace = tmp_path / f"ws-{name}"
         tawt.ingest(write_meds(table, name), "meds", workspace, settings=("time_origin=birth", "shards=2"), **QUICK)
         tawt.build_vocab(workspace, **QUICK)

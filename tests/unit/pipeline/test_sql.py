@@ -68,7 +68,7 @@ def test_a_stage_is_refused_before_it_runs(name: str, tmp_path: Path) -> None:
         read_sql(tmp_path / "x.sql", layer)
     assert said in caught.value.what or said in caught.value.where, caught.value
     assert "expected" in caught.value.what and caught.value.hint
-    assert "x.sql" in caught.value.where or "sql" == caught.value.where
+    assert "x.sql" in caught.value.where or caught.value.where == "sql"
 
 
 def test_a_stage_that_is_no_text_is_refused(tmp_path: Path) -> None:

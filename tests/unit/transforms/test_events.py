@@ -177,8 +177,8 @@ def test_rows_come_in_the_total_order_each_once(tmp_path: Path, seed: int, drop:
 
 def test_two_unusable_numbers_are_no_duplicates(tmp_path: Path) -> None:
     """Two results out of range, or in an unknown unit, that differ in the number stay two rows."""
-    base: Row = dict(subject_id=1, time=START, text_value=None, raw_value=None, available_time=START,
-                     value_status="numeric")  # fmt: skip
+    base: Row = {"subject_id": 1, "time": START, "text_value": None, "raw_value": None, "available_time": START,
+                     "value_status": "numeric"}  # fmt: skip
     rows = [
         {**base, "code": "A", "unit": None, "numeric_value": 99.0, "_row": 1},
         {**base, "code": "A", "unit": None, "numeric_value": 98.0, "_row": 2},
@@ -194,14 +194,14 @@ def test_two_unusable_numbers_are_no_duplicates(tmp_path: Path) -> None:
 def test_the_layout_of_the_files_changes_no_byte(tmp_path: Path) -> None:
     """The same rows in one file or in five, in another order, give the same bytes."""
     rng = random.Random(5)
-    parts = {
-        name: [{**random_row(rng, 9), "_row": i // 3} for i in range(400)] for name in sorted(RANKS)
-    }
+    parts = {name: [{**random_row(rng, 9), "_row": i // 3} for i in range(400)] for name in sorted(RANKS)}
     merged(tmp_path / "one", parts, n_files=1)
     shuffled = {name: rng.sample(rows, len(rows)) for name, rows in parts.items()}
     merged(tmp_path / "five", shuffled, n_files=5)
     for split in SPLITS:
-        assert (tmp_path / "one" / f"{split}.parquet").read_bytes() == (tmp_path / "five" / f"{split}.parquet").read_bytes()
+        assert (tmp_path / "one" / f"{split}.parquet").read_bytes() == (
+            tmp_path / "five" / f"{split}.parquet"
+        ).read_bytes()
 
 
 def test_every_split_has_its_subjects_and_no_others(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def random_rows(rng: random.Random) -> list[Row]:
         for _ in range(rng.choice([1, 3, 12])):
             time = rng.choice([NO_TIME, *[rng.randrange(60) * HOUR] * 9])
             late = None if time is None else time + rng.choice([0, 0, 3, 20]) * HOUR
-            rows.append({"subject": subject, "time": time, "code": rng.choice([*CODES[4:], "unseen"]), "available": late})
+            rows.append(
+                {"subject": subject, "time": time, "code": rng.choice([*CODES[4:], "unseen"]), "available": late}
+            )
     return sorted(rows, key=lambda r: (r["subject"], -1 if r["time"] is None else r["time"]))
 
 
@@ -66,7 +68,11 @@ def brute_force(rows: list[Row], panel: Panel, clock: str) -> set[tuple[int, int
         mine = [(r[clock], r["code"]) for r in rows if r["subject"] == subject and r["time"] is not None]
         if not mine:
             continue
-        starts = [min(t for t, _ in mine)] if panel.start == "first_event" else [t for t, c in mine if c.startswith(panel.start)]
+        starts = (
+            [min(t for t, _ in mine)]
+            if panel.start == "first_event"
+            else [t for t, c in mine if c.startswith(panel.start)]
+        )
         for start in starts:
             for k in range(panel.max_windows):
                 low, high = start + k * width, start + (k + 1) * width

@@ -56,7 +56,9 @@ def test_times_count_from_the_origin(origin: str) -> None:
     rows = random_triplets(1)
     anchor = datetime(2000, 1, 1) if origin == "anchor" else None
     birth = BIRTH if origin == "birth" else None
-    shard, index, n_fallback = to_dataset(table(rows), DATASET, INDEX, birth, None if anchor is None else micros(anchor))
+    shard, index, n_fallback = to_dataset(
+        table(rows), DATASET, INDEX, birth, None if anchor is None else micros(anchor)
+    )
     origins: dict[int, datetime] = {}
     without = 0
     for subject in {row["subject_id"] for row in rows}:

@@ -33,7 +33,12 @@ Row = dict[str, Any]
 
 def train_numbers(code: str) -> list[float]:
     rng = np.random.default_rng(len(code))
-    numbers = {"wide": rng.normal(50, 20, 400), "tied": rng.integers(0, 5, 300), "flat": np.full(40, 0.1), "mix": [1, 2]}
+    numbers = {
+        "wide": rng.normal(50, 20, 400),
+        "tied": rng.integers(0, 5, 300),
+        "flat": np.full(40, 0.1),
+        "mix": [1, 2],
+    }
     return np.asarray(numbers[code], np.float32).astype(float).tolist() if code in numbers else []
 
 
@@ -41,7 +46,11 @@ def vocabulary(normalization: str) -> pa.Table:
     """Fit a small vocabulary: numbers, few numbers, one number, texts, both, neither."""
     codes = ["bare", "cat", "flat", "mix", "tied", "wide"]
     texts = {"cat": {"NEG": 20, "POS": 10, "rare": 1}, "mix": {"HOLD": 3}}
-    numbers = [(i, *pair) for i, c in enumerate(codes) for pair in zip(*np.unique(train_numbers(c), return_counts=True), strict=True)]
+    numbers = [
+        (i, *pair)
+        for i, c in enumerate(codes)
+        for pair in zip(*np.unique(train_numbers(c), return_counts=True), strict=True)
+    ]
     words = [(i, text, n) for i, c in enumerate(codes) for text, n in sorted(texts.get(c, {}).items())]
     counts = Counts(
         codes, np.full(len(codes), 9), np.full(len(codes), 5), [None] * len(codes),
@@ -59,7 +68,9 @@ def random_events(seed: int, n: int = 500) -> list[Row]:
     rows = []
     for _ in range(n):
         code = rng.choice(["bare", "cat", "flat", "mix", "tied", "wide", "wide", "unseen"])
-        status = rng.choice(["numeric", "numeric", "category", "censored_low", "censored_high", *STATUS_NAMES[3:7], "none"])
+        status = rng.choice(
+            ["numeric", "numeric", "category", "censored_low", "censored_high", *STATUS_NAMES[3:7], "none"]
+        )
         number = rng.choice([0.0, 1.0, 2.5, 3.0, 50.0, -1e30, 3e38, rng.gauss(50, 25)])
         time = rng.choice([None, START + timedelta(minutes=rng.randrange(3000))])
         rows.append(
@@ -67,7 +78,9 @@ def random_events(seed: int, n: int = 500) -> list[Row]:
                 "subject_id": rng.randrange(5),
                 "time": time,
                 "code": code,
-                "numeric_value": float(np.float32(number)) if status in ("numeric", "censored_low", "censored_high") else None,
+                "numeric_value": float(np.float32(number))
+                if status in ("numeric", "censored_low", "censored_high")
+                else None,
                 "text_value": rng.choice(["NEG", "POS", "rare", "new", "HOLD"]) if status == "category" else None,
                 "available_time": rng.choice([None, (time or START) + timedelta(minutes=rng.randrange(900))]),
                 "value_status": status,
@@ -147,7 +160,14 @@ def test_every_triplet_is_made_as_one_at_a_time(normalization: str, clock: str) 
 
 def test_two_categories_and_other_are_three_tokens() -> None:
     """NEG and POS of one data_type have tokens of their own, behind its bins, and every other text shares one."""
-    row = dict(subject_id=1, time=START, code="cat", numeric_value=None, available_time=START, value_status="category")
+    row = {
+        "subject_id": 1,
+        "time": START,
+        "code": "cat",
+        "numeric_value": None,
+        "available_time": START,
+        "value_status": "category",
+    }
     rows = [{**row, "text_value": text} for text in ("NEG", "POS", "rare", "never seen")]
     triplets, _ = to_triplets(
         pa.Table.from_pylist(rows, schema=SCHEMA), Coder.of(vocabulary("zscore")),

@@ -166,7 +166,7 @@ def test_every_row_is_judged_as_one_at_a_time(seed: int) -> None:
 
 def test_a_zero_has_no_sign() -> None:
     """-0.0 becomes 0.0, also where a number is too small for float32: they are equal and must be equal bytes."""
-    rows = [dict(code="FREE", unit=None, numeric_value=x, text_value=None, value_status="numeric", train=True)
+    rows = [{"code": "FREE", "unit": None, "numeric_value": x, "text_value": None, "value_status": "numeric", "train": True}
             for x in (-0.0, 0.0, -1e-60)]  # fmt: skip
     judged = PairRules.fit(pair_counts(rows), Units.of(pipeline())).judge(as_table(rows))
     assert judged.value.tobytes() == np.zeros(3, np.float32).tobytes()
@@ -174,7 +174,7 @@ def test_a_zero_has_no_sign() -> None:
 
 def test_a_unit_seen_outside_train_changes_nothing_in_train() -> None:
     """Train never gives a unit: its numbers are believed, whatever unit one held-out row comes in."""
-    base = dict(code="GLU", text_value=None, value_status="numeric")
+    base = {"code": "GLU", "text_value": None, "value_status": "numeric"}
     train = [{**base, "unit": None, "numeric_value": 100.0 + i, "train": True} for i in range(5)]
     outside = [
         {**base, "unit": "mg/dL", "numeric_value": 90.0, "train": False},
@@ -191,7 +191,7 @@ def test_a_unit_seen_outside_train_changes_nothing_in_train() -> None:
 
 def test_no_unit_can_be_the_canonical_one() -> None:
     """Where most numbers in train have no unit, those with one are marked unknown, never averaged in."""
-    base = dict(code="INDEX", text_value=None, value_status="numeric", train=True)
+    base = {"code": "INDEX", "text_value": None, "value_status": "numeric", "train": True}
     rows = [{**base, "unit": None, "numeric_value": 1.0}] * 3 + [{**base, "unit": "mg/dL", "numeric_value": 80.0}] * 2
     judged = PairRules.fit(pair_counts(rows), Units.of(pipeline())).judge(as_table(rows))
     assert judged.usable.tolist() == [True, True, True, False, False]
@@ -200,7 +200,7 @@ def test_no_unit_can_be_the_canonical_one() -> None:
 
 def test_a_censored_bound_outside_the_range_stays() -> None:
     """`>1000` of a data_type with a range up to 10 keeps its bound; a measured 1000 is out of range."""
-    base = dict(code="BOUND", unit=None, numeric_value=1000.0, text_value=None, train=True)
+    base = {"code": "BOUND", "unit": None, "numeric_value": 1000.0, "text_value": None, "train": True}
     rows = [{**base, "value_status": status} for status in ("censored_high", "numeric")]
     judged = PairRules.fit(pair_counts(rows), Units.of(pipeline())).judge(as_table(rows))
     assert judged.value[0] == 1000.0

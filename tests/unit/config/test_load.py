@@ -1,0 +1,110 @@
+"""YAML and overrides -> config: every mistake is an error of use that names the place and the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tawt.config.data import PipelineConfig
+from tawt.config.load import build, dump, load, merge, overrides, parse_yaml
+from tawt.errors import ConfigError
+from tawt.pipeline.workspace import resolve_pipeline
+
+GOOD = "name: lab\nsource: mimic_iv\nsplits: {train: 0.8, tuning: 0.1, held_out: 0.1}\nvocabulary:\n  min_count: 2\n"
+
+WRONG = {
+    "unknown key": (GOOD + "duplicate: drop\n", ":6: unknown key `duplicate`", "did you mean `duplicates`?"),
+    "unknown key inside": (GOOD + "  min_coun: 2\n", ":6: unknown key `vocabulary.min_coun`", "`min_count`"),
+    "unknown key in a list": (GOOD + "panels:\n  - {name: a, data_type: [x]}\n", "panels.0", "data_types"),
+    "key twice": (GOOD + "name: x\n", ":6: key `name` stands twice (first on line 1)", ""),
+    "key twice inside": (GOOD + "  min_count: 3\n", ":6: key `min_count` stands twice (first on line 5)", ""),
+    "word for a number": (GOOD.replace("2", "many"), ":5: `vocabulary.min_count` does not fit, expected a valid integer", ""),
+    "number too small": (GOOD.replace("2", "0"), "greater than or equal to 1", ""),
+    "choice": (GOOD + "time_origin: birt\n", "expected 'birth', 'first_event' or 'anchor'", "time_origin"),
+    "number or word": (GOOD + "shards: some\n", "`shards` does not fit, expected a valid integer or 'auto'", ""),
+    "shares": (GOOD.replace("0.8", "0.9"), ":3: `splits` does not fit, expected shares", ""),
+    "date": (GOOD + "anchor: 2020-13-45\n", "`anchor` does not fit, expected a date", ""),
+    "two characters": (GOOD + "csv: {delimiter: '||'}\n", "`csv.delimiter` does not fit", ""),
+    "missing key": ("name: lab\n", "key `source` is missing", "add `source:`"),
+    "nothing": ("", "key `name` is missing", ""),
+    "list": ("- a\n", "holds a list, expected a mapping", ""),
+    "open bracket": ("name: [\n", "expected YAML", ""),
+    "tab": ("name:\n\t- a\n", "expected YAML", ""),
+    "key that is a list": ("? [a]\n: b\n", "a key is a list", ""),
+    "zero byte": ("name: \x00\n", "expected YAML", ""),
+    "refers to itself": ("name: &a [*a]\n", "expected YAML", ""),
+    "python object": ("name: !!python/object/apply:os.getcwd []\n", "expected YAML", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_in_a_file_names_its_place(name: str, tmp_path: Path) -> None:
+    """File, line where it is known, what is, what was expected, and a hint; exit code 2."""
+    text, said, hint = WRONG[name]
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(PipelineConfig, tmp_path / "p.yaml")
+    assert caught.value.exit_code == 2 and said in str(caught.value) and hint in caught.value.hint
+    assert caught.value.where.startswith(str(tmp_path / "p.yaml"))
+    assert "expected" in caught.value.what and caught.value.hint and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("shards", "--set shards: is no override, expected `key=value`"),
+        ("=3", "is no override"),
+        ("shards=[", "--set shards: has a value that is no YAML"),
+        ("shards=*a", "has a value that is no YAML"),
+        ("shards=few", "--set shards: `shards` does not fit, expected a valid integer or 'auto'"),
+        ("shards=", "--set shards: `shards` does not fit"),
+        ("vocabulary.min_cont=3", "--set vocabulary.min_cont: unknown key `vocabulary.min_cont`"),
+        ("vocabulary=3", "--set vocabulary: `vocabulary` does not fit, expected a mapping"),
+        ("vocabulary.min_count.x=3", "`vocabulary.min_count` does not fit"),
+    ],
+)
+def test_a_mistake_in_an_override_names_the_override(setting: str, said: str, tmp_path: Path) -> None:
+    """Not the file, which is right, but what was typed is at fault."""
+    (tmp_path / "p.yaml").write_text(GOOD)
+    with pytest.raises(ConfigError) as caught:
+        load(PipelineConfig, tmp_path / "p.yaml", (setting,))
+    assert said in str(caught.value) and caught.value.hint
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path: Path) -> None:
+    """Absent, a folder, or in another encoding: the reason stands in the message."""
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
+    (tmp_path / "folder.yaml").mkdir()
+    for name in ("absent.yaml", "latin.yaml", "folder.yaml"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            load(PipelineConfig, tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("demoo", "`demo`"), ("pretrain_small", "mimic_iv"), ("../demo", "")])
+def test_a_name_that_is_no_pipeline_brings_the_nearest(name: str, hint: str) -> None:
+    """Configs of models are none, and neither are paths without a suffix."""
+    with pytest.raises(ConfigError, match="is no pipeline") as caught:
+        resolve_pipeline(name)
+    assert hint in caught.value.hint
+
+
+def test_words_that_yaml_turns_into_other_things_stay_words() -> None:
+    """`on`, `no` and dates are text; `3e-4` is a number."""
+    data, lines = parse_yaml("a: on\nb: no\nc: 2000-01-01\nd: 3e-4\ne: true\n", "x")
+    assert data == {"a": "on", "b": "no", "c": "2000-01-01", "d": 3e-4, "e": True}
+    assert lines[("d",)] == 4
+
+
+def test_overrides_are_laid_on_key_by_key() -> None:
+    """A later override wins, its neighbours stay, and values are read as YAML."""
+    tree = overrides(["a.b=1", "a.c=[x, y]", "a.b=2", "d=~"])
+    assert tree == {"a": {"b": 2, "c": ["x", "y"]}, "d": None}
+    assert merge({"a": {"b": 0, "z": 9}}, tree) == {"a": {"b": 2, "c": ["x", "y"], "z": 9}, "d": None}
+
+
+@pytest.mark.parametrize("name", ["demo", "meds", "mimic_iv", "physionet2012"])
+def test_a_resolved_config_can_be_read_again(name: str) -> None:
+    """What is written into a workspace gives the same tree."""
+    tree = resolve_pipeline(name)
+    assert build(PipelineConfig, parse_yaml(dump(tree), "x")[0], "x") == tree
