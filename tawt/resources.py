@@ -23,7 +23,5 @@ def asset(relative: str) -> Path:
     """
     path = asset_root() / relative
     if not path.exists():
-        raise ConfigError(
-            relative, "does not come with this tawt, expected it beside the package", "reinstall tawt"
-        )
+        raise ConfigError(relative, "does not come with this tawt, expected it beside the package", "reinstall tawt")
     return path

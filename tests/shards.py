@@ -137,9 +137,7 @@ def write_shard(folder: Path, name: str, columns: Arrays, index: Arrays, sink: A
     }
 
 
-def write_manifest(
-    workspace: Path, vocabulary: str, splits: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> None:
+def write_manifest(workspace: Path, vocabulary: str, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Write dataset.json."""
     manifest = {
         "format": "tawt.dataset/1",

@@ -24,7 +24,7 @@ class PackedBatch:
     value_status: Tensor
     """`(n,)` int64, see `ValueStatus`."""
     hours: Tensor
-    """`(n,)` float64, hours since the subject's origin; 0 for a static. float64 because minutes must survive decades."""
+    """`(n,)` float64, hours since the subject's origin; 0 for a static. float64: minutes must survive decades."""
     is_static: Tensor
     """`(n,)` bool, a static fact: no time, distance 0 to everything."""
     gap_hours: Tensor

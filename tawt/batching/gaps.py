@@ -35,9 +35,7 @@ def gaps(
     return position < start, gap, type_gaps(us, data_type, start)
 
 
-def type_gaps(
-    us: Microseconds, data_type: NDArray[np.int64], start: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def type_gaps(us: Microseconds, data_type: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return type_gap_hours of `PackedBatch`, `(n,)`.
 
     Sorting (data_type, position) as one unique integer puts each token after the previous one of its type.

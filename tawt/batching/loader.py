@@ -127,9 +127,7 @@ class PackedLoader:
     def _pack(self, subjects: IntArray, window: WindowKind, epoch: int) -> PackedBatch:
         split = self.split
         ids, lengths = split.subject_ids[subjects], split.lengths[subjects]
-        windows = cut_windows(
-            lengths, split.n_static[subjects], self.config.max_length, window, ids, self.seed, epoch
-        )
+        windows = cut_windows(lengths, split.n_static[subjects], self.config.max_length, window, ids, self.seed, epoch)
         sizes = windows.n_static + windows.n_timed
         bounds = np.concatenate([[0], np.cumsum(sizes)])
         column = self._copy(subjects, windows)

@@ -74,9 +74,7 @@ def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int) -> Colu
             reader = pa.ipc.open_file(whole)
             check_schema(contract, reader.schema, str(path))
             if reader.num_record_batches != 1:
-                raise DatasetError(
-                    str(path), f"has {reader.num_record_batches} record batches, expected 1", REBUILD
-                )
+                raise DatasetError(str(path), f"has {reader.num_record_batches} record batches, expected 1", REBUILD)
             batch = reader.get_batch(0)
             batch.validate()
     except UNREADABLE as error:

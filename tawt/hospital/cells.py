@@ -18,9 +18,7 @@ _UNITS = np.array([item.unit for item in ITEMS] + [""] * len(TEXTS), dtype=objec
 _DECIMALS = np.array([item.decimals for item in ITEMS] + [0] * len(TEXTS))
 _SPREAD = np.array([item.spread for item in ITEMS] + [0.0] * len(TEXTS))
 _BOUNDS = np.array([(item.low, item.high) for item in ITEMS] + [(-np.inf, np.inf)] * len(TEXTS))
-_BOUND_TEXTS = np.array(
-    [(f"{item.low:g}", f"{item.high:g}") for item in ITEMS] + [("", "")] * len(TEXTS), dtype=object
-)
+_BOUND_TEXTS = np.array([(f"{item.low:g}", f"{item.high:g}") for item in ITEMS] + [("", "")] * len(TEXTS), dtype=object)
 
 Texts = NDArray[np.object_]
 Ints = NDArray[np.int64]

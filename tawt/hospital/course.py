@@ -83,9 +83,7 @@ def plan_stays(n_subjects: int, quick: Ints, rng: np.random.Generator) -> Stays:
     icu_hours[large] = (hours[large] - 4).astype(np.int64)
     icu_start = (60 * (room + rng.random(len(subject)) * (hours - room - icu_hours - 1))).astype(np.int64)
     day = 24 * 60
-    first = (np.datetime64("2110-01-01", "m").astype(np.int64) + rng.integers(0, 75 * 365 * day, n_subjects))[
-        subject
-    ]
+    first = (np.datetime64("2110-01-01", "m").astype(np.int64) + rng.integers(0, 75 * 365 * day, n_subjects))[subject]
     start = first + order * 200 * day + rng.integers(0, 100 * day, len(subject))
     chance = np.where(planted, np.where(quick[subject] == 1, 0.8, 0.05), np.where(last, 0.05, 0.0))
     died = rng.random(len(subject)) < chance
@@ -104,14 +102,10 @@ class Physiology:
         self._loadings = loadings(ITEMS)
         self._rest = np.sqrt(1 - (self._loadings**2).sum(1))
 
-    def numbers(
-        self, subject: Ints, minute: Ints, moment: Ints, item: Ints, rng: np.random.Generator
-    ) -> Floats:
+    def numbers(self, subject: Ints, minute: Ints, moment: Ints, item: Ints, rng: np.random.Generator) -> Floats:
         """Return each row's number, rounded as the item is charted; NaN where the item answers in words."""
         hours = minute / 60.0
-        shared = 0.75 * self.causes[subject] + 0.6 * _drift(
-            self._cause_waves, (subject,), hours[:, None, None]
-        )
+        shared = 0.75 * self.causes[subject] + 0.6 * _drift(self._cause_waves, (subject,), hours[:, None, None])
         numeric = item < len(ITEMS)
         j, m = item[numeric], moment[numeric]
         s = subject[m]
@@ -134,11 +128,7 @@ def lab_rows(stays: Stays, quick: Ints, body: Physiology, rng: np.random.Generat
     n_visits[LONE] = 0
     visitor = np.repeat(np.arange(n_subjects), n_visits)
     first_stay = np.searchsorted(stays.subject, visitor)
-    visit = (
-        stays.start[first_stay]
-        - rng.integers(5, 60, len(visitor)) * 1440
-        - rng.integers(0, 600, len(visitor))
-    )
+    visit = stays.start[first_stay] - rng.integers(5, 60, len(visitor)) * 1440 - rng.integers(0, 600, len(visitor))
     begin = np.where(stays.planted, QUIET_HOURS * 60, 30)
     n_draws = (stays.hours * 60 - begin - 30).astype(np.int64) // (DRAW_STEP_HOURS * 60) + 1
     draw_stay, nth = np.repeat(every, n_draws), _counter(n_draws)
@@ -170,9 +160,7 @@ def lab_rows(stays: Stays, quick: Ints, body: Physiology, rng: np.random.Generat
     parts.append((np.array([lone_m]), np.array([INDEX[50912]])))
     stay = np.concatenate([stay, episode_stay, episode_stay, [NEVER]])
     subject = np.concatenate([subject, *[stays.subject[episode_stay]] * 2, [LONE]])
-    minute = np.concatenate(
-        [minute, panel_at, again_at, [np.datetime64("2150-06-01T08:00", "m").astype(np.int64)]]
-    )
+    minute = np.concatenate([minute, panel_at, again_at, [np.datetime64("2150-06-01T08:00", "m").astype(np.int64)]])
 
     moment, item = (np.concatenate(column) for column in zip(*parts, strict=True))
     number = body.numbers(subject, minute, moment, item, rng)

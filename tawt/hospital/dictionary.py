@@ -36,9 +36,7 @@ class Item(NamedTuple):
 
 LABS = (
     Item(50912, "Creatinine", "Chemistry", "mg/dL", 0.15, 0.55, 1, 0.4, 1.2, {"renal": 0.9}, True),
-    Item(
-        51006, "Urea Nitrogen", "Chemistry", "mg/dL", 3.1, 0.5, 0, 6, 20, {"renal": 0.85, "shock": 0.2}, True
-    ),
+    Item(51006, "Urea Nitrogen", "Chemistry", "mg/dL", 3.1, 0.5, 0, 6, 20, {"renal": 0.85, "shock": 0.2}, True),
     Item(50971, "Potassium", "Chemistry", "mEq/L", 4.2, 0.35, 1, 3.3, 5.1, {"renal": 0.5, "acidosis": 0.4}),
     Item(50983, "Sodium", "Chemistry", "mEq/L", 139, 4.0, 0, 133, 145, {"salt": 0.85}),
     Item(50902, "Chloride", "Chemistry", "mEq/L", 103, 5.0, 0, 96, 108, {"salt": 0.75, "acidosis": 0.3}),
@@ -46,9 +44,7 @@ LABS = (
     Item(50868, "Anion Gap", "Chemistry", "mEq/L", 13, 3.2, 0, 8, 16, {"acidosis": 0.7, "renal": 0.35}),
     Item(50931, "Glucose", "Chemistry", "mg/dL", 4.85, 0.32, 0, 70, 100, {"sugar": 0.9}, True),
     Item(50960, "Magnesium", "Chemistry", "mg/dL", 2.0, 0.28, 1, 1.6, 2.6, {"renal": 0.45}),
-    Item(
-        50893, "Calcium, Total", "Chemistry", "mg/dL", 8.7, 0.6, 1, 8.4, 10.3, {"renal": -0.3, "shock": -0.4}
-    ),
+    Item(50893, "Calcium, Total", "Chemistry", "mg/dL", 8.7, 0.6, 1, 8.4, 10.3, {"renal": -0.3, "shock": -0.4}),
     Item(50970, "Phosphate", "Chemistry", "mg/dL", 3.5, 0.9, 1, 2.7, 4.5, {"renal": 0.75}),
     Item(51222, "Hemoglobin", "Hematology", "g/dL", 10.8, 1.9, 1, 11.2, 15.7, {"anaemia": -0.95}),
     Item(51221, "Hematocrit", "Hematology", "%", 32.6, 5.5, 1, 34, 45, {"anaemia": -0.95}),
@@ -99,12 +95,8 @@ LABS = (
     Item(50820, "pH", "Blood Gas", "units", 7.38, 0.06, 2, 7.35, 7.45, {"acidosis": -0.85}),
     Item(50818, "pCO2", "Blood Gas", "mm Hg", 41, 7, 0, 35, 45, {"acidosis": -0.4, "shock": -0.2}),
     Item(50821, "pO2", "Blood Gas", "mm Hg", 4.7, 0.35, 0, 85, 105, {"shock": -0.5}, True),
-    Item(
-        50813, "Lactate", "Blood Gas", "mmol/L", 0.55, 0.5, 1, 0.5, 2.0, {"shock": 0.6, "acidosis": 0.6}, True
-    ),
-    Item(
-        51003, "Troponin T", "Chemistry", "ng/mL", -3.4, 1.1, 2, 0, 0.01, {"shock": 0.5, "renal": 0.4}, True
-    ),
+    Item(50813, "Lactate", "Blood Gas", "mmol/L", 0.55, 0.5, 1, 0.5, 2.0, {"shock": 0.6, "acidosis": 0.6}, True),
+    Item(51003, "Troponin T", "Chemistry", "ng/mL", -3.4, 1.1, 2, 0, 0.01, {"shock": 0.5, "renal": 0.4}, True),
     Item(50889, "C-Reactive Protein", "Chemistry", "mg/L", 3.2, 1.0, 1, 0, 5, {"shock": 0.8}, True),
 )
 

@@ -27,8 +27,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "hosp/d_icd_diagnoses": "icd_code icd_version long_title",
         "icu/icustays": "subject_id hadm_id stay_id first_careunit last_careunit intime outtime los",
         "icu/chartevents": (
-            "subject_id hadm_id stay_id caregiver_id charttime storetime itemid value valuenum valueuom "
-            "warning"
+            "subject_id hadm_id stay_id caregiver_id charttime storetime itemid value valuenum valueuom warning"
         ),
         "icu/d_items": (
             "itemid label abbreviation linksto category unitname param_type lownormalvalue highnormalvalue"

@@ -59,9 +59,7 @@ def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> Hospit
         ConfigError: Fewer than 10 subjects, or a negative seed.
     """
     if n_subjects < LEAST_SUBJECTS:
-        raise ConfigError(
-            "--subjects", f"is {n_subjects}, expected at least {LEAST_SUBJECTS}", "--subjects 300"
-        )
+        raise ConfigError("--subjects", f"is {n_subjects}, expected at least {LEAST_SUBJECTS}", "--subjects 300")
     if seed < 0:
         raise ConfigError("--seed", f"is {seed}, expected 0 or more")
     rng = np.random.default_rng(seed)
@@ -180,9 +178,7 @@ def _icustays(stays: Stays, names: Names, rng: np.random.Generator) -> list[tupl
     with_icu = rng.permutation(np.flatnonzero(stays.icu_hours))
     start = stays.start[with_icu] + stays.icu_start[with_icu]
     hours = stays.icu_hours[with_icu]
-    unit = choose(
-        ("Medical Intensive Care Unit (MICU)", "Surgical Intensive Care Unit (SICU)"), len(with_icu), rng
-    )
+    unit = choose(("Medical Intensive Care Unit (MICU)", "Surgical Intensive Care Unit (SICU)"), len(with_icu), rng)
     days = [f"{h / 24:.6f}" for h in hours]
     subject = names.subject[stays.subject[with_icu]]
     return list(
@@ -235,14 +231,8 @@ def _found(rows: Rows, spoiled: Spoiled, order: Ints, names: Names) -> dict[str,
 
 
 def _dictionaries() -> dict[str, list[tuple[object, ...]]]:
-    charts = [
-        (x.itemid, x.label, x.label, "chartevents", x.category, x.unit, "Numeric", x.low, x.high)
-        for x in CHARTS
-    ]
-    words = [
-        (i, t[0], t[0], "chartevents", "Routine Vital Signs", "", "Text", "", "")
-        for i, t in CHART_TEXTS.items()
-    ]
+    charts = [(x.itemid, x.label, x.label, "chartevents", x.category, x.unit, "Numeric", x.low, x.high) for x in CHARTS]
+    words = [(i, t[0], t[0], "chartevents", "Routine Vital Signs", "", "Text", "", "") for i, t in CHART_TEXTS.items()]
     urine = [(i, t[0], "Blood" if i == 50941 else "Urine", "Hematology") for i, t in LAB_TEXTS.items()]
     return {
         "hosp/d_labitems": sorted(chain(((x.itemid, x.label, "Blood", x.category) for x in LABS), urine)),

@@ -13,7 +13,6 @@ from tawt.models.attention import Geometry, decay_slopes, geometry, packed_atten
 from tawt.models.embeddings import CLS, TripletEmbedding
 from tawt.models.pooling import DocumentPooling
 
-
 SHARPNESS = 1.6
 """Queries and keys start so much larger than a linear layer's default: likeness shows above chance at once."""
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from tawt.batching.batch import PackedBatch
 from tawt.config.model import ModelConfig, Time2VecConfig
 
-
 TIME_NORM = 0.3
 """Length of a time's vector at the start, in units where a data_type's is 4: when comes after what."""
 

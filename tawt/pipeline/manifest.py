@@ -1,4 +1,4 @@
-"""What a stage was made from and what became of its records: one JSON file per stage, and the reason to run it again."""
+"""What a stage was made from and what became of its records: one JSON per stage, and the reason to run it again."""
 
 from __future__ import annotations
 
@@ -80,8 +80,11 @@ class Manifest(Section):
 def versions() -> dict[str, str]:
     """Return the versions that the bytes depend on."""
     return {
-        "tawt": version("tawt"), "duckdb": duckdb.__version__, "pyarrow": pyarrow.__version__, "polars": polars.__version__
-    }  # fmt: skip
+        "tawt": version("tawt"),
+        "duckdb": duckdb.__version__,
+        "pyarrow": pyarrow.__version__,
+        "polars": polars.__version__,
+    }
 
 
 def fingerprint(components: dict[str, Any]) -> str:

@@ -173,9 +173,7 @@ def _pack(path: Path, parts: SimpleQueue[Path | None], level: int) -> None:
     aside = _made(path.parent) / (path.name + ".partial")
     with aside.open("wb") as target:
         if program := shutil.which("pigz") or shutil.which("gzip"):
-            with subprocess.Popen(
-                [program, f"-{level}", "-n", "-c"], stdin=subprocess.PIPE, stdout=target
-            ) as child:
+            with subprocess.Popen([program, f"-{level}", "-n", "-c"], stdin=subprocess.PIPE, stdout=target) as child:
                 assert child.stdin is not None
                 _copy(parts, child.stdin)
             if child.returncode:
@@ -195,18 +193,14 @@ def _copy(parts: SimpleQueue[Path | None], target: IO[bytes] | gzip.GzipFile) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Write an invented MIMIC-like extract of N events as csv.gz."
-    )
+    parser = argparse.ArgumentParser(description="Write an invented MIMIC-like extract of N events as csv.gz.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--gzip-level", type=int, default=6)
     options = parser.parse_args()
     started = time.perf_counter()
-    n_rows = write_extract(
-        options.out, n_events=options.events, seed=options.seed, gzip_level=options.gzip_level
-    )
+    n_rows = write_extract(options.out, n_events=options.events, seed=options.seed, gzip_level=options.gzip_level)
     n_bytes = sum(path.stat().st_size for path in options.out.rglob("*.csv.gz"))
     seconds = time.perf_counter() - started
     print(f"{sum(n_rows.values()):,} records, {n_bytes / 1e6:.0f} MB, {seconds:.1f} s")

@@ -64,12 +64,7 @@ def speed(workspace: Path, budget: int) -> None:
         ids = loader.batch(step).subject_id.numpy()
         numbers = np.searchsorted(split.subject_ids, ids)  # invented ids ascend through the shards
         lengths = np.minimum(split.lengths[numbers], loader.config.max_length)
-        runs.append(
-            [
-                (split.shards[split.shard[i]], split.starts[i], k)
-                for i, k in zip(numbers, lengths, strict=True)
-            ]
-        )
+        runs.append([(split.shards[split.shard[i]], split.starts[i], k) for i, k in zip(numbers, lengths, strict=True)])
 
     def copy() -> None:
         for rows in runs:
@@ -82,9 +77,7 @@ def speed(workspace: Path, budget: int) -> None:
     print(f"  planning an epoch   {tokens / plan / 1e6:8.1f} M tokens/s")
     print(f"  whole batches       {tokens / whole / 1e6:8.1f} M tokens/s   (windows, copy, gaps, tensors)")
     print(f"  with planning       {tokens / (whole + plan) / 1e6:8.1f} M tokens/s")
-    print(
-        f"  floor: copy alone   {tokens / floor / 1e6:8.1f} M tokens/s   whole / floor = {whole / floor:.1f}"
-    )
+    print(f"  floor: copy alone   {tokens / floor / 1e6:8.1f} M tokens/s   whole / floor = {whole / floor:.1f}")
 
     start = time.perf_counter()
     stream = loader.stream()
@@ -122,13 +115,9 @@ def make(workspace: Path, n_tokens: int) -> Path:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=10_000_000)
-    parser.add_argument(
-        "--budget", type=int, action="append", help="tokens per batch; default 8192 and 65536"
-    )
+    parser.add_argument("--budget", type=int, action="append", help="tokens per batch; default 8192 and 65536")
     parser.add_argument("--dir", type=Path, help="keep the invented workspaces here")
     parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -24,9 +24,7 @@ CONVERSIONS = {
     (row["concept"], row["from_unit"], row["to_unit"]): (float(row["factor"]), float(row["offset"]))
     for row in _seed("unit_conversions")
 }
-RANGES = {
-    row["concept"]: (row["unit"], float(row["low"]), float(row["high"])) for row in _seed("plausible_ranges")
-}
+RANGES = {row["concept"]: (row["unit"], float(row["low"]), float(row["high"])) for row in _seed("plausible_ranges")}
 
 
 def test_each_spelling_leads_to_one_unit_that_stays_itself() -> None:
@@ -45,12 +43,8 @@ def test_counts_per_volume_are_spelled_alike(spelling: str) -> None:
 
 def test_conversions_and_ranges_speak_in_canonical_units() -> None:
     """Every unit of a conversion or a range is the canonical spelling of itself, and no rule stands twice."""
-    assert len(CONVERSIONS) == len(_seed("unit_conversions")) and len(RANGES) == len(
-        _seed("plausible_ranges")
-    )
-    units = [unit for _, *pair in CONVERSIONS for unit in pair] + [
-        unit for unit, _, _ in RANGES.values() if unit
-    ]
+    assert len(CONVERSIONS) == len(_seed("unit_conversions")) and len(RANGES) == len(_seed("plausible_ranges"))
+    units = [unit for _, *pair in CONVERSIONS for unit in pair] + [unit for unit, _, _ in RANGES.values() if unit]
     assert [unit for unit in units if SPELLINGS.get(unit.lower(), unit) != unit] == []
     assert all(source != target for _, source, target in CONVERSIONS)
     assert all(low < high for _, low, high in RANGES.values())
@@ -73,9 +67,7 @@ def test_conversions_and_ranges_speak_in_canonical_units() -> None:
         (("magnesium", "mmol/L", "mg/dL"), 1.0, 2.43),
     ],
 )
-def test_a_conversion_gives_the_textbook_number(
-    rule: tuple[str, str, str], number: float, expected: float
-) -> None:
+def test_a_conversion_gives_the_textbook_number(rule: tuple[str, str, str], number: float, expected: float) -> None:
     """Known pairs of the same quantity in two units are led into one another."""
     factor, offset = CONVERSIONS[rule]
     assert number * factor + offset == pytest.approx(expected, rel=2e-3)
@@ -108,6 +100,4 @@ def test_physionet_ranges_take_out_nonsense_and_keep_the_unusual() -> None:
         return low <= number <= high
 
     assert not any([inside("pH", 735), inside("Temp", -17.8), inside("DiasABP", -1), inside("WBC", 12500)])
-    assert all(
-        [inside("pH", 6.75), inside("Temp", 42.2), inside("HR", 0), inside("HR", 300), inside("WBC", 528)]
-    )
+    assert all([inside("pH", 6.75), inside("Temp", 42.2), inside("HR", 0), inside("HR", 300), inside("WBC", 528)])

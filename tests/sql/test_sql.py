@@ -75,9 +75,7 @@ def _case(stage: Path, text: str) -> list[str]:
         ('[]', ["column 1 is `twice double`, expected `_row bigint` of the contract"]),
     ],
 )  # fmt: skip
-def test_the_columns_of_a_stage_are_held_to_its_contract(
-    stage: Path, columns: str, difference: list[str]
-) -> None:
+def test_the_columns_of_a_stage_are_held_to_its_contract(stage: Path, columns: str, difference: list[str]) -> None:
     """A column that is missing, of another type or beside the contract is told even where no row differs."""
     contract = stage.parents[3] / "schemas" / "lab" / "staging" / "readings.json"
     contract.parent.mkdir()
@@ -90,10 +88,7 @@ def test_the_columns_of_a_stage_are_held_to_its_contract(
 def test_a_case_that_holds_gives_no_difference(stage: Path) -> None:
     """Cells take the type of their column, raw cells stay the text that stands there, null is null."""
     expect = "expect: [{twice: 3, _row: 1, _reason: ~}, {twice: ~}]\n"
-    assert (
-        _case(stage, expect + "ctes: {readings: [{number: 1.50}, {number: ~}], doubled: [{twice: 3.0}, {}]}")
-        == []
-    )
+    assert _case(stage, expect + "ctes: {readings: [{number: 1.50}, {number: ~}], doubled: [{twice: 3.0}, {}]}") == []
 
 
 @pytest.mark.parametrize(

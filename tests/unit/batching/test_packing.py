@@ -94,9 +94,7 @@ def test_batches_mix_lengths_as_chance_would():
     """Lengths vary within a bin nearly as in a random one, and bins of long documents do not follow one another."""
     lengths = lognormal(20_000)
     plan = plan_epoch(lengths, 0, 0, 8192)
-    random = next_fit(
-        lengths, 8192
-    )  # lengths are drawn independently, so the order they come in is a random one
+    random = next_fit(lengths, 8192)  # lengths are drawn independently, so the order they come in is a random one
 
     def spread(bins) -> float:
         return float(np.median([lengths[chosen].std() for chosen in bins]))

@@ -46,9 +46,7 @@ def test_random_takes_one_run_of_full_length(max_length):
         np.testing.assert_array_equal(windows.n_cut, last.n_cut)
         assert (windows.start >= STATICS).all()
         assert (windows.start + windows.n_timed <= LENGTHS).all()
-        np.testing.assert_array_equal(
-            windows.n_static + windows.n_timed, document_lengths(LENGTHS, max_length)
-        )
+        np.testing.assert_array_equal(windows.n_static + windows.n_timed, document_lengths(LENGTHS, max_length))
 
 
 def test_random_ends_anywhere_alike():

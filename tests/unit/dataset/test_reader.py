@@ -135,9 +135,7 @@ def write_sparse(workspace: Path, shards, n_rows: int) -> None:
     """A dataset of one subject with `n_rows` triplets that are all zero, in a file that holds no data blocks."""
     folder = workspace / "dataset" / "train"
     folder.mkdir(parents=True)
-    zeros = {
-        f.name: np.zeros(n_rows, f.type.to_pandas_dtype()) for f in shards.contract("dataset").arrow_schema()
-    }
+    zeros = {f.name: np.zeros(n_rows, f.type.to_pandas_dtype()) for f in shards.contract("dataset").arrow_schema()}
     index = {"subject_id": [0], "start": [0], "length": [n_rows], "n_static": [0], "origin": [0]}
     sink = pa.PythonFile(SparseFile(folder / "00000.arrow"), mode="w")
     shards.write_shard(folder, "00000", zeros, index, sink)
@@ -285,9 +283,7 @@ def recast(name: str, dtype: pa.DataType):
 
 def nulled(name: str):
     """Return a change that makes a column null."""
-    return lambda t: t.set_column(
-        t.schema.get_field_index(name), name, pa.nulls(len(t), t.schema.field(name).type)
-    )
+    return lambda t: t.set_column(t.schema.get_field_index(name), name, pa.nulls(len(t), t.schema.field(name).type))
 
 
 def replaced(name: str, make):

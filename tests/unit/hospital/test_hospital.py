@@ -91,9 +91,7 @@ def auc(score: list[float], truth: list[int]) -> float:
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     """Two folders of one seed hold equal files, another seed changes every table with patients in it."""
-    first, again, other = (
-        Hospital(tmp_path / name, 40, seed) for name, seed in (("a", 5), ("b", 5), ("c", 6))
-    )
+    first, again, other = (Hospital(tmp_path / name, 40, seed) for name, seed in (("a", 5), ("b", 5), ("c", 6)))
     assert first.hashes() == again.hashes()
     assert first.summary == again.summary
     same = {name for name, digest in first.hashes().items() if other.hashes()[name] == digest}
@@ -129,26 +127,18 @@ def test_every_trap_is_found_as_often_as_the_summary_says(hospital: Hospital) ->
         "below_bound": sum(r["value"] == "<0.01" for r in full),
         "above_bound": sum(r["value"] == ">1000" for r in full),
         "unit_mmol": sum(r["valueuom"] == "mmol/L" and r["itemid"] in glucose for r in full),
-        "unit_spelling": sum(
-            r["valueuom"] in {"MG/DL", "mg/dl", " mg/dL", "10*9/L", "10^3/uL", "K/UL"} for r in full
-        ),
+        "unit_spelling": sum(r["valueuom"] in {"MG/DL", "mg/dl", " mg/dL", "10*9/L", "10^3/uL", "K/UL"} for r in full),
         "unit_unknown": sum(r["valueuom"] in {"arb. units", "furlong/L"} for r in full),
         "text_result": sum(r["itemid"] in word_items for r in full),
         "duplicate_row": sum(n - 1 for n in exact.values()),
-        "impossible_time": sum(
-            r["charttime"] in {"2150-13-45 99:00:00", "2150-02-30 12:00:00"} for r in full
-        ),
+        "impossible_time": sum(r["charttime"] in {"2150-13-45 99:00:00", "2150-02-30 12:00:00"} for r in full),
         "empty_time": sum(r["charttime"] == "" for r in full),
         "far_future_time": sum(r["charttime"].startswith("9999") for r in full),
         "out_of_range": sum(r["valuenum"] in {"999", "9999"} for r in numeric),
         "empty_itemid": sum(r["itemid"] == "" for r in full),
-        "orphan_diagnosis": sum(
-            r["hadm_id"] not in admissions for r in hospital.tables["hosp/diagnoses_icd"]
-        ),
+        "orphan_diagnosis": sum(r["hadm_id"] not in admissions for r in hospital.tables["hosp/diagnoses_icd"]),
         "short_row": len(both) - len(full),
-        "quoted_comment": sum(
-            "\n" in r["comments"] and "," in r["comments"] for r in full if "comments" in r
-        ),
+        "quoted_comment": sum("\n" in r["comments"] and "," in r["comments"] for r in full if "comments" in r),
         "temperature_misfiled": sum(r["itemid"] == "223762" and r["valueuom"] == "°F" for r in full),
         "one_event_subject": sum(n == 1 for n in per_subject.values()),
     }
@@ -157,9 +147,7 @@ def test_every_trap_is_found_as_often_as_the_summary_says(hospital: Hospital) ->
     assert min(found.values()) >= 1
     assert traps["tie_same_item"] >= 3 and traps["tie_in_time"] >= 1000
     ties = Counter(
-        (r["subject_id"], r["charttime"], r["itemid"])
-        for r in exact_once(full)
-        if r["charttime"] and r["itemid"]
+        (r["subject_id"], r["charttime"], r["itemid"]) for r in exact_once(full) if r["charttime"] and r["itemid"]
     )
     # A copy can lose its twin to no other trap, but a year 9999 or a misfiled item can make a tie of its own.
     assert sum(n - 1 for n in ties.values()) >= traps["tie_same_item"]
@@ -172,8 +160,7 @@ def exact_once(rows: Table) -> Table:
 def test_a_record_lies_inside_its_admission(hospital: Hospital) -> None:
     """Every readable time of an event with an admission falls between its start and end."""
     span = {
-        r["hadm_id"]: (minutes(r["admittime"]), minutes(r["dischtime"]))
-        for r in hospital.tables["hosp/admissions"]
+        r["hadm_id"]: (minutes(r["admittime"]), minutes(r["dischtime"])) for r in hospital.tables["hosp/admissions"]
     }
     n_checked = 0
     for row in hospital.labs + hospital.charts:
@@ -275,13 +262,9 @@ def test_values_can_be_told_from_their_neighbours(large: Hospital) -> None:
             and is_number(row["valuenum"])
             and float(row["valuenum"]) < 900
         ):
-            series[row["itemid"], row["subject_id"]].append(
-                (minutes(row["charttime"]), float(row["valuenum"]))
-            )
+            series[row["itemid"], row["subject_id"]].append((minutes(row["charttime"]), float(row["valuenum"])))
     for item in ("220045", "51222"):
-        pairs = [
-            (a[1], b[1]) for (i, _), rows in series.items() if i == item for a, b in pairwise(sorted(rows))
-        ]
+        pairs = [(a[1], b[1]) for (i, _), rows in series.items() if i == item for a, b in pairwise(sorted(rows))]
         assert np.corrcoef(np.array(pairs).T)[0, 1] > 0.75, item
     both = [
         (dict(rows)[t], v)
