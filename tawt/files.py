@@ -17,7 +17,8 @@ ASIDE = ".aside"
 def write_text(path: Path, text: str) -> None:
     """Write a text file aside, flush it to the disk and rename it to its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # always the same name, so that the next write replaces what a killed one left
+    aside = path.with_name(f".{path.name}.tmp")
     with aside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -13,26 +13,28 @@ Microseconds = NDArray[np.float64] | NDArray[np.int64]
 """`(n,)`, whole microseconds since the origin; exact in float64 up to 285 years, as are differences."""
 
 
-def gaps(
-    us: Microseconds,
-    data_type: NDArray[np.int64],
-    first_timed: NDArray[np.int64],
-    bounds: NDArray[np.int64],
-) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-    """Return is_static, gap_hours and type_gap_hours of `PackedBatch`, each `(n,)`; there are `d` documents.
+def timed_start(first_timed: NDArray[np.int64], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `(n,)`, of each token's document, the position of its first timed token.
+
+    Args:
+        first_timed: `(d,)`, the same once per document.
+        bounds: `(d + 1,)`, where each document starts, and n.
+    """
+    return np.repeat(first_timed, np.diff(bounds))
+
+
+def event_gaps(us: Microseconds, start: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return is_static and gap_hours of `PackedBatch`, each `(n,)`.
 
     Args:
         us: `(n,)`, time of each token.
-        data_type: `(n,)`.
-        first_timed: `(d,)`, position of each document's first timed token.
-        bounds: `(d + 1,)`, where each document starts, and n.
+        start: `(n,)`, see `timed_start`.
     """
-    start = np.repeat(first_timed, np.diff(bounds))
     position = np.arange(len(us))
     gap = np.zeros(len(us), dtype=np.float32)
     gap[1:] = (us[1:] - us[:-1]) / US_PER_HOUR
     gap[position <= start] = 0
-    return position < start, gap, type_gaps(us, data_type, start)
+    return position < start, gap
 
 
 def type_gaps(us: Microseconds, data_type: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -44,7 +46,7 @@ def type_gaps(us: Microseconds, data_type: NDArray[np.int64], start: NDArray[np.
     Args:
         us: `(n,)`, time of each token.
         data_type: `(n,)`.
-        start: `(n,)`, of each token's document, the position of its first timed token.
+        start: `(n,)`, see `timed_start`.
     """
     n = len(us)
     shift = max(1, (n - 1).bit_length())

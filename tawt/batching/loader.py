@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import US_PER_HOUR, gaps
+from tawt.batching.gaps import US_PER_HOUR, event_gaps, timed_start, type_gaps
 from tawt.batching.packing import EpochPlan, next_fit, plan_epoch
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths
 from tawt.config.batching import BatchingConfig
@@ -39,16 +39,26 @@ class PackedLoader:
         vocabulary: Of the dataset.
         config: Budget and windows.
         seed: Decides the order, the packing and the windows.
+        with_type_gaps: False leaves `type_gap_hours` at "none", for whoever makes it anew as masking does.
 
     Raises:
         DatasetError: No subject of the split has a triplet.
     """
 
-    def __init__(self, split: Split, vocabulary: Vocabulary, config: BatchingConfig, seed: int = 0) -> None:
+    def __init__(
+        self,
+        split: Split,
+        vocabulary: Vocabulary,
+        config: BatchingConfig,
+        seed: int = 0,
+        *,
+        with_type_gaps: bool = True,
+    ) -> None:
         self.split = split
         self.vocabulary = vocabulary
         self.config = config
         self.seed = seed
+        self.with_type_gaps = with_type_gaps
         self.subjects: IntArray = np.flatnonzero(split.lengths)
         """Numbers of the subjects that have a document, in the split's order."""
         if not len(self.subjects):
@@ -139,7 +149,12 @@ class PackedLoader:
             )
         us = column.pop("timestamp")
         first_timed = bounds[:-1] + windows.n_static
-        is_static, gap_hours, type_gap_hours = gaps(us, column["data_type"], first_timed, bounds)
+        start = timed_start(first_timed, bounds)
+        is_static, gap_hours = event_gaps(us, start)
+        if self.with_type_gaps:
+            type_gap_hours = type_gaps(us, column["data_type"], start)
+        else:
+            type_gap_hours = np.full(len(us), -1, dtype=np.float32)
         last = us[bounds[1:] - 1]  # of a document that is all static: 0
         arrays = {
             **column,

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw
-from tawt.batching.gaps import US_PER_HOUR, gaps
+from tawt.batching.gaps import US_PER_HOUR, timed_start, type_gaps
 from tawt.config.train import MaskedConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import SPECIAL_CODES, Vocabulary
@@ -64,32 +64,42 @@ def draw_masks(batch: PackedBatch, config: MaskedConfig, losable: NDArray[np.int
         salts: What the masks are for: `TRAINING` or `VALIDATION`, seed, number of the batch.
     """
     may = losable[batch.data_type.numpy()]
-    chance = (draw(np.arange(batch.n_tokens), *salts) >> np.uint64(11)) * 2.0**-53
-    event = (chance < config.event) & (may > 0)
-    data_type = (chance >= config.event) & (chance < config.event + config.data_type) & (may > 0)
-    rest = 1 - config.value
-    value = (chance >= rest) & (may > 1)
-    return Masks(torch.from_numpy(event | data_type), torch.from_numpy(event | value))
+    # 53 random bits, compared as integers with a share of 2^53
+    chance = draw(np.arange(batch.n_tokens), *salts) >> np.uint64(11)
+    event, data_type, rest = (
+        np.uint64(share * 2.0**53) for share in (config.event, config.event + config.data_type, 1 - config.value)
+    )
+    no_type = (chance < data_type) & (may > 0)
+    no_value = ((chance < event) & (may > 0)) | ((chance >= rest) & (may > 1))
+    return Masks(torch.from_numpy(no_type), torch.from_numpy(no_value))
 
 
 def hide(batch: PackedBatch, masks: Masks) -> PackedBatch:
     """Return the batch without what is hidden; a pure function of what is left visible."""
-    # by index, which costs a third of filling by mask
-    no_type, no_value = masks.data_type.nonzero()[:, 0], masks.value.nonzero()[:, 0]
-    data_type = batch.data_type.index_fill(0, no_type, MASK)
+    # by index and in numpy, whose calls are short beside those of torch: a batch is a few thousand numbers
+    no_type, no_value = np.flatnonzero(masks.data_type.numpy()), np.flatnonzero(masks.value.numpy())
+    data_type, value = batch.data_type.numpy().copy(), batch.value.numpy().copy()
+    token, status = batch.value_token.numpy().copy(), batch.value_status.numpy().copy()
+    data_type[no_type] = MASK
+    value[no_value] = 0
+    token[no_value] = 0
+    token[no_type] = 0
+    status[no_value] = HIDDEN
+    type_gap = _visible_type_gaps(batch, data_type)
+    type_gap[no_type] = -1
     return replace(
         batch,
-        data_type=data_type,
-        value=batch.value.index_fill(0, no_value, 0.0),
-        value_token=batch.value_token.index_fill(0, no_value, 0).index_fill_(0, no_type, 0),
-        value_status=batch.value_status.index_fill(0, no_value, HIDDEN),
-        type_gap_hours=_visible_type_gaps(batch, data_type).index_fill_(0, no_type, -1.0),
+        data_type=torch.from_numpy(data_type),
+        value=torch.from_numpy(value),
+        value_token=torch.from_numpy(token),
+        value_status=torch.from_numpy(status),
+        type_gap_hours=torch.from_numpy(type_gap),
     )
 
 
-def _visible_type_gaps(batch: PackedBatch, data_type: Tensor) -> Tensor:
+def _visible_type_gaps(batch: PackedBatch, data_type: NDArray[np.int64]) -> NDArray[np.float32]:
     """Same-type gaps where hidden data_types are [MASK]: those of visible tokens count visible ones alone."""
-    bounds = batch.cu_seqlens.numpy().astype(np.int64)
+    bounds = batch.cu_seqlens.numpy()
     n_static = np.add.reduceat(batch.is_static.numpy(), bounds[:-1], dtype=np.int64)
     us = np.rint(batch.hours.numpy() * US_PER_HOUR)
-    return torch.from_numpy(gaps(us, data_type.numpy(), bounds[:-1] + n_static, bounds)[2])
+    return type_gaps(us, data_type, timed_start(bounds[:-1] + n_static, bounds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -213,8 +214,5 @@ def _each_shard(
     with ThreadPoolExecutor(max_workers=plan.limits.threads) as pool:
         for future in [pool.submit(run, key) for key in todo]:
             future.result()
-    for marker in (folder / ".done").glob("*.json"):
-        marker.unlink()
-    if todo:
-        (folder / ".done").rmdir()
+    shutil.rmtree(folder / ".done", ignore_errors=True)
     return {key: done[key] for key in todo}

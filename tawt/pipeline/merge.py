@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -81,10 +82,7 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Callable[[int, int]
     _write_metadata(plan, stage, folder, ordered)
     accounts = tuple(_account(workspace_manifest(plan, name), name, ordered) for name in families)
     _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
-    (folder / ".done").mkdir(exist_ok=True)
-    for marker in (folder / ".done").iterdir():
-        marker.unlink()
-    (folder / ".done").rmdir()
+    shutil.rmtree(folder / ".done", ignore_errors=True)
     facts = {
         "n_subjects": {split: sum(len(r["subjects"].get(split, [])) for r in ordered) for split in SPLITS},
         "n_rows": {split: sum(r["n_rows"].get(split, 0) for r in ordered) for split in SPLITS},

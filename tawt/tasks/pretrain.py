@@ -13,7 +13,7 @@ from typing import Any
 from tawt.batching.loader import PackedLoader
 from tawt.config.load import build, dump, load, merge, overrides
 from tawt.config.train import PretrainConfig
-from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.dataset.reader import Split, TripletDataset, open_dataset
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import write_json, write_text
 from tawt.models.build import build_model, count_parameters
@@ -90,7 +90,7 @@ def pretrain(
     compute = choose_compute(device, tree.train.precision, tree.train.threads)
     if checkpoint is not None:
         _note_other_compute(checkpoint, compute, tell)
-    train = PackedLoader(dataset.split("train"), dataset.vocabulary, tree.batching, tree.train.seed)
+    train = _loader(dataset.split("train"), dataset, tree)
     model = build_model(tree.model, dataset.vocabulary, tree.train.seed)
     plan = make_plan(run, tree, train, count_parameters(model), compute, checkpoint)
     if dry_run:
@@ -232,7 +232,12 @@ def _tuning(dataset: TripletDataset, config: PretrainConfig, tell: Report) -> Pa
     if split is None or not split.n_triplets:
         tell({"event": "note", "text": "there is no tuning subject: no validation"})
         return None
-    return PackedLoader(split, dataset.vocabulary, config.batching, config.train.seed)
+    return _loader(split, dataset, config)
+
+
+def _loader(split: Split, dataset: TripletDataset, config: PretrainConfig) -> PackedLoader:
+    # masking makes the same-type gaps anew over what it leaves visible
+    return PackedLoader(split, dataset.vocabulary, config.batching, config.train.seed, with_type_gaps=False)
 
 
 def _resume_command(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tawt.batching.gaps import US_PER_HOUR, gaps
+from tawt.batching.gaps import US_PER_HOUR, timed_start, type_gaps
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import HIDDEN, MASK, TRAINING, VALIDATION, Masks, draw_masks, hide, may_lose
 from tawt.config.batching import BatchingConfig
@@ -40,12 +40,12 @@ def same(a, b, *but) -> bool:
     )
 
 
-def type_gaps(batch, data_type):
+def gaps_over(batch, data_type):
     """Same-type gaps as the loader makes them."""
     bounds = batch.cu_seqlens.numpy().astype(np.int64)
     statics = [int(batch.is_static[a:b].sum()) for a, b in pairwise(bounds)]
     us = np.rint(batch.hours.numpy() * US_PER_HOUR)
-    return torch.from_numpy(gaps(us, data_type.numpy(), bounds[:-1] + np.array(statics), bounds)[2])
+    return torch.from_numpy(type_gaps(us, data_type.numpy(), timed_start(bounds[:-1] + np.array(statics), bounds)))
 
 
 def with_other_secrets(batch, masks, vocabulary, seed=1):
@@ -60,7 +60,7 @@ def with_other_secrets(batch, masks, vocabulary, seed=1):
         value=torch.where(masks.value, torch.from_numpy(rng.normal(size=n).astype(np.float32)), batch.value),
         value_token=torch.where(masks.value | masks.data_type, token, batch.value_token),
         value_status=torch.where(masks.value, torch.from_numpy(rng.integers(0, 10, n)), batch.value_status),
-        type_gap_hours=type_gaps(batch, data_type),
+        type_gap_hours=gaps_over(batch, data_type),
     )
 
 
@@ -114,7 +114,7 @@ def toy_batch(data_type, hours):
         cu_seqlens=torch.tensor([0, n], dtype=torch.int32), max_seqlen=n, subject_id=torch.tensor([1]),
         end_hours=hours[-1:], end_time=torch.tensor([0]), n_cut=0,
     )  # fmt: skip
-    return replace(batch, type_gap_hours=type_gaps(batch, data_type))
+    return replace(batch, type_gap_hours=gaps_over(batch, data_type))
 
 
 def test_nothing_hidden_is_the_batch_itself(data):
