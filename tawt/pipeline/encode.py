@@ -104,7 +104,14 @@ def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
         table, counts = to_triplets(events, coder, workspace.pipeline, contract)
         path = folder / split / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
+        pq.write_table(
+            table,
+            path,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=ROW_GROUP,
+            use_dictionary=["subject_id", "data_type", "value", "value_token", "value_status"],
+        )
         return {
             "n_in": len(events), "n_out": len(table), "n_unknown_code": counts.n_unknown_code,
             "n_without_statistics": counts.n_without_statistics, "n_other": counts.n_other,
