@@ -98,6 +98,7 @@ def embed(
     pooling: Annotated[
         str | None, typer.Option(help="mean or max instead of the run's own readout", show_default=False)
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Write one embedding per subject, from a pretrained run
 
@@ -111,11 +112,14 @@ def embed(
 
     if pooling is not None and pooling not in get_args(Pooling):
         raise ConfigError(f"--pooling {pooling}", "is no pooling", nearest(pooling, get_args(Pooling)))
-    result = run_embed(workspace, run, out=out, device=device, pooling=pooling)  # type: ignore[arg-type]
+    result = run_embed(workspace, run, out=out, device=device, pooling=pooling, dry_run=dry_run)  # type: ignore[arg-type]
     say("  ".join(f"{key}: {why}" for key, why in result.reasons.items()))
     rows = [
         ("embeddings", f"{result.n_subjects:,} subjects x {result.d_model}"), ("file", str(result.path)),
         ("triplets before the windows", f"{result.n_cut:,}"),
     ]  # fmt: skip
-    print_rows(("what", "value"), rows, Format.table)
+    print_rows(("would write" if dry_run else "what", "value"), rows, Format.table)
+    if dry_run:
+        next_command(f"tawt embed -w {workspace} --run {run}")
+        return
     next_command(f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{result.path}').schema)\"")

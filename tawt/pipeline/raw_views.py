@@ -47,7 +47,8 @@ def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Cs
 
 
 def _read_parquet(table: RawTable) -> str:
-    return f"read_parquet([{', '.join(literal(str(file.path)) for file in table.files)}])"
+    files = ", ".join(literal(str(file.path)) for file in table.files)
+    return f"read_parquet([{files}], union_by_name = true)"
 
 
 def _read_csv(table: RawTable, dialect: Csv, mark: str = "") -> str:

@@ -51,7 +51,7 @@ class RawTable:
     columns: dict[str, str]
     """Contract column -> column in the files; an absent optional column is not in it."""
     header: tuple[str, ...]
-    """All columns in the files, in order."""
+    """All columns in the first file, in order."""
     members: Members | None = None
 
     @property
@@ -218,8 +218,10 @@ def _with_columns(
     name: str, contract: Contract, files: tuple[RawFile, ...], dialect: Csv, members: Members | None
 ) -> RawTable:
     headers = [_header(file, dialect, members) for file in files]
+    # the parts of a Parquet table are joined by name, those of a text table by place
+    by_name = members is None and files[0].path.suffix == ".parquet"
     for file, header in zip(files, headers, strict=True):
-        if header != headers[0]:
+        if header != headers[0] and not by_name:
             raise SourceError(
                 file.relative,
                 f"has another header than `{files[0].relative}`, expected the same columns in the same order",
@@ -229,15 +231,17 @@ def _with_columns(
             raise SourceError(
                 file.relative, "has a column name twice, expected every name once", "rename one in the header line"
             )
-    by_lower = {column.lower(): column for column in headers[0]}
+    by_lower = {column.lower(): column for header in headers for column in header}
     columns = {c.name: by_lower[c.name.lower()] for c in contract.columns if c.name.lower() in by_lower}
-    for column in contract.columns:
-        if column.required and column.name not in columns:
-            raise SourceError(
-                files[0].relative,
-                f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
-                _about_header(column.name, headers[0], set(columns.values()), len(contract.columns)),
-            )
+    for file, header in zip(files, headers, strict=True) if by_name else [(files[0], headers[0])]:
+        there = {column.lower() for column in header}
+        for column in contract.columns:
+            if column.required and column.name.lower() not in there:
+                raise SourceError(
+                    file.relative,
+                    f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
+                    _about_header(column.name, header, set(columns.values()), len(contract.columns)),
+                )
     return RawTable(name, contract, files, columns, headers[0], members)
 
 

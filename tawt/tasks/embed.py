@@ -90,6 +90,7 @@ def embed(
     splits: Sequence[str] = SPLITS,
     device: str = "auto",
     pooling: Pooling | None = None,
+    dry_run: bool = False,
     report: Report | None = None,
 ) -> EmbedResult:
     """Embed the last window of every subject.
@@ -104,6 +105,7 @@ def embed(
         splits: Which splits.
         device: auto, cpu, cuda or cuda:N.
         pooling: `mean` or `max` instead of the run's own readout.
+        dry_run: Only say what would be written.
         report: Called after each batch with `n_done` and `n_subjects`.
 
     Raises:
@@ -132,14 +134,19 @@ def embed(
             )  # fmt: skip
         encoder.pooling = DocumentPooling(loaded.config.model, pooling)
     compute = choose_compute(device, loaded.config.train.precision, loaded.config.train.threads)
+    path = Path(out) if out is not None else workspace / "embeddings" / f"{folder.name}.parquet"
+    chosen = [split for split in map(dataset.split, splits) if split.n_triplets]
+    n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
+    d_model, max_length = loaded.config.model.d_model, loaded.config.batching.max_length
+    if dry_run:
+        n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
+        return EmbedResult(path, n_subjects, d_model, n_cut, loaded.weights, compute.reasons)
     encoder.to(compute.device)
     ids: list[np.ndarray] = []
     times: list[np.ndarray] = []
     names: list[np.ndarray] = []
     vectors: list[np.ndarray] = []
     n_cut = n_done = 0
-    chosen = [split for split in map(dataset.split, splits) if split.n_triplets]
-    n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
     for split in chosen:
         loader = PackedLoader(split, dataset.vocabulary, loaded.config.batching, loaded.config.train.seed)
         for batch in loader.sequential():
@@ -152,9 +159,8 @@ def embed(
             n_done += batch.n_documents
             if report is not None:
                 report({"event": "embed", "n_done": n_done, "n_subjects": n_subjects})
-    path = Path(out) if out is not None else workspace / "embeddings" / f"{folder.name}.parquet"
-    n = _write(path, ids, times, names, vectors, loaded.config.model.d_model)
-    return EmbedResult(path, n, loaded.config.model.d_model, n_cut, loaded.weights, compute.reasons)
+    n = _write(path, ids, times, names, vectors, d_model)
+    return EmbedResult(path, n, d_model, n_cut, loaded.weights, compute.reasons)
 
 
 def _find_run(workspace: Path, run: str | Path) -> Path:

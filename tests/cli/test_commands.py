@@ -140,6 +140,7 @@ DRY = {
     "build-vocab": ("build-vocab", "-w", "{w}", "--set", "vocabulary.n_bins=4", "--dry-run"),
     "run": ("run", "staging.labevents+", "-w", "{w}", "--force", "--dry-run"),
     "pretrain": ("pretrain", "-w", "{w}", "--device", "cpu", "--dry-run"),
+    "embed": ("embed", "-w", "{w}", "--run", "tiny", "--device", "cpu", "--dry-run"),
     "demo": ("demo", "-w", "{new}", "--dry-run"),
     "ingest into a new workspace": ("ingest", "{raw}", "-p", "demo", "-w", "{new}", "--dry-run"),
 }
