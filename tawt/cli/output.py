@@ -91,7 +91,9 @@ def print_rows(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i in shown:
         numeric = bool(rows) and all(isinstance(row[i], int | float) or row[i] is None for row in rows)
-        table.add_column(columns[i], justify="right" if numeric else "left", overflow="fold", no_wrap=not on_terminal)
+        # the first column names the row: folded names are hard to find again
+        whole = not on_terminal or i == 0
+        table.add_column(columns[i], justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in texts:
         table.add_row(*[row[i] for i in shown])
     if on_terminal:
