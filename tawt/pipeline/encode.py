@@ -218,7 +218,7 @@ def _each_shard(
         done[key] = result
         tick(len(done), len(todo))
 
-    with ThreadPoolExecutor(max_workers=plan.limits.threads) as pool:
+    with ThreadPoolExecutor(max_workers=plan.limits.workers) as pool:
         for future in [pool.submit(run, key) for key in todo]:
             future.result()
     shutil.rmtree(folder / ".done", ignore_errors=True)

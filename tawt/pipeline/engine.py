@@ -18,6 +18,8 @@ SCHEMAS = ("raw", "staging", "codes", "event_parts", "tasks", "events", "vocabul
 
 
 _LEAST_MEGABYTES = 50
+_SHARD_MEGABYTES = 600
+"""What a shard of 128 MB of raw text takes while it is merged or encoded; 500 thousand rows took 480."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,23 @@ class Limits:
         """
         if threads is not None and threads < 1:
             raise ConfigError("--threads", f"is {threads}, expected at least 1", "leave it out for all cores")
-        if memory_limit is not None:
-            size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mMgGtT])i?[bB]", memory_limit)
-            n_megabytes = float(size[1]) * 1000.0 ** "MGT".index(size[2].upper()) if size else 0.0
-            if not _LEAST_MEGABYTES <= n_megabytes < 1e12:
-                raise ConfigError(
-                    "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
-                    "leave it out for 60 % of the memory",
-                )  # fmt: skip
+        if memory_limit is not None and not _LEAST_MEGABYTES <= _megabytes(memory_limit) < 1e12:
+            raise ConfigError(
+                "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
+                "leave it out for 60 % of the memory",
+            )  # fmt: skip
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return cls(threads or cores, memory_limit or f"{int(available_bytes() * 0.6) >> 20}MiB")
+
+    @property
+    def workers(self) -> int:
+        """How many shards may be in memory at once: one per thread, as far as the memory limit goes."""
+        return max(1, min(self.threads, int(_megabytes(self.memory_limit) / _SHARD_MEGABYTES)))
+
+
+def _megabytes(size: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mMgGtT])i?[bB]", size)
+    return float(match[1]) * 1000.0 ** "MGT".index(match[2].upper()) if match else 0.0
 
 
 def available_bytes() -> int:

@@ -75,7 +75,7 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Callable[[int, int]
         tick(len(results), plan.n_shards)
 
     shards = sorted({shard for by_shard in files.values() for shard in by_shard})
-    with ThreadPoolExecutor(max_workers=plan.limits.threads) as pool:
+    with ThreadPoolExecutor(max_workers=plan.limits.workers) as pool:
         for future in [pool.submit(one, shard) for shard in shards]:
             future.result()
     ordered = [results[shard] for shard in shards]
