@@ -19,11 +19,8 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # always the same name, so that the next write replaces what a killed one left
     aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    aside.write_text(text, encoding="utf-8")
+    publish_file(aside, path)
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -39,24 +36,34 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
-def sync_tree(folder: Path) -> None:
-    """Flush every file below a folder, and the folders, to the disk."""
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def publish_file(aside: Path, path: Path) -> None:
+    """Flush a file that was written aside to the disk and rename it to its name."""
+    sync(aside)
+    aside.replace(path)
+    sync(path.parent)
 
 
 def publish(aside: Path, final: Path) -> None:
     """Put a finished folder in the place of an older one by renames; a reader never sees a mixture."""
-    sync_tree(aside)
+    for path in [*aside.rglob("*"), aside]:
+        sync(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     old = aside.with_name(aside.name + ".old")
+    # what a run killed in the middle of this left behind is in the way of the next rename
+    shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         final.rename(old)
     aside.rename(final)
+    sync(final.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

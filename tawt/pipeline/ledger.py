@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tawt.files import publish_file
 from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.workspace import Workspace
 
@@ -49,6 +50,6 @@ def ledger_table(workspace: Workspace) -> pa.Table:
 
 def write_ledger(workspace: Workspace) -> None:
     """Write `ledger.parquet`."""
-    aside = workspace.root / ".ledger.parquet"
+    aside = workspace.root / ".ledger.parquet.tmp"
     pq.write_table(ledger_table(workspace), aside)
-    aside.replace(workspace.root / "ledger.parquet")
+    publish_file(aside, workspace.root / "ledger.parquet")

@@ -15,18 +15,11 @@ from tawt.config.load import build, dump, load, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, open_dataset
 from tawt.errors import CheckpointError, ConfigError, nearest
-from tawt.files import write_json, write_text
+from tawt.files import publish_file, write_json, write_text
 from tawt.models.build import build_model, count_parameters
 from tawt.objectives.baselines import count_split
 from tawt.resources import asset, asset_root
-from tawt.training.checkpoint import (
-    WEIGHTS,
-    Checkpoint,
-    latest_checkpoint,
-    load_checkpoint,
-    publish_file,
-    save_weights,
-)
+from tawt.training.checkpoint import WEIGHTS, Checkpoint, latest_checkpoint, load_checkpoint, save_weights
 from tawt.training.device import Compute, choose_compute
 from tawt.training.loop import Report, Trainer
 from tawt.training.optim import make_optimizer

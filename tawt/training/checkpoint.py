@@ -9,7 +9,6 @@ masks and dropout follow from (seed, step).
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tawt.errors import CheckpointError
-from tawt.files import publish, write_json, write_text
+from tawt.files import publish, publish_file as publish_file, write_json, write_text
 
 FORMAT = "tawt.checkpoint/1"
 WEIGHTS = "model.safetensors"
@@ -40,13 +39,6 @@ class Checkpoint:
     def step(self) -> int:
         """Optimizer steps made."""
         return int(self.state["step"])
-
-
-def publish_file(aside: Path, path: Path) -> None:
-    """Flush a file that was written aside to disk and rename it into place."""
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

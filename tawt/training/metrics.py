@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from tawt.files import publish_file
+
 SPEED_FIELDS = ("tokens_per_s", "seconds")
 """What two runs of the same config may differ in."""
 
@@ -27,9 +29,7 @@ class MetricsFile:
         aside = path.with_name(f".{path.name}.tmp")
         with aside.open("w", encoding="utf-8") as file:
             file.writelines(_line(line) for line in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        publish_file(aside, path)
         self._file: IO[str] = path.open("a", encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
