@@ -42,7 +42,7 @@ NOTE = "<!-- made by docs/generate.py: edit the code, then run it again -->\n"
 
 def commands() -> dict[str, Any]:
     """Return the commands by name, in the order of the help."""
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return dict(typer.main.get_command(app).commands)
 
 
 def options(command: Any) -> dict[str, Any]:

@@ -42,7 +42,7 @@ _HOME = {
     "stages": "tawt.pipeline.inspect",
 }
 
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

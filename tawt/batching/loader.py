@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 from typing import Any
@@ -29,6 +29,8 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 
 IntArray = NDArray[np.int64]
+Batches = Generator[PackedBatch, None, None]
+"""Made ahead by a thread, which `close()` ends."""
 
 
 class PackedLoader:
@@ -106,14 +108,14 @@ class PackedLoader:
             documents = self._plan(epoch)[position]
         return self._pack(self.subjects[documents], self.config.window, epoch)
 
-    def stream(self, start_step: int = 0, stride: int = 1) -> Iterator[PackedBatch]:
+    def stream(self, start_step: int = 0, stride: int = 1) -> Batches:
         """Yield batches `start_step, start_step + stride, ...` without end, made ahead by one thread.
 
         Rank `r` of `w` takes `stream(step * w + r, w)`.
         """
         return self._ahead(count(start_step, stride), self.batch)
 
-    def sequential(self) -> Iterator[PackedBatch]:
+    def sequential(self) -> Batches:
         """Yield every subject once, its window `last`, in the split's order: for validation and embedding."""
         plan = next_fit(self._lengths, self.config.tokens_per_batch)
         return self._ahead(range(len(plan)), lambda i: self._pack(self.subjects[plan[i]], "last", 0))
@@ -125,7 +127,7 @@ class PackedLoader:
             self._plans[epoch] = plan_epoch(self._lengths, self.seed, epoch, self.config.tokens_per_batch)
         return self._plans[epoch]
 
-    def _ahead(self, numbers: Iterable[int], make: Callable[[int], PackedBatch]) -> Iterator[PackedBatch]:
+    def _ahead(self, numbers: Iterable[int], make: Callable[[int], PackedBatch]) -> Batches:
         todo = iter(numbers)
         with ThreadPoolExecutor(1, thread_name_prefix="tawt-loader") as thread:
             ready = deque(thread.submit(make, n) for n in islice(todo, self.config.prefetch))
@@ -144,7 +146,7 @@ class PackedLoader:
         if column["data_type"].max() >= len(self.vocabulary):
             raise DatasetError(
                 f"split `{split.name}`",
-                f"has a data_type that is not among the vocabulary's {len(self.vocabulary)}",
+                f"has a data_type beyond the vocabulary, expected one of its {len(self.vocabulary)}",
                 REBUILD,
             )
         us = column.pop("timestamp")

@@ -27,8 +27,9 @@ from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw
 from tawt.batching.gaps import US_PER_HOUR, timed_start, type_gaps
 from tawt.config.train import MaskedConfig
+from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import ValueStatus
-from tawt.dataset.vocabulary import SPECIAL_CODES, Vocabulary
+from tawt.dataset.vocabulary import Vocabulary
 
 MASK = SPECIAL_CODES.index("[MASK]")
 """The data_type of a token whose own is hidden."""

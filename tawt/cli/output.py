@@ -99,9 +99,10 @@ def print_rows(
     if on_terminal:
         Console(highlight=False, markup=False).print(table)
     else:
-        page = Console(highlight=False, markup=False, width=sum(widest.values()) + 2 * len(widest), file=io.StringIO())
-        page.print(table)
-        print("\n".join(line.rstrip() for line in page.file.getvalue().splitlines()))  # type: ignore[attr-defined]
+        page = io.StringIO()
+        width = sum(widest.values()) + 2 * len(widest)
+        Console(highlight=False, markup=False, width=width, file=page).print(table)
+        print("\n".join(line.rstrip() for line in page.getvalue().splitlines()))
     if left_out:
         say(f"not shown: {', '.join(left_out)}; a wider terminal or --format json shows all")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -51,7 +50,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 
 def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Parse YAML text as `read_yaml` does; `where` names it in errors."""
+    """Parse YAML text as `read_yaml` does; `where` names it in errors.
+
+    Raises:
+        ConfigError: It is not YAML, is not a mapping, or gives a key twice.
+    """
     try:
         node = yaml.compose(text, Loader=_Loader)
         if node is None:
@@ -200,11 +203,6 @@ def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tre
 def dump(tree: BaseModel) -> str:
     """Return the resolved tree as YAML, keys in the order of the fields."""
     return yaml.safe_dump(tree.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
-
-
-def expand(path: str) -> Path:
-    """Return a user's path with `~` and `${VAR}` expanded: the only place that reads the environment."""
-    return Path(os.path.expandvars(path)).expanduser()
 
 
 def _fields_at(tree_type: type[BaseModel], path: KeyPath) -> list[str]:

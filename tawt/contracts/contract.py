@@ -87,7 +87,9 @@ def read_contract(path: Path) -> Contract:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise ContractError(str(path), f"cannot be read ({type(error).__name__}), expected a contract") from None
+        raise ContractError(
+            str(path), f"cannot be read ({type(error).__name__}), expected a contract in JSON", "mend the file"
+        ) from None
     return build(Contract, data, str(path))
 
 
@@ -115,7 +117,7 @@ def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple
     if unexpected:
         raise ContractError(
             where,
-            f"column `{unexpected[0]}` is not in the contract {contract.name}",
+            f"column `{unexpected[0]}` is not in the contract {contract.name}, expected only its columns",
             "add it to the contract or drop it from the last projection",
         )
     for column in contract.columns:

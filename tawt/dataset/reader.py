@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tawt.contracts.contract import read_contract
+from tawt.contracts.dataset import FORMAT
 from tawt.dataset.shard import REBUILD, Columns, Index, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
 from tawt.resources import asset
-
-FORMAT = "tawt.dataset/1"
 
 
 class _Shard(BaseModel):
@@ -104,7 +103,9 @@ class TripletDataset:
         """
         if name not in self.manifest.splits:
             raise DatasetError(
-                str(self.folder), f"has no split `{name}`", nearest(name, self.manifest.splits) or REBUILD
+                str(self.folder),
+                f"has no split `{name}`, expected one of its own",
+                nearest(name, self.manifest.splits) or REBUILD,
             )
         entries = self.manifest.splits[name]
         rows = read_contract(asset("schemas/dataset.json"))

@@ -113,9 +113,9 @@ def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int) -> 
         and (int(ends[-1]) if n_subjects else 0) == n_rows
     )
     if not whole:
-        raise DatasetError(str(path), f"does not cover the shard's {n_rows} rows end to end", REBUILD)
+        raise DatasetError(str(path), f"does not cover the shard, expected its {n_rows} rows end to end", REBUILD)
     if not ((index.n_static >= 0) & (index.n_static <= index.length)).all():
-        raise DatasetError(str(path), "has an n_static outside 0..length", REBUILD)
+        raise DatasetError(str(path), "has an n_static out of range, expected 0 to length", REBUILD)
     if not (np.diff(index.subject_id) > 0).all():
         raise DatasetError(str(path), "has subjects out of order, expected ascending subject_id", REBUILD)
     return index

@@ -13,14 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tawt.contracts.contract import check_schema, read_contract
+from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.dataset.shard import UNREADABLE
 from tawt.errors import ContractError, DatasetError
 from tawt.resources import asset
 
 Number = TypeVar("Number", bound=np.generic)
-
-SPECIAL_CODES = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
-"""The data_types 0 to 3 of every vocabulary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +94,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     if not np.array_equal(table.column("data_type").to_numpy(), np.arange(len(table))):
         raise DatasetError(str(path), "data_type does not count from 0, expected the row's number", hint)
     if tuple(columns["code"][: len(SPECIAL_CODES)]) != SPECIAL_CODES:
-        raise DatasetError(str(path), f"does not start with the codes {' '.join(SPECIAL_CODES)}", hint)
+        raise DatasetError(str(path), f"starts with other codes, expected {' '.join(SPECIAL_CODES)}", hint)
 
     def numbers(name: str, dtype: type[Number]) -> NDArray[Number]:
         return np.asarray(table.column(name).to_numpy()).astype(dtype)

@@ -199,13 +199,7 @@ def chart_rows(stays: Stays, body: Physiology, rng: np.random.Generator) -> Rows
 
 
 def _by_time(
-    subject: Ints,
-    stay: Ints,
-    minute: Ints,
-    moment: Ints,
-    item: Ints,
-    number: Floats,
-    planted: NDArray[np.bool_],
+    subject: Ints, stay: Ints, minute: Ints, moment: Ints, item: Ints, number: Floats, planted: NDArray[np.bool_]
 ) -> Rows:
     order = np.lexsort((ITEM_IDS[item], minute[moment], subject[moment]))
     m = moment[order]

@@ -46,7 +46,8 @@ def write_table(out: Path, table: str, rows: Iterable[Sequence[object]]) -> int:
 
     def counted() -> Iterable[Sequence[object]]:
         nonlocal n_rows
-        for n_rows, row in enumerate(rows, start=1):  # noqa: B007
+        for row in rows:
+            n_rows += 1
             yield row
 
     # No name and no time in the gzip header: both would make equal tables differ in bytes.

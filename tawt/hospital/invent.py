@@ -61,7 +61,7 @@ def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> Hospit
     if n_subjects < LEAST_SUBJECTS:
         raise ConfigError("--subjects", f"is {n_subjects}, expected at least {LEAST_SUBJECTS}", "--subjects 300")
     if seed < 0:
-        raise ConfigError("--seed", f"is {seed}, expected 0 or more")
+        raise ConfigError("--seed", f"is {seed}, expected 0 or more", "--seed 0")
     rng = np.random.default_rng(seed)
     quick = _traits(n_subjects, rng)
     stays = plan_stays(n_subjects, quick, rng)
@@ -79,10 +79,7 @@ def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> Hospit
     }
     diagnoses, traps = _diagnoses(stays, names, body, rng)
     n_rows["hosp/diagnoses_icd"] = write_table(out, "hosp/diagnoses_icd", diagnoses)
-    for table, rows, wanted in (
-        ("hosp/labevents", labs, LAB_TRAPS),
-        ("icu/chartevents", charts, CHART_TRAPS),
-    ):
+    for table, rows, wanted in (("hosp/labevents", labs, LAB_TRAPS), ("icu/chartevents", charts, CHART_TRAPS)):
         spoiled = spoil(rows, wanted, LONE, rng)
         order = rng.permutation(len(spoiled.row))
         if table == "hosp/labevents":

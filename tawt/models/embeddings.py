@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from tawt.batching.batch import PackedBatch
 from tawt.batching.masking import HIDDEN
 from tawt.config.model import ModelConfig
+from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import HAS_NUMBER
-from tawt.dataset.vocabulary import SPECIAL_CODES, Vocabulary
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.time_encoding import ScalarNetwork, TimeEncoding
 
 CLS = SPECIAL_CODES.index("[CLS]")

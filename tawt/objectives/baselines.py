@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
-from tawt.dataset.reader import Split
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
 
@@ -78,11 +77,6 @@ def count_baselines(
         log_category=_log_share_within(categories, vocabulary),
         mean=torch.from_numpy(total / np.maximum(numbers, 1)).float(),
     )
-
-
-def count_split(split: Split, vocabulary: Vocabulary, max_value: float) -> Baselines:
-    """Count a split's baselines; see `count_baselines`."""
-    return count_baselines(split.shards, vocabulary, max_value)
 
 
 def _log_share(counts: np.ndarray) -> Tensor:

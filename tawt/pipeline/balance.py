@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,12 @@ from tawt.pipeline.workspace import Workspace
 
 
 def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
-    """Hold the columns that the contract says are never null to that.
+    """Hold `_row`, and the columns that the contract says are never null, to that.
 
     Raises:
         ContractError: One is null in rows that are kept.
     """
-    required = [column.name for column in contract.columns if not column.nullable]
+    required = ["_row", *(column.name for column in contract.columns if not column.nullable)]
     nulls = dict.fromkeys(required, 0)
     for file in files:
         metadata = pq.read_metadata(file)
@@ -40,7 +41,9 @@ def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
             raise ContractError(
                 where,
                 f"column `{name}` is null in {count:,} kept rows, expected none",
-                f"give such a record the _reason `quarantine:{name}:missing`",
+                f"give such a record the _reason `quarantine:{name}:missing`"
+                if name != "_row"
+                else "carry the _row of the first relation",
             )
 
 
@@ -48,7 +51,7 @@ def balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Reje
     """Count the records of the driving input, each exactly once, from the files alone.
 
     Raises:
-        StageError: A row claims a record that is not there, or a record is nowhere.
+        StageError: A row claims a record that is not there.
     """
     driving = stage.inputs[0]
     n_rows = sum(pq.read_metadata(file).num_rows for file in kept)
@@ -62,30 +65,29 @@ def balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Reje
         routes = rejected.routes()
         n_in = n_rows + sum(route.n_records for route in routes)
         return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
-    inputs = sorted(workspace.output(driving).glob("**/*.parquet"))
-    came, out = _numbers(inputs, "_row"), _numbers(kept, "_row")
-    size = 1 + max((int(a.max()) for part in (came, out) for a in part if len(a)), default=0)
-    came_in, covered = _bitmap(came, size), _bitmap(out, size)
-    stray = int(np.count_nonzero(covered & ~came_in))
+    came, covered = marked_rows(workspace.output(driving).glob("**/*.parquet")), marked_rows(kept)
+    n = min(len(came), len(covered))
+    stray = int(np.count_nonzero(covered)) - int(np.count_nonzero(came[:n] & covered[:n]))
     if stray:
         raise StageError(
-            stage.name, f"gives {stray:,} rows a _row that {driving} does not have", f"carry {driving}'s _row"
+            stage.name,
+            f"gives {stray:,} rows a _row that {driving} does not have, expected its own",
+            f"carry {driving}'s _row",
         )
     routes = rejected.unless(covered).routes()
-    account = Account(
-        driving=driving, n_records_in=int(np.count_nonzero(came_in)),
-        n_records_kept=int(np.count_nonzero(covered)), n_rows_out=n_rows, routes=routes,
-    )  # fmt: skip
-    account.check(stage.name)
-    return account
+    n_in, n_kept = int(np.count_nonzero(came)), int(np.count_nonzero(covered))
+    return Account(driving=driving, n_records_in=n_in, n_records_kept=n_kept, n_rows_out=n_rows, routes=routes)
 
 
-def _numbers(files: list[Path], column: str) -> list[npt.NDArray[np.int64]]:
-    return [pq.read_table(file, columns=[column], partitioning=None)[column].to_numpy() for file in files]
-
-
-def _bitmap(parts: list[npt.NDArray[np.int64]], size: int) -> npt.NDArray[np.bool_]:
-    marks = np.zeros(size, dtype=np.bool_)
-    for numbers in parts:
-        marks[numbers] = True
+def marked_rows(files: Iterable[Path]) -> npt.NDArray[np.bool_]:
+    """Return, by record number, whether any row of the files comes from it; a byte per record is all that is held."""
+    marks = np.zeros(1, dtype=np.bool_)
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(columns=["_row"]):
+                numbers = batch.column("_row").to_numpy()
+                last = int(numbers.max(initial=0))
+                if last >= len(marks):
+                    marks = np.concatenate([marks, np.zeros(max(last + 1 - len(marks), len(marks)), dtype=np.bool_)])
+                marks[numbers] = True
     return marks

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.errors import DatasetError, StageError
-from tawt.files import read_json, sha256_file
+from tawt.errors import StageError
+from tawt.files import sha256_file
+from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.check_meds import Finding, check_meds
 from tawt.pipeline.ledger import ledger_table, manifests
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.transforms.columns import times_of
-from tawt.transforms.events import SPLITS
 
 
 def check(workspace: str | Path) -> list[Finding]:
@@ -63,12 +65,6 @@ def _n_rows(folder: Path) -> int:
     return n_rows
 
 
-def _n_records(folder: Path) -> int:
-    """Return how many different input records the rows of a stage come from."""
-    rows = [pq.read_table(path, columns=["_row"], partitioning=None)["_row"] for path in folder.glob("part-*.parquet")]
-    return len(np.unique(np.concatenate([column.to_numpy() for column in rows]))) if rows else 0
-
-
 def _ledger(workspace: Workspace, found: list[Manifest], complete: bool) -> Finding:
     """Count every output and its records again, follow them from stage to stage, and compare with the table."""
     out = {manifest.stage: sum(account.n_rows_out for account in manifest.accounts) for manifest in found}
@@ -91,7 +87,8 @@ def _ledger(workspace: Workspace, found: list[Manifest], complete: bool) -> Find
         if counted != out[manifest.stage]:
             wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")
         if manifest.stage.startswith(("staging.", "codes.", "event_parts.")):
-            kept, behind = sum(account.n_records_kept for account in manifest.accounts), _n_records(folder)
+            kept = sum(account.n_records_kept for account in manifest.accounts)
+            behind = int(np.count_nonzero(marked_rows(folder.glob("part-*.parquet"))))
             if kept != behind:
                 wrong.append(f"{manifest.stage}: {behind:,} records behind its rows, expected {kept:,}")
     path = workspace.root / "ledger.parquet"
@@ -110,9 +107,7 @@ def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
         if listed != n:
             wrong.append(f"{stage}: {listed:,} listed, expected {n:,}")
     return Finding(
-        "quarantine",
-        not wrong,
-        wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place",
+        "quarantine", not wrong, wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place"
     )
 
 
@@ -139,11 +134,7 @@ def _triplets(workspace: Workspace) -> list[Finding]:
     return [
         Finding("vocabulary: index", index_ok, f"{n_types:,} rows, numbered in order"),
         Finding("triplets: sorted", unsorted == 0, f"{unsorted:,} rows out of order"),
-        Finding(
-            "triplets: in the vocabulary",
-            out_of_range == 0,
-            f"{out_of_range:,} indices or tokens out of range",
-        ),
+        Finding("triplets: in the vocabulary", out_of_range == 0, f"{out_of_range:,} indices or tokens out of range"),
         Finding("triplets: finite", not_finite == 0, f"{not_finite:,} values are not finite"),
         Finding("triplets: statuses", bad_status == 0, f"{bad_status:,} unknown statuses"),
     ]
@@ -151,9 +142,7 @@ def _triplets(workspace: Workspace) -> list[Finding]:
 
 def _dataset(workspace: Workspace) -> list[Finding]:
     folder = workspace.output("dataset")
-    manifest = read_json(folder / "dataset.json")
-    if manifest is None:
-        raise DatasetError("dataset", "has no dataset.json", f"tawt build-vocab -w {workspace.root}")
+    manifest = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     same_vocabulary = manifest["vocabulary"] == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
     different = torn = nulls = 0
     for split in SPLITS:

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tawt.contracts.dataset import SPLITS
 from tawt.errors import SourceError
 from tawt.transforms.columns import times_of
-from tawt.transforms.events import SPLITS
 
-_TYPES: dict[str, pa.DataType] = {
+MEDS_TYPES: dict[str, pa.DataType] = {
     "subject_id": pa.int64(),
     "time": pa.timestamp("us"),
     "code": pa.string(),
@@ -54,7 +54,7 @@ def check_meds(path: str | Path) -> list[Finding]:
     root = Path(path).expanduser()
     files = sorted((root / "data").rglob("*.parquet"))
     if not files:
-        raise SourceError(str(path), "has no data/**/*.parquet, expected a MEDS dataset")
+        raise SourceError(str(path), "has no data/**/*.parquet, expected a MEDS dataset", "give its root")
     schema_errors: list[str] = []
     null_keys, unsorted, torn, n_rows = 0, 0, 0, 0
     subjects: list[npt.NDArray[np.int64]] = []
@@ -65,7 +65,9 @@ def check_meds(path: str | Path) -> list[Finding]:
         try:
             schema = pq.read_schema(file)
         except (OSError, pa.ArrowInvalid) as error:
-            raise SourceError(name, f"is not Parquet ({type(error).__name__})", "copy it again") from None
+            raise SourceError(
+                name, f"is not Parquet ({type(error).__name__}), expected a whole file", "copy it again"
+            ) from None
         wrong = _schema_errors(schema)
         schema_errors += [f"{name}: {text}" for text in wrong]
         if _schema_errors(schema, _REQUIRED):
@@ -92,9 +94,7 @@ def check_meds(path: str | Path) -> list[Finding]:
     shared = int(np.count_nonzero(times_seen > 1))
     return [
         Finding(
-            "schema",
-            not schema_errors,
-            schema_errors[0] if schema_errors else f"{len(files):,} files, {n_rows:,} rows",
+            "schema", not schema_errors, schema_errors[0] if schema_errors else f"{len(files):,} files, {n_rows:,} rows"
         ),
         Finding("keys", null_keys == 0, f"{null_keys:,} null subject_id or code"),
         Finding("sorted by time", unsorted == 0, f"{unsorted:,} rows before an earlier one of their subject"),
@@ -105,11 +105,11 @@ def check_meds(path: str | Path) -> list[Finding]:
     ]
 
 
-def _schema_errors(schema: pa.Schema, columns: Sequence[str] = tuple(_TYPES)) -> list[str]:
+def _schema_errors(schema: pa.Schema, columns: Sequence[str] = tuple(MEDS_TYPES)) -> list[str]:
     errors = [f"column `{name}` is missing" for name in _REQUIRED if name not in schema.names]
     for name in columns:
-        if name in schema.names and schema.field(name).type != _TYPES[name]:
-            errors.append(f"column `{name}` is {schema.field(name).type}, expected {_TYPES[name]}")
+        if name in schema.names and schema.field(name).type != MEDS_TYPES[name]:
+            errors.append(f"column `{name}` is {schema.field(name).type}, expected {MEDS_TYPES[name]}")
     return errors
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,22 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import read_contract
+from tawt.contracts.dataset import FORMAT, SPECIAL_CODES, SPLITS
 from tawt.errors import StageError
-from tawt.files import read_json, sha256_file, write_json
+from tawt.files import sha256_file, write_json
+from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, literal, wrapped_errors
 from tawt.pipeline.execute import Plan
 from tawt.pipeline.manifest import Account
 from tawt.pipeline.merge import workspace_manifest
 from tawt.pipeline.result import EngineResult
 from tawt.resources import asset
-from tawt.transforms.events import ROW_GROUP, SPLITS
+from tawt.transforms.events import ROW_GROUP
 from tawt.transforms.shards import to_dataset, write_arrow
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
-from tawt.transforms.vocabulary import SPECIAL_TOKENS, Counts, fit_vocabulary
+from tawt.transforms.vocabulary import Counts, fit_vocabulary
 
 BIRTH = "MEDS_BIRTH"
-DATASET_FORMAT = "tawt.dataset/1"
-Tick = Callable[[int, int], None]
 
 
 def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
@@ -45,7 +43,7 @@ def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
     contract = read_contract(asset("schemas/vocabulary.json"))
     table = fit_vocabulary(counts, workspace.pipeline, contract, dictionary)
     pq.write_table(table, folder / "vocabulary.parquet", compression="zstd")
-    rows = table.slice(len(SPECIAL_TOKENS))
+    rows = table.slice(len(SPECIAL_CODES))
     n_rare = len(counts.codes) - len(rows)
     kinds = rows["value_kind"].value_counts().to_pylist()
     facts = {
@@ -62,8 +60,8 @@ def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
 def _count_train(plan: Plan) -> Counts:
     workspace = plan.workspace
     pattern = literal(str(workspace.output("events") / "data" / "train" / "*.parquet"))
-    connection = connect(plan.limits, [workspace.root], workspace.aside / "spill")
-    train = f"(select * from read_parquet({pattern}))"
+    connection = connect(plan.limits, [workspace.root], workspace.spill)
+    train, most = f"(select * from read_parquet({pattern}))", workspace.pipeline.vocabulary.max_categories
     try:
         with wrapped_errors("vocabulary"):
             if not any((workspace.output("events") / "data" / "train").glob("*.parquet")):
@@ -80,7 +78,9 @@ def _count_train(plan: Plan) -> Counts:
             ).to_arrow_table()
             texts = connection.sql(
                 f"select i as code, text, n from (select code, text_value as text, count(*) as n "
-                f"from {train} where value_status = 'category' group by all) join _codes using (code) order by i, text"
+                f"from {train} where value_status = 'category' group by all) join _codes using (code) "
+                # the vocabulary keeps no others, and a chart's free text may have millions
+                f"qualify row_number() over (partition by i order by n desc, text) <= {most} order by i, text"
             ).to_arrow_table()
     finally:
         connection.close()
@@ -96,13 +96,12 @@ def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     coder = Coder.of(pq.read_table(workspace.output("vocabulary") / "vocabulary.parquet"))
     contract = read_contract(asset("schemas/triplets.json"))
 
-    def one(split: str, name: str) -> dict[str, Any]:
+    def one(split: str, name: str, path: Path) -> dict[str, Any]:
         events = pq.read_table(
             workspace.output("events") / "data" / split / f"{name}.parquet", columns=EVENT_COLUMNS,
             read_dictionary=["code", "text_value", "value_status"], partitioning=None,
         )  # fmt: skip
         table, counts = to_triplets(events, coder, workspace.pipeline, contract)
-        path = folder / split / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(
             table,
@@ -118,7 +117,7 @@ def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
             "n_not_measured": counts.n_not_measured,
         }  # fmt: skip
 
-    results = _each_shard(plan, "events", "data", folder, one, tick)
+    results = _each_shard(plan, "events", "data", folder, (".parquet",), one, tick)
     added: dict[str, int] = {}
     for result in results.values():
         for panel, n in result["n_not_measured"].items():
@@ -130,8 +129,7 @@ def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     )  # fmt: skip
     if account.n_rows_out != n_in + sum(added.values()):
         raise StageError(
-            "triplets",
-            f"gave {account.n_rows_out:,} rows from {n_in:,} events and {sum(added.values()):,} added",
+            "triplets", f"gave {account.n_rows_out:,} rows from {n_in:,} events and {sum(added.values()):,} added"
         )
     keys = ("n_unknown_code", "n_without_statistics", "n_other")
     facts = {key: {s: sum(r[key] for (split, _), r in results.items() if split == s) for s in SPLITS} for key in keys}
@@ -149,19 +147,19 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     epoch = datetime.fromisoformat(pipeline.anchor).replace(tzinfo=None)
     anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
 
-    def one(split: str, name: str) -> dict[str, Any]:
+    def one(split: str, name: str, path: Path, index_path: Path) -> dict[str, Any]:
         triplets = pq.read_table(workspace.output("triplets") / split / f"{name}.parquet", partitioning=None)
         table, index, n_fallback = to_dataset(
             triplets, contract, index_contract, birth, anchor if pipeline.time_origin == "anchor" else None
         )
-        write_arrow(table, folder / split / f"{name}.arrow")
-        write_arrow(index, folder / split / f"{name}.index.arrow")
+        write_arrow(table, path)
+        write_arrow(index, index_path)
         return {
             "n_rows": len(table), "n_subjects": len(index), "n_fallback": n_fallback,
             "n_static": int(np.sum(index["n_static"].to_numpy())),
         }  # fmt: skip
 
-    results = _each_shard(plan, "triplets", "", folder, one, tick)
+    results = _each_shard(plan, "triplets", "", folder, (".arrow", ".index.arrow"), one, tick)
     shards: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for (split, name), result in results.items():
         shards[split].append(
@@ -170,19 +168,19 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
                 "n_subjects": result["n_subjects"],
                 "n_triplets": result["n_rows"],
                 "n_bytes": (folder / split / f"{name}.arrow").stat().st_size,
-            }  # fmt: skip
+            }
         )
     write_json(
         folder / "dataset.json",
         {
-            "format": DATASET_FORMAT,
+            "format": FORMAT,
             "contract": contract.digest,
             "vocabulary": sha256_file(vocabulary_path),
             "time_origin": pipeline.time_origin,
             "clock": pipeline.clock,
             "pipeline": pipeline.name,
             "splits": shards,
-        },  # fmt: skip
+        },
     )
     n_rows = sum(result["n_rows"] for result in results.values())
     n_in = sum(account.n_rows_out for account in workspace_manifest(plan, "triplets").accounts)
@@ -202,24 +200,22 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
 
 
 def _each_shard(
-    plan: Plan, stage: str, below: str, folder: Path, one: Callable[[str, str], dict[str, Any]], tick: Tick
+    plan: Plan,
+    stage: str,
+    below: str,
+    folder: Path,
+    suffixes: tuple[str, ...],
+    one: Callable[..., dict[str, Any]],
+    tick: Tick,
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Run `one(split, shard)` for every shard of a stage; a marker per finished shard makes it resumable."""
+    """Run `one(split, shard, *files to write)` for every shard of a stage."""
     root = plan.workspace.output(stage) / below
-    todo = [(split, path.stem) for split in SPLITS for path in sorted((root / split).glob("*.parquet"))]
-    done: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def run(key: tuple[str, str]) -> None:
-        marker = folder / ".done" / f"{key[0]}-{key[1]}.json"
-        result = read_json(marker)
-        if result is None:
-            result = one(*key)
-            write_json(marker, result)
-        done[key] = result
-        tick(len(done), len(todo))
-
-    with ThreadPoolExecutor(max_workers=plan.limits.workers) as pool:
-        for future in [pool.submit(run, key) for key in todo]:
-            future.result()
-    shutil.rmtree(folder / ".done", ignore_errors=True)
-    return {key: done[key] for key in todo}
+    todo = {
+        f"{split}-{path.stem}": (split, path.stem)
+        for split in SPLITS
+        for path in sorted((root / split).glob("*.parquet"))
+    }
+    files = {key: [folder / split / f"{name}{suffix}" for suffix in suffixes] for key, (split, name) in todo.items()}
+    done = each_shard(folder, files, lambda key: one(*todo[key], *files[key]), plan.limits.workers, tick)
+    forget_shards(folder)
+    return {todo[key]: result for key, result in done.items()}

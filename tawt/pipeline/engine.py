@@ -14,9 +14,7 @@ import duckdb
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.transforms.subject_hash import SQL_MACROS
 
-SCHEMAS = ("raw", "staging", "codes", "event_parts", "tasks", "events", "vocabulary", "triplets", "labels")
-
-
+SCHEMAS = ("raw", "staging", "codes", "event_parts", "events", "vocabulary", "triplets", "labels")
 _LEAST_MEGABYTES = 50
 _SHARD_MEGABYTES = 600
 """What a shard of 128 MB of raw text takes while it is merged or encoded; 500 thousand rows took 480."""
@@ -75,7 +73,7 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
     Args:
         limits: Threads and memory.
         folders: The only folders that SQL may read or write.
-        spill: Where DuckDB may spill what does not fit in memory; one of `folders` or below.
+        spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": limits.threads,
@@ -89,6 +87,8 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
     connection = duckdb.connect(":memory:", config=config)
     # it writes over our own progress, and cannot be set before the database is open
     connection.execute("set enable_progress_bar = false")
+    # a time with a zone reads the same on every machine
+    connection.execute("set TimeZone = 'UTC'")
     for schema in SCHEMAS:
         connection.execute(f"create schema {schema}")
     for macro in SQL_MACROS:
@@ -111,7 +111,7 @@ def identifier(name: str) -> str:
 
 
 @contextmanager
-def wrapped_errors(where: str, about_data: bool = True) -> Iterator[None]:
+def wrapped_errors(where: str) -> Iterator[None]:
     """Turn an engine error into one of ours; where it may quote a cell, only its kind and column are kept.
 
     Raises:
@@ -123,10 +123,10 @@ def wrapped_errors(where: str, about_data: bool = True) -> Iterator[None]:
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
     except duckdb.Error as error:
-        raise _own_error(where, error, about_data) from None
+        raise _own_error(where, error) from None
 
 
-def _own_error(where: str, error: duckdb.Error, about_data: bool) -> TawtError:
+def _own_error(where: str, error: duckdb.Error) -> TawtError:
     text = str(error)
     first_line = text.strip().partition("\n")[0]
     kind = type(error).__name__.removesuffix("Exception")
@@ -149,7 +149,7 @@ def _own_error(where: str, error: duckdb.Error, about_data: bool) -> TawtError:
     if of_a_file or "parquet" in text.lower():
         hint = "copy a raw file again; a file of the workspace is made again with `tawt run STAGE --force`"
         return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
-    if not about_data or isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
+    if isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
         # these speak of names in the SQL text, before any row is read
         return StageError(where, f"{first_line}, expected a select that fits its relations", "see `tawt sql STAGE`")
     column = re.search(r'column "?([A-Za-z_][\w.]*)"?', text)

@@ -6,6 +6,8 @@ files, so that routing costs no second reading.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
 _ROUTE = "_route"
 _REJECTED = -1
+_REASON = re.compile(r"drop:\w+|quarantine:[^:]+:\w+")
+"""Words of the stage's author; a cell that got into a reason mostly does not look like this."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Outcome:
     """A stage written aside, balanced and checked, not yet published."""
 
     folder: Path
-    accounts: tuple[Account, ...]
+    account: Account
     rejected: Rejected
     places: tuple[tuple[str, ...], list[int]]
     """The raw files behind the driving input, and the number of each one's first record."""
@@ -71,7 +75,7 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     assert stage.sql is not None and stage.contract is not None
     workspace = plan.workspace
     folder = workspace.start_clean(stage.name)
-    connection = open_stage_connection(plan, stage, folder)
+    connection = open_stage_connection(plan, stage)
     readers: list[MemberReader | None] = []
     try:
         with wrapped_errors(stage.name):
@@ -98,25 +102,23 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     account = balance(workspace, stage, kept, rejected)
     if stage.layer == "tasks":
         _as_labels(stage.contract, kept)
-    return Outcome(folder, (account,), rejected, places)
+    return Outcome(folder, account, rejected, places)
 
 
-def open_stage_connection(plan: Plan, stage: Stage, folder: Path) -> duckdb.DuckDBPyConnection:
+def open_stage_connection(plan: Plan, stage: Stage) -> duckdb.DuckDBPyConnection:
     """Open a locked connection with the stage's upstream relations as views."""
     workspace = plan.workspace
-    spill = workspace.aside / "spill"
-    spill.mkdir(parents=True, exist_ok=True)
-    roots = [workspace.root, folder]
-    if any(name.startswith("raw.") for name in stage.inputs) and workspace.raw_root is not None:
-        roots += [
-            workspace.raw_root,
-            *{file.path.parent for table in plan.raw.values() for file in table.files[:1]},
-        ]
-    connection = connect(plan.limits, roots, spill)
+    raw = [plan.raw[name.removeprefix("raw.")] for name in stage.inputs if name.startswith("raw.")]
+    connection = connect(plan.limits, [workspace.root, *raw_folders(raw)], workspace.spill)
     for name in stage.inputs:
         if not name.startswith("raw."):
             bind_output(connection, workspace, name)
     return connection
+
+
+def raw_folders(tables: Iterable[RawTable]) -> list[Path]:
+    """Return the folders that the files of raw tables lie in, links followed: the engine follows them too."""
+    return sorted({file.path.resolve().parent for table in tables for file in table.files})
 
 
 def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str) -> None:
@@ -193,14 +195,17 @@ def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) 
         pq.write_table(schema.empty_table(), kept[0])
     empty = pa.table({"_row": pa.array([], pa.int64()), "_reason": pa.array([], pa.string())})
     table = pa.concat_tables([empty, *(t.cast(empty.schema) for t in rows)])
-    reasons = pc.unique(table["_reason"]).to_pylist()
-    for reason in reasons:
-        if reason.partition(":")[0] not in ("drop", "quarantine"):
-            raise StageError(
-                stage.name,
-                "gives a _reason of an unknown kind, expected `drop:<rule>` or `quarantine:<column>:<reason>`",
-                "null::varchar as _reason keeps a record",
-            )
+    if not all(_REASON.fullmatch(reason) for reason in pc.unique(table["_reason"]).to_pylist()):
+        raise StageError(
+            stage.name,
+            "gives a _reason of an unknown kind, expected `drop:<rule>` or `quarantine:<column>:<reason>`",
+            "null::varchar as _reason keeps a record",
+        )
+    if table["_row"].null_count:
+        raise StageError(
+            stage.name, f"gives {table['_row'].null_count:,} rejected rows no _row, expected that of their record",
+            f"carry {stage.inputs[0]}'s _row",
+        )  # fmt: skip
     return kept, Rejected(table, lines)
 
 

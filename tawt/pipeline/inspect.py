@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
-from tawt.pipeline.execute import bind_output
+from tawt.pipeline.execute import bind_output, raw_folders
 from tawt.pipeline.ledger import ledger_table, manifests
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.raw_views import bind_raw
 from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.sql import check_select, parameters_for
-from tawt.pipeline.stages import Graph, Stage, load_graph
+from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
 
 
@@ -36,14 +36,13 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
         ConfigError: Neither or an unknown one is given.
     """
     if workspace is None and pipeline is None:
-        raise ConfigError("stages", "needs a workspace or a pipeline", "tawt stages -w W, or --pipeline NAME")
+        raise ConfigError(
+            "stages", "has nothing to list, expected a workspace or a pipeline", "tawt stages -w W, or --pipeline NAME"
+        )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
     graph = load_graph(opened.pipeline if opened is not None else resolve_pipeline(str(pipeline)))
-    skipped = dict(graph.skipped)
     if opened is not None:
-        missing = {f"raw.{name}" for name in opened.ingest_options.get("absent_tables", [])}
-        graph = graph.without(missing)
-        skipped = graph.skipped
+        graph = without_absent(opened, graph)
     rows: list[dict[str, Any]] = []
     for name, stage in graph.stages.items():
         manifest = read_manifest(opened, name) if opened is not None else None
@@ -54,11 +53,11 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
                 "rows": sum(a.n_rows_out for a in manifest.accounts) if manifest else None,
                 "inputs": ", ".join(stage.inputs),
                 "description": stage.summary,
-            }  # fmt: skip
+            }
         )
     rows += [
         {"stage": name, "state": f"skipped: {why}", "rows": None, "inputs": "", "description": ""}
-        for name, why in skipped.items()
+        for name, why in graph.skipped.items()
     ]
     schema = pa.schema([("stage", pa.string()), ("state", pa.string()), ("rows", pa.int64()),
                         ("inputs", pa.string()), ("description", pa.string())])  # fmt: skip
@@ -102,7 +101,7 @@ def show(stage: str, workspace: str | Path) -> StageView:
         ConfigError: There is no such workspace or stage.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    found = _stage(load_graph(opened.pipeline), stage)
+    found = _stage(without_absent(opened, load_graph(opened.pipeline)), stage)
     manifest = read_manifest(opened, stage)
     columns = None
     if found.contract is not None:
@@ -139,7 +138,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
         SourceError: The raw files are not where they were.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    graph = load_graph(opened.pipeline)
+    graph = without_absent(opened, load_graph(opened.pipeline))
     found = _stage(graph, stage)
     path = opened.quarantine(stage)
     if not path.is_file():
@@ -151,7 +150,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     driving = found.inputs[0]
     raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix("raw.")
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
-    connection = connect(Limits.of(), [opened.root, *([opened.raw_root] if opened.raw_root else [])])
+    connection = connect(Limits.of(), [opened.root, *raw_folders(raw.values())], opened.spill)
     try:
         with wrapped_errors(f"raw.{raw_name}"):
             bind_raw(connection, raw[raw_name], opened.pipeline.csv)
@@ -167,11 +166,20 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
 def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
     """Return a stage's SQL text and the parameters that its pipeline binds.
 
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made.
+        pipeline: Instead, the name or file of a pipeline.
+
     Raises:
         ConfigError: There is no such stage, or it has no SQL.
     """
     if workspace is None and pipeline is None:
-        raise ConfigError("sql", "needs a workspace or a pipeline", "tawt sql STAGE -w W, or --pipeline NAME")
+        raise ConfigError(
+            "sql",
+            "has nothing to look in, expected a workspace or a pipeline",
+            "tawt sql STAGE -w W, or --pipeline NAME",
+        )
     resolved = (
         open_workspace(Path(workspace).expanduser()).pipeline
         if workspace is not None
@@ -189,16 +197,22 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
     Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
     `triplets`, `quarantine`, `ledger`. Nothing outside the workspace can be read and nothing can be written.
 
+    Args:
+        text: One `select`, or the `explain` of one.
+        workspace: A workspace that `ingest` made.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+
     Raises:
         ConfigError: The text is not one select, or there is no workspace.
         StageError: The engine refuses it.
     """
     opened = open_workspace(Path(workspace).expanduser())
     check_select(text)
-    connection = connect(Limits.of(threads, memory_limit), [opened.root], opened.aside / "spill")
+    connection = connect(Limits.of(threads, memory_limit), [opened.root], opened.spill)
     try:
         bind_all(connection, opened)
-        with wrapped_errors("query", about_data=True):
+        with wrapped_errors("query"):
             return connection.sql(text).to_arrow_table()
     except StageError as error:
         hint = error.hint if "try_cast" in error.hint else f"relations: tawt stages -w {opened.root}"

@@ -53,7 +53,8 @@ class Account(Section):
             raise StageError(
                 stage,
                 f"{abs(lost):,} of {self.n_records_in:,} records of {self.driving} "
-                + ("have neither an output row nor a _reason" if lost > 0 else "are counted twice"),
+                + ("have neither an output row nor a _reason" if lost > 0 else "are counted twice")
+                + ", expected each once",
                 "keep the record, or give it `drop:<rule>` or `quarantine:<column>:<reason>` as _reason",
             )
 
@@ -129,15 +130,10 @@ def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], 
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             return f"parameter {name} {before.get(name)} -> {after.get(name)}"
-    for key, words in (
-        ("contract", "contract changed"),
-        ("inputs", "input changed"),
-        ("versions", "version changed"),
-    ):
-        if old.get(key) != new.get(key):
-            if key == "inputs":
-                names = {*(old.get(key) or {}), *(new.get(key) or {})}
-                changed = sorted(n for n in names if (old.get(key) or {}).get(n) != (new.get(key) or {}).get(n))
-                return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")
-            return words
-    return "changed"
+    if old.get("contract") != new.get("contract"):
+        return "contract changed"
+    before, after = old.get("inputs", {}), new.get("inputs", {})
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    if changed:
+        return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")
+    return "version changed"

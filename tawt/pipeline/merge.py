@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema, read_contract
+from tawt.contracts.dataset import SPLITS
 from tawt.errors import ContractError, SourceError
-from tawt.files import read_json, write_json
+from tawt.files import write_json
+from tawt.pipeline.check_meds import MEDS_TYPES
+from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, wrapped_errors
 from tawt.pipeline.execute import Plan, bind_output
 from tawt.pipeline.manifest import Account, Manifest, Route, read_manifest, versions
@@ -23,32 +25,26 @@ from tawt.pipeline.result import EngineResult
 from tawt.pipeline.stages import Stage, table_ranks
 from tawt.pipeline.workspace import Workspace
 from tawt.resources import asset
-from tawt.transforms.events import SPLITS, ShardResult, SplitOf, merge_shard
+from tawt.transforms.columns import Int64s, times_of
+from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.subject_hash import SPLIT_SALT
 from tawt.transforms.units import PairRules, Units
 
 MEDS_VERSION = "0.4.1"
-EXTENSIONS = (
-    "unit",
-    "raw_value",
-    "raw_unit",
-    "unit_rule",
-    "available_time",
-    "value_status",
-    "source",
-    "table_rank",
-    "source_row",
-)
 
 
-def run_events(plan: Plan, stage: Stage, folder: Path, tick: Callable[[int, int], None]) -> EngineResult:
+def run_events(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> EngineResult:
     """Merge every shard and write the MEDS metadata.
 
     Args:
         plan: What the run shares.
         stage: `events`, with the event parts and code dictionaries as inputs.
         folder: Where to write; shards that a killed run finished here are kept.
-        tick: Called with shards done and shards in all.
+        tick: Hears of every finished shard.
+
+    Raises:
+        SourceError: The pipeline's file of splits is absent, unreadable or does not name a split per subject.
+        ContractError: A shard read back is not what the contract promises, or rows are missing.
     """
     workspace = plan.workspace
     families = [name for name in stage.inputs if name.startswith("event_parts.")]
@@ -60,34 +56,26 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Callable[[int, int]
     rules = PairRules.fit(_pair_counts(plan, families, given), Units.of(workspace.pipeline))
     contract = read_contract(asset("schemas/events.json"))
     files = {name: _by_shard(workspace.output(name)) for name in families}
-    results: dict[int, dict[str, Any]] = {}
+    names = sorted({shard for by_shard in files.values() for shard in by_shard})
+    out = {name: {split: folder / "data" / split / f"{name}.parquet" for split in SPLITS} for name in names}
 
-    def one(shard: int) -> None:
-        marker = folder / ".done" / f"{shard:05d}.json"
-        done = read_json(marker)
-        if done is None:
-            parts = {name: files[name][shard] for name in families if shard in files[name]}
-            out = {split: folder / "data" / split / f"{shard:05d}.parquet" for split in SPLITS}
-            result = merge_shard(parts, ranks, rules, split_of, contract, out, workspace.pipeline.duplicates == "drop")
-            done = _as_json(result)
-            write_json(marker, done)
-        results[shard] = done
-        tick(len(results), plan.n_shards)
+    def one(shard: str) -> dict[str, Any]:
+        parts = {name: files[name][shard] for name in families if shard in files[name]}
+        drop = workspace.pipeline.duplicates == "drop"
+        return asdict(merge_shard(parts, ranks, rules, split_of, contract, out[shard], drop))
 
-    shards = sorted({shard for by_shard in files.values() for shard in by_shard})
-    with ThreadPoolExecutor(max_workers=plan.limits.workers) as pool:
-        for future in [pool.submit(one, shard) for shard in shards]:
-            future.result()
-    ordered = [results[shard] for shard in shards]
-    _write_metadata(plan, stage, folder, ordered)
-    accounts = tuple(_account(workspace_manifest(plan, name), name, ordered) for name in families)
-    _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
-    shutil.rmtree(folder / ".done", ignore_errors=True)
+    results = each_shard(
+        folder, {name: list(out[name].values()) for name in names}, one, plan.limits.workers, tick
+    ).values()
+    accounts = tuple(_account(workspace_manifest(plan, name), name, results) for name in families)
+    subjects = _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
+    _write_metadata(plan, stage, folder, subjects, sorted({code for r in results for code in r["codes"]}))
+    forget_shards(folder)
     facts = {
-        "n_subjects": {split: sum(len(r["subjects"].get(split, [])) for r in ordered) for split in SPLITS},
-        "n_rows": {split: sum(r["n_rows"].get(split, 0) for r in ordered) for split in SPLITS},
-        "value_status": _summed(ordered, "statuses"),
-        "unit_rules": _summed(ordered, "unit_rules"),
+        "n_subjects": {split: len(subjects[split]) for split in SPLITS},
+        "n_rows": {split: sum(r["n_rows"].get(split, 0) for r in results) for split in SPLITS},
+        "value_status": _summed(results, "statuses"),
+        "unit_rules": _summed(results, "unit_rules"),
     }
     return EngineResult(accounts, facts, tuple(notes))
 
@@ -99,18 +87,7 @@ def workspace_manifest(plan: Plan, name: str) -> Manifest:
     return manifest
 
 
-def _as_json(result: ShardResult) -> dict[str, Any]:
-    return {
-        "n_rows": result.n_rows,
-        "subjects": {split: ids.tolist() for split, ids in result.subjects.items()},
-        "duplicates": result.duplicates,
-        "unit_rules": result.unit_rules,
-        "statuses": result.statuses,
-        "codes": result.codes,
-    }
-
-
-def _summed(results: list[dict[str, Any]], key: str) -> dict[str, int]:
+def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
     total: dict[str, int] = {}
     for result in results:
         for name, n in result[key].items():
@@ -118,18 +95,18 @@ def _summed(results: list[dict[str, Any]], key: str) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _by_shard(folder: Path) -> dict[int, list[Path]]:
-    out: dict[int, list[Path]] = {}
+def _by_shard(folder: Path) -> dict[str, list[Path]]:
+    out: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("part-*.parquet")):
         if pq.read_metadata(path).num_rows:
-            out.setdefault(int(path.name.split("-")[1]), []).append(path)
+            out.setdefault(path.name.split("-")[1], []).append(path)
     return out
 
 
 def _pair_counts(plan: Plan, families: list[str], given: dict[int, int] | None) -> pa.Table:
     """Count the numbers of every (code, unit), in all and in train."""
     workspace, splits = plan.workspace, plan.workspace.pipeline.splits
-    connection = connect(plan.limits, [workspace.root], workspace.aside / "spill")
+    connection = connect(plan.limits, [workspace.root], workspace.spill)
     try:
         in_train = f"tawt_hash(subject_id, {SPLIT_SALT + splits.seed}) / 4294967296.0 < {splits.train!r}"
         if given is not None:
@@ -161,34 +138,50 @@ def splits_file(workspace: Workspace) -> Path | None:
         return None
     path = (workspace.raw_root or Path()) / name
     if not path.is_file() and Path(name).is_absolute():
-        raise SourceError(f"splits.file {path.name}", "is not there, expected a Parquet or CSV file of subject splits")
+        raise SourceError(
+            f"splits.file {path.name}", "is not there, expected a Parquet or CSV file of subject splits",
+            "mend `splits: {file: ...}` of the pipeline",
+        )  # fmt: skip
     return path if path.is_file() else None
 
 
 def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
-    """Read the split of every subject from the pipeline's file, where it names one and it is there."""
+    """Read the split of every subject from the pipeline's file, where it names one and it is there.
+
+    Raises:
+        SourceError: The file is unreadable, or does not name one known split for each subject once.
+    """
     path = splits_file(plan.workspace)
     if path is None:
         if (name := plan.workspace.pipeline.splits.file) is not None:
             notes.append(f"{name} is absent: subjects are split by hash")
         return None
-    table = pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
+    hint = "write subject_id and split, one of train, tuning and held_out, once for each subject"
+    try:
+        table = pq.read_table(path, partitioning=None) if path.suffix == ".parquet" else pacsv.read_csv(path)
+    except (OSError, pa.ArrowException) as error:
+        what = f"cannot be read ({type(error).__name__}), expected a Parquet or CSV file of subject splits"
+        raise SourceError(path.name, what, hint) from None
     missing = [column for column in ("subject_id", "split") if column not in table.column_names]
     if missing:
-        raise SourceError(path.name, f"column `{missing[0]}` is missing, expected subject_id and split")
+        raise SourceError(path.name, f"column `{missing[0]}` is missing, expected subject_id and split", hint)
     if table["subject_id"].null_count or table["split"].null_count:
-        raise SourceError(path.name, "has empty cells, expected a split for every subject")
+        raise SourceError(path.name, "has empty cells, expected a split for every subject", hint)
     unknown = sorted(set(table["split"].to_pylist()) - set(SPLITS))
     if unknown:
-        raise SourceError(path.name, f"has {len(unknown)} other splits, expected only {', '.join(SPLITS)}")
-    ids = table["subject_id"].cast(pa.int64()).to_pylist()
+        raise SourceError(path.name, f"has {len(unknown)} other splits, expected only {', '.join(SPLITS)}", hint)
+    try:
+        ids = table["subject_id"].cast(pa.int64()).to_pylist()
+    except pa.ArrowException:
+        # its own text quotes the cell
+        raise SourceError(path.name, "has a subject_id that is no whole number, expected int64", hint) from None
     given = dict(zip(ids, (SPLITS.index(split) for split in table["split"].to_pylist()), strict=True))
     if len(given) != len(ids):
-        raise SourceError(path.name, f"lists {len(ids) - len(given):,} subjects again, expected each once")
+        raise SourceError(path.name, f"lists {len(ids) - len(given):,} subjects again, expected each once", hint)
     return given
 
 
-def _account(part: Manifest, name: str, results: list[dict[str, Any]]) -> Account:
+def _account(part: Manifest, name: str, results: Iterable[dict[str, Any]]) -> Account:
     n_in = sum(account.n_rows_out for account in part.accounts)
     n_duplicates = sum(result["duplicates"].get(name, 0) for result in results)
     routes = (Route(kind="drop", reason="duplicate", n_records=n_duplicates),) if n_duplicates else ()
@@ -196,23 +189,21 @@ def _account(part: Manifest, name: str, results: list[dict[str, Any]]) -> Accoun
     return Account(driving=name, n_records_in=n_in, n_records_kept=kept, n_rows_out=kept, routes=routes)
 
 
-def _write_metadata(plan: Plan, stage: Stage, folder: Path, results: list[dict[str, Any]]) -> None:
+def _write_metadata(plan: Plan, stage: Stage, folder: Path, subjects: dict[str, Int64s], codes: list[str]) -> None:
+    contract = read_contract(asset("schemas/events.json"))
     metadata = folder / "metadata"
     metadata.mkdir(parents=True, exist_ok=True)
-    pairs = [(i, split) for r in results for split, ids in r["subjects"].items() for i in ids]
-    pairs.sort()
+    ids = np.concatenate([subjects[split] for split in SPLITS])
+    split = np.repeat(SPLITS, [len(subjects[split]) for split in SPLITS])
+    order = np.argsort(ids)
     pq.write_table(
         pa.table(
-            {
-                "subject_id": pa.array([i for i, _ in pairs], pa.int64()),
-                "split": pa.array([s for _, s in pairs]),
-            },
+            {"subject_id": pa.array(ids[order]), "split": pa.array(split[order], pa.string())},
             schema=pa.schema([pa.field("subject_id", pa.int64(), False), pa.field("split", pa.string(), False)]),
         ),
         metadata / "subject_splits.parquet",
     )
     known = code_dictionary(plan, stage)
-    codes = sorted({code for r in results for code in r["codes"]})
     pq.write_table(
         pa.table(
             {
@@ -238,7 +229,7 @@ def _write_metadata(plan: Plan, stage: Stage, folder: Path, results: list[dict[s
             "etl_name": "tawt",
             "etl_version": versions()["tawt"],
             "meds_version": MEDS_VERSION,
-            "other_extension_columns": list(EXTENSIONS),
+            "other_extension_columns": [name for name in contract.names if name not in MEDS_TYPES],
         },
     )
 
@@ -258,17 +249,24 @@ def code_dictionary(plan: Plan, stage: Stage) -> dict[str, tuple[str | None, lis
     return known
 
 
-def _check_files(folder: Path, contract: Contract, n_expected: int) -> None:
-    """Hold every written shard against the contract and its order: read back, not taken on trust."""
+def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str, Int64s]:
+    """Hold every written shard against the contract and its order, read back and not taken on trust.
+
+    Returns:
+        Split -> its subjects.
+    """
     n_rows = 0
-    for path in sorted((folder / "data").rglob("*.parquet")):
-        check_schema(contract, pq.read_schema(path), path.name)
-        table = pq.read_table(path, columns=["subject_id", "time"])
-        subject = table["subject_id"].to_numpy()
-        time = table["time"].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
-        later = subject[1:] == subject[:-1]
-        if (subject[1:] < subject[:-1]).any() or (time[1:] < time[:-1])[later].any():
-            raise ContractError(path.name, "is not sorted by subject and time, expected it to be")
-        n_rows += len(table)
+    subjects: dict[str, list[Int64s]] = {split: [np.empty(0, np.int64)] for split in SPLITS}
+    for split in SPLITS:
+        for path in sorted((folder / "data" / split).glob("*.parquet")):
+            check_schema(contract, pq.read_schema(path), path.name)
+            table = pq.read_table(path, columns=["subject_id", "time"], partitioning=None)
+            subject, time = table["subject_id"].to_numpy(), times_of(table["time"])
+            later = subject[1:] == subject[:-1]
+            if (subject[1:] < subject[:-1]).any() or (time[1:] < time[:-1])[later].any():
+                raise ContractError(path.name, "is not sorted by subject and time, expected it to be")
+            subjects[split].append(np.unique(subject))
+            n_rows += len(table)
     if n_rows != n_expected:
         raise ContractError("events", f"holds {n_rows:,} rows, expected {n_expected:,} from its parts")
+    return {split: np.concatenate(parts) for split, parts in subjects.items()}

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tawt.files import publish_file
 from tawt.pipeline.manifest import Route
 
 SCHEMA = pa.schema(
@@ -39,11 +40,11 @@ class Rejected:
 
     def unless(self, kept: npt.NDArray[np.bool_]) -> Rejected:
         """Return one reason per record, of those records that gave no output row at all; quarantine before drop."""
-        numbers, reasons = self.table["_row"].to_numpy(), self.table["_reason"]
-        lost = np.array([n >= len(kept) or not kept[n] for n in numbers], dtype=np.bool_)
-        table = self.table.filter(pa.array(lost)) if len(numbers) else self.table
-        quarantined = pc.starts_with(table["_reason"], "quarantine:") if reasons is not None else None
-        ordered = table.append_column("_last", pc.invert(quarantined)).sort_by(
+        numbers = self.table["_row"].to_numpy()
+        lost = numbers >= len(kept)
+        lost[~lost] = ~kept[numbers[~lost]]
+        table = self.table.filter(pa.array(lost))
+        ordered = table.append_column("_last", pc.invert(pc.starts_with(table["_reason"], "quarantine:"))).sort_by(
             [("_row", "ascending"), ("_last", "ascending"), ("_reason", "ascending")]
         )
         rows = ordered["_row"].to_numpy()
@@ -66,19 +67,13 @@ class Rejected:
     def quarantined(self) -> pa.Table:
         """Return `_row`, `column` and `reason` of the quarantined records."""
         table = self.table.filter(pc.starts_with(self.table["_reason"], "quarantine:"))
-        parts = pc.split_pattern(table["_reason"], ":", max_splits=2)
-        column = pc.list_element(parts, 1) if len(table) else pa.array([], pa.string())
-        lengths = pc.list_value_length(parts)
-        if len(table) and pc.min(lengths).as_py() < 3:
-            reason = pa.array([p[-1] for p in parts.to_pylist()], pa.string())
-        else:
-            reason = pc.list_element(parts, 2) if len(table) else pa.array([], pa.string())
-        return pa.table({"_row": table["_row"], "column": column, "reason": reason})
+        parts = pc.extract_regex(table["_reason"], r"^quarantine:(?P<column>.+):(?P<reason>[^:]+)$")
+        return pa.table({"_row": table["_row"], **{key: pc.struct_field(parts, key) for key in ("column", "reason")}})
 
 
 def write_quarantine(
     path: Path, rejected: Rejected, stage: str, pipeline: str, files: tuple[str, ...], file_starts: list[int]
-) -> int:
+) -> None:
     """Write the quarantined records of a stage, or remove the file where there are none.
 
     Args:
@@ -88,9 +83,6 @@ def write_quarantine(
         pipeline: Name and digest of the pipeline.
         files: The raw files behind the stage, relative.
         file_starts: Number of the first record of each file; one entry is enough for one file.
-
-    Returns:
-        How many there are.
     """
     rows = rejected.quarantined()
     numbers = rows["_row"].to_numpy()
@@ -108,10 +100,10 @@ def write_quarantine(
         },
         schema=SCHEMA,
     )
-    path.unlink(missing_ok=True)
-    if table.num_rows:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}")
-        pq.write_table(table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]), aside)
-        aside.rename(path)
-    return table.num_rows
+    if not table.num_rows:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]), aside)
+    publish_file(aside, path)

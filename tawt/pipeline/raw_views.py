@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tawt.config.data import Csv
 from tawt.errors import SourceError
@@ -34,16 +36,76 @@ def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Cs
         source = _read_parquet(table)
     else:
         source = _read_csv(table, dialect)
+    types = _parquet_types(table) if table.is_parquet else {}
     selected = [
-        f"{identifier(table.columns[name])} as {identifier(name)}" if name in table.columns
-        else f"null::varchar as {identifier(name)}"
-        for name in table.contract.names
+        f"{_as_contracted(identifier(table.columns[c.name]), types.get(c.name), c.type)} as {identifier(c.name)}"
+        if c.name in table.columns
+        else f"null::varchar as {identifier(c.name)}"
+        for c in table.contract.columns
     ]  # fmt: skip
     number = "_row" if table.members is not None else "row_number() over () as _row"
     connection.execute(
         f"create or replace view raw.{identifier(table.name)} as select {', '.join(selected)}, {number} from {source}"
     )
     return reader
+
+
+_READABLE = {
+    "int64": (pa.types.is_integer,),
+    "float32": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_string),
+    "timestamp[us]": (pa.types.is_timestamp, pa.types.is_date, pa.types.is_string, pa.types.is_large_string),
+    "list<string>": (pa.types.is_list, pa.types.is_large_list),
+}
+"""Type in a contract -> what a Parquet column may be instead, without a rounded id or a guessed time."""
+_UTC = ("UTC", "Etc/UTC", "GMT", "Z", "+00:00")
+
+
+def _parquet_types(table: RawTable) -> dict[str, pa.DataType]:
+    """Return the type in the files of each column of the contract; where files differ, the one that needs most care.
+
+    Raises:
+        SourceError: A column is of a type that could only be guessed at.
+    """
+    types: dict[str, pa.DataType] = {}
+    for file in table.files:
+        for field in pq.read_schema(file.path):
+            column = next((c for c in table.contract.columns if c.name.lower() == field.name.lower()), None)
+            if column is None or pa.types.is_null(field.type):
+                continue
+            have = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+            zone = _zone(have)
+            if zone is not None and zone not in _UTC:
+                raise SourceError(
+                    file.relative, f"column `{field.name}` is in the time zone {zone}, expected clock times or UTC",
+                    "write the times as they stood on the clock, without a zone",
+                )  # fmt: skip
+            readable = _READABLE.get(column.type)
+            if readable is not None and not any(is_it(have) for is_it in readable):
+                raise SourceError(
+                    file.relative, f"column `{field.name}` is {have}, expected {column.type}", "cast it in the file"
+                )
+            if column.name not in types or pa.types.is_floating(have) or zone is not None:
+                types[column.name] = have
+    return types
+
+
+def _zone(type_: pa.DataType) -> str | None:
+    return type_.tz if pa.types.is_timestamp(type_) else None
+
+
+def _as_contracted(column: str, have: pa.DataType | None, want: str) -> str:
+    """Return the SQL that reads a Parquet column; where text is wanted, as the text that a CSV file would hold."""
+    if have is not None and _zone(have) is not None:
+        column = f"{column}::timestamptz::timestamp"
+    if have is None or want != "string":
+        return column
+    if pa.types.is_timestamp(have):
+        return f"{column}::timestamp::varchar"
+    if pa.types.is_floating(have):
+        # ids with gaps are often written as floats: 7.0 is the id 7, and 7.5 is none
+        whole = f"{column} = trunc({column}) and abs({column}) < 9e15"
+        return f"case when {whole} then {column}::bigint::varchar else {column}::varchar end"
+    return f"{column}::varchar"
 
 
 def _read_parquet(table: RawTable) -> str:

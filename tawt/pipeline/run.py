@@ -6,29 +6,24 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tawt.contracts.contract import read_contract
 from tawt.errors import ConfigError, StageError
 from tawt.files import digest, publish, sha256_file, write_json
+from tawt.pipeline.each_shard import Tick
 from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.execute import Plan, run_sql_stage
 from tawt.pipeline.ledger import write_ledger
-from tawt.pipeline.manifest import (
-    Manifest,
-    fingerprint,
-    read_manifest,
-    reason_to_run,
-    versions,
-    write_manifest,
-)
+from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run, versions, write_manifest
 from tawt.pipeline.merge import run_events, splits_file
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables
-from tawt.pipeline.stages import Graph, Stage, load_graph
+from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import INGEST, Workspace
 from tawt.resources import asset
 
@@ -94,7 +89,7 @@ def run_stages(
     if raw:
         graph = graph.without({f"raw.{name}" for name in graph.raw_contracts if name not in raw})
     else:
-        graph = _without_never_made(workspace, graph)
+        graph = without_absent(workspace, graph)
     chosen = _choose(graph, selection)
     for note in notes:
         report({"event": "note", "text": note})
@@ -134,14 +129,6 @@ def _choose(graph: Graph, selection: str | Sequence[str]) -> list[str]:
     if isinstance(selection, str):
         return graph.select(selection)
     return [name for name, stage in graph.stages.items() if name in selection or stage.layer in selection]
-
-
-def _without_never_made(workspace: Workspace, graph: Graph) -> Graph:
-    """Leave out the SQL stages that the last ingest had no raw table for: their outputs cannot be there."""
-    absent = {
-        f"raw.{name}" for name in graph.raw_contracts if name in workspace.ingest_options.get("absent_tables", [])
-    }
-    return graph.without(absent)
 
 
 def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[str, Any]:
@@ -205,13 +192,10 @@ def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[
 def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: float, report: Report) -> Manifest:
     workspace = plan.workspace
     key = fingerprint(components)
-    # the older output that a run killed while publishing had already replaced; in the way of the next rename
-    shutil.rmtree(workspace.aside / f"{stage.name}.old", ignore_errors=True)
     if stage.sql is not None:
         outcome = run_sql_stage(plan, stage)
-        for account in outcome.accounts:
-            account.check(stage.name)
-        folder, result = outcome.folder, EngineResult(outcome.accounts, outcome.facts)
+        outcome.account.check(stage.name)
+        folder, result = outcome.folder, EngineResult((outcome.account,), outcome.facts)
         places = outcome.places
         label = f"{workspace.pipeline.name}@{digest(workspace.pipeline.model_dump(mode='json'))[:8]}"
         write_quarantine(workspace.quarantine(stage.name), outcome.rejected, stage.name, label, places[0], places[1])
@@ -243,7 +227,7 @@ def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: floa
     return manifest
 
 
-def _run_engine_stage(plan: Plan, stage: Stage, folder: Any, tick: Callable[[int, int], None]) -> EngineResult:
+def _run_engine_stage(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> EngineResult:
     if stage.name == "events":
         return run_events(plan, stage, folder, tick)
     if stage.name == "vocabulary":
@@ -274,5 +258,5 @@ def check_sample(sample: str | None) -> None:
         good = False
     if not good:
         raise ConfigError(
-            f"--sample {sample}", "is neither a number of subjects nor a percentage", "for example 500 or 5%"
+            f"--sample {sample}", "is no sample, expected a number of subjects or a percentage", "for example 500 or 5%"
         )

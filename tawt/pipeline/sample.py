@@ -35,6 +35,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
 
     Raises:
         ConfigError: `--sample N` needs a stage to draw from, and the pipeline names none.
+        StageError: That stage has no subjects.
     """
     sample = plan.workspace.sample
     if sample is None:
@@ -43,12 +44,15 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
         return int(float(sample[:-1]) / 100 * _HASHES) - 1
     name = plan.workspace.pipeline.sample_from
     if name is None or name not in graph.stages:
-        raise ConfigError("--sample", "needs `sample_from:` in the pipeline to count subjects", "give a percentage")
+        raise ConfigError(
+            "--sample", "a number of subjects needs `sample_from:`, expected a stage there", "give a percentage"
+        )
     stage = graph.stages[name]
     if stage.sql is None or stage.contract is None or "subject_id" not in stage.contract.names:
-        raise StageError(name, "has no subject_id to sample from", "name another stage under `sample_from:`")
-    folder = plan.workspace.start_clean("sample")
-    connection = open_stage_connection(plan, stage, folder)
+        raise StageError(
+            name, "has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
+        )
+    connection = open_stage_connection(plan, stage)
     try:
         with wrapped_errors(name):
             bind_raw(connection, plan.raw[stage.inputs[0].removeprefix("raw.")], plan.workspace.pipeline.csv)

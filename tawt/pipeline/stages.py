@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tawt.config.data import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.pipeline.sql import READABLE, SqlFile, read_sql
+from tawt.pipeline.workspace import Workspace
 from tawt.resources import asset, asset_root
 
 ENGINE_STAGES = ("events", "vocabulary", "triplets", "dataset")
@@ -112,7 +113,7 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
 
     Raises:
         ConfigError: The source has no stages, or `off:` or `order:` names none of them.
-        StageError: A file is refused, a contract or an input is missing, or references form a circle.
+        StageError: A file is refused, or a contract or an input is missing.
     """
     folder = asset_root() / "sql" / pipeline.source
     if not folder.is_dir():
@@ -149,14 +150,14 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
                     nearest(reference, [*found, *(f"raw.{r}" for r in raw)]),
                 )
     found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
-    try:
-        order = list(TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order())
-    except CycleError as error:
-        raise StageError(
-            "stages", f"read one another in a circle, expected an order: {' -> '.join(error.args[1])}",
-            "let one of them read the layer before",
-        ) from None  # fmt: skip
+    # no circle can arise: a stage reads earlier layers alone
+    order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
+
+
+def without_absent(workspace: Workspace, graph: Graph) -> Graph:
+    """Leave out the SQL stages that the last ingest had no raw table for: their outputs cannot be there."""
+    return graph.without({f"raw.{name}" for name in workspace.ingest_options.get("absent_tables", [])})
 
 
 def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
@@ -179,13 +180,7 @@ def _engine_stages(found: dict[str, Stage], skipped: dict[str, str]) -> list[Sta
         name for name in sorted(found) if found[name].layer in ("event_parts", "codes") and name not in skipped
     )
     return [
-        Stage(
-            "events",
-            merged,
-            None,
-            None,
-            "One row is one measurement, merged, split and sorted: a MEDS dataset.",
-        ),
+        Stage("events", merged, None, None, "One row is one measurement, merged, split and sorted: a MEDS dataset."),
         Stage("vocabulary", ("events",), None, None, "One row is one data_type, fitted on train."),
         Stage("triplets", ("events", "vocabulary"), None, None, "One row is one triplet."),
         Stage("dataset", ("triplets", "vocabulary"), None, None, "One row is one triplet, memory-mapped."),

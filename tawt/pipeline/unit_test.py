@@ -139,7 +139,9 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
     for number, row in enumerate(rows, 1):
         for name in row:
             if name not in names:
-                raise ConfigError(where, f"`{contract.name}` has no column `{name}`", nearest(name, names))
+                raise ConfigError(
+                    where, f"`{contract.name}` has no column `{name}`, expected one of its own", nearest(name, names)
+                )
         cells = [_text(({"_row": str(number)} | row).get(name)) for name in names]
         marks = ", ".join(f"?::varchar::{_SQL_TYPES[c.type]}" for c in columns)
         connection.execute(f"insert into {layer}.{identifier(table)} values ({marks})", cells)

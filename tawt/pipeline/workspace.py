@@ -35,6 +35,11 @@ class Workspace:
         return self.root / ASIDE
 
     @property
+    def spill(self) -> Path:
+        """Where the engine puts what does not fit in memory; it makes this folder, one level deep, when it needs it."""
+        return self.root / ".spill"
+
+    @property
     def raw_root(self) -> Path | None:
         """The folder of raw tables, as this machine knows it."""
         if self.given_raw_root is not None:
@@ -102,6 +107,9 @@ def create_workspace(
     """Write the pipeline and the raw root into a workspace, new or old; stages notice what changed.
 
     A dry run writes nothing and hands back a workspace that knows the same.
+
+    Raises:
+        ConfigError: The root is a file.
     """
     if root.exists() and not root.is_dir():
         raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")

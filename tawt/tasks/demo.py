@@ -16,6 +16,7 @@ from tawt.pipeline.ingest import build_vocab, ingest
 from tawt.pipeline.run import Report, RunResult
 from tawt.tasks.embed import EmbedResult, embed
 from tawt.tasks.pretrain import PretrainResult, pretrain
+from tawt.training.device import choose_compute
 
 RUN = "demo"
 _MARK = "hospital.json"
@@ -67,10 +68,7 @@ class DemoResult:
                 for part in parts
             ]
         rows += [
-            (
-                "embeddings",
-                f"{self.embedding.n_subjects:,} x {self.embedding.d_model} in {self.embedding.path}",
-            ),
+            ("embeddings", f"{self.embedding.n_subjects:,} x {self.embedding.d_model} in {self.embedding.path}"),
             ("weights", str(self.training.weights)),
             ("time", f"{self.seconds:.0f} s"),
         ]
@@ -128,6 +126,8 @@ def demo(
     """
     started = time.perf_counter()
     root = Path(workspace).expanduser()
+    # before an earlier demo is replaced
+    choose_compute(device)
     if _is_taken(root):
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -138,11 +138,7 @@ def demo(
     first = ingest(root / "raw", "demo", root, threads=threads, report=report)
     second = build_vocab(root, threads=threads, report=report)
     data = RunResult(
-        second.workspace,
-        first.stages + second.stages,
-        first.notes + second.notes,
-        first.skipped,
-        dry_run=False,
+        second.workspace, first.stages + second.stages, first.notes + second.notes, first.skipped, dry_run=False
     )
     training = pretrain(root, device=device, out=root / "runs" / RUN, report=train_report, settings=SETTINGS)
     embedding = embed(root, RUN, device=device)

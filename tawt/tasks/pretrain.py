@@ -17,7 +17,7 @@ from tawt.dataset.reader import Split, TripletDataset, open_dataset
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import publish_file, write_json, write_text
 from tawt.models.build import build_model, count_parameters
-from tawt.objectives.baselines import count_split
+from tawt.objectives.baselines import count_baselines
 from tawt.resources import asset, asset_root
 from tawt.training.checkpoint import WEIGHTS, Checkpoint, latest_checkpoint, load_checkpoint, save_weights
 from tawt.training.device import Compute, choose_compute
@@ -89,7 +89,7 @@ def pretrain(
     if dry_run:
         return PretrainResult(run, plan, None, {})
     _open_run(run, tree, workspace, compute)
-    baselines = count_split(train.split, dataset.vocabulary, tree.objective.max_value)
+    baselines = count_baselines(train.split.shards, dataset.vocabulary, tree.objective.max_value)
     model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
     model.to(compute.device)
     optimizer = make_optimizer(model, tree.train)
@@ -128,7 +128,7 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
         if not shipped.exists():
             known = [file.stem for file in asset("pipelines").glob("pretrain*.yaml")]
             raise ConfigError(
-                f"--config {config}", "is not a config of tawt nor a YAML file", nearest(str(config), known)
+                f"--config {config}", "is no config, expected a name or a .yaml file", nearest(str(config), known)
             )
         path = shipped
     name = path.parent.name if path.stem == "config" else path.stem
@@ -159,7 +159,7 @@ def _starting_point(
     changed = _differences(checkpoint.state.get("config", {}), _comparable(config))
     if changed:
         raise CheckpointError(
-            str(checkpoint.folder), f"was made with another config: {'; '.join(changed)}",
+            str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}",
             f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
         )  # fmt: skip
     tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
@@ -234,11 +234,7 @@ def _loader(split: Split, dataset: TripletDataset, config: PretrainConfig) -> Pa
 
 
 def _resume_command(
-    workspace: Path,
-    config: str | Path | PretrainConfig,
-    settings: Sequence[str],
-    device: str,
-    out: Path | None,
+    workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
 ) -> str:
     words = ["tawt pretrain -w", str(workspace)]
     if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":

@@ -20,10 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tawt.errors import CheckpointError
-from tawt.files import publish, publish_file as publish_file, write_json, write_text
+from tawt.files import publish, write_json, write_text
+from tawt.files import publish_file as publish_file
 
 FORMAT = "tawt.checkpoint/1"
 WEIGHTS = "model.safetensors"
+_AGAIN = "name another checkpoint in `checkpoints/latest`, or start again with `--out DIR`"
+_OTHER = "give the run that has this config and vocabulary"
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
     parameters = dict(model.named_parameters())
     for name in sorted(parameters.keys() ^ tensors.keys()):
         have = "lacks" if name in parameters else "has"
-        raise CheckpointError(str(path), f"{have} the weight `{name}`, expected the weights of this model")
+        raise CheckpointError(str(path), f"{have} the weight `{name}`, expected the weights of this model", _OTHER)
     with torch.no_grad():
         for name, parameter in parameters.items():
             if parameter.shape != tensors[name].shape:
                 raise CheckpointError(
                     str(path),
                     f"weight `{name}` has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}",
+                    _OTHER,
                 )
             parameter.copy_(tensors[name])
 
@@ -118,10 +122,10 @@ def latest_checkpoint(run: Path) -> Checkpoint | None:
     except (OSError, json.JSONDecodeError) as error:
         raise CheckpointError(
             str(folder / "state.json"), f"cannot be read ({type(error).__name__}), expected a checkpoint",
-            "name another checkpoint in `checkpoints/latest`, or start again with `--out DIR`",
+            _AGAIN,
         ) from None  # fmt: skip
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(str(folder / "state.json"), f"is of another format, expected {FORMAT}")
+        raise CheckpointError(str(folder / "state.json"), f"is of another format, expected {FORMAT}", _AGAIN)
     return Checkpoint(folder, state)
 
 
@@ -137,7 +141,9 @@ def load_checkpoint(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.o
     for key, tensor in _read(path).items():
         name, _, field = key.rpartition("/")
         if name not in parameters:
-            raise CheckpointError(str(path), f"has state of `{name}`, which this model has not")
+            raise CheckpointError(
+                str(path), f"has state of `{name}`, expected only that of this model's weights", _OTHER
+            )
         # a copy: the file's buffer is not aligned as torch's own memory is
         optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device, copy=True)
 
@@ -160,5 +166,5 @@ def _read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            str(path), f"cannot be read ({type(error).__name__}), expected safetensors weights"
+            str(path), f"cannot be read ({type(error).__name__}), expected safetensors weights", _AGAIN
         ) from None

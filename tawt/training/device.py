@@ -7,13 +7,10 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from tawt.errors import ConfigError, DeviceError
-
-DeviceName = Literal["auto", "cpu", "cuda"]
 
 MOST_THREADS = 4
 """Above this, matrices of a few hundred columns no longer get faster."""
@@ -76,7 +73,7 @@ def _device(name: str) -> tuple[torch.device, str]:
         return torch.device("cpu"), "asked for"
     kind, _, index = name.partition(":")
     if kind != "cuda" or (index and not index.isdigit()):
-        raise ConfigError("--device", f"`{name}` is not a device, expected auto, cpu, cuda or cuda:N")
+        raise ConfigError("--device", f"`{name}` is not a device, expected auto, cpu, cuda or cuda:N", "--device auto")
     if not there:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for CPU only"
         raise DeviceError(
@@ -85,7 +82,7 @@ def _device(name: str) -> tuple[torch.device, str]:
         )  # fmt: skip
     if index and int(index) >= torch.cuda.device_count():
         raise DeviceError(
-            f"--device {name}", f"there are {torch.cuda.device_count()} CUDA devices, counted from 0",
+            f"--device {name}", f"is not there, expected one of {torch.cuda.device_count()}, counted from 0",
             "use `--device cuda`",
         )  # fmt: skip
     return torch.device(name), "asked for"

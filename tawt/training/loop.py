@@ -141,12 +141,12 @@ class Trainer:
             raise TrainingError(
                 str(self.run),
                 f"memory ran out ({type(error).__name__}) with batches of {batching.tokens_per_batch} tokens "
-                f"and documents of up to {batching.max_length}",
+                f"and documents of up to {batching.max_length}, expected to fit",
                 "halve batching.tokens_per_batch (and set train.accumulate_tokens to what it was), "
                 "or halve batching.max_length",
             ) from None
         finally:
-            batches.close()  # type: ignore[attr-defined]
+            batches.close()
             run.close()
         return last
 
@@ -189,7 +189,7 @@ class Trainer:
         if not self._fixed:
             batches = self.tuning.sequential()
             first = list(islice(batches, self.config.train.validate_batches))
-            batches.close()  # type: ignore[attr-defined]
+            batches.close()
             self._fixed = [self._prepare(b, VALIDATION, self.config.train.seed, i) for i, b in enumerate(first)]
         self.model.eval()
         sums = Sums()
@@ -234,12 +234,7 @@ class Trainer:
         told = {name: line[name] for name in ("step", "loss", "baseline", "lr", "tokens_per_s")}
         left = self.config.train.max_steps - line["step"]
         self.report(
-            {
-                "event": "step",
-                "max_steps": self.config.train.max_steps,
-                **told,
-                "eta_s": left * seconds_per_step,
-            }
+            {"event": "step", "max_steps": self.config.train.max_steps, **told, "eta_s": left * seconds_per_step}
         )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tawt.batching.loader import PackedLoader
+from tawt.batching.windows import document_lengths
 from tawt.config.train import PretrainConfig
 from tawt.models.build import ParameterCounts
 from tawt.training.checkpoint import Checkpoint
@@ -91,6 +90,6 @@ def _memory(config: PretrainConfig, n_parameters: int, train: PackedLoader) -> i
     model, budget = config.model, config.batching.tokens_per_batch
     per_layer = 24 * model.d_model + 4 * model.d_ffn
     activations = budget * (model.n_layers * per_layer + 20 * model.d_model)
-    lengths = np.minimum(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
+    lengths = document_lengths(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
     distances = budget * (lengths @ lengths) / lengths.sum()
     return RUNTIME_BYTES + int(4 * (4 * n_parameters + activations + distances))

@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract
+from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.transforms.columns import looked_up, ranks_of, times_of
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
 
-SPLITS = ("train", "tuning", "held_out")
 ROW_GROUP = 131_072
 _DICTIONARIES = [
     "code", "numeric_value", "text_value", "unit", "raw_value", "raw_unit", "unit_rule", "value_status", "source"
@@ -39,8 +39,6 @@ class ShardResult:
 
     n_rows: dict[str, int]
     """Split -> rows written; a split without subjects has no file."""
-    subjects: dict[str, npt.NDArray[np.int64]]
-    """Split -> its subjects, sorted."""
     duplicates: dict[str, int]
     """Event part -> rows dropped as equal to an earlier one."""
     unit_rules: dict[str, int]
@@ -93,18 +91,16 @@ def merge_shard(
     order, duplicates = _order(table, judged, drop_duplicates)
     names = sorted(ranks, key=lambda name: ranks[name])
     events = _as_events(table, judged, names).take(pa.array(order))
-    subject = events["subject_id"].to_numpy()
-    splits = split_of(subject)
-    n_rows, subjects = {}, {}
+    splits = split_of(events["subject_id"].to_numpy())
+    n_rows = {}
     for number, split in enumerate(SPLITS):
         chosen = splits == number
         if chosen.any():
             write_events(events.filter(pa.array(chosen)), contract, out[split])
             n_rows[split] = int(np.count_nonzero(chosen))
-            subjects[split] = np.unique(subject[chosen])
     statuses = np.bincount(judged.status[order], minlength=len(STATUS_NAMES))
     return ShardResult(
-        n_rows=n_rows, subjects=subjects, duplicates={names[rank]: n for rank, n in duplicates.items()},
+        n_rows=n_rows, duplicates={names[rank]: n for rank, n in duplicates.items()},
         unit_rules=judged.rule_counts(order), statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
         codes=sorted(pc.unique(events["code"].cast(pa.string())).to_pylist()),
     )  # fmt: skip

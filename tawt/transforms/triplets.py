@@ -15,15 +15,7 @@ from tawt.transforms.columns import NO_TIME, dictionary_of, times_of
 from tawt.transforms.missingness import not_measured
 from tawt.transforms.vocabulary import UNKNOWN
 
-EVENT_COLUMNS = [
-    "subject_id",
-    "time",
-    "code",
-    "numeric_value",
-    "text_value",
-    "available_time",
-    "value_status",
-]
+EVENT_COLUMNS = ["subject_id", "time", "code", "numeric_value", "text_value", "available_time", "value_status"]
 _LARGEST = float(np.finfo(np.float32).max)
 _UNIT_VARIANCE = float(np.sqrt(12))
 """A uniform rank in [0, 1] has variance 1/12."""

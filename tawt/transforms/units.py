@@ -230,5 +230,5 @@ def _seed(name: str) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:
-        raise ConfigError(str(path), "is empty, expected a header and rows")
+        raise ConfigError(str(path), "is empty, expected a header and rows", "reinstall tawt")
     return rows

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from tawt.config.data import PipelineConfig
 from tawt.contracts.contract import Contract
+from tawt.contracts.dataset import SPECIAL_CODES
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
-UNKNOWN = 1
+UNKNOWN = SPECIAL_CODES.index("[UNK]")
 _IQR_OF_A_NORMAL = 1.3489795003921634
 
 Floats = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ class Counts:
     numbers: pa.Table
     """`code`, `value` float64 ascending, `n`: how often a code has a number."""
     texts: pa.Table
-    """`code`, `text`, `n`: how often a code has a category."""
+    """`code`, `text`, `n`: how often a code has a category; at least its `max_categories` most frequent ones."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def fit_vocabulary(
     contract: Contract,
     dictionary: dict[str, tuple[str | None, list[str] | None]],
 ) -> pa.Table:
-    """Return the vocabulary: special tokens, then the data_types by train count, then by code.
+    """Return the vocabulary: special codes, then the data_types by train count, then by code.
 
     Args:
         counts: What train holds.
@@ -102,7 +102,7 @@ def fit_vocabulary(
         dictionary: Code -> description and parent codes, as far as the source knows them.
     """
     config = pipeline.vocabulary
-    rows = [_row(name, "special") for name in SPECIAL_TOKENS]
+    rows = [_row(name, "special") for name in SPECIAL_CODES]
     order = sorted(range(len(counts.codes)), key=lambda i: (-int(counts.n_rows[i]), counts.codes[i]))
     numbers, texts = _segments(counts.numbers), _segments(counts.texts)
     values, value_counts = counts.numbers["value"].to_numpy(), counts.numbers["n"].to_numpy()

@@ -142,6 +142,7 @@ DRY = {
     "pretrain": ("pretrain", "-w", "{w}", "--device", "cpu", "--dry-run"),
     "embed": ("embed", "-w", "{w}", "--run", "tiny", "--device", "cpu", "--dry-run"),
     "demo": ("demo", "-w", "{new}", "--dry-run"),
+    "ingest of a sample": ("ingest", "{raw}", "-p", "demo", "-w", "{new}", "--sample", "5", "--dry-run"),
     "ingest into a new workspace": ("ingest", "{raw}", "-p", "demo", "-w", "{new}", "--dry-run"),
 }
 

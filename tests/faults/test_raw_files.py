@@ -118,7 +118,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "damaged parquet": (_instead("labevents.parquet", b"PAR1 nonsense PAR1"), "is not Parquet"),
     "table twice": (lambda raw: (raw / "hosp/labevents.csv").write_bytes(_unpack(raw / LABS)), "lies there twice"),
     "dangling link": (_dangling, f"{LABS}: cannot be read"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -254,7 +254,7 @@ def test_a_data_type_outside_the_vocabulary_is_refused(tmp_path, write_dataset, 
     entries = [shard.model_dump() for shard in made.manifest.splits["train"]]
     shards.write_manifest(tmp_path, shards.write_vocabulary(tmp_path, n_types=2), {"train": entries})
     loader = open_loader(tmp_path)
-    with pytest.raises(DatasetError, match="not among the vocabulary's 6"):
+    with pytest.raises(DatasetError, match="beyond the vocabulary, expected one of its 6"):
         for step in range(loader.n_batches(0)):
             loader.batch(step)
 

@@ -217,7 +217,7 @@ def episodes(hospital: Hospital) -> dict[str, list[tuple[float, str]]]:
 
 def is_time(text: str | None) -> bool:
     try:
-        return bool(text) and text[:4] != "9999" and minutes(text) > 0  # type: ignore[index]
+        return bool(text) and text[:4] != "9999" and minutes(text) > 0
     except ValueError:
         return False
 

@@ -16,7 +16,7 @@ from tawt.config.train import MaskedConfig
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.dataset.reader import open_dataset
 from tawt.models.build import build_model
-from tawt.objectives.baselines import count_baselines, count_split
+from tawt.objectives.baselines import count_baselines
 from tawt.objectives.masked import PARTS, baseline_sums, loss_sums, make_targets
 
 CONFIG = MaskedConfig(value=0.3, data_type=0.1, event=0.1, max_value=1.0)
@@ -111,7 +111,7 @@ def test_baselines_equal_counts_of_train(case):
             if part == "value":
                 mean = sum(numbers[kind]) / len(numbers[kind])
                 naive[part] += (mean - min(1.0, max(-1.0, batch.value[i].item()))) ** 2
-    baselines = count_split(dataset.split("train"), vocabulary, CONFIG.max_value)
+    baselines = count_baselines(dataset.split("train").shards, vocabulary, CONFIG.max_value)
     ours = baseline_sums(baselines, targets, vocabulary)
     assert {p: ours[p].item() for p in PARTS} == pytest.approx(naive, rel=1e-4)
 
@@ -129,7 +129,7 @@ def test_a_fresh_model_starts_at_its_baselines(case):
     """Before the first step, types, categories and statuses cost what the trivial guess costs, and numbers what zero costs."""
     dataset, _, batch, masks, targets = case
     vocabulary = dataset.vocabulary
-    baselines = count_split(dataset.split("train"), vocabulary, CONFIG.max_value)
+    baselines = count_baselines(dataset.split("train").shards, vocabulary, CONFIG.max_value)
     model = build_model(ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ffn=16), vocabulary, 0).eval()
     model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
     ours = loss_sums(model, model.encoder(hide(batch, masks)), targets)

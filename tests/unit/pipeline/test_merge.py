@@ -163,6 +163,28 @@ def test_a_split_file_decides(write_meds: Callable[..., Path], tmp_path: Path, s
         tawt.ingest(raw, "meds", tmp_path / "ws", settings=(f"splits.file={path}",), **QUICK)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("subject_id,split\nSECRET-1,train\n", "no whole number, expected int64"),
+        ("subject_id,split\n1,train\n2,train,SECRET-2\n", "cannot be read"),
+        ("subject_id,SECRET\n1,train\n", "column `split` is missing"),
+        ("subject_id,split\n1,train\n1,tuning\n", "lists 1 subjects again"),
+    ],
+)
+def test_a_wrong_split_file_is_named_and_not_quoted(
+    write_meds: Callable[..., Path], tmp_path: Path, text: str, said: str
+) -> None:
+    """What is wrong with a file of splits is said with a hint and without its cells."""
+    rows = pa.table({"subject_id": pa.array([1], pa.int64()), "time": pa.array([0], pa.timestamp("us")), "code": ["A"]})
+    path = tmp_path / "splits.csv"
+    path.write_text(text)
+    with pytest.raises(SourceError, match="expected") as caught:
+        tawt.ingest(write_meds(rows), "meds", tmp_path / "ws", settings=(f"splits.file={path}",), **QUICK)
+    assert caught.value.where == "splits.csv" and said in caught.value.what and caught.value.hint
+    assert "SECRET" not in f"{caught.value} {caught.value.hint}"
+
+
 def test_a_shifted_calendar_changes_no_bit_of_the_dataset(write_meds: Callable[..., Path], tmp_path: Path) -> None:
     """One subject's times moved by 12,345 days, from raw to shards: the Arrow files of rows are equal byte for byte."""
     rng = np.random.default_rng(5)

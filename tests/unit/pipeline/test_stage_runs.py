@@ -122,6 +122,9 @@ FAILS: dict[str, tuple[str, str, str, type[TawtError], str]] = {
     "records vanish": ("event_parts/readings", "from readings", "from readings where number > 5", StageError, "4 of 8 records of staging.readings have neither"),
     "a join loses records": ("event_parts/readings", "from readings", "from readings join (select 2 as subject_id) using (subject_id)", StageError, "records of staging.readings have neither"),
     "made up _row": ("event_parts/readings", "_row::bigint as _row", "(_row + 100)::bigint as _row", StageError, "gives 8 rows a _row that"),
+    "no record behind a row": ("event_parts/readings", "_row::bigint as _row", "nullif(_row, 5)::bigint as _row", ContractError, "`_row` is null in 1 kept rows"),
+    "no record behind a rejected row": ("event_parts/readings", "_row::bigint as _row, null::varchar", "nullif(_row, 5)::bigint as _row, 'drop:odd'", StageError, "1 rejected rows no _row"),
+    "a cell as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:seen:' || seen", StageError, "_reason of an unknown kind"),
     "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "error Conversion"),
     "unknown column": ("staging/readings", "try_cast(seen", "try_cast(time_of", StageError, "time_of"),
     "missing parameter": ("staging/readings", "$least", "$leas", StageError, "`$leas` has no value"),
@@ -161,8 +164,8 @@ def test_a_stage_that_fails_later_leaves_the_ones_before(project: Path, run, tmp
     assert reasons["events"] == "input changed: event_parts.readings"
 
 
-def test_stages_that_read_one_another_are_refused(project: Path) -> None:
-    """A circle of references is named in the order in which it closes."""
+def test_a_stage_reads_earlier_layers_alone(project: Path) -> None:
+    """Staging that reads staging is refused, so no two stages can read one another."""
     task = project / "sql" / "lab" / "event_parts" / "again.sql"
     task.write_text(PART.replace("staging.readings", "staging.again"))
     (project / "sql" / "lab" / "staging" / "again.sql").write_text(STAGING.replace("raw.readings", "staging.again"))
@@ -231,6 +234,17 @@ def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path)
         cells = readable[row["record"] - 1]
         assert [row["subject_id"] or "", row["seen"], row["number"]] == cells
         assert texts[Path(row["file"]).name].find(cells[1]) > 0
+
+
+def test_linked_folders_are_followed(run, tmp_path: Path) -> None:
+    """A raw folder that is a link elsewhere is read when it is ingested, and again when its quarantine is shown."""
+    from tawt.pipeline.inspect import quarantined
+
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "raw" / "readings.csv.gz").rename(tmp_path / "elsewhere" / "part.csv.gz")
+    (tmp_path / "raw" / "readings").symlink_to(tmp_path / "elsewhere")
+    assert run()["staging.readings"].n_records_in == 11
+    assert quarantined("staging.readings", tmp_path / "w")["number"].to_pylist() == ["5"]
 
 
 def test_a_broken_line_in_a_packed_file_has_its_line_number(run, tmp_path: Path) -> None:

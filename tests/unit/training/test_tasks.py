@@ -69,7 +69,7 @@ def test_the_shipped_config_holds(workspace):
 
 def test_an_unknown_config_or_key_names_the_nearest(workspace):
     """A name that is no config and a key that is none are errors of use with the nearest name."""
-    with pytest.raises(ConfigError, match="not a config of tawt") as error:
+    with pytest.raises(ConfigError, match="is no config, expected") as error:
         pretrain(workspace, "pretrain_smal")
     assert "pretrain_small" in error.value.hint
     with pytest.raises(ConfigError, match=r"train\.max_step`") as error:

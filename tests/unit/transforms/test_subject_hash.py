@@ -96,4 +96,4 @@ def test_a_share_of_one_takes_everybody() -> None:
     ids = np.arange(20_000)
     for place in range(3):
         shares = tuple(float(i == place) for i in range(3))
-        assert set(assign_splits(ids, shares, 0).tolist()) == {place}  # type: ignore[arg-type]
+        assert set(assign_splits(ids, shares, 0).tolist()) == {place}

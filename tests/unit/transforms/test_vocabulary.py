@@ -13,8 +13,9 @@ import pytest
 
 from tawt.config.data import DataType, PipelineConfig, VocabularyConfig
 from tawt.contracts.contract import read_contract
+from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.resources import asset
-from tawt.transforms.vocabulary import SPECIAL_TOKENS, Counts, center_and_scale, fit_numbers, fit_vocabulary
+from tawt.transforms.vocabulary import Counts, center_and_scale, fit_numbers, fit_vocabulary
 
 CONTRACT = read_contract(asset("schemas/vocabulary.json"))
 
@@ -155,7 +156,7 @@ def vocabulary(**settings) -> list[dict]:
 def test_the_index_goes_by_count_then_name() -> None:
     """Special tokens come first, then the data_types by rows in train, ties by name."""
     rows = vocabulary()
-    assert [row["code"] for row in rows] == [*SPECIAL_TOKENS, "num", "cat", "a_tie", "b_tie", "mix", "rare", "Ärare"]
+    assert [row["code"] for row in rows] == [*SPECIAL_CODES, "num", "cat", "a_tie", "b_tie", "mix", "rare", "Ärare"]
     assert [row["data_type"] for row in rows] == list(range(len(rows)))
     assert {row["code"]: (row["n_rows"], row["n_subjects"], row["n_values"]) for row in rows[4:]} == {
         "num": (12, 4, 12), "cat": (9, 1, 0), "a_tie": (6, 6, 0), "b_tie": (6, 6, 0), "mix": (4, 4, 2),

@@ -1,0 +1,12 @@
+"""What the data world and the training world both say of a dataset, beside the columns in `schemas/dataset.json`."""
+
+from __future__ import annotations
+
+FORMAT = "tawt.dataset/1"
+"""What `dataset.json` names as its format."""
+
+SPLITS = ("train", "tuning", "held_out")
+"""The splits of MEDS, in the order of their numbers."""
+
+SPECIAL_CODES = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
+"""The data_types 0 to 3 of every vocabulary."""

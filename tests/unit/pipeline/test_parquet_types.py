@@ -1,0 +1,91 @@
+"""Raw tables as Parquet: columns come typed, and no type shifts a time, rounds an id or loses a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.errors import SourceError
+from tests.unit.conftest import Hospital, read_events
+
+LIMITS = {"threads": 1, "memory_limit": "1GB"}
+NOON = datetime(2020, 1, 1, 12)
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch):
+    """A machine nine hours from Greenwich."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def meds_rows(times: pa.Array, subjects: pa.Array | None = None) -> pa.Table:
+    subjects = pa.array([1] * len(times), pa.int64()) if subjects is None else subjects
+    return pa.table({"subject_id": subjects, "time": times, "code": pa.array(["HR"] * len(times))})
+
+
+def typed(path: Path, out: Path) -> None:
+    """Write one csv.gz as Parquet, with floats for its whole numbers and times with nanoseconds."""
+    table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types={"icd_code": pa.string()}))
+    for i, field in enumerate(table.schema):
+        if pa.types.is_integer(field.type):
+            table = table.set_column(i, field.name, table[field.name].cast(pa.float64()))
+        if pa.types.is_timestamp(field.type):
+            table = table.set_column(i, field.name, table[field.name].cast(pa.timestamp("ns")))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, out)
+
+
+def test_typed_tables_give_the_events_of_the_text(hospital: Hospital, tmp_path: Path) -> None:
+    """Stays and diagnoses as Parquet with ids as floats and times in nanoseconds make the events of the csv.gz files."""
+    raw = tmp_path / "raw"
+    for path in sorted(hospital.raw.rglob("*.csv.gz")):
+        name = path.name.removesuffix(".csv.gz")
+        out = raw / path.parent.name / path.name
+        if name in ("icustays", "diagnoses_icd", "d_items"):
+            typed(path, out.with_name(f"{name}.parquet"))
+        else:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.symlink_to(path)
+    tawt.ingest(raw, "demo", tmp_path / "ws", settings=("shards=3",), **LIMITS)
+    events = read_events(tmp_path / "ws")
+    sources = {"event_parts.icustays", "event_parts.diagnoses"}
+    chosen = pc.is_in(events["source"], pa.array(sorted(sources)))
+    assert set(events.filter(chosen)["source"].to_pylist()) == sources
+    assert events.equals(read_events(hospital.workspace))
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_utc_times_are_not_shifted(far_away: None, write_meds: Callable[..., Path], tmp_path: Path, unit: str) -> None:
+    """A time stamped as UTC keeps its hour, whatever the time zone of the machine."""
+    raw = write_meds(meds_rows(pa.array([NOON], pa.timestamp(unit, "UTC"))))
+    tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
+    assert read_events(tmp_path / "ws")["time"].to_pylist() == [NOON]
+
+
+def test_another_zone_is_refused(write_meds: Callable[..., Path], tmp_path: Path) -> None:
+    """Times of another time zone are refused by name: a clock time can only be guessed from them."""
+    raw = write_meds(meds_rows(pa.array([NOON], pa.timestamp("us", "America/New_York"))))
+    with pytest.raises(SourceError, match="column `time` is in the time zone America/New_York") as error:
+        tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("subjects", [pa.array([1.5]), pa.array(["p1"])])
+def test_ids_of_another_type_are_refused(write_meds: Callable[..., Path], tmp_path: Path, subjects: pa.Array) -> None:
+    """A MEDS subject_id that is no integer column is refused, never rounded to somebody else's."""
+    raw = write_meds(meds_rows(pa.array([NOON], pa.timestamp("us")), subjects))
+    with pytest.raises(SourceError, match=r"column `subject_id` is (double|string), expected int64"):
+        tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
