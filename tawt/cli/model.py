@@ -111,7 +111,7 @@ def embed(
     from tawt.tasks.embed import embed as run_embed
 
     if pooling is not None and pooling not in get_args(Pooling):
-        raise ConfigError(f"--pooling {pooling}", "is no pooling", nearest(pooling, get_args(Pooling)))
+        raise ConfigError(f"--pooling {pooling}", "is no pooling, expected one", nearest(pooling, get_args(Pooling)))
     result = run_embed(workspace, run, out=out, device=device, pooling=pooling, dry_run=dry_run)  # type: ignore[arg-type]
     say("  ".join(f"{key}: {why}" for key, why in result.reasons.items()))
     rows = [

@@ -69,7 +69,8 @@ def ingest(
             opened, n_shards=shard_count(opened, raw),
             absent_tables=sorted(name for name in graph.raw_contracts if name not in raw),
         )  # fmt: skip
-    return run_stages(opened, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
+    with opened.alone(dry_run):
+        return run_stages(opened, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
 
 
 def build_vocab(
@@ -99,7 +100,8 @@ def build_vocab(
     """
     opened = open_workspace(Path(workspace).expanduser(), settings, keep=not dry_run)
     limits = Limits.of(threads, memory_limit)
-    return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
+    with opened.alone(dry_run):
+        return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
 
 
 def run(
@@ -129,4 +131,5 @@ def run(
     """
     opened = open_workspace(Path(workspace).expanduser())
     limits = Limits.of(threads, memory_limit)
-    return run_stages(opened, selection, limits=limits, force=force, dry_run=dry_run, report=report)
+    with opened.alone(dry_run):
+        return run_stages(opened, selection, limits=limits, force=force, dry_run=dry_run, report=report)

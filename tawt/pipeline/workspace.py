@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +75,26 @@ class Workspace:
     def quarantine(self, stage: str) -> Path:
         """Return the path of a stage's quarantined records."""
         return self.root / "quarantine" / f"{stage}.parquet"
+
+    @contextmanager
+    def alone(self, dry_run: bool = False) -> Iterator[None]:
+        """Keep other data commands out of the workspace; the lock goes with the process, however it ends.
+
+        Raises:
+            ConfigError: Another command is at work in it.
+        """
+        if dry_run:
+            yield
+            return
+        with (self.root / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    str(self.root), "is in use by another tawt command, expected to be alone in it",
+                    "wait for it to end, or work in another workspace",
+                ) from None  # fmt: skip
+            yield
 
     def start_clean(self, stage: str) -> Path:
         """Return an empty folder to write a stage in, free of what a killed run left."""

@@ -15,16 +15,16 @@ from tawt.batching.loader import PackedLoader
 from tawt.config.load import load
 from tawt.config.model import Pooling
 from tawt.config.train import PretrainConfig
+from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, ConfigError, nearest
+from tawt.files import publish_file
 from tawt.models.encoder import Encoder
 from tawt.models.pooling import DocumentPooling
-from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights, publish_file
+from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
 from tawt.training.device import choose_compute
 from tawt.training.loop import Report
-
-SPLITS = ("train", "tuning", "held_out")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,11 @@ def load_encoder(run: Path) -> LoadedEncoder:
     if not weights.exists():
         checkpoint = latest_checkpoint(run)
         if checkpoint is None:
-            raise CheckpointError(str(run), "has no weights yet", "let `tawt pretrain --resume` reach a checkpoint")
+            raise CheckpointError(
+                str(run),
+                "has no weights yet, expected a finished run or a checkpoint",
+                "let `tawt pretrain --resume` reach a checkpoint",
+            )
         weights = checkpoint.folder / WEIGHTS
     vocabulary = read_vocabulary(run / "vocabulary.parquet")
     encoder = Encoder(config.model, vocabulary)
@@ -170,7 +174,7 @@ def _find_run(workspace: Path, run: str | Path) -> Path:
     runs = workspace / "runs"
     known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs.is_dir() else []
     raise CheckpointError(
-        f"--run {run}", f"is neither a run of {workspace} nor a folder",
+        f"--run {run}", f"is neither a run of {workspace} nor a folder, expected one of both",
         nearest(str(run), known) or f"make one with `tawt pretrain -w {workspace}`",
     )  # fmt: skip
 

@@ -141,3 +141,16 @@ def test_what_a_killed_run_left_aside_is_cleaned(work: Path, tawt) -> None:
     assert tawt("run", "staging.patients", "-w", work, "--force").code == 0
     assert not left.exists()
     assert tawt("check", "-w", work).code == 0
+
+
+def test_two_commands_do_not_work_in_one_workspace(finished: Path, tmp_path: Path, tawt) -> None:
+    """A second data command is refused while the first is at work, a dry run is not, and it goes on afterwards."""
+    from tawt.pipeline.workspace import open_workspace
+
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    with open_workspace(work).alone():
+        refused = tawt("build-vocab", "-w", work)
+        assert refused.code == 2
+        assert "is in use by another tawt command" in refused.err
+        assert tawt("build-vocab", "-w", work, "--dry-run").code == 0
+    assert tawt("build-vocab", "-w", work).code == 0
