@@ -44,12 +44,17 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
     if opened is not None:
         graph = without_absent(opened, graph)
     rows: list[dict[str, Any]] = []
+    now: dict[str, str | None] = {}
+    """Stage -> its fingerprint, None = to be run again."""
     for name, stage in graph.stages.items():
         manifest = read_manifest(opened, name) if opened is not None else None
+        made_from = manifest.components.get("inputs", {}) if manifest else {}
+        behind = [i for i in stage.inputs if i in now and now[i] != made_from.get(i)]
+        now[name] = manifest.fingerprint if manifest and not behind else None
         rows.append(
             {
                 "stage": name,
-                "state": "finished" if manifest else "not run",
+                "state": "not run" if not manifest else f"behind {', '.join(behind)}" if behind else "finished",
                 "rows": sum(a.n_rows_out for a in manifest.accounts) if manifest else None,
                 "inputs": ", ".join(stage.inputs),
                 "description": stage.summary,

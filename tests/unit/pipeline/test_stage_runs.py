@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import tawt
 from tawt.config.data import PipelineConfig
 from tawt.errors import ConfigError, ContractError, StageError, TawtError
 from tawt.pipeline.engine import Limits
@@ -257,3 +258,22 @@ def test_a_broken_line_in_a_packed_file_has_its_line_number(run, tmp_path: Path)
     run()
     rows = quarantined("staging.readings", tmp_path / "w", 100).to_pylist()
     assert [(row["line"], lines[row["line"] - 1]) for row in rows] == [(200_004, "1,2"), (200_006, "9")]
+
+
+def test_a_stage_made_from_older_input_says_so(run, project: Path, tmp_path: Path) -> None:
+    """After one stage alone was edited and run again, all that follows is behind it, until it is run again too."""
+    run()
+
+    def states() -> dict[str, str]:
+        table = tawt.stages(tmp_path / "w")
+        return dict(zip(table["stage"].to_pylist(), table["state"].to_pylist(), strict=True))
+
+    assert states()["events"] == "finished"
+    _edit(project, "staging/readings", "with", "-- edited\nwith")
+    run_stages(open_workspace(tmp_path / "w"), "staging.readings", limits=Limits(1, "200MB"))
+    after = states()
+    assert after["staging.readings"] == "finished"
+    assert after["event_parts.readings"] == "behind staging.readings"
+    assert after["events"] == "behind event_parts.readings"
+    run_stages(open_workspace(tmp_path / "w"), "staging.readings+", limits=Limits(1, "200MB"))
+    assert states()["events"] == "finished"
