@@ -88,13 +88,15 @@ def pretrain(
     plan = make_plan(run, tree, train, count_parameters(model), compute, checkpoint)
     if dry_run:
         return PretrainResult(run, plan, None, {})
-    _open_run(run, tree, workspace, compute)
+    tuning = _tuning(dataset, tree, tell)
     baselines = count_baselines(train.split.shards, dataset.vocabulary, tree.objective.max_value)
     model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
     model.to(compute.device)
     optimizer = make_optimizer(model, tree.train)
     if checkpoint is not None:
         load_checkpoint(checkpoint, model, optimizer)
+    # the folder comes last: what fails before leaves none behind
+    _open_run(run, tree, workspace, compute)
     trainer = Trainer(
         run=run,
         config=tree,
@@ -104,7 +106,7 @@ def pretrain(
         optimizer=optimizer,
         baselines=baselines.to(compute.device),
         train=train,
-        tuning=_tuning(dataset, tree, tell),
+        tuning=tuning,
         state=_state(tree, dataset, compute),
         report=tell,
         resume_command=_resume_command(workspace, config, settings, device, out),

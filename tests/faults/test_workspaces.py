@@ -154,3 +154,17 @@ def test_two_commands_do_not_work_in_one_workspace(finished: Path, tmp_path: Pat
         assert "is in use by another tawt command" in refused.err
         assert tawt("build-vocab", "-w", work, "--dry-run").code == 0
     assert tawt("build-vocab", "-w", work).code == 0
+
+
+def test_a_pretraining_that_cannot_start_leaves_no_run_folder(finished: Path, tmp_path: Path, tawt, tiny) -> None:
+    """A broken tuning shard is one error, and the same command works once the shard is whole again."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    shard = next((work / "dataset" / "tuning").glob("[0-9]*[0-9].arrow"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    words = ("pretrain", "-w", work, "--device", "cpu", "--out", tmp_path / "run", *tiny)
+    broken = tawt(*words)
+    assert broken.code == 1 and "hint:" in broken.err
+    assert not (tmp_path / "run").exists()
+    shard.write_bytes(whole)
+    assert tawt(*words).code == 0
