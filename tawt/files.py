@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,28 @@ def publish(aside: Path, final: Path) -> None:
     aside.rename(final)
     sync(final.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold a lock file; the lock goes with the process, however it ends.
+
+    Args:
+        path: The file, made where it is not there.
+        waiting: Called once before waiting for another process that holds it; None = do not wait.
+
+    Raises:
+        BlockingIOError: Another process holds it, and there is no waiting.
+    """
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is None:
+                raise
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def sha256_file(path: Path, each: Callable[[bytes], None] | None = None) -> str:

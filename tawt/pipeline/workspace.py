@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
 from tawt.errors import ConfigError, nearest
-from tawt.files import ASIDE, read_json, write_json, write_text
+from tawt.files import ASIDE, alone, read_json, write_json, write_text
 from tawt.resources import asset
 
 LOCAL = "local.json"
@@ -78,22 +77,21 @@ class Workspace:
 
     @contextmanager
     def alone(self, dry_run: bool = False) -> Iterator[None]:
-        """Keep other data commands out of the workspace; the lock goes with the process, however it ends.
+        """Keep other data commands out of the workspace.
 
         Raises:
             ConfigError: Another command is at work in it.
         """
-        if dry_run:
-            yield
-            return
-        with (self.root / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    str(self.root), "is in use by another tawt command, expected to be alone in it",
-                    "wait for it to end, or work in another workspace",
-                ) from None  # fmt: skip
+        with ExitStack() as held:
+            if not dry_run:
+                try:
+                    held.enter_context(alone(self.root / ".lock"))
+                except BlockingIOError:
+                    raise ConfigError(
+                        str(self.root),
+                        "is in use by another tawt command, expected to be alone in it",
+                        "wait for it to end, or work in another workspace",
+                    ) from None
             yield
 
     def start_clean(self, stage: str) -> Path:

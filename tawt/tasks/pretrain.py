@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ from tawt.config.load import build, dump, load, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, open_dataset
 from tawt.errors import CheckpointError, ConfigError, nearest
-from tawt.files import publish_file, write_json, write_text
+from tawt.files import alone, publish_file, write_json, write_text
 from tawt.models.build import build_model, count_parameters
 from tawt.objectives.baselines import count_baselines
 from tawt.resources import asset, asset_root
@@ -25,6 +26,8 @@ from tawt.training.loop import Report, Trainer
 from tawt.training.optim import make_optimizer
 from tawt.training.plan import PretrainPlan, make_plan
 
+LOCK = ".lock"
+"""File of a run folder that the process which trains in it holds."""
 MAY_CHANGE = ("checkpoint_every", "keep_checkpoints", "threads")
 """Keys of `train` that a resumed run may set anew: they leave the schedule and the data as they were."""
 
@@ -78,42 +81,47 @@ def pretrain(
     tell = report or (lambda event: None)
     name, tree = resolve_config(config, settings)
     run = Path(out) if out is not None else workspace / "runs" / name
-    dataset = open_dataset(workspace)
-    checkpoint = _starting_point(run, resume, tree, dataset, tell)
-    compute = choose_compute(device, tree.train.precision, tree.train.threads)
-    if checkpoint is not None:
-        _note_other_compute(checkpoint, compute, tell)
-    train = _loader(dataset.split("train"), dataset, tree)
-    model = build_model(tree.model, dataset.vocabulary, tree.train.seed)
-    plan = make_plan(run, tree, train, count_parameters(model), compute, checkpoint)
-    if dry_run:
-        return PretrainResult(run, plan, None, {})
-    tuning = _tuning(dataset, tree, tell)
-    baselines = count_baselines(train.split.shards, dataset.vocabulary, tree.objective.max_value)
-    model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
-    model.to(compute.device)
-    optimizer = make_optimizer(model, tree.train)
-    if checkpoint is not None:
-        load_checkpoint(checkpoint, model, optimizer)
-    # the folder comes last: what fails before leaves none behind
-    _open_run(run, tree, workspace, compute)
-    trainer = Trainer(
-        run=run,
-        config=tree,
-        vocabulary=dataset.vocabulary,
-        compute=compute,
-        model=model,
-        optimizer=optimizer,
-        baselines=baselines.to(compute.device),
-        train=train,
-        tuning=tuning,
-        state=_state(tree, dataset, compute),
-        report=tell,
-        resume_command=_resume_command(workspace, config, settings, device, out),
-    )
-    metrics = trainer.fit(plan.start_step)
-    save_weights(model, run / WEIGHTS)
-    return PretrainResult(run, plan, run / WEIGHTS, metrics)
+    if run.exists() and not run.is_dir():
+        raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
+    with ExitStack() as held:
+        if not dry_run:
+            held.enter_context(_alone_in(run, resume, tell))
+        dataset = open_dataset(workspace)
+        checkpoint = _starting_point(run, resume, tree, dataset, tell)
+        compute = choose_compute(device, tree.train.precision, tree.train.threads)
+        if checkpoint is not None:
+            _note_other_compute(checkpoint, compute, tell)
+        train = _loader(dataset.split("train"), dataset, tree)
+        model = build_model(tree.model, dataset.vocabulary, tree.train.seed)
+        plan = make_plan(run, tree, train, count_parameters(model), compute, checkpoint)
+        if dry_run:
+            return PretrainResult(run, plan, None, {})
+        tuning = _tuning(dataset, tree, tell)
+        baselines = count_baselines(train.split.shards, dataset.vocabulary, tree.objective.max_value)
+        model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
+        model.to(compute.device)
+        optimizer = make_optimizer(model, tree.train)
+        if checkpoint is not None:
+            load_checkpoint(checkpoint, model, optimizer)
+        # the folder comes last: what fails before leaves none behind
+        _open_run(run, tree, workspace, compute)
+        trainer = Trainer(
+            run=run,
+            config=tree,
+            vocabulary=dataset.vocabulary,
+            compute=compute,
+            model=model,
+            optimizer=optimizer,
+            baselines=baselines.to(compute.device),
+            train=train,
+            tuning=tuning,
+            state=_state(tree, dataset, compute),
+            report=tell,
+            resume_command=_resume_command(workspace, config, settings, device, out),
+        )
+        metrics = trainer.fit(plan.start_step)
+        save_weights(model, run / WEIGHTS)
+        return PretrainResult(run, plan, run / WEIGHTS, metrics)
 
 
 def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str]) -> tuple[str, PretrainConfig]:
@@ -137,11 +145,39 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
     return name, load(PretrainConfig, path, settings)
 
 
+@contextmanager
+def _alone_in(run: Path, resume: bool, tell: Report) -> Iterator[None]:
+    """Keep the run folder to this process, made where it is not there; one that stays empty goes again.
+
+    A resumed run waits for the process that is still training in it; two would overwrite each other's checkpoints.
+    """
+    made = not run.exists()
+    run.mkdir(parents=True, exist_ok=True)
+
+    def waiting() -> None:
+        tell({"event": "note", "text": f"another process is training in {run}: waiting for it to end"})
+
+    try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(alone(run / LOCK, waiting if resume else None))
+            except BlockingIOError:
+                raise ConfigError(
+                    str(run), "is in use by another process, expected a new run folder",
+                    "wait for it with `--resume`, or choose another with `--out DIR`",
+                ) from None  # fmt: skip
+            yield
+    finally:
+        if made and [path.name for path in run.iterdir()] == [LOCK]:
+            (run / LOCK).unlink()
+            run.rmdir()
+
+
 def _starting_point(
     run: Path, resume: bool, config: PretrainConfig, dataset: TripletDataset, tell: Report
 ) -> Checkpoint | None:
     if not resume:
-        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        if run.exists() and any(path.name != LOCK for path in run.iterdir()):
             raise ConfigError(
                 str(run), "is there already, expected a new run folder",
                 "continue it with `--resume`, or choose another with `--out DIR`",

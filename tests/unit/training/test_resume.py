@@ -87,6 +87,27 @@ def test_killed_and_resumed_equals_uninterrupted(workspace, config, tmp_path, wi
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
+def test_two_resumes_at_once_take_turns(workspace, config, tmp_path, with_train):
+    """A second `resume` of a run that is still training waits for it, then finds it whole; nothing is overwritten."""
+    config = with_train(config, max_steps=40, checkpoint_every=4)
+    (tmp_path / "small.yaml").write_text(dump(config))
+    pretrain(workspace, tmp_path / "small.yaml", device="cpu", out=tmp_path / "a")
+    words = [sys.executable, "-c", SCRIPT, str(workspace), str(tmp_path / "small.yaml"), str(tmp_path / "b")]
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    first.stdout.readline()  # it has begun
+    events = []
+    with pytest.raises(ConfigError, match="in use by another process"):
+        pretrain(workspace, tmp_path / "small.yaml", device="cpu", out=tmp_path / "b")
+    result = pretrain(
+        workspace, tmp_path / "small.yaml", device="cpu", out=tmp_path / "b", resume=True, report=events.append
+    )
+    first.stdout.read()
+    assert first.wait() == 0
+    assert any("waiting for it to end" in event.get("text", "") for event in events)
+    assert result.plan.start_step == 40
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_can_be_resumed(workspace, config, tmp_path, number):
     """SIGTERM and Ctrl-C end at the next step boundary with a checkpoint and the line that resumes; the end is bit-equal."""
