@@ -83,10 +83,10 @@ def pretrain(
     run = Path(out) if out is not None else workspace / "runs" / name
     if run.exists() and not run.is_dir():
         raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
+    dataset = open_dataset(workspace)
     with ExitStack() as held:
         if not dry_run:
             held.enter_context(_alone_in(run, resume, tell))
-        dataset = open_dataset(workspace)
         checkpoint = _starting_point(run, resume, tree, dataset, tell)
         compute = choose_compute(device, tree.train.precision, tree.train.threads)
         if checkpoint is not None:
