@@ -9,23 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tawt.contracts.contract import read_contract
-from tawt.errors import ConfigError, StageError
+from tawt.errors import ConfigError
 from tawt.files import digest, publish, sha256_file, write_json
+from tawt.pipeline.components import components_of
 from tawt.pipeline.each_shard import Tick
 from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.execute import Plan, run_sql_stage
 from tawt.pipeline.ledger import write_ledger
-from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run, versions, write_manifest
-from tawt.pipeline.merge import run_events, splits_file
+from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run, write_manifest
+from tawt.pipeline.merge import run_events
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import INGEST, Workspace
-from tawt.resources import asset
 
 Report = Callable[[dict[str, Any]], None]
 """Hears what happens: `{"event": "note" | "start" | "progress" | "done", "stage": ..., ...}`."""
@@ -101,7 +100,7 @@ def run_stages(
     said = list(notes)
     for name in chosen:
         stage = graph.stages[name]
-        components = _components(plan, stage, fingerprints)
+        components = components_of(plan, stage, fingerprints)
         reason = reason_to_run(workspace, name, components, force)
         manifest: Manifest | None
         if reason is not None and not dry_run:
@@ -129,64 +128,6 @@ def _choose(graph: Graph, selection: str | Sequence[str]) -> list[str]:
     if isinstance(selection, str):
         return graph.select(selection)
     return [name for name, stage in graph.stages.items() if name in selection or stage.layer in selection]
-
-
-def _components(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[str, Any]:
-    """Return everything that a stage's output hangs on."""
-    workspace, pipeline = plan.workspace, plan.workspace.pipeline
-    inputs: dict[str, str] = {}
-    for name in stage.inputs:
-        if name.startswith("raw."):
-            inputs[name] = digest(plan.raw[name.removeprefix("raw.")].identity)
-        elif name in fingerprints:
-            inputs[name] = fingerprints[name]
-        else:
-            manifest = read_manifest(workspace, name)
-            if manifest is None:
-                raise StageError(
-                    stage.name,
-                    f"needs {name}, which is not there, expected it to be finished",
-                    f"tawt run +{stage.name} -w {workspace.root}",
-                )
-            inputs[name] = manifest.fingerprint
-    parameters: dict[str, Any] = {}
-    contract = stage.contract.digest if stage.contract is not None else None
-    if stage.sql is not None:
-        parameters = {name: pipeline.parameters.get(name) for name in stage.sql.parameters}
-        if stage.layer == "staging":
-            # `--sample 500` is another sample when the source has other subjects
-            threshold = plan.sample_threshold
-            parameters |= {"sample": workspace.sample, "sampled_hash": threshold, "csv": pipeline.csv.model_dump()}
-        if stage.layer == "event_parts":
-            parameters["shards"] = plan.n_shards
-    elif stage.name == "events":
-        known = {
-            code: (d.concept, d.unit, d.low, d.high, d.description) for code, d in sorted(pipeline.data_types.items())
-        }
-        seeds = {path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))}
-        parameters = {
-            "splits": pipeline.splits.model_dump(), "duplicates": pipeline.duplicates, "order": list(pipeline.order),
-            "data_types": digest(known), "seeds": digest(seeds), "shards": plan.n_shards,
-            "splits_file": sha256_file(listed) if (listed := splits_file(workspace)) is not None else None,
-        }  # fmt: skip
-        contract = read_contract(asset("schemas/events.json")).digest
-    elif stage.name == "vocabulary":
-        normalized = {c: (d.normalization, d.description) for c, d in sorted(pipeline.data_types.items())}
-        parameters = {**pipeline.vocabulary.model_dump(), "data_types": digest(normalized)}
-        contract = read_contract(asset("schemas/vocabulary.json")).digest
-    elif stage.name == "triplets":
-        parameters = {"clock": pipeline.clock, "panels": digest([p.model_dump() for p in pipeline.panels])}
-        contract = read_contract(asset("schemas/triplets.json")).digest
-    elif stage.name == "dataset":
-        parameters = {"time_origin": pipeline.time_origin, "anchor": pipeline.anchor}
-        contract = read_contract(asset("schemas/dataset.json")).digest
-    return {
-        "sql": digest(stage.sql.text) if stage.sql is not None else None,
-        "parameters": parameters,
-        "contract": contract,
-        "inputs": inputs,
-        "versions": versions(),
-    }
 
 
 def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: float, report: Report) -> Manifest:

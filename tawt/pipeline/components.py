@@ -1,0 +1,111 @@
+"""Everything that a stage's output hangs on: what its fingerprint is made of, so that a change can be named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tawt.contracts.contract import read_contract
+from tawt.errors import StageError
+from tawt.files import digest, sha256_file
+from tawt.pipeline.execute import Plan
+from tawt.pipeline.manifest import read_manifest, versions
+from tawt.pipeline.merge import splits_file
+from tawt.pipeline.stages import Stage
+from tawt.resources import asset
+
+_CONTRACTS = {
+    "events": ("events",),
+    "vocabulary": ("vocabulary",),
+    "triplets": ("triplets",),
+    "dataset": ("dataset", "dataset_index"),
+}
+"""The contracts of the stages that are code."""
+
+
+def components_of(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[str, Any]:
+    """Return SQL, parameters, contract, inputs and versions of a stage.
+
+    Args:
+        plan: What the run shares.
+        stage: The stage.
+        fingerprints: Of the stages that this run has dealt with; others are read from their manifests.
+
+    Raises:
+        StageError: An input is not finished.
+    """
+    if stage.sql is not None:
+        parameters, contract = _of_sql(plan, stage), stage.contract.digest if stage.contract is not None else None
+    else:
+        parameters = _OF_ENGINE[stage.name](plan)
+        contract = "+".join(read_contract(asset(f"schemas/{name}.json")).digest for name in _CONTRACTS[stage.name])
+    return {
+        "sql": digest(stage.sql.text) if stage.sql is not None else None,
+        "parameters": parameters,
+        "contract": contract,
+        "inputs": {name: _input(plan, stage, name, fingerprints) for name in stage.inputs},
+        "versions": versions(),
+    }
+
+
+def _input(plan: Plan, stage: Stage, name: str, fingerprints: dict[str, str]) -> str:
+    if name.startswith("raw."):
+        return digest(plan.raw[name.removeprefix("raw.")].identity)
+    if name in fingerprints:
+        return fingerprints[name]
+    manifest = read_manifest(plan.workspace, name)
+    if manifest is None:
+        raise StageError(
+            stage.name,
+            f"needs {name}, which is not there, expected it to be finished",
+            f"tawt run +{stage.name} -w {plan.workspace.root}",
+        )
+    return manifest.fingerprint
+
+
+def _of_sql(plan: Plan, stage: Stage) -> dict[str, Any]:
+    assert stage.sql is not None
+    pipeline = plan.workspace.pipeline
+    parameters: dict[str, Any] = {name: pipeline.parameters.get(name) for name in stage.sql.parameters}
+    if stage.layer == "staging":
+        # `--sample 500` is another sample when the source has other subjects
+        sampled = {"sample": plan.workspace.sample, "sampled_hash": plan.sample_threshold}
+        return parameters | sampled | {"csv": pipeline.csv.model_dump()}
+    return parameters | ({"shards": plan.n_shards} if stage.layer == "event_parts" else {})
+
+
+def _of_events(plan: Plan) -> dict[str, Any]:
+    pipeline, listed = plan.workspace.pipeline, splits_file(plan.workspace)
+    known = {c: (d.concept, d.unit, d.low, d.high, d.description) for c, d in sorted(pipeline.data_types.items())}
+    seeds = {path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))}
+    return {
+        "splits": pipeline.splits.model_dump(),
+        "splits_file": sha256_file(listed) if listed is not None else None,
+        "duplicates": pipeline.duplicates,
+        "order": list(pipeline.order),
+        "data_types": digest(known),
+        "seeds": digest(seeds),
+        "shards": plan.n_shards,
+    }
+
+
+def _of_vocabulary(plan: Plan) -> dict[str, Any]:
+    pipeline = plan.workspace.pipeline
+    known = {c: (d.normalization, d.description) for c, d in sorted(pipeline.data_types.items())}
+    return {**pipeline.vocabulary.model_dump(), "data_types": digest(known)}
+
+
+def _of_triplets(plan: Plan) -> dict[str, Any]:
+    pipeline = plan.workspace.pipeline
+    return {"clock": pipeline.clock, "panels": digest([panel.model_dump() for panel in pipeline.panels])}
+
+
+def _of_dataset(plan: Plan) -> dict[str, Any]:
+    return {"time_origin": plan.workspace.pipeline.time_origin, "anchor": plan.workspace.pipeline.anchor}
+
+
+_OF_ENGINE = {
+    "events": _of_events,
+    "vocabulary": _of_vocabulary,
+    "triplets": _of_triplets,
+    "dataset": _of_dataset,
+}
