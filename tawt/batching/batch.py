@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from tawt.batching.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class PackedBatch:
     """`(d,)` int64, the same as calendar time, microseconds since 1970-01-01."""
     n_cut: int
     """Triplets of these subjects that the windows left out."""
+    available_hours: Tensor | None = None
+    """`(n,)` float64, when each record could have been read, hours since the subject's origin; None = not asked for."""
+    layout: Layout | None = None
+    """The tokens that the encoder works on, where the loader's thread has laid them out already."""
 
     @property
     def n_tokens(self) -> int:
@@ -62,9 +70,21 @@ class PackedBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> PackedBatch:
         """Return the batch on a device."""
-        moved = {
-            f.name: getattr(self, f.name).to(device, non_blocking=non_blocking)
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), Tensor)
-        }
-        return replace(self, **moved)
+        return to_device(self, device, non_blocking)
+
+
+T = TypeVar("T")
+
+
+def to_device(data: T, device: torch.device | str, non_blocking: bool = False) -> T:
+    """Return a dataclass with its tensors, and those of dataclasses within it, on a device."""
+    moved: dict[str, Any] = {}
+    for f in fields(data):  # type: ignore[arg-type]
+        value = getattr(data, f.name)
+        if isinstance(value, Tensor):
+            moved[f.name] = value.to(device, non_blocking=non_blocking)
+        elif hasattr(value, "kv_num_blocks"):  # a block mask moves as tensors do
+            moved[f.name] = value.to(device)
+        elif is_dataclass(value) and not isinstance(value, type):
+            moved[f.name] = to_device(value, device, non_blocking)
+    return replace(data, **moved)  # type: ignore[type-var]

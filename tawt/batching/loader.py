@@ -11,8 +11,9 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,17 +21,34 @@ from numpy.typing import NDArray
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.gaps import US_PER_HOUR, event_gaps, timed_start, type_gaps
-from tawt.batching.packing import EpochPlan, next_fit, plan_epoch
-from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths
+from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
+from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
 from tawt.dataset.reader import Split
-from tawt.dataset.shard import REBUILD, Columns
+from tawt.dataset.shard import REBUILD
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 
 IntArray = NDArray[np.int64]
-Batches = Generator[PackedBatch, None, None]
-"""Made ahead by a thread, which `close()` ends."""
+Made = TypeVar("Made")
+Rows = tuple[str, int, int]
+"""File of a shard, first row, last row."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Documents:
+    """`d` documents of a split."""
+
+    subjects: IntArray
+    """`(d,)`, number of the subject in the split."""
+    lengths: IntArray
+    """`(d,)`, tokens."""
+    number: IntArray | None
+    """`(d,)`, which of the subject's sliding windows; None = the only one."""
+
+
+def _as_it_is(batch: PackedBatch, number: int) -> Any:
+    return batch
 
 
 class PackedLoader:
@@ -42,6 +60,7 @@ class PackedLoader:
         config: Budget and windows.
         seed: Decides the order, the packing and the windows.
         with_type_gaps: False leaves `type_gap_hours` at "none", for whoever makes it anew as masking does.
+        with_available: Whether batches have `available_hours`.
 
     Raises:
         DatasetError: No subject of the split has a triplet.
@@ -55,12 +74,14 @@ class PackedLoader:
         seed: int = 0,
         *,
         with_type_gaps: bool = True,
+        with_available: bool = False,
     ) -> None:
         self.split = split
         self.vocabulary = vocabulary
         self.config = config
         self.seed = seed
         self.with_type_gaps = with_type_gaps
+        self.with_available = with_available
         self.subjects: IntArray = np.flatnonzero(split.lengths)
         """Numbers of the subjects that have a document, in the split's order."""
         if not len(self.subjects):
@@ -69,8 +90,8 @@ class PackedLoader:
                 f"has no triplet in {split.n_subjects} subjects, expected at least one",
                 "check the split's fractions in the pipeline, then run `tawt ingest` again",
             )
-        self._lengths = document_lengths(split.lengths[self.subjects], config.max_length)
-        self._ends = [0]  # batches of the epochs planned so far, summed
+        self._documents = self._of_window(config.window)
+        self._ends = [0]  # batches of the packings planned so far, summed
         self._plans: dict[int, EpochPlan] = {}
         self._lock = threading.Lock()
 
@@ -82,7 +103,7 @@ class PackedLoader:
     @property
     def n_tokens(self) -> int:
         """Tokens of one epoch; the rest of the split's triplets lies outside the windows."""
-        return int(self._lengths.sum())
+        return int(self._documents.lengths.sum())
 
     def n_batches(self, epoch: int) -> int:
         """Return the number of batches of an epoch; it differs a little between epochs."""
@@ -90,12 +111,14 @@ class PackedLoader:
             return len(self._plan(epoch))
 
     def locate(self, step: int) -> tuple[int, int]:
-        """Return (epoch, position in it) of a step; epochs before it are planned once, for their counts."""
+        """Return (epoch, position in it) of a step; at most `N_PACKINGS` epochs are planned for their counts."""
         with self._lock:
-            while self._ends[-1] <= step:
+            while self._ends[-1] <= step and len(self._ends) <= N_PACKINGS:
                 self._ends.append(self._ends[-1] + len(self._plan(len(self._ends) - 1)))
-            epoch = bisect_right(self._ends, step) - 1
-            return epoch, step - self._ends[epoch]
+            rounds = step // self._ends[-1] if len(self._ends) > N_PACKINGS else 0
+            step -= rounds * self._ends[-1]
+            packing = bisect_right(self._ends, step) - 1
+            return rounds * N_PACKINGS + packing, step - self._ends[packing]
 
     def batch(self, step: int) -> PackedBatch:
         """Return training batch number `step`, counted from 0 through all epochs.
@@ -103,43 +126,85 @@ class PackedLoader:
         Raises:
             DatasetError: A data_type in the shard is not in the vocabulary.
         """
-        epoch, position = self.locate(step)
-        with self._lock:
-            documents = self._plan(epoch)[position]
-        return self._pack(self.subjects[documents], self.config.window, epoch)
+        return self._pack(*self._training(step))
 
-    def stream(self, start_step: int = 0, stride: int = 1) -> Batches:
+    def stream(
+        self, start_step: int = 0, stride: int = 1, *, make: Callable[[PackedBatch, int], Made] = _as_it_is
+    ) -> Generator[Made, None, None]:
         """Yield batches `start_step, start_step + stride, ...` without end, made ahead by one thread.
 
         Rank `r` of `w` takes `stream(step * w + r, w)`.
-        """
-        return self._ahead(count(start_step, stride), self.batch)
 
-    def sequential(self) -> Batches:
-        """Yield every subject once, its window `last`, in the split's order: for validation and embedding."""
-        plan = next_fit(self._lengths, self.config.tokens_per_batch)
-        return self._ahead(range(len(plan)), lambda i: self._pack(self.subjects[plan[i]], "last", 0))
+        Args:
+            start_step: Number of the first batch.
+            stride: Between batches.
+            make: What becomes of each, in that thread: `make(batch, number)`. What it raises, the consumer gets.
+        """
+        return self._ahead(count(start_step, stride), lambda i: make(self.batch(i), i))
+
+    def sequential(
+        self, window: WindowKind = "last", *, make: Callable[[PackedBatch, int], Made] = _as_it_is
+    ) -> Generator[Made, None, None]:
+        """Yield every subject once, its window `last`, in the split's order: for validation and embedding.
+
+        Args:
+            window: `sliding` yields every window of every subject instead, in order of time.
+            make: See `stream`; numbers count from 0.
+        """
+        documents = self._of_window(window)
+        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
+        return self._ahead(range(len(plan)), lambda i: make(self._pack(documents, plan[i], window, 0), i))
+
+    def source(self, number: int) -> list[Rows]:
+        """Return the rows of the shards that training batch `number` holds, for messages about it."""
+        return self._rows(*self._training(number))
+
+    def sequential_source(self, number: int, window: WindowKind = "last") -> list[Rows]:
+        """Return the rows of the shards that batch `number` of `sequential` holds."""
+        documents = self._of_window(window)
+        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
+        return self._rows(documents, plan[number], window, 0)
+
+    def _of_window(self, window: WindowKind) -> _Documents:
+        lengths, n_static = self.split.lengths[self.subjects], self.split.n_static[self.subjects]
+        if window == "sliding":
+            at, number, tokens = sliding_windows(lengths, n_static, self.config.max_length)
+            return _Documents(self.subjects[at], tokens, number)
+        return _Documents(self.subjects, document_lengths(lengths, self.config.max_length), None)
+
+    def _training(self, step: int) -> tuple[_Documents, IntArray, WindowKind, int]:
+        epoch, position = self.locate(step)
+        with self._lock:
+            return self._documents, self._plan(epoch)[position], self.config.window, epoch
 
     def _plan(self, epoch: int) -> EpochPlan:
         if epoch not in self._plans:
             while len(self._plans) > 1:  # the thread may be one epoch ahead of the training step
                 del self._plans[next(iter(self._plans))]
-            self._plans[epoch] = plan_epoch(self._lengths, self.seed, epoch, self.config.tokens_per_batch)
+            self._plans[epoch] = plan_epoch(self._documents.lengths, self.seed, epoch, self.config.tokens_per_batch)
         return self._plans[epoch]
 
-    def _ahead(self, numbers: Iterable[int], make: Callable[[int], PackedBatch]) -> Batches:
+    def _ahead(self, numbers: Iterable[int], make: Callable[[int], Made]) -> Generator[Made, None, None]:
         todo = iter(numbers)
         with ThreadPoolExecutor(1, thread_name_prefix="tawt-loader") as thread:
             ready = deque(thread.submit(make, n) for n in islice(todo, self.config.prefetch))
             while ready:
-                batch = ready.popleft().result()
+                made = ready.popleft().result()
                 ready.extend(thread.submit(make, n) for n in islice(todo, 1))
-                yield batch
+                yield made
 
-    def _pack(self, subjects: IntArray, window: WindowKind, epoch: int) -> PackedBatch:
+    def _cut(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> tuple[IntArray, Windows]:
+        """Return the subjects of some documents and their windows."""
+        split, subjects = self.split, documents.subjects[chosen]
+        number = None if documents.number is None else documents.number[chosen]
+        return subjects, cut_windows(
+            split.lengths[subjects], split.n_static[subjects], self.config.max_length, window,
+            split.subject_ids[subjects], self.seed, epoch, number,
+        )  # fmt: skip
+
+    def _pack(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> PackedBatch:
         split = self.split
-        ids, lengths = split.subject_ids[subjects], split.lengths[subjects]
-        windows = cut_windows(lengths, split.n_static[subjects], self.config.max_length, window, ids, self.seed, epoch)
+        subjects, windows = self._cut(documents, chosen, window, epoch)
         sizes = windows.n_static + windows.n_timed
         bounds = np.concatenate([[0], np.cumsum(sizes)])
         column = self._copy(subjects, windows)
@@ -157,41 +222,52 @@ class PackedLoader:
             type_gap_hours = type_gaps(us, column["data_type"], start)
         else:
             type_gap_hours = np.full(len(us), -1, dtype=np.float32)
+        if self.with_available:
+            column["available_hours"] = column.pop("available_time") / US_PER_HOUR
         last = us[bounds[1:] - 1]  # of a document that is all static: 0
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             **column,
             "hours": us / US_PER_HOUR,
             "is_static": is_static,
             "gap_hours": gap_hours,
             "type_gap_hours": type_gap_hours,
             "cu_seqlens": bounds.astype(np.int32),
-            "subject_id": ids,
+            "subject_id": split.subject_ids[subjects],
             "end_hours": last / US_PER_HOUR,
             "end_time": split.origins[subjects] + last.astype(np.int64),
         }
+        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return PackedBatch(
-            **{name: torch.from_numpy(array) for name, array in arrays.items()},
+            **tensors,
             max_seqlen=int(sizes.max()),
             n_cut=int(windows.n_cut.sum()),
         )
 
-    def _copy(self, subjects: IntArray, windows: Windows) -> dict[str, NDArray[Any]]:
-        """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
-        split = self.split
-        start = split.starts[subjects]
+    def _runs(self, subjects: IntArray, windows: Windows) -> list[tuple[int, int, int]]:
+        """Return the windows' rows as (number of the shard, first row, one past the last)."""
+        start = self.split.starts[subjects]
         timed = start + windows.start
-        runs: list[tuple[Columns, int, int]] = []
+        runs: list[tuple[int, int, int]] = []
         for shard, first, n_static, middle, n_timed in zip(
-            split.shard[subjects].tolist(), start.tolist(), windows.n_static.tolist(), timed.tolist(),
+            self.split.shard[subjects].tolist(), start.tolist(), windows.n_static.tolist(), timed.tolist(),
             windows.n_timed.tolist(), strict=True,
         ):  # fmt: skip
-            columns = split.shards[shard]
             if first + n_static == middle:
-                runs.append((columns, first, middle + n_timed))
+                runs.append((shard, first, middle + n_timed))
             else:
-                runs += [(columns, first, first + n_static), (columns, middle, middle + n_timed)]
-        pieces = {name: [getattr(columns, name)[a:b] for columns, a, b in runs] for name in _COPIED}
-        return {name: np.concatenate(pieces[name]).astype(_COPIED[name], copy=False) for name in _COPIED}
+                runs += [(shard, first, first + n_static), (shard, middle, middle + n_timed)]
+        return runs
+
+    def _rows(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> list[Rows]:
+        runs = self._runs(*self._cut(documents, chosen, window, epoch))
+        return [(self.split.shard_files[shard], a, b - 1) for shard, a, b in runs if a < b]
+
+    def _copy(self, subjects: IntArray, windows: Windows) -> dict[str, NDArray[Any]]:
+        """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
+        runs = [(self.split.shards[shard], a, b) for shard, a, b in self._runs(subjects, windows)]
+        copied = _COPIED | {"available_time": np.float64} if self.with_available else _COPIED
+        pieces = {name: [getattr(columns, name)[a:b] for columns, a, b in runs] for name in copied}
+        return {name: np.concatenate(pieces[name]).astype(copied[name], copy=False) for name in copied}
 
 
 _COPIED: dict[str, type[np.generic]] = {

@@ -10,6 +10,9 @@ What is hidden leaves no trace in any input:
   not been there;
 - a hidden **event** is both.
 
+Hidden are single tokens, spans in time and whole variables of a document. Spans and variables cannot be filled in from
+the neighbours: what is left is to know the patient.
+
 Whether a token may lose its value follows from its data_type (does it carry values?), never from the
 value's status.
 """
@@ -25,8 +28,9 @@ from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw
+from tawt.batching.edit import bounds_of, documents_of, statics_of
 from tawt.batching.gaps import US_PER_HOUR, timed_start, type_gaps
-from tawt.config.train import MaskedConfig
+from tawt.config.objective import MaskedConfig
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
@@ -37,6 +41,7 @@ HIDDEN = len(ValueStatus)
 """The status of a token whose value is hidden; only batches hold it, shards never do."""
 TRAINING, VALIDATION = 4, 5
 """First salt of the masks of training and of validation batches."""
+_SPAN, _VARIABLE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Masks:
     """`(n,)` bool, the data_type is hidden."""
     value: Tensor
     """`(n,)` bool, value, token and status are hidden."""
+    variable: Tensor
+    """`(n,)` bool, the token's data_type is hidden (or its values are) wherever it occurs in the document."""
 
 
 def may_lose(vocabulary: Vocabulary) -> NDArray[np.int64]:
@@ -56,7 +63,10 @@ def may_lose(vocabulary: Vocabulary) -> NDArray[np.int64]:
 
 
 def draw_masks(batch: PackedBatch, config: MaskedConfig, losable: NDArray[np.int64], *salts: int) -> Masks:
-    """Choose what to hide: each token by one number, which only its position in the batch and `salts` decide.
+    """Choose what to hide: single tokens, spans in time, whole variables.
+
+    Each choice hangs on one number, which only the place in the batch (of the token, or of the document) and `salts`
+    decide. Where choices meet, what any of them hides is hidden.
 
     Args:
         batch: On CPU.
@@ -72,7 +82,40 @@ def draw_masks(batch: PackedBatch, config: MaskedConfig, losable: NDArray[np.int
     )
     no_type = (chance < data_type) & (may > 0)
     no_value = ((chance < event) & (may > 0)) | ((chance >= rest) & (may > 1))
-    return Masks(torch.from_numpy(no_type), torch.from_numpy(no_value))
+    variable = np.zeros(batch.n_tokens, dtype=np.bool_)
+    if config.spans:
+        within = _within_spans(batch, config, salts)
+        _add(within & (may > (config.span_hides == "value")), config.span_hides, no_type, no_value)
+    if config.variables:
+        words = draw(np.arange(batch.n_documents), *salts, _VARIABLE)[documents_of(batch)]
+        chosen = draw(words + batch.data_type.numpy().astype(np.uint64)) >> np.uint64(11)
+        variable = (chosen < np.uint64(config.variables * 2.0**53)) & (may > (config.variable_hides == "value"))
+        _add(variable, config.variable_hides, no_type, no_value)
+    return Masks(torch.from_numpy(no_type), torch.from_numpy(no_value), torch.from_numpy(variable))
+
+
+def _add(chosen: NDArray[np.bool_], hides: str, no_type: NDArray[np.bool_], no_value: NDArray[np.bool_]) -> None:
+    no_value |= chosen
+    if hides == "event":
+        no_type |= chosen
+
+
+def _within_spans(batch: PackedBatch, config: MaskedConfig, salts: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return `(n,)`, whether a timed token lies in one of its document's spans; a span lies within the timed ones."""
+    bounds, document = bounds_of(batch), documents_of(batch)
+    hours, timed = batch.hours.numpy(), ~batch.is_static.numpy()
+    first = hours[np.minimum(bounds[:-1] + statics_of(batch), bounds[1:] - 1)]
+    duration = hours[bounds[1:] - 1] - first  # of a document that is all static: 0
+    within = np.zeros(batch.n_tokens, dtype=np.bool_)
+    for span in range(config.spans):
+        length, place = (
+            (draw(np.arange(batch.n_documents), *salts, _SPAN, span, part) >> np.uint64(11)) * 2.0**-53
+            for part in (0, 1)
+        )
+        length = duration * config.span_share * length
+        start = first + (duration - length) * place
+        within |= (hours >= start[document]) & (hours <= (start + length)[document])
+    return within & timed
 
 
 def hide(batch: PackedBatch, masks: Masks) -> PackedBatch:
@@ -100,7 +143,6 @@ def hide(batch: PackedBatch, masks: Masks) -> PackedBatch:
 
 def _visible_type_gaps(batch: PackedBatch, data_type: NDArray[np.int64]) -> NDArray[np.float32]:
     """Same-type gaps where hidden data_types are [MASK]: those of visible tokens count visible ones alone."""
-    bounds = batch.cu_seqlens.numpy()
-    n_static = np.add.reduceat(batch.is_static.numpy(), bounds[:-1], dtype=np.int64)
+    bounds = bounds_of(batch)
     us = np.rint(batch.hours.numpy() * US_PER_HOUR)
-    return type_gaps(us, data_type, timed_start(bounds[:-1] + n_static, bounds))
+    return type_gaps(us, data_type, timed_start(bounds[:-1] + statics_of(batch), bounds))

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from tawt.batching.chance import shuffled
 
 _DOCUMENTS, _BINS = 2, 3
+N_PACKINGS = 16
+"""Packings of one seed. Later epochs take them again, their bins in another order: so the number of batches before a
+step follows from this many plans, however long the run."""
 IntArray = NDArray[np.int64]
 
 
@@ -95,10 +98,10 @@ def plan_epoch(lengths: IntArray, seed: int, epoch: int, budget: int) -> EpochPl
     Args:
         lengths: `(d,)`, tokens of each document.
         seed: Of the run.
-        epoch: Passes before this one.
+        epoch: Passes before this one; epochs `N_PACKINGS` apart share their bins.
         budget: Tokens of a bin.
     """
-    order = shuffled(len(lengths), _DOCUMENTS, seed, epoch)
+    order = shuffled(len(lengths), _DOCUMENTS, seed, epoch % N_PACKINGS)
     bins = best_fit(lengths[order].tolist(), budget)
     bins = [bins[i] for i in shuffled(len(bins), _BINS, seed, epoch)]
     bounds = np.cumsum([0, *map(len, bins)], dtype=np.int64)

@@ -12,12 +12,12 @@ from tawt.batching.chance import draw
 
 _WINDOW = 1
 IntArray = NDArray[np.int64]
-WindowKind = Literal["last", "random"]
+WindowKind = Literal["last", "random", "sliding"]
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The documents of `d` subjects, in rows counted from each subject's first."""
+    """`d` documents, in rows counted from their subject's first."""
 
     n_static: IntArray
     """`(d,)`, statics kept: rows `0 .. n_static`."""
@@ -26,12 +26,35 @@ class Windows:
     n_timed: IntArray
     """`(d,)`, timed rows kept, from `start` on."""
     n_cut: IntArray
-    """`(d,)`, rows left out."""
+    """`(d,)`, rows of the subject that no document has; of `sliding` windows the last one counts them."""
 
 
 def document_lengths(lengths: IntArray, max_length: int) -> IntArray:
     """Return the tokens of each document, `(d,)`: a window never takes less than fits, wherever it lies."""
     return np.minimum(lengths, max_length)
+
+
+def sliding_windows(lengths: IntArray, n_static: IntArray, max_length: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Tile each record with windows side by side, counted from its end: number 0 is the window `last`.
+
+    Every window has the statics and as many timed rows as then fit; the one at the record's start has what is left.
+
+    Args:
+        lengths: `(s,)`, triplets of each subject, statics included.
+        n_static: `(s,)`, static ones among them.
+        max_length: Most triplets of a document.
+
+    Returns:
+        For each of `d` documents its subject, counted from 0, its number within the subject (descending, so that a
+        subject's documents are in order of time), and its tokens.
+    """
+    stride = np.maximum(max_length - n_static, 1)
+    n_timed = np.where(n_static < max_length, lengths - n_static, 0)
+    n_windows = np.maximum(1, -(-n_timed // stride))
+    subject = np.repeat(np.arange(len(lengths)), n_windows)
+    number = np.repeat(np.cumsum(n_windows), n_windows) - 1 - np.arange(len(subject))
+    n_kept = np.minimum(n_timed[subject] - number * stride[subject], stride[subject])
+    return subject, number, np.minimum(n_static, max_length)[subject] + n_kept
 
 
 def cut_windows(
@@ -42,11 +65,12 @@ def cut_windows(
     subject_ids: IntArray,
     seed: int = 0,
     epoch: int = 0,
+    number: IntArray | None = None,
 ) -> Windows:
-    """Choose the rows of each subject's document.
+    """Choose the rows of each document.
 
     Statics come first and are kept before anything else; `last` ends at the last row, `random` ends where
-    `(seed, epoch, subject_id)` says, every position as likely as another.
+    `(seed, epoch, subject_id)` says, every position as likely as another; `sliding` is number `number` from the end.
 
     Args:
         lengths: `(d,)`, triplets of each subject, statics included.
@@ -56,10 +80,17 @@ def cut_windows(
         subject_ids: `(d,)`.
         seed: Of the run.
         epoch: Passes over the subjects before this one.
+        number: `(d,)`, of `sliding` windows, see `sliding_windows`.
     """
     kept_static = np.minimum(n_static, max_length)
     n_timed = np.minimum(lengths - n_static, max_length - kept_static)
     room = lengths - n_static - n_timed
+    if window == "sliding":
+        assert number is not None, "a sliding window has a number"
+        stop = room + n_timed - number * n_timed  # the windows behind it are full: each as long as this one could be
+        n_cut = np.where((number == 0) & (n_timed == 0), room, 0) + (number == 0) * (n_static - kept_static)
+        start = np.maximum(stop - n_timed, 0)
+        return Windows(kept_static, n_static + start, stop - start, n_cut)
     if window == "last":
         offset = room
     else:

@@ -16,8 +16,9 @@ class BatchingConfig(Section):
     """Most tokens in a packed batch."""
     max_length: int = Field(default=1024, ge=1)
     """Most tokens of one document: its statics, then a window of its timed triplets."""
-    window: Literal["last", "random"] = "random"
-    """Where the window of a longer record lies: at its end, or anywhere, drawn anew each epoch."""
+    window: Literal["last", "random", "sliding"] = "random"
+    """Which window of a longer record is a document: the one at its end, one drawn anew each epoch, or all of them
+    side by side, each a document of its own."""
     prefetch: int = Field(default=4, ge=1)
     """Batches made ahead by the background thread."""
 

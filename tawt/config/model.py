@@ -8,10 +8,11 @@ from pydantic import Field, model_validator
 
 from tawt.config.base import Section
 
-Pooling = Literal["mean", "max", "cls", "attention"]
+Pooling = Literal["mean", "max", "cls", "attention", "per_type"]
+Kernel = Literal["auto", "reference", "packed", "flex", "varlen"]
 
 
-class Time2VecConfig(Section):
+class WavelengthsConfig(Section):
     """Sines of continuous time on a geometric grid of wavelengths."""
 
     n_frequencies: int = Field(32, ge=1)
@@ -36,8 +37,10 @@ class RotaryConfig(Section):
 
 
 class DecayConfig(Section):
-    """Attention that fades by `slope * log1p(|dt| / tau)`: a power law of the gap, one slope per head."""
+    """Attention that fades with the gap, one slope per head."""
 
+    shape: Literal["log", "linear"] = "log"
+    """`log`: `slope * log1p(|dt| / tau)`, a power law of the gap; `linear`: `slope * |dt| / tau`, an exponential."""
     tau_hours: float = Field(1.0, gt=0)
     """Gap at which the fading sets in, hours."""
     steepest: float = Field(1.0, gt=0)
@@ -46,6 +49,60 @@ class DecayConfig(Section):
     """Heads without decay, which see the whole history alike."""
     learned: bool = False
     """Whether the slopes are parameters, started at the geometric ones."""
+
+
+class BucketConfig(Section):
+    """A learned bias per head and per bucket of |dt|, on a geometric grid; started at zero."""
+
+    n_buckets: int = Field(32, ge=3)
+    """Number of buckets: the first holds gaps below `shortest_hours`, the last those above `longest_hours`."""
+    shortest_hours: float = Field(0.1, gt=0)
+    """Upper edge of the first bucket, hours."""
+    longest_hours: float = Field(87_660.0, gt=0)
+    """Lower edge of the last bucket, hours (10 years)."""
+
+
+class CosineConfig(Section):
+    """A learned sum of cosines of the gap, `sum_m a_m cos(w_m dt)` per head, carried by extra channels of queries
+    and keys, so that any attention kernel can run it."""
+
+    n_frequencies: int = Field(8, ge=1)
+    """Cosines per head; two channels each."""
+    shortest_hours: float = Field(1.0, gt=0)
+    """Shortest wavelength, hours."""
+    longest_hours: float = Field(8766.0, gt=0)
+    """Longest wavelength, hours (a year)."""
+
+
+class RecencyConfig(Section):
+    """Keys fade with their age at the prediction time, `slope * log1p(age / tau)`: one extra channel, exact in any
+    kernel."""
+
+    tau_hours: float = Field(1.0, gt=0)
+    """Age at which the fading sets in, hours."""
+    steepest: float = Field(1.0, gt=0)
+    """Slope of the steepest head; each further head has half the slope of the one before, the last has none."""
+
+
+class ReadoutConfig(Section):
+    """The readouts with parameters of their own: `per_type`, and the queries of `per_type` and `attention`."""
+
+    types: tuple[str, ...] = ()
+    """`per_type`: codes that get poolings of their own; empty = the most frequent numeric ones."""
+    n_types: int = Field(48, ge=1)
+    """`per_type`: how many, where `types` names none."""
+    d_type: int = Field(16, ge=1)
+    """`per_type`: numbers per data_type in the embedding."""
+    d_value: int = Field(6, ge=0)
+    """`per_type`: numbers per pooling from the value's encoding, before any attention."""
+    d_state: int = Field(8, ge=0)
+    """`per_type`: numbers per pooling from the encoder's states."""
+    n_queries: int = Field(8, ge=1)
+    """`per_type`: queries over the whole document, which fade with age at the prediction time."""
+    d_query: int = Field(16, ge=1)
+    """`per_type`: numbers per query in the embedding."""
+    tau_hours: float = Field(1.0, gt=0)
+    """Age at which the fading of queries and poolings sets in, hours."""
 
 
 class ModelConfig(Section):
@@ -63,23 +120,42 @@ class ModelConfig(Section):
     """`gelu` (two matrices) or `swiglu` (three)."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout on the embedding and on what each branch adds."""
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on attention weights."""
+    granularity: Literal["triplet", "timestamp"] = "triplet"
+    """What a token is: one triplet, or all triplets of one moment, their embeddings summed (shorter sequences)."""
     value: Literal["continuous", "tokens", "both"] = "both"
     """A value as a number through a small network, as its bin or category, or both. Categories are
     embedded by any of the three, for they have no number."""
-    time: tuple[Literal["time2vec", "delta"], ...] = ("time2vec", "delta")
-    """Time encodings, summed: `time2vec` (hours since origin) and `delta` (gap to the previous event, and
-    to the previous of the same data_type)."""
-    attention: tuple[Literal["rotary", "decay"], ...] = ("rotary", "decay")
-    """How attention knows time; empty = not at all."""
-    time2vec: Time2VecConfig = Time2VecConfig()
+    time: tuple[Literal["time2vec", "sinusoidal", "delta"], ...] = ("time2vec", "delta")
+    """Time encodings, summed: `time2vec` (learned sines of hours since origin), `sinusoidal` (fixed ones) and
+    `delta` (gap to the previous event, and to the previous of the same data_type)."""
+    combine: Literal["sum", "concat"] = "sum"
+    """How data_type, value, status and time become one vector: summed, or laid side by side and projected."""
+    attention: tuple[Literal["rotary", "decay", "bucket", "cosine", "recency"], ...] = ("rotary", "decay")
+    """How attention knows time; empty = not at all. `rotary`, `cosine` and `recency` need only an ordinary flash
+    kernel; `decay` and `bucket` need one that adds a bias."""
+    kernel: Kernel = "auto"
+    """Which attention kernel: `auto` chooses by device and `attention`, and a run states its reason."""
+    time2vec: WavelengthsConfig = WavelengthsConfig()
     """Settings of `time2vec`."""
+    sinusoidal: WavelengthsConfig = WavelengthsConfig()
+    """Settings of `sinusoidal`."""
     rotary: RotaryConfig = RotaryConfig()
     """Settings of `rotary`."""
     decay: DecayConfig = DecayConfig()
     """Settings of `decay`."""
+    bucket: BucketConfig = BucketConfig()
+    """Settings of `bucket`."""
+    cosine: CosineConfig = CosineConfig()
+    """Settings of `cosine`."""
+    recency: RecencyConfig = RecencyConfig()
+    """Settings of `recency`."""
     pooling: Pooling = "mean"
-    """Readout of a document. `cls` and `attention` learn only under an objective on the embedding itself;
-    untrained, `attention` equals `mean`."""
+    """Readout of a document. `cls`, `attention` and `per_type` learn only under an objective on the embedding itself
+    (`forecast`, `contrastive`)."""
+    readout: ReadoutConfig = ReadoutConfig()
+    """Settings of the readouts that have parameters."""
 
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
@@ -87,9 +163,14 @@ class ModelConfig(Section):
             raise ValueError(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}")
         if self.decay.n_free_heads > self.n_heads:
             raise ValueError(f"decay.n_free_heads {self.decay.n_free_heads} is more than n_heads {self.n_heads}")
-        for name, section in (("time2vec", self.time2vec), ("rotary", self.rotary)):
+        for name in ("time2vec", "sinusoidal", "rotary", "bucket", "cosine"):
+            section = getattr(self, name)
             if section.longest_hours < section.shortest_hours:
                 raise ValueError(f"{name}.longest_hours is below shortest_hours")
+        for name in ("time", "attention"):
+            chosen = getattr(self, name)
+            if len(set(chosen)) < len(chosen):
+                raise ValueError(f"{name} names one of its kinds twice")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""The root config of a pretraining run: model, batching, objective, training."""
+"""The root config of a pretraining run: model, batching, augmentation, objectives, training."""
 
 from __future__ import annotations
 
@@ -6,51 +6,28 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from tawt.config.augment import AugmentConfig
 from tawt.config.base import Section
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
+from tawt.config.objective import ObjectiveConfig
 
-
-class MaskedConfig(Section):
-    """Masked reconstruction: which tokens lose what, and how much each part weighs."""
-
-    value: float = Field(0.15, ge=0, le=1)
-    """Share of tokens whose value is hidden (value, token and status), the data_type stays."""
-    data_type: float = Field(0.05, ge=0, le=1)
-    """Share of tokens whose data_type is hidden, the normalized number stays."""
-    event: float = Field(0.10, ge=0, le=1)
-    """Share of tokens that lose both; only the time stays."""
-    data_type_weight: float = Field(1.0, ge=0)
-    """Weight of the cross-entropy of hidden data_types, nats per token."""
-    value_weight: float = Field(1.0, ge=0)
-    """Weight of the squared error of hidden numbers, in units of the normalized value."""
-    category_weight: float = Field(1.0, ge=0)
-    """Weight of the cross-entropy of hidden categories, nats."""
-    status_weight: float = Field(0.2, ge=0)
-    """Weight of the cross-entropy of hidden statuses, nats; small, since most are foreseen by the
-    data_type."""
-    max_value: float = Field(10.0, gt=0)
-    """Numbers are clipped to +- this as targets, so that one outlier cannot own a step; the baseline is
-    clipped alike."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> MaskedConfig:
-        if not 0 < self.value + self.data_type + self.event <= 1:
-            raise ValueError("value + data_type + event must be above 0 and at most 1")
-        return self
+Logger = Literal["tensorboard", "trackio", "wandb"]
 
 
 class TrainConfig(Section):
     """Optimizer, schedule, precision, validation and checkpoints."""
 
     max_steps: int = Field(1000, ge=1)
-    """Optimizer steps; also the length of the cosine."""
+    """Optimizer steps; also the length of the schedule."""
     seed: int = Field(0, ge=0)
-    """Seed of the weights, batches, masks and dropout."""
+    """Seed of the weights, batches, masks, augmentations and dropout."""
     lr: float = Field(1e-3, gt=0)
     """Highest learning rate."""
     min_lr: float = Field(0.1, ge=0, le=1)
-    """Learning rate at the end, as a share of `lr`."""
+    """Learning rate at the end, as a share of `lr`; `inverse_sqrt` stops falling there."""
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
+    """What the learning rate does after the warm-up."""
     warmup_steps: int = Field(50, ge=0)
     """Steps of linear warm-up; cut to a tenth of `max_steps` where that is less."""
     betas: tuple[float, float] = (0.9, 0.98)
@@ -60,21 +37,49 @@ class TrainConfig(Section):
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
     accumulate_tokens: int = Field(0, ge=0)
-    """Tokens per optimizer step: as many packed batches as it takes; 0 = one batch."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 autocast on a CUDA device that has it, and fp32 on CPU (bf16 gains only 15 % there)."""
+    """Tokens per optimizer step, over all processes: as many packed batches as it takes; 0 = one batch per
+    process."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` is bf16 autocast on a CUDA device that has it, fp16 with a loss scaler on one that has not, and fp32 on
+    CPU (bf16 gains only 15 % there)."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """`torch.compile` of the blocks, at one static packed length. `auto` is on for CUDA and off on CPU, where it gains
+    nothing."""
+    activation_checkpointing: bool = False
+    """Whether blocks are computed again in the backward pass instead of kept: a third more time, a fraction of the
+    memory."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes: every one holds the whole model (`ddp`), or a share of it (`fsdp`)."""
     threads: int = Field(0, ge=0)
-    """CPU threads of torch; 0 = by rule, which a run states. Bit-equal resume holds for one thread count."""
+    """CPU threads of torch; 0 = measured once per workspace. Bit-equal resume holds for one thread count."""
     log_every: int = Field(1, ge=1)
     """Steps between lines of `metrics.jsonl`."""
     validate_every: int = Field(200, ge=0)
     """Steps between validations on `tuning`; 0 = never. The last step is always validated unless 0."""
     validate_batches: int = Field(8, ge=1)
     """Batches of a validation: always the first ones, with the same masks."""
+    patience: int = Field(0, ge=0)
+    """Validations without a better loss after which the run ends early; 0 = never."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints; the last step always has one."""
     keep_checkpoints: int = Field(2, ge=1)
     """Newest checkpoints that are kept."""
+    keep_best: int = Field(0, ge=0)
+    """Weights of the validations with the lowest loss that are kept beside them."""
+    final: Literal["last", "best", "average"] = "last"
+    """What `model.safetensors` is: the last weights, the best, or the mean of the `keep_best` best."""
+    health_every: int = Field(0, ge=0)
+    """Steps between looks at the embeddings of `tuning` (rank, uniformity, probes of age and sex); 0 = at the end."""
+    loggers: tuple[Logger, ...] = ()
+    """Where metrics go beside `metrics.jsonl`; each is an extra: `pip install "tawt[tensorboard]"`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if self.final != "last" and not self.keep_best:
+            raise ValueError(f"final: {self.final} needs keep_best above 0")
+        if (self.keep_best or self.patience) and not self.validate_every:
+            raise ValueError("keep_best and patience need validate_every above 0")
+        return self
 
 
 class PretrainConfig(Section):
@@ -84,7 +89,9 @@ class PretrainConfig(Section):
     """The encoder."""
     batching: BatchingConfig = BatchingConfig()
     """Windows and packing."""
-    objective: MaskedConfig = MaskedConfig()
+    augment: AugmentConfig = AugmentConfig()
+    """What happens to every training document before anything else is done with it."""
+    objective: ObjectiveConfig = ObjectiveConfig()
     """What the encoder learns from."""
     train: TrainConfig = TrainConfig()
     """How it learns."""

@@ -45,6 +45,8 @@ class Split:
     """train, tuning or held_out."""
     shards: tuple[Columns, ...]
     """Views of each mapped shard."""
+    shard_files: tuple[str, ...]
+    """Name of each shard's file within the split's folder."""
     shard: NDArray[np.int32]
     """`(s,)`, number of the subject's shard."""
     starts: NDArray[np.int64]
@@ -125,6 +127,7 @@ class TripletDataset:
         return Split(
             name=name,
             shards=tuple(shards),
+            shard_files=tuple(f"{entry.shard}.arrow" for entry in entries),
             shard=np.repeat(np.arange(len(entries), dtype=np.int32), [entry.n_subjects for entry in entries]),
             starts=joined("start"),
             lengths=joined("length"),

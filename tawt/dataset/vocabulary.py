@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -45,6 +45,8 @@ class Vocabulary:
     """The texts of each data_type, OTHER not among them."""
     sha256: str
     """Hash of the file: shards, runs and checkpoints name their vocabulary by it."""
+    bin_edges: tuple[NDArray[np.float32], ...] = ()
+    """Inner edges of each data_type's quantile bins, ascending, normalized as its values are; () = not known."""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -67,6 +69,34 @@ class Vocabulary:
         """
         ends = np.cumsum(self.n_categories)
         return np.where(self.n_categories > 0, 1 + ends - self.n_categories, 0)
+
+    @cached_property
+    def _edge_table(self) -> NDArray[np.float32]:
+        """`(v, k)`, edges side by side, inf where there is none; `k + 1` is a power of two."""
+        width = (1 << max(len(edges) for edges in self.bin_edges).bit_length()) - 1
+        table = np.full((len(self), width), np.inf, dtype=np.float32)
+        for row, edges in zip(table, self.bin_edges, strict=True):
+            row[: len(edges)] = edges
+        return table
+
+    def bins(self, data_type: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the bin token of normalized numbers, 1 + the edges at or below each; 0 for a data_type without bins.
+
+        One binary search for all at once; needs `bin_edges`.
+
+        Args:
+            data_type: `(k,)`.
+            value: `(k,)`, finite.
+        """
+        table = self._edge_table
+        width = table.shape[1]
+        edges, row = table.reshape(-1), data_type * width
+        below = np.zeros(len(value), dtype=np.int64)
+        step = (width + 1) // 2
+        while step:
+            below += step * (edges[row + below + (step - 1)] <= value)
+            step //= 2
+        return np.where(self.n_bins[data_type] > 0, below + 1, 0)
 
     @property
     def n_category_rows(self) -> int:
@@ -110,4 +140,23 @@ def read_vocabulary(path: Path) -> Vocabulary:
         n_bins=numbers("n_bins", np.int32),
         categories=tuple(tuple(texts) for texts in columns["categories"]),
         sha256=sha256,
+        bin_edges=tuple(_normalized_edges(row) for row in table.select(_OF_EDGES).to_pylist()),
     )
+
+
+_OF_EDGES = ["bin_edges", "normalization", "center", "scale", "quantiles"]
+
+
+def _normalized_edges(row: dict[str, Any]) -> NDArray[np.float32]:
+    """Return a data_type's bin edges as the values of numbers that lie on them.
+
+    An edge is a number of train. Normalized and rounded as such, it falls on the very value that this number has.
+    """
+    edges = np.array(row["bin_edges"], dtype=np.float64)
+    if row["normalization"] == "quantile" and len(edges):
+        quantiles = np.array(row["quantiles"])
+        low, high = np.searchsorted(quantiles, edges, "left"), np.searchsorted(quantiles, edges, "right")
+        place = np.where(high > low, (low + high - 1) / 2, np.interp(edges, quantiles, np.arange(len(quantiles))))
+        return ((place / (len(quantiles) - 1) - 0.5) * np.sqrt(12)).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return ((edges - row["center"]) / row["scale"]).astype(np.float32)

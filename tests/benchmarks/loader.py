@@ -21,11 +21,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import shards
 
-from tawt.batching.batch import PackedBatch
+from tawt.batching.augment import AUGMENT, augment
+from tawt.batching.cut import CUT, cut
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import TRAINING, draw_masks, hide, may_lose
+from tawt.batching.views import VIEWS, two_views
 from tawt.config.batching import BatchingConfig
-from tawt.config.train import MaskedConfig
+from tawt.config.objective import ContrastiveConfig, ForecastConfig, MaskedConfig
 from tawt.dataset.reader import open_dataset
 
 COLUMNS = ("timestamp", "data_type", "value", "value_token", "value_status")
@@ -59,6 +61,43 @@ def open_loader(workspace: Path, budget: int) -> PackedLoader:
     return PackedLoader(dataset.split("train"), dataset.vocabulary, BatchingConfig(tokens_per_batch=budget))
 
 
+def prepared(loader: PackedLoader) -> dict[str, Callable[[int], object]]:
+    """Return what is done with a batch before training, each by itself on top of loading; views and cut with masks."""
+    vocabulary, losable = loader.vocabulary, may_lose(loader.vocabulary)
+    plain, views = MaskedConfig(), ContrastiveConfig().views
+    rich = MaskedConfig(spans=2, variables=0.2)
+    columns = np.arange(4, min(132, len(vocabulary)))
+
+    def training(**options: bool) -> PackedLoader:
+        return PackedLoader(loader.split, vocabulary, loader.config, with_type_gaps=False, **options)
+
+    one_clock, both_clocks = training(), training(with_available=True)
+
+    def masked(step: int, config: MaskedConfig = plain) -> object:
+        batch = one_clock.batch(step)
+        return hide(batch, draw_masks(batch, config, losable, TRAINING, 0, step))
+
+    def augmented(step: int) -> object:
+        batch = augment(one_clock.batch(step), views, vocabulary, AUGMENT, 0, step, with_type_gaps=False)
+        return hide(batch, draw_masks(batch, plain, losable, TRAINING, 0, step))
+
+    def forecast(step: int) -> object:
+        batch, targets = cut(both_clocks.batch(step), ForecastConfig(), columns, CUT, 0, step, with_type_gaps=False)
+        return hide(batch, draw_masks(batch, plain, losable, TRAINING, 0, step)), targets
+
+    def contrastive(step: int) -> object:
+        batch, view_of = two_views(one_clock.batch(step), views, vocabulary, VIEWS, 0, step, with_type_gaps=False)
+        return hide(batch, draw_masks(batch, plain, losable, TRAINING, 0, step)), view_of
+
+    return {
+        "+ masks": masked,
+        "+ spans, variables": lambda step: masked(step, rich),
+        "+ augment, masks": augmented,
+        "+ cut, masks": forecast,
+        "+ two views, masks": contrastive,
+    }
+
+
 def speed(workspace: Path, budget: int) -> None:
     """Print tokens per second of planning, of copying alone and of whole batches."""
     loader = open_loader(workspace, budget)
@@ -66,15 +105,9 @@ def speed(workspace: Path, budget: int) -> None:
     n = loader.n_batches(0)
     loader.batch(n - 1)
     whole = best_seconds(lambda: spend(loader.batch, n))
-    losable, objective = may_lose(loader.vocabulary), MaskedConfig()
-    training = PackedLoader(loader.split, loader.vocabulary, loader.config, with_type_gaps=False)
-
-    def masked(step: int) -> PackedBatch:
-        batch = training.batch(step)
-        return hide(batch, draw_masks(batch, objective, losable, TRAINING, 0, step))
-
-    training.batch(n - 1)
-    with_masks = best_seconds(lambda: spend(masked, n))
+    work = prepared(loader)
+    loader.batch(n - 1)
+    seconds = {name: best_seconds(lambda make=make: spend(make, n)) for name, make in work.items()}
 
     split = loader.split
     runs = []
@@ -94,8 +127,10 @@ def speed(workspace: Path, budget: int) -> None:
     print(f"budget {budget}: {n} batches of {tokens} tokens, {100 * tokens / (n * budget):.2f} % full")
     print(f"  planning an epoch   {tokens / plan / 1e6:8.1f} M tokens/s")
     print(f"  whole batches       {tokens / whole / 1e6:8.1f} M tokens/s   (windows, copy, gaps, tensors)")
-    print(f"  masked batches      {tokens / with_masks / 1e6:8.1f} M tokens/s   (the same, masks drawn and laid on)")
-    print(f"  with planning       {tokens / (with_masks + plan) / 1e6:8.1f} M tokens/s")
+    for name, spent in seconds.items():
+        print(f"  {name:20s}{tokens / spent / 1e6:8.1f} M tokens/s")
+    spent = seconds["+ masks"] + plan
+    print(f"  + masks + planning  {tokens / spent / 1e6:8.1f} M tokens/s")
     print(f"  floor: copy alone   {tokens / floor / 1e6:8.1f} M tokens/s   whole / floor = {whole / floor:.1f}")
 
     start = time.perf_counter()

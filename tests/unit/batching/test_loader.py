@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tawt.batching.loader import PackedLoader
+from tawt.batching.packing import N_PACKINGS
 from tawt.config.batching import BatchingConfig
 from tawt.config.load import build
 from tawt.dataset.reader import open_dataset
@@ -315,3 +316,89 @@ def test_max_length_must_fit_the_batch():
     """A config whose documents may be longer than a batch is refused."""
     with pytest.raises(ConfigError, match="max_length 512 exceeds tokens_per_batch 256"):
         build(BatchingConfig, {"tokens_per_batch": 256, "max_length": 512}, "config")
+
+
+def test_far_epochs_reuse_packings_in_another_order(tmp_path, write_dataset, monkeypatch):
+    """Finding a far step plans a bounded number of epochs; each epoch still holds every subject once, in a new order."""
+    write_dataset(tmp_path, {"train": [120]})
+    config = BatchingConfig(tokens_per_batch=64, max_length=64)
+    loader = open_loader(tmp_path, config)
+    n = [loader.n_batches(epoch) for epoch in range(2 * N_PACKINGS)]
+    assert n[:N_PACKINGS] == n[N_PACKINGS:] and len(set(n)) > 1
+    ends = np.cumsum([0, *n])
+    for epoch in (0, 3, N_PACKINGS - 1, N_PACKINGS, N_PACKINGS + 3, 2 * N_PACKINGS - 1):
+        assert loader.locate(int(ends[epoch])) == (epoch, 0)
+        assert loader.locate(int(ends[epoch + 1]) - 1) == (epoch, n[epoch] - 1)
+    orders = [
+        [tuple(loader.batch(step).subject_id.tolist()) for step in range(ends[e], ends[e + 1])]
+        for e in (1, N_PACKINGS + 1)
+    ]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+    planned = []
+    fresh = open_loader(tmp_path, config)
+    plan = fresh._plan
+    monkeypatch.setattr(fresh, "_plan", lambda epoch: planned.append(epoch) or plan(epoch))
+    assert fresh.locate(10**9)[0] > 10**6
+    assert len(planned) <= N_PACKINGS
+
+
+def test_what_is_made_of_a_batch_is_made_in_the_thread(tmp_path, write_dataset):
+    """`make` gets each batch and its number in the loader's thread, for both kinds of streams; its error reaches the reader."""
+    write_dataset(tmp_path)
+    loader = open_loader(tmp_path)
+    here = threading.get_ident()
+
+    def make(batch, number):
+        if number == 5:
+            raise ValueError("batch 5")
+        return number, batch, threading.get_ident()
+
+    stream = loader.stream(1, 2, make=make)
+    for expected in (1, 3):
+        number, batch, thread = next(stream)
+        assert number == expected and same(batch, loader.batch(expected)) and thread != here
+    with pytest.raises(ValueError, match="batch 5"):
+        next(stream)
+    numbers = [number for number, _, _ in islice(loader.sequential(make=make), 3)]
+    assert numbers == [0, 1, 2]
+
+
+@pytest.mark.parametrize("window", ["last", "random", "sliding"])
+def test_a_batch_says_which_rows_it_holds(tmp_path, write_dataset, window):
+    """The rows named as a batch's source, read from the shards, are the batch, for training and sequential ones."""
+    made = write_dataset(tmp_path, {"train": [40, 30]}, median_length=60)["train"]
+    loader = open_loader(tmp_path, SMALL.model_copy(update={"window": window}))
+    sequential = "sliding" if window == "sliding" else "last"
+    batches = [(loader.batch(i), loader.source(i)) for i in (0, 5, loader.n_batches(0) + 1)]
+    batches += [(b, loader.sequential_source(i, sequential)) for i, b in enumerate(loader.sequential(sequential))]
+    files = set()
+    for batch, rows in batches:
+        values = [made[int(file[:5])][0]["value"][a : b + 1] for file, a, b in rows]
+        np.testing.assert_array_equal(batch.value.numpy(), np.concatenate(values))
+        files |= {file for file, _, _ in rows}
+    assert files == {"00000.arrow", "00001.arrow"}
+
+
+def test_sliding_documents_cover_every_record(tmp_path, write_dataset):
+    """With sliding windows an epoch holds each timed triplet once, whatever the record's length; nothing is cut."""
+    made = write_dataset(tmp_path, {"train": [40]}, median_length=90)["train"]
+    loader = open_loader(tmp_path, SMALL.model_copy(update={"window": "sliding"}))
+    batches = [loader.batch(step) for step in range(loader.n_batches(0))]
+    assert sum(batch.n_cut for batch in batches) == 0
+    timed = torch.cat([batch.value[~batch.is_static] for batch in batches])
+    columns, index = made[0]
+    static = np.concatenate([np.arange(k) < s for k, s in zip(index["length"], index["n_static"], strict=True)])
+    np.testing.assert_array_equal(np.sort(timed.numpy()), np.sort(columns["value"][~static]))
+    assert sum(batch.n_documents for batch in batches) > 50
+    assert sum(batch.n_tokens for batch in batches) == loader.n_tokens
+
+
+def test_both_clocks_are_loaded_where_asked_for(tmp_path, write_dataset):
+    """`available_hours` is when each record could be read, 0 for a static; without asking there is none."""
+    write_dataset(tmp_path)
+    dataset = open_dataset(tmp_path)
+    loader = PackedLoader(dataset.split("train"), dataset.vocabulary, SMALL, 0, with_available=True)
+    batch = loader.batch(0)
+    expected = np.where(batch.is_static, 0, np.rint(batch.hours.numpy() * HOUR) + HOUR) / HOUR
+    np.testing.assert_array_equal(batch.available_hours.numpy(), expected)
+    assert open_loader(tmp_path).batch(0).available_hours is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tawt.batching.chance import draw, shuffled
-from tawt.batching.windows import cut_windows, document_lengths
+from tawt.batching.windows import cut_windows, document_lengths, sliding_windows
 
 LENGTHS = np.array([1, 9, 10, 11, 30, 30, 30, 12, 40])
 STATICS = np.array([0, 9, 3, 0, 4, 0, 10, 12, 25])
@@ -113,3 +113,22 @@ def test_draws_follow_splitmix64():
 
 GOLDEN = [12035550249420947055, 3069472533636442495, 627405149472732430]
 GOLDEN_ORDER = [2, 3, 7, 1, 0, 5, 6, 4]
+
+
+@pytest.mark.parametrize("max_length", [1, 10, 25, 100])
+def test_sliding_windows_tile_the_record(max_length):
+    """The windows of a record hold each timed row once, in order of time, behind the same statics; the last is `last`."""
+    subject, number, tokens = sliding_windows(LENGTHS, STATICS, max_length)
+    windows = cut_windows(LENGTHS[subject], STATICS[subject], max_length, "sliding", SUBJECTS[subject], number=number)
+    np.testing.assert_array_equal(windows.n_static + windows.n_timed, tokens)
+    last = cut_windows(LENGTHS, STATICS, max_length, "last", SUBJECTS)
+    for i, (length, n_static) in enumerate(zip(LENGTHS, STATICS, strict=True)):
+        own = np.flatnonzero(subject == i)
+        kept = min(n_static, max_length)
+        timed = [row for w in own for row in rows(windows, w)[kept:]]
+        assert all(rows(windows, w)[:kept] == list(range(kept)) for w in own)
+        assert timed == (list(range(n_static, length)) if n_static < max_length else [])
+        assert rows(windows, own[-1]) == rows(last, i)
+        assert windows.n_cut[own].sum() == length - kept - len(timed)
+        assert max(tokens[own]) <= max_length and min(tokens[own]) > 0
+    assert len(subject) > len(LENGTHS) or max_length == 100

@@ -11,6 +11,8 @@ import pytest
 
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import DatasetError
+from tawt.transforms.triplets import Coder
+from tawt.transforms.vocabulary import center_and_scale, fit_numbers
 
 
 @pytest.fixture
@@ -84,3 +86,29 @@ def test_a_vocabulary_of_another_shape_is_refused(path, change, word):
     pq.write_table(change(pq.read_table(path)), path)
     with pytest.raises(DatasetError, match=word):
         read_vocabulary(path)
+
+
+@pytest.mark.parametrize("normalization", ["zscore", "robust", "quantile", "none"])
+def test_bins_of_values_are_those_of_their_numbers(path, normalization):
+    """A value's bin equals the one the pipeline gave the number, on edges too, for every way of normalizing."""
+    numbers = np.round(np.random.default_rng(0).lognormal(2, 1, 4_000), 1)
+    distinct, counts = np.unique(numbers, return_counts=True)
+    fit = fit_numbers(distinct, counts, 10)
+    center, scale = center_and_scale(fit, normalization)
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        if row["value_kind"] == "numeric":
+            row |= {
+                "bin_edges": fit.edges.tolist(), "n_bins": len(fit.edges) + 1, "quantiles": fit.quantiles.tolist(),
+                "center": center, "scale": scale, "normalization": normalization, "n_values": fit.n,
+            }  # fmt: skip
+    table = pa.Table.from_pylist(rows, schema=pq.read_schema(path))
+    pq.write_table(table, path)
+    vocabulary, coder = read_vocabulary(path), Coder.of(table)
+    numeric = [i for i, kind in enumerate(vocabulary.value_kind) if kind == "numeric"]
+    data_type = np.random.default_rng(1).choice(numeric, len(numbers))
+    assert np.isin(numbers, fit.edges).sum() > 100
+    token = vocabulary.bins(data_type, coder.normalize(data_type, numbers))
+    np.testing.assert_array_equal(token, coder.bins(data_type, numbers))
+    without = np.flatnonzero(vocabulary.n_bins == 0)
+    assert (vocabulary.bins(without, np.zeros(len(without), np.float32)) == 0).all()

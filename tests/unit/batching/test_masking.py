@@ -13,11 +13,8 @@ from tawt.batching.gaps import US_PER_HOUR, timed_start, type_gaps
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import HIDDEN, MASK, TRAINING, VALIDATION, Masks, draw_masks, hide, may_lose
 from tawt.config.batching import BatchingConfig
-from tawt.config.model import ModelConfig
-from tawt.config.train import MaskedConfig
+from tawt.config.objective import MaskedConfig
 from tawt.dataset.reader import open_dataset
-from tawt.models.build import build_model
-from tawt.objectives.masked import loss_sums, make_targets
 
 CONFIG = MaskedConfig(value=0.2, data_type=0.15, event=0.15)
 
@@ -64,10 +61,16 @@ def with_other_secrets(batch, masks, vocabulary, seed=1):
     )
 
 
-def test_hidden_fields_leave_no_trace(data):
+@pytest.mark.parametrize("hides", ["none", "value", "event"])
+def test_hidden_fields_leave_no_trace(data, hides):
     """Other hidden values, tokens, statuses and data_types give the same batch to the last bit, same-type gaps of visible tokens included."""
     vocabulary, batch = data
-    masks = draw_masks(batch, CONFIG, may_lose(vocabulary), TRAINING, 0, 0)
+    config = CONFIG
+    if hides != "none":
+        config = CONFIG.model_copy(
+            update={"spans": 1, "variables": 0.2, "span_share": 0.3, "span_hides": hides, "variable_hides": hides}
+        )
+    masks = draw_masks(batch, config, may_lose(vocabulary), TRAINING, 0, 0)
     other = with_other_secrets(batch, masks, vocabulary)
     visible = ~masks.data_type
     changed = (other.type_gap_hours != batch.type_gap_hours)[visible]
@@ -76,28 +79,13 @@ def test_hidden_fields_leave_no_trace(data):
     assert same(hide(batch, masks), hide(other, masks))
 
 
-def test_predictions_do_not_depend_on_what_is_hidden(data):
-    """States and every head's loss inputs at masked positions are bit-equal when only hidden fields change."""
-    vocabulary, batch = data
-    masks = draw_masks(batch, CONFIG, may_lose(vocabulary), TRAINING, 0, 0)
-    other = with_other_secrets(batch, masks, vocabulary)
-    model = build_model(ModelConfig(d_model=32, n_layers=2, n_heads=2, d_ffn=32), vocabulary, 0).eval()
-    states = [model.encoder(hide(b, masks)) for b in (batch, other)]
-    assert torch.equal(*states)
-    targets = make_targets(batch, masks, vocabulary, CONFIG)
-    losses = [loss_sums(model, s, targets) for s in states]
-    assert losses[0] == losses[1]
-    unmasked = [model.encoder(b) for b in (batch, other)]
-    assert not torch.equal(*unmasked), "the hidden fields do not matter even where they are visible"
-
-
 def test_gaps_count_from_the_last_visible_token_of_the_type():
     """With the middle one of three tokens of a type hidden, the third counts from the first, and the hidden one has no gap."""
     three = torch.tensor([5, 5, 5])
     batch = toy_batch(three, torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64))
     assert batch.type_gap_hours.tolist() == [-1, 1, 2]
     hidden = torch.tensor([False, True, False])
-    seen = hide(batch, Masks(hidden, torch.zeros(3, dtype=torch.bool)))
+    seen = hide(batch, Masks(hidden, torch.zeros(3, dtype=torch.bool), hidden))
     assert seen.type_gap_hours.tolist() == [-1, -1, 3]
     assert seen.data_type.tolist() == [5, MASK, 5]
 
@@ -121,7 +109,7 @@ def test_nothing_hidden_is_the_batch_itself(data):
     """Without masks, hiding gives back the loader's batch to the last bit, its same-type gaps too."""
     _, batch = data
     none = torch.zeros(batch.n_tokens, dtype=torch.bool)
-    assert same(hide(batch, Masks(none, none)), batch)
+    assert same(hide(batch, Masks(none, none, none)), batch)
 
 
 def test_each_kind_hides_its_fields(data):
@@ -175,3 +163,48 @@ def test_shares_are_those_of_the_config(data):
     special = replace(batch, data_type=torch.full_like(batch.data_type, 3))
     masks = draw_masks(special, CONFIG, losable, TRAINING, 0, 0)
     assert not (masks.value | masks.data_type).any()
+
+
+@pytest.mark.parametrize("hides", ["value", "event"])
+def test_a_hidden_variable_is_hidden_wherever_it_occurs(data, hides):
+    """Each data_type of each document is hidden everywhere or nowhere, about the configured share; a special one never."""
+    vocabulary, batch = data
+    losable = may_lose(vocabulary)
+    config = MaskedConfig(value=0, data_type=0, event=0, variables=0.3, variable_hides=hides)
+    masks = draw_masks(batch, config, losable, TRAINING, 0, 0)
+    hidden, pairs = [], list(zip(batch.document.tolist(), batch.data_type.tolist(), strict=True))
+    for pair in sorted(set(pairs)):
+        at = torch.tensor([i for i, other in enumerate(pairs) if other == pair])
+        chosen = masks.variable[at]
+        assert chosen.all() or not chosen.any()
+        assert torch.equal(masks.value[at], chosen)
+        assert torch.equal(masks.data_type[at], chosen & (hides == "event"))
+        if losable[pair[1]] > (hides == "value"):
+            hidden.append(bool(chosen[0]))
+        else:
+            assert not chosen.any()
+    assert len(hidden) > 200 and np.mean(hidden) == pytest.approx(0.3, abs=0.08)
+
+
+@pytest.mark.parametrize("hides", ["value", "event"])
+def test_a_span_hides_one_run_of_time(data, hides):
+    """In each document the tokens of a span are all those between two times, no wider than its share; statics are not among them."""
+    vocabulary, batch = data
+    losable = may_lose(vocabulary)
+    config = MaskedConfig(value=0, data_type=0, event=0, spans=1, span_share=0.4, span_hides=hides)
+    masks = draw_masks(batch, config, losable, TRAINING, 0, 0)
+    assert torch.equal(masks.data_type, masks.value & (hides == "event"))
+    assert not masks.variable.any()
+    may = torch.from_numpy(losable[batch.data_type.numpy()] > (hides == "value"))
+    n_met = 0
+    for a, b in pairwise(batch.cu_seqlens.tolist()):
+        hours, chosen, timed = batch.hours[a:b], masks.value[a:b], ~batch.is_static[a:b]
+        assert not (chosen & ~timed).any()
+        if chosen.any():
+            low, high = hours[chosen].min(), hours[chosen].max()
+            between = timed & (hours >= low) & (hours <= high) & may[a:b]
+            assert torch.equal(chosen, between)
+            duration = hours[timed].max() - hours[timed].min()
+            assert high - low <= 0.4 * duration + 1e-6
+            n_met += int(chosen.sum() < (timed & may[a:b]).sum())
+    assert n_met > 20

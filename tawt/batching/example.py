@@ -1,0 +1,94 @@
+"""What a step of pretraining is made of: a batch as the model may see it, and what is to be predicted of it.
+
+Made in the loader's thread by `tawt.objectives.prepare`, a pure function of (batch, seed, number of the batch).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tawt.batching.batch import PackedBatch, to_device
+
+
+@dataclass(frozen=True)
+class MaskedTargets:
+    """Where each part of masked reconstruction is predicted, and the truth there. Positions are triplets of the
+    batch."""
+
+    type_at: Tensor
+    """`(a,)`, triplets whose data_type is hidden."""
+    type_is: Tensor
+    """`(a,)`, their data_type."""
+    value_at: Tensor
+    """`(b,)`, triplets whose number is hidden and whose data_type is visible."""
+    value_is: Tensor
+    """`(b,)` float32, the clipped number."""
+    value_type: Tensor
+    """`(b,)`, their data_type."""
+    token_at: Tensor
+    """`(t,)`, triplets whose quantile bin is hidden and whose data_type is visible."""
+    token_is: Tensor
+    """`(t,)`, the bin, counted from 0."""
+    token_type: Tensor
+    """`(t,)`, their data_type."""
+    category_at: Tensor
+    """`(c,)`, triplets whose category is hidden."""
+    category_is: Tensor
+    """`(c,)`, its place within the data_type's own categories, 0 = OTHER."""
+    category_type: Tensor
+    """`(c,)`, their data_type."""
+    status_at: Tensor
+    """`(e,)`, triplets whose status is hidden."""
+    status_is: Tensor
+    """`(e,)`, the status."""
+    status_type: Tensor
+    """`(e,)`, their data_type."""
+    summary_at: Tensor
+    """`(s,)`, documents that lost a whole variable with numbers; once per document and variable."""
+    summary_is: Tensor
+    """`(s,)` float32, mean of the variable's clipped numbers in the document."""
+    summary_type: Tensor
+    """`(s,)`, the variable's data_type."""
+
+
+@dataclass(frozen=True)
+class ForecastTargets:
+    """What comes within the window after the prediction time of `a` documents, for `f` forecast data_types."""
+
+    document: Tensor
+    """`(a,)`, documents that were cut."""
+    present: Tensor
+    """`(a, f)` float32, 1 where the data_type comes in the window."""
+    value_row: Tensor
+    """`(b,)`, row in `document` of each number that came: the first of its data_type in the window."""
+    value_column: Tensor
+    """`(b,)`, its forecast data_type, counted within the `f`."""
+    value_is: Tensor
+    """`(b,)` float32, the clipped number."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One packed batch, ready for the model."""
+
+    batch: PackedBatch
+    """With everything hidden, cut and augmented already, its layout made."""
+    masked: MaskedTargets | None
+    """None = the objective is off."""
+    forecast: ForecastTargets | None
+    """None = the objective is off."""
+    view_of: Tensor | None
+    """`(d,)` int64, the subject that each document is a view of, for the contrastive objective; None = it is off."""
+    counts: dict[str, int]
+    """Positions of each part that is on (see `tawt.objectives.parts`)."""
+    baseline: dict[str, float]
+    """What the trivial prediction costs, summed over the positions of each part."""
+    number: int
+    """Number of the batch in its stream."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Example:
+        """Return the example on a device."""
+        return to_device(self, device, non_blocking)

@@ -1,0 +1,95 @@
+"""Which tokens the encoder works on: one per triplet or one per moment, and where each document's lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tawt.batching.batch import PackedBatch
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`t` tokens of `d` documents, end to end. Made in the loader's thread; the model makes it where it is absent."""
+
+    hours: Tensor
+    """`(t,)` float64, hours since the subject's origin; 0 for a static."""
+    is_static: Tensor
+    """`(t,)` bool: no time, distance 0 to everything."""
+    age_hours: Tensor
+    """`(t,)` float32, hours before the document's prediction time (`end_hours`), at least 0; 0 for a static."""
+    cu_seqlens: Tensor
+    """`(d + 1,)` int32, where each document starts, and t."""
+    bounds: tuple[int, ...]
+    """The same on the host, so that nobody waits for the device to hear it."""
+    document: Tensor
+    """`(t,)` int64, the document of each token."""
+    token_of: Tensor | None
+    """`(n,)` int64, the token that each triplet is part of; None = its own, by position."""
+    cls_at: Tensor | None
+    """`(d,)` int64, the [CLS] token of each document; None = there is none."""
+    blocks: Any = None
+    """Block mask of FlexAttention over `static_length` tokens, made by `tawt.models.attention`; None elsewhere."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens."""
+        return self.hours.shape[0]
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents."""
+        return len(self.bounds) - 1
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """First and one past the last token of each document."""
+        return tuple(pairwise(self.bounds))
+
+    @property
+    def max_seqlen(self) -> int:
+        """Length of the longest document."""
+        return max(b - a for a, b in self.spans)
+
+    def of_triplets(self, tokens: Tensor) -> Tensor:
+        """States of tokens `(t, ...)` -> states of triplets `(n, ...)`."""
+        return tokens if self.token_of is None else tokens.index_select(0, self.token_of)
+
+
+def make_layout(batch: PackedBatch, granularity: str = "triplet", with_cls: bool = False) -> Layout:
+    """Lay out a batch's tokens.
+
+    Triplets of one document at one moment share a token with `granularity="timestamp"`, a document's statics
+    too. With `with_cls`, each document starts with one more token, a static.
+    """
+    document = batch.document
+    n, d, device = batch.n_tokens, batch.n_documents, batch.data_type.device
+    token_of: Tensor | None = None
+    if granularity == "timestamp":
+        starts = torch.ones(n, dtype=torch.bool, device=device)
+        same = (document[1:] == document[:-1]) & (batch.hours[1:] == batch.hours[:-1])
+        starts[1:] = ~(same & (batch.is_static[1:] == batch.is_static[:-1]))
+        token_of = starts.long().cumsum(0) - 1
+        first = starts.nonzero()[:, 0]
+        hours, is_static, document = batch.hours[first], batch.is_static[first], document[first]
+    else:
+        hours, is_static = batch.hours, batch.is_static
+    cls_at: Tensor | None = None
+    if with_cls:
+        t = hours.shape[0]
+        place = torch.arange(t, device=device) + document + 1
+        lengths = torch.bincount(document, minlength=d) + 1
+        cls_at = lengths.cumsum(0) - lengths
+        hours = hours.new_zeros(t + d).index_copy(0, place, hours)
+        is_static = is_static.new_ones(t + d).index_copy(0, place, is_static)
+        document = torch.arange(d, device=device).repeat_interleave(lengths)
+        token_of = place if token_of is None else place[token_of]
+    cu_seqlens = torch.zeros(d + 1, dtype=torch.int32, device=device)
+    cu_seqlens[1:] = torch.bincount(document, minlength=d).cumsum(0)
+    age = (batch.end_hours[document] - hours).clamp_min(0).masked_fill(is_static, 0).float()
+    return Layout(hours, is_static, age, cu_seqlens, tuple(cu_seqlens.tolist()), document, token_of, cls_at)

@@ -1,0 +1,117 @@
+"""What a pretraining run learns from: objectives, their parts and weights. An objective of weight 0 is off."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tawt.config.augment import AugmentConfig
+from tawt.config.base import Section
+
+
+class MaskedConfig(Section):
+    """Masked reconstruction: which tokens lose what, and how much each part weighs."""
+
+    weight: float = Field(1.0, ge=0)
+    """Weight of the objective; 0 = off."""
+    value: float = Field(0.15, ge=0, le=1)
+    """Share of tokens whose value is hidden (value, token and status), the data_type stays."""
+    data_type: float = Field(0.05, ge=0, le=1)
+    """Share of tokens whose data_type is hidden, the normalized number stays."""
+    event: float = Field(0.10, ge=0, le=1)
+    """Share of tokens that lose both; only the time stays."""
+    spans: int = Field(0, ge=0)
+    """Spans in time per document in which every token is hidden."""
+    span_share: float = Field(0.3, gt=0, le=1)
+    """Longest span, as a share of the document's time from its first to its last timed token."""
+    span_hides: Literal["value", "event"] = "value"
+    """What tokens inside a span lose."""
+    variables: float = Field(0.0, ge=0, lt=1)
+    """Chance of each data_type of a document to be hidden wherever it occurs."""
+    variable_hides: Literal["value", "event"] = "value"
+    """What tokens of a hidden variable lose."""
+    data_type_weight: float = Field(1.0, ge=0)
+    """Weight of the cross-entropy of hidden data_types, nats per token."""
+    value_weight: float = Field(1.0, ge=0)
+    """Weight of the loss of hidden numbers."""
+    value_loss: Literal["squared", "huber"] = "squared"
+    """Loss of a number, in units of the normalized value; `huber` is linear beyond 1."""
+    token_weight: float = Field(0.0, ge=0)
+    """Weight of the cross-entropy of hidden quantile bins, nats; 0 = not predicted."""
+    category_weight: float = Field(1.0, ge=0)
+    """Weight of the cross-entropy of hidden categories, nats."""
+    status_weight: float = Field(0.2, ge=0)
+    """Weight of the cross-entropy of hidden statuses, nats; small, since most are foreseen by the
+    data_type."""
+    summary_weight: float = Field(0.0, ge=0)
+    """Weight of the loss of the mean number of each hidden variable, predicted from the document's embedding: what
+    teaches a readout of its own under this objective. Needs `variables`."""
+    max_value: float = Field(10.0, gt=0)
+    """Numbers are clipped to +- this as targets, so that one outlier cannot own a step; the baseline is
+    clipped alike."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> MaskedConfig:
+        if self.value + self.data_type + self.event > 1:
+            raise ValueError("value + data_type + event must be at most 1")
+        if self.weight and not self.value + self.data_type + self.event + self.spans + self.variables:
+            raise ValueError("nothing is masked: one of value, data_type, event, spans, variables must be above 0")
+        if self.summary_weight and not self.variables:
+            raise ValueError("summary_weight needs variables above 0")
+        return self
+
+
+class ForecastConfig(Section):
+    """Forecasting: cut the document at a prediction time, predict its next window from the embedding."""
+
+    weight: float = Field(0.0, ge=0)
+    """Weight of the objective; 0 = off."""
+    window_hours: float = Field(2.0, gt=0)
+    """Length of the window that is predicted, hours."""
+    earliest_hours: float = Field(4.0, ge=0)
+    """Prediction times lie at least so long after the document's first timed event, hours."""
+    whole_share: float = Field(0.3, ge=0, lt=1)
+    """Share of documents that stay whole: nothing is forecast of them."""
+    n_types: int = Field(128, ge=1)
+    """Data_types that are forecast: the most frequent numeric ones."""
+    value_weight: float = Field(1.0, ge=0)
+    """Weight of the loss of the first number of each data_type in the window, where one came."""
+    value_loss: Literal["squared", "huber"] = "squared"
+    """As in `masked`."""
+    presence_weight: float = Field(1.0, ge=0)
+    """Weight of the cross-entropy of whether a data_type comes in the window, nats."""
+    max_value: float = Field(10.0, gt=0)
+    """As in `masked`."""
+
+
+class ContrastiveConfig(Section):
+    """InfoNCE: two views of a document are to be found among the views of all others."""
+
+    weight: float = Field(0.0, ge=0)
+    """Weight of the objective; 0 = off. On, each document becomes two, so a batch holds half as many subjects."""
+    temperature: float = Field(0.1, gt=0)
+    """Divides the cosine similarities."""
+    d_projection: int = Field(64, ge=2)
+    """Width of the projection in which views are compared."""
+    views: AugmentConfig = AugmentConfig(
+        variable_dropout=0.1, event_dropout=0.3, crop=0.3, jitter=0.1, scaling=0.05, time_warp=0.05
+    )
+    """How a view differs from its document."""
+
+
+class ObjectiveConfig(Section):
+    """A weighted sum of objectives."""
+
+    masked: MaskedConfig = MaskedConfig()
+    """What was hidden of a triplet."""
+    forecast: ForecastConfig = ForecastConfig()
+    """What comes next."""
+    contrastive: ContrastiveConfig = ContrastiveConfig()
+    """Which two views are of one subject."""
+
+    @model_validator(mode="after")
+    def _one_is_on(self) -> ObjectiveConfig:
+        if not self.masked.weight + self.forecast.weight + self.contrastive.weight:
+            raise ValueError("all objectives have weight 0: one must be above")
+        return self
