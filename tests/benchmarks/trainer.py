@@ -1,18 +1,23 @@
 """Tokens per second of the packed training step on CPU, beside what it replaces and what bounds it.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/trainer.py [--documents 40] [--rounds 3] [--threads]
+    OMP_NUM_THREADS=1 python tests/benchmarks/trainer.py [--documents 40] [--rounds 3]
+    OMP_WAIT_POLICY=PASSIVE python tests/benchmarks/trainer.py --threads
 
-Every variant trains the same model on the same documents (lognormal lengths, median 200, sigma 1, 8 to 4096 tokens), forward,
-loss and backward, in one process; rounds go through the variants forward and backward in turn, and the median of the CPU
-time counts. Ratios of one run hold; absolute figures are those of the machine.
+Every variant trains the same encoder on the same documents (lognormal lengths, median 200, sigma 1, 8 to 4096 tokens) to
+name the data_type of every seventh token: forward, loss and backward, in one process; rounds go through the variants forward
+and backward in turn, and the median of the CPU time counts. Ratios of one run hold; absolute figures are those of the machine.
 
-    packed          the trainer as it is: best-fit batches, tile kernel
+    packed          the trainer as it is: best-fit batches, tile kernel, rotary and fixed decay
     packed, learned the same with learned slopes
+    packed, bucket  rotary and a learned bias per bucket of the gap
+    packed, cosine  rotary and cosines of the gap, as channels
     reference       the same batches, plain attention per document, differentiated by autograd
     padded          random documents padded to the longest, at most 8192 cells a batch, SDPA with a dense additive bias
     padded, learned the same with learned slopes, where SDPA falls back to its slow path
     padded, sorted  documents sorted by length before they are batched: hardly any padding, batches of one length
     no attention    the packed model with all its matrices, but each token keeps its own value: the ceiling
+
+Before that it prints how full batches are, and which share of a step the loader takes.
 """
 
 from __future__ import annotations
@@ -30,25 +35,27 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import shards
 
 from tawt.batching.batch import PackedBatch
+from tawt.batching.layout import make_layout
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import TRAINING, draw_masks, hide, may_lose
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import DecayConfig, ModelConfig
-from tawt.config.train import MaskedConfig
+from tawt.config.objective import MaskedConfig
 from tawt.dataset.reader import open_dataset
-from tawt.models import encoder as encoder_module
-from tawt.models.attention import Geometry, reference_attention
-from tawt.models.build import PretrainModel, build_model
-from tawt.objectives.masked import Targets, loss_sums, make_targets
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.attention import Geometry, Terms, layer
+from tawt.models.encoder import Encoder
 
-BUDGET, LONGEST = 8192, 4096
+BUDGET, LONGEST, EVERY = 8192, 4096, 7
+SHAPES = ((128, 2), (64, 4))
+Step = Callable[["Case"], None]
 
 
 @dataclass
@@ -56,9 +63,18 @@ class Case:
     """One batch ready to train on; `index` finds the real tokens among the cells of a padded batch."""
 
     batch: PackedBatch
-    targets: Targets
-    index: Tensor | None
     n_tokens: int
+    index: Tensor | None = None
+
+
+class Model(nn.Module):
+    """The encoder and one linear head."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = Encoder(config, vocabulary)
+        self.head = nn.Linear(config.d_model, len(vocabulary))
 
 
 def documents(batch: PackedBatch) -> list[dict[str, Tensor]]:
@@ -81,15 +97,10 @@ def padded(batch: PackedBatch, group: list[dict[str, Tensor]]) -> tuple[PackedBa
     }
     index = torch.cat([i * longest + torch.arange(n) for i, n in enumerate(lengths)])
     bounds = torch.arange(len(group) + 1, dtype=torch.int32) * longest
-    return replace(batch, **cells, cu_seqlens=bounds, max_seqlen=longest), index
-
-
-def packed_again(batch: PackedBatch, group: list[dict[str, Tensor]]) -> PackedBatch:
-    """Documents end to end."""
-    lengths = [len(part["hours"]) for part in group]
-    cells = {name: torch.cat([part[name] for part in group]) for name in group[0]}
-    bounds = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
-    return replace(batch, **cells, cu_seqlens=bounds, max_seqlen=max(lengths))
+    ends = torch.stack([part["hours"].max() for part in group])  # nothing here asks who or when
+    ids = torch.arange(len(group))
+    whose = {"subject_id": ids, "end_hours": ends, "end_time": ids}
+    return replace(batch, **cells, **whose, cu_seqlens=bounds, max_seqlen=longest), index
 
 
 def groups_of(parts: list[dict[str, Tensor]]) -> list[list[dict[str, Tensor]]]:
@@ -106,14 +117,15 @@ def groups_of(parts: list[dict[str, Tensor]]) -> list[list[dict[str, Tensor]]]:
 
 
 def padded_attention(real: dict[str, Tensor]) -> Callable[..., Tensor]:
-    """SDPA over rows of one length with decay and padding as one dense bias, made once per batch as the packed distances are."""
+    """SDPA over rows of one length with decay and padding as one dense bias; the distances are made once per batch, as the
+    packed ones are."""
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None, where: Geometry) -> Tensor:
+    def attend(q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry, *dropout: float) -> Tensor:
         n_heads, n, d_head = q.shape
         rows = len(where.spans)
         q, k, v = (x.view(n_heads, rows, n // rows, d_head).transpose(0, 1) for x in (q, k, v))
-        assert where.distances is not None and slopes is not None
-        bias = -slopes[:, None, None] * torch.stack(where.distances)[:, None]
+        assert where.fades is not None and terms.slopes is not None
+        bias = -terms.slopes[:, None, None] * torch.stack(where.fades)[:, None]
         bias = bias.masked_fill(~real["cells"].view(rows, 1, 1, -1), -1e4)
         out = scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return out.transpose(0, 1).reshape(n_heads, n, d_head)
@@ -121,28 +133,63 @@ def padded_attention(real: dict[str, Tensor]) -> Callable[..., Tensor]:
     return attend
 
 
-def no_attention(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None, where: Geometry) -> Tensor:
+def no_attention(q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry, *dropout: float) -> Tensor:
     """Each token keeps its own value; queries and keys stay in the graph."""
     return v + 0 * (q + k)
 
 
-def make_step(model: PretrainModel, attend: Callable[..., Tensor] | None) -> Callable[[Case], None]:
+def make_step(model: Model, attend: Callable[..., Tensor] | None = None) -> Step:
     """Forward, loss and backward of one batch."""
 
     def step(case: Case) -> None:
         model.zero_grad(set_to_none=True)
-        states = model.encoder(case.batch)
-        states = states if case.index is None else states[case.index]
-        sum(loss_sums(model, states, case.targets).values()).backward()
-
-    if attend is None:
-        return step
+        states, wanted = model.encoder.states(case.batch), case.batch.data_type
+        if case.index is not None:
+            states, wanted = states.index_select(0, case.index), wanted[case.index]
+        cross_entropy(model.head(states[::EVERY]), wanted[::EVERY]).backward()
 
     def patched(case: Case) -> None:
-        with mock.patch.object(encoder_module, "packed_attention", attend):
+        with mock.patch.object(layer, "packed_attention", attend):
             step(case)
 
-    return patched
+    return step if attend is None else patched
+
+
+def on_padded(model: Model) -> Step:
+    """The step on batches of padded rows."""
+    real: dict[str, Tensor] = {}
+    step = make_step(model, padded_attention(real))
+
+    def run(case: Case) -> None:
+        assert case.index is not None
+        real["cells"] = torch.zeros(case.batch.n_tokens, dtype=torch.bool).index_fill(0, case.index, True)
+        step(case)
+
+    return run
+
+
+def batches_of(lengths: list[int], folder: Path) -> tuple[PackedLoader, Vocabulary]:
+    """A loader over an invented dataset of documents of these lengths."""
+    shards.write_dataset(folder, {"train": [len(lengths)]}, lengths=lengths, n_types=300)
+    dataset = open_dataset(folder)
+    batching = BatchingConfig(tokens_per_batch=BUDGET, max_length=LONGEST)
+    return PackedLoader(dataset.split("train"), dataset.vocabulary, batching, 0), dataset.vocabulary
+
+
+def loader_seconds_per_token(loader: PackedLoader, vocabulary: Vocabulary) -> float:
+    """CPU time of reading, packing, masking and laying out, and how full the batches are, printed."""
+    n_batches, losable, n = loader.n_batches(0), may_lose(vocabulary), 0
+    loader.batch(0)
+    began = time.process_time()
+    for i in range(n_batches):
+        batch = loader.batch(i)
+        make_layout(hide(batch, draw_masks(batch, MaskedConfig(), losable, TRAINING, 0, i)))
+        n += batch.n_tokens
+    taken = time.process_time() - began
+    print(
+        f"{n_batches} batches of {BUDGET} are full to {n / n_batches / BUDGET:.2%}; loader {n / taken / 1e6:.1f} M tokens/s"
+    )
+    return taken / n
 
 
 def main() -> None:
@@ -154,72 +201,47 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    lengths = np.clip(rng.lognormal(np.log(200), 1.0, chosen.documents), 8, LONGEST).astype(int)
-    with tempfile.TemporaryDirectory() as folder:
-        shards.write_dataset(Path(folder), {"train": [len(lengths)]}, lengths=lengths.tolist(), n_types=300)
-        dataset = open_dataset(Path(folder))
-        vocabulary = dataset.vocabulary
-        batching = BatchingConfig(tokens_per_batch=BUDGET, max_length=LONGEST)
-        loader = PackedLoader(dataset.split("train"), vocabulary, batching, 0)
+
+    def lengths_of(n: int) -> list[int]:
+        return np.clip(rng.lognormal(np.log(200), 1.0, n), 8, LONGEST).astype(int).tolist()
+
+    lengths = lengths_of(chosen.documents)
+    with tempfile.TemporaryDirectory() as few, tempfile.TemporaryDirectory() as many:
+        loader, vocabulary = batches_of(lengths, Path(few))
         batches = [loader.batch(i) for i in range(loader.n_batches(0))]
-    n = sum(b.n_tokens for b in batches)
-    print(
-        f"{len(lengths)} documents, {n} tokens, {len(batches)} packed batches, sum L^2 / n = {(lengths**2).sum() / n:.0f}"
-    )
-
-    losable, objective = may_lose(vocabulary), MaskedConfig()
-
-    def case(batch: PackedBatch, index: Tensor | None = None, cells: PackedBatch | None = None) -> Case:
-        masks = draw_masks(batch, objective, losable, TRAINING, 0, 0)
-        targets = make_targets(batch, masks, vocabulary, objective)
-        seen = hide(batch, masks)
-        if cells is not None and index is not None:
-            wide = {
-                f.name: getattr(cells, f.name).index_copy(0, index, getattr(seen, f.name))
-                for f in fields(seen)
-                if len(np.shape(getattr(seen, f.name)))
-                and len(getattr(seen, f.name)) == batch.n_tokens
-                and f.name not in ("cu_seqlens", "subject_id", "end_hours", "end_time")
-            }
-            seen = replace(cells, **wide)
-        return Case(seen, targets, index, batch.n_tokens)
-
+        loading = loader_seconds_per_token(*batches_of(lengths_of(2000), Path(many)))
+    n = sum(lengths)
+    area = sum(length**2 for length in lengths) / n
+    print(f"{len(lengths)} documents, {n} tokens, {len(batches)} packed batches, sum L^2 / n = {area:.0f}")
     parts = [part for batch in batches for part in documents(batch)]
-    by_length = sorted(parts, key=lambda part: len(part["hours"]))
 
     def padded_cases(order: list[dict[str, Tensor]]) -> list[Case]:
         made = []
         for group in groups_of(order):
             cells, index = padded(batches[0], group)
-            made.append(case(packed_again(batches[0], group), index, cells))
+            made.append(Case(cells, len(index), index))
         return made
 
-    packed = [case(batch) for batch in batches]
-    mixed = [parts[i] for i in rng.permutation(len(parts))]
-    random, ordered = padded_cases(mixed), padded_cases(by_length)
+    packed = [Case(batch, batch.n_tokens) for batch in batches]
+    random = padded_cases([parts[i] for i in rng.permutation(len(parts))])
+    ordered = padded_cases(sorted(parts, key=lambda part: len(part["hours"])))
     for name, cases in (("random", random), ("sorted", ordered)):
         cells = sum(c.batch.n_tokens for c in cases)
         print(f"padded, {name}: {len(cases)} batches, {n / cells:.0%} of the cells hold a token")
 
-    for d_model, n_layers in ((128, 2), (64, 4)):
-        shape = {"d_model": d_model, "n_layers": n_layers, "n_heads": 4, "d_ffn": 4 * d_model, "dropout": 0.0}
-        fixed = build_model(ModelConfig(**shape), vocabulary, 0)
-        learned = build_model(ModelConfig(**shape, decay=DecayConfig(learned=True)), vocabulary, 0)
-        real: dict[str, Tensor] = {}
+    for d_model, n_layers in SHAPES:
 
-        def on_padded(model: PretrainModel, real: dict[str, Tensor] = real) -> Callable[[Case], None]:
-            step = make_step(model, padded_attention(real))
+        def model(d_model: int = d_model, n_layers: int = n_layers, **more: object) -> Model:
+            shape = {"d_model": d_model, "n_layers": n_layers, "n_heads": 4, "d_ffn": 4 * d_model, "dropout": 0.0}
+            return Model(ModelConfig(**(shape | more)), vocabulary)
 
-            def run(c: Case) -> None:
-                real["cells"] = torch.zeros(c.batch.n_tokens, dtype=torch.bool).index_fill(0, c.index, True)
-                step(c)
-
-            return run
-
-        variants: dict[str, tuple[Callable[[Case], None], list[Case]]] = {
-            "packed": (make_step(fixed, None), packed),
-            "packed, learned": (make_step(learned, None), packed),
-            "reference": (make_step(fixed, reference_attention), packed),
+        fixed, learned = model(), model(decay=DecayConfig(learned=True))
+        variants: dict[str, tuple[Step, list[Case]]] = {
+            "packed": (make_step(fixed), packed),
+            "packed, learned": (make_step(learned), packed),
+            "packed, bucket": (make_step(model(attention=("rotary", "bucket"))), packed),
+            "packed, cosine": (make_step(model(attention=("rotary", "cosine"))), packed),
+            "reference": (make_step(model(kernel="reference")), packed),
             "padded": (on_padded(fixed), random),
             "padded, learned": (on_padded(learned), random),
             "padded, sorted": (on_padded(fixed), ordered),
@@ -229,11 +251,12 @@ def main() -> None:
         if chosen.threads:
             compare_threads(variants["packed"], variants["no attention"], n, chosen.rounds)
         else:
-            compare(variants, n, chosen.rounds)
+            step_seconds = compare(variants, n, chosen.rounds)
+            print(f"the loader takes {loading * n / step_seconds:.2%} of the packed step")
 
 
-def compare(variants: dict[str, tuple[Callable[[Case], None], list[Case]]], n: int, rounds: int) -> None:
-    """Print CPU tokens per second of each variant and the ratio to `packed`."""
+def compare(variants: dict[str, tuple[Step, list[Case]]], n: int, rounds: int) -> float:
+    """Print CPU tokens per second of each variant and the ratio to `packed`; return the CPU seconds of `packed`."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for step, cases in variants.values():
         step(min(cases, key=lambda c: c.batch.n_tokens))  # first calls choose kernels and fill caches
@@ -249,14 +272,10 @@ def compare(variants: dict[str, tuple[Callable[[Case], None], list[Case]]], n: i
     for name, taken in best.items():
         spread = (max(seconds[name]) - min(seconds[name])) / taken
         print(f"{name:18}{n / taken:10.0f}{taken / best['packed']:11.2f}x{spread:9.0%}")
+    return best["packed"]
 
 
-def compare_threads(
-    packed: tuple[Callable[[Case], None], list[Case]],
-    none: tuple[Callable[[Case], None], list[Case]],
-    n: int,
-    rounds: int,
-) -> None:
+def compare_threads(packed: tuple[Step, list[Case]], none: tuple[Step, list[Case]], n: int, rounds: int) -> None:
     """Print wall tokens per second with 1 and 2 threads."""
     for name, (step, cases) in (("packed", packed), ("no attention", none)):
         wall: dict[int, list[float]] = {1: [], 2: []}

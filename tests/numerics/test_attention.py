@@ -1,77 +1,136 @@
-"""The fast attention kernel against its plain definition, and time that keeps its minutes over a century."""
+"""The tile kernel against the plain definition, and the definition against its formula."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from packs import KINDS, TERMS, a_config, a_layout, a_pack, in_double, run, worst
 
-from tawt.config.model import DecayConfig, ModelConfig, RotaryConfig
-from tawt.models import attention
-from tawt.models.attention import decay_slopes, geometry, packed_attention, reference_attention, rotate
+from tawt.config.model import BucketConfig, CosineConfig, DecayConfig, RotaryConfig
+from tawt.models.attention import (
+    Terms,
+    TimeAwareAttention,
+    decay_slopes,
+    dropping,
+    geometry,
+    packed_attention,
+    reference_attention,
+    rotate,
+)
+from tawt.models.attention.batch_geometry import Geometry
+from tawt.models.attention.terms import cosine_amplitudes, cosine_frequencies, gap_rule
 
-LENGTHS = (1, 2, 37, 700, 260)
-KINDS = [("rotary", "decay"), ("decay",), ("rotary",), ()]
-
-
-def a_pack(kind=("rotary", "decay"), lengths=LENGTHS, n_heads=4, d_head=16, dtype=torch.float32, seed=0):
-    """Random queries, keys, values and the geometry of documents whose events lie minutes to decades apart."""
-    config = ModelConfig(d_model=n_heads * d_head, n_heads=n_heads, attention=kind)
-    generator = torch.Generator().manual_seed(seed)
-    n = sum(lengths)
-    gaps = 10 ** (torch.rand(n, generator=generator, dtype=torch.float64) * 6 - 2)
-    hours = torch.cat([part.cumsum(0) for part in gaps.split(list(lengths))]) + 5e5
-    is_static = torch.rand(n, generator=generator) < 0.05
-    cu_seqlens = torch.tensor([0, *torch.tensor(lengths).cumsum(0)], dtype=torch.int32)
-    q, k, v, grad = (torch.randn(n_heads, n, d_head, generator=generator).to(dtype) for _ in range(4))
-    slopes = decay_slopes(config) if "decay" in kind else None
-    return q, k, v, grad, slopes, geometry(config, hours.where(~is_static, 0.0), is_static, cu_seqlens)
+SHAPES = {"log": DecayConfig(tau_hours=0.3), "linear": DecayConfig(shape="linear", tau_hours=50.0)}
 
 
-def run(kernel, q, k, v, grad, slopes, where):
-    """Output and gradients of one kernel."""
-    leaves = [x.detach().clone().requires_grad_() for x in (q, k, v, slopes) if x is not None]
-    out = kernel(*leaves[:3], leaves[3] if slopes is not None else None, where)
-    return [out.detach(), *torch.autograd.grad(out, leaves, grad)]
+def named(kind) -> str:
+    """A name for a combination of terms."""
+    return "+".join(kind) or "none"
 
 
-def worst(ours, theirs) -> float:
-    """Largest difference, relative to the largest number of each tensor."""
-    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True))
+def reference(config, dropout=0.0, seed=0):
+    """The plain definition, as a kernel."""
+    return partial(reference_attention, frequencies=cosine_frequencies(config), dropout=dropout, seed=seed)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "+".join(kind) or "none")
-def test_kernel_equals_reference_in_float32(kind):
-    """Output and the gradients of queries, keys, values and slopes are those of the reference, up to float32 sums."""
-    pack = a_pack(kind)
-    # sums of 700 terms in another order: about sqrt(700) * 2^-24 = 2e-6, and a few times that after the second product
-    assert worst(run(packed_attention, *pack), run(reference_attention, *pack)) < 2e-5
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", KINDS, ids=named)
+def test_kernel_equals_reference_in_float64(kind, shape, dropout, monkeypatch):
+    """With tiles of a few rows, output and all gradients are the reference's up to rounding: the formulas are the same."""
+    monkeypatch.setattr(dropping, "TILE_FLOATS", 1 << 12)
+    config, _, tensors, terms, where = a_pack(kind, dtype=torch.float64, decay=SHAPES[shape])
+    assert len(dropping.tiles(300, 4)) > 2, "the case is not met"
+    terms = in_double(terms)
+    ours = run(packed_attention, tensors, terms, where, dropout, 7)
+    # the channels of the cosine are made of angles in float32
+    assert worst(ours, run(reference(config, dropout, 7), tensors, terms, where)) < (
+        1e-5 if "cosine" in kind else 1e-12
+    )
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "+".join(kind) or "none")
-def test_kernel_equals_reference_in_float64(kind, monkeypatch):
-    """In float64, with tiles of a few rows, nothing is left of the difference but rounding: the formulas are the same."""
-    monkeypatch.setattr(attention, "TILE_FLOATS", 1 << 10)
-    q, k, v, grad, slopes, where = a_pack(kind, dtype=torch.float64)
-    pack = (q, k, v, grad, slopes.double() if slopes is not None else None, where)
-    assert any(len(attention._tiles(length, 4)) > 2 for length in LENGTHS)
-    assert worst(run(packed_attention, *pack), run(reference_attention, *pack)) < 1e-12
+@pytest.mark.parametrize("kind", KINDS, ids=named)
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-5), (torch.bfloat16, 6e-3), (torch.float16, 8e-4)])
+def test_kernel_equals_reference_in_every_dtype(kind, dtype, close):
+    """Against the reference in float64, only the rounding of the given dtype is left, and none of it in the terms' own."""
+    config, _, tensors, terms, where = a_pack(kind, dtype=dtype, lengths=(1, 2, 37, 900))
+    ours = run(packed_attention, tensors, terms, where)
+    exact = run(reference(config), [x.double() for x in tensors], terms, where)
+    assert ours[0].dtype == dtype
+    assert worst([x.double() for x in ours[:4]], exact[:4]) < close
+    assert worst([x.double() for x in ours[4:]], [x.double() for x in exact[4:]]) < 5e-5
 
 
-def test_gradients_are_those_of_finite_differences():
-    """The backward written by hand agrees with numerical differentiation in float64."""
-    q, k, v, _, slopes, where = a_pack(lengths=(1, 5, 9), n_heads=2, d_head=4, dtype=torch.float64)
-    leaves = [x.double().requires_grad_() for x in (q, k, v, slopes)]
-    assert torch.autograd.gradcheck(lambda *x: packed_attention(*x, where), leaves)
+def test_the_definition_is_the_formula_of_the_docstring():
+    """Each weight of the reference, all terms on, is the softmax of the scores written out pair by pair in Python floats."""
+    config, layout, (q, k, v, _), terms, where = a_pack(TERMS, lengths=(7,), dtype=torch.float64, n_heads=2)
+    is_static = torch.tensor([True, True, False, False, False, False, False])
+    layout = a_layout((7,), static_share=0.0)
+    layout = type(layout)(**{**vars(layout), "is_static": is_static, "hours": layout.hours.where(~is_static, 0.0)})
+    where = geometry(config, layout, kernel="reference")
+    q, k = rotate(q, where), rotate(k, where)
+    out = reference(config)(q, k, v, in_double(terms), where)
+    rule, hours = gap_rule(config), layout.hours.tolist()
+    for h in range(2):
+        for i in range(7):
+            scores = []
+            for j in range(7):
+                gap = 0.0 if is_static[i] or is_static[j] else abs(hours[i] - hours[j])
+                score = float(q[h, i] @ k[h, j]) / 4
+                score -= float(terms.slopes[h]) * math.log1p(gap)
+                score += float(terms.buckets[h, int(rule.bucket(torch.tensor(gap)))])
+                for m, w in enumerate(cosine_frequencies(config).tolist()):
+                    score += float(terms.amplitudes[h, m]) * math.cos(w * gap)
+                score -= float(terms.recency[h]) * math.log1p(float(layout.age_hours[j]))
+                scores.append(score)
+            weights = torch.tensor(scores, dtype=torch.float64).softmax(0)
+            assert torch.allclose(out[h, i], weights @ v[h], atol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_gradients_are_those_of_finite_differences(dropout):
+    """The backward written by hand agrees with numerical differentiation in float64, all terms on, dropout or not."""
+    _, _, (q, k, v, _), terms, where = a_pack(TERMS, lengths=(1, 4, 6), dtype=torch.float64, n_heads=2, d_head=4,
+                                              bucket=BucketConfig(n_buckets=4), cosine=CosineConfig(n_frequencies=2))  # fmt: skip
+    own = list(vars(in_double(terms)).values())
+    leaves = [x.clone().requires_grad_() for x in (q, k, v, *own)]
+    assert torch.autograd.gradcheck(
+        lambda q, k, v, *own: packed_attention(q, k, v, Terms(*own), where, dropout, 3), leaves
+    )
+
+
+def test_long_batches_keep_no_gaps_and_give_the_same_bits(monkeypatch):
+    """Where the gaps of a batch are too many to keep, every tile makes its own, and no bit of output or gradient differs."""
+    config, layout, tensors, terms, where = a_pack(("decay", "bucket"))
+    kept = run(packed_attention, tensors, terms, where)
+    monkeypatch.setattr("tawt.models.attention.batch_geometry.CACHED_GAPS", 0)
+    short = geometry(config, layout, kernel="packed")
+    assert where.fades is not None and short.fades is None and short.buckets is None
+    assert all(torch.equal(a, b) for a, b in zip(kept, run(packed_attention, tensors, terms, short), strict=True))
+
+
+def test_the_same_bits_at_any_number_of_threads():
+    """Output and gradients, those of the bucket biases too, do not depend on the number of threads."""
+    _, _, tensors, terms, where = a_pack(TERMS, lengths=(300, 200))
+    before, made = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            made.append(run(packed_attention, tensors, terms, where, 0.1, 5))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*made[:2], strict=True))
 
 
 def test_bf16_inputs_are_accumulated_in_float32():
     """With bf16 inputs the kernel rounds once, at the end, also inside autocast."""
-    q, k, v, _, slopes, where = a_pack(dtype=torch.bfloat16)
-    exact = reference_attention(q.float(), k.float(), v.float(), slopes, where)
+    config, _, (q, k, v, _), terms, where = a_pack(TERMS, dtype=torch.bfloat16)
+    exact = reference(config)(q.float(), k.float(), v.float(), terms, where)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = packed_attention(q, k, v, slopes, where)
+        out = packed_attention(q, k, v, terms, where)
     assert out.dtype == torch.bfloat16
     # half a unit in the last of 8 binary digits, of the number itself
     assert ((out.float() - exact).abs() <= exact.abs() * 2**-8 + 1e-5).all()
@@ -79,59 +138,110 @@ def test_bf16_inputs_are_accumulated_in_float32():
 
 def test_far_scores_do_not_break_the_kernel():
     """Scores hundreds below their row's best, where exp underflows, still give the reference's numbers."""
-    q, k, v, grad, slopes, where = a_pack(lengths=(300,))
-    pack = (q * 30, k, v, grad, slopes * 20, where)
-    ours, theirs = run(packed_attention, *pack), run(reference_attention, *pack)
-    spread = (q[0] * 30 @ k[0].mT / 4 - 20 * slopes[0] * where.distances[0]).std()
+    config, _, (q, k, v, grad), terms, where = a_pack(("decay",), lengths=(300,))
+    tensors, steep = (q * 30, k, v, grad), Terms(slopes=terms.slopes * 20)
+    ours, theirs = run(packed_attention, tensors, steep, where), run(reference(config), tensors, steep, where)
+    spread = (q[0] * 30 @ k[0].mT / 4 - steep.slopes[0] * where.fades[0]).std()
     assert spread > 50, "the case is not met"
     assert all(torch.isfinite(x).all() for x in ours)
     assert worst(ours, theirs) < 1e-4
 
 
+def test_dropped_weights_are_as_many_as_asked_and_the_mean_stays():
+    """A share of the weights is dropped and the rest raised, so that the mean over many seeds is the output without dropout."""
+    _, _, (q, k, v, _), terms, where = a_pack(("decay",), lengths=(40,))
+    whole = packed_attention(q, k, v, terms, where)
+    some = torch.stack([packed_attention(q, k, v, terms, where, 0.25, seed) for seed in range(400)])
+    assert some.std(0).mean() > 0.05, "nothing was dropped"
+    error = (some.mean(0) - whole) / (some.std(0) / 20 + 1e-6)
+    assert error.abs().mean() < 1.2 and error.mean().abs() < 0.2
+    stays = dropping.kept_of_document(3, 0, 4, 200, 0.25, torch.device("cpu"))
+    assert float(stays.float().mean()) == pytest.approx(0.75, abs=0.005)
+    one, other = (dropping.kept_of_document(3, i, 4, 20, 0.25, torch.device("cpu")) for i in (0, 1))
+    assert not torch.equal(one, other), "documents drop the same weights"
+
+
+def test_dropout_is_the_seeds_and_only_while_training():
+    """A layer drops attention weights while it trains, the same ones under the same seed of torch, and none at inference."""
+    config = a_config(attention_dropout=0.2)
+    layer, where = TimeAwareAttention(config), geometry(config, a_layout(), kernel="packed")
+    x = torch.randn(500, config.d_model)
+
+    def out(seed):
+        torch.manual_seed(seed)
+        return layer(x, where)
+
+    assert torch.equal(out(0), out(0)) and not torch.equal(out(0), out(1))
+    layer.eval()
+    assert torch.equal(out(0), out(1))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=named)
+def test_the_layer_gives_the_same_with_reference_and_kernel(kind):
+    """The whole layer, its own parameters' gradients included, is the same with both kernels."""
+    config, layout = a_config(kind, decay=DecayConfig(learned=True)), a_layout()
+    layer, made = TimeAwareAttention(config), []
+    x, grad = torch.randn(2, 500, config.d_model)
+    for kernel in ("packed", "reference"):
+        y = layer(x, geometry(config, layout, kernel=kernel))
+        made.append([y, *torch.autograd.grad(y, list(layer.parameters()), grad)])
+    assert len(made[0]) == 3 + sum(term != "rotary" for term in kind)
+    assert worst(*made) < 5e-5
+
+
 def test_a_document_alone_attends_to_itself_only():
     """A document of one token gets back its own value."""
-    q, k, v, _, slopes, where = a_pack(lengths=(1, 4))
-    assert torch.equal(packed_attention(q, k, v, slopes, where)[:, 0], v[:, 0])
+    _, _, (q, k, v, _), terms, where = a_pack(TERMS, lengths=(1, 4))
+    assert torch.equal(packed_attention(q, k, v, terms, where)[:, 0], v[:, 0])
+
+
+def test_a_static_length_changes_nothing():
+    """Padding to a static length leaves the output of the batch's own tokens equal to the last bit, and finite beyond."""
+    config, layout, (q, k, v, _), terms, where = a_pack(TERMS)
+    padded = geometry(config, layout, kernel="packed", static_length=640)
+    assert isinstance(padded, Geometry) and padded.hours.shape == (640,) and padded.spans[:-1] == where.spans
+    more = [torch.nn.functional.pad(x, (0, 0, 0, 140)) for x in (q, k, v)]
+    out = packed_attention(*more, terms, padded)
+    assert torch.equal(out[:, :500], packed_attention(q, k, v, terms, where)) and out.isfinite().all()
 
 
 def test_a_minute_is_a_minute_after_a_century():
-    """Distances are right to 1e-4 for events a minute apart a century after the origin, where float32 hours would say 0 or 4."""
-    config = ModelConfig(decay=DecayConfig(tau_hours=1.0))
+    """Gaps are right to 1e-4 for events a minute apart a century after the origin, where float32 hours would say 0 or 4."""
+    layout = a_layout((3,), static_share=0.0)
     hours = torch.tensor([876_600.0, 876_600.0 + 1 / 60, 876_600.0 + 1 / 30], dtype=torch.float64)
-    where = geometry(config, hours, torch.zeros(3, dtype=torch.bool), torch.tensor([0, 3]))
+    where = geometry(a_config(), type(layout)(**{**vars(layout), "hours": hours}), kernel="packed")
     assert hours.float().unique().numel() < 3, "the case is not met"
-    expected = [math.log1p(i / 60) for i in range(3)]
-    assert where.distances[0][0].tolist() == pytest.approx(expected, rel=1e-4)
+    assert where.fades[0][0].tolist() == pytest.approx([math.log1p(i / 60) for i in range(3)], rel=1e-4)
 
 
 def test_rotary_scores_depend_on_differences_of_time_only():
     """Shifting all times by 60 years and 17 minutes leaves the scores of turned queries and keys as they were."""
-    config = ModelConfig(d_model=64, n_heads=1, rotary=RotaryConfig(fraction=1.0))
-    hours = torch.rand(50, dtype=torch.float64).cumsum(0) * 100
-    q, k = torch.randn(1, 50, 64), torch.randn(1, 50, 64)
+    config = a_config(n_heads=1, d_head=64, rotary=RotaryConfig(fraction=1.0))
+    layout = a_layout((50,), static_share=0.0)
+    q, k = torch.randn(2, 1, 50, 64)
 
     def scores(shift: float) -> torch.Tensor:
-        still = torch.zeros(50, dtype=torch.bool)
-        where = geometry(config, hours + shift, still, torch.tensor([0, 50]))
+        hours = torch.linspace(0, 3000, 50, dtype=torch.float64) + shift
+        where = geometry(config, type(layout)(**{**vars(layout), "hours": hours}), kernel="packed")
         return rotate(q, where) @ rotate(k, where).mT
 
     assert torch.allclose(scores(0.0), scores(60 * 8766 + 17 / 60), atol=2e-5)
     assert not torch.allclose(scores(0.0), q @ k.mT, atol=1.0), "nothing was turned"
 
 
-def test_statics_are_near_to_everything_and_not_turned():
-    """A static has distance 0 to all tokens, and its query is left unturned."""
-    config = ModelConfig(d_model=32, n_heads=2)
-    hours = torch.tensor([0.0, 7e5, 7.1e5], dtype=torch.float64)
-    where = geometry(config, hours, torch.tensor([True, False, False]), torch.tensor([0, 3]))
-    assert where.distances[0][0].tolist() == where.distances[0][:, 0].tolist() == [0, 0, 0]
-    assert where.distances[0][1, 2] > 0
-    x = torch.randn(2, 3, 16)
-    turned = rotate(x, where)
-    assert torch.equal(turned[:, 0], x[:, 0]) and not torch.equal(turned[:, 1], x[:, 1])
+def test_buckets_stand_on_a_geometric_grid():
+    """A gap below the shortest is in the first bucket, one above the longest in the last, an edge opens its bucket."""
+    rule = gap_rule(a_config(bucket=BucketConfig(n_buckets=5, shortest_hours=0.1, longest_hours=100.0)))
+    gaps = torch.tensor([0.0, 0.099, 0.1, 0.99, 1.0, 9.9, 10.0, 99.0, 100.0, 1e6])
+    assert rule.bucket(gaps).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
-def test_the_last_heads_do_not_fade():
-    """Slopes halve from head to head and end with the free heads at zero."""
-    config = ModelConfig(n_heads=4, decay=DecayConfig(steepest=2.0, n_free_heads=1))
+def test_slopes_halve_and_cosines_start_as_a_decay():
+    """Slopes end with the free heads at zero; the cosines fall with the gap from the start, in heads that fade."""
+    config = a_config(n_heads=4, decay=DecayConfig(steepest=2.0, n_free_heads=1))
     assert decay_slopes(config).tolist() == [2.0, 1.0, 0.5, 0.0]
+    amplitudes = cosine_amplitudes(config)
+    assert (amplitudes >= 0).all() and not amplitudes[3].any()
+    gaps = torch.tensor([0.0, 1.0, 24.0, 720.0], dtype=torch.float64)
+    sums = torch.outer(gaps, cosine_frequencies(config)).cos() @ amplitudes[0].double()
+    assert (sums.diff() < 0).all()

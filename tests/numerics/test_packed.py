@@ -13,8 +13,6 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.model import DecayConfig, ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.dataset.reader import open_dataset
-from tawt.models import encoder as encoder_module
-from tawt.models.attention import reference_attention
 from tawt.models.encoder import Encoder
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
@@ -45,7 +43,7 @@ def document(batch, i):
 
 def an_encoder(vocabulary, **changes):
     torch.manual_seed(0)
-    config = ModelConfig(d_model=32, n_layers=2, n_heads=4, d_ffn=48, dropout=0.0, **changes)
+    config = ModelConfig(**{"d_model": 32, "n_layers": 2, "n_heads": 4, "d_ffn": 48, "dropout": 0.0, **changes})
     return Encoder(config, vocabulary)
 
 
@@ -57,17 +55,20 @@ def gradients(encoder, outputs, weight):
     return grads
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "cls", "attention"])
-def test_packed_equals_one_by_one(packed, pooling):
+@pytest.mark.parametrize("granularity", ["triplet", "timestamp"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "cls", "attention", "per_type"])
+def test_packed_equals_one_by_one(packed, pooling, granularity):
     """States, embeddings and all gradients of a packed batch are those of its documents run one at a time."""
     vocabulary, batch = packed
-    encoder = an_encoder(vocabulary, pooling=pooling, ffn="swiglu", decay=DecayConfig(learned=True))
-    weight = torch.randn(batch.n_documents, 32)
+    terms = ("rotary", "decay", "bucket", "cosine", "recency")
+    encoder = an_encoder(vocabulary, pooling=pooling, granularity=granularity, ffn="swiglu", attention=terms,
+                         decay=DecayConfig(learned=True))  # fmt: skip
+    weight = torch.randn(batch.n_documents, encoder.d_embedding)
     together = encoder.embed(batch)
     apart = torch.cat([encoder.embed(document(batch, i)) for i in range(batch.n_documents)])
     assert torch.allclose(together, apart, atol=2e-5)
-    states = torch.cat([encoder(document(batch, i)) for i in range(batch.n_documents)])
-    assert torch.allclose(encoder(batch), states, atol=2e-5)
+    states = torch.cat([encoder.states(document(batch, i)) for i in range(batch.n_documents)])
+    assert torch.allclose(encoder.states(batch), states, atol=2e-5)
     ours, theirs = gradients(encoder, [together], weight), gradients(encoder, [apart], weight)
     assert ours.keys() == theirs.keys() and any("slopes" in name for name in ours)
     scale = max(g.abs().max() for g in theirs.values())
@@ -75,15 +76,16 @@ def test_packed_equals_one_by_one(packed, pooling):
         assert torch.allclose(ours[name], theirs[name], atol=float(scale) * 1e-5, rtol=1e-3), name
 
 
-def test_the_whole_model_agrees_with_the_reference_attention(packed, monkeypatch):
+@pytest.mark.parametrize("attention", [("rotary", "decay"), ("bucket", "cosine", "recency")])
+def test_the_whole_model_agrees_with_the_reference_attention(packed, attention):
     """States and gradients are the same with the kernel and with the plain reference in its place."""
     vocabulary, batch = packed
-    encoder, weight = an_encoder(vocabulary), torch.randn(batch.n_tokens, 32)
-    fast = encoder(batch)
-    ours = gradients(encoder, [fast], weight)
-    monkeypatch.setattr(encoder_module, "packed_attention", reference_attention)
-    plain = encoder(batch)
-    theirs = gradients(encoder, [plain], weight)
+    weight, made = torch.randn(batch.n_tokens, 32), []
+    for kernel in ("packed", "reference"):
+        encoder = an_encoder(vocabulary, attention=attention, kernel=kernel)
+        states = encoder.states(batch)
+        made.append((states, gradients(encoder, [states], weight)))
+    (fast, ours), (plain, theirs) = made
     assert torch.allclose(fast, plain, atol=1e-5)
     scale = max(g.abs().max() for g in theirs.values())
     for name in ours:
@@ -99,7 +101,7 @@ def test_documents_never_see_one_another(packed):
     value[a:b] += 1
     status = batch.value_status.clone()
     status[a:b] = 1
-    before, after = encoder(batch), encoder(replace(batch, value=value, value_status=status))
+    before, after = encoder.states(batch), encoder.states(replace(batch, value=value, value_status=status))
     other = torch.ones(batch.n_tokens, dtype=torch.bool)
     other[a:b] = False
     assert torch.equal(before[other], after[other])

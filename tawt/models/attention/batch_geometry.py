@@ -1,0 +1,157 @@
+"""What attention needs to know of a batch besides its states, computed once and shared by all heads and layers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tawt.batching.layout import Layout
+from tawt.config.model import ModelConfig
+from tawt.models.attention.blocks import block_mask, same_document
+from tawt.models.attention.terms import GapRule, cosine_frequencies, gap_rule, rotary_frequencies
+
+CACHED_GAPS = 1 << 25
+"""Gaps of a batch (the sum of all squared lengths) up to which their terms are kept, 4 bytes each; above, every tile
+makes its own."""
+TILE_ROWS = 1 << 18
+"""Gaps made at once while they are cached."""
+TOKENS_PER_DOCUMENT = 32
+"""`cu_seqlens` of a static length has one entry per so many tokens, so that its size seldom changes."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A batch's places in time. `t` tokens, or `static_length` where that is given.
+
+    Under `flex` and `varlen` every field that differs between batches is a tensor, so nothing is compiled again.
+    """
+
+    kernel: str
+    """The kernel that it was made for: `reference`, `packed`, `flex` or `varlen`."""
+    rule: GapRule
+    """What decay and bucket make of a gap."""
+    cos: Tensor | None
+    """`(t, r / 2)` float32, cosines of the rotary angles; None = no rotation."""
+    sin: Tensor | None
+    """`(t, r / 2)` float32."""
+    waves: Tensor | None
+    """`(t, 2 * n_frequencies)` float32, cosines then sines of the cosine term, 0 for a static; None = term off."""
+    fading: Tensor | None
+    """`(t,)` float32, `log1p(age / tau)`; None = no recency."""
+    is_static: Tensor
+    """`(t,)` bool."""
+    hours: Tensor
+    """`(t,)` float64."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """`reference`, `packed`: first and one past the last token of each document."""
+    fades: tuple[Tensor, ...] | None = None
+    """`packed`: per document `(L, L)` float32, what a slope multiplies; None = no decay, or made tile by tile."""
+    buckets: tuple[Tensor, ...] | None = None
+    """`packed`: per document `(L, L)` int32; None = no bucket, or made tile by tile."""
+    coarse: Tensor | None = None
+    """`flex`: `(t,)` float32, hours, rounded; 0 for a static."""
+    fine: Tensor | None = None
+    """`flex`: `(t,)` float32, what the rounding took away."""
+    blocks: Any = None
+    """`flex`: the block mask."""
+    cu_seqlens: Tensor | None = None
+    """`varlen`: `(c,)` int32, where documents start; padded with its last entry."""
+    max_seqlen: int = 0
+    """`varlen`: longest document that any batch may hold."""
+
+    def gap(self, document: int, row: int, end: int) -> Tensor:
+        """Return `(end - row, L)` float32 hours between rows of a document and all of it, 0 for statics."""
+        a, b = self.spans[document]
+        hours, still = self.hours[a:b], self.is_static[a:b]
+        # the difference in float64: float32 holds no minutes in a count of hours over decades
+        gap = (hours[row:end, None] - hours).float().abs_()
+        return gap.masked_fill_(still, 0.0).masked_fill_(still[row:end, None], 0.0)
+
+    def fade(self, document: int, row: int, end: int, dtype: torch.dtype) -> Tensor:
+        """Return `(end - row, L)`, what a slope multiplies."""
+        if self.fades is not None:
+            return self.fades[document][row:end].to(dtype)
+        return self.rule.fade(self.gap(document, row, end)).to(dtype)
+
+    def bucket(self, document: int, row: int, end: int) -> Tensor:
+        """Return `(end - row, L)` int32, the bucket of each gap."""
+        if self.buckets is not None:
+            return self.buckets[document][row:end]
+        return self.rule.bucket(self.gap(document, row, end))
+
+
+def geometry(
+    config: ModelConfig, layout: Layout, *, kernel: str, static_length: int | None = None, max_seqlen: int | None = None
+) -> Geometry:
+    """Compute what a kernel needs of a batch.
+
+    Args:
+        config: The encoder's shape.
+        layout: The batch's tokens; with its block mask, if the loader's thread has made that.
+        kernel: `reference`, `packed`, `flex` or `varlen`, as `choose_kernel` says.
+        static_length: Length to which everything is padded, at least `layout.n_tokens`; a multiple of 128 for `flex`.
+            What is added are statics in documents of their own.
+        max_seqlen: `varlen` with a static length: longest document that any batch may hold.
+    """
+    hours, is_static, age, bounds = layout.hours, layout.is_static, layout.age_hours, list(layout.bounds)
+    n = static_length or layout.n_tokens
+    more = n - layout.n_tokens
+    assert more >= 0, "static_length is shorter than the batch"
+    longest = max_seqlen or (n if static_length else layout.max_seqlen)
+    if more:
+        hours, age = (torch.nn.functional.pad(x, (0, more)) for x in (hours, age))
+        is_static = torch.nn.functional.pad(is_static, (0, more), value=True)
+        bounds += [*range(layout.n_tokens + longest, n, longest), n]
+    on = config.attention
+    cos = sin = waves = fading = None
+    if "rotary" in on and (frequencies := rotary_frequencies(config)).numel():
+        angles = _angles(hours, is_static, frequencies)
+        cos, sin = angles.cos(), angles.sin()
+    if "cosine" in on:
+        angles = _angles(hours, is_static, cosine_frequencies(config))
+        waves = torch.cat((angles.cos(), angles.sin()), -1).masked_fill_(is_static[:, None], 0.0)
+    if "recency" in on:
+        fading = torch.log1p(age / config.recency.tau_hours)
+    rule = gap_rule(config)
+    made = Geometry(kernel, rule, cos, sin, waves, fading, is_static, hours)
+    if kernel == "varlen":
+        extra = max(0, (n // TOKENS_PER_DOCUMENT if static_length else 0) - len(bounds))
+        cu_seqlens = torch.tensor(bounds + [n] * extra, dtype=torch.int32)
+        return _with(made, cu_seqlens=cu_seqlens.to(hours.device, non_blocking=True), max_seqlen=longest)
+    if kernel == "flex":
+        coarse = hours.float()
+        fine = (hours - coarse.double()).float()
+        blocks = (
+            copy.copy(layout.blocks) if layout.blocks is not None else block_mask(layout.bounds, n).to(hours.device)
+        )
+        document = torch.nn.functional.pad(layout.document, (0, more), value=layout.n_documents).int()
+        blocks.mask_mod = same_document(document)  # the one that came along asks a tensor in the host's memory
+        return _with(made, coarse=coarse, fine=fine, blocks=blocks)
+    made = _with(made, spans=tuple(pairwise(bounds)))
+    if kernel == "packed" and sum((b - a) ** 2 for a, b in made.spans) <= CACHED_GAPS:
+        fades = [_cached(made, i, rule.fade) for i in range(len(made.spans))] if "decay" in on else None
+        buckets = [_cached(made, i, rule.bucket) for i in range(len(made.spans))] if "bucket" in on else None
+        return _with(made, fades=fades and tuple(fades), buckets=buckets and tuple(buckets))
+    return made
+
+
+def _with(made: Geometry, **more: Any) -> Geometry:
+    return Geometry(**{**vars(made), **more})
+
+
+def _angles(hours: Tensor, is_static: Tensor, frequencies: Tensor) -> Tensor:
+    """`(t, m)` float32 angles, reduced in float64 and rounded after; 0 for statics."""
+    angles = torch.outer(hours, frequencies.to(hours.device)).masked_fill_(is_static[:, None], 0.0)
+    return torch.remainder(angles, 2 * math.pi).float()
+
+
+def _cached(where: Geometry, document: int, made_of: Any) -> Tensor:
+    a, b = where.spans[document]
+    rows = max(16, TILE_ROWS // (b - a))
+    return torch.cat([made_of(where.gap(document, row, min(row + rows, b - a))) for row in range(0, b - a, rows)])

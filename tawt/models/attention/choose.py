@@ -1,0 +1,92 @@
+"""Which kernel runs, and why."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+
+from tawt.config.model import ModelConfig
+from tawt.errors import ConfigError, DeviceError
+
+FLASH_TERMS = frozenset(("rotary", "cosine", "recency"))
+"""Terms that are channels or rotations, which a plain flash kernel can run."""
+FLASH_WIDTH = 256
+"""Widest head of a flash kernel."""
+FLEX_WIDTH = 16
+"""Narrowest head of FlexAttention on CUDA."""
+_MEND = "set model.kernel to auto"
+
+
+def width_of(config: ModelConfig) -> int:
+    """Return the width of a head's queries with the channels of cosine and recency, in half precision."""
+    cosine = 2 * config.cosine.n_frequencies + 1 if "cosine" in config.attention else 0
+    return config.d_head + cosine + (2 if "recency" in config.attention else 0)
+
+
+def choose_kernel(
+    config: ModelConfig, device: torch.device, dtype: torch.dtype, training: bool = True
+) -> tuple[str, str]:
+    """Choose the attention kernel.
+
+    Args:
+        config: The encoder's shape.
+        device: Where it runs.
+        dtype: What attention computes in: under autocast, its dtype.
+        training: Whether a gradient and dropout are wanted.
+
+    Returns:
+        `reference`, `packed`, `flex` or `varlen`, and the reason, for the user.
+
+    Raises:
+        ConfigError: `config.kernel` cannot run these terms, widths, dropout or dtype.
+        DeviceError: It cannot train on this device.
+    """
+    asked = config.kernel
+    if asked == "reference":
+        return asked, "asked for: the plain definition, slow"
+    if asked == "packed":
+        return asked, "asked for"
+    if asked == "auto":
+        if device.type != "cuda":
+            return "packed", f"the tile kernel is the one that trains on {device.type}"
+        if not (bar := _bar_to_varlen(config, dtype, training)):
+            return "varlen", "every term fits a flash kernel"
+        if not (bar_to_flex := _bar_to_flex(config, training)):
+            return "flex", f"varlen cannot: {bar}"
+        return "packed", f"flex cannot: {bar_to_flex}"
+    if device.type != "cuda":
+        if not training:
+            return "packed", f"{asked} runs on CUDA; on {device.type} packed gives the same numbers"
+        raise DeviceError(
+            "model.kernel", f"{asked} trains on CUDA only, expected a CUDA device, not {device.type}", _MEND
+        )
+    if bar := _bar_to_varlen(config, dtype, training) if asked == "varlen" else _bar_to_flex(config, training):
+        raise ConfigError("model.kernel", f"{asked} cannot run: {bar}", _MEND)
+    return asked, "asked for"
+
+
+def _bar_to_flex(config: ModelConfig, training: bool) -> str:
+    """What keeps FlexAttention from running, or nothing."""
+    if training and config.attention_dropout:
+        return "model.attention_dropout is above 0, which FlexAttention does not have"
+    if config.d_head < FLEX_WIDTH:
+        return f"heads are {config.d_head} wide, expected at least {FLEX_WIDTH}"
+    return ""
+
+
+def _bar_to_varlen(config: ModelConfig, dtype: torch.dtype, training: bool) -> str:
+    """What keeps `varlen_attn` from running, or nothing."""
+    if biased := [term for term in config.attention if term not in FLASH_TERMS]:
+        return f"{' and '.join(biased)} in model.attention adds a bias, which a flash kernel does not take"
+    if training and config.attention_dropout:
+        return "model.attention_dropout is above 0, which varlen_attn does not have"
+    if dtype not in (torch.float16, torch.bfloat16):
+        return f"precision is {str(dtype).removeprefix('torch.')}, expected bf16 or fp16"
+    if width_of(config) > FLASH_WIDTH:
+        return f"heads with their channels are {width_of(config)} wide, expected at most {FLASH_WIDTH}"
+    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
+        return f"torch {torch.__version__} has no varlen_attn, expected 2.10 or newer"
+    if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
+        return "the device is older than Ampere, which the flash kernel needs"
+    return ""

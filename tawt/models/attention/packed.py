@@ -1,0 +1,141 @@
+"""The tile kernel: packed documents without padding, with a backward by hand. The kernel of the CPU."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tawt.models.attention.batch_geometry import Geometry
+from tawt.models.attention.channels import with_channels
+from tawt.models.attention.dropping import kept, tiles
+from tawt.models.attention.terms import Terms
+
+EXP_FLOOR = -80.0
+"""Smallest argument given to exp: below -87 float32 goes subnormal and exp slows a hundredfold; e^-80 adds nothing."""
+
+
+def packed_attention(
+    q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry, dropout: float = 0.0, seed: int = 0
+) -> Tensor:
+    """Attention tile by tile: a run of a document's queries against all its keys.
+
+    Only the output and one number per row are kept for the gradient; weights, and which of them were dropped, are made
+    again from those. Sums are in float32 (float64 for float64), also for bf16 and fp16 inputs, and in one order at any
+    number of threads.
+
+    Args:
+        q: `(n_heads, t, d_head)`, already turned.
+        k: As `q`.
+        v: As `q`.
+        terms: Strengths of the terms.
+        where: The batch's geometry.
+        dropout: Chance of a weight to be dropped.
+        seed: Which weights.
+
+    Returns:
+        `(n_heads, t, d_head)` in the dtype of `q`.
+
+    Source: the recomputation is that of FlashAttention (Dao et al., 2022).
+    """
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    with torch.autocast(q.device.type, enabled=False):
+        wide_q, wide_k = with_channels(q.to(dtype), k.to(dtype), terms, where)
+        slopes, table = (x.to(dtype) if x is not None else None for x in (terms.slopes, terms.buckets))
+        out: Tensor = _Packed.apply(wide_q, wide_k, v.to(dtype), slopes, table, where, dropout, seed)
+    return out.to(q.dtype)
+
+
+class _Packed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        slopes: Tensor | None,
+        table: Tensor | None,
+        where: Geometry,
+        dropout: float,
+        seed: int,
+    ) -> Tensor:
+        n_heads, n, d_head = v.shape
+        q = q / math.sqrt(d_head)
+        out = torch.empty_like(v)
+        log_sum = q.new_empty(n_heads, n, 1)
+        for i, (a, b) in enumerate(where.spans):
+            k_t, v_d = k[:, a:b].mT, v[:, a:b]
+            for row, end in tiles(b - a, n_heads, q.is_cuda):
+                tile = slice(a + row, a + end)
+                scores = torch.bmm(q[:, tile], k_t)
+                _add_terms(scores, slopes, table, where, i, row, end)
+                top = scores.amax(-1, keepdim=True)
+                total = scores.sub_(top).clamp_min_(EXP_FLOOR).exp_().sum(-1, keepdim=True)
+                if dropout:
+                    scores.mul_(kept(seed, i, row, scores.shape, dropout, q.device))
+                torch.div(torch.bmm(scores, v_d), total * (1 - dropout), out=out[:, tile])
+                log_sum[:, tile] = total.log_().add_(top)
+        ctx.save_for_backward(q, k, v, slopes, table, out, log_sum)
+        ctx.where, ctx.dropout, ctx.seed = where, dropout, seed
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, slopes, table, out, log_sum = ctx.saved_tensors
+        where: Geometry = ctx.where
+        n_heads, _, d_head = v.shape
+        d_slopes = torch.zeros_like(slopes) if slopes is not None and ctx.needs_input_grad[3] else None
+        d_table = torch.zeros_like(table) if table is not None and ctx.needs_input_grad[4] else None
+        # one more column makes each product subtract its row's constant: log sum from scores, mean from their gradient
+        ones = torch.ones_like(log_sum)
+        mean = (grad * out).sum(-1, keepdim=True)
+        q_less, k_one = torch.cat((q, -log_sum), -1), torch.cat((k, ones), -1)
+        if not ctx.dropout:
+            grad_less, v_one = torch.cat((grad, -mean), -1), torch.cat((v, ones), -1)
+        d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for i, (a, b) in enumerate(where.spans):
+            document = slice(a, b)
+            for row, end in tiles(b - a, n_heads, q.is_cuda):
+                tile = slice(a + row, a + end)
+                weights = torch.bmm(q_less[:, tile], k_one[:, document].mT)
+                fade, bucket = _add_terms(weights, slopes, table, where, i, row, end)
+                weights.clamp_min_(EXP_FLOOR).exp_()
+                if ctx.dropout:
+                    stays = kept(ctx.seed, i, row, weights.shape, ctx.dropout, q.device)
+                    d_scores = torch.bmm(grad[:, tile], v[:, document].mT).div_(1 - ctx.dropout).mul_(stays)
+                    d_scores.sub_(mean[:, tile]).mul_(weights)
+                    weights.mul_(stays).div_(1 - ctx.dropout)
+                else:
+                    d_scores = torch.bmm(grad_less[:, tile], v_one[:, document].mT).mul_(weights)
+                if d_slopes is not None and fade is not None:
+                    d_slopes -= torch.mv(d_scores.view(n_heads, -1), fade.reshape(-1))
+                if d_table is not None and bucket is not None:
+                    d_table += _sums(d_scores, bucket, d_table.shape[1])
+                d_q[:, tile] = torch.bmm(d_scores, k[:, document])
+                d_k[:, document] += torch.bmm(d_scores.mT, q[:, tile])
+                d_v[:, document] += torch.bmm(weights.mT, grad[:, tile])
+        return d_q.div_(math.sqrt(d_head)), d_k, d_v, d_slopes, d_table, None, None, None
+
+
+def _add_terms(
+    scores: Tensor, slopes: Tensor | None, table: Tensor | None, where: Geometry, document: int, row: int, end: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """Add decay and bucket to a tile `(n_heads, end - row, L)`; return what they were made of."""
+    fade = bucket = None
+    if slopes is not None:
+        fade = where.fade(document, row, end, scores.dtype)
+        scores.addcmul_(fade, -slopes[:, None, None])
+    if table is not None:
+        bucket = where.bucket(document, row, end).reshape(-1)
+        scores.view(len(table), -1).add_(table.index_select(1, bucket))
+    return fade, bucket
+
+
+def _sums(d_scores: Tensor, bucket: Tensor, n_buckets: int) -> Tensor:
+    """Sum a tile over each bucket, `(n_heads, n_buckets)`, in one order at any number of threads."""
+    flat = d_scores.view(len(d_scores), -1)
+    if d_scores.is_cuda:  # where `bincount` would add in any order
+        return torch.stack([(flat * (bucket == i)).sum(-1) for i in range(n_buckets)], 1)
+    return torch.stack([torch.bincount(bucket, head, n_buckets) for head in flat]).to(d_scores.dtype)

@@ -1,0 +1,166 @@
+"""FlexAttention as far as a CPU runs it, its block mask, and which kernel is chosen."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from packs import KINDS, TERMS, a_config, a_layout, a_pack, worst
+
+from tawt.config.model import DecayConfig
+from tawt.errors import ConfigError, DeviceError
+from tawt.models.attention import (
+    Terms,
+    block_mask,
+    choose_kernel,
+    flex_packed,
+    geometry,
+    reference_attention,
+    varlen_packed,
+    with_channels,
+)
+from tawt.models.attention.terms import cosine_frequencies
+
+N = 640
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled():
+    """Each test starts as a process of its own does: other shapes have taught torch's compiler nothing."""
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("shape", ["log", "linear"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "+".join(kind) or "none")
+def test_flex_equals_reference(kind, shape):
+    """Output, and gradients of learned slopes and bucket biases, are the reference's; times are exact over decades."""
+    decay = DecayConfig(shape=shape, tau_hours=1.0 if shape == "log" else 20.0)
+    config, layout, tensors, terms, _ = a_pack(kind, decay=decay)
+    q, k, v, grad = (torch.nn.functional.pad(x, (0, 0, 0, N - 500)) for x in tensors)
+    own = {
+        n: getattr(terms, n).clone().requires_grad_() for n in ("slopes", "buckets") if getattr(terms, n) is not None
+    }
+    terms, made = replace(terms, **own), []
+    for kernel in ("flex", "reference"):
+        where = geometry(config, layout, kernel=kernel, static_length=N)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*flex_attention called without torch.compile.*")
+            out = (
+                flex_packed(q, k, v, terms, where)
+                if kernel == "flex"
+                else reference_attention(q, k, v, terms, where, cosine_frequencies(config))
+            )
+        made.append([out.detach(), *(torch.autograd.grad(out, list(own.values()), grad) if own else ())])
+    assert len(made[0]) == 1 + len(own) and worst(*made) < 2e-5
+
+
+@pytest.mark.parametrize("lengths", [(1, 2, 37, 300, 160), (128, 128, 384), (640,), (1,) * 200, (100, 29, 511)])
+def test_the_block_mask_is_torchs_own(lengths):
+    """The mask made of document bounds equals, tensor by tensor, the one that torch makes by asking every pair."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    ours = block_mask(a_layout(lengths).bounds, N)
+    theirs = create_block_mask(ours.mask_mod, None, None, N, N, device="cpu")
+    mine, others = ours.as_tuple(), theirs.as_tuple()
+    assert sum(isinstance(x, torch.Tensor) for x in mine) == 8
+    for a, b in zip(mine, others, strict=True):
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else callable(a) or a == b
+
+
+def test_a_geometry_for_compiled_kernels_differs_in_tensors_only():
+    """Batches of other documents give geometries whose plain values and shapes are the same, so nothing is compiled again."""
+    config = a_config(TERMS)
+
+    def plain(kernel, lengths):
+        where = geometry(config, a_layout(lengths), kernel=kernel, static_length=1024, max_seqlen=512)
+        return {
+            name: (tuple(x.shape), x.dtype) if isinstance(x, torch.Tensor) else x
+            for name, x in vars(where).items()
+            if name != "blocks"
+        }
+
+    for kernel in ("flex", "varlen"):
+        assert plain(kernel, (5, 300, 17)) == plain(kernel, (512, 40, 1, 80, 200))
+
+
+def test_padding_for_varlen_is_cut_into_documents_that_fit():
+    """No document of a padded batch is longer than the longest allowed, and the last bounds repeat the length."""
+    where = geometry(a_config(()), a_layout((5, 30)), kernel="varlen", static_length=1024, max_seqlen=300)
+    bounds = where.cu_seqlens.tolist()
+    assert bounds[:3] == [0, 5, 35] and bounds[-1] == 1024 and where.max_seqlen == 300
+    assert max(b - a for a, b in pairwise(bounds)) <= 300
+
+
+@pytest.mark.parametrize("kind", [("rotary",), ("cosine",), ("recency",), ("rotary", "cosine", "recency")])
+def test_varlen_hands_the_flash_kernel_equal_scores(kind, monkeypatch):
+    """With a plain stand-in for the flash kernel, channels and padding of widths give the reference's output."""
+    import torch.nn.attention.varlen as module
+
+    def stand_in(q, k, v, starts_q, starts_k, longest_q, longest_k):
+        assert q.shape == k.shape == v.shape and q.shape[-1] % 8 == 0 and longest_q == longest_k == 300
+        out = torch.zeros_like(v)
+        assert torch.equal(starts_q, starts_k)
+        for a, b in pairwise(starts_q.tolist()):
+            scores = torch.einsum("ihd,jhd->hij", q[a:b], k[a:b]) / q.shape[-1] ** 0.5
+            out[a:b] = torch.einsum("hij,jhd->ihd", scores.softmax(-1), v[a:b])
+        return out
+
+    monkeypatch.setattr(module, "varlen_attn", stand_in)
+    config, layout, (q, k, v, _), terms, _ = a_pack(kind)
+    out = varlen_packed(q, k, v, terms, geometry(config, layout, kernel="varlen"))
+    plain = geometry(config, layout, kernel="reference")
+    assert worst([out], [reference_attention(q, k, v, terms, plain, cosine_frequencies(config))]) < 2e-5
+
+
+def test_ages_in_bf16_keep_their_digits():
+    """Two channels carry an age of decades in bf16 to better than 1e-3, where one would be wrong by several hundredths."""
+    _, layout, _, _, where = a_pack(("recency",))
+    q = torch.zeros(4, 500, 16, dtype=torch.bfloat16)
+    terms = Terms(recency=torch.full((4,), 0.7))
+    wide_q, wide_k = with_channels(q, q, terms, where)
+    scores = (wide_q[0].double() @ wide_k[0].double().mT)[0] / 4
+    exact = -0.7 * torch.log1p(layout.age_hours.double())
+    assert (exact - exact.bfloat16().double()).abs().max() > 0.01, "the case is not met"
+    assert (scores - exact).abs().max() < 1e-3
+
+
+def test_auto_takes_the_fastest_kernel_that_can():
+    """On CPU the tile kernel; on CUDA flash where every term fits it, FlexAttention for a bias, tiles for what neither can."""
+    half, rotary = torch.bfloat16, a_config(("rotary", "cosine", "recency"))
+    assert choose_kernel(a_config(), CPU, torch.float32)[0] == "packed"
+    assert choose_kernel(rotary, CUDA, half)[0] == "varlen"
+    assert choose_kernel(rotary, CUDA, torch.float32)[0] == "flex"
+    assert choose_kernel(a_config(("rotary", "decay")), CUDA, half)[0] == "flex"
+    assert choose_kernel(a_config(d_head=8), CUDA, half)[0] == "packed"
+    dropping = a_config(("rotary",), attention_dropout=0.1)
+    assert choose_kernel(dropping, CUDA, half)[0] == "packed"
+    assert choose_kernel(dropping, CUDA, half, training=False)[0] == "varlen"
+    assert "decay" in choose_kernel(a_config(("decay",)), CUDA, half)[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "dtype", "error", "what"),
+    [
+        ({"kernel": "flex"}, CPU, torch.float32, DeviceError, "CUDA"),
+        ({"kernel": "flex", "attention_dropout": 0.1}, CUDA, torch.bfloat16, ConfigError, "attention_dropout"),
+        ({"kernel": "flex", "d_head": 8}, CUDA, torch.bfloat16, ConfigError, "8 wide"),
+        ({"kernel": "varlen"}, CUDA, torch.bfloat16, ConfigError, "decay"),
+        ({"kernel": "varlen", "kind": ("rotary",)}, CUDA, torch.float32, ConfigError, "float32"),
+        ({"kernel": "varlen", "kind": (), "d_head": 512}, CUDA, torch.float16, ConfigError, "512 wide"),
+    ],
+)
+def test_a_kernel_that_cannot_is_refused_with_the_reason(changes, device, dtype, error, what):
+    """A kernel that was asked for and cannot run stops with what keeps it and what to set."""
+    with pytest.raises(error, match=what) as caught:
+        choose_kernel(a_config(**changes), device, dtype)
+    assert "auto" in caught.value.hint
+
+
+def test_a_model_trained_on_cuda_is_read_on_cpu():
+    """At inference on CPU, a config that asks for a CUDA kernel runs on the tile kernel, and says so."""
+    name, reason = choose_kernel(a_config(kernel="flex"), CPU, torch.float32, training=False)
+    assert name == "packed" and "flex" in reason
