@@ -1,17 +1,20 @@
-"""A triplet to a vector: data_type + value + status + time."""
+"""Triplets to the tokens that the encoder works on: data_type, value, status and time, summed or side by side."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tawt.batching.batch import PackedBatch
+from tawt.batching.layout import Layout
 from tawt.batching.masking import HIDDEN
 from tawt.config.model import ModelConfig
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import HAS_NUMBER
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.segments import segment_sum
 from tawt.models.time_encoding import ScalarNetwork, TimeEncoding
 
 CLS = SPECIAL_CODES.index("[CLS]")
@@ -80,20 +83,50 @@ class ValueEncoding(nn.Module):
         return self.categories.weight[1:]
 
 
-class TripletEmbedding(nn.Module):
-    """The sum of what a token is, how much, in which state and when."""
+class TokenEmbedding(nn.Module):
+    """What a token is, how much, in which state and when.
+
+    A token of several triplets is the sum of them, with its time once. `concat` lays the four parts side by side and
+    projects them; the projection starts as their sum, so both start as the same model.
+    """
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
-        self.data_type = _embedding(len(vocabulary), config.d_model, norm=TYPE_NORM)
+        d_model = config.d_model
+        self.data_type = _embedding(len(vocabulary), d_model, norm=TYPE_NORM)
         self.value = ValueEncoding(config, vocabulary)
-        self.status = _embedding(HIDDEN + 1, config.d_model, norm=STATUS_NORM)
+        self.status = _embedding(HIDDEN + 1, d_model, norm=STATUS_NORM)
         self.time = TimeEncoding(config)
+        self.project: nn.Linear | None = None
+        if config.combine == "concat":
+            self.project = nn.Linear(4 * d_model, d_model, bias=False)
+            with torch.no_grad():
+                self.project.weight.copy_(torch.eye(d_model).repeat(1, 4))
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """Return `(n, d_model)`."""
-        what: Tensor = self.data_type(batch.data_type) + self.value(batch) + self.status(batch.value_status)
-        return what + self.time(batch)
+    def forward(self, batch: PackedBatch, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Return tokens `(t, d_model)`, and the value's part of each triplet `(n, d_model)`."""
+        values: Tensor = self.value(batch)
+        parts = [self.data_type(batch.data_type), values, self.status(batch.value_status)]
+        type_gap = self.time.of_triplets(batch.type_gap_hours, batch.is_static)
+        if type_gap is not None:
+            parts.append(type_gap)
+        elif self.project is not None:
+            parts.append(torch.zeros_like(values))
+        x = torch.cat(parts, -1) if self.project is not None else sum(parts[1:], parts[0])
+        gap_hours = batch.gap_hours
+        if layout.token_of is not None:
+            x = segment_sum(x, layout.token_of, layout.n_tokens)
+            # the triplets of one moment have one gap to what was before, and the rest none
+            gap_hours = segment_sum(gap_hours, layout.token_of, layout.n_tokens)
+        if layout.cls_at is not None:
+            cls = functional.pad(self.data_type.weight[CLS], (0, x.shape[1] - self.data_type.embedding_dim))
+            x = x.index_copy(0, layout.cls_at, cls.to(x.dtype).expand(layout.n_documents, -1))
+        when = self.time.of_tokens(layout.hours, gap_hours, layout.is_static)
+        if self.project is None:
+            return x + when, values
+        # the token's time has the last columns: projected by itself, it need not be laid beside the rest
+        columns = self.project.weight[:, -when.shape[1] :]
+        return self.project(x) + functional.linear(when, columns), values
 
 
 def _embedding(n: int, d_model: int, padding: bool = False, norm: float = 1.0) -> nn.Embedding:

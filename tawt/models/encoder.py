@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from tawt.batching.batch import PackedBatch
+from tawt.batching.layout import Layout, make_layout
 from tawt.config.model import ModelConfig
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.attention import Geometry, decay_slopes, geometry, packed_attention, rotate
-from tawt.models.embeddings import CLS, TripletEmbedding
+from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, geometry
+from tawt.models.embeddings import TokenEmbedding
 from tawt.models.pooling import DocumentPooling
-
-SHARPNESS = 1.6
-"""Queries and keys start so much larger than a linear layer's default: likeness shows above chance at once."""
+from tawt.models.readout import PerTypeReadout
 
 
-class TimeAwareAttention(nn.Module):
-    """Multi-head attention within documents."""
+@dataclass(frozen=True)
+class Encoded:
+    """States of a batch's tokens."""
 
-    slopes: Tensor | None
+    tokens: Tensor
+    """`(t, d_model)`."""
+    layout: Layout
+    """Where the tokens lie, and which triplets they are made of."""
+    values: Tensor
+    """`(n, d_model)`, the encoding of each triplet's value, before any attention."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.n_heads = config.n_heads
-        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
-        self.out = nn.Linear(config.d_model, config.d_model, bias=False)
-        # equal at the start, so that a token first looks at those that are like it; they part as they learn
-        with torch.no_grad():
-            keys = self.qkv.weight[config.d_model : 2 * config.d_model].mul_(SHARPNESS)
-            self.qkv.weight[: config.d_model] = keys
-        slopes = decay_slopes(config) if "decay" in config.attention else None
-        if slopes is not None and config.decay.learned:
-            self.slopes = nn.Parameter(slopes)
-        else:
-            self.register_buffer("slopes", slopes, persistent=False)
-
-    def forward(self, x: Tensor, where: Geometry) -> Tensor:
-        """`(n, d_model)` -> `(n, d_model)`."""
-        n, d_model = x.shape
-        q, k, v = self.qkv(x).view(n, 3, self.n_heads, -1).permute(1, 2, 0, 3).contiguous().unbind(0)
-        mixed = packed_attention(rotate(q, where), rotate(k, where), v, self.slopes, where)
-        return self.out(mixed.transpose(0, 1).reshape(n, d_model))
+    def of_triplets(self) -> Tensor:
+        """Return the state of each triplet's token, `(n, d_model)`."""
+        return self.layout.of_triplets(self.tokens)
 
 
 class FeedForward(nn.Module):
@@ -58,7 +49,7 @@ class FeedForward(nn.Module):
         self.outer = nn.Linear(config.d_ffn, config.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(n, d_model)` -> `(n, d_model)`."""
+        """`(t, d_model)` -> `(t, d_model)`."""
         hidden = self.inner(x)
         if self.gated:
             hidden, gate = hidden.chunk(2, -1)
@@ -78,57 +69,123 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, where: Geometry) -> Tensor:
-        """`(n, d_model)` -> `(n, d_model)`."""
+        """`(t, d_model)` -> `(t, d_model)`."""
         x = x + self.dropout(self.attention(self.norm_attention(x), where))
         return x + self.dropout(self.ffn(self.norm_ffn(x)))
 
 
 class Encoder(nn.Module):
-    """Packed triplets -> one state per triplet, one embedding per document."""
+    """Packed triplets -> states of tokens -> one embedding per document.
+
+    `prepare` sets how it computes; without it, each call takes the kernel that fits its device.
+    """
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config = config
-        self.embedding = TripletEmbedding(config, vocabulary)
+        self.embedding = TokenEmbedding(config, vocabulary)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.d_model, bias=False)
-        self.pooling = DocumentPooling(config, config.pooling)
         # what each of the 2 * n_layers branches adds starts small, so the sum does not grow with depth
         # (GPT-2)
         for name, module in self.blocks.named_modules():
             if isinstance(module, nn.Linear) and name.endswith(("attention.out", "ffn.outer")):
                 nn.init.normal_(module.weight, std=(module.in_features * 2 * config.n_layers) ** -0.5)
+        per_type = config.pooling == "per_type"
+        self.pooling = PerTypeReadout(config, vocabulary) if per_type else DocumentPooling(config)
+        self.kernel = ""
+        self.static_length: int | None = None
+        self.max_seqlen: int | None = None
+        self.checkpointed = False
+        self._run: Callable[[Tensor, Geometry], Tensor] = self._stack
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """Return the state of each triplet, `(n, d_model)`."""
-        return self._states(batch)[0]
+    @property
+    def d_embedding(self) -> int:
+        """Width of a document's embedding."""
+        return self.pooling.d_embedding if isinstance(self.pooling, PerTypeReadout) else self.config.d_model
 
-    def embed(self, batch: PackedBatch) -> Tensor:
-        """Return one embedding per document, `(n_documents, d_model)` float32."""
-        states, cls = self._states(batch)
-        return self.pooling(states, batch.document, batch.n_documents, cls).float()
+    def prepare(
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        static_length: int | None = None,
+        compiled: bool = False,
+        activation_checkpointing: bool = False,
+        max_seqlen: int | None = None,
+    ) -> dict[str, str]:
+        """Set how the blocks compute; weights and their names stay as they are.
 
-    def _states(self, batch: PackedBatch) -> tuple[Tensor, Tensor | None]:
-        x = self.embedding(batch)
-        hours, is_static, cu_seqlens = batch.hours, batch.is_static, batch.cu_seqlens
-        place = None
-        if self.config.pooling == "cls":
-            # one more token at the head of each document: a static, so it has no time of its own
-            first = torch.arange(batch.n_documents, device=x.device)
-            place = torch.arange(batch.n_tokens, device=x.device) + batch.document + 1
-            n = batch.n_tokens + batch.n_documents
-            cls_place = cu_seqlens[:-1].long() + first
-            cls = self.embedding.data_type.weight[CLS] + self.embedding.time.static
-            x = x.new_zeros(n, x.shape[1]).index_copy(0, place, x)
-            x = x.index_copy(0, cls_place, cls.to(x.dtype).expand(batch.n_documents, -1))
-            hours = hours.new_zeros(n).index_copy(0, place, hours)
-            is_static = is_static.new_ones(n).index_copy(0, place, is_static)
-            cu_seqlens = cu_seqlens + torch.arange(batch.n_documents + 1, device=x.device, dtype=cu_seqlens.dtype)
+        Args:
+            device: Where it runs.
+            dtype: What it computes in; under autocast, the dtype of that.
+            static_length: Tokens to which every batch is padded within the blocks; None = as long as it is.
+            compiled: Whether the blocks go through `torch.compile`; on CUDA that wants a `static_length`.
+            activation_checkpointing: Whether blocks compute again in the backward pass what they did not keep.
+            max_seqlen: Longest document of any batch, for a kernel that must know it beforehand.
+
+        Returns:
+            The reason of each choice, for the user, by `kernel`, `compile` and `activation_checkpointing`.
+
+        Raises:
+            ConfigError: The kernel that was asked for cannot run this model.
+            DeviceError: It cannot run on this device.
+        """
+        self.kernel, reason = choose_kernel(self.config, device, dtype)
+        self.static_length, self.max_seqlen = static_length, max_seqlen
+        self.checkpointed = activation_checkpointing
+        # a function, not a module: compiled, the weights keep their names
+        self._run = torch.compile(self._stack, dynamic=False) if compiled else self._stack
+        length = f"at {static_length} tokens" if static_length else "at each new length"
+        kept = "blocks are computed again in the backward pass" if activation_checkpointing else "all activations kept"
+        return {
+            "kernel": f"{self.kernel}: {reason}",
+            "compile": f"on: blocks compiled {length}" if compiled else "off",
+            "activation_checkpointing": kept,
+        }
+
+    def forward(self, batch: PackedBatch) -> Encoded:
+        """Return the states of a batch's tokens."""
+        layout = batch.layout
+        if layout is None:
+            layout = make_layout(batch, self.config.granularity, with_cls=self.config.pooling == "cls")
+        x, values = self.embedding(batch, layout)
         x = self.dropout(x)
         if self.blocks:
-            where = geometry(self.config, hours, is_static, cu_seqlens)
-            for block in self.blocks:
-                x = block(x, where)
-        x = self.norm(x)
-        return (x, None) if place is None else (x[place], x[cls_place])
+            x = self._through_blocks(x, layout)
+        return Encoded(self.norm(x), layout, values)
+
+    def readout(self, encoded: Encoded, batch: PackedBatch) -> Tensor:
+        """Return one embedding per document, `(d, d_embedding)` float32; it is computed in that, too."""
+        tokens = encoded.tokens
+        with torch.autocast(tokens.device.type, enabled=False):
+            if isinstance(self.pooling, PerTypeReadout):
+                return self.pooling(tokens.float(), encoded.layout, encoded.values.float(), batch)
+            return self.pooling(tokens.float(), encoded.layout)
+
+    def embed(self, batch: PackedBatch) -> Tensor:
+        """Return one embedding per document of a batch, `(d, d_embedding)` float32."""
+        return self.readout(self(batch), batch)
+
+    def states(self, batch: PackedBatch) -> Tensor:
+        """Return the state of each triplet of a batch, `(n, d_model)`."""
+        return self(batch).of_triplets()
+
+    def _through_blocks(self, x: Tensor, layout: Layout) -> Tensor:
+        kernel = self.kernel or choose_kernel(self.config, x.device, _computes_in(x), self.training)[0]
+        n, static = len(x), self.static_length
+        where = geometry(self.config, layout, kernel=kernel, static_length=static, max_seqlen=self.max_seqlen)
+        if static is not None:
+            x = functional.pad(x, (0, 0, 0, static - n))
+        return self._run(x, where)[:n]
+
+    def _stack(self, x: Tensor, where: Geometry) -> Tensor:
+        again = self.checkpointed and self.training and torch.is_grad_enabled()
+        for block in self.blocks:
+            x = checkpoint(block, x, where, use_reentrant=False) if again else block(x, where)
+        return x
+
+
+def _computes_in(x: Tensor) -> torch.dtype:
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

@@ -5,73 +5,67 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tawt.config.model import ModelConfig, Pooling
+from tawt.batching.layout import Layout
+from tawt.config.model import ModelConfig
+from tawt.models.segments import segment_max, segment_mean, segment_softmax, segment_sum
 
 
-def segment_mean(states: Tensor, document: Tensor, n_documents: int) -> Tensor:
-    """Mean over each document: `(n, d)` -> `(n_documents, d)`."""
-    return segment_sum(states, document, n_documents) / _lengths(states, document, n_documents)[:, None]
+class Queries(nn.Module):
+    """Queries over a document's tokens; each pools its own share of the columns.
 
+    The weight of a token is the softmax over its document of `state . query - recency * log1p(age / tau)`, with its
+    age at the prediction time. The queries start at zero: what is pooled first is a mean, faded by `recency`.
 
-def segment_sum(states: Tensor, document: Tensor, n_documents: int) -> Tensor:
-    """Sum over each document: `(n, ...)` -> `(n_documents, ...)`."""
-    return states.new_zeros(n_documents, *states.shape[1:]).index_add(0, document, states)
-
-
-def segment_max(states: Tensor, document: Tensor, n_documents: int) -> Tensor:
-    """Largest number of each column over each document: `(n, d)` -> `(n_documents, d)`."""
-    index = document[:, None].expand_as(states)
-    empty = states.new_full((n_documents, states.shape[1]), -torch.inf)
-    return empty.scatter_reduce(0, index, states, "amax", include_self=False)
-
-
-def segment_softmax(scores: Tensor, document: Tensor, n_documents: int) -> Tensor:
-    """Weights of each column that sum to 1 over each document: `(n, h)` -> `(n, h)`."""
-    top = segment_max(scores.detach(), document, n_documents)
-    weights = (scores - top[document]).exp()
-    return weights / segment_sum(weights, document, n_documents).index_select(0, document)
-
-
-def _lengths(states: Tensor, document: Tensor, n_documents: int) -> Tensor:
-    return torch.bincount(document, minlength=n_documents).to(states.dtype)
-
-
-class DocumentPooling(nn.Module):
-    """The readout: `mean`, `max`, `cls` (the state of the document's [CLS] token) or `attention`.
-
-    `attention` gives each head its own softmax over the document's tokens; its scores start at zero, where
-    it is the mean.
+    Args:
+        d_model: Width of a state.
+        recency: `(n_queries,)`, how fast each query fades at the start.
+        tau_hours: Age at which the fading sets in, hours.
     """
 
-    def __init__(self, config: ModelConfig, how: Pooling) -> None:
+    def __init__(self, d_model: int, recency: Tensor, tau_hours: float) -> None:
         super().__init__()
-        self.how = how
-        self.score: nn.Linear | None = None
-        if how == "attention":
-            self.score = nn.Linear(config.d_model, config.n_heads, bias=False)
-            nn.init.zeros_(self.score.weight)
+        self.tau_hours = tau_hours
+        self.query = nn.Linear(d_model, len(recency), bias=False)
+        nn.init.zeros_(self.query.weight)
+        self.recency = nn.Parameter(recency)
 
-    def forward(self, states: Tensor, document: Tensor, n_documents: int, cls: Tensor | None = None) -> Tensor:
+    def forward(self, states: Tensor, values: Tensor, layout: Layout) -> Tensor:
         """Pool.
 
         Args:
-            states: `(n, d_model)`.
-            document: `(n,)`, the document of each token.
-            n_documents: Number of documents, none of them empty.
-            cls: `(n_documents, d_model)`, states of the [CLS] tokens, for `cls`.
+            states: `(t, d_model)`, what queries are matched with.
+            values: `(t, n_queries * c)`, what is pooled.
+            layout: Where documents and the prediction times lie.
 
         Returns:
-            `(n_documents, d_model)`.
+            `(d, n_queries * c)`.
         """
+        fading = torch.log1p(layout.age_hours / self.tau_hours)
+        scores = self.query(states) - self.recency * fading[:, None]
+        weights = segment_softmax(scores, layout.document, layout.n_documents)
+        parts = weights[:, :, None] * values.view(len(values), weights.shape[1], -1)
+        return segment_sum(parts.flatten(1), layout.document, layout.n_documents)
+
+
+class DocumentPooling(nn.Module):
+    """`mean`, `max`, `cls` (the state of the document's [CLS] token) or `attention` (a query for each head's share of
+    the columns, started as the mean)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.how = config.pooling
+        self.queries: Queries | None = None
+        if self.how == "attention":
+            self.queries = Queries(config.d_model, torch.zeros(config.n_heads), config.readout.tau_hours)
+
+    def forward(self, tokens: Tensor, layout: Layout) -> Tensor:
+        """`(t, d_model)` -> `(d, d_model)`."""
         if self.how == "mean":
-            return segment_mean(states, document, n_documents)
+            return segment_mean(tokens, layout.document, layout.n_documents)
         if self.how == "max":
-            return segment_max(states, document, n_documents)
+            return segment_max(tokens, layout.document, layout.n_documents)
         if self.how == "cls":
-            assert cls is not None
-            return cls
-        assert self.score is not None
-        weights = segment_softmax(self.score(states), document, n_documents)
-        n_heads = weights.shape[1]
-        parts = weights[:, :, None] * states.view(len(states), n_heads, -1)
-        return segment_sum(parts, document, n_documents).view(n_documents, -1)
+            assert layout.cls_at is not None, "a layout for cls pooling has a [CLS] token per document"
+            return tokens[layout.cls_at]
+        assert self.queries is not None
+        return self.queries(tokens, tokens, layout)

@@ -1,4 +1,5 @@
-"""Time as part of a token: continuous sines (`time2vec`) and gaps to earlier events (`delta`)."""
+"""Time as part of a token: sines of continuous time, learned (`time2vec`) or fixed (`sinusoidal`), and gaps to earlier
+events (`delta`)."""
 
 from __future__ import annotations
 
@@ -7,8 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tawt.batching.batch import PackedBatch
-from tawt.config.model import ModelConfig, Time2VecConfig
+from tawt.config.model import ModelConfig, WavelengthsConfig
 
 TIME_NORM = 0.3
 """Length of a time's vector at the start, in units where a data_type's is 4: when comes after what."""
@@ -50,11 +50,9 @@ class Time2Vec(nn.Module):
 
     grid: Tensor
 
-    def __init__(self, config: Time2VecConfig, d_model: int) -> None:
+    def __init__(self, config: WavelengthsConfig, d_model: int) -> None:
         super().__init__()
-        steps = torch.linspace(0.0, 1.0, config.n_frequencies, dtype=torch.float64)
-        wavelengths = config.shortest_hours * (config.longest_hours / config.shortest_hours) ** steps
-        self.register_buffer("grid", 2 * math.pi / wavelengths, persistent=False)
+        self.register_buffer("grid", _frequencies(config), persistent=False)
         self.longest_hours = config.longest_hours
         self.phase = nn.Parameter(torch.rand(config.n_frequencies) * 2 * math.pi)
         self.drift = nn.Parameter(torch.zeros(config.n_frequencies))
@@ -63,12 +61,44 @@ class Time2Vec(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, hours: Tensor) -> Tensor:
-        """`(n,)` float64 hours -> `(n, d_model)`."""
-        angle = torch.remainder(torch.outer(hours, self.grid), 2 * math.pi).float()
+        """`(t,)` float64 hours -> `(t, d_model)`."""
+        angle = _angles(hours, self.grid)
         share = (hours / self.longest_hours).float()
         sines = torch.sin(angle + self.phase + share[:, None] * self.drift)
         trend = torch.sign(share) * (torch.log1p(hours.abs()) / math.log1p(self.longest_hours)).float()
         return self.out(torch.cat((sines, trend[:, None]), -1))
+
+
+class Sinusoidal(nn.Module):
+    """Sines and cosines of hours since origin on a fixed geometric grid, through one linear map.
+
+    Source: the position encoding of Vaswani et al., 2017, on hours in place of places.
+    """
+
+    grid: Tensor
+
+    def __init__(self, config: WavelengthsConfig, d_model: int) -> None:
+        super().__init__()
+        self.register_buffer("grid", _frequencies(config), persistent=False)
+        self.out = nn.Linear(2 * config.n_frequencies, d_model)
+        nn.init.normal_(self.out.weight, std=TIME_NORM * (config.n_frequencies * d_model) ** -0.5)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, hours: Tensor) -> Tensor:
+        """`(t,)` float64 hours -> `(t, d_model)`."""
+        angle = _angles(hours, self.grid)
+        return self.out(torch.cat((angle.sin(), angle.cos()), -1))
+
+
+def _frequencies(config: WavelengthsConfig) -> Tensor:
+    """`(f,)` float64, radians per hour, on a geometric grid of wavelengths."""
+    steps = torch.linspace(0.0, 1.0, config.n_frequencies, dtype=torch.float64)
+    return 2 * math.pi / (config.shortest_hours * (config.longest_hours / config.shortest_hours) ** steps)
+
+
+def _angles(hours: Tensor, grid: Tensor) -> Tensor:
+    """`(t, f)` float32 angles, reduced in float64: float32 holds no minutes in a count of hours over decades."""
+    return torch.remainder(torch.outer(hours, grid), 2 * math.pi).float()
 
 
 class Gaps(nn.Module):
@@ -82,11 +112,17 @@ class Gaps(nn.Module):
         self.no_same_type = nn.Parameter(TIME_NORM * torch.randn(d_model) * d_model**-0.5)
 
     def forward(self, gap_hours: Tensor, type_gap_hours: Tensor) -> Tensor:
-        """`(n,)` float32 hours each -> `(n, d_model)`; a negative `type_gap_hours` is "none"."""
+        """`(n,)` float32 hours each -> `(n, d_model)`, the sum of both."""
+        return self.of_events(gap_hours) + self.of_types(type_gap_hours)
+
+    def of_events(self, gap_hours: Tensor) -> Tensor:
+        """`(t,)` float32 hours since the previous event -> `(t, d_model)`."""
+        return self.event(_log_minutes(gap_hours))
+
+    def of_types(self, type_gap_hours: Tensor) -> Tensor:
+        """`(n,)` float32 hours since the previous event of the data_type, below 0 for none -> `(n, d_model)`."""
         earlier = self.same_type(_log_minutes(type_gap_hours.clamp_min(0)))
-        return self.event(_log_minutes(gap_hours)) + torch.where(
-            (type_gap_hours < 0)[:, None], self.no_same_type, earlier
-        )
+        return torch.where((type_gap_hours < 0)[:, None], self.no_same_type, earlier)
 
 
 def _log_minutes(hours: Tensor) -> Tensor:
@@ -95,19 +131,40 @@ def _log_minutes(hours: Tensor) -> Tensor:
 
 
 class TimeEncoding(nn.Module):
-    """The sum of the chosen encodings; statics have one vector of their own instead."""
+    """The sum of the chosen encodings; statics have one vector of their own instead.
+
+    The hour and the gap to the previous event belong to a token, the gap within a data_type to a triplet.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.time2vec = Time2Vec(config.time2vec, config.d_model) if "time2vec" in config.time else None
-        self.gaps = Gaps(config.d_model) if "delta" in config.time else None
-        self.static = nn.Parameter(torch.randn(config.d_model) * config.d_model**-0.5)
+        d_model, on = config.d_model, config.time
+        self.time2vec = Time2Vec(config.time2vec, d_model) if "time2vec" in on else None
+        self.sinusoidal = Sinusoidal(config.sinusoidal, d_model) if "sinusoidal" in on else None
+        self.gaps = Gaps(d_model) if "delta" in on else None
+        self.static = nn.Parameter(torch.randn(d_model) * d_model**-0.5)
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """Return `(n, d_model)`."""
-        timed = self.static.new_zeros(batch.n_tokens, self.static.shape[0])
-        if self.time2vec is not None:
-            timed = timed + self.time2vec(batch.hours)
+    def of_tokens(self, hours: Tensor, gap_hours: Tensor, is_static: Tensor) -> Tensor:
+        """What a token has of time.
+
+        Args:
+            hours: `(t,)` float64, since the subject's origin.
+            gap_hours: `(t,)` float32, since the previous timed event.
+            is_static: `(t,)` bool.
+
+        Returns:
+            `(t, d_model)`.
+        """
+        timed = self.static.new_zeros(len(hours), len(self.static))
+        for sines in (self.time2vec, self.sinusoidal):
+            if sines is not None:
+                timed = timed + sines(hours)
         if self.gaps is not None:
-            timed = timed + self.gaps(batch.gap_hours, batch.type_gap_hours)
-        return torch.where(batch.is_static[:, None], self.static, timed)
+            timed = timed + self.gaps.of_events(gap_hours)
+        return torch.where(is_static[:, None], self.static, timed)
+
+    def of_triplets(self, type_gap_hours: Tensor, is_static: Tensor) -> Tensor | None:
+        """What a triplet has of time beside, `(n,)` float32 hours and bool -> `(n, d_model)`; None = nothing."""
+        if self.gaps is None:
+            return None
+        return self.gaps.of_types(type_gap_hours).masked_fill(is_static[:, None], 0.0)
