@@ -1,4 +1,4 @@
-"""What a guess without a model costs: unigrams and means, counted on train."""
+"""What a guess without a model costs: shares and means, counted on train."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from tawt.batching.batch import PackedBatch
+from tawt.batching.cut import CUT, cut
+from tawt.config.objective import ForecastConfig, ObjectiveConfig
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
@@ -17,12 +21,14 @@ CHUNK_ROWS = 1 << 20
 """Rows counted at a time."""
 MAX_ROWS = 20 * CHUNK_ROWS
 """Rows after which counting stops: enough for any table here, and a second or two of one core."""
+SAMPLE_BATCHES = 16
+"""Training batches that are cut at prediction times to count what comes in a window: the first ones."""
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """The trivial prediction of each part; `v` data_types. Counts are smoothed by one, so that nothing is
-    impossible."""
+    """The trivial prediction of each part; `v` data_types, `f` forecast ones. Counts are smoothed by one, so that
+    nothing is impossible."""
 
     log_type: Tensor
     """`(v,)`, log share of each data_type."""
@@ -30,28 +36,43 @@ class Baselines:
     """`(v, 10)`, log share of each status within the data_type."""
     log_category: Tensor
     """`(n_category_rows,)`, log share of each category within the data_type."""
+    log_bin: Tensor
+    """`(v, max_bins)`, log share of each quantile bin within the data_type; 0 beyond its own."""
     mean: Tensor
     """`(v,)`, mean of the data_type's normalized, clipped numbers."""
+    presence: Tensor
+    """`(f,)`, share of windows in which the data_type comes; a half where nothing was counted."""
 
-    def to(self, device: torch.device) -> Baselines:
-        """Return the tables on a device."""
-        return Baselines(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+def forecast_types(vocabulary: Vocabulary, n_types: int) -> NDArray[np.int64]:
+    """Return `(f,)`, the at most `n_types` most frequent data_types with numbers, in index order."""
+    numeric = np.array([kind in ("numeric", "mixed") for kind in vocabulary.value_kind])
+    found = np.flatnonzero(numeric)
+    frequent = np.argsort(-vocabulary.n_rows[found], kind="stable")[:n_types]
+    return np.sort(found[frequent])
 
 
 def count_baselines(
-    shards: Iterable[Columns], vocabulary: Vocabulary, max_value: float, max_rows: int = MAX_ROWS
+    shards: Iterable[Columns],
+    vocabulary: Vocabulary,
+    config: ObjectiveConfig,
+    sample: Iterable[PackedBatch] = (),
+    max_rows: int = MAX_ROWS,
 ) -> Baselines:
-    """Count the first `max_rows` triplets.
+    """Count the first `max_rows` triplets, and what comes after the prediction times of a sample.
 
     Args:
         shards: Mapped columns, in a fixed order.
         vocabulary: Their vocabulary.
-        max_value: Numbers are clipped to +- this, as the objective does.
+        config: Numbers are clipped as the objective does.
+        sample: The first `SAMPLE_BATCHES` training batches; looked at only if `forecast` is on.
         max_rows: Where to stop.
     """
-    v, n_status = len(vocabulary), len(ValueStatus)
+    v, n_status, n_bins = len(vocabulary), len(ValueStatus), max(1, vocabulary.max_bins)
+    limit = config.masked.max_value
     types = np.zeros(v, np.int64)
     statuses = np.zeros((v, n_status), np.int64)
+    bins = np.zeros((v, n_bins), np.int64)
     categories = np.zeros(vocabulary.n_category_rows, np.int64)
     total, numbers = np.zeros(v), np.zeros(v, np.int64)
     rows_left = max_rows
@@ -60,14 +81,15 @@ def count_baselines(
             part = shard.rows(start, start + min(CHUNK_ROWS, rows_left))
             rows_left -= len(part.data_type)
             kind, status = part.data_type.astype(np.int64), part.value_status.astype(np.int64)
+            token = part.value_token.astype(np.int64)
             types += np.bincount(kind, minlength=v)
             statuses += np.bincount(kind * n_status + status, minlength=v * n_status).reshape(v, n_status)
             has_number = np.isin(status, HAS_NUMBER)
-            total += np.bincount(
-                kind[has_number], np.clip(part.value[has_number].astype(float), -max_value, max_value), v
-            )
+            total += np.bincount(kind[has_number], np.clip(part.value[has_number].astype(float), -limit, limit), v)
             numbers += np.bincount(kind[has_number], minlength=v)
-            place = part.value_token - vocabulary.n_bins[kind] - 1
+            is_bin = has_number & (token > 0) & (token <= vocabulary.n_bins[kind])
+            bins += np.bincount(kind[is_bin] * n_bins + token[is_bin] - 1, minlength=v * n_bins).reshape(v, n_bins)
+            place = token - vocabulary.n_bins[kind] - 1
             is_category = (place >= 0) & (vocabulary.n_categories[kind] > 0)
             rows = vocabulary.category_offset[kind[is_category]] + place[is_category]
             categories += np.bincount(rows, minlength=vocabulary.n_category_rows)
@@ -75,16 +97,29 @@ def count_baselines(
         log_type=_log_share(types[None])[0],
         log_status=_log_share(statuses),
         log_category=_log_share_within(categories, vocabulary),
+        log_bin=_log_share(bins, np.arange(n_bins) < vocabulary.n_bins[:, None]),
         mean=torch.from_numpy(total / np.maximum(numbers, 1)).float(),
+        presence=_presence(sample if config.forecast.weight else (), vocabulary, config.forecast),
     )
 
 
-def _log_share(counts: np.ndarray) -> Tensor:
-    smooth = counts + 1.0
-    return torch.from_numpy(np.log(smooth / smooth.sum(-1, keepdims=True))).float()
+def _presence(sample: Iterable[PackedBatch], vocabulary: Vocabulary, config: ForecastConfig) -> Tensor:
+    columns = forecast_types(vocabulary, config.n_types)
+    came, windows = np.zeros(len(columns)), 0
+    for number, batch in enumerate(sample):
+        _, targets = cut(batch, config, columns, CUT, number)
+        came += targets.present.numpy().sum(0)
+        windows += len(targets.document)
+    return torch.from_numpy((came + 1) / (windows + 2)).float()
 
 
-def _log_share_within(counts: np.ndarray, vocabulary: Vocabulary) -> Tensor:
+def _log_share(counts: NDArray[np.int64], possible: NDArray[np.bool_] | None = None) -> Tensor:
+    smooth = counts + 1.0 if possible is None else np.where(possible, counts + 1.0, 0)
+    share = smooth / np.maximum(smooth.sum(-1, keepdims=True), 1)
+    return torch.from_numpy(np.log(np.where(smooth > 0, share, 1))).float()
+
+
+def _log_share_within(counts: NDArray[np.int64], vocabulary: Vocabulary) -> Tensor:
     owner = np.zeros(len(counts), np.int64)
     owned = vocabulary.n_categories > 0
     owner[1:] = np.repeat(np.flatnonzero(owned), vocabulary.n_categories[owned])

@@ -1,136 +1,156 @@
 """Masked reconstruction: what was hidden of a triplet, predicted from the rest of the document.
 
-A data_type is predicted wherever it is hidden; the number, category and status only where the data_type is
-visible, since without it a number means nothing. Every part is a sum over its own positions, so parts of
-several batches add up.
+A data_type is predicted wherever it is hidden; the number, bin, category and status only where the data_type is
+visible, since without it a number means nothing. A variable that was hidden wherever it occurs is also asked for as a
+whole: its mean number, from the document's embedding. Every part is a sum over its own positions, so parts of several
+batches add up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from tawt.batching.batch import PackedBatch
+from tawt.batching.example import MaskedTargets
+from tawt.batching.layout import Layout
 from tawt.batching.masking import Masks
-from tawt.config.train import MaskedConfig
+from tawt.config.objective import MaskedConfig
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.build import PretrainModel
-from tawt.models.pooling import segment_max, segment_sum
+from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
 from tawt.objectives.baselines import Baselines
+from tawt.objectives.losses import NumberLoss, cross_entropy, number_loss, ragged_cross_entropy
 
-PARTS = ("data_type", "value", "category", "status")
-"""The parts of the loss, in the order they are logged."""
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Where each part is predicted, and the truth there."""
-
-    type_at: Tensor
-    """`(a,)`, tokens whose data_type is hidden."""
-    type_is: Tensor
-    """`(a,)`, their data_type."""
-    value_at: Tensor
-    """`(b,)`, tokens whose number is hidden."""
-    value_is: Tensor
-    """`(b,)` float32, the clipped number."""
-    value_type: Tensor
-    """`(b,)`, their data_type."""
-    category_at: Tensor
-    """`(c,)`, tokens whose category is hidden."""
-    category_is: Tensor
-    """`(c,)`, its place within the data_type's own categories, 0 = OTHER."""
-    category_type: Tensor
-    """`(c,)`, their data_type."""
-    status_at: Tensor
-    """`(e,)`, tokens whose status is hidden."""
-    status_is: Tensor
-    """`(e,)`, the status."""
-    status_type: Tensor
-    """`(e,)`, their data_type."""
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of positions of each part."""
-        at = (self.type_at, self.value_at, self.category_at, self.status_at)
-        return {part: len(where) for part, where in zip(PARTS, at, strict=True)}
-
-    def to(self, device: torch.device) -> Targets:
-        """Return the targets on a device."""
-        return Targets(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+HAS_NUMBER_OF = np.isin(np.arange(len(ValueStatus)), HAS_NUMBER)
+"""`(10,)` bool by status: whether the value is a number."""
 
 
-def make_targets(batch: PackedBatch, masks: Masks, vocabulary: Vocabulary, config: MaskedConfig) -> Targets:
-    """Read the truth off the batch as it was before hiding; on CPU."""
-    type_at = masks.data_type.nonzero()[:, 0]
-    status_at = (masks.value & ~masks.data_type).nonzero()[:, 0]
-    kind, status = batch.data_type[status_at], batch.value_status[status_at]
-    has_number = torch.isin(status, torch.tensor(HAS_NUMBER))
-    value_at = status_at[has_number]
-    place = batch.value_token[status_at] - torch.from_numpy(vocabulary.n_bins)[kind] - 1
-    has_own = torch.from_numpy(vocabulary.n_categories)[kind] > 0
-    has_category = (status == ValueStatus.CATEGORY) & (place >= 0) & has_own
-    return Targets(
-        type_at=type_at,
-        type_is=batch.data_type[type_at],
-        value_at=value_at,
-        value_is=batch.value[value_at].clamp(-config.max_value, config.max_value),
-        value_type=kind[has_number],
-        category_at=status_at[has_category],
-        category_is=place[has_category].long(),
-        category_type=kind[has_category],
-        status_at=status_at,
-        status_is=status,
-        status_type=kind,
-    )
-
-
-def loss_sums(model: PretrainModel, states: Tensor, targets: Targets) -> dict[str, Tensor]:
-    """Return each part's loss summed over its positions, float32 scalars.
+def make_targets(
+    batch: PackedBatch, masks: Masks, vocabulary: Vocabulary, config: MaskedConfig, columns: NDArray[np.int64]
+) -> MaskedTargets:
+    """Read the truth off the batch as it was before hiding; on CPU.
 
     Args:
-        model: Its heads and embedding tables are used.
-        states: `(n, d_model)`, from the batch after hiding.
-        targets: From the batch before hiding.
+        batch: Before hiding.
+        masks: What will be hidden of it.
+        vocabulary: Of the dataset.
+        config: Where numbers are clipped.
+        columns: `(f,)`, data_types whose mean is asked for where the whole variable is hidden.
     """
-    heads, embedding = model.heads, model.encoder.embedding
-    logits = heads.types(states[targets.type_at], embedding.data_type.weight)
-    number = heads.numbers(states[targets.value_at]).float()
-    own, position = heads.categories(states[targets.category_at], targets.category_type, embedding.value.category_rows)
-    status = heads.statuses(states[targets.status_at], targets.status_type)
+    data_type, all_status = batch.data_type.numpy(), batch.value_status.numpy()
+    numbers = np.clip(batch.value.numpy(), -config.max_value, config.max_value)
+    no_type, no_value = masks.data_type.numpy(), masks.value.numpy()
+    type_at = np.flatnonzero(no_type)
+    at = np.flatnonzero(no_value & ~no_type)
+    kind, status, token = data_type[at], all_status[at], batch.value_token.numpy()[at]
+    number = HAS_NUMBER_OF[status]
+    n_bins = vocabulary.n_bins[kind]
+    binned = number & (token > 0) & (token <= n_bins)
+    place = token - n_bins - 1
+    named = (status == ValueStatus.CATEGORY) & (place >= 0) & (vocabulary.n_categories[kind] > 0)
+    document, mean, variable = _summaries(batch, masks, numbers, columns, len(vocabulary))
+    arrays = {
+        "type_at": type_at, "type_is": data_type[type_at],
+        "value_at": at[number], "value_is": numbers[at[number]], "value_type": kind[number],
+        "token_at": at[binned], "token_is": token[binned] - 1, "token_type": kind[binned],
+        "category_at": at[named], "category_is": place[named].astype(np.int64), "category_type": kind[named],
+        "status_at": at, "status_is": status, "status_type": kind,
+        "summary_at": document, "summary_is": mean, "summary_type": variable,
+    }  # fmt: skip
+    return MaskedTargets(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def _summaries(
+    batch: PackedBatch, masks: Masks, numbers: NDArray[np.float32], columns: NDArray[np.int64], n_types: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Return document, mean number and data_type of each variable that a document lost, `(s,)` each."""
+    if not masks.variable.any():
+        return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
+    data_type = batch.data_type.numpy()
+    asked = np.zeros(n_types, bool)
+    asked[columns] = True
+    lost = masks.variable.numpy() & HAS_NUMBER_OF[batch.value_status.numpy()] & asked[data_type]
+    at = np.flatnonzero(lost)
+    document = np.searchsorted(batch.cu_seqlens.numpy(), at, side="right") - 1
+    pair, inverse, n = np.unique(document * n_types + data_type[at], return_inverse=True, return_counts=True)
+    mean = np.bincount(inverse, numbers[at], len(pair)) / n
+    return pair // n_types, mean.astype(np.float32), pair % n_types
+
+
+def token_sums(
+    heads: ReconstructionHeads,
+    tables: tuple[Tensor, Tensor],
+    tokens: Tensor,
+    layout: Layout,
+    targets: MaskedTargets,
+    value_loss: NumberLoss,
+) -> dict[str, Tensor]:
+    """Return the loss of each part that `heads` has, summed over its positions: float32 scalars.
+
+    Args:
+        heads: Of the parts that are on.
+        tables: The encoder's embeddings of data_types `(v, d_model)` and of categories `(n_category_rows, d_model)`,
+            which classes are compared with.
+        tokens: `(t, d_model)`, states of the batch after hiding.
+        layout: Where each triplet's token is.
+        targets: From the batch before hiding.
+        value_loss: `squared` or `huber`.
+    """
+    table, category_rows = tables
+
+    def states(at: Tensor) -> Tensor:
+        # only what was hidden is gathered, and as embeddings are: their gradient sums in a fixed order
+        return functional.embedding(at if layout.token_of is None else layout.token_of[at], tokens)
+
+    def typed(at: Tensor, data_type: Tensor) -> Tensor:
+        return heads.typed(states(at), data_type, table)
+
+    t, sums = targets, {}
+    if "data_type" in heads.parts:
+        sums["data_type"] = cross_entropy(heads.types(states(t.type_at), table), t.type_is)
+    if "value" in heads.parts:
+        guess = heads.numbers(typed(t.value_at, t.value_type), t.value_type)
+        sums["value"] = number_loss(guess, t.value_is, value_loss)
+    if "token" in heads.parts:
+        sums["token"] = cross_entropy(heads.bins(typed(t.token_at, t.token_type), t.token_type), t.token_is)
+    if "category" in heads.parts:
+        own = heads.categories(typed(t.category_at, t.category_type), t.category_type, category_rows)
+        sums["category"] = ragged_cross_entropy(*own, t.category_is)
+    if "status" in heads.parts:
+        sums["status"] = cross_entropy(heads.statuses(typed(t.status_at, t.status_type), t.status_type), t.status_is)
+    return sums
+
+
+def summary_sum(heads: EmbeddingHeads, embedding: Tensor, targets: MaskedTargets, value_loss: NumberLoss) -> Tensor:
+    """Return the loss of the means of hidden variables, summed, from embeddings `(d, d_embedding)`."""
+    assert heads.summary is not None
+    guess = heads.summary(embedding)[targets.summary_at, heads.column_of[targets.summary_type]]
+    return number_loss(guess, targets.summary_is, value_loss)
+
+
+def counts(targets: MaskedTargets) -> dict[str, int]:
+    """Return the number of positions of each part."""
     return {
-        "data_type": functional.cross_entropy(logits.float(), targets.type_is, reduction="sum"),
-        "value": (number - targets.value_is).square().sum(),
-        "category": _ragged_cross_entropy(own.float(), position, targets.category_is),
-        "status": functional.cross_entropy(status.float(), targets.status_is, reduction="sum"),
+        "data_type": len(targets.type_at), "value": len(targets.value_at), "token": len(targets.token_at),
+        "category": len(targets.category_at), "status": len(targets.status_at), "summary": len(targets.summary_at),
+    }  # fmt: skip
+
+
+def baseline_sums(
+    baselines: Baselines, targets: MaskedTargets, vocabulary: Vocabulary, value_loss: NumberLoss
+) -> dict[str, float]:
+    """Return what the trivial predictions cost at the same positions, summed as the losses are; on CPU."""
+    t, offset = targets, torch.from_numpy(vocabulary.category_offset)
+    sums = {
+        "data_type": -baselines.log_type[t.type_is].sum(),
+        "value": number_loss(baselines.mean[t.value_type], t.value_is, value_loss),
+        "token": -baselines.log_bin[t.token_type, t.token_is].sum(),
+        "category": -baselines.log_category[offset[t.category_type] + t.category_is].sum(),
+        "status": -baselines.log_status[t.status_type, t.status_is].sum(),
+        "summary": number_loss(baselines.mean[t.summary_type], t.summary_is, value_loss),
     }
-
-
-def baseline_sums(baselines: Baselines, targets: Targets, vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """Return what the trivial predictions cost at the same positions, summed as `loss_sums` does."""
-    offset = torch.from_numpy(vocabulary.category_offset).to(targets.category_type.device)
-    return {
-        "data_type": -baselines.log_type[targets.type_is].sum(),
-        "value": (baselines.mean[targets.value_type] - targets.value_is).square().sum(),
-        "category": -baselines.log_category[offset[targets.category_type] + targets.category_is].sum(),
-        "status": -baselines.log_status[targets.status_type, targets.status_is].sum(),
-    }
-
-
-def weights(config: MaskedConfig) -> dict[str, float]:
-    """Return the weight of each part in the loss."""
-    return {part: getattr(config, f"{part}_weight") for part in PARTS}
-
-
-def _ragged_cross_entropy(logits: Tensor, position: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy where each position has its own number of classes, laid end to end; `truth` counts
-    within its own."""
-    n = len(truth)
-    column = logits[:, None]
-    top = segment_max(column.detach(), position, n)[:, 0]
-    log_total = segment_sum((logits - top[position]).exp(), position, n).log() + top
-    first = torch.searchsorted(position, torch.arange(n, device=position.device))
-    return (log_total - logits[first + truth]).sum()
+    return {part: total.item() for part, total in sums.items()}

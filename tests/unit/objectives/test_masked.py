@@ -1,4 +1,4 @@
-"""Masked reconstruction and its trivial baselines, against loops over single tokens."""
+"""Masked reconstruction and its trivial baselines, against loops over single triplets."""
 
 from __future__ import annotations
 
@@ -7,133 +7,170 @@ from collections import Counter, defaultdict
 
 import pytest
 import torch
+from torch.nn import functional
 
-from tawt.batching.loader import PackedLoader
-from tawt.batching.masking import TRAINING, draw_masks, hide, may_lose
-from tawt.config.batching import BatchingConfig
-from tawt.config.model import ModelConfig
-from tawt.config.train import MaskedConfig
+from tawt.batching.masking import TRAINING, draw_masks, may_lose
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
-from tawt.dataset.reader import open_dataset
-from tawt.models.build import build_model
+from tawt.objectives import masked
 from tawt.objectives.baselines import count_baselines
-from tawt.objectives.masked import PARTS, baseline_sums, loss_sums, make_targets
+from tawt.objectives.parts import MASKED
 
-CONFIG = MaskedConfig(value=0.3, data_type=0.1, event=0.1, max_value=1.0)
-
-
-@pytest.fixture
-def case(tmp_path, write_dataset):
-    """Dataset, model with weights that are not at their start, batch, masks and targets."""
-    write_dataset(tmp_path, {"train": [40]}, median_length=60)
-    dataset = open_dataset(tmp_path)
-    vocabulary = dataset.vocabulary
-    batch = PackedLoader(dataset.split("train"), vocabulary, BatchingConfig(tokens_per_batch=2048), 0).batch(0)
-    model = build_model(ModelConfig(d_model=16, n_layers=1, n_heads=2, d_ffn=16), vocabulary, 0).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    masks = draw_masks(batch, CONFIG, may_lose(vocabulary), TRAINING, 0, 0)
-    return dataset, model, batch, masks, make_targets(batch, masks, vocabulary, CONFIG)
+OBJECTIVE = {
+    "masked": {
+        "value": 0.3, "data_type": 0.1, "event": 0.1, "variables": 0.3, "max_value": 1.0, "token_weight": 1.0,
+        "summary_weight": 1.0,
+    }
+}  # fmt: skip
+MODELS = [{}, {"granularity": "timestamp"}, {"pooling": "cls"}]
 
 
-def positions(batch, masks, vocabulary):
-    """Where each part is predicted, token by token."""
-    at = defaultdict(list)
+def clipped(number: float) -> float:
+    return min(1.0, max(-1.0, float(number)))
+
+
+def masks_of(case):
+    return draw_masks(case.batch, case.config.objective.masked, may_lose(case.dataset.vocabulary), TRAINING, 0, 0)
+
+
+def positions(case):
+    """Where each part is predicted, triplet by triplet; documents and data_types for `summary`."""
+    at, batch, masks, vocabulary = defaultdict(list), case.batch, masks_of(case), case.dataset.vocabulary
+    means = defaultdict(list)
     for i in range(batch.n_tokens):
         kind, status = int(batch.data_type[i]), int(batch.value_status[i])
+        if masks.variable[i] and status in HAS_NUMBER:
+            means[int(batch.document[i]), kind].append(clipped(batch.value[i]))
         if masks.data_type[i]:
             at["data_type"].append(i)
         elif masks.value[i]:
             at["status"].append(i)
             if status in HAS_NUMBER:
                 at["value"].append(i)
+                at["token"].append(i)
             if status == ValueStatus.CATEGORY and vocabulary.categories[kind]:
                 at["category"].append(i)
+    at["summary"] = [(document, kind, sum(all_) / len(all_)) for (document, kind), all_ in sorted(means.items())]
     return at
 
 
-def test_losses_equal_a_loop_over_tokens(case):
-    """Every part is the sum over its own tokens: numbers only where one exists, categories among their own data_type's."""
-    dataset, model, batch, masks, targets = case
-    vocabulary, heads, embedding = dataset.vocabulary, model.heads, model.encoder.embedding
-    states = model.encoder(hide(batch, masks)).detach()
-    ours = loss_sums(model, states, targets)
-    at = positions(batch, masks, vocabulary)
-    assert all(len(at[part]) > 20 for part in PARTS), "a part has hardly a position"
-    assert {part: len(at[part]) for part in PARTS} == targets.counts()
-    naive = dict.fromkeys(PARTS, 0.0)
-    for part, where in at.items():
-        for i in where:
-            state, kind = states[i : i + 1], batch.data_type[i : i + 1]
+@pytest.mark.parametrize("value_loss", ["squared", "huber"])
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_losses_equal_a_loop_over_triplets(make, model, value_loss):
+    """Every part is the sum over its own positions: numbers only where one exists, classes among the data_type's own."""
+    tree = {"masked": OBJECTIVE["masked"] | {"value_loss": value_loss}}
+    case = make(tree, model)
+    vocabulary, heads, embedding = case.dataset.vocabulary, case.model.heads, case.model.encoder.embedding
+    example = case.prepare(case.batch, 0)
+    with torch.no_grad():
+        ours = case.model(example).sums
+        encoded = case.model.encoder(example.batch)
+        whole = case.model.encoder.readout(encoded, example.batch)
+        states = encoded.of_triplets()
+    at = positions(case)
+    assert all(len(at[part]) > 20 for part in MASKED), "a part has hardly a position"
+    assert example.counts == {part: len(at[part]) for part in MASKED}
+    error = functional.mse_loss if value_loss == "squared" else functional.huber_loss
+    naive = dict.fromkeys(MASKED, 0.0)
+    for part in MASKED:
+        for i in at[part]:
+            if part == "summary":
+                document, kind, mean = i
+                column = case.prepare.columns.tolist().index(kind)
+                guess = heads.documents.summary(whole[document])[column]
+                naive[part] += error(guess, torch.tensor(mean)).item()
+                continue
+            state, kind = states[i : i + 1], case.batch.data_type[i : i + 1]
+            typed = state + embedding.data_type(kind) @ heads.tokens.of_type.weight.T
+            bins = int(vocabulary.n_bins[kind])
+            place = int(case.batch.value_token[i]) - 1
             if part == "data_type":
-                naive[part] -= heads.types(state, embedding.data_type.weight).log_softmax(-1)[0, kind].item()
+                logits = heads.tokens.types(state, embedding.data_type.weight)
+                naive[part] -= logits.log_softmax(-1)[0, kind].item()
             if part == "status":
-                naive[part] -= heads.statuses(state, kind).log_softmax(-1)[0, batch.value_status[i]].item()
+                logits = heads.tokens.statuses(typed, kind)
+                naive[part] -= logits.log_softmax(-1)[0, case.batch.value_status[i]].item()
+            if part == "token":
+                naive[part] -= heads.tokens.bins(typed, kind)[0, :bins].log_softmax(-1)[place].item()
             if part == "value":
-                truth = min(1.0, max(-1.0, batch.value[i].item()))
-                naive[part] += (heads.numbers(state).item() - truth) ** 2
+                truth = torch.tensor([clipped(case.batch.value[i])])
+                naive[part] += error(heads.tokens.numbers(typed, kind), truth).item()
             if part == "category":
                 first, n = vocabulary.category_offset[kind], vocabulary.n_categories[kind]
                 table = embedding.value.category_rows[first : first + n]
-                wanted = torch.nn.functional.gelu(heads.to_category(state))
-                logits = (table @ wanted[0]) + heads.category_bias[first : first + n]
-                place = batch.value_token[i] - vocabulary.n_bins[kind] - 1
-                naive[part] -= logits.log_softmax(-1)[place].item()
-    assert {p: ours[p].item() for p in PARTS} == pytest.approx(naive, rel=1e-4)
+                wanted = functional.gelu(heads.tokens.to_category(typed))
+                logits = (table @ wanted[0]) + heads.tokens.category_bias[first : first + n]
+                naive[part] -= logits.log_softmax(-1)[place - bins].item()
+    assert {part: total.item() for part, total in ours.items()} == pytest.approx(naive, rel=1e-4)
+    assert all(total.dtype == torch.float32 for total in ours.values())
 
 
-def test_baselines_equal_counts_of_train(case):
+def test_baselines_equal_counts_of_train(make):
     """The trivial guesses are the smoothed shares and means of train, counted here row by row."""
-    dataset, _, batch, masks, targets = case
-    vocabulary = dataset.vocabulary
-    rows = dataset.split("train").shards[0]
+    case = make(OBJECTIVE)
+    batch, vocabulary = case.batch, case.dataset.vocabulary
+    rows = case.dataset.split("train").shards[0]
     kinds = rows.data_type.tolist()
     types, per_type = Counter(kinds), Counter(kinds)
     statuses = Counter(zip(kinds, rows.value_status.tolist(), strict=True))
-    texts, n_texts, numbers = Counter(), Counter(), defaultdict(list)
+    texts, n_texts, bins, n_binned, numbers = Counter(), Counter(), Counter(), Counter(), defaultdict(list)
     for kind, token, value, status in zip(kinds, rows.value_token, rows.value, rows.value_status, strict=True):
         if token > vocabulary.n_bins[kind]:
             texts[kind, int(token)] += 1
             n_texts[kind] += 1
         if status in HAS_NUMBER:
-            numbers[kind].append(min(1.0, max(-1.0, float(value))))
-    naive = dict.fromkeys(PARTS, 0.0)
-    for part, where in positions(batch, masks, vocabulary).items():
+            numbers[kind].append(clipped(value))
+            bins[kind, int(token)] += 1
+            n_binned[kind] += 1
+    mean = {kind: sum(all_) / len(all_) for kind, all_ in numbers.items()}
+    naive = dict.fromkeys(MASKED, 0.0)
+    for part, where in positions(case).items():
         for i in where:
-            kind, status = int(batch.data_type[i]), int(batch.value_status[i])
+            if part == "summary":
+                naive[part] += (mean[i[1]] - i[2]) ** 2
+                continue
+            kind, status, token = int(batch.data_type[i]), int(batch.value_status[i]), int(batch.value_token[i])
             if part == "data_type":
                 naive[part] -= math.log((types[kind] + 1) / (types.total() + len(vocabulary)))
             if part == "status":
                 naive[part] -= math.log((statuses[kind, status] + 1) / (per_type[kind] + 10))
+            if part == "token":
+                naive[part] -= math.log((bins[kind, token] + 1) / (n_binned[kind] + vocabulary.n_bins[kind]))
             if part == "category":
-                n = vocabulary.n_categories[kind]
-                naive[part] -= math.log((texts[kind, int(batch.value_token[i])] + 1) / (n_texts[kind] + n))
+                naive[part] -= math.log((texts[kind, token] + 1) / (n_texts[kind] + vocabulary.n_categories[kind]))
             if part == "value":
-                mean = sum(numbers[kind]) / len(numbers[kind])
-                naive[part] += (mean - min(1.0, max(-1.0, batch.value[i].item()))) ** 2
-    baselines = count_baselines(dataset.split("train").shards, vocabulary, CONFIG.max_value)
-    ours = baseline_sums(baselines, targets, vocabulary)
-    assert {p: ours[p].item() for p in PARTS} == pytest.approx(naive, rel=1e-4)
+                naive[part] += (mean[kind] - clipped(batch.value[i])) ** 2
+    assert case.prepare(batch, 0).baseline == pytest.approx(naive, rel=1e-4)
 
 
-def test_counting_stops_at_its_limit(case):
+def test_counting_stops_at_its_limit(make):
     """Only the first `max_rows` triplets are counted."""
-    dataset = case[0]
-    shard = dataset.split("train").shards[0]
-    first = count_baselines([shard.rows(0, 100)], dataset.vocabulary, 1.0)
-    cut = count_baselines([shard, shard], dataset.vocabulary, 1.0, max_rows=100)
+    case = make()
+    shard, vocabulary, config = case.dataset.split("train").shards[0], case.dataset.vocabulary, case.config.objective
+    first = count_baselines([shard.rows(0, 100)], vocabulary, config)
+    cut = count_baselines([shard, shard], vocabulary, config, max_rows=100)
     assert all(torch.equal(getattr(first, name), getattr(cut, name)) for name in first.__dataclass_fields__)
 
 
-def test_a_fresh_model_starts_at_its_baselines(case):
-    """Before the first step, types, categories and statuses cost what the trivial guess costs, and numbers what zero costs."""
-    dataset, _, batch, masks, targets = case
-    vocabulary = dataset.vocabulary
-    baselines = count_baselines(dataset.split("train").shards, vocabulary, CONFIG.max_value)
-    model = build_model(ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ffn=16), vocabulary, 0).eval()
-    model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
-    ours = loss_sums(model, model.encoder(hide(batch, masks)), targets)
-    theirs = baseline_sums(baselines, targets, vocabulary)
-    assert ours["value"].item() == pytest.approx(targets.value_is.square().sum().item(), rel=1e-5)
-    for part in ("data_type", "category", "status"):
-        assert ours[part].item() == pytest.approx(theirs[part].item(), rel=1e-5)
+def test_only_visible_data_types_reach_the_heads(make):
+    """The data_type that a head is told is the one that the batch still shows."""
+    case = make(OBJECTIVE)
+    example = case.prepare(case.batch, 0)
+    for part in ("value", "token", "category", "status"):
+        at, kind = (getattr(example.masked, f"{part}_{what}") for what in ("at", "type"))
+        assert torch.equal(example.batch.data_type[at], kind)
+
+
+def test_the_means_of_targets_are_clipped_numbers(make):
+    """Targets keep within the limit, so that one outlier cannot own a step."""
+    case = make({"masked": OBJECTIVE["masked"] | {"max_value": 0.5}})
+    targets = case.prepare(case.batch, 0).masked
+    assert targets.value_is.abs().max() == 0.5 and targets.summary_is.abs().max() <= 0.5
+    assert masked.counts(targets)["summary"] == len(targets.summary_type)
+
+
+def test_no_bin_beyond_the_data_types_own_is_likely(make):
+    """A data_type with fewer bins than others shares its probability among its own."""
+    heads = make(OBJECTIVE).model.heads.tokens
+    heads.n_bins[7] = 3
+    share = heads.bins(torch.randn(5, 16), torch.full((5,), 7)).softmax(-1)
+    assert (share[:, :3] > 0).all() and not share[:, 3:].any()

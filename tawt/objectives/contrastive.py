@@ -1,0 +1,55 @@
+"""InfoNCE over all documents of a step: which documents are of one subject."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_NEVER = -1e30
+"""Similarity of what is no candidate; finite, so that a row without any has a gradient, of zero."""
+
+
+def info_nce(projection: Tensor, view_of: Tensor, temperature: float) -> Tensor:
+    """Return the loss summed over the documents that have a positive, a float32 scalar.
+
+    A positive of a document is another document of the same subject; its negatives are the documents of all other
+    subjects. Each positive is told from the negatives alone, `-log(e^s / (e^s + sum of e^s of negatives))`, so
+    documents of one subject never push each other away, and a document's positives are averaged. Two views per
+    subject make it the usual InfoNCE.
+
+    Args:
+        projection: `(D, p)`, of length 1, of all batches and processes of a step.
+        view_of: `(D,)` int64, the subject of each document.
+        temperature: Divides the cosine similarities.
+
+    Source: van den Oord, Li and Vinyals 2018, Representation learning with contrastive predictive coding; several
+        positives as in Khosla et al. 2020, Supervised contrastive learning.
+    """
+    with torch.autocast(projection.device.type, enabled=False):
+        rows = projection.float()
+        similarity = rows @ rows.T / temperature
+        positive, negative = _pairs(view_of)
+        against = similarity.masked_fill(~negative, _NEVER).logsumexp(1, keepdim=True)
+        # log(1 + e^x) of the difference: no exponential overflows, however sharp the temperature
+        loss = functional.softplus(against - similarity) * positive
+        return (loss.sum(1) / positive.sum(1).clamp_min(1)).sum()
+
+
+def count(view_of: Tensor) -> int:
+    """Return how many of the documents `(D,)` have a positive."""
+    return int(_pairs(view_of)[0].any(1).sum())
+
+
+def baseline_sum(view_of: Tensor) -> float:
+    """Return what a blind guess costs, summed as `info_nce` does: the log of the number of candidates of each."""
+    positive, negative = _pairs(view_of)
+    candidates = 1 + negative.sum(1)[positive.any(1)]
+    return float(candidates.double().log().sum())
+
+
+def _pairs(view_of: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which pairs `(D, D)` are positives, and which negatives."""
+    same = view_of[:, None] == view_of[None, :]
+    itself = torch.eye(len(view_of), dtype=torch.bool, device=view_of.device)
+    return same & ~itself, ~same

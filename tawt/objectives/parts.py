@@ -1,0 +1,24 @@
+"""The parts of the loss: their names, and what each weighs."""
+
+from __future__ import annotations
+
+from tawt.config.objective import ObjectiveConfig
+
+MASKED = ("data_type", "value", "token", "category", "status", "summary")
+"""Parts of masked reconstruction."""
+FORECAST = ("forecast_value", "forecast_presence")
+"""Parts of forecasting."""
+PARTS = (*MASKED, *FORECAST, "contrastive")
+"""All parts, in the order they are logged."""
+ON_EMBEDDING = ("summary", *FORECAST, "contrastive")
+"""Parts that are predicted from a document's embedding: only these teach a readout."""
+
+
+def weights(config: ObjectiveConfig) -> dict[str, float]:
+    """Return the weight of each part that is on: its objective's weight times its own, in the order of `PARTS`."""
+    masked, forecast = config.masked, config.forecast
+    found = {part: masked.weight * getattr(masked, f"{part}_weight") for part in MASKED}
+    found["forecast_value"] = forecast.weight * forecast.value_weight
+    found["forecast_presence"] = forecast.weight * forecast.presence_weight
+    found["contrastive"] = config.contrastive.weight
+    return {part: weight for part, weight in found.items() if weight > 0}

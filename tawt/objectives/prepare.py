@@ -1,0 +1,103 @@
+"""A packed batch -> an example: cut, augmented, doubled, hidden, with its truths. Runs in the loader's thread.
+
+A pure function of (batch, seed, number): neither ranks nor threads nor what was asked before matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from tawt.batching.augment import AUGMENT, augment
+from tawt.batching.batch import PackedBatch
+from tawt.batching.cut import CUT, cut
+from tawt.batching.example import Example, ForecastTargets, MaskedTargets
+from tawt.batching.layout import Layout, make_layout
+from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
+from tawt.batching.views import VIEWS, two_views
+from tawt.config.train import PretrainConfig
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.objectives import forecast, masked
+from tawt.objectives.baselines import Baselines, forecast_types
+from tawt.objectives.parts import weights
+
+
+class Preparer:
+    """Makes examples of batches.
+
+    Args:
+        config: Model (granularity and readout decide the tokens), objectives, augmentation and seed.
+        vocabulary: Of the dataset.
+        baselines: What trivial guesses cost.
+        training: False draws with salts of validation and augments nothing, so that validations are comparable.
+        blocks: Makes the block mask of FlexAttention from a layout, where that kernel is used.
+    """
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        vocabulary: Vocabulary,
+        baselines: Baselines,
+        training: bool,
+        blocks: Callable[[Layout], Any] | None = None,
+    ) -> None:
+        self.config = config
+        self.vocabulary = vocabulary
+        self.baselines = baselines
+        self.training = training
+        self.blocks = blocks
+        self.parts = weights(config.objective)
+        self.losable = may_lose(vocabulary)
+        self.columns = forecast_types(vocabulary, config.objective.forecast.n_types)
+
+    def __call__(self, batch: PackedBatch, number: int) -> Example:
+        """Return the example of a batch.
+
+        Args:
+            batch: On CPU; with `available_hours` if forecasting is on.
+            number: Of the batch in its stream; it decides all draws.
+        """
+        objective, vocabulary = self.config.objective, self.vocabulary
+        counts: dict[str, int] = {}
+        baseline: dict[str, float] = {}
+        ahead: ForecastTargets | None = None
+        hidden: MaskedTargets | None = None
+        view_of: Tensor | None = None
+        # cut first: what comes next is asked of the record as it was, not of an augmented one
+        if objective.forecast.weight:
+            remade = objective.masked.weight > 0  # hiding makes same-type gaps anew
+            salts = CUT, *self._salts(number)
+            batch, ahead = cut(batch, objective.forecast, self.columns, *salts, with_type_gaps=not remade)
+            counts |= forecast.counts(ahead)
+            baseline |= forecast.baseline_sums(self.baselines, ahead, self.columns, objective.forecast)
+        if self.training:
+            batch = augment(batch, self.config.augment, vocabulary, AUGMENT, *self._salts(number))
+        if objective.contrastive.weight:
+            batch, _ = two_views(batch, objective.contrastive.views, vocabulary, VIEWS, *self._salts(number))
+            view_of = batch.subject_id  # a name that holds across batches and processes
+        if objective.masked.weight:
+            masks = draw_masks(batch, objective.masked, self.losable, *self._salts(number))
+            hidden = masked.make_targets(batch, masks, vocabulary, objective.masked, self.columns)
+            counts |= masked.counts(hidden)
+            baseline |= masked.baseline_sums(self.baselines, hidden, vocabulary, objective.masked.value_loss)
+            batch = hide(batch, masks)
+        return Example(
+            batch=replace(batch, layout=self._layout(batch)),
+            masked=hidden,
+            forecast=ahead,
+            view_of=view_of,
+            counts={part: counts[part] for part in self.parts if part in counts},
+            baseline={part: baseline[part] for part in self.parts if part in baseline},
+            number=number,
+        )
+
+    def _salts(self, number: int) -> tuple[int, int, int]:
+        return TRAINING if self.training else VALIDATION, self.config.train.seed, number
+
+    def _layout(self, batch: PackedBatch) -> Layout:
+        model = self.config.model
+        layout = make_layout(batch, model.granularity, with_cls=model.pooling == "cls")
+        return layout if self.blocks is None else replace(layout, blocks=self.blocks(layout))

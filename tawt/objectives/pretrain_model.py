@@ -1,0 +1,126 @@
+"""The encoder and the heads that it is pretrained with: an example in, sums of losses out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tawt.batching.example import Example
+from tawt.config.train import PretrainConfig
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.encoder import Encoder
+from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
+from tawt.objectives import forecast, masked
+from tawt.objectives.baselines import Baselines, forecast_types
+from tawt.objectives.parts import ON_EMBEDDING, weights
+
+_BELOW_READOUT = ("embedding", "dropout", "blocks", "norm")
+"""Children of the encoder that make token states; the others make the embedding."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a forward pass gives."""
+
+    sums: dict[str, Tensor]
+    """Loss of each part that is on, except `contrastive`, summed over its positions: float32 scalars."""
+    projection: Tensor | None
+    """`(d, d_projection)` float32, each of length 1, for `contrastive`; None = it is off."""
+
+
+class Heads(nn.Module):
+    """All heads of a run: `tokens` on token states, `documents` on embeddings."""
+
+    def __init__(self, config: PretrainConfig, vocabulary: Vocabulary, d_embedding: int) -> None:
+        super().__init__()
+        parts, objective = weights(config.objective), config.objective
+        columns = forecast_types(vocabulary, objective.forecast.n_types)
+        self.tokens = ReconstructionHeads(config.model, vocabulary, parts)
+        self.documents = EmbeddingHeads(
+            d_embedding, columns, len(vocabulary), objective.contrastive.d_projection, parts
+        )
+        self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
+
+
+class PretrainModel(nn.Module):
+    """What a step trains. Weights are named `encoder.*` and `heads.*`.
+
+    Only parts that are on have heads. Where nothing is predicted from the embedding, the readout's own parameters
+    cannot learn: they keep their start and take no gradient.
+    """
+
+    def __init__(self, config: PretrainConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.config = config
+        self.parts = weights(config.objective)
+        self.encoder = Encoder(config.model, vocabulary)
+        self.heads = Heads(config, vocabulary, self.encoder.d_embedding)
+        self.reads_out = bool(self.parts.keys() & set(ON_EMBEDDING))
+        for name, parameter in self.encoder.named_parameters():
+            if not self.reads_out and name.split(".")[0] not in _BELOW_READOUT:
+                parameter.requires_grad_(False)
+
+    def start_at(self, baselines: Baselines) -> None:
+        """Start the heads from what was counted on train: the first loss is that of the trivial guess."""
+        b, documents = baselines, self.heads.documents
+        self.heads.tokens.start_at(b.log_type, b.log_category, b.log_status, b.log_bin, b.mean)
+        documents.start_at(b.mean[self.heads.get_buffer("columns").cpu()], b.presence)
+
+    def forward(self, example: Example) -> Outputs:
+        """Return the sums of losses of an example, and the projections of its documents."""
+        batch = example.batch
+        encoded = self.encoder(batch)
+        sums: dict[str, Tensor] = {}
+        if example.masked is not None:
+            tables = self.encoder.embedding.data_type.weight, self.encoder.embedding.value.category_rows
+            how = self.config.objective.masked.value_loss
+            sums |= masked.token_sums(self.heads.tokens, tables, encoded.tokens, encoded.layout, example.masked, how)
+        if not self.reads_out:
+            return Outputs(sums, None)
+        more, projection = self._of_documents(self.encoder.readout(encoded, batch), example)
+        return Outputs(sums | more, projection)
+
+    def _of_documents(self, embedding: Tensor, example: Example) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Return what is predicted from embeddings `(d, d_embedding)`."""
+        heads, objective = self.heads.documents, self.config.objective
+        sums: dict[str, Tensor] = {}
+        if example.masked is not None and "summary" in self.parts:
+            sums["summary"] = masked.summary_sum(heads, embedding, example.masked, objective.masked.value_loss)
+        if example.forecast is not None:
+            sums |= forecast.loss_sums(heads, embedding, example.forecast, objective.forecast)
+        return sums, heads.project(embedding) if "contrastive" in self.parts else None
+
+
+def build_model(config: PretrainConfig, vocabulary: Vocabulary, seed: int) -> PretrainModel:
+    """Return a model whose weights only config, vocabulary and seed decide; torch's own random state is
+    left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PretrainModel(config, vocabulary)
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Where a model's parameters are."""
+
+    tables: int
+    """Embedding tables, which grow with the vocabulary."""
+    encoder: int
+    """The rest of the encoder."""
+    heads: int
+    """Heads of pretraining."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.tables + self.encoder + self.heads
+
+
+def count_parameters(model: PretrainModel) -> ParameterCounts:
+    """Count parameters by place."""
+    embeddings = [m for m in model.encoder.modules() if isinstance(m, nn.Embedding)]
+    tables = sum(p.numel() for embedding in embeddings for p in embedding.parameters())
+    encoder = sum(p.numel() for p in model.encoder.parameters()) - tables
+    return ParameterCounts(tables, encoder, sum(p.numel() for p in model.heads.parameters()))
