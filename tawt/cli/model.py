@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,10 +31,12 @@ def pretrain(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Pretrain an encoder on the shards, self-supervised and resumable
+    """Pretrain an encoder on the shards, self-supervised and resumable; under torchrun with several processes
 
     Example: tawt pretrain -w work/mimic --device cuda
     """
+    # waiting threads sleep instead of spinning; read when torch is loaded, so this comes first
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from tawt.cli.progress import training_progress
     from tawt.tasks.pretrain import pretrain as run_pretrain
 
@@ -43,6 +46,8 @@ def pretrain(
             report=report,
         )  # fmt: skip
     plan = result.plan
+    if int(os.environ.get("RANK", "0")):
+        return  # of several processes, the first one speaks
     if dry_run:
         rows = [
             ("run folder", str(plan.run), ""),
@@ -59,11 +64,10 @@ def pretrain(
             ("tokens per step", f"{plan.tokens_per_step:,}", plan.reasons["tokens_per_step"]),
             ("packing", f"{plan.packing_efficiency:.1%}", "share of the token budget that holds tokens"),
             ("steps", f"{plan.start_step:,} -> {plan.n_steps:,}", plan.reasons["start_step"]),
-            (
-                "memory",
-                f"about {plan.memory_bytes / 1e6:,.0f} MB",
-                "weights, gradients, moments and one batch",
-            ),
+            ("processes", str(plan.processes), plan.reasons["processes"]),
+            ("memory", f"about {plan.memory_bytes / 1e6:,.0f} MB", plan.reasons["memory"]),
+            ("attention", plan.kernel, plan.reasons["kernel"]),
+            ("compile", "on" if plan.compiled else "off", plan.reasons["compiled"]),
         ]
         rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
         print_rows(("what", "value", "why"), rows, Format.table)
@@ -79,6 +83,8 @@ def pretrain(
 def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:
     rows: list[tuple[str, str, float, float, int | None]] = []
     for split, line in metrics.items():
+        if "loss" not in line:
+            continue
         rows.append((split, "all", line["loss"], line["baseline"], None))
         parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
         rows += [
@@ -115,7 +121,7 @@ def embed(
     result = run_embed(workspace, run, out=out, device=device, pooling=pooling, dry_run=dry_run)  # type: ignore[arg-type]
     say("  ".join(f"{key}: {why}" for key, why in result.reasons.items()))
     rows = [
-        ("embeddings", f"{result.n_subjects:,} subjects x {result.d_model}"), ("file", str(result.path)),
+        ("embeddings", f"{result.n_subjects:,} subjects x {result.d_embedding}"), ("file", str(result.path)),
         ("triplets before the windows", f"{result.n_cut:,}"),
     ]  # fmt: skip
     print_rows(("would write" if dry_run else "what", "value"), rows, Format.table)

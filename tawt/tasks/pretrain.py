@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-import platform
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from tawt.batching.layout import Layout
 from tawt.batching.loader import PackedLoader
-from tawt.config.load import build, dump, load, merge, overrides
+from tawt.config.load import build, load, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, open_dataset
-from tawt.errors import CheckpointError, ConfigError, nearest
-from tawt.files import alone, publish_file, write_json, write_text
-from tawt.models.build import build_model, count_parameters
-from tawt.objectives.baselines import count_baselines
+from tawt.errors import ConfigError, nearest
+from tawt.models.attention import block_mask, choose_kernel
+from tawt.objectives.baselines import SAMPLE_BATCHES, count_baselines
+from tawt.objectives.prepare import Preparer
+from tawt.objectives.pretrain_model import build_model, count_parameters
 from tawt.resources import asset, asset_root
-from tawt.training.checkpoint import WEIGHTS, Checkpoint, latest_checkpoint, load_checkpoint, save_weights
+from tawt.tasks.card import write_card
+from tawt.training.best import final_weights
+from tawt.training.checkpoint import WEIGHTS, full_weights, load_optimizer, load_weights, write_tensors
 from tawt.training.device import Compute, choose_compute
+from tawt.training.distributed import World, one_voice, open_world, spread
+from tawt.training.folder import alone_in, comparable, describe_run, note_other_compute, starting_point
+from tawt.training.loggers import open_loggers, require_loggers
 from tawt.training.loop import Report, Trainer
+from tawt.training.metrics import read_metrics
 from tawt.training.optim import make_optimizer
-from tawt.training.plan import PretrainPlan, make_plan
-
-LOCK = ".lock"
-"""File of a run folder that the process which trains in it holds."""
-MAY_CHANGE = ("checkpoint_every", "keep_checkpoints", "threads")
-"""Keys of `train` that a resumed run may set anew: they leave the schedule and the data as they were."""
+from tawt.training.plan import (
+    PretrainPlan,
+    batches_per_step,
+    choose_compile,
+    loader_config,
+    make_plan,
+    static_length,
+)
+from tawt.training.scaler import LossScaler
+from tawt.training.step import Entry, Stepper
+from tawt.training.threads import known_threads, measured_threads, one_pass
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class PretrainResult:
     weights: Path | None
     """RUN/model.safetensors; None after a dry run."""
     metrics: dict[str, dict[str, Any]]
-    """The last line of metrics of `train` and `tuning`, as far as this process made them."""
+    """The last line of metrics of `train`, `tuning` and `health`, as far as this process made them."""
 
 
 def pretrain(
@@ -57,7 +70,7 @@ def pretrain(
     dry_run: bool = False,
     report: Report | None = None,
 ) -> PretrainResult:
-    """Pretrain an encoder on the train split of a workspace.
+    """Pretrain an encoder on the train split of a workspace, with the other processes of `torchrun` if there are any.
 
     Args:
         workspace: Holds `dataset/` and `vocabulary/`.
@@ -78,50 +91,130 @@ def pretrain(
         KeyboardInterrupt: The run was stopped; it can be resumed.
     """
     workspace = Path(workspace)
-    tell = report or (lambda event: None)
-    name, tree = resolve_config(config, settings)
-    run = Path(out) if out is not None else workspace / "runs" / name
-    if run.exists() and not run.is_dir():
-        raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
-    dataset = open_dataset(workspace)
-    with ExitStack() as held:
-        if not dry_run:
-            held.enter_context(_alone_in(run, resume, tell))
-        checkpoint = _starting_point(run, resume, tree, dataset, tell)
-        compute = choose_compute(device, tree.train.precision, tree.train.threads)
-        if checkpoint is not None:
-            _note_other_compute(checkpoint, compute, tell)
-        train = _loader(dataset.split("train"), dataset, tree)
-        model = build_model(tree.model, dataset.vocabulary, tree.train.seed)
-        plan = make_plan(run, tree, train, count_parameters(model), compute, checkpoint)
-        if dry_run:
+    with open_world(device) as world, ExitStack() as held:
+        tell: Report = report if report is not None and world.first else lambda event: None
+        with one_voice(world, alike=True):
+            name, tree = resolve_config(config, settings)
+            run = Path(out) if out is not None else workspace / "runs" / name
+            if run.exists() and not run.is_dir():
+                raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
+            dataset = open_dataset(workspace)
+            if world.first and not dry_run:
+                held.enter_context(alone_in(run, resume, tell))
+            world.wait()
+            again = _resume_command(workspace, config, settings, device, out)
+            plan, trainer = _set_up(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
+        if trainer is None:
             return PretrainResult(run, plan, None, {})
-        tuning = _tuning(dataset, tree, tell)
-        baselines = count_baselines(train.split.shards, dataset.vocabulary, tree.objective.max_value)
-        model.heads.start_at(baselines.log_type, baselines.log_category, baselines.log_status)
-        model.to(compute.device)
-        optimizer = make_optimizer(model, tree.train)
-        if checkpoint is not None:
-            load_checkpoint(checkpoint, model, optimizer)
-        # the folder comes last: what fails before leaves none behind
-        _open_run(run, tree, workspace, compute)
-        trainer = Trainer(
-            run=run,
-            config=tree,
-            vocabulary=dataset.vocabulary,
-            compute=compute,
-            model=model,
-            optimizer=optimizer,
-            baselines=baselines.to(compute.device),
-            train=train,
-            tuning=tuning,
-            state=_state(tree, dataset, compute),
-            report=tell,
-            resume_command=_resume_command(workspace, config, settings, device, out),
-        )
-        metrics = trainer.fit(plan.start_step)
-        save_weights(model, run / WEIGHTS)
+        with one_voice(world, alike=False):
+            metrics = trainer.fit(plan.start_step)
+            _finish(trainer)
         return PretrainResult(run, plan, run / WEIGHTS, metrics)
+
+
+def _set_up(
+    workspace: Path,
+    run: Path,
+    tree: PretrainConfig,
+    dataset: TripletDataset,
+    device: str,
+    world: World,
+    resume: bool,
+    dry_run: bool,
+    tell: Report,
+    resume_command: str,
+) -> tuple[PretrainPlan, Trainer | None]:
+    """Build everything that a run needs; the run folder comes last, so that what fails before leaves none behind."""
+    vocabulary = dataset.vocabulary
+    require_loggers(tree)
+    checkpoint = starting_point(run, resume, tree, vocabulary, tell)
+    kept = int(checkpoint.state["threads"]) if checkpoint is not None and not tree.train.threads else 0
+    compute = choose_compute(device, tree.train.precision, tree.train.threads or kept)
+    if kept:
+        compute = compute.with_threads(kept, "as the run began")
+    train = _loader(dataset.split("train"), dataset, tree)
+    model = build_model(tree, vocabulary, tree.train.seed)
+    per_step = batches_per_step(tree, world.size, checkpoint)
+    kernel, compiled = choose_kernel(tree.model, compute.device, compute.dtype), choose_compile(tree, compute, world)
+    length = static_length(tree) if compiled[0] or kernel[0] == "flex" else None
+    measures = not (tree.train.threads or kept) and compute.device.type == "cpu"
+    shapes = [comparable(tree)["model"], tree.batching.model_dump(), compute.precision, len(vocabulary)]
+    if measures and world.several:
+        compute = compute.with_threads(1, f"one for each of {world.local_size} processes")
+    elif measures and dry_run:
+        compute = compute.with_threads(*(known_threads(workspace, shapes) or (1, "to be measured when the run starts")))
+
+    def plan_of(compute: Compute) -> PretrainPlan:
+        counts = count_parameters(model)
+        return make_plan(run, tree, train, counts, compute, checkpoint, world, per_step, kernel, compiled)
+
+    if dry_run:
+        return plan_of(compute), None
+    tuning = _tuning(dataset, tree, tell)
+    sample = (train.batch(number) for number in range(SAMPLE_BATCHES))
+    baselines = count_baselines(train.split.shards, vocabulary, tree.objective, sample)
+    model.start_at(baselines)
+    if checkpoint is not None:
+        load_weights(model, checkpoint.folder / WEIGHTS)
+    mask = partial(_blocks, length) if kernel[0] == "flex" and length else None
+    prepare = Preparer(tree, vocabulary, baselines, True, mask), Preparer(tree, vocabulary, baselines, False, mask)
+    model.to(device=compute.device)
+    longest = tree.batching.max_length + (tree.model.pooling == "cls")
+    model.encoder.prepare(
+        compute.device, compute.dtype, length, compiled[0], tree.train.activation_checkpointing, longest
+    )
+    parts = Entry(model, tuple(prepare[0].parts))
+    if measures and not world.several:
+        work = one_pass(parts, prepare[0](train.batch(0), 0), compute)
+        compute = compute.with_threads(*measured_threads(workspace, shapes, work))
+    tree = tree.model_copy(update={"train": tree.train.model_copy(update={"threads": compute.threads})})
+    if checkpoint is not None:
+        note_other_compute(checkpoint, compute, world.size, tell)
+    entry = spread(parts, list(model.encoder.blocks), world, tree.train.parallel, compute.device)
+    optimizer = make_optimizer(model, tree.train)
+    scaler = LossScaler(compute.device, compute.dtype == torch.float16)
+    if checkpoint is not None:
+        load_optimizer(checkpoint, model, optimizer)
+        scaler.load(checkpoint.state.get("scaler", {}))
+    world.wait()  # every process has looked at the folder as it was
+    if world.first:
+        describe_run(run, tree, workspace, compute, world.size)
+    world.wait()
+    start = checkpoint.step if checkpoint else 0
+    loggers = open_loggers(tree, run, start_step=start, note=_note(tell)) if world.first else []
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    trainer = Trainer(
+        run=run,
+        config=tree,
+        vocabulary=vocabulary,
+        compute=compute,
+        world=world,
+        model=model,
+        whole=parts,
+        stepper=Stepper(tree, compute, world, entry, named, optimizer, scaler),
+        train=train,
+        tuning=tuning,
+        prepare=prepare,
+        state=_state(tree, dataset, compute, world, per_step),
+        batches_per_step=per_step,
+        report=tell,
+        loggers=loggers,
+        resume_command=resume_command,
+        skipped=int(checkpoint.state.get("skipped", 0)) if checkpoint else 0,
+    )
+    return plan_of(compute), trainer
+
+
+def _finish(trainer: Trainer) -> None:
+    """Write the final weights and the model card."""
+    run, config = trainer.run, trainer.config.train
+    last = full_weights(trainer.model)
+    if not trainer.world.first:
+        return
+    tuning = [line for line in read_metrics(run / "metrics.jsonl") if line["split"] == "tuning"]
+    chosen = final_weights(run, tuning, config)
+    write_tensors(last if chosen is None else chosen, run / WEIGHTS)
+    write_card(run, data={"subjects": len(trainer.train.subjects), "triplets": trainer.train.n_tokens})
 
 
 def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str]) -> tuple[str, PretrainConfig]:
@@ -145,130 +238,47 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
     return name, load(PretrainConfig, path, settings)
 
 
-@contextmanager
-def _alone_in(run: Path, resume: bool, tell: Report) -> Iterator[None]:
-    """Keep the run folder to this process, made where it is not there; one that stays empty goes again.
-
-    A resumed run waits for the process that is still training in it; two would overwrite each other's checkpoints.
-    """
-    made = not run.exists()
-    run.mkdir(parents=True, exist_ok=True)
-
-    def waiting() -> None:
-        tell({"event": "note", "text": f"another process is training in {run}: waiting for it to end"})
-
-    try:
-        with ExitStack() as held:
-            try:
-                held.enter_context(alone(run / LOCK, waiting if resume else None))
-            except BlockingIOError:
-                raise ConfigError(
-                    str(run), "is in use by another process, expected a new run folder",
-                    "wait for it with `--resume`, or choose another with `--out DIR`",
-                ) from None  # fmt: skip
-            yield
-    finally:
-        if made and [path.name for path in run.iterdir()] == [LOCK]:
-            (run / LOCK).unlink()
-            run.rmdir()
-
-
-def _starting_point(
-    run: Path, resume: bool, config: PretrainConfig, dataset: TripletDataset, tell: Report
-) -> Checkpoint | None:
-    if not resume:
-        if run.exists() and any(path.name != LOCK for path in run.iterdir()):
-            raise ConfigError(
-                str(run), "is there already, expected a new run folder",
-                "continue it with `--resume`, or choose another with `--out DIR`",
-            )  # fmt: skip
-        return None
-    checkpoint = latest_checkpoint(run)
-    if checkpoint is None:
-        tell({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
-        return None
-    vocabulary = checkpoint.state.get("vocabulary")
-    if vocabulary != dataset.vocabulary.sha256:
-        raise CheckpointError(
-            str(checkpoint.folder),
-            f"belongs to vocabulary {str(vocabulary)[:12]}, expected {dataset.vocabulary.sha256[:12]}",
-            "give the workspace that the run was made in, or start a new run with `--out DIR`",
-        )
-    changed = _differences(checkpoint.state.get("config", {}), _comparable(config))
-    if changed:
-        raise CheckpointError(
-            str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}",
-            f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
-        )  # fmt: skip
-    tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
-    return checkpoint
-
-
-def _note_other_compute(checkpoint: Checkpoint, compute: Compute, tell: Report) -> None:
-    """Say where the rest of a run will not be bit-equal to what an uninterrupted one had made."""
-    for name in ("threads", "precision"):
-        was, now = checkpoint.state.get(name), getattr(compute, name)
-        if was != now:
-            text = f"{name} was {was} and is {now}: what follows is equal but for rounding"
-            tell({"event": "note", "text": text})
-
-
-def _comparable(config: PretrainConfig) -> dict[str, Any]:
-    tree: dict[str, Any] = config.model_dump(mode="json")
-    for key in MAY_CHANGE:
-        tree["train"].pop(key)
-    return tree
-
-
-def _differences(was: Any, now: Any, at: str = "") -> list[str]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        keys = [*was, *(key for key in now if key not in was)]
-        return [d for key in keys for d in _differences(was.get(key), now.get(key), f"{at}.{key}".strip("."))]
-    return [] if was == now else [f"{at} was {was}, is {now}"]
-
-
-def _open_run(run: Path, config: PretrainConfig, workspace: Path, compute: Compute) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    write_text(run / "config.yaml", dump(config))
-    aside = run / ".vocabulary.parquet.tmp"
-    shutil.copyfile(workspace / "vocabulary" / "vocabulary.parquet", aside)
-    publish_file(aside, run / "vocabulary.parquet")
-    packages = ("tawt", "torch", "numpy", "pyarrow", "pydantic", "safetensors")
-    versions = {name: metadata.version(name) for name in packages}
-    about = {
-        "packages": versions,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "device": str(compute.device),
-        "precision": compute.precision,
-        "threads": compute.threads,
-        "seed": config.train.seed,
-        "reasons": compute.reasons,
-    }
-    write_json(run / "versions.json", about)
-
-
-def _state(config: PretrainConfig, dataset: TripletDataset, compute: Compute) -> dict[str, Any]:
+def _state(
+    config: PretrainConfig, dataset: TripletDataset, compute: Compute, world: World, per_step: int
+) -> dict[str, Any]:
     return {
-        "config": _comparable(config),
+        "config": comparable(config),
         "vocabulary": dataset.vocabulary.sha256,
         "seed": config.train.seed,
         "threads": compute.threads,
         "precision": compute.precision,
+        "processes": world.size,
+        "batches_per_step": per_step,
     }
 
 
 def _tuning(dataset: TripletDataset, config: PretrainConfig, tell: Report) -> PackedLoader | None:
     split = dataset.split("tuning") if "tuning" in dataset.split_names else None
-    if split is None or not split.n_triplets:
-        tell({"event": "note", "text": "there is no tuning subject: no validation"})
-        return None
-    return _loader(split, dataset, config)
+    if split is not None and split.n_triplets:
+        return _loader(split, dataset, config)
+    if config.train.final != "last":
+        raise ConfigError(
+            "train.final", f"is `{config.train.final}` and there is no tuning subject, expected one to choose by",
+            "use `--set train.final=last`",
+        )  # fmt: skip
+    tell({"event": "note", "text": "there is no tuning subject: no validation"})
+    return None
 
 
 def _loader(split: Split, dataset: TripletDataset, config: PretrainConfig) -> PackedLoader:
-    # masking makes the same-type gaps anew over what it leaves visible
-    return PackedLoader(split, dataset.vocabulary, config.batching, config.train.seed, with_type_gaps=False)
+    # masking makes the same-type gaps anew over what it leaves visible; cutting asks when a record could be read
+    return PackedLoader(
+        split, dataset.vocabulary, loader_config(config), config.train.seed,
+        with_type_gaps=not config.objective.masked.weight, with_available=bool(config.objective.forecast.weight),
+    )  # fmt: skip
+
+
+def _blocks(length: int, layout: Layout) -> Any:
+    return block_mask(layout.bounds, length)
+
+
+def _note(tell: Report) -> Callable[[str], None]:
+    return lambda text: tell({"event": "note", "text": text})
 
 
 def _resume_command(

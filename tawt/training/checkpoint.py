@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tawt.errors import CheckpointError
 from tawt.files import publish, write_json, write_text
 from tawt.files import publish_file as publish_file
+from tawt.training.distributed import shared_like, whole
 
 FORMAT = "tawt.checkpoint/1"
 WEIGHTS = "model.safetensors"
@@ -44,11 +45,24 @@ class Checkpoint:
         return int(self.state["step"])
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a model's parameters, aside and renamed; buffers follow from config and vocabulary."""
+def full_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return a model's parameters on the host; of one that is shared out, whole, and every process must ask.
+
+    Buffers follow from config and vocabulary.
+    """
+    return {name: _on_host(parameter) for name, parameter in model.named_parameters()}
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors to a safetensors file, aside and renamed."""
     aside = path.with_name(f".{path.name}.tmp")
-    save_file(_on_cpu(dict(model.named_parameters())), aside)
+    save_file(tensors, aside)
     publish_file(aside, path)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's parameters, aside and renamed."""
+    write_tensors(full_weights(model), path)
 
 
 def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
@@ -62,7 +76,7 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
     Raises:
         CheckpointError: The file is absent or broken, or its names or shapes are not the model's.
     """
-    tensors = {name[len(prefix) :]: t for name, t in _read(path).items() if name.startswith(prefix)}
+    tensors = {name[len(prefix) :]: t for name, t in read_tensors(path).items() if name.startswith(prefix)}
     parameters = dict(model.named_parameters())
     for name in sorted(parameters.keys() ^ tensors.keys()):
         have = "lacks" if name in parameters else "has"
@@ -79,9 +93,16 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
 
 
 def save_checkpoint(
-    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep: int
+    run: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    keep: int,
+    writes: bool = True,
 ) -> Checkpoint:
     """Write a checkpoint, name it in `latest` and remove all but the newest `keep`.
+
+    It holds whole tensors, so it does not know how many processes made it.
 
     Args:
         run: The run folder.
@@ -89,22 +110,26 @@ def save_checkpoint(
         optimizer: Over parameters of the model.
         state: JSON-able; must hold `step`.
         keep: Checkpoints that stay.
+        writes: False in all processes but the first, which only take part in the gathering.
     """
     root = run / "checkpoints"
-    root.mkdir(parents=True, exist_ok=True)
     folder = root / f"step-{state['step']:06d}"
+    whole_state = {"format": FORMAT, **state}
+    weights, moments = full_weights(model), _optimizer_tensors(model, optimizer)
+    if not writes:
+        return Checkpoint(folder, whole_state)
+    root.mkdir(parents=True, exist_ok=True)
     aside = root / f".{folder.name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    save_weights(model, aside / WEIGHTS)
-    save_file(_optimizer_tensors(model, optimizer), aside / "optimizer.safetensors")
-    whole = {"format": FORMAT, **state}
-    write_json(aside / "state.json", whole)
+    write_tensors(weights, aside / WEIGHTS)
+    save_file(moments, aside / "optimizer.safetensors")
+    write_json(aside / "state.json", whole_state)
     publish(aside, folder)
     write_text(root / "latest", folder.name + "\n")
     for old in sorted(root.glob("step-*"))[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
-    return Checkpoint(folder, whole)
+    return Checkpoint(folder, whole_state)
 
 
 def latest_checkpoint(run: Path) -> Checkpoint | None:
@@ -129,6 +154,26 @@ def latest_checkpoint(run: Path) -> Checkpoint | None:
     return Checkpoint(folder, state)
 
 
+def load_optimizer(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's optimizer state back, shared out as the model's parameters are.
+
+    Raises:
+        CheckpointError: The file is absent or broken, or does not fit the model.
+    """
+    path = checkpoint.folder / "optimizer.safetensors"
+    parameters = dict(model.named_parameters())
+    for key, tensor in read_tensors(path).items():
+        name, _, field = key.rpartition("/")
+        if name not in parameters:
+            raise CheckpointError(
+                str(path), f"has state of `{name}`, expected only that of this model's weights", _OTHER
+            )
+        parameter = parameters[name]
+        # a copy: the file's buffer is not aligned as torch's own memory is
+        own = tensor.to(parameter.device, copy=True)
+        optimizer.state[parameter][field] = shared_like(own, parameter) if own.dim() else own
+
+
 def load_checkpoint(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put a checkpoint's weights and optimizer state back.
 
@@ -136,35 +181,30 @@ def load_checkpoint(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.o
         CheckpointError: A file is absent or broken, or does not fit the model.
     """
     load_weights(model, checkpoint.folder / WEIGHTS)
-    path = checkpoint.folder / "optimizer.safetensors"
-    parameters = dict(model.named_parameters())
-    for key, tensor in _read(path).items():
-        name, _, field = key.rpartition("/")
-        if name not in parameters:
-            raise CheckpointError(
-                str(path), f"has state of `{name}`, expected only that of this model's weights", _OTHER
-            )
-        # a copy: the file's buffer is not aligned as torch's own memory is
-        optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device, copy=True)
+    load_optimizer(checkpoint, model, optimizer)
 
 
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {
-        f"{name}/{field}": tensor
-        for name, parameter in model.named_parameters()
-        for field, tensor in optimizer.state.get(parameter, {}).items()
-    }
-    return _on_cpu(tensors)
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
 
-
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _read(path: Path) -> dict[str, Tensor]:
+    Raises:
+        CheckpointError: It is absent or broken.
+    """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             str(path), f"cannot be read ({type(error).__name__}), expected safetensors weights", _AGAIN
         ) from None
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}/{field}": _on_host(tensor)
+        for name, parameter in model.named_parameters()
+        for field, tensor in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    return whole(tensor.detach()).cpu().contiguous()

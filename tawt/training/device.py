@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from tawt.errors import ConfigError, DeviceError
 
 MOST_THREADS = 4
 """Above this, matrices of a few hundred columns no longer get faster."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What each precision computes in."""
 
-# On two free CPUs two threads are 1.6 times as fast as one. Where other processes want the CPUs too they
-# are slower than one: three to ten times while OpenMP's threads spin as they wait for one another, less
-# (but not always) where they sleep. So more than one is only started where they sleep, which is set before
-# torch is imported.
+# On free CPUs two threads are faster than one. Where other processes want the CPUs too they are slower:
+# three to ten times while OpenMP's threads spin as they wait for one another, less where they sleep. So more
+# than one is only started where they sleep, which is set before torch is imported.
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Compute:
     device: torch.device
     """cpu or cuda."""
     dtype: torch.dtype
-    """float32, or bfloat16 for autocast; weights and optimizer are float32 either way."""
+    """float32, or bfloat16 or float16 for autocast; weights and optimizer are float32 either way."""
     threads: int
     """CPU threads of torch."""
     reasons: dict[str, str]
@@ -36,20 +39,28 @@ class Compute:
 
     @property
     def precision(self) -> str:
-        """fp32 or bf16."""
-        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        """fp32, bf16 or fp16."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return the context in which the model runs forward."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        half = self.dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=self.dtype if half else torch.bfloat16, enabled=half)
+
+    def with_threads(self, count: int, reason: str) -> Compute:
+        """Set torch's thread count, and say why."""
+        torch.set_num_threads(count)
+        return replace(self, threads=count, reasons={**self.reasons, "threads": reason})
 
 
 def choose_compute(device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:
     """Choose, and set torch's thread count.
 
+    Matrix products of float32 run in TF32 on CUDA, which has 10 bits of mantissa where float32 has 23.
+
     Args:
         device: auto, cpu, cuda or cuda:N.
-        precision: auto, fp32 or bf16.
+        precision: auto, fp32, bf16 or fp16.
         threads: CPU threads; 0 = by rule.
 
     Raises:
@@ -58,8 +69,12 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
     """
     where, why_device = _device(device)
     dtype, why_dtype = _dtype(precision, where)
-    count, why_threads = _threads(threads)
+    count, why_threads = (threads, "asked for") if threads else thread_rule()
     torch.set_num_threads(count)
+    if where.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        if dtype == torch.float32:
+            why_dtype += "; products in TF32"
     return Compute(where, dtype, count, {"device": why_device, "precision": why_dtype, "threads": why_threads})
 
 
@@ -90,30 +105,32 @@ def _device(name: str) -> tuple[torch.device, str]:
 
 def _dtype(precision: str, device: torch.device) -> tuple[torch.dtype, str]:
     can = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "fp32":
-        return torch.float32, "asked for"
-    if precision == "bf16":
-        if not can:
-            raise DeviceError(
-                "train.precision", f"{torch.cuda.get_device_name(device)} has no bf16, expected one that has",
-                "use `--set train.precision=fp32`",
-            )  # fmt: skip
-        return torch.bfloat16, "asked for"
+    if precision == "bf16" and not can:
+        raise DeviceError(
+            "train.precision", f"{torch.cuda.get_device_name(device)} has no bf16, expected one that has",
+            "use `--set train.precision=fp16`",
+        )  # fmt: skip
+    if precision != "auto":
+        return DTYPES[precision], "asked for"
     if device.type == "cpu":
         return torch.float32, "auto: bf16 gains little on CPU"
     if can:
-        return torch.bfloat16, "auto: the device has bf16"
-    return torch.float32, "auto: the device has no bf16"
+        return torch.bfloat16, "auto: the device has bf16, which needs no loss scaler"
+    return torch.float16, "auto: the device has no bf16; with a loss scaler"
 
 
-def _threads(threads: int) -> tuple[int, str]:
-    if threads:
-        return threads, "asked for"
-    if os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
+def thread_rule() -> tuple[int, str]:
+    """Return a thread count that needs no measurement, and its reason."""
+    if not threads_sleep():
         return 1, "rule: one, since a second one would spin while it waits (OMP_WAIT_POLICY is not PASSIVE)"
     usable = usable_cpus()
     count = min(usable, MOST_THREADS)
     return count, f"rule: one per usable CPU ({usable}), at most {MOST_THREADS}"
+
+
+def threads_sleep() -> bool:
+    """Return whether OpenMP's threads sleep while they wait for one another."""
+    return os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
 
 
 def usable_cpus() -> int:
@@ -124,3 +141,18 @@ def usable_cpus() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         usable = min(usable, max(1, int(quota) // int(period)))  # "max" is no number: no share
     return usable
+
+
+T = TypeVar("T")
+
+
+def pinned(data: T) -> T:
+    """Return a dataclass with its tensors in page-locked memory, from which a copy to CUDA holds nobody up."""
+    moved: dict[str, Any] = {}
+    for f in fields(data):  # type: ignore[arg-type]
+        value = getattr(data, f.name)
+        if isinstance(value, Tensor):
+            moved[f.name] = value.pin_memory()
+        elif is_dataclass(value) and not isinstance(value, type):
+            moved[f.name] = pinned(value)
+    return replace(data, **moved)  # type: ignore[type-var]

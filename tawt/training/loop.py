@@ -1,97 +1,90 @@
 """The training loop, from top to bottom.
 
-Step `s` uses batches `s * k .. s * k + k - 1` of the loader (`k` batches hold `accumulate_tokens`), masks
-drawn from (seed, batch) and dropout seeded from (seed, step). So the weights after a step depend on the
-weights before it and on the step's number alone, and a run may be stopped and continued anywhere.
+Step `s` uses batches `s * k .. s * k + k - 1` of the loader; process `r` of `w` takes every `w`-th of them. Masks,
+views and dropout follow from (seed, number of the batch). So the weights after a step depend on the weights before
+it and on the step's number alone, and a run may be stopped and continued anywhere, by any number of processes.
 """
 
 from __future__ import annotations
 
-import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
-from tawt.batching.chance import draw
+from tawt.batching.example import Example
 from tawt.batching.loader import PackedLoader
-from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.errors import TrainingError
-from tawt.models.build import PretrainModel
-from tawt.objectives.baselines import Baselines
-from tawt.objectives.masked import PARTS, Targets, baseline_sums, loss_sums, make_targets, weights
-from tawt.training.checkpoint import Checkpoint, save_checkpoint
-from tawt.training.device import Compute
-from tawt.training.metrics import MetricsFile
+from tawt.objectives.prepare import Preparer
+from tawt.objectives.pretrain_model import PretrainModel
+from tawt.training.best import best_steps, ends_early, keep_weights, prune
+from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
+from tawt.training.device import Compute, pinned
+from tawt.training.distributed import World, put_away
+from tawt.training.health import embedding_health
+from tawt.training.memory import is_out_of_memory, out_of_memory
+from tawt.training.metrics import MetricsFile, means
 from tawt.training.optim import learning_rate
+from tawt.training.repeatable import repeatable
+from tawt.training.scaler import LEAST
+from tawt.training.signals import stop_requested
+from tawt.training.step import Counted, Entry, Stepper, tally
+from tawt.training.watch import AllStop, Delayed, first_bad, not_finite
 
-_DROPOUT = 6
-_NO_MEMORY = "can't allocate memory"
-"""How torch says on CPU that memory ran out: a plain RuntimeError."""
 Report = Callable[[dict[str, Any]], None]
-Prepared = tuple[PackedBatch, Targets]
 
 
-@dataclass
-class Sums:
-    """Loss and baseline of some batches, summed per part on the host."""
+class Logger(Protocol):
+    """Where lines of metrics go beside `metrics.jsonl`."""
 
-    loss: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
-    baseline: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
-    count: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
+    def write(self, line: dict[str, Any]) -> None:
+        """Take a line."""
 
-    def add(self, loss: dict[str, Tensor], baseline: dict[str, Tensor], count: dict[str, int]) -> None:
-        """Add a batch; the one place where the host waits for the device."""
-        both = torch.stack([*(loss[p].detach() for p in PARTS), *(baseline[p] for p in PARTS)]).tolist()
-        for i, part in enumerate(PARTS):
-            self.loss[part] += both[i]
-            self.baseline[part] += both[len(PARTS) + i]
-            self.count[part] += count[part]
-
-    def means(self, weight: dict[str, float]) -> dict[str, Any]:
-        """Return mean loss and baseline, whole and by part; a part without a position is left out."""
-        there = [part for part in PARTS if self.count[part]]
-        out: dict[str, Any] = {}
-        for name, sums in (("loss", self.loss), ("baseline", self.baseline)):
-            mean = {part: sums[part] / self.count[part] for part in there}
-            out[name] = sum(weight[part] * mean[part] for part in there)
-            out |= {f"{name}_{part}": mean[part] for part in there}
-        return out | {f"n_{part}": self.count[part] for part in there}
+    def close(self) -> None:
+        """End."""
 
 
 @dataclass
 class Trainer:
-    """One pretraining run in memory."""
+    """One pretraining run in memory, as one of its processes sees it."""
 
     run: Path
     config: PretrainConfig
     vocabulary: Vocabulary
     compute: Compute
+    world: World
     model: PretrainModel
-    optimizer: torch.optim.Optimizer
-    baselines: Baselines
+    """Whose weights are saved."""
+    whole: Entry
+    """The model as one process calls it, for validation."""
+    stepper: Stepper
     train: PackedLoader
     tuning: PackedLoader | None
+    prepare: tuple[Preparer, Preparer]
+    """What makes examples of batches: of training, of validation."""
     state: dict[str, Any]
     """What each checkpoint's state.json holds beside the step."""
+    batches_per_step: int
+    """Of all processes; a multiple of their number."""
     report: Report
+    loggers: Sequence[Logger] = ()
     resume_command: str = ""
+    skipped: int = 0
+    """Steps that the loss scaler of fp16 skipped so far."""
+    last: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The last line of metrics of each split."""
 
     def __post_init__(self) -> None:
-        self.losable = may_lose(self.vocabulary)
-        self.weight = weights(self.config.objective)
-        self._fixed: list[Prepared] = []
+        self._pending = Delayed(self.compute.device)
+        self._read_at = 0.0
+        self._fixed: list[Example] = []
+        self.sharded = self.world.several and self.config.train.parallel == "fsdp"
 
     def fit(self, start_step: int) -> dict[str, Any]:
         """Train from `start_step` to the end; return the last line of metrics of each split.
@@ -100,186 +93,165 @@ class Trainer:
             TrainingError: A loss or the gradient is not finite, or memory ran out.
             KeyboardInterrupt: SIGINT or SIGTERM came; a checkpoint of the last whole step was saved first.
         """
-        config, run = self.config.train, MetricsFile(self.run / "metrics.jsonl", start_step)
-        per_step = batches_per_step(self.config)
-        batches = self.train.stream(start_step * per_step)
-        last: dict[str, Any] = {}
-        began, tokens_seen = time.perf_counter(), 0
+        config, world, k = self.config.train, self.world, self.batches_per_step
+        self.metrics = MetricsFile(self.run / "metrics.jsonl", start_step, world.first)
+        if start_step and self._ended(start_step):
+            self.metrics.close()
+            return self.last
+        self._began, self._start = time.perf_counter(), start_step
+        batches = self.train.stream(start_step * k + world.rank, world.size, make=self._make)
         try:
-            with _stop_requested() as stop, _repeatable(self.compute.device):
+            with stop_requested() as stop, repeatable(self.compute.device):
                 for step in range(start_step, config.max_steps):
-                    at = time.perf_counter()
-                    prepared = [
-                        self._prepare(next(batches), TRAINING, config.seed, step * per_step + i)
-                        for i in range(per_step)
-                    ]
-                    line = self._step(step, prepared)
-                    seconds = time.perf_counter() - at
-                    tokens_seen += line["tokens"]
-                    line |= {"tokens_per_s": round(line["tokens"] / seconds, 1), "seconds": round(seconds, 4)}
                     done = step + 1
+                    others_stop = self._step(step, list(islice(batches, k // world.size)), stop.is_set())
+                    # several processes stop where all know of it: a step later
+                    stopping = others_stop if world.several else stop.is_set()
                     finished = done == config.max_steps
-                    if done % config.log_every == 0 or finished:
-                        run.write(line)
-                        last["train"] = line
-                    self._tell(line, (time.perf_counter() - began) / (done - start_step))
                     if config.validate_every and (done % config.validate_every == 0 or finished):
-                        line = self.validate(done)
-                        if line:
-                            run.write(line)
-                            last["tuning"] = line
-                    if done % config.checkpoint_every == 0 or finished or stop.is_set():
-                        run.sync()
+                        self.validate(done)
+                        finished = self._ended(done)
+                    if finished or (config.health_every and done % config.health_every == 0):
+                        self._look(done)
+                    if done % config.checkpoint_every == 0 or finished or stopping:
                         self.save(done)
-                    if stop.is_set() and not finished:
+                    if finished:
+                        break
+                    if stopping:
                         self.report({"event": "stopped", "step": done, "resume": self.resume_command})
                         raise KeyboardInterrupt
         except (RuntimeError, MemoryError) as error:
-            if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_MEMORY in str(error)):
+            if not is_out_of_memory(error):
                 raise
-            batching = self.config.batching
-            raise TrainingError(
-                str(self.run),
-                f"memory ran out ({type(error).__name__}) with batches of {batching.tokens_per_batch} tokens "
-                f"and documents of up to {batching.max_length}, expected to fit",
-                "halve batching.tokens_per_batch (and set train.accumulate_tokens to what it was), "
-                "or halve batching.max_length",
-            ) from None
+            raise out_of_memory(self.run, self.config, self.compute, error) from None
         finally:
             batches.close()
-            run.close()
-        return last
+            self.metrics.close()
+            for logger in self.loggers:
+                logger.close()
+        return self.last
 
-    def _step(self, step: int, prepared: list[Prepared]) -> dict[str, Any]:
-        """Make one optimizer step; the gradient is that of all its batches as one."""
-        config = self.config.train
-        rate = learning_rate(step, config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.model.train()
-        torch.manual_seed(int(draw([step], _DROPOUT, config.seed)[0]) >> 1)
-        total = {part: sum(targets.counts()[part] for _, targets in prepared) for part in PARTS}
-        sums = Sums()
-        self.optimizer.zero_grad(set_to_none=True)
-        for batch, targets in prepared:
-            loss, baseline = self._losses(batch, targets)
-            terms = [loss[part] * (self.weight[part] / total[part]) for part in PARTS if total[part]]
-            sum(terms, loss["value"] * 0).backward()
-            sums.add(loss, baseline, targets.counts())
-        for part in PARTS:
-            if not math.isfinite(sums.loss[part]):
-                raise self._not_finite(step, f"the loss part `{part}`")
-        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
-        total_norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        norm = total_norm.item()
-        if not math.isfinite(norm):
-            raise self._not_finite(step, f"the gradient of {self._worst_gradient()}")
-        torch.nn.utils.clip_grads_with_norm_(parameters, config.clip, total_norm)
-        self.optimizer.step()
-        tokens = sum(batch.n_tokens for batch, _ in prepared)
-        return {"step": step + 1, "split": "train", **sums.means(self.weight), "lr": rate, "grad_norm": norm,
-                "tokens": tokens}  # fmt: skip
+    def _step(self, step: int, examples: list[Example], stop: bool) -> bool:
+        """Make one optimizer step and read what became of earlier ones; return whether a process was asked to stop."""
+        at = time.perf_counter()
+        rate = learning_rate(step, self.config.train)
+        counted = self.stepper.count(examples, stop)
+        moved = [example.to(self.compute.device, non_blocking=True) for example in examples]
+        results = self.stepper.step(rate, moved, counted)
+        self._pending.put(results, {"step": step, "rate": rate, "counted": counted, "at": at})
+        self._read()
+        return counted.stop
+
+    def _read(self, everything: bool = False) -> None:
+        """Write the lines of the steps whose results have come; stop at what is not finite."""
+        for results, about in self._pending.due(everything):
+            sums, bad, rest = self.stepper.read(results)
+            self._check(about["step"], sums, bad, rest)
+            counted: Counted = about["counted"]
+            done, now = about["step"] + 1, time.perf_counter()
+            seconds, self._read_at = now - max(about["at"], self._read_at), now
+            line = {
+                "step": done, "split": "train", **means(self.stepper.weight, sums, counted.baseline, counted.count),
+                "lr": about["rate"], "grad_norm": rest["grad_norm"], "tokens": counted.tokens,
+            }  # fmt: skip
+            if self.stepper.scaler.enabled:
+                self.skipped += int(rest["skipped"])
+                if rest["skipped"]:
+                    line["grad_norm"] = None  # it overflowed, and JSON has no infinity
+                line |= {"scale": rest["scale"], "skipped": self.skipped}
+            line |= {"tokens_per_s": round(counted.tokens / seconds, 1), "seconds": round(seconds, 4)}
+            if done % self.config.train.log_every == 0 or done == self.config.train.max_steps:
+                self._write(line)
+            self._tell(line, (now - self._began) / (done - self._start))
+
+    def _check(self, step: int, sums: dict[str, float], bad: list[int], rest: dict[str, float]) -> None:
+        k, scaler = self.batches_per_step, self.stepper.scaler
+        part = first_bad(list(sums.values()), list(sums))
+        if part is not None or (rest["skipped"] and not scaler.enabled):
+            weight = self.stepper.names[int(rest["worst"])]
+            raise not_finite(step, part, weight, [step * k + i for i in (bad or range(k))], self.train.source)
+        if scaler.enabled and rest["scale"] < LEAST:
+            raise AllStop(
+                f"step {step + 1}", f"the fp16 loss scale fell to {rest['scale']:.1e}, expected at least {LEAST:.1e}: "
+                "gradients overflow at any scale", "use `--set train.precision=bf16` or fp32, or lower train.lr",
+            )  # fmt: skip
 
     @torch.no_grad()
     def validate(self, step: int) -> dict[str, Any]:
         """Return the line of metrics of the first `validate_batches` of `tuning`, always with the same
-        masks."""
+        masks; every process computes all of them."""
+        self._read(everything=True)
         if self.tuning is None:
             return {}
         if not self._fixed:
-            batches = self.tuning.sequential()
-            first = list(islice(batches, self.config.train.validate_batches))
-            batches.close()
-            self._fixed = [self._prepare(b, VALIDATION, self.config.train.seed, i) for i, b in enumerate(first)]
-        self.model.eval()
-        sums = Sums()
-        for batch, targets in self._fixed:
-            sums.add(*self._losses(batch, targets), targets.counts())
-        tokens = sum(batch.n_tokens for batch, _ in self._fixed)
-        line = {"step": step, "split": "tuning", **sums.means(self.weight), "tokens": tokens}
+            examples = self.tuning.sequential(make=self.prepare[1])
+            first = list(islice(examples, self.config.train.validate_batches))
+            examples.close()
+            self._fixed = [example.to(self.compute.device) for example in first]
+        self.whole.eval()
+        parts = self.stepper.parts
+        sums = torch.stack([self.stepper.evaluate(self.whole, example) for example in self._fixed]).sum(0)
+        put_away(self.stepper.entry)
+        told = self.world.total(sums * float(self.world.first)).tolist()  # one process speaks for all
+        part = first_bad(told, parts)
+        if part is not None:
+            raise not_finite(step - 1, f"{part} of tuning", None, [], None)
+        each = [tally(example, parts) for example in self._fixed]
+        count = {part: sum(one[0][part] for one in each) for part in parts}
+        baseline = {part: sum(one[1][part] for one in each) for part in parts}
+        means_of = means(self.stepper.weight, dict(zip(parts, told, strict=True)), baseline, count)
+        tokens = sum(example.batch.n_tokens for example in self._fixed)
+        line = {"step": step, "split": "tuning", **means_of, "tokens": tokens}
+        self._write(line)
+        keep = self.config.train.keep_best
+        if step in best_steps(self.metrics.tuning, keep):
+            weights = full_weights(self.model)
+            if self.world.first:
+                keep_weights(self.run, step, weights)
         self.report({"event": "validation", **line})
         return line
 
     def save(self, step: int) -> Checkpoint:
-        """Save a checkpoint after `step` steps."""
-        keep = self.config.train.keep_checkpoints
-        made = save_checkpoint(self.run, self.model, self.optimizer, {**self.state, "step": step}, keep)
+        """Save a checkpoint after `step` steps, once every line up to it is on disk."""
+        self._read(everything=True)
+        config, first = self.config.train, self.world.first
+        self.metrics.sync()
+        state = {**self.state, "step": step}
+        if self.stepper.scaler.enabled:
+            state |= {"scaler": self.stepper.scaler.state(), "skipped": self.skipped}
+        made = save_checkpoint(self.run, self.model, self.stepper.optimizer, state, config.keep_checkpoints, first)
+        if first and config.keep_best:
+            prune(self.run, self.metrics.tuning, config.keep_best)
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
         return made
 
-    def _prepare(self, batch: PackedBatch, *salts: int) -> Prepared:
-        masks = draw_masks(batch, self.config.objective, self.losable, *salts)
-        targets = make_targets(batch, masks, self.vocabulary, self.config.objective)
-        device = self.compute.device
-        return hide(batch, masks).to(device, non_blocking=True), targets.to(device)
+    def _ended(self, step: int) -> bool:
+        """Whether nothing is left to do after a step."""
+        return step == self.config.train.max_steps or ends_early(self.metrics.tuning, self.config.train.patience)
 
-    def _losses(self, batch: PackedBatch, targets: Targets) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        with self.compute.autocast():
-            loss = loss_sums(self.model, self.model.encoder(batch), targets)
-        return loss, baseline_sums(self.baselines, targets, self.vocabulary)
+    def _look(self, step: int) -> None:
+        """Write a line about the embeddings of `tuning`."""
+        self._read(everything=True)
+        if self.tuning is None or not (self.world.first or self.sharded):
+            return
+        shares: Any = self.stepper.entry
+        if self.sharded:  # what lies outside the blocks; all processes look, as each holds a share
+            shares.unshard()
+        looked = embedding_health(self.model, self.tuning, self.compute, self.vocabulary)
+        put_away(shares)
+        self._write({"step": step, "split": "health", **looked})
 
-    def _not_finite(self, step: int, what: str) -> TrainingError:
-        return TrainingError(
-            f"step {step + 1}", f"{what} is not finite, expected a number; the weights were not changed",
-            "lower train.lr or train.clip, or use `--set train.precision=fp32`",
-        )  # fmt: skip
+    def _make(self, batch: PackedBatch, number: int) -> Example:
+        example = self.prepare[0](batch, number)
+        return pinned(example) if self.compute.device.type == "cuda" else example
 
-    def _worst_gradient(self) -> str:
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                return f"`{name}`"
-        return "all weights together"
+    def _write(self, line: dict[str, Any]) -> None:
+        self.metrics.write(line)
+        self.last[line["split"]] = line
+        for logger in self.loggers:
+            logger.write(line)
 
     def _tell(self, line: dict[str, Any], seconds_per_step: float) -> None:
         told = {name: line[name] for name in ("step", "loss", "baseline", "lr", "tokens_per_s")}
-        left = self.config.train.max_steps - line["step"]
-        self.report(
-            {"event": "step", "max_steps": self.config.train.max_steps, **told, "eta_s": left * seconds_per_step}
-        )
-
-
-def batches_per_step(config: PretrainConfig) -> int:
-    """Return how many packed batches make up one optimizer step."""
-    return max(1, -(-config.train.accumulate_tokens // config.batching.tokens_per_batch))
-
-
-@contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """On CPU, let no operator add in the order in which its threads happen to finish.
-
-    Two threads otherwise sum the gradient of a gathered row by atomic additions, and equal runs end a bit apart.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    flags: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), flags.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
-    flags.fill_uninitialized_memory = False  # a check of its own, which costs time
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        flags.fill_uninitialized_memory = before[1]
-
-
-@contextmanager
-def _stop_requested() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into an event that the loop looks at between steps; a second one
-    ends at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        most = self.config.train.max_steps
+        self.report({"event": "step", "max_steps": most, **told, "eta_s": (most - line["step"]) * seconds_per_step})

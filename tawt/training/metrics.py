@@ -14,6 +14,29 @@ SPEED_FIELDS = ("tokens_per_s", "seconds")
 """What two runs of the same config may differ in."""
 
 
+def means(
+    weight: Mapping[str, float],
+    loss: Mapping[str, float],
+    baseline: Mapping[str, float],
+    count: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return mean loss and baseline, whole and by part; a part without a position is left out.
+
+    Args:
+        weight: Of each part.
+        loss: Of each part, summed over its positions.
+        baseline: The same of the trivial prediction.
+        count: Positions of each part.
+    """
+    there = [part for part in weight if count[part]]
+    out: dict[str, Any] = {}
+    for name, sums in (("loss", loss), ("baseline", baseline)):
+        mean = {part: sums[part] / count[part] for part in there}
+        out[name] = sum(weight[part] * mean[part] for part in there)
+        out |= {f"{name}_{part}": mean[part] for part in there}
+    return out | {f"n_{part}": count[part] for part in there}
+
+
 class MetricsFile:
     """The file of one run, open for appending.
 
@@ -21,29 +44,40 @@ class MetricsFile:
         path: RUN/metrics.jsonl.
         last_step: Lines of later steps are cut, and a torn last line with them: they belong to steps that
             will be made again.
+        writes: False in all processes but the first, which only follow along.
     """
 
-    def __init__(self, path: Path, last_step: int) -> None:
+    def __init__(self, path: Path, last_step: int, writes: bool = True) -> None:
         self.path = path
+        self._file: IO[str] | None = None
         kept = [line for line in read_metrics(path) if line["step"] <= last_step]
+        self.tuning: list[dict[str, Any]] = [line for line in kept if line["split"] == "tuning"]
+        """The lines of validations, which early stopping and the best weights go by."""
+        if not writes:
+            return
         aside = path.with_name(f".{path.name}.tmp")
         with aside.open("w", encoding="utf-8") as file:
             file.writelines(_line(line) for line in kept)
         publish_file(aside, path)
-        self._file: IO[str] = path.open("a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line; it must have `step`."""
-        self._file.write(_line(line))
-        self._file.flush()
+        """Append a line; it must have `step` and `split`."""
+        if line["split"] == "tuning":
+            self.tuning.append(dict(line))
+        if self._file is not None:
+            self._file.write(_line(line))
+            self._file.flush()
 
     def sync(self) -> None:
         """Make sure that all lines are on disk."""
-        os.fsync(self._file.fileno())
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from tawt.config.train import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW; matrices decay, norms, biases, single vectors and embedding tables do not.
+    """Return fused AdamW; matrices decay, norms, biases, single vectors and embedding tables do not.
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
     """
@@ -25,11 +25,20 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Return the rate of optimizer step `step`, counted from 0: a linear rise, then half a cosine down to
-    `min_lr`."""
+    """Return the rate of optimizer step `step`, counted from 0: a linear rise, then the schedule.
+
+    `cosine` and `linear` fall to `min_lr` at the last step. `inverse_sqrt` falls as `1 / sqrt(step + 1)` from the
+    end of the warm-up, down to `min_lr` at the lowest.
+    """
     warmup = min(config.warmup_steps, config.max_steps // 10)
     if step < warmup:
         return config.lr * (step + 1) / warmup
-    progress = (step - warmup) / max(1, config.max_steps - 1 - warmup)
     low = config.min_lr * config.lr
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "inverse_sqrt":
+        return max(low, config.lr * math.sqrt(max(warmup, 1) / (step + 1)))
+    progress = (step - warmup) / max(1, config.max_steps - 1 - warmup)
+    if config.schedule == "linear":
+        return config.lr + (low - config.lr) * progress
     return low + (config.lr - low) * 0.5 * (1 + math.cos(math.pi * progress))

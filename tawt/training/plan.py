@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tawt.batching.loader import PackedLoader
-from tawt.batching.windows import document_lengths
+from tawt.config.batching import BatchingConfig
 from tawt.config.train import PretrainConfig
-from tawt.models.build import ParameterCounts
+from tawt.errors import CheckpointError, ConfigError
+from tawt.objectives.pretrain_model import ParameterCounts
 from tawt.training.checkpoint import Checkpoint
 from tawt.training.device import Compute
-from tawt.training.loop import batches_per_step
+from tawt.training.distributed import World
+from tawt.training.memory import memory_estimate
 
-RUNTIME_BYTES = 450_000_000
-"""What Python, torch and the mapped code take before the first tensor."""
+STATIC = 128
+"""Static packed lengths are multiples of it, as block masks are."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class PretrainPlan:
     packing_efficiency: float
     """Share of the batches' token budget that holds tokens."""
     tokens_per_step: int
-    """Token budget of one optimizer step."""
+    """Token budget of one optimizer step, over all processes."""
     n_steps: int
     """Optimizer steps in all."""
     start_step: int
@@ -44,9 +46,15 @@ class PretrainPlan:
     n_epochs: float
     """Passes over train in all steps."""
     memory_bytes: int
-    """Estimate of the process: runtime, weights, gradients, optimizer and one batch's backward pass."""
+    """Estimate of one process (its GPU's memory where it has one): weights, gradients, optimizer and one batch."""
     compute: Compute
     """Device, precision and threads with their reasons."""
+    processes: int
+    """Processes that train together."""
+    compiled: bool
+    """Whether blocks are compiled."""
+    kernel: str
+    """The attention kernel."""
     reasons: dict[str, str]
     """Why, per choice, as shown to the user."""
 
@@ -58,10 +66,18 @@ def make_plan(
     parameters: ParameterCounts,
     compute: Compute,
     checkpoint: Checkpoint | None,
+    world: World,
+    per_step: int,
+    kernel: tuple[str, str],
+    compiled: tuple[bool, str],
 ) -> PretrainPlan:
     """Work out a run's plan from what is loaded already; nothing is written."""
-    per_step, n_batches = batches_per_step(config), train.n_batches(0)
+    n_batches = train.n_batches(0)
     budget = config.batching.tokens_per_batch
+    own = train.config.tokens_per_batch
+    memory = [memory_estimate(config, parameters.total, train, compute, world.size, kept) for kept in (False, True)]
+    checkpointing = config.train.activation_checkpointing
+    views = " (two views of each document)" if own < budget else ""
     return PretrainPlan(
         run=run,
         config=config,
@@ -69,27 +85,84 @@ def make_plan(
         n_subjects=len(train.subjects),
         n_tokens=train.n_tokens,
         n_batches=n_batches,
-        packing_efficiency=train.n_tokens / (n_batches * budget),
+        packing_efficiency=train.n_tokens / (n_batches * own),
         tokens_per_step=per_step * budget,
         n_steps=config.train.max_steps,
         start_step=checkpoint.step if checkpoint else 0,
         n_epochs=config.train.max_steps * per_step / n_batches,
-        memory_bytes=_memory(config, parameters.total, train),
+        memory_bytes=memory[checkpointing],
         compute=compute,
+        processes=world.size,
+        compiled=compiled[0],
+        kernel=kernel[0],
         reasons={
             **compute.reasons,
-            "tokens_per_step": f"{per_step} packed batches of at most {budget} tokens",
+            "tokens_per_step": f"{per_step} packed batches of at most {budget} tokens{views}, "
+            f"{per_step // world.size} for each process",
             "start_step": f"resumed from {checkpoint.folder}" if checkpoint else "a new run",
+            "memory": f"{memory[0] / 1e9:.1f} GB without activation checkpointing, {memory[1] / 1e9:.1f} GB with it",
+            "processes": f"{config.train.parallel}, started by torchrun" if world.several else "one, not torchrun",
+            "kernel": kernel[1],
+            "compiled": compiled[1],
         },
     )
 
 
-def _memory(config: PretrainConfig, n_parameters: int, train: PackedLoader) -> int:
-    """Runtime, weights, gradients and two moments, one batch's distances, and what its backward pass
-    needs: about 24 vectors of d_model and 4 of d_ffn per token and layer."""
-    model, budget = config.model, config.batching.tokens_per_batch
-    per_layer = 24 * model.d_model + 4 * model.d_ffn
-    activations = budget * (model.n_layers * per_layer + 20 * model.d_model)
-    lengths = document_lengths(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
-    distances = budget * (lengths @ lengths) / lengths.sum()
-    return RUNTIME_BYTES + int(4 * (4 * n_parameters + activations + distances))
+def batches_per_step(config: PretrainConfig, n_processes: int = 1, checkpoint: Checkpoint | None = None) -> int:
+    """Return how many packed batches make up one optimizer step: a multiple of the number of processes.
+
+    Raises:
+        CheckpointError: The steps of the run that is resumed cannot be dealt out evenly.
+    """
+    if checkpoint is not None:
+        k = int(checkpoint.state["batches_per_step"])
+        if k % n_processes:
+            raise CheckpointError(
+                str(checkpoint.folder), f"makes a step of {k} packed batches, expected a multiple of "
+                f"{n_processes} processes", f"resume with a number of processes that divides {k}",
+            )  # fmt: skip
+        return k
+    wanted = -(-config.train.accumulate_tokens // config.batching.tokens_per_batch)
+    return n_processes * max(1, -(-wanted // n_processes))
+
+
+def loader_config(config: PretrainConfig) -> BatchingConfig:
+    """Return the token budget of what is loaded: half of it where every document becomes two views.
+
+    Raises:
+        ConfigError: The longest document does not fit twice.
+    """
+    batching = config.batching
+    if not config.objective.contrastive.weight:
+        return batching
+    half = batching.tokens_per_batch // 2
+    if batching.max_length > half:
+        raise ConfigError(
+            "batching.max_length", f"is {batching.max_length}, expected at most {half}: with the contrastive "
+            f"objective a batch of {batching.tokens_per_batch} tokens holds each document twice",
+            f"use `--set batching.tokens_per_batch={2 * batching.max_length}`",
+        )  # fmt: skip
+    return batching.model_copy(update={"tokens_per_batch": half})
+
+
+def static_length(config: PretrainConfig) -> int:
+    """Return the one length that batches are padded to where shapes must not change.
+
+    A [CLS] token per document comes on top: an eighth is left for them.
+    """
+    tokens = config.batching.tokens_per_batch
+    if config.model.pooling == "cls":
+        tokens += tokens // 8
+    return -(-tokens // STATIC) * STATIC
+
+
+def choose_compile(config: PretrainConfig, compute: Compute, world: World) -> tuple[bool, str]:
+    """Return whether to compile the blocks, and why."""
+    asked = config.train.compile
+    if asked != "auto":
+        return asked == "on", "asked for"
+    if compute.device.type != "cuda":
+        return False, "auto: off on CPU, where it gains nothing"
+    if world.several and config.train.parallel == "fsdp":
+        return False, "auto: off under fsdp, whose hooks break the graph"
+    return True, f"auto: on for CUDA, at {static_length(config)} tokens"

@@ -6,21 +6,20 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from tawt.batching.loader import PackedLoader
-from tawt.batching.masking import TRAINING, draw_masks, hide, may_lose
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
+from tawt.config.objective import ContrastiveConfig, ForecastConfig, ObjectiveConfig
 from tawt.config.train import PretrainConfig, TrainConfig
-from tawt.dataset.reader import open_dataset
 from tawt.errors import TrainingError
-from tawt.models.build import build_model
-from tawt.objectives.masked import PARTS, loss_sums, make_targets, weights
+from tawt.objectives.contrastive import info_nce
+from tawt.objectives.parts import weights
 from tawt.tasks.pretrain import pretrain
-from tawt.training import loop
-from tawt.training.metrics import read_metrics
+from tawt.training import loop, scaler, watch
+from tawt.training.metrics import SPEED_FIELDS, MetricsFile, read_metrics
 
 
 def plant_structure(workspace, shards) -> None:
@@ -71,90 +70,154 @@ def test_the_loss_falls_below_its_trivial_baseline(tmp_path, shards):
 def trainer(workspace, config, monkeypatch):
     """A Trainer that has not made a step yet."""
     made = []
-    monkeypatch.setattr(loop.Trainer, "fit", lambda self, start: made.append(self) or {})
+    monkeypatch.setattr(loop.Trainer, "fit", lambda self, start: made.append(self) or self.last)
     pretrain(workspace, config, device="cpu", out=workspace / "runs" / "caught")
     monkeypatch.undo()
+    made[0].metrics = MetricsFile(workspace / "scratch.jsonl", 0)
     return made[0]
 
 
-def test_accumulated_gradient_is_that_of_one_big_batch(workspace, config, monkeypatch):
-    """The gradient over several packed batches equals that of their tokens in one batch, though each has other counts of targets."""
-    config = config.model_copy(update={"model": config.model.model_copy(update={"dropout": 0.0})})
-    run = trainer(workspace, config, monkeypatch)
-    k = loop.batches_per_step(config)
+ALL = ObjectiveConfig(forecast=ForecastConfig(weight=1.0), contrastive=ContrastiveConfig(weight=0.5))
+
+
+@pytest.mark.parametrize("objective", [ObjectiveConfig(), ALL], ids=["masked", "all"])
+def test_accumulated_gradient_is_that_of_one_big_batch(workspace, config, monkeypatch, objective):
+    """The gradient over several packed batches is that of the mean over all their positions, each with other counts, and of
+    InfoNCE among the documents of all of them, found here by autograd through everything at once."""
+    model = config.model.model_copy(update={"dropout": 0.0})
+    run = trainer(workspace, config.model_copy(update={"model": model, "objective": objective}), monkeypatch)
+    k = run.batches_per_step
     assert k == 2
-    parts = [run._prepare(run.train.batch(i), TRAINING, 0, i) for i in range(k)]
-    seen = {}
-    monkeypatch.setattr(run.optimizer, "step", lambda: None)
-    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", lambda *a: None)
-    run._step(0, parts)
-    for name, p in run.model.named_parameters():
-        seen[name] = p.grad.clone() if p.grad is not None else None
-    counts = [targets.counts() for _, targets in parts]
-    assert counts[0] != counts[1]
+    examples = [run.prepare[0](run.train.batch(i), i) for i in range(k)]
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    monkeypatch.setattr(run.stepper.optimizer, "step", lambda: None)
+    run.config.train.__dict__["clip"] = 1e9
+    counted = run.stepper.count(examples, False)
+    results = run.stepper.step(0.0, examples, counted)
+    seen = {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
+    assert examples[0].counts != examples[1].counts
     run.model.zero_grad()
-    total = {part: sum(c[part] for c in counts) for part in PARTS}
-    sums = [loss_sums(run.model, run.model.encoder(batch), targets) for batch, targets in parts]
-    weight = weights(config.objective)
-    mean = sum(weight[part] * sum(s[part] for s in sums) / total[part] for part in PARTS)
-    mean.backward()
+    outs = [run.model(example) for example in examples]
+    weight = weights(objective)
+    total = {part: sum(e.counts[part] for e in examples) for part in weight if part != "contrastive"}
+    loss = sum(weight[part] * sum(out.sums[part] for out in outs) / n for part, n in total.items() if n)
+    if "contrastive" in weight:
+        documents = torch.cat([out.projection for out in outs])
+        view_of = torch.cat([e.view_of for e in examples])
+        loss = loss + weight["contrastive"] * info_nce(documents, view_of, 0.1) / len(view_of)
+        assert counted.count["contrastive"] == len(view_of)
+    loss.backward()
     for name, p in run.model.named_parameters():
+        assert torch.equal(p, before[name])
         if p.grad is not None:
             assert torch.allclose(seen[name], p.grad, atol=1e-6, rtol=1e-4), name
+    sums, bad, rest = run.stepper.read(results.tolist())
+    whole = sum(weight[part] * sums[part] / n for part, n in counted.count.items() if n)
+    assert whole == pytest.approx(loss.item(), rel=1e-5) and not bad
+    norm = torch.stack([p.grad.norm() for p in run.model.parameters() if p.grad is not None]).norm()
+    assert rest["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
 
 
-def test_one_document_per_batch_gives_the_gradient_of_the_packed_batch(workspace):
-    """Documents fed one at a time with sums over all targets give the packed batch's gradient."""
-    dataset = open_dataset(workspace)
-    vocabulary = dataset.vocabulary
-    batching = BatchingConfig(tokens_per_batch=600, max_length=100)
-    batch = PackedLoader(dataset.split("train"), vocabulary, batching, 0).batch(0)
-    objective = PretrainConfig().objective
-    model = build_model(ModelConfig(d_model=16, n_layers=2, n_heads=2, d_ffn=16), vocabulary, 0).eval()
-    masks = draw_masks(batch, objective, may_lose(vocabulary), TRAINING, 0, 0)
-    hidden, targets = hide(batch, masks), make_targets(batch, masks, vocabulary, objective)
-    sum(loss_sums(model, model.encoder(hidden), targets).values()).backward()
-    packed = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
-    from dataclasses import fields, replace
+def plant_nan(workspace, row: int) -> None:
+    """Overwrite a value in the mapped shard of train with NaN, as a broken writer would."""
+    path = workspace / "dataset" / "train" / "00000.arrow"
+    table = pa.ipc.open_file(path).read_all()
+    status = np.asarray(table["value_status"])
+    row = int(np.flatnonzero(status == 1)[row])
+    data = bytearray(path.read_bytes())
+    at = data.index(np.asarray(table["value"])[:64].tobytes())
+    data[at + 4 * row : at + 4 * row + 4] = np.float32(np.nan).tobytes()
+    path.write_bytes(data)
 
-    states = []
-    for a, b in zip(batch.cu_seqlens[:-1].tolist(), batch.cu_seqlens[1:].tolist(), strict=True):
-        cut = {
-            f.name: getattr(hidden, f.name)[a:b]
-            for f in fields(hidden)
-            if isinstance(getattr(hidden, f.name), torch.Tensor) and len(getattr(hidden, f.name)) == batch.n_tokens
-        }
-        states.append(model.encoder(replace(hidden, **cut, cu_seqlens=torch.tensor([0, b - a]), max_seqlen=b - a)))
-    sum(loss_sums(model, torch.cat(states), targets).values()).backward()
-    scale = max(float(g.abs().max()) for g in packed.values())
-    for name, p in model.named_parameters():
-        if p.grad is not None:
-            assert torch.allclose(packed[name], p.grad, atol=1e-5 * scale, rtol=1e-3), name
+
+def test_a_nan_in_a_shard_stops_with_its_place(workspace, config, tmp_path, with_train):
+    """A value that is not a number ends the run with the step, the part, the batch, and shard and rows; no weights appear,
+    and the checkpoint before it is as it was."""
+    plant_nan(workspace, 100)
+    with pytest.raises(TrainingError, match="not finite") as error:
+        pretrain(workspace, with_train(config, checkpoint_every=1), device="cpu", out=tmp_path / "a")
+    assert error.value.where.startswith("step ")
+    assert "the loss part `" in error.value.what and "00000" in error.value.what and "rows" in error.value.what
+    assert "batch" in error.value.what and "weights were not changed" in error.value.what
+    assert not (tmp_path / "a" / "model.safetensors").exists()
+    lines = read_metrics(tmp_path / "a" / "metrics.jsonl")
+    steps = int(error.value.where.split()[1])
+    assert [x["step"] for x in lines if x["split"] == "train"] == list(range(1, steps))
 
 
 @pytest.mark.parametrize("part", ["loss", "gradient"])
-def test_what_is_not_finite_stops_the_run(workspace, config, tmp_path, monkeypatch, part):
-    """A NaN in one part of the loss, or in a gradient alone, ends the run with the step and the part, before the weights change."""
-    real = loop.loss_sums
-
-    def broken(model, states, targets):
-        sums = real(model, states, targets)
-        if broken.left == 0:
-            if part == "loss":
-                sums["value"] = sums["value"] * float("nan")
-            else:
-                model.heads.number.weight.register_hook(lambda grad: grad * float("inf"))
-        broken.left -= 1
-        return sums
-
-    broken.left = 4  # two batches a step: the third step
-    monkeypatch.setattr(loop, "loss_sums", broken)
+def test_what_is_not_finite_changes_no_weight(workspace, config, monkeypatch, part):
+    """A NaN weight makes the loss bad, an infinite gradient only itself: either way the step is named and nothing moves."""
+    run = trainer(workspace, config, monkeypatch)
+    examples = [run.prepare[0](run.train.batch(i), i) for i in range(2)]
+    if part == "loss":
+        with torch.no_grad():
+            run.model.heads.tokens.number.weight[0, 0] = float("nan")
+    else:
+        run.model.heads.tokens.number.weight.register_hook(lambda grad: grad * float("inf"))
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    run._began, run._start = 0.0, 0
     with pytest.raises(TrainingError, match="not finite") as error:
-        pretrain(workspace, config, device="cpu", out=tmp_path / "a")
-    assert error.value.where == "step 3"
-    assert ("`value`" if part == "loss" else "`heads.number.weight`") in error.value.what
-    assert not (tmp_path / "a" / "model.safetensors").exists()
+        run._step(2, examples, False)
+    assert error.value.where == "step 3" and "batch 4" in error.value.what
+    assert ("loss part `value`" if part == "loss" else "`heads.tokens.number.weight`") in error.value.what
+    # and no later step moves them either, though it is on its way already
+    monkeypatch.setattr(run, "_check", lambda *a: None)
+    run.model.heads.tokens.number.weight._backward_hooks = None
+    run.stepper.step(1.0, examples, run.stepper.count(examples, False))
+    for name, p in run.model.named_parameters():
+        assert torch.equal(p.detach().nan_to_num(7), before[name].nan_to_num(7)), name
+
+
+def test_results_that_come_later_are_all_written(workspace, config, tmp_path, monkeypatch):
+    """With results read two steps late, as on CUDA, metrics, weights and the end are those of reading at once."""
+    pretrain(workspace, config, device="cpu", out=tmp_path / "a")
+    real = watch.Delayed.__init__
+
+    def late(self, device):
+        real(self, device)
+        self._lag = watch.LAG
+
+    monkeypatch.setattr(watch.Delayed, "__init__", late)
+    pretrain(workspace, config, device="cpu", out=tmp_path / "b")
+    ours, theirs = (
+        [{k: v for k, v in x.items() if k not in SPEED_FIELDS} for x in read_metrics(tmp_path / r / "metrics.jsonl")]
+        for r in "ab"
+    )
+    assert ours == theirs
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_fp16_scales_its_loss_and_skips_what_overflows(workspace, config, tmp_path, with_train):
+    """fp16 lowers the scale until gradients fit, counts the skipped steps, starts from the loss of fp32, and resumes with
+    its scale to the same bytes."""
+    half = with_train(config, precision="fp16", max_steps=6, checkpoint_every=3)
+    run = pretrain(workspace, half, device="cpu", out=tmp_path / "a").run
+    lines = [x for x in read_metrics(run / "metrics.jsonl") if x["split"] == "train"]
+    full = pretrain(workspace, with_train(half, precision="fp32"), device="cpu", out=tmp_path / "b").run
+    assert lines[0]["loss"] == pytest.approx(read_metrics(full / "metrics.jsonl")[0]["loss"], rel=0.02)
+    assert all({"scale", "skipped"} <= line.keys() for line in lines)
+    before = (run / "model.safetensors").read_bytes()
+    (run / "checkpoints" / "latest").write_text("step-000003\n")
+    pretrain(workspace, half, device="cpu", out=tmp_path / "a", resume=True)
+    assert (run / "model.safetensors").read_bytes() == before
+    again = [x for x in read_metrics(run / "metrics.jsonl") if x["split"] == "train"]
+    assert [x["scale"] for x in again] == [x["scale"] for x in lines]
+
+
+def test_the_scale_halves_at_an_overflow_and_doubles_after_many_good_steps(monkeypatch):
+    """Power-of-two steps down and up, and a state that gives it back."""
+    monkeypatch.setattr(scaler, "PATIENCE", 3)
+    one = scaler.LossScaler(torch.device("cpu"), True)
+    one.update(torch.tensor(True))
+    assert one.scale == scaler.START / 2
+    for _ in range(3):
+        one.update(torch.tensor(False))
+    assert one.scale == scaler.START
+    one.update(torch.tensor(False))
+    other = scaler.LossScaler(torch.device("cpu"), True)
+    other.load(one.state())
+    assert other.state() == one.state() == {"scale": scaler.START, "good": 1.0}
 
 
 def test_validation_is_the_same_each_time(workspace, config, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -89,12 +90,37 @@ def test_the_rate_rises_falls_and_ends_at_its_share():
     assert learning_rate(0, TrainConfig(max_steps=1, lr=2.0)) == 2.0
 
 
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("linear", lambda step: 2.0 - 1.8 * (step - 10) / 89),
+        ("inverse_sqrt", lambda step: max(0.2, 2.0 * math.sqrt(10 / (step + 1)))),
+        ("constant", lambda step: 2.0),
+        ("cosine", lambda step: 0.2 + 0.9 * (1 + math.cos(math.pi * (step - 10) / 89))),
+    ],
+)
+def test_schedules_have_their_closed_forms(schedule, expected):
+    """After the warm-up each schedule follows its formula, and none jumps where the warm-up ends."""
+    config = TrainConfig(max_steps=100, warmup_steps=10, lr=2.0, min_lr=0.1, schedule=schedule)
+    for step in range(10, 100):
+        assert learning_rate(step, config) == pytest.approx(expected(step)), step
+    assert learning_rate(9, config) == 2.0 and learning_rate(10, config) > 1.85
+
+
+def test_inverse_sqrt_stops_falling_at_the_least_rate():
+    """Far from the warm-up, `inverse_sqrt` stays at `min_lr`."""
+    config = TrainConfig(max_steps=10_000, warmup_steps=10, lr=1.0, min_lr=0.1, schedule="inverse_sqrt")
+    assert learning_rate(9_999, config) == 0.1 < learning_rate(500, config)
+
+
 def test_metrics_after_the_checkpoint_are_cut(tmp_path):
     """Opening with a last step drops later lines and a torn one, and keeps the rest as it was."""
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "loss": 0.1}\n{"step": 2, "loss": 0.2}\n{"step": 3, "loss": 0.3}\n{"step": 4, "lo')
+    path.write_text(
+        "".join(f'{{"step": {i}, "split": "train", "loss": 0.{i}}}\n' for i in (1, 2, 3)) + '{"step": 4, "lo'
+    )
     file = MetricsFile(path, 2)
-    file.write({"step": 3, "loss": 0.4})
+    file.write({"step": 3, "split": "train", "loss": 0.4})
     file.close()
     assert [line["loss"] for line in read_metrics(path)] == [0.1, 0.2, 0.4]
     assert path.read_text().count("\n") == 3

@@ -15,6 +15,7 @@ from tawt.config.load import load
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError
+from tawt.objectives.pretrain_model import PretrainModel, count_parameters
 from tawt.tasks.embed import embed, load_encoder
 from tawt.tasks.pretrain import pretrain, resolve_config
 
@@ -42,6 +43,8 @@ def test_a_run_folder_tells_how_it_was_made(workspace, config):
     )
     assert about["threads"] == 1 and about["seed"] == 0 and about["device"] == "cpu"
     assert {"tawt", "numpy", "pyarrow"} <= about["packages"].keys()
+    packages = (run / "packages.txt").read_text().splitlines()
+    assert packages == sorted(packages, key=str.lower) and any(line.startswith("numpy==") for line in packages)
     again = pretrain(workspace, run / "config.yaml", device="cpu", out=workspace / "runs" / "again")
     assert again.weights.read_bytes() == (run / "model.safetensors").read_bytes()
     assert [p.name for p in run.rglob(".*")] == [".lock"]  # nothing written aside is left
@@ -58,12 +61,35 @@ def test_progress_is_told(workspace, config):
     assert [e["step"] for e in events if e["event"] == "validation"] == [5, 10, 12]
 
 
-def test_the_shipped_config_holds(workspace):
-    """`pretrain_small` is valid and has 0.2 to 0.8 million encoder parameters."""
-    name, _ = resolve_config("pretrain_small", [])
+@pytest.mark.parametrize(
+    ("preset", "least", "most"),
+    [("pretrain_small", 2e5, 8e5), ("pretrain_3090ti", 2e7, 3e7), ("pretrain_base", 8e7, 1.2e8)],
+)
+def test_the_shipped_configs_hold(workspace, preset, least, most):
+    """Each preset is valid, fits its own batches, and has the size that it states, beside the embedding tables."""
+    name, tree = resolve_config(preset, [])
+    vocabulary = open_dataset(workspace).vocabulary
+    with torch.device("meta"):
+        counts = count_parameters(PretrainModel(tree, vocabulary))
+    assert name == preset and least < counts.encoder < most
+    assert tree.batching.tokens_per_batch >= 4 * tree.batching.max_length
+    if preset != "pretrain_small":
+        assert tree.model.d_head == 64
+
+
+def test_a_preset_plans_itself(workspace):
+    """The default is `pretrain_small`, whose dry run names the run folder and every choice."""
     plan = pretrain(workspace, device="cpu", dry_run=True).plan
-    assert name == "pretrain_small" and plan.run.name == "pretrain_small"
-    assert 200_000 < plan.parameters.encoder < 800_000
+    assert plan.run.name == "pretrain_small" and 2e5 < plan.parameters.encoder < 8e5
+    assert {"memory", "kernel", "compiled", "processes", "threads"} <= plan.reasons.keys()
+
+
+def test_two_views_must_fit(workspace, config):
+    """With the contrastive objective a batch holds each document twice; a longest document that does not fit is refused."""
+    settings = ["objective.contrastive.weight=1", "batching.max_length=300"]
+    with pytest.raises(ConfigError, match="expected at most 256") as error:
+        pretrain(workspace, config, settings=settings, device="cpu", dry_run=True)
+    assert "tokens_per_batch=600" in error.value.hint
 
 
 def test_an_unknown_config_or_key_names_the_nearest(workspace):
@@ -127,7 +153,7 @@ def test_embeddings_are_the_encoders(workspace, config):
     out = {}
     with torch.inference_mode():
         for batch in loader.sequential():
-            states = loaded.encoder(batch)
+            states = loaded.encoder.states(batch)
             for i, (a, b) in enumerate(zip(batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True)):
                 out[int(batch.subject_id[i])] = (states[a:b].mean(0).numpy(), states[a:b].amax(0).numpy())
     for k, how in enumerate(("mean", "max")):

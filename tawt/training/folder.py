@@ -1,0 +1,145 @@
+"""The run folder: one process at a time trains in it, and it tells how it was made."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tawt.config.load import dump
+from tawt.config.train import PretrainConfig
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.errors import CheckpointError, ConfigError
+from tawt.files import alone, publish_file, write_json, write_text
+from tawt.training.checkpoint import Checkpoint, latest_checkpoint
+from tawt.training.device import Compute
+
+LOCK = ".lock"
+"""File of a run folder that the process which trains in it holds."""
+MAY_CHANGE = ("checkpoint_every", "keep_checkpoints", "threads", "parallel", "activation_checkpointing", "loggers")
+"""Keys of `train` that a resumed run may set anew: they leave the schedule and the data as they were."""
+_PACKAGES = ("tawt", "torch", "numpy", "pyarrow", "pydantic", "safetensors")
+Tell = Callable[[dict[str, Any]], None]
+
+
+@contextmanager
+def alone_in(run: Path, resume: bool, tell: Tell) -> Iterator[None]:
+    """Keep the run folder to this process, made where it is not there; one that stays empty goes again.
+
+    A resumed run waits for the process that is still training in it; two would overwrite each other's checkpoints.
+
+    Raises:
+        ConfigError: Another process trains in it, and this one is not to resume.
+    """
+    made = not run.exists()
+    run.mkdir(parents=True, exist_ok=True)
+
+    def waiting() -> None:
+        tell({"event": "note", "text": f"another process is training in {run}: waiting for it to end"})
+
+    try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(alone(run / LOCK, waiting if resume else None))
+            except BlockingIOError:
+                raise ConfigError(
+                    str(run), "is in use by another process, expected a new run folder",
+                    "wait for it with `--resume`, or choose another with `--out DIR`",
+                ) from None  # fmt: skip
+            yield
+    finally:
+        if made and [path.name for path in run.iterdir()] == [LOCK]:
+            (run / LOCK).unlink()
+            run.rmdir()
+
+
+def starting_point(
+    run: Path, resume: bool, config: PretrainConfig, vocabulary: Vocabulary, tell: Tell
+) -> Checkpoint | None:
+    """Return the checkpoint to go on from; None for a new run.
+
+    Raises:
+        ConfigError: There is a run already, and it is not to be resumed.
+        CheckpointError: What is there is broken, or has another config or vocabulary.
+    """
+    if not resume:
+        if run.exists() and any(path.name != LOCK for path in run.iterdir()):
+            raise ConfigError(
+                str(run), "is there already, expected a new run folder",
+                "continue it with `--resume`, or choose another with `--out DIR`",
+            )  # fmt: skip
+        return None
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None:
+        tell({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
+        return None
+    of = checkpoint.state.get("vocabulary")
+    if of != vocabulary.sha256:
+        raise CheckpointError(
+            str(checkpoint.folder),
+            f"belongs to vocabulary {str(of)[:12]}, expected {vocabulary.sha256[:12]}",
+            "give the workspace that the run was made in, or start a new run with `--out DIR`",
+        )
+    changed = _differences(checkpoint.state.get("config", {}), comparable(config))
+    if changed:
+        raise CheckpointError(
+            str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}",
+            f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
+        )  # fmt: skip
+    tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
+    return checkpoint
+
+
+def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: int, tell: Tell) -> None:
+    """Say where the rest of a run will not be bit-equal to what an uninterrupted one had made."""
+    now = {"threads": compute.threads, "precision": compute.precision, "processes": n_processes}
+    for name, value in now.items():
+        was = checkpoint.state.get(name, value)
+        if was != value:
+            text = f"{name} was {was} and is {value}: what follows is equal but for rounding"
+            tell({"event": "note", "text": text})
+
+
+def comparable(config: PretrainConfig) -> dict[str, Any]:
+    """Return the config without what a resumed run may change."""
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    for key in MAY_CHANGE:
+        tree["train"].pop(key)
+    return tree
+
+
+def describe_run(run: Path, config: PretrainConfig, workspace: Path, compute: Compute, n_processes: int) -> None:
+    """Write how the run is made: config, vocabulary, versions, seed, and every installed package."""
+    write_text(run / "config.yaml", dump(config))
+    aside = run / ".vocabulary.parquet.tmp"
+    shutil.copyfile(workspace / "vocabulary" / "vocabulary.parquet", aside)
+    publish_file(aside, run / "vocabulary.parquet")
+    about = {
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": str(compute.device),
+        "precision": compute.precision,
+        "threads": compute.threads,
+        "processes": n_processes,
+        "seed": config.train.seed,
+        "reasons": compute.reasons,
+    }
+    write_json(run / "versions.json", about)
+    write_text(run / "packages.txt", "".join(f"{line}\n" for line in _freeze()))
+
+
+def _freeze() -> list[str]:
+    found = {(d.metadata["Name"], d.version) for d in metadata.distributions() if d.metadata["Name"]}
+    return sorted((f"{name}=={version}" for name, version in found), key=str.lower)
+
+
+def _differences(was: Any, now: Any, at: str = "") -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [*was, *(key for key in now if key not in was)]
+        return [d for key in keys for d in _differences(was.get(key), now.get(key), f"{at}.{key}".strip("."))]
+    return [] if was == now else [f"{at} was {was}, is {now}"]

@@ -1,0 +1,271 @@
+"""One optimizer step over the batches of all processes, with the gradient of one big batch.
+
+Each part of the loss is a sum over its positions, divided by their number in the whole step. So it does not matter
+how the step's tokens are cut into batches, or the batches dealt to processes. Nothing here makes the host wait for
+the device: an update that must not happen is skipped on the device, and the loop hears of it later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tawt.batching.chance import draw
+from tawt.batching.example import Example
+from tawt.config.train import PretrainConfig
+from tawt.objectives.contrastive import baseline_sum, count, info_nce
+from tawt.objectives.parts import weights
+from tawt.objectives.pretrain_model import PretrainModel
+from tawt.training.device import Compute
+from tawt.training.distributed import World, local, reducing
+from tawt.training.scaler import LossScaler
+
+_DROPOUT = 6
+CONTRASTIVE = "contrastive"
+
+
+class Entry(nn.Module):
+    """The model with plain tensors as outputs, which DDP and FSDP can follow."""
+
+    def __init__(self, model: PretrainModel, parts: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.parts = tuple(part for part in parts if part != CONTRASTIVE)
+
+    def forward(self, example: Example) -> tuple[Tensor | None, Tensor | None]:
+        """Sums of the parts `(p,)`, and the projections `(d, d_projection)`; None where there are none."""
+        out = self.model(example)
+        sums = torch.stack([out.sums[part] for part in self.parts]) if self.parts else None
+        return sums, out.projection
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the hosts know of a step before it is made, over all processes."""
+
+    count: dict[str, int]
+    """Positions of each part."""
+    baseline: dict[str, float]
+    """What the trivial prediction costs, summed over them."""
+    tokens: int
+    """Tokens."""
+    stop: bool
+    """Whether a process was asked to stop."""
+    subjects: list[Tensor]
+    """Whose the documents are, of each of the step's batches in order; empty where nobody asks."""
+
+
+def tally(example: Example, parts: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
+    """Return positions and the cost of the trivial prediction of each part of one batch."""
+    counts = {part: example.counts[part] for part in parts if part != CONTRASTIVE}
+    baseline = {part: example.baseline[part] for part in parts if part != CONTRASTIVE}
+    if CONTRASTIVE in parts:
+        assert example.view_of is not None
+        counts[CONTRASTIVE], baseline[CONTRASTIVE] = count(example.view_of), baseline_sum(example.view_of)
+    return counts, baseline
+
+
+class Stepper:
+    """Makes optimizer steps.
+
+    Args:
+        config: Of the run.
+        compute: Device and precision.
+        world: The processes.
+        entry: What is called, spread over the processes; see `distributed.spread`.
+        named: Names of the parameters that are trained, and the parameters.
+        optimizer: Over them.
+        scaler: Of the loss.
+    """
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        compute: Compute,
+        world: World,
+        entry: nn.Module,
+        named: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        scaler: LossScaler,
+    ) -> None:
+        self.config, self.compute, self.world = config, compute, world
+        self.entry, self.named, self.optimizer, self.scaler = entry, named, optimizer, scaler
+        self.weight = weights(config.objective)
+        self.parts = tuple(self.weight)
+        self._plain = tuple(part for part in self.parts if part != CONTRASTIVE)
+        self.names: list[str] = list(named)
+        self._broken = torch.zeros((), dtype=torch.bool, device=compute.device)
+
+    def count(self, examples: Sequence[Example], stop: bool) -> Counted:
+        """Let the hosts of all processes tell one another what they are about to compute.
+
+        Args:
+            examples: This process's batches, still on the host.
+            stop: Whether this process was asked to stop.
+        """
+        parts, n = self.parts, len(self.parts)
+        # of several batches, the contrastive part is counted below over all of them
+        each = [tally(example, parts if self._n_batches(examples) == 1 else self._plain) for example in examples]
+        told = [float(sum(one[0].get(part, 0) for one in each)) for part in parts]
+        told += [float(sum(one[1].get(part, 0.0) for one in each)) for part in parts]
+        told += [float(sum(example.batch.n_tokens for example in examples)), float(stop)]
+        total = self.world.total(torch.tensor(told, dtype=torch.float64)).tolist()
+        counts = {part: round(total[i]) for i, part in enumerate(parts)}
+        baseline = {part: total[n + i] for i, part in enumerate(parts)}
+        subjects: list[Tensor] = []
+        if CONTRASTIVE in parts and self._n_batches(examples) > 1:
+            subjects = self._all_subjects(examples)
+            view_of = torch.cat(subjects)
+            counts[CONTRASTIVE], baseline[CONTRASTIVE] = count(view_of), baseline_sum(view_of)
+        return Counted(counts, baseline, round(total[2 * n]), total[2 * n + 1] > 0, subjects)
+
+    def step(self, rate: float, examples: Sequence[Example], counted: Counted) -> Tensor:
+        """Change the weights by one step; skipped on the device where a loss or gradient is not finite.
+
+        Args:
+            rate: Learning rate.
+            examples: This process's batches, on the device, in order.
+            counted: See `count`.
+
+        Returns:
+            What happened, for `read`, a float64 vector on the device.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.entry.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        pulls = self._pulls(examples, counted)
+        scale = {part: self.weight[part] / max(counted.count[part], 1) for part in self.parts}
+        sums = torch.zeros(len(self.parts), dtype=torch.float64, device=self.compute.device)
+        bad = torch.zeros(self._n_batches(examples), dtype=torch.float64, device=self.compute.device)
+        for i, example in enumerate(examples):
+            with reducing(self.entry, i == len(examples) - 1):
+                own, loss = self._loss(example, scale, None if pulls is None else pulls[i])
+                # DDP and FSDP take the mean over the processes, and this is a sum
+                (loss * self.scaler.scale * self.world.size).backward()
+            sums += own
+            bad[self.world.rank + i * self.world.size] = (~own.isfinite().all()).double()
+        told = self.world.total(torch.cat([sums, bad]))
+        return torch.cat([told, self._update(told[: len(self.parts)])])
+
+    @torch.no_grad()
+    def evaluate(self, entry: nn.Module, example: Example) -> Tensor:
+        """Return the sum of each part over one batch, `(p,)` float64; views are compared within the batch."""
+        with self.compute.autocast():
+            sums, projection = entry(example)
+        told = [sums.double()] if sums is not None else []
+        if projection is not None and example.view_of is not None and CONTRASTIVE in self.parts:
+            temperature = self.config.objective.contrastive.temperature
+            told.append(info_nce(projection, example.view_of, temperature).double()[None])
+        return torch.cat(told)
+
+    def read(self, results: Sequence[float]) -> tuple[dict[str, float], list[int], dict[str, float]]:
+        """Take apart what `step` returned.
+
+        Returns:
+            The sum of each part, the step's batches (counted within it) whose loss is not finite, and the rest:
+            `grad_norm`, `worst` (place of the first bad gradient in `names`), `scale`, `skipped`.
+        """
+        n = len(self.parts)
+        norm, worst, scale, skipped = results[-4:]
+        at = [i for i, bad in enumerate(results[n:-4]) if bad]
+        rest = {"grad_norm": norm, "worst": worst, "scale": scale, "skipped": skipped}
+        return dict(zip(self.parts, results[:n], strict=True)), at, rest
+
+    def _n_batches(self, examples: Sequence[Example]) -> int:
+        return len(examples) * self.world.size
+
+    def _forward(self, example: Example) -> tuple[Tensor | None, Tensor | None]:
+        # seeded by the batch, so that neither process nor accumulation matters, and both passes drop alike
+        torch.manual_seed(int(draw([example.number], _DROPOUT, self.config.train.seed)[0]) >> 1)
+        with self.compute.autocast():
+            out: tuple[Tensor | None, Tensor | None] = self.entry(example)
+        return out
+
+    def _loss(self, example: Example, scale: dict[str, float], pull: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return a batch's sums per part, and its share of the step's loss."""
+        sums, projection = self._forward(example)
+        terms = [scale[part] * sums[i] for i, part in enumerate(self._plain)] if sums is not None else []
+        told = sums.detach().double() if sums is not None else torch.zeros(0, device=self.compute.device).double()
+        if CONTRASTIVE in self.parts:
+            assert projection is not None and example.view_of is not None
+            if pull is None:
+                loss = info_nce(projection, example.view_of, self.config.objective.contrastive.temperature)
+                terms.append(scale[CONTRASTIVE] * loss)
+                told = torch.cat([told, loss.detach().double()[None]])
+            else:
+                gradient, loss = pull[:-1].view_as(projection), pull[-1]
+                terms.append(scale[CONTRASTIVE] * (projection * gradient).sum())
+                told = torch.cat([told, loss.double()[None]])
+        return told, torch.stack(terms).sum()
+
+    def _pulls(self, examples: Sequence[Example], counted: Counted) -> list[Tensor] | None:
+        """Return the gradient of the contrastive loss at each own batch's projections, and the batch's loss.
+
+        All documents of the step are candidates, in whatever batch and process. Their projections come from a first
+        pass without gradient; the second pass carries the gradient on.
+
+        Source: Gao et al., Scaling deep contrastive learning batch size under memory limited setup, 2021.
+        """
+        if not counted.subjects:
+            return None
+        with torch.no_grad():
+            own = [self._projection(example) for example in examples]
+        sizes = [len(subjects) for subjects in counted.subjects]
+        everyone = self._gather(own, sizes)
+        leaf = torch.cat(everyone).requires_grad_()
+        view_of = torch.cat(counted.subjects).to(leaf.device)
+        loss = info_nce(leaf, view_of, self.config.objective.contrastive.temperature)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        pieces = gradient.split(sizes)
+        mine = [pieces[self.world.rank + i * self.world.size] for i in range(len(examples))]
+        # the loss is of the step as a whole: the first batch of the first process tells it
+        shares = [loss.detach() * float(self.world.first and i == 0) for i in range(len(examples))]
+        return [torch.cat([piece.reshape(-1), share[None]]) for piece, share in zip(mine, shares, strict=True)]
+
+    def _projection(self, example: Example) -> Tensor:
+        _, projection = self._forward(example)
+        assert projection is not None
+        return projection.float()
+
+    def _all_subjects(self, examples: Sequence[Example]) -> list[Tensor]:
+        """Whose the documents are, on the hosts: of the first batch of each process, then of the second."""
+        own = [example.view_of for example in examples if example.view_of is not None]
+        sizes = self.world.gather(torch.tensor([len(subjects) for subjects in own]))
+        most = max(int(size.max()) for size in sizes)
+        padded = torch.stack([nn.functional.pad(subjects, (0, most - len(subjects))) for subjects in own])
+        gathered = self.world.gather(padded)
+        return [gathered[r][i][: int(sizes[r][i])] for i in range(len(own)) for r in range(self.world.size)]
+
+    def _gather(self, own: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
+        most = max(sizes)
+        padded = torch.stack([nn.functional.pad(p, (0, 0, 0, most - len(p))) for p in own])
+        gathered = self.world.gather(padded)
+        w = self.world.size
+        return [gathered[r][i][: sizes[i * w + r]] for i in range(len(own)) for r in range(w)]
+
+    def _update(self, sums: Tensor) -> Tensor:
+        """Clip and step, or not; return norm, place of the first bad gradient, scale, and whether it was skipped."""
+        trained = [(name, p) for name, p in self.named.items() if p.grad is not None]
+        self.names = [name for name, _ in trained]
+        gradients = [local(p.grad) for _, p in trained if p.grad is not None]
+        norms = torch.stack(torch._foreach_norm(gradients))
+        if any(p.grad is not g for (_, p), g in zip(trained, gradients, strict=True)):
+            norms = self.world.total(norms.square()).sqrt()
+        norms = norms / self.scaler.scale
+        norm = torch.linalg.vector_norm(norms)
+        good_loss, good_gradient = sums.isfinite().all(), norm.isfinite()
+        # once broken, always: steps that are on their way already must not change the weights either
+        self._broken |= ~good_loss if self.scaler.enabled else ~(good_loss & good_gradient)
+        skip = self._broken | ~good_gradient
+        clip = (self.config.train.clip / (norm + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, clip / self.scaler.scale)
+        self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # as GradScaler hands it over
+        self.optimizer.step()
+        used = self.scaler.scale
+        self.scaler.update(~good_gradient)
+        worst = (~norms.isfinite()).float().argmax()
+        return torch.stack([x.double() for x in (norm, worst, used, skip)])

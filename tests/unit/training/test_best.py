@@ -1,0 +1,108 @@
+"""Early stopping, the best weights and the final ones."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tawt.errors import ConfigError
+from tawt.tasks.pretrain import pretrain
+from tawt.training import loop
+from tawt.training.best import best_steps, ends_early
+from tawt.training.metrics import read_metrics
+
+
+def lines(*losses):
+    """Tuning lines of steps 1, 2, ..."""
+    return [{"step": i + 1, "split": "tuning", "loss": loss} for i, loss in enumerate(losses)]
+
+
+def test_patience_counts_validations_without_a_better_loss():
+    """A run ends after `patience` validations that did not beat all before; an equal loss is no better one."""
+    assert not ends_early(lines(3, 2, 1), 2)
+    assert not ends_early(lines(3, 2, 2.5), 2)
+    assert ends_early(lines(3, 2, 2.5, 2), 2)
+    assert not ends_early(lines(3, 2, 2.5, 1.9), 2)
+    assert not ends_early(lines(3, 4, 5), 0) and not ends_early([], 1)
+
+
+def test_the_best_are_the_lowest_the_earlier_first():
+    """The lowest losses come first; of equal ones the earlier."""
+    assert best_steps(lines(3, 1, 2, 1), 3) == [2, 4, 3]
+
+
+@pytest.fixture
+def picky(config, with_train):
+    """A config that keeps the two best validations and averages them."""
+    return with_train(config, max_steps=12, validate_every=2, checkpoint_every=3, keep_best=2, final="average", lr=0.03)
+
+
+def test_the_final_weights_are_the_mean_of_the_best(workspace, picky, tmp_path):
+    """`best/` holds the weights of the lowest tuning losses, `best.json` names them, and the model is their mean."""
+    run = pretrain(workspace, picky, device="cpu", out=tmp_path / "a").run
+    tuning = [line for line in read_metrics(run / "metrics.jsonl") if line["split"] == "tuning"]
+    wanted = best_steps(tuning, 2)
+    kept = json.loads((run / "best" / "best.json").read_text())["kept"]
+    assert [entry["step"] for entry in kept] == wanted
+    files = sorted(path.name for path in (run / "best").glob("*.safetensors"))
+    assert files == sorted(entry["file"] for entry in kept)
+    first, second = (load_file(run / "best" / name) for name in files)
+    final = load_file(run / "model.safetensors")
+    assert any(not torch.equal(first[name], second[name]) for name in final)
+    for name, tensor in final.items():
+        assert torch.allclose(tensor, (first[name] + second[name]) / 2, atol=1e-7), name
+
+
+def test_the_best_can_be_the_final_weights(workspace, picky, tmp_path, with_train):
+    """`final: best` is the checkpoint of the lowest tuning loss, bit for bit."""
+    run = pretrain(workspace, with_train(picky, final="best"), device="cpu", out=tmp_path / "a").run
+    best = json.loads((run / "best" / "best.json").read_text())["kept"][0]["file"]
+    final, kept = load_file(run / "model.safetensors"), load_file(run / "best" / best)
+    assert all(torch.equal(final[name], kept[name]) for name in final)
+
+
+def test_a_run_that_learns_nothing_ends_early_and_stays_ended(workspace, config, tmp_path, with_train, monkeypatch):
+    """With patience 2 and losses that rise, a run ends at its third validation, and `resume` finds it finished."""
+    losses = iter([1.0, 2.0, 3.0, 4.0])
+    real = loop.means
+    monkeypatch.setattr(loop, "means", lambda *a: real(*a) | {"loss": next(losses)})
+    config = with_train(config, validate_every=2, patience=2, log_every=100)
+    monkeypatch.setattr(loop.Trainer, "_read", lambda self, everything=False: list(self._pending.due(True)))
+    pretrain(workspace, config, device="cpu", out=tmp_path / "a")
+    monkeypatch.undo()
+    before = (tmp_path / "a" / "model.safetensors").read_bytes()
+    assert (tmp_path / "a" / "checkpoints" / "latest").read_text().strip() == "step-000006"
+    result = pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+    assert result.plan.start_step == 6 and result.weights.read_bytes() == before
+
+
+@pytest.mark.parametrize("stop_after", [4, 5, 9])
+def test_the_best_survive_a_stop(workspace, picky, tmp_path, monkeypatch, stop_after):
+    """Stopped between checkpoints and resumed, the kept weights and the mean are those of a run left alone."""
+    pretrain(workspace, picky, device="cpu", out=tmp_path / "a")
+    real = loop.Trainer._step
+
+    def failing(self, step, *args):
+        if step == stop_after:
+            raise RuntimeError("the power went out")
+        return real(self, step, *args)
+
+    monkeypatch.setattr(loop.Trainer, "_step", failing)
+    with pytest.raises(RuntimeError):
+        pretrain(workspace, picky, device="cpu", out=tmp_path / "b")
+    monkeypatch.undo()
+    pretrain(workspace, picky, device="cpu", out=tmp_path / "b", resume=True)
+    for path in [*(tmp_path / "a" / "best").iterdir(), tmp_path / "a" / "model.safetensors"]:
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
+    assert len(list((tmp_path / "b" / "best").iterdir())) == 3
+
+
+def test_without_tuning_nothing_can_be_chosen(tmp_path, picky, write_dataset):
+    """`final: average` without a tuning subject is refused before the run begins."""
+    write_dataset(tmp_path, {"train": [20], "tuning": [0]})
+    with pytest.raises(ConfigError, match="no tuning subject"):
+        pretrain(tmp_path, picky, device="cpu", out=tmp_path / "a")
+    assert not (tmp_path / "a").exists()

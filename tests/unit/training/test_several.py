@@ -1,0 +1,106 @@
+"""Several processes train as one: gloo on CPU, started as torchrun starts them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tawt.config.load import dump
+from tawt.config.objective import ContrastiveConfig, ForecastConfig, ObjectiveConfig
+from tawt.tasks.pretrain import pretrain
+from tawt.training.metrics import SPEED_FIELDS, read_metrics
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def together(workspace, config, out, n=2, fault="none"):
+    """Run `n` processes to their end; return (exit code, what it said) of each."""
+    path = out.with_suffix(".yaml")
+    path.write_text(dump(config))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    running = []
+    for rank in range(n):
+        ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "MASTER_PORT": port}
+        env = os.environ | {k: str(v) for k, v in ranks.items()} | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+        words = [sys.executable, str(WORKER), str(workspace), str(path), str(out), fault]
+        running.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env))
+    said = [process.communicate(timeout=120) for process in running]
+    return [(process.returncode, out, err) for process, (out, err) in zip(running, said, strict=True)]
+
+
+def assert_alike(a, b):
+    """Metrics and weights of two runs are equal but for rounding."""
+    ours, theirs = read_metrics(a / "metrics.jsonl"), read_metrics(b / "metrics.jsonl")
+    assert [(x["step"], x["split"]) for x in ours] == [(x["step"], x["split"]) for x in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        for key in one.keys() - {"split", *SPEED_FIELDS}:
+            assert one[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6), (one["step"], key)
+    one, other = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.allclose(one[name], other[name], atol=1e-5), name
+
+
+@pytest.fixture
+def everything(config, with_train):
+    """Masked, forecast and contrastive, with dropout; two batches a step."""
+    objective = ObjectiveConfig(forecast=ForecastConfig(weight=1.0), contrastive=ContrastiveConfig(weight=0.5))
+    config = config.model_copy(update={"objective": objective})
+    return with_train(config, max_steps=6, checkpoint_every=3, validate_every=3)
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_two_processes_train_as_one(workspace, everything, tmp_path, with_train, how):
+    """Two processes with a batch each give the loss curve and weights of one with both, and either resumes the other's run."""
+    pretrain(workspace, everything, device="cpu", out=tmp_path / "one")
+    ended = together(workspace, with_train(everything, parallel=how), tmp_path / "two")
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert_alike(tmp_path / "one", tmp_path / "two")
+    # one goes on where two stopped
+    for run in ("one", "two"):
+        (tmp_path / run / "checkpoints" / "latest").write_text("step-000003\n")
+    result = pretrain(workspace, everything, device="cpu", out=tmp_path / "two", resume=True)
+    assert result.plan.start_step == 3
+    assert_alike(tmp_path / "one", tmp_path / "two")
+    # and two where one did
+    before = load_file(tmp_path / "one" / "model.safetensors")
+    ended = together(workspace, with_train(everything, parallel=how), tmp_path / "one", fault="resume")
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    after = load_file(tmp_path / "one" / "model.safetensors")
+    assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
+
+
+def test_steps_that_cannot_be_dealt_out_are_refused(workspace, config, tmp_path, with_train):
+    """A run of one batch a step does not resume with two processes; one process says so."""
+    config = with_train(config, accumulate_tokens=0, max_steps=4)
+    pretrain(workspace, config, device="cpu", out=tmp_path / "one")
+    ended = together(workspace, config, tmp_path / "one", fault="resume")
+    assert [code for code, _, _ in ended] == [1, 1]
+    assert "expected a multiple of 2 processes" in ended[0][1] and "error" not in ended[1][1]
+
+
+def test_an_error_of_one_process_ends_all_with_one_message(workspace, config, tmp_path):
+    """Where the second process runs out of memory, it says so, the first ends without a word, and nobody hangs."""
+    ended = together(workspace, config, tmp_path / "two", fault="memory")
+    assert [code for code, _, _ in ended] == [1, 1], ended
+    assert "memory ran out" in ended[1][1] and "error" not in ended[0][1] and "Traceback" not in ended[0][2]
+
+
+def test_a_signal_to_one_process_stops_all_at_one_step(workspace, config, tmp_path):
+    """SIGTERM to the second process: all stop after the same step with a checkpoint, and the run goes on to the same weights."""
+    ended = together(workspace, config, tmp_path / "two", fault="signal")
+    assert [code for code, _, _ in ended] == [130, 130], ended
+    assert "stopped" in ended[0][1] and "stopped" not in ended[1][1]
+    ended = together(workspace, config, tmp_path / "two", fault="resume")
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    pretrain(workspace, config, device="cpu", out=tmp_path / "one")
+    assert_alike(tmp_path / "one", tmp_path / "two")
