@@ -21,18 +21,25 @@ if TYPE_CHECKING:
     from tawt.pipeline.inspect import show as show
     from tawt.pipeline.inspect import sql as sql
     from tawt.pipeline.inspect import stages as stages
+    from tawt.tasks.compare import compare as compare
     from tawt.tasks.demo import demo as demo
     from tawt.tasks.embed import embed as embed
+    from tawt.tasks.hub import TawtModel as TawtModel
+    from tawt.tasks.plot import plot as plot
     from tawt.tasks.pretrain import pretrain as pretrain
+    from tawt.tasks.sweep import sweep as sweep
 
 _HOME = {
     "TawtError": "tawt.errors",
+    "TawtModel": "tawt.tasks.hub",
     "build_vocab": "tawt.pipeline.ingest",
     "check": "tawt.pipeline.check",
     "check_meds": "tawt.pipeline.check_meds",
+    "compare": "tawt.tasks.compare",
     "demo": "tawt.tasks.demo",
     "embed": "tawt.tasks.embed",
     "ingest": "tawt.pipeline.ingest",
+    "plot": "tawt.tasks.plot",
     "pretrain": "tawt.tasks.pretrain",
     "quarantined": "tawt.pipeline.inspect",
     "query": "tawt.pipeline.inspect",
@@ -40,6 +47,7 @@ _HOME = {
     "show": "tawt.pipeline.inspect",
     "sql": "tawt.pipeline.inspect",
     "stages": "tawt.pipeline.inspect",
+    "sweep": "tawt.tasks.sweep",
 }
 
 __all__ = sorted(_HOME)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import typer
 import typer.core
 
-from tawt.cli import data, inspect, model
+from tawt.cli import data, inspect, model, runs
 from tawt.cli.output import console
 from tawt.errors import TawtError
 
@@ -40,6 +40,7 @@ app = typer.Typer(
 data.add_to(app)
 inspect.add_to(app)
 model.add_to(app)
+runs.add_to(app)
 
 
 def _version(value: bool) -> None:

@@ -60,7 +60,10 @@ class DemoResult:
             ("triplets in mapped shards", f"{triplets:,}"),
             ("parameters", f"{self.training.plan.parameters.total:,}"),
         ]
-        for split, line in self.training.metrics.items():
+        for split in ("train", "tuning"):
+            line = self.training.metrics.get(split)
+            if line is None:
+                continue
             rows.append((f"loss on {split}", f"{line['loss']:.3f}, trivial baseline {line['baseline']:.3f}"))
             parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
             rows += [
@@ -68,7 +71,7 @@ class DemoResult:
                 for part in parts
             ]
         rows += [
-            ("embeddings", f"{self.embedding.n_subjects:,} x {self.embedding.d_model} in {self.embedding.path}"),
+            ("embeddings", f"{self.embedding.n_subjects:,} x {self.embedding.d_embedding} in {self.embedding.path}"),
             ("weights", str(self.training.weights)),
             ("time", f"{self.seconds:.0f} s"),
         ]

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch import Tensor
 
+from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.load import load
 from tawt.config.model import Pooling
@@ -18,10 +20,10 @@ from tawt.config.train import PretrainConfig
 from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
-from tawt.errors import CheckpointError, ConfigError, nearest
+from tawt.errors import CheckpointError, ConfigError
 from tawt.files import publish_file
 from tawt.models.encoder import Encoder
-from tawt.models.pooling import DocumentPooling
+from tawt.tasks.runs import find_run
 from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
 from tawt.training.device import choose_compute
 from tawt.training.loop import Report
@@ -49,7 +51,7 @@ class EmbedResult:
     """The Parquet file."""
     n_subjects: int
     """Rows."""
-    d_model: int
+    d_embedding: int
     """Numbers per embedding."""
     n_cut: int
     """Triplets that lay before the subjects' last windows."""
@@ -119,7 +121,7 @@ def embed(
         DeviceError: The device is not there.
     """
     workspace = Path(workspace)
-    folder = _find_run(workspace, run)
+    folder = find_run(workspace, run)
     loaded = load_encoder(folder)
     dataset = open_dataset(workspace)
     if dataset.vocabulary.sha256 != loaded.vocabulary.sha256:
@@ -129,22 +131,22 @@ def embed(
             f"{dataset.vocabulary.sha256[:12]}",
             f"pretrain on this workspace first: `tawt pretrain -w {workspace}`",
         )
-    encoder = loaded.encoder
-    if pooling is not None and pooling != encoder.pooling.how:
-        if pooling in ("cls", "attention"):
-            raise ConfigError(
-                f"--pooling {pooling}", f"the run has `{encoder.pooling.how}`, expected that, mean or max",
-                f"pretrain with `--set model.pooling={pooling}`",
-            )  # fmt: skip
-        encoder.pooling = DocumentPooling(loaded.config.model, pooling)
+    encoder, own = loaded.encoder, loaded.config.model.pooling
+    if pooling not in (None, own, "mean", "max"):
+        raise ConfigError(
+            f"--pooling {pooling}", f"the run has `{own}`, expected that, mean or max",
+            f"pretrain with `--set model.pooling={pooling}`",
+        )  # fmt: skip
+    how = None if pooling == own else pooling
     compute = choose_compute(device, loaded.config.train.precision, loaded.config.train.threads)
     path = Path(out) if out is not None else workspace / "embeddings" / f"{folder.name}.parquet"
     chosen = [split for split in map(dataset.split, splits) if split.n_triplets]
     n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
-    d_model, max_length = loaded.config.model.d_model, loaded.config.batching.max_length
+    width = encoder.d_embedding if how is None else loaded.config.model.d_model
+    max_length = loaded.config.batching.max_length
     if dry_run:
         n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
-        return EmbedResult(path, n_subjects, d_model, n_cut, loaded.weights, compute.reasons)
+        return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, compute.reasons)
     encoder.to(compute.device)
     ids: list[np.ndarray] = []
     times: list[np.ndarray] = []
@@ -153,9 +155,10 @@ def embed(
     n_cut = n_done = 0
     for split in chosen:
         loader = PackedLoader(split, dataset.vocabulary, loaded.config.batching, loaded.config.train.seed)
+        batch: PackedBatch
         for batch in loader.sequential():
             with torch.inference_mode(), compute.autocast():
-                vectors.append(encoder.embed(batch.to(compute.device)).cpu().numpy())
+                vectors.append(_pooled(encoder, batch.to(compute.device), how).float().cpu().numpy())
             ids.append(batch.subject_id.numpy())
             times.append(batch.end_time.numpy())
             names.append(np.full(batch.n_documents, split.name, dtype=object))
@@ -163,20 +166,16 @@ def embed(
             n_done += batch.n_documents
             if report is not None:
                 report({"event": "embed", "n_done": n_done, "n_subjects": n_subjects})
-    n = _write(path, ids, times, names, vectors, d_model)
-    return EmbedResult(path, n, d_model, n_cut, loaded.weights, compute.reasons)
+    n = _write(path, ids, times, names, vectors, width)
+    return EmbedResult(path, n, width, n_cut, loaded.weights, compute.reasons)
 
 
-def _find_run(workspace: Path, run: str | Path) -> Path:
-    for folder in (workspace / "runs" / run, Path(run)):
-        if folder.is_dir():
-            return folder
-    runs = workspace / "runs"
-    known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs.is_dir() else []
-    raise CheckpointError(
-        f"--run {run}", f"is neither a run of {workspace} nor a folder, expected one of both",
-        nearest(str(run), known) or f"make one with `tawt pretrain -w {workspace}`",
-    )  # fmt: skip
+def _pooled(encoder: Encoder, batch: PackedBatch, how: str | None) -> Tensor:
+    """`(d, width)`: the run's own readout, or the mean or maximum of the states of each document's triplets."""
+    if how is None:
+        return encoder.embed(batch)
+    lengths = batch.cu_seqlens.diff().long()
+    return torch.segment_reduce(encoder.states(batch).float(), how, lengths=lengths)
 
 
 def _write(
@@ -185,17 +184,17 @@ def _write(
     times: list[np.ndarray],
     names: list[np.ndarray],
     vectors: list[np.ndarray],
-    d_model: int,
+    width: int,
 ) -> int:
     subject = np.concatenate([np.empty(0, np.int64), *ids])
     order = np.argsort(subject, kind="stable")
-    matrix = np.concatenate([np.empty((0, d_model), np.float32), *vectors])[order]
+    matrix = np.concatenate([np.empty((0, width), np.float32), *vectors])[order]
     table = pa.table(
         {
             "subject_id": pa.array(subject[order]),
             "time": pa.array(np.concatenate([np.empty(0, np.int64), *times])[order], pa.timestamp("us")),
             "split": pa.array(np.concatenate([np.empty(0, object), *names])[order], pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), d_model),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width),
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)

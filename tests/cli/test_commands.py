@@ -17,7 +17,22 @@ import pytest
 
 import tawt as package
 
-COMMANDS = ("demo", "ingest", "build-vocab", "run", "stages", "show", "sql", "query", "check", "pretrain", "embed")
+COMMANDS = (
+    "demo",
+    "ingest",
+    "build-vocab",
+    "run",
+    "stages",
+    "show",
+    "sql",
+    "query",
+    "check",
+    "pretrain",
+    "embed",
+    "compare",
+    "sweep",
+    "plot",
+)
 HEAVY = ("torch", "polars", "pyarrow", "duckdb", "numpy")
 
 LOOK = """

@@ -1,0 +1,166 @@
+"""The commands that look at runs: compare, sweep, plot."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, OptionalWorkspace, Workspace
+from tawt.cli.output import Format, next_command, print_rows, say
+
+if TYPE_CHECKING:
+    from tawt.tasks.compare import Comparison
+
+Runs = Annotated[list[str], typer.Argument(help="Names of runs in WORKSPACE/runs, or run folders", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("compare", rich_help_panel=MODEL_PANEL)(compare)
+    app.command("sweep", rich_help_panel=MODEL_PANEL)(sweep)
+    app.command("plot", rich_help_panel=MODEL_PANEL)(plot)
+
+
+def compare(
+    runs: Runs,
+    workspace: OptionalWorkspace = None,
+    form: Form = Format.table,
+    plot: Annotated[
+        Path | None, typer.Option(help="A PNG of the curves; needs the extra `plots`", show_default=False)
+    ] = None,
+) -> None:
+    """Lay runs beside one another: settings that differ, losses, and paired differences
+
+    Example: tawt compare -w work/mimic pretrain_small deeper
+    """
+    from tawt.tasks.compare import compare as run_compare
+
+    found = run_compare(runs, workspace, plot=plot)
+    if form is Format.json:
+        print(json.dumps(asdict(found), indent=2))
+    elif form is Format.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(("table", "run", "name", "step", "value"))
+        writer.writerows(_tidy(found))
+    else:
+        _print_tables(found)
+    if plot is not None:
+        say(f"curves: {plot}")
+    where = f" -w {workspace}" if workspace is not None else ""
+    next_command(f"tawt plot{where} {' '.join(runs)}")
+
+
+def _print_tables(found: Comparison) -> None:
+    from tawt.tasks.compare import shown, sparkline
+
+    if found.differences:
+        rows: list[tuple[Any, ...]] = [(key, *map(shown, values)) for key, values in found.differences.items()]
+        print_rows(("setting", *found.runs), rows, Format.table)
+    else:
+        say("all settings are the same")
+    print()
+    results = [(r.part, r.run, r.final, r.best, r.best_step, r.baseline) for r in found.results]
+    print_rows(("part", "run", "final", "best", "at step", "trivial"), results, Format.table)
+    drawn = {name: curve for name, curve in found.curves.items() if curve}
+    if drawn:
+        values = [value for curve in drawn.values() for _, value in curve]
+        last = max(curve[-1][0] for curve in drawn.values())
+        low, high = min(values), max(values)
+        print()
+        lines = [(name, sparkline(curve, low, high, last)) for name, curve in drawn.items()]
+        print_rows(("run", f"tuning loss, {low:.4g} to {high:.4g}, step 1 to {last:,}"), lines, Format.table)
+    if found.paired:
+        print()
+        pairs = [(p.run, p.part, p.mean, p.sd, p.n_steps) for p in found.paired]
+        columns = (f"minus {found.runs[0]}", "part", "mean difference", "sd over steps", "steps")
+        print_rows(columns, pairs, Format.table)
+    for run, reason in found.unpaired.items():
+        say(f"{run} is not paired with {found.runs[0]}: {reason}")
+
+
+def _tidy(found: Comparison) -> list[tuple[str, str, str, int | None, Any]]:
+    rows: list[tuple[str, str, str, int | None, Any]] = []
+    for key, values in found.differences.items():
+        rows += [("setting", run, key, None, json.dumps(v)) for run, v in zip(found.runs, values, strict=True)]
+    for r in found.results:
+        rows += [
+            ("final", r.run, r.part, r.final_step, r.final), ("best", r.run, r.part, r.best_step, r.best),
+            ("trivial", r.run, r.part, r.final_step, r.baseline),
+        ]  # fmt: skip
+    for p in found.paired:
+        rows += [("paired_mean", p.run, p.part, None, p.mean), ("paired_sd", p.run, p.part, None, p.sd),
+                 ("paired_steps", p.run, p.part, None, p.n_steps)]  # fmt: skip
+    rows += [("unpaired", run, reason, None, None) for run, reason in found.unpaired.items()]
+    rows += [("curve", run, "all", step, loss) for run, curve in found.curves.items() for step, loss in curve]
+    return [(*row[:4], "" if row[4] is None else row[4]) for row in rows]
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A YAML file: config, settings, arms, seeds", show_default=False)],
+    workspace: Workspace,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
+    form: Form = Format.table,
+    dry_run: DryRun = False,
+) -> None:
+    """Pretrain every arm of a sweep with every seed, in turn and resumable
+
+    Example: tawt sweep decay.yaml -w work/mimic
+    """
+    from tawt.cli.progress import training_progress
+    from tawt.tasks.sweep import sweep as run_sweep
+
+    with training_progress() as report:
+
+        def heard(event: dict[str, Any]) -> None:
+            if event["event"] == "run":
+                place = f"{event['number']}/{event['n_runs']}"
+                say(f"{place}  {event['arm']}, seed {event['seed']}  {event['state']}: {event['reason']}")
+            else:
+                report(event)
+
+        result = run_sweep(workspace, file, device=device, dry_run=dry_run, report=heard)
+    if dry_run:
+        runs = [
+            (run.arm, run.seed, "would skip" if run.state == "finished" else "would run", run.reason)
+            for run in result.runs
+        ]
+        print_rows(("arm", "seed", "what", "why"), runs, form)
+        next_command(f"tawt sweep {file} -w {workspace}")
+        return
+    columns = ("part", "arm", "seeds", "mean", "sd", "trivial", "minus the first arm", "sd of that")
+    rows = [(r.part, r.arm, r.n_seeds, r.mean, r.sd, r.baseline, r.gap, r.gap_sd) for r in result.table]
+    print_rows(columns, rows, form)
+    say(f"table: {result.folder / 'sweep.csv'}")
+    for run in result.runs:
+        if run.state == "failed":
+            say(f"failed: {run.arm}, seed {run.seed}: {run.reason}", style="red")
+    if result.n_failed:
+        next_command(f"tawt sweep {file} -w {workspace}")
+        raise typer.Exit(1)
+    names = [str(run.path.relative_to(workspace / "runs")) for run in result.runs]
+    next_command(f"tawt compare -w {workspace} {' '.join(names[:2] if len(names) > 1 else names * 2)}")
+
+
+def plot(
+    runs: Runs,
+    workspace: OptionalWorkspace = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder; RUN/plots of the first run by default", show_default=False)
+    ] = None,
+) -> None:
+    """Draw losses, and what attention and encodings make of time, as PNG files
+
+    Example: tawt plot -w work/mimic pretrain_small
+    """
+    from tawt.tasks.plot import plot as run_plot
+
+    for path in run_plot(runs, workspace, out=out):
+        print(path)
+    where = f" -w {workspace}" if workspace is not None else " -w WORKSPACE"
+    next_command(f"tawt embed{where} --run {runs[0]}")

@@ -1,0 +1,198 @@
+"""The model card of a run: RUN/README.md, which says what the weights were made from, how well they do and where not
+to use them. It is made of counts and settings alone, and holds no value of a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tawt.files import read_json, write_text
+from tawt.tasks.runs import SMALL_CELL, RunFolder, baseline_key, loss_key, parts_of, read_runs
+
+CARD = "README.md"
+_TAGS = ("electronic-health-records", "time-series", "self-supervised", "transformer", "medical")
+_SETTINGS = (
+    "model.d_model", "model.n_layers", "model.n_heads", "model.d_ffn", "model.granularity", "model.value", "model.time",
+    "model.combine", "model.attention", "model.pooling", "batching.max_length", "batching.tokens_per_batch",
+    "train.max_steps", "train.lr", "train.schedule", "train.precision", "train.seed",
+)  # fmt: skip
+_HEALTH = {
+    "effective_rank": "effective rank (directions in use)",
+    "participation_ratio": "participation ratio (the strict count of them)",
+    "uniformity": "uniformity (0 = all in one point; lower is more spread)",
+    "mean_norm": "mean length",
+    "common_share": "share of squared length that all have in common",
+    "dead_share": "share of dimensions that hardly vary",
+    "age_r2": "linear probe of age, R2 on the other half (0 = nothing)",
+    "sex_auroc": "linear probe of sex, AUROC on the other half (0.5 = nothing)",
+}
+
+
+def write_card(run: Path, *, data: Mapping[str, int] | None = None) -> Path:
+    """Write RUN/README.md from what the run folder holds, and return its path.
+
+    Args:
+        run: A finished run.
+        data: Counts of what it was trained on, such as `{"subjects in train": 800}`; people counted from 1 to 10 are
+            shown as `<11`.
+
+    Raises:
+        CheckpointError: The folder has no config.yaml.
+    """
+    path = Path(run) / CARD
+    write_text(path, card(Path(run), data=data))
+    return path
+
+
+def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None = None) -> str:
+    """Return the text of a run's model card.
+
+    Raises:
+        CheckpointError: The folder has no config.yaml.
+    """
+    (folder,) = read_runs([run])
+    name = name or folder.path.resolve().name
+    front = {
+        "library_name": "tawt",
+        "license": "other",
+        "license_name": "to-be-chosen",
+        "pipeline_tag": "feature-extraction",
+        "tags": ["tawt", *_TAGS],
+    }
+    about = read_json(run / "versions.json") or {}
+    sections = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
+        f"# {name}\n\n{_WHAT}",
+        f"## Use\n\n{_use(name)}",
+        f"## Data\n\n{_data(folder, data)}",
+        f"## Objectives\n\n{_objectives(folder)}",
+        f"## Results\n\n{_results(folder)}",
+        f"## Embeddings\n\n{_health(folder)}",
+        f"## Settings\n\n{_settings(folder)}",
+        f"## Made with\n\n{_made(about)}",
+        f"## Limits and intended use\n\n{_LIMITS}",
+    ]
+    return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
+
+
+def masked_count(n: int) -> str:
+    """Return a count of people as it may be shown: exact above 10, else `<11`; 0 stays 0."""
+    return f"{n:,}" if n == 0 or n > SMALL_CELL else f"<{SMALL_CELL + 1}"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a Markdown table; numbers stand right."""
+    body = [[_cell(cell) for cell in row] for row in rows]
+    numeric = [
+        bool(body) and all(row[i][:1].isdigit() or row[i][:1] in "-<" for row in body) for i in range(len(columns))
+    ]
+    rule = ["---:" if right else "---" for right in numeric]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [list(columns), rule, *body])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).replace("|", "\\|")
+
+
+def _use(name: str) -> str:
+    return (
+        "```python\nimport tawt\n\n"
+        f'model = tawt.TawtModel.from_pretrained("{name}")  # this folder\n'
+        "embedding = model.embed(batch)  # (n_documents, d_embedding) float32\n```\n\n"
+        f"From the command line: `tawt embed -w WORKSPACE --run {name}`. The workspace must have the vocabulary that "
+        "lies in this\nfolder."
+    )
+
+
+def _data(run: RunFolder, data: Mapping[str, int] | None) -> str:
+    rows: list[tuple[str, str]] = []
+    for what, n in (data or {}).items():
+        rows.append((what, masked_count(n) if "subject" in what else f"{n:,}"))
+    train = run.lines("train")
+    if train:
+        rows.append(("optimizer steps", f"{train[-1]['step']:,}"))
+    if run.vocabulary:
+        rows.append(("vocabulary, SHA-256", f"`{run.vocabulary[:16]}`"))
+    text = table(("what", "count"), rows) if rows else "Not recorded."
+    return (
+        f"{text}\n\nWhere the records come from, and under which terms, is for whoever shares this model to say here."
+    )
+
+
+def _objectives(run: RunFolder) -> str:
+    lines = []
+    for name in ("masked", "forecast", "contrastive"):
+        keys = {
+            k.removeprefix(f"objective.{name}."): v for k, v in run.config.items() if k.startswith(f"objective.{name}.")
+        }
+        weight = keys.pop("weight", 0)
+        if weight:
+            said = ", ".join(f"{k} {_cell(v)}" for k, v in keys.items() if v not in (0, 0.0))
+            lines.append(f"- **{name}**, weight {weight:g}: {said}")
+    return "\n".join(lines) or "Not recorded."
+
+
+def _results(run: RunFolder) -> str:
+    tuning = run.lines("tuning")
+    if not tuning:
+        return "There was no validation: nothing is known of how well it does."
+    last = tuning[-1]
+    rows = []
+    for part in ("all", *parts_of(last)):
+        loss, trivial = last.get(loss_key(part)), last.get(baseline_key(part))
+        gain = f"{1 - loss / trivial:.1%}" if loss is not None and trivial else ""
+        rows.append((part, loss, trivial, gain, last.get(f"n_{part}", "")))
+    said = (
+        f"Loss on `tuning` after step {last['step']:,}, beside its trivial baseline: what is lost by predicting\n"
+        "what is most common in `train`, without looking at the patient."
+    )
+    return f"{said}\n\n{table(('part', 'loss', 'trivial', 'below it', 'positions'), rows)}"
+
+
+def _health(run: RunFolder) -> str:
+    lines = run.lines("health")
+    if not lines:
+        return "Not looked at."
+    last = lines[-1]
+    rows = [(said, float(last[key])) for key, said in _HEALTH.items() if key in last]
+    if not rows:
+        return "Too few subjects to say anything."
+    n = masked_count(int(last.get("n_subjects", 0)))
+    return f"Of {n} subjects of `tuning`, after step {last['step']:,}:\n\n{table(('what', 'value'), rows)}"
+
+
+def _settings(run: RunFolder) -> str:
+    rows = [(f"`{key}`", run.config[key]) for key in _SETTINGS if key in run.config]
+    return f"{table(('key', 'value'), rows)}\n\nAll of them: `config.yaml` or `config.json` beside this file."
+
+
+def _made(about: Mapping[str, Any]) -> str:
+    versions = about.get("packages", {})
+    rows = [(name, version) for name, version in versions.items()]
+    rows += [(key, str(about[key])) for key in ("python", "device", "precision", "threads") if key in about]
+    return table(("what", "version or value"), rows) if rows else "Not recorded."
+
+
+_WHAT = """\
+A transformer encoder over sorted triplets `[data_type, value, timestamp]` of patient records, pretrained without
+labels by tawt. It turns a record into one vector, and each event of it into one."""
+
+_LIMITS = """\
+Meant for research on records coded like those it was trained on: as features for a small model that is trained,
+calibrated and tested on labels of the place where it will be used.
+
+- It is no medical device and gives no diagnosis; nothing here was tested on a clinical decision.
+- It knows only the codes of its vocabulary, and the habits of measuring and billing of the place its data come from.
+  Who is measured, and how often, is itself a signal that does not carry over.
+- Differences between groups of people in the data are differences in the embeddings; look at each group by itself.
+- A model can remember rare records. The vocabulary beside it holds counts, statistics and category texts of its
+  data. Share both only as the data's terms allow."""

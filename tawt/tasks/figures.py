@@ -1,0 +1,106 @@
+"""What all figures share: the extra that draws them, their look, a grid of panels, and time on a logarithmic axis."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tawt.errors import ConfigError
+from tawt.files import publish_file
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, which people with any colour vision tell apart."""
+DASHES = (0, (4, 3))
+_TICKS = {1 / 60: "1 min", 1.0: "1 h", 24.0: "1 d", 720.0: "1 mo", 8766.0: "1 y", 87_660.0: "10 y"}
+_STYLE = {
+    "font.size": 10, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.8,
+    "axes.edgecolor": "#888888", "xtick.color": "#444444", "ytick.color": "#444444", "axes.axisbelow": True,
+    "legend.frameon": False, "figure.facecolor": "white",
+}  # fmt: skip
+_DPI = 150
+
+
+def matplotlib() -> Any:
+    """Import matplotlib.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        return importlib.import_module("matplotlib")
+    except ImportError:
+        raise ConfigError(
+            "plots", "matplotlib is not installed, expected it to draw with", 'pip install "tawt[plots]"'
+        ) from None
+
+
+def colours(n: int) -> list[str]:
+    """Return a colour for each of `n` runs."""
+    return [COLOURS[i % len(COLOURS)] for i in range(n)]
+
+
+def shades(n: int) -> list[Any]:
+    """Return `n` colours in an order that the eye sees, dark to light."""
+    return list(matplotlib().colormaps["viridis"](np.linspace(0, 0.88, n)))
+
+
+def grid(n: int, columns: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """Return a figure and its `n` panels, in rows of at most `columns`; sizes in inches.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    figures, _ = matplotlib(), importlib.import_module("matplotlib.figure")
+    with figures.rc_context(_STYLE):
+        across = min(columns, n)
+        down = -(-n // across)
+        # no pyplot: nothing of the user's own session changes, and no window is asked for
+        figure = figures.figure.Figure(figsize=(width * across, height * down + 0.75), layout="constrained")
+        return figure, [figure.add_subplot(down, across, i + 1) for i in range(n)]
+
+
+def line(colour: Any, label: str, **style: Any) -> Any:
+    """Return an entry of a legend."""
+    return importlib.import_module("matplotlib.lines").Line2D([], [], color=colour, label=label, **style)
+
+
+def time_axis(axis: Any, hours: NDArray[np.float64], label: str, vertical: bool = False) -> None:
+    """Make an axis logarithmic in hours, its ticks minutes to decades."""
+    one = axis.yaxis if vertical else axis.xaxis
+    (axis.set_yscale if vertical else axis.set_xscale)("log")
+    (axis.set_ylim if vertical else axis.set_xlim)(hours[0], hours[-1])
+    ticks = {at: text for at, text in _TICKS.items() if hours[0] <= at * 1.01 and at <= hours[-1] * 1.01}
+    one.set_ticks(list(ticks), list(ticks.values()))
+    one.set_ticks([], minor=True)
+    one.set_label_text(label)
+
+
+def weight_axis(axis: Any, curves: Sequence[NDArray[np.float64]]) -> None:
+    """Make the vertical axis logarithmic, from the least weight that matters to the largest of all curves."""
+    ticker = importlib.import_module("matplotlib.ticker")
+    low = max(min(float(curve.min()) for curve in curves), 1e-3) * 0.8
+    high = max(float(curve.max()) for curve in curves) * 1.25
+    axis.set_yscale("log")
+    axis.set_ylim(low, high)
+    axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high / low < 30 else (1,)))
+    axis.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
+    """Write a figure as PNG, aside and renamed, and return its path."""
+    with matplotlib().rc_context(_STYLE):
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        if handles:
+            figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=9.5)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.tmp")
+        figure.savefig(aside, format="png", dpi=_DPI)
+    publish_file(aside, path)
+    return path

@@ -1,0 +1,118 @@
+"""A run folder as it is read afterwards: its config as flat keys, its lines of metrics, its vocabulary's hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tawt.config.load import read_yaml
+from tawt.errors import CheckpointError, nearest
+from tawt.training.metrics import read_metrics
+
+SMALL_CELL = 10
+"""Counts of people from 1 to this are shown as `<11`."""
+
+
+def find_run(workspace: Path | None, run: str | Path) -> Path:
+    """Return the folder of a run: the name of one in WORKSPACE/runs, or a folder.
+
+    Raises:
+        CheckpointError: It is neither.
+    """
+    runs = workspace / "runs" if workspace is not None else None
+    for folder in ([runs / run] if runs is not None else []) + [Path(run)]:
+        if folder.is_dir():
+            return folder
+    known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs is not None and runs.is_dir() else []
+    raise CheckpointError(
+        f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both" if workspace is not None
+        else "is no folder, expected a run folder, or a name and its workspace",
+        nearest(str(run), known) or f"make one with `tawt pretrain -w {workspace or 'WORKSPACE'}`",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run, finished or not."""
+
+    path: Path
+    """Where it is."""
+    name: str
+    """Name of the folder, with as many of its parents as it takes to tell runs apart."""
+    config: dict[str, Any]
+    """The resolved config, `section.key` -> value."""
+    metrics: tuple[dict[str, Any], ...]
+    """Lines of metrics.jsonl."""
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """SHA-256 of the vocabulary; empty where there is none."""
+        path = self.path / "vocabulary.parquet"
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    def lines(self, split: str) -> list[dict[str, Any]]:
+        """Return the lines of one split, by step; of a step that stands twice the last."""
+        by_step = {line["step"]: line for line in self.metrics if line.get("split") == split}
+        return [by_step[step] for step in sorted(by_step)]
+
+
+def read_runs(folders: Iterable[Path]) -> list[RunFolder]:
+    """Read run folders.
+
+    Raises:
+        CheckpointError: One has no config.yaml.
+        ConfigError: A config.yaml is no YAML.
+    """
+    paths = [Path(folder) for folder in folders]
+    return [
+        RunFolder(path, name, flat_config(path), tuple(read_metrics(path / "metrics.jsonl")))
+        for path, name in zip(paths, _names(paths), strict=True)
+    ]
+
+
+def flat_config(run: Path) -> dict[str, Any]:
+    """Return the keys of RUN/config.yaml, `section.key` -> value.
+
+    Raises:
+        CheckpointError: There is none.
+        ConfigError: It is no YAML.
+    """
+    if not (run / "config.yaml").is_file():
+        raise CheckpointError(str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`")
+    return flat(read_yaml(run / "config.yaml")[0])
+
+
+def flat(tree: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Return a nested mapping as one of dotted keys."""
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= flat(value, f"{at}{key}.") if isinstance(value, Mapping) else {f"{at}{key}": value}
+    return out
+
+
+def parts_of(line: Mapping[str, Any]) -> list[str]:
+    """Return the parts of the loss that a line of metrics has."""
+    return [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
+
+
+def loss_key(part: str) -> str:
+    """Return the key of a part's loss; `all` is the weighted sum."""
+    return "loss" if part == "all" else f"loss_{part}"
+
+
+def baseline_key(part: str) -> str:
+    """Return the key of a part's trivial baseline."""
+    return "baseline" if part == "all" else f"baseline_{part}"
+
+
+def _names(paths: list[Path]) -> list[str]:
+    parts = [path.resolve().parts for path in paths]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(p[-depth:]) for p in parts]
+        if len(set(names)) == len(set(parts)):
+            break
+    return names

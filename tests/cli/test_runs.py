@@ -1,0 +1,79 @@
+"""`tawt compare`, `tawt sweep` and `tawt plot` as commands."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def two(finished: Path, tmp_path: Path) -> Path:
+    """A workspace with one run twice, the second with another loss and setting."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    other = Path(shutil.copytree(work / "runs" / "tiny", work / "runs" / "other"))
+    config = (other / "config.yaml").read_text()
+    (other / "config.yaml").write_text(config.replace("weight_decay: 0.05", "weight_decay: 0.5"))
+    lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
+    lines = [line | {"loss_value": line["loss_value"] + 1} if "loss_value" in line else line for line in lines]
+    (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return work
+
+
+def test_compare_prints_settings_losses_and_pairs(two: Path, tawt) -> None:
+    """Data goes to stdout, in each format, and the last line says what to do next."""
+    words = ("compare", "-w", two, "tiny", "other")
+    table = tawt(*words)
+    assert table.code == 0, table.err
+    assert "train.weight_decay" in table.out and "minus tiny" in table.out and "█" in table.out
+    assert table.err.splitlines()[-1].startswith("next: tawt plot")
+    found = json.loads(tawt(*words, "--format", "json").out)
+    assert found["differences"] == {"train.weight_decay": [0.05, 0.5]}
+    pairs = {p["part"]: p["mean"] for p in found["paired"]}
+    assert pairs["value"] == pytest.approx(1) and pairs["status"] == 0
+    rows = list(csv.DictReader(io.StringIO(tawt(*words, "--format", "csv").out)))
+    assert {"table": "setting", "run": "other", "name": "train.weight_decay", "step": "", "value": "0.5"} in rows
+    assert sum(row["table"] == "curve" for row in rows) == sum(map(len, found["curves"].values()))
+
+
+def test_compare_draws_curves(two: Path, tawt, tmp_path: Path) -> None:
+    """With `--plot`, a PNG of all runs is written; `tawt plot` writes the others too."""
+    pytest.importorskip("matplotlib")
+    ended = tawt("compare", "-w", two, "tiny", "other", "--plot", tmp_path / "curves.png")
+    assert ended.code == 0 and (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    ended = tawt("plot", "-w", two, "tiny", "--out", tmp_path / "plots")
+    assert ended.code == 0, ended.err
+    assert ended.out.split() == [str(tmp_path / "plots" / f"{name}.png") for name in ("losses", "attention", "time")]
+
+
+def test_a_sweep_trains_its_arms(finished: Path, tawt, tiny, tmp_path: Path) -> None:
+    """A dry run says what would run; then every arm and seed has a run, and asked again all are skipped."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    settings = json.dumps(tiny[1::2])
+    arms = "{plain: [], off: ['model.attention=[]']}"
+    (tmp_path / "decay.yaml").write_text(f"settings: {settings}\narms: {arms}\nseeds: [0, 1]\n")
+    words = ("sweep", tmp_path / "decay.yaml", "-w", work, "--device", "cpu")
+    dry = tawt(*words, "--dry-run")
+    assert dry.code == 0 and dry.out.count("would run") == 4 and not (work / "runs" / "decay").exists()
+    ended = tawt(*words, "--format", "json")
+    assert ended.code == 0, ended.err
+    rows = {(row["part"], row["arm"]): row for row in json.loads(ended.out)}
+    assert rows["all", "off"]["seeds"] == 2 and rows["all", "off"]["sd"] > 0
+    assert (work / "runs" / "decay" / "off-seed1" / "model.safetensors").is_file()
+    again = tawt(*words, "--format", "json")
+    assert again.err.count("skipped: finished before") == 4 and again.out == ended.out
+
+
+def test_a_sweep_with_a_failed_run_ends_with_1(finished: Path, tawt, tiny, tmp_path: Path) -> None:
+    """The other runs are made, the failed one is named with its reason."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    arms = "{wild: [train.lr=1e38, train.clip=1e38], plain: []}"
+    (tmp_path / "wild.yaml").write_text(f"settings: {json.dumps(tiny[1::2])}\narms: {arms}\nseeds: [0]\n")
+    ended = tawt("sweep", tmp_path / "wild.yaml", "-w", work, "--device", "cpu")
+    assert ended.code == 1
+    assert "failed: wild, seed 0" in ended.err and "not finite" in ended.err
+    assert (work / "runs" / "wild" / "plain-seed0" / "model.safetensors").is_file()

@@ -1,0 +1,41 @@
+"""The model card: results beside baselines, health, versions, and no small count of people."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+from tawt.tasks.card import card, masked_count, write_card
+
+
+def test_a_card_says_what_a_run_is(make_run, metrics_line):
+    """Losses stand beside their trivial baselines, health and versions are told, and the front matter is YAML."""
+    lines = [
+        metrics_line(5, value=(9.0, 9.0, 9)), metrics_line(1200, value=(0.75, 1.5, 4321)),
+        {"step": 1200, "split": "health", "n_subjects": 90, "effective_rank": 7.25, "age_r2": 0.5, "age_n": 90},
+    ]  # fmt: skip
+    run = make_run("steep", "objective.contrastive.weight=0.5", metrics=lines)
+    (run / "versions.json").write_text(json.dumps({"packages": {"torch": "2.99"}, "python": "3.11", "device": "cpu"}))
+    path = write_card(run, data={"subjects": 1500, "triplets": 7})
+    text = path.read_text()
+    assert path == run / "README.md" and yaml.safe_load(text.split("---\n")[1])["library_name"] == "tawt"
+    assert "| value | 0.75 | 1.5 | 50.0% | 4,321 |" in text and "after step 1,200" in text
+    assert "7.25" in text and "probe of age" in text and "probe of sex" not in text
+    assert "| subjects | 1,500 |" in text and "| triplets | 7 |" in text
+    assert "| torch | 2.99 |" in text and "**contrastive**, weight 0.5" in text and "**forecast**" not in text
+    assert "intended use" in text and "steep" in text
+
+
+def test_few_people_are_not_counted_on_a_card(make_run):
+    """1 to 10 subjects are shown as `<11`, in the data and in the health."""
+    assert [masked_count(n) for n in (0, 1, 10, 11, 1234)] == ["0", "<11", "<11", "11", "1,234"]
+    run = make_run("a", metrics=[{"step": 1, "split": "health", "n_subjects": 9, "mean_norm": 2.0}])
+    text = card(run, data={"subjects": 9})
+    assert "| subjects | <11 |" in text and "Of <11 subjects" in text
+
+
+def test_a_run_without_validation_says_so(make_run):
+    """Nothing is claimed of a run that has no tuning line."""
+    text = card(make_run("a"))
+    assert "no validation" in text and "Not looked at." in text

@@ -1,0 +1,89 @@
+"""Figures: which ones a run gets, and that what is drawn is what the model computes."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tawt.errors import ConfigError
+from tawt.tasks import figures
+from tawt.tasks import plot as module
+from tawt.tasks.embed import load_encoder
+from tawt.tasks.plot import plot
+
+ALL = "model.attention=[rotary,decay,bucket,cosine,recency]"
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, by file name."""
+    kept = {}
+    save = figures.save
+
+    def keep(figure, path, title, handles):
+        kept[path.name] = figure
+        return save(figure, path, title, handles)
+
+    monkeypatch.setattr(module, "save", keep)
+    return kept
+
+
+def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
+    """Losses by part with their baselines, a panel per term and layer, a panel per time encoding; all PNG files."""
+    pytest.importorskip("matplotlib")
+    lines = [
+        metrics_line(s, split, value=(1 / s, 1.0, 9), status=(0.5, 0.6, 9))
+        for s in (1, 5)
+        for split in ("train", "tuning")
+    ]
+    make_run("a", ALL, "model.time=[time2vec,sinusoidal,delta]", "model.decay.learned=true", metrics=lines)
+    make_run("b", metrics=lines)
+    paths = plot(["a", "b"], workspace)
+    assert [p.name for p in paths] == ["losses.png", "attention.png", "time.png"]
+    assert all(p.parent == workspace / "runs" / "a" / "plots" and p.read_bytes()[:4] == b"\x89PNG" for p in paths)
+    assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status"]
+    tuning = [line for line in drawn["losses.png"].axes[1].lines if line.get_linewidth() == 2.0]
+    assert len(tuning) == 2 and tuning[0].get_ydata().tolist() == [1.0, 0.2]
+    titles = [a.get_title() for a in drawn["attention.png"].axes]
+    assert titles[0].startswith("decay") and len([t for t in titles if t.startswith("bucket")]) in (1, 2)
+    assert {t.split(":")[0] for a in drawn["time.png"].axes if (t := a.get_title())} == {
+        "time2vec",
+        "sinusoidal",
+        "delta",
+    }
+
+
+def test_attention_without_time_has_no_picture(make_run, workspace, tmp_path):
+    """Rotary alone fades by nothing, and no time encoding has no likeness."""
+    pytest.importorskip("matplotlib")
+    make_run("a", "model.attention=[rotary]", "model.time=[]")
+    assert plot(["a"], workspace, out=tmp_path / "out") == ()
+
+
+def test_curves_are_the_factors_of_attention(make_run, drawn, tmp_path):
+    """The decay drawn for each head is its share of weight at that gap, as the reference softmax gives it."""
+    pytest.importorskip("matplotlib")
+    encoder = load_encoder(
+        make_run("a", "model.attention=[decay]", "model.decay.shape=linear", "model.decay.tau_hours=50")
+    ).encoder
+    module.plot_attention(encoder, tmp_path / "attention.png")
+    (axis,) = drawn["attention.png"].axes
+    slopes = encoder.blocks[0].attention.terms().slopes
+    for head, curve in enumerate(axis.lines):
+        gaps = np.asarray(curve.get_xdata())
+        scores = torch.tensor([[0.0, -float(slopes[head]) * gap / 50] for gap in gaps], dtype=torch.float64)
+        weights = scores.softmax(-1)
+        assert np.allclose(curve.get_ydata(), (weights[:, 1] / weights[:, 0]).numpy())
+
+
+def test_without_matplotlib_the_extra_is_named(make_run, workspace, monkeypatch):
+    """The error comes before anything is read or written."""
+    make_run("a")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ConfigError) as error:
+        plot(["a"], workspace)
+    assert 'pip install "tawt[plots]"' in error.value.hint
+    assert not (workspace / "runs" / "a" / "plots").exists()

@@ -1,0 +1,142 @@
+"""`tawt sweep`: which runs are made, skipped, resumed and tried again, and the table over seeds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+
+import pytest
+
+import tawt.tasks.sweep as module
+from tawt.config.load import dump
+from tawt.errors import ConfigError, TrainingError
+from tawt.tasks.sweep import sweep
+
+YAML = """
+config: pretrain_small
+settings: [train.max_steps=10]
+arms:
+  plain: []
+  steep: [model.decay.steepest=2]
+seeds: [0, 1, 2]
+"""
+
+
+@pytest.fixture
+def trained(monkeypatch, metrics_line):
+    """A trainer that writes a run at once; what `fails` names by (steepest, seed) it breaks off."""
+    made: list[tuple[float, int]] = []
+    fails: dict[tuple[float, int], BaseException] = {}
+
+    def pretrain(workspace, config, *, device, out, resume, report):
+        key = (config.model.decay.steepest, config.train.seed)
+        assert resume and config.train.max_steps == 10
+        made.append(key)
+        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (out / "config.yaml").write_text(dump(config))
+        (out / "checkpoints" / "latest").write_text("step-000005")
+        if key in fails:
+            report({"event": "stopped", "step": 5, "resume": "tawt pretrain ..."})
+            raise fails[key]
+        loss = key[0] + 0.1 * key[1] ** 2
+        (out / "metrics.jsonl").write_text(json.dumps(metrics_line(10, value=(loss, 3.0, 5))) + "\n")
+        (out / "model.safetensors").write_bytes(b"")
+
+    monkeypatch.setattr(module, "pretrain", pretrain)
+    return made, fails
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A sweep of two arms and three seeds."""
+    (tmp_path / "decay.yaml").write_text(YAML)
+    return tmp_path / "decay.yaml"
+
+
+def test_every_arm_has_every_seed_and_a_row(tmp_path, file, trained):
+    """Arms take turns seed by seed; a row has mean and n - 1 deviation over seeds, and the paired gap to the first."""
+    result = sweep(tmp_path, file, device="cpu")
+    assert trained[0] == [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (2, 2)]
+    assert result.folder == tmp_path / "runs" / "decay" and (result.folder / "steep-seed2").is_dir()
+    rows = {(r.arm, r.part): r for r in result.table}
+    assert set(rows) == {(a, p) for a in ("plain", "steep") for p in ("all", "value")}
+    row = rows["steep", "value"]
+    assert row.n_seeds == 3 and row.baseline == 3 and row.mean == pytest.approx(2 + 0.5 / 3)
+    assert row.sd == pytest.approx(statistics.stdev([2, 2.1, 2.4]))
+    assert row.gap == pytest.approx(1) and row.gap_sd == pytest.approx(0, abs=1e-12)
+    assert rows["plain", "all"].gap is None
+    written = list(csv.DictReader((result.folder / "sweep.csv").open()))
+    assert [float(r["mean"]) for r in written] == [r.mean for r in result.table]
+    assert json.loads((result.folder / "sweep.json").read_text())["table"][0]["arm"] == "plain"
+
+
+def test_what_is_finished_is_skipped_and_what_broke_off_goes_on(tmp_path, file, trained):
+    """After an interruption the same command skips, resumes and starts runs, each with its reason."""
+    made, fails = trained
+    fails[1, 1] = KeyboardInterrupt()
+    events: list[dict] = []
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path, file, device="cpu", report=events.append)
+    assert [e["resume"] for e in events if e["event"] == "stopped"] == [f"tawt sweep {file} -w {tmp_path}"]
+    made.clear(), fails.clear(), events.clear()
+    planned = sweep(tmp_path, file, dry_run=True)
+    assert made == [] and [r.reason for r in planned.runs[:4]] == [
+        "finished before", "finished before", "broken off: goes on from its newest checkpoint", "new",
+    ]  # fmt: skip
+    result = sweep(tmp_path, file, device="cpu", report=events.append)
+    assert made == [(1, 1), (2, 1), (1, 2), (2, 2)]
+    assert [e["state"] for e in events if e["event"] == "run"] == ["skipped"] * 2 + ["running"] * 4
+    assert {row.n_seeds for row in result.table} == {3}
+
+
+def test_a_run_that_fails_does_not_lose_the_others(tmp_path, file, trained):
+    """Its error is recorded, the rest is made, and the next time it is tried again; foreign errors give no text."""
+    made, fails = trained
+    fails[2, 0] = TrainingError("step 3", "the loss is not finite, expected a number")
+    fails[2, 1] = ValueError("a cell of a patient")
+    result = sweep(tmp_path, file, device="cpu")
+    assert len(made) == 6 and result.n_failed == 2
+    failed = {r.seed: r.reason for r in result.runs if r.state == "failed"}
+    assert failed == {0: "step 3: the loss is not finite, expected a number", 1: "ValueError"}
+    assert "a cell" not in (result.folder / "sweep.json").read_text()
+    assert {(r.arm, r.n_seeds) for r in result.table} == {("plain", 3), ("steep", 1)}
+    made.clear(), fails.clear()
+    assert sweep(tmp_path, file, device="cpu").n_failed == 0 and made == [(2, 0), (2, 1)]
+
+
+def test_a_changed_sweep_is_refused(tmp_path, file, trained):
+    """Another setting or a missing arm or seed is an error that names it; more arms and seeds are welcome."""
+    sweep(tmp_path, file, device="cpu")
+    for old, new, said in (
+        ("steepest=2", "steepest=3", "arm steep: model.decay.steepest was 2.0, is 3.0"),
+        ("  plain: []\n", "", "arm plain is gone"),
+        ("[0, 1, 2]", "[0, 1]", "seed 2 is gone"),
+    ):
+        file.write_text(YAML.replace(old, new))
+        with pytest.raises(ConfigError) as error:
+            sweep(tmp_path, file, device="cpu")
+        assert said in str(error.value)
+    trained[0].clear()
+    file.write_text(YAML.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
+    sweep(tmp_path, file, device="cpu")
+    assert trained[0] == [(1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("steepest=2", "steepst=2", r"model\.decay\.steepst"),
+        ("seeds: [0, 1, 2]", "seeds: [0, 0]", "one twice"),
+        ("train.max_steps=10", "train.seed=1", "train.seed is set by `seeds`"),
+        ("arms:", "arm:", "unknown key `arm`"),
+        ("plain:", "../plain:", "folder's name"),
+        ("config: pretrain_small", "config: pretrain_smal", "is no config"),
+    ],
+)
+def test_a_sweep_that_does_not_hold_starts_nothing(old, new, said, tmp_path, file, trained):
+    """A wrong key in any arm is found before the first run."""
+    file.write_text(YAML.replace(old, new))
+    with pytest.raises(ConfigError, match=said):
+        sweep(tmp_path, file, device="cpu")
+    assert trained[0] == [] and not (tmp_path / "runs").exists()
