@@ -25,6 +25,7 @@ import tawt
 import tawt.errors
 from tawt.cli.app import app
 from tawt.config.data import PipelineConfig
+from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.pipeline.manifest import Manifest
@@ -33,9 +34,11 @@ ROOT = Path(__file__).resolve().parents[1]
 TREES: dict[str, tuple[type[BaseModel], str]] = {
     "pipeline": (PipelineConfig, "A pipeline: `pipelines/mimic_iv.yaml`, `tawt ingest --pipeline`."),
     "pretrain": (PretrainConfig, "A pretraining run: `pipelines/pretrain_small.yaml`, `tawt pretrain --config`."),
+    "sweep": (SweepConfig, "Arms times seeds, run in turn: `tawt sweep`."),
 }
 SCHEMAS: dict[str, type[BaseModel]] = {
-    "pipeline": PipelineConfig, "pretrain": PretrainConfig, "contract": Contract, "manifest": Manifest
+    "pipeline": PipelineConfig, "pretrain": PretrainConfig, "sweep": SweepConfig, "contract": Contract,
+    "manifest": Manifest,
 }  # fmt: skip
 NOTE = "<!-- made by docs/generate.py: edit the code, then run it again -->\n"
 

@@ -73,7 +73,8 @@ def _problems(line: str) -> list[str]:
             if not option.is_flag and "=" not in word and rest:
                 rest.pop(0)
         elif places:
-            wanted.discard(places.pop(0).name)
+            # one that repeats takes all that follows
+            wanted.discard((places[0] if places[0].nargs == -1 else places.pop(0)).name)
         else:
             problems.append(f"one word too many: `{word}`")
     return problems + [f"`{name}` is missing" for name in sorted(wanted)]
