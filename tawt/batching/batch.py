@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -84,7 +85,10 @@ def to_device(data: T, device: torch.device | str, non_blocking: bool = False) -
         if isinstance(value, Tensor):
             moved[f.name] = value.to(device, non_blocking=non_blocking)
         elif hasattr(value, "kv_num_blocks"):  # a block mask moves as tensors do
-            moved[f.name] = value.to(device)
+            moved[f.name] = copy(value)
+            for name, part in vars(value).items():
+                if isinstance(part, Tensor):  # its own `to` waits for the device at each
+                    setattr(moved[f.name], name, part.to(device, non_blocking=non_blocking))
         elif is_dataclass(value) and not isinstance(value, type):
             moved[f.name] = to_device(value, device, non_blocking)
     return replace(data, **moved)  # type: ignore[type-var]

@@ -40,6 +40,8 @@ class MaskedTargets:
     """`(c,)`, its place within the data_type's own categories, 0 = OTHER."""
     category_type: Tensor
     """`(c,)`, their data_type."""
+    n_categories: int
+    """Categories that those data_types have, summed, so that nobody waits for the device to count them."""
     status_at: Tensor
     """`(e,)`, triplets whose status is hidden."""
     status_is: Tensor

@@ -25,7 +25,7 @@ class WavelengthsConfig(Section):
 
 
 class RotaryConfig(Section):
-    """Queries and keys turned by continuous time."""
+    """Queries and keys turned by continuous time; the wavelengths of all heads together are one geometric grid."""
 
     fraction: float = Field(0.5, ge=0, le=1)
     """Part of each head that is turned; the rest matches by content alone, however far apart two events
@@ -52,7 +52,8 @@ class DecayConfig(Section):
 
 
 class BucketConfig(Section):
-    """A learned bias per head and per bucket of |dt|, on a geometric grid; started at zero."""
+    """A learned bias per head and per bucket of |dt|, on a geometric grid; started as the steps of the decay's
+    logarithm."""
 
     n_buckets: int = Field(32, ge=3)
     """Number of buckets: the first holds gaps below `shortest_hours`, the last those above `longest_hours`."""

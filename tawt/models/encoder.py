@@ -15,6 +15,7 @@ from tawt.batching.layout import Layout, make_layout
 from tawt.config.model import ModelConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, geometry
+from tawt.models.attention.blocks import BLOCK
 from tawt.models.embeddings import TokenEmbedding
 from tawt.models.pooling import DocumentPooling
 from tawt.models.readout import PerTypeReadout
@@ -174,6 +175,8 @@ class Encoder(nn.Module):
     def _through_blocks(self, x: Tensor, layout: Layout) -> Tensor:
         kernel = self.kernel or choose_kernel(self.config, x.device, _computes_in(x), self.training)[0]
         n, static = len(x), self.static_length
+        if static is None and kernel == "flex":  # whole blocks, and few lengths: each new one is compiled
+            static = max(BLOCK, 1 << (n - 1).bit_length())
         where = geometry(self.config, layout, kernel=kernel, static_length=static, max_seqlen=self.max_seqlen)
         if static is not None:
             x = functional.pad(x, (0, 0, 0, static - n))

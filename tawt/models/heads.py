@@ -117,20 +117,25 @@ class ReconstructionHeads(nn.Module):
         """Logits over `ValueStatus`, `(m, d_model)` and `(m,)` -> `(m, 10)` float32."""
         return self.status(self._value(typed)).float() + self.status_bias(data_type).float()
 
-    def categories(self, typed: Tensor, data_type: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    def categories(
+        self, typed: Tensor, data_type: Tensor, table: Tensor, n_logits: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Logits over the data_type's own categories, ragged.
 
         Args:
             typed: `(m, d_model)`.
             data_type: `(m,)`.
             table: `(n_category_rows, d_model)`, the flat category table.
+            n_logits: `r`; None asks the device, and waits for it.
 
         Returns:
             Logits `(r,)` float32, the categories of the first position, then of the next, and `(r,)` the position
             of each.
         """
         counts = self.n_categories[data_type]
-        position = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+        position = torch.repeat_interleave(
+            torch.arange(len(counts), device=counts.device), counts, output_size=n_logits
+        )
         first = torch.cumsum(counts, 0) - counts
         rank = torch.arange(len(position), device=counts.device) - first[position]
         row = self.category_offset[data_type][position] + rank

@@ -8,6 +8,8 @@ batches add up.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -61,7 +63,8 @@ def make_targets(
         "status_at": at, "status_is": status, "status_type": kind,
         "summary_at": document, "summary_is": mean, "summary_type": variable,
     }  # fmt: skip
-    return MaskedTargets(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return MaskedTargets(**tensors, n_categories=int(vocabulary.n_categories[kind[named]].sum()))
 
 
 def _summaries(
@@ -118,7 +121,7 @@ def token_sums(
     if "token" in heads.parts:
         sums["token"] = cross_entropy(heads.bins(typed(t.token_at, t.token_type), t.token_type), t.token_is)
     if "category" in heads.parts:
-        own = heads.categories(typed(t.category_at, t.category_type), t.category_type, category_rows)
+        own = heads.categories(typed(t.category_at, t.category_type), t.category_type, category_rows, t.n_categories)
         sums["category"] = ragged_cross_entropy(*own, t.category_is)
     if "status" in heads.parts:
         sums["status"] = cross_entropy(heads.statuses(typed(t.status_at, t.status_type), t.status_type), t.status_is)

@@ -27,7 +27,7 @@ from tawt.training.best import final_weights
 from tawt.training.checkpoint import WEIGHTS, full_weights, load_optimizer, load_weights, write_tensors
 from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import World, one_voice, open_world, spread
-from tawt.training.folder import alone_in, comparable, describe_run, note_other_compute, starting_point
+from tawt.training.folder import alone_in, comparable, describe_run, note_other_compute, resume_command, starting_point
 from tawt.training.loggers import open_loggers, require_loggers
 from tawt.training.loop import Report, Trainer
 from tawt.training.metrics import read_metrics
@@ -91,8 +91,24 @@ def pretrain(
         KeyboardInterrupt: The run was stopped; it can be resumed.
     """
     workspace = Path(workspace)
-    with open_world(device) as world, ExitStack() as held:
+    with open_world(device) as world:
         tell: Report = report if report is not None and world.first else lambda event: None
+        return _run(workspace, config, device, settings, out, resume, dry_run, world, tell)
+
+
+def _run(
+    workspace: Path,
+    config: str | Path | PretrainConfig,
+    device: str,
+    settings: Sequence[str],
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+    world: World,
+    tell: Report,
+) -> PretrainResult:
+    """Do what `pretrain` says, as one of its processes."""
+    with ExitStack() as held:
         with one_voice(world, alike=True):
             name, tree = resolve_config(config, settings)
             run = Path(out) if out is not None else workspace / "runs" / name
@@ -102,7 +118,7 @@ def pretrain(
             if world.first and not dry_run:
                 held.enter_context(alone_in(run, resume, tell))
             world.wait()
-            again = _resume_command(workspace, config, settings, device, out)
+            again = resume_command(workspace, config, settings, device, out)
             plan, trainer = _set_up(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
         if trainer is None:
             return PretrainResult(run, plan, None, {})
@@ -279,15 +295,3 @@ def _blocks(length: int, layout: Layout) -> Any:
 
 def _note(tell: Report) -> Callable[[str], None]:
     return lambda text: tell({"event": "note", "text": text})
-
-
-def _resume_command(
-    workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
-) -> str:
-    words = ["tawt pretrain -w", str(workspace)]
-    if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":
-        words += ["--config", str(config)]
-    words += [] if device == "auto" else ["--device", device]
-    words += [word for setting in settings for word in ("--set", setting)]
-    words += ["--out", str(out)] if out is not None else []
-    return " ".join([*words, "--resume"])

@@ -6,7 +6,9 @@ on when to stop without waiting for their devices.
 
 from __future__ import annotations
 
+import gc
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +74,8 @@ class World:
 def open_world(device: str) -> Iterator[World]:
     """Join the other processes that `torchrun` started, and leave them at the end.
 
+    What is spread over the processes must be out of scope by then: call a function within that makes it.
+
     Args:
         device: As asked for: auto, cpu, cuda or cuda:N.
 
@@ -96,8 +100,20 @@ def open_world(device: str) -> Iterator[World]:
     try:
         yield world
         world.wait()  # nobody hangs up while another still listens
+    except BaseException as error:
+        _let_go(error)
+        raise
     finally:
+        # gloo's threads abort a process in which a model still holds on to the group when Python ends
+        gc.collect()
         dist.destroy_process_group()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Empty the frames that an error and those before it have left, so that nothing in them stays alive."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def spread(entry: nn.Module, blocks: Sequence[nn.Module], world: World, how: str, device: torch.device) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -131,6 +131,19 @@ def describe_run(run: Path, config: PretrainConfig, workspace: Path, compute: Co
     }
     write_json(run / "versions.json", about)
     write_text(run / "packages.txt", "".join(f"{line}\n" for line in _freeze()))
+
+
+def resume_command(
+    workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
+) -> str:
+    """Return the command line that continues a run."""
+    words = ["tawt pretrain -w", str(workspace)]
+    if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":
+        words += ["--config", str(config)]
+    words += [] if device == "auto" else ["--device", device]
+    words += [word for setting in settings for word in ("--set", setting)]
+    words += ["--out", str(out)] if out is not None else []
+    return " ".join([*words, "--resume"])
 
 
 def _freeze() -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from packs import KINDS, TERMS, a_config, a_layout, a_pack, worst
 
+from tawt.batching.batch import to_device
 from tawt.config.model import DecayConfig
 from tawt.errors import ConfigError, DeviceError
 from tawt.models.attention import (
@@ -87,12 +88,30 @@ def test_a_geometry_for_compiled_kernels_differs_in_tensors_only():
         assert plain(kernel, (5, 300, 17)) == plain(kernel, (512, 40, 1, 80, 200))
 
 
+def test_a_block_mask_moves_with_its_batch():
+    """All tensors of a layout's block mask go to the device that the layout goes to; the one left behind stays."""
+    layout = a_layout((5, 300))
+    mask = block_mask(layout.bounds, 384)
+    moved = to_device(replace(layout, blocks=mask), "meta", non_blocking=True).blocks
+    assert moved.kv_indices.device.type == moved.full_q_num_blocks.device.type == "meta"
+    assert mask.kv_indices.device.type == "cpu" and moved.BLOCK_SIZE == mask.BLOCK_SIZE
+
+
 def test_padding_for_varlen_is_cut_into_documents_that_fit():
     """No document of a padded batch is longer than the longest allowed, and the last bounds repeat the length."""
     where = geometry(a_config(()), a_layout((5, 30)), kernel="varlen", static_length=1024, max_seqlen=300)
     bounds = where.cu_seqlens.tolist()
     assert bounds[:3] == [0, 5, 35] and bounds[-1] == 1024 and where.max_seqlen == 300
     assert max(b - a for a, b in pairwise(bounds)) <= 300
+
+
+def test_bounds_for_varlen_have_few_sizes():
+    """Batches of many short documents have twice or four times as many places for bounds, not a size each."""
+    sizes = {
+        len(geometry(a_config(()), a_layout((4,) * n), kernel="varlen", static_length=1024, max_seqlen=300).cu_seqlens)
+        for n in range(10, 200, 10)
+    }
+    assert sizes == {32, 64, 128, 256}
 
 
 @pytest.mark.parametrize("kind", [("rotary",), ("cosine",), ("recency",), ("rotary", "cosine", "recency")])

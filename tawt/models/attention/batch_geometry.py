@@ -22,7 +22,8 @@ makes its own."""
 TILE_ROWS = 1 << 18
 """Gaps made at once while they are cached."""
 TOKENS_PER_DOCUMENT = 32
-"""`cu_seqlens` of a static length has one entry per so many tokens, so that its size seldom changes."""
+"""`cu_seqlens` of a static length has one entry per so many tokens, or twice, four times as many where documents are
+shorter: so it has few sizes, and little is compiled again."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Geometry:
     rule: GapRule
     """What decay and bucket make of a gap."""
     cos: Tensor | None
-    """`(t, r / 2)` float32, cosines of the rotary angles; None = no rotation."""
+    """`(n_heads, t, r / 2)` float32, cosines of the rotary angles; None = no rotation."""
     sin: Tensor | None
-    """`(t, r / 2)` float32."""
+    """`(n_heads, t, r / 2)` float32."""
     waves: Tensor | None
     """`(t, 2 * n_frequencies)` float32, cosines then sines of the cosine term, 0 for a static; None = term off."""
     fading: Tensor | None
@@ -111,7 +112,8 @@ def geometry(
     on = config.attention
     cos = sin = waves = fading = None
     if "rotary" in on and (frequencies := rotary_frequencies(config)).numel():
-        angles = _angles(hours, is_static, frequencies)
+        angles = _angles(hours, is_static, frequencies.flatten())
+        angles = angles.view(n, config.n_heads, -1).transpose(0, 1).contiguous()
         cos, sin = angles.cos(), angles.sin()
     if "cosine" in on:
         angles = _angles(hours, is_static, cosine_frequencies(config))
@@ -121,7 +123,10 @@ def geometry(
     rule = gap_rule(config)
     made = Geometry(kernel, rule, cos, sin, waves, fading, is_static, hours)
     if kernel == "varlen":
-        extra = max(0, (n // TOKENS_PER_DOCUMENT if static_length else 0) - len(bounds))
+        size = max(1, n // TOKENS_PER_DOCUMENT) if static_length else len(bounds)
+        while size < len(bounds):
+            size *= 2
+        extra = size - len(bounds)
         cu_seqlens = torch.tensor(bounds + [n] * extra, dtype=torch.int32)
         return _with(made, cu_seqlens=cu_seqlens.to(hours.device, non_blocking=True), max_seqlen=longest)
     if kernel == "flex":
@@ -147,7 +152,7 @@ def _with(made: Geometry, **more: Any) -> Geometry:
 
 def _angles(hours: Tensor, is_static: Tensor, frequencies: Tensor) -> Tensor:
     """`(t, m)` float32 angles, reduced in float64 and rounded after; 0 for statics."""
-    angles = torch.outer(hours, frequencies.to(hours.device)).masked_fill_(is_static[:, None], 0.0)
+    angles = torch.outer(hours, frequencies.to(hours.device, non_blocking=True)).masked_fill_(is_static[:, None], 0.0)
     return torch.remainder(angles, 2 * math.pi).float()
 
 

@@ -11,7 +11,14 @@ from tawt.models.attention.channels import rotate
 from tawt.models.attention.flex import flex_packed
 from tawt.models.attention.packed import packed_attention
 from tawt.models.attention.reference import reference_attention
-from tawt.models.attention.terms import Terms, cosine_amplitudes, cosine_frequencies, decay_slopes, recency_slopes
+from tawt.models.attention.terms import (
+    Terms,
+    bucket_biases,
+    cosine_amplitudes,
+    cosine_frequencies,
+    decay_slopes,
+    recency_slopes,
+)
 from tawt.models.attention.varlen import varlen_packed
 
 SHARPNESS = 1.6
@@ -42,8 +49,7 @@ class TimeAwareAttention(nn.Module):
             self.slopes = nn.Parameter(slopes)
         else:
             self.register_buffer("slopes", slopes, persistent=False)
-        table = torch.zeros(config.n_heads, config.bucket.n_buckets)
-        self.buckets = nn.Parameter(table) if "bucket" in on else None
+        self.buckets = nn.Parameter(bucket_biases(config)) if "bucket" in on else None
         self.amplitudes = nn.Parameter(cosine_amplitudes(config)) if "cosine" in on else None
         self.recency = nn.Parameter(recency_slopes(config)) if "recency" in on else None
         self.frequencies = cosine_frequencies(config) if "cosine" in on else None

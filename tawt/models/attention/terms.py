@@ -72,9 +72,14 @@ def grid(shortest_hours: float, longest_hours: float, n: int) -> Tensor:
 
 
 def rotary_frequencies(config: ModelConfig) -> Tensor:
-    """Return `(r / 2,)` float64, radians per hour, of the turned pairs of a head's dimensions."""
+    """Return `(n_heads, r / 2)` float64, radians per hour, of the turned pairs of each head's dimensions.
+
+    One grid is dealt out to the heads in turn: each spans it all, and together they leave no gap. A head alone has a
+    handful of pairs, which on a grid from minutes to decades miss most lengths of time (`docs/log.md`).
+    """
     rotary = config.rotary
-    return grid(rotary.shortest_hours, rotary.longest_hours, int(config.d_head * rotary.fraction) // 2)
+    n_pairs = int(config.d_head * rotary.fraction) // 2
+    return grid(rotary.shortest_hours, rotary.longest_hours, n_pairs * config.n_heads).view(n_pairs, config.n_heads).T
 
 
 def cosine_frequencies(config: ModelConfig) -> Tensor:
@@ -100,6 +105,17 @@ def decay_slopes(config: ModelConfig) -> Tensor:
 def recency_slopes(config: ModelConfig) -> Tensor:
     """Return `(n_heads,)` float32 slopes of the keys' age; the last of several heads does not fade."""
     return halving(config.n_heads, config.recency.steepest, int(config.n_heads > 1))
+
+
+def bucket_biases(config: ModelConfig) -> Tensor:
+    """Return `(n_heads, n_buckets)` float32: the decay's logarithm at each bucket's middle, as steps.
+
+    From zero, where no gap differs from another, the table is not learned (`docs/log.md`).
+    """
+    bucket = config.bucket
+    edges = torch.logspace(math.log10(bucket.shortest_hours), math.log10(bucket.longest_hours), bucket.n_buckets - 1)
+    middle = torch.cat((torch.zeros(1), (edges[1:] * edges[:-1]).sqrt(), edges[-1:]))
+    return -torch.outer(decay_slopes(config), torch.log1p(middle / config.decay.tau_hours))
 
 
 def cosine_amplitudes(config: ModelConfig) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -101,3 +102,17 @@ def test_the_readout_is_float32_under_autocast(small):
             half = encoder.embed(batch)
         assert half.dtype == torch.float32
         assert (half - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_flex_needs_no_preparation(small, pooling, monkeypatch):
+    """An encoder that nobody prepared pads to whole blocks where its kernel is FlexAttention, and embeds the same."""
+    vocabulary, batch = small
+    encoder = an_encoder(vocabulary, d_model=32, pooling=pooling).eval()
+    assert batch.n_tokens % 128
+    with torch.no_grad():
+        expected = encoder.embed(batch)
+        monkeypatch.setattr("tawt.models.encoder.choose_kernel", lambda *asked: ("flex", ""))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*flex_attention called without torch.compile.*")
+            assert torch.allclose(encoder.embed(batch), expected, atol=1e-5)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.pretrain_model import build_model, count_parameters
@@ -57,10 +59,14 @@ def test_nothing_to_predict_costs_zero_and_no_nan(make, model):
     """A batch without a single position gives losses of 0 and finite gradients for every weight."""
     case = make(ALL, model)
     example = case.prepare(case.batch, 0)
+
+    def nothing(targets):
+        return replace(targets, **{name: x[:0] for name, x in vars(targets).items() if isinstance(x, torch.Tensor)})
+
     empty = replace(
         example,
-        masked=type(example.masked)(**{name: value[:0] for name, value in vars(example.masked).items()}),
-        forecast=type(example.forecast)(**{name: value[:0] for name, value in vars(example.forecast).items()}),
+        masked=replace(nothing(example.masked), n_categories=0),
+        forecast=nothing(example.forecast),
         view_of=torch.arange(len(example.view_of)),
     )
     assert all(total.item() == 0 for total in case.model(empty).sums.values())
@@ -109,3 +115,31 @@ def test_projections_have_length_one(make):
     assert out.projection.dtype == torch.float32
     assert torch.allclose(out.projection.norm(dim=1), torch.ones(1), atol=1e-5)
     assert all(total.dtype == torch.float32 and total.isfinite() for total in out.sums.values())
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_the_host_asks_the_device_for_nothing(make, model):
+    """A forward pass and the losses never need a number off the device: on tensors without any, all goes through."""
+    case = make(ALL, model)
+    example = case.prepare(case.batch, 0)
+    assert example.masked.n_categories > 0
+    with FakeTensorMode() as without_numbers:
+        weights = {name: without_numbers.from_tensor(x) for name, x in tensors_of(case.model)}
+        out = functional_call(case.model, weights, (without(example, without_numbers),))
+    assert set(out.sums) == set(example.counts)
+
+
+def tensors_of(module):
+    """Parameters and buffers by name."""
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def without(data, mode):
+    """A dataclass whose tensors have shapes and no numbers."""
+    moved = {}
+    for name, value in ((f.name, getattr(data, f.name)) for f in fields(data)):
+        if isinstance(value, torch.Tensor):
+            moved[name] = mode.from_tensor(value)
+        elif is_dataclass(value):
+            moved[name] = without(value, mode)
+    return replace(data, **moved)

@@ -1,0 +1,28 @@
+"""The benchmarks are scripts: their folders are put on the path while one is tested."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def time_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `rules` and `learn` importable."""
+    _importable(monkeypatch, "time_tasks", "rules", "learn")
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `records`, `probes` and `variants` importable."""
+    _importable(monkeypatch, "physionet2012_probe", "records", "probes", "variants")
+
+
+def _importable(monkeypatch: pytest.MonkeyPatch, folder: str, *modules: str) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS / folder))
+    for name in modules:  # what is imported meanwhile goes again
+        monkeypatch.delitem(sys.modules, name, raising=False)
