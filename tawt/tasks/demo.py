@@ -20,20 +20,7 @@ from tawt.training.device import choose_compute
 
 RUN = "demo"
 _MARK = "hospital.json"
-SETTINGS = (
-    "model.d_model=64",
-    "model.n_layers=2",
-    "model.d_ffn=128",
-    "model.dropout=0",
-    "batching.tokens_per_batch=2048",
-    "train.max_steps=300",
-    "train.warmup_steps=30",
-    "train.lr=5e-3",
-    "train.validate_every=100",
-    "train.checkpoint_every=100",
-)
-"""Half the width of `pretrain_small` and half its batch: the loss falls far below its trivial baseline in half a
-minute on one core."""
+CONFIG = "pretrain_demo"
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,7 @@ def demo_plan(workspace: str | Path = "tawt-demo", *, n_subjects: int = 300, see
     return [
         (f"invent {n_subjects:,} subjects in {root / 'raw'}", f"seed {seed}; {old}"),
         ("ingest and build-vocab", "every stage of the pipeline `demo`: all are missing"),
-        (f"pretrain in {root / 'runs' / RUN}", f"config pretrain_small, made smaller: {', '.join(SETTINGS)}"),
+        (f"pretrain in {root / 'runs' / RUN}", f"config {CONFIG}"),
         (f"embed the {n_subjects:,} subjects", "from the run's last weights"),
     ]
 
@@ -143,6 +130,6 @@ def demo(
     data = RunResult(
         second.workspace, first.stages + second.stages, first.notes + second.notes, first.skipped, dry_run=False
     )
-    training = pretrain(root, device=device, out=root / "runs" / RUN, report=train_report, settings=SETTINGS)
+    training = pretrain(root, CONFIG, device=device, out=root / "runs" / RUN, report=train_report)
     embedding = embed(root, RUN, device=device)
     return DemoResult(root, hospital, data, training, embedding, time.perf_counter() - started)

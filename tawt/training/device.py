@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -155,4 +156,9 @@ def pinned(data: T) -> T:
             moved[f.name] = value.pin_memory()
         elif is_dataclass(value) and not isinstance(value, type):
             moved[f.name] = pinned(value)
+        elif hasattr(value, "kv_num_blocks"):  # a block mask holds tensors of its own
+            moved[f.name] = copy.copy(value)
+            for name, tensor in vars(value).items():
+                if isinstance(tensor, Tensor):
+                    setattr(moved[f.name], name, tensor.pin_memory())
     return replace(data, **moved)  # type: ignore[type-var]

@@ -134,7 +134,8 @@ def spread(entry: nn.Module, blocks: Sequence[nn.Module], world: World, how: str
     if not world.several:
         return entry
     if how == "ddp":
-        return nn.parallel.DistributedDataParallel(entry, gradient_as_bucket_view=True)
+        # buffers follow from the vocabulary and are equal everywhere
+        return nn.parallel.DistributedDataParallel(entry, gradient_as_bucket_view=True, broadcast_buffers=False)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 

@@ -97,6 +97,8 @@ class Trainer:
         self.metrics = MetricsFile(self.run / "metrics.jsonl", start_step, world.first)
         if start_step and self._ended(start_step):
             self.metrics.close()
+            for logger in self.loggers:
+                logger.close()
             return self.last
         self._began, self._start = time.perf_counter(), start_step
         batches = self.train.stream(start_step * k + world.rank, world.size, make=self._make)
@@ -171,9 +173,10 @@ class Trainer:
             weight = self.stepper.names[int(rest["worst"])]
             raise not_finite(step, part, weight, [step * k + i for i in (bad or range(k))], self.train.source)
         if scaler.enabled and rest["scale"] < LEAST:
+            weight = self.stepper.names[int(rest["worst"])]
             raise AllStop(
                 f"step {step + 1}", f"the fp16 loss scale fell to {rest['scale']:.1e}, expected at least {LEAST:.1e}: "
-                "gradients overflow at any scale", "use `--set train.precision=bf16` or fp32, or lower train.lr",
+                f"the gradient of `{weight}` overflows at any scale", "use `--set train.precision=bf16` or fp32, or lower train.lr",
             )  # fmt: skip
 
     @torch.no_grad()

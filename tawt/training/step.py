@@ -217,7 +217,9 @@ class Stepper:
         sizes = [len(subjects) for subjects in counted.subjects]
         everyone = self._gather(own, sizes)
         leaf = torch.cat(everyone).requires_grad_()
-        view_of = torch.cat(counted.subjects).to(leaf.device)
+        view_of = torch.cat(counted.subjects)
+        if leaf.is_cuda:
+            view_of = view_of.pin_memory().to(leaf.device, non_blocking=True)
         loss = info_nce(leaf, view_of, self.config.objective.contrastive.temperature)
         (gradient,) = torch.autograd.grad(loss, leaf)
         pieces = gradient.split(sizes)
