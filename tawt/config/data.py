@@ -54,7 +54,7 @@ class Splits(Section):
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
         if min(self.train, self.tuning, self.held_out) < 0 or abs(self.train + self.tuning + self.held_out - 1) > 1e-9:
-            raise ValueError("shares of train, tuning and held_out that sum to 1")
+            raise ValueError("the shares of train, tuning and held_out do not sum to 1")
         return self
 
 

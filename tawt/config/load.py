@@ -163,6 +163,15 @@ def build(
             raise ConfigError(place, f"unknown key `{dotted}`, expected a key of this section", hint) from None
         if errors[0]["type"] == "missing":
             raise ConfigError(place, f"key `{dotted}` is missing, expected a value", f"add `{path[-1]}:`") from None
+        if errors[0]["type"] == "value_error" and isinstance(_at(data, path), Mapping):
+            # a check of several keys of one section: the overrides within it are suspects too
+            within = [key for key in _keys(settings) if not path or f"{key}.".startswith(f"{dotted}.")]
+            place = " ".join(f"--set {key}" for key in within) or place
+            said_of = f"`{dotted}`: " if path else ""
+            what = errors[0]["msg"].removeprefix("Value error, ")
+            raise ConfigError(
+                place, f"{said_of}{what}, expected keys that fit together", "change one of them"
+            ) from None
         # one message per kind that a value may have, as `a valid integer or 'auto'`
         said = dict.fromkeys(_expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
         hint = "see `tawt/config` for what each key means" if not path else f"change `{path[-1]}`"
@@ -181,6 +190,12 @@ def _in_data(location: tuple[int | str, ...], data: Any) -> KeyPath:
             break
         path.append(part)
     return tuple(path)
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data.get(part) if isinstance(data, Mapping) else data[int(part)]
+    return data
 
 
 def _keys(settings: Iterable[str]) -> list[str]:

@@ -168,6 +168,8 @@ class ModelConfig(Section):
             section = getattr(self, name)
             if section.longest_hours < section.shortest_hours:
                 raise ValueError(f"{name}.longest_hours is below shortest_hours")
+        if "rotary" in self.attention and int(self.d_head * self.rotary.fraction) < 2:
+            raise ValueError(f"rotary.fraction {self.rotary.fraction} of {self.d_head} dimensions turns none of them")
         for name in ("time", "attention"):
             chosen = getattr(self, name)
             if len(set(chosen)) < len(chosen):

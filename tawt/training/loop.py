@@ -176,7 +176,8 @@ class Trainer:
             weight = self.stepper.names[int(rest["worst"])]
             raise AllStop(
                 f"step {step + 1}", f"the fp16 loss scale fell to {rest['scale']:.1e}, expected at least {LEAST:.1e}: "
-                f"the gradient of `{weight}` overflows at any scale", "use `--set train.precision=bf16` or fp32, or lower train.lr",
+                f"the gradient of `{weight}` overflows at any scale",
+                "use `--set train.precision=bf16` or fp32, or lower train.lr",
             )  # fmt: skip
 
     @torch.no_grad()

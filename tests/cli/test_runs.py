@@ -17,7 +17,7 @@ def two(finished: Path, tmp_path: Path) -> Path:
     work = Path(shutil.copytree(finished, tmp_path / "w"))
     other = Path(shutil.copytree(work / "runs" / "tiny", work / "runs" / "other"))
     config = (other / "config.yaml").read_text()
-    (other / "config.yaml").write_text(config.replace("weight_decay: 0.05", "weight_decay: 0.5"))
+    (other / "config.yaml").write_text(config.replace("weight_decay: 0.02", "weight_decay: 0.5"))
     lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
     lines = [line | {"loss_value": line["loss_value"] + 1} if "loss_value" in line else line for line in lines]
     (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -32,7 +32,7 @@ def test_compare_prints_settings_losses_and_pairs(two: Path, tawt) -> None:
     assert "train.weight_decay" in table.out and "minus tiny" in table.out and "█" in table.out
     assert table.err.splitlines()[-1].startswith("next: tawt plot")
     found = json.loads(tawt(*words, "--format", "json").out)
-    assert found["differences"] == {"train.weight_decay": [0.05, 0.5]}
+    assert found["differences"] == {"train.weight_decay": [0.02, 0.5]}
     pairs = {p["part"]: p["mean"] for p in found["paired"]}
     assert pairs["value"] == pytest.approx(1) and pairs["status"] == 0
     rows = list(csv.DictReader(io.StringIO(tawt(*words, "--format", "csv").out)))

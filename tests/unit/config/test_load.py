@@ -23,7 +23,7 @@ WRONG = {
     "number too small": (GOOD.replace("2", "0"), "greater than or equal to 1", ""),
     "choice": (GOOD + "time_origin: birt\n", "expected 'birth', 'first_event' or 'anchor'", "time_origin"),
     "number or word": (GOOD + "shards: some\n", "`shards` does not fit, expected a valid integer or 'auto'", ""),
-    "shares": (GOOD.replace("0.8", "0.9"), ":3: `splits` does not fit, expected shares", ""),
+    "shares": (GOOD.replace("0.8", "0.9"), ":3: `splits`: the shares of train, tuning and held_out do not", ""),
     "date": (GOOD + "anchor: 2020-13-45\n", "`anchor` does not fit, expected a date", ""),
     "two characters": (GOOD + "csv: {delimiter: '||'}\n", "`csv.delimiter` does not fit", ""),
     "missing key": ("name: lab\n", "key `source` is missing", "add `source:`"),
@@ -108,3 +108,20 @@ def test_a_resolved_config_can_be_read_again(name: str) -> None:
     """What is written into a workspace gives the same tree."""
     tree = resolve_pipeline(name)
     assert build(PipelineConfig, parse_yaml(dump(tree), "x")[0], "x") == tree
+
+
+def test_keys_that_do_not_fit_together_are_named_with_their_overrides():
+    """A check of several keys says what is wrong, and names the overrides that may have made it so."""
+    from tawt.config.train import PretrainConfig
+
+    tree = {"model": {"d_model": 128, "n_heads": 5}}
+    with pytest.raises(ConfigError) as error:
+        build(PretrainConfig, tree, "a.yaml", settings=["model.n_heads=5"])
+    assert str(error.value).startswith(
+        "--set model.n_heads: `model`: d_model 128 is not a multiple of n_heads 5, expected"
+    )
+    with pytest.raises(ConfigError, match=r"^a\.yaml: `model`: rotary\.fraction 0\.01 of 24 dimensions turns none"):
+        build(PretrainConfig, {"model": {"rotary": {"fraction": 0.01}}}, "a.yaml")
+    off = {name: {"weight": 0} for name in ("masked", "forecast", "contrastive")}
+    with pytest.raises(ConfigError, match=r"^a\.yaml: `objective`: all objectives have weight 0"):
+        build(PretrainConfig, {"objective": off}, "a.yaml")
