@@ -204,7 +204,7 @@ def test_an_interrupted_ingest_ends_with_130_and_can_go_on(
     """Ctrl-C leaves finished stages only, and the next ingest makes the same bytes as one that was left alone."""
     work = tmp_path / "w"
     words = ("ingest", hospital, "-p", "demo", "-w", work, "--threads", 1)
-    code, said = _interrupt(words, "staging.labevents")
+    code, said = _interrupt(words, "staging.admissions")
     assert code == 130, said
     assert "Traceback" not in said and "interrupted" in said
     assert not (work / "manifests" / "events.json").is_file()

@@ -34,7 +34,7 @@ def test_compare_prints_settings_losses_and_pairs(two: Path, tawt) -> None:
     found = json.loads(tawt(*words, "--format", "json").out)
     assert found["differences"] == {"train.weight_decay": [0.02, 0.5]}
     pairs = {p["part"]: p["mean"] for p in found["paired"]}
-    assert pairs["value"] == pytest.approx(1) and pairs["status"] == 0
+    assert pairs["value"] == pytest.approx(1) and pairs["forecast_presence"] == 0
     rows = list(csv.DictReader(io.StringIO(tawt(*words, "--format", "csv").out)))
     assert {"table": "setting", "run": "other", "name": "train.weight_decay", "step": "", "value": "0.5"} in rows
     assert sum(row["table"] == "curve" for row in rows) == sum(map(len, found["curves"].values()))
