@@ -35,8 +35,9 @@ def pretrain(
 
     Example: tawt pretrain -w work/mimic --device cuda
     """
-    # waiting threads sleep instead of spinning; read when torch is loaded, so this comes first
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # waiting threads spin for some microseconds and then sleep; read when torch is loaded, so this comes first
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from tawt.cli.progress import training_progress
     from tawt.tasks.pretrain import pretrain as run_pretrain
 

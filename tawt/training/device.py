@@ -120,18 +120,24 @@ def _dtype(precision: str, device: torch.device) -> tuple[torch.dtype, str]:
     return torch.float16, "auto: the device has no bf16; with a loss scaler"
 
 
+SHORT_SPIN = 100_000
+"""`GOMP_SPINCOUNT` up to which a waiting thread soon sleeps."""
+
+
 def thread_rule() -> tuple[int, str]:
     """Return a thread count that needs no measurement, and its reason."""
     if not threads_sleep():
-        return 1, "rule: one, since a second one would spin while it waits (OMP_WAIT_POLICY is not PASSIVE)"
+        return 1, "rule: one, since a second one would spin while it waits "
+        "(neither OMP_WAIT_POLICY=PASSIVE nor a small GOMP_SPINCOUNT is set)"
     usable = usable_cpus()
     count = min(usable, MOST_THREADS)
     return count, f"rule: one per usable CPU ({usable}), at most {MOST_THREADS}"
 
 
 def threads_sleep() -> bool:
-    """Return whether OpenMP's threads sleep while they wait for one another."""
-    return os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
+    """Return whether OpenMP's threads sleep while they wait for one another, at once or after a short spin."""
+    spins = os.environ.get("GOMP_SPINCOUNT", "")
+    return os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE" or (spins.isdigit() and int(spins) <= SHORT_SPIN)
 
 
 def usable_cpus() -> int:

@@ -49,7 +49,8 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
         if most == 1:
             return 1, "one: there is one usable CPU"
         if not threads_sleep():
-            return 1, "one: a second one would spin while it waits (OMP_WAIT_POLICY is not PASSIVE)"
+            return 1, "one: a second one would spin while it waits "
+            "(neither OMP_WAIT_POLICY=PASSIVE nor a small GOMP_SPINCOUNT is set)"
         seconds = measure(work, range(1, most + 1))
         count, reason = fastest(seconds)
         entry = {"threads": count, "reason": reason, "machine": machine(), "torch": torch.__version__,
