@@ -7,6 +7,8 @@ import pytest
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.tasks.pretrain import pretrain
+from tawt.training import loop
 
 
 @pytest.fixture
@@ -41,3 +43,23 @@ def with_train():
         return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
     return change
+
+
+@pytest.fixture
+def power_cut(monkeypatch):
+    """Trains until the power goes out in step `stop_after`, counted from 0."""
+
+    def train(stop_after: int, *args, **kwargs) -> None:
+        real = loop.Trainer._step
+
+        def failing(self, step, *rest):
+            if step == stop_after:
+                raise RuntimeError("the power went out")
+            return real(self, step, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop.Trainer, "_step", failing)
+            with pytest.raises(RuntimeError, match="the power went out"):
+                pretrain(*args, **kwargs)
+
+    return train
