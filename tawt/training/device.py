@@ -122,13 +122,16 @@ def _dtype(precision: str, device: torch.device) -> tuple[torch.dtype, str]:
 
 SHORT_SPIN = 100_000
 """`GOMP_SPINCOUNT` up to which a waiting thread soon sleeps."""
+WOULD_SPIN = (
+    "a second one would spin while it waits (neither OMP_WAIT_POLICY=PASSIVE nor a small GOMP_SPINCOUNT is set)"
+)
+"""Why there is one thread where nothing says how threads wait."""
 
 
 def thread_rule() -> tuple[int, str]:
     """Return a thread count that needs no measurement, and its reason."""
     if not threads_sleep():
-        return 1, "rule: one, since a second one would spin while it waits "
-        "(neither OMP_WAIT_POLICY=PASSIVE nor a small GOMP_SPINCOUNT is set)"
+        return 1, f"rule: one, since {WOULD_SPIN}"
     usable = usable_cpus()
     count = min(usable, MOST_THREADS)
     return count, f"rule: one per usable CPU ({usable}), at most {MOST_THREADS}"

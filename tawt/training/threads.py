@@ -15,7 +15,7 @@ from torch import nn
 
 from tawt.batching.example import Example
 from tawt.files import alone, digest, read_json, write_json
-from tawt.training.device import MOST_THREADS, Compute, threads_sleep, usable_cpus
+from tawt.training.device import MOST_THREADS, WOULD_SPIN, Compute, threads_sleep, usable_cpus
 from tawt.training.repeatable import repeatable
 
 FILE = "threads.json"
@@ -49,8 +49,7 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
         if most == 1:
             return 1, "one: there is one usable CPU"
         if not threads_sleep():
-            return 1, "one: a second one would spin while it waits "
-            "(neither OMP_WAIT_POLICY=PASSIVE nor a small GOMP_SPINCOUNT is set)"
+            return 1, f"one: {WOULD_SPIN}"
         seconds = measure(work, range(1, most + 1))
         count, reason = fastest(seconds)
         entry = {"threads": count, "reason": reason, "machine": machine(), "torch": torch.__version__,

@@ -62,7 +62,10 @@ def test_threads_that_would_spin_are_not_started(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     assert choose_compute("cpu").threads == MOST_THREADS
     monkeypatch.delenv("OMP_WAIT_POLICY")
-    assert choose_compute("cpu").threads == torch.get_num_threads() == 1
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)  # a command run in this process may have set it
+    chosen = choose_compute("cpu")
+    assert chosen.threads == torch.get_num_threads() == 1
+    assert "GOMP_SPINCOUNT" in chosen.reasons["threads"]
 
 
 def test_only_matrices_decay():
