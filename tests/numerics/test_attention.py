@@ -136,6 +136,24 @@ def test_bf16_inputs_are_accumulated_in_float32():
     assert ((out.float() - exact).abs() <= exact.abs() * 2**-8 + 1e-5).all()
 
 
+def test_a_backward_pass_within_autocast_is_in_float32():
+    """Whoever calls `backward()` inside autocast too gets the gradients that are computed outside it."""
+    _, _, tensors, terms, where = a_pack(TERMS)
+    outside = run(packed_attention, tensors, terms, where)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = run(packed_attention, tensors, terms, where)
+    assert all(torch.equal(a, b) for a, b in zip(outside, inside, strict=True))
+
+
+def test_a_second_derivative_is_refused():
+    """The backward by hand has no gradient of its own, and says so instead of giving a wrong one."""
+    _, _, (q, k, v, grad), terms, where = a_pack()
+    out = packed_attention(q.requires_grad_(), k, v, terms, where)
+    (first,) = torch.autograd.grad(out, q, grad.requires_grad_(), create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
 def test_far_scores_do_not_break_the_kernel():
     """Scores hundreds below their row's best, where exp underflows, still give the reference's numbers."""
     config, _, (q, k, v, grad), terms, where = a_pack(("decay",), lengths=(300,))
@@ -157,6 +175,8 @@ def test_dropped_weights_are_as_many_as_asked_and_the_mean_stays():
     assert error.abs().mean() < 1.2 and error.mean().abs() < 0.2
     stays = dropping.kept_of_document(3, 0, 4, 200, 0.25, torch.device("cpu"))
     assert float(stays.float().mean()) == pytest.approx(0.75, abs=0.005)
+    nearly_all = dropping.kept_of_document(3, 0, 4, 200, 0.999999, torch.device("cpu"))
+    assert float(nearly_all.float().mean()) < 0.001
     one, other = (dropping.kept_of_document(3, i, 4, 20, 0.25, torch.device("cpu")) for i in (0, 1))
     assert not torch.equal(one, other), "documents drop the same weights"
 

@@ -21,7 +21,6 @@ from tawt.models.attention import (
     geometry,
     reference_attention,
     varlen_packed,
-    with_channels,
 )
 from tawt.models.attention.terms import cosine_frequencies
 
@@ -135,16 +134,23 @@ def test_varlen_hands_the_flash_kernel_equal_scores(kind, monkeypatch):
     assert worst([out], [reference_attention(q, k, v, terms, plain, cosine_frequencies(config))]) < 2e-5
 
 
-def test_ages_in_bf16_keep_their_digits():
-    """Two channels carry an age of decades in bf16 to better than 1e-3, where one would be wrong by several hundredths."""
-    _, layout, _, _, where = a_pack(("recency",))
-    q = torch.zeros(4, 500, 16, dtype=torch.bfloat16)
-    terms = Terms(recency=torch.full((4,), 0.7))
-    wide_q, wide_k = with_channels(q, q, terms, where)
-    scores = (wide_q[0].double() @ wide_k[0].double().mT)[0] / 4
+@pytest.mark.parametrize("d_head", [16, 24, 64])
+def test_ages_in_bf16_keep_their_digits(d_head, monkeypatch):
+    """Two channels carry an age of decades in bf16 to better than 1e-3, up to the kernel and at widths that it pads, where
+    one would be wrong by several hundredths."""
+    import torch.nn.attention.varlen as module
+
+    given = []
+    monkeypatch.setattr(module, "varlen_attn", lambda q, k, v, *_: given.extend((q[:, 0], k[:, 0])) or v)
+    config, layout, _, _, _ = a_pack(("recency",), d_head=d_head)
+    zero = torch.zeros(4, 500, d_head, dtype=torch.bfloat16)
+    where = geometry(config, layout, kernel="varlen")
+    varlen_packed(zero, zero, zero, Terms(recency=torch.full((4,), 0.7)), where)
+    q, k = (x.double() for x in given)
+    assert q.shape[1] == d_head + 8  # two channels, padded
     exact = -0.7 * torch.log1p(layout.age_hours.double())
     assert (exact - exact.bfloat16().double()).abs().max() > 0.01, "the case is not met"
-    assert (scores - exact).abs().max() < 1e-3
+    assert ((q @ k.mT)[0] / q.shape[1] ** 0.5 - exact).abs().max() < 1e-3
 
 
 def test_auto_takes_the_fastest_kernel_that_can():

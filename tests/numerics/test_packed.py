@@ -108,6 +108,21 @@ def test_documents_never_see_one_another(packed):
     assert not torch.equal(before[a:b], after[a:b])
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_static_is_as_near_to_all_times(packed, pooling):
+    """Moving all of a document's events away from the origin, by 60 years and some minutes, leaves its embedding as it was,
+    though statics and [CLS] stay where they are: they have no time to be far from."""
+    vocabulary, batch = packed
+    terms = ("rotary", "decay", "bucket", "cosine", "recency")
+    encoder = an_encoder(vocabulary, pooling=pooling, attention=terms, time=("delta",))
+    shift = 60 * 8766 + 17 / 60
+    later = replace(
+        batch, hours=torch.where(batch.is_static, 0.0, batch.hours + shift), end_hours=batch.end_hours + shift
+    )
+    assert (batch.is_static.any() and not batch.is_static.all()) or pooling == "cls"
+    assert torch.allclose(encoder.embed(batch), encoder.embed(later), atol=1e-5)
+
+
 def test_a_shifted_calendar_changes_no_bit(tmp_path, shards):
     """Moving every subject by its own number of years leaves the trained embeddings equal to the last bit."""
     config = PretrainConfig(

@@ -8,8 +8,8 @@ The score of head h between tokens i and j of one document, with dt = t_i - t_j 
       + sum_m amplitude_hm * cos(w_m * dt)                  `cosine`
       - recency_h * log1p(age_j / tau)                      `recency`; age_j = hours from j to the prediction time
 
-A static has no time: it is not turned, its distance to everything is 0, and so is its age. Weights are the softmax over
-the document's tokens; a document never sees another.
+A static has no time: what `rotary` turns is 0 for it, so it matches by the rest of the head alone; its distance to
+everything is 0, and so is its age. Weights are the softmax over the document's tokens; a document never sees another.
 
 Kernels, all `kernel(q, k, v, terms, where) -> out` on `(n_heads, t, d_head)`, queries and keys turned by `rotate`:
 

@@ -38,7 +38,7 @@ class Geometry:
     rule: GapRule
     """What decay and bucket make of a gap."""
     cos: Tensor | None
-    """`(n_heads, t, r / 2)` float32, cosines of the rotary angles; None = no rotation."""
+    """`(n_heads, t, r / 2)` float32, cosines of the rotary angles, 0 for a static; None = no rotation."""
     sin: Tensor | None
     """`(n_heads, t, r / 2)` float32."""
     waves: Tensor | None
@@ -114,7 +114,8 @@ def geometry(
     if "rotary" in on and (frequencies := rotary_frequencies(config)).numel():
         angles = _angles(hours, is_static, frequencies.flatten())
         angles = angles.view(n, config.n_heads, -1).transpose(0, 1).contiguous()
-        cos, sin = angles.cos(), angles.sin()
+        # a static has no hour to be turned by; unturned it would stand at the origin, as far from each event as that
+        cos, sin = angles.cos().masked_fill_(is_static[:, None], 0.0), angles.sin()
     if "cosine" in on:
         angles = _angles(hours, is_static, cosine_frequencies(config))
         waves = torch.cat((angles.cos(), angles.sin()), -1).masked_fill_(is_static[:, None], 0.0)

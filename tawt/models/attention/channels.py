@@ -46,18 +46,33 @@ def rotate(x: Tensor, where: Geometry) -> Tensor:
     return turned
 
 
-def with_channels(q: Tensor, k: Tensor, terms: Terms, where: Geometry) -> tuple[Tensor, Tensor]:
+def n_channels(n_frequencies: int, recency: bool, dtype: torch.dtype) -> int:
+    """Return how many channels `with_channels` appends, for so many cosines (0 = none), with recency or without."""
+    coarse = dtype != torch.promote_types(dtype, torch.float32)
+    return (2 * n_frequencies + 1 if n_frequencies else 0) + (1 + coarse if recency else 0)
+
+
+def with_channels(
+    q: Tensor, k: Tensor, terms: Terms, where: Geometry, root: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Append the channels of cosine and recency: `(n_heads, t, d_head)` -> `(n_heads, t, d_head + c)`, both.
 
-    Scores of the result, divided by the square root of the given `d_head`, hold the two terms. Channels are computed
-    in float32; where keys are coarser, an age has two, of which the second holds what the rounding took from the first.
+    Scores of the result, divided by `root`, hold the two terms beside what `q` and `k` give. Channels are computed in
+    float32; where keys are coarser, an age has two, of which the second holds what the rounding took from the first.
+
+    Args:
+        q: Queries, turned.
+        k: Keys, turned.
+        terms: Strengths of the terms.
+        where: The batch's geometry.
+        root: What the kernel divides scores by; by default the square root of the given `d_head`.
 
     Source: cosines as channels are random Fourier features (Rahimi and Recht, 2007) on a fixed grid; a bias as
     channels is FlashBias (Wu et al., 2025).
     """
     n_heads, n, d_head = q.shape
     exact = torch.promote_types(q.dtype, torch.float32)
-    root = math.sqrt(d_head)
+    root = root or math.sqrt(d_head)
     queries, keys = [q], [k]
     if terms.amplitudes is not None and where.waves is not None:
         amplitudes = terms.amplitudes.to(exact) * root

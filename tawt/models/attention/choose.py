@@ -8,6 +8,7 @@ import torch
 
 from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError, DeviceError
+from tawt.models.attention.channels import n_channels
 
 FLASH_TERMS = frozenset(("rotary", "cosine", "recency"))
 """Terms that are channels or rotations, which a plain flash kernel can run."""
@@ -20,8 +21,8 @@ _MEND = "set model.kernel to auto"
 
 def width_of(config: ModelConfig) -> int:
     """Return the width of a head's queries with the channels of cosine and recency, in half precision."""
-    cosine = 2 * config.cosine.n_frequencies + 1 if "cosine" in config.attention else 0
-    return config.d_head + cosine + (2 if "recency" in config.attention else 0)
+    n_frequencies = config.cosine.n_frequencies if "cosine" in config.attention else 0
+    return config.d_head + n_channels(n_frequencies, "recency" in config.attention, torch.bfloat16)
 
 
 def choose_kernel(

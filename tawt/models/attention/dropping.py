@@ -30,7 +30,8 @@ def kept(seed: int, document: int, row: int, shape: Sequence[int], dropout: floa
     generator = torch.Generator(device).manual_seed(int(draw([row], seed, document)[0]) >> 1)
     n = math.prod(shape)
     numbers = torch.empty(-(-n // 4), dtype=torch.int64, device=device).random_(-(1 << 63), None, generator=generator)
-    return (numbers.view(torch.int16)[:n] >= round(dropout * LEVELS) - LEVELS // 2).view(*shape)
+    dropped = min(round(dropout * LEVELS), LEVELS - 1)
+    return (numbers.view(torch.int16)[:n] >= dropped - LEVELS // 2).view(*shape)
 
 
 def kept_of_document(

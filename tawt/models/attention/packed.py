@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from tawt.models.attention.batch_geometry import Geometry
 from tawt.models.attention.channels import with_channels
@@ -24,7 +25,7 @@ def packed_attention(
 
     Only the output and one number per row are kept for the gradient; weights, and which of them were dropped, are made
     again from those. Sums are in float32 (float64 for float64), also for bf16 and fp16 inputs, and in one order at any
-    number of threads.
+    number of threads; with one head, the matrix library may cut its one product by threads.
 
     Args:
         q: `(n_heads, t, d_head)`, already turned.
@@ -82,7 +83,14 @@ class _Packed(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.autocast(grad.device.type, enabled=False):  # also for a `backward()` within autocast
+            return _Packed.gradients(ctx, grad)
+
+    @staticmethod
+    def gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient of each argument of `forward`."""
         q, k, v, slopes, table, out, log_sum = ctx.saved_tensors
         where: Geometry = ctx.where
         n_heads, _, d_head = v.shape

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tawt.models.attention.batch_geometry import Geometry
-from tawt.models.attention.channels import with_channels
+from tawt.models.attention.channels import n_channels, with_channels
 from tawt.models.attention.terms import Terms
 
 WIDTH_STEP = 8
@@ -32,10 +32,13 @@ def varlen_packed(q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry
 
     assert terms.slopes is None and terms.buckets is None, "varlen adds no bias"
     d_head = v.shape[-1]
-    q, k = with_channels(q, k, terms, where)
-    width = -(-q.shape[-1] // WIDTH_STEP) * WIDTH_STEP
-    if width != d_head:  # the kernel divides by the root of the width
-        q = q * math.sqrt(width / d_head)
+    # The kernel divides by the root of the width that it sees. Channels are made for that one, so that they are rounded
+    # once: their ones must stay 1 in bf16.
+    n_frequencies = terms.amplitudes.shape[1] if terms.amplitudes is not None else 0
+    more = n_channels(n_frequencies, terms.recency is not None, q.dtype)
+    width = -(-(d_head + more) // WIDTH_STEP) * WIDTH_STEP
+    scaled = q if width == d_head else q * math.sqrt(width / d_head)
+    q, k = with_channels(scaled, k, terms, where, root=math.sqrt(width))
     q, k, v = (pad(x, (0, width - x.shape[-1])).transpose(0, 1) for x in (q, k, v))
     starts, longest = where.cu_seqlens, where.max_seqlen
     assert starts is not None, "the geometry was made for another kernel"
