@@ -14,11 +14,12 @@ import torch
 from tawt.batching.augment import document_words, uniform
 from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw
-from tawt.batching.edit import IntArray, bounds_of, documents_of, select, statics_of
+from tawt.batching.edit import IntArray, bounds_of, documents_of, select
 from tawt.batching.example import ForecastTargets
 from tawt.batching.gaps import US_PER_HOUR
+from tawt.batching.observed import ObservedTime
 from tawt.config.objective import ForecastConfig
-from tawt.contracts.value_status import HAS_NUMBER
+from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 
 CUT = 8
 """First salt of the draws of prediction times."""
@@ -31,9 +32,9 @@ def cut(
 ) -> tuple[PackedBatch, ForecastTargets]:
     """Cut documents at a random time and say what comes in the window after it.
 
-    The time is uniform between `earliest_hours` after the first timed triplet and one window before the prediction
-    time, so that the whole window lies within what the document tells. Documents that are too short for that, or of
-    which nothing was known by then, stay whole, as does the share `whole_share` of the others.
+    The time is uniform over the observed hours (`observed`) between `earliest_hours` of record and one window before
+    the prediction time, so that the whole window lies within what the document tells. Documents that are too short for
+    that, or of which nothing was known by then, stay whole, as does the share `whole_share` of the others.
 
     Args:
         batch: On CPU, with `available_hours`.
@@ -48,13 +49,13 @@ def cut(
     assert batch.available_hours is not None, "a cut needs both clocks: load with `with_available`"
     bounds, document = bounds_of(batch), documents_of(batch)
     data_type, hours, static = batch.data_type.numpy(), batch.hours.numpy(), batch.is_static.numpy()
-    first = bounds[:-1] + statics_of(batch)
     end = batch.end_hours.numpy()
-    earliest = hours[np.minimum(first, len(hours) - 1)] + config.earliest_hours
-    room = end - config.window_hours - earliest
+    observed = ObservedTime(batch, config.longest_gap)
+    earliest, latest = observed.after(config.earliest_hours), observed.of(end - config.window_hours)
     words = document_words(batch, *salts)
-    is_cut = (first < bounds[1:]) & (room >= 0) & (uniform(draw(words, _WHOLE)) >= config.whole_share)
-    when = earliest + np.maximum(room, 0) * uniform(draw(words, _WHEN))
+    is_cut = (earliest <= latest) & (uniform(draw(words, _WHOLE)) >= config.whole_share)
+    earliest, latest = np.where(is_cut, earliest, 0.0), np.where(is_cut, latest, 0.0)
+    when = observed.calendar(earliest + (latest - earliest) * uniform(draw(words, _WHEN)))
     when = np.floor(when * US_PER_HOUR) / US_PER_HOUR
 
     then = when[document]
@@ -85,8 +86,10 @@ def _targets(
     coming = coming[column_of[data_type[coming]] >= 0]
     row, column = row_of[document[coming]], column_of[data_type[coming]]
     present = np.zeros((len(cut_documents), len(columns)), dtype=np.float32)
-    present[row, column] = 1
-    with_number = np.isin(batch.value_status.numpy()[coming], _HAS_NUMBER)
+    status = batch.value_status.numpy()[coming]
+    came = status != ValueStatus.NOT_MEASURED  # such a row says that nothing came
+    present[row[came], column[came]] = 1
+    with_number = np.isin(status, _HAS_NUMBER)
     cell, first = np.unique((row * max(1, len(columns)) + column)[with_number], return_index=True)
     value = batch.value.numpy()[coming[with_number][first]].clip(-config.max_value, config.max_value)
     return ForecastTargets(

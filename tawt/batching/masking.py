@@ -91,6 +91,9 @@ def draw_masks(batch: PackedBatch, config: MaskedConfig, losable: NDArray[np.int
         chosen = draw(words + batch.data_type.numpy().astype(np.uint64)) >> np.uint64(11)
         variable = (chosen < np.uint64(config.variables * 2.0**53)) & (may > (config.variable_hides == "value"))
         _add(variable, config.variable_hides, no_type, no_value)
+        if config.variable_hides == "value":
+            # else a hidden data_type would be known to be a hidden variable's, or not to be, by its value's absence
+            no_value |= no_type
     return Masks(torch.from_numpy(no_type), torch.from_numpy(no_value), torch.from_numpy(variable))
 
 
@@ -101,20 +104,25 @@ def _add(chosen: NDArray[np.bool_], hides: str, no_type: NDArray[np.bool_], no_v
 
 
 def _within_spans(batch: PackedBatch, config: MaskedConfig, salts: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return `(n,)`, whether a timed token lies in one of its document's spans; a span lies within the timed ones."""
-    bounds, document = bounds_of(batch), documents_of(batch)
-    hours, timed = batch.hours.numpy(), ~batch.is_static.numpy()
-    first = hours[np.minimum(bounds[:-1] + statics_of(batch), bounds[1:] - 1)]
-    duration = hours[bounds[1:] - 1] - first  # of a document that is all static: 0
+    """Return `(n,)`, whether a timed token lies in one of its document's spans.
+
+    A span is a run of moments, not of hours: years without a record, as before a first admission, have no length. It is
+    never the whole of them.
+    """
+    document, hours, timed = documents_of(batch), batch.hours.numpy(), ~batch.is_static.numpy()
+    opens = timed.copy()  # whether a token is the first of a moment
+    opens[1:] &= ~timed[:-1] | (hours[1:] != hours[:-1]) | (document[1:] != document[:-1])
+    n_moments = np.bincount(document, opens, batch.n_documents).astype(np.int64)
+    moment = np.cumsum(opens) - 1 - (np.cumsum(n_moments) - n_moments)[document]
     within = np.zeros(batch.n_tokens, dtype=np.bool_)
     for span in range(config.spans):
-        length, place = (
-            (draw(np.arange(batch.n_documents), *salts, _SPAN, span, part) >> np.uint64(11)) * 2.0**-53
-            for part in (0, 1)
+        length, place, part = (
+            (draw(np.arange(batch.n_documents), *salts, _SPAN, span, n) >> np.uint64(11)) * 2.0**-53 for n in range(3)
         )
-        length = duration * config.span_share * length
-        start = first + (duration - length) * place
-        within |= (hours >= start[document]) & (hours <= (start + length)[document])
+        # `part` rounds up as often as the share wants, so that short documents lose as much on average
+        n_hidden = np.minimum(np.floor(n_moments * config.span_share * length + part), np.maximum(n_moments - 1, 0))
+        start = np.floor(place * (n_moments - n_hidden + 1))
+        within |= (moment >= start[document]) & (moment < (start + n_hidden)[document])
     return within & timed
 
 

@@ -22,9 +22,9 @@ class MaskedConfig(Section):
     event: float = Field(0.10, ge=0, le=1)
     """Share of tokens that lose both; only the time stays."""
     spans: int = Field(0, ge=0)
-    """Spans in time per document in which every token is hidden."""
+    """Spans in time per document, runs of its moments, in which every token is hidden."""
     span_share: float = Field(0.3, gt=0, le=1)
-    """Longest span, as a share of the document's time from its first to its last timed token."""
+    """Longest span, as a share of the document's moments."""
     span_hides: Literal["value", "event"] = "value"
     """What tokens inside a span lose."""
     variables: float = Field(0.0, ge=0, lt=1)
@@ -70,11 +70,15 @@ class ForecastConfig(Section):
     window_hours: float = Field(2.0, gt=0)
     """Length of the window that is predicted, hours."""
     earliest_hours: float = Field(4.0, ge=0)
-    """Prediction times lie at least so long after the document's first timed event, hours."""
+    """Prediction times lie at least so long after the document's first timed event, hours; gaps longer than
+    `longest_gap_hours` aside."""
+    longest_gap_hours: float | None = Field(None, gt=0)
+    """Prediction times lie at most so long after the event before, hours, so that they are drawn where a record tells
+    something, not in the decades between birth and a first admission; null = 12 windows."""
     whole_share: float = Field(0.3, ge=0, lt=1)
     """Share of documents that stay whole: nothing is forecast of them."""
     n_types: int = Field(128, ge=1)
-    """Data_types that are forecast: the most frequent numeric ones."""
+    """Data_types that are forecast: the most frequent numeric ones; where none has numbers, the most frequent ones."""
     value_weight: float = Field(1.0, ge=0)
     """Weight of the loss of the first number of each data_type in the window, where one came."""
     value_loss: Literal["squared", "huber"] = "squared"
@@ -83,6 +87,11 @@ class ForecastConfig(Section):
     """Weight of the cross-entropy of whether a data_type comes in the window, nats."""
     max_value: float = Field(10.0, gt=0)
     """As in `masked`."""
+
+    @property
+    def longest_gap(self) -> float:
+        """Hours of a gap within which prediction times are drawn."""
+        return 12 * self.window_hours if self.longest_gap_hours is None else self.longest_gap_hours
 
 
 class ContrastiveConfig(Section):

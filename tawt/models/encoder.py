@@ -15,7 +15,7 @@ from tawt.batching.layout import Layout, make_layout
 from tawt.config.model import ModelConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, geometry
-from tawt.models.attention.blocks import BLOCK
+from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.models.embeddings import TokenEmbedding
 from tawt.models.pooling import DocumentPooling
 from tawt.models.readout import PerTypeReadout
@@ -96,7 +96,7 @@ class Encoder(nn.Module):
         per_type = config.pooling == "per_type"
         self.pooling = PerTypeReadout(config, vocabulary) if per_type else DocumentPooling(config)
         self.kernel = ""
-        self.static_length: int | None = None
+        self.static_step: int | None = None
         self.max_seqlen: int | None = None
         self.checkpointed = False
         self._run: Callable[[Tensor, Geometry], Tensor] = self._stack
@@ -110,7 +110,7 @@ class Encoder(nn.Module):
         self,
         device: torch.device,
         dtype: torch.dtype,
-        static_length: int | None = None,
+        static_step: int | None = None,
         compiled: bool = False,
         activation_checkpointing: bool = False,
         max_seqlen: int | None = None,
@@ -120,8 +120,8 @@ class Encoder(nn.Module):
         Args:
             device: Where it runs.
             dtype: What it computes in; under autocast, the dtype of that.
-            static_length: Tokens to which every batch is padded within the blocks; None = as long as it is.
-            compiled: Whether the blocks go through `torch.compile`; on CUDA that wants a `static_length`.
+            static_step: Tokens to whose multiple every batch is padded within the blocks; None = as long as it is.
+            compiled: Whether the blocks go through `torch.compile`, once for each length: that wants a `static_step`.
             activation_checkpointing: Whether blocks compute again in the backward pass what they did not keep.
             max_seqlen: Longest document of any batch, for a kernel that must know it beforehand.
 
@@ -133,11 +133,11 @@ class Encoder(nn.Module):
             DeviceError: It cannot run on this device.
         """
         self.kernel, reason = choose_kernel(self.config, device, dtype)
-        self.static_length, self.max_seqlen = static_length, max_seqlen
+        self.static_step, self.max_seqlen = static_step, max_seqlen
         self.checkpointed = activation_checkpointing
         # a function, not a module: compiled, the weights keep their names
         self._run = torch.compile(self._stack, dynamic=False) if compiled else self._stack
-        length = f"at {static_length} tokens" if static_length else "at each new length"
+        length = f"at lengths of whole {static_step} tokens" if static_step else "at each new length"
         kept = "blocks are computed again in the backward pass" if activation_checkpointing else "all activations kept"
         return {
             "kernel": f"{self.kernel}: {reason}",
@@ -174,7 +174,8 @@ class Encoder(nn.Module):
 
     def _through_blocks(self, x: Tensor, layout: Layout) -> Tensor:
         kernel = self.kernel or choose_kernel(self.config, x.device, _computes_in(x), self.training)[0]
-        n, static = len(x), self.static_length
+        n = len(x)
+        static = whole_steps(n, self.static_step) if self.static_step else None
         if static is None and kernel == "flex":  # whole blocks, and few lengths: each new one is compiled
             static = max(BLOCK, 1 << (n - 1).bit_length())
         where = geometry(self.config, layout, kernel=kernel, static_length=static, max_seqlen=self.max_seqlen)

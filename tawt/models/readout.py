@@ -54,9 +54,14 @@ def readout_types(config: ReadoutConfig, vocabulary: Vocabulary) -> NDArray[np.i
     """Return the data_types that have poolings of their own: those named, else the most frequent with numbers.
 
     Raises:
-        ConfigError: A named code is not in the vocabulary, is named twice or has no numbers.
+        ConfigError: A named code is not in the vocabulary, is named twice or has no numbers; or no data_type has any.
     """
     with_numbers = vocabulary.n_bins > 0
+    if not with_numbers.any():
+        raise ConfigError(
+            "model.pooling", "`per_type` finds no data_type with numbers in the vocabulary, expected at least one",
+            "use `--set model.pooling=attention`",
+        )  # fmt: skip
     if not config.types:
         by_rows = np.argsort(-vocabulary.n_rows, kind="stable")
         return by_rows[with_numbers[by_rows]][: config.n_types].astype(np.int64)

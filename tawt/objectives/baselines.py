@@ -45,9 +45,14 @@ class Baselines:
 
 
 def forecast_types(vocabulary: Vocabulary, n_types: int) -> NDArray[np.int64]:
-    """Return `(f,)`, the at most `n_types` most frequent data_types with numbers, in index order."""
-    numeric = np.array([kind in ("numeric", "mixed") for kind in vocabulary.value_kind])
-    found = np.flatnonzero(numeric)
+    """Return `(f,)`, the at most `n_types` most frequent data_types with numbers, in index order.
+
+    Where none has numbers (a record of codes alone), the most frequent of all: whether they come can still be asked.
+    """
+    kinds = np.array(vocabulary.value_kind)
+    found = np.flatnonzero(np.isin(kinds, ("numeric", "mixed")))
+    if not len(found):
+        found = np.flatnonzero(kinds != "special")
     frequent = np.argsort(-vocabulary.n_rows[found], kind="stable")[:n_types]
     return np.sort(found[frequent])
 

@@ -18,6 +18,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, open_dataset
 from tawt.errors import ConfigError, nearest
 from tawt.models.attention import block_mask, choose_kernel
+from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import SAMPLE_BATCHES, count_baselines
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import build_model, count_parameters
@@ -38,7 +39,7 @@ from tawt.training.plan import (
     choose_compile,
     loader_config,
     make_plan,
-    static_length,
+    static_step,
 )
 from tawt.training.scaler import LossScaler
 from tawt.training.step import Entry, Stepper
@@ -152,7 +153,7 @@ def _set_up(
     model = build_model(tree, vocabulary, tree.train.seed)
     per_step = batches_per_step(tree, world.size, checkpoint)
     kernel, compiled = choose_kernel(tree.model, compute.device, compute.dtype), choose_compile(tree, compute, world)
-    length = static_length(tree) if compiled[0] or kernel[0] == "flex" else None
+    step = static_step(tree) if compiled[0] or kernel[0] == "flex" else None
     measures = not (tree.train.threads or kept) and compute.device.type == "cpu"
     shapes = [comparable(tree)["model"], tree.batching.model_dump(), compute.precision, len(vocabulary)]
     if measures and world.several:
@@ -172,12 +173,12 @@ def _set_up(
     model.start_at(baselines)
     if checkpoint is not None:
         load_weights(model, checkpoint.folder / WEIGHTS)
-    mask = partial(_blocks, length) if kernel[0] == "flex" and length else None
+    mask = partial(_blocks, step) if kernel[0] == "flex" and step else None
     prepare = Preparer(tree, vocabulary, baselines, True, mask), Preparer(tree, vocabulary, baselines, False, mask)
     model.to(device=compute.device)
     longest = tree.batching.max_length + (tree.model.pooling == "cls")
     model.encoder.prepare(
-        compute.device, compute.dtype, length, compiled[0], tree.train.activation_checkpointing, longest
+        compute.device, compute.dtype, step, compiled[0], tree.train.activation_checkpointing, longest
     )
     parts = Entry(model, tuple(prepare[0].parts))
     if measures and not world.several:
@@ -289,8 +290,8 @@ def _loader(split: Split, dataset: TripletDataset, config: PretrainConfig) -> Pa
     )  # fmt: skip
 
 
-def _blocks(length: int, layout: Layout) -> Any:
-    return block_mask(layout.bounds, length)
+def _blocks(step: int, layout: Layout) -> Any:
+    return block_mask(layout.bounds, whole_steps(layout.n_tokens, step))
 
 
 def _note(tell: Report) -> Callable[[str], None]:

@@ -9,14 +9,15 @@ from tawt.batching.loader import PackedLoader
 from tawt.config.batching import BatchingConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, ConfigError
+from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.objectives.pretrain_model import ParameterCounts
 from tawt.training.checkpoint import Checkpoint
 from tawt.training.device import Compute
 from tawt.training.distributed import World
 from tawt.training.memory import memory_estimate
 
-STATIC = 128
-"""Static packed lengths are multiples of it, as block masks are."""
+N_STEPS = 4
+"""Static lengths of full batches: each is compiled once, and no batch is padded by more than a step."""
 
 
 @dataclass(frozen=True)
@@ -145,15 +146,13 @@ def loader_config(config: PretrainConfig) -> BatchingConfig:
     return batching.model_copy(update={"tokens_per_batch": half})
 
 
-def static_length(config: PretrainConfig) -> int:
-    """Return the one length that batches are padded to where shapes must not change.
+def static_step(config: PretrainConfig) -> int:
+    """Return the tokens of whose multiple each batch is filled up where shapes must be few: a quarter of the budget.
 
-    A [CLS] token per document comes on top: an eighth is left for them.
+    A batch has fewer tokens than its budget where they are moments, or where forecasting, views and augmentation took
+    some away.
     """
-    tokens = config.batching.tokens_per_batch
-    if config.model.pooling == "cls":
-        tokens += tokens // 8
-    return -(-tokens // STATIC) * STATIC
+    return whole_steps(-(-config.batching.tokens_per_batch // N_STEPS), BLOCK)
 
 
 def choose_compile(config: PretrainConfig, compute: Compute, world: World) -> tuple[bool, str]:
@@ -165,4 +164,4 @@ def choose_compile(config: PretrainConfig, compute: Compute, world: World) -> tu
         return False, "auto: off on CPU, where it gains nothing"
     if world.several and config.train.parallel == "fsdp":
         return False, "auto: off under fsdp, whose hooks break the graph"
-    return True, f"auto: on for CUDA, at {static_length(config)} tokens"
+    return True, f"auto: on for CUDA, at lengths of whole {static_step(config)} tokens"

@@ -53,6 +53,7 @@ import shards
 
 from tawt.batching.batch import to_device
 from tawt.models.attention import Terms, block_mask, geometry, rotate
+from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.tasks import pretrain as task
 from tawt.training.distributed import World
 from tawt.training.repeatable import repeatable
@@ -206,7 +207,7 @@ def _variants(
 ) -> dict[str, Callable[[], Callable[[], None]]]:
     """What is timed: name -> makes a function that goes forward and backward once."""
     n, device = sum(lengths), bench.device
-    static = parity.padded_to_blocks(n)
+    static = whole_steps(n, BLOCK)
     generator = torch.Generator().manual_seed(0)
     layout = packs.a_layout(lengths)
 

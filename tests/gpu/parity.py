@@ -37,12 +37,13 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.models import attention
 from tawt.models.attention import Terms, block_mask, geometry, rotate
+from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.objectives.baselines import count_baselines
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import PretrainModel, build_model
 from tawt.training.device import DTYPES
-from tawt.training.plan import loader_config, static_length
+from tawt.training.plan import loader_config, static_step
 
 KERNELS: dict[str, Callable[..., Tensor]] = {
     "packed": attention.packed_attention,
@@ -58,7 +59,6 @@ TERMS = {
     "bucket": ("bucket",),
     "all": ("rotary", "decay", "bucket", "cosine", "recency"),
 }
-BLOCK = 128
 EDGE = 1e-5
 """No gap of a pack is nearer to an edge of two buckets, in buckets, so that rounding cannot choose another one."""
 FLASH = frozenset(("rotary", "cosine", "recency"))
@@ -125,11 +125,6 @@ def runs_on(kernel: str, kind: tuple[str, ...], dtype: torch.dtype, device: torc
     return device.type == "cuda" and dtype != torch.float32 and set(kind) <= FLASH
 
 
-def padded_to_blocks(n: int) -> int:
-    """Return the next multiple of a block."""
-    return -(-n // BLOCK) * BLOCK
-
-
 @cache
 def clear_layout(config: ModelConfig, lengths: tuple[int, ...]) -> Layout:
     """Return a random layout none of whose gaps lies at the edge of two buckets."""
@@ -175,7 +170,7 @@ def kernel_parity(
     definition = partial(attention.reference_attention, frequencies=frequencies)
     exact = packs.run(_turned(definition), [x.double() for x in tensors], packs.in_double(terms), exactly)
 
-    static = None if name == "packed" else padded_to_blocks(n + 1)
+    static = None if name == "packed" else whole_steps(n + 1, BLOCK)
     there = to_device(layout, device)
     where = geometry(config, there, kernel=name, static_length=static, max_seqlen=max(lengths))
     wide = [pad(x, (0, 0, 0, (static or n) - n)).to(device) for x in tensors]
@@ -207,7 +202,7 @@ def same_blocks(device: torch.device, lengths: tuple[int, ...] = (1, 2, 37, 300,
     from torch.nn.attention.flex_attention import create_block_mask
 
     layout = packs.a_layout(lengths)
-    n = padded_to_blocks(layout.n_tokens + BLOCK)
+    n = whole_steps(layout.n_tokens + BLOCK, BLOCK)
     document = pad(layout.document, (0, n - layout.n_tokens), value=layout.n_documents).to(device)
     ours = block_mask(layout.bounds, n).to(device).to_dense()
     theirs = create_block_mask(lambda b, h, i, j: document[i] == document[j], None, None, n, n, device=device)
@@ -235,8 +230,8 @@ def examples(
     for parameter in model.heads.parameters():  # a head of zeros would hide every gradient below it
         if not parameter.detach().any():
             parameter.data.normal_(0, 0.05, generator=generator)
-    length = static_length(config)
-    blocks = (lambda layout: block_mask(layout.bounds, length)) if with_blocks else None
+    step = static_step(config)
+    blocks = (lambda layout: block_mask(layout.bounds, whole_steps(layout.n_tokens, step))) if with_blocks else None
     prepare = Preparer(config, vocabulary, baselines, True, blocks)
     return model, [prepare(batch, number) for number, batch in enumerate(batches)]
 
@@ -285,7 +280,7 @@ def model_parity(
     asked = config.model.model_copy(update={"kernel": kernel})
     model.encoder.config = asked
     model.to(device).train()
-    static = static_length(config) if device.type == "cuda" else None
+    static = static_step(config) if device.type == "cuda" else None
     longest = config.batching.max_length + 1  # a [CLS] token comes on top
     model.encoder.prepare(device, dtype, static, compiled, max_seqlen=longest)
     with measured_exactly():
@@ -298,7 +293,7 @@ def model_parity(
 def recompiles(
     workspace: Path, name: str, device: torch.device, dtype: torch.dtype, kernel: str = "", n_batches: int = 4
 ) -> int:
-    """Return how many graphs later batches add to those of the first one, forward and backward.
+    """Return how many graphs later batches add to those of the first one of their padded length, forward and backward.
 
     With `kernel`, that one is traced whatever the device has, without code being generated, and forward only: what
     decides whether a graph fits a batch is then tried where the kernel itself cannot run.
@@ -309,11 +304,12 @@ def recompiles(
     model, given = examples(workspace, config, n_batches, with_blocks=kernel != "varlen")
     model.to(device).train()
     longest = config.batching.max_length + 1
-    model.encoder.prepare(device, dtype, static_length(config), compiled=not kernel, max_seqlen=longest)
+    model.encoder.prepare(device, dtype, static_step(config), compiled=not kernel, max_seqlen=longest)
     if kernel:
         model.encoder.kernel = kernel
         model.encoder._run = torch.compile(model.encoder._stack, backend="eager", dynamic=False)
     torch._dynamo.reset()
+    counters.clear()
     made = []
     for example in given:
         if kernel:
@@ -323,7 +319,8 @@ def recompiles(
             loss_and_gradient(model, example, dtype)
         made.append(counters["stats"]["unique_graphs"])
     assert made[0] and len({tuple(e.batch.layout.bounds) for e in given if e.batch.layout}) == n_batches
-    return made[-1] - made[0]
+    lengths = {whole_steps(e.batch.layout.n_tokens, static_step(config)) for e in given if e.batch.layout}
+    return made[-1] - len(lengths) * made[0]
 
 
 def precisions(device: torch.device) -> dict[str, torch.dtype]:

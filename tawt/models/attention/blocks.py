@@ -15,6 +15,11 @@ BLOCK = 128
 """Tokens on a side of a block."""
 
 
+def whole_steps(n: int, step: int) -> int:
+    """Return the least multiple of `step` that is not below `n`, nor 0."""
+    return max(1, -(-n // step)) * step
+
+
 def block_mask(bounds: Sequence[int], static_length: int) -> BlockMask:
     """Return which blocks of queries and keys share a document: all of it (full), or some (partial).
 

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from tawt.batching.batch import PackedBatch
 from tawt.batching.cut import cut
 from tawt.batching.edit import documents_of, remake_gaps
 from tawt.batching.loader import PackedLoader
+from tawt.batching.observed import ObservedTime
 from tawt.config.batching import BatchingConfig
 from tawt.config.objective import ForecastConfig
+from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import open_dataset
 
 COLUMNS = np.array([9, 4, 8, 14, 19])
@@ -120,3 +123,57 @@ def test_a_document_of_which_nothing_was_known_stays_whole(batch):
     got, targets = cut(none, CONFIG, COLUMNS, 8)
     assert len(targets.document) == len(targets.value_is) == 0 and targets.present.shape == (0, len(COLUMNS))
     assert torch.equal(got.value, batch.value)
+
+
+def test_a_row_that_says_nothing_came_is_no_presence(batch):
+    """A triplet of status `not_measured` in a window counts as absence; any other row of the data_type as presence."""
+    config = CONFIG.model_copy(update={"whole_share": 0.0})
+    before = cut(batch, config, COLUMNS, 8)[1]
+    assert before.present.sum() > 20
+    silent = replace(batch, value_status=torch.full_like(batch.value_status, ValueStatus.NOT_MEASURED))
+    assert cut(silent, config, COLUMNS, 8)[1].present.sum() == 0
+    empty = replace(batch, value_status=torch.full_like(batch.value_status, ValueStatus.ABSENT))
+    assert torch.equal(cut(empty, config, COLUMNS, 8)[1].present, before.present)
+
+
+def born(batch):
+    """The same documents, the first event of each moved decades back, as a birth is."""
+    first = [
+        next((t for t in range(a, b) if not batch.is_static[t]), None) for a, b in pairwise(batch.cu_seqlens.tolist())
+    ]
+    at = torch.tensor([t for t in first if t is not None])
+    back = torch.zeros_like(batch.hours).index_fill(0, at, 60 * 8766.0)
+    return remake_gaps(replace(batch, hours=batch.hours - back, available_hours=batch.available_hours - back))
+
+
+def test_a_birth_decades_before_draws_no_prediction_times(batch):
+    """With a birth in front, documents are cut within what is told after it, and as many windows hold something."""
+    config = CONFIG.model_copy(update={"whole_share": 0.0})
+    told = []
+    for there in (batch, born(batch)):
+        pairs = [cut(there, config, COLUMNS, 8, n) for n in range(10)]
+        for got, targets in pairs:
+            for i in targets.document.tolist():
+                a, b = there.cu_seqlens[i : i + 2].tolist()
+                timed = [float(there.hours[t]) for t in range(a, b) if not there.is_static[t]]
+                told_first = timed[1] if there is not batch else timed[0]
+                assert float(got.end_hours[i]) >= told_first + config.earliest_hours - 1e-6
+        told.append(sum(int(t.present.any(1).sum()) for _, t in pairs) / sum(len(t.document) for _, t in pairs))
+    assert told[0] > 0.3 and told[1] > 0.8 * told[0]
+
+
+def test_observed_time_is_the_sum_of_gaps_that_count():
+    """A loop over the gaps of each document gives the same clock; calendar and observed hours are each other's inverse."""
+    hours = torch.tensor([0.0, 0.0, 5.0, 6.0, 106.0, 106.0, 109.0, 3.0, 4.0], dtype=torch.float64)
+    static = torch.tensor([True, False, False, False, False, False, False, False, False])
+    documents = {"cu_seqlens": torch.tensor([0, 7, 9], dtype=torch.int32), "is_static": static, "hours": hours}
+    fields_ = {f.name: None for f in fields(PackedBatch)}
+    there = PackedBatch(**{**fields_, **documents, "data_type": torch.zeros(9)})
+    observed = ObservedTime(there, 10.0)
+    assert observed.clock[1:7].tolist() == [0, 5, 6, 16, 16, 19] and observed.clock[7:].tolist() == [0, 1]
+    assert observed.after(7.0).tolist() == [17.0, np.inf]  # 5 + 1 are told before the silence, 1 more after it
+    calendar = np.array([8.0, 3.5])
+    assert observed.of(calendar).tolist() == [8.0, 0.5]
+    assert observed.calendar(observed.of(calendar)).tolist() == calendar.tolist()
+    assert observed.of(np.array([50.0, 2.0])).tolist() == [16.0, -np.inf]
+    assert observed.calendar(np.array([17.0, 0.25])).tolist() == [107.0, 3.25]

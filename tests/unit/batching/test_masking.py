@@ -188,7 +188,7 @@ def test_a_hidden_variable_is_hidden_wherever_it_occurs(data, hides):
 
 @pytest.mark.parametrize("hides", ["value", "event"])
 def test_a_span_hides_one_run_of_time(data, hides):
-    """In each document the tokens of a span are all those between two times, no wider than its share; statics are not among them."""
+    """In each document the tokens of a span are all those between two times, no more moments than its share; statics are not among them."""
     vocabulary, batch = data
     losable = may_lose(vocabulary)
     config = MaskedConfig(value=0, data_type=0, event=0, spans=1, span_share=0.4, span_hides=hides)
@@ -204,7 +204,40 @@ def test_a_span_hides_one_run_of_time(data, hides):
             low, high = hours[chosen].min(), hours[chosen].max()
             between = timed & (hours >= low) & (hours <= high) & may[a:b]
             assert torch.equal(chosen, between)
-            duration = hours[timed].max() - hours[timed].min()
-            assert high - low <= 0.4 * duration + 1e-6
+            n_moments, n_hidden = (
+                len(hours[which].unique()) for which in (timed, timed & (hours >= low) & (hours <= high))
+            )
+            assert n_hidden <= min(0.4 * n_moments + 1, n_moments - 1)
             n_met += int(chosen.sum() < (timed & may[a:b]).sum())
     assert n_met > 20
+
+
+def test_spans_hide_the_same_share_after_a_long_silence(data):
+    """Half of the longest span's share is hidden on average, also where a birth decades before the rest is the first event."""
+    vocabulary, batch = data
+    config = MaskedConfig(value=0, data_type=0, event=0, spans=1, span_share=0.4, span_hides="event")
+    starts = batch.cu_seqlens[:-1].long()
+    first = [
+        next((t for t in range(a, b) if not batch.is_static[t]), None) for a, b in pairwise(batch.cu_seqlens.tolist())
+    ]
+    born = batch.hours.clone()
+    born[[t for t in first if t is not None]] -= 60 * 8766.0
+    losable = np.ones(len(vocabulary), dtype=np.int64)
+    assert len(starts) > 3
+    for hours in (batch.hours, born):
+        there = replace(batch, hours=hours)
+        shares = [
+            draw_masks(there, config, losable, TRAINING, 0, n).value[~batch.is_static].float().mean()
+            for n in range(200)
+        ]
+        assert float(torch.stack(shares).mean()) == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_hidden_data_type_is_not_known_by_its_value(data):
+    """Where whole variables lose their values, every token of hidden data_type lost its value, so that none tells by it
+    whether it is of such a variable."""
+    vocabulary, batch = data
+    config = MaskedConfig(value=0, data_type=0.2, event=0, variables=0.3, variable_hides="value")
+    masks = draw_masks(batch, config, may_lose(vocabulary), TRAINING, 0, 0)
+    assert masks.data_type.sum() > 20 and masks.variable.sum() > 20
+    assert bool((masks.value | ~masks.data_type).all())

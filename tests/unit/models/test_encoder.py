@@ -66,7 +66,7 @@ def test_padding_to_a_static_length_changes_nothing(small, kernel):
     vocabulary, batch = small
     encoder = an_encoder(vocabulary, dropout=0.0, kernel=kernel, pooling="attention")
     plain = outcome(encoder, batch)
-    reasons = encoder.prepare(torch.device("cpu"), torch.float32, static_length=384)
+    reasons = encoder.prepare(torch.device("cpu"), torch.float32, static_step=384)
     padded = outcome(encoder, batch)
     assert reasons["kernel"].startswith(kernel)
     assert torch.allclose(plain[0], padded[0], atol=1e-5)

@@ -1,0 +1,64 @@
+"""Time as a record tells it: a gap in which nothing is recorded counts only so far.
+
+Between birth and a first admission, or between two stays, years may pass without a record. A time drawn evenly over the
+calendar would nearly always fall there; one drawn over the observed hours falls where something is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tawt.batching.batch import PackedBatch
+from tawt.batching.edit import bounds_of, documents_of, statics_of
+
+Floats = NDArray[np.float64]
+
+
+class ObservedTime:
+    """The observed hours of each document of a batch, from its first timed token on.
+
+    Args:
+        batch: On CPU.
+        longest_gap: Hours of a gap that count.
+    """
+
+    def __init__(self, batch: PackedBatch, longest_gap: float) -> None:
+        self.longest_gap = longest_gap
+        self.hours, self.timed = batch.hours.numpy(), ~batch.is_static.numpy()
+        self.starts, self.document = bounds_of(batch)[:-1], documents_of(batch)
+        self.n = len(self.hours)
+        self.first = np.minimum(self.starts + statics_of(batch), self.n - 1)
+        gap = np.diff(self.hours, prepend=0.0)
+        gap[~self.timed] = 0.0
+        gap[self.first] = 0.0
+        self.clock = self._since_first(np.minimum(gap, longest_gap))
+        # a gap that is too long to count whole tells nothing of the subject
+        self.told = self._since_first(np.where(gap <= longest_gap, gap, 0.0))
+
+    def after(self, hours: float) -> Floats:
+        """Return `(d,)`, the observed hour by which `hours` are told, long gaps aside; inf if they never are."""
+        late = np.where(self.timed & (self.told >= hours), np.arange(self.n), self.n)
+        at = np.minimum.reduceat(late, self.starts)
+        there = at < self.n
+        at = np.minimum(at, self.n - 1)
+        return np.where(there, self.clock[at] - (self.told[at] - hours), np.inf)
+
+    def of(self, hours: Floats) -> Floats:
+        """Return `(d,)`, the observed hour of each document's calendar hour; -inf before its first timed token."""
+        at, there = self._last(self.hours <= hours[self.document])
+        return np.where(there, self.clock[at] + np.minimum(hours - self.hours[at], self.longest_gap), -np.inf)
+
+    def calendar(self, observed: Floats) -> Floats:
+        """Return `(d,)`, the calendar hour of each document's observed hour, which is not below 0."""
+        at, _ = self._last(self.clock <= observed[self.document])
+        return np.asarray(self.hours[at] + (observed - self.clock[at]))
+
+    def _since_first(self, gap: Floats) -> Floats:
+        total = np.cumsum(gap)
+        return np.asarray(total - total[self.first][self.document])
+
+    def _last(self, by_then: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the last timed token of each document that is there by then, and whether there is one."""
+        last = np.maximum.reduceat(np.where(self.timed & by_then, np.arange(self.n), -1), self.starts)
+        return np.maximum(last, 0), last >= 0
