@@ -79,6 +79,10 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("TAWT_TRACEBACK"):
             raise
+        package = (getattr(error, "name", "") or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and package not in ("", "tawt"):
+            # the machine that trains need not have what the data commands need
+            _fail(f"{package}: is not installed, expected it for this command", f"pip install {package}")
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         # the text of a foreign error can quote cells

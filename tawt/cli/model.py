@@ -40,6 +40,7 @@ def pretrain(
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from tawt.cli.progress import training_progress
     from tawt.tasks.pretrain import pretrain as run_pretrain
+    from tawt.training.folder import run_command
 
     with training_progress() as report:
         result = run_pretrain(
@@ -72,10 +73,19 @@ def pretrain(
         ]
         rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
         print_rows(("what", "value", "why"), rows, Format.table)
-        next_command(f"tawt pretrain -w {workspace}" + ("" if config == "pretrain_small" else f" --config {config}"))
+        command = run_command(workspace, config, settings or (), device, out)
+        next_command(command + (" --resume" if resume else ""))
         return
-    say("  ".join(f"{key}: {why}" for key, why in plan.compute.reasons.items()))
-    print_rows(("split", "part", "loss", "trivial", "positions"), _losses(result.metrics), Format.table)
+    chosen = {key: getattr(plan.compute, key) for key in plan.compute.reasons} | {"attention": plan.kernel}
+    reasons = {**plan.compute.reasons, "attention": plan.reasons["kernel"]}
+    say("  ".join(f"{key} {value} ({reasons[key]})" for key, value in chosen.items()))
+    losses = _losses(result.metrics)
+    print_rows(("split", "part", "loss", "trivial", "positions"), losses, Format.table)
+    if above := [part for split, part, loss, trivial, _ in losses if split == "tuning" and loss >= trivial]:
+        say(
+            f"note: on tuning {', '.join(above)} ended no better than the trivial baseline; fewer steps, more records "
+            "or `--set train.keep_best=3 --set train.final=best` may help"
+        )
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
     next_command(f"tawt embed -w {workspace} --run {name}")

@@ -47,8 +47,8 @@ def write_card(run: Path, *, data: Mapping[str, int] | None = None) -> Path:
     return path
 
 
-def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None = None) -> str:
-    """Return the text of a run's model card.
+def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None = None, shared: bool = False) -> str:
+    """Return the text of a run's model card; `shared` for the folder of `TawtModel.save_pretrained`.
 
     Raises:
         CheckpointError: The folder has no config.yaml.
@@ -66,14 +66,14 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None =
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
         f"# {name}\n\n{_WHAT}",
-        f"## Use\n\n{_use(name)}",
+        f"## Use\n\n{_use(name, shared)}",
         f"## Data\n\n{_data(folder, data)}",
         f"## Objectives\n\n{_objectives(folder)}",
         f"## Results\n\n{_results(folder)}",
         f"## Embeddings\n\n{_health(folder)}",
         f"## Settings\n\n{_settings(folder)}",
         f"## Made with\n\n{_made(about)}",
-        f"## Limits and intended use\n\n{_LIMITS}",
+        f"## Limits and intended use\n\n{_LIMITS.format(vocabulary=_SHARED if shared else _OWN)}",
     ]
     return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
 
@@ -103,11 +103,19 @@ def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|")
 
 
-def _use(name: str) -> str:
+def _use(name: str, shared: bool) -> str:
+    if shared:
+        return (
+            "```python\nimport tawt\n\n"
+            'model = tawt.TawtModel.from_pretrained("FOLDER")  # this folder, or its id on the Hub\n'
+            'for batch in model.batches("WORKSPACE"):  # records encoded with the vocabulary of this folder\n'
+            "    embedding = model.embed(batch)  # (n_documents, d_embedding) float32\n```"
+        )
     return (
         "```python\nimport tawt\n\n"
         f'model = tawt.TawtModel.from_pretrained("{name}")  # this folder\n'
-        "embedding = model.embed(batch)  # (n_documents, d_embedding) float32\n```\n\n"
+        'for batch in model.batches("WORKSPACE"):\n'
+        "    embedding = model.embed(batch)  # (n_documents, d_embedding) float32\n```\n\n"
         f"From the command line: `tawt embed -w WORKSPACE --run {name}`. The workspace must have the vocabulary that "
         "lies in this\nfolder."
     )
@@ -194,5 +202,8 @@ calibrated and tested on labels of the place where it will be used.
 - It knows only the codes of its vocabulary, and the habits of measuring and billing of the place its data come from.
   Who is measured, and how often, is itself a signal that does not carry over.
 - Differences between groups of people in the data are differences in the embeddings; look at each group by itself.
-- A model can remember rare records. The vocabulary beside it holds counts, statistics and category texts of its
-  data. Share both only as the data's terms allow."""
+- A model can remember rare records. {vocabulary} Share
+  both only as the data's terms allow."""
+
+_OWN = "The vocabulary beside it holds counts, statistics and category texts of its data."
+_SHARED = "The vocabulary beside it holds codes, counts and statistics of its data."

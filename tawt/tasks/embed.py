@@ -88,6 +88,19 @@ def load_encoder(run: Path) -> LoadedEncoder:
     return LoadedEncoder(encoder.eval(), config, vocabulary, weights)
 
 
+def same_vocabulary(model: str, ours: Vocabulary, theirs: Vocabulary, workspace: Path) -> None:
+    """Hold that a model and a workspace have one vocabulary.
+
+    Raises:
+        CheckpointError: They do not.
+    """
+    if ours.sha256 != theirs.sha256:
+        raise CheckpointError(
+            model, f"has vocabulary {ours.sha256[:12]}, expected that of {workspace}, {theirs.sha256[:12]}",
+            f"pretrain on this workspace first: `tawt pretrain -w {workspace}`",
+        )  # fmt: skip
+
+
 def embed(
     workspace: Path,
     run: str | Path,
@@ -124,13 +137,7 @@ def embed(
     folder = find_run(workspace, run)
     loaded = load_encoder(folder)
     dataset = open_dataset(workspace)
-    if dataset.vocabulary.sha256 != loaded.vocabulary.sha256:
-        raise CheckpointError(
-            str(folder),
-            f"has vocabulary {loaded.vocabulary.sha256[:12]}, expected that of {workspace}, "
-            f"{dataset.vocabulary.sha256[:12]}",
-            f"pretrain on this workspace first: `tawt pretrain -w {workspace}`",
-        )
+    same_vocabulary(str(folder), loaded.vocabulary, dataset.vocabulary, workspace)
     encoder, own = loaded.encoder, loaded.config.model.pooling
     if pooling not in (None, own, "mean", "max"):
         raise ConfigError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -21,16 +22,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tawt.batching.batch import PackedBatch
+from tawt.batching.loader import PackedLoader
 from tawt.config.load import build
 from tawt.config.train import PretrainConfig
-from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.dataset import SPECIAL_CODES, SPLITS
+from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, ConfigError, DatasetError
 from tawt.files import publish_file, read_json, write_json, write_text
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
 from tawt.tasks.card import CARD, card
-from tawt.tasks.embed import load_encoder
+from tawt.tasks.embed import load_encoder, same_vocabulary
 from tawt.tasks.runs import SMALL_CELL
 from tawt.training.checkpoint import WEIGHTS, load_weights
 
@@ -83,6 +86,25 @@ class TawtModel(nn.Module):
         """Return one embedding per document, `(d, d_embedding)` float32."""
         return self.encoder.embed(batch)
 
+    def batches(self, workspace: str | Path, splits: Sequence[str] = SPLITS) -> Iterator[PackedBatch]:
+        """Yield the last window of every subject of a workspace, packed, in the order of its shards; on CPU.
+
+        `batch.subject_id` `(d,)` says whose documents they are.
+
+        Args:
+            workspace: Its dataset was made with the model's vocabulary.
+            splits: Which splits.
+
+        Raises:
+            CheckpointError: The workspace has another vocabulary.
+            DatasetError: Its dataset is absent or broken, or lacks a split.
+        """
+        dataset = open_dataset(Path(workspace))
+        same_vocabulary("the model", self.vocabulary, dataset.vocabulary, Path(workspace))
+        for split in map(dataset.split, splits):
+            loader = PackedLoader(split, dataset.vocabulary, self.config.batching, self.config.train.seed)
+            yield from loader.sequential() if split.n_triplets else ()
+
     @classmethod
     def from_pretrained(cls, name: str | Path) -> TawtModel:
         """Load a model, in eval mode on CPU.
@@ -101,7 +123,7 @@ class TawtModel(nn.Module):
             folder = _download(str(name))
         if not (folder / "config.json").is_file():
             loaded = load_encoder(folder)
-            model = cls(loaded.config, loaded.vocabulary, loaded.encoder, card(folder))
+            model = cls(loaded.config, loaded.vocabulary, loaded.encoder, card(folder, shared=True))
         else:
             about = _about(folder)
             config = build(PretrainConfig, about["config"], str(folder / "config.json"))

@@ -19,6 +19,8 @@ from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule
 from tawt.tasks.figures import COLOURS, DASHES, colours, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.tasks.runs import RunFolder, baseline_key, find_run, loss_key, parts_of, read_runs
 
+NUMBER_LOSSES = {"squared": "squared error", "huber": "Huber loss"}
+"""How the losses of numbers are called on an axis."""
 _MOST_LAYERS = 6
 Floats = NDArray[np.float64]
 
@@ -78,7 +80,7 @@ def plot_losses(runs: Sequence[RunFolder], path: Path) -> Path:
             if len(steps):
                 axis.plot(steps, trivial, color=colour if len(runs) > 1 else "#555555", ls=DASHES, lw=1.2)
         axis.set_title("weighted sum" if part == "all" else part.replace("_", " "))
-        axis.set_ylabel(_unit(part))
+        axis.set_ylabel(_unit(part, runs))
         axis.margins(x=0.02)
         _frame(axis, runs, part)
     for axis in axes[-3:]:
@@ -246,7 +248,10 @@ def _frame(axis: Any, runs: Sequence[RunFolder], part: str) -> None:
         axis.set_ylim(min(finite) - room, max(finite) + room)
 
 
-def _unit(part: str) -> str:
+def _unit(part: str, runs: Sequence[RunFolder]) -> str:
     if part == "all":
         return "loss"
-    return "squared error" if part in ("value", "summary", "forecast_value") else "nats"
+    if part not in ("value", "summary", "forecast_value"):
+        return "nats"
+    key = f"objective.{'forecast' if part == 'forecast_value' else 'masked'}.value_loss"
+    return " or ".join(sorted({NUMBER_LOSSES[run.config.get(key, "squared")] for run in runs}))

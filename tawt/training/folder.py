@@ -137,13 +137,20 @@ def resume_command(
     workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
 ) -> str:
     """Return the command line that continues a run."""
+    return run_command(workspace, config, settings, device, out) + " --resume"
+
+
+def run_command(
+    workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
+) -> str:
+    """Return the command line that makes a run."""
     words = ["tawt pretrain -w", str(workspace)]
     if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":
         words += ["--config", str(config)]
     words += [] if device == "auto" else ["--device", device]
     words += [word for setting in settings for word in ("--set", setting)]
     words += ["--out", str(out)] if out is not None else []
-    return " ".join([*words, "--resume"])
+    return " ".join(words)
 
 
 def _freeze() -> list[str]:

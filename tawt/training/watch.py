@@ -80,8 +80,8 @@ def not_finite(
     return AllStop(
         f"step {step + 1}",
         f"{what} is not finite, expected a number{_places(batches, source)}; the weights were not changed",
-        "look at those rows with `tawt inspect`; if they are sound, lower train.lr or train.clip, "
-        "or use `--set train.precision=fp32`",
+        "look at those rows of the shard in the workspace's dataset/; if they are sound, lower train.lr or train.clip, "
+        "and in half precision try `--set train.precision=fp32`",
     )
 
 

@@ -155,6 +155,18 @@ DRY = {
     "build-vocab": ("build-vocab", "-w", "{w}", "--set", "vocabulary.n_bins=4", "--dry-run"),
     "run": ("run", "staging.labevents+", "-w", "{w}", "--force", "--dry-run"),
     "pretrain": ("pretrain", "-w", "{w}", "--device", "cpu", "--dry-run"),
+    "pretrain of its own": (
+        "pretrain",
+        "-w",
+        "{w}",
+        "--device",
+        "cpu",
+        "--set",
+        "train.max_steps=3",
+        "--out",
+        "{new}",
+        "--dry-run",
+    ),
     "embed": ("embed", "-w", "{w}", "--run", "tiny", "--device", "cpu", "--dry-run"),
     "demo": ("demo", "-w", "{new}", "--dry-run"),
     "ingest of a sample": ("ingest", "{raw}", "-p", "demo", "-w", "{new}", "--sample", "5", "--dry-run"),
@@ -176,6 +188,8 @@ def test_a_dry_run_writes_nothing_and_says_why(name: str, tawt, finished: Path, 
     said = ended.err + ended.out
     assert "would " in said or "why" in said
     assert ended.err.splitlines()[-1].startswith("next: tawt ")
+    if name == "pretrain of its own":
+        assert ended.err.splitlines()[-1].endswith(f"--device cpu --set train.max_steps=3 --out {tmp_path / 'new'}")
     if name == "ingest with another setting":
         assert re.search(r"event_parts\.labs +would run: parameter shards", ended.err)
         assert re.search(r"staging\.labevents +would skip: up to date", ended.err)

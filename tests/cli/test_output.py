@@ -41,3 +41,18 @@ def test_ids_are_not_grouped(capsys: pytest.CaptureFixture[str]) -> None:
     """Where whole numbers are names, they can be copied."""
     print_rows(("subject_id",), [(10023456,)], Format.table, thousands=False)
     assert "10023456" in capsys.readouterr().out
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys) -> None:
+    """Where a command needs a package that is not installed, as on a machine that only trains, the error names it."""
+    from tawt.cli import app
+
+    def absent(**_: object) -> None:
+        raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
+
+    monkeypatch.delenv("TAWT_TRACEBACK", raising=False)
+    monkeypatch.setattr(app, "app", absent)
+    with pytest.raises(SystemExit) as left:
+        app.main()
+    said = capsys.readouterr().err
+    assert left.value.code == 1 and "duckdb: is not installed" in said and "pip install duckdb" in said

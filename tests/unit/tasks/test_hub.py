@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from tawt.batching.loader import PackedLoader
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import CheckpointError, ConfigError
+from tawt.tasks.embed import embed
 from tawt.tasks.hub import TawtModel, shareable
 
 
@@ -154,3 +156,23 @@ def test_the_vocabulary_of_a_run_is_left_as_it_was(make_run, tmp_path):
     folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
     assert {path: path.read_bytes() for path in run.iterdir()} == before
     assert TawtModel.from_pretrained(folder).vocabulary.sha256 == read_vocabulary(run / "vocabulary.parquet").sha256
+
+
+def test_a_shared_model_makes_its_own_batches(make_run, workspace, tmp_path):
+    """The batches of a loaded model hold each subject of a workspace once, and give what `tawt embed` writes."""
+    run = make_run("a")
+    folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
+    model = TawtModel.from_pretrained(folder)
+    with torch.inference_mode():
+        made = {
+            subject: vector
+            for batch in model.batches(workspace, ["tuning"])
+            for subject, vector in zip(batch.subject_id.tolist(), model.embed(batch).tolist(), strict=True)
+        }
+    rows = _rows(embed(workspace, run, out=tmp_path / "e.parquet", splits=["tuning"], device="cpu").path)
+    assert len(rows) > 3 and {row["subject_id"]: row["embedding"] for row in rows} == made
+    text = (folder / "README.md").read_text()
+    assert "model.batches" in text and "tawt embed" not in text and "category texts" not in text
+    model.vocabulary = replace(model.vocabulary, sha256="another")
+    with pytest.raises(CheckpointError, match="vocabulary"):
+        next(model.batches(workspace))
