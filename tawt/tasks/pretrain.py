@@ -245,8 +245,8 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
     path = Path(config)
     if path.suffix not in (".yaml", ".yml"):
         shipped = asset_root() / "pipelines" / f"{config}.yaml"
-        if not shipped.exists():
-            known = [file.stem for file in asset("pipelines").glob("pretrain*.yaml")]
+        known = [file.stem for file in asset("pipelines").glob("pretrain*.yaml")]
+        if str(config) not in known:
             raise ConfigError(
                 f"--config {config}", "is no config, expected a name or a .yaml file", nearest(str(config), known)
             )

@@ -19,10 +19,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from tawt.errors import ConfigError, TawtError
+from tawt.errors import ConfigError, DeviceError, TawtError
 from tawt.training.watch import AllStop
 
 _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "[gloo")
+FSDP_ON_CPU = (2, 11)
+"""Oldest torch with which FSDP2 was right on CPU; 2.7 halves its gradients there."""
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others before it takes them for dead."""
 
@@ -136,6 +138,11 @@ def spread(entry: nn.Module, blocks: Sequence[nn.Module], world: World, how: str
     if how == "ddp":
         # buffers follow from the vocabulary and are equal everywhere
         return nn.parallel.DistributedDataParallel(entry, gradient_as_bucket_view=True, broadcast_buffers=False)
+    if device.type == "cpu" and torch_version() < FSDP_ON_CPU:
+        raise DeviceError(
+            "train.parallel", f"fsdp on CPU gives wrong gradients with torch {torch.__version__}, expected "
+            f"{'.'.join(map(str, FSDP_ON_CPU))} or newer", "use `--set train.parallel=ddp`",
+        )  # fmt: skip
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -144,6 +151,11 @@ def spread(entry: nn.Module, blocks: Sequence[nn.Module], world: World, how: str
         fully_shard(block, mesh=mesh)
     fully_shard(entry, mesh=mesh)
     return entry
+
+
+def torch_version() -> tuple[int, ...]:
+    """Return torch's version as far as it is compared: major and minor."""
+    return tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 
 
 @contextmanager
