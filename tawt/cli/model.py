@@ -22,7 +22,16 @@ def add_to(app: typer.Typer) -> None:
 
 def pretrain(
     workspace: Workspace,
-    config: Annotated[str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")] = "pretrain_small",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="Name of a config, or a YAML file; pretrain_small, or the config of the run in --out "
+            "that --resume continues",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     settings: Set = None,
     out: Annotated[
@@ -42,6 +51,9 @@ def pretrain(
     from tawt.tasks.pretrain import pretrain as run_pretrain
     from tawt.training.folder import run_command
 
+    if config is None:
+        own = out / "config.yaml" if out is not None and resume else None
+        config = str(own) if own is not None and own.is_file() else "pretrain_small"
     with training_progress() as report:
         result = run_pretrain(
             workspace, config, device=device, settings=tuple(settings or ()), out=out, resume=resume, dry_run=dry_run,
