@@ -89,7 +89,8 @@ def count_baselines(
             token = part.value_token.astype(np.int64)
             types += np.bincount(kind, minlength=v)
             statuses += np.bincount(kind * n_status + status, minlength=v * n_status).reshape(v, n_status)
-            has_number = np.isin(status, HAS_NUMBER)
+            # a number that is not finite spoils its own batch, which training names, not the heads' start
+            has_number = np.isin(status, HAS_NUMBER) & np.isfinite(part.value)
             total += np.bincount(kind[has_number], np.clip(part.value[has_number].astype(float), -limit, limit), v)
             numbers += np.bincount(kind[has_number], minlength=v)
             is_bin = has_number & (token > 0) & (token <= vocabulary.n_bins[kind])

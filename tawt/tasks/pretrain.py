@@ -251,7 +251,7 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
                 f"--config {config}", "is no config, expected a name or a .yaml file", nearest(str(config), known)
             )
         path = shipped
-    name = path.parent.name if path.stem == "config" else path.stem
+    name = path.resolve().parent.name if path.stem == "config" else path.stem
     return name, load(PretrainConfig, path, settings)
 
 

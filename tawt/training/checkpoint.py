@@ -127,7 +127,11 @@ def save_checkpoint(
     write_json(aside / "state.json", whole_state)
     publish(aside, folder)
     write_text(root / "latest", folder.name + "\n")
-    for old in sorted(root.glob("step-*"))[:-keep]:
+    by_step = sorted((int(path.name.removeprefix("step-")), path) for path in root.glob("step-*"))
+    earlier = [path for step, path in by_step if step <= state["step"]]
+    # later ones are of a run that was taken up again before them: what follows them is made anew
+    later = [path for step, path in by_step if step > state["step"]]
+    for old in [*earlier[:-keep], *later]:
         shutil.rmtree(old, ignore_errors=True)
     return Checkpoint(folder, whole_state)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -144,13 +145,13 @@ def run_command(
     workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
 ) -> str:
     """Return the command line that makes a run."""
-    words = ["tawt pretrain -w", str(workspace)]
+    words = ["tawt pretrain", "-w", str(workspace)]
     if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":
         words += ["--config", str(config)]
     words += [] if device == "auto" else ["--device", device]
     words += [word for setting in settings for word in ("--set", setting)]
     words += ["--out", str(out)] if out is not None else []
-    return " ".join(words)
+    return " ".join([words[0], shlex.join(words[1:])])
 
 
 def _freeze() -> list[str]:

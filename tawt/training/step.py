@@ -224,9 +224,22 @@ class Stepper:
         (gradient,) = torch.autograd.grad(loss, leaf)
         pieces = gradient.split(sizes)
         mine = [pieces[self.world.rank + i * self.world.size] for i in range(len(examples))]
-        # the loss is of the step as a whole: the first batch of the first process tells it
-        shares = [loss.detach() * float(self.world.first and i == 0) for i in range(len(examples))]
+        shares = self._shares(loss.detach(), own, everyone)
         return [torch.cat([piece.reshape(-1), share[None]]) for piece, share in zip(mine, shares, strict=True)]
+
+    def _shares(self, loss: Tensor, own: Sequence[Tensor], everyone: Sequence[Tensor]) -> list[Tensor]:
+        """Return what each own batch tells of the contrastive loss, which is of the step as a whole.
+
+        The first batch of the first process tells it. Where it is not finite, those batches tell it whose projections
+        are not, so that no other is blamed.
+        """
+        sound = torch.stack([projection.isfinite().all() for projection in everyone]).all()
+        shares = []
+        for i, projection in enumerate(own):
+            share = loss if self.world.first and i == 0 else torch.zeros_like(loss)
+            share = torch.where(sound, share, torch.zeros_like(loss))
+            shares.append(torch.where(projection.isfinite().all(), share, torch.full_like(loss, torch.nan)))
+        return shares
 
     def _projection(self, example: Example) -> Tensor:
         _, projection = self._forward(example)

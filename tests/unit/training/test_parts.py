@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 
 import pytest
 import torch
@@ -20,8 +21,11 @@ from tawt.training.checkpoint import (
     save_weights,
 )
 from tawt.training.device import MOST_THREADS, choose_compute
+from tawt.training.distributed import World
+from tawt.training.folder import resume_command
 from tawt.training.metrics import MetricsFile, read_metrics
 from tawt.training.optim import learning_rate, make_optimizer
+from tawt.training.step import Stepper
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +170,51 @@ def test_the_newest_checkpoints_are_kept(tmp_path):
     assert {p.name for p in (tmp_path / "checkpoints" / "step-000030").iterdir()} == {
         "model.safetensors", "optimizer.safetensors", "state.json",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("steps", "stay"),
+    [
+        ((999_800, 1_000_000), ["step-1000000", "step-999800"]),
+        ((40, 60, 50), ["step-000040", "step-000050"]),  # taken up again at 40: 60 is of what was given up
+        ((80, 65), ["step-000065"]),
+    ],
+)
+def test_the_checkpoint_just_written_stays(tmp_path, steps, stay):
+    """Checkpoints are counted by step, not by name, and those beyond the one just written go before it."""
+    net, optimizer = net_and_optimizer()
+    for step in steps:
+        save_checkpoint(tmp_path, net, optimizer, {"step": step}, 2)
+    assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step-*")) == stay
+    assert latest_checkpoint(tmp_path).step == steps[-1]
+
+
+def test_a_printed_command_can_be_pasted(tmp_path):
+    """Words with blanks or brackets are quoted in the line that resumes a run."""
+    said = resume_command(tmp_path / "my ws", "pretrain_demo", ["train.betas=[0.9, 0.95]"], "cpu", None)
+    assert shlex.split(said) == [
+        "tawt", "pretrain", "-w", str(tmp_path / "my ws"), "--config", "pretrain_demo", "--device", "cpu", "--set",
+        "train.betas=[0.9, 0.95]", "--resume",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["lr", "weight_decay"])
+def test_no_setting_is_infinite(key):
+    """A learning rate or decay that is not finite is refused, not trained with."""
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="finite"):
+            TrainConfig(**{key: value})
+
+
+def test_a_broken_projection_blames_its_own_batch_alone():
+    """Where the contrastive loss is not finite, the batches tell it whose projections are not."""
+    stepper = Stepper.__new__(Stepper)
+    stepper.world = World()
+    good, bad = torch.ones(2, 3), torch.full((2, 3), torch.nan)
+    told = stepper._shares(torch.tensor(torch.nan), [good, bad, good], [good, bad, good])
+    assert [bool(share.isfinite()) for share in told] == [True, False, True]
+    told = stepper._shares(torch.tensor(2.5), [good, good], [good, good])
+    assert [float(share) for share in told] == [2.5, 0.0]
 
 
 def test_a_checkpoint_without_its_name_in_latest_is_written_anew(tmp_path):
