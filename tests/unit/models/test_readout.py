@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -230,3 +231,6 @@ def test_types_are_named_or_the_most_frequent(small):
         with pytest.raises(ConfigError, match=says) as caught:
             readout_types(a_config(readout={"types": wrong}).readout, vocabulary)
         assert "did you mean `LAB//" in caught.value.hint or says != "no data_type"
+    codes_alone = replace(vocabulary, n_bins=np.zeros_like(vocabulary.n_bins))
+    with pytest.raises(ConfigError, match="no data_type with numbers"):
+        readout_types(a_config().readout, codes_alone)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -12,7 +14,7 @@ from torch.nn import functional
 from tawt.batching.masking import TRAINING, draw_masks, may_lose
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.objectives import masked
-from tawt.objectives.baselines import count_baselines
+from tawt.objectives.baselines import count_baselines, forecast_types
 from tawt.objectives.parts import MASKED
 
 OBJECTIVE = {
@@ -149,6 +151,30 @@ def test_counting_stops_at_its_limit(make):
     first = count_baselines([shard.rows(0, 100)], vocabulary, config)
     cut = count_baselines([shard, shard], vocabulary, config, max_rows=100)
     assert all(torch.equal(getattr(first, name), getattr(cut, name)) for name in first.__dataclass_fields__)
+
+
+def test_a_broken_number_leaves_the_means_of_the_others(make):
+    """Numbers that are not finite are left out of the means that heads start from, and the rest are counted as ever."""
+    case = make()
+    shard, vocabulary, config = case.dataset.split("train").shards[0], case.dataset.vocabulary, case.config.objective
+    numbers = np.flatnonzero(np.isin(shard.value_status, HAS_NUMBER))
+    value, status = shard.value.copy(), shard.value_status.copy()
+    value[numbers[:3]] = (np.nan, np.inf, np.nan)
+    status[numbers[:3]] = ValueStatus.ABSENT
+    broken = count_baselines([replace(shard, value=value)], vocabulary, config).mean
+    assert broken.isfinite().all()
+    without = count_baselines([replace(shard, value_status=status)], vocabulary, config).mean
+    assert torch.equal(broken, without)
+
+
+def test_records_of_codes_alone_are_forecast_by_presence(make):
+    """Where no data_type has numbers, the most frequent of all are forecast, none of them special."""
+    vocabulary = make().dataset.vocabulary
+    kinds = tuple("special" if kind == "special" else "none" for kind in vocabulary.value_kind)
+    codes_alone = replace(vocabulary, value_kind=kinds)
+    ordinary = [i for i, kind in enumerate(kinds) if kind != "special"]
+    most = sorted(ordinary, key=lambda i: (-vocabulary.n_rows[i], i))[:5]
+    assert forecast_types(codes_alone, 5).tolist() == sorted(most)
 
 
 def test_only_visible_data_types_reach_the_heads(make):
