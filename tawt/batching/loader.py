@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tawt.batching.batch import PackedBatch
 from tawt.batching.gaps import US_PER_HOUR, event_gaps, timed_start, type_gaps
 from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
+from tawt.batching.source import Source, find_source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
 from tawt.dataset.reader import Split
@@ -31,8 +32,6 @@ from tawt.errors import DatasetError
 
 IntArray = NDArray[np.int64]
 Made = TypeVar("Made")
-Rows = tuple[str, int, int]
-"""File of a shard, first row, last row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +154,15 @@ class PackedLoader:
         plan = next_fit(documents.lengths, self.config.tokens_per_batch)
         return self._ahead(range(len(plan)), lambda i: make(self._pack(documents, plan[i], window, 0), i))
 
-    def source(self, number: int) -> list[Rows]:
+    def source(self, number: int) -> Source:
         """Return the rows of the shards that training batch `number` holds, for messages about it."""
-        return self._rows(*self._training(number))
+        return self._source(*self._training(number))
 
-    def sequential_source(self, number: int, window: WindowKind = "last") -> list[Rows]:
+    def sequential_source(self, number: int, window: WindowKind = "last") -> Source:
         """Return the rows of the shards that batch `number` of `sequential` holds."""
         documents = self._of_window(window)
         plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return self._rows(documents, plan[number], window, 0)
+        return self._source(documents, plan[number], window, 0)
 
     def _of_window(self, window: WindowKind) -> _Documents:
         lengths, n_static = self.split.lengths[self.subjects], self.split.n_static[self.subjects]
@@ -258,9 +257,10 @@ class PackedLoader:
                 runs += [(shard, first, first + n_static), (shard, middle, middle + n_timed)]
         return runs
 
-    def _rows(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> list[Rows]:
+    def _source(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> Source:
         runs = self._runs(*self._cut(documents, chosen, window, epoch))
-        return [(self.split.shard_files[shard], a, b - 1) for shard, a, b in runs if a < b]
+        split = self.split
+        return find_source((split.shard_files[i], a, b, split.shards[i].value) for i, a, b in runs)
 
     def _copy(self, subjects: IntArray, windows: Windows) -> dict[str, NDArray[Any]]:
         """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""

@@ -12,14 +12,14 @@ from tawt.config.base import Section
 class BatchingConfig(Section):
     """Which part of a record is read, and how documents fill a batch."""
 
-    tokens_per_batch: int = Field(default=8192, ge=1)
+    tokens_per_batch: int = Field(default=8192, ge=1, le=1 << 30)
     """Most tokens in a packed batch."""
     max_length: int = Field(default=1024, ge=1)
     """Most tokens of one document: its statics, then a window of its timed triplets."""
     window: Literal["last", "random", "sliding"] = "random"
     """Which window of a longer record is a document: the one at its end, one drawn anew each epoch, or all of them
     side by side, each a document of its own."""
-    prefetch: int = Field(default=4, ge=1)
+    prefetch: int = Field(default=4, ge=1, le=1024)
     """Batches made ahead by the background thread."""
 
     @model_validator(mode="after")

@@ -156,6 +156,8 @@ def build(
         dotted = ".".join(map(str, path))
         line = next((f":{lines[path[:n]]}" for n in range(len(path), 0, -1) if lines and path[:n] in lines), "")
         overridden = next((key for key in _keys(settings) if f"{dotted}.".startswith(f"{key}.")), None)
+        if overridden is None and path not in (lines or {}):  # it came into being on the way to an override
+            overridden = next((key for key in _keys(settings) if key.startswith(f"{dotted}.")), None)
         place = f"--set {overridden}" if overridden else f"{where}{line}"
         known = _fields_at(tree_type, path[:-1])
         if errors[0]["type"] == "extra_forbidden":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.objective import ObjectiveConfig
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Logger = Literal["tensorboard", "trackio", "wandb"]
 
 
@@ -20,7 +21,7 @@ class TrainConfig(Section):
 
     max_steps: int = Field(1000, ge=1)
     """Optimizer steps; also the length of the schedule."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the weights, batches, masks, augmentations and dropout."""
     lr: float = Field(1e-3, gt=0)
     """Highest learning rate."""
@@ -30,15 +31,15 @@ class TrainConfig(Section):
     """What the learning rate does after the warm-up."""
     warmup_steps: int = Field(50, ge=0)
     """Steps of linear warm-up; cut to a tenth of `max_steps` where that is less."""
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Beta, Beta] = (0.9, 0.98)
     """AdamW's decay rates; 0.98 forgets the large first gradients sooner than 0.999 in a short run."""
     weight_decay: float = Field(0.05, ge=0)
     """Decoupled decay of matrices; norms, biases and embeddings have none."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
-    accumulate_tokens: int = Field(0, ge=0)
-    """Tokens per optimizer step, over all processes: as many packed batches as it takes; 0 = one batch per
-    process."""
+    accumulate_tokens: int = Field(0, ge=0, le=1 << 30)
+    """Tokens per optimizer step, over all processes: as many packed batches as it takes, which are held in memory
+    together; 0 = one batch per process."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` is bf16 autocast on a CUDA device that has it, fp16 with a loss scaler on one that has not, and fp32 on
     CPU (bf16 gains only 15 % there)."""
@@ -50,7 +51,7 @@ class TrainConfig(Section):
     memory."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """With several processes: every one holds the whole model (`ddp`), or a share of it (`fsdp`)."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=1024)
     """CPU threads of torch; 0 = measured once per workspace. Bit-equal resume holds for one thread count."""
     log_every: int = Field(1, ge=1)
     """Steps between lines of `metrics.jsonl`."""

@@ -18,7 +18,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tawt.batching.batch import PackedBatch
@@ -35,7 +34,7 @@ from tawt.models.readout import readout_types
 from tawt.tasks.card import CARD, card
 from tawt.tasks.embed import load_encoder, same_vocabulary
 from tawt.tasks.runs import SMALL_CELL
-from tawt.training.checkpoint import WEIGHTS, load_weights
+from tawt.training.checkpoint import WEIGHTS, load_weights, write_tensors
 
 FORMAT = "tawt.model/1"
 _FILES = ("config.json", WEIGHTS, "vocabulary.parquet", CARD)
@@ -164,10 +163,8 @@ class TawtModel(nn.Module):
         aside = folder / ".vocabulary.parquet.tmp"
         pq.write_table(shared, aside)
         publish_file(aside, folder / "vocabulary.parquet")
-        aside = folder / f".{WEIGHTS}.tmp"
         weights = {f"encoder.{name}": p.detach().cpu().contiguous() for name, p in self.encoder.named_parameters()}
-        save_file(weights, aside, metadata={"format": "pt"})
-        publish_file(aside, folder / WEIGHTS)
+        write_tensors(weights, folder / WEIGHTS, {"format": "pt"})
         about = {
             "format": FORMAT,
             "model_type": "tawt",

@@ -13,25 +13,25 @@ import torch
 
 from tawt.batching.layout import Layout
 from tawt.batching.loader import PackedLoader
-from tawt.config.load import build, load, merge, overrides
+from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, open_dataset
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import SAMPLE_BATCHES, count_baselines
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import build_model, count_parameters
-from tawt.resources import asset, asset_root
 from tawt.tasks.card import write_card
-from tawt.training.best import final_weights
+from tawt.training.best import final_weights, is_over
 from tawt.training.checkpoint import WEIGHTS, full_weights, load_optimizer, load_weights, write_tensors
 from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import World, one_voice, open_world, spread
 from tawt.training.folder import alone_in, comparable, describe_run, note_other_compute, resume_command, starting_point
 from tawt.training.loggers import open_loggers, require_loggers
 from tawt.training.loop import Report, Trainer
-from tawt.training.metrics import read_metrics
+from tawt.training.memory import explained
+from tawt.training.metrics import lines_of
 from tawt.training.optim import make_optimizer
 from tawt.training.plan import (
     PretrainPlan,
@@ -42,6 +42,7 @@ from tawt.training.plan import (
     static_step,
 )
 from tawt.training.scaler import LossScaler
+from tawt.training.signals import terminate_interrupts
 from tawt.training.step import Entry, Stepper
 from tawt.training.threads import known_threads, measured_threads, one_pass
 
@@ -110,6 +111,7 @@ def _run(
 ) -> PretrainResult:
     """Do what `pretrain` says, as one of its processes."""
     with ExitStack() as held:
+        held.enter_context(terminate_interrupts())
         with one_voice(world, alike=True):
             name, tree = resolve_config(config, settings)
             run = Path(out) if out is not None else workspace / "runs" / name
@@ -120,10 +122,11 @@ def _run(
                 held.enter_context(alone_in(run, resume, tell))
             world.wait()
             again = resume_command(workspace, config, settings, device, out)
-            plan, trainer = _set_up(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
+            with explained(run, tree, device):
+                plan, trainer = _set_up(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
         if trainer is None:
             return PretrainResult(run, plan, None, {})
-        with one_voice(world, alike=False):
+        with one_voice(world, alike=False), explained(run, tree, device):
             metrics = trainer.fit(plan.start_step)
             _finish(trainer)
         return PretrainResult(run, plan, run / WEIGHTS, metrics)
@@ -144,7 +147,8 @@ def _set_up(
     """Build everything that a run needs; the run folder comes last, so that what fails before leaves none behind."""
     vocabulary = dataset.vocabulary
     require_loggers(tree)
-    checkpoint = starting_point(run, resume, tree, vocabulary, tell)
+    content = dataset.fingerprint(("train", "tuning"))
+    checkpoint = starting_point(run, resume, tree, vocabulary.sha256, content, tell)
     kept = int(checkpoint.state["threads"]) if checkpoint is not None and not tree.train.threads else 0
     compute = choose_compute(device, tree.train.precision, tree.train.threads or kept)
     if kept:
@@ -165,9 +169,9 @@ def _set_up(
         counts = count_parameters(model)
         return make_plan(run, tree, train, counts, compute, checkpoint, world, per_step, kernel, compiled)
 
+    tuning = _tuning(dataset, tree, tell)
     if dry_run:
         return plan_of(compute), None
-    tuning = _tuning(dataset, tree, tell)
     sample = (train.batch(number) for number in range(SAMPLE_BATCHES))
     baselines = count_baselines(train.split.shards, vocabulary, tree.objective, sample)
     model.start_at(baselines)
@@ -194,10 +198,11 @@ def _set_up(
         load_optimizer(checkpoint, model, optimizer)
         scaler.load(checkpoint.state.get("scaler", {}))
     world.wait()  # every process has looked at the folder as it was
-    if world.first:
-        describe_run(run, tree, workspace, compute, world.size)
-    world.wait()
     start = checkpoint.step if checkpoint else 0
+    over = is_over(start, lines_of(run, "tuning", start), tree.train)
+    if world.first and not over:
+        describe_run(run, tree, workspace, compute, world.size, start)
+    world.wait()
     loggers = open_loggers(tree, run, start_step=start, note=_note(tell)) if world.first else []
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     trainer = Trainer(
@@ -212,7 +217,7 @@ def _set_up(
         train=train,
         tuning=tuning,
         prepare=prepare,
-        state=_state(tree, dataset, compute, world, per_step),
+        state=_state(tree, vocabulary.sha256, content, compute, world, per_step),
         batches_per_step=per_step,
         report=tell,
         loggers=loggers,
@@ -228,39 +233,18 @@ def _finish(trainer: Trainer) -> None:
     last = full_weights(trainer.model)
     if not trainer.world.first:
         return
-    tuning = [line for line in read_metrics(run / "metrics.jsonl") if line["split"] == "tuning"]
-    chosen = final_weights(run, tuning, config)
+    chosen = final_weights(run, lines_of(run, "tuning"), config)
     write_tensors(last if chosen is None else chosen, run / WEIGHTS)
     write_card(run, data={"subjects": len(trainer.train.subjects), "triplets": trainer.train.n_tokens})
 
 
-def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str]) -> tuple[str, PretrainConfig]:
-    """Return a config's name and its tree with the overrides laid on.
-
-    Raises:
-        ConfigError: There is no such config, or it does not hold.
-    """
-    if isinstance(config, PretrainConfig):
-        return "pretrain", build(PretrainConfig, merge(config.model_dump(), overrides(settings)), "config")
-    path = Path(config)
-    if path.suffix not in (".yaml", ".yml"):
-        shipped = asset_root() / "pipelines" / f"{config}.yaml"
-        known = [file.stem for file in asset("pipelines").glob("pretrain*.yaml")]
-        if str(config) not in known:
-            raise ConfigError(
-                f"--config {config}", "is no config, expected a name or a .yaml file", nearest(str(config), known)
-            )
-        path = shipped
-    name = path.resolve().parent.name if path.stem == "config" else path.stem
-    return name, load(PretrainConfig, path, settings)
-
-
 def _state(
-    config: PretrainConfig, dataset: TripletDataset, compute: Compute, world: World, per_step: int
+    config: PretrainConfig, vocabulary: str, content: str, compute: Compute, world: World, per_step: int
 ) -> dict[str, Any]:
     return {
         "config": comparable(config),
-        "vocabulary": dataset.vocabulary.sha256,
+        "vocabulary": vocabulary,
+        "dataset": content,
         "seed": config.train.seed,
         "threads": compute.threads,
         "precision": compute.precision,

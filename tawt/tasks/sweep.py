@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tawt.config.load import load
+from tawt.config.named import resolve_config
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError
 from tawt.files import alone, read_json, write_json, write_text
-from tawt.tasks.pretrain import pretrain, resolve_config
+from tawt.tasks.pretrain import pretrain
 from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.checkpoint import WEIGHTS
 from tawt.training.loop import Report

@@ -26,6 +26,11 @@ def ends_early(tuning: Lines, patience: int) -> bool:
     return bool(patience) and len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
 
 
+def is_over(step: int, tuning: Lines, config: TrainConfig) -> bool:
+    """Return whether a run has nothing left to do after a step."""
+    return step == config.max_steps or ends_early(tuning, config.patience)
+
+
 def best_steps(tuning: Lines, keep: int) -> list[int]:
     """Return the steps of the `keep` lowest losses, the best first; of equal ones the earlier."""
     return [line["step"] for line in sorted(tuning, key=lambda line: (line["loss"], line["step"]))[:keep]]

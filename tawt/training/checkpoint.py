@@ -8,7 +8,10 @@ masks and dropout follow from (seed, step).
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +56,20 @@ def full_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: _on_host(parameter) for name, parameter in model.named_parameters()}
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write tensors to a safetensors file, aside and renamed."""
+def write_tensors(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
+    """Write tensors, and texts about them, to a safetensors file, aside and renamed.
+
+    Raises:
+        OSError: It cannot be written: no space, no right.
+    """
     aside = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, aside)
+    try:
+        save_file(tensors, aside, about)
+    except SafetensorError as error:
+        # what the system said, as any other file's writer would have raised it
+        found = re.search(r"(?:os error|code:) (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from None
     publish_file(aside, path)
 
 
@@ -123,7 +136,7 @@ def save_checkpoint(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     write_tensors(weights, aside / WEIGHTS)
-    save_file(moments, aside / "optimizer.safetensors")
+    write_tensors(moments, aside / "optimizer.safetensors")
     write_json(aside / "state.json", whole_state)
     publish(aside, folder)
     write_text(root / "latest", folder.name + "\n")
@@ -145,10 +158,14 @@ def latest_checkpoint(run: Path) -> Checkpoint | None:
     pointer = run / "checkpoints" / "latest"
     if not pointer.exists():
         return None
-    folder = pointer.parent / pointer.read_text(encoding="utf-8").strip()
+    try:
+        folder = pointer.parent / pointer.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read ({type(error).__name__}), expected the name of a checkpoint beside it"
+        raise CheckpointError(str(pointer), what, "write one of them into it, as `step-000200`") from None
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             str(folder / "state.json"), f"cannot be read ({type(error).__name__}), expected a checkpoint",
             _AGAIN,

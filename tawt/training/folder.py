@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import shutil
@@ -13,11 +14,11 @@ from typing import Any
 
 from tawt.config.load import dump
 from tawt.config.train import PretrainConfig
-from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
-from tawt.files import alone, publish_file, write_json, write_text
+from tawt.files import alone, publish_file, read_json, write_json, write_text
 from tawt.training.checkpoint import Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
+from tawt.training.metrics import lines_of
 
 LOCK = ".lock"
 """File of a run folder that the process which trains in it holds."""
@@ -59,13 +60,21 @@ def alone_in(run: Path, resume: bool, tell: Tell) -> Iterator[None]:
 
 
 def starting_point(
-    run: Path, resume: bool, config: PretrainConfig, vocabulary: Vocabulary, tell: Tell
+    run: Path, resume: bool, config: PretrainConfig, vocabulary: str, dataset: str, tell: Tell
 ) -> Checkpoint | None:
     """Return the checkpoint to go on from; None for a new run.
 
+    Args:
+        run: The run folder.
+        resume: Whether a run may be there.
+        config: It must be the same, but for `MAY_CHANGE`.
+        vocabulary: Hash of the vocabulary, which must be the same.
+        dataset: Fingerprint of the dataset, which must be the same.
+        tell: Hears a note.
+
     Raises:
         ConfigError: There is a run already, and it is not to be resumed.
-        CheckpointError: What is there is broken, or has another config or vocabulary.
+        CheckpointError: What is there is broken, or has another config, vocabulary or dataset.
     """
     if not resume:
         if run.exists() and any(path.name != LOCK for path in run.iterdir()):
@@ -78,13 +87,13 @@ def starting_point(
     if checkpoint is None:
         tell({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
         return None
-    of = checkpoint.state.get("vocabulary")
-    if of != vocabulary.sha256:
-        raise CheckpointError(
-            str(checkpoint.folder),
-            f"belongs to vocabulary {str(of)[:12]}, expected {vocabulary.sha256[:12]}",
-            "give the workspace that the run was made in, or start a new run with `--out DIR`",
-        )
+    for name, now in (("vocabulary", vocabulary), ("dataset", dataset)):
+        was = str(checkpoint.state.get(name, now))
+        if was != now:
+            raise CheckpointError(
+                str(checkpoint.folder), f"belongs to {name} {was[:12]}, expected {now[:12]}",
+                "give the workspace as it was when the run was made, or start a new run with `--out DIR`",
+            )  # fmt: skip
     changed = _differences(checkpoint.state.get("config", {}), comparable(config))
     if changed:
         raise CheckpointError(
@@ -92,6 +101,9 @@ def starting_point(
             f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
         )  # fmt: skip
     tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
+    if checkpoint.step >= config.train.log_every and not lines_of(run, "train", checkpoint.step):
+        text = "metrics.jsonl has no line of the steps made: curves, keep_best and patience begin here"
+        tell({"event": "note", "text": text})
     return checkpoint
 
 
@@ -113,8 +125,14 @@ def comparable(config: PretrainConfig) -> dict[str, Any]:
     return tree
 
 
-def describe_run(run: Path, config: PretrainConfig, workspace: Path, compute: Compute, n_processes: int) -> None:
-    """Write how the run is made: config, vocabulary, versions, seed, and every installed package."""
+def describe_run(
+    run: Path, config: PretrainConfig, workspace: Path, compute: Compute, n_processes: int, start: int
+) -> None:
+    """Write how the run is made: config, vocabulary, versions, seed, and every installed package.
+
+    Of a run that goes on after step `start` with other versions or on another device, `versions.json` keeps under
+    `earlier` what the steps before were made with.
+    """
     write_text(run / "config.yaml", dump(config))
     aside = run / ".vocabulary.parquet.tmp"
     shutil.copyfile(workspace / "vocabulary" / "vocabulary.parquet", aside)
@@ -130,6 +148,12 @@ def describe_run(run: Path, config: PretrainConfig, workspace: Path, compute: Co
         "seed": config.train.seed,
         "reasons": compute.reasons,
     }
+    before = read_json(run / "versions.json") if start else None
+    if isinstance(before, dict):
+        earlier = before.pop("earlier", [])
+        about["earlier"] = earlier if before == about else [*earlier, {"until_step": start, **before}]
+        if not about["earlier"]:
+            del about["earlier"]
     write_json(run / "versions.json", about)
     write_text(run / "packages.txt", "".join(f"{line}\n" for line in _freeze()))
 
@@ -145,13 +169,22 @@ def run_command(
     workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
 ) -> str:
     """Return the command line that makes a run."""
-    words = ["tawt pretrain", "-w", str(workspace)]
+    words = [_program(), "-w", str(workspace)]
     if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":
         words += ["--config", str(config)]
     words += [] if device == "auto" else ["--device", device]
     words += [word for setting in settings for word in ("--set", setting)]
     words += ["--out", str(out)] if out is not None else []
     return " ".join([words[0], shlex.join(words[1:])])
+
+
+def _program() -> str:
+    """Return how this process was started: by itself, or with others by torchrun."""
+    size, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if size == 1:
+        return "tawt pretrain"
+    nodes = f"--nnodes {size // local} " if size > local else ""
+    return f"torchrun {nodes}--nproc-per-node {local} -m tawt pretrain"
 
 
 def _freeze() -> list[str]:

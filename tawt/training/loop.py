@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,12 +23,11 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import PretrainModel
-from tawt.training.best import best_steps, ends_early, keep_weights, prune
+from tawt.training.best import best_steps, is_over, keep_weights, prune
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.device import Compute, pinned
 from tawt.training.distributed import World, put_away
 from tawt.training.health import embedding_health
-from tawt.training.memory import is_out_of_memory, out_of_memory
 from tawt.training.metrics import MetricsFile, means
 from tawt.training.optim import learning_rate
 from tawt.training.repeatable import repeatable
@@ -77,8 +76,6 @@ class Trainer:
     resume_command: str = ""
     skipped: int = 0
     """Steps that the loss scaler of fp16 skipped so far."""
-    last: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The last line of metrics of each split."""
 
     def __post_init__(self) -> None:
         self._pending = Delayed(self.compute.device)
@@ -90,16 +87,14 @@ class Trainer:
         """Train from `start_step` to the end; return the last line of metrics of each split.
 
         Raises:
-            TrainingError: A loss or the gradient is not finite, or memory ran out.
+            TrainingError: A loss or the gradient is not finite.
             KeyboardInterrupt: SIGINT or SIGTERM came; a checkpoint of the last whole step was saved first.
         """
         config, world, k = self.config.train, self.world, self.batches_per_step
         self.metrics = MetricsFile(self.run / "metrics.jsonl", start_step, world.first)
         if start_step and self._ended(start_step):
-            self.metrics.close()
-            for logger in self.loggers:
-                logger.close()
-            return self.last
+            self._close()
+            return self.metrics.last
         self._began, self._start = time.perf_counter(), start_step
         batches = self.train.stream(start_step * k + world.rank, world.size, make=self._make)
         try:
@@ -122,16 +117,10 @@ class Trainer:
                     if stopping:
                         self.report({"event": "stopped", "step": done, "resume": self.resume_command})
                         raise KeyboardInterrupt
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise out_of_memory(self.run, self.config, self.compute, error) from None
         finally:
             batches.close()
-            self.metrics.close()
-            for logger in self.loggers:
-                logger.close()
-        return self.last
+            self._close()
+        return self.metrics.last
 
     def _step(self, step: int, examples: list[Example], stop: bool) -> bool:
         """Make one optimizer step and read what became of earlier ones; return whether a process was asked to stop."""
@@ -171,7 +160,8 @@ class Trainer:
         part = first_bad(list(sums.values()), list(sums))
         if part is not None or (rest["skipped"] and not scaler.enabled):
             weight = self.stepper.names[int(rest["worst"])]
-            raise not_finite(step, part, weight, [step * k + i for i in (bad or range(k))], self.train.source)
+            what = f"the loss part `{part}`" if part else f"the gradient of `{weight}`"
+            raise not_finite(step + 1, what, [step * k + i for i in (bad or range(k))], self.train.source)
         if scaler.enabled and rest["scale"] < LEAST:
             weight = self.stepper.names[int(rest["worst"])]
             raise AllStop(
@@ -194,12 +184,16 @@ class Trainer:
             self._fixed = [example.to(self.compute.device) for example in first]
         self.whole.eval()
         parts = self.stepper.parts
-        sums = torch.stack([self.stepper.evaluate(self.whole, example) for example in self._fixed]).sum(0)
+        sums = torch.stack([self.stepper.evaluate(self.whole, example) for example in self._fixed])
         put_away(self.stepper.entry)
-        told = self.world.total(sums * float(self.world.first)).tolist()  # one process speaks for all
+        # one process speaks for all
+        told = self.world.total(sums.sum(0) if self.world.first else torch.zeros_like(sums[0])).tolist()
         part = first_bad(told, parts)
         if part is not None:
-            raise not_finite(step - 1, f"{part} of tuning", None, [], None)
+            bad = (~sums.isfinite()).any(1).nonzero().flatten().tolist() or list(range(len(sums)))
+            kept = "no checkpoint was made of this step"
+            what = f"the loss part `{part}` of tuning"
+            raise not_finite(step, what, bad, self.tuning.sequential_source, kept)
         each = [tally(example, parts) for example in self._fixed]
         count = {part: sum(one[0][part] for one in each) for part in parts}
         baseline = {part: sum(one[1][part] for one in each) for part in parts}
@@ -230,8 +224,7 @@ class Trainer:
         return made
 
     def _ended(self, step: int) -> bool:
-        """Whether nothing is left to do after a step."""
-        return step == self.config.train.max_steps or ends_early(self.metrics.tuning, self.config.train.patience)
+        return is_over(step, self.metrics.tuning, self.config.train)
 
     def _look(self, step: int) -> None:
         """Write a line about the embeddings of `tuning`."""
@@ -251,9 +244,13 @@ class Trainer:
 
     def _write(self, line: dict[str, Any]) -> None:
         self.metrics.write(line)
-        self.last[line["split"]] = line
         for logger in self.loggers:
             logger.write(line)
+
+    def _close(self) -> None:
+        self.metrics.close()
+        for logger in self.loggers:
+            logger.close()
 
     def _tell(self, line: dict[str, Any], seconds_per_step: float) -> None:
         told = {name: line[name] for name in ("step", "loss", "baseline", "lr", "tokens_per_s")}

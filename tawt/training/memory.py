@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -26,14 +28,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     return typed or any(text in str(error) for text in _NO_MEMORY)
 
 
-def out_of_memory(run: Path, config: PretrainConfig, compute: Compute, error: BaseException) -> TrainingError:
-    """Say what to set."""
+@contextmanager
+def explained(run: Path, config: PretrainConfig, device: str) -> Iterator[None]:
+    """Say what to set where memory runs out within.
+
+    Args:
+        run: The run folder.
+        config: Of the run.
+        device: As asked for.
+
+    Raises:
+        TrainingError: Memory ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        on_cuda = device != "cpu" and torch.cuda.is_available()
+        raise _out_of_memory(run, config, on_cuda, error) from None
+
+
+def _out_of_memory(run: Path, config: PretrainConfig, on_cuda: bool, error: BaseException) -> TrainingError:
     batching = config.batching
     ways = ["halve batching.tokens_per_batch (and set train.accumulate_tokens to what it was)"]
     ways.append("halve batching.max_length")
     if not config.train.activation_checkpointing:
         ways.append("set train.activation_checkpointing=true")
-    if compute.device.type == "cuda" and compute.dtype == torch.float32:
+    if on_cuda and config.train.precision == "fp32":
         ways.append("set train.precision=bf16")
     return TrainingError(
         str(run),

@@ -51,6 +51,8 @@ class MetricsFile:
         self.path = path
         self._file: IO[str] | None = None
         kept = [line for line in read_metrics(path) if line["step"] <= last_step]
+        self.last: dict[str, dict[str, Any]] = {line["split"]: line for line in kept}
+        """The last line of each split."""
         self.tuning: list[dict[str, Any]] = [line for line in kept if line["split"] == "tuning"]
         """The lines of validations, which early stopping and the best weights go by."""
         if not writes:
@@ -65,6 +67,7 @@ class MetricsFile:
         """Append a line; it must have `step` and `split`."""
         if line["split"] == "tuning":
             self.tuning.append(dict(line))
+        self.last[line["split"]] = dict(line)
         if self._file is not None:
             self._file.write(_line(line))
             self._file.flush()
@@ -91,6 +94,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break  # a kill in the middle of a write
     return lines
+
+
+def lines_of(run: Path, split: str, last_step: int | None = None) -> list[dict[str, Any]]:
+    """Return the lines of one split in a run's metrics file, up to a step."""
+    lines = read_metrics(run / "metrics.jsonl")
+    return [line for line in lines if line["split"] == split and (last_step is None or line["step"] <= last_step)]
 
 
 def _line(line: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tawt.batching.source import Source
 from tawt.errors import TrainingError
 
 LAG = 2
@@ -65,21 +66,24 @@ class Delayed:
 
 
 def not_finite(
-    step: int, part: str | None, weight: str | None, batches: Sequence[int], source: Callable[[int], Any] | None
+    step: int,
+    what: str,
+    batches: Sequence[int],
+    source: Callable[[int], Source],
+    kept: str = "the weights were not changed",
 ) -> AllStop:
     """Say which step, part or weight, and which rows are at fault.
 
     Args:
-        step: Optimizer step, counted from 0.
-        part: Part of the loss that is not finite; None = all are.
-        weight: Name of a parameter whose gradient is not finite.
-        batches: Numbers of the training batches at fault, or of all in the step.
-        source: `PackedLoader.source`; None = unknown.
+        step: Optimizer steps made, this one included.
+        what: What is not finite: a part of the loss, or the gradient of a weight.
+        batches: Numbers of the batches at fault, or of all in the step.
+        source: Where a batch's rows lie.
+        kept: What became of the weights.
     """
-    what = f"the loss part `{part}`" if part else f"the gradient of `{weight}`"
     return AllStop(
-        f"step {step + 1}",
-        f"{what} is not finite, expected a number{_places(batches, source)}; the weights were not changed",
+        f"step {step}",
+        f"{what} is not finite, expected a number; in {_places(batches, source)}; {kept}",
         "look at those rows of the shard in the workspace's dataset/; if they are sound, lower train.lr or train.clip, "
         "and in half precision try `--set train.precision=fp32`",
     )
@@ -90,12 +94,9 @@ def first_bad(values: Sequence[float], names: Sequence[str]) -> str | None:
     return next((name for name, value in zip(names, values, strict=True) if not math.isfinite(value)), None)
 
 
-def _places(batches: Sequence[int], source: Callable[[int], Any] | None, most: int = 3) -> str:
-    said = []
-    for number in list(batches)[:most]:
-        rows = list(source(number)) if source is not None else []
-        where = ", ".join(f"{shard} rows {first}-{last}" for shard, first, last in rows[:most])
-        more = f" and {len(rows) - most} more runs of rows" if len(rows) > most else ""
-        said.append(f"batch {number}" + (f" ({where}{more})" if where else ""))
-    rest = f" and {len(batches) - most} more" if len(batches) > most else ""
-    return f"; in {', '.join(said)}{rest}" if said else ""
+def _places(batches: Sequence[int], source: Callable[[int], Source], most: int = 3) -> str:
+    """Say the batches and their rows; those that hold what is not a number come first, and alone."""
+    found = [(number, source(number)) for number in batches]
+    found = [(number, rows) for number, rows in found if rows.broken] or found
+    said = [f"batch {number} ({rows})" for number, rows in found[:most]]
+    return ", ".join(said) + (f" and {len(found) - most} more" if len(found) > most else "")

@@ -52,6 +52,7 @@ import parity
 import shards
 
 from tawt.batching.batch import to_device
+from tawt.config.named import resolve_config
 from tawt.models.attention import Terms, block_mask, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.tasks import pretrain as task
@@ -289,7 +290,7 @@ def presets(bench: Bench) -> None:
     for name in PRESETS[:1] if small else bench.options.presets.split(","):
         with bench.attempt("presets", name) as got, tempfile.TemporaryDirectory() as folder:
             settings = [f"{key}={value}" for key, value in ON_CPU.items()] if small else []
-            _, tree = task.resolve_config(name, [*settings, "train.threads=1"])
+            _, tree = resolve_config(name, [*settings, "train.threads=1"])
             tokens = tree.batching.tokens_per_batch
             n_subjects = 30 if small else 4 + 20 * max(tokens, tree.train.accumulate_tokens) // 300
             median = 40 if small else 200

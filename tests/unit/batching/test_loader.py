@@ -13,6 +13,7 @@ import torch
 
 from tawt.batching.loader import PackedLoader
 from tawt.batching.packing import N_PACKINGS
+from tawt.batching.source import find_source
 from tawt.config.batching import BatchingConfig
 from tawt.config.load import build
 from tawt.dataset.reader import open_dataset
@@ -372,11 +373,27 @@ def test_a_batch_says_which_rows_it_holds(tmp_path, write_dataset, window):
     batches = [(loader.batch(i), loader.source(i)) for i in (0, 5, loader.n_batches(0) + 1)]
     batches += [(b, loader.sequential_source(i, sequential)) for i, b in enumerate(loader.sequential(sequential))]
     files = set()
-    for batch, rows in batches:
-        values = [made[int(file[:5])][0]["value"][a : b + 1] for file, a, b in rows]
+    for batch, source in batches:
+        values = [made[int(file[:5])][0]["value"][a : b + 1] for file, a, b in source.runs]
         np.testing.assert_array_equal(batch.value.numpy(), np.concatenate(values))
-        files |= {file for file, _, _ in rows}
+        files |= {file for file, _, _ in source.runs}
+        file, row, last = source.farthest
+        assert row == last and not source.broken
+        assert abs(made[int(file[:5])][0]["value"][row]) == batch.value.abs().max()
     assert files == {"00000.arrow", "00001.arrow"}
+
+
+def test_a_batch_says_which_of_its_rows_are_no_numbers():
+    """Of 40 rows in two files, exactly those are named that are not finite, runs of them as one; else the farthest is."""
+    one, two = np.ones(30, dtype=np.float32), np.zeros(20, dtype=np.float32)
+    one[[4, 5, 6, 20]] = np.nan, np.inf, -np.inf, np.nan
+    two[7] = -9
+    source = find_source([("a.arrow", 5, 25, one), ("b.arrow", 0, 0, two), ("b.arrow", 0, 20, two)])
+    assert source.runs == (("a.arrow", 5, 24), ("b.arrow", 0, 19))
+    assert source.broken == (("a.arrow", 5, 6), ("a.arrow", 20, 20)) and source.farthest == ("b.arrow", 7, 7)
+    assert str(source) == "not a number in a.arrow rows 5-6, a.arrow row 20"
+    sound = find_source([("b.arrow", 2, 9, two)])
+    assert str(sound) == "b.arrow rows 2-8; their values are numbers, the largest in b.arrow row 7"
 
 
 def test_sliding_documents_cover_every_record(tmp_path, write_dataset):

@@ -62,6 +62,7 @@ def test_a_mistake_in_a_file_names_its_place(name: str, tmp_path: Path) -> None:
         ("vocabulary.min_cont=3", "--set vocabulary.min_cont: unknown key `vocabulary.min_cont`"),
         ("vocabulary=3", "--set vocabulary: `vocabulary` does not fit, expected a mapping"),
         ("vocabulary.min_count.x=3", "`vocabulary.min_count` does not fit"),
+        ("vocabluary.min_count=3", "--set vocabluary.min_count: unknown key `vocabluary`"),
     ],
 )
 def test_a_mistake_in_an_override_names_the_override(setting: str, said: str, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_loss_falls_below_its_trivial_baseline(tmp_path, shards):
 def trainer(workspace, config, monkeypatch):
     """A Trainer that has not made a step yet."""
     made = []
-    monkeypatch.setattr(loop.Trainer, "fit", lambda self, start: made.append(self) or self.last)
+    monkeypatch.setattr(loop.Trainer, "fit", lambda self, start: made.append(self) or {})
     pretrain(workspace, config, device="cpu", out=workspace / "runs" / "caught")
     monkeypatch.undo()
     made[0].metrics = MetricsFile(workspace / "scratch.jsonl", 0)
@@ -118,9 +118,9 @@ def test_accumulated_gradient_is_that_of_one_big_batch(workspace, config, monkey
     assert rest["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
 
 
-def plant_nan(workspace, row: int) -> None:
-    """Overwrite a value in the mapped shard of train with NaN, as a broken writer would."""
-    path = workspace / "dataset" / "train" / "00000.arrow"
+def plant_nan(workspace, row: int, split: str = "train") -> int:
+    """Overwrite a value in a mapped shard with NaN, as a broken writer would; return its row."""
+    path = workspace / "dataset" / split / "00000.arrow"
     table = pa.ipc.open_file(path).read_all()
     status = np.asarray(table["value_status"])
     row = int(np.flatnonzero(status == 1)[row])
@@ -128,21 +128,32 @@ def plant_nan(workspace, row: int) -> None:
     at = data.index(np.asarray(table["value"])[:64].tobytes())
     data[at + 4 * row : at + 4 * row + 4] = np.float32(np.nan).tobytes()
     path.write_bytes(data)
+    return row
 
 
 def test_a_nan_in_a_shard_stops_with_its_place(workspace, config, tmp_path, with_train):
-    """A value that is not a number ends the run with the step, the part, the batch, and shard and rows; no weights appear,
-    and the checkpoint before it is as it was."""
-    plant_nan(workspace, 100)
+    """A value that is not a number ends the run with the step, the part, the batch, and the very row of the shard; no weights
+    appear, and the checkpoint before it is as it was."""
+    row = plant_nan(workspace, 100)
     with pytest.raises(TrainingError, match="not finite") as error:
         pretrain(workspace, with_train(config, checkpoint_every=1), device="cpu", out=tmp_path / "a")
     assert error.value.where.startswith("step ")
-    assert "the loss part `" in error.value.what and "00000" in error.value.what and "rows" in error.value.what
+    assert "the loss part `" in error.value.what and f"not a number in 00000.arrow row {row})" in error.value.what
     assert "batch" in error.value.what and "weights were not changed" in error.value.what
     assert not (tmp_path / "a" / "model.safetensors").exists()
     lines = read_metrics(tmp_path / "a" / "metrics.jsonl")
     steps = int(error.value.where.split()[1])
     assert [x["step"] for x in lines if x["split"] == "train"] == list(range(1, steps))
+
+
+def test_a_nan_in_tuning_stops_with_its_place(workspace, config, tmp_path, with_train):
+    """The same in `tuning` ends the run at its first validation, and says the split, the batch and the row."""
+    row = plant_nan(workspace, 30, "tuning")
+    with pytest.raises(TrainingError, match=r"step 5: the loss part `\w+` of tuning is not finite") as error:
+        pretrain(workspace, with_train(config, checkpoint_every=5), device="cpu", out=tmp_path / "a")
+    assert f"not a number in 00000.arrow row {row})" in error.value.what
+    assert "no checkpoint was made of this step" in error.value.what
+    assert not list((tmp_path / "a").glob("checkpoints/step-*"))
 
 
 @pytest.mark.parametrize("part", ["loss", "gradient"])

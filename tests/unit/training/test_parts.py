@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -196,6 +199,59 @@ def test_a_printed_command_can_be_pasted(tmp_path):
         "tawt", "pretrain", "-w", str(tmp_path / "my ws"), "--config", "pretrain_demo", "--device", "cpu", "--set",
         "train.betas=[0.9, 0.95]", "--resume",
     ]  # fmt: skip
+
+
+def test_the_line_that_resumes_starts_the_same_processes(tmp_path, monkeypatch):
+    """Under torchrun the printed command starts as many processes, on as many machines."""
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    said = resume_command(tmp_path, "pretrain_small", (), "cuda", None)
+    assert said == f"torchrun --nproc-per-node 8 -m tawt pretrain -w {tmp_path} --device cuda --resume"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert resume_command(tmp_path, "pretrain_small", (), "cuda", None).startswith(
+        "torchrun --nnodes 2 --nproc-per-node 4 -m tawt pretrain"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"betas": (1.0, 0.9)},
+        {"betas": (0.9, -0.1)},
+        {"seed": 2**63},
+        {"threads": 100_000},
+        {"accumulate_tokens": 2**40},
+    ],
+)
+def test_what_torch_could_not_bear_is_refused(wrong):
+    """Decay rates outside [0, 1), a seed beyond 63 bits, and sizes that no machine has are errors of the config."""
+    with pytest.raises(ValueError, match="should be (less|greater) than"):
+        TrainConfig(**wrong)
+
+
+def test_a_file_that_cannot_be_written_says_what_the_system_said(tmp_path):
+    """Where the disk is full, the error is the system's own with the file's name, and nothing takes the file's place."""
+    save_weights(nn.Linear(2, 2), tmp_path / "w")
+    before = (tmp_path / "w").read_bytes()
+    script = (
+        "import resource, sys, torch; from pathlib import Path; from tawt.training.checkpoint import write_tensors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        "try: write_tensors({'w': torch.zeros(100_000)}, Path(sys.argv[1]))\n"
+        "except OSError as error: print(error.errno, error.filename)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, tmp_path / "w"], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [str(errno.EFBIG), str(tmp_path / "w")]
+    assert (tmp_path / "w").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["latest", "step-000010/state.json"])
+def test_a_checkpoint_that_is_no_text_is_one_clear_error(tmp_path, file):
+    """A pointer or state of bytes that are no text is an error that names the file."""
+    net, optimizer = net_and_optimizer()
+    save_checkpoint(tmp_path, net, optimizer, {"step": 10}, 2)
+    (tmp_path / "checkpoints" / file).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match=rf"{file}: cannot be read \(UnicodeDecodeError\)"):
+        latest_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["lr", "weight_decay"])

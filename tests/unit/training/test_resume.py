@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from tawt.config.load import dump
+from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
+from tawt.tasks import pretrain as task
 from tawt.tasks.pretrain import pretrain
 from tawt.training.metrics import SPEED_FIELDS, read_metrics
 
@@ -125,6 +129,73 @@ def test_resuming_a_finished_run_changes_nothing(workspace, config, tmp_path):
     before = files(tmp_path / "a")
     result = pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
     assert result.plan.start_step == 12 and files(tmp_path / "a") == before
+
+
+def test_a_finished_run_keeps_its_provenance(workspace, config, tmp_path):
+    """`resume` on a finished run by another torch tells its results again, and not that it was made with that torch."""
+    made = pretrain(workspace, config, device="cpu", out=tmp_path / "a")
+    about = json.loads((tmp_path / "a" / "versions.json").read_text())
+    about["packages"]["torch"] = "2.0.0"
+    (tmp_path / "a" / "versions.json").write_text(json.dumps(about))
+    again = pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+    assert again.metrics == made.metrics and {"train", "tuning", "health"} == made.metrics.keys()
+    assert json.loads((tmp_path / "a" / "versions.json").read_text()) == about
+
+
+def test_a_run_that_goes_on_elsewhere_tells_both(workspace, config, tmp_path, power_cut, with_train):
+    """Of a run resumed with other versions, `versions.json` tells those of now and, up to which step, those of before."""
+    for stop in (5, 9):
+        power_cut(stop, workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+        about = json.loads((tmp_path / "a" / "versions.json").read_text())
+        assert "earlier" not in about or stop == 9
+        about["packages"]["torch"] = f"2.0.{stop}"
+        (tmp_path / "a" / "versions.json").write_text(json.dumps(about))
+    pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+    about = json.loads((tmp_path / "a" / "versions.json").read_text())
+    earlier = [(part["until_step"], part["packages"]["torch"]) for part in about["earlier"]]
+    assert earlier == [(4, "2.0.5"), (8, "2.0.9")] and not about["packages"]["torch"].startswith("2.0.")
+
+
+def test_resume_refuses_another_dataset(workspace, config, tmp_path, power_cut, shards):
+    """Records that changed under a run, with the same vocabulary and the same sizes, are not trained on in silence."""
+    power_cut(5, workspace, config, device="cpu", out=tmp_path / "a")
+    shards.write_dataset(workspace, {"train": [40, 20], "tuning": [10], "held_out": [10]}, max_static=2)
+    before = open_dataset(workspace).fingerprint(["train", "tuning"])
+    path = workspace / "dataset" / "train" / "00000.arrow"
+    whole = path.read_bytes()
+    values = np.asarray(pa.ipc.open_file(path).read_all()["value"])
+    at = whole.index(values[:64].tobytes())
+    path.write_bytes(whole[:at] + np.float32(values[0] + 1).tobytes() + whole[at + 4 :])
+    assert open_dataset(workspace).fingerprint(["train", "tuning"]) != before
+    with pytest.raises(CheckpointError, match="belongs to dataset") as error:
+        pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+    assert "--out" in error.value.hint
+    path.write_bytes(whole)
+    assert pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True).plan.start_step == 4
+
+
+def test_lost_metrics_are_said(workspace, config, tmp_path, power_cut):
+    """A run whose `metrics.jsonl` is gone goes on, and says what begins anew with it."""
+    power_cut(5, workspace, config, device="cpu", out=tmp_path / "a")
+    (tmp_path / "a" / "metrics.jsonl").unlink()
+    events = []
+    pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True, report=events.append)
+    assert any("no line of the steps made" in event.get("text", "") for event in events)
+
+
+def test_a_signal_before_the_first_step_is_an_interrupt(workspace, config, tmp_path, monkeypatch):
+    """SIGTERM while a run is set up ends it with a word, not in silence, and leaves no run folder."""
+    real = task.count_baselines
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGTERM)
+        return real(*args)
+
+    monkeypatch.setattr(task, "count_baselines", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(workspace, config, device="cpu", out=tmp_path / "a")
+    assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "a").exists()
 
 
 def test_resume_without_a_checkpoint_starts_and_says_so(workspace, config, tmp_path):

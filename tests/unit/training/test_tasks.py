@@ -12,12 +12,14 @@ import torch
 
 from tawt.batching.loader import PackedLoader
 from tawt.config.load import load
+from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError, DatasetError
+from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from tawt.objectives.pretrain_model import PretrainModel, count_parameters
+from tawt.tasks import pretrain as task
 from tawt.tasks.embed import embed, load_encoder
-from tawt.tasks.pretrain import pretrain, resolve_config
+from tawt.tasks.pretrain import pretrain
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(workspace, config, with_train):
@@ -109,6 +111,28 @@ def test_without_tuning_subjects_a_run_says_so(tmp_path, config, write_dataset):
     result = pretrain(tmp_path, config, device="cpu", report=events.append)
     assert "tuning" not in result.metrics
     assert any("no tuning subject" in e.get("text", "") for e in events)
+
+
+def test_a_dry_run_finds_what_the_run_would_stumble_over(tmp_path, config, write_dataset, with_train):
+    """Best weights that nothing can choose are refused before the first step, by a dry run too."""
+    write_dataset(tmp_path, {"train": [20], "tuning": [0]})
+    best = with_train(config, keep_best=1, final="best")
+    with pytest.raises(ConfigError, match="no tuning subject"):
+        pretrain(tmp_path, best, device="cpu", dry_run=True)
+
+
+@pytest.mark.parametrize("where", ["count_baselines", "make_optimizer"])
+def test_memory_that_runs_out_before_the_first_step_says_what_to_set(workspace, config, monkeypatch, where):
+    """Not a mistake in tawt: the same advice as in a step, and no run folder is left."""
+
+    def none_left(*args):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(task, where, none_left)
+    with pytest.raises(TrainingError, match="memory ran out") as error:
+        pretrain(workspace, config, device="cpu")
+    assert "batching.tokens_per_batch" in error.value.hint and "precision" not in error.value.hint
+    assert not (workspace / "runs" / "pretrain").exists()
 
 
 def test_a_workspace_without_a_dataset_is_an_error(tmp_path, config):
