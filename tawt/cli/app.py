@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -60,8 +61,16 @@ def _main(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 an error or a failed check, 2 wrong usage, 130 interrupted."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
     except TawtError as error:
         _fail(str(error), error.hint, error.exit_code)
     except KeyboardInterrupt:
@@ -77,6 +86,10 @@ def main() -> None:
             "check its place, rights and space",
         )
     except Exception as error:
+        _fail_usage(error)
+        if interrupts:  # in the middle of an import, which makes another error of it
+            console.print("interrupted", markup=False)
+            sys.exit(130)
         if os.environ.get("TAWT_TRACEBACK"):
             raise
         package = (getattr(error, "name", "") or "").partition(".")[0]
@@ -87,6 +100,17 @@ def main() -> None:
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         # the text of a foreign error can quote cells
         _fail(f"{place}: {type(error).__name__}, expected none: a mistake in tawt", "TAWT_TRACEBACK=1 shows all of it")
+
+
+def _fail_usage(error: Any) -> None:
+    """End with what Typer says of a wrong option or command; return where the error is none of Typer's."""
+    if not hasattr(error, "format_message"):
+        return
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "tawt"
+    if not (said := " ".join(error.format_message().split())):
+        sys.exit(2)  # the help of a command that was given nothing is on the screen already
+    _fail(f"{command}: {said.rstrip('.')}", f"`{command} --help` shows what there is", 2)
 
 
 def _fail(text: str, hint: str, code: int = 1) -> NoReturn:

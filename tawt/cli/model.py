@@ -73,10 +73,15 @@ def pretrain(
             (
                 "train",
                 f"{plan.n_subjects:,} subjects, {plan.n_tokens:,} tokens",
-                f"{plan.n_epochs:.2f} passes in all steps",
+                f"{plan.n_epochs:,.1f} passes in all steps",
             ),
             ("tokens per step", f"{plan.tokens_per_step:,}", plan.reasons["tokens_per_step"]),
-            ("packing", f"{plan.packing_efficiency:.1%}", "share of the token budget that holds tokens"),
+            (
+                "packing",
+                f"{plan.packing_efficiency:.1%}",
+                "of the token budget is filled"
+                + (f"; {plan.reaching:.1%} when cuts, augmentation and moments are done" if plan.reaching else ""),
+            ),
             ("steps", f"{plan.start_step:,} -> {plan.n_steps:,}", plan.reasons["start_step"]),
             ("processes", str(plan.processes), plan.reasons["processes"]),
             ("memory", f"about {plan.memory_bytes / 1e6:,.0f} MB", plan.reasons["memory"]),
@@ -85,6 +90,8 @@ def pretrain(
         ]
         rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
         print_rows(("what", "value", "why"), rows, Format.table)
+        for text in plan.doubts:
+            say(f"note: {text}")
         command = run_command(workspace, config, settings or (), device, out)
         next_command(command + (" --resume" if resume else ""))
         return
@@ -118,7 +125,9 @@ def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float,
 
 def embed(
     workspace: Workspace,
-    run: Annotated[str, typer.Option(help="A run folder, or the name of one in WORKSPACE/runs", show_default=False)],
+    run: Annotated[
+        str, typer.Option(help="A run folder, the name of one in WORKSPACE/runs, or a shared model", show_default=False)
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="The file; WORKSPACE/embeddings/RUN.parquet by default", show_default=False),

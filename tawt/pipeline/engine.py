@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
+from tawt.machine import available_bytes, usable_cpus
 from tawt.transforms.subject_hash import SQL_MACROS
 
 SCHEMAS = ("raw", "staging", "codes", "event_parts", "events", "vocabulary", "triplets", "labels")
@@ -42,8 +42,7 @@ class Limits:
                 "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
                 "leave it out for 60 % of the memory",
             )  # fmt: skip
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return cls(threads or cores, memory_limit or f"{int(available_bytes() * 0.6) >> 20}MiB")
+        return cls(threads or usable_cpus(), memory_limit or f"{int(available_bytes() * 0.6) >> 20}MiB")
 
     @property
     def workers(self) -> int:
@@ -54,17 +53,6 @@ class Limits:
 def _megabytes(size: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mMgGtT])i?[bB]", size)
     return float(match[1]) * 1000.0 ** "MGT".index(match[2].upper()) if match else 0.0
-
-
-def available_bytes() -> int:
-    """Return the memory of the machine, or of the cgroup where that is smaller, bytes."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            total = min(total, int(Path(path).read_text()))
-        except (OSError, ValueError):
-            continue
-    return total
 
 
 def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) -> duckdb.DuckDBPyConnection:

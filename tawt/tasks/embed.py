@@ -14,33 +14,16 @@ from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
-from tawt.config.load import load
 from tawt.config.model import Pooling
-from tawt.config.train import PretrainConfig
 from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
-from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
-from tawt.errors import CheckpointError, ConfigError
+from tawt.errors import ConfigError
 from tawt.files import publish_file
 from tawt.models.encoder import Encoder
+from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
-from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
 from tawt.training.device import choose_compute
 from tawt.training.loop import Report
-
-
-@dataclass(frozen=True)
-class LoadedEncoder:
-    """A run's encoder, ready to use."""
-
-    encoder: Encoder
-    """In eval mode, on CPU."""
-    config: PretrainConfig
-    """The run's config."""
-    vocabulary: Vocabulary
-    """The run's vocabulary."""
-    weights: Path
-    """Where the weights came from: the end of the run, or its newest checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -61,46 +44,6 @@ class EmbedResult:
     """Why this device, precision and thread count."""
 
 
-def load_encoder(run: Path) -> LoadedEncoder:
-    """Load the encoder of a run folder, finished or not.
-
-    Raises:
-        CheckpointError: There is no run or no weights in it, or they do not fit its config.
-        ConfigError: Its config does not hold.
-        DatasetError: Its vocabulary cannot be read.
-    """
-    if not (run / "config.yaml").exists():
-        raise CheckpointError(str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`")
-    config = load(PretrainConfig, run / "config.yaml")
-    weights = run / WEIGHTS
-    if not weights.exists():
-        checkpoint = latest_checkpoint(run)
-        if checkpoint is None:
-            raise CheckpointError(
-                str(run),
-                "has no weights yet, expected a finished run or a checkpoint",
-                "let `tawt pretrain --resume` reach a checkpoint",
-            )
-        weights = checkpoint.folder / WEIGHTS
-    vocabulary = read_vocabulary(run / "vocabulary.parquet")
-    encoder = Encoder(config.model, vocabulary)
-    load_weights(encoder, weights, prefix="encoder.")
-    return LoadedEncoder(encoder.eval(), config, vocabulary, weights)
-
-
-def same_vocabulary(model: str, ours: Vocabulary, theirs: Vocabulary, workspace: Path) -> None:
-    """Hold that a model and a workspace have one vocabulary.
-
-    Raises:
-        CheckpointError: They do not.
-    """
-    if ours.sha256 != theirs.sha256:
-        raise CheckpointError(
-            model, f"has vocabulary {ours.sha256[:12]}, expected that of {workspace}, {theirs.sha256[:12]}",
-            f"pretrain on this workspace first: `tawt pretrain -w {workspace}`",
-        )  # fmt: skip
-
-
 def embed(
     workspace: Path,
     run: str | Path,
@@ -119,7 +62,7 @@ def embed(
 
     Args:
         workspace: Whose subjects are embedded.
-        run: A run folder, or the name of one in WORKSPACE/runs.
+        run: A run folder, the name of one in WORKSPACE/runs, or a folder that `TawtModel.save_pretrained` wrote.
         out: The file; default WORKSPACE/embeddings/NAME OF THE RUN.parquet.
         splits: Which splits.
         device: auto, cpu, cuda or cuda:N.

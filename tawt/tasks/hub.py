@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,19 @@ from torch import Tensor, nn
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
-from tawt.config.load import build
 from tawt.config.train import PretrainConfig
 from tawt.contracts.dataset import SPECIAL_CODES, SPLITS
 from tawt.dataset.reader import open_dataset
-from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError, DatasetError
-from tawt.files import publish_file, read_json, write_json, write_text
+from tawt.files import publish_file, write_json, write_text
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
 from tawt.tasks.card import CARD, card
-from tawt.tasks.embed import load_encoder, same_vocabulary
+from tawt.tasks.load import FORMAT, load_encoder, same_vocabulary
 from tawt.tasks.runs import SMALL_CELL
-from tawt.training.checkpoint import WEIGHTS, load_weights, write_tensors
+from tawt.training.checkpoint import WEIGHTS, write_tensors
 
-FORMAT = "tawt.model/1"
 _FILES = ("config.json", WEIGHTS, "vocabulary.parquet", CARD)
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
@@ -120,18 +118,11 @@ class TawtModel(nn.Module):
         folder = Path(name)
         if not folder.is_dir():
             folder = _download(str(name))
+        loaded = load_encoder(folder)
+        text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
         if not (folder / "config.json").is_file():
-            loaded = load_encoder(folder)
-            model = cls(loaded.config, loaded.vocabulary, loaded.encoder, card(folder, shared=True))
-        else:
-            about = _about(folder)
-            config = build(PretrainConfig, about["config"], str(folder / "config.json"))
-            # blanked cells change the file's bytes, not what it stands for
-            vocabulary = replace(read_vocabulary(folder / "vocabulary.parquet"), sha256=about["vocabulary_sha256"])
-            model = cls(config, vocabulary)
-            load_weights(model.encoder, folder / WEIGHTS, prefix="encoder.")
-            text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
-            model.card = text
+            text = card(folder, shared=True)
+        model = cls(loaded.config, loaded.vocabulary, loaded.encoder, text)
         model._vocabulary_file = folder / "vocabulary.parquet"
         return model.eval()
 
@@ -205,16 +196,6 @@ def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = F
         row |= {"center": 0.0, "scale": 1.0, "normalization": "none", "bin_edges": []}
         row["categories"] = [f"#{k + 1}" for k in range(len(row["categories"]))]
     return pa.Table.from_pylist(rows, schema=vocabulary.schema)
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    about = read_json(folder / "config.json")
-    if not isinstance(about, dict) or about.get("format") != FORMAT or "config" not in about:
-        raise CheckpointError(
-            str(folder / "config.json"), f"is of another format, expected {FORMAT}",
-            "give a folder that `TawtModel.save_pretrained` wrote",
-        )  # fmt: skip
-    return about
 
 
 def _download(name: str) -> Path:

@@ -50,7 +50,7 @@ def plot(runs: Sequence[str | Path], workspace: Path | None = None, *, out: Path
         made.append(plot_losses(read, folder / "losses.png"))
     with_weights = [run for run in read if any(run.path.glob("*.safetensors")) or (run.path / "checkpoints").is_dir()]
     if with_weights:
-        from tawt.tasks.embed import load_encoder
+        from tawt.tasks.load import load_encoder
 
         loaded = load_encoder(with_weights[0].path)
         made += plot_attention(loaded.encoder, folder / "attention.png")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from tawt.training.plan import (
     loader_config,
     make_plan,
     static_step,
+    tokens_reaching,
 )
 from tawt.training.scaler import LossScaler
 from tawt.training.signals import terminate_interrupts
@@ -170,10 +171,12 @@ def _set_up(
         return make_plan(run, tree, train, counts, compute, checkpoint, world, per_step, kernel, compiled)
 
     tuning = _tuning(dataset, tree, tell)
-    if dry_run:
-        return plan_of(compute), None
     sample = (train.batch(number) for number in range(SAMPLE_BATCHES))
     baselines = count_baselines(train.split.shards, vocabulary, tree.objective, sample)
+    if dry_run:
+        return replace(
+            plan_of(compute), reaching=tokens_reaching(train, Preparer(tree, vocabulary, baselines, True))
+        ), None
     model.start_at(baselines)
     if checkpoint is not None:
         load_weights(model, checkpoint.folder / WEIGHTS)
@@ -197,6 +200,9 @@ def _set_up(
     if checkpoint is not None:
         load_optimizer(checkpoint, model, optimizer)
         scaler.load(checkpoint.state.get("scaler", {}))
+    plan = plan_of(compute)
+    for doubt in plan.doubts:
+        tell({"event": "note", "text": doubt})
     world.wait()  # every process has looked at the folder as it was
     start = checkpoint.step if checkpoint else 0
     over = is_over(start, lines_of(run, "tuning", start), tree.train)
@@ -224,7 +230,7 @@ def _set_up(
         resume_command=resume_command,
         skipped=int(checkpoint.state.get("skipped", 0)) if checkpoint else 0,
     )
-    return plan_of(compute), trainer
+    return plan, trainer
 
 
 def _finish(trainer: Trainer) -> None:

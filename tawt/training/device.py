@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from tawt.errors import ConfigError, DeviceError
+from tawt.machine import usable_cpus
 
 MOST_THREADS = 4
 """Above this, matrices of a few hundred columns no longer get faster."""
@@ -141,16 +140,6 @@ def threads_sleep() -> bool:
     """Return whether OpenMP's threads sleep while they wait for one another, at once or after a short spin."""
     spins = os.environ.get("GOMP_SPINCOUNT", "")
     return os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE" or (spins.isdigit() and int(spins) <= SHORT_SPIN)
-
-
-def usable_cpus() -> int:
-    """Return the CPUs that this process may use: its affinity, and its container's share where there is
-    one."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        usable = min(usable, max(1, int(quota) // int(period)))  # "max" is no number: no share
-    return usable
 
 
 T = TypeVar("T")

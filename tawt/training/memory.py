@@ -12,12 +12,15 @@ from tawt.batching.loader import PackedLoader
 from tawt.batching.windows import document_lengths
 from tawt.config.train import PretrainConfig
 from tawt.errors import TrainingError
+from tawt.machine import available_bytes
 from tawt.training.device import Compute
 
 RUNTIME_BYTES = 450_000_000
 """What Python, torch and the mapped code take before the first tensor."""
 CUDA_BYTES = 800_000_000
 """What the CUDA context and its libraries take on the device."""
+EXAMPLE_BYTES = 120
+"""What a triplet of a batch takes with its gaps, masks and truths."""
 _NO_MEMORY = ("can't allocate memory", "out of memory")
 """How torch says that memory ran out, where it is a plain RuntimeError."""
 
@@ -65,25 +68,33 @@ def _out_of_memory(run: Path, config: PretrainConfig, on_cuda: bool, error: Base
     )
 
 
+def memory_there(device: torch.device) -> int:
+    """Return the bytes that the device has; of CPUs, the machine's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return available_bytes()
+
+
 def memory_estimate(
     config: PretrainConfig,
     n_parameters: int,
     train: PackedLoader,
     compute: Compute,
     n_processes: int,
+    n_batches: int,
     checkpointing: bool,
 ) -> int:
     """Return the bytes of one process: weights, gradients, two moments, and one batch's backward pass.
 
     A layer keeps about 24 vectors of d_model and 4 of d_ffn per token; checkpointed, one vector, and one layer at a
-    time whole.
+    time whole. All batches of a step, `n_batches` of them, are held at once.
     """
     model, budget = config.model, config.batching.tokens_per_batch
     on_cuda = compute.device.type == "cuda"
     size = 4 if compute.dtype == torch.float32 else 2.5  # norms and residuals stay float32 under autocast
     per_layer = 24 * model.d_model + 4 * model.d_ffn
     layers = model.n_layers * model.d_model + per_layer if checkpointing else model.n_layers * per_layer
-    activations = budget * (layers + 20 * model.d_model) * size
+    activations = budget * n_batches * EXAMPLE_BYTES + budget * (layers + 20 * model.d_model) * size
     if not on_cuda:  # the CPU kernel keeps the distances within documents; a flash kernel keeps none
         lengths = document_lengths(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
         activations += 4 * budget * (lengths @ lengths) / lengths.sum()

@@ -24,13 +24,18 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 
 
+def warmup_steps(config: TrainConfig) -> int:
+    """Return how many steps the warm-up takes: at most a tenth of all."""
+    return min(config.warmup_steps, config.max_steps // 10)
+
+
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Return the rate of optimizer step `step`, counted from 0: a linear rise, then the schedule.
 
     `cosine` and `linear` fall to `min_lr` at the last step. `inverse_sqrt` falls as `1 / sqrt(step + 1)` from the
     end of the warm-up, down to `min_lr` at the lowest.
     """
-    warmup = min(config.warmup_steps, config.max_steps // 10)
+    warmup = warmup_steps(config)
     if step < warmup:
         return config.lr * (step + 1) / warmup
     low = config.min_lr * config.lr

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from tawt.batching.loader import PackedLoader
 from tawt.config.batching import BatchingConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, ConfigError
 from tawt.models.attention.blocks import BLOCK, whole_steps
+from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import ParameterCounts
 from tawt.training.checkpoint import Checkpoint
 from tawt.training.device import Compute
 from tawt.training.distributed import World
-from tawt.training.memory import memory_estimate
+from tawt.training.memory import memory_estimate, memory_there
+from tawt.training.optim import warmup_steps
 
 N_STEPS = 4
 """Static lengths of full batches: each is compiled once, and no batch is padded by more than a step."""
+
+N_LOOKED_AT = 4
+"""Batches that a dry run makes to see what reaches the model."""
+MANY_EPOCHS = 50
+"""Passes over train above which a plan wonders; on real records a small model gained nothing beyond 8."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,9 @@ class PretrainPlan:
     """Packed batches of the first pass."""
     packing_efficiency: float
     """Share of the batches' token budget that holds tokens."""
+    reaching: float | None
+    """Share of the token budget that reaches the model after cutting, augmenting and making moments of triplets, in
+    the first batches; None = not looked at, as only a dry run does."""
     tokens_per_step: int
     """Token budget of one optimizer step, over all processes."""
     n_steps: int
@@ -58,6 +71,8 @@ class PretrainPlan:
     """The attention kernel."""
     reasons: dict[str, str]
     """Why, per choice, as shown to the user."""
+    doubts: tuple[str, ...]
+    """What may not be meant so."""
 
 
 def make_plan(
@@ -76,9 +91,15 @@ def make_plan(
     n_batches = train.n_batches(0)
     budget = config.batching.tokens_per_batch
     own = train.config.tokens_per_batch
-    memory = [memory_estimate(config, parameters.total, train, compute, world.size, kept) for kept in (False, True)]
+    memory = [
+        memory_estimate(config, parameters.total, train, compute, world.size, per_step // world.size, kept)
+        for kept in (False, True)
+    ]
+    n_epochs = config.train.max_steps * per_step / n_batches
     checkpointing = config.train.activation_checkpointing
     views = " (two views of each document)" if own < budget else ""
+    batches = "batch" if per_step == 1 else "batches"
+    each = f", {per_step // world.size} for each process" if world.several else ""
     return PretrainPlan(
         run=run,
         config=config,
@@ -87,10 +108,11 @@ def make_plan(
         n_tokens=train.n_tokens,
         n_batches=n_batches,
         packing_efficiency=train.n_tokens / (n_batches * own),
+        reaching=None,
         tokens_per_step=per_step * budget,
         n_steps=config.train.max_steps,
         start_step=checkpoint.step if checkpoint else 0,
-        n_epochs=config.train.max_steps * per_step / n_batches,
+        n_epochs=n_epochs,
         memory_bytes=memory[checkpointing],
         compute=compute,
         processes=world.size,
@@ -98,15 +120,35 @@ def make_plan(
         kernel=kernel[0],
         reasons={
             **compute.reasons,
-            "tokens_per_step": f"{per_step} packed batches of at most {budget} tokens{views}, "
-            f"{per_step // world.size} for each process",
+            "tokens_per_step": f"{per_step} packed {batches} of at most {budget:,} tokens{views}{each}",
             "start_step": f"resumed from {checkpoint.folder}" if checkpoint else "a new run",
             "memory": f"{memory[0] / 1e9:.1f} GB without activation checkpointing, {memory[1] / 1e9:.1f} GB with it",
             "processes": f"{config.train.parallel}, started by torchrun" if world.several else "one, not torchrun",
             "kernel": kernel[1],
             "compiled": compiled[1],
         },
+        doubts=tuple(_doubts(config, n_epochs, memory[checkpointing], compute.device)),
     )
+
+
+def _doubts(config: PretrainConfig, n_epochs: float, memory: int, device: torch.device) -> Iterator[str]:
+    train, there = config.train, memory_there(device)
+    if n_epochs > MANY_EPOCHS:
+        yield f"{n_epochs:,.0f} passes over train: on real records more than 8 gained nothing; lower train.max_steps"
+    if memory > there:
+        yield (
+            f"about {memory / 1e9:,.1f} GB are needed and {there / 1e9:,.1f} GB are there: lower "
+            "batching.tokens_per_batch, or set train.activation_checkpointing=true"
+        )
+    if warmup_steps(train) < train.warmup_steps:
+        yield f"warmup_steps {train.warmup_steps} is cut to {warmup_steps(train)}, a tenth of max_steps"
+
+
+def tokens_reaching(train: PackedLoader, prepare: Preparer) -> float:
+    """Return the share of the token budget that the first batches still fill when they reach the model."""
+    layouts = [prepare(train.batch(number), number).batch.layout for number in range(N_LOOKED_AT)]
+    n_tokens = sum(layout.n_tokens for layout in layouts if layout is not None)
+    return n_tokens / (N_LOOKED_AT * prepare.config.batching.tokens_per_batch)
 
 
 def batches_per_step(config: PretrainConfig, n_processes: int = 1, checkpoint: Checkpoint | None = None) -> int:

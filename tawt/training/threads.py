@@ -15,7 +15,8 @@ from torch import nn
 
 from tawt.batching.example import Example
 from tawt.files import alone, digest, read_json, write_json
-from tawt.training.device import MOST_THREADS, WOULD_SPIN, Compute, threads_sleep, usable_cpus
+from tawt.machine import usable_cpus
+from tawt.training.device import MOST_THREADS, WOULD_SPIN, Compute, threads_sleep
 from tawt.training.repeatable import repeatable
 
 FILE = "threads.json"

@@ -1,6 +1,6 @@
 """What a frozen embedding is worth with a tenth of the labels: death in hospital on PhysioNet-2012, 48 hours after admission.
 
-    python tests/benchmarks/physionet2012_probe --data FOLDER -w WORK [--seeds 0 1] [--epochs 8] [--variants ...]
+    python tests/benchmarks/physionet2012_probe --data FOLDER -w WORK [--seeds 0 1] [--epochs 8] [--variants ...] [--last-fifth]
 
 FOLDER holds sets b and c and their outcomes as PhysioNet gives them. They are ingested and encoded, and an encoder is pretrained on
 them without labels, once per variant. Each is frozen, and logistic regression is fitted on its centred embedding with a tenth of the
@@ -19,6 +19,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,15 @@ def main() -> None:
     options.add_argument(
         "--set", dest="settings", action="append", default=[], help="KEY=VALUE of every pretraining config"
     )
+    options.add_argument(
+        "--last-fifth", action="store_true", help="test on the stays that the published split keeps for validation"
+    )
     given = options.parse_args()
-    stays = prepare(given.data, given.work)
+    stays = replace(prepare(given.data, given.work), on_last_fifth=given.last_fifth)
     probe = Probe(given.work, stays)
     test = "set-a" if stays.has_test_set else "stays of b and c without a label (seen in pretraining)"
+    if given.last_fifth:
+        test = f"the {len(stays.draws[0].test):,} stays kept for validation (seen in pretraining)"
     print(
         f"{len(stays.subject_id):,} stays; {len(stays.draws)} draws of {len(stays.draws[0].fit)} labels, tested on {test}"
     )
@@ -85,7 +91,8 @@ class Probe:
 
     def scores(self, key: str, fit: Callable[[Draw], tuple[Floats, float]]) -> Scores:
         """Fit and measure on every draw, or read what an earlier run found."""
-        path = self.work / "scores" / f"{key}-{self._hash(key)}.json"
+        place = "scores_last_fifth" if self.stays.on_last_fifth else "scores"
+        path = self.work / place / f"{key}-{self._hash(key)}.json"
         if not path.exists():
             found: Scores = {"auroc": [], "ap": [], "chosen": []}
             for draw in self.stays.draws:

@@ -53,6 +53,8 @@ class Stays:
     """`(s,)`, a, b or c."""
     listed: Ints
     """`(s,)`, place in the outcome files, b before c before a."""
+    on_last_fifth: bool = False
+    """Whether the test is on the fifth of b and c that is for validation, as STraTS cuts it."""
 
     @property
     def has_test_set(self) -> bool:
@@ -64,7 +66,8 @@ class Stays:
         """Ten windows of the stays of b and c, each with a tenth of their labels.
 
         Source: the split of STraTS (Tipirneni and Reddy, 2022): shuffled with seed 123, 80 % to fit and 20 % to validate.
-        Without set-a, the test is on all stays of b and c whose label was not given.
+        Without set-a, the test is on all stays of b and c whose label was not given. The last fifth, where that is
+        asked for, has the labels in it that decide when boosting stops.
         """
         pool = np.flatnonzero(self.set_name != "a")
         pool = pool[np.argsort(self.listed[pool])]
@@ -72,6 +75,8 @@ class Stays:
         n_train = int(0.8 * len(pool))
         parts = [_windows(part) for part in (pool[:n_train], pool[n_train:])]
         test = np.flatnonzero(self.set_name == "a")
+        if self.on_last_fifth:
+            return [Draw(fit, stop, pool[n_train:]) for fit, stop in zip(*parts, strict=True)]
         return [
             Draw(fit, stop, test if len(test) else np.setdiff1d(pool, np.concatenate((fit, stop))))
             for fit, stop in zip(*parts, strict=True)

@@ -10,7 +10,7 @@ import torch
 
 from tawt.batching.loader import PackedLoader
 from tawt.dataset.reader import open_dataset
-from tawt.tasks.embed import load_encoder
+from tawt.tasks.load import load_encoder
 from tawt.training.device import choose_compute
 from tawt.training.health import Targets, auroc, embedding_health, probe, spread, targets_of
 

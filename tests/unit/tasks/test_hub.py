@@ -52,6 +52,16 @@ def test_a_saved_model_gives_the_same_bits(pooling, make_run, batch, tmp_path):
     }  # fmt: skip
 
 
+def test_a_shared_model_embeds_as_its_run_does(make_run, workspace, tmp_path):
+    """`tawt embed --run` takes a folder that was saved to share, and writes the bytes that the run's own weights give."""
+    run = make_run("a", "model.pooling=per_type", "model.readout.n_types=5")
+    shared = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared", min_subjects=1000)
+    ours = embed(workspace, run, device="cpu", out=tmp_path / "a.parquet")
+    theirs = embed(workspace, shared, device="cpu", out=tmp_path / "b.parquet")
+    assert theirs.weights == shared / "model.safetensors"
+    assert ours.path.read_bytes() == theirs.path.read_bytes()
+
+
 def test_the_folder_is_what_a_hub_expects(make_run, tmp_path):
     """The card starts with YAML, config.json says what it is, and only the encoder's weights are there."""
     folder = TawtModel.from_pretrained(make_run("a")).save_pretrained(tmp_path / "shared")

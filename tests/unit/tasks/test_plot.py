@@ -11,7 +11,7 @@ import torch
 from tawt.errors import ConfigError
 from tawt.tasks import figures
 from tawt.tasks import plot as module
-from tawt.tasks.embed import load_encoder
+from tawt.tasks.load import load_encoder
 from tawt.tasks.plot import plot
 
 ALL = "model.attention=[rotary,decay,bucket,cosine,recency]"

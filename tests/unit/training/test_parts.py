@@ -225,7 +225,7 @@ def test_the_line_that_resumes_starts_the_same_processes(tmp_path, monkeypatch):
 )
 def test_what_torch_could_not_bear_is_refused(wrong):
     """Decay rates outside [0, 1), a seed beyond 63 bits, and sizes that no machine has are errors of the config."""
-    with pytest.raises(ValueError, match="should be (less|greater) than"):
+    with pytest.raises(ValueError, match=r"should be (less|greater) than"):
         TrainConfig(**wrong)
 
 

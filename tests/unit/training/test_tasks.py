@@ -18,8 +18,10 @@ from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from tawt.objectives.pretrain_model import PretrainModel, count_parameters
 from tawt.tasks import pretrain as task
-from tawt.tasks.embed import embed, load_encoder
+from tawt.tasks.embed import embed
+from tawt.tasks.load import load_encoder
 from tawt.tasks.pretrain import pretrain
+from tawt.training import memory
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(workspace, config, with_train):
@@ -119,6 +121,42 @@ def test_a_dry_run_finds_what_the_run_would_stumble_over(tmp_path, config, write
     best = with_train(config, keep_best=1, final="best")
     with pytest.raises(ConfigError, match="no tuning subject"):
         pretrain(tmp_path, best, device="cpu", dry_run=True)
+
+
+def test_a_plan_says_what_reaches_the_model(workspace, config):
+    """Cutting and moments take tokens away: the share that a dry run tells is that of the batches the run then makes."""
+    settings = ["objective.forecast.weight=1", "model.granularity=timestamp"]
+    whole = pretrain(workspace, config, device="cpu", dry_run=True).plan
+    plan = pretrain(workspace, config, settings=settings, device="cpu", dry_run=True).plan
+    assert whole.reaching == pytest.approx(whole.packing_efficiency, abs=0.1) and plan.reaching < 0.8 * whole.reaching
+    seen = []
+    real = task.Preparer.__call__
+
+    def watched(self, batch, number):
+        example = real(self, batch, number)
+        if self.training:
+            seen.append((number, example.batch.layout.n_tokens))
+        return example
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task.Preparer, "__call__", watched)
+        pretrain(workspace, config, settings=settings, device="cpu")
+    first = dict(seen)
+    assert plan.reaching == pytest.approx(sum(first[i] for i in range(4)) / (4 * 512))
+
+
+def test_a_plan_wonders_about_what_may_not_be_meant(workspace, config, monkeypatch):
+    """Hundreds of passes, more memory than there is and a warm-up that is cut are said, by a dry run and by the run."""
+    assert pretrain(workspace, config, device="cpu", dry_run=True).plan.doubts == (
+        "warmup_steps 50 is cut to 1, a tenth of max_steps",
+    )
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    settings = ["train.max_steps=90000", "train.warmup_steps=5"]
+    passes, memory_said = pretrain(workspace, config, settings=settings, device="cpu", dry_run=True).plan.doubts
+    assert "passes over train" in passes and "0.0 GB are there" in memory_said
+    events = []
+    pretrain(workspace, config, device="cpu", report=events.append)
+    assert sum("GB are there" in event.get("text", "") for event in events) == 1
 
 
 @pytest.mark.parametrize("where", ["count_baselines", "make_optimizer"])
