@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tawt.cli.output import console, say, show_progress
 
@@ -15,8 +16,8 @@ from tawt.cli.output import console, say, show_progress
 def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
     """Report the events of a training run."""
     progress = Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=not show_progress(),
+        TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not show_progress(),
     )  # fmt: skip
     task: Any = None
 
@@ -24,15 +25,14 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
         nonlocal task
         kind = event["event"]
         if kind == "step":
-            line = (
-                f"loss {event['loss']:.3f} (trivial {event['baseline']:.3f})  lr {event['lr']:.1e}  "
-                f"{event['tokens_per_s']:,.0f} tokens/s  eta {event['eta_s']:.0f} s"
-            )
+            speed = f"{event['tokens_per_s'] / 1000:,.1f}k tokens/s"
+            line = f"loss {event['loss']:.3f} (trivial {event['baseline']:.3f})  {speed}"
+            left = f"{timedelta(seconds=round(event['eta_s']))} left"
             if show_progress():
-                task = progress.add_task(line, total=event["max_steps"]) if task is None else task
-                progress.update(task, completed=event["step"], description=line)
+                task = progress.add_task(line, total=event["max_steps"], left=left) if task is None else task
+                progress.update(task, completed=event["step"], description=line, left=left)
             elif event["step"] % max(1, event["max_steps"] // 10) == 0:
-                say(f"  step {event['step']}/{event['max_steps']}  {line}")
+                say(f"  step {event['step']}/{event['max_steps']}  {line}  lr {event['lr']:.1e}  {left}")
         elif kind == "validation":
             say(f"  tuning after step {event['step']}: loss {event['loss']:.3f} (trivial {event['baseline']:.3f})")
         elif kind == "note":

@@ -101,7 +101,7 @@ def compare(runs: Sequence[str | Path], workspace: Path | None = None, *, plot: 
         if why:
             unpaired[run.name] = why
     if plot is not None:
-        from tawt.tasks.plot import plot_losses
+        from tawt.tasks.curves import plot_losses
 
         plot_losses(read, Path(plot))
     return Comparison(

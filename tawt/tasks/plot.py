@@ -5,7 +5,7 @@ matplotlib draws them; it is an extra and is imported when it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError
-from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule
-from tawt.tasks.figures import COLOURS, DASHES, colours, grid, line, matplotlib, save, shades, time_axis, weight_axis
-from tawt.tasks.runs import RunFolder, baseline_key, find_run, loss_key, parts_of, read_runs
+from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
+from tawt.tasks.curves import plot_losses
+from tawt.tasks.figures import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
+from tawt.tasks.runs import find_run, read_runs
 
-NUMBER_LOSSES = {"squared": "squared error", "huber": "Huber loss"}
-"""How the losses of numbers are called on an axis."""
 _MOST_LAYERS = 6
+_WITHIN = 15
 Floats = NDArray[np.float64]
 
 
@@ -53,52 +53,22 @@ def plot(runs: Sequence[str | Path], workspace: Path | None = None, *, out: Path
         from tawt.tasks.load import load_encoder
 
         loaded = load_encoder(with_weights[0].path)
-        made += plot_attention(loaded.encoder, folder / "attention.png")
-        made += plot_time(loaded.encoder, folder / "time.png")
+        made += plot_attention(loaded.encoder, folder / "attention.png", with_weights[0].name)
+        made += plot_time(loaded.encoder, folder / "time.png", with_weights[0].name)
     return tuple(made)
 
 
-def plot_losses(runs: Sequence[RunFolder], path: Path) -> Path:
-    """Draw the loss of each part against the step: `tuning` as a line, `train` behind it, the trivial baseline dashed.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-    """
-    logged = [row for run in runs for row in run.metrics if "loss" in row]
-    parts = ["all", *dict.fromkeys(part for row in logged for part in parts_of(row))]
-    if len(parts) == 2:
-        parts = parts[1:]
-    figure, axes = grid(len(parts), columns=3, width=4.2, height=2.9)
-    for axis, part in zip(axes, parts, strict=True):
-        for run, colour in zip(runs, colours(len(runs)), strict=True):
-            for split, style in (("train", {"alpha": 0.28, "lw": 0.9}), ("tuning", {"lw": 2.0})):
-                steps, loss = _series(run.lines(split), loss_key(part))
-                marker = "o" if split == "tuning" and len(steps) <= 12 else None
-                if len(steps):
-                    axis.plot(steps, loss, color=colour, marker=marker, ms=4, **style)
-            steps, trivial = _series(run.lines("tuning") or run.lines("train"), baseline_key(part))
-            if len(steps):
-                axis.plot(steps, trivial, color=colour if len(runs) > 1 else "#555555", ls=DASHES, lw=1.2)
-        axis.set_title("weighted sum" if part == "all" else part.replace("_", " "))
-        axis.set_ylabel(_unit(part, runs))
-        axis.margins(x=0.02)
-        _frame(axis, runs, part)
-    for axis in axes[-3:]:
-        axis.set_xlabel("optimizer step")
-    several = len(runs) > 1
-    handles = [line(c, run.name, lw=2.0) for run, c in zip(runs, colours(len(runs)), strict=True) if several]
-    colour = "#555555" if several else COLOURS[0]
-    handles += [
-        line(colour, "tuning", lw=2.0), line(colour, "train", lw=0.9, alpha=0.5),
-        line("#555555", "trivial baseline", ls=DASHES, lw=1.2),
-    ]  # fmt: skip
-    return save(figure, path, "Loss by part", handles)
-
-
-def plot_attention(encoder: Any, path: Path) -> list[Path]:
+def plot_attention(encoder: Any, path: Path, of: str = "") -> list[Path]:
     """Draw what each term of attention that knows time makes of a gap: one row a term, one column a layer.
 
-    Where all layers are alike they share one column. Nothing is drawn for attention without such a term.
+    Where all layers are alike they share one column. Nothing is drawn for attention without such a term. Of `rotary`,
+    which has no weight of its own, the mean cosine of a head's turned pairs is shown: what a query and a key that are
+    equal before they are turned keep of their product.
+
+    Args:
+        encoder: Whose attention.
+        path: The PNG.
+        of: The run, for the title.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -124,15 +94,23 @@ def plot_attention(encoder: Any, path: Path) -> list[Path]:
                 axis.plot(gaps, curves[layer][head], color=palette[head], lw=1.8)
             axis.set_title(f"{name}, {'all layers' if alike else f'layer {layer + 1}'}")
             time_axis(axis, gaps, sentence)
-            weight_axis(axis, [curves[i] for i in shown])
+            if name == "rotary":
+                axis.set_ylim(-1.05, 1.05)
+            else:
+                weight_axis(axis, [curves[i] for i in shown])
             if c == 0:
-                axis.set_ylabel("weight, relative to gap 0")
+                axis.set_ylabel("mean cosine of the angles" if name == "rotary" else "weight, relative to gap 0")
     handles = [line(palette[head], f"head {head + 1}", lw=2.0) for head in range(n_heads)]
-    return [save(figure, path, "What attention makes of time, content aside", handles)]
+    return [save(figure, path, f"What the attention of {of} makes of time, content aside", handles)]
 
 
-def plot_time(encoder: Any, path: Path) -> list[Path]:
+def plot_time(encoder: Any, path: Path, of: str = "") -> list[Path]:
     """Draw how alike the vectors of two times are, against the time between them, for each encoding in use.
+
+    Args:
+        encoder: Whose encodings.
+        path: The PNG.
+        of: The run, for the title.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -166,7 +144,7 @@ def plot_time(encoder: Any, path: Path) -> list[Path]:
         axes[-1].grid(False)
         figure.colorbar(image, ax=axes[-1], label="cosine similarity")
     handles = [line(COLOURS[0], "mean over a lifetime of times", lw=2.0)] if absolute else []
-    return [save(figure, path, "How alike two times look to the encoder, about their mean", handles)]
+    return [save(figure, path, f"How alike two times look to {of}, about their mean", handles)]
 
 
 def _decay(config: ModelConfig, terms: Terms, gaps: Floats) -> Floats | None:
@@ -174,6 +152,16 @@ def _decay(config: ModelConfig, terms: Terms, gaps: Floats) -> Floats | None:
         return None
     fade = gap_rule(config).fade(torch.from_numpy(gaps)).numpy()
     return np.exp(-np.outer(_numbers(terms.slopes), fade))
+
+
+def _rotary(config: ModelConfig, terms: Terms, gaps: Floats) -> Floats | None:
+    frequencies = rotary_frequencies(config).double().numpy()
+    if "rotary" not in config.attention or not frequencies.size:
+        return None
+    # the mean over a factor of two: waves shorter than that are seen by no eye on this axis
+    low, high = gaps / np.sqrt(2), gaps * np.sqrt(2)
+    angles = frequencies[:, :, None]
+    return ((np.sin(angles * high) - np.sin(angles * low)) / (angles * (high - low))).mean(1)
 
 
 def _bucket(config: ModelConfig, terms: Terms, gaps: Floats) -> Floats | None:
@@ -199,6 +187,7 @@ def _recency(config: ModelConfig, terms: Terms, gaps: Floats) -> Floats | None:
 
 
 _TERMS: tuple[tuple[str, str, Callable[[ModelConfig, Terms, Floats], Floats | None]], ...] = (
+    ("rotary", "time between two events", _rotary),
     ("decay", "time between two events", _decay),
     ("bucket", "time between two events", _bucket),
     ("cosine", "time between two events", _cosine),
@@ -208,14 +197,17 @@ _TERMS: tuple[tuple[str, str, Callable[[ModelConfig, Terms, Floats], Floats | No
 
 def _likeness(encoding: Any, gaps: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean, 10th and 90th percentile of the cosine similarity of `t` and `t + gap`, over a century of `t`."""
-    starts = np.linspace(0.0, 876_600.0 - gaps[-1], 97)
+    starts = np.linspace(0.0, 876_600.0 - gaps[-1], 61)
+    # several gaps within a factor of two, as for `_rotary`
+    step = 2.0 ** np.linspace(-0.5, 0.5, _WITHIN)
     with torch.no_grad():
-        vectors = encoding(torch.from_numpy(np.concatenate([starts, (starts[:, None] + gaps).ravel()])))
+        times = (starts[:, None, None] + gaps[:, None] * step).ravel()
+        vectors = encoding(torch.from_numpy(np.concatenate([starts, times])))
     all_of_them = vectors.double().numpy()
     all_of_them = all_of_them - all_of_them.mean(0)
     all_of_them /= np.maximum(np.linalg.norm(all_of_them, axis=1, keepdims=True), 1e-12)
-    first, second = all_of_them[: len(starts)], all_of_them[len(starts) :].reshape(len(starts), len(gaps), -1)
-    likeness = np.einsum("sd,sgd->sg", first, second)
+    first, second = all_of_them[: len(starts)], all_of_them[len(starts) :].reshape(len(starts), len(gaps), _WITHIN, -1)
+    likeness = np.einsum("sd,sgwd->sg", first, second) / _WITHIN
     low, high = np.percentile(likeness, [10, 90], axis=0)
     return likeness.mean(0), low, high
 
@@ -228,30 +220,3 @@ def _cosines(vectors: Floats) -> Floats:
 
 def _numbers(tensor: torch.Tensor) -> Floats:
     return tensor.detach().double().cpu().numpy()
-
-
-def _series(lines: Iterable[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:
-    there = [(row["step"], row[key]) for row in lines if key in row]
-    return [step for step, _ in there], [value for _, value in there]
-
-
-def _frame(axis: Any, runs: Sequence[RunFolder], part: str) -> None:
-    """Let single outliers of `train` run out of the panel, not squeeze the rest."""
-    seen: list[float] = []
-    for run in runs:
-        train, tuning = run.lines("train"), run.lines("tuning")
-        seen += np.percentile(_series(train, loss_key(part))[1] or [np.nan], [1, 99]).tolist()
-        seen += _series(tuning, loss_key(part))[1] + _series(tuning, baseline_key(part))[1]
-    finite = [value for value in seen if np.isfinite(value)]
-    if finite and max(finite) > min(finite):
-        room = 0.06 * (max(finite) - min(finite))
-        axis.set_ylim(min(finite) - room, max(finite) + room)
-
-
-def _unit(part: str, runs: Sequence[RunFolder]) -> str:
-    if part == "all":
-        return "loss"
-    if part not in ("value", "summary", "forecast_value"):
-        return "nats"
-    key = f"objective.{'forecast' if part == 'forecast_value' else 'masked'}.value_loss"
-    return " or ".join(sorted({NUMBER_LOSSES[run.config.get(key, "squared")] for run in runs}))

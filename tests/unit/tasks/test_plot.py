@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tawt.errors import ConfigError
-from tawt.tasks import figures
+from tawt.models.attention.terms import rotary_frequencies
+from tawt.tasks import curves, figures
 from tawt.tasks import plot as module
 from tawt.tasks.load import load_encoder
 from tawt.tasks.plot import plot
@@ -27,7 +28,8 @@ def drawn(monkeypatch):
         kept[path.name] = figure
         return save(figure, path, title, handles)
 
-    monkeypatch.setattr(module, "save", keep)
+    for drawing in (module, curves):
+        monkeypatch.setattr(drawing, "save", keep)
     return kept
 
 
@@ -48,7 +50,7 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
     tuning = [line for line in drawn["losses.png"].axes[1].lines if line.get_linewidth() == 2.0]
     assert len(tuning) == 2 and tuning[0].get_ydata().tolist() == [1.0, 0.2]
     titles = [a.get_title() for a in drawn["attention.png"].axes]
-    assert titles[0].startswith("decay") and len([t for t in titles if t.startswith("bucket")]) in (1, 2)
+    assert titles[0].startswith("rotary") and len([t for t in titles if t.startswith("bucket")]) in (1, 2)
     assert {t.split(":")[0] for a in drawn["time.png"].axes if (t := a.get_title())} == {
         "time2vec",
         "sinusoidal",
@@ -57,9 +59,9 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
 
 
 def test_attention_without_time_has_no_picture(make_run, workspace, tmp_path):
-    """Rotary alone fades by nothing, and no time encoding has no likeness."""
+    """Attention that does not know time, and no time encoding, have nothing to show."""
     pytest.importorskip("matplotlib")
-    make_run("a", "model.attention=[rotary]", "model.time=[]")
+    make_run("a", "model.attention=[]", "model.time=[]")
     assert plot(["a"], workspace, out=tmp_path / "out") == ()
 
 
@@ -77,6 +79,30 @@ def test_curves_are_the_factors_of_attention(make_run, drawn, tmp_path):
         scores = torch.tensor([[0.0, -float(slopes[head]) * gap / 50] for gap in gaps], dtype=torch.float64)
         weights = scores.softmax(-1)
         assert np.allclose(curve.get_ydata(), (weights[:, 1] / weights[:, 0]).numpy())
+
+
+def test_the_turning_of_rotary_is_drawn_as_a_mean(make_run, drawn, tmp_path):
+    """A head's curve is the mean cosine of its angles, over gaps within a factor of two, as finely sampled ones give it."""
+    pytest.importorskip("matplotlib")
+    encoder = load_encoder(make_run("a", "model.attention=[rotary]")).encoder
+    module.plot_attention(encoder, tmp_path / "attention.png")
+    (axis,) = drawn["attention.png"].axes
+    frequencies = rotary_frequencies(encoder.config).double().numpy()
+    for head, curve in enumerate(axis.lines):
+        for gap, drawn_at in list(zip(curve.get_xdata(), curve.get_ydata(), strict=True))[::40]:
+            dense = np.linspace(gap / np.sqrt(2), gap * np.sqrt(2), 200_001)
+            cosines = [np.cos(w * dense).mean() for w in frequencies[head] if w * dense[1] - w * dense[0] < 0.1]
+            if len(cosines) == len(frequencies[head]):
+                assert drawn_at == pytest.approx(np.mean(cosines), abs=1e-3)
+
+
+def test_smoothing_keeps_the_mean_and_the_ends():
+    """A constant stays, an outlier is shared out over its neighbours, and a short curve is left alone."""
+    values = np.zeros(300)
+    values[150] = 21.0
+    out = curves.smoothed(values)
+    assert out[150] == pytest.approx(1.0) and out[139] == 0 and out.sum() == pytest.approx(21.0)
+    assert curves.smoothed([3.0, 1.0]).tolist() == [3.0, 1.0]
 
 
 def test_without_matplotlib_the_extra_is_named(make_run, workspace, monkeypatch):
