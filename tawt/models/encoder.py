@@ -16,6 +16,7 @@ from tawt.config.model import ModelConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, geometry
 from tawt.models.attention.blocks import BLOCK, whole_steps
+from tawt.models.attention.graphs import allow_graphs
 from tawt.models.embeddings import TokenEmbedding
 from tawt.models.pooling import DocumentPooling
 from tawt.models.readout import PerTypeReadout
@@ -99,7 +100,7 @@ class Encoder(nn.Module):
         self.static_step: int | None = None
         self.max_seqlen: int | None = None
         self.checkpointed = False
-        self._run: Callable[[Tensor, Geometry], Tensor] = self._stack
+        self._one: Callable[[nn.Module, Tensor, Geometry], Tensor] = _through
 
     @property
     def d_embedding(self) -> int:
@@ -135,8 +136,10 @@ class Encoder(nn.Module):
         self.kernel, reason = choose_kernel(self.config, device, dtype)
         self.static_step, self.max_seqlen = static_step, max_seqlen
         self.checkpointed = activation_checkpointing
-        # a function, not a module: compiled, the weights keep their names
-        self._run = torch.compile(self._stack, dynamic=False) if compiled else self._stack
+        if compiled:
+            allow_graphs()
+        # a function of a block: the weights keep their names, and one graph serves all blocks
+        self._one = torch.compile(_through, dynamic=False) if compiled else _through
         length = f"at lengths of whole {static_step} tokens" if static_step else "at each new length"
         kept = "blocks are computed again in the backward pass" if activation_checkpointing else "all activations kept"
         return {
@@ -181,13 +184,18 @@ class Encoder(nn.Module):
         where = geometry(self.config, layout, kernel=kernel, static_length=static, max_seqlen=self.max_seqlen)
         if static is not None:
             x = functional.pad(x, (0, 0, 0, static - n))
-        return self._run(x, where)[:n]
+        return self._stack(x, where)[:n]
 
     def _stack(self, x: Tensor, where: Geometry) -> Tensor:
         again = self.checkpointed and self.training and torch.is_grad_enabled()
         for block in self.blocks:
-            x = checkpoint(block, x, where, use_reentrant=False) if again else block(x, where)
+            x = checkpoint(self._one, block, x, where, use_reentrant=False) if again else self._one(block, x, where)
         return x
+
+
+def _through(block: nn.Module, x: Tensor, where: Geometry) -> Tensor:
+    out: Tensor = block(x, where)
+    return out
 
 
 def _computes_in(x: Tensor) -> torch.dtype:

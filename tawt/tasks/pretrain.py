@@ -157,7 +157,8 @@ def _set_up(
     train = _loader(dataset.split("train"), dataset, tree)
     model = build_model(tree, vocabulary, tree.train.seed)
     per_step = batches_per_step(tree, world.size, checkpoint)
-    kernel, compiled = choose_kernel(tree.model, compute.device, compute.dtype), choose_compile(tree, compute, world)
+    kernel = choose_kernel(tree.model, compute.device, compute.dtype)
+    compiled = choose_compile(tree, compute, world, kernel[0])
     step = static_step(tree) if compiled[0] or kernel[0] == "flex" else None
     measures = not (tree.train.threads or kept) and compute.device.type == "cpu"
     shapes = [comparable(tree)["model"], tree.batching.model_dump(), compute.precision, len(vocabulary)]

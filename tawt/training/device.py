@@ -72,6 +72,8 @@ def choose_compute(device: str = "auto", precision: str = "auto", threads: int =
     count, why_threads = (threads, "asked for") if threads else thread_rule()
     torch.set_num_threads(count)
     if where.type == "cuda":
+        if where.index is not None:
+            torch.cuda.set_device(where)  # streams, events and capabilities are asked of the current one
         torch.set_float32_matmul_precision("high")
         if dtype == torch.float32:
             why_dtype += "; products in TF32"

@@ -7,6 +7,7 @@ on when to stop without waiting for their devices.
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import traceback
 from collections.abc import Iterator, Sequence
@@ -136,8 +137,11 @@ def spread(entry: nn.Module, blocks: Sequence[nn.Module], world: World, how: str
     if not world.several:
         return entry
     if how == "ddp":
-        # buffers follow from the vocabulary and are equal everywhere
-        return nn.parallel.DistributedDataParallel(entry, gradient_as_bucket_view=True, broadcast_buffers=False)
+        # buffers follow from the vocabulary and are equal everywhere; the argument was named anew in torch 2.13
+        ddp = nn.parallel.DistributedDataParallel
+        new = "forward_sync_buffers" in inspect.signature(ddp.__init__).parameters
+        still: Any = {"forward_sync_buffers" if new else "broadcast_buffers": False}
+        return ddp(entry, gradient_as_bucket_view=True, **still)
     if device.type == "cpu" and torch_version() < FSDP_ON_CPU:
         raise DeviceError(
             "train.parallel", f"fsdp on CPU gives wrong gradients with torch {torch.__version__}, expected "

@@ -21,7 +21,7 @@ CUDA_BYTES = 800_000_000
 """What the CUDA context and its libraries take on the device."""
 EXAMPLE_BYTES = 120
 """What a triplet of a batch takes with its gaps, masks and truths."""
-_NO_MEMORY = ("can't allocate memory", "out of memory")
+_NO_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """How torch says that memory ran out, where it is a plain RuntimeError."""
 
 

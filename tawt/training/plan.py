@@ -197,13 +197,22 @@ def static_step(config: PretrainConfig) -> int:
     return whole_steps(-(-config.batching.tokens_per_batch // N_STEPS), BLOCK)
 
 
-def choose_compile(config: PretrainConfig, compute: Compute, world: World) -> tuple[bool, str]:
-    """Return whether to compile the blocks, and why."""
+def choose_compile(config: PretrainConfig, compute: Compute, world: World, kernel: str) -> tuple[bool, str]:
+    """Return whether to compile the blocks, and why.
+
+    Raises:
+        ConfigError: It is asked for, and the kernel's loops over documents would make new graphs for every batch.
+    """
     asked = config.train.compile
+    if kernel in ("packed", "reference"):
+        if asked == "on":
+            raise ConfigError(
+                "train.compile", f"is on with the kernel `{kernel}`, whose loops follow each batch's documents, "
+                "expected a kernel of CUDA", "use `--set train.compile=auto`",
+            )  # fmt: skip
+        return False, f"off: the loops of `{kernel}` follow each batch's documents"
     if asked != "auto":
         return asked == "on", "asked for"
-    if compute.device.type != "cuda":
-        return False, "auto: off on CPU, where it gains nothing"
     if world.several and config.train.parallel == "fsdp":
         return False, "auto: off under fsdp, whose hooks break the graph"
     return True, f"auto: on for CUDA, at lengths of whole {static_step(config)} tokens"

@@ -53,7 +53,7 @@ class Delayed:
         held = torch.empty(results.shape, dtype=results.dtype, pin_memory=True)
         held.copy_(results, non_blocking=True)
         ready = torch.cuda.Event()
-        ready.record()
+        ready.record(torch.cuda.current_stream(results.device))
         self._queue.append(Pending(held, ready, about))
 
     def due(self, everything: bool = False) -> Iterator[tuple[list[float], dict[str, Any]]]:

@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -53,7 +53,7 @@ import shards
 
 from tawt.batching.batch import to_device
 from tawt.config.named import resolve_config
-from tawt.models.attention import Terms, block_mask, geometry, rotate
+from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.tasks import pretrain as task
 from tawt.training.distributed import World
@@ -65,6 +65,7 @@ RATES = {
 """Part of a device's name -> TFLOP/s in bf16 and GB/s of memory, as its maker states them."""
 PARTS = ("kernels", "models", "speed", "presets")
 PRESETS = ("pretrain_small", "pretrain_3090ti", "pretrain_base")
+OPTIONS = flex.FORWARD
 ON_CPU = {
     "model.n_layers": 1, "batching.tokens_per_batch": 512, "batching.max_length": 256, "train.accumulate_tokens": 0,
 }  # fmt: skip
@@ -92,6 +93,7 @@ class Bench:
     def attempt(self, part: str, what: str) -> Iterator[dict[str, Any]]:
         """Collect a result; print and keep it, or the error in its place."""
         got: dict[str, Any] = {"what": what}
+        parity.forget_graphs()
         try:
             yield got
         except Exception as error:  # another variant may still run
@@ -188,6 +190,7 @@ def speed(bench: Bench) -> None:
             print(f"  floor: {floor[0] * 1e3:.3g} ms of products, {floor[1] * 1e3:.3g} ms of memory")
         for name, work in _variants(bench, tuple(lengths), n_heads, d_head, dtype).items():
             with bench.attempt("speed", f"{name}, {t} tokens") as got:
+                run = None  # what the variant before holds must not count
                 bench.forget_peak()
                 run = work()
                 began = time.perf_counter()
@@ -216,8 +219,11 @@ def _variants(
         made = torch.randn(4, n_heads, length, d_head, generator=generator).to(device, dtype)
         return [made[0].requires_grad_(), made[1].requires_grad_(), made[2].requires_grad_(), made[3]]
 
-    def ours(kernel: str, kind: tuple[str, ...], learned: bool = False) -> Callable[[], Callable[[], None]]:
+    def ours(
+        kernel: str, kind: tuple[str, ...], learned: bool = False, forward: dict[str, Any] | None = None
+    ) -> Callable[[], Callable[[], None]]:
         def make() -> Callable[[], None]:
+            flex.FORWARD = OPTIONS if forward is None else forward
             config = packs.a_config(kind, n_heads, d_head)
             fixed = None if kernel == "packed" else static
             laid = replace(layout, blocks=block_mask(layout.bounds, static)) if kernel == "flex" else layout
@@ -269,6 +275,9 @@ def _variants(
         made["varlen + channels"] = ours("varlen", ("rotary", "cosine", "recency"))
         made["flex without terms"] = ours("flex", ())
         made["flex, decay fixed"] = ours("flex", ("rotary", "decay"))
+        made["flex, decay fixed, torch's own tiles"] = ours("flex", ("rotary", "decay"), forward={})
+        small = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64}
+        made["flex, decay fixed, tiles of 64"] = ours("flex", ("rotary", "decay"), forward=small)
         made["flex, decay learned"] = ours("flex", ("rotary", "decay"), True)
         made["flex, bucket"] = ours("flex", ("bucket",), True)
     return made
@@ -314,7 +323,7 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
     making = bench.seconds(make, 3)
     batches = trainer.train.stream(0, 1, make=trainer._make)
     seconds, waited, tokens, area = [], [], 0, 0
-    with repeatable(bench.device):
+    with closing(batches), repeatable(bench.device):
         for i in range(rounds + 2):
             began = time.perf_counter()
             examples = list(islice(batches, k))
@@ -333,7 +342,6 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
                 area += sum((b - a) ** 2 for e in examples for a, b in e.batch.layout.spans)
         bench.wait()
         whole = time.perf_counter() - start
-    batches.close()
     model, parameters = tree.model, plan.parameters
     n = parameters.encoder + parameters.heads
     operations = 6.0 * n * tokens + 12.0 * model.n_layers * model.d_model * area

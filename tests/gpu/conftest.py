@@ -13,6 +13,8 @@ for folder in (HERE, HERE.parent, HERE.parent / "numerics"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+import parity  # noqa: E402  # beside this file
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked `gpu` on a machine without one."""
@@ -23,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def fresh_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test compiles for itself, and one whose function would run uncompiled for want of room fails."""
+    parity.forget_graphs()
+    if hasattr(torch._dynamo.config, "fail_on_recompile_limit_hit"):
+        monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
 
 
 @pytest.fixture

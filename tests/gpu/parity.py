@@ -35,9 +35,9 @@ from tawt.config.load import build, merge
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
-from tawt.models import attention
-from tawt.models.attention import Terms, block_mask, geometry, rotate
-from tawt.models.attention.blocks import BLOCK, whole_steps
+from tawt.models import attention, encoder
+from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
+from tawt.models.attention.blocks import BLOCK, whole_steps, with_padding
 from tawt.objectives.baselines import count_baselines
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.prepare import Preparer
@@ -203,7 +203,8 @@ def same_blocks(device: torch.device, lengths: tuple[int, ...] = (1, 2, 37, 300,
 
     layout = packs.a_layout(lengths)
     n = whole_steps(layout.n_tokens + BLOCK, BLOCK)
-    document = pad(layout.document, (0, n - layout.n_tokens), value=layout.n_documents).to(device)
+    sizes = torch.tensor(with_padding(layout.bounds, n)).diff()
+    document = torch.repeat_interleave(torch.arange(len(sizes)), sizes).to(device)
     ours = block_mask(layout.bounds, n).to(device).to_dense()
     theirs = create_block_mask(lambda b, h, i, j: document[i] == document[j], None, None, n, n, device=device)
     return torch.equal(ours, theirs.to_dense())
@@ -290,6 +291,12 @@ def model_parity(
     return Parity(forward, may_differ(dtype), backward, may_differ(dtype, 16)), model.encoder.kernel
 
 
+def forget_graphs() -> None:
+    """Make what is compiled next start as in a process of its own."""
+    torch._dynamo.reset()
+    flex._compiled.cache_clear()
+
+
 def recompiles(
     workspace: Path, name: str, device: torch.device, dtype: torch.dtype, kernel: str = "", n_batches: int = 4
 ) -> int:
@@ -307,8 +314,8 @@ def recompiles(
     model.encoder.prepare(device, dtype, static_step(config), compiled=not kernel, max_seqlen=longest)
     if kernel:
         model.encoder.kernel = kernel
-        model.encoder._run = torch.compile(model.encoder._stack, backend="eager", dynamic=False)
-    torch._dynamo.reset()
+        model.encoder._one = torch.compile(encoder._through, backend="eager", dynamic=False)
+    forget_graphs()
     counters.clear()
     made = []
     for example in given:

@@ -22,6 +22,7 @@ from tawt.models.attention import (
     reference_attention,
     varlen_packed,
 )
+from tawt.models.attention.graphs import allow_graphs
 from tawt.models.attention.terms import cosine_frequencies
 
 N = 640
@@ -72,7 +73,8 @@ def test_the_block_mask_is_torchs_own(lengths):
 
 
 def test_a_geometry_for_compiled_kernels_differs_in_tensors_only():
-    """Batches of other documents give geometries whose plain values and shapes are the same, so nothing is compiled again."""
+    """Batches of other documents give geometries whose plain values and shapes are the same, but for the bounds of
+    documents, whose number is marked as one that varies: so nothing is compiled again."""
     config = a_config(TERMS)
 
     def plain(kernel, lengths):
@@ -80,11 +82,39 @@ def test_a_geometry_for_compiled_kernels_differs_in_tensors_only():
         return {
             name: (tuple(x.shape), x.dtype) if isinstance(x, torch.Tensor) else x
             for name, x in vars(where).items()
-            if name != "blocks"
+            if name not in ("blocks", "cu_seqlens")
         }
 
     for kernel in ("flex", "varlen"):
         assert plain(kernel, (5, 300, 17)) == plain(kernel, (512, 40, 1, 80, 200))
+    where = geometry(config, a_layout((5, 300, 17)), kernel="varlen", static_length=1024, max_seqlen=512)
+    seen = []
+
+    def backend(graph, inputs):
+        seen.append(graph)
+        return graph
+
+    total = torch.compile(lambda starts: starts.diff().max() * 2, backend=backend, dynamic=False)
+    for lengths in ((5, 300, 17), (512, 40, 1, 80, 200), (1,) * 100):
+        where = geometry(config, a_layout(lengths), kernel="varlen", static_length=1024, max_seqlen=512)
+        assert total(where.cu_seqlens) == 2 * max(*lengths, 128)
+    assert len(seen) == 1
+
+
+def test_more_graphs_are_kept_than_torch_would():
+    """A function that is compiled for a dozen shapes stays compiled for all of them, not for the first eight."""
+    from torch._dynamo.utils import counters
+
+    allow_graphs()
+    counters.clear()
+
+    def double(x):
+        return x * 2
+
+    compiled = torch.compile(double, backend="eager", dynamic=False)
+    for n in range(2, 14):
+        compiled(torch.ones(n))
+    assert counters["stats"]["unique_graphs"] == 12
 
 
 def test_a_block_mask_moves_with_its_batch():
@@ -97,20 +127,24 @@ def test_a_block_mask_moves_with_its_batch():
 
 
 def test_padding_for_varlen_is_cut_into_documents_that_fit():
-    """No document of a padded batch is longer than the longest allowed, and the last bounds repeat the length."""
+    """No document of a padded batch is longer than the longest allowed, and those of the padding are blocks."""
     where = geometry(a_config(()), a_layout((5, 30)), kernel="varlen", static_length=1024, max_seqlen=300)
     bounds = where.cu_seqlens.tolist()
     assert bounds[:3] == [0, 5, 35] and bounds[-1] == 1024 and where.max_seqlen == 300
+    assert bounds[3:] == [128, 256, 384, 512, 640, 768, 896, 1024]
     assert max(b - a for a, b in pairwise(bounds)) <= 300
 
 
-def test_bounds_for_varlen_have_few_sizes():
-    """Batches of many short documents have twice or four times as many places for bounds, not a size each."""
-    sizes = {
-        len(geometry(a_config(()), a_layout((4,) * n), kernel="varlen", static_length=1024, max_seqlen=300).cu_seqlens)
-        for n in range(10, 200, 10)
-    }
-    assert sizes == {32, 64, 128, 256}
+@pytest.mark.parametrize("n", [100, 127, 128, 129, 300, 640])
+def test_padding_attends_to_a_block_at_most(n):
+    """What is padded costs blocks in the number of its tokens, not of their square; the device's documents are the mask's."""
+    layout = a_layout((n,))
+    mask = block_mask(layout.bounds, 1024)
+    dense = mask.to_dense()[0, 0].sum(-1)
+    assert dense[-(-n // 128) :].max() <= 1 and mask.seq_lengths == (1024, 1024)
+    where = geometry(a_config(("decay",)), layout, kernel="flex", static_length=1024)
+    i, j = torch.meshgrid(torch.arange(1024), torch.arange(1024), indexing="ij")
+    assert torch.equal(where.blocks.mask_mod(0, 0, i, j), mask.mask_mod(0, 0, i, j))
 
 
 @pytest.mark.parametrize("kind", [("rotary",), ("cosine",), ("recency",), ("rotary", "cosine", "recency")])
@@ -160,6 +194,8 @@ def test_auto_takes_the_fastest_kernel_that_can():
     assert choose_kernel(a_config(), CPU, torch.float32)[0] == "packed"
     assert choose_kernel(rotary, CUDA, half)[0] == "varlen"
     assert choose_kernel(rotary, CUDA, torch.float32)[0] == "flex"
+    wide = a_config(("decay", "cosine"), d_head=128)
+    assert choose_kernel(wide, CUDA, half)[0] == "flex" and choose_kernel(wide, CUDA, torch.float32)[0] == "packed"
     assert choose_kernel(a_config(("rotary", "decay")), CUDA, half)[0] == "flex"
     assert choose_kernel(a_config(d_head=8), CUDA, half)[0] == "packed"
     dropping = a_config(("rotary",), attention_dropout=0.1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tawt.batching.layout import Layout
 from tawt.config.model import ModelConfig
-from tawt.models.attention.blocks import block_mask, same_document
+from tawt.models.attention.blocks import BLOCK, block_mask, same_document, with_padding
 from tawt.models.attention.terms import GapRule, cosine_frequencies, gap_rule, rotary_frequencies
 
 CACHED_GAPS = 1 << 25
@@ -21,9 +21,6 @@ CACHED_GAPS = 1 << 25
 makes its own."""
 TILE_ROWS = 1 << 18
 """Gaps made at once while they are cached."""
-TOKENS_PER_DOCUMENT = 32
-"""`cu_seqlens` of a static length has one entry per so many tokens, or twice, four times as many where documents are
-shorter: so it has few sizes, and little is compiled again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Geometry:
     blocks: Any = None
     """`flex`: the block mask."""
     cu_seqlens: Tensor | None = None
-    """`varlen`: `(c,)` int32, where documents start; padded with its last entry."""
+    """`varlen`: `(c,)` int32, where documents start, those of the padding too, and the number of tokens."""
     max_seqlen: int = 0
     """`varlen`: longest document that any batch may hold."""
 
@@ -104,11 +101,11 @@ def geometry(
     n = static_length or layout.n_tokens
     more = n - layout.n_tokens
     assert more >= 0, "static_length is shorter than the batch"
-    longest = max_seqlen or (n if static_length else layout.max_seqlen)
+    longest = max(max_seqlen or 0, min(BLOCK, n)) if max_seqlen else (n if static_length else layout.max_seqlen)
     if more:
         hours, age = (torch.nn.functional.pad(x, (0, more)) for x in (hours, age))
         is_static = torch.nn.functional.pad(is_static, (0, more), value=True)
-        bounds += [*range(layout.n_tokens + longest, n, longest), n]
+        bounds = with_padding(bounds, n)
     on = config.attention
     cos = sin = waves = fading = None
     if "rotary" in on and (frequencies := rotary_frequencies(config)).numel():
@@ -124,19 +121,18 @@ def geometry(
     rule = gap_rule(config)
     made = Geometry(kernel, rule, cos, sin, waves, fading, is_static, hours)
     if kernel == "varlen":
-        size = max(1, n // TOKENS_PER_DOCUMENT) if static_length else len(bounds)
-        while size < len(bounds):
-            size *= 2
-        extra = size - len(bounds)
-        cu_seqlens = torch.tensor(bounds + [n] * extra, dtype=torch.int32)
-        return _with(made, cu_seqlens=cu_seqlens.to(hours.device, non_blocking=True), max_seqlen=longest)
+        cu_seqlens = torch.tensor(bounds, dtype=torch.int32).to(hours.device, non_blocking=True)
+        torch._dynamo.maybe_mark_dynamic(cu_seqlens, 0)  # the number of documents makes no new graph
+        return _with(made, cu_seqlens=cu_seqlens, max_seqlen=longest)
     if kernel == "flex":
         coarse = hours.float()
         fine = (hours - coarse.double()).float()
         blocks = (
             copy.copy(layout.blocks) if layout.blocks is not None else block_mask(layout.bounds, n).to(hours.device)
         )
-        document = torch.nn.functional.pad(layout.document, (0, more), value=layout.n_documents).int()
+        place = torch.arange(n, device=hours.device)
+        padded = layout.n_documents + place // BLOCK  # as `with_padding` cuts it
+        document = torch.where(place < n - more, torch.nn.functional.pad(layout.document, (0, more)), padded).int()
         blocks.mask_mod = same_document(document)  # the one that came along asks a tensor in the host's memory
         return _with(made, coarse=coarse, fine=fine, blocks=blocks)
     made = _with(made, spans=tuple(pairwise(bounds)))

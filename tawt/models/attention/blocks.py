@@ -20,11 +20,21 @@ def whole_steps(n: int, step: int) -> int:
     return max(1, -(-n // step)) * step
 
 
+def with_padding(bounds: Sequence[int], static_length: int) -> list[int]:
+    """Return the bounds of documents and of what is padded behind them: documents too, each of one block at most.
+
+    As one document it would attend to itself over all its length, which is up to a quarter of a batch.
+    """
+    first = (bounds[-1] // BLOCK + 1) * BLOCK
+    inner = range(first, static_length, BLOCK)
+    return [*bounds, *inner, static_length] if bounds[-1] < static_length else list(bounds)
+
+
 def block_mask(bounds: Sequence[int], static_length: int) -> BlockMask:
     """Return which blocks of queries and keys share a document: all of it (full), or some (partial).
 
     Documents lie end to end, so a block needs only its first and last document: nothing of the size of the square of
-    the length is made. Meant for the loader's thread; what is padded is one more document.
+    the length is made. Meant for the loader's thread; what is padded is documents of one block.
 
     Args:
         bounds: Where each document starts, and the number of tokens.
@@ -36,8 +46,7 @@ def block_mask(bounds: Sequence[int], static_length: int) -> BlockMask:
     from torch.nn.attention.flex_attention import BlockMask
 
     assert static_length % BLOCK == 0 and static_length >= bounds[-1], "a static length is a multiple of 128"
-    ends = [*bounds[1:], static_length]
-    lengths = torch.tensor([b - a for a, b in zip(bounds, ends, strict=True)])
+    lengths = torch.tensor(with_padding(bounds, static_length)).diff()
     document = torch.repeat_interleave(torch.arange(len(lengths), dtype=torch.int32), lengths)
     first, last = document[::BLOCK], document[BLOCK - 1 :: BLOCK]
     shares = (first[:, None] <= last) & (first <= last[:, None])

@@ -16,6 +16,8 @@ FLASH_WIDTH = 256
 """Widest head of a flash kernel."""
 FLEX_WIDTH = 16
 """Narrowest head of FlexAttention on CUDA."""
+FLEX_WIDEST_FP32 = 128
+"""Widest head of FlexAttention in fp32: beyond, its kernel wants more shared memory than an H100 has."""
 _MEND = "set model.kernel to auto"
 
 
@@ -53,7 +55,7 @@ def choose_kernel(
             return "packed", f"the tile kernel is the one that trains on {device.type}"
         if not (bar := _bar_to_varlen(config, dtype, training)):
             return "varlen", "every term fits a flash kernel"
-        if not (bar_to_flex := _bar_to_flex(config, training)):
+        if not (bar_to_flex := _bar_to_flex(config, dtype, training)):
             return "flex", f"varlen cannot: {bar}"
         return "packed", f"flex cannot: {bar_to_flex}"
     if device.type != "cuda":
@@ -62,17 +64,19 @@ def choose_kernel(
         raise DeviceError(
             "model.kernel", f"{asked} trains on CUDA only, expected a CUDA device, not {device.type}", _MEND
         )
-    if bar := _bar_to_varlen(config, dtype, training) if asked == "varlen" else _bar_to_flex(config, training):
+    if bar := _bar_to_varlen(config, dtype, training) if asked == "varlen" else _bar_to_flex(config, dtype, training):
         raise ConfigError("model.kernel", f"{asked} cannot run: {bar}", _MEND)
     return asked, "asked for"
 
 
-def _bar_to_flex(config: ModelConfig, training: bool) -> str:
+def _bar_to_flex(config: ModelConfig, dtype: torch.dtype, training: bool) -> str:
     """What keeps FlexAttention from running, or nothing."""
     if training and config.attention_dropout:
         return "model.attention_dropout is above 0, which FlexAttention does not have"
     if config.d_head < FLEX_WIDTH:
         return f"heads are {config.d_head} wide, expected at least {FLEX_WIDTH}"
+    if dtype == torch.float32 and width_of(config) > FLEX_WIDEST_FP32:
+        return f"heads with their channels are {width_of(config)} wide, expected at most {FLEX_WIDEST_FP32} in fp32"
     return ""
 
 

@@ -97,10 +97,12 @@ class _Packed(torch.autograd.Function):
         d_slopes = torch.zeros_like(slopes) if slopes is not None and ctx.needs_input_grad[3] else None
         d_table = torch.zeros_like(table) if table is not None and ctx.needs_input_grad[4] else None
         # one more column makes each product subtract its row's constant: log sum from scores, mean from their gradient
+        # (not on CUDA, whose products round what they multiply to TF32)
         ones = torch.ones_like(log_sum)
         mean = (grad * out).sum(-1, keepdim=True)
-        q_less, k_one = torch.cat((q, -log_sum), -1), torch.cat((k, ones), -1)
-        if not ctx.dropout:
+        apart = q.is_cuda
+        q_less, k_one = (q, k) if apart else (torch.cat((q, -log_sum), -1), torch.cat((k, ones), -1))
+        if not (ctx.dropout or apart):
             grad_less, v_one = torch.cat((grad, -mean), -1), torch.cat((v, ones), -1)
         d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for i, (a, b) in enumerate(where.spans):
@@ -108,6 +110,8 @@ class _Packed(torch.autograd.Function):
             for row, end in tiles(b - a, n_heads, q.is_cuda):
                 tile = slice(a + row, a + end)
                 weights = torch.bmm(q_less[:, tile], k_one[:, document].mT)
+                if apart:
+                    weights.sub_(log_sum[:, tile])
                 fade, bucket = _add_terms(weights, slopes, table, where, i, row, end)
                 weights.clamp_min_(EXP_FLOOR).exp_()
                 if ctx.dropout:
@@ -115,6 +119,8 @@ class _Packed(torch.autograd.Function):
                     d_scores = torch.bmm(grad[:, tile], v[:, document].mT).div_(1 - ctx.dropout).mul_(stays)
                     d_scores.sub_(mean[:, tile]).mul_(weights)
                     weights.mul_(stays).div_(1 - ctx.dropout)
+                elif apart:
+                    d_scores = torch.bmm(grad[:, tile], v[:, document].mT).sub_(mean[:, tile]).mul_(weights)
                 else:
                     d_scores = torch.bmm(grad_less[:, tile], v_one[:, document].mT).mul_(weights)
                 if d_slopes is not None and fade is not None:

@@ -8,6 +8,7 @@ import math
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from tawt.training.distributed import World
 from tawt.training.folder import resume_command
 from tawt.training.metrics import MetricsFile, read_metrics
 from tawt.training.optim import learning_rate, make_optimizer
+from tawt.training.plan import choose_compile
 from tawt.training.step import Stepper
 
 
@@ -199,6 +201,20 @@ def test_a_printed_command_can_be_pasted(tmp_path):
         "tawt", "pretrain", "-w", str(tmp_path / "my ws"), "--config", "pretrain_demo", "--device", "cpu", "--set",
         "train.betas=[0.9, 0.95]", "--resume",
     ]  # fmt: skip
+
+
+def test_blocks_are_compiled_where_that_can_help(config):
+    """On CUDA with a kernel of CUDA; never around loops that differ by batch, not even where it is asked for."""
+    cuda = replace(choose_compute("cpu"), device=torch.device("cuda"))
+    assert choose_compile(config, cuda, World(), "flex")[0] and choose_compile(config, cuda, World(), "varlen")[0]
+    for kernel in ("packed", "reference"):
+        compiled, reason = choose_compile(config, cuda, World(), kernel)
+        assert not compiled and kernel in reason
+        asked = config.model_copy(update={"train": config.train.model_copy(update={"compile": "on"})})
+        with pytest.raises(ConfigError, match="loops follow each batch's documents"):
+            choose_compile(asked, cuda, World(), kernel)
+    fsdp = config.model_copy(update={"train": config.train.model_copy(update={"parallel": "fsdp"})})
+    assert not choose_compile(fsdp, cuda, World(size=2), "flex")[0]
 
 
 def test_the_line_that_resumes_starts_the_same_processes(tmp_path, monkeypatch):
