@@ -55,7 +55,7 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
                 "normalization": "zscore" if numbers else "none",
                 "center": 5.0 if numbers else 0.0,
                 "scale": 2.0 if numbers else 1.0,
-                "bin_edges": EDGES if numbers else [],
+                "bin_edges": [5.0 + 2.0 * edge for edge in EDGES] if numbers else [],
                 "categories": CATEGORIES if texts else [],
                 "n_bins": N_BINS if numbers else 0,
                 "description": None,

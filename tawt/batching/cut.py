@@ -91,7 +91,7 @@ def _targets(
     present[row[came], column[came]] = 1
     with_number = np.isin(status, _HAS_NUMBER)
     cell, first = np.unique((row * max(1, len(columns)) + column)[with_number], return_index=True)
-    value = batch.value.numpy()[coming[with_number][first]].clip(-config.max_value, config.max_value)
+    value = batch.value.numpy()[coming[with_number][first]]
     return ForecastTargets(
         document=torch.from_numpy(cut_documents),
         present=torch.from_numpy(present),

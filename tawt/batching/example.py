@@ -25,7 +25,7 @@ class MaskedTargets:
     value_at: Tensor
     """`(b,)`, triplets whose number is hidden and whose data_type is visible."""
     value_is: Tensor
-    """`(b,)` float32, the clipped number."""
+    """`(b,)` float32, the number as it is predicted."""
     value_type: Tensor
     """`(b,)`, their data_type."""
     token_at: Tensor
@@ -51,7 +51,7 @@ class MaskedTargets:
     summary_at: Tensor
     """`(s,)`, documents that lost a whole variable with numbers; once per document and variable."""
     summary_is: Tensor
-    """`(s,)` float32, mean of the variable's clipped numbers in the document."""
+    """`(s,)` float32, mean of the variable's numbers in the document, as they are predicted."""
     summary_type: Tensor
     """`(s,)`, the variable's data_type."""
 
@@ -69,7 +69,7 @@ class ForecastTargets:
     value_column: Tensor
     """`(b,)`, its forecast data_type, counted within the `f`."""
     value_is: Tensor
-    """`(b,)` float32, the clipped number."""
+    """`(b,)` float32, the number: as the batch has it, then as it is predicted."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ class MaskedConfig(Section):
     """Weight of the loss of hidden numbers."""
     value_loss: Literal["squared", "huber"] = "squared"
     """Loss of a number, in units of the normalized value; `huber` is linear beyond 1."""
+    value_scale: Literal["normalized", "rank"] = "normalized"
+    """What a number is predicted as: itself, `normalized` and clipped, or its quantile `rank` (of variance 1), in which
+    skewed data_types weigh as much as others."""
     token_weight: float = Field(0.0, ge=0)
     """Weight of the cross-entropy of hidden quantile bins, nats; 0 = not predicted."""
     category_weight: float = Field(1.0, ge=0)
@@ -82,6 +85,8 @@ class ForecastConfig(Section):
     value_weight: float = Field(1.0, ge=0)
     """Weight of the loss of the first number of each data_type in the window, where one came."""
     value_loss: Literal["squared", "huber"] = "squared"
+    """As in `masked`."""
+    value_scale: Literal["normalized", "rank"] = "normalized"
     """As in `masked`."""
     presence_weight: float = Field(1.0, ge=0)
     """Weight of the cross-entropy of whether a data_type comes in the window, nats."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +98,37 @@ class Vocabulary:
             below += step * (edges[row + below + (step - 1)] <= value)
             step //= 2
         return np.where(self.n_bins[data_type] > 0, below + 1, 0)
+
+    @cached_property
+    def bin_places(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lower edge and width of each data_type's bins, `(v, 1 + max_bins)` each, normalized as its values are.
+
+        Column 0 stands for no bin. An outer bin, which has no end, is taken to be as wide as the one beside it; where
+        edges are not known, all lies in the middle of its bin.
+        """
+        low = np.full((len(self), 1 + self.max_bins), -1e6, dtype=np.float32)
+        width = np.full_like(low, 2e6)
+        for i, edges in enumerate(self.bin_edges):
+            if len(edges) > 1 and len(edges) + 1 == self.n_bins[i]:
+                apart = np.diff(edges)
+                low[i, 1 : len(edges) + 2] = np.concatenate([edges[:1] - apart[:1], edges])
+                width[i, 1 : len(edges) + 2] = np.concatenate([apart[:1], apart, apart[-1:]])
+        return low, width
+
+    def ranks(self, data_type: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the quantile ranks of normalized numbers among those of their data_type, scaled to variance 1.
+
+        A number's bin, and its place between the bin's edges; 0, the middle, for a data_type without bins.
+
+        Args:
+            data_type: `(k,)`.
+            value: `(k,)`; the rank of NaN is NaN.
+        """
+        low, width = self.bin_places
+        bins = self.bins(data_type, value)
+        within = np.clip((value - low[data_type, bins]) / width[data_type, bins], 0, 1)
+        share = (bins - 1 + within) / np.maximum(self.n_bins[data_type], 1)
+        return np.where(bins > 0, (2 * share - 1) * math.sqrt(3), 0.0).astype(np.float32)
 
     @property
     def n_category_rows(self) -> int:

@@ -180,11 +180,11 @@ class EmbeddingHeads(nn.Module):
         self.register_buffer("column_of", torch.from_numpy(column_of), persistent=False)
 
     @torch.no_grad()
-    def start_at(self, mean: Tensor, presence: Tensor) -> None:
-        """Start from what was counted on train: `(f,)`, means of the numbers, and shares of windows in which they
-        come."""
-        starts = ((self.summary, mean), (self.forecast_value, mean), (self.forecast_presence, presence.logit()))
-        for head, start in starts:
+    def start_at(self, mean: Tensor, forecast_mean: Tensor, presence: Tensor) -> None:
+        """Start from what was counted on train: `(f,)`, means of the numbers as either objective predicts them, and
+        shares of windows in which they come."""
+        starts = (mean, forecast_mean, presence.logit())
+        for head, start in zip((self.summary, self.forecast_value, self.forecast_presence), starts, strict=True):
             if head is not None:
                 head.bias.copy_(start)
 

@@ -83,6 +83,8 @@ class PerTypeReadout(nn.Module):
     column_of: Tensor
     n_bins: Tensor
     has_number: Tensor
+    bin_low: Tensor
+    bin_width: Tensor
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -113,6 +115,8 @@ class PerTypeReadout(nn.Module):
         self.register_buffer("column_of", torch.from_numpy(column_of), persistent=False)
         n_bins = torch.from_numpy(vocabulary.n_bins.astype(np.int64))
         self.register_buffer("n_bins", n_bins, persistent=False)
+        for name, places in zip(("bin_low", "bin_width"), vocabulary.bin_places, strict=True):
+            self.register_buffer(name, torch.from_numpy(places), persistent=False)
         has_number = torch.zeros(HIDDEN + 1, dtype=torch.bool)
         has_number[list(HAS_NUMBER)] = True
         self.register_buffer("has_number", has_number, persistent=False)
@@ -153,7 +157,7 @@ class PerTypeReadout(nn.Module):
         column = column[order].clamp_max(self.n_types - 1)
         age = torch.log1p(layout.of_triplets(layout.age_hours)[order] / self.tau_hours)[:, None]
         number = batch.value[order].clamp(-MAX_VALUE, MAX_VALUE)[:, None]
-        rank = self._rank(batch.value_token[order], batch.data_type[order])[:, None]
+        rank = self._rank(batch.value_token[order], batch.data_type[order], batch.value[order])[:, None]
 
         features = [number, rank]
         if self.to_value is not None:
@@ -171,7 +175,10 @@ class PerTypeReadout(nn.Module):
         since = torch.where(present, -segment_max(-age, segment, n_segments + 1)[:-1], 0.0)
         return torch.cat((pooled, count.log1p(), present.to(pooled.dtype), since), -1).view(d, self.n_types, -1)
 
-    def _rank(self, bin_: Tensor, data_type: Tensor) -> Tensor:
-        """Quantile rank of a number among those of its data_type, from its bin: `(n,)`, of variance 1; 0 for none."""
-        share = (bin_ - 0.5) / self.n_bins[data_type].clamp_min(1)
+    def _rank(self, bin_: Tensor, data_type: Tensor, number: Tensor) -> Tensor:
+        """Quantile rank of a number among those of its data_type, as `Vocabulary.ranks`: `(n,)`; 0 for none."""
+        n_bins = self.n_bins[data_type]
+        at = data_type * self.bin_low.shape[1] + torch.where(bin_ <= n_bins, bin_, 0)
+        within = ((number - self.bin_low.view(-1)[at]) / self.bin_width.view(-1)[at]).clamp(0, 1)
+        share = (bin_ - 1 + within) / n_bins.clamp_min(1)
         return torch.where(bin_ > 0, (2 * share - 1).clamp(-1, 1) * math.sqrt(3), 0.0)

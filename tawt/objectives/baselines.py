@@ -12,10 +12,11 @@ from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.cut import CUT, cut
-from tawt.config.objective import ForecastConfig, ObjectiveConfig
+from tawt.config.objective import ForecastConfig, MaskedConfig, ObjectiveConfig
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.objectives.targets import as_targets
 
 CHUNK_ROWS = 1 << 20
 """Rows counted at a time."""
@@ -39,7 +40,9 @@ class Baselines:
     log_bin: Tensor
     """`(v, max_bins)`, log share of each quantile bin within the data_type; 0 beyond its own."""
     mean: Tensor
-    """`(v,)`, mean of the data_type's normalized, clipped numbers."""
+    """`(v,)`, mean of the data_type's numbers as masked reconstruction predicts them."""
+    forecast_mean: Tensor
+    """`(v,)`, the same as forecasting predicts them."""
     presence: Tensor
     """`(f,)`, share of windows in which the data_type comes; a half where nothing was counted."""
 
@@ -69,17 +72,17 @@ def count_baselines(
     Args:
         shards: Mapped columns, in a fixed order.
         vocabulary: Their vocabulary.
-        config: Numbers are clipped as the objective does.
+        config: What numbers are predicted as.
         sample: The first `SAMPLE_BATCHES` training batches; looked at only if `forecast` is on.
         max_rows: Where to stop.
     """
     v, n_status, n_bins = len(vocabulary), len(ValueStatus), max(1, vocabulary.max_bins)
-    limit = config.masked.max_value
     types = np.zeros(v, np.int64)
     statuses = np.zeros((v, n_status), np.int64)
     bins = np.zeros((v, n_bins), np.int64)
     categories = np.zeros(vocabulary.n_category_rows, np.int64)
-    total, numbers = np.zeros(v), np.zeros(v, np.int64)
+    objectives: tuple[MaskedConfig | ForecastConfig, ...] = (config.masked, config.forecast)
+    totals, numbers = [np.zeros(v) for _ in objectives], np.zeros(v, np.int64)
     rows_left = max_rows
     for shard in shards:
         for start in range(0, min(len(shard.data_type), rows_left), CHUNK_ROWS):
@@ -91,7 +94,9 @@ def count_baselines(
             statuses += np.bincount(kind * n_status + status, minlength=v * n_status).reshape(v, n_status)
             # a number that is not finite spoils its own batch, which training names, not the heads' start
             has_number = np.isin(status, HAS_NUMBER) & np.isfinite(part.value)
-            total += np.bincount(kind[has_number], np.clip(part.value[has_number].astype(float), -limit, limit), v)
+            for total, objective in zip(totals, objectives, strict=True):
+                predicted = as_targets(vocabulary, objective, kind[has_number], part.value[has_number])
+                total += np.bincount(kind[has_number], predicted.astype(float), v)
             numbers += np.bincount(kind[has_number], minlength=v)
             is_bin = has_number & (token > 0) & (token <= vocabulary.n_bins[kind])
             bins += np.bincount(kind[is_bin] * n_bins + token[is_bin] - 1, minlength=v * n_bins).reshape(v, n_bins)
@@ -99,12 +104,14 @@ def count_baselines(
             is_category = (place >= 0) & (vocabulary.n_categories[kind] > 0)
             rows = vocabulary.category_offset[kind[is_category]] + place[is_category]
             categories += np.bincount(rows, minlength=vocabulary.n_category_rows)
+    mean, forecast_mean = (torch.from_numpy(total / np.maximum(numbers, 1)).float() for total in totals)
     return Baselines(
         log_type=_log_share(types[None])[0],
         log_status=_log_share(statuses),
         log_category=_log_share_within(categories, vocabulary),
         log_bin=_log_share(bins, np.arange(n_bins) < vocabulary.n_bins[:, None]),
-        mean=torch.from_numpy(total / np.maximum(numbers, 1)).float(),
+        mean=mean,
+        forecast_mean=forecast_mean,
         presence=_presence(sample if config.forecast.weight else (), vocabulary, config.forecast),
     )
 

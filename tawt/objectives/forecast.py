@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,9 +12,11 @@ from torch.nn import functional
 
 from tawt.batching.example import ForecastTargets
 from tawt.config.objective import ForecastConfig
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.heads import EmbeddingHeads
 from tawt.objectives.baselines import Baselines
 from tawt.objectives.losses import number_loss
+from tawt.objectives.targets import as_targets
 
 
 def loss_sums(
@@ -36,6 +40,15 @@ def loss_sums(
     return sums
 
 
+def as_predicted(
+    targets: ForecastTargets, columns: NDArray[np.int64], vocabulary: Vocabulary, config: ForecastConfig
+) -> ForecastTargets:
+    """Return the targets with numbers as they are predicted; on CPU."""
+    data_type = columns[targets.value_column.numpy()]
+    numbers = as_targets(vocabulary, config, data_type, targets.value_is.numpy())
+    return replace(targets, value_is=torch.from_numpy(numbers))
+
+
 def counts(targets: ForecastTargets) -> dict[str, int]:
     """Return the number of positions of each part: numbers that came, and pairs of document and data_type."""
     return {"forecast_value": len(targets.value_is), "forecast_presence": targets.present.numel()}
@@ -45,7 +58,7 @@ def baseline_sums(
     baselines: Baselines, targets: ForecastTargets, columns: NDArray[np.int64], config: ForecastConfig
 ) -> dict[str, float]:
     """Return what the data_type's mean and its share of windows cost, summed as the losses are; on CPU."""
-    mean = baselines.mean[torch.from_numpy(columns)][targets.value_column]
+    mean = baselines.forecast_mean[torch.from_numpy(columns)][targets.value_column]
     logits = baselines.presence.logit().expand_as(targets.present)
     return {
         "forecast_value": number_loss(mean, targets.value_is, config.value_loss).item(),

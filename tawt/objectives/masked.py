@@ -26,6 +26,7 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
 from tawt.objectives.baselines import Baselines
 from tawt.objectives.losses import NumberLoss, cross_entropy, number_loss, ragged_cross_entropy
+from tawt.objectives.targets import as_targets
 
 HAS_NUMBER_OF = np.isin(np.arange(len(ValueStatus)), HAS_NUMBER)
 """`(10,)` bool by status: whether the value is a number."""
@@ -40,11 +41,11 @@ def make_targets(
         batch: Before hiding.
         masks: What will be hidden of it.
         vocabulary: Of the dataset.
-        config: Where numbers are clipped.
+        config: What numbers are predicted as.
         columns: `(f,)`, data_types whose mean is asked for where the whole variable is hidden.
     """
     data_type, all_status = batch.data_type.numpy(), batch.value_status.numpy()
-    numbers = np.clip(batch.value.numpy(), -config.max_value, config.max_value)
+    numbers = as_targets(vocabulary, config, data_type, batch.value.numpy())
     no_type, no_value = masks.data_type.numpy(), masks.value.numpy()
     type_at = np.flatnonzero(no_type)
     at = np.flatnonzero(no_value & ~no_type)

@@ -71,6 +71,7 @@ class Preparer:
             remade = objective.masked.weight > 0  # hiding makes same-type gaps anew
             salts = CUT, *self._salts(number)
             batch, ahead = cut(batch, objective.forecast, self.columns, *salts, with_type_gaps=not remade)
+            ahead = forecast.as_predicted(ahead, self.columns, vocabulary, objective.forecast)
             counts |= forecast.counts(ahead)
             baseline |= forecast.baseline_sums(self.baselines, ahead, self.columns, objective.forecast)
         if self.training:

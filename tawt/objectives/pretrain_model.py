@@ -66,7 +66,8 @@ class PretrainModel(nn.Module):
         """Start the heads from what was counted on train: the first loss is that of the trivial guess."""
         b, documents = baselines, self.heads.documents
         self.heads.tokens.start_at(b.log_type, b.log_category, b.log_status, b.log_bin, b.mean)
-        documents.start_at(b.mean[self.heads.get_buffer("columns").cpu()], b.presence)
+        columns = self.heads.get_buffer("columns").cpu()
+        documents.start_at(b.mean[columns], b.forecast_mean[columns], b.presence)
 
     def forward(self, example: Example) -> Outputs:
         """Return the sums of losses of an example, and the projections of its documents."""

@@ -97,5 +97,9 @@ def _unit(part: str, runs: Sequence[RunFolder]) -> str:
         return "loss"
     if part not in ("value", "summary", "forecast_value"):
         return "nats"
-    key = f"objective.{'forecast' if part == 'forecast_value' else 'masked'}.value_loss"
-    return " or ".join(sorted({NUMBER_LOSSES[run.config.get(key, "squared")] for run in runs}))
+    section = f"objective.{'forecast' if part == 'forecast_value' else 'masked'}"
+    found = set()
+    for run in runs:
+        of_ranks = " of ranks" if run.config.get(f"{section}.value_scale") == "rank" else ""
+        found.add(NUMBER_LOSSES[run.config.get(f"{section}.value_loss", "squared")] + of_ranks)
+    return " or ".join(sorted(found))

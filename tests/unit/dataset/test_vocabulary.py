@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -110,5 +111,21 @@ def test_bins_of_values_are_those_of_their_numbers(path, normalization):
     assert np.isin(numbers, fit.edges).sum() > 100
     token = vocabulary.bins(data_type, coder.normalize(data_type, numbers))
     np.testing.assert_array_equal(token, coder.bins(data_type, numbers))
+    # quantile ranks rise with the number, as straight lines between the edges and one bin beyond the outer ones
+    value = coder.normalize(data_type, numbers)
+    rank = vocabulary.ranks(data_type, value)
+    for i in numeric:
+        own, edges = data_type == i, vocabulary.bin_edges[i].astype(float)
+        points = [2 * edges[0] - edges[1], *edges, 2 * edges[-1] - edges[-2]]
+        expected = (2 * np.interp(value[own], points, np.arange(len(points))) / (len(points) - 1) - 1) * np.sqrt(3)
+        np.testing.assert_allclose(rank[own], expected, atol=1e-4)
+    assert (
+        abs(rank.mean()) < 0.1
+        and 0.8 < rank.std() < 1.1
+        and np.isnan(vocabulary.ranks(data_type[:1], np.float32([np.nan])))
+    )
+    blank = replace(vocabulary, bin_edges=tuple(np.zeros(0, np.float32) for _ in vocabulary.codes))
+    assert (np.abs(blank.ranks(data_type, value)) < np.sqrt(3)).all()  # as of a shared model that withholds its edges
     without = np.flatnonzero(vocabulary.n_bins == 0)
+    assert (vocabulary.ranks(without, np.ones(len(without), np.float32)) == 0).all()
     assert (vocabulary.bins(without, np.zeros(len(without), np.float32)) == 0).all()

@@ -42,6 +42,12 @@ def members(batch, document, data_type):
     return counts.nonzero()[:, 0]
 
 
+def rank_of(value, edges):
+    """Place among a data_type's bins, straight between edges and one bin's width beyond the outer ones, of variance 1."""
+    points = [2 * edges[0] - edges[1], *edges, 2 * edges[-1] - edges[-2]]
+    return (2 * np.interp(value, points, np.arange(len(points))) / (len(points) - 1) - 1) * math.sqrt(3)
+
+
 def ages(batch):
     """Hours of each triplet before its document's prediction time; 0 for a static."""
     return torch.where(batch.is_static, 0, batch.end_hours[batch.document] - batch.hours).float()
@@ -65,7 +71,7 @@ def test_the_readout_per_type_equals_a_loop(small, granularity):
             n_empty += not len(rows)
             if len(rows):
                 n_met += len(rows) > 2
-                rank = ((batch.value_token[rows] - 0.5) / vocabulary.n_bins[data_type] * 2 - 1) * math.sqrt(3)
+                rank = torch.from_numpy(rank_of(batch.value[rows].numpy(), vocabulary.bin_edges[data_type])).float()
                 features = [batch.value[rows, None], rank[:, None]]
                 features += [readout.to_value(values[rows]), readout.to_state(states[rows])]
                 features = torch.cat(features, -1)

@@ -194,6 +194,34 @@ def test_the_means_of_targets_are_clipped_numbers(make):
     assert masked.counts(targets)["summary"] == len(targets.summary_type)
 
 
+def test_numbers_can_be_predicted_as_ranks(make):
+    """With `value_scale: rank` targets of both objectives are quantile ranks, a summary their mean, and the baselines the
+    ranks' own means: of variance 1, however skewed the numbers."""
+    objective = {
+        "masked": OBJECTIVE["masked"] | {"value_scale": "rank"},
+        "forecast": {"weight": 1.0, "value_scale": "rank", "whole_share": 0.0, "window_hours": 200.0},
+    }
+    raw_forecast = {**objective["forecast"], "value_scale": "normalized", "max_value": 100.0}
+    case, plain = make(objective), make({**objective, "forecast": raw_forecast})
+    vocabulary = case.dataset.vocabulary
+    example, other = case.prepare(case.batch, 0), plain.prepare(case.batch, 0)
+    got, raw = example.forecast, other.forecast
+    kind = case.prepare.columns[raw.value_column.numpy()]
+    assert len(kind) > 20
+    np.testing.assert_array_equal(got.value_is, vocabulary.ranks(kind, raw.value_is.numpy()))
+    t = example.masked
+    assert t.value_is.abs().max() <= np.sqrt(3) + 1e-6 and len(t.summary_is) > 5
+    shard = case.dataset.split("train").shards[0]
+    number = np.isin(shard.value_status, HAS_NUMBER)
+    ranks = vocabulary.ranks(shard.data_type[number].astype(np.int64), shard.value[number])
+    for i in np.unique(shard.data_type[number]):
+        own = shard.data_type[number] == i
+        assert case.baselines.mean[i] == pytest.approx(ranks[own].mean(), abs=1e-5)
+    assert torch.equal(case.baselines.mean, case.baselines.forecast_mean)
+    assert torch.equal(plain.baselines.mean, case.baselines.mean)
+    assert not torch.equal(plain.baselines.forecast_mean, plain.baselines.mean)
+
+
 def test_no_bin_beyond_the_data_types_own_is_likely(make):
     """A data_type with fewer bins than others shares its probability among its own."""
     heads = make(OBJECTIVE).model.heads.tokens

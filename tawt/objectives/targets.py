@@ -1,0 +1,28 @@
+"""Numbers as they are predicted: what a loss compares."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tawt.config.objective import ForecastConfig, MaskedConfig
+from tawt.dataset.vocabulary import Vocabulary
+
+
+def as_targets(
+    vocabulary: Vocabulary,
+    config: MaskedConfig | ForecastConfig,
+    data_type: NDArray[np.int64],
+    value: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return normalized numbers clipped, or their quantile ranks.
+
+    Args:
+        vocabulary: Of the dataset.
+        config: Which of the two, and where to clip.
+        data_type: `(k,)`.
+        value: `(k,)`.
+    """
+    if config.value_scale == "rank":
+        return vocabulary.ranks(data_type, value)
+    return np.clip(value, -config.max_value, config.max_value)
