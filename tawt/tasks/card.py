@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
+from tawt.config.objective import ObjectiveConfig
 from tawt.files import read_json, write_text
-from tawt.tasks.runs import SMALL_CELL, RunFolder, baseline_key, loss_key, parts_of, read_runs
+from tawt.tasks.runs import SMALL_CELL, RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
+from tawt.training.health import LEAST_SUBJECTS
 
 CARD = "README.md"
 _TAGS = ("electronic-health-records", "time-series", "self-supervised", "transformer", "medical")
@@ -137,15 +139,20 @@ def _data(run: RunFolder, data: Mapping[str, int] | None) -> str:
 
 
 def _objectives(run: RunFolder) -> str:
+    usual = flat(ObjectiveConfig().model_dump(mode="json"))
     lines = []
-    for name in ("masked", "forecast", "contrastive"):
-        keys = {
-            k.removeprefix(f"objective.{name}."): v for k, v in run.config.items() if k.startswith(f"objective.{name}.")
+    for name, what in _LEARNS.items():
+        weight = run.config.get(f"objective.{name}.weight", 0)
+        if not weight:
+            continue
+        own = {
+            key.removeprefix(f"objective.{name}."): value
+            for key, value in run.config.items()
+            if key.startswith(f"objective.{name}.") and value != usual.get(key.removeprefix("objective."))
         }
-        weight = keys.pop("weight", 0)
-        if weight:
-            said = ", ".join(f"{k} {_cell(v)}" for k, v in keys.items() if v not in (0, 0.0))
-            lines.append(f"- **{name}**, weight {weight:g}: {said}")
+        own.pop("weight", None)
+        said = ", ".join(f"`{key}` {_cell(value)}" for key, value in own.items())
+        lines.append(f"- **{name}**, weight {weight:g}: {what}" + (f" Set: {said}." if said else ""))
     return "\n".join(lines) or "Not recorded."
 
 
@@ -175,7 +182,14 @@ def _health(run: RunFolder) -> str:
     if not rows:
         return "Too few subjects to say anything."
     n = masked_count(int(last.get("n_subjects", 0)))
-    return f"Of {n} subjects of `tuning`, after step {last['step']:,}:\n\n{table(('what', 'value'), rows)}"
+    probed = {name: last.get(f"{name}_n") for name in ("age", "sex")}
+    of = [f"{name} of {masked_count(int(n_of))}" for name, n_of in probed.items() if n_of]
+    missing = [name for name, n_of in probed.items() if not n_of]
+    said = f"Of {n} subjects of `tuning`, after step {last['step']:,}" + (f"; {', '.join(of)} of them:" if of else ":")
+    text = f"{said}\n\n{table(('what', 'value'), rows)}"
+    if missing:
+        text += f"\n\nNot probed, for want of a code or of {LEAST_SUBJECTS} subjects: {', '.join(missing)}."
+    return text
 
 
 def _settings(run: RunFolder) -> str:
@@ -189,6 +203,12 @@ def _made(about: Mapping[str, Any]) -> str:
     rows += [(key, str(about[key])) for key in ("python", "device", "precision", "threads") if key in about]
     return table(("what", "version or value"), rows) if rows else "Not recorded."
 
+
+_LEARNS = {
+    "masked": "fields of triplets were hidden, and told from the rest of the record.",
+    "forecast": "records were cut, and what came within the next hours was told from the embedding.",
+    "contrastive": "two altered copies of a record were to be found among those of other people.",
+}
 
 _WHAT = """\
 A transformer encoder over sorted triplets `[data_type, value, timestamp]` of patient records, pretrained without

@@ -133,9 +133,14 @@ def thread_rule() -> tuple[int, str]:
     """Return a thread count that needs no measurement, and its reason."""
     if not threads_sleep():
         return 1, f"rule: one, since {WOULD_SPIN}"
-    usable = usable_cpus()
-    count = min(usable, MOST_THREADS)
-    return count, f"rule: one per usable CPU ({usable}), at most {MOST_THREADS}"
+    count = most_threads()
+    return count, f"rule: one per usable CPU ({usable_cpus()}), at most {MOST_THREADS} and OMP_NUM_THREADS"
+
+
+def most_threads() -> int:
+    """Return how many threads may be tried: usable CPUs, and no more than `OMP_NUM_THREADS` where that is set."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(usable_cpus(), MOST_THREADS, int(asked) if asked.isdigit() and int(asked) else MOST_THREADS)
 
 
 def threads_sleep() -> bool:

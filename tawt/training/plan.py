@@ -21,7 +21,7 @@ from tawt.training.distributed import World
 from tawt.training.memory import memory_estimate, memory_there
 from tawt.training.optim import warmup_steps
 
-N_STEPS = 4
+N_STEPS = 8
 """Static lengths of full batches: each is compiled once, and no batch is padded by more than a step."""
 
 N_LOOKED_AT = 4
@@ -189,7 +189,7 @@ def loader_config(config: PretrainConfig) -> BatchingConfig:
 
 
 def static_step(config: PretrainConfig) -> int:
-    """Return the tokens of whose multiple each batch is filled up where shapes must be few: a quarter of the budget.
+    """Return the tokens of whose multiple each batch is filled up where shapes must be few: an eighth of the budget.
 
     A batch has fewer tokens than its budget where they are moments, or where forecasting, views and augmentation took
     some away.

@@ -16,7 +16,7 @@ from torch import nn
 from tawt.batching.example import Example
 from tawt.files import alone, digest, read_json, write_json
 from tawt.machine import usable_cpus
-from tawt.training.device import MOST_THREADS, WOULD_SPIN, Compute, threads_sleep
+from tawt.training.device import WOULD_SPIN, Compute, most_threads, threads_sleep
 from tawt.training.repeatable import repeatable
 
 FILE = "threads.json"
@@ -46,9 +46,9 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
     with alone(workspace / f".{FILE}.lock", lambda: None):
         if (known := known_threads(workspace, about)) is not None:
             return known
-        most = min(MOST_THREADS, usable_cpus())
+        most = most_threads()
         if most == 1:
-            return 1, "one: there is one usable CPU"
+            return 1, "one: there is one usable CPU, or OMP_NUM_THREADS says so"
         if not threads_sleep():
             return 1, f"one: {WOULD_SPIN}"
         seconds = measure(work, range(1, most + 1))
@@ -120,4 +120,6 @@ def machine() -> str:
 
 
 def _key(about: Any) -> str:
-    return digest(json.dumps([machine(), torch.__version__, threads_sleep(), about], sort_keys=True, default=str))
+    return digest(
+        json.dumps([machine(), torch.__version__, threads_sleep(), most_threads(), about], sort_keys=True, default=str)
+    )

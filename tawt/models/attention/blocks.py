@@ -23,7 +23,7 @@ def whole_steps(n: int, step: int) -> int:
 def with_padding(bounds: Sequence[int], static_length: int) -> list[int]:
     """Return the bounds of documents and of what is padded behind them: documents too, each of one block at most.
 
-    As one document it would attend to itself over all its length, which is up to a quarter of a batch.
+    As one document it would attend to itself over all its length, which is up to an eighth of a batch.
     """
     first = (bounds[-1] // BLOCK + 1) * BLOCK
     inner = range(first, static_length, BLOCK)
