@@ -68,6 +68,7 @@ def test_choices_come_with_reasons():
 def test_threads_that_would_spin_are_not_started(monkeypatch):
     """One thread where waiting threads spin, one per usable CPU up to a limit where they sleep, whatever torch had before."""
     monkeypatch.setattr(device, "usable_cpus", lambda: 64)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     assert choose_compute("cpu").threads == MOST_THREADS
     monkeypatch.delenv("OMP_WAIT_POLICY")

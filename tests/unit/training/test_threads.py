@@ -10,7 +10,7 @@ import torch
 from tawt.config.load import load
 from tawt.config.train import PretrainConfig
 from tawt.tasks.pretrain import pretrain
-from tawt.training import threads
+from tawt.training import device, threads
 from tawt.training.threads import fastest, known_threads, measure, measured_threads
 
 
@@ -18,7 +18,9 @@ from tawt.training.threads import fastest, known_threads, measure, measured_thre
 def passive(monkeypatch):
     """Threads that sleep on a machine of three CPUs; torch has one thread again afterwards."""
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    monkeypatch.setattr(threads, "usable_cpus", lambda: 3)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for module in (threads, device):
+        monkeypatch.setattr(module, "usable_cpus", lambda: 3)
     yield
     torch.set_num_threads(1)
 
@@ -37,6 +39,17 @@ def test_the_faster_count_is_found_and_torch_left_as_it_was():
     """Work that takes half the time with two threads is measured so."""
     seconds = measure(lambda: time.sleep(0.02 / min(2, torch.get_num_threads())), range(1, 4))
     assert fastest(seconds)[0] == 2 and torch.get_num_threads() == 1
+
+
+def test_no_more_threads_are_tried_than_the_user_allows(tmp_path, monkeypatch):
+    """`OMP_NUM_THREADS` bounds what is measured, as it bounds every other program; nothing is measured where it is 1."""
+    assert device.most_threads() == 3
+    for asked, most in (("2", 2), ("2,4", 2), ("many", 3), ("0", 3), ("99", 3)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert device.most_threads() == most
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    count, reason = measured_threads(tmp_path, {"d": 1}, lambda: pytest.fail("measured"))
+    assert count == 1 and "OMP_NUM_THREADS" in reason
 
 
 def test_a_measurement_is_kept_by_machine_torch_and_model(tmp_path, monkeypatch):
