@@ -12,40 +12,31 @@ from typing import Any
 import torch
 
 from tawt.batching.layout import Layout
-from tawt.batching.loader import PackedLoader
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
-from tawt.dataset.reader import Split, TripletDataset, open_dataset
+from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
-from tawt.models.attention import block_mask, choose_kernel
+from tawt.models.attention import block_mask
 from tawt.models.attention.blocks import whole_steps
-from tawt.objectives.baselines import SAMPLE_BATCHES, count_baselines
+from tawt.objectives.baselines import Baselines
 from tawt.objectives.prepare import Preparer
-from tawt.objectives.pretrain_model import build_model, count_parameters
 from tawt.tasks.card import write_card
+from tawt.tasks.choices import Choices, choose
 from tawt.training.best import final_weights, is_over
 from tawt.training.checkpoint import WEIGHTS, full_weights, load_optimizer, load_weights, write_tensors
-from tawt.training.device import Compute, choose_compute
+from tawt.training.device import Compute
 from tawt.training.distributed import World, one_voice, open_world, spread
-from tawt.training.folder import alone_in, comparable, describe_run, note_other_compute, resume_command, starting_point
-from tawt.training.loggers import open_loggers, require_loggers
+from tawt.training.folder import alone_in, comparable, describe_run, note_other_compute, resume_command
+from tawt.training.loggers import open_loggers
 from tawt.training.loop import Report, Trainer
 from tawt.training.memory import explained
 from tawt.training.metrics import lines_of
 from tawt.training.optim import make_optimizer
-from tawt.training.plan import (
-    PretrainPlan,
-    batches_per_step,
-    choose_compile,
-    loader_config,
-    make_plan,
-    static_step,
-    tokens_reaching,
-)
+from tawt.training.plan import PretrainPlan, tokens_reaching
 from tawt.training.scaler import LossScaler
 from tawt.training.signals import terminate_interrupts
 from tawt.training.step import Entry, Stepper
-from tawt.training.threads import known_threads, measured_threads, one_pass
+from tawt.training.threads import measured_threads, one_pass
 
 
 @dataclass(frozen=True)
@@ -146,52 +137,37 @@ def _set_up(
     resume_command: str,
 ) -> tuple[PretrainPlan, Trainer | None]:
     """Build everything that a run needs; the run folder comes last, so that what fails before leaves none behind."""
-    vocabulary = dataset.vocabulary
-    require_loggers(tree)
-    content = dataset.fingerprint(("train", "tuning"))
-    checkpoint = starting_point(run, resume, tree, vocabulary.sha256, content, tell)
-    kept = int(checkpoint.state["threads"]) if checkpoint is not None and not tree.train.threads else 0
-    compute = choose_compute(device, tree.train.precision, tree.train.threads or kept)
-    if kept:
-        compute = compute.with_threads(kept, "as the run began")
-    train = _loader(dataset.split("train"), dataset, tree)
-    model = build_model(tree, vocabulary, tree.train.seed)
-    per_step = batches_per_step(tree, world.size, checkpoint)
-    kernel = choose_kernel(tree.model, compute.device, compute.dtype)
-    compiled = choose_compile(tree, compute, world, kernel[0])
-    step = static_step(tree) if compiled[0] or kernel[0] == "flex" else None
-    measures = not (tree.train.threads or kept) and compute.device.type == "cpu"
-    shapes = [comparable(tree)["model"], tree.batching.model_dump(), compute.precision, len(vocabulary)]
-    if measures and world.several:
-        compute = compute.with_threads(1, f"one for each of {world.local_size} processes")
-    elif measures and dry_run:
-        compute = compute.with_threads(*(known_threads(workspace, shapes) or (1, "to be measured when the run starts")))
-
-    def plan_of(compute: Compute) -> PretrainPlan:
-        counts = count_parameters(model)
-        return make_plan(run, tree, train, counts, compute, checkpoint, world, per_step, kernel, compiled)
-
-    tuning = _tuning(dataset, tree, tell)
-    sample = (train.batch(number) for number in range(SAMPLE_BATCHES))
-    baselines = count_baselines(train.split.shards, vocabulary, tree.objective, sample)
+    chosen = choose(workspace, run, tree, dataset, device, world, resume, dry_run, tell)
+    baselines = chosen.baselines()
     if dry_run:
-        return replace(
-            plan_of(compute), reaching=tokens_reaching(train, Preparer(tree, vocabulary, baselines, True))
-        ), None
+        prepare = Preparer(tree, dataset.vocabulary, baselines, True)
+        return replace(chosen.plan(), reaching=tokens_reaching(chosen.train, prepare)), None
+    trainer = _build(workspace, dataset, chosen, baselines, tell, resume_command)
+    plan = replace(chosen, compute=trainer.compute).plan()
+    for doubt in plan.doubts:
+        tell({"event": "note", "text": doubt})
+    return plan, trainer
+
+
+def _build(
+    workspace: Path, dataset: TripletDataset, chosen: Choices, baselines: Baselines, tell: Report, resume_command: str
+) -> Trainer:
+    """Build the trainer of a run, and describe the run in its folder."""
+    tree, world, compute, checkpoint = chosen.config, chosen.world, chosen.compute, chosen.checkpoint
+    vocabulary, model, train, run = dataset.vocabulary, chosen.model, chosen.train, chosen.run
     model.start_at(baselines)
     if checkpoint is not None:
         load_weights(model, checkpoint.folder / WEIGHTS)
-    mask = partial(_blocks, step) if kernel[0] == "flex" and step else None
+    mask = partial(_blocks, chosen.static) if chosen.kernel[0] == "flex" and chosen.static else None
     prepare = Preparer(tree, vocabulary, baselines, True, mask), Preparer(tree, vocabulary, baselines, False, mask)
     model.to(device=compute.device)
     longest = tree.batching.max_length + (tree.model.pooling == "cls")
-    model.encoder.prepare(
-        compute.device, compute.dtype, step, compiled[0], tree.train.activation_checkpointing, longest
-    )
+    again = tree.train.activation_checkpointing
+    model.encoder.prepare(compute.device, compute.dtype, chosen.static, chosen.compiled[0], again, longest)
     parts = Entry(model, tuple(prepare[0].parts))
-    if measures and not world.several:
+    if chosen.measures:
         work = one_pass(parts, prepare[0](train.batch(0), 0), compute)
-        compute = compute.with_threads(*measured_threads(workspace, shapes, work))
+        compute = compute.with_threads(*measured_threads(workspace, chosen.shapes, work))
     tree = tree.model_copy(update={"train": tree.train.model_copy(update={"threads": compute.threads})})
     if checkpoint is not None:
         note_other_compute(checkpoint, compute, world.size, tell)
@@ -201,18 +177,14 @@ def _set_up(
     if checkpoint is not None:
         load_optimizer(checkpoint, model, optimizer)
         scaler.load(checkpoint.state.get("scaler", {}))
-    plan = plan_of(compute)
-    for doubt in plan.doubts:
-        tell({"event": "note", "text": doubt})
     world.wait()  # every process has looked at the folder as it was
     start = checkpoint.step if checkpoint else 0
     over = is_over(start, lines_of(run, "tuning", start), tree.train)
     if world.first and not over:
         describe_run(run, tree, workspace, compute, world.size, start)
     world.wait()
-    loggers = open_loggers(tree, run, start_step=start, note=_note(tell)) if world.first else []
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    trainer = Trainer(
+    return Trainer(
         run=run,
         config=tree,
         vocabulary=vocabulary,
@@ -222,16 +194,15 @@ def _set_up(
         whole=parts,
         stepper=Stepper(tree, compute, world, entry, named, optimizer, scaler),
         train=train,
-        tuning=tuning,
+        tuning=chosen.tuning,
         prepare=prepare,
-        state=_state(tree, vocabulary.sha256, content, compute, world, per_step),
-        batches_per_step=per_step,
+        state=_state(tree, chosen, compute),
+        batches_per_step=chosen.per_step,
         report=tell,
-        loggers=loggers,
+        loggers=open_loggers(tree, run, start_step=start, note=_note(tell)) if world.first else [],
         resume_command=resume_command,
         skipped=int(checkpoint.state.get("skipped", 0)) if checkpoint else 0,
     )
-    return plan, trainer
 
 
 def _finish(trainer: Trainer) -> None:
@@ -245,40 +216,17 @@ def _finish(trainer: Trainer) -> None:
     write_card(run, data={"subjects": len(trainer.train.subjects), "triplets": trainer.train.n_tokens})
 
 
-def _state(
-    config: PretrainConfig, vocabulary: str, content: str, compute: Compute, world: World, per_step: int
-) -> dict[str, Any]:
+def _state(config: PretrainConfig, chosen: Choices, compute: Compute) -> dict[str, Any]:
     return {
         "config": comparable(config),
-        "vocabulary": vocabulary,
-        "dataset": content,
+        "vocabulary": chosen.train.vocabulary.sha256,
+        "dataset": chosen.fingerprint,
         "seed": config.train.seed,
         "threads": compute.threads,
         "precision": compute.precision,
-        "processes": world.size,
-        "batches_per_step": per_step,
+        "processes": chosen.world.size,
+        "batches_per_step": chosen.per_step,
     }
-
-
-def _tuning(dataset: TripletDataset, config: PretrainConfig, tell: Report) -> PackedLoader | None:
-    split = dataset.split("tuning") if "tuning" in dataset.split_names else None
-    if split is not None and split.n_triplets:
-        return _loader(split, dataset, config)
-    if config.train.final != "last":
-        raise ConfigError(
-            "train.final", f"is `{config.train.final}` and there is no tuning subject, expected one to choose by",
-            "use `--set train.final=last`",
-        )  # fmt: skip
-    tell({"event": "note", "text": "there is no tuning subject: no validation"})
-    return None
-
-
-def _loader(split: Split, dataset: TripletDataset, config: PretrainConfig) -> PackedLoader:
-    # masking makes the same-type gaps anew over what it leaves visible; cutting asks when a record could be read
-    return PackedLoader(
-        split, dataset.vocabulary, loader_config(config), config.train.seed,
-        with_type_gaps=not config.objective.masked.weight, with_available=bool(config.objective.forecast.weight),
-    )  # fmt: skip
 
 
 def _blocks(step: int, layout: Layout) -> Any:

@@ -15,7 +15,7 @@ import pytest
 from tawt.config.load import dump
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
-from tawt.tasks import pretrain as task
+from tawt.tasks import choices
 from tawt.tasks.pretrain import pretrain
 from tawt.training.metrics import SPEED_FIELDS, read_metrics
 
@@ -185,13 +185,13 @@ def test_lost_metrics_are_said(workspace, config, tmp_path, power_cut):
 
 def test_a_signal_before_the_first_step_is_an_interrupt(workspace, config, tmp_path, monkeypatch):
     """SIGTERM while a run is set up ends it with a word, not in silence, and leaves no run folder."""
-    real = task.count_baselines
+    real = choices.count_baselines
 
     def interrupted(*args):
         signal.raise_signal(signal.SIGTERM)
         return real(*args)
 
-    monkeypatch.setattr(task, "count_baselines", interrupted)
+    monkeypatch.setattr(choices, "count_baselines", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         pretrain(workspace, config, device="cpu", out=tmp_path / "a")

@@ -17,6 +17,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from tawt.objectives.pretrain_model import PretrainModel, count_parameters
+from tawt.tasks import choices
 from tawt.tasks import pretrain as task
 from tawt.tasks.embed import embed
 from tawt.tasks.load import load_encoder
@@ -159,14 +160,14 @@ def test_a_plan_wonders_about_what_may_not_be_meant(workspace, config, monkeypat
     assert sum("GB are there" in event.get("text", "") for event in events) == 1
 
 
-@pytest.mark.parametrize("where", ["count_baselines", "make_optimizer"])
-def test_memory_that_runs_out_before_the_first_step_says_what_to_set(workspace, config, monkeypatch, where):
+@pytest.mark.parametrize(("module", "where"), [(choices, "count_baselines"), (task, "make_optimizer")])
+def test_memory_that_runs_out_before_the_first_step_says_what_to_set(workspace, config, monkeypatch, module, where):
     """Not a mistake in tawt: the same advice as in a step, and no run folder is left."""
 
     def none_left(*args):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(task, where, none_left)
+    monkeypatch.setattr(module, where, none_left)
     with pytest.raises(TrainingError, match="memory ran out") as error:
         pretrain(workspace, config, device="cpu")
     assert "batching.tokens_per_batch" in error.value.hint and "precision" not in error.value.hint

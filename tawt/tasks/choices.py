@@ -1,0 +1,148 @@
+"""What is decided of a pretraining run before anything is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tawt.batching.loader import PackedLoader
+from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import Split, TripletDataset
+from tawt.errors import ConfigError
+from tawt.models.attention import choose_kernel
+from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
+from tawt.objectives.pretrain_model import PretrainModel, build_model, count_parameters
+from tawt.training.checkpoint import Checkpoint
+from tawt.training.device import Compute, choose_compute
+from tawt.training.distributed import World
+from tawt.training.folder import comparable, starting_point
+from tawt.training.loggers import require_loggers
+from tawt.training.loop import Report
+from tawt.training.plan import PretrainPlan, batches_per_step, choose_compile, loader_config, make_plan, static_step
+from tawt.training.threads import known_threads
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Where a run starts, on what, and how."""
+
+    run: Path
+    """The run folder."""
+    config: PretrainConfig
+    """Resolved."""
+    world: World
+    """The processes."""
+    checkpoint: Checkpoint | None
+    """What it goes on from; None for a new run."""
+    fingerprint: str
+    """Of the splits that are read."""
+    compute: Compute
+    """Device, precision and threads."""
+    measures: bool
+    """Whether the thread count is to be measured on the first batch."""
+    shapes: list[Any]
+    """What a measurement of threads holds for."""
+    train: PackedLoader
+    """Batches of train."""
+    tuning: PackedLoader | None
+    """Batches of validation, if there is anybody to validate on."""
+    model: PretrainModel
+    """With the weights of its seed, on CPU."""
+    per_step: int
+    """Batches of an optimizer step, over all processes."""
+    kernel: tuple[str, str]
+    """The attention kernel, and why."""
+    compiled: tuple[bool, str]
+    """Whether blocks are compiled, and why."""
+    static: int | None
+    """Tokens to whose multiple batches are padded; None = as long as they are."""
+
+    def baselines(self) -> Baselines:
+        """Count what trivial guesses cost."""
+        train = self.train
+        sample = (train.batch(number) for number in range(SAMPLE_BATCHES))
+        return count_baselines(train.split.shards, train.vocabulary, self.config.objective, sample)
+
+    def plan(self) -> PretrainPlan:
+        """Return what the run will do, and why."""
+        return make_plan(
+            self.run, self.config, self.train, count_parameters(self.model), self.compute, self.checkpoint, self.world,
+            self.per_step, self.kernel, self.compiled,
+        )  # fmt: skip
+
+
+def choose(
+    workspace: Path,
+    run: Path,
+    config: PretrainConfig,
+    dataset: TripletDataset,
+    device: str,
+    world: World,
+    resume: bool,
+    dry_run: bool,
+    tell: Report,
+) -> Choices:
+    """Decide; nothing is written. Arguments as of `pretrain`, resolved.
+
+    Raises:
+        ConfigError: The config does not hold here, or the run folder is taken.
+        CheckpointError: What is to be resumed is broken or of something else.
+        DatasetError: The dataset is broken.
+        DeviceError: The device is not there.
+    """
+    vocabulary = dataset.vocabulary
+    require_loggers(config)
+    fingerprint = dataset.fingerprint(("train", "tuning"))
+    checkpoint = starting_point(run, resume, config, vocabulary.sha256, fingerprint, tell)
+    kept = int(checkpoint.state["threads"]) if checkpoint is not None and not config.train.threads else 0
+    compute = choose_compute(device, config.train.precision, config.train.threads or kept)
+    if kept:
+        compute = compute.with_threads(kept, "as the run began")
+    shapes = [comparable(config)["model"], config.batching.model_dump(), compute.precision, len(vocabulary)]
+    measures = not (config.train.threads or kept) and compute.device.type == "cpu"
+    if measures and world.several:
+        compute = compute.with_threads(1, f"one for each of {world.local_size} processes")
+    elif measures and dry_run:
+        compute = compute.with_threads(*(known_threads(workspace, shapes) or (1, "to be measured when the run starts")))
+    train = _loader(dataset.split("train"), dataset, config)
+    kernel = choose_kernel(config.model, compute.device, compute.dtype)
+    compiled = choose_compile(config, compute, world, kernel[0])
+    return Choices(
+        run=run,
+        config=config,
+        world=world,
+        checkpoint=checkpoint,
+        fingerprint=fingerprint,
+        compute=compute,
+        measures=measures and not world.several,
+        shapes=shapes,
+        train=train,
+        tuning=_tuning(dataset, config, tell),
+        model=build_model(config, vocabulary, config.train.seed),
+        per_step=batches_per_step(config, world.size, checkpoint),
+        kernel=kernel,
+        compiled=compiled,
+        static=static_step(config) if compiled[0] or kernel[0] == "flex" else None,
+    )
+
+
+def _tuning(dataset: TripletDataset, config: PretrainConfig, tell: Report) -> PackedLoader | None:
+    split = dataset.split("tuning") if "tuning" in dataset.split_names else None
+    if split is not None and split.n_triplets:
+        return _loader(split, dataset, config)
+    if config.train.final != "last":
+        raise ConfigError(
+            "train.final", f"is `{config.train.final}` and there is no tuning subject, expected one to choose by",
+            "use `--set train.final=last`",
+        )  # fmt: skip
+    tell({"event": "note", "text": "there is no tuning subject: no validation"})
+    return None
+
+
+def _loader(split: Split, dataset: TripletDataset, config: PretrainConfig) -> PackedLoader:
+    # masking makes the same-type gaps anew over what it leaves visible; cutting asks when a record could be read
+    return PackedLoader(
+        split, dataset.vocabulary, loader_config(config), config.train.seed,
+        with_type_gaps=not config.objective.masked.weight, with_available=bool(config.objective.forecast.weight),
+    )  # fmt: skip
