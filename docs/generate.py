@@ -6,9 +6,11 @@ docstrings. `--check` writes nothing and exits with 1 where a file is not what w
 
 from __future__ import annotations
 
+import ast
 import enum
 import importlib
 import inspect
+import itertools
 import json
 import sys
 import types
@@ -23,12 +25,14 @@ from pydantic_core import PydanticUndefined
 
 import tawt
 import tawt.errors
+from tawt.batching.batch import PackedBatch
 from tawt.cli.app import app
 from tawt.config.data import PipelineConfig
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.pipeline.manifest import Manifest
+from tawt.tasks.hub import Embedded
 
 ROOT = Path(__file__).resolve().parents[1]
 TREES: dict[str, tuple[type[BaseModel], str]] = {
@@ -186,22 +190,54 @@ def api_page() -> str:
     """Return `api.md`."""
     out = [NOTE, "# Python\n", "Each command is one function of `tawt`; nothing heavy is imported before it is used.\n"]
     for name, function in functions():
-        parts, signature = docstring(function), inspect.signature(function)
-        shown = [_parameter(p) for p in signature.parameters.values()]
-        if any(p.kind is p.KEYWORD_ONLY for p in signature.parameters.values()):
-            first = next(i for i, p in enumerate(signature.parameters.values()) if p.kind is p.KEYWORD_ONLY)
-            shown.insert(first, "*")
-        lines = "".join(f"    {parameter},\n" for parameter in shown)
-        out += [f"## tawt.{name}\n", "```python", f"tawt.{name}(\n{lines}) -> {signature.return_annotation}", "```\n"]
-        out += [parts["text"] + "\n"]
-        for title, items in (("Args", parts["Args"]), ("Returns", parts["Returns"]), ("Raises", parts["Raises"])):
-            if items:
-                out += [f"{title}:\n", *(f"- `{n}`: {t}" if n else f"- {t}" for n, t in items), ""]
+        out += [f"## tawt.{name}\n", *_called(f"tawt.{name}", function)]
+    for name, kind in classes():
+        out += [f"## tawt.{name}\n", docstring(kind)["text"] + "\n"]
+        for method, function in inspect.getmembers(kind, lambda m: inspect.isfunction(m) or inspect.ismethod(m)):
+            if method in vars(kind) and not method.startswith("_"):
+                out += [f"### tawt.{name}.{method}\n", *_called(f"tawt.{name}.{method}", function)]
+    out += ["## Tensors\n", "What goes into the model and comes out of it.\n"]
+    for kind in (PackedBatch, Embedded):
+        out += [f"### {kind.__name__}\n", docstring(kind)["text"] + "\n"]
+        out += [f"- `{field}`: {said}" for field, said in _described(kind).items()] + [""]
     out += ["## Results\n", "What the functions hand back.\n"]
     for result in _results():
         out += [f"### {result.__name__}\n", f"{_sentence(result)}\n"]
         out += [f"- `{f}: {a}`" for f, a in inspect.get_annotations(result).items()] + [""]
     return "\n".join(out)
+
+
+def classes() -> list[tuple[str, Any]]:
+    """Return the public classes by name, errors aside."""
+    public = [(n, getattr(tawt, n)) for n in tawt.__all__]
+    return [(n, kind) for n, kind in public if inspect.isclass(kind) and not issubclass(kind, Exception)]
+
+
+def _called(name: str, function: Any) -> list[str]:
+    """Return how a function is called, and what its docstring says."""
+    parts, signature = docstring(function), inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.name != "self"]
+    shown = [_parameter(p) for p in own]
+    if any(p.kind is p.KEYWORD_ONLY for p in own):
+        shown.insert(next(i for i, p in enumerate(own) if p.kind is p.KEYWORD_ONLY), "*")
+    lines = "".join(f"    {parameter},\n" for parameter in shown)
+    out = ["```python", f"{name}(\n{lines}) -> {signature.return_annotation}", "```\n", parts["text"] + "\n"]
+    for title in ("Args", "Returns", "Raises"):
+        if parts[title]:
+            out += [f"{title}:\n", *(f"- `{n}`: {t}" if n else f"- {t}" for n, t in parts[title]), ""]
+    return out
+
+
+def _described(kind: type) -> dict[str, str]:
+    """Return the fields of a dataclass and the docstrings under them."""
+    (tree,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        field.target.id: " ".join(said.value.value.split())
+        for field, said in itertools.pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant) and isinstance(said.value.value, str)
+    }
 
 
 def _parameter(p: inspect.Parameter) -> str:

@@ -100,6 +100,11 @@ class PackedLoader:
         return self.split.n_subjects - len(self.subjects)
 
     @property
+    def n_documents(self) -> int:
+        """Documents of one epoch."""
+        return len(self._documents.lengths)
+
+    @property
     def n_tokens(self) -> int:
         """Tokens of one epoch; the rest of the split's triplets lies outside the windows."""
         return int(self._documents.lengths.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,6 +15,7 @@ from tawt.errors import ConfigError, nearest
 Tree = TypeVar("Tree", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
 
+_QUOTED = re.compile(r"'([^']*)'")
 _FORM = "write `key: value`, one to a line, with two spaces more for a key inside another"
 _OVERRIDE = "for example --set train.lr=3e-4"
 
@@ -176,7 +177,7 @@ def build(
             ) from None
         # one message per kind that a value may have, as `a valid integer or 'auto'`
         said = dict.fromkeys(_expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
-        hint = "see `tawt/config` for what each key means" if not path else f"change `{path[-1]}`"
+        hint = "see `tawt/config` for what each key means" if not path else _mend(path, _at(data, path), errors)
         raise ConfigError(place, f"`{dotted}` does not fit, expected {' or '.join(said)}", hint) from None
 
 
@@ -202,6 +203,18 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 def _keys(settings: Iterable[str]) -> list[str]:
     return [setting.partition("=")[0].strip() for setting in settings]
+
+
+def _mend(path: KeyPath, value: Any, errors: Sequence[Any]) -> str:
+    """Return what would put a value right: the nearest word of those that it may be, or which key to change."""
+    allowed = [word for e in errors if e["type"] == "literal_error" for word in _QUOTED.findall(e["ctx"]["expected"])]
+    if allowed and isinstance(value, str):
+        return nearest(value, allowed)
+    if isinstance(path[-1], int):  # the place in a list
+        return f"change item {path[-1] + 1} of `{'.'.join(map(str, path[:-1]))}`"
+    if any(e["type"] in ("tuple_type", "list_type") for e in errors):
+        return f"write a list, as `{path[-1]}=[{value}]`"
+    return f"change `{path[-1]}`"
 
 
 def _expectation(message: str) -> str:

@@ -28,10 +28,11 @@ def find_run(workspace: Path | None, run: str | Path) -> Path:
         if folder.is_dir():
             return folder
     known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs is not None and runs.is_dir() else []
+    otherwise = f"make one with `tawt pretrain -w {workspace}`" if workspace is not None else "add `-w WORKSPACE`"
     raise CheckpointError(
         f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both" if workspace is not None
         else "is no folder, expected a run folder, or a name and its workspace",
-        nearest(str(run), known) or f"make one with `tawt pretrain -w {workspace or 'WORKSPACE'}`",
+        nearest(str(run), known) or otherwise,
     )  # fmt: skip
 
 

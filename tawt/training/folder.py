@@ -85,7 +85,9 @@ def starting_point(
         return None
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
-        tell({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
+        begun = any(path.name != LOCK for path in run.iterdir()) if run.is_dir() else False
+        what = "has no checkpoint yet: starting from the beginning" if begun else "is new: nothing to resume"
+        tell({"event": "note", "text": f"{run} {what}"})
         return None
     for name, now in (("vocabulary", vocabulary), ("dataset", dataset)):
         was = str(checkpoint.state.get(name, now))

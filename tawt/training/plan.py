@@ -26,6 +26,8 @@ N_STEPS = 8
 
 N_LOOKED_AT = 4
 """Batches that a dry run makes to see what reaches the model."""
+FEW_DOCUMENTS = 16
+"""Documents a step below which a plan doubts a contrastive loss."""
 MANY_EPOCHS = 50
 """Passes over train above which a plan wonders; on real records a small model gained nothing beyond 8."""
 
@@ -96,6 +98,7 @@ def make_plan(
         for kept in (False, True)
     ]
     n_epochs = config.train.max_steps * per_step / n_batches
+    n_documents = train.n_documents * per_step / n_batches
     checkpointing = config.train.activation_checkpointing
     views = " (two views of each document)" if own < budget else ""
     batches = "batch" if per_step == 1 else "batches"
@@ -127,11 +130,13 @@ def make_plan(
             "kernel": kernel[1],
             "compiled": compiled[1],
         },
-        doubts=tuple(_doubts(config, n_epochs, memory[checkpointing], compute.device)),
+        doubts=tuple(_doubts(config, n_epochs, n_documents, memory[checkpointing], compute.device)),
     )
 
 
-def _doubts(config: PretrainConfig, n_epochs: float, memory: int, device: torch.device) -> Iterator[str]:
+def _doubts(
+    config: PretrainConfig, n_epochs: float, n_documents: float, memory: int, device: torch.device
+) -> Iterator[str]:
     train, there = config.train, memory_there(device)
     if n_epochs > MANY_EPOCHS:
         yield f"{n_epochs:,.0f} passes over train: on real records more than 8 gained nothing; lower train.max_steps"
@@ -139,6 +144,11 @@ def _doubts(config: PretrainConfig, n_epochs: float, memory: int, device: torch.
         yield (
             f"about {memory / 1e9:,.1f} GB are needed and {there / 1e9:,.1f} GB are there: lower "
             "batching.tokens_per_batch, or set train.activation_checkpointing=true"
+        )
+    if config.objective.contrastive.weight and n_documents < FEW_DOCUMENTS:
+        yield (
+            f"about {n_documents:.0f} documents a step: the contrastive objective has little to tell apart; raise "
+            "batching.tokens_per_batch or train.accumulate_tokens"
         )
     if warmup_steps(train) < train.warmup_steps:
         yield f"warmup_steps {train.warmup_steps} is cut to {warmup_steps(train)}, a tenth of max_steps"

@@ -8,6 +8,7 @@ import pytest
 
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, parse_yaml
+from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
 from tawt.pipeline.workspace import resolve_pipeline
 
@@ -73,6 +74,23 @@ def test_a_mistake_in_an_override_names_the_override(setting: str, said: str, tm
     assert said in str(caught.value) and caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("model.attention=[rotarry,decay]", "did you mean `rotary`?"),
+        ("model.attention=rotary", "write a list, as `attention=[rotary]`"),
+        ("model.pooling=means", "did you mean `mean`?"),
+        ("train.betas=[0.9,two]", "change item 2 of `train.betas`"),
+        ("train.lr=fast", "change `lr`"),
+    ],
+)
+def test_a_value_that_does_not_fit_gets_a_hint_that_helps(setting: str, hint: str) -> None:
+    """The nearest of the words that it may be, the form of a list, or the item of it that is wrong."""
+    with pytest.raises(ConfigError) as caught:
+        build(PretrainConfig, overrides([setting]), "config", settings=[setting])
+    assert caught.value.hint == hint and caught.value.where == f"--set {setting.partition('=')[0]}"
+
+
 def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path: Path) -> None:
     """Absent, a folder, or in another encoding: the reason stands in the message."""
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
@@ -113,7 +131,6 @@ def test_a_resolved_config_can_be_read_again(name: str) -> None:
 
 def test_keys_that_do_not_fit_together_are_named_with_their_overrides():
     """A check of several keys says what is wrong, and names the overrides that may have made it so."""
-    from tawt.config.train import PretrainConfig
 
     tree = {"model": {"d_model": 128, "n_heads": 5}}
     with pytest.raises(ConfigError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,7 +204,12 @@ def test_resume_without_a_checkpoint_starts_and_says_so(workspace, config, tmp_p
     events = []
     result = pretrain(workspace, config, device="cpu", out=tmp_path / "new", resume=True, report=events.append)
     assert result.plan.start_step == 0 and result.weights.exists()
+    assert any(e["event"] == "note" and "is new: nothing to resume" in e["text"] for e in events)
+    events.clear()
+    shutil.rmtree(tmp_path / "new" / "checkpoints")
+    again = pretrain(workspace, config, device="cpu", out=tmp_path / "new", resume=True, report=events.append)
     assert any(e["event"] == "note" and "no checkpoint yet" in e["text"] for e in events)
+    assert again.weights.read_bytes() == result.weights.read_bytes()
 
 
 def test_an_existing_run_is_not_overwritten(workspace, config, tmp_path):

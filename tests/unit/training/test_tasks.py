@@ -155,6 +155,11 @@ def test_a_plan_wonders_about_what_may_not_be_meant(workspace, config, monkeypat
     settings = ["train.max_steps=90000", "train.warmup_steps=5"]
     passes, memory_said = pretrain(workspace, config, settings=settings, device="cpu", dry_run=True).plan.doubts
     assert "passes over train" in passes and "0.0 GB are there" in memory_said
+    few = ["objective.contrastive.weight=1", "batching.tokens_per_batch=256", "train.warmup_steps=0"]
+    (said,) = pretrain(
+        workspace, config, settings=[*few, "train.accumulate_tokens=0"], device="cpu", dry_run=True
+    ).plan.doubts[1:]
+    assert "documents a step" in said
     events = []
     pretrain(workspace, config, device="cpu", report=events.append)
     assert sum("GB are there" in event.get("text", "") for event in events) == 1
