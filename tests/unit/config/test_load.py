@@ -22,7 +22,7 @@ WRONG = {
     "key twice inside": (GOOD + "  min_count: 3\n", ":6: key `min_count` stands twice (first on line 5)", ""),
     "word for a number": (GOOD.replace("2", "many"), ":5: `vocabulary.min_count` does not fit, expected a valid integer", ""),
     "number too small": (GOOD.replace("2", "0"), "greater than or equal to 1", ""),
-    "choice": (GOOD + "time_origin: birt\n", "expected 'birth', 'first_event' or 'anchor'", "time_origin"),
+    "choice": (GOOD + "time_origin: birt\n", "expected 'birth', 'first_event' or 'anchor'", "did you mean `birth`?"),
     "number or word": (GOOD + "shards: some\n", "`shards` does not fit, expected a valid integer or 'auto'", ""),
     "shares": (GOOD.replace("0.8", "0.9"), ":3: `splits`: the shares of train, tuning and held_out do not", ""),
     "date": (GOOD + "anchor: 2020-13-45\n", "`anchor` does not fit, expected a date", ""),
