@@ -18,7 +18,7 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +72,8 @@ def main() -> None:
             label = name if len(given.seeds) == 1 else f"{name}, seed {seed}"
             rows[label] = probe.pretrained(label, config)
     show(rows, stays)
+    if len(given.seeds) > 1:
+        show_seeds(rows, given.variants, given.seeds)
 
 
 class Probe:
@@ -152,6 +154,28 @@ def show(rows: dict[str, Scores], stays: Stays) -> None:
                 line += f"{text:>{16 if metric == 'auroc' else 15}}"
         print(line)
     print(f"mean ± standard deviation over {len(stays.draws)} draws; in brackets, draws in which the row is better")
+
+
+def show_seeds(rows: dict[str, Scores], variants: Sequence[str], seeds: Sequence[int]) -> None:
+    """Print what each variant reaches over several pretrainings, each compared with the untrained network of its own seed."""
+
+    def of(name: str, seed: int) -> Floats:
+        scores = rows[f"{name}, seed {seed}"]
+        return np.array([np.mean(scores["auroc"]), np.mean(scores["ap"])])
+
+    trees = np.array([np.mean(rows[TREES]["auroc"]), np.mean(rows[TREES]["ap"])])
+    print(
+        f"\n{f'mean of {len(seeds)} seeds':34}{'AUROC':>14}{'AP':>14}{'minus LightGBM':>22}{'minus random weights':>22}"
+    )
+    for name in variants:
+        found = np.array([of(name, seed) for seed in seeds])
+        mean, sd = found.mean(0), found.std(0)
+        apart = [mean - trees]
+        if RANDOM in variants and name != RANDOM:
+            apart.append(mean - np.mean([of(RANDOM, seed) for seed in seeds], 0))
+        said = "".join(f"{f'{a:+.4f} {p:+.4f}':>22}" for a, p in apart)
+        print(f"{name:34}{mean[0]:8.4f} ±{sd[0]:.3f}{mean[1]:8.4f} ±{sd[1]:.3f}{said}")
+    print("± standard deviation over seeds")
 
 
 if __name__ == "__main__":
