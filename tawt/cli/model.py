@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tawt.cli.options import MODEL_PANEL, DryRun, Set, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, Set, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")]
@@ -38,6 +38,7 @@ def pretrain(
         Path | None, typer.Option(help="The run folder; WORKSPACE/runs/CONFIG by default", show_default=False)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there")] = False,
+    form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
     """Pretrain an encoder on the shards, self-supervised and resumable; under torchrun with several processes
@@ -89,7 +90,7 @@ def pretrain(
             ("compile", "on" if plan.compiled else "off", plan.reasons["compiled"]),
         ]
         rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
-        print_rows(("what", "value", "why"), rows, Format.table)
+        print_rows(("what", "value", "why"), rows, form)
         for text in plan.doubts:
             say(f"note: {text}")
         command = run_command(workspace, config, settings or (), device, out)
@@ -99,7 +100,7 @@ def pretrain(
     reasons = {**plan.compute.reasons, "attention": plan.reasons["kernel"]}
     say("  ".join(f"{key} {value} ({reasons[key]})" for key, value in chosen.items()))
     losses = _losses(result.metrics)
-    print_rows(("split", "part", "loss", "trivial", "positions"), losses, Format.table)
+    print_rows(("split", "part", "loss", "trivial", "positions"), losses, form)
     if above := [part for split, part, loss, trivial, _ in losses if split == "tuning" and loss >= trivial]:
         say(
             f"note: on tuning {', '.join(above)} ended no better than the trivial baseline; fewer steps, more records "
@@ -136,6 +137,7 @@ def embed(
     pooling: Annotated[
         str | None, typer.Option(help="mean or max instead of the run's own readout", show_default=False)
     ] = None,
+    form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
     """Write one embedding per subject, from a pretrained run
@@ -156,7 +158,7 @@ def embed(
         ("embeddings", f"{result.n_subjects:,} subjects x {result.d_embedding}"), ("file", str(result.path)),
         ("triplets before the windows", f"{result.n_cut:,}"),
     ]  # fmt: skip
-    print_rows(("would write" if dry_run else "what", "value"), rows, Format.table)
+    print_rows(("would write" if dry_run else "what", "value"), rows, form)
     if dry_run:
         next_command(f"tawt embed -w {workspace} --run {run}")
         return

@@ -220,7 +220,8 @@ def _mend(path: KeyPath, value: Any, errors: Sequence[Any]) -> str:
 def _expectation(message: str) -> str:
     """Turn "Input should be a valid integer, unable to ..." into "a valid integer"."""
     said = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return said.partition(", unable to")[0].replace("valid dictionary or instance of ", "mapping, a ")
+    said = said.replace("valid dictionary or instance of ", "mapping, a ").replace("a valid tuple", "a list")
+    return said.partition(", unable to")[0]
 
 
 def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tree:
