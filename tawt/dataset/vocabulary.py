@@ -109,8 +109,9 @@ class Vocabulary:
         low = np.full((len(self), 1 + self.max_bins), -1e6, dtype=np.float32)
         width = np.full_like(low, 2e6)
         for i, edges in enumerate(self.bin_edges):
-            if len(edges) > 1 and len(edges) + 1 == self.n_bins[i]:
-                apart = np.diff(edges)
+            if len(edges) > 1 and len(edges) + 1 == self.n_bins[i] and np.isfinite(edges).all():
+                # edges that are one number in float32 have no bin between them
+                apart = np.maximum(np.diff(edges), np.float32(1e-30))
                 low[i, 1 : len(edges) + 2] = np.concatenate([edges[:1] - apart[:1], edges])
                 width[i, 1 : len(edges) + 2] = np.concatenate([apart[:1], apart, apart[-1:]])
         return low, width

@@ -113,9 +113,10 @@ def _run(
             if world.first and not dry_run:
                 held.enter_context(alone_in(run, resume, tell))
             world.wait()
-            again = resume_command(workspace, config, settings, device, out)
-            with explained(run, tree, device):
-                plan, trainer = _set_up(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
+        again = resume_command(workspace, config, settings, device, out)
+        # memory may run out in one process alone, which then must speak
+        with explained(run, tree, device), one_voice(world, alike=True):
+            plan, trainer = _set_up(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
         if trainer is None:
             return PretrainResult(run, plan, None, {})
         with one_voice(world, alike=False), explained(run, tree, device):

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tawt.config.load import dump
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, ConfigError
@@ -96,7 +98,7 @@ def starting_point(
                 str(checkpoint.folder), f"belongs to {name} {was[:12]}, expected {now[:12]}",
                 "give the workspace as it was when the run was made, or start a new run with `--out DIR`",
             )  # fmt: skip
-    changed = _differences(checkpoint.state.get("config", {}), comparable(config))
+    changed = _differences(_as_now(checkpoint.state.get("config", {})), comparable(config))
     if changed:
         raise CheckpointError(
             str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}",
@@ -153,7 +155,8 @@ def describe_run(
     before = read_json(run / "versions.json") if start else None
     if isinstance(before, dict):
         earlier = before.pop("earlier", [])
-        about["earlier"] = earlier if before == about else [*earlier, {"until_step": start, **before}]
+        same = {**before, "reasons": None} == {**about, "reasons": None}
+        about["earlier"] = earlier if same else [*earlier, {"until_step": start, **before}]
         if not about["earlier"]:
             del about["earlier"]
     write_json(run / "versions.json", about)
@@ -192,6 +195,14 @@ def _program() -> str:
 def _freeze() -> list[str]:
     found = {(d.metadata["Name"], d.version) for d in metadata.distributions() if d.metadata["Name"]}
     return sorted((f"{name}=={version}" for name, version in found), key=str.lower)
+
+
+def _as_now(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's config with the keys that have come since, at their defaults."""
+    try:
+        return comparable(PretrainConfig.model_validate(config))
+    except ValidationError:  # a key has gone, or means something else: what differs is told
+        return config
 
 
 def _differences(was: Any, now: Any, at: str = "") -> list[str]:

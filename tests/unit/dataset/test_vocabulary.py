@@ -126,6 +126,12 @@ def test_bins_of_values_are_those_of_their_numbers(path, normalization):
     )
     blank = replace(vocabulary, bin_edges=tuple(np.zeros(0, np.float32) for _ in vocabulary.codes))
     assert (np.abs(blank.ranks(data_type, value)) < np.sqrt(3)).all()  # as of a shared model that withholds its edges
+    # two edges that are one in float32, and some that are none at all, give ranks all the same
+    edges = np.float32([0, 1, 2, 2, 3, 4, 5, 6, 7])
+    twice = replace(vocabulary, n_bins=np.full(len(vocabulary), 10), bin_edges=(edges,) * len(vocabulary))
+    assert np.isfinite(twice.ranks(np.full(10, 5), np.float32([*edges, 9]))).all()
+    endless = replace(twice, bin_edges=(np.float32([*edges[:-1], np.inf]),) * len(vocabulary))
+    assert np.isfinite(endless.ranks(np.full(9, 5), edges)).all()
     without = np.flatnonzero(vocabulary.n_bins == 0)
     assert (vocabulary.ranks(without, np.ones(len(without), np.float32)) == 0).all()
     assert (vocabulary.bins(without, np.zeros(len(without), np.float32)) == 0).all()

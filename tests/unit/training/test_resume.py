@@ -235,6 +235,21 @@ def test_resume_refuses_another_schedule(workspace, config, tmp_path, with_train
     assert any("threads was 1 and is 2" in event.get("text", "") for event in events)
 
 
+def test_a_run_from_before_a_key_came_can_go_on(workspace, config, tmp_path, power_cut):
+    """A checkpoint whose config lacks keys that are at their defaults now is resumed; one where they differ is refused."""
+    power_cut(9, workspace, config, device="cpu", out=tmp_path / "a")
+    path = tmp_path / "a" / "checkpoints" / "step-000008" / "state.json"
+    state = json.loads(path.read_text())
+    del state["config"]["objective"]["masked"]["value_scale"], state["config"]["objective"]["forecast"]
+    path.write_text(json.dumps(state))
+    with pytest.raises(CheckpointError, match=r"masked\.value_scale was normalized, is rank"):
+        settings = ["objective.masked.value_scale=rank"]
+        pretrain(workspace, config, settings=settings, device="cpu", out=tmp_path / "a", resume=True)
+    assert pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True).plan.start_step == 8
+    about = json.loads((tmp_path / "a" / "versions.json").read_text())
+    assert "earlier" not in about  # the same versions, on the same machine
+
+
 def test_resume_refuses_another_vocabulary(workspace, config, tmp_path, shards):
     """A checkpoint of another vocabulary is refused with a hint."""
     pretrain(workspace, config, device="cpu", out=tmp_path / "a")
