@@ -186,6 +186,8 @@ def _normalized_edges(row: dict[str, Any]) -> NDArray[np.float32]:
     An edge is a number of train. Normalized and rounded as such, it falls on the very value that this number has.
     """
     edges = np.array(row["bin_edges"], dtype=np.float64)
+    if row["normalization"] == "quantile" and row["quantiles"] is None:
+        return np.empty(0, dtype=np.float32)  # a shared model withholds them: where the edges lie is not known
     if row["normalization"] == "quantile" and len(edges):
         quantiles = np.array(row["quantiles"])
         low, high = np.searchsorted(quantiles, edges, "left"), np.searchsorted(quantiles, edges, "right")

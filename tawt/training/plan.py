@@ -100,6 +100,7 @@ def make_plan(
     n_epochs = config.train.max_steps * per_step / n_batches
     n_documents = train.n_documents * per_step / n_batches
     checkpointing = config.train.activation_checkpointing
+    on_machine = memory[checkpointing] * (1 if compute.device.type == "cuda" else world.local_size)
     views = " (two views of each document)" if own < budget else ""
     batches = "batch" if per_step == 1 else "batches"
     each = f", {per_step // world.size} for each process" if world.several else ""
@@ -130,7 +131,7 @@ def make_plan(
             "kernel": kernel[1],
             "compiled": compiled[1],
         },
-        doubts=tuple(_doubts(config, n_epochs, n_documents, memory[checkpointing], compute.device)),
+        doubts=tuple(_doubts(config, n_epochs, n_documents, on_machine, compute.device)),
     )
 
 

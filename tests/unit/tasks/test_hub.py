@@ -114,6 +114,21 @@ def test_what_few_patients_have_is_not_shared(make_run, workspace, tmp_path, bat
     assert "LAB//00001" not in text  # data_type 5, of 10 patients
 
 
+def test_a_shared_vocabulary_of_quantiles_can_be_read(make_run, tmp_path):
+    """A model of quantile-normalized data_types is shared without its quantiles, and loaded again."""
+    run = make_run("a", "model.pooling=per_type")
+    rows = _rows(run / "vocabulary.parquet")
+    for row in rows:
+        if row["value_kind"] == "numeric":
+            row["normalization"] = "quantile"
+    schema = pq.read_schema(run / "vocabulary.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), run / "vocabulary.parquet")
+    folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
+    vocabulary = TawtModel.from_pretrained(folder).vocabulary
+    numeric = [i for i, kind in enumerate(vocabulary.value_kind) if kind == "numeric"]
+    assert all(len(vocabulary.bin_edges[i]) == 0 for i in numeric) and vocabulary.n_bins[numeric].min() > 1
+
+
 def test_more_is_shared_on_request(make_run):
     """`min_subjects=1` withholds no data_type and keeps quantiles, `with_categories` keeps texts."""
     table = pq.read_table(make_run("a") / "vocabulary.parquet")
