@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_graphs() -> Iterator[None]:
     """Each test compiles for itself, and one whose function would run uncompiled for want of room fails."""
     parity.forget_graphs()
-    if hasattr(torch._dynamo.config, "fail_on_recompile_limit_hit"):
-        monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        yield
 
 
 @pytest.fixture
