@@ -38,8 +38,8 @@ class MaskedConfig(Section):
     value_loss: Literal["squared", "huber"] = "squared"
     """Loss of a number, in units of the normalized value; `huber` is linear beyond 1."""
     value_scale: Literal["normalized", "rank"] = "normalized"
-    """What a number is predicted as: itself, `normalized` and clipped, or its quantile `rank` (of variance 1), in which
-    skewed data_types weigh as much as others."""
+    """What a number is predicted as: itself, `normalized` and clipped, or its quantile `rank` (of variance 1 where
+    ties leave it its bins), in which skewed data_types weigh as much as others."""
     token_weight: float = Field(0.0, ge=0)
     """Weight of the cross-entropy of hidden quantile bins, nats; 0 = not predicted."""
     category_weight: float = Field(1.0, ge=0)
@@ -51,8 +51,8 @@ class MaskedConfig(Section):
     """Weight of the loss of the mean number of each hidden variable, predicted from the document's embedding: what
     teaches a readout of its own under this objective. Needs `variables`."""
     max_value: float = Field(10.0, gt=0)
-    """Numbers are clipped to +- this as targets, so that one outlier cannot own a step; the baseline is
-    clipped alike."""
+    """Normalized numbers are clipped to +- this as targets, so that one outlier cannot own a step; the baseline is
+    clipped alike. Of ranks there is nothing to clip."""
 
     @model_validator(mode="after")
     def _fits(self) -> MaskedConfig:

@@ -87,7 +87,7 @@ class Vocabulary:
 
         Args:
             data_type: `(k,)`.
-            value: `(k,)`, finite.
+            value: `(k,)`.
         """
         table = self._edge_table
         width = table.shape[1]
@@ -97,7 +97,7 @@ class Vocabulary:
         while step:
             below += step * (edges[row + below + (step - 1)] <= value)
             step //= 2
-        return np.where(self.n_bins[data_type] > 0, below + 1, 0)
+        return np.minimum(below + 1, self.n_bins[data_type])  # an endless number is in the last bin
 
     @cached_property
     def bin_places(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -119,17 +119,20 @@ class Vocabulary:
     def ranks(self, data_type: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the quantile ranks of normalized numbers among those of their data_type, scaled to variance 1.
 
-        A number's bin, and its place between the bin's edges; 0, the middle, for a data_type without bins.
+        A number's bin, and its place between the bin's edges; 0, the middle, for a data_type without bins. Where many
+        numbers are equal there are few bins, and the variance is less.
 
         Args:
             data_type: `(k,)`.
-            value: `(k,)`; the rank of NaN is NaN.
+            value: `(k,)`; what is not finite has the rank NaN.
         """
         low, width = self.bin_places
         bins = self.bins(data_type, value)
-        within = np.clip((value - low[data_type, bins]) / width[data_type, bins], 0, 1)
+        with np.errstate(invalid="ignore"):
+            within = np.clip((value - low[data_type, bins]) / width[data_type, bins], 0, 1)
         share = (bins - 1 + within) / np.maximum(self.n_bins[data_type], 1)
-        return np.where(bins > 0, (2 * share - 1) * math.sqrt(3), 0.0).astype(np.float32)
+        rank = np.where(bins > 0, (2 * share - 1) * math.sqrt(3), 0.0)
+        return np.where(np.isfinite(value), rank, np.nan).astype(np.float32)
 
     @property
     def n_category_rows(self) -> int:

@@ -148,7 +148,8 @@ def _objectives(run: RunFolder) -> str:
         own = {
             key.removeprefix(f"objective.{name}."): value
             for key, value in run.config.items()
-            if key.startswith(f"objective.{name}.") and value != usual.get(key.removeprefix("objective."))
+            if key.startswith(f"objective.{name}.")
+            and (value != usual.get(key.removeprefix("objective.")) or key.endswith(".window_hours"))
         }
         own.pop("weight", None)
         said = ", ".join(f"`{key}` {_cell(value)}" for key, value in own.items())

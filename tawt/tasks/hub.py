@@ -134,7 +134,8 @@ class TawtModel(nn.Module):
         The vocabulary holds counts and statistics of patients, so by default the file that is shared has no quantiles
         (the outer ones are single patients' values), no texts of categories (nothing says how many patients have one),
         and of data_types with fewer than `min_subjects` patients in train neither code nor statistics. Where a
-        `per_type` readout has such a data_type, it ranks numbers by their bins alone from then on.
+        `per_type` readout has such a data_type, or one that is normalized by quantiles, it ranks numbers by their bins
+        alone from then on.
 
         Args:
             folder: Made where it is not there.

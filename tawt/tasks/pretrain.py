@@ -145,7 +145,7 @@ def _set_up(
         return replace(chosen.plan(), reaching=tokens_reaching(chosen.train, prepare)), None
     trainer = _build(workspace, dataset, chosen, baselines, tell, resume_command)
     plan = replace(chosen, compute=trainer.compute).plan()
-    for doubt in plan.doubts:
+    for doubt in plan.doubts if plan.start_step < plan.n_steps else ():
         tell({"event": "note", "text": doubt})
     return plan, trainer
 
@@ -170,7 +170,9 @@ def _build(
         work = one_pass(parts, prepare[0](train.batch(0), 0), compute)
         compute = compute.with_threads(*measured_threads(workspace, chosen.shapes, work))
     tree = tree.model_copy(update={"train": tree.train.model_copy(update={"threads": compute.threads})})
-    if checkpoint is not None:
+    start = checkpoint.step if checkpoint else 0
+    over = is_over(start, lines_of(run, "tuning", start), tree.train)
+    if checkpoint is not None and not over:
         note_other_compute(checkpoint, compute, world.size, tell)
     entry = spread(parts, list(model.encoder.blocks), world, tree.train.parallel, compute.device)
     optimizer = make_optimizer(model, tree.train)
@@ -179,8 +181,6 @@ def _build(
         load_optimizer(checkpoint, model, optimizer)
         scaler.load(checkpoint.state.get("scaler", {}))
     world.wait()  # every process has looked at the folder as it was
-    start = checkpoint.step if checkpoint else 0
-    over = is_over(start, lines_of(run, "tuning", start), tree.train)
     if world.first and not over:
         describe_run(run, tree, workspace, compute, world.size, start)
     world.wait()

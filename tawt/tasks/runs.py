@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tawt.config.load import read_yaml
+from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, nearest
 from tawt.training.metrics import read_metrics
 
@@ -84,7 +88,10 @@ def flat_config(run: Path) -> dict[str, Any]:
     """
     if not (run / "config.yaml").is_file():
         raise CheckpointError(str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`")
-    return flat(read_yaml(run / "config.yaml")[0])
+    tree = read_yaml(run / "config.yaml")[0]
+    with suppress(ValidationError):  # keys that have come since the run are at their defaults
+        tree = PretrainConfig.model_validate(tree).model_dump(mode="json")
+    return flat(tree)
 
 
 def flat(tree: Mapping[str, Any], at: str = "") -> dict[str, Any]:

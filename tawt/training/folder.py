@@ -24,7 +24,9 @@ from tawt.training.metrics import lines_of
 
 LOCK = ".lock"
 """File of a run folder that the process which trains in it holds."""
-MAY_CHANGE = ("checkpoint_every", "keep_checkpoints", "threads", "parallel", "activation_checkpointing", "loggers")
+MAY_CHANGE = (
+    "checkpoint_every", "keep_checkpoints", "threads", "parallel", "activation_checkpointing", "compile", "loggers",
+)  # fmt: skip
 """Keys of `train` that a resumed run may set anew: they leave the schedule and the data as they were."""
 _PACKAGES = ("tawt", "torch", "numpy", "pyarrow", "pydantic", "safetensors")
 Tell = Callable[[dict[str, Any]], None]

@@ -126,6 +126,10 @@ def test_bins_of_values_are_those_of_their_numbers(path, normalization):
     )
     blank = replace(vocabulary, bin_edges=tuple(np.zeros(0, np.float32) for _ in vocabulary.codes))
     assert (np.abs(blank.ranks(data_type, value)) < np.sqrt(3)).all()  # as of a shared model that withholds its edges
+    for endless in (np.inf, -np.inf, np.nan):  # named by training, not passed over
+        broken = np.full(len(numeric), endless, np.float32)
+        assert np.isnan(vocabulary.ranks(np.array(numeric), broken)).all()
+        assert vocabulary.bins(np.array(numeric), broken).max() <= vocabulary.n_bins[numeric].max()
     # two edges that are one in float32, and some that are none at all, give ranks all the same
     edges = np.float32([0, 1, 2, 2, 3, 4, 5, 6, 7])
     twice = replace(vocabulary, n_bins=np.full(len(vocabulary), 10), bin_edges=(edges,) * len(vocabulary))

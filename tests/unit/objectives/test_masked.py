@@ -206,11 +206,18 @@ def test_numbers_can_be_predicted_as_ranks(make):
     vocabulary = case.dataset.vocabulary
     example, other = case.prepare(case.batch, 0), plain.prepare(case.batch, 0)
     got, raw = example.forecast, other.forecast
-    kind = case.prepare.columns[raw.value_column.numpy()]
-    assert len(kind) > 20
-    np.testing.assert_array_equal(got.value_is, vocabulary.ranks(kind, raw.value_is.numpy()))
-    t = example.masked
+    asked = case.prepare.columns[raw.value_column.numpy()]
+    assert len(asked) > 20
+    np.testing.assert_array_equal(got.value_is, vocabulary.ranks(asked, raw.value_is.numpy()))
+    alone = make({"masked": objective["masked"]})
+    t, before = alone.prepare(alone.batch, 0).masked, alone.batch
+    np.testing.assert_array_equal(t.value_is, vocabulary.ranks(t.value_type.numpy(), before.value[t.value_at].numpy()))
     assert t.value_is.abs().max() <= np.sqrt(3) + 1e-6 and len(t.summary_is) > 5
+    for document, kind, mean in zip(t.summary_at.tolist(), t.summary_type.tolist(), t.summary_is.tolist(), strict=True):
+        own = (before.document == document) & (before.data_type == kind)
+        own &= torch.tensor([s in HAS_NUMBER for s in before.value_status.tolist()])
+        values = before.value[own].numpy()
+        assert mean == pytest.approx(vocabulary.ranks(np.full(len(values), kind), values).mean(), abs=1e-5)
     shard = case.dataset.split("train").shards[0]
     number = np.isin(shard.value_status, HAS_NUMBER)
     ranks = vocabulary.ranks(shard.data_type[number].astype(np.int64), shard.value[number])

@@ -118,15 +118,15 @@ def test_accumulated_gradient_is_that_of_one_big_batch(workspace, config, monkey
     assert rest["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
 
 
-def plant_nan(workspace, row: int, split: str = "train") -> int:
-    """Overwrite a value in a mapped shard with NaN, as a broken writer would; return its row."""
+def plant_nan(workspace, row: int, split: str = "train", value: float = np.nan) -> int:
+    """Overwrite a value in a mapped shard with NaN, or another number, as a broken writer would; return its row."""
     path = workspace / "dataset" / split / "00000.arrow"
     table = pa.ipc.open_file(path).read_all()
     status = np.asarray(table["value_status"])
     row = int(np.flatnonzero(status == 1)[row])
     data = bytearray(path.read_bytes())
     at = data.index(np.asarray(table["value"])[:64].tobytes())
-    data[at + 4 * row : at + 4 * row + 4] = np.float32(np.nan).tobytes()
+    data[at + 4 * row : at + 4 * row + 4] = np.float32(value).tobytes()
     path.write_bytes(data)
     return row
 
@@ -144,6 +144,19 @@ def test_a_nan_in_a_shard_stops_with_its_place(workspace, config, tmp_path, with
     lines = read_metrics(tmp_path / "a" / "metrics.jsonl")
     steps = int(error.value.where.split()[1])
     assert [x["step"] for x in lines if x["split"] == "train"] == list(range(1, steps))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_endless_number_stops_with_its_place(workspace, config, tmp_path, value):
+    """So does an infinite one, also where numbers are predicted as ranks."""
+    row = plant_nan(workspace, 100, value=value)
+    settings = [
+        "objective.masked.value_scale=rank",
+        "objective.forecast.weight=1",
+        "objective.forecast.value_scale=rank",
+    ]
+    with pytest.raises(TrainingError, match=rf"not a number in 00000.arrow row {row}\)"):
+        pretrain(workspace, config, settings=settings, device="cpu", out=tmp_path / "a")
 
 
 def test_a_nan_in_tuning_stops_with_its_place(workspace, config, tmp_path, with_train):

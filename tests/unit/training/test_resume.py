@@ -222,9 +222,9 @@ def test_an_existing_run_is_not_overwritten(workspace, config, tmp_path):
     assert files(tmp_path / "a") == before
 
 
-def test_resume_refuses_another_schedule(workspace, config, tmp_path, with_train):
+def test_resume_refuses_another_schedule(workspace, config, tmp_path, with_train, power_cut):
     """Another `max_steps` or model would silently be another run: refused, naming key and both values; how often to save may change."""
-    pretrain(workspace, config, device="cpu", out=tmp_path / "a")
+    power_cut(9, workspace, config, device="cpu", out=tmp_path / "a")
     with pytest.raises(CheckpointError, match=r"train\.max_steps was 12, is 24"):
         pretrain(workspace, with_train(config, max_steps=24), device="cpu", out=tmp_path / "a", resume=True)
     with pytest.raises(CheckpointError, match=r"model\.d_ffn was 16, is 24"):
