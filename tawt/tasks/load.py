@@ -9,13 +9,14 @@ from typing import Any
 from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
-from tawt.errors import CheckpointError
+from tawt.errors import CheckpointError, DatasetError
 from tawt.files import read_json
 from tawt.models.encoder import Encoder
 from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
 
 FORMAT = "tawt.model/1"
 """Of a folder that `TawtModel.save_pretrained` wrote."""
+_SAVED = "give a folder that `TawtModel.save_pretrained` wrote"
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,15 @@ def _load_shared(folder: Path) -> LoadedEncoder:
     if not isinstance(about, dict) or about.get("format") != FORMAT or "config" not in about:
         raise CheckpointError(
             str(folder / "config.json"), f"is of another format, expected {FORMAT}",
-            "give a folder that `TawtModel.save_pretrained` wrote",
+            _SAVED,
         )  # fmt: skip
     config = build(PretrainConfig, about["config"], str(folder / "config.json"))
+    try:
+        read = read_vocabulary(folder / "vocabulary.parquet")
+    except DatasetError as error:
+        raise CheckpointError(error.where, error.what, _SAVED) from None
     # blanked cells change the file's bytes, not what it stands for
-    vocabulary = replace(read_vocabulary(folder / "vocabulary.parquet"), sha256=about["vocabulary_sha256"])
+    vocabulary = replace(read, sha256=about["vocabulary_sha256"])
     encoder = Encoder(config.model, vocabulary)
     load_weights(encoder, folder / WEIGHTS, prefix="encoder.")
     return LoadedEncoder(encoder.eval(), config, vocabulary, folder / WEIGHTS)

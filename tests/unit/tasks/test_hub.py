@@ -151,6 +151,12 @@ def test_what_is_no_model_is_an_error(make_run, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"config\.yaml"):
         TawtModel.from_pretrained(tmp_path / "empty")
     folder = TawtModel.from_pretrained(make_run("a")).save_pretrained(tmp_path / "shared")
+    vocabulary = (folder / "vocabulary.parquet").read_bytes()
+    (folder / "vocabulary.parquet").unlink()
+    with pytest.raises(CheckpointError, match="vocabulary.parquet") as error:
+        TawtModel.from_pretrained(folder)
+    assert "save_pretrained" in error.value.hint
+    (folder / "vocabulary.parquet").write_bytes(vocabulary)
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         TawtModel.from_pretrained(folder)
