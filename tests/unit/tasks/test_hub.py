@@ -153,7 +153,7 @@ def test_what_is_no_model_is_an_error(make_run, tmp_path, monkeypatch):
     folder = TawtModel.from_pretrained(make_run("a")).save_pretrained(tmp_path / "shared")
     vocabulary = (folder / "vocabulary.parquet").read_bytes()
     (folder / "vocabulary.parquet").unlink()
-    with pytest.raises(CheckpointError, match="vocabulary.parquet") as error:
+    with pytest.raises(CheckpointError, match=r"vocabulary\.parquet") as error:
         TawtModel.from_pretrained(folder)
     assert "save_pretrained" in error.value.hint
     (folder / "vocabulary.parquet").write_bytes(vocabulary)
