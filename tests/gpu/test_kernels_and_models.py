@@ -38,6 +38,7 @@ def test_a_kernel_equals_its_definition_on_cuda(kernel, kind, d_head, precision)
     assert got.holds, str(got)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @_each()
 @pytest.mark.parametrize("kind", ["rotary + channels", "all"])
 @pytest.mark.parametrize("kernel", ["packed", "flex"])
