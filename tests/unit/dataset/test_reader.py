@@ -169,14 +169,16 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path, shards):
     assert grown[10_000_000] < grown[100_000] + 8
 
 
-def refused(workspace: Path, *words: str) -> DatasetError:
-    """Open the train split, expect a refusal that names these words and hints at the command that mends it."""
-    with pytest.raises(DatasetError) as caught:
+def refusal(workspace: Path) -> str:
+    """Open the train split and return with which error it is refused, and the command that mends it; else nothing."""
+    try:
         open_dataset(workspace).split("train")
-    for word in words:
-        assert word in str(caught.value)
-    assert "tawt build-vocab -w" in caught.value.hint
-    return caught.value
+    except DatasetError as error:
+        return f"{error} | {error.hint}"
+    return ""
+
+
+MENDED_BY = "tawt build-vocab -w"
 
 
 def edit_manifest(workspace: Path, change) -> None:
@@ -188,7 +190,8 @@ def edit_manifest(workspace: Path, change) -> None:
 
 def test_a_missing_dataset_is_refused(tmp_path):
     """A workspace without a dataset names dataset.json and the command that makes it."""
-    assert str(tmp_path) in refused(tmp_path, "dataset.json", "cannot be read").hint
+    said = refusal(tmp_path)
+    assert "dataset.json" in said and "cannot be read" in said and f"{MENDED_BY} {tmp_path}" in said
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "tawt.dataset/1"}'])
@@ -196,7 +199,8 @@ def test_a_broken_manifest_is_refused(tmp_path, write_dataset, text):
     """A dataset.json that is empty, cut off, or lacks a key is refused."""
     write_dataset(tmp_path, {"train": [2]})
     (tmp_path / "dataset" / "dataset.json").write_text(text)
-    refused(tmp_path, "dataset.json", "expected the manifest")
+    said = refusal(tmp_path)
+    assert "dataset.json" in said and "expected the manifest" in said and MENDED_BY in said
 
 
 @pytest.mark.parametrize(
@@ -212,14 +216,16 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path, write_dataset, key, val
     """Another format, contract, vocabulary or time origin is refused by name."""
     write_dataset(tmp_path, {"train": [2]})
     edit_manifest(tmp_path, lambda manifest: manifest.update({key: value}))
-    refused(tmp_path, word)
+    said = refusal(tmp_path)
+    assert word in said and MENDED_BY in said
 
 
 def test_a_shard_name_cannot_leave_the_dataset(tmp_path, write_dataset):
     """A manifest whose shard name climbs out of its folder is refused."""
     write_dataset(tmp_path, {"train": [2]})
     edit_manifest(tmp_path, lambda manifest: manifest["splits"]["train"][0].update(shard="../tuning/00000"))
-    refused(tmp_path, "splits.train.0.shard")
+    said = refusal(tmp_path)
+    assert "splits.train.0.shard" in said and MENDED_BY in said
 
 
 def test_an_unknown_split_is_refused_with_the_nearest(tmp_path, write_dataset):
@@ -240,14 +246,16 @@ def test_a_damaged_file_is_refused(tmp_path, write_dataset, suffix, damage):
     path.unlink()
     if damage != "absent":
         path.write_bytes({"empty": b"", "cut": whole[:-20], "text": b"x" * len(whole)}[damage])
-    refused(tmp_path, path.name)
+    said = refusal(tmp_path)
+    assert path.name in said and MENDED_BY in said
 
 
 def test_a_shard_of_another_size_is_refused(tmp_path, write_dataset):
     """A whole shard that is not as large as the manifest says, as after a mixed copy of two builds, is refused."""
     write_dataset(tmp_path, {"train": [5]})
     edit_manifest(tmp_path, lambda manifest: manifest["splits"]["train"][0].update(n_bytes=12345))
-    refused(tmp_path, "00000.arrow", "bytes, expected 12345")
+    said = refusal(tmp_path)
+    assert "00000.arrow" in said and "bytes, expected 12345" in said and MENDED_BY in said
 
 
 def test_no_flipped_byte_ends_the_process(tmp_path, write_dataset):
@@ -309,7 +317,8 @@ def test_a_shard_of_another_shape_is_refused(tmp_path, write_dataset, change, op
     write_dataset(tmp_path, {"train": [5]})
     size = rewrite(tmp_path / "dataset" / "train" / "00000.arrow", change, **options)
     edit_manifest(tmp_path, lambda manifest: manifest["splits"]["train"][0].update(n_bytes=size))
-    refused(tmp_path, "00000.arrow", word)
+    said = refusal(tmp_path)
+    assert "00000.arrow" in said and word in said and MENDED_BY in said
 
 
 def shift_last(numbers: np.ndarray) -> np.ndarray:
@@ -336,7 +345,8 @@ def test_an_index_that_does_not_fit_its_shard_is_refused(tmp_path, write_dataset
     """An index of another schema, or that does not tile its shard subject by subject, is refused."""
     write_dataset(tmp_path, {"train": [5]})
     rewrite(tmp_path / "dataset" / "train" / "00000.index.arrow", change)
-    refused(tmp_path, "00000.index.arrow", word)
+    said = refusal(tmp_path)
+    assert "00000.index.arrow" in said and word in said and MENDED_BY in said
 
 
 def test_a_split_without_shards_is_empty(tmp_path, write_dataset):
