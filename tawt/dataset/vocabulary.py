@@ -100,39 +100,50 @@ class Vocabulary:
         return np.minimum(below + 1, self.n_bins[data_type])  # an endless number is in the last bin
 
     @cached_property
-    def bin_places(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Lower edge and width of each data_type's bins, `(v, 1 + max_bins)` each, normalized as its values are.
+    def rank_lines(self) -> tuple[NDArray[np.float32], ...]:
+        """What makes a quantile rank of a number in a bin, four tables `(v, 1 + max_bins)`: low, per_unit, base, step.
 
-        Column 0 stands for no bin. An outer bin, which has no end, is taken to be as wide as the one beside it; where
-        edges are not known, all lies in the middle of its bin.
+        `rank = base + step * clip((value - low) * per_unit, 0, 1)`: straight from one edge of the bin to the next.
+        Ranks run from -sqrt(3) to sqrt(3), of variance 1; where many numbers are equal there are few bins, and it is
+        less. An outer bin, which has no end, is taken to be as wide as the one beside it; where edges are not known,
+        all lies in the middle of its bin. Column 0 stands for no bin, with rank 0.
         """
-        low = np.full((len(self), 1 + self.max_bins), -1e6, dtype=np.float32)
-        width = np.full_like(low, 2e6)
+        places = np.arange(1 + self.max_bins)
+        low = np.zeros((len(self), len(places)), dtype=np.float32)
+        per_unit = np.zeros_like(low)
+        n_bins = np.maximum(self.n_bins, 1)[:, None]
+        step = np.where(places > 0, 2 * math.sqrt(3) / n_bins, 0.0).astype(np.float32)
+        base = np.where(places > 0, ((2 * places - 1) / n_bins - 1) * math.sqrt(3), 0.0)
         for i, edges in enumerate(self.bin_edges):
             if len(edges) > 1 and len(edges) + 1 == self.n_bins[i] and np.isfinite(edges).all():
                 # edges that are one number in float32 have no bin between them
                 apart = np.maximum(np.diff(edges), np.float32(1e-30))
-                low[i, 1 : len(edges) + 2] = np.concatenate([edges[:1] - apart[:1], edges])
-                width[i, 1 : len(edges) + 2] = np.concatenate([apart[:1], apart, apart[-1:]])
-        return low, width
+                own = slice(1, len(edges) + 2)
+                low[i, own] = np.concatenate([edges[:1] - apart[:1], edges])
+                per_unit[i, own] = 1 / np.concatenate([apart[:1], apart, apart[-1:]])
+                base[i, own] -= math.sqrt(3) / self.n_bins[i]  # from the middle of the bin to its lower edge
+        return low, per_unit, base.astype(np.float32), step
 
-    def ranks(self, data_type: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the quantile ranks of normalized numbers among those of their data_type, scaled to variance 1.
-
-        A number's bin, and its place between the bin's edges; 0, the middle, for a data_type without bins. Where many
-        numbers are equal there are few bins, and the variance is less.
+    def ranks(
+        self, data_type: NDArray[np.int64], value: NDArray[np.float32], token: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the quantile ranks of normalized numbers among those of their data_type; see `rank_lines`.
 
         Args:
             data_type: `(k,)`.
             value: `(k,)`; what is not finite has the rank NaN.
+            token: `(k,)`, their bins, as a shard has them; None = they are looked for, at several times the cost.
         """
-        low, width = self.bin_places
-        bins = self.bins(data_type, value)
-        with np.errstate(invalid="ignore"):
-            within = np.clip((value - low[data_type, bins]) / width[data_type, bins], 0, 1)
-        share = (bins - 1 + within) / np.maximum(self.n_bins[data_type], 1)
-        rank = np.where(bins > 0, (2 * share - 1) * math.sqrt(3), 0.0)
-        return np.where(np.isfinite(value), rank, np.nan).astype(np.float32)
+        low, per_unit, base, step = (table.reshape(-1) for table in self.rank_lines)
+        at = data_type * (1 + self.max_bins) + (self.bins(data_type, value) if token is None else token)
+        rank = value - low.take(at)
+        with np.errstate(invalid="ignore", over="ignore"):  # endless numbers, and bins that have no width
+            rank *= per_unit.take(at)
+        np.clip(rank, 0, 1, out=rank)
+        rank *= step.take(at)
+        rank += base.take(at)
+        rank[~np.isfinite(value)] = np.nan
+        return rank
 
     @property
     def n_category_rows(self) -> int:

@@ -15,8 +15,6 @@ A hidden value or data_type counts as not there, so nothing of it is given away.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -81,10 +79,8 @@ class PerTypeReadout(nn.Module):
     """Poolings per data_type, beside queries over the whole document."""
 
     column_of: Tensor
-    n_bins: Tensor
     has_number: Tensor
-    bin_low: Tensor
-    bin_width: Tensor
+    rank_lines: Tensor
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -113,10 +109,8 @@ class PerTypeReadout(nn.Module):
         column_of = np.full(len(vocabulary), self.n_types, dtype=np.int64)
         column_of[types] = np.arange(self.n_types)
         self.register_buffer("column_of", torch.from_numpy(column_of), persistent=False)
-        n_bins = torch.from_numpy(vocabulary.n_bins.astype(np.int64))
-        self.register_buffer("n_bins", n_bins, persistent=False)
-        for name, places in zip(("bin_low", "bin_width"), vocabulary.bin_places, strict=True):
-            self.register_buffer(name, torch.from_numpy(places), persistent=False)
+        lines = torch.from_numpy(np.stack(vocabulary.rank_lines, -1))
+        self.register_buffer("rank_lines", lines, persistent=False)
         has_number = torch.zeros(HIDDEN + 1, dtype=torch.bool)
         has_number[list(HAS_NUMBER)] = True
         self.register_buffer("has_number", has_number, persistent=False)
@@ -177,8 +171,7 @@ class PerTypeReadout(nn.Module):
 
     def _rank(self, bin_: Tensor, data_type: Tensor, number: Tensor) -> Tensor:
         """Quantile rank of a number among those of its data_type, as `Vocabulary.ranks`: `(n,)`; 0 for none."""
-        n_bins = self.n_bins[data_type]
-        at = data_type * self.bin_low.shape[1] + torch.where(bin_ <= n_bins, bin_, 0)
-        within = ((number - self.bin_low.view(-1)[at]) / self.bin_width.view(-1)[at]).clamp(0, 1)
-        share = (bin_ - 1 + within) / n_bins.clamp_min(1)
-        return torch.where(bin_ > 0, (2 * share - 1).clamp(-1, 1) * math.sqrt(3), 0.0)
+        width = self.rank_lines.shape[1]
+        at = data_type * width + bin_.clamp_max(width - 1)  # what has a category has no number, and is left out
+        low, per_unit, base, step = self.rank_lines.view(-1, 4)[at].unbind(-1)
+        return base + step * ((number - low) * per_unit).clamp(0, 1)

@@ -81,8 +81,10 @@ def count_baselines(
     statuses = np.zeros((v, n_status), np.int64)
     bins = np.zeros((v, n_bins), np.int64)
     categories = np.zeros(vocabulary.n_category_rows, np.int64)
-    objectives: tuple[MaskedConfig | ForecastConfig, ...] = (config.masked, config.forecast)
-    totals, numbers = [np.zeros(v) for _ in objectives], np.zeros(v, np.int64)
+    # both objectives mostly predict numbers alike, and are counted once then
+    keys = [(objective.value_scale, objective.max_value) for objective in (config.masked, config.forecast)]
+    by: dict[tuple[str, float], MaskedConfig | ForecastConfig] = {keys[1]: config.forecast, keys[0]: config.masked}
+    totals, numbers = {key: np.zeros(v) for key in by}, np.zeros(v, np.int64)
     rows_left = max_rows
     for shard in shards:
         for start in range(0, min(len(shard.data_type), rows_left), CHUNK_ROWS):
@@ -94,9 +96,9 @@ def count_baselines(
             statuses += np.bincount(kind * n_status + status, minlength=v * n_status).reshape(v, n_status)
             # a number that is not finite spoils its own batch, which training names, not the heads' start
             has_number = np.isin(status, HAS_NUMBER) & np.isfinite(part.value)
-            for total, objective in zip(totals, objectives, strict=True):
-                predicted = as_targets(vocabulary, objective, kind[has_number], part.value[has_number])
-                total += np.bincount(kind[has_number], predicted.astype(float), v)
+            found = kind[has_number], part.value[has_number], token[has_number]
+            for objective, total in totals.items():
+                total += np.bincount(found[0], as_targets(vocabulary, by[objective], *found).astype(float), v)
             numbers += np.bincount(kind[has_number], minlength=v)
             is_bin = has_number & (token > 0) & (token <= vocabulary.n_bins[kind])
             bins += np.bincount(kind[is_bin] * n_bins + token[is_bin] - 1, minlength=v * n_bins).reshape(v, n_bins)
@@ -104,7 +106,7 @@ def count_baselines(
             is_category = (place >= 0) & (vocabulary.n_categories[kind] > 0)
             rows = vocabulary.category_offset[kind[is_category]] + place[is_category]
             categories += np.bincount(rows, minlength=vocabulary.n_category_rows)
-    mean, forecast_mean = (torch.from_numpy(total / np.maximum(numbers, 1)).float() for total in totals)
+    mean, forecast_mean = (torch.from_numpy(totals[key] / np.maximum(numbers, 1)).float() for key in keys)
     return Baselines(
         log_type=_log_share(types[None])[0],
         log_status=_log_share(statuses),

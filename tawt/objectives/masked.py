@@ -45,7 +45,6 @@ def make_targets(
         columns: `(f,)`, data_types whose mean is asked for where the whole variable is hidden.
     """
     data_type, all_status = batch.data_type.numpy(), batch.value_status.numpy()
-    numbers = as_targets(vocabulary, config, data_type, batch.value.numpy())
     no_type, no_value = masks.data_type.numpy(), masks.value.numpy()
     type_at = np.flatnonzero(no_type)
     at = np.flatnonzero(no_value & ~no_type)
@@ -55,10 +54,12 @@ def make_targets(
     binned = number & (token > 0) & (token <= n_bins)
     place = token - n_bins - 1
     named = (status == ValueStatus.CATEGORY) & (place >= 0) & (vocabulary.n_categories[kind] > 0)
-    document, mean, variable = _summaries(batch, masks, numbers, columns, len(vocabulary))
+    # of what is hidden alone: a rank costs more than all else that is read off here
+    value_is = as_targets(vocabulary, config, kind[number], batch.value.numpy()[at[number]], token[number])
+    document, mean, variable = _summaries(batch, masks, vocabulary, config, columns)
     arrays = {
         "type_at": type_at, "type_is": data_type[type_at],
-        "value_at": at[number], "value_is": numbers[at[number]], "value_type": kind[number],
+        "value_at": at[number], "value_is": value_is, "value_type": kind[number],
         "token_at": at[binned], "token_is": token[binned] - 1, "token_type": kind[binned],
         "category_at": at[named], "category_is": place[named].astype(np.int64), "category_type": kind[named],
         "status_at": at, "status_is": status, "status_type": kind,
@@ -69,19 +70,20 @@ def make_targets(
 
 
 def _summaries(
-    batch: PackedBatch, masks: Masks, numbers: NDArray[np.float32], columns: NDArray[np.int64], n_types: int
+    batch: PackedBatch, masks: Masks, vocabulary: Vocabulary, config: MaskedConfig, columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Return document, mean number and data_type of each variable that a document lost, `(s,)` each."""
     if not masks.variable.any():
         return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
-    data_type = batch.data_type.numpy()
+    data_type, n_types = batch.data_type.numpy(), len(vocabulary)
     asked = np.zeros(n_types, bool)
     asked[columns] = True
     lost = masks.variable.numpy() & HAS_NUMBER_OF[batch.value_status.numpy()] & asked[data_type]
     at = np.flatnonzero(lost)
+    numbers = as_targets(vocabulary, config, data_type[at], batch.value.numpy()[at], batch.value_token.numpy()[at])
     document = np.searchsorted(batch.cu_seqlens.numpy(), at, side="right") - 1
     pair, inverse, n = np.unique(document * n_types + data_type[at], return_inverse=True, return_counts=True)
-    mean = np.bincount(inverse, numbers[at], len(pair)) / n
+    mean = np.bincount(inverse, numbers, len(pair)) / n
     return pair // n_types, mean.astype(np.float32), pair % n_types
 
 

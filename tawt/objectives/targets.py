@@ -14,6 +14,7 @@ def as_targets(
     config: MaskedConfig | ForecastConfig,
     data_type: NDArray[np.int64],
     value: NDArray[np.float32],
+    token: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Return normalized numbers clipped, or their quantile ranks.
 
@@ -22,7 +23,8 @@ def as_targets(
         config: Which of the two, and where to clip.
         data_type: `(k,)`.
         value: `(k,)`.
+        token: `(k,)`, their bins, where they are at hand.
     """
     if config.value_scale == "rank":
-        return vocabulary.ranks(data_type, value)
+        return vocabulary.ranks(data_type, value, token)
     return np.clip(value, -config.max_value, config.max_value)
