@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -113,11 +112,6 @@ class TripletDataset:
     def split_names(self) -> tuple[str, ...]:
         """Names of the splits."""
         return tuple(self.manifest.splits)
-
-    def fingerprint(self, names: Iterable[str]) -> str:
-        """Return a hash of the splits of these names that there are; see `Split.fingerprint`."""
-        there = [self.split(name).fingerprint() for name in names if name in self.manifest.splits]
-        return hashlib.sha256("".join(there).encode()).hexdigest()[:16]
 
     def split(self, name: str) -> Split:
         """Map the shards of a split.

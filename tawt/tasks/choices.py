@@ -9,7 +9,9 @@ from typing import Any
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError
+from tawt.files import digest
 from tawt.models.attention import choose_kernel
 from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
 from tawt.objectives.pretrain_model import PretrainModel, build_model, count_parameters
@@ -24,15 +26,37 @@ from tawt.training.threads import known_threads
 
 
 @dataclass(frozen=True)
-class Choices:
-    """Where a run starts, on what, and how."""
+class Asked:
+    """What a run is asked to be: the arguments of `pretrain`, resolved."""
 
+    workspace: Path
+    """Holds `dataset/` and `vocabulary/`."""
     run: Path
     """The run folder."""
     config: PretrainConfig
     """Resolved."""
+    dataset: TripletDataset
+    """Of the workspace."""
+    device: str
+    """auto, cpu, cuda or cuda:N."""
     world: World
     """The processes."""
+    resume: bool = False
+    """Whether to continue what is there."""
+    dry_run: bool = False
+    """Whether only to say what would happen."""
+    tell: Report = lambda event: None
+    """Hears the events of the run."""
+    resume_command: str = ""
+    """The command line that continues it."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Where a run starts, on what, and how."""
+
+    asked: Asked
+    """What was asked for."""
     checkpoint: Checkpoint | None
     """What it goes on from; None for a new run."""
     fingerprint: str
@@ -62,28 +86,19 @@ class Choices:
         """Count what trivial guesses cost."""
         train = self.train
         sample = (train.batch(number) for number in range(SAMPLE_BATCHES))
-        return count_baselines(train.split.shards, train.vocabulary, self.config.objective, sample)
+        return count_baselines(train.split.shards, train.vocabulary, self.asked.config.objective, sample)
 
     def plan(self) -> PretrainPlan:
         """Return what the run will do, and why."""
+        asked = self.asked
         return make_plan(
-            self.run, self.config, self.train, count_parameters(self.model), self.compute, self.checkpoint, self.world,
-            self.per_step, self.kernel, self.compiled,
+            asked.run, asked.config, self.train, count_parameters(self.model), self.compute, self.checkpoint,
+            asked.world, self.per_step, self.kernel, self.compiled,
         )  # fmt: skip
 
 
-def choose(
-    workspace: Path,
-    run: Path,
-    config: PretrainConfig,
-    dataset: TripletDataset,
-    device: str,
-    world: World,
-    resume: bool,
-    dry_run: bool,
-    tell: Report,
-) -> Choices:
-    """Decide; nothing is written. Arguments as of `pretrain`, resolved.
+def choose(asked: Asked) -> Choices:
+    """Decide; nothing is written.
 
     Raises:
         ConfigError: The config does not hold here, or the run folder is taken.
@@ -91,34 +106,34 @@ def choose(
         DatasetError: The dataset is broken.
         DeviceError: The device is not there.
     """
-    vocabulary = dataset.vocabulary
+    config, dataset, world, vocabulary = asked.config, asked.dataset, asked.world, asked.dataset.vocabulary
     require_loggers(config)
-    fingerprint = dataset.fingerprint(("train", "tuning"))
-    checkpoint = starting_point(run, resume, config, vocabulary.sha256, fingerprint, tell)
+    train = dataset.split("train")
+    tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
+    fingerprint = digest([split.fingerprint() for split in (train, tuning) if split is not None])
+    checkpoint = starting_point(asked.run, asked.resume, config, vocabulary.sha256, fingerprint, asked.tell)
     kept = int(checkpoint.state["threads"]) if checkpoint is not None and not config.train.threads else 0
-    compute = choose_compute(device, config.train.precision, config.train.threads or kept)
+    compute = choose_compute(asked.device, config.train.precision, config.train.threads or kept)
     if kept:
         compute = compute.with_threads(kept, "as the run began")
     shapes = [comparable(config)["model"], config.batching.model_dump(), compute.precision, len(vocabulary)]
     measures = not (config.train.threads or kept) and compute.device.type == "cpu"
     if measures and world.several:
         compute = compute.with_threads(1, f"one for each of {world.local_size} processes")
-    elif measures and dry_run:
-        compute = compute.with_threads(*(known_threads(workspace, shapes) or (1, "to be measured when the run starts")))
-    train = _loader(dataset.split("train"), dataset, config)
+    elif measures and asked.dry_run:
+        known = known_threads(asked.workspace, shapes)
+        compute = compute.with_threads(*(known or (1, "to be measured when the run starts")))
     kernel = choose_kernel(config.model, compute.device, compute.dtype)
     compiled = choose_compile(config, compute, world, kernel[0])
     return Choices(
-        run=run,
-        config=config,
-        world=world,
+        asked=asked,
         checkpoint=checkpoint,
         fingerprint=fingerprint,
         compute=compute,
         measures=measures and not world.several,
         shapes=shapes,
-        train=train,
-        tuning=_tuning(dataset, config, tell),
+        train=_loader(train, vocabulary, config),
+        tuning=_tuning(tuning, asked),
         model=build_model(config, vocabulary, config.train.seed),
         per_step=batches_per_step(config, world.size, checkpoint),
         kernel=kernel,
@@ -127,22 +142,22 @@ def choose(
     )
 
 
-def _tuning(dataset: TripletDataset, config: PretrainConfig, tell: Report) -> PackedLoader | None:
-    split = dataset.split("tuning") if "tuning" in dataset.split_names else None
+def _tuning(split: Split | None, asked: Asked) -> PackedLoader | None:
+    config = asked.config
     if split is not None and split.n_triplets:
-        return _loader(split, dataset, config)
+        return _loader(split, asked.dataset.vocabulary, config)
     if config.train.final != "last":
         raise ConfigError(
             "train.final", f"is `{config.train.final}` and there is no tuning subject, expected one to choose by",
             "use `--set train.final=last`",
         )  # fmt: skip
-    tell({"event": "note", "text": "there is no tuning subject: no validation"})
+    asked.tell({"event": "note", "text": "there is no tuning subject: no validation"})
     return None
 
 
-def _loader(split: Split, dataset: TripletDataset, config: PretrainConfig) -> PackedLoader:
+def _loader(split: Split, vocabulary: Vocabulary, config: PretrainConfig) -> PackedLoader:
     # masking makes the same-type gaps anew over what it leaves visible; cutting asks when a record could be read
     return PackedLoader(
-        split, dataset.vocabulary, loader_config(config), config.train.seed,
+        split, vocabulary, loader_config(config), config.train.seed,
         with_type_gaps=not config.objective.masked.weight, with_available=bool(config.objective.forecast.weight),
     )  # fmt: skip

@@ -14,14 +14,14 @@ import torch
 from tawt.batching.layout import Layout
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
-from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
 from tawt.models.attention import block_mask
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import Baselines
 from tawt.objectives.prepare import Preparer
 from tawt.tasks.card import write_card
-from tawt.tasks.choices import Choices, choose
+from tawt.tasks.choices import Asked, Choices, choose
 from tawt.training.best import final_weights, is_over
 from tawt.training.checkpoint import WEIGHTS, full_weights, load_optimizer, load_weights, write_tensors
 from tawt.training.device import Compute
@@ -114,9 +114,10 @@ def _run(
                 held.enter_context(alone_in(run, resume, tell))
             world.wait()
         again = resume_command(workspace, config, settings, device, out)
+        asked = Asked(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
         # memory may run out in one process alone, which then must speak
         with explained(run, tree, device), one_voice(world, alike=True):
-            plan, trainer = _set_up(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
+            plan, trainer = set_up(asked)
         if trainer is None:
             return PretrainResult(run, plan, None, {})
         with one_voice(world, alike=False), explained(run, tree, device):
@@ -125,37 +126,25 @@ def _run(
         return PretrainResult(run, plan, run / WEIGHTS, metrics)
 
 
-def _set_up(
-    workspace: Path,
-    run: Path,
-    tree: PretrainConfig,
-    dataset: TripletDataset,
-    device: str,
-    world: World,
-    resume: bool,
-    dry_run: bool,
-    tell: Report,
-    resume_command: str,
-) -> tuple[PretrainPlan, Trainer | None]:
+def set_up(asked: Asked) -> tuple[PretrainPlan, Trainer | None]:
     """Build everything that a run needs; the run folder comes last, so that what fails before leaves none behind."""
-    chosen = choose(workspace, run, tree, dataset, device, world, resume, dry_run, tell)
+    chosen = choose(asked)
     baselines = chosen.baselines()
-    if dry_run:
-        prepare = Preparer(tree, dataset.vocabulary, baselines, True)
+    if asked.dry_run:
+        prepare = Preparer(asked.config, asked.dataset.vocabulary, baselines, True)
         return replace(chosen.plan(), reaching=tokens_reaching(chosen.train, prepare)), None
-    trainer = _build(workspace, dataset, chosen, baselines, tell, resume_command)
+    trainer = _build(chosen, baselines)
     plan = replace(chosen, compute=trainer.compute).plan()
     for doubt in plan.doubts if plan.start_step < plan.n_steps else ():
-        tell({"event": "note", "text": doubt})
+        asked.tell({"event": "note", "text": doubt})
     return plan, trainer
 
 
-def _build(
-    workspace: Path, dataset: TripletDataset, chosen: Choices, baselines: Baselines, tell: Report, resume_command: str
-) -> Trainer:
+def _build(chosen: Choices, baselines: Baselines) -> Trainer:
     """Build the trainer of a run, and describe the run in its folder."""
-    tree, world, compute, checkpoint = chosen.config, chosen.world, chosen.compute, chosen.checkpoint
-    vocabulary, model, train, run = dataset.vocabulary, chosen.model, chosen.train, chosen.run
+    asked, compute, checkpoint = chosen.asked, chosen.compute, chosen.checkpoint
+    tree, world, run, tell = asked.config, asked.world, asked.run, asked.tell
+    vocabulary, model, train = asked.dataset.vocabulary, chosen.model, chosen.train
     model.start_at(baselines)
     if checkpoint is not None:
         load_weights(model, checkpoint.folder / WEIGHTS)
@@ -168,7 +157,7 @@ def _build(
     parts = Entry(model, tuple(prepare[0].parts))
     if chosen.measures:
         work = one_pass(parts, prepare[0](train.batch(0), 0), compute)
-        compute = compute.with_threads(*measured_threads(workspace, chosen.shapes, work))
+        compute = compute.with_threads(*measured_threads(asked.workspace, chosen.shapes, work))
     tree = tree.model_copy(update={"train": tree.train.model_copy(update={"threads": compute.threads})})
     start = checkpoint.step if checkpoint else 0
     over = is_over(start, lines_of(run, "tuning", start), tree.train)
@@ -182,7 +171,7 @@ def _build(
         scaler.load(checkpoint.state.get("scaler", {}))
     world.wait()  # every process has looked at the folder as it was
     if world.first and not over:
-        describe_run(run, tree, workspace, compute, world.size, start)
+        describe_run(run, tree, asked.workspace, compute, world.size, start)
     world.wait()
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return Trainer(
@@ -201,7 +190,7 @@ def _build(
         batches_per_step=chosen.per_step,
         report=tell,
         loggers=open_loggers(tree, run, start_step=start, note=_note(tell)) if world.first else [],
-        resume_command=resume_command,
+        resume_command=asked.resume_command,
         skipped=int(checkpoint.state.get("skipped", 0)) if checkpoint else 0,
     )
 
@@ -225,7 +214,7 @@ def _state(config: PretrainConfig, chosen: Choices, compute: Compute) -> dict[st
         "seed": config.train.seed,
         "threads": compute.threads,
         "precision": compute.precision,
-        "processes": chosen.world.size,
+        "processes": chosen.asked.world.size,
         "batches_per_step": chosen.per_step,
     }
 

@@ -56,6 +56,7 @@ from tawt.config.named import resolve_config
 from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.tasks import pretrain as task
+from tawt.tasks.choices import Asked
 from tawt.training.distributed import World
 from tawt.training.repeatable import repeatable
 
@@ -312,7 +313,7 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
     dataset, device = task.open_dataset(workspace), str(bench.device)
     bench.forget_peak()
     run = workspace / "runs" / "speed"
-    plan, trainer = task._set_up(workspace, run, tree, dataset, device, World(), False, False, lambda e: None, "")
+    plan, trainer = task.set_up(Asked(workspace, run, tree, dataset, device, World()))
     assert trainer is not None
     k, stepper = trainer.batches_per_step, trainer.stepper
 
