@@ -100,6 +100,8 @@ def _unit(part: str, runs: Sequence[RunFolder]) -> str:
     section = f"objective.{'forecast' if part == 'forecast_value' else 'masked'}"
     found = set()
     for run in runs:
+        if not any(loss_key(part) in row for row in run.metrics):
+            continue  # a run without the part has no unit of it
         of_ranks = " of ranks" if run.config.get(f"{section}.value_scale") == "rank" else ""
         found.add(NUMBER_LOSSES[run.config.get(f"{section}.value_loss", "squared")] + of_ranks)
     return " or ".join(sorted(found))

@@ -96,6 +96,21 @@ def test_the_turning_of_rotary_is_drawn_as_a_mean(make_run, drawn, tmp_path):
                 assert drawn_at == pytest.approx(np.mean(cosines), abs=1e-3)
 
 
+def test_a_part_has_the_unit_of_the_runs_that_have_it(make_run, workspace, metrics_line, drawn):
+    """Runs with other losses, of which one never forecasts: each panel names the units of those that are drawn in it."""
+    pytest.importorskip("matplotlib")
+    make_run("a", metrics=[metrics_line(1, value=(0.5, 1.0, 9))])
+    other = (
+        "objective.masked.value_loss=huber",
+        "objective.masked.value_scale=rank",
+        "objective.forecast.value_loss=huber",
+    )
+    make_run("b", *other, metrics=[metrics_line(1, value=(0.5, 1.0, 9), forecast_value=(0.5, 1.0, 9))])
+    plot(["a", "b"], workspace)
+    units = {axis.get_title(): axis.get_ylabel() for axis in drawn["losses.png"].axes}
+    assert units["value"] == "Huber loss of ranks or squared error" and units["forecast value"] == "Huber loss"
+
+
 def test_smoothing_keeps_the_mean_and_the_ends():
     """A constant stays, an outlier is shared out over its neighbours, and a short curve is left alone."""
     values = np.zeros(300)
