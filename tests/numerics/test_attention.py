@@ -112,17 +112,19 @@ def test_long_batches_keep_no_gaps_and_give_the_same_bits(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(kept, run(packed_attention, tensors, terms, short), strict=True))
 
 
-def test_the_same_bits_at_any_number_of_threads():
-    """Output and gradients, those of the bucket biases too, do not depend on the number of threads."""
-    _, _, tensors, terms, where = a_pack(TERMS, lengths=(300, 200))
+@pytest.mark.parametrize("lengths", [(300, 200), (600,), (40,) * 30], ids=["two", "one", "many"])
+def test_the_same_bits_at_any_number_of_threads(lengths):
+    """Output and gradients, those of learned slopes and bucket biases too, do not depend on the number of threads."""
+    _, _, tensors, terms, where = a_pack(TERMS, lengths=lengths)
     before, made = torch.get_num_threads(), []
     try:
-        for threads in (1, 2):
+        for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             made.append(run(packed_attention, tensors, terms, where, 0.1, 5))
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for a, b in zip(*made[:2], strict=True))
+    for other in made[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(made[0], other, strict=True))
 
 
 def test_bf16_inputs_are_accumulated_in_float32():

@@ -124,7 +124,7 @@ class _Packed(torch.autograd.Function):
                 else:
                     d_scores = torch.bmm(grad_less[:, tile], v_one[:, document].mT).mul_(weights)
                 if d_slopes is not None and fade is not None:
-                    d_slopes -= torch.mv(d_scores.view(n_heads, -1), fade.reshape(-1))
+                    d_slopes -= torch.linalg.vecdot(d_scores, fade).sum(-1)
                 if d_table is not None and bucket is not None:
                     d_table += _sums(d_scores, bucket, d_table.shape[1])
                 d_q[:, tile] = torch.bmm(d_scores, k[:, document])

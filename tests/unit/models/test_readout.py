@@ -16,6 +16,7 @@ from tawt.contracts.value_status import HAS_NUMBER
 from tawt.errors import ConfigError
 from tawt.models.encoder import Encoder
 from tawt.models.readout import POOLINGS, PerTypeReadout, readout_types
+from tawt.models.segments import segment_max, segment_mean, segment_softmax, segment_sum, take
 
 SETTINGS = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "dropout": 0.0, "pooling": "per_type"}
 READOUT = {"n_types": 6, "d_type": 5, "d_value": 3, "d_state": 4, "n_queries": 2, "d_query": 3, "tau_hours": 0.7}
@@ -222,6 +223,29 @@ def test_gradients_are_the_same_each_time(small, pooling):
     for name, grad in found[0].items():
         assert torch.equal(grad, found[1][name]), name
         assert torch.allclose(grad, found[2][name], rtol=1e-4, atol=1e-5 * float(grad.abs().max())), name
+
+
+@pytest.mark.parametrize("shape", [(40_000, 3, 20), (3_000, 64, 500), (40_000, 1, 1)], ids=str)
+def test_sums_over_segments_are_the_same_bits_at_any_number_of_threads(shape):
+    """Sums, means, maxima and softmaxes over segments and the gradients through them have one order, few segments or many."""
+    rows, columns, n_segments = shape
+    torch.manual_seed(0)
+    given, segment = torch.randn(rows, columns), torch.randint(n_segments, (rows,)).sort()[0]
+    segment[:n_segments], threads, found = torch.arange(n_segments), torch.get_num_threads(), []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for n in (1, 2, 3, 4):
+            torch.set_num_threads(n)
+            x = given.clone().requires_grad_()
+            weights = segment_softmax(x, segment, n_segments)
+            means, largest = (f(x, segment, n_segments) for f in (segment_mean, segment_max))
+            out = take(torch.cat((means, largest, segment_sum(x * weights, segment, n_segments)), 1), segment)
+            found.append([out.detach(), *torch.autograd.grad(out, x, given.repeat(1, 3))])
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
 def test_types_are_named_or_the_most_frequent(small):
