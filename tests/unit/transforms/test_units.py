@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 
 from tawt.config.data import DataType, PipelineConfig
 from tawt.contracts.value_status import STATUS_NAMES
+from tawt.errors import ConfigError
+from tawt.resources import asset
 from tawt.transforms.units import PairRules, Units
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -214,3 +218,16 @@ def test_named_rules_are_counted_over_the_rows_asked_for() -> None:
     chosen = np.arange(0, len(rows), 3)
     names = [judged.rules[judged.rule[i]].name for i in chosen if judged.came[i]]
     assert judged.rule_counts(chosen) == dict(sorted(Counter(n for n in names if n is not None).items()))
+
+
+@pytest.mark.parametrize("name", ["unit_spellings", "unit_conversions", "plausible_ranges"])
+def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was cut down to its header would convert nothing and say nothing; it is named instead."""
+    seeds = tmp_path / "sql" / "shared" / "seeds"
+    shutil.copytree(asset("sql/shared/seeds"), seeds)
+    monkeypatch.setattr("tawt.resources._PACKAGE", tmp_path / "tawt")
+    assert Units.of(pipeline()).spellings
+    seed = seeds / f"{name}.csv"
+    seed.write_text(seed.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(ConfigError, match=rf"{name}\.csv: is empty, expected a header and rows"):
+        Units.of(pipeline())
