@@ -14,7 +14,9 @@ import pytest
 import tawt
 from tests.unit.conftest import read_events
 
-OLD = pa.schema([("subject_id", pa.int64()), ("time", pa.timestamp("us")), ("code", pa.string()), ("numeric_value", pa.float32())])
+OLD = pa.schema(
+    [("subject_id", pa.int64()), ("time", pa.timestamp("us")), ("code", pa.string()), ("numeric_value", pa.float32())]
+)
 """`meds.data_schema()` of meds 0.3.3, written out."""
 OLD_CODES = pa.schema([("code", pa.string()), ("description", pa.string()), ("parent_codes", pa.list_(pa.string()))])
 """`meds.code_metadata_schema()` of meds 0.3.3."""
@@ -77,10 +79,18 @@ def test_a_dataset_of_either_version_can_be_trained_on(columns: list[str], tmp_p
     """Its numbers and texts become kinds of values of the vocabulary, and its subjects documents of their splits."""
     tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1, memory_limit="1GB")
     tawt.build_vocab(tmp_path / "w", threads=1, memory_limit="1GB")
-    rows = tawt.query("select code, value_kind from vocabulary where value_kind <> 'special'", tmp_path / "w").to_pylist()
+    rows = tawt.query(
+        "select code, value_kind from vocabulary where value_kind <> 'special'", tmp_path / "w"
+    ).to_pylist()
     kinds = {row["code"]: row["value_kind"] for row in rows}
     texts = "categorical" if "text_value" in columns else "none"
-    assert kinds == {"EYES//BROWN": "none", meds.birth_code: "none", meds.death_code: "none", "PULSE": "numeric", "SMEAR": texts}
+    assert kinds == {
+        "EYES//BROWN": "none",
+        meds.birth_code: "none",
+        meds.death_code: "none",
+        "PULSE": "numeric",
+        "SMEAR": texts,
+    }
     manifest = json.loads((tmp_path / "w" / "dataset" / "dataset.json").read_text())
     counts = {split: sum(s["n_triplets"] for s in shards) for split, shards in manifest["splits"].items()}
     assert counts == {"train": 5, "tuning": 5, "held_out": 5}

@@ -12,6 +12,7 @@ import pytest
 import tawt
 from tawt.config.data import PipelineConfig
 from tawt.errors import ConfigError, ContractError, StageError, TawtError
+from tawt.pipeline import inspect
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.ingest import ingest
 from tawt.pipeline.run import run_stages
@@ -277,3 +278,30 @@ def test_a_stage_made_from_older_input_says_so(run, project: Path, tmp_path: Pat
     assert after["events"] == "behind event_parts.readings"
     run_stages(open_workspace(tmp_path / "w"), "staging.readings+", limits=Limits(1, "200MB"))
     assert states()["events"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("strict", "read", "rejected"),
+    [
+        ("true", {3.0, 9.0}, {3: "unquoted_value", 4: "missing_columns", 5: "too_many_columns"}),
+        ("false", {3.0, 4.0, 6.0, 9.0}, {4: "missing_columns"}),
+    ],
+)
+def test_a_file_that_breaks_the_standard_can_be_read_as_far_as_it_goes(
+    strict: str, read: set[float], rejected: dict[int, str], run, tmp_path: Path
+) -> None:
+    """`csv: {strict: false}` takes text behind a quote and cells too many; what is short stays in quarantine either way."""
+    lines = [
+        "subject_id,seen,number",
+        "1,2020-01-01,3",
+        '1,"2020-01-02"x,4',
+        "1,2020-01-03",
+        "1,2020-01-04,6,7",
+        "1,2020-01-06,9",
+    ]
+    (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    account = run(settings=(f"csv.strict={strict}",))["staging.readings"]
+    assert account.n_records_in == 5 == account.n_records_kept + account.count("quarantine")
+    assert set(tawt.query("from staging.readings", tmp_path / "w")["number"].to_pylist()) == read
+    rows = inspect.quarantined("staging.readings", tmp_path / "w", 100).to_pylist()
+    assert {row["line"]: row["reason"] for row in rows} == rejected
