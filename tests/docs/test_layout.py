@@ -109,12 +109,22 @@ def test_every_stage_and_every_case_has_its_other_half() -> None:
 
 
 def test_each_test_says_what_it_holds() -> None:
-    """Every test function has a docstring that ends as a sentence does."""
-    silent = []
+    """Every test function has a docstring that ends as a sentence does, and asserts in its own body."""
+    silent, idle = [], []
     for path in (ROOT / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                name = f"{path.relative_to(ROOT)}: {node.name}"
                 text = ast.get_docstring(node) or ""
                 if not text.rstrip().endswith((".", "?")):
-                    silent.append(f"{path.relative_to(ROOT)}: {node.name}")
-    assert silent == []
+                    silent.append(name)
+                if not any(map(_asserts, ast.walk(node))):
+                    idle.append(name)
+    assert silent == [] and idle == []
+
+
+def _asserts(node: ast.AST) -> bool:
+    """Whether it is an assert, or a helper's name that is one, as `pytest.raises` or `torch.testing.assert_close`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("raises", "fail") or node.attr.startswith("assert_")
+    return isinstance(node, ast.Assert)

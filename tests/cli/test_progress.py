@@ -1,0 +1,226 @@
+"""What a person reads while a command works and when it ends: lines, counts and reasons."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tawt.cli import output, progress
+from tawt.cli.output import Format, fact, print_ledger, print_rows, say_run, stage_progress
+from tawt.pipeline.manifest import Account, Route
+
+
+def _step(step: int, **more: float) -> dict[str, object]:
+    told = {
+        "event": "step",
+        "step": step,
+        "max_steps": 40,
+        "tokens_per_s": 12_345.0,
+        "loss": 1.25,
+        "baseline": 2.5,
+        "lr": 3e-4,
+    }
+    return told | {"eta_s": 61.4} | more
+
+
+def test_a_training_says_a_line_at_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 40 steps every fourth, with loss, trivial loss, speed, learning rate and the time that is left."""
+    with progress.training_progress() as report:
+        for step in range(1, 41):
+            report(_step(step))
+    lines = capsys.readouterr().err.splitlines()
+    assert [int(line.split()[1].partition("/")[0]) for line in lines] == list(range(4, 41, 4))
+    assert lines[0] == "  step 4/40  loss 1.250 (trivial 2.500)  12.3k tokens/s  lr 3.0e-04  0:01:01 left"
+
+
+def test_a_short_training_says_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of fewer than ten steps each is a line."""
+    with progress.training_progress() as report:
+        for step in (1, 2, 3):
+            report(_step(step, max_steps=3))
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_a_training_says_its_validations_notes_and_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is one line; a run that was stopped names the command that goes on with it."""
+    with progress.training_progress() as report:
+        report({"event": "validation", "step": 7, "loss": 1.0, "baseline": 2.0})
+        report({"event": "note", "text": "[half] of it"})
+        report({"event": "stopped", "step": 9, "resume": "tawt pretrain --resume"})
+        report({"event": "something else"})
+    assert capsys.readouterr().err.splitlines() == [
+        "  tuning after step 7: loss 1.000 (trivial 2.000)",
+        "note: [half] of it",
+        "stopped after step 9; a checkpoint is saved. Go on with: tawt pretrain --resume",
+    ]
+
+
+TERMINAL = """
+import sys
+from tawt.cli.progress import training_progress
+with training_progress() as report:
+    for step in (1, 2):
+        report({"event": "step", "step": step, "max_steps": 400, "tokens_per_s": 1e3, "loss": 1.0, "baseline": 2.0, "lr": 0.1, "eta_s": 5})
+"""
+
+
+@pytest.mark.parametrize(("quiet", "bars"), [("", True), ("1", False)])
+def test_a_terminal_gets_a_bar(quiet: str, bars: bool) -> None:
+    """One bar that moves on, with all steps as its end; with `TAWT_NO_PROGRESS` a terminal gets no bar."""
+
+    leader, follower = pty.openpty()
+    environment = os.environ | {"TAWT_NO_PROGRESS": quiet, "TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
+    subprocess.run(
+        [sys.executable, "-c", TERMINAL], stderr=follower, stdout=subprocess.DEVNULL, env=environment, check=True
+    )
+    os.close(follower)
+    said = b""
+    while True:
+        try:
+            block = os.read(leader, 1 << 16)
+        except OSError:
+            break
+        if not block:
+            break
+        said += block
+    os.close(leader)
+    assert (b"2/400" in said) == bars and b"1/1" not in said
+
+
+@dataclass
+class Stage:
+    """What `print_ledger` and `say_run` look at."""
+
+    stage: str
+    manifest: object = None
+
+
+@dataclass
+class Result:
+    stages: list[Stage]
+    n_run: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    dry_run: bool = False
+
+
+READS = Account(
+    driving="raw.x", n_records_in=1100, n_records_kept=1000, n_rows_out=1004,
+    routes=(Route(kind="drop", reason="twice", n_records=70), Route(kind="quarantine", reason="t:missing", n_records=30)),
+    n_rows_added={"not_measured": 4},
+)  # fmt: skip
+
+
+def test_a_ledger_says_where_every_record_went(capsys: pytest.CaptureFixture[str]) -> None:
+    """Drops and quarantines are apart, each reason has its count, and what a rule added is said as such."""
+    result = Result([Stage("staging.x", SimpleNamespace(accounts=(READS,))), Stage("events")])
+    print_ledger(result, Format.csv)  # type: ignore[arg-type]
+    assert capsys.readouterr().out.splitlines() == [
+        "stage,input,records in,kept,dropped,quarantined,rows out,by reason",
+        'staging.x,raw.x,1100,1000,70,30,1004,"twice 70, t:missing 30; not_measured +4"',
+    ]
+
+
+def test_a_stage_says_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows in and out, what is gone, why it ran; a dry run says what it would do; an idle stage is up to date."""
+    manifest = SimpleNamespace(accounts=(READS, READS), seconds=1.26)
+    clean = SimpleNamespace(accounts=(READS.model_copy(update={"routes": ()}),), seconds=0.0)
+
+    def told(reason: str | None, manifest: object, dry_run: bool) -> str:
+        with stage_progress(dry_run) as report:
+            report({"event": "start", "stage": "staging.x"})
+            report({"event": "progress", "stage": "staging.x", "done": 1, "total": 2})
+            report({"event": "done", "stage": "staging.x", "reason": reason, "manifest": manifest, "dry_run": dry_run})
+        return re.sub(r" +", " ", capsys.readouterr().err.strip())
+
+    assert (
+        told("sql changed", manifest, False)
+        == "staging.x 2,200 -> 2,008 rows, 200 dropped or quarantined (sql changed, 1.3 s)"
+    )
+    assert told("forced", clean, False) == "staging.x 1,100 -> 1,004 rows (forced, 0.0 s)"
+    assert told(None, manifest, False) == "staging.x up to date"
+    assert told("sql changed", manifest, True) == "staging.x would run: sql changed"
+    assert told(None, manifest, True) == "staging.x would skip: up to date"
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (Result([Stage("a"), Stage("b"), Stage("c")], n_run=2), "ran 2 stages, 1 up to date"),
+        (Result([Stage("a"), Stage("b")]), "ran nothing: all 2 stages are up to date"),
+        (Result([Stage("a")], n_run=1, dry_run=True), "would run 1 stages, 0 up to date"),
+        (Result([Stage("a")], n_run=1, skipped={"staging.y": "raw.y is absent"}), " staging.y skipped: raw.y is absent|ran 1 stages, 0 up to date"),
+    ],
+)  # fmt: skip
+def test_a_command_sums_up_what_ran(result: Result, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many stages ran, how many were up to date, and which were left out and why."""
+    say_run(result)  # type: ignore[arg-type]
+    assert [re.sub(r" +", " ", line) for line in capsys.readouterr().err.splitlines()] == said.split("|")
+
+
+def test_cells_are_written_for_a_reader(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a table whole numbers are grouped, others have six digits, truth is a word and nothing is empty; CSV and JSON keep values."""
+    row = (1234567, 1234.56789, True, None, "a\nb")
+    columns = ("whole", "part", "truth", "nothing", "text")
+    print_rows(columns, [row], Format.table)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["1,234,567", "1234.57", "yes", "a", "b"]
+    print_rows(columns, [row, (0, 0.5, False, None, "")], Format.csv)
+    assert capsys.readouterr().out == 'whole,part,truth,nothing,text\n1234567,1234.56789,True,,"a\nb"\n0,0.5,False,,\n'
+    print_rows(columns[:3], [row[:3]], Format.json)
+    assert capsys.readouterr().out.split() == [
+        "[",
+        "{",
+        '"whole":',
+        "1234567,",
+        '"part":',
+        "1234.56789,",
+        '"truth":',
+        "true",
+        "}",
+        "]",
+    ]
+
+
+def test_numbers_stand_under_one_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """A column of numbers and gaps is set to the right, one of words to the left."""
+    print_rows(("name", "n"), [("a", 5), ("long", 12345), ("b", None)], Format.table)
+    assert capsys.readouterr().out.splitlines() == ["name       n", "a          5", "long  12,345", "b"]
+
+
+def test_a_table_that_just_fits_is_left_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns are spared from the first one of too little room on, not before."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for width, whole in ((25, True), (24, False)):  # 4 + 2 + 4 + 2 + 13
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(sys, "stdout", Terminal())
+        print_rows(("name", "spar", "x" * 13), [("a", "b", "c")], Format.table, spare=("spar",))
+        assert ("not shown: spar" not in capsys.readouterr().err) == whole
+
+
+def test_facts_are_read_as_words() -> None:
+    """Numbers are grouped, also within a list of them; other things are said as they are."""
+    assert fact(1234567) == "1,234,567" and fact({"a": 1234, "b": 1}) == "a 1,234, b 1" and fact("birth") == "birth"
+
+
+def test_what_is_said_is_not_read_as_markup(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Brackets of a path or a message stand as they are, in words, commands and tables."""
+    output.say("see [bold]x[/bold]")
+    output.next_command(f"tawt check -w {tmp_path}/[red]")
+    print_rows(("[red]",), [("[bold]y",)], Format.table)
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["see [bold]x[/bold]", f"next: tawt check -w {tmp_path}/[red]"]
+    assert said.out.splitlines()[-1] == "[bold]y"
