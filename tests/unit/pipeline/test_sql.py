@@ -110,7 +110,7 @@ def test_a_missing_parameter_is_an_error_and_one_too_many_is_not_bound(tmp_path:
 )  # fmt: skip
 def test_a_query_may_read_in_any_way(text: str) -> None:
     """Selects and what explains or describes them pass."""
-    check_select(text)
+    assert check_select(text) is None
 
 
 @pytest.mark.parametrize(
