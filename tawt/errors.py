@@ -4,6 +4,7 @@
         ConfigError        a YAML file, an option or an override is wrong          exit 2
         SourceError        a raw file is absent, unreadable or lacks a column      exit 1
         StageError         an SQL or engine stage cannot run or does not balance   exit 1
+        FileError          a file of ours is absent, damaged or unreadable         exit 1
         ContractError      a file does not hold what its contract promises         exit 1
         DatasetError       the shards given to the trainer are absent or differ    exit 1
         DeviceError        the device that was asked for is not there              exit 1
@@ -49,6 +50,10 @@ class SourceError(TawtError):
 
 class StageError(TawtError):
     """A stage cannot run, or its records do not balance."""
+
+
+class FileError(TawtError):
+    """A file of ours is absent, damaged, of another format, or may not be read."""
 
 
 class ContractError(TawtError):

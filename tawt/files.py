@@ -10,32 +10,59 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tawt.errors import FileError
+from tawt.readers import read_map
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ASIDE = ".aside"
 """Folder of a workspace where everything is written before it is published; safe to delete."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file aside, flush it to the disk and rename it to its name."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give the place to write a file aside; it is flushed and renamed to its name at the end, or removed.
+
+    The place has always the same name, so that the next write replaces what a killed one left.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # always the same name, so that the next write replaces what a killed one left
     aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(text, encoding="utf-8")
-    publish_file(aside, path)
+    try:
+        yield aside
+        publish_file(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole(path) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file as `write_text` does."""
+    """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any | None:
-    """Read a JSON file; None where it is absent or broken, which means it must be made again."""
+    """Read a JSON file that can be made again; None where it is absent or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        return read_map(path)
+    except FileError:
         return None
+
+
+def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
+    """Write a Parquet file, whole or not at all; options go to pyarrow."""
+    import pyarrow.parquet as pq
+
+    with whole(path) as aside:
+        pq.write_table(table, aside, **options)
 
 
 def sync(path: Path) -> None:
@@ -80,15 +107,19 @@ def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Non
     Raises:
         BlockingIOError: Another process holds it, and there is no waiting.
     """
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting is None:
-                raise
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is None:
+                    raise
+                waiting()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # the file may have been removed meanwhile: others would open, and hold, a new one
+            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                yield
+                return
 
 
 def sha256_file(path: Path, each: Callable[[bytes], None] | None = None) -> str:

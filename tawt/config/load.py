@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tawt.errors import ConfigError, nearest
+from tawt.readers import read_text
 
 Tree = TypeVar("Tree", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
@@ -20,8 +21,39 @@ _FORM = "write `key: value`, one to a line, with two spaces more for a key insid
 _OVERRIDE = "for example --set train.lr=3e-4"
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads `3e-4` as a number (YAML 1.1: a string) and keeps on, off, yes, no and dates as text."""
+MAX_NODES = 100_000
+"""Words, lists and mappings in one file, aliases written out: more is none of ours, and would keep a core busy."""
+
+
+class BoundedLoader(yaml.SafeLoader):
+    """SafeLoader of a bounded number of nodes, so that no alias of aliases stands for more than can be read."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._n_nodes = 0
+        self._within: dict[int, int] = {}
+        """Node -> nodes in it, itself counted."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose the next node and count what it holds; an alias holds what it stands for."""
+        event, before = self.peek_event(), self._n_nodes
+        node = super().compose_node(parent, index)
+        aliased = isinstance(event, yaml.AliasEvent)
+        if aliased and id(node) not in self._within:
+            raise _refused(event, "an alias stands within what it stands for")
+        self._n_nodes += self._within[id(node)] if aliased else 1
+        self._within[id(node)] = self._n_nodes - before
+        if self._n_nodes > MAX_NODES:
+            raise _refused(event, f"more than {MAX_NODES:,} keys and values, aliases written out")
+        return node
+
+
+def _refused(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.composer.ComposerError(None, None, problem, event.start_mark)
+
+
+class _Loader(BoundedLoader):
+    """Loader that reads `3e-4` as a number (YAML 1.1: a string) and keeps on, off, yes, no and dates as text."""
 
 
 _AS_TEXT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
@@ -41,32 +73,31 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     Raises:
         ConfigError: The file is absent, is not YAML, is not a mapping, or gives a key twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            str(path), f"cannot be read ({type(error).__name__}), expected a YAML file", "check the path"
-        ) from None
-    return parse_yaml(text, str(path))
+    return parse_yaml(read_text(path, "check the path", ConfigError, "a YAML file"), str(path))
 
 
-def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Parse YAML text as `read_yaml` does; `where` names it in errors.
+def parse_yaml(
+    text: str, where: str, loader_type: type[BoundedLoader] | None = None
+) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """Parse YAML text as `read_yaml` does; `where` names it in errors, the loader says what words mean.
 
     Raises:
         ConfigError: It is not YAML, is not a mapping, or gives a key twice.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        loader = (loader_type or _Loader)(text)
+        node = loader.get_single_node()
         if node is None:
             return {}, {}
         lines: dict[KeyPath, int] = {}
         _note_lines(node, (), lines, where)
-        data = _Loader(text).get_single_data()
+        data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{where}{line}", f"{error.problem}, expected YAML", _FORM) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise ConfigError(where, "is nested too deep to read, expected YAML", _FORM) from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(where, f"cannot be read ({type(error).__name__}), expected YAML", _FORM) from None
     if not isinstance(data, dict):
         raise ConfigError(where, f"holds a {type(data).__name__}, expected a mapping of keys", _FORM)

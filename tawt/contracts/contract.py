@@ -12,6 +12,7 @@ import pyarrow as pa
 from tawt.config.base import Section
 from tawt.config.load import build
 from tawt.errors import ContractError
+from tawt.readers import read_map
 
 TypeName = Literal[
     "bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64", "string", "large_string",
@@ -84,13 +85,7 @@ def read_contract(path: Path) -> Contract:
         ContractError: The file is absent or is not JSON.
         ConfigError: A key is unknown or a value does not fit.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ContractError(
-            str(path), f"cannot be read ({type(error).__name__}), expected a contract in JSON", "mend the file"
-        ) from None
-    return build(Contract, data, str(path))
+    return build(Contract, read_map(path, "mend the file", ContractError), str(path))
 
 
 def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple[str, ...] = ()) -> None:

@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import FORMAT
 from tawt.dataset.shard import REBUILD, Columns, Index, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
+from tawt.readers import read_record
 from tawt.resources import asset
 
 SAMPLE_ROWS = 256
@@ -31,7 +32,9 @@ class _Shard(BaseModel):
     n_bytes: Annotated[int, Field(ge=0)]
 
 
-class _Manifest(BaseModel):
+class DatasetManifest(BaseModel):
+    """What dataset.json says."""
+
     model_config = ConfigDict(frozen=True)
 
     format: str
@@ -105,7 +108,7 @@ class TripletDataset:
     """The vocabulary that the shards are written in."""
     time_origin: str
     """What a subject's origin is: birth, first_event or anchor."""
-    manifest: _Manifest
+    manifest: DatasetManifest
     """dataset.json."""
 
     @property
@@ -164,16 +167,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
     """
     path = workspace / "dataset" / "dataset.json"
     hint = f"make it with `tawt build-vocab -w {workspace}`"
-    try:
-        manifest = _Manifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        what = f"cannot be read ({type(error).__name__}), expected a dataset"
-        raise DatasetError(str(path), what, hint) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = ".".join(map(str, first["loc"]))
-        what = f"`{at}` {first['type']}, expected the manifest of a dataset"
-        raise DatasetError(str(path), what, hint) from None
+    manifest = read_record(path, DatasetManifest, hint, DatasetError)
     if manifest.format != FORMAT:
         raise DatasetError(str(path), f"has the format `{manifest.format}`, expected `{FORMAT}`", hint)
     digest = read_contract(asset("schemas/dataset.json")).digest

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, DatasetError
+from tawt.readers import reading
 
 UNREADABLE = (OSError, ValueError, pa.ArrowException)
 """What pyarrow raises on a broken file; ValueError where bytes that should be text are not."""
@@ -65,11 +66,12 @@ def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int) -> Colu
     Raises:
         DatasetError: The file is absent, cut off, compressed, or not what contract and manifest say.
     """
-    size = _size(path)
+    with reading(path, "an Arrow file", REBUILD, DatasetError):
+        size = path.stat().st_size
     if size != n_bytes:
         raise DatasetError(str(path), f"has {size} bytes, expected {n_bytes}", REBUILD)
     try:
-        with pa.memory_map(str(path)) as file:
+        with reading(path, "an Arrow file", REBUILD, DatasetError), pa.memory_map(str(path)) as file:
             whole = file.read_buffer(size)
             reader = pa.ipc.open_file(whole)
             check_schema(contract, reader.schema, str(path))
@@ -77,8 +79,6 @@ def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int) -> Colu
                 raise DatasetError(str(path), f"has {reader.num_record_batches} record batches, expected 1", REBUILD)
             batch = reader.get_batch(0)
             batch.validate()
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
     except ContractError as error:
         raise DatasetError(error.where, error.what, REBUILD) from None
     if batch.num_rows != n_rows:
@@ -92,14 +92,11 @@ def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int) -> 
     Raises:
         DatasetError: The file is absent, broken, of another contract, or does not tile the shard row by row.
     """
-    _size(path)
     try:
-        with pa.memory_map(str(path)) as file:
+        with reading(path, "an Arrow file", REBUILD, DatasetError), pa.memory_map(str(path)) as file:
             table = pa.ipc.open_file(file).read_all()
             check_schema(contract, table.schema, str(path))
             index = Index(*(np.array(table.column(name)) for name in Index.__dataclass_fields__))
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
     except ContractError as error:
         raise DatasetError(error.where, error.what, REBUILD) from None
     if len(table) != n_subjects:
@@ -131,15 +128,3 @@ def _view(path: Path, whole: pa.Buffer, batch: pa.RecordBatch, name: str) -> NDA
         raise DatasetError(str(path), f"column `{name}` is compressed, expected plain memory", REBUILD)
     view: NDArray[Any] = array.to_numpy(zero_copy_only=True)
     return view
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> DatasetError:
-    what = f"cannot be read ({type(error).__name__}), expected an Arrow file"
-    return DatasetError(str(path), what, REBUILD)

@@ -68,7 +68,7 @@ def _of_sql(plan: Plan, stage: Stage) -> dict[str, Any]:
     parameters: dict[str, Any] = {name: pipeline.parameters.get(name) for name in stage.sql.parameters}
     if stage.layer == "staging":
         # `--sample 500` is another sample when the source has other subjects
-        sampled = {"sample": plan.workspace.sample, "sampled_hash": plan.sample_threshold}
+        sampled = {"sample": plan.workspace.ingested.sample, "sampled_hash": plan.sample_threshold}
         return parameters | sampled | {"csv": pipeline.csv.model_dump()}
     return parameters | ({"shards": plan.n_shards} if stage.layer == "event_parts" else {})
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from tawt.errors import SourceError
 from tawt.pipeline.engine import Limits
-from tawt.pipeline.run import Report, RunResult, check_sample, remember_ingest, run_stages
+from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
 from tawt.pipeline.sample import shard_count
 from tawt.pipeline.sources import find_raw_tables, remember_files
 from tawt.pipeline.stages import load_graph
-from tawt.pipeline.workspace import create_workspace, open_workspace, resolve_pipeline
+from tawt.pipeline.workspace import Ingested, create_workspace, open_workspace, resolve_pipeline
 
 INGEST_LAYERS = ("staging", "codes", "event_parts", "events", "tasks")
 VOCABULARY_STAGES = ("vocabulary", "triplets", "dataset")
@@ -60,15 +60,13 @@ def ingest(
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
     graph = load_graph(resolved)
     # the raw files are held to the contracts before a byte of the workspace changes
-    opened = create_workspace(root, resolved, raw_root, {"sample": sample}, dry_run=True)
+    opened = create_workspace(root, resolved, raw_root, sample, dry_run=True)
     raw, _ = find_raw_tables(opened, graph.raw_contracts)
     if not dry_run:
-        opened = create_workspace(root, resolved, raw_root, {"sample": sample})
+        opened = create_workspace(root, resolved, raw_root, sample)
         remember_files(opened, raw)
-        remember_ingest(
-            opened, n_shards=shard_count(opened, raw),
-            absent_tables=sorted(name for name in graph.raw_contracts if name not in raw),
-        )  # fmt: skip
+        absent = tuple(sorted(name for name in graph.raw_contracts if name not in raw))
+        opened.remember(ingested=Ingested(sample=sample, n_shards=shard_count(opened, raw), absent_tables=absent))
     with opened.alone(dry_run):
         return run_stages(opened, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tawt.files import publish_file
+from tawt.files import write_parquet
 from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.workspace import Workspace
 
@@ -50,6 +49,4 @@ def ledger_table(workspace: Workspace) -> pa.Table:
 
 def write_ledger(workspace: Workspace) -> None:
     """Write `ledger.parquet`."""
-    aside = workspace.root / ".ledger.parquet.tmp"
-    pq.write_table(ledger_table(workspace), aside)
-    publish_file(aside, workspace.root / "ledger.parquet")
+    write_parquet(workspace.root / "ledger.parquet", ledger_table(workspace))

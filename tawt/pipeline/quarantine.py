@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from tawt.files import publish_file
+from tawt.files import write_parquet
 from tawt.pipeline.manifest import Route
 
 SCHEMA = pa.schema(
@@ -103,7 +102,4 @@ def write_quarantine(
     if not table.num_rows:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]), aside)
-    publish_file(aside, path)
+    write_parquet(path, table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tawt.errors import ConfigError
-from tawt.files import digest, publish, sha256_file, write_json
+from tawt.files import digest, publish, sha256_file
 from tawt.pipeline.components import components_of
 from tawt.pipeline.each_shard import Tick
 from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
@@ -24,7 +24,7 @@ from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
-from tawt.pipeline.workspace import INGEST, Workspace
+from tawt.pipeline.workspace import Workspace
 
 Report = Callable[[dict[str, Any]], None]
 """Hears what happens: `{"event": "note" | "start" | "progress" | "done", "stage": ..., ...}`."""
@@ -177,11 +177,6 @@ def _run_engine_stage(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> Eng
         return run_triplets(plan, folder, tick)
     assert stage.name == "dataset", stage.name
     return run_dataset(plan, folder, tick)
-
-
-def remember_ingest(workspace: Workspace, **options: Any) -> None:
-    """Write down what an ingest was asked for and found, for later commands on this workspace."""
-    write_json(workspace.root / INGEST, {**workspace.ingest_options, **options})
 
 
 def check_sample(sample: str | None) -> None:

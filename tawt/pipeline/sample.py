@@ -23,7 +23,7 @@ def shard_count(workspace: Workspace, raw: dict[str, RawTable]) -> int:
     if workspace.pipeline.shards != "auto":
         return workspace.pipeline.shards
     if not raw:
-        return int(workspace.ingest_options.get("n_shards", 1))
+        return workspace.ingested.n_shards
     n_bytes = sum(
         file.path.stat().st_size * _EXPANSION.get(file.path.suffix, 1) for table in raw.values() for file in table.files
     )
@@ -37,7 +37,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
         ConfigError: `--sample N` needs a stage to draw from, and the pipeline names none.
         StageError: That stage has no subjects.
     """
-    sample = plan.workspace.sample
+    sample = plan.workspace.ingested.sample
     if sample is None:
         return None
     if sample.endswith("%"):

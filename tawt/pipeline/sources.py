@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError, nearest
-from tawt.files import read_json, sha256_file, write_json
+from tawt.files import sha256_file
 from tawt.pipeline.members import MemberReader, find_members
-from tawt.pipeline.workspace import LOCAL, Workspace
+from tawt.pipeline.workspace import RawSeen, Workspace
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 
@@ -162,7 +162,7 @@ def _parts(folder: Path) -> list[Path]:
 
 def _identify(workspace: Workspace, root: Path, paths: list[Path]) -> dict[Path, RawFile]:
     """Hash every file and verify every gzip checksum; what the workspace remembers is not read again."""
-    known = (read_json(workspace.root / LOCAL) or {}).get("files", {})
+    known = workspace.local.files
 
     def one(path: Path) -> RawFile:
         relative = path.relative_to(root).as_posix()
@@ -170,8 +170,8 @@ def _identify(workspace: Workspace, root: Path, paths: list[Path]) -> dict[Path,
             stat = path.stat()
             stamp = (stat.st_size, stat.st_mtime_ns)
             entry = known.get(relative)
-            if entry and entry["stamp"] == list(stamp):
-                return RawFile(path, relative, entry["sha256"], stamp)
+            if entry and entry.stamp == stamp:
+                return RawFile(path, relative, entry.sha256, stamp)
             return RawFile(path, relative, _content_hash(path, relative, stamp), stamp)
         except OSError as error:
             raise SourceError(
@@ -185,11 +185,9 @@ def _identify(workspace: Workspace, root: Path, paths: list[Path]) -> dict[Path,
 def remember_files(workspace: Workspace, raw: dict[str, RawTable]) -> None:
     """Write down what the raw files were when they were hashed, so that the next command need not read them."""
     files = {
-        file.relative: {"stamp": list(file.stamp), "sha256": file.sha256}
-        for table in raw.values()
-        for file in table.files
+        file.relative: RawSeen(stamp=file.stamp, sha256=file.sha256) for table in raw.values() for file in table.files
     }
-    write_json(workspace.root / LOCAL, {**(read_json(workspace.root / LOCAL) or {}), "files": files})
+    workspace.remember(workspace.local.model_copy(update={"files": files}))
 
 
 @lru_cache(maxsize=4096)

@@ -157,7 +157,7 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
 
 def without_absent(workspace: Workspace, graph: Graph) -> Graph:
     """Leave out the SQL stages that the last ingest had no raw table for: their outputs cannot be there."""
-    return graph.without({f"raw.{name}" for name in workspace.ingest_options.get("absent_tables", [])})
+    return graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables})
 
 
 def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:

@@ -20,9 +20,11 @@ from typing import Any
 import duckdb
 import yaml
 
+from tawt.config.load import BoundedLoader, parse_yaml
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.engine import identifier
+from tawt.readers import read_text
 
 _KEYS = ("params", "given", "expect", "ctes")
 
@@ -36,8 +38,8 @@ _SQL_TYPES = {
 Row = dict[str, Any]
 
 
-class _TextLoader(yaml.SafeLoader):
-    """SafeLoader that keeps every scalar but null as the text that stands there."""
+class _TextLoader(BoundedLoader):
+    """Loader that keeps every scalar but null as the text that stands there."""
 
 
 _TextLoader.yaml_implicit_resolvers = {
@@ -101,12 +103,8 @@ def _call(function: str, text: str) -> str:
 
 
 def _read_case(path: Path) -> dict[str, Any]:
-    try:
-        case = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextLoader)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}", f"{error.problem}, expected YAML") from None
-    if not isinstance(case, dict) or not {"given", "expect"} <= set(case):
+    case, _ = parse_yaml(read_text(path, "check the path", ConfigError), str(path), _TextLoader)
+    if not {"given", "expect"} <= set(case):
         raise ConfigError(str(path), "lacks `given:` or `expect:`, expected both")
     for key in case:
         if key not in _KEYS:

@@ -7,18 +7,45 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import Field
+
+from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
-from tawt.errors import ConfigError, nearest
-from tawt.files import ASIDE, alone, read_json, write_json, write_text
+from tawt.errors import ConfigError, FileError, nearest
+from tawt.files import ASIDE, alone, write_json, write_text
+from tawt.readers import read_record
 from tawt.resources import asset
 
 LOCAL = "local.json"
-"""Where the raw root is, for this machine only; not part of any artefact."""
 INGEST = "ingest.json"
-"""What the last ingest was asked for and found."""
+
+
+class RawSeen(Section):
+    """A raw file as it was when it was hashed."""
+
+    stamp: tuple[int, int]
+    """Size, and time of change in ns: while they stay, so does the hash."""
+    sha256: str
+
+
+class Local(Section):
+    """Where the raw tables are, for this machine only; not part of any artefact."""
+
+    raw_root: str | None = None
+    files: dict[str, RawSeen] = {}
+    """Path below the raw root -> what was seen there."""
+
+
+class Ingested(Section):
+    """What the last ingest was asked for and found."""
+
+    sample: str | None = None
+    """`N` or `P%`; None = everything."""
+    n_shards: int = Field(default=1, ge=1)
+    absent_tables: tuple[str, ...] = ()
+    """Optional raw tables that were not there."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +54,9 @@ class Workspace:
 
     root: Path
     pipeline: PipelineConfig
-    given_raw_root: Path | None = None
-    """Instead of the one written down; a dry run has written nothing."""
-    given_options: dict[str, Any] | None = None
+    given_local: Local | None = None
+    """Instead of what is written down; a dry run has written nothing."""
+    given_ingested: Ingested | None = None
 
     @property
     def aside(self) -> Path:
@@ -42,24 +69,40 @@ class Workspace:
         return self.root / ".spill"
 
     @property
+    def local(self) -> Local:
+        """Where the raw tables are.
+
+        Raises:
+            FileError: `local.json` is damaged.
+        """
+        return self.given_local or read_record(
+            self.root / LOCAL, Local, f"run `tawt ingest RAW_DIR ... -w {self.root}` again",
+            absent=Local(),
+        )  # fmt: skip
+
+    @property
+    def ingested(self) -> Ingested:
+        """What the last ingest was asked for and found.
+
+        Raises:
+            FileError: `ingest.json` is damaged.
+        """
+        return self.given_ingested or read_record(
+            self.root / INGEST, Ingested, f"run `tawt ingest RAW_DIR ... -w {self.root}` again",
+            absent=Ingested(),
+        )  # fmt: skip
+
+    @property
     def raw_root(self) -> Path | None:
         """The folder of raw tables, as this machine knows it."""
-        if self.given_raw_root is not None:
-            return self.given_raw_root
-        local = read_json(self.root / LOCAL)
-        return Path(local["raw_root"]) if local and "raw_root" in local else None
+        raw_root = self.local.raw_root
+        return Path(raw_root) if raw_root is not None else None
 
-    @property
-    def sample(self) -> str | None:
-        """The sample asked for at ingest, `N` or `P%`; None = everything."""
-        return self.ingest_options.get("sample")
-
-    @property
-    def ingest_options(self) -> dict[str, Any]:
-        """What `tawt ingest` was asked for."""
-        if self.given_options is not None:
-            return self.given_options
-        return read_json(self.root / INGEST) or {}
+    def remember(self, local: Local | None = None, ingested: Ingested | None = None) -> None:
+        """Write down where the raw tables are, and what an ingest was asked for and found."""
+        for name, record in ((LOCAL, local), (INGEST, ingested)):
+            if record is not None:
+                write_json(self.root / name, record.model_dump(mode="json"))
 
     def output(self, stage: str) -> Path:
         """Return the folder that a stage's files lie in."""
@@ -123,7 +166,7 @@ def resolve_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> Pipel
 
 
 def create_workspace(
-    root: Path, pipeline: PipelineConfig, raw_root: Path, options: dict[str, Any], dry_run: bool = False
+    root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None, dry_run: bool = False
 ) -> Workspace:
     """Write the pipeline and the raw root into a workspace, new or old; stages notice what changed.
 
@@ -136,12 +179,16 @@ def create_workspace(
         raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
     raw_root = raw_root.resolve()
     if dry_run:
-        return Workspace(root, pipeline, raw_root, options)
+        try:
+            seen = Workspace(root, pipeline).local.files
+        except FileError:  # what was seen spares reading the raw files again, no more
+            seen = {}
+        return Workspace(root, pipeline, Local(raw_root=str(raw_root), files=seen), Ingested(sample=sample))
     root.mkdir(parents=True, exist_ok=True)
     write_text(root / "pipeline.yaml", dump(pipeline))
-    write_json(root / LOCAL, {**(read_json(root / LOCAL) or {}), "raw_root": str(raw_root)})
-    write_json(root / INGEST, options)
-    return Workspace(root, pipeline)
+    opened = Workspace(root, pipeline)
+    opened.remember(Local(raw_root=str(raw_root)), Ingested(sample=sample))
+    return opened
 
 
 def open_workspace(root: Path, settings: tuple[str, ...] = (), keep: bool = False) -> Workspace:

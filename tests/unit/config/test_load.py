@@ -92,12 +92,31 @@ def test_a_value_that_does_not_fit_gets_a_hint_that_helps(setting: str, hint: st
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path: Path) -> None:
-    """Absent, a folder, or in another encoding: the reason stands in the message."""
+    """Absent, a folder, in another encoding, or nested without end: the reason stands in the message."""
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
     (tmp_path / "folder.yaml").mkdir()
-    for name in ("absent.yaml", "latin.yaml", "folder.yaml"):
-        with pytest.raises(ConfigError, match="cannot be read"):
-            load(PipelineConfig, tmp_path / name)
+    (tmp_path / "nested.yaml").write_text("[" * 100_000)
+    wrong = {"absent": "is not there", "latin": "is damaged", "folder": "is a folder", "nested": "is nested too deep"}
+    for name, said in wrong.items():
+        with pytest.raises(ConfigError, match=f"{name}.yaml: {said}.*, expected .*YAML"):
+            load(PipelineConfig, tmp_path / f"{name}.yaml")
+
+
+def test_an_alias_stands_for_what_can_be_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aliases are written out as far as a file may be large; one that grows without bound, or into itself, is named."""
+    monkeypatch.setattr("tawt.config.load.MAX_NODES", 40)
+    assert parse_yaml("a: &a {x: 1, y: 2}\nb: *a\nc: [*a, *a]\n", "x")[0]["c"] == [{"x": 1, "y": 2}] * 2
+    rungs = "".join(f"k{i}: &r{i} [*r{i - 1}, *r{i - 1}]\n" for i in range(1, 60))
+    for text, said in (
+        ("k0: &r0 [x]\n" + rungs, "x:4: more than 40 keys and values, aliases written out"),
+        ("a: " + "[" + "b, " * 50 + "]\n", "x:1: more than 40 keys and values"),
+        ("a: &a [*a]\n", "x:1: an alias stands within what it stands for"),
+        ("a: 1\nb: &b {<<: *b}\n", "x:2: an alias stands within what it stands for"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            parse_yaml(text, "x")
+    with pytest.raises(ConfigError, match="has a value that is no YAML"):
+        overrides(["a=[&r0 [x], " + ", ".join(f"&r{i} [*r{i - 1}, *r{i - 1}]" for i in range(1, 60)) + "]"])
 
 
 @pytest.mark.parametrize(("name", "hint"), [("demoo", "`demo`"), ("pretrain_small", "mimic_iv"), ("../demo", "")])

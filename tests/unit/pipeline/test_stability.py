@@ -247,8 +247,7 @@ def test_a_selection_of_nothing_is_refused(hospital) -> None:
 
 def sampled(raw: Path, workspace: Path, sample: str | None) -> set[int]:
     """Stage two tables of a sample and return the subjects of the charts."""
-    options = {"sample": sample}
-    opened = workspaces.create_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, options)
+    opened = workspaces.create_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, sample)
     tawt.run("staging.patients,staging.diagnoses_icd", opened.root, **QUICK)
     folders = [opened.root / "staging" / name for name in ("patients", "diagnoses_icd")]
     tables = [pq.read_table(next(folder.glob("*.parquet"))) for folder in folders]

@@ -1,0 +1,157 @@
+"""One reader per format: whatever is wrong with a file is one line that names it and what mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tawt.errors import FileError, TawtError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pydantic import BaseModel
+
+    Record = TypeVar("Record", bound=BaseModel)
+
+MAX_TEXT_BYTES = 64 << 20
+"""A text file that is larger is none of ours: it is not read into memory."""
+AGAIN = "make it again, or take it from a copy"
+
+
+@contextmanager
+def reading(
+    path: Path, expected: str, hint: str = AGAIN, kind: type[TawtError] = FileError, where: str | None = None
+) -> Iterator[None]:
+    """Turn whatever reading a damaged file brings into one line that names it and what mends it.
+
+    The text of a foreign error is left out: it can quote what the file holds.
+
+    Args:
+        path: The file; what is no regular file (a folder, a pipe) is not opened.
+        expected: What it should be, as `a Parquet file`.
+        hint: What mends it.
+        kind: The error to raise.
+        where: What to call the file, where its path is not to be shown.
+
+    Raises:
+        TawtError: Of that kind: it is absent, of another format, torn, or may not be read.
+    """
+
+    def fault(what: str, remedy: str = hint) -> TawtError:
+        return kind(where or str(path), f"{what}, expected {expected}", remedy)
+
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise fault("is a folder" if stat.S_ISDIR(mode) else "is no regular file", "move it away; " + hint)
+        yield
+    except TawtError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise fault("is not there") from None
+    except PermissionError:
+        raise fault("may not be read by this user", "give the right to read it, or run as its owner") from None
+    except MemoryError:
+        raise fault("does not fit in the memory that there is", "use a machine with more memory; " + hint) from None
+    except RecursionError:
+        raise fault("is nested too deep to read") from None
+    except Exception as error:  # every reader has errors of its own for bytes that are not what they should be
+        said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        raise fault(f"is damaged or of another format ({said})") from None
+
+
+def read_text(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, expected: str = "a text file") -> str:
+    """Read a text file of ours.
+
+    Raises:
+        TawtError: Of that kind: it is absent, not UTF-8, larger than any of ours, or may not be read.
+    """
+    with reading(path, expected, hint, kind):
+        if (n_bytes := path.stat().st_size) > MAX_TEXT_BYTES:
+            raise kind(str(path), f"holds {n_bytes:,} bytes, expected {expected} of at most {MAX_TEXT_BYTES:,}", hint)
+        return path.read_text(encoding="utf-8")
+
+
+def read_map(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> dict[str, Any]:
+    """Read a JSON file that holds keys.
+
+    Raises:
+        TawtError: Of that kind: it is absent, not JSON, nested without end, or holds something else.
+    """
+    text = read_text(path, hint, kind, "a JSON file of keys")
+    with reading(path, "a JSON file of keys", hint, kind):
+        data = json.loads(text)
+    if not isinstance(data, dict):
+        raise kind(str(path), f"holds a {type(data).__name__}, expected a JSON file of keys", hint)
+    return data
+
+
+def read_record(
+    path: Path,
+    record: type[Record],
+    hint: str = AGAIN,
+    kind: type[TawtError] = FileError,
+    absent: Record | None = None,
+) -> Record:
+    """Read a small record of ours, each key of its type; `absent` stands for a file that is not there.
+
+    Raises:
+        TawtError: Of that kind: as of `read_map`, or a key is unknown, missing or of another type.
+    """
+    from pydantic import ValidationError
+
+    if absent is not None and not os.path.lexists(path):
+        return absent
+    data = read_map(path, hint, kind)
+    try:
+        return record.model_validate(data)
+    except (ValidationError, RecursionError) as error:
+        wrong = error.errors(include_url=False, include_input=False)[0] if isinstance(error, ValidationError) else None
+        # keys below the first can be names that came with the data
+        key = f"`{wrong['loc'][0]}` does not fit" if wrong and wrong["loc"] else "does not fit"
+        raise kind(str(path), f"{key}, expected the keys of {record.__name__}", hint) from None
+
+
+def read_parquet(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    hint: str = AGAIN,
+    kind: type[TawtError] = FileError,
+    where: str | None = None,
+    **options: Any,
+) -> pa.Table:
+    """Read one Parquet file, the named columns in their order; options go to `pyarrow.parquet.ParquetFile`.
+
+    Raises:
+        TawtError: Of that kind: it is absent, no Parquet, torn, or lacks a column.
+    """
+    with open_parquet(path, hint, kind, where, **options) as file:
+        if lacking := [name for name in columns or () if name not in file.schema_arrow.names]:
+            raise kind(where or str(path), f"has no column `{lacking[0]}`, expected it there", hint)
+        table = file.read(columns=columns)
+        return table if columns is None else table.select(list(columns))
+
+
+@contextmanager
+def open_parquet(
+    path: Path,
+    hint: str = AGAIN,
+    kind: type[TawtError] = FileError,
+    where: str | None = None,
+    **options: Any,
+) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for its schema, its metadata, or reading it in pieces, all within the `with`.
+
+    Raises:
+        TawtError: Of that kind: it is absent, no Parquet, or torn.
+    """
+    import pyarrow.parquet as pq
+
+    with reading(path, "a whole Parquet file", hint, kind, where), pq.ParquetFile(path, **options) as file:
+        yield file

@@ -1,0 +1,125 @@
+"""One reader per format: whatever a file holds, the answer is what it says or one line about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tawt import readers
+from tawt.config.base import Section
+from tawt.errors import FileError, TawtError
+from tawt.readers import open_parquet, read_map, read_parquet, read_record, read_text
+
+CELL = "SECRET-4711"
+
+
+class Place(Section):
+    """A record such as a workspace keeps."""
+
+    root: str | None = None
+    sizes: dict[str, int] = {}
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _writes(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "absent": (lambda path: None, "is not there"),
+    "below a file": (lambda path: None, "is not there"),
+    "a folder": (_folder, "is a folder"),
+    "a pipe": (os.mkfifo, "is no regular file"),
+    "a dangling link": (lambda path: path.symlink_to("nowhere"), "is not there"),
+    "a link to itself": (lambda path: path.symlink_to(path), "is damaged or of another format"),
+    "no UTF-8": (_writes(b'{"root": "\xff"}'), "is damaged or of another format"),
+    "not JSON": (_writes(f'{{"root": {CELL}'.encode()), "is damaged or of another format"),
+    "empty": (_writes(b""), "is damaged or of another format"),
+    "nested": (_writes(b"[" * 100_000), "is nested too deep"),
+    "a list": (_writes(b"[1]"), "holds a list"),
+    "a number of 5,000 digits": (_writes(b'{"a": ' + b"9" * 5000 + b"}"), "is damaged or of another format"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_json_file_is_one_line_that_names_it_and_the_remedy(damage: str, tmp_path: Path) -> None:
+    """Whatever is wrong, the error names the file, what is there, what was expected and what mends it."""
+    path = tmp_path / "file.json"
+    if damage == "below a file":
+        (tmp_path / "above").write_text("")
+        path = tmp_path / "above" / "file.json"
+    damaging, said = DAMAGES[damage]
+    damaging(path)
+    with pytest.raises(FileError) as caught:
+        read_map(path, "tawt mend")
+    assert str(caught.value).startswith(f"{path}: {said}") and ", expected a JSON file of keys" in str(caught.value)
+    assert "tawt mend" in caught.value.hint and CELL not in str(caught.value)
+
+
+def test_a_text_larger_than_any_of_ours_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file over the limit is refused by its size."""
+    monkeypatch.setattr(readers, "MAX_TEXT_BYTES", 10)
+    (tmp_path / "a").write_bytes(b"0123456789")
+    assert read_text(tmp_path / "a") == "0123456789"
+    (tmp_path / "a").write_bytes(b"0123456789a")
+    with pytest.raises(FileError, match="holds 11 bytes, expected a text file of at most 10"):
+        read_text(tmp_path / "a")
+
+
+def test_a_file_without_rights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that may not be read asks for the right, and does not call itself damaged."""
+    (tmp_path / "a").write_text("x")
+
+    def refused(self: Path, **options: object) -> str:
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(FileError, match="may not be read by this user") as caught:
+        read_text(tmp_path / "a")
+    assert "right" in caught.value.hint
+
+
+def test_a_record_has_each_key_of_its_type(tmp_path: Path) -> None:
+    """A key that is unknown or of another type is named, what stands there is not; an absent file is the given one."""
+    path = tmp_path / "record.json"
+    assert read_record(path, Place, absent=Place(root="r")) == Place(root="r")
+    path.write_text('{"root": "r", "sizes": {"a": 1}}')
+    assert read_record(path, Place) == Place(root="r", sizes={"a": 1})
+    for text, key in ((f'{{"sizes": {{"{CELL}": "x"}}}}', "sizes"), ('{"other": 1}', "other"), ('{"root": 1}', "root")):
+        path.write_text(text)
+        with pytest.raises(
+            FileError, match=rf"record.json: `{key}` does not fit, expected the keys of Place"
+        ) as caught:
+            read_record(path, Place, absent=Place())
+        assert CELL not in str(caught.value)
+
+
+def test_a_parquet_file_is_read_whole_or_named(tmp_path: Path) -> None:
+    """Torn, foreign, absent, or a folder of that name: one line of the kind asked for; columns come in their order."""
+    path = tmp_path / "x[1]*.parquet"
+    pq.write_table(pa.table({"a": [1], "b": ["x"], "c": [None]}), path)
+    assert read_parquet(path, ["b", "a"]).to_pylist() == [{"b": "x", "a": 1}]
+    assert read_parquet(path).column_names == ["a", "b", "c"]
+    with open_parquet(path) as file:
+        assert file.metadata.num_rows == 1
+    with pytest.raises(FileError, match="has no column `d`"):
+        read_parquet(path, ["a", "d"])
+    whole = path.read_bytes()
+    middle = bytes(len(whole) - 12)
+    for content in (whole[: len(whole) // 2], b"", b"a,b\n1,2\n", b"PAR1" + middle + whole[-8:]):
+        path.write_bytes(content)
+        with pytest.raises(FileError, match="is damaged or of another format") as caught:
+            read_parquet(path, hint="tawt run X")
+        assert caught.value.hint == "tawt run X"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(TawtError, match=r"^the labs: is a folder"):
+        read_parquet(path, where="the labs")
