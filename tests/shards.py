@@ -46,7 +46,7 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
                 "code": SPECIAL[i] if i < len(SPECIAL) else f"LAB//{i:05d}",
                 "value_kind": kind,
                 "n_rows": 0 if i < len(SPECIAL) else 1000 // (i + 1),
-                "n_subjects": 0,
+                "n_subjects": 0 if i < len(SPECIAL) else 500,
                 "n_values": 0,
                 "unit": "mmol/L" if numbers else None,
                 "mean": 5.0 if numbers else None,
@@ -60,6 +60,8 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
                 "n_bins": N_BINS if numbers else 0,
                 "description": None,
                 "parents": None,
+                "n_value_subjects": 500 if numbers else 0,
+                "category_subjects": [500] * len(CATEGORIES) if texts else [],
             }
         )
     path = workspace / "vocabulary" / "vocabulary.parquet"

@@ -16,14 +16,14 @@ from tawt.readers import read_map
 
 TypeName = Literal[
     "bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64", "string", "large_string",
-    "date32", "timestamp[us]", "list<string>", "list<float64>",
+    "date32", "timestamp[us]", "list<string>", "list<int64>", "list<float64>",
 ]  # fmt: skip
 
 _ARROW: dict[str, pa.DataType] = {
     "bool": pa.bool_(), "int8": pa.int8(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(),
     "uint8": pa.uint8(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(),
     "large_string": pa.large_string(), "date32": pa.date32(), "timestamp[us]": pa.timestamp("us"),
-    "list<string>": pa.list_(pa.string()), "list<float64>": pa.list_(pa.float64()),
+    "list<string>": pa.list_(pa.string()), "list<int64>": pa.list_(pa.int64()), "list<float64>": pa.list_(pa.float64()),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -48,6 +49,12 @@ class Vocabulary:
     """Hash of the file: shards, runs and checkpoints name their vocabulary by it."""
     bin_edges: tuple[NDArray[np.float32], ...] = ()
     """Inner edges of each data_type's quantile bins, ascending, normalized as its values are; () = not known."""
+    content: bytes = b""
+    """The file as it was read: what a run keeps beside its weights, whatever lies under the path by then."""
+
+    def table(self) -> pa.Table:
+        """Return all columns of the file."""
+        return pq.ParquetFile(pa.BufferReader(self.content)).read()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -159,8 +166,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
     """
     hint = "make it with `tawt build-vocab -w WORKSPACE`"
     try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        table = pq.ParquetFile(path).read()
+        content = path.read_bytes()
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
         check_schema(read_contract(asset("schemas/vocabulary.json")), table.schema, str(path))
     except UNREADABLE as error:
         what = f"cannot be read ({type(error).__name__}), expected a vocabulary"
@@ -186,7 +193,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
         std=numbers("std", np.float64),
         n_bins=numbers("n_bins", np.int32),
         categories=tuple(tuple(texts) for texts in columns["categories"]),
-        sha256=sha256,
+        sha256=hashlib.sha256(content).hexdigest(),
+        content=content,
         bin_edges=tuple(_normalized_edges(row) for row in table.select(_OF_EDGES).to_pylist()),
     )
 

@@ -67,18 +67,22 @@ def _count_train(plan: Plan) -> Counts:
             if not any((workspace.output("events") / "data" / "train").glob("*.parquet")):
                 raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
             codes = connection.sql(
-                f"select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit from "
-                f"(select code, subject_id, count(*) as n, max(unit) as unit from {train} group by all) "
-                f"group by code order by code"
+                "select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit, "
+                "count(*) filter (has_number) as n_value_subjects from (select code, subject_id, count(*) as n, "
+                "max(unit) as unit, count(*) filter (value_status = 'numeric') > 0 as has_number "
+                f"from {train} group by code, subject_id) group by code order by code"
             ).to_arrow_table()
-            connection.register("_codes", codes.append_column("i", pa.array(range(len(codes)), pa.int64())))
+            connection.register(
+                "_codes", codes.select(["code"]).append_column("i", pa.array(range(len(codes)), pa.int64()))
+            )
             numbers = connection.sql(
                 f"select i as code, value, n from (select code, numeric_value::double as value, count(*) as n "
                 f"from {train} where value_status = 'numeric' group by all) join _codes using (code) order by i, value"
             ).to_arrow_table()
             texts = connection.sql(
-                f"select i as code, text, n from (select code, text_value as text, count(*) as n "
-                f"from {train} where value_status = 'category' group by all) join _codes using (code) "
+                "select i as code, text, n, n_subjects from (select code, text, sum(n)::bigint as n, "
+                "count(*) as n_subjects from (select code, text_value as text, subject_id, count(*) as n "
+                f"from {train} where value_status = 'category' group by all) group by all) join _codes using (code) "
                 # the vocabulary keeps no others, and a chart's free text may have millions
                 f"qualify row_number() over (partition by i order by n desc, text) <= {most} order by i, text"
             ).to_arrow_table()
@@ -86,7 +90,8 @@ def _count_train(plan: Plan) -> Counts:
         connection.close()
     return Counts(
         codes=codes["code"].to_pylist(), n_rows=codes["n_rows"].to_numpy(), n_subjects=codes["n_subjects"].to_numpy(),
-        units=codes["unit"].to_pylist(), numbers=numbers, texts=texts,
+        n_value_subjects=codes["n_value_subjects"].to_numpy(), units=codes["unit"].to_pylist(), numbers=numbers,
+        texts=texts,
     )  # fmt: skip
 
 

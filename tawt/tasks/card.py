@@ -67,7 +67,7 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None =
     about = read_json(run / "versions.json") or {}
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
-        f"# {name}\n\n{_WHAT}",
+        f"# {name}\n\n{_WHAT}" + ("" if shared else f"\n\n{_PATIENTS}"),
         f"## Use\n\n{_use(name, shared)}",
         f"## Data\n\n{_data(folder, data)}",
         f"## Objectives\n\n{_objectives(folder)}",
@@ -223,8 +223,13 @@ calibrated and tested on labels of the place where it will be used.
 - It knows only the codes of its vocabulary, and the habits of measuring and billing of the place its data come from.
   Who is measured, and how often, is itself a signal that does not carry over.
 - Differences between groups of people in the data are differences in the embeddings; look at each group by itself.
-- A model can remember rare records. {vocabulary} Share
-  both only as the data's terms allow."""
+- A model can remember rare records. {vocabulary}
+  Share both only as the data's terms allow."""
+
+_PATIENTS = """\
+**This folder holds patients' data**: its vocabulary has numbers and texts of single people, its weights and checkpoints
+were trained on theirs. Keep it as you keep the records. To share the model, save it elsewhere with
+`TawtModel.save_pretrained`, which leaves out what few people have."""
 
 _OWN = "The vocabulary beside it holds counts, statistics and category texts of its data."
-_SHARED = "The vocabulary beside it holds codes, counts and statistics of its data."
+_SHARED = "The vocabulary beside it holds codes, counts and rounded statistics of its data."

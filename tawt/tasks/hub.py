@@ -16,23 +16,24 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import Tensor, nn
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
-from tawt.contracts.dataset import SPECIAL_CODES, SPLITS
+from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.errors import CheckpointError, ConfigError, DatasetError
+from tawt.errors import CheckpointError, ConfigError
 from tawt.files import publish_file, write_json, write_text
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
 from tawt.tasks.card import CARD, card
 from tawt.tasks.load import FORMAT, load_encoder, same_vocabulary
 from tawt.tasks.runs import SMALL_CELL
+from tawt.tasks.withhold import shareable, withheld, without_withheld
 from tawt.training.checkpoint import WEIGHTS, write_tensors
 
 _FILES = ("config.json", WEIGHTS, "vocabulary.parquet", CARD)
@@ -67,7 +68,6 @@ class TawtModel(nn.Module):
         self.vocabulary = vocabulary
         self.encoder = encoder if encoder is not None else Encoder(config.model, vocabulary)
         self.card = card
-        self._vocabulary_file: Path | None = None
 
     @property
     def d_embedding(self) -> int:
@@ -80,8 +80,9 @@ class TawtModel(nn.Module):
         return Embedded(encoded.of_triplets(), self.encoder.readout(encoded, batch))
 
     def embed(self, batch: PackedBatch) -> Tensor:
-        """Return one embedding per document, `(d, d_embedding)` float32."""
-        return self.encoder.embed(batch)
+        """Return one embedding per document, `(d, d_embedding)` float32, without a graph; `forward` has one."""
+        with torch.no_grad():
+            return self.encoder.embed(batch)
 
     def batches(self, workspace: str | Path, splits: Sequence[str] = SPLITS) -> Iterator[PackedBatch]:
         """Yield the last window of every subject of a workspace, packed, in the order of its shards; on CPU.
@@ -122,42 +123,43 @@ class TawtModel(nn.Module):
         text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
         if not (folder / "config.json").is_file():
             text = card(folder, shared=True)
-        model = cls(loaded.config, loaded.vocabulary, loaded.encoder, text)
-        model._vocabulary_file = folder / "vocabulary.parquet"
-        return model.eval()
+        return cls(loaded.config, loaded.vocabulary, loaded.encoder, text).eval()
 
     def save_pretrained(
         self, folder: str | Path, *, min_subjects: int = SMALL_CELL + 1, with_categories: bool = False
     ) -> Path:
         """Write the model to a folder, and return the folder; what is there of the same names is replaced.
 
-        The vocabulary holds counts and statistics of patients, so by default the file that is shared has no quantiles
-        (the outer ones are single patients' values), no texts of categories (nothing says how many patients have one),
-        and of data_types with fewer than `min_subjects` patients in train neither code nor statistics. Where a
-        `per_type` readout has such a data_type, or one that is normalized by quantiles, it ranks numbers by their bins
-        alone from then on.
+        The vocabulary holds numbers of patients. What is shared of it has no quantiles and no texts of categories; of
+        data_types with fewer than `min_subjects` patients in train neither code nor anything else; of those with as
+        few patients who have a number, nothing of the numbers; and no edge between bins that hold fewer. All other
+        statistics are rounded, edges and medians off the numbers that they are. Weights that only such data_types,
+        numbers and categories have trained are zero. So a `per_type` readout ranks numbers a little differently from
+        then on, by their bins alone where edges are withheld, and what is withheld adds nothing to an embedding.
 
         Args:
-            folder: Made where it is not there.
-            min_subjects: Data_types that fewer patients have are withheld; 1 withholds none, and keeps quantiles.
-            with_categories: Whether the texts of categories are kept, to encode other records that have them.
+            folder: Made where it is not there; not the run itself.
+            min_subjects: What fewer patients have is withheld; 1 withholds and rounds nothing.
+            with_categories: Whether texts of categories that `min_subjects` patients have are kept, to encode other
+                records that have them.
 
         Raises:
-            DatasetError: The model's vocabulary is not in a file any more.
+            ConfigError: The folder is a run's.
         """
         folder = Path(folder)
-        if self._vocabulary_file is None or not self._vocabulary_file.is_file():
-            raise DatasetError(
-                str(self._vocabulary_file), "is not there, expected the vocabulary that the model was loaded with",
-                "load it again with `TawtModel.from_pretrained`",
+        if (folder / "config.yaml").exists():
+            raise ConfigError(
+                str(folder), "is a run folder, which holds patients' data, expected another to share",
+                "give a new folder",
             )  # fmt: skip
-        shared = shareable(pq.read_table(self._vocabulary_file), min_subjects, with_categories)
+        own = self.vocabulary.table()
+        shared = shareable(own, min_subjects, with_categories)
         folder.mkdir(parents=True, exist_ok=True)
         aside = folder / ".vocabulary.parquet.tmp"
         pq.write_table(shared, aside)
         publish_file(aside, folder / "vocabulary.parquet")
-        weights = {f"encoder.{name}": p.detach().cpu().contiguous() for name, p in self.encoder.named_parameters()}
-        write_tensors(weights, folder / WEIGHTS, {"format": "pt"})
+        weights = without_withheld(self.encoder, self.vocabulary, withheld(own, min_subjects))
+        write_tensors({f"encoder.{name}": w for name, w in weights.items()}, folder / WEIGHTS, {"format": "pt"})
         about = {
             "format": FORMAT,
             "model_type": "tawt",
@@ -178,26 +180,6 @@ class TawtModel(nn.Module):
         readout = self.config.model.readout.model_copy(update={"types": tuple(codes[i] for i in chosen)})
         model = self.config.model.model_copy(update={"readout": readout})
         return self.config.model_copy(update={"model": model})
-
-
-def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = False) -> pa.Table:
-    """Return a vocabulary without what could point at a patient; see `TawtModel.save_pretrained`.
-
-    What the model's shape depends on stays: the number of data_types, of bins and of categories of each.
-    """
-    rows: list[dict[str, Any]] = vocabulary.to_pylist()
-    for i, row in enumerate(rows):
-        if not with_categories:
-            row["categories"] = [f"#{k + 1}" for k in range(len(row["categories"]))]
-        if min_subjects > 1:
-            row["quantiles"] = None
-        if row["code"] in SPECIAL_CODES or not 0 < row["n_subjects"] < min_subjects:
-            continue
-        row |= dict.fromkeys(("unit", "mean", "std", "quantiles", "description", "parents"))
-        row |= {"code": f"[WITHHELD]//{i}", "n_rows": 0, "n_subjects": 0, "n_values": 0}
-        row |= {"center": 0.0, "scale": 1.0, "normalization": "none", "bin_edges": []}
-        row["categories"] = [f"#{k + 1}" for k in range(len(row["categories"]))]
-    return pa.Table.from_pylist(rows, schema=vocabulary.schema)
 
 
 def _download(name: str) -> Path:

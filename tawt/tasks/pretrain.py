@@ -171,7 +171,8 @@ def _build(chosen: Choices, baselines: Baselines) -> Trainer:
         scaler.load(checkpoint.state.get("scaler", {}))
     world.wait()  # every process has looked at the folder as it was
     if world.first and not over:
-        describe_run(run, tree, asked.workspace, compute, world.size, start)
+        describe_run(run, tree, vocabulary, compute, world.size, start)
+        write_card(run)  # says from the first step on that the folder holds patients' data
     world.wait()
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return Trainer(

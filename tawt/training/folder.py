@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from tawt.config.load import dump
 from tawt.config.train import PretrainConfig
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
 from tawt.files import alone, publish_file, read_json, write_json, write_text
 from tawt.training.checkpoint import Checkpoint, latest_checkpoint
@@ -132,7 +132,7 @@ def comparable(config: PretrainConfig) -> dict[str, Any]:
 
 
 def describe_run(
-    run: Path, config: PretrainConfig, workspace: Path, compute: Compute, n_processes: int, start: int
+    run: Path, config: PretrainConfig, vocabulary: Vocabulary, compute: Compute, n_processes: int, start: int
 ) -> None:
     """Write how the run is made: config, vocabulary, versions, seed, and every installed package.
 
@@ -141,7 +141,7 @@ def describe_run(
     """
     write_text(run / "config.yaml", dump(config))
     aside = run / ".vocabulary.parquet.tmp"
-    shutil.copyfile(workspace / "vocabulary" / "vocabulary.parquet", aside)
+    aside.write_bytes(vocabulary.content)
     publish_file(aside, run / "vocabulary.parquet")
     about = {
         "packages": {name: metadata.version(name) for name in _PACKAGES},

@@ -35,11 +35,14 @@ class Counts:
     """Rows per code."""
     n_subjects: Ints
     """Subjects per code."""
+    n_value_subjects: Ints
+    """Subjects per code that have a number of it."""
     units: list[str | None]
     numbers: pa.Table
     """`code`, `value` float64 ascending, `n`: how often a code has a number."""
     texts: pa.Table
-    """`code`, `text`, `n`: how often a code has a category; at least its `max_categories` most frequent ones."""
+    """`code`, `text`, `n`, `n_subjects`: how often a code has a category, in how many subjects; at least its
+    `max_categories` most frequent ones."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def fit_vocabulary(
     numbers, texts = _segments(counts.numbers), _segments(counts.texts)
     values, value_counts = counts.numbers["value"].to_numpy(), counts.numbers["n"].to_numpy()
     words, word_counts = counts.texts["text"].to_pylist(), counts.texts["n"].to_numpy()
+    word_subjects = counts.texts["n_subjects"].to_numpy()
     for i in order:
         if counts.n_rows[i] < config.min_count:
             continue
@@ -126,13 +130,16 @@ def fit_vocabulary(
             normalization = (known.normalization if known else None) or config.normalization
             center, scale = center_and_scale(fit, normalization)
             row |= {
-                "n_values": fit.n, "mean": fit.mean, "std": fit.std, "quantiles": fit.quantiles.tolist(),
+                "n_values": fit.n, "n_value_subjects": int(counts.n_value_subjects[i]),
+                "mean": fit.mean, "std": fit.std, "quantiles": fit.quantiles.tolist(),
                 "normalization": normalization, "center": center, "scale": scale,
                 "bin_edges": fit.edges.tolist(), "n_bins": len(fit.edges) + 1,
             }  # fmt: skip
         if there is not None:
             ranked = sorted(range(there.start, there.stop), key=lambda j: (-int(word_counts[j]), words[j]))
-            row["categories"] = [words[j] for j in ranked[: config.max_categories]]
+            kept = ranked[: config.max_categories]
+            row["categories"] = [words[j] for j in kept]
+            row["category_subjects"] = [int(word_subjects[j]) for j in kept]
         rows.append(row)
     for index, row in enumerate(rows):
         row["data_type"] = index
@@ -144,6 +151,7 @@ def _row(code: str, kind: str) -> dict[str, object]:
         "code": code, "value_kind": kind, "n_rows": 0, "n_subjects": 0, "n_values": 0, "unit": None, "mean": None,
         "std": None, "quantiles": None, "normalization": "none", "center": 0.0, "scale": 1.0, "bin_edges": [],
         "categories": [], "n_bins": 0, "description": None, "parents": None,
+        "n_value_subjects": 0, "category_subjects": [],
     }  # fmt: skip
 
 

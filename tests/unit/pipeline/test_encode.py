@@ -35,20 +35,26 @@ def test_the_vocabulary_of_the_hospital_is_that_of_its_train_rows(hospital) -> N
     train = events_of(hospital.workspace, "train")
     n_rows = Counter(row["code"] for row in train)
     subjects, numbers, texts = defaultdict(set), defaultdict(list), defaultdict(Counter)
+    with_number, with_text = defaultdict(set), defaultdict(set)
     for row in train:
         subjects[row["code"]].add(row["subject_id"])
         if row["value_status"] == "numeric":
             numbers[row["code"]].append(row["numeric_value"])
+            with_number[row["code"]].add(row["subject_id"])
         if row["value_status"] == "category":
             texts[row["code"]][row["text_value"]] += 1
+            with_text[row["code"], row["text_value"]].add(row["subject_id"])
     kept = sorted((code for code, n in n_rows.items() if n >= 5), key=lambda code: (-n_rows[code], code.encode()))
     assert len(kept) < len(n_rows)
     words = words_of(hospital.workspace)
+    assert any(0 < word["n_value_subjects"] < word["n_subjects"] for word in words)
     assert [word["code"] for word in words[4:]] == kept
     for word in words[4:]:
         code = word["code"]
         xs = sorted(numbers[code])
         assert (word["n_rows"], word["n_subjects"], word["n_values"]) == (n_rows[code], len(subjects[code]), len(xs))
+        assert word["n_value_subjects"] == len(with_number[code])
+        assert word["category_subjects"] == [len(with_text[code, text]) for text in word["categories"]]
         kind = {(0, 0): "none", (1, 0): "numeric", (0, 1): "categorical", (1, 1): "mixed"}
         assert word["value_kind"] == kind[bool(xs), bool(texts[code])]
         assert word["categories"] == sorted(texts[code], key=lambda t: (-texts[code][t], t.encode()))[:30]

@@ -53,9 +53,9 @@ def vocabulary(normalization: str) -> pa.Table:
     ]
     words = [(i, text, n) for i, c in enumerate(codes) for text, n in sorted(texts.get(c, {}).items())]
     counts = Counts(
-        codes, np.full(len(codes), 9), np.full(len(codes), 5), [None] * len(codes),
+        codes, np.full(len(codes), 9), np.full(len(codes), 5), np.full(len(codes), 5), [None] * len(codes),
         pa.table({"code": [r[0] for r in numbers], "value": [float(r[1]) for r in numbers], "n": [int(r[2]) for r in numbers]}),
-        pa.table({"code": [r[0] for r in words], "text": [r[1] for r in words], "n": [r[2] for r in words]}),
+        pa.table({"code": [r[0] for r in words], "text": [r[1] for r in words], "n": [r[2] for r in words], "n_subjects": [r[2] for r in words]}),
     )  # fmt: skip
     pipeline = PipelineConfig(
         name="t", source="t", vocabulary=VocabularyConfig(normalization=normalization, max_categories=2, n_bins=8)

@@ -110,6 +110,7 @@ def counts_of(rows: list[tuple[int, str, object]]) -> Counts:
     codes = sorted({code for _, code, _ in rows})
     numbers = Counter((codes.index(c), v) for _, c, v in rows if isinstance(v, float))
     texts = Counter((codes.index(c), v) for _, c, v in rows if isinstance(v, str))
+    subjects_of = {k: len({s for s, c, v in rows if (codes.index(c), v) == k}) for k in sorted(texts)}
 
     def table(counter: Counter, name: str, type_: pa.DataType) -> pa.Table:
         keys = sorted(counter)
@@ -125,9 +126,12 @@ def counts_of(rows: list[tuple[int, str, object]]) -> Counts:
         codes=codes,
         n_rows=np.array([sum(c == code for _, c, _ in rows) for code in codes]),
         n_subjects=np.array([len({s for s, c, _ in rows if c == code}) for code in codes]),
+        n_value_subjects=np.array(
+            [len({s for s, c, v in rows if c == code and isinstance(v, float)}) for code in codes]
+        ),
         units=["mg" if any(isinstance(v, float) and c == code for _, c, v in rows) else None for code in codes],
         numbers=table(numbers, "value", pa.float64()),
-        texts=table(texts, "text", pa.string()),
+        texts=table(texts, "text", pa.string()).append_column("n_subjects", pa.array(subjects_of.values(), pa.int64())),
     )
 
 
