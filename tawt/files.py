@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tawt.errors import FileError
 from tawt.readers import read_map
+from tawt.seals import BLANK, LIST, fill, filled, hashes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,6 +50,16 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_sealed(path: Path, data: dict[str, Any]) -> None:
+    """Write keys as a JSON file that holds the hash of its rest, under `seal`."""
+    write_text(path, filled(json.dumps({**data, "seal": BLANK}, indent=2, ensure_ascii=False) + "\n"))
+
+
+def write_hashes(folder: Path) -> None:
+    """List the hash of every file of a folder in it, once they are all as they will be."""
+    write_sealed(folder / LIST, {"sha256": hashes_of(folder)})
+
+
 def read_json(path: Path) -> Any | None:
     """Read a JSON file that can be made again; None where it is absent or broken."""
     try:
@@ -58,11 +69,14 @@ def read_json(path: Path) -> Any | None:
 
 
 def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
-    """Write a Parquet file, whole or not at all; options go to pyarrow."""
+    """Write a Parquet file, whole or not at all, that holds the hash of its rest; options go to pyarrow."""
     import pyarrow.parquet as pq
 
     with whole(path) as aside:
-        pq.write_table(table, aside, **options)
+        pq.write_table(
+            table.replace_schema_metadata({**(table.schema.metadata or {}), "seal": BLANK}), aside, **options
+        )
+        fill(aside)
 
 
 def sync(path: Path) -> None:

@@ -109,6 +109,7 @@ def read_record(
     if absent is not None and not os.path.lexists(path):
         return absent
     data = read_map(path, hint, kind)
+    data.pop("seal", None)
     try:
         return record.model_validate(data)
     except (ValidationError, RecursionError) as error:

@@ -16,6 +16,7 @@ from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
+from tawt.files import write_hashes
 from tawt.models.attention import block_mask
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import Baselines
@@ -205,6 +206,7 @@ def _finish(trainer: Trainer) -> None:
     chosen = final_weights(run, lines_of(run, "tuning"), config)
     write_tensors(last if chosen is None else chosen, run / WEIGHTS)
     write_card(run, data={"subjects": len(trainer.train.subjects), "triplets": trainer.train.n_tokens})
+    write_hashes(run)
 
 
 def _state(config: PretrainConfig, chosen: Choices, compute: Compute) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tawt.errors import CheckpointError
-from tawt.files import publish, write_json, write_text
+from tawt.files import publish, write_hashes, write_json, write_text
 from tawt.files import publish_file as publish_file
 from tawt.training.distributed import shared_like, whole
 
@@ -138,6 +138,7 @@ def save_checkpoint(
     write_tensors(weights, aside / WEIGHTS)
     write_tensors(moments, aside / "optimizer.safetensors")
     write_json(aside / "state.json", whole_state)
+    write_hashes(aside)
     publish(aside, folder)
     write_text(root / "latest", folder.name + "\n")
     by_step = sorted((int(path.name.removeprefix("step-")), path) for path in root.glob("step-*"))

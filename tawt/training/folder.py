@@ -18,6 +18,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
 from tawt.files import alone, publish_file, read_json, write_json, write_text
+from tawt.seals import LIST
 from tawt.training.checkpoint import Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of
@@ -139,6 +140,7 @@ def describe_run(
     Of a run that goes on after step `start` with other versions or on another device, `versions.json` keeps under
     `earlier` what the steps before were made with.
     """
+    (run / LIST).unlink(missing_ok=True)  # what it lists of the steps before changes from here on
     write_text(run / "config.yaml", dump(config))
     aside = run / ".vocabulary.parquet.tmp"
     aside.write_bytes(vocabulary.content)

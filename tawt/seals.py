@@ -1,0 +1,82 @@
+"""How a flipped bit is found: a file that holds the hash of its own rest, or a folder that lists those of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import re
+from pathlib import Path
+
+from tawt.errors import FileError
+from tawt.readers import read_map
+
+SAYS = "sha256 of the rest: "
+BLANK = SAYS + "0" * 64
+"""Stands once in a file, as a text of its format, until `fill` puts the hash in the place of the zeros."""
+LIST = "files.json"
+"""File of a folder that lists the hash of every file in it; sealed, and written last."""
+_SEAL = re.compile(re.escape(SAYS).encode() + rb"([0-9a-f]{64})")
+
+
+def filled(text: str) -> str:
+    """Return a text with its seal filled in."""
+    return text.replace(BLANK, SAYS + hashlib.sha256(text.encode()).hexdigest())
+
+
+def fill(path: Path) -> None:
+    """Fill in the seal of a file of any format."""
+    found = _find(path)
+    assert found is not None, path
+    with path.open("r+b") as file:
+        file.seek(found[0])
+        file.write(found[2].encode())
+
+
+def holds(path: Path) -> bool:
+    """Return whether a file has a seal, and every byte of it is as it was written."""
+    found = _find(path)
+    return found is not None and found[1] == found[2]
+
+
+def _find(path: Path) -> tuple[int, str, str] | None:
+    """Return where the only seal of a file stands, what it says, and what it should say."""
+    if not path.stat().st_size:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        seals = [match.span(1) for match in _SEAL.finditer(content)]
+        if len(seals) != 1:
+            return None
+        start, end = seals[0]
+        digest = hashlib.sha256()
+        with memoryview(content) as view:
+            for part in (view[:start], b"0" * 64, view[end:]):
+                digest.update(part)
+                if isinstance(part, memoryview):
+                    part.release()
+        return start, content[start:end].decode(), digest.hexdigest()
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """Return the hash of every file below a folder, by its path there; hidden ones and the list are none of it."""
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    shown = [path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts)]
+    return {name: _hash(folder / name) for name in shown if name != LIST}
+
+
+def changed_files(folder: Path) -> list[str] | None:
+    """Return the files of a folder that are absent or not as they were listed; None where there is no list."""
+    path = folder / LIST
+    if not path.exists():
+        return None
+    try:
+        listed = read_map(path).get("sha256") if holds(path) else None
+    except FileError:
+        listed = None
+    if not isinstance(listed, dict):
+        return [LIST]
+    return [name for name, sha256 in listed.items() if not (folder / name).is_file() or _hash(folder / name) != sha256]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""A sealed file, and a folder that lists its files, tell of every flipped bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tawt.files import write_hashes, write_parquet, write_sealed
+from tawt.readers import read_map
+from tawt.seals import BLANK, LIST, changed_files, filled, holds
+
+
+def _flips(path: Path):
+    """Flip each bit of a file in turn, and put it back."""
+    content = path.read_bytes()
+    for i in range(len(content) * 8):
+        path.write_bytes(content[: i // 8] + bytes([content[i // 8] ^ 1 << i % 8]) + content[i // 8 + 1 :])
+        yield i
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("form", ["json", "yaml", "parquet"])
+def test_a_seal_breaks_at_any_flipped_bit(form: str, tmp_path: Path) -> None:
+    """JSON, YAML and Parquet files hold the hash of their own rest: no bit of them can turn without a word."""
+    path = tmp_path / "file"
+    if form == "json":
+        write_sealed(path, {"rate": 1e-5, "names": ["a"]})
+    elif form == "yaml":
+        path.write_text(filled(f"rate: 1e-5\n# {BLANK}\n"))
+    else:
+        write_parquet(path, pa.table({"a": [1, 2]}), write_statistics=False, use_dictionary=False)
+    assert holds(path)
+    assert [i for i in _flips(path) if holds(path)] == []
+    assert holds(path)
+
+
+def test_what_has_no_seal_does_not_hold(tmp_path: Path) -> None:
+    """An empty file, one without a seal, and one with two are not what was written."""
+    for text in ("", "x", filled(BLANK) * 2):
+        (tmp_path / "a").write_text(text)
+        assert not holds(tmp_path / "a")
+
+
+def test_a_sealed_file_is_read_as_any_other(tmp_path: Path) -> None:
+    """The seal is one key more of a JSON file, and changes nothing of a Parquet table; the same data, the same bytes."""
+    write_sealed(tmp_path / "a.json", {"x": 1})
+    assert read_map(tmp_path / "a.json")["x"] == 1
+    write_sealed(tmp_path / "b.json", read_map(tmp_path / "a.json"))
+    assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
+    table = pa.table({"a": [1, 2]}, schema=pa.schema([pa.field("a", pa.int64(), False)]))
+    write_parquet(tmp_path / "a.parquet", table)
+    assert pq.read_table(tmp_path / "a.parquet").equals(table)
+    assert pq.read_schema(tmp_path / "a.parquet").equals(table.schema)
+
+
+def test_a_folder_that_lists_its_files_names_those_that_changed(tmp_path: Path) -> None:
+    """A changed file, an absent one and the list itself are named; locks and files being written are no part of it."""
+    assert changed_files(tmp_path) is None
+    for name in ("a", "in/b", "in/c", ".lock", "in/.d.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    write_hashes(tmp_path)
+    assert changed_files(tmp_path) == []
+    (tmp_path / ".lock").write_text("x")
+    assert changed_files(tmp_path) == []
+    (tmp_path / "in" / "b").write_text("B")
+    (tmp_path / "in" / "c").unlink()
+    assert changed_files(tmp_path) == ["in/b", "in/c"]
+    content = (tmp_path / LIST).read_bytes()
+    for damaged in (content[:-9], b"", content.replace(b'"a"', b'"z"')):
+        (tmp_path / LIST).write_bytes(damaged)
+        assert changed_files(tmp_path) == [LIST]
