@@ -174,7 +174,7 @@ def test_the_newest_checkpoints_are_kept(tmp_path):
     assert names == ["latest", "step-000020", "step-000030"]
     assert latest_checkpoint(tmp_path).step == 30
     assert {p.name for p in (tmp_path / "checkpoints" / "step-000030").iterdir()} == {
-        "model.safetensors", "optimizer.safetensors", "state.json",
+        "files.json", "model.safetensors", "optimizer.safetensors", "state.json",
     }  # fmt: skip
 
 
