@@ -16,6 +16,7 @@ import pytest
 from tawt.config.load import dump
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
+from tawt.seals import LIST
 from tawt.tasks import choices
 from tawt.tasks.pretrain import pretrain
 from tawt.training.metrics import SPEED_FIELDS, read_metrics
@@ -42,7 +43,7 @@ def files(run) -> dict[str, bytes]:
     found = {
         str(p.relative_to(run)): p.read_bytes()
         for p in sorted(run.rglob("*"))
-        if p.is_file() and p.name not in ("metrics.jsonl", "versions.json", "README.md")
+        if p.is_file() and p.relative_to(run).as_posix() not in ("metrics.jsonl", "versions.json", "README.md", LIST)
     }
     lines = [{k: v for k, v in line.items() if k not in SPEED_FIELDS} for line in read_metrics(run / "metrics.jsonl")]
     return found | {"metrics": json.dumps(lines).encode()}
