@@ -40,6 +40,68 @@ def test_compare_prints_settings_losses_and_pairs(two: Path, tawt) -> None:
     assert sum(row["table"] == "curve" for row in rows) == sum(map(len, found["curves"].values()))
 
 
+def test_every_form_of_a_comparison_says_the_same(two: Path, tawt) -> None:
+    """CSV holds each number of the JSON once, by its table, run, name and step; the table names the range of its bars."""
+    words = ("compare", "-w", two, "tiny", "other")
+    found = json.loads(tawt(*words, "--format", "json").out)
+    expected = [
+        ("setting", run, key, "", json.dumps(value))
+        for key, values in found["differences"].items()
+        for run, value in zip(found["runs"], values, strict=True)
+    ]
+    for r in found["results"]:
+        for table, step, value in (
+            ("final", "final_step", "final"),
+            ("best", "best_step", "best"),
+            ("trivial", "final_step", "baseline"),
+        ):
+            expected.append((table, r["run"], r["part"], str(r[step]), str(r[value])))
+    for p in found["paired"]:
+        expected += [
+            (f"paired_{what}", p["run"], p["part"], "", str(p[key]))
+            for what, key in (("mean", "mean"), ("sd", "sd"), ("steps", "n_steps"))
+        ]
+    expected += [
+        ("curve", run, "all", str(step), str(loss)) for run, curve in found["curves"].items() for step, loss in curve
+    ]
+    rows = [tuple(row.values()) for row in csv.DictReader(io.StringIO(tawt(*words, "--format", "csv").out))]
+    assert sorted(rows) == sorted(expected)
+    assert {row[0] for row in rows} == {
+        "setting",
+        "final",
+        "best",
+        "trivial",
+        "paired_mean",
+        "paired_sd",
+        "paired_steps",
+        "curve",
+    }
+    losses = [loss for curve in found["curves"].values() for _, loss in curve]
+    last = max(step for curve in found["curves"].values() for step, _ in curve)
+    assert f"tuning loss, {min(losses):.4g} to {max(losses):.4g}, step 1 to {last}" in tawt(*words).out
+
+
+def test_runs_that_cannot_be_paired_are_said(two: Path, tawt) -> None:
+    """Where the settings are the same that is said, and an unpaired run has its reason in the table and in CSV."""
+    other = two / "runs" / "other"
+    (other / "config.yaml").write_bytes((two / "runs" / "tiny" / "config.yaml").read_bytes())
+    lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
+    (other / "metrics.jsonl").write_text(
+        "".join(json.dumps(line | {"step": line["step"] + 100}) + "\n" for line in lines)
+    )
+    ended = tawt("compare", "-w", two, "tiny", "other")
+    assert "all settings are the same" in ended.err and "minus tiny" not in ended.out
+    assert "other is not paired with tiny: no validation at the same step" in ended.err
+    rows = list(csv.DictReader(io.StringIO(tawt("compare", "-w", two, "tiny", "other", "--format", "csv").out)))
+    assert {
+        "table": "unpaired",
+        "run": "other",
+        "name": "no validation at the same step",
+        "step": "",
+        "value": "",
+    } in rows
+
+
 def test_compare_draws_curves(two: Path, tawt, tmp_path: Path) -> None:
     """With `--plot`, a PNG of all runs is written; `tawt plot` writes the others too."""
     pytest.importorskip("matplotlib")
