@@ -151,17 +151,15 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, sql_path: Path) -> list[str]:
     schemas, (source, layer) = sql_path.parents[3] / "schemas", sql_path.parts[-3:-1]
-    path = {
-        "staging": schemas / source / "staging" / f"{sql_path.stem}.json",
-        "event_parts": schemas / "event_parts.json",
-    }.get(layer)
-    if path is None or not path.is_file():
+    name = {"staging": f"{source}/staging/{sql_path.stem}", "tasks": "labels"}.get(layer, layer)
+    path = schemas / f"{name}.json"
+    if not path.is_file():
         return []
-    wanted = [f"{c.name} {_SQL_TYPES[c.type]}" for c in read_contract(path).columns]
-    wanted += ["_row bigint", "_reason varchar"]
     described = connection.execute("describe result").fetchall()
-    have = [f"{name} {str(type_).lower()}" for name, type_, *_ in described]
-    pairs = enumerate(zip_longest(have, wanted, fillvalue="none"), 1)
+    have = {str(name): f"{name} {str(type_).lower()}" for name, type_, *_ in described}
+    columns = [c for c in read_contract(path).columns if c.required or c.name in have]
+    wanted = [*(f"{c.name} {_SQL_TYPES[c.type]}" for c in columns), "_row bigint", "_reason varchar"]
+    pairs = enumerate(zip_longest(have.values(), wanted, fillvalue="none"), 1)
     return [f"column {n} is `{a}`, expected `{b}` of the contract" for n, (a, b) in pairs if a != b][:1]
 
 

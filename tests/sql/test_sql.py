@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,25 @@ def test_the_columns_of_a_stage_are_held_to_its_contract(stage: Path, columns: s
         f'{{"name": "staging.readings", "description": "One row is one number.", "columns": {columns}}}'
     )
     assert _case(stage, "expect: [{}, {}]") == difference
+
+
+@pytest.mark.parametrize(
+    "case", ["mimic_iv/event_parts/labs", "mimic_iv/codes/chart", "physionet2012/tasks/length_of_stay"]
+)
+def test_the_columns_of_every_layer_are_held(case: str, tmp_path: Path) -> None:
+    """Event parts, codes and labels have a contract for all sources; a `_row` of another width is told, not cast."""
+    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
+    sql = tmp_path / "sql" / f"{case}.sql"
+    sql.parent.mkdir(parents=True)
+    text = (ROOT / "sql" / f"{case}.sql").read_text()
+    for row, said in (
+        ("_row::bigint", []),
+        ("_row::integer", ["`_row integer`, expected `_row bigint` of the contract"]),
+    ):
+        assert "_row::bigint" in text
+        sql.write_text(text.replace("_row::bigint", row))
+        differences = run_case(ROOT / "tests" / "sql" / f"{case}.yaml", sql)
+        assert [line.partition(" is ")[2] for line in differences] == said
 
 
 def test_a_case_that_holds_gives_no_difference(stage: Path) -> None:
