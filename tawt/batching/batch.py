@@ -1,4 +1,14 @@
-"""The batch contract: documents (windows of subjects) laid end to end, marked by `cu_seqlens`, never padded."""
+"""The batch contract: documents (windows of subjects) laid end to end, marked by `cu_seqlens`, never padded.
+
+On its way from the shards into attention a batch has four forms, each made of the one before:
+
+    HostBatch     numpy, whole microseconds: what windows, cuts, augmentation and masks work on (`batching.host`)
+    PackedBatch   tensors, hours and gaps: the triplets as the model reads them (here)
+    Layout        the tokens that the blocks work on, one per triplet or per moment (`batching.layout`)
+    Geometry      what attention needs of the tokens' times, for one kernel (`models.attention.batch_geometry`)
+
+The first three are made in the loader's thread, the last on the device.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +19,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
+from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.value_status import ValueStatus
+
 if TYPE_CHECKING:
     from tawt.batching.layout import Layout
+
+MASK = SPECIAL_CODES.index("[MASK]")
+"""The data_type of a token whose own is hidden."""
+HIDDEN = len(ValueStatus)
+"""The status of a token whose value is hidden; only batches hold it, shards never do."""
 
 
 @dataclass(frozen=True)

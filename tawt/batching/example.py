@@ -69,7 +69,7 @@ class ForecastTargets:
     value_column: Tensor
     """`(b,)`, its forecast data_type, counted within the `f`."""
     value_is: Tensor
-    """`(b,)` float32, the number: as the batch has it, then as it is predicted."""
+    """`(b,)` float32, the number as it is predicted."""
 
 
 @dataclass(frozen=True)

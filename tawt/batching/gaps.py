@@ -9,35 +9,23 @@ from numpy.typing import NDArray
 
 US_PER_HOUR = 3_600_000_000
 
-Microseconds = NDArray[np.float64] | NDArray[np.int64]
-"""`(n,)`, whole microseconds since the origin; exact in float64 up to 285 years, as are differences."""
+Ints = NDArray[np.int64]
 
 
-def timed_start(first_timed: NDArray[np.int64], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `(n,)`, of each token's document, the position of its first timed token.
-
-    Args:
-        first_timed: `(d,)`, the same once per document.
-        bounds: `(d + 1,)`, where each document starts, and n.
-    """
-    return np.repeat(first_timed, np.diff(bounds))
-
-
-def event_gaps(us: Microseconds, start: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Return is_static and gap_hours of `PackedBatch`, each `(n,)`.
+def event_gaps(us: Ints, start: Ints) -> NDArray[np.float32]:
+    """Return gap_hours of `PackedBatch`, `(n,)`.
 
     Args:
         us: `(n,)`, time of each token.
-        start: `(n,)`, see `timed_start`.
+        start: `(n,)`, see `HostBatch.start`.
     """
-    position = np.arange(len(us))
     gap = np.zeros(len(us), dtype=np.float32)
     gap[1:] = (us[1:] - us[:-1]) / US_PER_HOUR
-    gap[position <= start] = 0
-    return position < start, gap
+    gap[np.arange(len(us)) <= start] = 0
+    return gap
 
 
-def type_gaps(us: Microseconds, data_type: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.float32]:
+def type_gaps(us: Ints, data_type: Ints, start: Ints) -> NDArray[np.float32]:
     """Return type_gap_hours of `PackedBatch`, `(n,)`.
 
     Sorting (data_type, position) as one unique integer puts each token after the previous one of its type.
@@ -46,7 +34,7 @@ def type_gaps(us: Microseconds, data_type: NDArray[np.int64], start: NDArray[np.
     Args:
         us: `(n,)`, time of each token.
         data_type: `(n,)`.
-        start: `(n,)`, see `timed_start`.
+        start: `(n,)`, see `HostBatch.start`.
     """
     n = len(us)
     shift = max(1, (n - 1).bit_length())

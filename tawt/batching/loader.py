@@ -16,11 +16,9 @@ from itertools import count, islice
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import US_PER_HOUR, event_gaps, timed_start, type_gaps
+from tawt.batching.host import HostBatch, Ints
 from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
 from tawt.batching.source import Source, find_source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
@@ -30,7 +28,6 @@ from tawt.dataset.shard import REBUILD
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 
-IntArray = NDArray[np.int64]
 Made = TypeVar("Made")
 
 
@@ -38,16 +35,16 @@ Made = TypeVar("Made")
 class _Documents:
     """`d` documents of a split."""
 
-    subjects: IntArray
+    subjects: Ints
     """`(d,)`, number of the subject in the split."""
-    lengths: IntArray
+    lengths: Ints
     """`(d,)`, tokens."""
-    number: IntArray | None
+    number: Ints | None
     """`(d,)`, which of the subject's sliding windows; None = the only one."""
 
 
-def _as_it_is(batch: PackedBatch, number: int) -> Any:
-    return batch
+def _tensors(batch: HostBatch, number: int) -> Any:
+    return batch.tensors()
 
 
 class PackedLoader:
@@ -58,8 +55,7 @@ class PackedLoader:
         vocabulary: Of the dataset.
         config: Budget and windows.
         seed: Decides the order, the packing and the windows.
-        with_type_gaps: False leaves `type_gap_hours` at "none", for whoever makes it anew as masking does.
-        with_available: Whether batches have `available_hours`.
+        with_available: Whether batches have `available`.
 
     Raises:
         DatasetError: No subject of the split has a triplet.
@@ -72,16 +68,14 @@ class PackedLoader:
         config: BatchingConfig,
         seed: int = 0,
         *,
-        with_type_gaps: bool = True,
         with_available: bool = False,
     ) -> None:
         self.split = split
         self.vocabulary = vocabulary
         self.config = config
         self.seed = seed
-        self.with_type_gaps = with_type_gaps
         self.with_available = with_available
-        self.subjects: IntArray = np.flatnonzero(split.lengths)
+        self.subjects: Ints = np.flatnonzero(split.lengths)
         """Numbers of the subjects that have a document, in the split's order."""
         if not len(self.subjects):
             raise DatasetError(
@@ -124,7 +118,7 @@ class PackedLoader:
             packing = bisect_right(self._ends, step) - 1
             return rounds * N_PACKINGS + packing, step - self._ends[packing]
 
-    def batch(self, step: int) -> PackedBatch:
+    def batch(self, step: int) -> HostBatch:
         """Return training batch number `step`, counted from 0 through all epochs.
 
         Raises:
@@ -133,7 +127,7 @@ class PackedLoader:
         return self._pack(*self._training(step))
 
     def stream(
-        self, start_step: int = 0, stride: int = 1, *, make: Callable[[PackedBatch, int], Made] = _as_it_is
+        self, start_step: int = 0, stride: int = 1, *, make: Callable[[HostBatch, int], Made] = _tensors
     ) -> Generator[Made, None, None]:
         """Yield batches `start_step, start_step + stride, ...` without end, made ahead by one thread.
 
@@ -142,12 +136,13 @@ class PackedLoader:
         Args:
             start_step: Number of the first batch.
             stride: Between batches.
-            make: What becomes of each, in that thread: `make(batch, number)`. What it raises, the consumer gets.
+            make: What becomes of each, in that thread: `make(batch, number)`; by default, a `PackedBatch`. What it
+                raises, the consumer gets.
         """
         return self._ahead(count(start_step, stride), lambda i: make(self.batch(i), i))
 
     def sequential(
-        self, window: WindowKind = "last", *, make: Callable[[PackedBatch, int], Made] = _as_it_is
+        self, window: WindowKind = "last", *, make: Callable[[HostBatch, int], Made] = _tensors
     ) -> Generator[Made, None, None]:
         """Yield every subject once, its window `last`, in the split's order: for validation and embedding.
 
@@ -176,7 +171,7 @@ class PackedLoader:
             return _Documents(self.subjects[at], tokens, number)
         return _Documents(self.subjects, document_lengths(lengths, self.config.max_length), None)
 
-    def _training(self, step: int) -> tuple[_Documents, IntArray, WindowKind, int]:
+    def _training(self, step: int) -> tuple[_Documents, Ints, WindowKind, int]:
         epoch, position = self.locate(step)
         with self._lock:
             return self._documents, self._plan(epoch)[position], self.config.window, epoch
@@ -197,7 +192,7 @@ class PackedLoader:
                 ready.extend(thread.submit(make, n) for n in islice(todo, 1))
                 yield made
 
-    def _cut(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> tuple[IntArray, Windows]:
+    def _cut(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> tuple[Ints, Windows]:
         """Return the subjects of some documents and their windows."""
         split, subjects = self.split, documents.subjects[chosen]
         number = None if documents.number is None else documents.number[chosen]
@@ -206,11 +201,10 @@ class PackedLoader:
             split.subject_ids[subjects], self.seed, epoch, number,
         )  # fmt: skip
 
-    def _pack(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> PackedBatch:
+    def _pack(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> HostBatch:
         split = self.split
         subjects, windows = self._cut(documents, chosen, window, epoch)
-        sizes = windows.n_static + windows.n_timed
-        bounds = np.concatenate([[0], np.cumsum(sizes)])
+        bounds = np.concatenate([[0], np.cumsum(windows.n_static + windows.n_timed)])
         column = self._copy(subjects, windows)
         if column["data_type"].max() >= len(self.vocabulary):
             raise DatasetError(
@@ -218,36 +212,21 @@ class PackedLoader:
                 f"has a data_type beyond the vocabulary, expected one of its {len(self.vocabulary)}",
                 REBUILD,
             )
-        us = column.pop("timestamp")
-        first_timed = bounds[:-1] + windows.n_static
-        start = timed_start(first_timed, bounds)
-        is_static, gap_hours = event_gaps(us, start)
-        if self.with_type_gaps:
-            type_gap_hours = type_gaps(us, column["data_type"], start)
-        else:
-            type_gap_hours = np.full(len(us), -1, dtype=np.float32)
-        if self.with_available:
-            column["available_hours"] = column.pop("available_time") / US_PER_HOUR
-        last = us[bounds[1:] - 1]  # of a document that is all static: 0
-        arrays: dict[str, NDArray[Any]] = {
+        time = column.pop("timestamp")
+        available = column.pop("available_time", None)
+        return HostBatch(
             **column,
-            "hours": us / US_PER_HOUR,
-            "is_static": is_static,
-            "gap_hours": gap_hours,
-            "type_gap_hours": type_gap_hours,
-            "cu_seqlens": bounds.astype(np.int32),
-            "subject_id": split.subject_ids[subjects],
-            "end_hours": last / US_PER_HOUR,
-            "end_time": split.origins[subjects] + last.astype(np.int64),
-        }
-        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return PackedBatch(
-            **tensors,
-            max_seqlen=int(sizes.max()),
+            time=time,
+            available=available,
+            bounds=bounds,
+            n_static=windows.n_static,
+            subject_id=split.subject_ids[subjects],
+            origin=split.origins[subjects],
+            end=time[bounds[1:] - 1],  # of a document that is all static: 0
             n_cut=int(windows.n_cut.sum()),
         )
 
-    def _runs(self, subjects: IntArray, windows: Windows) -> list[tuple[int, int, int]]:
+    def _runs(self, subjects: Ints, windows: Windows) -> list[tuple[int, int, int]]:
         """Return the windows' rows as (number of the shard, first row, one past the last)."""
         start = self.split.starts[subjects]
         timed = start + windows.start
@@ -262,21 +241,21 @@ class PackedLoader:
                 runs += [(shard, first, first + n_static), (shard, middle, middle + n_timed)]
         return runs
 
-    def _source(self, documents: _Documents, chosen: IntArray, window: WindowKind, epoch: int) -> Source:
+    def _source(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> Source:
         runs = self._runs(*self._cut(documents, chosen, window, epoch))
         split = self.split
         return find_source((split.shard_files[i], a, b, split.shards[i].value) for i, a, b in runs)
 
-    def _copy(self, subjects: IntArray, windows: Windows) -> dict[str, NDArray[Any]]:
+    def _copy(self, subjects: Ints, windows: Windows) -> dict[str, NDArray[Any]]:
         """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
         runs = [(self.split.shards[shard], a, b) for shard, a, b in self._runs(subjects, windows)]
-        copied = _COPIED | {"available_time": np.float64} if self.with_available else _COPIED
+        copied = _COPIED | {"available_time": np.int64} if self.with_available else _COPIED
         pieces = {name: [getattr(columns, name)[a:b] for columns, a, b in runs] for name in copied}
         return {name: np.concatenate(pieces[name]).astype(copied[name], copy=False) for name in copied}
 
 
 _COPIED: dict[str, type[np.generic]] = {
-    "timestamp": np.float64,
+    "timestamp": np.int64,
     "data_type": np.int64,
     "value": np.float32,
     "value_token": np.int64,

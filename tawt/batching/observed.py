@@ -7,28 +7,24 @@ calendar would nearly always fall there; one drawn over the observed hours falls
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tawt.batching.batch import PackedBatch
-from tawt.batching.edit import bounds_of, documents_of, statics_of
-
-Floats = NDArray[np.float64]
+from tawt.batching.host import Bools, Floats, HostBatch, Ints
 
 
 class ObservedTime:
     """The observed hours of each document of a batch, from its first timed token on.
 
     Args:
-        batch: On CPU.
+        batch: Its documents.
         longest_gap: Hours of a gap that count.
     """
 
-    def __init__(self, batch: PackedBatch, longest_gap: float) -> None:
+    def __init__(self, batch: HostBatch, longest_gap: float) -> None:
         self.longest_gap = longest_gap
-        self.hours, self.timed = batch.hours.numpy(), ~batch.is_static.numpy()
-        self.starts, self.document = bounds_of(batch)[:-1], documents_of(batch)
+        self.hours, self.timed = batch.hours, ~batch.is_static
+        self.starts, self.document = batch.bounds[:-1], batch.document
         self.n = len(self.hours)
-        self.first = np.minimum(self.starts + statics_of(batch), self.n - 1)
+        self.first = np.minimum(batch.first_timed, self.n - 1)
         gap = np.diff(self.hours, prepend=0.0)
         gap[~self.timed] = 0.0
         gap[self.first] = 0.0
@@ -58,7 +54,7 @@ class ObservedTime:
         total = np.cumsum(gap)
         return np.asarray(total - total[self.first][self.document])
 
-    def _last(self, by_then: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _last(self, by_then: Bools) -> tuple[Ints, Bools]:
         """Return the last timed token of each document that is there by then, and whether there is one."""
         last = np.maximum.reduceat(np.where(self.timed & by_then, np.arange(self.n), -1), self.starts)
         return np.maximum(last, 0), last >= 0

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
 from tawt.batching.augment import augment
-from tawt.batching.batch import PackedBatch
-from tawt.batching.edit import concatenate
+from tawt.batching.host import HostBatch, concatenate
 from tawt.config.augment import AugmentConfig
 from tawt.dataset.vocabulary import Vocabulary
 
@@ -16,23 +13,19 @@ VIEWS = 7
 """First salt of the draws of views."""
 
 
-def two_views(
-    batch: PackedBatch, config: AugmentConfig, vocabulary: Vocabulary, *salts: int, with_type_gaps: bool = True
-) -> tuple[PackedBatch, Tensor]:
+def two_views(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *salts: int) -> HostBatch:
     """Augment each document twice: first all first views, then all second ones, as documents of one batch.
 
+    Whose view each is, its subject says: two documents of one subject are never taken for strangers.
+
     Args:
-        batch: Of `d` documents, on CPU.
+        batch: Of `d` documents.
         config: How a view differs from its document.
         vocabulary: Whose bins the numbers fall in.
         salts: What it is for, such as `VIEWS`, seed, number of the batch.
-        with_type_gaps: See `augment`.
 
     Returns:
-        The batch of `2 d` documents, and `(2 d,)` int64, whose view each is: the subject, so that two documents of
-        one subject are never taken for strangers.
+        The batch of `2 d` documents.
     """
-    both = concatenate(
-        [augment(batch, config, vocabulary, *salts, view, with_type_gaps=with_type_gaps) for view in (0, 1)]
-    )
-    return replace(both, n_cut=batch.n_cut), both.subject_id
+    both = concatenate([augment(batch, config, vocabulary, *salts, view) for view in (0, 1)])
+    return replace(both, n_cut=batch.n_cut)

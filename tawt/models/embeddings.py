@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tawt.batching.batch import PackedBatch
+from tawt.batching.batch import HIDDEN, PackedBatch
 from tawt.batching.layout import Layout
-from tawt.batching.masking import HIDDEN
 from tawt.config.model import ModelConfig
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import HAS_NUMBER

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tawt.batching.batch import PackedBatch
+from tawt.batching.batch import HIDDEN, PackedBatch
 from tawt.batching.layout import Layout
-from tawt.batching.masking import HIDDEN
 from tawt.config.model import ModelConfig, ReadoutConfig
 from tawt.contracts.value_status import HAS_NUMBER
 from tawt.dataset.vocabulary import Vocabulary

@@ -111,10 +111,6 @@ class Gaps(nn.Module):
         self.same_type = ScalarNetwork(d_model, norm=TIME_NORM)
         self.no_same_type = nn.Parameter(TIME_NORM * torch.randn(d_model) * d_model**-0.5)
 
-    def forward(self, gap_hours: Tensor, type_gap_hours: Tensor) -> Tensor:
-        """`(n,)` float32 hours each -> `(n, d_model)`, the sum of both."""
-        return self.of_events(gap_hours) + self.of_types(type_gap_hours)
-
     def of_events(self, gap_hours: Tensor) -> Tensor:
         """`(t,)` float32 hours since the previous event -> `(t, d_model)`."""
         return self.event(_log_minutes(gap_hours))

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tawt.batching.batch import PackedBatch
 from tawt.batching.cut import CUT, cut
+from tawt.batching.host import HostBatch
 from tawt.config.objective import ForecastConfig, MaskedConfig, ObjectiveConfig
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.dataset.shard import Columns
@@ -64,7 +64,7 @@ def count_baselines(
     shards: Iterable[Columns],
     vocabulary: Vocabulary,
     config: ObjectiveConfig,
-    sample: Iterable[PackedBatch] = (),
+    sample: Iterable[HostBatch] = (),
     max_rows: int = MAX_ROWS,
 ) -> Baselines:
     """Count the first `max_rows` triplets, and what comes after the prediction times of a sample.
@@ -118,13 +118,13 @@ def count_baselines(
     )
 
 
-def _presence(sample: Iterable[PackedBatch], vocabulary: Vocabulary, config: ForecastConfig) -> Tensor:
+def _presence(sample: Iterable[HostBatch], vocabulary: Vocabulary, config: ForecastConfig) -> Tensor:
     columns = forecast_types(vocabulary, config.n_types)
     came, windows = np.zeros(len(columns)), 0
     for number, batch in enumerate(sample):
-        _, targets = cut(batch, config, columns, CUT, number)
-        came += targets.present.numpy().sum(0)
-        windows += len(targets.document)
+        _, coming = cut(batch, config, columns, CUT, number)
+        came += coming.present.sum(0)
+        windows += len(coming.document)
     return torch.from_numpy((came + 1) / (windows + 2)).float()
 
 

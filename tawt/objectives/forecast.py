@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tawt.batching.cut import Coming
 from tawt.batching.example import ForecastTargets
 from tawt.config.objective import ForecastConfig
 from tawt.dataset.vocabulary import Vocabulary
@@ -40,13 +39,13 @@ def loss_sums(
     return sums
 
 
-def as_predicted(
-    targets: ForecastTargets, columns: NDArray[np.int64], vocabulary: Vocabulary, config: ForecastConfig
+def make_targets(
+    coming: Coming, columns: NDArray[np.int64], vocabulary: Vocabulary, config: ForecastConfig
 ) -> ForecastTargets:
-    """Return the targets with numbers as they are predicted; on CPU."""
-    data_type = columns[targets.value_column.numpy()]
-    numbers = as_targets(vocabulary, config, data_type, targets.value_is.numpy())
-    return replace(targets, value_is=torch.from_numpy(numbers))
+    """Return what came as tensors, its numbers as they are predicted."""
+    numbers = as_targets(vocabulary, config, columns[coming.column], coming.value)
+    arrays = coming.document, coming.present, coming.row, coming.column, numbers
+    return ForecastTargets(*map(torch.from_numpy, arrays))
 
 
 def counts(targets: ForecastTargets) -> dict[str, int]:

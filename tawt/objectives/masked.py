@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tawt.batching.batch import PackedBatch
 from tawt.batching.example import MaskedTargets
+from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
 from tawt.batching.masking import Masks
 from tawt.config.objective import MaskedConfig
@@ -33,9 +33,9 @@ HAS_NUMBER_OF = np.isin(np.arange(len(ValueStatus)), HAS_NUMBER)
 
 
 def make_targets(
-    batch: PackedBatch, masks: Masks, vocabulary: Vocabulary, config: MaskedConfig, columns: NDArray[np.int64]
+    batch: HostBatch, masks: Masks, vocabulary: Vocabulary, config: MaskedConfig, columns: NDArray[np.int64]
 ) -> MaskedTargets:
-    """Read the truth off the batch as it was before hiding; on CPU.
+    """Read the truth off the batch as it was before hiding.
 
     Args:
         batch: Before hiding.
@@ -44,18 +44,18 @@ def make_targets(
         config: What numbers are predicted as.
         columns: `(f,)`, data_types whose mean is asked for where the whole variable is hidden.
     """
-    data_type, all_status = batch.data_type.numpy(), batch.value_status.numpy()
-    no_type, no_value = masks.data_type.numpy(), masks.value.numpy()
+    data_type, all_status = batch.data_type, batch.value_status
+    no_type, no_value = masks.data_type, masks.value
     type_at = np.flatnonzero(no_type)
     at = np.flatnonzero(no_value & ~no_type)
-    kind, status, token = data_type[at], all_status[at], batch.value_token.numpy()[at]
+    kind, status, token = data_type[at], all_status[at], batch.value_token[at]
     number = HAS_NUMBER_OF[status]
     n_bins = vocabulary.n_bins[kind]
     binned = number & (token > 0) & (token <= n_bins)
     place = token - n_bins - 1
     named = (status == ValueStatus.CATEGORY) & (place >= 0) & (vocabulary.n_categories[kind] > 0)
     # of what is hidden alone: a rank costs more than all else that is read off here
-    value_is = as_targets(vocabulary, config, kind[number], batch.value.numpy()[at[number]], token[number])
+    value_is = as_targets(vocabulary, config, kind[number], batch.value[at[number]], token[number])
     document, mean, variable = _summaries(batch, masks, vocabulary, config, columns)
     arrays = {
         "type_at": type_at, "type_is": data_type[type_at],
@@ -70,19 +70,18 @@ def make_targets(
 
 
 def _summaries(
-    batch: PackedBatch, masks: Masks, vocabulary: Vocabulary, config: MaskedConfig, columns: NDArray[np.int64]
+    batch: HostBatch, masks: Masks, vocabulary: Vocabulary, config: MaskedConfig, columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Return document, mean number and data_type of each variable that a document lost, `(s,)` each."""
     if not masks.variable.any():
         return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
-    data_type, n_types = batch.data_type.numpy(), len(vocabulary)
+    data_type, n_types = batch.data_type, len(vocabulary)
     asked = np.zeros(n_types, bool)
     asked[columns] = True
-    lost = masks.variable.numpy() & HAS_NUMBER_OF[batch.value_status.numpy()] & asked[data_type]
+    lost = masks.variable & HAS_NUMBER_OF[batch.value_status] & asked[data_type]
     at = np.flatnonzero(lost)
-    numbers = as_targets(vocabulary, config, data_type[at], batch.value.numpy()[at], batch.value_token.numpy()[at])
-    document = np.searchsorted(batch.cu_seqlens.numpy(), at, side="right") - 1
-    pair, inverse, n = np.unique(document * n_types + data_type[at], return_inverse=True, return_counts=True)
+    numbers = as_targets(vocabulary, config, data_type[at], batch.value[at], batch.value_token[at])
+    pair, inverse, n = np.unique(batch.document[at] * n_types + data_type[at], return_inverse=True, return_counts=True)
     mean = np.bincount(inverse, numbers, len(pair)) / n
     return pair // n_types, mean.astype(np.float32), pair % n_types
 

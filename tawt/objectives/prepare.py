@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
 from tawt.batching.augment import AUGMENT, augment
 from tawt.batching.batch import PackedBatch
 from tawt.batching.cut import CUT, cut
 from tawt.batching.example import Example, ForecastTargets, MaskedTargets
+from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout, make_layout
 from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
 from tawt.batching.views import VIEWS, two_views
@@ -53,11 +52,11 @@ class Preparer:
         self.losable = may_lose(vocabulary)
         self.columns = forecast_types(vocabulary, config.objective.forecast.n_types)
 
-    def __call__(self, batch: PackedBatch, number: int) -> Example:
+    def __call__(self, batch: HostBatch, number: int) -> Example:
         """Return the example of a batch.
 
         Args:
-            batch: On CPU; with `available_hours` if forecasting is on.
+            batch: With `available` if forecasting is on.
             number: Of the batch in its stream; it decides all draws.
         """
         objective, vocabulary = self.config.objective, self.vocabulary
@@ -65,31 +64,29 @@ class Preparer:
         baseline: dict[str, float] = {}
         ahead: ForecastTargets | None = None
         hidden: MaskedTargets | None = None
-        view_of: Tensor | None = None
         # cut first: what comes next is asked of the record as it was, not of an augmented one
         if objective.forecast.weight:
-            remade = objective.masked.weight > 0  # hiding makes same-type gaps anew
-            salts = CUT, *self._salts(number)
-            batch, ahead = cut(batch, objective.forecast, self.columns, *salts, with_type_gaps=not remade)
-            ahead = forecast.as_predicted(ahead, self.columns, vocabulary, objective.forecast)
+            batch, coming = cut(batch, objective.forecast, self.columns, CUT, *self._salts(number))
+            ahead = forecast.make_targets(coming, self.columns, vocabulary, objective.forecast)
             counts |= forecast.counts(ahead)
             baseline |= forecast.baseline_sums(self.baselines, ahead, self.columns, objective.forecast)
         if self.training:
             batch = augment(batch, self.config.augment, vocabulary, AUGMENT, *self._salts(number))
         if objective.contrastive.weight:
-            batch, _ = two_views(batch, objective.contrastive.views, vocabulary, VIEWS, *self._salts(number))
-            view_of = batch.subject_id  # a name that holds across batches and processes
+            batch = two_views(batch, objective.contrastive.views, vocabulary, VIEWS, *self._salts(number))
         if objective.masked.weight:
             masks = draw_masks(batch, objective.masked, self.losable, *self._salts(number))
             hidden = masked.make_targets(batch, masks, vocabulary, objective.masked, self.columns)
             counts |= masked.counts(hidden)
             baseline |= masked.baseline_sums(self.baselines, hidden, vocabulary, objective.masked.value_loss)
             batch = hide(batch, masks)
+        packed = batch.tensors()
         return Example(
-            batch=replace(batch, layout=self._layout(batch)),
+            batch=replace(packed, layout=self._layout(packed)),
             masked=hidden,
             forecast=ahead,
-            view_of=view_of,
+            # a name that holds across batches and processes
+            view_of=packed.subject_id if objective.contrastive.weight else None,
             counts={part: counts[part] for part in self.parts if part in counts},
             baseline={part: baseline[part] for part in self.parts if part in baseline},
             number=number,

@@ -156,8 +156,8 @@ def _tuning(split: Split | None, asked: Asked) -> PackedLoader | None:
 
 
 def _loader(split: Split, vocabulary: Vocabulary, config: PretrainConfig) -> PackedLoader:
-    # masking makes the same-type gaps anew over what it leaves visible; cutting asks when a record could be read
+    # cutting asks when a record could be read
     return PackedLoader(
         split, vocabulary, loader_config(config), config.train.seed,
-        with_type_gaps=not config.objective.masked.weight, with_available=bool(config.objective.forecast.weight),
+        with_available=bool(config.objective.forecast.weight),
     )  # fmt: skip

@@ -191,9 +191,7 @@ def auroc(score: Floats, positive: NDArray[np.bool_]) -> float:
 
 def _embed(model: Any, loader: PackedLoader, compute: Compute, max_subjects: int) -> tuple[Floats, NDArray[np.int64]]:
     """`(s, d_embedding)` and the subjects' numbers in the split."""
-    # the loader of a training run leaves the same-type gaps to masking; an embedding needs them
-    whole = PackedLoader(loader.split, loader.vocabulary, loader.config, loader.seed)
-    batches: Generator[PackedBatch, None, None] = whole.sequential()
+    batches: Generator[PackedBatch, None, None] = loader.sequential()
     vectors: list[Floats] = []
     ids: list[NDArray[np.int64]] = []
     was_training = model.training
@@ -211,6 +209,6 @@ def _embed(model: Any, loader: PackedLoader, compute: Compute, max_subjects: int
         batches.close()
         model.train(was_training)
     matrix = np.concatenate(vectors)[:max_subjects]
-    subjects = whole.subjects[: len(matrix)]
+    subjects = loader.subjects[: len(matrix)]
     assert np.array_equal(loader.split.subject_ids[subjects], np.concatenate(ids)[:max_subjects])
     return matrix, subjects

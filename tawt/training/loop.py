@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import torch
 
-from tawt.batching.batch import PackedBatch
 from tawt.batching.example import Example
+from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
@@ -238,7 +238,7 @@ class Trainer:
         put_away(shares)
         self._write({"step": step, "split": "health", **looked})
 
-    def _make(self, batch: PackedBatch, number: int) -> Example:
+    def _make(self, batch: HostBatch, number: int) -> Example:
         example = self.prepare[0](batch, number)
         return pinned(example) if self.compute.device.type == "cuda" else example
 

@@ -22,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import shards
 
 from tawt.batching.augment import AUGMENT, augment
+from tawt.batching.batch import PackedBatch
 from tawt.batching.cut import CUT, cut
+from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import TRAINING, draw_masks, hide, may_lose
 from tawt.batching.views import VIEWS, two_views
@@ -68,33 +70,26 @@ def prepared(loader: PackedLoader) -> dict[str, Callable[[int], object]]:
     rich = MaskedConfig(spans=2, variables=0.2)
     columns = np.arange(4, min(132, len(vocabulary)))
 
-    def training(**options: bool) -> PackedLoader:
-        return PackedLoader(loader.split, vocabulary, loader.config, with_type_gaps=False, **options)
+    one_clock = loader
+    both_clocks = PackedLoader(loader.split, vocabulary, loader.config, with_available=True)
 
-    one_clock, both_clocks = training(), training(with_available=True)
-
-    def masked(step: int, config: MaskedConfig = plain) -> object:
-        batch = one_clock.batch(step)
-        return hide(batch, draw_masks(batch, config, losable, TRAINING, 0, step))
-
-    def augmented(step: int) -> object:
-        batch = augment(one_clock.batch(step), views, vocabulary, AUGMENT, 0, step, with_type_gaps=False)
-        return hide(batch, draw_masks(batch, plain, losable, TRAINING, 0, step))
+    def hidden(batch: HostBatch, step: int, config: MaskedConfig = plain) -> PackedBatch:
+        return hide(batch, draw_masks(batch, config, losable, TRAINING, 0, step)).tensors()
 
     def forecast(step: int) -> object:
-        batch, targets = cut(both_clocks.batch(step), ForecastConfig(), columns, CUT, 0, step, with_type_gaps=False)
-        return hide(batch, draw_masks(batch, plain, losable, TRAINING, 0, step)), targets
-
-    def contrastive(step: int) -> object:
-        batch, view_of = two_views(one_clock.batch(step), views, vocabulary, VIEWS, 0, step, with_type_gaps=False)
-        return hide(batch, draw_masks(batch, plain, losable, TRAINING, 0, step)), view_of
+        batch, coming = cut(both_clocks.batch(step), ForecastConfig(), columns, CUT, 0, step)
+        return hidden(batch, step), coming
 
     return {
-        "+ masks": masked,
-        "+ spans, variables": lambda step: masked(step, rich),
-        "+ augment, masks": augmented,
+        "+ masks": lambda step: hidden(one_clock.batch(step), step),
+        "+ spans, variables": lambda step: hidden(one_clock.batch(step), step, rich),
+        "+ augment, masks": lambda step: hidden(
+            augment(one_clock.batch(step), views, vocabulary, AUGMENT, 0, step), step
+        ),
         "+ cut, masks": forecast,
-        "+ two views, masks": contrastive,
+        "+ two views, masks": lambda step: hidden(
+            two_views(one_clock.batch(step), views, vocabulary, VIEWS, 0, step), step
+        ),
     }
 
 
@@ -104,7 +99,7 @@ def speed(workspace: Path, budget: int) -> None:
     plan = best_seconds(lambda: open_loader(workspace, budget).n_batches(0), 1)
     n = loader.n_batches(0)
     loader.batch(n - 1)
-    whole = best_seconds(lambda: spend(loader.batch, n))
+    whole = best_seconds(lambda: spend(lambda step: loader.batch(step).tensors(), n))
     work = prepared(loader)
     loader.batch(n - 1)
     seconds = {name: best_seconds(lambda make=make: spend(make, n)) for name, make in work.items()}
@@ -112,7 +107,7 @@ def speed(workspace: Path, budget: int) -> None:
     split = loader.split
     runs = []
     for step in range(n):
-        ids = loader.batch(step).subject_id.numpy()
+        ids = loader.batch(step).subject_id
         numbers = np.searchsorted(split.subject_ids, ids)  # invented ids ascend through the shards
         lengths = np.minimum(split.lengths[numbers], loader.config.max_length)
         runs.append([(split.shards[split.shard[i]], split.starts[i], k) for i, k in zip(numbers, lengths, strict=True)])

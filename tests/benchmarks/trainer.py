@@ -183,7 +183,7 @@ def loader_seconds_per_token(loader: PackedLoader, vocabulary: Vocabulary) -> fl
     began = time.process_time()
     for i in range(n_batches):
         batch = loader.batch(i)
-        make_layout(hide(batch, draw_masks(batch, MaskedConfig(), losable, TRAINING, 0, i)))
+        make_layout(hide(batch, draw_masks(batch, MaskedConfig(), losable, TRAINING, 0, i)).tensors())
         n += batch.n_tokens
     taken = time.process_time() - began
     print(
@@ -208,7 +208,7 @@ def main() -> None:
     lengths = lengths_of(chosen.documents)
     with tempfile.TemporaryDirectory() as few, tempfile.TemporaryDirectory() as many:
         loader, vocabulary = batches_of(lengths, Path(few))
-        batches = [loader.batch(i) for i in range(loader.n_batches(0))]
+        batches = [loader.batch(i).tensors() for i in range(loader.n_batches(0))]
         loading = loader_seconds_per_token(*batches_of(lengths_of(2000), Path(many)))
     n = sum(lengths)
     area = sum(length**2 for length in lengths) / n

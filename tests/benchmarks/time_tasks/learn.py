@@ -11,7 +11,8 @@ from rules import CODES, N_TYPES, Record, Rule, draw_record
 from torch import nn
 
 from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import US_PER_HOUR, event_gaps, timed_start, type_gaps
+from tawt.batching.gaps import US_PER_HOUR
+from tawt.batching.host import HostBatch
 from tawt.config.model import ModelConfig
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import ValueStatus
@@ -43,26 +44,23 @@ def pack(records: list[Record]) -> PackedBatch:
     lengths = np.array([len(record.hours) for record in records])
     bounds = np.concatenate(([0], np.cumsum(lengths)))
     hours = np.concatenate([record.hours for record in records])
-    us = np.round(hours * US_PER_HOUR)
+    time = np.rint(hours * US_PER_HOUR).astype(np.int64)
     data_type = N_SPECIAL + np.concatenate([record.events for record in records])
-    start = timed_start(bounds[:-1], bounds)
-    is_static, gap = event_gaps(us, start)
-    columns = {
-        "data_type": data_type,
-        "value": np.concatenate([record.values for record in records]).astype(np.float32),
-        "value_token": np.zeros_like(data_type),
-        "value_status": np.full_like(data_type, ValueStatus.NUMERIC),
-        "hours": us / US_PER_HOUR,
-        "is_static": is_static,
-        "gap_hours": gap,
-        "type_gap_hours": type_gaps(us, data_type, start),
-        "cu_seqlens": bounds.astype(np.int32),
-        "subject_id": np.arange(len(records)),
-        "end_hours": hours[bounds[1:] - 1],
-        "end_time": us[bounds[1:] - 1].astype(np.int64),
-    }
-    tensors = {name: torch.from_numpy(column) for name, column in columns.items()}
-    return PackedBatch(**tensors, max_seqlen=int(lengths.max()), n_cut=0)
+    n_records = len(records)
+    return HostBatch(
+        data_type=data_type,
+        value=np.concatenate([record.values for record in records]).astype(np.float32),
+        value_token=np.zeros_like(data_type),
+        value_status=np.full_like(data_type, ValueStatus.NUMERIC),
+        time=time,
+        available=None,
+        bounds=bounds,
+        n_static=np.zeros(n_records, np.int64),
+        subject_id=np.arange(n_records),
+        origin=np.zeros(n_records, np.int64),
+        end=time[bounds[1:] - 1],
+        n_cut=0,
+    ).tensors()
 
 
 def labels(records: list[Record]) -> torch.Tensor:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from tawt.batching.gaps import US_PER_HOUR, timed_start, type_gaps
+from tawt.batching.batch import HIDDEN, MASK
+from tawt.batching.gaps import US_PER_HOUR
+from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
-from tawt.batching.masking import HIDDEN, MASK, TRAINING, VALIDATION, Masks, draw_masks, hide, may_lose
+from tawt.batching.masking import TRAINING, VALIDATION, Masks, draw_masks, hide, may_lose
 from tawt.config.batching import BatchingConfig
 from tawt.config.objective import MaskedConfig
 from tawt.dataset.reader import open_dataset
@@ -28,36 +30,25 @@ def data(tmp_path, write_dataset):
     return dataset.vocabulary, loader.batch(0)
 
 
-def same(a, b, *but) -> bool:
-    """Whether two batches are equal to the last bit, apart from some fields."""
-    names = [f.name for f in fields(a) if f.name not in but]
+def same(a, b) -> bool:
+    """Whether the model would read equal batches, to the last bit."""
+    a, b = a.tensors(), b.tensors()
     return all(
         torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
-        for x, y in ((getattr(a, n), getattr(b, n)) for n in names)
+        for x, y in ((getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
     )
-
-
-def gaps_over(batch, data_type):
-    """Same-type gaps as the loader makes them."""
-    bounds = batch.cu_seqlens.numpy().astype(np.int64)
-    statics = [int(batch.is_static[a:b].sum()) for a, b in pairwise(bounds)]
-    us = np.rint(batch.hours.numpy() * US_PER_HOUR)
-    return torch.from_numpy(type_gaps(us, data_type.numpy(), timed_start(bounds[:-1] + np.array(statics), bounds)))
 
 
 def with_other_secrets(batch, masks, vocabulary, seed=1):
     """The batch that the loader would have made had the hidden fields been others."""
     rng = np.random.default_rng(seed)
     n = batch.n_tokens
-    data_type = torch.where(masks.data_type, torch.from_numpy(rng.integers(4, len(vocabulary), n)), batch.data_type)
-    token = torch.from_numpy(rng.integers(0, 9, n))
     return replace(
         batch,
-        data_type=data_type,
-        value=torch.where(masks.value, torch.from_numpy(rng.normal(size=n).astype(np.float32)), batch.value),
-        value_token=torch.where(masks.value | masks.data_type, token, batch.value_token),
-        value_status=torch.where(masks.value, torch.from_numpy(rng.integers(0, 10, n)), batch.value_status),
-        type_gap_hours=gaps_over(batch, data_type),
+        data_type=np.where(masks.data_type, rng.integers(4, len(vocabulary), n), batch.data_type),
+        value=np.where(masks.value, rng.normal(size=n).astype(np.float32), batch.value),
+        value_token=np.where(masks.value | masks.data_type, rng.integers(0, 9, n), batch.value_token),
+        value_status=np.where(masks.value, rng.integers(0, 10, n), batch.value_status),
     )
 
 
@@ -72,8 +63,7 @@ def test_hidden_fields_leave_no_trace(data, hides):
         )
     masks = draw_masks(batch, config, may_lose(vocabulary), TRAINING, 0, 0)
     other = with_other_secrets(batch, masks, vocabulary)
-    visible = ~masks.data_type
-    changed = (other.type_gap_hours != batch.type_gap_hours)[visible]
+    changed = (other.tensors().type_gap_hours != batch.tensors().type_gap_hours)[~masks.data_type]
     assert int(changed.sum()) > 50, "no visible token had its gap to a hidden one: the case is not met"
     assert not same(batch, other)
     assert same(hide(batch, masks), hide(other, masks))
@@ -81,34 +71,29 @@ def test_hidden_fields_leave_no_trace(data, hides):
 
 def test_gaps_count_from_the_last_visible_token_of_the_type():
     """With the middle one of three tokens of a type hidden, the third counts from the first, and the hidden one has no gap."""
-    three = torch.tensor([5, 5, 5])
-    batch = toy_batch(three, torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64))
-    assert batch.type_gap_hours.tolist() == [-1, 1, 2]
-    hidden = torch.tensor([False, True, False])
-    seen = hide(batch, Masks(hidden, torch.zeros(3, dtype=torch.bool), hidden))
-    assert seen.type_gap_hours.tolist() == [-1, -1, 3]
+    batch = toy_batch([5, 5, 5], [0.0, 1.0, 3.0])
+    assert batch.tensors().type_gap_hours.tolist() == [-1, 1, 2]
+    hidden = np.array([False, True, False])
+    seen = hide(batch, Masks(hidden, np.zeros(3, bool), hidden))
+    assert seen.tensors().type_gap_hours.tolist() == [-1, -1, 3]
     assert seen.data_type.tolist() == [5, MASK, 5]
 
 
 def toy_batch(data_type, hours):
     """One document of numeric tokens."""
-    from tawt.batching.batch import PackedBatch
-
-    n = len(data_type)
-    zero = torch.zeros(n, dtype=torch.long)
-    batch = PackedBatch(
-        data_type=data_type, value=torch.ones(n), value_token=zero + 1, value_status=zero + 1, hours=hours,
-        is_static=torch.zeros(n, dtype=torch.bool), gap_hours=torch.zeros(n), type_gap_hours=torch.zeros(n),
-        cu_seqlens=torch.tensor([0, n], dtype=torch.int32), max_seqlen=n, subject_id=torch.tensor([1]),
-        end_hours=hours[-1:], end_time=torch.tensor([0]), n_cut=0,
+    n, time = len(data_type), np.array(hours) * US_PER_HOUR
+    one = np.ones(n, np.int64)
+    return HostBatch(
+        data_type=np.array(data_type), value=np.ones(n, np.float32), value_token=one, value_status=one,
+        time=time.astype(np.int64), available=None, bounds=np.array([0, n]), n_static=np.array([0]),
+        subject_id=np.array([1]), origin=np.array([0]), end=time[-1:].astype(np.int64), n_cut=0,
     )  # fmt: skip
-    return replace(batch, type_gap_hours=gaps_over(batch, data_type))
 
 
 def test_nothing_hidden_is_the_batch_itself(data):
     """Without masks, hiding gives back the loader's batch to the last bit, its same-type gaps too."""
     _, batch = data
-    none = torch.zeros(batch.n_tokens, dtype=torch.bool)
+    none = np.zeros(batch.n_tokens, bool)
     assert same(hide(batch, Masks(none, none, none)), batch)
 
 
@@ -121,10 +106,12 @@ def test_each_kind_hides_its_fields(data):
     assert min(int(only_value.sum()), int(only_type.sum()), int((masks.value & masks.data_type).sum())) > 50
     assert (seen.value[masks.value] == 0).all() and (seen.value_status[masks.value] == HIDDEN).all()
     assert (seen.value_token[masks.value | masks.data_type] == 0).all()
-    assert (seen.data_type[masks.data_type] == MASK).all() and (seen.type_gap_hours[masks.data_type] == -1).all()
-    assert torch.equal(seen.data_type[only_value], batch.data_type[only_value])
-    assert torch.equal(seen.value[only_type], batch.value[only_type])
-    assert torch.equal(seen.hours, batch.hours) and torch.equal(seen.gap_hours, batch.gap_hours)
+    assert (seen.data_type[masks.data_type] == MASK).all()
+    np.testing.assert_array_equal(seen.data_type[only_value], batch.data_type[only_value])
+    np.testing.assert_array_equal(seen.value[only_type], batch.value[only_type])
+    before, after = batch.tensors(), seen.tensors()
+    assert (after.type_gap_hours[masks.data_type] == -1).all()
+    assert torch.equal(after.hours, before.hours) and torch.equal(after.gap_hours, before.gap_hours)
 
 
 def test_masks_are_a_function_of_their_seed(data):
@@ -134,33 +121,33 @@ def test_masks_are_a_function_of_their_seed(data):
 
     def masks(*salts):
         drawn = draw_masks(batch, CONFIG, losable, *salts)
-        return torch.cat((drawn.data_type, drawn.value))
+        return np.concatenate((drawn.data_type, drawn.value))
 
     first = masks(TRAINING, 0, 7)
     others = [masks(TRAINING, 0, 8), masks(TRAINING, 1, 7), masks(VALIDATION, 0, 7)]
-    assert torch.equal(first, masks(TRAINING, 0, 7))
-    assert not any(torch.equal(first, other) for other in others)
+    assert np.array_equal(first, masks(TRAINING, 0, 7))
+    assert not any(np.array_equal(first, other) for other in others)
 
 
 def test_shares_are_those_of_the_config(data):
     """About the configured shares are hidden; a data_type without values never loses a value alone, specials lose nothing."""
     vocabulary, batch = data
     losable = may_lose(vocabulary)
-    kind = losable[batch.data_type.numpy()]
+    kind = losable[batch.data_type]
     assert (kind == 1).any() and (kind == 2).any()
     n, counts = 0, np.zeros(3)
     for step in range(20):
         masks = draw_masks(batch, CONFIG, losable, TRAINING, 0, step)
-        only_value = (masks.value & ~masks.data_type).numpy()
+        only_value = masks.value & ~masks.data_type
         assert not only_value[kind == 1].any()
         counts += [
             only_value[kind == 2].mean(),
-            (masks.data_type & ~masks.value).float().mean(),
-            (masks.data_type & masks.value).float().mean(),
+            (masks.data_type & ~masks.value).mean(),
+            (masks.data_type & masks.value).mean(),
         ]
         n += 1
     assert counts / n == pytest.approx([CONFIG.value, CONFIG.data_type, CONFIG.event], abs=0.01)
-    special = replace(batch, data_type=torch.full_like(batch.data_type, 3))
+    special = replace(batch, data_type=np.full_like(batch.data_type, 3))
     masks = draw_masks(special, CONFIG, losable, TRAINING, 0, 0)
     assert not (masks.value | masks.data_type).any()
 
@@ -174,11 +161,11 @@ def test_a_hidden_variable_is_hidden_wherever_it_occurs(data, hides):
     masks = draw_masks(batch, config, losable, TRAINING, 0, 0)
     hidden, pairs = [], list(zip(batch.document.tolist(), batch.data_type.tolist(), strict=True))
     for pair in sorted(set(pairs)):
-        at = torch.tensor([i for i, other in enumerate(pairs) if other == pair])
+        at = np.array([i for i, other in enumerate(pairs) if other == pair])
         chosen = masks.variable[at]
         assert chosen.all() or not chosen.any()
-        assert torch.equal(masks.value[at], chosen)
-        assert torch.equal(masks.data_type[at], chosen & (hides == "event"))
+        assert np.array_equal(masks.value[at], chosen)
+        assert np.array_equal(masks.data_type[at], chosen & (hides == "event"))
         if losable[pair[1]] > (hides == "value"):
             hidden.append(bool(chosen[0]))
         else:
@@ -193,19 +180,19 @@ def test_a_span_hides_one_run_of_time(data, hides):
     losable = may_lose(vocabulary)
     config = MaskedConfig(value=0, data_type=0, event=0, spans=1, span_share=0.4, span_hides=hides)
     masks = draw_masks(batch, config, losable, TRAINING, 0, 0)
-    assert torch.equal(masks.data_type, masks.value & (hides == "event"))
+    assert np.array_equal(masks.data_type, masks.value & (hides == "event"))
     assert not masks.variable.any()
-    may = torch.from_numpy(losable[batch.data_type.numpy()] > (hides == "value"))
+    may = losable[batch.data_type] > (hides == "value")
     n_met = 0
-    for a, b in pairwise(batch.cu_seqlens.tolist()):
+    for a, b in pairwise(batch.bounds.tolist()):
         hours, chosen, timed = batch.hours[a:b], masks.value[a:b], ~batch.is_static[a:b]
         assert not (chosen & ~timed).any()
         if chosen.any():
             low, high = hours[chosen].min(), hours[chosen].max()
             between = timed & (hours >= low) & (hours <= high) & may[a:b]
-            assert torch.equal(chosen, between)
+            assert np.array_equal(chosen, between)
             n_moments, n_hidden = (
-                len(hours[which].unique()) for which in (timed, timed & (hours >= low) & (hours <= high))
+                len(np.unique(hours[which])) for which in (timed, timed & (hours >= low) & (hours <= high))
             )
             assert n_hidden <= min(0.4 * n_moments + 1, n_moments - 1)
             n_met += int(chosen.sum() < (timed & may[a:b]).sum())
@@ -216,21 +203,15 @@ def test_spans_hide_the_same_share_after_a_long_silence(data):
     """Half of the longest span's share is hidden on average, also where a birth decades before the rest is the first event."""
     vocabulary, batch = data
     config = MaskedConfig(value=0, data_type=0, event=0, spans=1, span_share=0.4, span_hides="event")
-    starts = batch.cu_seqlens[:-1].long()
-    first = [
-        next((t for t in range(a, b) if not batch.is_static[t]), None) for a, b in pairwise(batch.cu_seqlens.tolist())
-    ]
-    born = batch.hours.clone()
-    born[[t for t in first if t is not None]] -= 60 * 8766.0
+    first = [next((t for t in range(a, b) if not batch.is_static[t]), None) for a, b in pairwise(batch.bounds.tolist())]
+    born = batch.time.copy()
+    born[[t for t in first if t is not None]] -= 60 * 8766 * US_PER_HOUR
     losable = np.ones(len(vocabulary), dtype=np.int64)
-    assert len(starts) > 3
-    for hours in (batch.hours, born):
-        there = replace(batch, hours=hours)
-        shares = [
-            draw_masks(there, config, losable, TRAINING, 0, n).value[~batch.is_static].float().mean()
-            for n in range(200)
-        ]
-        assert float(torch.stack(shares).mean()) == pytest.approx(0.2, abs=0.03)
+    assert batch.n_documents > 3
+    for time in (batch.time, born):
+        there = replace(batch, time=time)
+        shares = [draw_masks(there, config, losable, TRAINING, 0, n).value[~batch.is_static].mean() for n in range(200)]
+        assert np.mean(shares) == pytest.approx(0.2, abs=0.03)
 
 
 def test_a_hidden_data_type_is_not_known_by_its_value(data):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tawt.batching.batch import PackedBatch
+from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -28,7 +28,7 @@ class Case:
     config: PretrainConfig
     dataset: TripletDataset
     loader: PackedLoader
-    batch: PackedBatch
+    batch: HostBatch
     baselines: Baselines
     prepare: Preparer
     model: PretrainModel

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from tawt.batching.edit import remake_gaps
 from tawt.batching.masking import hide
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.objectives import prepare
@@ -33,11 +33,11 @@ ALL = {"forecast": {"weight": 1.0, "earliest_hours": 0.5}, "contrastive": {"weig
 
 
 def altered(batch, masks, vocabulary, seed=0):
-    """The batch with other, legal fields wherever something will be hidden, and gaps that follow from them."""
+    """The batch with other, legal fields wherever something will be hidden."""
     rng = np.random.default_rng(seed)
-    kind, status = batch.data_type.numpy().copy(), batch.value_status.numpy().copy()
-    value, token = batch.value.numpy().copy(), batch.value_token.numpy().copy()
-    no_type, no_value = masks.data_type.numpy(), masks.value.numpy()
+    kind, status = batch.data_type.copy(), batch.value_status.copy()
+    value, token = batch.value.copy(), batch.value_token.copy()
+    no_type, no_value = masks.data_type, masks.value
     kind[no_type] = rng.integers(4, len(vocabulary), no_type.sum())
     # of a hidden data_type with a visible number, the bin is hidden; of a hidden value everything
     token[no_type] = rng.integers(0, 1 + vocabulary.n_bins[kind[no_type]])
@@ -46,8 +46,7 @@ def altered(batch, masks, vocabulary, seed=0):
     status[no_value] = rng.choice(states, n)
     value[no_value] = np.where(np.isin(status[no_value], HAS_NUMBER), rng.normal(size=n) * 3, 0)
     token[no_value] = rng.integers(0, 1 + vocabulary.n_bins[kind[no_value]] + vocabulary.n_categories[kind[no_value]])
-    fields = {"data_type": kind, "value_status": status, "value": value, "value_token": token}
-    return remake_gaps(replace(batch, **{name: torch.from_numpy(array) for name, array in fields.items()}))
+    return replace(batch, data_type=kind, value_status=status, value=value, value_token=token)
 
 
 def predictions(case, example, targets):
@@ -102,22 +101,27 @@ def keeping(field, where):
 
     def leaky(batch, masks):
         hidden, at = hide(batch, masks), getattr(masks, where)
-        return replace(hidden, **{field: torch.where(at, getattr(batch, field), getattr(hidden, field))})
+        return replace(hidden, **{field: np.where(at, getattr(batch, field), getattr(hidden, field))})
 
     return leaky
 
 
-def gaps_of_all(batch, masks):
-    """A `hide` that leaves same-type gaps as they were over hidden data_types, of visible tokens alone."""
-    hidden = hide(batch, masks)
-    return replace(hidden, type_gap_hours=torch.where(masks.data_type, -1.0, batch.type_gap_hours))
+def gaps_of_all(own):
+    """A `hide` whose same-type gaps are those over hidden data_types too: of these alone, or of visible tokens alone."""
+
+    def leaky(batch, masks):
+        seen, before = hide(batch, masks).tensors(), batch.tensors().type_gap_hours
+        at = torch.from_numpy(masks.data_type == own)
+        gaps = replace(seen, type_gap_hours=torch.where(at, before, seen.type_gap_hours))
+        return SimpleNamespace(tensors=lambda: gaps)
+
+    return leaky
 
 
 def number_shows(batch, masks):
     """A `hide` that leaves a hidden number where it was, under a status that says nothing of the old one."""
     hidden = keeping("value", "value")(batch, masks)
-    status = hidden.value_status.masked_fill(masks.value, int(ValueStatus.NUMERIC))
-    return replace(hidden, value_status=status)
+    return replace(hidden, value_status=np.where(masks.value, ValueStatus.NUMERIC, hidden.value_status))
 
 
 LEAKS = {
@@ -126,8 +130,8 @@ LEAKS = {
     "status": keeping("value_status", "value"),
     "data_type": keeping("data_type", "data_type"),
     "bin of a hidden data_type": keeping("value_token", "data_type"),
-    "its own gap": keeping("type_gap_hours", "data_type"),
-    "gaps of others to it": gaps_of_all,
+    "its own gap": gaps_of_all(own=True),
+    "gaps of others to it": gaps_of_all(own=False),
 }
 
 

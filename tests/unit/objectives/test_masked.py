@@ -81,7 +81,7 @@ def test_losses_equal_a_loop_over_triplets(make, model, value_loss):
                 guess = heads.documents.summary(whole[document])[column]
                 naive[part] += error(guess, torch.tensor(mean)).item()
                 continue
-            state, kind = states[i : i + 1], case.batch.data_type[i : i + 1]
+            state, kind = states[i : i + 1], torch.from_numpy(case.batch.data_type[i : i + 1])
             typed = state + embedding.data_type(kind) @ heads.tokens.of_type.weight.T
             bins = int(vocabulary.n_bins[kind])
             place = int(case.batch.value_token[i]) - 1
@@ -142,6 +142,22 @@ def test_baselines_equal_counts_of_train(make):
             if part == "value":
                 naive[part] += (mean[kind] - clipped(batch.value[i])) ** 2
     assert case.prepare(batch, 0).baseline == pytest.approx(naive, rel=1e-4)
+
+
+def test_bins_share_the_probability_of_their_own_data_type(make):
+    """The shares of a data_type's own bins sum to 1, whether it has fewer bins than others or none; others have no share."""
+    case = make()
+    vocabulary, n_bins = case.dataset.vocabulary, case.dataset.vocabulary.n_bins.copy()
+    n_bins[7] = 3
+    shards = case.dataset.split("train").shards
+    log_bin = count_baselines(shards, replace(vocabulary, n_bins=n_bins), case.config.objective).log_bin
+    met = set()
+    for kind, n in enumerate(n_bins.tolist()):
+        assert not log_bin[kind, n:].any()
+        if n:
+            assert log_bin[kind, :n].exp().sum().item() == pytest.approx(1, abs=1e-6)
+        met.add(n)
+    assert met == {0, 3, 8} and log_bin[7, :3].exp().unique().numel() > 1
 
 
 def test_counting_stops_at_its_limit(make):
@@ -211,12 +227,12 @@ def test_numbers_can_be_predicted_as_ranks(make):
     np.testing.assert_array_equal(got.value_is, vocabulary.ranks(asked, raw.value_is.numpy()))
     alone = make({"masked": objective["masked"]})
     t, before = alone.prepare(alone.batch, 0).masked, alone.batch
-    np.testing.assert_array_equal(t.value_is, vocabulary.ranks(t.value_type.numpy(), before.value[t.value_at].numpy()))
+    np.testing.assert_array_equal(t.value_is, vocabulary.ranks(t.value_type.numpy(), before.value[t.value_at.numpy()]))
     assert t.value_is.abs().max() <= np.sqrt(3) + 1e-6 and len(t.summary_is) > 5
     for document, kind, mean in zip(t.summary_at.tolist(), t.summary_type.tolist(), t.summary_is.tolist(), strict=True):
         own = (before.document == document) & (before.data_type == kind)
-        own &= torch.tensor([s in HAS_NUMBER for s in before.value_status.tolist()])
-        values = before.value[own].numpy()
+        own &= np.isin(before.value_status, HAS_NUMBER)
+        values = before.value[own]
         assert mean == pytest.approx(vocabulary.ranks(np.full(len(values), kind), values).mean(), abs=1e-5)
     shard = case.dataset.split("train").shards[0]
     number = np.isin(shard.value_status, HAS_NUMBER)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
+from tawt.batching.cut import CUT, cut
+from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.layout import make_layout
 from tawt.objectives import prepare
+from tawt.objectives.baselines import forecast_types
 from tawt.objectives.parts import PARTS, weights
 from tawt.objectives.prepare import Preparer
 
@@ -52,7 +55,7 @@ def test_validation_is_not_augmented(make):
     """Without training, nothing is dropped or jittered: only masks differ from the batch."""
     tree = {"masked": {"value": 0.0, "data_type": 0.1, "event": 0.0}}
     case = make(tree, augment=AUGMENT, training=False)
-    assert torch.equal(case.prepare(case.batch, 0).batch.value, case.batch.value)
+    np.testing.assert_array_equal(case.prepare(case.batch, 0).batch.value, case.batch.value)
     assert case.prepare(case.batch, 0).batch.n_tokens == case.batch.n_tokens
     assert make(tree, augment=AUGMENT).prepare(case.batch, 0).batch.n_tokens < case.batch.n_tokens
 
@@ -61,7 +64,7 @@ def test_two_views_are_named_by_their_subject(make):
     """Each document comes twice, under the subject's id, which holds across batches."""
     case = make(ALL)
     example = case.prepare(case.batch, 0)
-    assert torch.equal(example.view_of, case.batch.subject_id.repeat(2))
+    assert example.view_of.tolist() == case.batch.subject_id.tolist() * 2
     assert example.batch.n_documents == 2 * case.batch.n_documents
 
 
@@ -90,12 +93,34 @@ def test_forecast_baselines_are_the_mean_and_the_share_of_windows(make):
 
 
 def test_fewer_types_are_the_most_frequent(make):
-    """Of more numeric data_types than are asked for, those with most rows are forecast."""
+    """Of more numeric data_types than are asked for, those with most rows are forecast; of equally frequent ones the first."""
+    vocabulary = make().dataset.vocabulary
+    assert [vocabulary.value_kind[i] for i in range(4, 12)] == [
+        "numeric", "none", "categorical", "numeric", "mixed", "numeric", "none", "categorical",
+    ]  # fmt: skip
+    counted = np.zeros(len(vocabulary), np.int64)
+    counted[[4, 5, 6, 7, 8, 9, 12]] = 10, 99, 98, 20, 20, 5, 20
+    told = replace(vocabulary, n_rows=counted)
+    assert [forecast_types(told, n).tolist() for n in (1, 2, 4, 5)] == [[7], [7, 8], [4, 7, 8, 12], [4, 7, 8, 9, 12]]
     case = make({"forecast": {"weight": 1.0, "n_types": 3}})
-    vocabulary = case.dataset.vocabulary
-    numeric = [i for i, kind in enumerate(vocabulary.value_kind) if kind in ("numeric", "mixed")]
-    expected = sorted(sorted(numeric, key=lambda i: -vocabulary.n_rows[i])[:3])
-    assert case.prepare.columns.tolist() == expected
+    assert case.prepare.columns.tolist() == forecast_types(vocabulary, 3).tolist()
+
+
+def test_presence_is_the_smoothed_share_of_windows(make):
+    """A loop over the sampled windows counts how often each data_type comes: (came + 1) / (windows + 2)."""
+    case = make({"masked": {"weight": 0}, "forecast": ALL["forecast"]})
+    config, columns = case.config.objective.forecast, case.prepare.columns
+    after, _ = cut(case.batch, config, columns, CUT, 0)
+    windows = [i for i in range(case.batch.n_documents) if after.end[i] < case.batch.end[i]]
+    came = dict.fromkeys(columns.tolist(), 0)
+    for i in windows:
+        start, stop = after.end[i], after.end[i] + config.window_hours * US_PER_HOUR
+        mine = (case.batch.document == i) & (case.batch.time > start) & (case.batch.time <= stop)
+        for kind in set(case.batch.data_type[mine & ~case.batch.is_static].tolist()) & came.keys():
+            came[kind] += 1
+    assert len(windows) > 10 and 3 < max(came.values()) < len(windows)
+    expected = [(n + 1) / (len(windows) + 2) for n in came.values()]
+    assert case.baselines.presence.tolist() == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("model", [{}, {"granularity": "timestamp", "pooling": "cls"}], ids=str)
@@ -118,5 +143,5 @@ def test_masks_fall_on_what_is_left_after_the_cut(make, monkeypatch):
     case = make({"forecast": ALL["forecast"]})
     example = case.prepare(case.batch, 0)
     (batch,) = seen
-    assert (batch.hours <= batch.end_hours[batch.document] + 1e-9).all()
+    assert (batch.time <= batch.end[batch.document]).all()
     assert len(example.forecast.document) and batch.n_tokens < case.batch.n_tokens

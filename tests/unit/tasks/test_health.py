@@ -113,20 +113,19 @@ def test_age_is_counted_from_birth_where_there_is_one(workspace):
 
 
 def test_health_is_that_of_the_runs_own_embeddings(make_run, workspace):
-    """The same-type gaps that training leaves out are there, mode and random state stay, and no subject is shown."""
+    """What is measured is what `embed` gives; mode and random state stay, and no subject is shown."""
     loaded = load_encoder(make_run("a"))
     dataset, compute = open_dataset(workspace), choose_compute("cpu", "fp32", 1)
     model = torch.nn.Module()
     model.encoder = loaded.encoder
     model.train()
-    bare = PackedLoader(dataset.split("tuning"), dataset.vocabulary, loaded.config.batching, 0, with_type_gaps=False)
+    loader = PackedLoader(dataset.split("tuning"), dataset.vocabulary, loaded.config.batching, 0)
     state = torch.get_rng_state()
-    found = embedding_health(model, bare, compute, dataset.vocabulary)
+    found = embedding_health(model, loader, compute, dataset.vocabulary)
     assert model.training and model.encoder.training and torch.equal(torch.get_rng_state(), state)
-    whole = PackedLoader(dataset.split("tuning"), dataset.vocabulary, loaded.config.batching, 0)
     model.eval()
     with torch.no_grad():
-        vectors = np.concatenate([loaded.encoder.embed(b).numpy() for b in whole.sequential()]).astype(np.float64)
+        vectors = np.concatenate([loaded.encoder.embed(b).numpy() for b in loader.sequential()]).astype(np.float64)
     assert found == {"n_subjects": 120, **spread(vectors)}
-    assert embedding_health(model, bare, compute, dataset.vocabulary, max_subjects=30)["n_subjects"] == 30
-    assert embedding_health(model, bare, compute, dataset.vocabulary, max_subjects=10) == {"n_subjects": 10}
+    assert embedding_health(model, loader, compute, dataset.vocabulary, max_subjects=30)["n_subjects"] == 30
+    assert embedding_health(model, loader, compute, dataset.vocabulary, max_subjects=10) == {"n_subjects": 10}
