@@ -23,7 +23,7 @@ from tawt.pipeline.merge import workspace_manifest
 from tawt.pipeline.result import EngineResult
 from tawt.resources import asset
 from tawt.transforms.events import ROW_GROUP
-from tawt.transforms.shards import to_dataset, write_arrow
+from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
 
@@ -148,7 +148,9 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     index_contract = read_contract(asset("schemas/dataset_index.json"))
     vocabulary_path = workspace.output("vocabulary") / "vocabulary.parquet"
     codes = pq.read_table(vocabulary_path, columns=["code"])["code"].to_pylist()
-    birth = codes.index(BIRTH) if pipeline.time_origin == "birth" and BIRTH in codes else None
+    birth = None
+    if pipeline.time_origin == "birth":
+        birth = codes.index(BIRTH) if BIRTH in codes else NOWHERE
     epoch = datetime.fromisoformat(pipeline.anchor).replace(tzinfo=None)
     anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
 
@@ -193,7 +195,7 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
         raise StageError("dataset", f"holds {n_rows:,} rows, expected the {n_in:,} of triplets")
     n_fallback = sum(result["n_fallback"] for result in results.values())
     notes = []
-    if pipeline.time_origin == "birth" and n_fallback:
+    if n_fallback:
         notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
     facts = {
         "n_subjects": {split: sum(s["n_subjects"] for s in shards[split]) for split in SPLITS},

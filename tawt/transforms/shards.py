@@ -14,6 +14,9 @@ import pyarrow as pa
 from tawt.contracts.contract import Contract
 from tawt.transforms.columns import NO_TIME, times_of
 
+NOWHERE = -1
+"""The data_type of births where the vocabulary has none: every subject falls back, and is counted."""
+
 
 def to_dataset(
     triplets: pa.Table, contract: Contract, index_contract: Contract, birth: int | None, anchor: int | None
@@ -24,7 +27,7 @@ def to_dataset(
         triplets: One shard, sorted by subject.
         contract: Of the dataset.
         index_contract: Of its index.
-        birth: The data_type whose first event is the origin; None = not asked for.
+        birth: The data_type whose first event is the origin; None = not asked for, `NOWHERE` = train has none.
         anchor: The calendar time that is the origin, microseconds; None = not asked for.
     """
     subject = triplets["subject_id"].to_numpy()

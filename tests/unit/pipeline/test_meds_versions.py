@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.errors import StageError
 from tests.unit.conftest import read_events
 
 OLD = pa.schema(
@@ -94,3 +95,32 @@ def test_a_dataset_of_either_version_can_be_trained_on(columns: list[str], tmp_p
     manifest = json.loads((tmp_path / "w" / "dataset" / "dataset.json").read_text())
     counts = {split: sum(s["n_triplets"] for s in shards) for split, shards in manifest["splits"].items()}
     assert counts == {"train": 5, "tuning": 5, "held_out": 5}
+
+
+def test_what_a_dataset_lacks_is_said_with_the_result(tmp_path: Path) -> None:
+    """Without splits its subjects are split by hash, without births they count from their first event: notes say so, once."""
+    path = tmp_path / "raw" / "data" / "0.parquet"
+    path.parent.mkdir(parents=True)
+    rows = [row | {"subject_id": subject} for subject in range(20) for row in ROWS[2:4]]
+    pq.write_table(pa.Table.from_pylist(rows, OLD), path)
+    heard: list[dict[str, object]] = []
+    options = {"threads": 1, "memory_limit": "1GB", "report": heard.append}
+    made = [tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", settings=("time_origin=birth",), **options)]
+    made.append(tawt.build_vocab(tmp_path / "w", **options))
+    notes = [note for result in made for note in result.notes]
+    assert "metadata/subject_splits.parquet is absent: subjects are split by hash" in " ".join(notes)
+    assert any(note.startswith("20 subjects have no birth in the record") for note in notes)
+    assert [event["text"] for event in heard if event["event"] == "note"] == notes
+
+
+def test_a_train_split_without_an_event_is_refused(tmp_path: Path) -> None:
+    """Where all subjects are elsewhere, nothing can be fitted: one line that names the vocabulary, and none is made."""
+    path = tmp_path / "raw" / "data" / "0.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(ROWS[2:4], OLD), path)
+    settings = ("splits.train=0", "splits.tuning=1", "splits.held_out=0", "splits.file=~")
+    tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", settings=settings, threads=1, memory_limit="1GB")
+    with pytest.raises(StageError, match="train holds no event") as caught:
+        tawt.build_vocab(tmp_path / "w", threads=1, memory_limit="1GB")
+    assert caught.value.where == "vocabulary" and "splits" in caught.value.hint
+    assert not (tmp_path / "w" / "vocabulary").exists()
