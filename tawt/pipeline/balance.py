@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from tawt.contracts.contract import Contract
 from tawt.errors import ContractError, StageError
 from tawt.pipeline.manifest import Account
 from tawt.pipeline.quarantine import Rejected
+from tawt.pipeline.sources import RawTable
 from tawt.pipeline.stages import Stage
 from tawt.pipeline.workspace import Workspace
 
@@ -47,27 +48,47 @@ def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
             )
 
 
-def balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Rejected) -> Account:
+def rows_of(kept: list[Path], rejected: Rejected) -> int:
+    """Return how many rows a stage gave, and how many lines its reading set aside."""
+    return sum(pq.read_metadata(file).num_rows for file in kept) + rejected.table.num_rows + len(rejected.lines)
+
+
+def balance(
+    workspace: Workspace, stage: Stage, kept: list[Path], rejected: Rejected, raw: RawTable | None = None
+) -> Account:
     """Count the records of the driving input, each exactly once, from the files alone.
 
+    Args:
+        workspace: Where the inputs lie.
+        stage: The stage.
+        kept: What it wrote.
+        rejected: What it rejected.
+        raw: The raw table that drives it, if one does: how many records that holds was counted from its bytes.
+
     Raises:
-        StageError: A row claims a record that is not there.
+        StageError: A row claims a record that is not there, or that another row has.
     """
     driving = stage.inputs[0]
     n_rows = sum(pq.read_metadata(file).num_rows for file in kept)
-    if stage.layer == "staging":
-        # row-wise by construction (the parser refuses anything else): every record gave exactly one row
-        n_in = n_rows + rejected.table.num_rows + len(rejected.lines)
+    if raw is not None:
+        _hold_row_wise(stage, raw, kept, rejected)
         routes = rejected.routes()
-        return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
+        return Account(
+            driving=driving, n_records_in=raw.n_records, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
+        )
     if driving == "events":
         # events number no records of their own: what comes out is all that can be counted
         routes = rejected.routes()
         n_in = n_rows + sum(route.n_records for route in routes)
         return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
-    came, covered = marked_rows(workspace.output(driving).glob("**/*.parquet")), marked_rows(kept)
-    n = min(len(came), len(covered))
-    stray = int(np.count_nonzero(covered)) - int(np.count_nonzero(came[:n] & covered[:n]))
+    came = marked_rows(workspace.output(driving).glob("**/*.parquet"))
+    covered = np.zeros(len(came), dtype=np.bool_)
+    stray = 0
+    for numbers in _row_numbers(kept):
+        known = (numbers >= 0) & (numbers < len(came))
+        known[known] = came[numbers[known]]
+        covered[numbers[known]] = True
+        stray += len(numbers) - int(np.count_nonzero(known))
     if stray:
         raise StageError(
             stage.name,
@@ -79,15 +100,37 @@ def balance(workspace: Workspace, stage: Stage, kept: list[Path], rejected: Reje
     return Account(driving=driving, n_records_in=n_in, n_records_kept=n_kept, n_rows_out=n_rows, routes=routes)
 
 
-def marked_rows(files: Iterable[Path]) -> npt.NDArray[np.bool_]:
-    """Return, by record number, whether any row of the files comes from it; a byte per record is all that is held."""
-    marks = np.zeros(1, dtype=np.bool_)
+def _hold_row_wise(stage: Stage, raw: RawTable, kept: list[Path], rejected: Rejected) -> None:
+    """Hold a staging stage to one row per record that was read, each with the number of its own."""
+    n_read = raw.n_records - len(rejected.lines)
+    seen = np.zeros(max(0, n_read) + 1, dtype=np.bool_)
+    n_given = 0
+    for numbers in (*_row_numbers(kept), rejected.table["_row"].to_numpy()):
+        n_given += len(numbers)
+        if len(numbers) and (numbers.min() < 1 or numbers.max() > n_read):
+            break
+        seen[numbers] = True
+    n_distinct = int(np.count_nonzero(seen))
+    if n_distinct != n_given:
+        raise StageError(
+            stage.name, "gives rows that are not each one record under its own _row, expected a row-wise select",
+            f"carry the _row of {stage.inputs[0]} as it is; what looks at several records belongs in event_parts",
+        )  # fmt: skip
+
+
+def _row_numbers(files: Iterable[Path]) -> Iterator[npt.NDArray[np.int64]]:
     for file in files:
         with pq.ParquetFile(file) as opened:
             for batch in opened.iter_batches(columns=["_row"]):
-                numbers = batch.column("_row").to_numpy()
-                last = int(numbers.max(initial=0))
-                if last >= len(marks):
-                    marks = np.concatenate([marks, np.zeros(max(last + 1 - len(marks), len(marks)), dtype=np.bool_)])
-                marks[numbers] = True
+                yield batch.column("_row").to_numpy()
+
+
+def marked_rows(files: Iterable[Path]) -> npt.NDArray[np.bool_]:
+    """Return, by record number, whether any row of the files comes from it; a byte per record is all that is held."""
+    marks = np.zeros(1, dtype=np.bool_)
+    for numbers in _row_numbers(files):
+        last = int(numbers.max(initial=0))
+        if last >= len(marks):
+            marks = np.concatenate([marks, np.zeros(max(last + 1 - len(marks), len(marks)), dtype=np.bool_)])
+        marks[numbers] = True
     return marks

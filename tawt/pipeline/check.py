@@ -15,6 +15,7 @@ from tawt.errors import StageError
 from tawt.files import sha256_file
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.check_meds import Finding, check_meds
+from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.ledger import ledger_table, manifests
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.workspace import Workspace, open_workspace
@@ -43,6 +44,7 @@ def check(workspace: str | Path) -> list[Finding]:
                 else f"{len(found)} finished, all files there and as they were written"),
         _ledger(opened, found, complete=not broken),
         _quarantine(opened, found),
+        check_raw(opened, found),
     ]  # fmt: skip
     stages = {manifest.stage for manifest in found}
     if "events" in stages:

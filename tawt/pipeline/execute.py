@@ -7,24 +7,27 @@ files, so that routing costs no second reading.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, StageError, TawtError
-from tawt.pipeline.balance import balance, check_nulls
+from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
 from tawt.pipeline.manifest import Account, read_manifest
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.raw_views import bind_raw, file_places, rejected_lines
+from tawt.pipeline.raw_views import bind_raw, hold_to_count, rejected_lines
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Stage
@@ -69,40 +72,50 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     """Run one SQL stage into a folder aside.
 
     Raises:
+        SourceError: The engine does not hand over what a raw file holds.
         StageError: The engine refuses it, or a record is in no output and has no reason.
         ContractError: What it gives is not what its contract promises.
     """
     assert stage.sql is not None and stage.contract is not None
-    workspace = plan.workspace
+    driving = stage.inputs[0]
+    raw = plan.raw[driving.removeprefix("raw.")] if driving.startswith("raw.") else None
+    # several threads on one file lose records behind a malformed line; one does not, and is slower
+    folder, kept, rejected = _select(plan, stage, parallel=True)
+    if raw is not None and raw.is_text and (rejected.lines or rows_of(kept, rejected) != raw.n_records):
+        folder, kept, rejected = _select(plan, stage, parallel=False)
+        if rows_of(kept, rejected) < raw.n_records:
+            connection = open_stage_connection(plan, stage)
+            with closing(connection), wrapped_errors(driving):
+                hold_to_count(connection, raw, plan.workspace.pipeline.csv)
+    check_nulls(stage.contract, kept, stage.name)
+    account = balance(plan.workspace, stage, kept, rejected, raw)
+    if stage.layer == "tasks":
+        _as_labels(stage.contract, kept)
+    return Outcome(folder, account, rejected, _places(plan, driving, raw, rejected))
+
+
+def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path], Rejected]:
+    """Write what the stage gives into a folder aside, kept rows and rejected ones apart."""
+    assert stage.sql is not None
+    workspace, dialect = plan.workspace, plan.workspace.pipeline.csv
     folder = workspace.start_clean(stage.name)
     connection = open_stage_connection(plan, stage)
-    readers: list[MemberReader | None] = []
+    tables = [plan.raw[name.removeprefix("raw.")] for name in stage.inputs if name.startswith("raw.")]
+    readers: list[MemberReader] = []
     try:
         with wrapped_errors(stage.name):
-            readers += [
-                bind_raw(connection, plan.raw[name.removeprefix("raw.")], workspace.pipeline.csv)
-                for name in stage.inputs
-                if name.startswith("raw.")
-            ]
+            readers += [r for t in tables if (r := bind_raw(connection, t, dialect, parallel)) is not None]
             _check_output(connection, stage, plan)
             connection.execute(
                 _copy(plan, stage, folder), parameters_for(stage.sql, dict(workspace.pipeline.parameters))
             )
-            lines = [line for reader in readers if reader is not None for line in reader.rejected]
-            places = _places(plan, stage, connection, readers)
-            for name in stage.inputs:
-                if name.startswith("raw."):
-                    lines += rejected_lines(connection, plan.raw[name.removeprefix("raw.")], workspace.pipeline.csv)
+            lines = [line for reader in readers for line in reader.rejected]
+            lines += [line for table in tables for line in rejected_lines(connection, table, dialect)]
     except TawtError as error:
-        raise next((r.failed for r in readers if r is not None and r.failed is not None), error) from None
+        raise next((r.failed for r in readers if r.failed is not None), error) from None
     finally:
         connection.close()
-    kept, rejected = _take_routes(folder, stage, lines)
-    check_nulls(stage.contract, kept, stage.name)
-    account = balance(workspace, stage, kept, rejected)
-    if stage.layer == "tasks":
-        _as_labels(stage.contract, kept)
-    return Outcome(folder, account, rejected, places)
+    return folder, *_take_routes(folder, stage, lines)
 
 
 def open_stage_connection(plan: Plan, stage: Stage) -> duckdb.DuckDBPyConnection:
@@ -220,14 +233,14 @@ def _as_labels(contract: Contract, files: list[Path]) -> None:
     pq.write_table(ordered, files[0].with_name("labels.parquet"))
 
 
-def _places(
-    plan: Plan, stage: Stage, connection: duckdb.DuckDBPyConnection, readers: list[MemberReader | None]
-) -> tuple[tuple[str, ...], list[int]]:
-    driving = stage.inputs[0]
-    if driving.startswith("raw."):
-        if readers[0] is not None:
-            return tuple(name for name, _ in readers[0].starts), [start for _, start in readers[0].starts]
-        return file_places(connection, plan.raw[driving.removeprefix("raw.")], plan.workspace.pipeline.csv)
-    manifest = read_manifest(plan.workspace, driving)
-    assert manifest is not None
-    return tuple(manifest.facts.get("files", ())), list(manifest.facts.get("file_starts", []))
+def _places(plan: Plan, driving: str, raw: RawTable | None, rejected: Rejected) -> tuple[tuple[str, ...], list[int]]:
+    """Return the files behind a stage, and the number of each one's first readable record."""
+    if raw is None:
+        manifest = read_manifest(plan.workspace, driving)
+        assert manifest is not None
+        return tuple(manifest.facts.get("files", ())), list(manifest.facts.get("file_starts", []))
+    n_records: Counter[str] = Counter()
+    for file in raw.files:
+        n_records[file.place] += file.n_records
+    n_records.subtract(place for place, _, _ in rejected.lines)
+    return tuple(n_records), [1, *np.cumsum([1, *n_records.values()])[1:-1].tolist()]

@@ -7,7 +7,6 @@ record that breaks the CSV standard is set aside with its line, never padded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -18,24 +17,34 @@ from tawt.config.data import Csv
 from tawt.errors import SourceError
 from tawt.pipeline.engine import identifier, literal
 from tawt.pipeline.members import MemberReader
-from tawt.pipeline.sources import RawTable, delimiter_of, open_bytes
+from tawt.pipeline.raw_files import delimiter_of, open_bytes
+from tawt.pipeline.sources import RawTable
 
 
-def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv) -> MemberReader | None:
+def bind_raw(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv, parallel: bool = False
+) -> MemberReader | None:
     """Make the view `raw.<table>`: the contract's columns and `_row`.
+
+    Args:
+        connection: Where.
+        table: The table.
+        dialect: How text files are written.
+        parallel: Whether several threads read one file. Behind a malformed line the engine then can lose records, so
+            the caller counts.
 
     Returns:
         The reader behind the view where the table is spread over many small files (it counts what it sets aside).
     """
     reader = None
     if table.members is not None:
-        reader = MemberReader(table.members, [file.path for file in table.files])
+        reader = MemberReader(table.members, [(file.path, file.place) for file in table.files])
         source = f"_members_{table.name}"
         connection.register(source, reader.batches())
     elif table.is_parquet:
         source = _read_parquet(table)
     else:
-        source = _read_csv(table, dialect)
+        source = _read_csv(table, dialect, parallel)
     types = _parquet_types(table) if table.is_parquet else {}
     selected = [
         f"{_as_contracted(identifier(table.columns[c.name]), types.get(c.name), c.type)} as {identifier(c.name)}"
@@ -76,13 +85,13 @@ def _parquet_types(table: RawTable) -> dict[str, pa.DataType]:
             zone = _zone(have)
             if zone is not None and zone not in _UTC:
                 raise SourceError(
-                    file.relative, f"column `{field.name}` is in the time zone {zone}, expected clock times or UTC",
+                    file.place, f"column `{field.name}` is in the time zone {zone}, expected clock times or UTC",
                     "write the times as they stood on the clock, without a zone",
                 )  # fmt: skip
             readable = _READABLE.get(column.type)
             if readable is not None and not any(is_it(have) for is_it in readable):
                 raise SourceError(
-                    file.relative, f"column `{field.name}` is {have}, expected {column.type}", "cast it in the file"
+                    file.place, f"column `{field.name}` is {have}, expected {column.type}", "cast it in the file"
                 )
             if column.name not in types or pa.types.is_floating(have) or zone is not None:
                 types[column.name] = have
@@ -113,7 +122,7 @@ def _read_parquet(table: RawTable) -> str:
     return f"read_parquet([{files}], union_by_name = true)"
 
 
-def _read_csv(table: RawTable, dialect: Csv, mark: str = "") -> str:
+def _read_csv(table: RawTable, dialect: Csv, parallel: bool) -> str:
     files = ", ".join(literal(str(file.path)) for file in table.files)
     # names in the order of the header; nothing is sniffed, so one odd cell cannot change how a file is read
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.header)
@@ -121,8 +130,8 @@ def _read_csv(table: RawTable, dialect: Csv, mark: str = "") -> str:
     return (
         f"read_csv([{files}], header = true, auto_detect = false, delim = {delimiter}, "
         f"quote = {literal(dialect.quote)}, escape = {literal(dialect.quote)}, nullstr = '', columns = {{{columns}}}, "
-        f"strict_mode = {str(dialect.strict).lower()}, store_rejects = true, "
-        f"rejects_table = '_rejects_{table.name}{mark}', rejects_scan = '_rejects_scan_{table.name}{mark}')"
+        f"strict_mode = {str(dialect.strict).lower()}, parallel = {str(parallel).lower()}, store_rejects = true, "
+        f"rejects_table = '_rejects_{table.name}', rejects_scan = '_rejects_scan_{table.name}')"
     )
 
 
@@ -132,7 +141,7 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection, table: RawTable, diale
     Raises:
         SourceError: A quote is never closed: the records behind it were read as part of one cell.
     """
-    if table.members is not None or table.is_parquet:
+    if not table.is_text:
         return []
     # what a stray quote swallows is one record to the engine: it has line ends inside, and is no quoted text of its own
     swallowing = "" if not dialect.strict else "and e.error_type in ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM')"
@@ -149,11 +158,11 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection, table: RawTable, diale
         for number, (_, kind, swallowed) in zip(numbers, mine, strict=True):
             if swallowed:
                 raise SourceError(
-                    f"{file.relative}:{number}",
+                    f"{file.place}:{number}",
                     "opens a quote that swallows the lines after it, expected every quote to be closed in its cell",
                     "mend the line, or set `csv: {quote: ...}` in the pipeline if the file quotes otherwise",
                 )
-            lines.append((file.relative, number, kind))
+            lines.append((file.place, number, kind))
     return lines
 
 
@@ -175,15 +184,22 @@ def _line_numbers(path: Path, positions: Sequence[int]) -> list[int]:
     return numbers + [line] * (len(positions) - len(numbers))
 
 
-def file_places(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv
-) -> tuple[tuple[str, ...], list[int]]:
-    """Return the table's files and the number of each one's first record; several files cost one more reading."""
-    names = tuple(file.relative for file in table.files)
-    starts = [1]
-    for file in table.files[:-1]:
-        one = replace(table, files=(file,))
-        source = _read_parquet(one) if table.is_parquet else _read_csv(one, dialect, "_count")
-        row = connection.execute(f"select count(*) from {source}").fetchone()
-        starts.append(starts[-1] + (row[0] if row else 0))
-    return names, starts
+def hold_to_count(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv) -> None:
+    """Read a text table once more, and hold what is handed over and set aside to the count of its bytes.
+
+    Raises:
+        SourceError: The engine and the count differ, as they do where quotes stand wildly.
+    """
+    bind_raw(connection, table, dialect)
+    reader = connection.execute(f"select * from raw.{identifier(table.name)}").to_arrow_reader()
+    n_read = 0
+    for batch in reader:
+        n_read += batch.num_rows
+    n_read += len(rejected_lines(connection, table, dialect))
+    if n_read != table.n_records:
+        raise SourceError(
+            f"raw.{table.name}",
+            f"holds {table.n_records:,} records by its line ends and quotes, and the engine tells {n_read:,} apart, "
+            "expected all",
+            "look for quotes that open or close in the middle of a cell, most often in the last line",
+        )

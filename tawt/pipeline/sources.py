@@ -1,44 +1,27 @@
 """Finds the files of every raw table below the raw root, and holds their bytes and headers to the contracts.
 
-Nothing is copied. The checksum inside every `.gz` is verified once per content, because the engine itself does not
-look at it.
+Nothing is copied.
 """
 
 from __future__ import annotations
 
 import csv
 import fnmatch
-import gzip
 import io
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import IO, cast
 
 import pyarrow.parquet as pq
 
 from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError, nearest
-from tawt.files import sha256_file
 from tawt.pipeline.members import MemberReader, find_members
-from tawt.pipeline.workspace import RawSeen, Workspace
+from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, not_parquet, open_bytes
+from tawt.pipeline.workspace import Workspace
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """One file of a raw table."""
-
-    path: Path
-    relative: str
-    """Path below the raw root: the only form that is written down."""
-    sha256: str
-    stamp: tuple[int, int]
-    """Size and time of change: while they stay, so does the hash."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +43,19 @@ class RawTable:
         return self.files[0].path.suffix == ".parquet"
 
     @property
+    def is_text(self) -> bool:
+        """Whether the engine parses the files as CSV."""
+        return self.members is None and not self.is_parquet
+
+    @property
     def absent(self) -> list[str]:
         """Optional columns that the files do not have."""
         return [name for name in self.contract.names if name not in self.columns]
+
+    @property
+    def n_records(self) -> int:
+        """How many records the files hold, as their bytes say."""
+        return sum(file.n_records for file in self.files)
 
     @property
     def identity(self) -> list[str]:
@@ -70,8 +63,15 @@ class RawTable:
         return [file.sha256 for file in self.files] + sorted(self.columns)
 
 
-def find_raw_tables(workspace: Workspace, contracts: dict[str, Contract]) -> tuple[dict[str, RawTable], list[str]]:
+def find_raw_tables(
+    workspace: Workspace, contracts: dict[str, Contract], afresh: bool = False
+) -> tuple[dict[str, RawTable], list[str]]:
     """Find every raw table below the raw root.
+
+    Args:
+        workspace: Knows the raw root, and what was read of it before.
+        contracts: Of the raw tables, by name.
+        afresh: Whether to read even what is remembered.
 
     Returns:
         The tables that are there, and what is to be said of absent optional tables and columns.
@@ -101,11 +101,14 @@ def find_raw_tables(workspace: Workspace, contracts: dict[str, Contract]) -> tup
             )
         else:
             said.append(f"raw.{name} is absent (optional): the stages that read it are skipped")
-    identified = _identify(workspace, root, [path for paths in found.values() for path in paths])
+    known = None if afresh else workspace.local.files
+    dialect = workspace.pipeline.csv
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        jobs = {n: identify(pool, root, paths, dialect, members.get(n), known) for n, paths in found.items()}
+        identified = {name: tuple(job.result() for job in of_table) for name, of_table in jobs.items()}
     tables = {}
-    for name, paths in found.items():
-        files = tuple(identified[path] for path in paths)
-        table = _with_columns(name, contracts[name], files, workspace.pipeline.csv, members.get(name))
+    for name, files in identified.items():
+        table = _with_columns(name, contracts[name], files, dialect, members.get(name))
         tables[name] = table
         said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
     return tables, said
@@ -160,56 +163,10 @@ def _parts(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
 
 
-def _identify(workspace: Workspace, root: Path, paths: list[Path]) -> dict[Path, RawFile]:
-    """Hash every file and verify every gzip checksum; what the workspace remembers is not read again."""
-    known = workspace.local.files
-
-    def one(path: Path) -> RawFile:
-        relative = path.relative_to(root).as_posix()
-        try:
-            stat = path.stat()
-            stamp = (stat.st_size, stat.st_mtime_ns)
-            entry = known.get(relative)
-            if entry and entry.stamp == stamp:
-                return RawFile(path, relative, entry.sha256, stamp)
-            return RawFile(path, relative, _content_hash(path, relative, stamp), stamp)
-        except OSError as error:
-            raise SourceError(
-                relative, f"cannot be read ({type(error).__name__}), expected a file", "check its link and its rights"
-            ) from None
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return dict(zip(paths, pool.map(one, paths), strict=True))
-
-
 def remember_files(workspace: Workspace, raw: dict[str, RawTable]) -> None:
     """Write down what the raw files were when they were hashed, so that the next command need not read them."""
-    files = {
-        file.relative: RawSeen(stamp=file.stamp, sha256=file.sha256) for table in raw.values() for file in table.files
-    }
+    files = {file.relative: file.seen for table in raw.values() for file in table.files}
     workspace.remember(workspace.local.model_copy(update={"files": files}))
-
-
-@lru_cache(maxsize=4096)
-def _content_hash(path: Path, relative: str, stamp: tuple[int, int]) -> str:
-    """Verify and hash a file; a command that asks for it twice reads it once."""
-    if stamp[0] == 0:
-        raise SourceError(relative, "is empty (0 bytes), expected at least a header line", "copy it again")
-    if path.suffix == ".gz":
-        _verify_gzip(path, relative)
-    return sha256_file(path)
-
-
-def _verify_gzip(path: Path, relative: str) -> None:
-    try:
-        with gzip.open(path, "rb") as file:
-            while file.read(1 << 20):
-                pass
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
-        raise SourceError(
-            relative, f"{what}, expected a whole .gz file", "copy it again and compare its hash"
-        ) from None
 
 
 def _with_columns(
@@ -221,13 +178,13 @@ def _with_columns(
     for file, header in zip(files, headers, strict=True):
         if header != headers[0] and not by_name:
             raise SourceError(
-                file.relative,
-                f"has another header than `{files[0].relative}`, expected the same columns in the same order",
+                file.place,
+                f"has another header than `{files[0].place}`, expected the same columns in the same order",
                 "write both with the same columns",
             )
         if len({column.lower() for column in header}) != len(header):
             raise SourceError(
-                file.relative, "has a column name twice, expected every name once", "rename one in the header line"
+                file.place, "has a column name twice, expected every name once", "rename one in the header line"
             )
     by_lower = {column.lower(): column for header in headers for column in header}
     columns = {c.name: by_lower[c.name.lower()] for c in contract.columns if c.name.lower() in by_lower}
@@ -236,7 +193,7 @@ def _with_columns(
         for column in contract.columns:
             if column.required and column.name.lower() not in there:
                 raise SourceError(
-                    file.relative,
+                    file.place,
                     f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
                     _about_header(column.name, header, set(columns.values()), len(contract.columns)),
                 )
@@ -255,33 +212,21 @@ def _about_header(missing: str, header: tuple[str, ...], known: set[str], n_expe
 
 def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, ...]:
     if members is not None:
-        return ("_member", *MemberReader(members, [file.path]).header())
+        return ("_member", *MemberReader(members, [(file.path, file.place)]).header())
     if file.path.suffix == ".parquet":
         try:
             return tuple(pq.read_schema(file.path).names)
         except (OSError, ValueError) as error:
-            raise SourceError(
-                file.relative, f"is not Parquet ({type(error).__name__}), expected a whole file", "copy it again"
-            ) from None
+            raise not_parquet(file.place, error) from None
     with open_bytes(file.path) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
             row = next(csv.reader(text, delimiter=delimiter_of(file.path, dialect), quotechar=dialect.quote), None)
         except (UnicodeDecodeError, csv.Error):
             raise SourceError(
-                file.relative, "is not UTF-8 text, expected UTF-8", "convert it, for example with iconv"
+                file.place, "is not UTF-8 text, expected UTF-8", "convert it, for example with iconv"
             ) from None
     if not row or not any(row):
-        raise SourceError(file.relative, "has no header line, expected the column names", "copy it again")
+        raise SourceError(file.place, "has no header line, expected the column names", "copy it again")
     # a column without a name is often the index of a data frame
     return tuple(column.strip() or f"_unnamed_{i}" for i, column in enumerate(row, start=1))
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
-def delimiter_of(path: Path, dialect: Csv) -> str:
-    """Return the character between the fields of a text file."""
-    return "\t" if ".tsv" in path.name.lower() else dialect.delimiter

@@ -28,6 +28,10 @@ class RawSeen(Section):
     stamp: tuple[int, int]
     """Size, and time of change in ns: while they stay, so does the hash."""
     sha256: str
+    n_records: int = 0
+    """Records that it holds, counted from its bytes."""
+    counted_as: str = ""
+    """Digest of how text was said to be written when they were counted."""
 
 
 class Local(Section):

@@ -1,0 +1,204 @@
+"""One raw file: its hash, whether it is whole, and how many records it holds, from one reading per content.
+
+The count is made from the bytes alone, apart from the engine that reads the records later, which is held to it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow.parquet as pq
+
+from tawt.config.data import Csv, Members
+from tawt.errors import SourceError
+from tawt.files import digest
+from tawt.pipeline.members import count_members
+from tawt.pipeline.records import RecordCounter, Records
+from tawt.pipeline.workspace import RawSeen
+
+_BLOCK = 1 << 18
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file of a raw table."""
+
+    path: Path
+    relative: str
+    """Path below the raw root; where it is a file of one subject, only `local.json` may hold it."""
+    place: str
+    """What is said of it: the path below the raw root, of its folder where the file's own name can be an id."""
+    seen: RawSeen
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content."""
+        return self.seen.sha256
+
+    @property
+    def n_records(self) -> int:
+        """Counted from the bytes, apart from the engine that reads them; of Parquet, as its metadata has it."""
+        return self.seen.n_records
+
+
+class _Hashed(io.RawIOBase):
+    """A file that is hashed while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file, self._sha256 = path.open("rb"), hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n = self._file.readinto(buffer)
+        self._sha256.update(memoryview(buffer)[:n])
+        return int(n)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def sha256(self) -> str:
+        """Return the hash of the whole file; what nobody asked for is read for it."""
+        while self.read(_BLOCK):
+            pass
+        return self._sha256.hexdigest()
+
+
+def identify(
+    pool: Executor,
+    root: Path,
+    paths: list[Path],
+    dialect: Csv,
+    members: Members | None,
+    known: dict[str, RawSeen] | None,
+) -> list[Future[RawFile]]:
+    """Hash every file of a table, verify what is packed and count its records.
+
+    Args:
+        pool: Where the work is done.
+        root: The raw root.
+        paths: Files below it.
+        dialect: How text is written.
+        members: How the table is spread over small files, if it is.
+        known: What is remembered of files, by their path below the root, which is not read again; None = read all.
+
+    Raises:
+        SourceError: (from the results) A file is unreadable, damaged, no UTF-8 or not written as the dialect says.
+    """
+    counted_as = digest((members or dialect).model_dump())
+    numbers: Counter[str] = Counter()
+
+    def one(path: Path, place: str, number: int) -> RawFile:
+        relative = path.relative_to(root).as_posix()
+        where = place if place == relative else f"{place} (file {number})"
+        try:
+            stat = path.stat()
+            stamp = (stat.st_size, stat.st_mtime_ns)
+            seen = known.get(relative) if known is not None else None
+            if seen is None or (seen.stamp, seen.counted_as) != (stamp, counted_as):
+                if not stat.st_size:
+                    raise SourceError(where, "is empty (0 bytes), expected at least a header line", "copy it again")
+                read = _read.__wrapped__ if known is None else _read
+                sha256, n_records = read(path, place, number, stamp, dialect, members)
+                seen = RawSeen(stamp=stamp, sha256=sha256, counted_as=counted_as, n_records=n_records)
+            return RawFile(path, relative, place, seen)
+        except OSError as error:
+            raise SourceError(
+                where, f"cannot be read ({type(error).__name__}), expected a file", "check its link and its rights"
+            ) from None
+
+    jobs = []
+    for path in paths:
+        place = _place(path, root, members)
+        numbers[place] += 1
+        jobs.append(pool.submit(one, path, place, numbers[place]))
+    return jobs
+
+
+def _place(path: Path, root: Path, members: Members | None) -> str:
+    alone = members is None or ".tar" in path.name
+    return (path if alone else path.parent).relative_to(root).as_posix()
+
+
+@lru_cache(maxsize=4096)
+def _read(
+    path: Path, place: str, number: int, stamp: tuple[int, int], dialect: Csv, members: Members | None
+) -> tuple[str, int]:
+    """Return the hash and the number of records of one file; a command that asks for them twice reads it once."""
+    with _Hashed(path) as source:
+        if members is not None:
+            n_records = count_members(path, place, number, cast(IO[bytes], source), members)
+        elif path.suffix == ".parquet":
+            n_records = _parquet_records(path, place)
+        else:
+            with _whole_gzip(place):
+                stream = gzip.GzipFile(fileobj=source) if path.suffix == ".gz" else source
+                counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
+                while block := stream.read(_BLOCK):
+                    counter.add(block)
+            n_records = _as_the_dialect_says(place, counter.end(), dialect)
+        return source.sha256(), n_records
+
+
+def _as_the_dialect_says(place: str, records: Records, dialect: Csv) -> int:
+    if records.not_utf8 is not None:
+        raise SourceError(
+            f"{place}:{records.not_utf8}", "is not UTF-8 text, expected UTF-8",
+            "convert the file, for example with iconv -f latin1 -t utf-8",
+        )  # fmt: skip
+    if records.open_quote is not None:
+        raise SourceError(
+            f"{place}:{records.open_quote}",
+            "opens a quote that swallows the lines after it, expected every quote to be closed in its cell",
+            "mend the line, or set `csv: {quote: ...}` in the pipeline if the file quotes otherwise",
+        )
+    if dialect.strict and not records.even_ends:
+        raise SourceError(
+            place, "has two kinds of line ends, or a lone carriage return, expected one kind",
+            "convert it with dos2unix, or read what can be read with `csv: {strict: false}` in the pipeline",
+        )  # fmt: skip
+    return records.n_records
+
+
+def _parquet_records(path: Path, place: str) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, ValueError) as error:
+        raise not_parquet(place, error) from None
+
+
+def not_parquet(place: str, error: Exception) -> SourceError:
+    """Return the error of a file that is not what its name says."""
+    return SourceError(place, f"is not Parquet ({type(error).__name__}), expected a whole file", "copy it again")
+
+
+@contextmanager
+def _whole_gzip(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
+        raise SourceError(place, f"{what}, expected a whole .gz file", "copy it again and compare its hash") from None
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading, unpacked."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def delimiter_of(path: Path, dialect: Csv) -> str:
+    """Return the character between the fields of a text file."""
+    return "\t" if ".tsv" in path.name.lower() else dialect.delimiter

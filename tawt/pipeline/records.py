@@ -1,0 +1,163 @@
+"""Counts the records of a raw text file by its line ends and quotes alone, apart from the engine that reads them.
+
+What the engine hands over and sets aside is held to this count, so that no record can be lost unseen. A record ends
+with `\\n`, `\\r\\n` or `\\r` outside of quotes; a line without a byte is none. A quote opens where a field begins, with
+or without blanks before it, and is an ordinary character elsewhere; two of them in a quoted field are one.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+_LF, _CR = b"\n", b"\r"
+_BOM = codecs.BOM_UTF8
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a text file holds, whatever it means."""
+
+    n_records: int
+    """Lines that are not blank, less the header."""
+    even_ends: bool
+    """Whether all lines end with `\\n`, or all with `\\r\\n`; a line end in quotes is text."""
+    not_utf8: int | None = None
+    """The first line, from 1, with bytes that are not UTF-8."""
+    open_quote: int | None = None
+    """The line, from 1, of a quote that is never closed."""
+
+
+@dataclass
+class RecordCounter:
+    """Takes a file block by block; most blocks are counted by a few searches for a byte."""
+
+    delimiter: str = ","
+    quote: str | None = '"'
+    """None = there are no quotes."""
+    _n_ended: int = 0
+    _n_lines: int = 0
+    _quoted: bool = False
+    _opened: int = 0
+    """The line that the last quote opened in."""
+    _before: bytes = _LF
+    """The last bytes of the block before."""
+    _held: bytes = _BOM[:0]
+    """Bytes whose meaning hangs on the next one."""
+    _started: bool = False
+    _ends: set[bytes] = field(default_factory=set)
+    _utf8: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")())
+    _not_utf8: int | None = None
+
+    def add(self, block: bytes) -> None:
+        """Count what a block holds."""
+        block = self._held + block
+        if not self._started:
+            if len(block) < len(_BOM):
+                self._held = block
+                return
+            block, self._started = block.removeprefix(_BOM), True
+        # the byte behind a quote says whether it closes, the one behind \r whether it is a line end of its own, and
+        # that behind blanks whether it is a quote
+        body = block.rstrip((self.quote or "").encode() + b" " + _CR)
+        self._held = block[len(body) :]
+        self._count(body)
+
+    def end(self) -> Records:
+        """Return what the file holds, after its last block."""
+        self._count(self._held if self._started else self._held.removeprefix(_BOM))
+        try:
+            self._utf8.decode(b"", final=True)
+        except UnicodeDecodeError:
+            self._not_utf8 = self._not_utf8 or self._n_lines + 1
+        n = self._n_ended + (self._before[-1:] not in (_LF, _CR) or self._quoted)
+        even_ends = self._ends <= {_LF} or self._ends <= {_CR + _LF}
+        return Records(max(0, n - 1), even_ends, self._not_utf8, self._opened if self._quoted else None)
+
+    def _count(self, block: bytes) -> None:
+        if not block:
+            return
+        if self._not_utf8 is None and not (block.isascii() and not self._utf8.getstate()[0]):
+            self._check_utf8(block)
+        data = np.frombuffer(block, np.uint8)
+        is_lf = data == _LF[0]
+        is_end = is_lf | (data == _CR[0]) if _CR in block else is_lf
+        # of several line ends in a row the first ends a record
+        ends_record = is_end.copy()
+        ends_record[1:] &= ~is_end[:-1]
+        ends_record[0] &= self._before[-1:] not in (_LF, _CR)
+        has_quotes = self.quote is not None and self.quote.encode() in block
+        toggles = self._toggles(block, self.quote or "") if has_quotes else np.empty(0, np.int64)
+        if len(toggles):
+            self._n_ended += len(self._outside(np.flatnonzero(ends_record), toggles))
+            self._note_ends(data, self._outside(np.flatnonzero(is_end), toggles))
+            if (len(toggles) + self._quoted) % 2:
+                self._opened = self._n_lines + block.count(_LF, 0, int(toggles[-1])) + 1
+            self._quoted = bool((len(toggles) + self._quoted) % 2)
+        elif not self._quoted:
+            self._n_ended += int(np.count_nonzero(ends_record))
+            if is_end is not is_lf:
+                self._note_ends(data, np.flatnonzero(is_end))
+            elif _LF in block:
+                self._ends.add(_LF)
+        self._n_lines += int(np.count_nonzero(is_lf))
+        self._before = (self._before + block[-8:])[-8:]
+
+    def _outside(self, places: npt.NDArray[np.int64], toggles: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return places[(np.searchsorted(toggles, places) + self._quoted) % 2 == 0]
+
+    def _note_ends(self, data: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> None:
+        lf, cr = ends[data[ends] == _LF[0]], ends[data[ends] == _CR[0]]
+        n_both = int(np.count_nonzero(data[cr[cr + 1 < len(data)] + 1] == _LF[0]))
+        self._ends |= {e for e, n in ((_LF, len(lf) - n_both), (_CR, len(cr) - n_both), (_CR + _LF, n_both)) if n}
+
+    def _toggles(self, block: bytes, quote: str) -> npt.NDArray[np.int64]:
+        """Return the quotes of a block that open or close a field, without those that stand for themselves in pairs."""
+        data = np.frombuffer(block, np.uint8)
+        quotes = np.flatnonzero(data == ord(quote))
+        opening, closing = quotes[int(self._quoted) :: 2], quotes[1 - int(self._quoted) :: 2]
+        limits = np.zeros(256, np.bool_)
+        limits[[*self.delimiter.encode(), ord(quote), *_LF, *_CR]] = True
+        before = np.where(opening > 0, data[opening - 1], self._before[-1])
+        behind = data[closing[closing + 1 < len(data)] + 1]
+        if len(self.delimiter.encode()) > 1 or not (limits[before].all() and limits[behind].all()):
+            return self._toggles_one_by_one(block, quote.encode(), quotes.tolist())
+        # every other quote opens a field and the next one closes it, as the standard has it; where one closes just
+        # before the next opens, the two are a quote within the field
+        pair = np.zeros(len(quotes) + 1, np.bool_)
+        pair[1:-1] = (np.diff(quotes) == 1) & ((np.arange(1, len(quotes)) + self._quoted) % 2 == 0)
+        return quotes[~(pair[:-1] | pair[1:])]
+
+    def _toggles_one_by_one(self, block: bytes, quote: bytes, quotes: list[int]) -> npt.NDArray[np.int64]:
+        """The same for quotes anywhere: one that is not where a field begins is an ordinary character."""
+        delimiter, before = self.delimiter.encode(), len(self._before)
+        text, quoted, skip = self._before + block, self._quoted, -1
+        toggles: list[int] = []
+        for place in quotes:
+            if place == skip:
+                continue
+            here = place + before
+            if quoted:
+                if text[here + 1 : here + 2] == quote:
+                    skip = place + 1
+                    continue
+                quoted = False
+            else:
+                start = here
+                while start and text[start - 1 : start] == b" ":
+                    start -= 1
+                if not text.endswith((_LF, _CR, delimiter), 0, start):
+                    continue
+                quoted = True
+            toggles.append(place)
+        return np.array(toggles, np.int64)
+
+    def _check_utf8(self, block: bytes) -> None:
+        held = len(self._utf8.getstate()[0])
+        try:
+            self._utf8.decode(block)
+        except UnicodeDecodeError as error:
+            self._not_utf8 = self._n_lines + block.count(_LF, 0, max(0, error.start - held)) + 1
