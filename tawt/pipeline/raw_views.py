@@ -191,9 +191,9 @@ def hold_to_count(connection: duckdb.DuckDBPyConnection, table: RawTable, dialec
         SourceError: The engine and the count differ, as they do where quotes stand wildly.
     """
     bind_raw(connection, table, dialect)
-    reader = connection.execute(f"select * from raw.{identifier(table.name)}").to_arrow_reader()
+    reader: pa.RecordBatchReader = connection.sql(f"from raw.{identifier(table.name)}").to_arrow_reader()
     n_read = 0
-    for batch in reader:
+    while (batch := next(reader, None)) is not None:
         n_read += batch.num_rows
     n_read += len(rejected_lines(connection, table, dialect))
     if n_read != table.n_records:

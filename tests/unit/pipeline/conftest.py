@@ -1,7 +1,10 @@
-"""A large invented MEDS dataset, shuffled, with ties, -0.0, NaN and infinities, ingested once."""
+"""A project of one table that a test writes itself; a large invented MEDS dataset, shuffled, with ties, -0.0, NaN and
+infinities, ingested once."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,44 @@ import pytest
 import tawt
 
 N_LARGE = 1_200_000
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """`make_project(raw_columns, staged_columns, staging, part)`: the pipeline `lab` over one table `readings`.
+
+    It lies in `tmp_path / "assets"`, and can be made again with other texts. Returns the empty raw folder.
+    """
+
+    def make(raw: list[dict[str, object]], staged: list[dict[str, object]], staging: str, part: str) -> Path:
+        assets = tmp_path / "assets"
+        contract = {
+            "name": "raw.readings",
+            "description": "One row is one reading.",
+            "paths": ["readings"],
+            "columns": raw,
+        }
+        for path, text in {
+            "sql/lab/staging/readings.sql": staging,
+            "sql/lab/event_parts/readings.sql": part,
+            "schemas/lab/raw/readings.json": json.dumps(contract),
+            "schemas/lab/staging/readings.json": json.dumps(
+                {"name": "staging.readings", "description": "One row is one reading.", "columns": staged}
+            ),
+            "pipelines/lab.yaml": "name: lab\nsource: lab\n",
+        }.items():
+            (assets / path).parent.mkdir(parents=True, exist_ok=True)
+            (assets / path).write_text(text)
+        for path in (ROOT / "schemas").glob("*.json"):
+            (assets / "schemas" / path.name).write_bytes(path.read_bytes())
+        if not (assets / "sql" / "shared").exists():
+            (assets / "sql" / "shared").symlink_to(ROOT / "sql" / "shared")
+        monkeypatch.setattr("tawt.resources._PACKAGE", assets / "tawt")
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        return tmp_path / "raw"
+
+    return make
 
 
 @dataclass(frozen=True)

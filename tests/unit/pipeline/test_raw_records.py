@@ -1,0 +1,224 @@
+"""Every record of a raw text file is kept, dropped or quarantined, whatever stands between them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.errors import SourceError
+
+HEADER = "subject_id,code,value,comments"
+STAGING = """-- One row is one reading.
+select
+    try_cast(subject_id as bigint)::bigint as subject_id, code::varchar as code, value::varchar as value,
+    _row::bigint as _row,
+    (case when try_cast(subject_id as bigint) is null then 'quarantine:subject_id:unparseable' end)::varchar as _reason
+from raw.readings
+"""
+PART = """-- One row is one reading as an event.
+select
+    subject_id::bigint as subject_id, null::timestamp as time, code::varchar as code, null::double as numeric_value,
+    value::varchar as text_value, null::timestamp as available_time, null::varchar as unit, null::varchar as raw_value,
+    'category'::varchar as value_status, _row::bigint as _row, null::varchar as _reason
+from staging.readings
+"""
+
+
+@pytest.fixture
+def readings(make_project) -> Path:
+    """The raw folder of a project of one text table."""
+    columns = [{"name": name, "type": "string"} for name in HEADER.split(",")]
+    staged = [{"name": "subject_id", "type": "int64", "nullable": False}, *columns[1:3]]
+    return make_project(columns, staged, STAGING, PART)
+
+
+def _account(raw: Path, work: Path, **options):
+    result = tawt.ingest(raw, "lab", work, **({"threads": 2} | options))
+    return next(s.manifest.accounts[0] for s in result.stages if s.stage == "staging.readings")
+
+
+def test_behind_malformed_lines_no_record_is_lost(readings: Path, tmp_path: Path) -> None:
+    """Of 60,000 long records some are short: the csv module finds as many good ones as are kept, and `check` agrees."""
+    lines = [f"{1 + i % 9},c{i % 7},{i},{'x' * 450}" if i % 33 else f"{i},short,{'z' * 470}" for i in range(60_000)]
+    (readings / "readings.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+    with (readings / "readings.csv").open(newline="") as text:
+        widths = [len(row) for row in csv.reader(text)][1:]
+    account = _account(readings, tmp_path / "w")
+    assert account.n_records_in == len(widths) == 60_000
+    assert account.n_records_kept == widths.count(4) and account.count("quarantine") == widths.count(3) > 1000
+    values = tawt.query("select value, _row from staging.readings", tmp_path / "w")
+    good = [line.split(",")[2] for line in lines if line.count(",") == 3]
+    assert all(good[n - 1] == value for value, n in zip(*(c.to_pylist() for c in values.columns), strict=True))
+    assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
+
+
+def test_records_are_numbered_in_the_order_of_the_file(readings: Path, tmp_path: Path) -> None:
+    """Of 500,000 records that two threads read, each has its own number, and the quarantine names the right ones."""
+    n = 500_000
+    text = "".join(f"{'x' if i % 50_000 == 7 else 1 + i % 9},c,{i},{'y' * 60}\n" for i in range(n))
+    (readings / "readings.csv").write_text(f"{HEADER}\n{text}")
+    _account(readings, tmp_path / "w")
+    wrong = tawt.query("select count(*) from staging.readings where value::bigint + 1 <> _row", tmp_path / "w")
+    assert wrong.column(0).to_pylist() == [0]
+    records = tawt.query("select record from quarantine order by all", tmp_path / "w").column(0).to_pylist()
+    assert records == [i + 1 for i in range(7, n, 50_000)]
+
+
+MALFORMED = {
+    "short and long": (b"1,a,b,c\n1,a\n1,a,b,c,d\n1,a,b,c\n", 2),
+    "text behind a quote": (b'1,"a"b,c,d\n1,a,b,c\n', 1),
+    "nul and blanks": (b"1,\0,b,c\n\0\n  \n1,a,b,c\n", 2),
+    "longer than a line may be": (b"1,a," + b"x" * 3_000_000 + b",c\n1,a,b,c\n", 1),
+    "in the last line, without an end": (b"1,a,b,c\n1,a", 1),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_malformed_line_is_quarantined_and_its_neighbours_stay(
+    kind: str, packed: bool, readings: Path, tmp_path: Path
+) -> None:
+    """What goes into staging and into the quarantine together is what the file holds."""
+    content, n_malformed = MALFORMED[kind]
+    content = HEADER.encode() + b"\n" + content
+    (readings / f"readings.csv{'.gz' if packed else ''}").write_bytes(gzip.compress(content) if packed else content)
+    account = _account(readings, tmp_path / "w")
+    n = content.rstrip(b"\n").count(b"\n")
+    assert (account.n_records_in, account.count("quarantine")) == (n, n_malformed)
+    assert account.n_records_kept == n - n_malformed
+
+
+REFUSED = {
+    "a quote never closed, in the middle": (b'1,a,b,c\n2,"a,b,c\n3,a,b,c\n4,a,b,c\n', "readings.csv:3: opens a quote"),
+    "a quote never closed, at the end": (b'1,a,b,c\n2,"a,b,c', "readings.csv:3: opens a quote"),
+    "no UTF-8": (b"1,a,b,c\n2,\xb5,b,c\n", "readings.csv:3: is not UTF-8"),
+    "no UTF-8 in a short line": (b"1,a,b,c\n2,\xb5\n", "readings.csv:3: is not UTF-8"),
+    "broken off within a character": (b"1,a,b,c\n2,a,b,\xc3", "readings.csv:3: is not UTF-8"),
+    "quotes beyond telling": (b'1,a,b,c\n2, a ,"" """ ,c', "tells 1 apart, expected all"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_file_that_cannot_be_told_apart_is_refused(kind: str, strict: bool, readings: Path, tmp_path: Path) -> None:
+    """No reading that loses or swallows a record goes through, strict or not."""
+    content, said = REFUSED[kind]
+    (readings / "readings.csv").write_bytes(HEADER.encode() + b"\n" + content)
+    if not strict and "apart" in said:
+        assert _account(readings, tmp_path / "w", settings=("csv.strict=false",)).n_records_in == 2
+        return
+    with pytest.raises(SourceError) as caught:
+        _account(readings, tmp_path / "w", settings=(f"csv.strict={strict}",))
+    assert said in str(caught.value) and caught.value.hint
+
+
+def test_parquet_is_counted_by_its_metadata_and_the_balance_by_both(readings: Path, tmp_path: Path) -> None:
+    """Two parts with row groups: all records come in, and a part that grew is seen by `check`."""
+    (readings / "readings").mkdir()
+    for i in range(2):
+        table = pa.table({name: [f"{i + 1}"] * 5000 for name in HEADER.split(",")})
+        pq.write_table(table, readings / "readings" / f"{i}.parquet", row_group_size=700)
+    assert _account(readings, tmp_path / "w").n_records_in == 10_000
+    pq.write_table(pa.table({name: ["1"] for name in HEADER.split(",")}), readings / "readings" / "1.parquet")
+    broken = [finding for finding in tawt.check(tmp_path / "w") if not finding.ok]
+    assert [(finding.check, "not as it was read" in finding.detail) for finding in broken] == [("raw tables", True)]
+
+
+@pytest.mark.parametrize("size", ["the same", "another"])
+def test_a_raw_file_that_was_changed_is_read_again(size: str, readings: Path, tmp_path: Path, monkeypatch) -> None:
+    """Its stages run for `input changed: raw.X`; a file that was not touched is not even opened to be hashed."""
+    path = readings / "readings.csv"
+    path.write_text(f"{HEADER}\n1,a,b,c\n")
+    _account(readings, tmp_path / "w")
+    monkeypatch.setattr("tawt.pipeline.raw_files._read", None)
+    again = tawt.ingest(readings, "lab", tmp_path / "w", threads=1)
+    assert again.n_run == 0
+    monkeypatch.undo()
+    monkeypatch.setattr("tawt.resources._PACKAGE", tmp_path / "assets" / "tawt")
+    before = path.stat()
+    path.write_text(f"{HEADER}\n1,a,d,c\n" if size == "the same" else f"{HEADER}\n1,a,d,c\n2,a,b,c\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+    assert "not as it was read" in next(f.detail for f in tawt.check(tmp_path / "w") if not f.ok)
+    changed = tawt.ingest(readings, "lab", tmp_path / "w", threads=1)
+    reasons = {stage.stage: stage.reason for stage in changed.stages}
+    assert reasons["staging.readings"] == "input changed: raw.readings"
+    assert "d" in tawt.query("select value from staging.readings", tmp_path / "w").column(0).to_pylist()
+
+
+def test_a_table_is_the_same_in_any_text_format(readings: Path, tmp_path: Path, tree) -> None:
+    """As csv, tsv and txt, packed or not, the same records come out byte for byte."""
+    rows = [HEADER.split(","), ["1", "a", 'b "quoted", with commas', "c"], ["2", "a", "tab\there", ""], ["3", "x"]]
+    seen = []
+    for name in (
+        "readings.csv",
+        "readings.tsv",
+        "readings.tsv.gz",
+        "readings.txt",
+        "readings.txt.gz",
+        "readings.csv.gz",
+    ):
+        text = io.StringIO()
+        csv.writer(text, delimiter="\t" if ".tsv" in name else ",", lineterminator="\n").writerows(rows)
+        content = text.getvalue().encode()
+        path = readings / name
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        account = _account(readings, tmp_path / name)
+        path.unlink()
+        assert (account.n_records_in, account.n_records_kept) == (3, 2)
+        seen.append(tree(tmp_path / name / "events"))
+    assert all(one == seen[0] for one in seen[1:])
+
+
+def test_the_ends_of_each_part_are_filed_under_their_own_file(readings: Path, tmp_path: Path) -> None:
+    """First and last record of three parts are bad, and malformed lines stand between: each place is the right one."""
+    (readings / "readings").mkdir()
+    for i in range(3):
+        lines = [f"bad{i},a,b,c", "1,short", "1,a,b,c", "2,a,b,c", f"worse{i},a,b,c"][: None if i != 1 else 5]
+        (readings / "readings" / f"{i}.csv").write_text("\n".join([HEADER, *lines]) + "\n")
+    _account(readings, tmp_path / "w")
+    rows = tawt.query(
+        "select file, record, line from quarantine order by file, record, line", tmp_path / "w"
+    ).to_pylist()
+    records = [(row["file"], row["record"]) for row in rows if row["record"] is not None]
+    assert records == [(f"readings/{i}.csv", n) for i in range(3) for n in (1 + 4 * i, 4 + 4 * i)]
+    assert [(row["file"], row["line"]) for row in rows if row["line"]] == [(f"readings/{i}.csv", 3) for i in range(3)]
+
+
+def test_a_reason_of_two_is_the_first_by_name(make_project, tmp_path: Path) -> None:
+    """An event part that gives a record two reasons, in either order of rows, counts the first, quarantine before drop."""
+    columns = [{"name": "subject_id", "type": "string"}]
+    staged = [{"name": "subject_id", "type": "int64", "nullable": False}]
+    part = PART.replace("code::varchar", "'c'::varchar").replace("value::varchar", "null::varchar")
+    reasons = "['drop:a', 'quarantine:subject_id:b', 'quarantine:subject_id:a']"
+    for order in ("asc", "desc"):
+        crossed = f"from staging.readings, (select unnest({reasons}) as why) order by why {order}"
+        text = part.replace("from staging.readings", crossed).replace(
+            "null::varchar as _reason", "why::varchar as _reason"
+        )
+        staging = STAGING.replace("code::varchar as code, value::varchar as value,", "")
+        raw = make_project(columns, staged, staging, text)
+        (raw / "readings.csv").write_text("subject_id\n1\n2\n")
+        result = tawt.ingest(raw, "lab", tmp_path / order, threads=1)
+        account = next(s.manifest.accounts[0] for s in result.stages if s.stage == "event_parts.readings")
+        assert [(route.reason, route.n_records) for route in account.routes] == [("subject_id:a", 2)]
+
+
+def test_an_ingest_above_its_memory_spills_and_gives_the_same_bytes(readings: Path, tmp_path: Path, tree) -> None:
+    """A sort that does not fit in memory goes through the spill folder, which is empty at the end."""
+    text = "".join(f"{1 + i},c{i},{i},{'v' * 60}\n" for i in range(300_000))
+    (readings / "readings.csv").write_text(f"{HEADER}\n{text}")
+    part = tmp_path / "assets" / "sql" / "lab" / "event_parts" / "readings.sql"
+    sorted_ = "from (select * from staging.readings order by md5(value))"
+    part.write_text(PART.replace("from staging.readings", sorted_))
+    _account(readings, tmp_path / "roomy", threads=1)
+    _account(readings, tmp_path / "tight", threads=1, memory_limit="60MB")
+    assert not [path for path in (tmp_path / "tight" / ".spill").rglob("*") if path.is_file()]
+    assert tree(tmp_path / "tight" / "events") == tree(tmp_path / "roomy" / "events")
