@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import os
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.errors import SourceError
+from tawt.errors import SourceError, StageError
+from tawt.pipeline.engine import Limits, connect
 
 HEADER = "subject_id,code,value,comments"
 STAGING = """-- One row is one reading.
@@ -46,18 +48,49 @@ def _account(raw: Path, work: Path, **options):
 
 
 def test_behind_malformed_lines_no_record_is_lost(readings: Path, tmp_path: Path) -> None:
-    """Of 60,000 long records some are short: the csv module finds as many good ones as are kept, and `check` agrees."""
-    lines = [f"{1 + i % 9},c{i % 7},{i},{'x' * 450}" if i % 33 else f"{i},short,{'z' * 470}" for i in range(60_000)]
+    """Of 100,000 records some are short: the csv module finds as many good ones as are kept, and `check` agrees."""
+    # lines of 100 bytes, of which a chunk of one thread holds a whole number
+    short = random.Random(1)
+    lines = [f"{i},c," if short.random() < 0.03 else f"{1 + i % 9},c,{i}," for i in range(100_000)]
+    lines = [line + "x" * (99 - len(line)) for line in lines]
     (readings / "readings.csv").write_text("\n".join([HEADER, *lines]) + "\n")
     with (readings / "readings.csv").open(newline="") as text:
         widths = [len(row) for row in csv.reader(text)][1:]
     account = _account(readings, tmp_path / "w")
-    assert account.n_records_in == len(widths) == 60_000
+    assert account.n_records_in == len(widths) == 100_000
     assert account.n_records_kept == widths.count(4) and account.count("quarantine") == widths.count(3) > 1000
     values = tawt.query("select value, _row from staging.readings", tmp_path / "w")
     good = [line.split(",")[2] for line in lines if line.count(",") == 3]
     assert all(good[n - 1] == value for value, n in zip(*(c.to_pylist() for c in values.columns), strict=True))
     assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_what_the_engine_loses_is_noticed(always: bool, readings: Path, tmp_path: Path, monkeypatch) -> None:
+    """An engine that hands over five records less is asked again, with one thread; where that loses them too the
+    ingest ends, and says how many there are."""
+    from tawt.pipeline import raw_views
+
+    read = raw_views._read_csv
+
+    def losing(table, dialect, parallel):
+        source = read(table, dialect, parallel)
+        return f"(from {source} limit {table.n_records - 5})" if parallel or always else source
+
+    monkeypatch.setattr(raw_views, "_read_csv", losing)
+    (readings / "readings.csv").write_text(HEADER + "\n" + "1,a,b,c\n" * 50)
+    if not always:
+        assert _account(readings, tmp_path / "w").n_records_kept == 50
+        return
+    with pytest.raises(
+        SourceError, match="holds 50 records by its line ends and quotes, and the engine tells 45 apart"
+    ):
+        _account(readings, tmp_path / "w")
+    assert not (tmp_path / "w" / "staging").exists()
+    # the balance holds the stage to the same count, whoever loses
+    monkeypatch.setattr("tawt.pipeline.execute.hold_to_count", lambda *_: None)
+    with pytest.raises(StageError, match=r"5 of 50 records of raw\.readings have neither"):
+        _account(readings, tmp_path / "w")
 
 
 def test_records_are_numbered_in_the_order_of_the_file(readings: Path, tmp_path: Path) -> None:
@@ -130,6 +163,19 @@ def test_parquet_is_counted_by_its_metadata_and_the_balance_by_both(readings: Pa
     pq.write_table(pa.table({name: ["1"] for name in HEADER.split(",")}), readings / "readings" / "1.parquet")
     broken = [finding for finding in tawt.check(tmp_path / "w") if not finding.ok]
     assert [(finding.check, "not as it was read" in finding.detail) for finding in broken] == [("raw tables", True)]
+
+
+def test_check_counts_the_records_again(readings: Path, tmp_path: Path) -> None:
+    """An account that took in fewer records than the file holds is found, though it balances."""
+    (readings / "readings.csv").write_text(HEADER + "\n" + "1,a,b,c\n" * 5)
+    _account(readings, tmp_path / "w")
+    path = tmp_path / "w" / "manifests" / "staging.readings.json"
+    path.write_text(path.read_text().replace('"n_records_in": 5', '"n_records_in": 4'))
+    found = {finding.check: finding.detail for finding in tawt.check(tmp_path / "w") if not finding.ok}
+    assert found["raw tables"] == "raw.readings holds 5 records, and staging.readings took in 4"
+    (readings / "readings.csv").rename(tmp_path / "elsewhere.csv")
+    readings.rmdir()
+    assert "not counted again" in {f.check: f.detail for f in tawt.check(tmp_path / "w")}["raw tables"]
 
 
 @pytest.mark.parametrize("size", ["the same", "another"])
@@ -212,13 +258,24 @@ def test_a_reason_of_two_is_the_first_by_name(make_project, tmp_path: Path) -> N
 
 
 def test_an_ingest_above_its_memory_spills_and_gives_the_same_bytes(readings: Path, tmp_path: Path, tree) -> None:
-    """A sort that does not fit in memory goes through the spill folder, which is empty at the end."""
-    text = "".join(f"{1 + i},c{i},{i},{'v' * 60}\n" for i in range(300_000))
-    (readings / "readings.csv").write_text(f"{HEADER}\n{text}")
-    part = tmp_path / "assets" / "sql" / "lab" / "event_parts" / "readings.sql"
-    sorted_ = "from (select * from staging.readings order by md5(value))"
-    part.write_text(PART.replace("from staging.readings", sorted_))
-    _account(readings, tmp_path / "roomy", threads=1)
-    _account(readings, tmp_path / "tight", threads=1, memory_limit="60MB")
+    """A join of 80 MB under 60 goes through the spill folder, which is empty at the end."""
+    (readings / "readings.csv").write_text(HEADER + "\n" + "".join(f"{1 + i},c,{i},v\n" for i in range(200_000)))
+    wide = "(select _row as r, repeat(md5(value), 12) as wide from staging.readings)"
+    part = PART.replace("from staging.readings", f"from staging.readings join {wide} on r = _row")
+    part = part.replace("value::varchar as text_value", "left(wide, 2)::varchar as text_value")
+    (tmp_path / "assets" / "sql" / "lab" / "event_parts" / "readings.sql").write_text(part)
+    for name, memory in (("roomy", "1GB"), ("tight", "60MB")):
+        _account(readings, tmp_path / name, threads=1, memory_limit=memory)
     assert not [path for path in (tmp_path / "tight" / ".spill").rglob("*") if path.is_file()]
     assert tree(tmp_path / "tight" / "events") == tree(tmp_path / "roomy" / "events")
+
+
+def test_what_does_not_fit_in_memory_lies_in_the_workspace_alone(tmp_path: Path, monkeypatch) -> None:
+    """The engine spills into the folder that it was given, not into the one it was started in, and cleans up."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w").mkdir()
+    connection = connect(Limits(1, "60MB"), [tmp_path / "w"], tmp_path / "w" / ".spill")
+    connection.execute("create temp table wide as select i, repeat(md5(i::varchar), 12) as w from range(250000) r(i)")
+    assert list((tmp_path / "w" / ".spill").iterdir()) and [path.name for path in tmp_path.iterdir()] == ["w"]
+    connection.close()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
