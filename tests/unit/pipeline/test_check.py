@@ -25,7 +25,7 @@ def test_a_workspace_as_it_was_made_passes(hospital) -> None:
     findings = tawt.check(hospital.workspace)
     assert [finding for finding in findings if not finding.ok] == []
     layers = {finding.check.partition(":")[0] for finding in findings}
-    assert layers == {"stages", "ledger", "quarantine", "events", "vocabulary", "triplets", "dataset"}
+    assert layers == {"stages", "ledger", "quarantine", "raw tables", "events", "vocabulary", "triplets", "dataset"}
 
 
 FILES = [
