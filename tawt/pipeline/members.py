@@ -6,33 +6,21 @@ and of the files in each. The name of a file can be a person's id: it is a cell,
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import re
-import tarfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
 
 import pyarrow as pa
 
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
-from tawt.pipeline.records import RecordCounter
+from tawt.pipeline.archives import Member, members_of
 
 _BATCH_RECORDS = 100_000
 _BATCH_BYTES = 32 << 20
-MEMBER_BYTES = 64 << 20
-"""Largest file of one subject: it is held in memory."""
-_UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST = 200, 256 << 20
-"""What an archive may unpack to; dense text packs to a twentieth."""
-_HEADER_BYTES = 1 << 20
-"""Longest name or comment of a file in an archive: it is held in memory."""
 _WHOLE_NUMBER = re.compile(r"\s*([+-]?)0*(\d+)\s*", re.ASCII)
 
 
@@ -66,140 +54,6 @@ def find_members(root: Path, members: Members) -> list[Path]:
                 "put the files there themselves",
             )  # fmt: skip
     return found
-
-
-class _Entry(tarfile.TarInfo):
-    """An entry whose own description must be short."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
-        entry = super().frombuf(buf, encoding, errors)
-        if entry.type not in tarfile.REGULAR_TYPES and entry.size > _HEADER_BYTES:
-            raise _Refused("describes a file with more than 1 MB")
-        return entry
-
-
-class _Refused(Exception):
-    """What an archive does that none should; a sentence of ours."""
-
-
-class _Bounded:
-    """A stream that ends in an error where an archive unpacks to far more than it is, and knows its last bytes: an
-    archive that was cut off reads like a shorter one otherwise."""
-
-    def __init__(self, stream: IO[bytes], n_packed: int) -> None:
-        self.stream, self.last = stream, b""
-        self.left = max(n_packed * _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST)
-
-    def read(self, size: int = -1) -> bytes:
-        # never more at once than a block: what is packed may stand for any size
-        block = self.stream.read(min(size, 1 << 20) if size >= 0 else 1 << 20)
-        self.left -= len(block)
-        if self.left < 0:
-            raise _Refused(f"unpacks to more than {_UNPACKED_PER_BYTE} times its size")
-        self.last = (self.last + block[-512:])[-512:]
-        return block
-
-    def hold_to_end(self) -> None:
-        """Read what is left, so that checksums are verified, and demand the zeros that end every archive."""
-        while self.read():
-            pass
-        if self.last.strip(b"\0"):
-            raise EOFError
-
-
-def _unpacked(stream: IO[bytes]) -> IO[bytes]:
-    opened = io.BufferedReader(cast(io.RawIOBase, stream))
-    magic = opened.peek(6)[:6]
-    if magic.startswith(b"\xfd7zXZ"):
-        return lzma.open(opened)
-    if magic.startswith(b"BZh"):
-        return bz2.open(opened)
-    return cast(IO[bytes], gzip.open(opened)) if magic.startswith(b"\x1f\x8b") else opened
-
-
-@dataclass(frozen=True)
-class _Member:
-    """One small file; what a message may say of it is its number."""
-
-    place: str
-    number: int
-    finder: str
-    """Lists the names by number."""
-    stem: str
-    data: bytes
-
-    @property
-    def where(self) -> str:
-        return f"{self.place} (file {self.number})"
-
-    @property
-    def hint(self) -> str:
-        return f"`{self.finder} | sed -n {self.number}p` names the file"
-
-
-def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> Iterator[_Member]:
-    hint = "pack the files again, each once, as plain files"
-    number = 0
-    try:
-        source = _Bounded(_unpacked(stream), path.stat().st_size)
-        with tarfile.open(fileobj=source, mode="r|", tarinfo=_Entry) as archive:  # type: ignore[call-overload]
-            for number, entry in enumerate(archive, start=1):
-                if entry.isdir() or not entry.name.endswith(members.suffix):
-                    continue
-                if not entry.isreg() or entry.issparse():
-                    raise _Refused("is a link or a sparse file")
-                if entry.size > MEMBER_BYTES:
-                    raise _Refused(f"is larger than {MEMBER_BYTES >> 20} MB")
-                content = archive.extractfile(entry)
-                assert content is not None
-                yield _Member(place, number, f"tar -tf {path.name}", _stem(entry.name, members), content.read())
-        source.hold_to_end()
-    except _Refused as refused:
-        where = f"{place} (file {number})" if str(refused).startswith("is ") else place
-        raise SourceError(where, f"{refused}, expected plain small files", hint) from None
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise SourceError(
-            place, f"is a damaged archive ({type(error).__name__}), expected a whole one", "copy it again"
-        ) from None
-
-
-def _stem(name: str, members: Members) -> str:
-    return name.rpartition("/")[2].removesuffix(members.suffix)
-
-
-def _members_of(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> Iterator[_Member]:
-    if ".tar" in path.name:
-        yield from _of_archive(path, place, stream, members)
-        return
-    if path.stat().st_size > MEMBER_BYTES:
-        raise SourceError(
-            f"{place} (file {number})", f"is larger than {MEMBER_BYTES >> 20} MB, expected small files",
-            "is it one per subject?",
-        )  # fmt: skip
-    finder = f"ls {place} | grep '{re.escape(members.suffix)}$'"
-    yield _Member(place, number, finder, _stem(path.name, members), stream.read())
-
-
-def count_members(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> int:
-    """Count the records of an archive, or of one small file, by their line ends alone.
-
-    Args:
-        path: The archive or file.
-        place: What is said of it.
-        number: Which file of its folder it is, from 1.
-        stream: Its bytes.
-        members: How the table is spread.
-
-    Raises:
-        SourceError: An archive is damaged, or holds what is no small text file.
-    """
-    total = 0
-    for member in _members_of(path, place, number, stream, members):
-        counter = RecordCounter(members.delimiter, quote=None)
-        counter.add(member.data)
-        total += counter.end().n_records
-    return total
 
 
 @dataclass
@@ -292,7 +146,7 @@ class MemberReader:
     def _names(self, line: str) -> tuple[str, ...]:
         return tuple(name.strip() for name in line.split(self.members.delimiter))
 
-    def _lines(self, member: _Member) -> Iterator[str]:
+    def _lines(self, member: Member) -> Iterator[str]:
         """Yield the lines of a file; only carriage returns and line feeds end them."""
         try:
             text = member.data.decode("utf-8-sig")
@@ -300,9 +154,9 @@ class MemberReader:
             raise SourceError(member.where, "is not UTF-8 text, expected UTF-8", member.hint) from None
         return (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
 
-    def _files(self) -> Iterator[_Member]:
+    def _files(self) -> Iterator[Member]:
         numbers: Counter[str] = Counter()
         for path, place in self.paths:
             numbers[place] += 1
             with path.open("rb") as stream:
-                yield from _members_of(path, place, numbers[place], stream, self.members)
+                yield from members_of(path, place, numbers[place], stream, self.members)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from tawt.config.data import Csv, Members
 from tawt.errors import SourceError
 from tawt.files import digest
-from tawt.pipeline.members import count_members
+from tawt.pipeline.archives import count_members
 from tawt.pipeline.records import RecordCounter, Records
 from tawt.pipeline.workspace import RawSeen
 
