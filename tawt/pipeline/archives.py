@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import lzma
 import re
 import tarfile
@@ -22,7 +21,7 @@ from tawt.config.data import Members
 from tawt.errors import SourceError
 from tawt.pipeline.records import RecordCounter
 
-MEMBER_BYTES = 64 << 20
+MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
 _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST = 200, 256 << 20
 """What an archive may unpack to; dense text packs to a twentieth."""
@@ -70,14 +69,14 @@ class _Bounded:
             raise EOFError
 
 
-def _unpacked(stream: IO[bytes]) -> IO[bytes]:
-    opened = io.BufferedReader(cast(io.RawIOBase, stream))
-    magic = opened.peek(6)[:6]
+def _unpacked(path: Path, stream: IO[bytes]) -> IO[bytes]:
+    with path.open("rb") as file:
+        magic = file.read(6)
     if magic.startswith(b"\xfd7zXZ"):
-        return lzma.open(opened)
+        return lzma.open(stream)
     if magic.startswith(b"BZh"):
-        return bz2.open(opened)
-    return cast(IO[bytes], gzip.open(opened)) if magic.startswith(b"\x1f\x8b") else opened
+        return bz2.open(stream)
+    return cast(IO[bytes], gzip.open(stream)) if magic.startswith(b"\x1f\x8b") else stream
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> 
     hint = "pack the files again, each once, as plain files"
     number = 0
     try:
-        source = _Bounded(_unpacked(stream), path.stat().st_size)
+        source = _Bounded(_unpacked(path, stream), path.stat().st_size)
         with tarfile.open(fileobj=source, mode="r|", tarinfo=_Entry) as archive:  # type: ignore[call-overload]
             for number, entry in enumerate(archive, start=1):
                 if entry.isdir() or not entry.name.endswith(members.suffix):

@@ -13,7 +13,7 @@ with outcomes as (
 typed as (
     select
         *,
-        case when not contains(record_id, '.') then try_cast(record_id as bigint) end as subject,
+        case when regexp_full_match(trim(record_id), '[+-]?[0-9]+') then try_cast(record_id as bigint) end as subject,
         try_cast(length_of_stay as integer) as stay_days,
         try_cast(in_hospital_death as integer) as death
     from outcomes

@@ -6,7 +6,7 @@ with records as (
     from raw.records
 ),
 
--- The clock counts hours and minutes since admission and goes on past 24:00.
+-- A name that is not a whole number is refused: a cast would round it to another stay's. The clock counts hours and minutes since admission and goes on past 24:00.
 typed as (
     select
         _row,
@@ -14,7 +14,7 @@ typed as (
         clock,
         nullif(trim(parameter), '') as parameter,
         nullif(trim(value), '') as value_text,
-        try_cast(_member as bigint) as subject,
+        case when regexp_full_match(trim(_member), '[+-]?[0-9]+') then try_cast(_member as bigint) end as subject,
         case when substr(clock, -3, 1) = ':' then try_cast(left(clock, -3) as integer) end as hours,
         case when substr(clock, -3, 1) = ':' then try_cast(right(clock, 2) as integer) end as minutes,
         try_cast(value as double) as number

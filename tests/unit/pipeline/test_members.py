@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tawt import check
 from tawt.config.data import Members
-from tawt.errors import SourceError
+from tawt.errors import ConfigError, SourceError
 from tawt.pipeline.members import MemberReader, find_members
 
 MEMBERS = Members(table="records", folders=("set-?", "set-?.tar*"))
@@ -122,3 +123,108 @@ def test_a_damaged_archive_stops_the_ingest_by_its_name(tmp_path: Path, tawt) ->
         assert ended.code == 1 and ended.error.startswith("error: set-a.tar.xz"), ended.err
         assert re.match(r"\Aerror: .+, expected .+\n\nhint: .+\n\Z", ended.error)
         assert not (tmp_path / "w" / "staging" / "records").exists()
+
+
+def _packed(path: Path, *entries: tuple[tarfile.TarInfo, bytes], mode: str = "w") -> None:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for entry, data in entries:
+            archive.addfile(entry, io.BytesIO(data))
+
+
+def _entry(name: str, data: bytes = FILES["set-a/7.txt"].encode(), **fields: object) -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    for field, value in fields.items():
+        setattr(entry, field, value)
+    return entry, data
+
+
+REFUSED = {
+    "a hard link": (lambda: [_entry("a/4407.txt"), _entry("a/4408.txt", b"", type=tarfile.LNKTYPE, linkname="a/4407.txt")], "(file 2): is a link"),
+    "a soft link": (lambda: [_entry("a/4407.txt", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd")], "(file 1): is a link"),
+    "a device": (lambda: [_entry("a/4407.txt", b"", type=tarfile.CHRTYPE)], "(file 1): is a link"),
+    "a name twice": (lambda: [_entry("a/4407.txt"), _entry("a/4407.txt")], "(file 2): has the name of an earlier file"),
+    "a name in two folders": (lambda: [_entry("a/4407.txt"), _entry("b/4407.txt")], "(file 2): has the name of an earlier file"),
+    "names that are one number": (lambda: [_entry("a/4407.txt"), _entry("a/x", b""), _entry("a/ +04407 .txt")], "(file 3): has the name of an earlier file"),
+    "a large file": (lambda: [_entry("a/4407.txt", b"Time,Parameter,Value\n" + b"1,2,3\n" * 3_000_000)], "(file 1): is larger than 16 MB"),
+    "zeros without end": (lambda: [_entry(f"a/{i}.bin", b"\0" * (30 << 20)) for i in range(10)], "unpacks to more than 200 times"),
+    "a long description": (lambda: [_entry("a/4407.txt", pax_headers={"comment": "x" * (2 << 20)})], "describes a file with more than 1 MB"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_an_archive_of_anything_but_small_plain_files_is_refused(kind: str, tmp_path: Path, tawt) -> None:
+    """Links, copies and what asks for memory end in one line with the number of the file, not its name, in seconds."""
+    entries, said = REFUSED[kind]
+    (tmp_path / "raw").mkdir()
+    _packed(tmp_path / "raw" / "set-a.tar.gz", *entries(), mode="w:gz")
+    ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
+    assert ended.code == 1 and said in ended.error and ", expected " in ended.error, ended.err
+    assert "4407" not in ended.err
+    assert not any("4407" in p.read_text() for p in (tmp_path / "w").rglob("*.json") if p.name != "local.json")
+
+
+def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
+    """An entry that claims 20 GB of holes is not read."""
+    entry, _ = _entry("a/4407.txt", b"")
+    header = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[483:495] = b"240000000000"
+    header[148:156] = b" " * 8
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    (tmp_path / "set-a.tar").write_bytes(bytes(header) + b"\0" * 10240)
+    with pytest.raises(SourceError, match=r"\(file 1\): is a link or a sparse file"):
+        _read(tmp_path)
+
+
+def test_lines_end_at_line_ends_alone(tmp_path: Path) -> None:
+    """Line separators of Unicode, form feeds and vertical tabs are text; carriage returns end lines as everywhere."""
+    odd = "x\u2028y\u2029z\x85\x0b\x0c\x1c\x1d\x1e"
+    _archive(tmp_path, {"set-a/1.txt": f"Time,Parameter,Value\r\n00:00,HR,{odd}\r\n00:01,HR,7\r00:02,HR,8"})
+    rows, reader = _read(tmp_path)
+    assert [row["Value"] for row in rows] == [odd, "7", "8"] and reader.rejected == []
+
+
+@pytest.mark.parametrize("pattern", ["../other/set-?", "/tmp/set-?", "set-a/../../other/set-?", "~/set-?"])
+def test_a_pattern_stays_below_the_raw_root(pattern: str, tmp_path: Path) -> None:
+    """A pattern that leaves the raw root is a mistake in the pipeline."""
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(ConfigError, match="leaves the raw root"):
+        find_members(tmp_path / "raw", Members(table="records", folders=(pattern,)))
+
+
+@pytest.mark.parametrize("link", ["folder", "file", "archive"])
+def test_a_link_out_of_the_raw_root_is_refused(link: str, tmp_path: Path) -> None:
+    """Whatever is linked, the error names the place and not the file."""
+    _folder(tmp_path / "other", FILES)
+    archive = _archive(tmp_path / "other", FILES)
+    root = tmp_path / "raw"
+    (root / "set-b").mkdir(parents=True)
+    if link == "folder":
+        (root / "set-a").symlink_to(tmp_path / "other" / "set-a")
+    elif link == "file":
+        (root / "set-b" / "4407.txt").symlink_to(tmp_path / "other" / "set-a" / "7.txt")
+    else:
+        (root / "set-a.tar.xz").symlink_to(archive)
+    with pytest.raises(SourceError, match="link out of the raw root") as caught:
+        find_members(root, MEMBERS)
+    assert "4407" not in str(caught.value)
+
+
+def test_a_quarantined_record_of_an_archive_is_found_by_its_number(tmp_path: Path, tawt) -> None:
+    """Names of files are in the data and in `local.json`; the quarantine has archive and number, and `show` the record."""
+    raw, work = tmp_path / "raw", tmp_path / "w"
+    raw.mkdir()
+    _archive(raw, {
+        "set-a/4407.txt": "Time,Parameter,Value\n00:00,Age,54\n00:07,HR,73\n",
+        "set-a/4408.txt": "Time,Parameter,Value\n00:00,Age,54\nlate,HR,73\n1,2\n00:09,HR,74\n",
+    }, ".tar.gz")  # fmt: skip
+    assert tawt("ingest", raw, "-p", "physionet2012", "-w", work, "--threads", 1).code == 0
+    listed = tawt("query", "select file, record, line, reason from quarantine", "-w", work, "--format", "csv").out
+    assert listed.splitlines()[1:] == ["set-a.tar.gz,4,,unparseable", "set-a.tar.gz,,7,wrong_number_of_fields"]
+    shown = tawt("show", "staging.records", "--quarantine", "-w", work, "--format", "json").out
+    assert '"_member": "4408"' in shown and '"Time": "late"' in shown
+    for path in work.rglob("*"):
+        if path.suffix in (".json", ".yaml") and path.name != "local.json":
+            assert "440" not in path.read_text(), path
+    assert [finding for finding in check(work) if not finding.ok] == []
