@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from importlib import metadata
 from pathlib import Path
+
+NOT_INSTALLED = "not installed"
+"""The version of what is on the path alone, such as a checkout."""
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package; a checkout that is only on the path has none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return NOT_INSTALLED
 
 
 def available_bytes() -> int:

@@ -46,9 +46,9 @@ runs.add_to(app)
 
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from tawt.machine import version_of
 
-        print(f"tawt {version('tawt')}")
+        print(f"tawt {version_of('tawt')}")
         raise typer.Exit
 
 

@@ -17,9 +17,9 @@ class AugmentConfig(Section):
     crop: float = Field(0.0, ge=0, lt=1)
     """Largest share of a document's timed triplets that are cut off at its ends; the rest is contiguous, the
     prediction time stays."""
-    jitter: float = Field(0.0, ge=0)
+    jitter: float = Field(0.0, ge=0, le=100)
     """Standard deviation of the noise on each number, in units of the normalized value."""
-    scaling: float = Field(0.0, ge=0)
+    scaling: float = Field(0.0, ge=0, le=100)
     """Standard deviation of the logarithm of one factor per document and data_type on its normalized numbers."""
     time_warp: float = Field(0.0, ge=0, lt=1)
     """Largest relative change of a gap between events, smooth along the document; order is kept. Mild, or the signal

@@ -14,7 +14,7 @@ class BatchingConfig(Section):
 
     tokens_per_batch: int = Field(default=8192, ge=1, le=1 << 30)
     """Most tokens in a packed batch."""
-    max_length: int = Field(default=1024, ge=1)
+    max_length: int = Field(default=1024, ge=1, le=1 << 30)
     """Most tokens of one document: its statics, then a window of its timed triplets."""
     window: Literal["last", "random", "sliding"] = "random"
     """Which window of a longer record is a document: the one at its end, one drawn anew each epoch, or all of them

@@ -10,16 +10,18 @@ from tawt.config.base import Section
 
 Pooling = Literal["mean", "max", "cls", "attention", "per_type"]
 Kernel = Literal["auto", "reference", "packed", "flex", "varlen"]
+LEAST_HOURS, MOST_HOURS = 1e-6, 1e8
+"""Bounds of a time: some milliseconds, ten thousand years."""
 
 
 class WavelengthsConfig(Section):
     """Sines of continuous time on a geometric grid of wavelengths."""
 
-    n_frequencies: int = Field(32, ge=1)
+    n_frequencies: int = Field(32, ge=1, le=4096)
     """Number of sines."""
-    shortest_hours: float = Field(1.0, gt=0)
+    shortest_hours: float = Field(1.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Shortest wavelength, hours."""
-    longest_hours: float = Field(876_600.0, gt=0)
+    longest_hours: float = Field(876_600.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Longest wavelength, hours; a century, so that the oldest event of the oldest subject is still within
     one turn."""
 
@@ -30,9 +32,9 @@ class RotaryConfig(Section):
     fraction: float = Field(0.5, ge=0, le=1)
     """Part of each head that is turned; the rest matches by content alone, however far apart two events
     are."""
-    shortest_hours: float = Field(0.25, gt=0)
+    shortest_hours: float = Field(0.25, ge=LEAST_HOURS, le=MOST_HOURS)
     """Shortest wavelength, hours."""
-    longest_hours: float = Field(438_300.0, gt=0)
+    longest_hours: float = Field(438_300.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Longest wavelength, hours (50 years)."""
 
 
@@ -41,11 +43,11 @@ class DecayConfig(Section):
 
     shape: Literal["log", "linear"] = "log"
     """`log`: `slope * log1p(|dt| / tau)`, a power law of the gap; `linear`: `slope * |dt| / tau`, an exponential."""
-    tau_hours: float = Field(1.0, gt=0)
+    tau_hours: float = Field(1.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Gap at which the fading sets in, hours."""
-    steepest: float = Field(1.0, gt=0)
+    steepest: float = Field(1.0, gt=0, le=1e6)
     """Slope of the steepest head; each further head has half the slope of the one before."""
-    n_free_heads: int = Field(1, ge=0)
+    n_free_heads: int = Field(1, ge=0, le=1024)
     """Heads without decay, which see the whole history alike."""
     learned: bool = False
     """Whether the slopes are parameters, started at the geometric ones."""
@@ -55,11 +57,11 @@ class BucketConfig(Section):
     """A learned bias per head and per bucket of |dt|, on a geometric grid; started as the steps of the decay's
     logarithm."""
 
-    n_buckets: int = Field(32, ge=3)
+    n_buckets: int = Field(32, ge=3, le=4096)
     """Number of buckets: the first holds gaps below `shortest_hours`, the last those above `longest_hours`."""
-    shortest_hours: float = Field(0.1, gt=0)
+    shortest_hours: float = Field(0.1, ge=LEAST_HOURS, le=MOST_HOURS)
     """Upper edge of the first bucket, hours."""
-    longest_hours: float = Field(87_660.0, gt=0)
+    longest_hours: float = Field(87_660.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Lower edge of the last bucket, hours (10 years)."""
 
 
@@ -67,11 +69,11 @@ class CosineConfig(Section):
     """A learned sum of cosines of the gap, `sum_m a_m cos(w_m dt)` per head, carried by extra channels of queries
     and keys, so that any attention kernel can run it."""
 
-    n_frequencies: int = Field(8, ge=1)
+    n_frequencies: int = Field(8, ge=1, le=4096)
     """Cosines per head; two channels each."""
-    shortest_hours: float = Field(1.0, gt=0)
+    shortest_hours: float = Field(1.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Shortest wavelength, hours."""
-    longest_hours: float = Field(8766.0, gt=0)
+    longest_hours: float = Field(8766.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Longest wavelength, hours (a year)."""
 
 
@@ -79,9 +81,9 @@ class RecencyConfig(Section):
     """Keys fade with their age at the prediction time, `slope * log1p(age / tau)`: one extra channel, exact in any
     kernel."""
 
-    tau_hours: float = Field(1.0, gt=0)
+    tau_hours: float = Field(1.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Age at which the fading sets in, hours."""
-    steepest: float = Field(1.0, gt=0)
+    steepest: float = Field(1.0, gt=0, le=1e6)
     """Slope of the steepest head; each further head has half the slope of the one before, the last has none."""
 
 
@@ -90,32 +92,32 @@ class ReadoutConfig(Section):
 
     types: tuple[str, ...] = ()
     """`per_type`: codes that get poolings of their own; empty = the most frequent numeric ones."""
-    n_types: int = Field(48, ge=1)
+    n_types: int = Field(48, ge=1, le=65_536)
     """`per_type`: how many, where `types` names none."""
-    d_type: int = Field(16, ge=1)
+    d_type: int = Field(16, ge=1, le=4096)
     """`per_type`: numbers per data_type in the embedding."""
-    d_value: int = Field(6, ge=0)
+    d_value: int = Field(6, ge=0, le=4096)
     """`per_type`: numbers per pooling from the value's encoding, before any attention."""
-    d_state: int = Field(8, ge=0)
+    d_state: int = Field(8, ge=0, le=4096)
     """`per_type`: numbers per pooling from the encoder's states."""
-    n_queries: int = Field(8, ge=1)
+    n_queries: int = Field(8, ge=1, le=4096)
     """`per_type`: queries over the whole document, which fade with age at the prediction time."""
-    d_query: int = Field(16, ge=1)
+    d_query: int = Field(16, ge=1, le=4096)
     """`per_type`: numbers per query in the embedding."""
-    tau_hours: float = Field(1.0, gt=0)
+    tau_hours: float = Field(1.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Age at which the fading of queries and poolings sets in, hours."""
 
 
 class ModelConfig(Section):
     """The encoder."""
 
-    d_model: int = Field(96, ge=8)
+    d_model: int = Field(96, ge=8, le=65_536)
     """Width of a token's state."""
-    n_layers: int = Field(3, ge=0)
+    n_layers: int = Field(3, ge=0, le=1024)
     """Number of blocks."""
-    n_heads: int = Field(4, ge=1)
+    n_heads: int = Field(4, ge=1, le=1024)
     """Attention heads per block; must divide `d_model`."""
-    d_ffn: int = Field(192, ge=8)
+    d_ffn: int = Field(192, ge=8, le=262_144)
     """Width of the feed-forward layer."""
     ffn: Literal["gelu", "swiglu"] = "gelu"
     """`gelu` (two matrices) or `swiglu` (three)."""

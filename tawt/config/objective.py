@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from tawt.config.augment import AugmentConfig
 from tawt.config.base import Section
+from tawt.config.model import LEAST_HOURS, MOST_HOURS
 
 
 class MaskedConfig(Section):
     """Masked reconstruction: which tokens lose what, and how much each part weighs."""
 
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the objective; 0 = off."""
     value: float = Field(0.15, ge=0, le=1)
     """Share of tokens whose value is hidden (value, token and status), the data_type stays."""
@@ -21,7 +22,7 @@ class MaskedConfig(Section):
     """Share of tokens whose data_type is hidden, the normalized number stays."""
     event: float = Field(0.10, ge=0, le=1)
     """Share of tokens that lose both; only the time stays."""
-    spans: int = Field(0, ge=0)
+    spans: int = Field(0, ge=0, le=1000)
     """Spans in time per document, runs of its moments, in which every token is hidden."""
     span_share: float = Field(0.3, gt=0, le=1)
     """Longest span, as a share of the document's moments."""
@@ -31,26 +32,26 @@ class MaskedConfig(Section):
     """Chance of each data_type of a document to be hidden wherever it occurs."""
     variable_hides: Literal["value", "event"] = "value"
     """What tokens of a hidden variable lose."""
-    data_type_weight: float = Field(1.0, ge=0)
+    data_type_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the cross-entropy of hidden data_types, nats per token."""
-    value_weight: float = Field(1.0, ge=0)
+    value_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the loss of hidden numbers."""
     value_loss: Literal["squared", "huber"] = "squared"
     """Loss of a number, in units of the normalized value; `huber` is linear beyond 1."""
     value_scale: Literal["normalized", "rank"] = "normalized"
     """What a number is predicted as: itself, `normalized` and clipped, or its quantile `rank` (of variance 1 where
     ties leave it its bins), in which skewed data_types weigh as much as others."""
-    token_weight: float = Field(0.0, ge=0)
+    token_weight: float = Field(0.0, ge=0, le=1e6)
     """Weight of the cross-entropy of hidden quantile bins, nats; 0 = not predicted."""
-    category_weight: float = Field(1.0, ge=0)
+    category_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the cross-entropy of hidden categories, nats."""
-    status_weight: float = Field(0.2, ge=0)
+    status_weight: float = Field(0.2, ge=0, le=1e6)
     """Weight of the cross-entropy of hidden statuses, nats; small, since most are foreseen by the
     data_type."""
-    summary_weight: float = Field(0.0, ge=0)
+    summary_weight: float = Field(0.0, ge=0, le=1e6)
     """Weight of the loss of the mean number of each hidden variable, predicted from the document's embedding: what
     teaches a readout of its own under this objective. Needs `variables`."""
-    max_value: float = Field(10.0, gt=0)
+    max_value: float = Field(10.0, gt=0, le=1e6)
     """Normalized numbers are clipped to +- this as targets, so that one outlier cannot own a step; the baseline is
     clipped alike. Of ranks there is nothing to clip."""
 
@@ -68,29 +69,29 @@ class MaskedConfig(Section):
 class ForecastConfig(Section):
     """Forecasting: cut the document at a prediction time, predict its next window from the embedding."""
 
-    weight: float = Field(0.0, ge=0)
+    weight: float = Field(0.0, ge=0, le=1e6)
     """Weight of the objective; 0 = off."""
-    window_hours: float = Field(2.0, gt=0)
+    window_hours: float = Field(2.0, ge=LEAST_HOURS, le=MOST_HOURS)
     """Length of the window that is predicted, hours."""
-    earliest_hours: float = Field(4.0, ge=0)
+    earliest_hours: float = Field(4.0, ge=0, le=MOST_HOURS)
     """Prediction times lie at least so long after the document's first timed event, hours; gaps longer than
     `longest_gap_hours` aside."""
-    longest_gap_hours: float | None = Field(None, gt=0)
+    longest_gap_hours: float | None = Field(None, ge=LEAST_HOURS, le=MOST_HOURS)
     """Prediction times lie at most so long after the event before, hours, so that they are drawn where a record tells
     something, not in the decades between birth and a first admission; null = 12 windows."""
     whole_share: float = Field(0.3, ge=0, lt=1)
     """Share of documents that stay whole: nothing is forecast of them."""
-    n_types: int = Field(128, ge=1)
+    n_types: int = Field(128, ge=1, le=65_536)
     """Data_types that are forecast: the most frequent numeric ones; where none has numbers, the most frequent ones."""
-    value_weight: float = Field(1.0, ge=0)
+    value_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the loss of the first number of each data_type in the window, where one came."""
     value_loss: Literal["squared", "huber"] = "squared"
     """As in `masked`."""
     value_scale: Literal["normalized", "rank"] = "normalized"
     """As in `masked`."""
-    presence_weight: float = Field(1.0, ge=0)
+    presence_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the cross-entropy of whether a data_type comes in the window, nats."""
-    max_value: float = Field(10.0, gt=0)
+    max_value: float = Field(10.0, gt=0, le=1e6)
     """As in `masked`."""
 
     @property
@@ -102,11 +103,11 @@ class ForecastConfig(Section):
 class ContrastiveConfig(Section):
     """InfoNCE: two views of a document are to be found among the views of all others."""
 
-    weight: float = Field(0.0, ge=0)
+    weight: float = Field(0.0, ge=0, le=1e6)
     """Weight of the objective; 0 = off. On, each document becomes two, so a batch holds half as many subjects."""
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(0.1, ge=1e-4, le=1e4)
     """Divides the cosine similarities."""
-    d_projection: int = Field(64, ge=2)
+    d_projection: int = Field(64, ge=2, le=65_536)
     """Width of the projection in which views are compared."""
     views: AugmentConfig = AugmentConfig(
         variable_dropout=0.1, event_dropout=0.3, crop=0.3, jitter=0.1, scaling=0.05, time_warp=0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -21,7 +22,7 @@ class SweepConfig(Section):
     arms: dict[str, tuple[str, ...]] = {}
     """Name of an arm -> its overrides, laid on the common ones. The first arm is the one that others are compared
     with."""
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0, 1, 2), min_length=1, max_length=10_000)
     """Seeds of each arm. One seed decides weights, batches and masks alike, so arms are compared seed by seed."""
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.objective import ObjectiveConfig
 
+MAX_STEPS = 10**9
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Logger = Literal["tensorboard", "trackio", "wandb"]
 
@@ -19,23 +20,23 @@ Logger = Literal["tensorboard", "trackio", "wandb"]
 class TrainConfig(Section):
     """Optimizer, schedule, precision, validation and checkpoints."""
 
-    max_steps: int = Field(1000, ge=1)
+    max_steps: int = Field(1000, ge=1, le=MAX_STEPS)
     """Optimizer steps; also the length of the schedule."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the weights, batches, masks, augmentations and dropout."""
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(1e-3, gt=0, le=1e3)
     """Highest learning rate."""
     min_lr: float = Field(0.1, ge=0, le=1)
     """Learning rate at the end, as a share of `lr`; `inverse_sqrt` stops falling there."""
     schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
     """What the learning rate does after the warm-up."""
-    warmup_steps: int = Field(50, ge=0)
+    warmup_steps: int = Field(50, ge=0, le=MAX_STEPS)
     """Steps of linear warm-up; cut to a tenth of `max_steps` where that is less."""
     betas: tuple[Beta, Beta] = (0.9, 0.98)
     """AdamW's decay rates; 0.98 forgets the large first gradients sooner than 0.999 in a short run."""
-    weight_decay: float = Field(0.05, ge=0)
+    weight_decay: float = Field(0.05, ge=0, le=1e3)
     """Decoupled decay of matrices; norms, biases and embeddings have none."""
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(1.0, gt=0, le=1e9)
     """Largest gradient norm."""
     accumulate_tokens: int = Field(0, ge=0, le=1 << 30)
     """Tokens per optimizer step, over all processes: as many packed batches as it takes, which are held in memory
@@ -53,23 +54,23 @@ class TrainConfig(Section):
     """With several processes: every one holds the whole model (`ddp`), or a share of it (`fsdp`)."""
     threads: int = Field(0, ge=0, le=1024)
     """CPU threads of torch; 0 = measured once per workspace. Bit-equal resume holds for one thread count."""
-    log_every: int = Field(1, ge=1)
+    log_every: int = Field(1, ge=1, le=MAX_STEPS)
     """Steps between lines of `metrics.jsonl`."""
-    validate_every: int = Field(200, ge=0)
+    validate_every: int = Field(200, ge=0, le=MAX_STEPS)
     """Steps between validations on `tuning`; 0 = never. The last step is always validated unless 0."""
-    validate_batches: int = Field(8, ge=1)
+    validate_batches: int = Field(8, ge=1, le=1_000_000)
     """Batches of a validation: always the first ones, with the same masks."""
-    patience: int = Field(0, ge=0)
+    patience: int = Field(0, ge=0, le=MAX_STEPS)
     """Validations without a better loss after which the run ends early; 0 = never."""
-    checkpoint_every: int = Field(200, ge=1)
+    checkpoint_every: int = Field(200, ge=1, le=MAX_STEPS)
     """Steps between checkpoints; the last step always has one."""
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: int = Field(2, ge=1, le=1_000_000)
     """Newest checkpoints that are kept."""
-    keep_best: int = Field(0, ge=0)
+    keep_best: int = Field(0, ge=0, le=1_000_000)
     """Weights of the validations with the lowest loss that are kept beside them."""
     final: Literal["last", "best", "average"] = "last"
     """What `model.safetensors` is: the last weights, the best, or the mean of the `keep_best` best."""
-    health_every: int = Field(0, ge=0)
+    health_every: int = Field(0, ge=0, le=MAX_STEPS)
     """Steps between looks at the embeddings of `tuning` (rank, uniformity, probes of age and sex); 0 = at the end."""
     loggers: tuple[Logger, ...] = ()
     """Where metrics go beside `metrics.jsonl`; each is an extra: `pip install "tawt[tensorboard]"`."""

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from tawt.contracts.contract import check_schema, read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
-from tawt.dataset.shard import UNREADABLE
 from tawt.errors import ContractError, DatasetError
+from tawt.readers import reading
 from tawt.resources import asset
 
 Number = TypeVar("Number", bound=np.generic)
+MAX_BINS = 1000
+"""Most quantile bins of a data_type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,38 +167,43 @@ def read_vocabulary(path: Path) -> Vocabulary:
         DatasetError: The file is absent, is not Parquet, or breaks `schemas/vocabulary.json`.
     """
     hint = "make it with `tawt build-vocab -w WORKSPACE`"
-    try:
+    contract = read_contract(asset("schemas/vocabulary.json"))
+    with reading(path, "a vocabulary", hint, DatasetError):
         content = path.read_bytes()
         table = pq.ParquetFile(pa.BufferReader(content)).read()
-        check_schema(read_contract(asset("schemas/vocabulary.json")), table.schema, str(path))
-    except UNREADABLE as error:
-        what = f"cannot be read ({type(error).__name__}), expected a vocabulary"
-        raise DatasetError(str(path), what, hint) from None
-    except ContractError as error:
-        raise DatasetError(error.where, error.what, hint) from None
-    columns = {name: table.column(name).to_pylist() for name in ("code", "value_kind", "categories")}
-    if not np.array_equal(table.column("data_type").to_numpy(), np.arange(len(table))):
-        raise DatasetError(str(path), "data_type does not count from 0, expected the row's number", hint)
-    if tuple(columns["code"][: len(SPECIAL_CODES)]) != SPECIAL_CODES:
-        raise DatasetError(str(path), f"starts with other codes, expected {' '.join(SPECIAL_CODES)}", hint)
+        try:
+            check_schema(contract, table.schema, str(path))
+        except ContractError as error:
+            raise DatasetError(error.where, error.what, hint) from None
+        for column in contract.columns:
+            if not column.nullable and table.column(column.name).null_count:
+                raise DatasetError(str(path), f"column `{column.name}` has a null, expected none", hint)
+        columns = {name: table.column(name).to_pylist() for name in ("code", "value_kind", "categories")}
+        if not np.array_equal(table.column("data_type").to_numpy(), np.arange(len(table))):
+            raise DatasetError(str(path), "data_type does not count from 0, expected the row's number", hint)
+        if tuple(columns["code"][: len(SPECIAL_CODES)]) != SPECIAL_CODES:
+            raise DatasetError(str(path), f"starts with other codes, expected {' '.join(SPECIAL_CODES)}", hint)
 
-    def numbers(name: str, dtype: type[Number]) -> NDArray[Number]:
-        return np.asarray(table.column(name).to_numpy()).astype(dtype)
+        def numbers(name: str, dtype: type[Number]) -> NDArray[Number]:
+            return np.asarray(table.column(name).to_numpy()).astype(dtype)
 
-    return Vocabulary(
-        codes=tuple(columns["code"]),
-        value_kind=tuple(columns["value_kind"]),
-        n_rows=numbers("n_rows", np.int64),
-        center=numbers("center", np.float64),
-        scale=numbers("scale", np.float64),
-        mean=numbers("mean", np.float64),
-        std=numbers("std", np.float64),
-        n_bins=numbers("n_bins", np.int32),
-        categories=tuple(tuple(texts) for texts in columns["categories"]),
-        sha256=hashlib.sha256(content).hexdigest(),
-        content=content,
-        bin_edges=tuple(_normalized_edges(row) for row in table.select(_OF_EDGES).to_pylist()),
-    )
+        n_bins = numbers("n_bins", np.int32)
+        if n_bins.min() < 0 or n_bins.max() > MAX_BINS:
+            raise DatasetError(str(path), f"n_bins is out of range, expected 0 to {MAX_BINS}", hint)
+        return Vocabulary(
+            codes=tuple(columns["code"]),
+            value_kind=tuple(columns["value_kind"]),
+            n_rows=numbers("n_rows", np.int64),
+            center=numbers("center", np.float64),
+            scale=numbers("scale", np.float64),
+            mean=numbers("mean", np.float64),
+            std=numbers("std", np.float64),
+            n_bins=n_bins,
+            categories=tuple(tuple(texts) for texts in columns["categories"]),
+            sha256=hashlib.sha256(content).hexdigest(),
+            content=content,
+            bin_edges=tuple(_normalized_edges(row) for row in table.select(_OF_EDGES).to_pylist()),
+        )
 
 
 _OF_EDGES = ["bin_edges", "normalization", "center", "scale", "quantiles"]

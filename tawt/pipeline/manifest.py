@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import duckdb
@@ -12,6 +11,7 @@ import pyarrow
 from tawt.config.base import Section
 from tawt.errors import StageError
 from tawt.files import digest, read_json, write_json
+from tawt.machine import version_of
 from tawt.pipeline.workspace import Workspace
 
 
@@ -81,7 +81,7 @@ class Manifest(Section):
 def versions() -> dict[str, str]:
     """Return the versions that the bytes depend on."""
     return {
-        "tawt": version("tawt"),
+        "tawt": version_of("tawt"),
         "duckdb": duckdb.__version__,
         "pyarrow": pyarrow.__version__,
         "polars": polars.__version__,

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from tawt.config.objective import ObjectiveConfig
-from tawt.files import read_json, write_text
+from tawt.files import write_text
+from tawt.readers import read_map
 from tawt.tasks.runs import SMALL_CELL, RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.health import LEAST_SUBJECTS
 
@@ -64,7 +65,7 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None =
         "pipeline_tag": "feature-extraction",
         "tags": ["tawt", *_TAGS],
     }
-    about = read_json(run / "versions.json") or {}
+    about = read_map(run / "versions.json", "move it away") if (run / "versions.json").exists() else {}
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
         f"# {name}\n\n{_WHAT}" + ("" if shared else f"\n\n{_PATIENTS}"),
@@ -199,8 +200,8 @@ def _settings(run: RunFolder) -> str:
 
 
 def _made(about: Mapping[str, Any]) -> str:
-    versions = about.get("packages", {})
-    rows = [(name, version) for name, version in versions.items()]
+    versions = about.get("packages")
+    rows = [(name, str(version)) for name, version in versions.items()] if isinstance(versions, dict) else []
     rows += [(key, str(about[key])) for key in ("python", "device", "precision", "threads") if key in about]
     return table(("what", "version or value"), rows) if rows else "Not recorded."
 

@@ -112,7 +112,7 @@ def choose(asked: Asked) -> Choices:
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     fingerprint = digest([split.fingerprint() for split in (train, tuning) if split is not None])
     checkpoint = starting_point(asked.run, asked.resume, config, vocabulary.sha256, fingerprint, asked.tell)
-    kept = int(checkpoint.state["threads"]) if checkpoint is not None and not config.train.threads else 0
+    kept = checkpoint.state.threads if checkpoint is not None and not config.train.threads else 0
     compute = choose_compute(asked.device, config.train.precision, config.train.threads or kept)
     if kept:
         compute = compute.with_threads(kept, "as the run began")

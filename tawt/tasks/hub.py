@@ -12,11 +12,9 @@ import importlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
@@ -27,11 +25,12 @@ from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
-from tawt.files import publish_file, write_json, write_text
+from tawt.files import write_json, write_parquet, write_text
+from tawt.machine import version_of
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
 from tawt.tasks.card import CARD, card
-from tawt.tasks.load import FORMAT, load_encoder, same_vocabulary
+from tawt.tasks.load import SharedModel, load_encoder, same_vocabulary
 from tawt.tasks.runs import SMALL_CELL
 from tawt.tasks.withhold import shareable, withheld, without_withheld
 from tawt.training.checkpoint import WEIGHTS, write_tensors
@@ -155,20 +154,15 @@ class TawtModel(nn.Module):
         own = self.vocabulary.table()
         shared = shareable(own, min_subjects, with_categories)
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / ".vocabulary.parquet.tmp"
-        pq.write_table(shared, aside)
-        publish_file(aside, folder / "vocabulary.parquet")
+        write_parquet(folder / "vocabulary.parquet", shared)
         weights = without_withheld(self.encoder, self.vocabulary, withheld(own, min_subjects))
         write_tensors({f"encoder.{name}": w for name, w in weights.items()}, folder / WEIGHTS, {"format": "pt"})
-        about = {
-            "format": FORMAT,
-            "model_type": "tawt",
-            "architectures": ["TawtModel"],
-            "tawt_version": metadata.version("tawt"),
-            "vocabulary_sha256": self.vocabulary.sha256,
-            "config": self._config(shared["code"].to_pylist()).model_dump(mode="json"),
-        }
-        write_json(folder / "config.json", about)
+        about = SharedModel(
+            tawt_version=version_of("tawt"),
+            vocabulary_sha256=self.vocabulary.sha256,
+            config=self._config(shared["code"].to_pylist()).model_dump(mode="json"),
+        )
+        write_json(folder / "config.json", about.model_dump(mode="json"))
         write_text(folder / CARD, self.card)
         return folder
 

@@ -6,17 +6,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tawt.config.base import Section
 from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
-from tawt.files import read_json
 from tawt.models.encoder import Encoder
+from tawt.readers import read_map, read_record
 from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
 
 FORMAT = "tawt.model/1"
 """Of a folder that `TawtModel.save_pretrained` wrote."""
 _SAVED = "give a folder that `TawtModel.save_pretrained` wrote"
+
+
+class SharedModel(Section):
+    """What config.json of a shared model says."""
+
+    format: str = FORMAT
+    model_type: str = "tawt"
+    architectures: tuple[str, ...] = ("TawtModel",)
+    tawt_version: str
+    vocabulary_sha256: str
+    """Of the whole vocabulary, by which shards and runs name it."""
+    config: dict[str, Any]
+    """The run's."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ def load_encoder(run: Path) -> LoadedEncoder:
         ConfigError: Its config does not hold.
         DatasetError: Its vocabulary cannot be read.
     """
-    if (run / "config.json").is_file():
+    if (run / "config.json").exists():
         return _load_shared(run)
     if not (run / "config.yaml").exists():
         raise CheckpointError(
@@ -66,19 +80,16 @@ def load_encoder(run: Path) -> LoadedEncoder:
 
 
 def _load_shared(folder: Path) -> LoadedEncoder:
-    about: Any = read_json(folder / "config.json")
-    if not isinstance(about, dict) or about.get("format") != FORMAT or "config" not in about:
-        raise CheckpointError(
-            str(folder / "config.json"), f"is of another format, expected {FORMAT}",
-            _SAVED,
-        )  # fmt: skip
-    config = build(PretrainConfig, about["config"], str(folder / "config.json"))
+    if read_map(folder / "config.json", _SAVED, CheckpointError).get("format") != FORMAT:
+        raise CheckpointError(str(folder / "config.json"), f"is of another format, expected {FORMAT}", _SAVED)
+    about = read_record(folder / "config.json", SharedModel, _SAVED, CheckpointError)
+    config = build(PretrainConfig, about.config, str(folder / "config.json"))
     try:
         read = read_vocabulary(folder / "vocabulary.parquet")
     except DatasetError as error:
         raise CheckpointError(error.where, error.what, _SAVED) from None
     # blanked cells change the file's bytes, not what it stands for
-    vocabulary = replace(read, sha256=about["vocabulary_sha256"])
+    vocabulary = replace(read, sha256=about.vocabulary_sha256)
     encoder = Encoder(config.model, vocabulary)
     load_weights(encoder, folder / WEIGHTS, prefix="encoder.")
     return LoadedEncoder(encoder.eval(), config, vocabulary, folder / WEIGHTS)

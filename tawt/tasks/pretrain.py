@@ -24,7 +24,15 @@ from tawt.objectives.prepare import Preparer
 from tawt.tasks.card import write_card
 from tawt.tasks.choices import Asked, Choices, choose
 from tawt.training.best import final_weights, is_over
-from tawt.training.checkpoint import WEIGHTS, full_weights, load_optimizer, load_weights, write_tensors
+from tawt.training.checkpoint import (
+    WEIGHTS,
+    CheckpointState,
+    full_weights,
+    load_optimizer,
+    load_weights,
+    remove_leftovers,
+    write_tensors,
+)
 from tawt.training.device import Compute
 from tawt.training.distributed import World, one_voice, open_world, spread
 from tawt.training.folder import alone_in, comparable, describe_run, note_other_compute, resume_command
@@ -113,6 +121,7 @@ def _run(
             dataset = open_dataset(workspace)
             if world.first and not dry_run:
                 held.enter_context(alone_in(run, resume, tell))
+                remove_leftovers(run)
             world.wait()
         again = resume_command(workspace, config, settings, device, out)
         asked = Asked(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
@@ -169,7 +178,7 @@ def _build(chosen: Choices, baselines: Baselines) -> Trainer:
     scaler = LossScaler(compute.device, compute.dtype == torch.float16)
     if checkpoint is not None:
         load_optimizer(checkpoint, model, optimizer)
-        scaler.load(checkpoint.state.get("scaler", {}))
+        scaler.load(checkpoint.state.scaler)
     world.wait()  # every process has looked at the folder as it was
     if world.first and not over:
         describe_run(run, tree, vocabulary, compute, world.size, start)
@@ -193,7 +202,7 @@ def _build(chosen: Choices, baselines: Baselines) -> Trainer:
         report=tell,
         loggers=open_loggers(tree, run, start_step=start, note=_note(tell)) if world.first else [],
         resume_command=asked.resume_command,
-        skipped=int(checkpoint.state.get("skipped", 0)) if checkpoint else 0,
+        skipped=checkpoint.state.skipped if checkpoint else 0,
     )
 
 
@@ -209,17 +218,17 @@ def _finish(trainer: Trainer) -> None:
     write_hashes(run)
 
 
-def _state(config: PretrainConfig, chosen: Choices, compute: Compute) -> dict[str, Any]:
-    return {
-        "config": comparable(config),
-        "vocabulary": chosen.train.vocabulary.sha256,
-        "dataset": chosen.fingerprint,
-        "seed": config.train.seed,
-        "threads": compute.threads,
-        "precision": compute.precision,
-        "processes": chosen.asked.world.size,
-        "batches_per_step": chosen.per_step,
-    }
+def _state(config: PretrainConfig, chosen: Choices, compute: Compute) -> CheckpointState:
+    return CheckpointState(
+        config=comparable(config),
+        vocabulary=chosen.train.vocabulary.sha256,
+        dataset=chosen.fingerprint,
+        seed=config.train.seed,
+        threads=compute.threads,
+        precision=compute.precision,
+        processes=chosen.asked.world.size,
+        batches_per_step=chosen.per_step,
+    )
 
 
 def _blocks(step: int, layout: Layout) -> Any:

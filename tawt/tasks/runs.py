@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tawt.config.load import read_yaml
+from tawt.config.load import build, read_yaml
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, nearest
+from tawt.files import sha256_file
 from tawt.training.metrics import read_metrics
 
 SMALL_CELL = 10
@@ -57,7 +56,7 @@ class RunFolder:
     def vocabulary(self) -> str:
         """SHA-256 of the vocabulary; empty where there is none."""
         path = self.path / "vocabulary.parquet"
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        return sha256_file(path) if path.is_file() else ""
 
     def lines(self, split: str) -> list[dict[str, Any]]:
         """Return the lines of one split, by step; of a step that stands twice the last."""
@@ -84,13 +83,16 @@ def flat_config(run: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: There is none.
-        ConfigError: It is no YAML.
+        ConfigError: It is no YAML, or no config.
     """
     if not (run / "config.yaml").is_file():
         raise CheckpointError(str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`")
-    tree = read_yaml(run / "config.yaml")[0]
-    with suppress(ValidationError):  # keys that have come since the run are at their defaults
+    tree, lines = read_yaml(run / "config.yaml")
+    try:  # keys that have come since the run are at their defaults
         tree = PretrainConfig.model_validate(tree).model_dump(mode="json")
+    except ValidationError as error:  # keys that have gone since the run are shown as they are
+        if any(wrong["type"] != "extra_forbidden" for wrong in error.errors()):
+            build(PretrainConfig, tree, str(run / "config.yaml"), lines)
     return flat(tree)
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tawt.config.base import Section
 from tawt.config.load import load
 from tawt.config.named import resolve_config
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError
-from tawt.files import alone, read_json, write_json, write_text
+from tawt.files import alone, write_json, write_text
+from tawt.readers import read_record
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.checkpoint import WEIGHTS
@@ -75,6 +77,15 @@ class SweepResult:
     def n_failed(self) -> int:
         """Runs that failed."""
         return sum(run.state == "failed" for run in self.runs)
+
+
+class _Told(Section):
+    """What sweep.json says."""
+
+    arms: dict[str, dict[str, Any]] = {}
+    seeds: tuple[int, ...] = ()
+    runs: tuple[dict[str, Any], ...] = ()
+    table: tuple[dict[str, Any], ...] = ()
 
 
 def sweep(
@@ -173,18 +184,16 @@ def _beside(file: Path, config: str) -> str:
 
 
 def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainConfig]) -> None:
-    old = read_json(folder / "sweep.json")
-    if not isinstance(old, dict):
-        return
+    old = read_record(folder / "sweep.json", _Told, "move it away: it is written again", absent=_Told())
     changed: list[str] = []
-    for arm, was in old["arms"].items():
+    for arm, was in old.arms.items():
         if arm not in trees:
             changed.append(f"arm {arm} is gone")
             continue
         now = _arm(trees[arm])
         keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
         changed += [f"arm {arm}: {key} was {was.get(key)}, is {now.get(key)}" for key in keys]
-    changed += [f"seed {seed} is gone" for seed in old["seeds"] if seed not in plan.seeds]
+    changed += [f"seed {seed} is gone" for seed in old.seeds if seed not in plan.seeds]
     if changed:
         raise ConfigError(
             str(folder), f"holds another sweep, expected the same: {'; '.join(changed)}",

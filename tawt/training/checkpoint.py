@@ -9,28 +9,64 @@ masks and dropout follow from (seed, step).
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tawt.config.base import Section
+from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
-from tawt.files import publish, write_hashes, write_json, write_text
-from tawt.files import publish_file as publish_file
-from tawt.training.distributed import shared_like, whole
+from tawt.files import publish, whole, write_hashes, write_json, write_text
+from tawt.readers import read_record, read_text, reading
+from tawt.training.distributed import shared_like
+from tawt.training.distributed import whole as all_of
 
 FORMAT = "tawt.checkpoint/1"
-WEIGHTS = "model.safetensors"
+WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+_FIELDS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each weight."""
+_NAME = re.compile(r"^step-([0-9]{6,10})$")
 _AGAIN = "name another checkpoint in `checkpoints/latest`, or start again with `--out DIR`"
 _OTHER = "give the run that has this config and vocabulary"
+
+
+class ScalerState(Section):
+    """The loss scaler of fp16."""
+
+    scale: float = Field(gt=0)
+    good: float = Field(ge=0)
+
+
+class CheckpointState(Section):
+    """What state.json says."""
+
+    format: Literal["tawt.checkpoint/1"] = "tawt.checkpoint/1"
+    step: int = Field(0, ge=0, le=MAX_STEPS)
+    """Optimizer steps made."""
+    config: dict[str, Any]
+    """What a resumed run may not change of the config."""
+    vocabulary: str
+    """SHA-256 of the vocabulary."""
+    dataset: str
+    """Hash of the splits that are read."""
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1, le=1024)
+    precision: Literal["fp32", "bf16", "fp16"]
+    processes: int = Field(ge=1)
+    batches_per_step: int = Field(ge=1)
+    """Over all processes."""
+    scaler: ScalerState | None = None
+    skipped: int = Field(0, ge=0)
+    """Steps that the loss scaler skipped."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +75,13 @@ class Checkpoint:
 
     folder: Path
     """RUN/checkpoints/step-NNNNNN."""
-    state: dict[str, Any]
-    """What state.json holds: step, config, vocabulary, threads."""
+    state: CheckpointState
+    """What state.json holds."""
 
     @property
     def step(self) -> int:
         """Optimizer steps made."""
-        return int(self.state["step"])
+        return self.state.step
 
 
 def full_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -57,25 +93,19 @@ def full_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
-    """Write tensors, and texts about them, to a safetensors file, aside and renamed.
+    """Write tensors, and texts about them, to a safetensors file, whole or not at all.
 
     Raises:
         OSError: It cannot be written: no space, no right.
     """
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file(tensors, aside, about)
-    except SafetensorError as error:
-        # what the system said, as any other file's writer would have raised it
-        found = re.search(r"(?:os error|code:) (\d+)", str(error))
-        number = int(found[1]) if found else errno.EIO
-        raise OSError(number, os.strerror(number), str(path)) from None
-    publish_file(aside, path)
-
-
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a model's parameters, aside and renamed."""
-    write_tensors(full_weights(model), path)
+    with whole(path) as aside:
+        try:
+            save_file(tensors, aside, about)
+        except SafetensorError as error:
+            # what the system said, as any other file's writer would have raised it
+            found = re.search(r"(?:os error|code:) (\d+)", str(error))
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
@@ -87,29 +117,36 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
         prefix: Only names that start so are read, without it.
 
     Raises:
-        CheckpointError: The file is absent or broken, or its names or shapes are not the model's.
+        CheckpointError: The file is absent or broken, its names or shapes are not the model's, or a weight is no
+            finite number.
     """
     tensors = {name[len(prefix) :]: t for name, t in read_tensors(path).items() if name.startswith(prefix)}
     parameters = dict(model.named_parameters())
-    for name in sorted(parameters.keys() ^ tensors.keys()):
-        have = "lacks" if name in parameters else "has"
-        raise CheckpointError(str(path), f"{have} the weight `{name}`, expected the weights of this model", _OTHER)
+    _hold(path, tensors, {name: (parameter.shape, parameter.dtype) for name, parameter in parameters.items()})
     with torch.no_grad():
         for name, parameter in parameters.items():
-            if parameter.shape != tensors[name].shape:
-                raise CheckpointError(
-                    str(path),
-                    f"weight `{name}` has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}",
-                    _OTHER,
-                )
             parameter.copy_(tensors[name])
+
+
+def _hold(path: Path, tensors: dict[str, Tensor], wanted: dict[str, tuple[torch.Size, torch.dtype]]) -> None:
+    """Hold that tensors have the names, shapes and types that are wanted, and are finite."""
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        have = "lacks" if name in wanted else "has"
+        raise CheckpointError(str(path), f"{have} the tensor `{name}`, expected those of this model", _OTHER)
+    for name, (shape, dtype) in wanted.items():
+        own = tensors[name]
+        if own.shape != shape or own.dtype != dtype:
+            what = f"has shape {tuple(own.shape)} and type {own.dtype}, expected {tuple(shape)} and {dtype}"
+            raise CheckpointError(str(path), f"tensor `{name}` {what}", _OTHER)
+        if not own.isfinite().all():
+            raise CheckpointError(str(path), f"tensor `{name}` is not finite, expected numbers", _AGAIN)
 
 
 def save_checkpoint(
     run: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    state: dict[str, Any],
+    state: CheckpointState,
     keep: int,
     writes: bool = True,
 ) -> Checkpoint:
@@ -121,33 +158,67 @@ def save_checkpoint(
         run: The run folder.
         model: Its parameters are saved.
         optimizer: Over parameters of the model.
-        state: JSON-able; must hold `step`.
+        state: What is said of it.
         keep: Checkpoints that stay.
         writes: False in all processes but the first, which only take part in the gathering.
     """
     root = run / "checkpoints"
-    folder = root / f"step-{state['step']:06d}"
-    whole_state = {"format": FORMAT, **state}
+    folder = root / f"step-{state.step:06d}"
     weights, moments = full_weights(model), _optimizer_tensors(model, optimizer)
     if not writes:
-        return Checkpoint(folder, whole_state)
+        return Checkpoint(folder, state)
     root.mkdir(parents=True, exist_ok=True)
     aside = root / f".{folder.name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     write_tensors(weights, aside / WEIGHTS)
-    write_tensors(moments, aside / "optimizer.safetensors")
-    write_json(aside / "state.json", whole_state)
+    write_tensors(moments, aside / OPTIMIZER)
+    write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
     write_hashes(aside)
     publish(aside, folder)
     write_text(root / "latest", folder.name + "\n")
-    by_step = sorted((int(path.name.removeprefix("step-")), path) for path in root.glob("step-*"))
-    earlier = [path for step, path in by_step if step <= state["step"]]
+    by_step = sorted(_by_step(root))
+    earlier = [path for step, path in by_step if step <= state.step]
     # later ones are of a run that was taken up again before them: what follows them is made anew
-    later = [path for step, path in by_step if step > state["step"]]
+    later = [path for step, path in by_step if step > state.step]
     for old in [*earlier[:-keep], *later]:
-        shutil.rmtree(old, ignore_errors=True)
-    return Checkpoint(folder, whole_state)
+        _remove(old)
+    return Checkpoint(folder, state)
+
+
+def remove_leftovers(run: Path) -> None:
+    """Remove what a killed process left in a run folder: files written aside, and checkpoints half deleted.
+
+    Of a checkpoint that `latest` names nothing is removed, whatever it lacks: who resumes it is told.
+    """
+    root = run / "checkpoints"
+    for folder in (run, run / "best", run / "plots"):
+        for path in folder.glob(".*.tmp"):
+            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+    if not root.is_dir():
+        return
+    pointer = root / "latest"
+    named = pointer.read_bytes().strip() if pointer.is_file() else b""
+    for path in [*root.glob(".*.tmp"), *root.glob(".*.tmp.old")]:
+        _remove(path) if path.is_dir() else path.unlink()
+    for _, path in _by_step(root):
+        if path.name.encode() != named and not all((path / name).is_file() for name in (WEIGHTS, OPTIMIZER, STATE)):
+            _remove(path)
+
+
+def _by_step(root: Path) -> list[tuple[int, Path]]:
+    """The checkpoints in a folder and their steps; what has another name is none."""
+    found = ((_NAME.match(path.name), path) for path in root.iterdir() if path.is_dir())
+    return [(int(match[1]), path) for match, path in found if match]
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder so that a kill in the middle leaves nothing under its name."""
+    gone = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.tmp")
+    if gone != folder:
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def latest_checkpoint(run: Path) -> Checkpoint | None:
@@ -157,22 +228,18 @@ def latest_checkpoint(run: Path) -> Checkpoint | None:
         CheckpointError: It names a checkpoint that is not there, is broken or is of another format.
     """
     pointer = run / "checkpoints" / "latest"
-    if not pointer.exists():
+    if not os.path.lexists(pointer):
         return None
-    try:
-        folder = pointer.parent / pointer.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        what = f"cannot be read ({type(error).__name__}), expected the name of a checkpoint beside it"
-        raise CheckpointError(str(pointer), what, "write one of them into it, as `step-000200`") from None
-    try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    hint = "write one of the folders beside it into it, as `step-000200`"
+    name = read_text(pointer, hint, CheckpointError, "the name of a checkpoint").strip()
+    if not (match := _NAME.match(name)):
+        raise CheckpointError(str(pointer), "names no checkpoint, expected one as `step-000200`", hint)
+    folder = pointer.parent / name
+    state = read_record(folder / STATE, CheckpointState, _AGAIN, CheckpointError)
+    if state.step != int(match[1]):
         raise CheckpointError(
-            str(folder / "state.json"), f"cannot be read ({type(error).__name__}), expected a checkpoint",
-            _AGAIN,
-        ) from None  # fmt: skip
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(str(folder / "state.json"), f"is of another format, expected {FORMAT}", _AGAIN)
+            str(folder / STATE), f"is of step {state.step:,}, expected that of its folder", _AGAIN
+        )  # fmt: skip
     return Checkpoint(folder, state)
 
 
@@ -180,30 +247,29 @@ def load_optimizer(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.op
     """Put a checkpoint's optimizer state back, shared out as the model's parameters are.
 
     Raises:
-        CheckpointError: The file is absent or broken, or does not fit the model.
+        CheckpointError: The file is absent or broken, or does not fit the model and the steps made.
     """
-    path = checkpoint.folder / "optimizer.safetensors"
-    parameters = dict(model.named_parameters())
-    for key, tensor in read_tensors(path).items():
+    path = checkpoint.folder / OPTIMIZER
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    tensors = read_tensors(path)
+    scalar = torch.Size(())
+    wanted = {
+        f"{name}/{field}": (scalar if field == "step" else p.shape, torch.float32)
+        for name, p in parameters.items()
+        for field in _FIELDS
+    }
+    _hold(path, tensors, wanted)
+    for key, tensor in tensors.items():
         name, _, field = key.rpartition("/")
-        if name not in parameters:
+        if field != "exp_avg" and tensor.numel() and tensor.min() < 0:
+            raise CheckpointError(str(path), f"tensor `{key}` has a number below 0, expected none", _AGAIN)
+        if field == "step" and tensor > checkpoint.step:
             raise CheckpointError(
-                str(path), f"has state of `{name}`, expected only that of this model's weights", _OTHER
+                str(path), f"tensor `{key}` is of a later step, expected at most {checkpoint.step:,}", _AGAIN
             )
-        parameter = parameters[name]
         # a copy: the file's buffer is not aligned as torch's own memory is
-        own = tensor.to(parameter.device, copy=True)
-        optimizer.state[parameter][field] = shared_like(own, parameter) if own.dim() else own
-
-
-def load_checkpoint(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's weights and optimizer state back.
-
-    Raises:
-        CheckpointError: A file is absent or broken, or does not fit the model.
-    """
-    load_weights(model, checkpoint.folder / WEIGHTS)
-    load_optimizer(checkpoint, model, optimizer)
+        own = tensor.to(parameters[name].device, copy=True)
+        optimizer.state[parameters[name]][field] = shared_like(own, parameters[name]) if own.dim() else own
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -212,12 +278,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: It is absent or broken.
     """
-    try:
+    with reading(path, "safetensors weights", _AGAIN, CheckpointError):
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            str(path), f"cannot be read ({type(error).__name__}), expected safetensors weights", _AGAIN
-        ) from None
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -229,4 +291,4 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 
 def _on_host(tensor: Tensor) -> Tensor:
-    return whole(tensor.detach()).cpu().contiguous()
+    return all_of(tensor.detach()).cpu().contiguous()

@@ -17,7 +17,9 @@ from tawt.config.load import dump
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
-from tawt.files import alone, publish_file, read_json, write_json, write_text
+from tawt.files import alone, whole, write_json, write_text
+from tawt.machine import version_of
+from tawt.readers import read_map
 from tawt.seals import LIST
 from tawt.training.checkpoint import Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
@@ -95,17 +97,22 @@ def starting_point(
         tell({"event": "note", "text": f"{run} {what}"})
         return None
     for name, now in (("vocabulary", vocabulary), ("dataset", dataset)):
-        was = str(checkpoint.state.get(name, now))
+        was = getattr(checkpoint.state, name)
         if was != now:
             raise CheckpointError(
                 str(checkpoint.folder), f"belongs to {name} {was[:12]}, expected {now[:12]}",
                 "give the workspace as it was when the run was made, or start a new run with `--out DIR`",
             )  # fmt: skip
-    changed = _differences(_as_now(checkpoint.state.get("config", {})), comparable(config))
+    changed = _differences(_as_now(checkpoint.state.config), comparable(config))
     if changed:
         raise CheckpointError(
             str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}",
             f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
+        )  # fmt: skip
+    if checkpoint.step > config.train.max_steps:
+        raise CheckpointError(
+            str(checkpoint.folder), f"is of step {checkpoint.step:,}, expected at most {config.train.max_steps:,}, the "
+            "last of the run", "name an earlier one in `checkpoints/latest`, or start a new run with `--out DIR`",
         )  # fmt: skip
     tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
     if checkpoint.step >= config.train.log_every and not lines_of(run, "train", checkpoint.step):
@@ -118,7 +125,7 @@ def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: in
     """Say where the rest of a run will not be bit-equal to what an uninterrupted one had made."""
     now = {"threads": compute.threads, "precision": compute.precision, "processes": n_processes}
     for name, value in now.items():
-        was = checkpoint.state.get(name, value)
+        was = getattr(checkpoint.state, name)
         if was != value:
             text = f"{name} was {was} and is {value}: what follows is equal but for rounding"
             tell({"event": "note", "text": text})
@@ -142,11 +149,10 @@ def describe_run(
     """
     (run / LIST).unlink(missing_ok=True)  # what it lists of the steps before changes from here on
     write_text(run / "config.yaml", dump(config))
-    aside = run / ".vocabulary.parquet.tmp"
-    aside.write_bytes(vocabulary.content)
-    publish_file(aside, run / "vocabulary.parquet")
+    with whole(run / "vocabulary.parquet") as aside:
+        aside.write_bytes(vocabulary.content)
     about = {
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "device": str(compute.device),
@@ -156,14 +162,18 @@ def describe_run(
         "seed": config.train.seed,
         "reasons": compute.reasons,
     }
-    before = read_json(run / "versions.json") if start else None
-    if isinstance(before, dict):
+    path = run / "versions.json"
+    before = read_map(path, "move it away", CheckpointError) if start and os.path.lexists(path) else None
+    if before is not None:
         earlier = before.pop("earlier", [])
+        if not isinstance(earlier, list):
+            raise CheckpointError(str(path), "`earlier` is no list, expected what earlier steps were made with",
+                                  "move it away")  # fmt: skip
         same = {**before, "reasons": None} == {**about, "reasons": None}
         about["earlier"] = earlier if same else [*earlier, {"until_step": start, **before}]
         if not about["earlier"]:
             del about["earlier"]
-    write_json(run / "versions.json", about)
+    write_json(path, about)
     write_text(run / "packages.txt", "".join(f"{line}\n" for line in _freeze()))
 
 

@@ -24,7 +24,7 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.best import best_steps, is_over, keep_weights, prune
-from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
+from tawt.training.checkpoint import Checkpoint, CheckpointState, full_weights, save_checkpoint
 from tawt.training.device import Compute, pinned
 from tawt.training.distributed import World, put_away
 from tawt.training.health import embedding_health
@@ -67,8 +67,8 @@ class Trainer:
     tuning: PackedLoader | None
     prepare: tuple[Preparer, Preparer]
     """What makes examples of batches: of training, of validation."""
-    state: dict[str, Any]
-    """What each checkpoint's state.json holds beside the step."""
+    state: CheckpointState
+    """What each checkpoint's state.json holds, but for the step."""
     batches_per_step: int
     """Of all processes; a multiple of their number."""
     report: Report
@@ -214,9 +214,8 @@ class Trainer:
         self._read(everything=True)
         config, first = self.config.train, self.world.first
         self.metrics.sync()
-        state = {**self.state, "step": step}
-        if self.stepper.scaler.enabled:
-            state |= {"scaler": self.stepper.scaler.state(), "skipped": self.skipped}
+        changed = {"step": step, "scaler": self.stepper.scaler.state(), "skipped": self.skipped}
+        state = self.state.model_copy(update=changed)
         made = save_checkpoint(self.run, self.model, self.stepper.optimizer, state, config.keep_checkpoints, first)
         if first and config.keep_best:
             prune(self.run, self.metrics.tuning, config.keep_best)

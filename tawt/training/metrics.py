@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from tawt.config.train import MAX_STEPS
+from tawt.errors import CheckpointError
 from tawt.files import publish_file
+from tawt.readers import reading
 
 SPEED_FIELDS = ("tokens_per_s", "seconds")
 """What two runs of the same config may differ in."""
@@ -84,16 +87,37 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a metrics file; none if it is not there."""
-    if not path.exists():
+    """Return the whole lines of a metrics file; none if it is not there.
+
+    A last line without its end is left out: the process that wrote it was killed.
+
+    Raises:
+        CheckpointError: The file cannot be read, or another line is none of metrics.
+    """
+    if not os.path.lexists(path):
         return []
+    hint = "take that line out, or take the file from a copy"
+    with reading(path, "lines of metrics", hint, CheckpointError):
+        content = path.read_bytes()
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for number, text in enumerate(content.split(b"\n")[:-1], start=1):
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break  # a kill in the middle of a write
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            line = None
+        if not _is_metrics(line):
+            raise CheckpointError(f"{path}:{number}", "is damaged, expected a line of metrics", hint)
+        lines.append(line)
     return lines
+
+
+def _is_metrics(line: Any) -> bool:
+    if not isinstance(line, dict) or line.get("split") not in ("train", "tuning", "health"):
+        return False
+    step, loss = line.get("step"), line.get("loss", 0.0)
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= MAX_STEPS or loss is None:
+        return False
+    return all(value is None or isinstance(value, int | float) for key, value in line.items() if key != "split")
 
 
 def lines_of(run: Path, split: str, last_step: int | None = None) -> list[dict[str, Any]]:

@@ -168,15 +168,20 @@ def batches_per_step(config: PretrainConfig, n_processes: int = 1, checkpoint: C
     Raises:
         CheckpointError: The steps of the run that is resumed cannot be dealt out evenly.
     """
+    wanted = -(-config.train.accumulate_tokens // config.batching.tokens_per_batch)
     if checkpoint is not None:
-        k = int(checkpoint.state["batches_per_step"])
+        k, before = checkpoint.state.batches_per_step, checkpoint.state.processes
+        if k != before * max(1, -(-wanted // before)):
+            raise CheckpointError(
+                str(checkpoint.folder), f"makes a step of {k} packed batches, expected as many as its config and its "
+                f"{before} processes give", "name another checkpoint in `checkpoints/latest`",
+            )  # fmt: skip
         if k % n_processes:
             raise CheckpointError(
                 str(checkpoint.folder), f"makes a step of {k} packed batches, expected a multiple of "
                 f"{n_processes} processes", f"resume with a number of processes that divides {k}",
             )  # fmt: skip
         return k
-    wanted = -(-config.train.accumulate_tokens // config.batching.tokens_per_batch)
     return n_processes * max(1, -(-wanted // n_processes))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
+
+from tawt.training.checkpoint import ScalerState
 
 START, LEAST, PATIENCE = 2.0**16, 2.0**-10, 2000
 """First scale, the scale below which a run is given up, and the good steps after which it doubles."""
@@ -37,12 +37,12 @@ class LossScaler:
         self.scale = torch.where(overflowed, self.scale / 2, torch.where(grow, self.scale * 2, self.scale))
         self._good = torch.where(grow, 0.0, good)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> ScalerState | None:
         """Return what a checkpoint must hold; waits for the device."""
-        return {"scale": self.scale.item(), "good": self._good.item()} if self.enabled else {}
+        return ScalerState(scale=self.scale.item(), good=self._good.item()) if self.enabled else None
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: ScalerState | None) -> None:
         """Go on from a checkpoint."""
-        if self.enabled and state:
-            self.scale = torch.full_like(self.scale, state["scale"])
-            self._good = torch.full_like(self._good, state["good"])
+        if self.enabled and state is not None:
+            self.scale = torch.full_like(self.scale, state.scale)
+            self._good = torch.full_like(self._good, state.good)

@@ -6,16 +6,19 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field, RootModel
 from torch import nn
 
 from tawt.batching.example import Example
-from tawt.files import alone, digest, read_json, write_json
+from tawt.config.base import Section
+from tawt.files import alone, digest, write_json
 from tawt.machine import usable_cpus
+from tawt.readers import read_record
 from tawt.training.device import WOULD_SPIN, Compute, most_threads, threads_sleep
 from tawt.training.repeatable import repeatable
 
@@ -29,34 +32,71 @@ ROUNDS = 5
 """Most rounds; the fastest of each count is compared, since what else runs can only slow a round down."""
 
 
+class Measured(Section):
+    """An entry of `threads.json`."""
+
+    threads: int = Field(ge=1, le=1024)
+    reason: str
+    machine: str
+    torch: str
+    ms: dict[str, float]
+    """Milliseconds of a pass, by thread count."""
+
+
+class _Kept(RootModel[dict[str, Measured]]):
+    pass
+
+
 def known_threads(workspace: Path, about: Any) -> tuple[int, str] | None:
-    """Return what was measured here before for this machine, torch and model; None = nothing."""
-    entry = (read_json(workspace / FILE) or {}).get(_key(about))
-    return (int(entry["threads"]), f"{entry['reason']} (kept in {FILE})") if isinstance(entry, dict) else None
+    """Return what was measured here before for this machine, torch and model; None = nothing.
+
+    Raises:
+        FileError: `threads.json` is damaged.
+    """
+    entry = _kept(workspace).get(_key(about))
+    return (entry.threads, f"{entry.reason} (kept in {FILE})") if entry is not None else None
 
 
 def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) -> tuple[int, str]:
     """Return the thread count to use and why; measured where the workspace does not know it yet.
 
+    Several runs that start at once measure one after the other, and all take what the first one found. In a workspace
+    that may not be written nothing is kept.
+
     Args:
         workspace: Holds `threads.json`.
         about: JSON-able; the shapes of what is measured. Machine and torch are added.
         work: A forward and backward pass.
+
+    Raises:
+        FileError: `threads.json` is damaged.
     """
-    with alone(workspace / f".{FILE}.lock", lambda: None):
+    if (known := known_threads(workspace, about)) is not None:
+        return known
+    most = most_threads()
+    if most == 1:
+        return 1, "one: there is one usable CPU, or OMP_NUM_THREADS says so"
+    if not threads_sleep():
+        return 1, f"one: {WOULD_SPIN}"
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(workspace / f".{FILE}.lock", lambda: None))
+        except OSError:
+            return fastest(measure(work, range(1, most + 1)))
         if (known := known_threads(workspace, about)) is not None:
             return known
-        most = most_threads()
-        if most == 1:
-            return 1, "one: there is one usable CPU, or OMP_NUM_THREADS says so"
-        if not threads_sleep():
-            return 1, f"one: {WOULD_SPIN}"
         seconds = measure(work, range(1, most + 1))
         count, reason = fastest(seconds)
-        entry = {"threads": count, "reason": reason, "machine": machine(), "torch": torch.__version__,
-                 "ms": {str(n): round(1000 * s, 2) for n, s in seconds.items()}}  # fmt: skip
-        write_json(workspace / FILE, {**(read_json(workspace / FILE) or {}), _key(about): entry})
+        ms = {str(n): round(1000 * s, 2) for n, s in seconds.items()}
+        entry = Measured(threads=count, reason=reason, machine=machine(), torch=torch.__version__, ms=ms)
+        kept = _Kept({**_kept(workspace), _key(about): entry})
+        write_json(workspace / FILE, kept.model_dump(mode="json"))
     return count, reason
+
+
+def _kept(workspace: Path) -> dict[str, Measured]:
+    hint = "move it away: threads are measured again"
+    return read_record(workspace / FILE, _Kept, hint, absent=_Kept({})).root
 
 
 def one_pass(entry: nn.Module, example: Example, compute: Compute) -> Callable[[], None]:

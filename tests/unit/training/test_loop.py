@@ -19,6 +19,7 @@ from tawt.objectives.contrastive import info_nce
 from tawt.objectives.parts import weights
 from tawt.tasks.pretrain import pretrain
 from tawt.training import loop, scaler, watch
+from tawt.training.checkpoint import ScalerState
 from tawt.training.metrics import SPEED_FIELDS, MetricsFile, read_metrics
 
 
@@ -241,7 +242,7 @@ def test_the_scale_halves_at_an_overflow_and_doubles_after_many_good_steps(monke
     one.update(torch.tensor(False))
     other = scaler.LossScaler(torch.device("cpu"), True)
     other.load(one.state())
-    assert other.state() == one.state() == {"scale": scaler.START, "good": 1.0}
+    assert other.state() == one.state() == ScalerState(scale=scaler.START, good=1.0)
 
 
 def test_validation_is_the_same_each_time(workspace, config, monkeypatch):

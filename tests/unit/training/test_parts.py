@@ -18,11 +18,13 @@ from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError, DeviceError
 from tawt.training import device
 from tawt.training.checkpoint import (
+    CheckpointState,
+    full_weights,
     latest_checkpoint,
-    load_checkpoint,
+    load_optimizer,
     load_weights,
     save_checkpoint,
-    save_weights,
+    write_tensors,
 )
 from tawt.training.device import MOST_THREADS, choose_compute
 from tawt.training.distributed import World
@@ -149,14 +151,23 @@ def net_and_optimizer():
     return net, optimizer
 
 
+def state_of(step: int) -> CheckpointState:
+    """What is said of a checkpoint, all but its step."""
+    return CheckpointState(
+        step=step, config={}, vocabulary="v", dataset="d", seed=0, threads=1, precision="fp32", processes=1,
+        batches_per_step=1,
+    )  # fmt: skip
+
+
 def test_a_checkpoint_gives_back_weights_and_moments(tmp_path):
     """Saved and loaded, weights and optimizer state are equal to the last bit, and the next step too."""
     net, optimizer = net_and_optimizer()
-    save_checkpoint(tmp_path, net, optimizer, {"step": 1}, 2)
+    save_checkpoint(tmp_path, net, optimizer, state_of(1), 2)
     other = nn.Linear(3, 2)
     its = make_optimizer(other, TrainConfig())
     checkpoint = latest_checkpoint(tmp_path)
-    load_checkpoint(checkpoint, other, its)
+    load_weights(other, checkpoint.folder / "model.safetensors")
+    load_optimizer(checkpoint, other, its)
     assert checkpoint.step == 1 and torch.equal(net.weight, other.weight)
     for n, o in ((net, optimizer), (other, its)):
         n.zero_grad()
@@ -169,7 +180,7 @@ def test_the_newest_checkpoints_are_kept(tmp_path):
     """Only the newest `keep` folders stay, `latest` names the last, and nothing written aside is left."""
     net, optimizer = net_and_optimizer()
     for step in (10, 20, 30):
-        save_checkpoint(tmp_path, net, optimizer, {"step": step}, 2)
+        save_checkpoint(tmp_path, net, optimizer, state_of(step), 2)
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["latest", "step-000020", "step-000030"]
     assert latest_checkpoint(tmp_path).step == 30
@@ -190,7 +201,7 @@ def test_the_checkpoint_just_written_stays(tmp_path, steps, stay):
     """Checkpoints are counted by step, not by name, and those beyond the one just written go before it."""
     net, optimizer = net_and_optimizer()
     for step in steps:
-        save_checkpoint(tmp_path, net, optimizer, {"step": step}, 2)
+        save_checkpoint(tmp_path, net, optimizer, state_of(step), 2)
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step-*")) == stay
     assert latest_checkpoint(tmp_path).step == steps[-1]
 
@@ -248,7 +259,7 @@ def test_what_torch_could_not_bear_is_refused(wrong):
 
 def test_a_file_that_cannot_be_written_says_what_the_system_said(tmp_path):
     """Where the disk is full, the error is the system's own with the file's name, and nothing takes the file's place."""
-    save_weights(nn.Linear(2, 2), tmp_path / "w")
+    write_tensors(full_weights(nn.Linear(2, 2)), tmp_path / "w")
     before = (tmp_path / "w").read_bytes()
     script = (
         "import resource, sys, torch; from pathlib import Path; from tawt.training.checkpoint import write_tensors\n"
@@ -259,16 +270,6 @@ def test_a_file_that_cannot_be_written_says_what_the_system_said(tmp_path):
     ended = subprocess.run([sys.executable, "-c", script, tmp_path / "w"], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == [str(errno.EFBIG), str(tmp_path / "w")]
     assert (tmp_path / "w").read_bytes() == before
-
-
-@pytest.mark.parametrize("file", ["latest", "step-000010/state.json"])
-def test_a_checkpoint_that_is_no_text_is_one_clear_error(tmp_path, file):
-    """A pointer or state of bytes that are no text is an error that names the file."""
-    net, optimizer = net_and_optimizer()
-    save_checkpoint(tmp_path, net, optimizer, {"step": 10}, 2)
-    (tmp_path / "checkpoints" / file).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CheckpointError, match=rf"{file}: cannot be read \(UnicodeDecodeError\)"):
-        latest_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["lr", "weight_decay"])
@@ -298,16 +299,16 @@ def test_a_checkpoint_without_its_name_in_latest_is_written_anew(tmp_path):
     (root / "step-000010" / "state.json").write_text("{}")
     (root / ".step-000010.tmp").mkdir()
     assert latest_checkpoint(tmp_path) is None
-    save_checkpoint(tmp_path, net, optimizer, {"step": 10}, 2)
+    save_checkpoint(tmp_path, net, optimizer, state_of(10), 2)
     assert latest_checkpoint(tmp_path).step == 10
     assert sorted(p.name for p in root.iterdir()) == ["latest", "step-000010"]
 
 
 def test_equal_weights_are_equal_bytes(tmp_path):
     """Files hold nothing but the weights: no times, no order of insertion."""
-    net, _ = net_and_optimizer()
-    for name in ("a", "b"):
-        save_weights(net, tmp_path / name)
+    weights = full_weights(net_and_optimizer()[0])
+    write_tensors(weights, tmp_path / "a")
+    write_tensors(dict(reversed(weights.items())), tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     header = (tmp_path / "a").read_bytes()
     size = int.from_bytes(header[:8], "little")
@@ -318,6 +319,6 @@ def test_equal_weights_are_equal_bytes(tmp_path):
 def test_weights_of_another_model_are_refused(tmp_path, other):
     """Another shape, an unexpected or a missing weight is an error that names it, and nothing is loaded."""
     net, _ = net_and_optimizer()
-    save_weights(net, tmp_path / "w")
-    with pytest.raises(CheckpointError, match="weight"):
+    write_tensors(full_weights(net), tmp_path / "w")
+    with pytest.raises(CheckpointError, match="tensor `"):
         load_weights(other, tmp_path / "w")

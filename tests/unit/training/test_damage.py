@@ -1,0 +1,256 @@
+"""Damaged files of a run: one line that names the file and what mends it, before any step is made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tawt.config.batching import BatchingConfig
+from tawt.config.model import ModelConfig
+from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.errors import TawtError
+from tawt.tasks.compare import compare
+from tawt.tasks.embed import embed
+from tawt.tasks.pretrain import pretrain
+from tawt.tasks.sweep import sweep
+from tawt.training import checkpoint, loop
+from tawt.training.threads import known_threads
+
+NEWEST = "checkpoints/step-000008"
+DEEP = "[" * 100_000
+TEXTS = {
+    "no UTF-8": b"\xff\xfe\x00",
+    "no end": b'{"step": 8',
+    "nested": DEEP.encode(),
+    "a list": b"[1, 2]",
+    "a number": b"3",
+    "empty": b"",
+}
+
+
+@pytest.fixture(scope="module")
+def config():
+    """A config that makes a step in milliseconds."""
+    return PretrainConfig(
+        model=ModelConfig(d_model=16, n_layers=1, n_heads=2, d_ffn=16),
+        batching=BatchingConfig(tokens_per_batch=256, max_length=64),
+        train=TrainConfig(max_steps=12, validate_every=5, validate_batches=1, checkpoint_every=4, threads=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, shards, config):
+    """A workspace with a run `r` that was broken off after its checkpoint of step 8; look, do not touch."""
+    workspace = tmp_path_factory.mktemp("damage") / "w"
+    shards.write_dataset(workspace, {"train": [20], "tuning": [5], "held_out": [5]}, max_static=2)
+
+    def stop(event):
+        if event["event"] == "checkpoint" and event["step"] == 8:
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        pretrain(workspace, config, device="cpu", out=workspace / "runs" / "r", report=stop)
+    return workspace
+
+
+@pytest.fixture
+def workspace(made, tmp_path):
+    """A copy of it that a test may break."""
+    return Path(shutil.copytree(made, tmp_path / "w"))
+
+
+@pytest.fixture
+def run(workspace):
+    """The run in it."""
+    return workspace / "runs" / "r"
+
+
+@pytest.fixture
+def resumed(workspace, config, monkeypatch):
+    """`resumed(run)`: the error that resuming ends with, before any step."""
+
+    def resume(run: Path) -> TawtError:
+        def step(*args):
+            raise AssertionError("a step was made")
+
+        monkeypatch.setattr(loop.Trainer, "_step", step)
+        with pytest.raises(TawtError) as error:
+            pretrain(workspace, config, device="cpu", out=run, resume=True)
+        return error.value
+
+    return resume
+
+
+def _clear(error: TawtError, path: Path) -> bool:
+    text = str(error)
+    return str(path) in error.where and error.hint != "" and "\n" not in text and len(text) < 600
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_damaged_text_file_is_named(run, workspace, resumed, what):
+    """State, pointer, versions and metrics of bytes that are none of theirs end a resume; the config ends embed and
+    compare."""
+    for name in (f"{NEWEST}/state.json", "checkpoints/latest", "versions.json", "metrics.jsonl"):
+        if (name, what) in {
+            ("metrics.jsonl", "empty"),
+            ("metrics.jsonl", "no end"),
+            ("checkpoints/latest", "a number"),
+        }:
+            continue
+        kept = (run / name).read_bytes()
+        (run / name).write_bytes(TEXTS[what] + (b"\n" if name == "metrics.jsonl" else b""))
+        assert _clear(resumed(run), run / name), name
+        (run / name).write_bytes(kept)
+    (run / "config.yaml").write_bytes(TEXTS[what] or b"model: 3")
+    shutil.copytree(run, workspace / "runs" / "b")
+    for read in (lambda: embed(workspace, run, device="cpu"), lambda: compare(["r", "b"], workspace)):
+        with pytest.raises(TawtError) as error:
+            read()
+        assert _clear(error.value, run / "config.yaml")
+
+
+@pytest.mark.parametrize("key", ["step", "config", "vocabulary", "threads", "batches_per_step", "precision"])
+def test_a_state_is_of_its_types(run, resumed, key):
+    """A state whose key is missing or of another type or size is refused, and so is one of another step."""
+    path = run / NEWEST / "state.json"
+    state = json.loads(path.read_text())
+    for wrong in (None, {}, -1, 10**9, 10**30, [1], DEEP[:50]):
+        path.write_text(json.dumps(state | {key: wrong} if wrong is not None else {**state, key: None}))
+        assert _clear(resumed(run), run / NEWEST)
+    path.write_text(json.dumps({k: v for k, v in state.items() if k != key}))
+    if key != "step":
+        assert _clear(resumed(run), path)
+
+
+def test_a_step_beyond_the_last_is_refused(run, resumed):
+    """A checkpoint of step 10^9, its folder's name too, is not what a run of 12 steps is resumed from."""
+    path = run / NEWEST / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"step": 10**9}))
+    (run / NEWEST).rename(run / "checkpoints" / "step-1000000000")
+    (run / "checkpoints" / "latest").write_text("step-1000000000\n")
+    error = resumed(run)
+    assert _clear(error, run / "checkpoints" / "step-1000000000") and "at most 12" in str(error)
+
+
+@pytest.mark.parametrize("name", ["../../other", "step-old", "/etc", "step-000007", "step-000008/..", "step-8"])
+def test_latest_names_a_checkpoint_beside_it(run, resumed, name):
+    """A pointer that names nothing, or something elsewhere, is refused."""
+    (run / "checkpoints" / "latest").write_text(name)
+    error = resumed(run)
+    assert _clear(error, run / "checkpoints") and "other" not in str(error)
+
+
+TENSORS = {
+    "another shape": ("exp_avg", lambda t: torch.zeros(3)),
+    "as many numbers in another shape": ("exp_avg", lambda t: t.reshape(-1, 1, 1)),
+    "another type": ("exp_avg_sq", lambda t: t.to(torch.float64)),
+    "integers": ("exp_avg", lambda t: t.to(torch.int32)),
+    "no number": ("exp_avg", lambda t: torch.full_like(t, torch.nan)),
+    "endless": ("exp_avg_sq", lambda t: torch.full_like(t, torch.inf)),
+    "a negative square": ("exp_avg_sq", lambda t: -torch.ones_like(t)),
+    "a later step": ("step", lambda t: torch.tensor(9.0)),
+    "a step before all": ("step", lambda t: torch.tensor(-1.0)),
+    "a vector for a step": ("step", lambda t: torch.ones(2)),
+}
+
+
+@pytest.mark.parametrize("what", TENSORS)
+def test_a_wrong_tensor_of_the_optimizer_is_refused(run, resumed, what):
+    """Whatever is wrong with a moment or its step is one line before any step; torch would end in a segmentation fault."""
+    path = run / NEWEST / "optimizer.safetensors"
+    field, change = TENSORS[what]
+    tensors = load_file(path)
+    name = next(n for n in sorted(tensors) if n.endswith(f"/{field}") and n.startswith("encoder.blocks"))
+    save_file(tensors | {name: change(tensors[name]).contiguous()}, path)
+    error = resumed(run)
+    assert _clear(error, path) and name in str(error)
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "model"])
+def test_tensors_that_are_missing_or_too_many_are_refused(run, resumed, kind):
+    """A lost tensor, one of another name, a file cut off, of other bytes, or that is a folder are refused."""
+    path = run / NEWEST / f"{kind}.safetensors"
+    tensors, content = load_file(path), path.read_bytes()
+    name = sorted(tensors)[0]
+    for wrong in ({n: t for n, t in tensors.items() if n != name}, tensors | {"other": torch.zeros(1)}):
+        save_file(wrong, path)
+        assert _clear(resumed(run), path)
+    for wrong in (content[:-1], content[:5], b"", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0{}", content + b"\0"):
+        path.write_bytes(wrong)
+        assert _clear(resumed(run), path)
+    path.unlink()
+    assert _clear(resumed(run), path)
+    path.mkdir()
+    assert _clear(resumed(run), path)
+
+
+def test_weights_that_are_not_finite_are_refused(run, workspace, config, resumed):
+    """NaN among the weights ends a resume and embed with the tensor's name."""
+    path = run / NEWEST / "model.safetensors"
+    tensors = load_file(path)
+    tensors["encoder.norm.weight"][3] = torch.nan
+    save_file(tensors, path)
+    error = resumed(run)
+    assert _clear(error, path) and "`encoder.norm.weight` is not finite" in str(error)
+    with pytest.raises(TawtError) as error:
+        embed(workspace, run, device="cpu")
+    assert _clear(error.value, path)
+    assert not (workspace / "embeddings").exists()
+
+
+def test_leftovers_go_and_what_is_alien_stays(run, workspace, config):
+    """The next start removes half-deleted checkpoints and files written aside, and touches nothing that is not its own."""
+    root = run / "checkpoints"
+    shutil.copytree(root / "step-000008", root / "step-000002")
+    (root / "step-000002" / "model.safetensors").unlink()
+    shutil.copytree(root / "step-000008", root / "step-old")
+    (root / ".step-000012.tmp").mkdir()
+    (root / ".step-000012.tmp" / "model.safetensors").write_bytes(b"half")
+    (root / ".step-000012.tmp.old").mkdir()
+    (root / ".latest.tmp").write_text("step-0")
+    (run / ".config.yaml.tmp").write_text("half")
+    (run / "notes.txt").write_text("mine")
+    pretrain(workspace, config, device="cpu", out=run, resume=True)
+    names = sorted(path.name for path in root.iterdir())
+    assert names == ["latest", "step-000008", "step-000012", "step-old"]
+    assert (run / "notes.txt").read_text() == "mine" and not (run / ".config.yaml.tmp").exists()
+
+
+def test_a_deletion_that_is_cut_off_leaves_no_half_checkpoint(run, workspace, config, monkeypatch):
+    """A kill within the removal of an old checkpoint leaves nothing under the name of one."""
+    real = shutil.rmtree
+
+    def cut(path, **how):
+        if any(Path(path).glob("*.safetensors")):
+            next(Path(path).glob("*.safetensors")).unlink()
+            raise RuntimeError("killed")
+        real(path, **how)
+
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", cut)
+    with pytest.raises(RuntimeError, match="killed"):
+        pretrain(workspace, config, device="cpu", out=run, resume=True)
+    whole = {"model.safetensors", "optimizer.safetensors", "state.json"}
+    folders = list((run / "checkpoints").glob("step-*"))
+    assert folders and all({path.name for path in folder.iterdir()} == whole for folder in folders)
+
+
+def test_a_damaged_record_of_a_sweep_or_of_threads_is_named(workspace, tmp_path):
+    """sweep.json and threads.json are read strictly: what cannot be trusted is not passed over."""
+    (tmp_path / "s.yaml").write_text("config: pretrain_demo\narms: {a: []}\nseeds: [0]\n")
+    folder = workspace / "runs" / "s"
+    folder.mkdir(parents=True)
+    for content in ('{"arms": [1]}', "[]", DEEP, '{"arms": {"a": 3}, "seeds": [0]}'):
+        (folder / "sweep.json").write_text(content)
+        with pytest.raises(TawtError) as error:
+            sweep(workspace, tmp_path / "s.yaml", dry_run=True)
+        assert _clear(error.value, folder / "sweep.json")
+    for content in ('{"x": {"threads": 1000000}}', "[]", DEEP, '{"x": 1}'):
+        (workspace / "threads.json").write_text(content)
+        with pytest.raises(TawtError) as error:
+            known_threads(workspace, {})
+        assert _clear(error.value, workspace / "threads.json")
