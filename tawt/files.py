@@ -74,7 +74,7 @@ def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
 
     with whole(path) as aside:
         pq.write_table(
-            table.replace_schema_metadata({**(table.schema.metadata or {}), "seal": BLANK}), aside, **options
+            table.replace_schema_metadata({**(table.schema.metadata or {}), b"seal": BLANK}), aside, **options
         )
         fill(aside)
 

@@ -136,7 +136,7 @@ def plot_time(encoder: Any, path: Path, of: str = "") -> list[Path]:
         short = np.geomspace(1 / 60, 8766.0, 120)
         with torch.no_grad():
             hours = torch.from_numpy(short).float()
-            vectors = gaps_encoding(hours, torch.full_like(hours, -1)).double().numpy()
+            vectors = gaps_encoding.of_events(hours).double().numpy()
         image = axes[-1].pcolormesh(short, short, _cosines(vectors), cmap="cividis", vmin=-1, vmax=1, rasterized=True)
         axes[-1].set_title("delta: gap to the event before")
         time_axis(axes[-1], short, "gap")

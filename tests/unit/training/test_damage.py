@@ -234,7 +234,7 @@ def test_a_deletion_that_is_cut_off_leaves_no_half_checkpoint(run, workspace, co
     monkeypatch.setattr(checkpoint.shutil, "rmtree", cut)
     with pytest.raises(RuntimeError, match="killed"):
         pretrain(workspace, config, device="cpu", out=run, resume=True)
-    whole = {"model.safetensors", "optimizer.safetensors", "state.json"}
+    whole = {"model.safetensors", "optimizer.safetensors", "state.json", "files.json"}
     folders = list((run / "checkpoints").glob("step-*"))
     assert folders and all({path.name for path in folder.iterdir()} == whole for folder in folders)
 
