@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tawt import files
-from tawt.files import publish, whole, write_json, write_text
+from tawt.files import alone, digest, publish, read_json, sha256_file, whole, write_json, write_text
 
 
 @pytest.fixture
@@ -111,3 +115,81 @@ def test_a_lock_whose_file_was_removed_is_taken_on_the_new_file(tmp_path: Path) 
     with files.alone(lock, replaced), pytest.raises(BlockingIOError), files.alone(lock):
         pass
     assert waited == [1]
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_every_byte_of_a_file_is_hashed(n_bytes: int, tmp_path: Path) -> None:
+    """The hash is that of the whole content, below, at and above the size of a block, and each byte is shown once."""
+    content = random.Random(n_bytes).randbytes(n_bytes)
+    (tmp_path / "x").write_bytes(content)
+    seen: list[bytes] = []
+    assert (
+        sha256_file(tmp_path / "x", seen.append) == hashlib.sha256(content).hexdigest() == sha256_file(tmp_path / "x")
+    )
+    assert b"".join(seen) == content
+
+
+def test_a_short_hash_is_golden() -> None:
+    """Fingerprints on disk are made of it: the same data gives the same sixteen digits, in whatever order its keys came."""
+    assert (
+        digest({"b": [1, 2.5, None], "a": {"x": True}})
+        == digest({"a": {"x": True}, "b": [1, 2.5, None]})
+        == "f50b2c713b05db42"
+    )
+    assert digest({"b": [2.5, 1]}) != digest({"b": [1, 2.5]})
+    assert digest(Path("x")) == digest("x")  # what JSON does not have is as it prints
+
+
+def test_a_published_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    """All of the new files and none of the old are there, also where a killed run left an `.old` in the way."""
+    final, aside = tmp_path / "out" / "x", tmp_path / "aside" / "x"
+    for name in ("first", "second", "third"):
+        aside.mkdir(parents=True)
+        (aside / name).write_text(name)
+        if name == "third":
+            (tmp_path / "aside" / "x.old").mkdir()
+            (tmp_path / "aside" / "x.old" / "left").write_text("by a killed run")
+        publish(aside, final)
+        assert [path.name for path in final.iterdir()] == [name] and (final / name).read_text() == name
+        assert list((tmp_path / "aside").iterdir()) == []
+
+
+HOLD = """
+import sys, pathlib
+from tawt.files import alone
+with alone(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_lock_is_held_by_one_process(tmp_path: Path) -> None:
+    """Another one is refused at once, or waits after it was told so; the lock goes with its process."""
+    lock = tmp_path / ".lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError), alone(lock):
+            pytest.fail("two hold one lock")
+        told: list[int | None] = []
+
+        def waiting() -> None:
+            told.append(process.poll())
+            process.communicate("\n")
+
+        with alone(lock, waiting):
+            assert told == [None] and process.poll() == 0
+        assert lock.is_file()
+    with alone(lock, pytest.fail):
+        assert told == [None]
+
+
+def test_a_file_that_can_be_made_again_is_read_or_nothing(tmp_path: Path) -> None:
+    """An absent, torn or foreign JSON file is None; a whole one is what it says, as it was written."""
+    data = {"names": ["Å", None, 1.5], "n": 3}
+    write_json(tmp_path / "a.json", data)
+    assert read_json(tmp_path / "a.json") == data and "Å" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    (tmp_path / "b.json").write_text((tmp_path / "a.json").read_text()[:-3])
+    (tmp_path / "c.json").write_text("[1]")
+    assert [read_json(tmp_path / f"{name}.json") for name in "bcd"] == [None] * 3

@@ -129,3 +129,14 @@ def test_health_is_that_of_the_runs_own_embeddings(make_run, workspace):
     assert found == {"n_subjects": 120, **spread(vectors)}
     assert embedding_health(model, loader, compute, dataset.vocabulary, max_subjects=30)["n_subjects"] == 30
     assert embedding_health(model, loader, compute, dataset.vocabulary, max_subjects=10) == {"n_subjects": 10}
+
+
+def test_a_probe_is_tested_on_subjects_that_it_was_not_fitted_on():
+    """Noise of many columns can be learned by heart, which is worth nothing on the other half of the subjects."""
+    found = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        age, sex = 50 + 9 * rng.standard_normal(160), rng.integers(0, 2, 160)
+        found.append(probe(rng.standard_normal((160, 60)), Targets(age, sex), np.arange(160)))
+    assert 0.42 < np.mean([each["sex_auroc"] for each in found]) < 0.58
+    assert np.mean([each["age_r2"] for each in found]) < 0.02
