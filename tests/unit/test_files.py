@@ -155,11 +155,11 @@ def test_a_published_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> No
 
 
 HOLD = """
-import sys, pathlib
+import pathlib, select, sys
 from tawt.files import alone
 with alone(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
-    sys.stdin.readline()
+    select.select([sys.stdin], [], [], 60)  # not for ever, should nobody answer
 """
 
 
