@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,6 +26,7 @@ from tawt.pipeline import run as runner
 from tawt.pipeline import workspace as workspaces
 from tawt.pipeline.stages import Graph, load_graph
 from tawt.resources import asset_root
+from tests.unit.conftest import read_events
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 PROMISED = ("events", "vocabulary", "triplets", "dataset", "quarantine", "ledger.parquet")
@@ -284,3 +287,13 @@ def test_a_sample_of_n_follows_the_subjects_of_the_source(hospital, tmp_path: Pa
     said = dry("staging.patients,staging.diagnoses_icd", tmp_path / "ws")
     assert said["staging.diagnoses_icd"].startswith("parameter sampled_hash")
     assert len(seven) == 7
+
+
+@pytest.mark.parametrize("sample", ["7", "20%"])
+def test_an_ingest_of_a_sample_holds_all_of_some(hospital, tmp_path: Path, sample: str) -> None:
+    """The events of a sampled ingest are those of its subjects in the whole one, in their splits, and of nobody else."""
+    tawt.ingest(hospital.raw, "demo", tmp_path / "ws", sample=sample, settings=("shards=3",), **QUICK)
+    sampled, everyone = read_events(tmp_path / "ws"), hospital.events()
+    subjects = set(sampled["subject_id"].to_pylist())
+    assert len(subjects) == 7 if sample == "7" else 3 < len(subjects) < 30
+    assert sampled.equals(everyone.filter(pc.is_in(everyone["subject_id"], pa.array(sorted(subjects)))))

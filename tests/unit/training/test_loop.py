@@ -239,10 +239,11 @@ def test_the_scale_halves_at_an_overflow_and_doubles_after_many_good_steps(monke
     for _ in range(3):
         one.update(torch.tensor(False))
     assert one.scale == scaler.START
+    one.update(torch.tensor(True))
     one.update(torch.tensor(False))
     other = scaler.LossScaler(torch.device("cpu"), True)
     other.load(one.state())
-    assert other.state() == one.state() == ScalerState(scale=scaler.START, good=1.0)
+    assert other.state() == one.state() == ScalerState(scale=scaler.START / 2, good=1.0)
 
 
 def test_validation_is_the_same_each_time(workspace, config, monkeypatch):
