@@ -132,6 +132,20 @@ def test_stdout_holds_data_alone(name: str, form: str, tawt, finished: Path) -> 
     assert len(rows) == len(json.loads(other.out)) > 0
 
 
+def test_ids_of_records_can_be_copied(tawt, finished: Path) -> None:
+    """A table of quarantined records, and one of a query, shows ids as they are, one record per line, as many as asked for."""
+    for words in (("show", "staging.labevents", "--quarantine"), ("query", "select subject_id from events limit 3")):
+        rows = json.loads(tawt(*words, "-w", finished, "--format", "json").out)
+        ids = [str(row["subject_id"]) for row in rows if row["subject_id"] is not None]
+        assert max(map(len, ids)) > 3  # a grouped one would have a comma
+        shown = tawt(*words, "-w", finished).out
+        assert len(shown.splitlines()) == len(rows) + 1 and all(n in shown.split() for n in ids)
+    few = tawt("show", "staging.labevents", "--quarantine", "--limit", 2, "-w", finished)
+    assert len(few.out.splitlines()) == 3 and "2 quarantined records shown" in few.err
+    none = tawt("show", "staging.patients", "--quarantine", "-w", finished)
+    assert none.code == 0 and "nothing is quarantined" in none.err
+
+
 def test_every_command_ends_with_what_to_do_next(tawt, finished: Path, hospital: Path, tmp_path: Path, tiny) -> None:
     """The last line on stderr is `next:` and a command, also where all is up to date."""
     work = Path(shutil.copytree(finished, tmp_path / "w"))

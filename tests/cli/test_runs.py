@@ -107,6 +107,7 @@ def test_compare_draws_curves(two: Path, tawt, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     ended = tawt("compare", "-w", two, "tiny", "other", "--plot", tmp_path / "curves.png")
     assert ended.code == 0 and (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert f"curves: {tmp_path / 'curves.png'}" in ended.err
     ended = tawt("plot", "-w", two, "tiny", "--out", tmp_path / "plots")
     assert ended.code == 0, ended.err
     assert ended.out.split() == [str(tmp_path / "plots" / f"{name}.png") for name in ("losses", "attention", "time")]

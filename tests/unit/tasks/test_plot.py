@@ -73,6 +73,7 @@ def test_curves_are_the_factors_of_attention(make_run, drawn, tmp_path):
     ).encoder
     module.plot_attention(encoder, tmp_path / "attention.png")
     (axis,) = drawn["attention.png"].axes
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
     slopes = encoder.blocks[0].attention.terms().slopes
     for head, curve in enumerate(axis.lines):
         gaps = np.asarray(curve.get_xdata())
