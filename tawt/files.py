@@ -79,6 +79,14 @@ def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
         fill(aside)
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder that may not be there; a link goes, what it leads to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract
 from tawt.errors import ContractError, StageError
-from tawt.pipeline.manifest import Account
+from tawt.pipeline.manifest import Account, stage_files
 from tawt.pipeline.quarantine import Rejected
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.stages import Stage
@@ -81,7 +81,7 @@ def balance(
         routes = rejected.routes()
         n_in = n_rows + sum(route.n_records for route in routes)
         return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
-    came = marked_rows(workspace.output(driving).glob("**/*.parquet"))
+    came = marked_rows(stage_files(workspace, driving))
     covered = np.zeros(len(came), dtype=np.bool_)
     stray = 0
     for numbers in _row_numbers(kept):

@@ -16,11 +16,12 @@ from tawt.contracts.dataset import FORMAT, SPECIAL_CODES, SPLITS
 from tawt.errors import StageError
 from tawt.files import sha256_file, write_json
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
-from tawt.pipeline.engine import connect, literal, wrapped_errors
+from tawt.pipeline.engine import connect, parquet_files, wrapped_errors
 from tawt.pipeline.execute import Plan
-from tawt.pipeline.manifest import Account
+from tawt.pipeline.manifest import MAKE_AGAIN, Account, stage_files
 from tawt.pipeline.merge import workspace_manifest
 from tawt.pipeline.result import EngineResult
+from tawt.readers import read_parquet
 from tawt.resources import asset
 from tawt.transforms.events import ROW_GROUP
 from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
@@ -38,7 +39,7 @@ def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
     """
     workspace = plan.workspace
     counts = _count_train(plan)
-    metadata = pq.read_table(workspace.output("events") / "metadata" / "codes.parquet").to_pylist()
+    metadata = read_parquet(workspace.output("events") / "metadata" / "codes.parquet", None, MAKE_AGAIN).to_pylist()
     dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
     contract = read_contract(asset("schemas/vocabulary.json"))
     table = fit_vocabulary(counts, workspace.pipeline, contract, dictionary)
@@ -59,12 +60,12 @@ def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
 
 def _count_train(plan: Plan) -> Counts:
     workspace = plan.workspace
-    pattern = literal(str(workspace.output("events") / "data" / "train" / "*.parquet"))
+    files = stage_files(workspace, "events", "data/train")
     connection = connect(plan.limits, [workspace.root], workspace.spill)
-    train, most = f"(select * from read_parquet({pattern}))", workspace.pipeline.vocabulary.max_categories
+    train, most = f"(select * from {parquet_files(files)})", workspace.pipeline.vocabulary.max_categories
     try:
         with wrapped_errors("vocabulary"):
-            if not any((workspace.output("events") / "data" / "train").glob("*.parquet")):
+            if not files:
                 raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
             codes = connection.sql(
                 "select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit, "
@@ -98,13 +99,13 @@ def _count_train(plan: Plan) -> Counts:
 def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     """Encode every shard; shards that a killed run finished in `folder` are kept."""
     workspace = plan.workspace
-    coder = Coder.of(pq.read_table(workspace.output("vocabulary") / "vocabulary.parquet"))
+    coder = Coder.of(read_parquet(workspace.output("vocabulary") / "vocabulary.parquet", None, MAKE_AGAIN))
     contract = read_contract(asset("schemas/triplets.json"))
 
     def one(split: str, name: str, path: Path) -> dict[str, Any]:
-        events = pq.read_table(
-            workspace.output("events") / "data" / split / f"{name}.parquet", columns=EVENT_COLUMNS,
-            read_dictionary=["code", "text_value", "value_status"], partitioning=None,
+        events = read_parquet(
+            workspace.output("events") / "data" / split / f"{name}.parquet", EVENT_COLUMNS, MAKE_AGAIN,
+            read_dictionary=["code", "text_value", "value_status"],
         )  # fmt: skip
         table, counts = to_triplets(events, coder, workspace.pipeline, contract)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,7 @@ def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
             "n_not_measured": counts.n_not_measured,
         }  # fmt: skip
 
-    results = _each_shard(plan, "events", "data", folder, (".parquet",), one, tick)
+    results = _each_shard(plan, "events", "data/", folder, (".parquet",), one, tick)
     added: dict[str, int] = {}
     for result in results.values():
         for panel, n in result["n_not_measured"].items():
@@ -147,7 +148,7 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     contract = read_contract(asset("schemas/dataset.json"))
     index_contract = read_contract(asset("schemas/dataset_index.json"))
     vocabulary_path = workspace.output("vocabulary") / "vocabulary.parquet"
-    codes = pq.read_table(vocabulary_path, columns=["code"])["code"].to_pylist()
+    codes = read_parquet(vocabulary_path, ["code"], MAKE_AGAIN)["code"].to_pylist()
     birth = None
     if pipeline.time_origin == "birth":
         birth = codes.index(BIRTH) if BIRTH in codes else NOWHERE
@@ -155,7 +156,7 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
 
     def one(split: str, name: str, path: Path, index_path: Path) -> dict[str, Any]:
-        triplets = pq.read_table(workspace.output("triplets") / split / f"{name}.parquet", partitioning=None)
+        triplets = read_parquet(workspace.output("triplets") / split / f"{name}.parquet", None, MAKE_AGAIN)
         table, index, n_fallback = to_dataset(
             triplets, contract, index_contract, birth, anchor if pipeline.time_origin == "anchor" else None
         )
@@ -216,11 +217,10 @@ def _each_shard(
     tick: Tick,
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Run `one(split, shard, *files to write)` for every shard of a stage."""
-    root = plan.workspace.output(stage) / below
     todo = {
         f"{split}-{path.stem}": (split, path.stem)
         for split in SPLITS
-        for path in sorted((root / split).glob("*.parquet"))
+        for path in stage_files(plan.workspace, stage, f"{below}{split}")
     }
     files = {key: [folder / split / f"{name}{suffix}" for suffix in suffixes] for key, (split, name) in todo.items()}
     done = each_shard(folder, files, lambda key: one(*todo[key], *files[key]), plan.limits.workers, tick)

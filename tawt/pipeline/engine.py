@@ -93,6 +93,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def parquet_files(files: Sequence[Path]) -> str:
+    """Return Parquet files as a relation; each is named, so that no letter of a path is taken for a pattern."""
+    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}], hive_partitioning = false)"
+
+
 def identifier(name: str) -> str:
     """Return a name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, StageError, TawtError
 from tawt.pipeline.balance import balance, check_nulls, rows_of
-from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
-from tawt.pipeline.manifest import Account, read_manifest
+from tawt.pipeline.engine import Limits, connect, literal, parquet_files, wrapped_errors
+from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
 from tawt.pipeline.raw_views import bind_raw, hold_to_count, rejected_lines
@@ -136,15 +136,11 @@ def raw_folders(tables: Iterable[RawTable]) -> list[Path]:
 
 def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str) -> None:
     """Make the view of a finished stage over its files."""
-    layer = name.partition(".")[0]
-    relation = name if "." in name else f"{name}.{name}"
-    folder = workspace.output(name)
-    pattern = folder / ("data/*/*.parquet" if name == "events" else "**/*.parquet")
+    layer, _, task = name.partition(".")
+    relation = f"labels.{task}" if layer == "tasks" else name if task else f"{name}.{name}"
     hidden = " exclude (_reason)" if layer in ("staging", "event_parts", "codes") else ""
-    connection.execute(
-        f"create or replace view {relation} as select *{hidden} from read_parquet({literal(str(pattern))}, "
-        f"hive_partitioning = false)"
-    )
+    files = stage_files(workspace, name, "data" if name == "events" else "")
+    connection.execute(f"create or replace view {relation} as select *{hidden} from {parquet_files(files)}")
 
 
 def _copy(plan: Plan, stage: Stage, folder: Path) -> str:

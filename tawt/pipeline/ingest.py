@@ -7,10 +7,16 @@ from pathlib import Path
 from tawt.errors import SourceError
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
-from tawt.pipeline.sample import shard_count
-from tawt.pipeline.sources import find_raw_tables, remember_files
+from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.stages import load_graph
-from tawt.pipeline.workspace import Ingested, create_workspace, open_workspace, resolve_pipeline
+from tawt.pipeline.workspace import (
+    given_workspace,
+    hold,
+    open_workspace,
+    resolve_pipeline,
+    write_pipeline,
+    write_workspace,
+)
 
 INGEST_LAYERS = ("staging", "codes", "event_parts", "events", "tasks")
 VOCABULARY_STAGES = ("vocabulary", "triplets", "dataset")
@@ -59,15 +65,11 @@ def ingest(
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
     graph = load_graph(resolved)
+    given = given_workspace(root, resolved, raw_root, sample)
     # the raw files are held to the contracts before a byte of the workspace changes
-    opened = create_workspace(root, resolved, raw_root, sample, dry_run=True)
-    raw, _ = find_raw_tables(opened, graph.raw_contracts)
-    if not dry_run:
-        opened = create_workspace(root, resolved, raw_root, sample)
-        remember_files(opened, raw)
-        absent = tuple(sorted(name for name in graph.raw_contracts if name not in raw))
-        opened.remember(ingested=Ingested(sample=sample, n_shards=shard_count(opened, raw), absent_tables=absent))
-    with opened.alone(dry_run):
+    find_raw_tables(given, graph.raw_contracts)
+    with hold(root, dry_run):
+        opened = given if dry_run else write_workspace(given)
         return run_stages(opened, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
 
 
@@ -96,9 +98,12 @@ def build_vocab(
         ConfigError: There is no workspace, or an override is wrong.
         StageError: Events are absent, or a stage does not balance.
     """
-    opened = open_workspace(Path(workspace).expanduser(), settings, keep=not dry_run)
-    limits = Limits.of(threads, memory_limit)
-    with opened.alone(dry_run):
+    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    open_workspace(root, settings)
+    with hold(root, dry_run):
+        opened = open_workspace(root, settings)  # as the command before left it
+        if settings and not dry_run:
+            write_pipeline(root, opened.pipeline)
         return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
 
 
@@ -127,7 +132,8 @@ def run(
         ConfigError: There is no workspace, or the selection names no stage.
         StageError: An input is absent, or a stage cannot run.
     """
-    opened = open_workspace(Path(workspace).expanduser())
-    limits = Limits.of(threads, memory_limit)
-    with opened.alone(dry_run):
+    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    open_workspace(root)
+    with hold(root, dry_run):
+        opened = open_workspace(root)  # as the command before left it
         return run_stages(opened, selection, limits=limits, force=force, dry_run=dry_run, report=report)

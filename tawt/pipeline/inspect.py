@@ -8,18 +8,19 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tawt.errors import ConfigError, StageError, nearest
-from tawt.pipeline.engine import Limits, connect, literal, wrapped_errors
+from tawt.pipeline.engine import Limits, connect, wrapped_errors
 from tawt.pipeline.execute import bind_output, raw_folders
-from tawt.pipeline.ledger import ledger_table, manifests
-from tawt.pipeline.manifest import read_manifest
+from tawt.pipeline.ledger import Standing, ledger_table, standing
+from tawt.pipeline.manifest import MAKE_AGAIN, read_manifest
+from tawt.pipeline.quarantine import SCHEMA
 from tawt.pipeline.raw_views import bind_raw
 from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.sql import check_select, parameters_for
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
+from tawt.readers import read_parquet
 
 
 def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
@@ -43,23 +44,17 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
     graph = load_graph(opened.pipeline if opened is not None else resolve_pipeline(str(pipeline)))
     if opened is not None:
         graph = without_absent(opened, graph)
-    rows: list[dict[str, Any]] = []
-    now: dict[str, str | None] = {}
-    """Stage -> its fingerprint, None = to be run again."""
-    for name, stage in graph.stages.items():
-        manifest = read_manifest(opened, name) if opened is not None else None
-        made_from = manifest.components.get("inputs", {}) if manifest else {}
-        behind = [i for i in stage.inputs if i in now and now[i] != made_from.get(i)]
-        now[name] = manifest.fingerprint if manifest and not behind else None
-        rows.append(
-            {
-                "stage": name,
-                "state": "not run" if not manifest else f"behind {', '.join(behind)}" if behind else "finished",
-                "rows": sum(a.n_rows_out for a in manifest.accounts) if manifest else None,
-                "inputs": ", ".join(stage.inputs),
-                "description": stage.summary,
-            }
-        )
+    there = standing(opened, graph) if opened is not None else [Standing(s, None, ()) for s in graph.stages.values()]
+    rows: list[dict[str, Any]] = [
+        {
+            "stage": one.stage.name,
+            "state": "not run" if not one.manifest else f"behind {', '.join(one.behind)}" if one.behind else "finished",
+            "rows": sum(a.n_rows_out for a in one.manifest.accounts) if one.manifest else None,
+            "inputs": ", ".join(one.stage.inputs),
+            "description": one.stage.summary,
+        }
+        for one in there
+    ]
     rows += [
         {"stage": name, "state": f"skipped: {why}", "rows": None, "inputs": "", "description": ""}
         for name, why in graph.skipped.items()
@@ -145,10 +140,11 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     opened = open_workspace(Path(workspace).expanduser())
     graph = without_absent(opened, load_graph(opened.pipeline))
     found = _stage(graph, stage)
-    path = opened.quarantine(stage)
-    if not path.is_file():
+    path, manifest = opened.quarantine(stage), read_manifest(opened, stage)
+    if manifest is None or path.relative_to(opened.root).as_posix() not in manifest.files:
         return pa.table({"file": [], "record": [], "line": [], "column": [], "reason": []})
-    places = pq.read_table(path, columns=["file", "record", "line", "column", "reason"]).slice(0, limit)
+    columns = ["file", "record", "line", "column", "reason"]
+    places = read_parquet(path, columns, MAKE_AGAIN).slice(0, limit)
     numbers = [n for n in places["record"].to_pylist() if n is not None]
     if not reread or not numbers:
         return places
@@ -227,19 +223,15 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
 
 
 def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
-    """Make a view of every finished stage, of the ledger and of the quarantine."""
-    for manifest in manifests(workspace):
-        name = manifest.stage
-        if name == "dataset":
+    """Make a view of every finished stage of the pipeline as it is now, of the ledger and of the quarantine."""
+    finished = [one.manifest for one in standing(workspace) if one.manifest is not None]
+    for manifest in finished:
+        if manifest.stage == "dataset":
             continue
-        if name.startswith("tasks."):
-            folder = literal(str(workspace.output(name) / "*.parquet"))
-            connection.execute(f"create view labels.{name.partition('.')[2]} as select * from read_parquet({folder})")
-            continue
-        bind_output(connection, workspace, name)
-        if "." not in name:
-            connection.execute(f"create view {name} as select * from {name}.{name}")
-    for name, pattern in (("ledger", "ledger.parquet"), ("quarantine", "quarantine/*.parquet")):
-        if any(workspace.root.glob(pattern)):
-            files = literal(str(workspace.root / pattern))
-            connection.execute(f"create view {name} as select * from read_parquet({files})")
+        bind_output(connection, workspace, manifest.stage)
+        if "." not in manifest.stage:
+            connection.execute(f"create view {manifest.stage} as select * from {manifest.stage}.{manifest.stage}")
+    connection.register("ledger", ledger_table(workspace))
+    lists = [name for manifest in finished for name in manifest.files if name.startswith("quarantine/")]
+    listed = [read_parquet(workspace.root / name, SCHEMA.names, MAKE_AGAIN) for name in lists]
+    connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pyarrow as pa
 
 from tawt.files import write_parquet
 from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace
 
+LEDGER = "ledger.parquet"
 SCHEMA = pa.schema(
     [
         pa.field("stage", pa.string(), False),
@@ -20,12 +24,46 @@ SCHEMA = pa.schema(
 """`route` is in, kept, drop, quarantine (records of the input), rows_out or added (rows of the output)."""
 
 
+_ORDER = ("staging", "codes", "event_parts", "events", "tasks", "vocabulary", "triplets", "dataset")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stage of the pipeline as it is now, and what the workspace has of it."""
+
+    stage: Stage
+    manifest: Manifest | None
+    """None = not finished."""
+    behind: tuple[str, ...]
+    """Its inputs that were made anew since, or are not finished."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is finished and was made from what is there."""
+        return self.manifest is not None and not self.behind
+
+
+def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]:
+    """Return every stage of the pipeline and the tables as they are now, in the order of the flow."""
+    graph = graph or without_absent(workspace, load_graph(workspace.pipeline))
+    found: dict[str, Standing] = {}
+    for name, stage in graph.stages.items():
+        manifest = read_manifest(workspace, name)
+        made_from = manifest.components.get("inputs", {}) if manifest is not None else {}
+        behind = []
+        for other in sorted({*stage.inputs, *made_from}):
+            before = found.get(other)
+            now = before.manifest.fingerprint if before is not None and before.stands and before.manifest else None
+            if not (other.startswith("raw.") and other in stage.inputs) and now != made_from.get(other):
+                behind.append(other)
+        found[name] = Standing(stage, manifest, tuple(behind) if manifest is not None else ())
+    return list(found.values())
+
+
 def manifests(workspace: Workspace) -> list[Manifest]:
-    """Return the manifests of all finished stages, in the order of the flow."""
-    order = ["staging", "codes", "event_parts", "events", "tasks", "vocabulary", "triplets", "dataset"]
-    found = [read_manifest(workspace, path.stem) for path in (workspace.root / "manifests").glob("*.json")]
-    there = [manifest for manifest in found if manifest is not None]
-    return sorted(there, key=lambda m: (order.index(m.stage.partition(".")[0]), m.stage))
+    """Return the manifests of the stages that stand: what another pipeline, or a table that is gone, left is not."""
+    there = [one.manifest for one in standing(workspace) if one.stands and one.manifest is not None]
+    return sorted(there, key=lambda m: (_ORDER.index(m.stage.partition(".")[0]), m.stage))
 
 
 def ledger_table(workspace: Workspace) -> pa.Table:
@@ -49,4 +87,4 @@ def ledger_table(workspace: Workspace) -> pa.Table:
 
 def write_ledger(workspace: Workspace) -> None:
     """Write `ledger.parquet`."""
-    write_parquet(workspace.root / "ledger.parquet", ledger_table(workspace))
+    write_parquet(workspace.root / LEDGER, ledger_table(workspace))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -9,10 +10,14 @@ import polars
 import pyarrow
 
 from tawt.config.base import Section
-from tawt.errors import StageError
-from tawt.files import digest, read_json, write_json
+from tawt.errors import StageError, TawtError
+from tawt.files import digest, write_sealed
 from tawt.machine import version_of
 from tawt.pipeline.workspace import Workspace
+from tawt.readers import read_record
+from tawt.seals import holds
+
+MAKE_AGAIN = "make it again with `tawt run STAGE --force -w W`"
 
 
 class Route(Section):
@@ -67,7 +72,7 @@ class Manifest(Section):
     components: dict[str, Any]
     """What the fingerprint is made of, so that a change can be named."""
     files: dict[str, int]
-    """File below the workspace -> bytes."""
+    """File below the workspace -> bytes: the stage's output and its quarantine."""
     hashes: dict[str, str] = {}
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
@@ -94,24 +99,39 @@ def fingerprint(components: dict[str, Any]) -> str:
 
 
 def read_manifest(workspace: Workspace, stage: str) -> Manifest | None:
-    """Return a stage's manifest if the stage is finished and its files are there in full size."""
-    data = read_json(workspace.manifest(stage))
-    if data is None:
-        return None
+    """Return a stage's manifest if the stage is finished, its manifest whole and its files there in full size."""
+    path = workspace.manifest(stage)
     try:
-        manifest = Manifest.model_validate(data)
-    except ValueError:
+        if not path.is_file() or not holds(path):
+            return None
+        manifest = read_record(path, Manifest)
+    except (TawtError, OSError):
         return None
     for name, size in manifest.files.items():
-        path = workspace.root / name
-        if not path.is_file() or path.stat().st_size != size:
+        file = workspace.root / name
+        if not file.is_file() or file.stat().st_size != size:
             return None
     return manifest
 
 
 def write_manifest(workspace: Workspace, manifest: Manifest) -> None:
     """Write a stage's manifest: the act that makes the stage finished."""
-    write_json(workspace.manifest(manifest.stage), manifest.model_dump(mode="json"))
+    write_sealed(workspace.manifest(manifest.stage), manifest.model_dump(mode="json"))
+
+
+def stage_files(workspace: Workspace, stage: str, below: str = "", suffix: str = ".parquet") -> list[Path]:
+    """Return the files of a finished stage as its manifest lists them, by name; what else lies there is none of it.
+
+    Args:
+        workspace: Where.
+        stage: Its name.
+        below: Only those in this folder of its output.
+        suffix: Only those whose names end so.
+    """
+    manifest = read_manifest(workspace, stage)
+    folder = workspace.output(stage) / below
+    paths = [workspace.root / name for name in sorted(manifest.files)] if manifest is not None else []
+    return [path for path in paths if path.is_relative_to(folder) and path.name.endswith(suffix)]
 
 
 def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], forced: bool) -> str | None:

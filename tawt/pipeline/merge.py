@@ -20,10 +20,11 @@ from tawt.pipeline.check_meds import MEDS_TYPES
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, wrapped_errors
 from tawt.pipeline.execute import Plan, bind_output
-from tawt.pipeline.manifest import Account, Manifest, Route, read_manifest, versions
+from tawt.pipeline.manifest import MAKE_AGAIN, Account, Manifest, Route, read_manifest, stage_files, versions
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.stages import Stage, table_ranks
 from tawt.pipeline.workspace import Workspace
+from tawt.readers import open_parquet, read_parquet
 from tawt.resources import asset
 from tawt.transforms.columns import Int64s, times_of
 from tawt.transforms.events import SplitOf, merge_shard
@@ -55,7 +56,7 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> EngineResu
     split_of = SplitOf((splits.train, splits.tuning, splits.held_out), splits.seed, given)
     rules = PairRules.fit(_pair_counts(plan, families, given), Units.of(workspace.pipeline))
     contract = read_contract(asset("schemas/events.json"))
-    files = {name: _by_shard(workspace.output(name)) for name in families}
+    files = {name: _by_shard(stage_files(workspace, name)) for name in families}
     names = sorted({shard for by_shard in files.values() for shard in by_shard})
     out = {name: {split: folder / "data" / split / f"{name}.parquet" for split in SPLITS} for name in names}
 
@@ -95,11 +96,12 @@ def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _by_shard(folder: Path) -> dict[str, list[Path]]:
+def _by_shard(files: Iterable[Path]) -> dict[str, list[Path]]:
     out: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("part-*.parquet")):
-        if pq.read_metadata(path).num_rows:
-            out.setdefault(path.name.split("-")[1], []).append(path)
+    for path in files:
+        with open_parquet(path, MAKE_AGAIN) as file:
+            if file.metadata.num_rows:
+                out.setdefault(path.name.split("-")[1], []).append(path)
     return out
 
 
@@ -239,8 +241,8 @@ def code_dictionary(plan: Plan, stage: Stage) -> dict[str, tuple[str | None, lis
     known: dict[str, tuple[str | None, list[str] | None]] = {}
     for name in stage.inputs:
         if name.startswith("codes."):
-            for file in sorted(plan.workspace.output(name).glob("part-*.parquet")):
-                table = pq.read_table(file, columns=["code", "description", "parent_codes"], partitioning=None)
+            for file in stage_files(plan.workspace, name):
+                table = read_parquet(file, ["code", "description", "parent_codes"], MAKE_AGAIN)
                 for row in table.to_pylist():
                     known.setdefault(row["code"], (row["description"], row["parent_codes"]))
     for code, data_type in plan.workspace.pipeline.data_types.items():

@@ -72,11 +72,11 @@ class Rejected:
 
 def write_quarantine(
     path: Path, rejected: Rejected, stage: str, pipeline: str, files: tuple[str, ...], file_starts: list[int]
-) -> None:
-    """Write the quarantined records of a stage, or remove the file where there are none.
+) -> Path | None:
+    """Write the quarantined records of a stage, and return the file; None where there are none.
 
     Args:
-        path: The file, overwritten.
+        path: The file.
         rejected: What the stage rejected.
         stage: Its name.
         pipeline: Name and digest of the pipeline.
@@ -100,6 +100,6 @@ def write_quarantine(
         schema=SCHEMA,
     )
     if not table.num_rows:
-        path.unlink(missing_ok=True)
-        return
+        return None
     write_parquet(path, table.sort_by([("file", "ascending"), ("record", "ascending"), ("line", "ascending")]))
+    return path

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tawt.errors import ConfigError
-from tawt.files import digest, publish, sha256_file
+from tawt.errors import ConfigError, TawtError
+from tawt.files import digest, remove
+from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.components import components_of
 from tawt.pipeline.each_shard import Tick
 from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.execute import Plan, run_sql_stage
 from tawt.pipeline.ledger import write_ledger
-from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run, write_manifest
+from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run
 from tawt.pipeline.merge import run_events
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
-from tawt.pipeline.sources import find_raw_tables
+from tawt.pipeline.sources import find_raw_tables, seen_files
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace
 
@@ -39,6 +40,8 @@ class StageReport:
     """Why it ran; None = up to date."""
     manifest: Manifest | None
     """After the run; None in a dry run of a stage that was never run."""
+    fingerprint: str
+    """Of what it is made from now."""
     seconds: float = 0.0
 
 
@@ -86,7 +89,14 @@ def run_stages(
     graph = load_graph(workspace.pipeline)
     raw, notes = find_raw_tables(workspace, graph.raw_contracts) if _reads_raw(graph, selection) else ({}, [])
     if raw:
-        graph = graph.without({f"raw.{name}" for name in graph.raw_contracts if name not in raw})
+        absent = tuple(sorted(name for name in graph.raw_contracts if name not in raw))
+        graph = graph.without({f"raw.{name}" for name in absent})
+        if not dry_run:
+            found = {"n_shards": shard_count(workspace, raw), "absent_tables": absent}
+            workspace.remember(
+                workspace.local.model_copy(update={"files": seen_files(raw)}),
+                workspace.ingested.model_copy(update=found),
+            )
     else:
         graph = without_absent(workspace, graph)
     chosen = _choose(graph, selection)
@@ -95,29 +105,44 @@ def run_stages(
     plan = Plan(workspace, raw, limits, shard_count(workspace, raw), None)
     if any(graph.stages[name].layer == "staging" for name in chosen):
         plan = replace(plan, sample_threshold=sample_threshold(plan, graph))
-    fingerprints: dict[str, str] = {}
     reports: list[StageReport] = []
     said = list(notes)
-    for name in chosen:
-        stage = graph.stages[name]
-        components = components_of(plan, stage, fingerprints)
-        reason = reason_to_run(workspace, name, components, force)
-        manifest: Manifest | None
-        if reason is not None and not dry_run:
-            report({"event": "start", "stage": name, "reason": reason})
-            started = time.perf_counter()
-            manifest = finished = _run_one(plan, stage, components, started, report)
-            said += finished.notes
-            for note in finished.notes:
-                report({"event": "note", "text": note})
-        else:
-            started, manifest = time.perf_counter(), read_manifest(workspace, name)
-        report({"event": "done", "stage": name, "reason": reason, "manifest": manifest, "dry_run": dry_run})
-        fingerprints[name] = fingerprint(components)
-        reports.append(StageReport(name, reason, manifest, time.perf_counter() - started))
+    try:
+        for name in chosen:
+            reports.append(_bring_up_to_date(plan, graph.stages[name], reports, force, dry_run, report))
+    except BaseException:
+        if not dry_run:
+            with suppress(TawtError, OSError):  # the error that ended the command is the one to tell
+                write_ledger(workspace)
+        raise
     if not dry_run:
+        said += [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
+        if others := forget_others(workspace, graph):
+            said.append(f"removed what is of no stage of this pipeline any more: {', '.join(others)}")
+            report({"event": "note", "text": said[-1]})
         write_ledger(workspace)
     return RunResult(workspace, tuple(reports), tuple(said), graph.skipped, dry_run)
+
+
+def _bring_up_to_date(
+    plan: Plan, stage: Stage, before: Sequence[StageReport], force: bool, dry_run: bool, report: Report
+) -> StageReport:
+    """Run one stage if it must, and say so."""
+    started = time.perf_counter()
+    components = components_of(plan, stage, {done.stage: done.fingerprint for done in before})
+    reason = reason_to_run(plan.workspace, stage.name, components, force)
+    if reason is not None and not dry_run:
+        report({"event": "start", "stage": stage.name, "reason": reason})
+        manifest: Manifest | None = _run_one(plan, stage, components, started, report)
+        for note in manifest.notes if manifest is not None else ():
+            report({"event": "note", "text": note})
+    else:
+        manifest = read_manifest(plan.workspace, stage.name)
+    if not dry_run:
+        for left in plan.workspace.aside.glob(f"{stage.name}-*"):
+            remove(left)
+    report({"event": "done", "stage": stage.name, "reason": reason, "manifest": manifest, "dry_run": dry_run})
+    return StageReport(stage.name, reason, manifest, fingerprint(components), time.perf_counter() - started)
 
 
 def _reads_raw(graph: Graph, selection: str | Sequence[str]) -> bool:
@@ -137,16 +162,17 @@ def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: floa
         outcome = run_sql_stage(plan, stage)
         outcome.account.check(stage.name)
         folder, result = outcome.folder, EngineResult((outcome.account,), outcome.facts)
-        places = outcome.places
         label = f"{workspace.pipeline.name}@{digest(workspace.pipeline.model_dump(mode='json'))[:8]}"
-        write_quarantine(workspace.quarantine(stage.name), outcome.rejected, stage.name, label, places[0], places[1])
+        place = workspace.aside / f"{stage.name}.quarantine.parquet"
+        quarantine = write_quarantine(place, outcome.rejected, stage.name, label, *outcome.places)
     else:
+        quarantine = None
         # named by the fingerprint: what a killed run finished for these very inputs is kept, anything else is not
         folder = workspace.aside / f"{stage.name}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
         for stale in workspace.aside.glob(f"{stage.name}-*"):
             if stale != folder:
-                shutil.rmtree(stale)
+                remove(stale)
 
         def tick(done: int, total: int) -> None:
             report({"event": "progress", "stage": stage.name, "done": done, "total": total})
@@ -154,18 +180,11 @@ def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: floa
         result = _run_engine_stage(plan, stage, folder, tick)
         for account in result.accounts:
             account.check(stage.name)
-    final = workspace.output(stage.name)
-    workspace.manifest(stage.name).unlink(missing_ok=True)
-    publish(folder, final)
-    files = {path.relative_to(workspace.root).as_posix(): path for path in sorted(final.rglob("*")) if path.is_file()}
     manifest = Manifest(
-        stage=stage.name, fingerprint=key, components=components, accounts=result.accounts,
-        files={name: path.stat().st_size for name, path in files.items()},
-        hashes={name: sha256_file(path) for name, path in files.items()},
+        stage=stage.name, fingerprint=key, components=components, accounts=result.accounts, files={},
         seconds=round(time.perf_counter() - started, 3), notes=result.notes, facts=result.facts,
     )  # fmt: skip
-    write_manifest(workspace, manifest)
-    return manifest
+    return commit(workspace, folder, quarantine, manifest)
 
 
 def _run_engine_stage(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> EngineResult:

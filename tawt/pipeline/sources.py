@@ -163,10 +163,9 @@ def _parts(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
 
 
-def remember_files(workspace: Workspace, raw: dict[str, RawTable]) -> None:
-    """Write down what the raw files were when they were hashed, so that the next command need not read them."""
-    files = {file.relative: file.seen for table in raw.values() for file in table.files}
-    workspace.remember(workspace.local.model_copy(update={"files": files}))
+def seen_files(raw: dict[str, RawTable]) -> dict[str, RawSeen]:
+    """Return what the raw files were when they were hashed, so that the next command need not read them."""
+    return {file.relative: file.seen for table in raw.values() for file in table.files}
 
 
 def _with_columns(

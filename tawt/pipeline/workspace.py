@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +16,17 @@ from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
 from tawt.errors import ConfigError, FileError, nearest
-from tawt.files import ASIDE, alone, write_json, write_text
+from tawt.files import ASIDE, alone, remove, write_sealed, write_text
 from tawt.readers import read_record
 from tawt.resources import asset
+from tawt.seals import BLANK, filled
 
+LOCK = ".lock"
+"""File that the command which changes a workspace holds."""
 LOCAL = "local.json"
 INGEST = "ingest.json"
+RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
+"""Folder aside of an engine stage, by the fingerprint of what it is made from."""
 
 
 class RawSeen(Section):
@@ -106,7 +113,7 @@ class Workspace:
         """Write down where the raw tables are, and what an ingest was asked for and found."""
         for name, record in ((LOCAL, local), (INGEST, ingested)):
             if record is not None:
-                write_json(self.root / name, record.model_dump(mode="json"))
+                write_sealed(self.root / name, record.model_dump(mode="json"))
 
     def output(self, stage: str) -> Path:
         """Return the folder that a stage's files lie in."""
@@ -121,25 +128,6 @@ class Workspace:
     def quarantine(self, stage: str) -> Path:
         """Return the path of a stage's quarantined records."""
         return self.root / "quarantine" / f"{stage}.parquet"
-
-    @contextmanager
-    def alone(self, dry_run: bool = False) -> Iterator[None]:
-        """Keep other data commands out of the workspace.
-
-        Raises:
-            ConfigError: Another command is at work in it.
-        """
-        with ExitStack() as held:
-            if not dry_run:
-                try:
-                    held.enter_context(alone(self.root / ".lock"))
-                except BlockingIOError:
-                    raise ConfigError(
-                        str(self.root),
-                        "is in use by another tawt command, expected to be alone in it",
-                        "wait for it to end, or work in another workspace",
-                    ) from None
-            yield
 
     def start_clean(self, stage: str) -> Path:
         """Return an empty folder to write a stage in, free of what a killed run left."""
@@ -169,37 +157,88 @@ def resolve_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> Pipel
     return load(PipelineConfig, path, settings)
 
 
-def create_workspace(
-    root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None, dry_run: bool = False
-) -> Workspace:
-    """Write the pipeline and the raw root into a workspace, new or old; stages notice what changed.
+_held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())
+"""Workspaces that the command in this thread holds already."""
 
-    A dry run writes nothing and hands back a workspace that knows the same.
+
+@contextmanager
+def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
+    """Keep every other command that changes a workspace out of it; nothing in it is written before.
+
+    What a killed command left aside is removed first. A command may hold its workspace again, as `demo` does.
+
+    Args:
+        root: The workspace, made where it is not there.
+        dry_run: Writes nothing, and so waits for nobody.
+
+    Raises:
+        ConfigError: Another command is at work in it, or the root is a file.
+    """
+    place = root.resolve()
+    if dry_run or place in _held.get():
+        yield
+        return
+    if root.exists() and not root.is_dir():
+        raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
+    root.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(root / LOCK))
+        except BlockingIOError:
+            raise ConfigError(
+                str(root),
+                "is in use by another tawt command, expected to be alone in it",
+                "wait for it to end, or work in another workspace",
+            ) from None
+        token = _held.set(_held.get() | {place})
+        held.callback(_held.reset, token)
+        _remove_leftovers(root)
+        yield
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove what a killed command left; an engine stage's shards stay for the run that goes on with them."""
+    for path in (root / ASIDE).glob("*") if (root / ASIDE).is_dir() else ():
+        if not RESUMABLE.fullmatch(path.name):
+            remove(path)
+    remove(root / ".spill")
+    for folder in (root, root / "manifests", root / "quarantine"):
+        for path in folder.glob(".*.tmp"):
+            remove(path)
+
+
+def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None) -> Workspace:
+    """Return a workspace, new or old, as an ingest will make it; nothing is written.
 
     Raises:
         ConfigError: The root is a file.
     """
     if root.exists() and not root.is_dir():
         raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
-    raw_root = raw_root.resolve()
-    if dry_run:
-        try:
-            seen = Workspace(root, pipeline).local.files
-        except FileError:  # what was seen spares reading the raw files again, no more
-            seen = {}
-        return Workspace(root, pipeline, Local(raw_root=str(raw_root), files=seen), Ingested(sample=sample))
-    root.mkdir(parents=True, exist_ok=True)
-    write_text(root / "pipeline.yaml", dump(pipeline))
-    opened = Workspace(root, pipeline)
-    opened.remember(Local(raw_root=str(raw_root)), Ingested(sample=sample))
-    return opened
+    local = Local(raw_root=str(raw_root.resolve()))
+    with suppress(FileError):  # what was seen spares reading the raw files again, no more
+        seen = Workspace(root, pipeline).local
+        local = seen if seen.raw_root == local.raw_root else local
+    return Workspace(root, pipeline, local, Ingested(sample=sample))
 
 
-def open_workspace(root: Path, settings: tuple[str, ...] = (), keep: bool = False) -> Workspace:
-    """Open a workspace that `tawt ingest` made; `keep` writes the overrides into its pipeline.
+def write_workspace(given: Workspace) -> Workspace:
+    """Write the pipeline and the raw root of a workspace that is held; stages notice what changed."""
+    given.remember(given.local, given.ingested)
+    write_pipeline(given.root, given.pipeline)
+    return Workspace(given.root, given.pipeline)
+
+
+def write_pipeline(root: Path, pipeline: PipelineConfig) -> None:
+    """Write the resolved pipeline; its last line is a remark with the hash of the rest."""
+    write_text(root / "pipeline.yaml", filled(f"{dump(pipeline)}# {BLANK}\n"))
+
+
+def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
+    """Open a workspace that `tawt ingest` made, with overrides laid on its pipeline.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or its pipeline or an override is wrong.
     """
     path = root / "pipeline.yaml"
     if not path.is_file():
@@ -209,7 +248,4 @@ def open_workspace(root: Path, settings: tuple[str, ...] = (), keep: bool = Fals
             f"tawt ingest RAW_DIR --pipeline NAME -w {root}",
         )
     data, lines = read_yaml(path)
-    pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings)
-    if settings and keep:
-        write_text(path, dump(pipeline))
-    return Workspace(root, pipeline)
+    return Workspace(root, build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings))

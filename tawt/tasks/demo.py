@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tawt.errors import ConfigError
-from tawt.files import write_text
+from tawt.files import remove, write_sealed
 from tawt.hospital.invent import HospitalSummary, write_hospital
 from tawt.pipeline.ingest import build_vocab, ingest
 from tawt.pipeline.run import Report, RunResult
+from tawt.pipeline.workspace import LOCK, hold
 from tawt.tasks.embed import EmbedResult, embed
 from tawt.tasks.pretrain import PretrainResult, pretrain
 from tawt.training.device import choose_compute
@@ -83,7 +84,7 @@ def demo_plan(workspace: str | Path = "tawt-demo", *, n_subjects: int = 300, see
 
 def _is_taken(root: Path) -> bool:
     """Return whether an earlier demo stands there."""
-    taken = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    taken = root.exists() and (not root.is_dir() or any(path.name != LOCK for path in root.iterdir()))
     if taken and not (root / _MARK).is_file():
         raise ConfigError(str(root), "is there and is not a demo's, expected a new folder", "tawt demo -w OTHER")
     return taken
@@ -111,20 +112,37 @@ def demo(
         train_report: Hears the training.
 
     Raises:
-        ConfigError: The workspace is there and is not a demo's.
+        ConfigError: The workspace is there and is not a demo's, or another command is at work in it.
         DeviceError: The device is not there.
     """
     started = time.perf_counter()
     root = Path(workspace).expanduser()
-    # before an earlier demo is replaced
+    # before an earlier demo is replaced, and before a lock is laid into a folder of somebody else's
     choose_compute(device)
+    _is_taken(root)
+    with hold(root):
+        return _demo(root, started, n_subjects, seed, device, threads, report, train_report)
+
+
+def _demo(
+    root: Path,
+    started: float,
+    n_subjects: int,
+    seed: int,
+    device: str,
+    threads: int | None,
+    report: Report,
+    train_report: Callable[[dict[str, Any]], None],
+) -> DemoResult:
+    """Do what `demo` says in a workspace that is held from the first byte to the last."""
     if _is_taken(root):
-        shutil.rmtree(root)
-    root.mkdir(parents=True, exist_ok=True)
+        for path in root.iterdir():
+            if path.name != LOCK:
+                remove(path)
     # the mark comes first: a demo that was stopped anywhere can be replaced by the next one
-    write_text(root / _MARK, "{}\n")
+    write_sealed(root / _MARK, {})
     hospital = write_hospital(root / "raw", n_subjects=n_subjects, seed=seed)
-    write_text(root / _MARK, hospital.to_json() + "\n")
+    write_sealed(root / _MARK, json.loads(hospital.to_json()))
     first = ingest(root / "raw", "demo", root, threads=threads, report=report)
     second = build_vocab(root, threads=threads, report=report)
     data = RunResult(

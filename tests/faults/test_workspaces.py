@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,17 +145,45 @@ def test_what_a_killed_run_left_aside_is_cleaned(work: Path, tawt) -> None:
     assert tawt("check", "-w", work).code == 0
 
 
-def test_two_commands_do_not_work_in_one_workspace(finished: Path, tmp_path: Path, tawt) -> None:
-    """A second data command is refused while the first is at work, a dry run is not, and it goes on afterwards."""
-    from tawt.pipeline.workspace import open_workspace
-
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ingest", "RAW", "-p", "demo", "--sample", "20%", "--set", "splits.seed=9"),
+        ("build-vocab", "--set", "vocabulary.normalization=robust", "--force"),
+        ("run", "staging.patients", "--force"),
+        ("demo", "--subjects", 10, "--device", "cpu"),
+    ],
+)
+def test_a_command_is_refused_while_another_is_at_work_and_changes_nothing(
+    words, finished: Path, hospital: Path, tmp_path: Path, tawt, tree
+) -> None:
+    """Whoever changes a workspace holds its lock before it writes: a refused command leaves every file as it was."""
     work = Path(shutil.copytree(finished, tmp_path / "w"))
-    with open_workspace(work).alone():
-        refused = tawt("build-vocab", "-w", work)
-        assert refused.code == 2
-        assert "is in use by another tawt command" in refused.err
-        assert tawt("build-vocab", "-w", work, "--dry-run").code == 0
-    assert tawt("build-vocab", "-w", work).code == 0
+    (work / "hospital.json").write_text("{}")  # a demo would replace it, were it not at work
+    words = [hospital if word == "RAW" else word for word in words]
+    code = "import sys; from pathlib import Path; from tawt.pipeline.workspace import hold\n"
+    code += "with hold(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as at_work:
+        assert at_work.stdout is not None and at_work.stdout.readline()
+        before = tree(work)
+        refused = tawt(*words, "-w", work)
+        assert refused.code == 2 and "is in use by another tawt command" in refused.err
+        if words[0] != "demo":
+            assert tawt(*words, "-w", work, "--dry-run").code == 0
+        assert tree(work) == before
+        at_work.communicate()
+    if words[0] != "demo":
+        assert tawt(*words, "-w", work).code == 0
+
+
+def test_a_demo_does_not_take_a_folder_that_is_none(finished: Path, tmp_path: Path, tawt, tree) -> None:
+    """A workspace, or any folder that no demo made, is refused and not even a lock is laid into it."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    for folder in (finished, tmp_path / "mine"):
+        before = tree(folder)
+        ended = tawt("demo", "-w", folder, "--subjects", 10, "--device", "cpu")
+        assert ended.code == 2 and "is not a demo's" in ended.error and tree(folder) == before
 
 
 def test_a_pretraining_that_cannot_start_leaves_no_run_folder(finished: Path, tmp_path: Path, tawt, tiny) -> None:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +16,6 @@ import pytest
 import tawt
 from tawt.errors import ConfigError
 from tawt.hospital.invent import write_hospital
-from tawt.pipeline import run as runner
 from tawt.pipeline import workspace as workspaces
 from tawt.pipeline.stages import Graph, load_graph
 from tawt.resources import asset_root
@@ -56,72 +49,6 @@ def test_threads_change_no_byte(hospital, tmp_path: Path) -> None:
     one, two = hashes(tmp_path / "ws"), hashes(hospital.workspace)
     assert one == two
     assert len(one) > 35
-
-
-SCRIPT = """
-import sys, tawt
-limits = {"threads": 2, "memory_limit": "500MB"}
-tawt.ingest(sys.argv[1], "meds", sys.argv[2], settings=("shards=6",), **limits)
-tawt.build_vocab(sys.argv[2], **limits)
-"""
-
-
-def test_a_killed_run_ends_in_the_same_bytes(hospital, tmp_path: Path) -> None:
-    """Killed three times at random moments and run again: the bytes of an undisturbed run, and nothing left behind."""
-    raw = hospital.workspace / "events"
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-c", SCRIPT, str(raw), str(tmp_path / "calm")], check=True)
-    seconds = time.monotonic() - started
-    rng = random.Random(os.getpid())
-    killed = 0
-    for part in range(3):
-        child = subprocess.Popen([sys.executable, "-c", SCRIPT, str(raw), str(tmp_path / "ws")])
-        time.sleep(seconds * rng.uniform(0.3, 0.6) * (1 + part / 4))
-        killed += child.poll() is None
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        if (tmp_path / "ws" / "dataset").exists():
-            # the ledger is written last of all
-            assert [f for f in tawt.check(tmp_path / "ws") if not f.ok and f.check != "ledger"] == []
-    assert killed
-    subprocess.run([sys.executable, "-c", SCRIPT, str(raw), str(tmp_path / "ws")], check=True)
-    assert hashes(tmp_path / "ws") == hashes(tmp_path / "calm")
-    assert [finding for finding in tawt.check(tmp_path / "ws") if not finding.ok] == []
-
-    def names(workspace: Path) -> set[str]:
-        # which thread wrote which part of staging is chance; a text file cut off in the middle keeps a hidden name
-        paths = (path.relative_to(workspace).as_posix() for path in workspace.rglob("*") if path.is_file())
-        return {path for path in paths if not path.startswith((".aside/", "staging/", "event_parts/", "codes/"))}
-
-    left = {name for name in names(tmp_path / "ws") - names(tmp_path / "calm") if not Path(name).name.startswith(".")}
-    assert left == set()
-
-
-@pytest.mark.parametrize("moment", ["after the rename", "before the manifest"])
-@pytest.mark.parametrize("stage", ["staging.patients", "events"])
-def test_a_run_killed_while_publishing_is_made_good(
-    own_workspace: Path, monkeypatch: pytest.MonkeyPatch, stage: str, moment: str
-) -> None:
-    """Whatever a kill leaves between two renames, the next run ends as if nothing had been."""
-    before = hashes(own_workspace)
-
-    def dies(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        if moment == "after the rename":
-            # the new folder is in its place, the old one is not yet removed
-            patch.setattr(
-                "tawt.files.shutil.rmtree",
-                lambda path, **k: dies() if str(path).endswith(".old") and Path(path).exists() else None,
-            )
-        else:
-            patch.setattr(runner, "write_manifest", dies)
-        with pytest.raises(KeyboardInterrupt):
-            tawt.run(stage, own_workspace, force=True, **QUICK)
-    assert reasons(tawt.run(stage, own_workspace, **QUICK)) == {stage: "missing"}
-    assert hashes(own_workspace) == before
-    assert list((own_workspace / ".aside").iterdir()) == []
 
 
 @pytest.fixture
@@ -250,7 +177,9 @@ def test_a_selection_of_nothing_is_refused(hospital) -> None:
 
 def sampled(raw: Path, workspace: Path, sample: str | None) -> set[int]:
     """Stage two tables of a sample and return the subjects of the charts."""
-    opened = workspaces.create_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, sample)
+    given = workspaces.given_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, sample)
+    with workspaces.hold(workspace):
+        opened = workspaces.write_workspace(given)
     tawt.run("staging.patients,staging.diagnoses_icd", opened.root, **QUICK)
     folders = [opened.root / "staging" / name for name in ("patients", "diagnoses_icd")]
     tables = [pq.read_table(next(folder.glob("*.parquet"))) for folder in folders]
