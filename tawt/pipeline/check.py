@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import StageError
 from tawt.files import sha256_file
 from tawt.pipeline.balance import marked_rows
+from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_meds import Finding, check_meds
 from tawt.pipeline.check_raw import check_raw
-from tawt.pipeline.ledger import ledger_table, manifests
-from tawt.pipeline.manifest import Manifest
+from tawt.pipeline.ledger import LEDGER, ledger_table, standing
+from tawt.pipeline.manifest import Manifest, stage_files
 from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.readers import open_parquet, read_map, read_parquet
+from tawt.seals import holds
 from tawt.transforms.columns import times_of
 
 
 def check(workspace: str | Path) -> list[Finding]:
-    """Check a workspace: files, ledger, events, triplets and dataset.
+    """Check a workspace: every file by its hash, raw files and runs too; ledger, events, triplets and dataset by count.
 
     Args:
         workspace: A workspace that `ingest` made.
@@ -35,18 +36,11 @@ def check(workspace: str | Path) -> list[Finding]:
         ConfigError: There is no workspace.
     """
     opened = open_workspace(Path(workspace).expanduser())
+    there = standing(opened)
+    findings, stages = check_files(opened, there)
     # only what is as it was written is counted again below
-    found = [m for m in manifests(opened) if all(sha256_file(opened.root / f) == h for f, h in m.hashes.items())]
-    written = {path.stem for path in (opened.root / "manifests").glob("*.json")}
-    broken = sorted(written - {manifest.stage for manifest in found})
-    findings = [
-        Finding("stages", bool(found) and not broken, f"{', '.join(broken)}: files missing or changed" if broken
-                else f"{len(found)} finished, all files there and as they were written"),
-        _ledger(opened, found, complete=not broken),
-        _quarantine(opened, found),
-        check_raw(opened, found),
-    ]  # fmt: skip
-    stages = {manifest.stage for manifest in found}
+    found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
+    findings += [_ledger(opened, found), _quarantine(opened, found), check_raw(opened, found)]
     if "events" in stages:
         findings += [
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
@@ -59,15 +53,19 @@ def check(workspace: str | Path) -> list[Finding]:
     return findings
 
 
-def _n_rows(folder: Path) -> int:
-    n_rows = sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))
-    for path in folder.rglob("*[0-9].arrow"):
-        with pa.memory_map(str(path)) as source:
-            n_rows += pa.ipc.open_file(source).read_all().num_rows
+def _n_rows(workspace: Workspace, stage: str) -> int:
+    n_rows = 0
+    for path in stage_files(workspace, stage, "data" if stage == "events" else ""):
+        with open_parquet(path) as file:
+            n_rows += file.metadata.num_rows
+    for path in stage_files(workspace, stage, suffix=".arrow"):
+        if not path.name.endswith(".index.arrow"):
+            with pa.memory_map(str(path)) as source:
+                n_rows += pa.ipc.open_file(source).read_all().num_rows
     return n_rows
 
 
-def _ledger(workspace: Workspace, found: list[Manifest], complete: bool) -> Finding:
+def _ledger(workspace: Workspace, found: list[Manifest]) -> Finding:
     """Count every output and its records again, follow them from stage to stage, and compare with the table."""
     out = {manifest.stage: sum(account.n_rows_out for account in manifest.accounts) for manifest in found}
     wrong = []
@@ -84,18 +82,17 @@ def _ledger(workspace: Workspace, found: list[Manifest], complete: bool) -> Find
                 wrong.append(
                     f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}"
                 )
-        folder = workspace.output(manifest.stage)
-        counted = _n_rows(folder / "data" if manifest.stage == "events" else folder)
+        counted = _n_rows(workspace, manifest.stage)
         if counted != out[manifest.stage]:
             wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")
         if manifest.stage.startswith(("staging.", "codes.", "event_parts.")):
             kept = sum(account.n_records_kept for account in manifest.accounts)
-            behind = int(np.count_nonzero(marked_rows(folder.glob("part-*.parquet"))))
+            behind = int(np.count_nonzero(marked_rows(stage_files(workspace, manifest.stage))))
             if kept != behind:
                 wrong.append(f"{manifest.stage}: {behind:,} records behind its rows, expected {kept:,}")
-    path = workspace.root / "ledger.parquet"
-    if complete and not (path.is_file() and pq.read_table(path).equals(ledger_table(workspace))):
-        wrong.append("ledger.parquet is not what the stages' manifests say")
+    path = workspace.root / LEDGER
+    if path.is_file() and holds(path) and not read_parquet(path).equals(ledger_table(workspace)):
+        wrong.append(f"{LEDGER} is not what the stages' manifests say")
     n_in = sum(a.n_records_in for m in found if m.stage.startswith("staging.") for a in m.accounts)
     return Finding("ledger", not wrong, wrong[0] if wrong else f"balances from {n_in:,} raw records")
 
@@ -103,25 +100,28 @@ def _ledger(workspace: Workspace, found: list[Manifest], complete: bool) -> Find
 def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
     expected = {m.stage: sum(account.count("quarantine") for account in m.accounts) for m in found}
     wrong = []
-    for stage, n in expected.items():
-        path = workspace.quarantine(stage)
-        listed = pq.read_metadata(path).num_rows if path.is_file() else 0
-        if listed != n:
-            wrong.append(f"{stage}: {listed:,} listed, expected {n:,}")
+    for manifest in found:
+        path = workspace.quarantine(manifest.stage)
+        listed = 0
+        if path.relative_to(workspace.root).as_posix() in manifest.files:
+            with open_parquet(path) as file:
+                listed = file.metadata.num_rows
+        if listed != expected[manifest.stage]:
+            wrong.append(f"{manifest.stage}: {listed:,} listed, expected {expected[manifest.stage]:,}")
     return Finding(
         "quarantine", not wrong, wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place"
     )
 
 
 def _triplets(workspace: Workspace) -> list[Finding]:
-    vocabulary = pq.read_table(workspace.output("vocabulary") / "vocabulary.parquet")
+    vocabulary = read_parquet(workspace.output("vocabulary") / "vocabulary.parquet")
     n_types = len(vocabulary)
     n_bins = vocabulary["n_bins"].to_numpy()
     n_categories = np.array([len(row) for row in vocabulary["categories"].to_pylist()])
     n_tokens = n_bins + np.where(n_categories > 0, n_categories + 1, 0)
     unsorted = out_of_range = not_finite = bad_status = 0
-    for path in sorted(workspace.output("triplets").rglob("*.parquet")):
-        table = pq.read_table(path, partitioning=None)
+    for path in stage_files(workspace, "triplets"):
+        table = read_parquet(path)
         subject, time = table["subject_id"].to_numpy(), times_of(table["timestamp"])
         data_type, token = table["data_type"].to_numpy(), table["value_token"].to_numpy()
         inside = (data_type >= 0) & (data_type < n_types)
@@ -144,7 +144,7 @@ def _triplets(workspace: Workspace) -> list[Finding]:
 
 def _dataset(workspace: Workspace) -> list[Finding]:
     folder = workspace.output("dataset")
-    manifest = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    manifest = read_map(folder / "dataset.json")
     same_vocabulary = manifest["vocabulary"] == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
     different = torn = nulls = 0
     for split in SPLITS:
@@ -152,9 +152,7 @@ def _dataset(workspace: Workspace) -> list[Finding]:
             with pa.memory_map(str(folder / split / f"{shard['shard']}.arrow")) as source:
                 rows = pa.ipc.open_file(source).read_all()
                 nulls += sum(column.null_count for column in rows.columns)
-                triplets = pq.read_table(
-                    workspace.output("triplets") / split / f"{shard['shard']}.parquet", partitioning=None
-                )
+                triplets = read_parquet(workspace.output("triplets") / split / f"{shard['shard']}.parquet")
                 for name in ("subject_id", "data_type", "value", "value_token", "value_status"):
                     different += 0 if rows[name].equals(triplets[name]) else 1
             with pa.memory_map(str(folder / split / f"{shard['shard']}.index.arrow")) as source:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
-from tawt.files import publish_file
+from tawt.files import write_parquet
 from tawt.models.encoder import Encoder
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
@@ -147,8 +146,5 @@ def _write(
             "embedding": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width),
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, aside)
-    publish_file(aside, path)
+    write_parquet(path, table)
     return len(table)

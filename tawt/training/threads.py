@@ -16,7 +16,7 @@ from torch import nn
 
 from tawt.batching.example import Example
 from tawt.config.base import Section
-from tawt.files import alone, digest, write_json
+from tawt.files import alone, digest, write_sealed
 from tawt.machine import usable_cpus
 from tawt.readers import read_record
 from tawt.training.device import WOULD_SPIN, Compute, most_threads, threads_sleep
@@ -90,7 +90,7 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
         ms = {str(n): round(1000 * s, 2) for n, s in seconds.items()}
         entry = Measured(threads=count, reason=reason, machine=machine(), torch=torch.__version__, ms=ms)
         kept = _Kept({**_kept(workspace), _key(about): entry})
-        write_json(workspace / FILE, kept.model_dump(mode="json"))
+        write_sealed(workspace / FILE, kept.model_dump(mode="json"))
     return count, reason
 
 

@@ -54,6 +54,8 @@ def test_a_sealed_file_is_read_as_any_other(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", table)
     assert pq.read_table(tmp_path / "a.parquet").equals(table)
     assert pq.read_schema(tmp_path / "a.parquet").equals(table.schema)
+    write_parquet(tmp_path / "b.parquet", pq.read_table(tmp_path / "a.parquet"))
+    assert holds(tmp_path / "b.parquet")
 
 
 def test_a_folder_that_lists_its_files_names_those_that_changed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.files import write_parquet, write_sealed
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.workspace import open_workspace
 
@@ -25,7 +26,21 @@ def test_a_workspace_as_it_was_made_passes(hospital) -> None:
     findings = tawt.check(hospital.workspace)
     assert [finding for finding in findings if not finding.ok] == []
     layers = {finding.check.partition(":")[0] for finding in findings}
-    assert layers == {"stages", "ledger", "quarantine", "raw tables", "events", "vocabulary", "triplets", "dataset"}
+    assert layers == {
+        "stages",
+        "ledger",
+        "quarantine",
+        "events",
+        "vocabulary",
+        "triplets",
+        "dataset",
+        "files",
+        "records",
+        "raw",
+        "raw tables",
+        "runs",
+        "embeddings",
+    }
 
 
 FILES = [
@@ -67,7 +82,7 @@ def edit_manifest(workspace: Path, stage: str, edit: Callable[[dict], None]) -> 
     path = workspace / "manifests" / f"{stage}.json"
     manifest = json.loads(path.read_text())
     edit(manifest)
-    path.write_text(json.dumps(manifest))
+    write_sealed(path, manifest)
     write_ledger(open_workspace(workspace))
 
 
@@ -98,23 +113,28 @@ def test_an_edit_that_balances_is_found(own_workspace: Path) -> None:
 
 
 def test_an_edited_ledger_is_found(own_workspace: Path) -> None:
-    """The published table must say what the manifests say; without it, `check` says so too."""
+    """The published table must be as it was written and say what the manifests say; without it, `check` says so."""
     table = pq.read_table(own_workspace / "ledger.parquet")
     n = table["n"].to_pylist()
     edited = table.set_column(table.column_names.index("n"), table.schema.field("n"), pa.array([n[0] + 1, *n[1:]]))
+    write_parquet(own_workspace / "ledger.parquet", edited)
+    assert failed(own_workspace) == {"ledger"}
     pq.write_table(edited, own_workspace / "ledger.parquet")
-    assert failed(own_workspace) == {"ledger"}
+    assert failed(own_workspace) == {"records"}
     (own_workspace / "ledger.parquet").unlink()
-    assert failed(own_workspace) == {"ledger"}
+    assert failed(own_workspace) == {"records"}
 
 
 def test_a_removed_quarantine_row_is_found(own_workspace: Path) -> None:
     """Every quarantined record is listed: one row fewer, or no file at all, is found."""
     path = own_workspace / "quarantine" / "staging.labevents.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
+    name = "quarantine/staging.labevents.parquet"
+    edit_manifest(own_workspace, "staging.labevents", lambda m: m["files"].update({name: path.stat().st_size}))
+    edit_manifest(own_workspace, "staging.labevents", lambda m: m["hashes"].pop(name))
     assert failed(own_workspace) == {"quarantine"}
     path.unlink()
-    assert failed(own_workspace) == {"quarantine"}
+    assert "stages" in failed(own_workspace)
 
 
 def test_a_dataset_of_another_vocabulary_is_found(own_workspace: Path) -> None:
@@ -132,3 +152,15 @@ def test_nothing_made_is_no_success(hospital, tmp_path: Path) -> None:
     """A workspace without a finished stage does not pass."""
     shutil.copy(hospital.workspace / "pipeline.yaml", tmp_path)
     assert "stages" in failed(tmp_path)
+
+
+def test_a_file_that_no_stage_lists_is_found(own_workspace: Path) -> None:
+    """What lies in a stage's folder without being of it is named by `check` and read by nobody."""
+    n = len(tawt.query("select * from staging.patients", own_workspace))
+    folder = own_workspace / "staging" / "patients"
+    shutil.copy(next(folder.glob("*.parquet")), folder / "part-99999-0.parquet")
+    assert failed(own_workspace) == {"files"}
+    assert len(tawt.query("select * from staging.patients", own_workspace)) == n
+    ran = tawt.run("event_parts.patients", own_workspace, threads=1, force=True)
+    manifest = ran.stages[0].manifest
+    assert manifest is not None and manifest.accounts[0].n_records_in == n

@@ -1,0 +1,48 @@
+"""`tawt check` looks at everything: one flipped bit in any file of a workspace is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from tawt.errors import TawtError
+from tawt.pipeline.check_files import check_files
+from tawt.pipeline.ledger import standing
+from tawt.pipeline.stages import load_graph
+from tawt.pipeline.workspace import open_workspace
+
+
+def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, tmp_path: Path, tawt) -> None:
+    """Of a workspace with a run, its checkpoints, logs and card, and embeddings: no file can change without a word."""
+    work = tmp_path / "w"
+    shutil.copytree(finished, work)
+    shutil.copytree(Path(json.loads((work / "local.json").read_text())["raw_root"]), tmp_path / "raw")
+    ended = tawt("ingest", tmp_path / "raw", "-p", "demo", "-w", work, "--threads", 1)
+    assert ended.code == 0 and tawt("embed", "-w", work, "--run", "tiny", "--device", "cpu").code == 0
+    opened = open_workspace(work)
+    graph = load_graph(opened.pipeline)
+
+    def named() -> str:
+        findings, _ = check_files(opened, standing(opened, graph))
+        return "; ".join(finding.detail for finding in findings if not finding.ok)
+
+    assert named() == ""
+    files = [p for top in (work, tmp_path / "raw") for p in sorted(top.rglob("*")) if p.is_file() and p.stat().st_size]
+    names = {path.relative_to(tmp_path).parts[1] for path in files}
+    assert names >= {"runs", "embeddings", "quarantine", "manifests", "staging", "dataset", "local.json", "hosp"}
+    rng = np.random.default_rng(5)
+    for path in files:
+        content = path.read_bytes()
+        for bit in (int(rng.integers(8 * len(content))), 8 * len(content) - 1):
+            path.write_bytes(content[: bit // 8] + bytes([content[bit // 8] ^ 1 << bit % 8]) + content[bit // 8 + 1 :])
+            # a record that cannot be read at all ends the command with its name
+            try:
+                said = named()
+            except TawtError as error:
+                said = str(error)
+            assert path.name in said, (path, bit, said)
+        path.write_bytes(content)
+    assert named() == ""
