@@ -105,8 +105,11 @@ def query(
 
     Example: tawt query "select code, count(*) n from events group by code order by n desc limit 5" -w work/mimic
     """
+    from tawt.pipeline.inspect import behind
     from tawt.pipeline.inspect import query as run_query
 
+    for note in behind(text, workspace):
+        say(f"note: {note}")
     print_table(run_query(text, workspace, threads=threads, memory_limit=memory_limit), form, thousands=False)
     next_command(f"tawt stages -w {workspace}")
 

@@ -50,7 +50,6 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
             "none that no stage lists",
         ),
         _finding("records", _records(root, bool(whole)), "as they were written"),
-        _raw(workspace),
         _runs(root),
         _finding(
             "embeddings",
@@ -94,23 +93,6 @@ def _records(root: Path, finished: bool) -> list[str]:
         f"{name} is not as it was written" for name in there if not (root / name).is_file() or not holds(root / name)
     ]
     return wrong + [f"{LEDGER} is missing" for _ in range(finished and LEDGER not in there)]
-
-
-def _raw(workspace: Workspace) -> Finding:
-    """Compare the raw files with what they were when they were read, where they are on this machine."""
-    try:
-        local = workspace.local
-    except FileError:
-        return Finding("raw", False, f"{LOCAL} is damaged: which raw files were read is not known")
-    root = Path(local.raw_root) if local.raw_root is not None else None
-    if root is None or not root.is_dir():
-        return Finding("raw", True, "the raw folder is not on this machine: its files are not compared")
-    wrong = [
-        f"{name} is missing or changed since it was read"
-        for name, seen in local.files.items()
-        if not (root / name).is_file() or sha256_file(root / name) != seen.sha256
-    ]
-    return _finding("raw", wrong, f"{len(local.files):,} files, as they were read")
 
 
 def _runs(root: Path) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,13 @@ def show(stage: str, workspace: str | Path) -> StageView:
         ConfigError: There is no such workspace or stage.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    found = _stage(without_absent(opened, load_graph(opened.pipeline)), stage)
-    manifest = read_manifest(opened, stage)
-    columns = None
+    graph = without_absent(opened, load_graph(opened.pipeline))
+    found = _stage(graph, stage)
+    one = next(one for one in standing(opened, graph) if one.stage.name == stage)
+    manifest, columns = one.manifest, None
+    state = f"finished in {manifest.seconds:.1f} s" if manifest else "not run"
+    if one.behind:
+        state += f"; behind {', '.join(one.behind)}: `tawt run +{stage} -w {opened.root}`"
     if found.contract is not None:
         columns = pa.Table.from_pylist(
             [
@@ -117,8 +122,7 @@ def show(stage: str, workspace: str | Path) -> StageView:
     files = pa.table({"file": pa.array(sizes, pa.string()), "bytes": pa.array(sizes.values(), pa.int64())})
     facts = {k: v for k, v in manifest.facts.items() if k not in ("files", "file_starts")} if manifest else {}
     return StageView(
-        stage, found.summary, found.inputs, f"finished in {manifest.seconds:.1f} s" if manifest else "not run",
-        columns, ledger.drop_columns(["stage"]), files, facts,
+        stage, found.summary, found.inputs, state, columns, ledger.drop_columns(["stage"]), files, facts,
     )  # fmt: skip
 
 
@@ -220,6 +224,20 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
         raise StageError(error.where, error.what, hint) from None
     finally:
         connection.close()
+
+
+def behind(text: str, workspace: str | Path) -> list[str]:
+    """Return what to say of the relations in a query that were made from older inputs than those that are there."""
+    opened = open_workspace(Path(workspace).expanduser())
+    return [
+        f"{one.stage.name} is behind {', '.join(one.behind)}: `tawt run +{one.stage.name} -w {opened.root}`"
+        for one in standing(opened)
+        if one.manifest is not None and one.behind and re.search(rf"\b{re.escape(_relation(one.stage.name))}\b", text)
+    ]
+
+
+def _relation(stage: str) -> str:
+    return f"labels.{stage.partition('.')[2]}" if stage.startswith("tasks.") else stage
 
 
 def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from tawt.contracts.contract import Contract
 from tawt.errors import SourceError, nearest
 from tawt.pipeline.members import MemberReader, find_members
 from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, not_parquet, open_bytes
-from tawt.pipeline.workspace import Workspace
+from tawt.pipeline.workspace import RawSeen, Workspace
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 

@@ -36,7 +36,6 @@ def test_a_workspace_as_it_was_made_passes(hospital) -> None:
         "dataset",
         "files",
         "records",
-        "raw",
         "raw tables",
         "runs",
         "embeddings",

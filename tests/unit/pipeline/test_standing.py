@@ -1,0 +1,96 @@
+"""The ledger and every relation are of the pipeline and the tables as they are now, whatever was made before."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.errors import ConfigError, StageError
+from tawt.pipeline import run as runner
+from tawt.pipeline.inspect import behind
+from tawt.pipeline.ledger import ledger_table
+from tawt.pipeline.workspace import open_workspace
+
+QUICK = {"threads": 1, "memory_limit": "500MB"}
+
+
+def stages_in(workspace: Path) -> set[str]:
+    """Stages that the published ledger counts, which the query counts likewise."""
+    published = pq.read_table(workspace / "ledger.parquet")
+    assert published.equals(ledger_table(open_workspace(workspace)))
+    assert tawt.query("select * from ledger", workspace).to_pylist() == published.to_pylist()
+    return set(published["stage"].to_pylist())
+
+
+def test_another_pipeline_in_the_same_workspace_does_not_add_up(hospital, own_workspace: Path) -> None:
+    """After an ingest of another source only its stages are counted, can be asked and lie there; the rest is said."""
+    result = tawt.ingest(hospital.workspace / "events", "meds", own_workspace, **QUICK)
+    assert stages_in(own_workspace) == {
+        "staging.codes", "staging.measurements", "codes.codes", "event_parts.measurements", "events"
+    }  # fmt: skip
+    assert any("staging.labevents" in note and "removed" in note for note in result.notes)
+    with pytest.raises((StageError, ConfigError)):
+        tawt.query("select * from staging.labevents", own_workspace)
+    assert not any("labevents" in path.name for path in own_workspace.rglob("*"))
+    # the vocabulary of the pipeline before is said to be behind, and counted no more
+    states = {row["stage"]: row["state"] for row in tawt.stages(own_workspace).to_pylist()}
+    assert states["vocabulary"].startswith("behind ") and "vocabulary" not in stages_in(own_workspace)
+    tawt.build_vocab(own_workspace, **QUICK)
+    assert [finding for finding in tawt.check(own_workspace) if not finding.ok] == []
+
+
+def test_what_a_removed_table_or_a_stage_that_is_off_left_behind_is_not_counted(hospital, tmp_path: Path) -> None:
+    """An optional table that is gone, and a stage under `off:`, take their files, their ledger and their quarantine."""
+    raw = Path(shutil.copytree(hospital.raw, tmp_path / "raw"))
+    work = tmp_path / "w"
+    tawt.ingest(raw, "demo", work, **QUICK)
+    assert {"staging.icustays", "event_parts.icustays", "event_parts.diagnoses"} <= stages_in(work)
+    assert tawt.query("select count(*) n from quarantine where stage = 'event_parts.diagnoses'", work)["n"][0].as_py()
+    (raw / "icu" / "icustays.csv.gz").unlink()
+    result = tawt.ingest(
+        raw, "demo", work, settings=("off=[event_parts.diagnoses,event_parts.lab_specimens]",), **QUICK
+    )
+    gone = {"staging.icustays", "event_parts.icustays", "event_parts.diagnoses"}
+    assert not gone & stages_in(work) and "events" in stages_in(work)
+    assert all(any(name in note for note in result.notes) for name in gone)
+    assert (
+        tawt.query("select count(*) n from quarantine where stage = 'event_parts.diagnoses'", work)["n"][0].as_py() == 0
+    )
+    assert [finding for finding in tawt.check(work) if not finding.ok] == []
+
+
+def test_a_failed_command_leaves_the_ledger_of_what_stands(own_workspace: Path, monkeypatch) -> None:
+    """The stages that were made before the error are counted as they are now, those that follow them not at all."""
+
+    def fails(*_: object) -> None:
+        raise StageError("events", "cannot go on, expected to")
+
+    monkeypatch.setattr(runner, "run_events", fails)
+    before = stages_in(own_workspace)
+    assert "events" in before and "dataset" in before
+    opened = open_workspace(own_workspace)
+    shutil.rmtree(opened.output("staging.patients"))
+    with pytest.raises(StageError, match="cannot go on"):
+        tawt.run("staging.patients,events", own_workspace, force=True, **QUICK)
+    assert stages_in(own_workspace) == before  # the same records: what follows still fits what was made again
+    opened.manifest("staging.patients").unlink()
+    with pytest.raises(StageError, match="cannot go on"):
+        tawt.run("events", own_workspace, force=True, **QUICK)
+    after = stages_in(own_workspace)
+    assert (
+        not {"staging.patients", "event_parts.patients", "events", "dataset"} & after and "staging.labevents" in after
+    )
+
+
+def test_a_relation_that_is_behind_can_be_asked_and_is_said_to_be(hospital, own_workspace: Path) -> None:
+    """After an upstream stage changed, a query of what follows still answers, and the command to run is named."""
+    tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3", "splits.seed=8"), **QUICK)
+    assert len(tawt.query("select * from triplets", own_workspace)) > 0
+    notes = behind("select * from triplets", own_workspace)
+    assert len(notes) == 1 and notes[0].startswith("triplets is behind events, vocabulary: `tawt run +triplets")
+    assert behind("select * from events", own_workspace) == []
+    assert "behind events" in tawt.show("triplets", own_workspace).reason_last_run
