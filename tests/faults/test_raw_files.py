@@ -131,7 +131,7 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_written(fault: str, raw: Pa
     assert ended.code == 1 and ended.out == ""
     assert FORM.match(ended.error) and said in ended.error, ended.err
     assert str(tmp_path) not in ended.error
-    published = [p for p in (tmp_path / "w").rglob("*.parquet") if ".aside" not in p.parts]
+    published = [p for p in (tmp_path / "w").rglob("*/*.parquet") if ".aside" not in p.parts]
     for path in published:
         layer, name = path.relative_to(tmp_path / "w").parts[:2]
         stage = name.removesuffix(".parquet") if layer == "quarantine" else f"{layer}.{name}"

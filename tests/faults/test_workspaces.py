@@ -125,9 +125,9 @@ def test_a_workspace_that_cannot_be_made_is_said(tmp_path: Path, hospital: Path,
 
 def test_a_moved_raw_folder_is_said(work: Path, tmp_path: Path, tawt) -> None:
     """A workspace whose raw tables are elsewhere asks for them when a stage needs them, and not before."""
-    from tawt.files import read_json, write_json
+    from tawt.files import read_json, write_sealed
 
-    write_json(work / "local.json", {**read_json(work / "local.json"), "raw_root": str(tmp_path / "gone")})
+    write_sealed(work / "local.json", {**read_json(work / "local.json"), "raw_root": str(tmp_path / "gone")})
     assert tawt("run", "events", "-w", work).code == 0
     assert tawt("check", "-w", work).code == 0
     for words in (("run", "staging.labevents"), ("show", "staging.labevents", "--quarantine")):
