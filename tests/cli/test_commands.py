@@ -285,3 +285,29 @@ def test_without_colour_and_progress_there_are_no_control_characters(finished: P
     text = said.decode()
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m|\x1b\[\?25l|\x1b\[2K", text)
     assert "next: tawt build-vocab" in text
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("meds",), ("meds", "events", "-w", "w"), ("events", "-w", "w"), ("med", "events")]
+)
+def test_a_check_of_nothing_is_wrong_usage(words: tuple[str, ...], tawt, tmp_path, monkeypatch) -> None:
+    """Neither a workspace nor a MEDS dataset, or both at once: the two ways to say it are the hint."""
+    monkeypatch.chdir(tmp_path)
+    ended = tawt("check", *words)
+    assert ended.code == 2 and "expected `-w W` or `meds PATH`" in ended.err and "tawt check meds PATH" in ended.err
+
+
+def test_a_run_goes_on_with_its_own_config(tawt, finished: Path, tmp_path: Path, tiny) -> None:
+    """`--out RUN --resume` takes the config of that run, not the one that comes with tawt; a new run takes the latter."""
+    run = Path(shutil.copytree(finished / "runs" / "tiny", tmp_path / "run"))
+    words = ("pretrain", "-w", finished, "--device", "cpu", "--dry-run", "--format", "json")
+    told = []
+    for more in (("--out", run, "--resume"), ("--out", tmp_path / "new", "--resume"), ("--out", tmp_path / "new")):
+        ended = tawt(*words, *more)
+        assert ended.code == 0, ended.err
+        told.append({row["what"]: row["value"] for row in json.loads(ended.out)})
+    own, *new = [int(row["parameters"].replace(",", "")) for row in told]
+    assert own < new[0] == new[1]
+    assert (
+        told[0]["steps"] == "4 -> 4" and told[1]["steps"] == told[2]["steps"] and told[1]["steps"].startswith("0 -> ")
+    )
