@@ -64,23 +64,33 @@ def test_a_training_says_its_validations_notes_and_end(capsys: pytest.CaptureFix
     ]
 
 
-TERMINAL = """
-import sys
+TRAINING = """
 from tawt.cli.progress import training_progress
 with training_progress() as report:
     for step in (1, 2):
         report({"event": "step", "step": step, "max_steps": 400, "tokens_per_s": 1e3, "loss": 1.0, "baseline": 2.0, "lr": 0.1, "eta_s": 5})
 """
+STAGES = """
+from tawt.cli.output import stage_progress
+with stage_progress(DRY_RUN) as report:
+    report({"event": "start", "stage": "events"})
+    report({"event": "progress", "stage": "events", "done": 2, "total": 400})
+"""
 
 
-@pytest.mark.parametrize(("quiet", "bars"), [("", True), ("1", False)])
-def test_a_terminal_gets_a_bar(quiet: str, bars: bool) -> None:
-    """One bar that moves on, with all steps as its end; with `TAWT_NO_PROGRESS` a terminal gets no bar."""
-
+@pytest.mark.parametrize(
+    ("script", "quiet", "bars"),
+    [
+        (TRAINING, "", True), (TRAINING, "1", False), (STAGES.replace("DRY_RUN", "False"), "", True),
+        (STAGES.replace("DRY_RUN", "False"), "1", False), (STAGES.replace("DRY_RUN", "True"), "", False),
+    ],
+)  # fmt: skip
+def test_a_terminal_gets_a_bar(script: str, quiet: str, bars: bool) -> None:
+    """One bar that moves on, with all steps as its end; with `TAWT_NO_PROGRESS`, and in a dry run, a terminal gets none."""
     leader, follower = pty.openpty()
     environment = os.environ | {"TAWT_NO_PROGRESS": quiet, "TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
     subprocess.run(
-        [sys.executable, "-c", TERMINAL], stderr=follower, stdout=subprocess.DEVNULL, env=environment, check=True
+        [sys.executable, "-c", script], stderr=follower, stdout=subprocess.DEVNULL, env=environment, check=True
     )
     os.close(follower)
     said = b""

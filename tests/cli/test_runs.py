@@ -91,6 +91,7 @@ def test_runs_that_cannot_be_paired_are_said(two: Path, tawt) -> None:
     )
     ended = tawt("compare", "-w", two, "tiny", "other")
     assert "all settings are the same" in ended.err and "minus tiny" not in ended.out
+    assert "step 1 to 104" in ended.out  # as far as the longer one
     assert "other is not paired with tiny: no validation at the same step" in ended.err
     rows = list(csv.DictReader(io.StringIO(tawt("compare", "-w", two, "tiny", "other", "--format", "csv").out)))
     assert {
@@ -111,6 +112,7 @@ def test_compare_draws_curves(two: Path, tawt, tmp_path: Path) -> None:
     ended = tawt("plot", "-w", two, "tiny", "--out", tmp_path / "plots")
     assert ended.code == 0, ended.err
     assert ended.out.split() == [str(tmp_path / "plots" / f"{name}.png") for name in ("losses", "attention", "time")]
+    assert ended.err.splitlines()[-1] == f"next: tawt embed -w {two} --run tiny"
 
 
 def test_a_sweep_trains_its_arms(finished: Path, tawt, tiny, tmp_path: Path) -> None:
