@@ -1,8 +1,8 @@
 """Augmentations: each a pure function of (batch, amount, salts).
 
-What happens to a document follows from its subject, its prediction time, the place of a token within it, and the
-salts; never from what else lies in the batch. So packing does not matter, and no state is kept. A document never
-loses its last token, and its prediction time stays.
+What happens to a document follows from its subject, its prediction time, its triplets and the salts; never from what
+else lies in the batch, nor from the order of simultaneous triplets. So packing does not matter, and no state is kept.
+A document is never empty, and its prediction time stays.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.batching.chance import draw
+from tawt.batching.chance import Ints, Words, draw
 from tawt.batching.gaps import US_PER_HOUR
-from tawt.batching.host import Bools, Floats, HostBatch, Ints
+from tawt.batching.host import Bools, Floats, HostBatch
 from tawt.config.augment import AugmentConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
@@ -23,8 +23,6 @@ AUGMENT = 6
 """First salt of the draws of a training batch's augmentation."""
 _VARIABLES, _EVENTS, _SHARE, _CROP, _FRONT, _JITTER, _SCALING, _WARP, _WAVES, _PHASE = range(10)
 _UNIT = 2.0**-53
-
-Words = NDArray[np.uint64]
 
 
 def uniform(words: Words) -> Floats:
@@ -42,13 +40,13 @@ def _normal(words: Words) -> NDArray[np.float32]:
 
 def document_words(batch: HostBatch, *salts: int) -> Words:
     """Return `(d,)` random words, of subject, prediction time and salts: windows of one subject differ."""
-    return draw(draw(batch.subject_id, *salts) + (batch.origin + batch.end).astype(np.uint64))
+    return draw(draw(batch.subject_id, *salts) + batch.end.astype(np.uint64))
 
 
 def augment(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *salts: int) -> HostBatch:
     """Apply what the config turns on, in this order.
 
-    - `crop`: cut off a share of each document's timed triplets at both ends, uniform between 0 and the amount;
+    - `crop`: cut off a share of each document's moments at both ends, uniform between 0 and the amount;
     - `variable_dropout`: remove each data_type of each document with the chance, statics too;
     - `event_dropout`: remove each timed triplet with one chance per document, uniform between 0 and the amount;
     - `scaling`: multiply the normalized numbers of each data_type of a document by a factor, its logarithm normal with
@@ -75,7 +73,7 @@ def augment(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *sa
         if config.scaling:
             value = value * np.exp(np.float32(config.scaling) * _normal(_of_variables(batch, salts, _SCALING)[at]))
         if config.jitter:
-            value = value + np.float32(config.jitter) * _normal(_of_places(batch, salts, _JITTER)[at])
+            value = value + np.float32(config.jitter) * _normal(_of_triplets(batch, salts, _JITTER)[at])
         batch = _with_values(batch, at, value, vocabulary)
     return _warped(batch, config.time_warp, salts) if config.time_warp else batch
 
@@ -85,10 +83,9 @@ def _of_variables(batch: HostBatch, salts: tuple[int, ...], salt: int) -> Words:
     return draw(document_words(batch, *salts)[batch.document] + batch.data_type.astype(np.uint64), salt)
 
 
-def _of_places(batch: HostBatch, salts: tuple[int, ...], salt: int) -> Words:
-    """Return `(n,)` random words, one for each place within a document."""
-    place = (np.arange(batch.n_tokens) - batch.bounds[batch.document]).astype(np.uint64)
-    return draw(document_words(batch, *salts)[batch.document] + place, salt)
+def _of_triplets(batch: HostBatch, salts: tuple[int, ...], salt: int) -> Words:
+    """Return `(n,)` random words, one for each triplet of a document."""
+    return draw(document_words(batch, *salts)[batch.document] + batch.content, salt)
 
 
 def _keeps_variable(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> Bools:
@@ -97,18 +94,15 @@ def _keeps_variable(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> 
 
 def _keeps_event(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> Bools:
     share = amount * uniform(draw(document_words(batch, *salts), _SHARE))
-    return (uniform(_of_places(batch, salts, _EVENTS)) >= share[batch.document]) | batch.is_static
+    return (uniform(_of_triplets(batch, salts, _EVENTS)) >= share[batch.document]) | batch.is_static
 
 
 def _keeps_crop(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> Bools:
-    words, document = document_words(batch, *salts), batch.document
-    first, stop = batch.first_timed, batch.bounds[1:]
-    n_timed = stop - first
-    n_cut = (amount * uniform(draw(words, _CROP)) * (n_timed + 1)).astype(np.int64)
-    n_cut = np.minimum(n_cut, np.minimum((amount * n_timed).astype(np.int64), np.maximum(n_timed - 1, 0)))
+    words, document, n = document_words(batch, *salts), batch.document, batch.n_moments
+    n_cut = (amount * uniform(draw(words, _CROP)) * (n + 1)).astype(np.int64)
+    n_cut = np.minimum(n_cut, np.minimum((amount * n).astype(np.int64), np.maximum(n - 1, 0)))
     n_front = (uniform(draw(words, _FRONT)) * (n_cut + 1)).astype(np.int64)
-    place = np.arange(batch.n_tokens)
-    within = (place >= (first + n_front)[document]) & (place < (stop - n_cut + n_front)[document])
+    within = (batch.moment >= n_front[document]) & (batch.moment < (n - n_cut + n_front)[document])
     return within | batch.is_static
 
 

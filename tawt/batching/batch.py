@@ -51,9 +51,11 @@ class PackedBatch:
     is_static: Tensor
     """`(n,)` bool, a static fact: no time, distance 0 to everything."""
     gap_hours: Tensor
-    """`(n,)` float32, hours since the previous timed token of the document; 0 for the first and for statics."""
+    """`(n,)` float32, hours since the previous moment of the document, the same for all triplets of a moment; 0 in
+    the first and for statics."""
     type_gap_hours: Tensor
-    """`(n,)` float32, hours since the previous token of the same data_type in the document; -1 where there is none."""
+    """`(n,)` float32, hours since the previous moment of the document in which the same data_type came; -1 where there
+    is none."""
     cu_seqlens: Tensor
     """`(d + 1,)` int32, where each document starts, and n."""
     max_seqlen: int

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
 
 _WORD = (1 << 64) - 1
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def draw(keys: ArrayLike, *salts: int) -> NDArray[np.uint64]:
+def draw(keys: ArrayLike, *salts: int) -> Words:
     """Return one uniform 64-bit number for each integer key, independent between different `salts`.
 
     Source: Steele, Lea and Flood 2014, SplitMix64 (its finalizer, applied once per salt and once to the key).
@@ -19,11 +23,21 @@ def draw(keys: ArrayLike, *salts: int) -> NDArray[np.uint64]:
     word = np.asarray(keys).astype(np.uint64) + np.uint64((_stream(salts) + _GOLDEN) & _WORD)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(_FIRST)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(_SECOND)
-    mixed: NDArray[np.uint64] = word ^ (word >> np.uint64(31))
-    return mixed
+    drawn: Words = word ^ (word >> np.uint64(31))
+    return drawn
 
 
-def shuffled(n: int, *salts: int) -> NDArray[np.int64]:
+def mixed(*columns: NDArray[Any]) -> Words:
+    """Return one number for each row of some columns, `(n,)` each: of equal rows the same."""
+    words = np.zeros(len(columns[0]), dtype=np.uint64)
+    for column in columns:
+        bits = column.view(f"u{column.itemsize}")
+        words += bits if bits.itemsize == 8 else bits.astype(np.uint64)
+        words *= np.uint64(_FIRST)
+    return words
+
+
+def shuffled(n: int, *salts: int) -> Ints:
     """Return 0..n-1 in a random order that only `n` and `salts` decide."""
     return np.argsort(draw(np.arange(n), *salts), kind="stable")
 

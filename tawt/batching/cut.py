@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.batching.augment import document_words, uniform
-from tawt.batching.chance import draw
+from tawt.batching.chance import Ints, draw
 from tawt.batching.gaps import US_PER_HOUR
-from tawt.batching.host import HostBatch, Ints
+from tawt.batching.host import HostBatch
 from tawt.batching.observed import ObservedTime
 from tawt.config.objective import ForecastConfig
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
@@ -34,7 +34,8 @@ class Coming:
     present: NDArray[np.float32]
     """`(a, f)`, 1 where the data_type comes in the window."""
     row: Ints
-    """`(b,)`, row in `document` of each number that came: the first of its data_type in the window."""
+    """`(b,)`, row in `document` of each number that came: the first of its data_type in the window, of several at
+    once their mean."""
     column: Ints
     """`(b,)`, its forecast data_type, counted within the `f`."""
     value: NDArray[np.float32]
@@ -93,5 +94,9 @@ def _coming(batch: HostBatch, columns: Ints, cut_documents: Ints, coming: Ints) 
     present[row[came], column[came]] = 1
     with_number = np.isin(status, _HAS_NUMBER)
     width = max(1, len(columns))
-    cell, first = np.unique((row * width + column)[with_number], return_index=True)
-    return Coming(cut_documents, present, cell // width, cell % width, batch.value[coming[with_number][first]])
+    cell, first, own = np.unique((row * width + column)[with_number], return_index=True, return_inverse=True)
+    coming = coming[with_number]
+    earliest = batch.time[coming] == batch.time[coming[first]][own]
+    total = np.bincount(own[earliest], batch.value[coming[earliest]], len(cell))
+    number = (total / np.bincount(own[earliest], minlength=len(cell))).astype(np.float32)
+    return Coming(cut_documents, present, cell // width, cell % width, number)

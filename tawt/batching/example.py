@@ -65,7 +65,8 @@ class ForecastTargets:
     present: Tensor
     """`(a, f)` float32, 1 where the data_type comes in the window."""
     value_row: Tensor
-    """`(b,)`, row in `document` of each number that came: the first of its data_type in the window."""
+    """`(b,)`, row in `document` of each number that came: the first of its data_type in the window, of
+    simultaneous ones their mean."""
     value_column: Tensor
     """`(b,)`, its forecast data_type, counted within the `f`."""
     value_is: Tensor

@@ -1,4 +1,7 @@
-"""Hours since the previous event of a document, and since the previous one of the same data_type."""
+"""Hours since the previous moment of a document, and since the previous one in which the same data_type came.
+
+Simultaneous triplets have no order: each has the gaps of its moment.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,19 @@ US_PER_HOUR = 3_600_000_000
 Ints = NDArray[np.int64]
 
 
-def event_gaps(us: Ints, start: Ints) -> NDArray[np.float32]:
+def event_gaps(us: Ints, start: Ints, moments: Ints) -> NDArray[np.float32]:
     """Return gap_hours of `PackedBatch`, `(n,)`.
 
     Args:
         us: `(n,)`, time of each token.
         start: `(n,)`, see `HostBatch.start`.
+        moments: `(m + 1,)`, see `HostBatch.moments`.
     """
-    gap = np.zeros(len(us), dtype=np.float32)
-    gap[1:] = (us[1:] - us[:-1]) / US_PER_HOUR
-    gap[np.arange(len(us)) <= start] = 0
-    return gap
+    first = moments[:-1]
+    at = us[first]
+    gap = (np.diff(at, prepend=at[:1]) / US_PER_HOUR).astype(np.float32)
+    gap[first <= start[first]] = 0
+    return np.repeat(gap, np.diff(moments))
 
 
 def type_gaps(us: Ints, data_type: Ints, start: Ints) -> NDArray[np.float32]:
@@ -48,8 +53,16 @@ def type_gaps(us: Ints, data_type: Ints, start: Ints) -> NDArray[np.float32]:
     key >>= word(shift)
     here = at[1:]
     ordered = us[at]
-    since = ((ordered[1:] - ordered[:-1]) / US_PER_HOUR).astype(np.float32)
-    since[(key[1:] != key[:-1]) | (at[:-1] < start[here])] = -1  # another data_type, document, or a static
+    gap = ordered[1:] - ordered[:-1]
+    other = (key[1:] != key[:-1]) | (at[:-1] < start[here])  # another data_type, document, or a static
+    since = (gap / US_PER_HOUR).astype(np.float32)
+    since[other] = -1
+    again = np.flatnonzero((gap == 0) & ~other)
+    if len(again):  # of one moment: as the first of them, one before the run that it stands in
+        opens = np.flatnonzero(np.diff(again, prepend=-2) > 1)
+        first = again[opens]
+        of_first = np.where(first > 0, since[first - 1], np.float32(-1))
+        since[again] = np.repeat(of_first, np.diff(opens, append=len(again)))
     type_gap = np.full(n, -1, dtype=np.float32)
     type_gap[here] = since
     return type_gap

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from tawt.batching.batch import MASK, PackedBatch
+from tawt.batching.chance import Ints, Words, mixed
 from tawt.batching.gaps import US_PER_HOUR, event_gaps, type_gaps
 
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 _OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "available")
@@ -81,6 +81,32 @@ class HostBatch:
         return np.arange(self.n_tokens) < self.start
 
     @cached_property
+    def moments(self) -> Ints:
+        """`(m + 1,)`, where each moment starts, and n; a document's statics are one."""
+        opens = np.empty(self.n_tokens, dtype=np.bool_)
+        np.not_equal(self.time[1:], self.time[:-1], out=opens[1:])
+        opens[self.bounds[:-1]] = True
+        opens[self.first_timed[self.first_timed < self.n_tokens]] = True
+        return np.append(np.flatnonzero(opens), self.n_tokens)
+
+    @cached_property
+    def n_moments(self) -> Ints:
+        """`(d,)`, moments of each document, its statics not among them."""
+        return np.diff(np.searchsorted(self.moments, self.bounds)) - (self.n_static > 0)
+
+    @cached_property
+    def moment(self) -> Ints:
+        """`(n,)`, number of each token's moment within its document; -1 for a static."""
+        first = np.searchsorted(self.moments, self.bounds[:-1]) + (self.n_static > 0)
+        number = np.repeat(np.arange(len(self.moments) - 1), np.diff(self.moments))
+        return number - np.repeat(first, np.diff(self.bounds))
+
+    @cached_property
+    def content(self) -> Words:
+        """`(n,)`, a number for each triplet and its time, from which draws are made that hang on no order."""
+        return mixed(self.data_type, self.value_token, self.value_status, self.value, self.time)
+
+    @cached_property
     def hours(self) -> Floats:
         """`(n,)`, hours since the subject's origin."""
         return self.time / US_PER_HOUR
@@ -88,7 +114,7 @@ class HostBatch:
     def select(self, keep: Bools) -> HostBatch:
         """Return the batch with some of its tokens, in their order; a token that is left out leaves no trace.
 
-        A document of which nothing would be left keeps its last token. The prediction time stays, whichever token is
+        A document of which nothing would be left keeps its last moment. The prediction time stays, whichever token is
         the last now.
 
         Args:
@@ -97,9 +123,9 @@ class HostBatch:
         starts = self.bounds[:-1]
         left = np.add.reduceat(keep, starts, dtype=np.int64)
         if not left.all():
-            keep = keep.copy()
-            keep[self.bounds[1:][left == 0] - 1] = True
-            left = np.maximum(left, 1)
+            last = self.moments[np.searchsorted(self.moments, self.bounds[1:]) - 1]
+            keep = keep | ((left == 0)[self.document] & (np.arange(self.n_tokens) >= last[self.document]))
+            left = np.add.reduceat(keep, starts, dtype=np.int64)
         at = np.flatnonzero(keep)
         columns = {name: getattr(self, name) for name in _OF_TOKENS}
         changes: dict[str, Any] = {name: None if x is None else x[at] for name, x in columns.items()}
@@ -108,7 +134,7 @@ class HostBatch:
 
     def tensors(self) -> PackedBatch:
         """Return what the model reads: tensors, hours, and gaps that follow from what is visible."""
-        gap_hours = event_gaps(self.time, self.start)
+        gap_hours = event_gaps(self.time, self.start, self.moments)
         type_gap_hours = type_gaps(self.time, self.data_type, self.start)
         type_gap_hours[self.data_type == MASK] = -1
         arrays: dict[str, NDArray[Any] | None] = {

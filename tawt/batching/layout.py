@@ -23,6 +23,8 @@ class Layout:
     """`(t,)` bool: no time, distance 0 to everything."""
     age_hours: Tensor
     """`(t,)` float32, hours before the document's prediction time (`end_hours`), at least 0; 0 for a static."""
+    gap_hours: Tensor
+    """`(t,)` float32, hours since the moment before; 0 for the first and for statics."""
     cu_seqlens: Tensor
     """`(d + 1,)` int32, where each document starts, and t."""
     bounds: tuple[int, ...]
@@ -76,9 +78,10 @@ def make_layout(batch: PackedBatch, granularity: str = "triplet", with_cls: bool
         starts[1:] = ~(same & (batch.is_static[1:] == batch.is_static[:-1]))
         token_of = starts.long().cumsum(0) - 1
         first = starts.nonzero()[:, 0]
-        hours, is_static, document = batch.hours[first], batch.is_static[first], document[first]
+        hours, is_static, gap = batch.hours[first], batch.is_static[first], batch.gap_hours[first]
+        document = document[first]
     else:
-        hours, is_static = batch.hours, batch.is_static
+        hours, is_static, gap = batch.hours, batch.is_static, batch.gap_hours
     cls_at: Tensor | None = None
     if with_cls:
         t = hours.shape[0]
@@ -86,10 +89,11 @@ def make_layout(batch: PackedBatch, granularity: str = "triplet", with_cls: bool
         lengths = torch.bincount(document, minlength=d) + 1
         cls_at = lengths.cumsum(0) - lengths
         hours = hours.new_zeros(t + d).index_copy(0, place, hours)
+        gap = gap.new_zeros(t + d).index_copy(0, place, gap)
         is_static = is_static.new_ones(t + d).index_copy(0, place, is_static)
         document = torch.arange(d, device=device).repeat_interleave(lengths)
         token_of = place if token_of is None else place[token_of]
     cu_seqlens = torch.zeros(d + 1, dtype=torch.int32, device=device)
     cu_seqlens[1:] = torch.bincount(document, minlength=d).cumsum(0)
     age = (batch.end_hours[document] - hours).clamp_min(0).masked_fill(is_static, 0).float()
-    return Layout(hours, is_static, age, cu_seqlens, tuple(cu_seqlens.tolist()), document, token_of, cls_at)
+    return Layout(hours, is_static, age, gap, cu_seqlens, tuple(cu_seqlens.tolist()), document, token_of, cls_at)

@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.batching.host import HostBatch, Ints
+from tawt.batching.chance import Ints
+from tawt.batching.host import HostBatch
 from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
+from tawt.batching.rows import Rows, document_rows
 from tawt.batching.source import Source, find_source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
@@ -226,31 +228,29 @@ class PackedLoader:
             n_cut=int(windows.n_cut.sum()),
         )
 
-    def _runs(self, subjects: Ints, windows: Windows) -> list[tuple[int, int, int]]:
-        """Return the windows' rows as (number of the shard, first row, one past the last)."""
-        start = self.split.starts[subjects]
-        timed = start + windows.start
-        runs: list[tuple[int, int, int]] = []
-        for shard, first, n_static, middle, n_timed in zip(
-            self.split.shard[subjects].tolist(), start.tolist(), windows.n_static.tolist(), timed.tolist(),
-            windows.n_timed.tolist(), strict=True,
-        ):  # fmt: skip
-            if first + n_static == middle:
-                runs.append((shard, first, middle + n_timed))
-            else:
-                runs += [(shard, first, first + n_static), (shard, middle, middle + n_timed)]
-        return runs
+    def _rows(self, subjects: Ints, windows: Windows) -> list[tuple[int, Rows]]:
+        """Return the windows' rows, piece by piece: number of the shard, and rows in it."""
+        split, start = self.split, self.split.starts[subjects]
+        shards, stop = split.shard[subjects].tolist(), start + split.lengths[subjects]
+        rows: list[tuple[int, Rows]] = [*zip(shards, map(slice, start.tolist(), stop.tolist()), strict=True)]
+        is_cut = windows.n_static + windows.n_timed < split.lengths[subjects]
+        for i in np.flatnonzero(is_cut)[::-1].tolist():
+            bounds = int(start[i]), int(start[i] + split.n_static[subjects[i]]), int(stop[i])
+            kept = int(windows.n_static[i]), int(start[i] + windows.start[i]), int(windows.n_timed[i])
+            subject = int(split.subject_ids[subjects[i]])
+            parts = document_rows(split.shards[shards[i]], subject, bounds, *kept)
+            rows[i : i + 1] = [(shards[i], part) for part in parts]
+        return rows
 
     def _source(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> Source:
-        runs = self._runs(*self._cut(documents, chosen, window, epoch))
-        split = self.split
-        return find_source((split.shard_files[i], a, b, split.shards[i].value) for i, a, b in runs)
+        split, rows = self.split, self._rows(*self._cut(documents, chosen, window, epoch))
+        return find_source((split.shard_files[i], part, split.shards[i].value) for i, part in rows)
 
     def _copy(self, subjects: Ints, windows: Windows) -> dict[str, NDArray[Any]]:
         """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
-        runs = [(self.split.shards[shard], a, b) for shard, a, b in self._runs(subjects, windows)]
+        parts = [(self.split.shards[shard], rows) for shard, rows in self._rows(subjects, windows)]
         copied = _COPIED | {"available_time": np.int64} if self.with_available else _COPIED
-        pieces = {name: [getattr(columns, name)[a:b] for columns, a, b in runs] for name in copied}
+        pieces = {name: [getattr(columns, name)[rows] for columns, rows in parts] for name in copied}
         return {name: np.concatenate(pieces[name]).astype(copied[name], copy=False) for name in copied}
 
 

@@ -3,11 +3,10 @@
 What is hidden leaves no trace in any input:
 
 - a hidden **value** takes its number, its token (bin or category) and its status along;
-- a hidden **data_type** takes along whatever only that data_type can explain: the scale and shift of its
-  number (the number is read with those of [MASK]), its bin or category, its own gap to the previous event
-  of its type, and the gaps of *others* to it. Same-type gaps are made anew over the tokens whose data_type
-  is visible, so a later token of the same type counts from the last visible one, as if the hidden one had
-  not been there;
+- a hidden **data_type** takes along whatever only that data_type can explain: its bin or category, the scale and
+  shift of its number (which is rounded to halves, and read with those of [MASK]), its own gap to the previous moment of
+  its type, and the gaps of *others* to it. Same-type gaps count over the tokens whose data_type is visible, so a later
+  token of the same type counts from the last visible one, as if the hidden one had not been there;
 - a hidden **event** is both.
 
 Hidden are single tokens, spans in time and whole variables of a document. Spans and variables cannot be filled in from
@@ -22,16 +21,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tawt.batching.batch import HIDDEN, MASK
-from tawt.batching.chance import draw
-from tawt.batching.host import Bools, HostBatch, Ints
+from tawt.batching.chance import Ints, draw
+from tawt.batching.host import Bools, HostBatch
 from tawt.config.objective import MaskedConfig
 from tawt.dataset.vocabulary import Vocabulary
 
 TRAINING, VALIDATION = 4, 5
 """First salt of the masks of training and of validation batches."""
-_SPAN, _VARIABLE = 1, 2
+ROUNDED_STEP, ROUNDED_LIMIT = np.float32(0.5), np.float32(3.0)
+"""A visible number under a hidden data_type is rounded to this, and beyond the limit it is the limit."""
+_SPAN, _VARIABLE, _TOKEN = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def may_lose(vocabulary: Vocabulary) -> Ints:
 def draw_masks(batch: HostBatch, config: MaskedConfig, losable: Ints, *salts: int) -> Masks:
     """Choose what to hide: single tokens, spans in time, whole variables.
 
-    Each choice hangs on one number, which only the place in the batch (of the token, or of the document) and `salts`
-    decide. Where choices meet, what any of them hides is hidden.
+    Each choice hangs on one number, which only the document's place in the batch, the triplet (or its data_type) and
+    `salts` decide, so that any order of simultaneous triplets hides the same. Where choices meet, what any of them
+    hides is hidden.
 
     Args:
         batch: Before hiding.
@@ -65,8 +68,9 @@ def draw_masks(batch: HostBatch, config: MaskedConfig, losable: Ints, *salts: in
         salts: What the masks are for: `TRAINING` or `VALIDATION`, seed, number of the batch.
     """
     may = losable[batch.data_type]
+    words = draw(np.arange(batch.n_documents), *salts)
     # 53 random bits, compared as integers with a share of 2^53
-    chance = draw(np.arange(batch.n_tokens), *salts) >> np.uint64(11)
+    chance = draw(words[batch.document] + batch.content, _TOKEN) >> np.uint64(11)
     event, data_type, rest = (
         np.uint64(share * 2.0**53) for share in (config.event, config.event + config.data_type, 1 - config.value)
     )
@@ -77,8 +81,7 @@ def draw_masks(batch: HostBatch, config: MaskedConfig, losable: Ints, *salts: in
         within = _within_spans(batch, config, salts)
         _add(within & (may > (config.span_hides == "value")), config.span_hides, no_type, no_value)
     if config.variables:
-        words = draw(np.arange(batch.n_documents), *salts, _VARIABLE)[batch.document]
-        chosen = draw(words + batch.data_type.astype(np.uint64)) >> np.uint64(11)
+        chosen = draw(words[batch.document] + batch.data_type.astype(np.uint64), _VARIABLE) >> np.uint64(11)
         variable = (chosen < np.uint64(config.variables * 2.0**53)) & (may > (config.variable_hides == "value"))
         _add(variable, config.variable_hides, no_type, no_value)
         if config.variable_hides == "value":
@@ -99,11 +102,7 @@ def _within_spans(batch: HostBatch, config: MaskedConfig, salts: tuple[int, ...]
     A span is a run of moments, not of hours: years without a record, as before a first admission, have no length. It is
     never the whole of them.
     """
-    document, time, timed = batch.document, batch.time, ~batch.is_static
-    opens = timed.copy()  # whether a token is the first of a moment
-    opens[1:] &= ~timed[:-1] | (time[1:] != time[:-1]) | (document[1:] != document[:-1])
-    n_moments = np.bincount(document, opens, batch.n_documents).astype(np.int64)
-    moment = np.cumsum(opens) - 1 - (np.cumsum(n_moments) - n_moments)[document]
+    document, moment, n_moments = batch.document, batch.moment, batch.n_moments
     within = np.zeros(batch.n_tokens, dtype=np.bool_)
     for span in range(config.spans):
         length, place, part = (
@@ -113,7 +112,7 @@ def _within_spans(batch: HostBatch, config: MaskedConfig, salts: tuple[int, ...]
         n_hidden = np.minimum(np.floor(n_moments * config.span_share * length + part), np.maximum(n_moments - 1, 0))
         start = np.floor(place * (n_moments - n_hidden + 1))
         within |= (moment >= start[document]) & (moment < (start + n_hidden)[document])
-    return within & timed
+    return within & ~batch.is_static
 
 
 def hide(batch: HostBatch, masks: Masks) -> HostBatch:
@@ -123,8 +122,14 @@ def hide(batch: HostBatch, masks: Masks) -> HostBatch:
     data_type, value = batch.data_type.copy(), batch.value.copy()
     token, status = batch.value_token.copy(), batch.value_status.copy()
     data_type[no_type] = MASK
+    value[no_type] = _rounded(value[no_type])
     value[no_value] = 0
     token[no_value] = 0
     token[no_type] = 0
     status[no_value] = HIDDEN
     return replace(batch, data_type=data_type, value=value, value_token=token, value_status=status)
+
+
+def _rounded(value: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return numbers on one coarse grid: a number to its last digit, as the grid of quantiles, names its data_type."""
+    return np.rint(value.clip(-ROUNDED_LIMIT, ROUNDED_LIMIT) / ROUNDED_STEP) * ROUNDED_STEP + np.float32(0)

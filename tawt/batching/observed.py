@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tawt.batching.host import Bools, Floats, HostBatch, Ints
+from tawt.batching.chance import Ints
+from tawt.batching.host import Bools, Floats, HostBatch
 
 
 class ObservedTime:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = tuple[str, int, int]
+from tawt.batching.chance import Ints
+from tawt.batching.rows import Rows
+
+Run = tuple[str, int, int]
 """File of a shard, first row, last row."""
 _MOST = 3
 
@@ -17,11 +20,11 @@ _MOST = 3
 class Source:
     """The rows of one batch, `n` runs of them."""
 
-    runs: tuple[Rows, ...]
+    runs: tuple[Run, ...]
     """Where they lie, in the order of the batch."""
-    broken: tuple[Rows, ...]
+    broken: tuple[Run, ...]
     """Those among them whose value is not finite."""
-    farthest: Rows
+    farthest: Run
     """The row whose finite value is the farthest from zero."""
 
     def __str__(self) -> str:
@@ -31,31 +34,37 @@ class Source:
         return f"{_said(self.runs)}; their values are numbers, the largest in {_said([self.farthest])}"
 
 
-def find_source(runs: Iterable[tuple[str, int, int, NDArray[np.float32]]]) -> Source:
+def find_source(parts: Iterable[tuple[str, Rows, NDArray[np.float32]]]) -> Source:
     """Look through a batch's rows.
 
     Args:
-        runs: File, first row, one past the last, and the whole file's values.
+        parts: File, rows of it, and the whole file's values.
     """
-    rows: list[Rows] = []
-    broken: list[Rows] = []
+    runs: list[Run] = []
+    broken: list[Run] = []
     farthest, most = ("", 0, 0), -1.0
-    for file, first, stop, values in runs:
-        if first == stop:
+    for file, rows, values in parts:
+        at = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        if not len(at):
             continue
-        rows.append((file, first, stop - 1))
-        size = np.abs(values[first:stop])
-        bad = np.flatnonzero(~np.isfinite(size))
-        for piece in np.split(bad, np.flatnonzero(np.diff(bad) > 1) + 1) if len(bad) else ():
-            broken.append((file, first + int(piece[0]), first + int(piece[-1])))
+        runs += _runs(file, at)
+        size = np.abs(values[at])
+        bad = ~np.isfinite(size)
+        broken += _runs(file, at[bad])
         size[bad] = -1.0
-        at = int(size.argmax())
-        if size[at] > most:
-            farthest, most = (file, first + at, first + at), float(size[at])
-    return Source(tuple(rows), tuple(broken), farthest)
+        largest = int(size.argmax())
+        if size[largest] > most:
+            farthest, most = (file, int(at[largest]), int(at[largest])), float(size[largest])
+    return Source(tuple(runs), tuple(broken), farthest)
 
 
-def _said(rows: Sequence[Rows]) -> str:
+def _runs(file: str, rows: Ints) -> list[Run]:
+    """Return ascending rows as runs of neighbours."""
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
+    return [(file, int(part[0]), int(part[-1])) for part in parts]
+
+
+def _said(rows: Sequence[Run]) -> str:
     """Say some runs of rows: all of them if they are few."""
     said = [f"{file} row {a}" if a == b else f"{file} rows {a}-{b}" for file, a, b in rows[:_MOST]]
     more = f" and {len(rows) - _MOST} more runs of rows" if len(rows) > _MOST else ""

@@ -15,8 +15,8 @@ class AugmentConfig(Section):
     event_dropout: float = Field(0.0, ge=0, lt=1)
     """Largest chance of a document's timed triplets to be removed; the chance is uniform between 0 and this."""
     crop: float = Field(0.0, ge=0, lt=1)
-    """Largest share of a document's timed triplets that are cut off at its ends; the rest is contiguous, the
-    prediction time stays."""
+    """Largest share of a document's moments that are cut off at its ends; the rest is contiguous, the prediction time
+    stays."""
     jitter: float = Field(0.0, ge=0, le=100)
     """Standard deviation of the noise on each number, in units of the normalized value."""
     scaling: float = Field(0.0, ge=0, le=100)

@@ -132,7 +132,7 @@ class ModelConfig(Section):
     embedded by any of the three, for they have no number."""
     time: tuple[Literal["time2vec", "sinusoidal", "delta"], ...] = ("time2vec", "delta")
     """Time encodings, summed: `time2vec` (learned sines of hours since origin), `sinusoidal` (fixed ones) and
-    `delta` (gap to the previous event, and to the previous of the same data_type)."""
+    `delta` (gap to the previous moment, and to the previous one with the same data_type)."""
     combine: Literal["sum", "concat"] = "sum"
     """How data_type, value, status and time become one vector: summed, or laid side by side and projected."""
     attention: tuple[Literal["rotary", "decay", "bucket", "cosine", "recency"], ...] = ("rotary", "decay")

@@ -19,7 +19,7 @@ class MaskedConfig(Section):
     value: float = Field(0.15, ge=0, le=1)
     """Share of tokens whose value is hidden (value, token and status), the data_type stays."""
     data_type: float = Field(0.05, ge=0, le=1)
-    """Share of tokens whose data_type is hidden, the normalized number stays."""
+    """Share of tokens whose data_type is hidden; the normalized number stays, rounded to halves."""
     event: float = Field(0.10, ge=0, le=1)
     """Share of tokens that lose both; only the time stays."""
     spans: int = Field(0, ge=0, le=1000)

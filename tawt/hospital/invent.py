@@ -82,6 +82,8 @@ def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> Hospit
     for table, rows, wanted in (("hosp/labevents", labs, LAB_TRAPS), ("icu/chartevents", charts, CHART_TRAPS)):
         spoiled = spoil(rows, wanted, LONE, rng)
         order = rng.permutation(len(spoiled.row))
+        if table == "icu/chartevents":  # sorted by item, as many extracts are: simultaneous rows stand in that order
+            order = order[np.argsort(ITEM_IDS[rows.item[spoiled.row[order]]], kind="stable")]
         if table == "hosp/labevents":
             chunks = lab_cells(rows, spoiled, order, stays, names, rng)
         else:

@@ -112,15 +112,12 @@ class TokenEmbedding(nn.Module):
         elif self.project is not None:
             parts.append(torch.zeros_like(values))
         x = torch.cat(parts, -1) if self.project is not None else sum(parts[1:], parts[0])
-        gap_hours = batch.gap_hours
         if layout.token_of is not None:
             x = segment_sum(x, layout.token_of, layout.n_tokens)
-            # the triplets of one moment have one gap to what was before, and the rest none
-            gap_hours = segment_sum(gap_hours, layout.token_of, layout.n_tokens)
         if layout.cls_at is not None:
             cls = functional.pad(self.data_type.weight[CLS], (0, x.shape[1] - self.data_type.embedding_dim))
             x = x.index_copy(0, layout.cls_at, cls.to(x.dtype).expand(layout.n_documents, -1))
-        when = self.time.of_tokens(layout.hours, gap_hours, layout.is_static)
+        when = self.time.of_tokens(layout.hours, layout.gap_hours, layout.is_static)
         if self.project is None:
             return x + when, values
         # the token's time has the last columns: projected by itself, it need not be laid beside the rest

@@ -27,7 +27,9 @@ def a_layout(lengths=LENGTHS, seed=0, static_share=0.05):
     age = (end - hours).masked_fill(is_static, 0.0).float()
     bounds = (0, *torch.tensor(lengths).cumsum(0).tolist())
     cu_seqlens = torch.tensor(bounds, dtype=torch.int32)
-    return Layout(hours.where(~is_static, 0.0), is_static, age, cu_seqlens, bounds, document, None, None)
+    return Layout(
+        hours.where(~is_static, 0.0), is_static, age, torch.zeros(n), cu_seqlens, bounds, document, None, None
+    )
 
 
 def a_config(kind=("rotary", "decay"), n_heads=4, d_head=16, **changes):

@@ -120,12 +120,13 @@ def test_event_dropout_spares_statics(data):
 
 
 def test_crop_leaves_one_run(data):
-    """What is left of the timed triplets is contiguous and at least the share that must stay; both ends are cut."""
+    """What is left is a run of whole moments and at least the share that must stay, statics aside; both ends are cut."""
     _, batch = data
     before, after = documents(batch), documents(one_kind(batch, crop=0.5))
     ends = set()
     for subject, columns in before.items():
-        old, new = (c["value"][~c["is_static"]].tolist() for c in (columns, after[subject]))
+        old, new = (np.unique(c["time"][~c["is_static"]]).tolist() for c in (columns, after[subject]))
+        assert np.isin(columns["time"], new).sum() == np.isin(after[subject]["time"], new).sum()
         assert columns["is_static"].sum() == after[subject]["is_static"].sum()
         starts = [i for i in range(len(old) - len(new) + 1) if old[i : i + len(new)] == new]
         assert starts and len(new) >= 0.5 * len(old)
@@ -184,14 +185,20 @@ def test_nothing_asked_for_is_the_batch_itself(data):
         assert not np.array_equal(got.value, batch.value) or not np.array_equal(got.time, batch.time), name
 
 
-def test_select_keeps_the_last_token_of_a_document_that_would_be_empty(data):
-    """With nothing kept, each document is its last token, without a gap to what is gone."""
+def test_select_keeps_the_last_moment_of_a_document_that_would_be_empty(data):
+    """With nothing kept, each document is its last moment, all of it, without a gap to what is gone."""
     _, batch = data
-    got, last = batch.select(np.zeros(batch.n_tokens, dtype=np.bool_)), batch.bounds[1:] - 1
-    np.testing.assert_array_equal(got.value, batch.value[last])
-    np.testing.assert_array_equal(got.time, batch.time[last])
+    nothing = np.zeros(batch.n_tokens, dtype=np.bool_)
+    got, still = batch.select(nothing), batch.select(nothing | (batch.document == 7))
+    kept = documents(still)
+    for i, (subject, columns) in enumerate(documents(batch).items()):
+        last = (columns["time"] == columns["time"][-1]) & (columns["is_static"] == columns["is_static"][-1])
+        for name, column in documents(got)[subject].items():
+            np.testing.assert_array_equal(column, columns[name][last] if name in OF_TOKENS else columns[name])
+        assert len(kept[subject]["time"]) == (len(last) if i == 7 else last.sum())
+    assert got.n_tokens > got.n_documents
     seen = got.tensors()
-    assert seen.max_seqlen == 1 and (seen.gap_hours == 0).all() and (seen.type_gap_hours == -1).all()
+    assert (seen.gap_hours == 0).all() and (seen.type_gap_hours == -1).all()
 
 
 def test_two_views_are_two_documents_of_one_subject(data):

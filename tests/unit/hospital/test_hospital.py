@@ -157,6 +157,15 @@ def exact_once(rows: Table) -> Table:
     return list({tuple(r.values()): r for r in rows}.values())
 
 
+def test_charted_rows_are_sorted_by_item_and_laboratory_rows_are_not(hospital):
+    """As in many extracts, simultaneous rows of one table stand in the order of their items, those of the other in none."""
+    of_charts, of_labs = ([row["itemid"] for row in rows] for rows in (hospital.charts, hospital.labs))
+    out_of_order = [sum(a > b for a, b in pairwise(items)) for items in (of_charts, of_labs)]
+    assert out_of_order[0] < 0.05 * len(of_charts) and out_of_order[1] > 0.3 * len(of_labs)
+    moments = Counter((row["subject_id"], row["charttime"]) for row in hospital.charts)
+    assert max(moments.values()) > 4
+
+
 def test_a_record_lies_inside_its_admission(hospital: Hospital) -> None:
     """Every readable time of an event with an admission falls between its start and end."""
     span = {
