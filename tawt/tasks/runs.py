@@ -59,9 +59,14 @@ class RunFolder:
         return sha256_file(path) if path.is_file() else ""
 
     def lines(self, split: str) -> list[dict[str, Any]]:
-        """Return the lines of one split, by step; of a step that stands twice the last."""
-        by_step = {line["step"]: line for line in self.metrics if line.get("split") == split}
-        return [by_step[step] for step in sorted(by_step)]
+        """Return the lines of one split; see `lines_of`."""
+        return lines_of(self.metrics, split)
+
+
+def lines_of(metrics: Iterable[dict[str, Any]], split: str) -> list[dict[str, Any]]:
+    """Return the lines of one split, by step; of a step that stands twice the last."""
+    by_step = {line["step"]: line for line in metrics if line.get("split") == split}
+    return [by_step[step] for step in sorted(by_step)]
 
 
 def read_runs(folders: Iterable[Path]) -> list[RunFolder]:

@@ -19,9 +19,10 @@ from tawt.errors import ConfigError, TawtError
 from tawt.files import alone, write_json, write_text
 from tawt.readers import read_record
 from tawt.tasks.pretrain import pretrain
-from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of, read_runs
+from tawt.tasks.runs import baseline_key, flat, lines_of, loss_key, parts_of
 from tawt.training.checkpoint import WEIGHTS
 from tawt.training.loop import Report
+from tawt.training.metrics import read_metrics
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def _table(runs: Sequence[SweepRun]) -> tuple[ArmResult, ...]:
     last: dict[tuple[str, int], dict[str, Any]] = {}
     for run in runs:
         if run.state == "finished":
-            lines = read_runs([run.path])[0].lines("tuning")
+            lines = lines_of(read_metrics(run.path / "metrics.jsonl"), "tuning")
             if lines:
                 last[run.arm, run.seed] = lines[-1]
     arms = list(dict.fromkeys(run.arm for run in runs))
