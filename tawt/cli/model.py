@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -108,7 +109,7 @@ def pretrain(
         )
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
-    next_command(f"tawt embed -w {workspace} --run {name}")
+    next_command(shlex.join(["tawt", "embed", "-w", str(workspace), "--run", name]))
 
 
 def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:
@@ -160,6 +161,7 @@ def embed(
     ]  # fmt: skip
     print_rows(("would write" if dry_run else "what", "value"), rows, form)
     if dry_run:
-        next_command(f"tawt embed -w {workspace} --run {run}")
+        next_command(shlex.join(["tawt", "embed", "-w", str(workspace), "--run", run]))
         return
-    next_command(f"python -c \"import pyarrow.parquet as pq; print(pq.read_table('{result.path}').schema)\"")
+    script = f"import pyarrow.parquet as pq; print(pq.read_table({str(result.path)!r}, partitioning=None).schema)"
+    next_command(shlex.join(["python", "-c", script]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -52,8 +53,7 @@ def compare(
         _print_tables(found)
     if plot is not None:
         say(f"curves: {plot}")
-    where = f" -w {workspace}" if workspace is not None else ""
-    next_command(f"tawt plot{where} {' '.join(runs)}")
+    next_command(shlex.join(["tawt", "plot", *_where(workspace), *runs]))
 
 
 def _print_tables(found: Comparison) -> None:
@@ -125,13 +125,14 @@ def sweep(
                 report(event)
 
         result = run_sweep(workspace, file, device=device, dry_run=dry_run, report=heard)
+    again = shlex.join(["tawt", "sweep", str(file), "-w", str(workspace)])
     if dry_run:
         runs = [
             (run.arm, run.seed, "would skip" if run.state == "finished" else "would run", run.reason)
             for run in result.runs
         ]
         print_rows(("arm", "seed", "what", "why"), runs, form)
-        next_command(f"tawt sweep {file} -w {workspace}")
+        next_command(again)
         return
     columns = ("part", "arm", "seeds", "mean", "sd", "trivial", "minus the first arm", "sd of that")
     rows = [(r.part, r.arm, r.n_seeds, r.mean, r.sd, r.baseline, r.gap, r.gap_sd) for r in result.table]
@@ -141,10 +142,11 @@ def sweep(
         if run.state == "failed":
             say(f"failed: {run.arm}, seed {run.seed}: {run.reason}", style="red")
     if result.n_failed:
-        next_command(f"tawt sweep {file} -w {workspace}")
+        next_command(again)
         raise typer.Exit(1)
     names = [str(run.path.relative_to(workspace / "runs")) for run in result.runs]
-    next_command(f"tawt compare -w {workspace} {' '.join(names[:2] if len(names) > 1 else names * 2)}")
+    two = names[:2] if len(names) > 1 else names * 2
+    next_command(shlex.join(["tawt", "compare", "-w", str(workspace), *two]))
 
 
 def plot(
@@ -162,5 +164,8 @@ def plot(
 
     for path in run_plot(runs, workspace, out=out):
         print(path)
-    where = f" -w {workspace}" if workspace is not None else " -w WORKSPACE"
-    next_command(f"tawt embed{where} --run {runs[0]}")
+    next_command(shlex.join(["tawt", "embed", *(_where(workspace) or ["-w", "WORKSPACE"]), "--run", runs[0]]))
+
+
+def _where(workspace: Path | None) -> list[str]:
+    return [] if workspace is None else ["-w", str(workspace)]

@@ -24,7 +24,7 @@ class TrainConfig(Section):
     """Optimizer steps; also the length of the schedule."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the weights, batches, masks, augmentations and dropout."""
-    lr: float = Field(1e-3, gt=0, le=1e3)
+    lr: float = Field(1e-3, gt=0, le=1e38)
     """Highest learning rate."""
     min_lr: float = Field(0.1, ge=0, le=1)
     """Learning rate at the end, as a share of `lr`; `inverse_sqrt` stops falling there."""
@@ -36,7 +36,7 @@ class TrainConfig(Section):
     """AdamW's decay rates; 0.98 forgets the large first gradients sooner than 0.999 in a short run."""
     weight_decay: float = Field(0.05, ge=0, le=1e3)
     """Decoupled decay of matrices; norms, biases and embeddings have none."""
-    clip: float = Field(1.0, gt=0, le=1e9)
+    clip: float = Field(1.0, gt=0, le=1e38)
     """Largest gradient norm."""
     accumulate_tokens: int = Field(0, ge=0, le=1 << 30)
     """Tokens per optimizer step, over all processes: as many packed batches as it takes, which are held in memory

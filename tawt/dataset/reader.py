@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from tawt.contracts.dataset import FORMAT
 from tawt.dataset.shard import REBUILD, Columns, Index, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
+from tawt.files import digest
 from tawt.readers import read_record
 from tawt.resources import asset
 
@@ -110,6 +112,22 @@ class TripletDataset:
     """What a subject's origin is: birth, first_event or anchor."""
     manifest: DatasetManifest
     """dataset.json."""
+    stamp: tuple[int, ...]
+    """Of dataset.json when it was read."""
+
+    def has_changed(self) -> bool:
+        """Return whether another dataset, or none, lies under the path by now.
+
+        What is mapped stays as it is: a folder is replaced whole, by a rename.
+        """
+        return _stamp(self.folder / "dataset.json") != self.stamp
+
+    def _hold(self) -> None:
+        if self.has_changed():
+            raise DatasetError(
+                str(self.folder), "was replaced while it was read, expected to stay as it was",
+                "start again when `tawt build-vocab` has ended",
+            )  # fmt: skip
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -131,6 +149,7 @@ class TripletDataset:
                 f"has no split `{name}`, expected one of its own",
                 nearest(name, self.manifest.splits) or REBUILD,
             )
+        self._hold()
         entries = self.manifest.splits[name]
         rows = read_contract(asset("schemas/dataset.json"))
         index = read_contract(asset("schemas/dataset_index.json"))
@@ -141,6 +160,8 @@ class TripletDataset:
             shards.append(map_shard(file, rows, entry.n_bytes, entry.n_triplets))
             file = self.folder / name / f"{entry.shard}.index.arrow"
             indexes.append(read_index(file, index, entry.n_subjects, entry.n_triplets))
+
+        self._hold()
 
         def joined(column: str) -> NDArray[np.int64]:
             none = np.empty(0, dtype=np.int64)
@@ -159,6 +180,11 @@ class TripletDataset:
         )
 
 
+def fingerprint_of(splits: Iterable[Split]) -> str:
+    """Return the hash by which runs and embeddings name what they read of a dataset."""
+    return digest([split.fingerprint() for split in splits])
+
+
 def open_dataset(workspace: Path) -> TripletDataset:
     """Open the dataset of a workspace; its splits are mapped when they are asked for.
 
@@ -167,6 +193,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
     """
     path = workspace / "dataset" / "dataset.json"
     hint = f"make it with `tawt build-vocab -w {workspace}`"
+    stamp = _stamp(path)
     manifest = read_record(path, DatasetManifest, hint, DatasetError)
     if manifest.format != FORMAT:
         raise DatasetError(str(path), f"has the format `{manifest.format}`, expected `{FORMAT}`", hint)
@@ -180,4 +207,13 @@ def open_dataset(workspace: Path) -> TripletDataset:
             f"was written with vocabulary {manifest.vocabulary[:12]}, expected {vocabulary.sha256[:12]}",
             hint,
         )
-    return TripletDataset(path.parent, vocabulary, manifest.time_origin, manifest)
+    return TripletDataset(path.parent, vocabulary, manifest.time_origin, manifest, stamp)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What tells a file from another one that was put in its place; () = there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size

@@ -3,6 +3,8 @@ to use them. It is made of counts and settings alone, and holds no value of a pa
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,7 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None =
         CheckpointError: The folder has no config.yaml.
     """
     (folder,) = read_runs([run])
-    name = name or folder.path.resolve().name
+    name = " ".join((name or folder.path.resolve().name).split())
     front = {
         "library_name": "tawt",
         "license": "other",
@@ -116,11 +118,11 @@ def _use(name: str, shared: bool) -> str:
         )
     return (
         "```python\nimport tawt\n\n"
-        f'model = tawt.TawtModel.from_pretrained("{name}")  # this folder\n'
+        f"model = tawt.TawtModel.from_pretrained({json.dumps(name)})  # this folder\n"
         'for batch in model.batches("WORKSPACE"):\n'
         "    embedding = model.embed(batch)  # (n_documents, d_embedding) float32\n```\n\n"
-        f"From the command line: `tawt embed -w WORKSPACE --run {name}`. The workspace must have the vocabulary that "
-        "lies in this\nfolder."
+        f"From the command line: `tawt embed -w WORKSPACE --run {shlex.quote(name)}`. The workspace must have the "
+        "vocabulary that lies in this\nfolder."
     )
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
-from tawt.dataset.reader import Split, TripletDataset
+from tawt.dataset.reader import Split, TripletDataset, fingerprint_of
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError
-from tawt.files import digest
 from tawt.models.attention import choose_kernel
 from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
 from tawt.objectives.pretrain_model import PretrainModel, build_model, count_parameters
@@ -21,6 +20,7 @@ from tawt.training.distributed import World
 from tawt.training.folder import comparable, starting_point
 from tawt.training.loggers import require_loggers
 from tawt.training.loop import Report
+from tawt.training.memory import hold_weights, least_parameters
 from tawt.training.plan import PretrainPlan, batches_per_step, choose_compile, loader_config, make_plan, static_step
 from tawt.training.threads import known_threads
 
@@ -110,7 +110,7 @@ def choose(asked: Asked) -> Choices:
     require_loggers(config)
     train = dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
-    fingerprint = digest([split.fingerprint() for split in (train, tuning) if split is not None])
+    fingerprint = fingerprint_of(split for split in (train, tuning) if split is not None)
     checkpoint = starting_point(asked.run, asked.resume, config, vocabulary.sha256, fingerprint, asked.tell)
     kept = checkpoint.state.threads if checkpoint is not None and not config.train.threads else 0
     compute = choose_compute(asked.device, config.train.precision, config.train.threads or kept)
@@ -125,6 +125,7 @@ def choose(asked: Asked) -> Choices:
         compute = compute.with_threads(*(known or (1, "to be measured when the run starts")))
     kernel = choose_kernel(config.model, compute.device, compute.dtype)
     compiled = choose_compile(config, compute, world, kernel[0])
+    hold_weights(asked.run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
     return Choices(
         asked=asked,
         checkpoint=checkpoint,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,16 @@ from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
-from tawt.dataset.reader import open_dataset
+from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.errors import ConfigError
-from tawt.files import write_parquet
+from tawt.files import alone, write_parquet
 from tawt.models.encoder import Encoder
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
 from tawt.training.device import choose_compute
 from tawt.training.loop import Report
+from tawt.training.memory import explained
+from tawt.training.watch import not_finite_embedding
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,20 @@ class EmbedResult:
     """Why this device, precision and thread count."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What is kept of a batch of `d` documents."""
+
+    split: str
+    subject_id: Tensor
+    end_time: Tensor
+    n_cut: int
+    vectors: Tensor
+
+
+_LESS = "use a machine or a device with more memory, or `--device cpu`"
+
+
 def embed(
     workspace: Path,
     run: str | Path,
@@ -57,7 +74,8 @@ def embed(
     """Embed the last window of every subject.
 
     The file has a row per subject, sorted by subject_id: `subject_id` int64, `time` timestamp[us] (of the
-    last event used), `split` string, `embedding` fixed_size_list<float32>.
+    last event used), `split` string, `embedding` fixed_size_list<float32>. Its metadata name the vocabulary and the
+    dataset by their hashes.
 
     Args:
         workspace: Whose subjects are embedded.
@@ -67,13 +85,14 @@ def embed(
         device: auto, cpu, cuda or cuda:N.
         pooling: `mean` or `max` instead of the run's own readout.
         dry_run: Only say what would be written.
-        report: Called after each batch with `n_done` and `n_subjects`.
+        report: Called after each batch with `n_done` and `n_subjects`, and with notes.
 
     Raises:
         CheckpointError: The run is absent or broken, or has another vocabulary than the workspace.
         ConfigError: The pooling was not trained, or the run's config does not hold.
         DatasetError: The dataset is absent or broken, or lacks a split.
         DeviceError: The device is not there.
+        TrainingError: An embedding is not finite, or memory ran out.
     """
     workspace = Path(workspace)
     folder = find_run(workspace, run)
@@ -96,27 +115,43 @@ def embed(
     if dry_run:
         n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
         return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, compute.reasons)
-    encoder.to(compute.device)
-    ids: list[np.ndarray] = []
-    times: list[np.ndarray] = []
-    names: list[np.ndarray] = []
-    vectors: list[np.ndarray] = []
-    n_cut = n_done = 0
-    for split in chosen:
-        loader = PackedLoader(split, dataset.vocabulary, loaded.config.batching, loaded.config.train.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path), explained(folder, loaded.config, device, _LESS):
+        encoder.to(compute.device)
+        found: list[_Part] = []
         batch: PackedBatch
-        for batch in loader.sequential():
-            with torch.inference_mode(), compute.autocast():
-                vectors.append(_pooled(encoder, batch.to(compute.device), how).float().cpu().numpy())
-            ids.append(batch.subject_id.numpy())
-            times.append(batch.end_time.numpy())
-            names.append(np.full(batch.n_documents, split.name, dtype=object))
-            n_cut += batch.n_cut
-            n_done += batch.n_documents
-            if report is not None:
-                report({"event": "embed", "n_done": n_done, "n_subjects": n_subjects})
-    n = _write(path, ids, times, names, vectors, width)
-    return EmbedResult(path, n, width, n_cut, loaded.weights, compute.reasons)
+        for split in chosen:
+            loader = PackedLoader(split, dataset.vocabulary, loaded.config.batching, loaded.config.train.seed)
+            for number, batch in enumerate(loader.sequential()):
+                with torch.inference_mode(), compute.autocast():
+                    vectors = _pooled(encoder, batch.to(compute.device), how).float().cpu()
+                if not vectors.isfinite().all():
+                    raise not_finite_embedding(loaded.weights, split.name, number, loader.sequential_source(number))
+                found.append(_Part(split.name, batch.subject_id, batch.end_time, batch.n_cut, vectors))
+                if report is not None:
+                    done = sum(len(part.vectors) for part in found)
+                    report({"event": "embed", "n_done": done, "n_subjects": n_subjects})
+        if dataset.has_changed() and report is not None:
+            report({"event": "note", "text": f"{dataset.folder} has changed: what was read is embedded"})
+        table = _table(found, width, {"vocabulary": dataset.vocabulary.sha256, "dataset": fingerprint_of(chosen)})
+        write_parquet(path, table)
+    n_cut = sum(part.n_cut for part in found)
+    return EmbedResult(path, len(table), width, n_cut, loaded.weights, compute.reasons)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other commands from writing the same file."""
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        with alone(lock):
+            yield
+            lock.unlink()
+    except BlockingIOError:
+        raise ConfigError(
+            str(path), "is being written by another process, expected to write it alone",
+            "wait for it to end, or give another file with `--out FILE`",
+        ) from None  # fmt: skip
 
 
 def _pooled(encoder: Encoder, batch: PackedBatch, how: str | None) -> Tensor:
@@ -127,24 +162,20 @@ def _pooled(encoder: Encoder, batch: PackedBatch, how: str | None) -> Tensor:
     return torch.segment_reduce(encoder.states(batch).float(), how, lengths=lengths)
 
 
-def _write(
-    path: Path,
-    ids: list[np.ndarray],
-    times: list[np.ndarray],
-    names: list[np.ndarray],
-    vectors: list[np.ndarray],
-    width: int,
-) -> int:
-    subject = np.concatenate([np.empty(0, np.int64), *ids])
+def _table(found: Sequence[_Part], width: int, about: dict[str, str]) -> pa.Table:
+    """The rows by subject_id, and what they are of."""
+    none = np.empty(0, np.int64)
+    subject = np.concatenate([none, *(part.subject_id.numpy() for part in found)])
+    times = np.concatenate([none, *(part.end_time.numpy() for part in found)])
+    names = [part.split for part in found for _ in part.vectors]
+    matrix = np.concatenate([np.empty((0, width), np.float32), *(part.vectors.numpy() for part in found)])
     order = np.argsort(subject, kind="stable")
-    matrix = np.concatenate([np.empty((0, width), np.float32), *vectors])[order]
-    table = pa.table(
+    return pa.table(
         {
             "subject_id": pa.array(subject[order]),
-            "time": pa.array(np.concatenate([np.empty(0, np.int64), *times])[order], pa.timestamp("us")),
-            "split": pa.array(np.concatenate([np.empty(0, object), *names])[order], pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width),
-        }
+            "time": pa.array(times[order], pa.timestamp("us")),
+            "split": pa.array(np.array(names, dtype=object)[order], pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(matrix[order].reshape(-1)), width),
+        },
+        metadata=about,
     )
-    write_parquet(path, table)
-    return len(table)

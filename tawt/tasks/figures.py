@@ -65,9 +65,16 @@ def grid(n: int, columns: int, width: float, height: float) -> tuple[Any, list[A
         return figure, [figure.add_subplot(down, across, i + 1) for i in range(n)]
 
 
+def plain(text: str) -> str:
+    """Return a text as matplotlib draws it as it stands: no formula between dollars, no line break of a name."""
+    return " ".join(text.split()).replace("$", r"\$")
+
+
 def line(colour: Any, label: str, **style: Any) -> Any:
     """Return an entry of a legend."""
-    return importlib.import_module("matplotlib.lines").Line2D([], [], color=colour, label=label, **style)
+    # a label that begins with a line below would be left out
+    text = plain(label) if not label.startswith("_") else f" {plain(label)}"
+    return importlib.import_module("matplotlib.lines").Line2D([], [], color=colour, label=text, **style)
 
 
 def time_axis(axis: Any, hours: NDArray[np.float64], label: str, vertical: bool = False) -> None:
@@ -96,7 +103,7 @@ def weight_axis(axis: Any, curves: Sequence[NDArray[np.float64]]) -> None:
 def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
     """Write a figure as PNG, aside and renamed, and return its path."""
     with matplotlib().rc_context(_STYLE):
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13, fontweight="bold")
         if handles:
             figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=9.5)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -63,17 +63,20 @@ def load_encoder(run: Path) -> LoadedEncoder:
             "make one with `tawt pretrain`",
         )  # fmt: skip
     config = load(PretrainConfig, run / "config.yaml")
-    weights = run / WEIGHTS
+    vocabulary = read_vocabulary(run / "vocabulary.parquet")
+    weights, checkpoint = run / WEIGHTS, latest_checkpoint(run)
+    if checkpoint is not None and checkpoint.state.vocabulary != vocabulary.sha256:
+        raise CheckpointError(
+            str(run / "vocabulary.parquet"), f"is another vocabulary, {vocabulary.sha256[:12]}, expected that of the "
+            f"weights, {checkpoint.state.vocabulary[:12]}", "put back the one that the run was made with",
+        )  # fmt: skip
     if not weights.exists():
-        checkpoint = latest_checkpoint(run)
         if checkpoint is None:
             raise CheckpointError(
-                str(run),
-                "has no weights yet, expected a finished run or a checkpoint",
+                str(run), "has no weights yet, expected a finished run or a checkpoint",
                 "let `tawt pretrain --resume` reach a checkpoint",
-            )
+            )  # fmt: skip
         weights = checkpoint.folder / WEIGHTS
-    vocabulary = read_vocabulary(run / "vocabulary.parquet")
     encoder = Encoder(config.model, vocabulary)
     load_weights(encoder, weights, prefix="encoder.")
     return LoadedEncoder(encoder.eval(), config, vocabulary, weights)

@@ -133,6 +133,8 @@ def _run(
         with one_voice(world, alike=False), explained(run, tree, device):
             metrics = trainer.fit(plan.start_step)
             _finish(trainer)
+        if dataset.has_changed():
+            tell({"event": "note", "text": f"{dataset.folder} has changed: the run is of what was there when it began"})
         return PretrainResult(run, plan, run / WEIGHTS, metrics)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,9 +127,10 @@ def sweep(
         runs = [SweepRun(arm, seed, path, *_state(path)) for arm, seed, path in todo]
         return SweepResult(folder, tuple(runs), _table(runs))
     folder.mkdir(parents=True, exist_ok=True)
+    again = shlex.join(["tawt", "sweep", str(file), "-w", str(workspace)])
     try:
         with alone(folder / ".lock"):
-            return _run_all(workspace, folder, trees, todo, device, tell, f"tawt sweep {file} -w {workspace}")
+            return _run_all(workspace, folder, trees, todo, device, tell, again)
     except BlockingIOError:
         raise ConfigError(
             str(folder), "is in use by another process, expected to sweep alone", "wait for it to end"

@@ -11,6 +11,7 @@ import torch
 from tawt.batching.loader import PackedLoader
 from tawt.batching.windows import document_lengths
 from tawt.config.train import PretrainConfig
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import TrainingError
 from tawt.machine import available_bytes
 from tawt.training.device import Compute
@@ -32,13 +33,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(run: Path, config: PretrainConfig, device: str) -> Iterator[None]:
+def explained(run: Path, config: PretrainConfig, device: str, ways: str = "") -> Iterator[None]:
     """Say what to set where memory runs out within.
 
     Args:
         run: The run folder.
         config: Of the run.
         device: As asked for.
+        ways: What needs less; by default, what to set of a training.
 
     Raises:
         TrainingError: Memory ran out.
@@ -49,23 +51,54 @@ def explained(run: Path, config: PretrainConfig, device: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         on_cuda = device != "cpu" and torch.cuda.is_available()
-        raise _out_of_memory(run, config, on_cuda, error) from None
+        there = memory_there(torch.device("cuda" if on_cuda else "cpu"))
+        raise TrainingError(
+            str(run),
+            f"memory ran out ({type(error).__name__}) with batches of {config.batching.tokens_per_batch} tokens and "
+            f"documents of up to {config.batching.max_length}, expected to fit in the {there / 1e9:,.1f} GB there",
+            ways or _ways(config, on_cuda),
+        ) from None  # fmt: skip
 
 
-def _out_of_memory(run: Path, config: PretrainConfig, on_cuda: bool, error: BaseException) -> TrainingError:
-    batching = config.batching
+def least_parameters(config: PretrainConfig, vocabulary: Vocabulary) -> int:
+    """Return how many parameters a model has in its large tables and matrices, without making it."""
+    model, readout, d = config.model, config.model.readout, config.model.d_model
+    rows = len(vocabulary) + vocabulary.n_category_rows + vocabulary.max_bins
+    blocks = model.n_layers * d * (4 * d + (3 if model.ffn == "swiglu" else 2) * model.d_ffn)
+    of_types = min(len(readout.types) or readout.n_types, len(vocabulary)) * readout.d_type
+    pooled = of_types * 6 * (2 + readout.d_value + readout.d_state) if model.pooling == "per_type" else 0
+    projected = 2 * config.objective.contrastive.d_projection**2 if config.objective.contrastive.weight else 0
+    return rows * d + blocks + pooled + projected
+
+
+def hold_weights(run: Path, n_parameters: int, device: torch.device, each: int = 16) -> None:
+    """Refuse a model that cannot fit, before it is made: the system might end the process without a word.
+
+    Args:
+        run: The run folder.
+        n_parameters: Of the model.
+        device: Where it is to be.
+        each: Bytes of a parameter: its weight, gradient and two moments.
+
+    Raises:
+        TrainingError: Weights alone need more than there is.
+    """
+    needed, there = each * n_parameters, memory_there(device)
+    if needed > there:
+        raise TrainingError(
+            str(run), f"a model of {n_parameters:,} parameters needs {needed / 1e9:,.1f} GB, expected at most the "
+            f"{there / 1e9:,.1f} GB there", "lower model.d_model, model.d_ffn or model.n_layers",
+        )  # fmt: skip
+
+
+def _ways(config: PretrainConfig, on_cuda: bool) -> str:
     ways = ["halve batching.tokens_per_batch (and set train.accumulate_tokens to what it was)"]
     ways.append("halve batching.max_length")
     if not config.train.activation_checkpointing:
         ways.append("set train.activation_checkpointing=true")
     if on_cuda and config.train.precision == "fp32":
         ways.append("set train.precision=bf16")
-    return TrainingError(
-        str(run),
-        f"memory ran out ({type(error).__name__}) with batches of {batching.tokens_per_batch} tokens "
-        f"and documents of up to {batching.max_length}, expected to fit",
-        ", or ".join(ways),
-    )
+    return ", or ".join(ways)
 
 
 def memory_there(device: torch.device) -> int:

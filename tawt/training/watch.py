@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -87,6 +88,15 @@ def not_finite(
         "look at those rows of the shard in the workspace's dataset/; if they are sound, lower train.lr or train.clip, "
         "and in half precision try `--set train.precision=fp32`",
     )
+
+
+def not_finite_embedding(weights: Path, split: str, batch: int, rows: Source) -> TrainingError:
+    """Say which batch of a split has no finite embedding, and where its rows lie."""
+    return TrainingError(
+        str(weights),
+        f"gives an embedding that is not finite, expected numbers; in {split}, batch {batch} ({rows})",
+        "look at those rows of the shard in the workspace's dataset/; if they are sound, take another run's weights",
+    )  # fmt: skip
 
 
 def first_bad(values: Sequence[float], names: Sequence[str]) -> str | None:

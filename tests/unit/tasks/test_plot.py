@@ -12,6 +12,9 @@ from tawt.errors import ConfigError
 from tawt.models.attention.terms import rotary_frequencies
 from tawt.tasks import curves, figures
 from tawt.tasks import plot as module
+from tawt.tasks.card import card
+from tawt.tasks.compare import compare
+from tawt.tasks.embed import embed
 from tawt.tasks.load import load_encoder
 from tawt.tasks.plot import plot
 
@@ -129,3 +132,19 @@ def test_without_matplotlib_the_extra_is_named(make_run, workspace, monkeypatch)
         plot(["a"], workspace)
     assert 'pip install "tawt[plots]"' in error.value.hint
     assert not (workspace / "runs" / "a" / "plots").exists()
+
+
+@pytest.mark.parametrize("name", ["a[1]*?", "_run", "$x_{", "two\nlines", "quo'te\"s", "-w"])
+def test_any_name_of_a_folder_will_do(name, make_run, workspace, metrics_line, tmp_path):
+    """Runs whose names have brackets, glob characters, dollars, line breaks or quotes are drawn, compared and embedded;
+    the workspace likewise."""
+    pytest.importorskip("matplotlib")
+    made = [make_run(n, metrics=[metrics_line(1, value=(1.0, 2.0, 5))]) for n in (name, "other")]
+    odd = workspace.rename(tmp_path / f"w {name}")
+    runs = [odd / "runs" / run.name for run in made]
+    assert {path.name for path in plot([name, "other"], odd)} == {"losses.png", "attention.png", "time.png"}
+    assert len(compare(runs).runs) == 2
+    result = embed(odd, name, device="cpu")
+    assert result.path.is_file() and result.n_subjects
+    assert [path.name for path in result.path.parent.iterdir()] == [f"{name}.parquet"]
+    assert "# " in card(runs[0])
