@@ -7,6 +7,7 @@ import gzip
 import hashlib
 from collections import Counter, defaultdict
 from datetime import datetime
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
     return Hospital(tmp_path_factory.mktemp("large"), 300, seed=3)
 
 
+@cache
 def minutes(text: str) -> float:
     return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").timestamp() / 60
 
