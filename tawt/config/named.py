@@ -18,7 +18,8 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
         ConfigError: There is no such config, or it does not hold.
     """
     if isinstance(config, PretrainConfig):
-        return "pretrain", build(PretrainConfig, merge(config.model_dump(), overrides(settings)), "config")
+        tree = merge(config.model_dump(), overrides(settings))
+        return "pretrain", build(PretrainConfig, tree, "config", settings=settings)
     path = Path(config)
     if path.suffix not in (".yaml", ".yml"):
         shipped = asset_root() / "pipelines" / f"{config}.yaml"
