@@ -32,10 +32,8 @@ class TawtError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
-        super().__init__(f"{where}: {what}")
-        self.where = where
-        self.what = what
-        self.hint = hint
+        self.where, self.what, self.hint = printable(where), printable(what), printable(hint)
+        super().__init__(f"{self.where}: {self.what}")
 
 
 class ConfigError(TawtError):
@@ -74,6 +72,11 @@ class CheckpointError(TawtError):
 
 class TrainingError(TawtError):
     """A loss or a gradient is not finite, or memory ran out."""
+
+
+def printable(text: str) -> str:
+    """Return text on one line and without control characters, so that no name can write to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

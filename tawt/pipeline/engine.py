@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -69,6 +70,8 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
         "python_enable_replacements": False,
         "autoinstall_known_extensions": False,
         "preserve_insertion_order": True,
+        "errors_as_json": True,
+        "allow_persistent_secrets": False,
     }
     if spill is not None:
         config["temp_directory"] = str(spill)
@@ -103,9 +106,34 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def text_place(error: duckdb.Error, text: str, before: int = 0) -> str:
+    """Return where in an SQL text the engine stopped: the line and the word of the text itself, never of the error.
+
+    Args:
+        error: An error of a connection that gives errors as JSON.
+        text: What its author wrote.
+        before: How many characters of ours stood before it.
+    """
+    try:
+        position = int(json.loads(str(error).partition(": ")[2])["position"]) - before
+    except (ValueError, KeyError, TypeError):
+        return ""
+    content = text.encode()
+    if not 0 <= position < len(content):
+        return ""
+    word = re.match(r'"[^"]*"|[\w.$]+|\S', content[position:].decode(errors="replace"))
+    line = content.count(b"\n", 0, position) + 1
+    return f" at line {line}" + (f" near `{word[0][:80]}`" if word else "")
+
+
 @contextmanager
-def wrapped_errors(where: str) -> Iterator[None]:
-    """Turn an engine error into one of ours; where it may quote a cell, only its kind and column are kept.
+def wrapped_errors(where: str, text: str = "", before: int = 0) -> Iterator[None]:
+    """Turn an engine error into one of ours; its text can quote cells, so only its kind is looked at.
+
+    Args:
+        where: The stage.
+        text: The SQL text that its author wrote, in which the place of a mistake is shown.
+        before: How many characters of ours stand before it in the statement.
 
     Raises:
         SourceError: A raw file cannot be read.
@@ -116,39 +144,28 @@ def wrapped_errors(where: str) -> Iterator[None]:
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
     except duckdb.Error as error:
-        raise _own_error(where, error) from None
+        raise _own_error(where, error, text, before) from None
 
 
-def _own_error(where: str, error: duckdb.Error) -> TawtError:
-    text = str(error)
-    first_line = text.strip().partition("\n")[0]
+def _own_error(where: str, error: duckdb.Error, text: str, before: int) -> TawtError:
     kind = type(error).__name__.removesuffix("Exception")
-    if "gzip" in text.lower():
-        return SourceError(where, "ends early or is not gzip, expected a whole .gz file", "copy it again")
     if isinstance(error, duckdb.OutOfMemoryException):
         hint = "raise --memory-limit, or free space for spilling in the workspace"
         return StageError(where, "ran out of memory, expected to fit", hint)
-    if "Invalid unicode" in text or "not utf-8" in text.lower():
-        hint = "convert it, for example with iconv -f latin1 -t utf-8"
-        return SourceError(where, "reads a file that is not UTF-8 text, expected UTF-8", hint)
-    if "CSV Parser" in text:
-        hint = "convert it with dos2unix, or read what can be read with `csv: {strict: false}` in the pipeline"
-        return SourceError(where, "reads a file with two kinds of line ends or a stray quote, expected one kind", hint)
-    if isinstance(error, duckdb.PermissionException) or "configuration has been locked" in text:
+    if isinstance(error, duckdb.PermissionException):
         hint = "bind files as raw tables of the source"
         return StageError(where, "reaches outside of the relations, expected to read only these", hint)
     # the libraries that unpack a file have errors of no kind of the engine's
-    of_a_file = isinstance(error, duckdb.IOException | duckdb.SerializationException) or type(error) is duckdb.Error
-    if of_a_file or "parquet" in text.lower():
+    if isinstance(error, duckdb.IOException | duckdb.SerializationException) or type(error) is duckdb.Error:
         hint = "copy a raw file again; a file of the workspace is made again with `tawt run STAGE --force`"
         return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
     if isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
-        # these speak of names in the SQL text, before any row is read
-        return StageError(where, f"{first_line}, expected a select that fits its relations", "see `tawt sql STAGE`")
-    column = re.search(r'column "?([A-Za-z_][\w.]*)"?', text)
-    named = f" in column `{column.group(1)}`" if column else ""
+        what = "names what is not there" if isinstance(error, duckdb.CatalogException) else "does not fit its relations"
+        return StageError(
+            where, f"{what}{text_place(error, text, before)}, expected a select that fits", "see `tawt sql STAGE`"
+        )
     return StageError(
         where,
-        f"the engine stopped with the error {kind}{named}, expected none (its text can quote cells and is not shown)",
+        f"the engine stopped with the error {kind}, expected none (its text can quote cells and is not shown)",
         "use try_cast instead of cast, and give the record a _reason",
     )

@@ -6,7 +6,6 @@ files, so that routing costs no second reading.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
@@ -36,8 +35,7 @@ from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
 _ROUTE = "_route"
 _REJECTED = -1
-_REASON = re.compile(r"drop:\w+|quarantine:[^:]+:\w+")
-"""Words of the stage's author; a cell that got into a reason mostly does not look like this."""
+_NOT_SAMPLED = "drop:not_sampled"
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _copy(plan: Plan, stage: Stage, folder: Path) -> str:
     if stage.layer == "staging" and plan.sample_threshold is not None and "subject_id" in stage.contract.names:
         reason = (
             f"coalesce(_reason, case when tawt_hash(subject_id, {SAMPLE_SALT}) > {plan.sample_threshold} "
-            f"then 'drop:not_sampled' end)"
+            f"then {literal(_NOT_SAMPLED)} end)"
         )
     route = f"tawt_hash(subject_id, {SHARD_SALT}) % {plan.n_shards}" if stage.layer == "event_parts" else "0"
     # the newline keeps a closing comment of the stage from swallowing the bracket
@@ -164,7 +162,10 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
     """Hold the columns and types of the select against the contract before a row is read."""
     assert stage.sql is not None and stage.contract is not None
     parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
-    empty = connection.sql(f"select * from ({stage.sql.text}\n) limit 0", params=parameters).to_arrow_table()
+    before, behind = "select * from (", "\n) limit 0"
+    with wrapped_errors(stage.name, stage.sql.text, len("explain " + before)):
+        connection.execute(f"explain {before}{stage.sql.text}{behind}", parameters)
+    empty = connection.sql(f"{before}{stage.sql.text}{behind}", params=parameters).to_arrow_table()
     for name, type_ in (("_row", pa.int64()), ("_reason", pa.string())):
         if name not in empty.column_names:
             raise ContractError(
@@ -204,10 +205,12 @@ def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) 
         pq.write_table(schema.empty_table(), kept[0])
     empty = pa.table({"_row": pa.array([], pa.int64()), "_reason": pa.array([], pa.string())})
     table = pa.concat_tables([empty, *(t.cast(empty.schema) for t in rows)])
-    if not all(_REASON.fullmatch(reason) for reason in pc.unique(table["_reason"]).to_pylist()):
+    assert stage.sql is not None
+    if not set(pc.unique(table["_reason"]).to_pylist()) <= {*stage.sql.reasons, _NOT_SAMPLED}:
         raise StageError(
             stage.name,
-            "gives a _reason of an unknown kind, expected `drop:<rule>` or `quarantine:<column>:<reason>`",
+            "gives a _reason that does not stand in its text, expected `'drop:<rule>'` or "
+            "`'quarantine:<column>:<reason>'`, each as one literal",
             "null::varchar as _reason keeps a record",
         )
     if table["_row"].null_count:

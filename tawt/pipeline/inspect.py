@@ -18,7 +18,7 @@ from tawt.pipeline.manifest import MAKE_AGAIN, read_manifest
 from tawt.pipeline.quarantine import SCHEMA
 from tawt.pipeline.raw_views import bind_raw
 from tawt.pipeline.sources import find_raw_tables
-from tawt.pipeline.sql import check_select, parameters_for
+from tawt.pipeline.sql import check_select, is_explained, parameters_for
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
 from tawt.readers import read_parquet
@@ -217,7 +217,9 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
     connection = connect(Limits.of(threads, memory_limit), [opened.root], opened.spill)
     try:
         bind_all(connection, opened)
-        with wrapped_errors("query"):
+        with wrapped_errors("query", text, len("explain ")):
+            if not is_explained(text):
+                connection.execute(f"explain {text}")
             return connection.sql(text).to_arrow_table()
     except StageError as error:
         hint = error.hint if "try_cast" in error.hint else f"relations: tawt stages -w {opened.root}"

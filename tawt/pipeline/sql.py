@@ -6,17 +6,25 @@ without a known layer, and in staging whatever could lose or repeat a record.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from tawt.errors import ConfigError, StageError, nearest
+from tawt.errors import ConfigError, StageError, TawtError, nearest
+from tawt.pipeline.engine import SCHEMAS, text_place
+from tawt.pipeline.sql_tree import (
+    Node,
+    constants,
+    parse,
+    refused_functions,
+    relations,
+    table_functions,
+    walk,
+    writing_node,
+)
 
 READABLE = {
     "staging": ("raw",),
@@ -26,8 +34,12 @@ READABLE = {
 }
 """The layers of SQL stages, and the layers that each may read."""
 
+REASON = re.compile(r"drop:\w+|quarantine:[^:]+:\w+")
+_EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
+_QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
+_QUERY_FUNCTIONS = ("unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp")
+"""What a query may call and a stage may not: nothing is made from its result."""
 _QUERY = 'for example tawt query "select count(*) from events" -w W'
-_READING = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
 _NOT_ROW_WISE = {
     "where_clause": "WHERE",
     "having": "HAVING",
@@ -50,6 +62,8 @@ class SqlFile:
     """Relations read, in order of the text; the first is the driving input, whose `_row` the stage carries."""
     parameters: tuple[str, ...]
     """Named parameters, sorted."""
+    reasons: frozenset[str] = frozenset()
+    """The reasons that stand in the text: no other may come out, so that no cell gets into one."""
 
     @property
     def layer(self) -> str:
@@ -77,125 +91,99 @@ def read_sql(path: Path, layer: str) -> SqlFile:
         raise StageError(
             where, f"cannot be read ({type(error).__name__}), expected UTF-8 text", "mend the file"
         ) from None
-    try:
-        statements = duckdb.extract_statements(text)
-    except duckdb.Error as error:
-        raise StageError(where, f"does not parse, expected one select: {syntax_message(error)}", "mend it") from None
+    statements = _statements(text, where, StageError)
     if len(statements) != 1:
         raise StageError(where, f"holds {len(statements)} statements, expected one select", "keep one")
     if statements[0].type != duckdb.StatementType.SELECT:
         kind = str(statements[0].type).rpartition(".")[2].lower()
         raise StageError(where, f"is a {kind} statement, expected one select", "the runner writes the files itself")
-    tree = _parse(text)
-    writes = _writing_node(tree)
+    tree = parse(text)
+    if tree is None:
+        raise StageError(where, "is no plain select, expected one", "write it as one select")
+    writes = writing_node(tree)
     if writes is not None:
         raise StageError(where, f"holds a {writes}, expected one select", "the runner writes the files itself")
     references = _references(tree, where, layer)
     if layer == "staging":
         _check_row_wise(tree, where, references)
-    return SqlFile(name, path, text, references, tuple(sorted(statements[0].named_parameters)))
+    for function in refused_functions(tree, row_wise=layer == "staging"):
+        raise StageError(
+            where,
+            f"calls `{function}`, expected functions of cells" + (" of one row" if layer == "staging" else ""),
+            "what looks at several rows belongs in event_parts; clocks, chance, settings and files in no stage",
+        )
+    reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text))
+    return SqlFile(name, path, text, references, tuple(sorted(statements[0].named_parameters)), reasons)
 
 
 def check_select(text: str) -> None:
-    """Hold a query to one `select` that changes nothing, or the `explain` of one.
+    """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
 
     Raises:
-        ConfigError: It is anything else.
+        ConfigError: It is anything else, or calls for files, settings or the engine itself.
+        StageError: It reads what is no relation of a workspace.
     """
-    explained = re.sub(r"^\s*explain(\s+analyze)?\b", "", text, flags=re.IGNORECASE)
-    try:
-        statements = duckdb.extract_statements(explained)
-        plain = len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
-        plain = plain and _writing_node(_parse(explained)) is None
-    except duckdb.Error as error:
-        raise ConfigError("query", f"does not parse, expected one select: {syntax_message(error)}", _QUERY) from None
-    except StageError:
-        plain = False
-    if not plain:
+    explained = _EXPLAIN.sub("", text)
+    statements = _statements(explained, "query", ConfigError)
+    plain = len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
+    tree = parse(explained) if plain else None
+    if tree is None or writing_node(tree) is not None:
         raise ConfigError("query", "is something else, expected one select", _QUERY)
+    for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
+        if function.lower() not in _QUERY_FUNCTIONS:
+            raise ConfigError("query", f"calls `{function}`, expected functions of cells", _QUERY)
+    for found in relations(tree):
+        known = found.schema in SCHEMAS if found.schema else found.table in _QUERY_RELATIONS
+        if found.qualified or not known:
+            name = f"{found.schema}.{found.table}" if found.schema else found.table
+            raise StageError("query", f"reads `{name}`, expected a relation of the workspace", "tawt stages lists them")
 
 
-def syntax_message(error: Exception) -> str:
-    """Return the first line of an engine error about SQL text; it can quote the text, never data."""
-    return str(error).strip().splitlines()[0]
+def is_explained(text: str) -> bool:
+    """Return whether a query asks how it would run."""
+    return _EXPLAIN.match(text) is not None
 
 
-@cache
-def _parse(text: str) -> dict[str, Any]:
-    # a connection of our own: the default one belongs to the user
+def _statements(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Statement]:
     with duckdb.connect() as connection:
-        ((serialized,),) = connection.execute("select json_serialize_sql(?)", [text]).fetchall()
-    tree: dict[str, Any] = json.loads(serialized)
-    if tree.get("error"):
-        said = tree.get("error_message", "")
-        raise StageError("sql", f"is no plain select, expected one: {said}", "write it as one select")
-    return tree
+        connection.execute("set errors_as_json = true")
+        try:
+            return connection.extract_statements(text)
+        except duckdb.Error as error:
+            place = text_place(error, text)
+            raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
 
 
-def _walk(node: Any) -> Iterator[dict[str, Any]]:
-    """Yield every mapping of the parse tree in the order of the text as far as the tree keeps it."""
-    if isinstance(node, dict):
-        yield node
-        # `with` stands before the body in the text but after it in some nodes
-        for key in sorted(node, key=lambda k: k != "cte_map"):
-            yield from _walk(node[key])
-    elif isinstance(node, list):
-        for item in node:
-            yield from _walk(item)
-
-
-def _writing_node(tree: dict[str, Any]) -> str | None:
-    """Return the kind of a node that does more than read: a `with` may hold a `copy` or an `insert`."""
-    kinds = (str(node.get("type", "")) for node in _walk(tree))
-    return next((kind.lower() for kind in kinds if kind.endswith("_NODE") and kind not in _READING), None)
-
-
-def _references(tree: dict[str, Any], where: str, layer: str) -> tuple[str, ...]:
-    ctes = {entry["key"].lower() for node in _walk(tree) for entry in node.get("cte_map", {}).get("map", [])}
+def _references(tree: Node, where: str, layer: str) -> tuple[str, ...]:
+    for function in table_functions(tree):
+        raise StageError(
+            where,
+            f"calls the table function `{function}`, expected only relations",
+            "bind the file as a raw table of the source",
+        )
     found: dict[str, int] = {}
-    for node in _walk(tree):
-        kind = node.get("type")
-        if kind == "TABLE_FUNCTION":
-            function = node.get("function", {}).get("function_name", "")
+    for relation in relations(tree):
+        schema, table = relation.schema, relation.table
+        if schema not in READABLE[layer] or not table.replace("_", "").isalnum() or relation.qualified:
+            name = f"{schema}.{table}" if schema else table
             raise StageError(
                 where,
-                f"calls the table function `{function}`, expected only relations",
-                "bind the file as a raw table of the source",
-            )
-        if kind != "BASE_TABLE":
-            continue
-        schema, table = str(node.get("schema_name") or ""), str(node.get("table_name") or "")
-        if not schema and table.lower() in ctes:
-            continue
-        if schema not in READABLE[layer] or not table.replace("_", "").isalnum():
-            shown = f"{schema}.{table}" if schema else table
-            raise StageError(
-                where,
-                f"reads `{shown}`, expected a relation of {' or '.join(READABLE[layer])}",
+                f"reads `{name}`, expected a relation of {' or '.join(READABLE[layer])}",
                 f"a {layer} stage reads {', '.join(f'{known}.<name>' for known in READABLE[layer])}",
             )
         name = schema if schema == table == "events" else f"{schema}.{table}"
-        found.setdefault(name, int(node.get("query_location") or 0))
+        found[name] = min(found.get(name, relation.location), relation.location)
     if not found:
         raise StageError(where, "reads no relation, expected at least one", f"select from {READABLE[layer][0]}.<name>")
     return tuple(sorted(found, key=lambda reference: found[reference]))
 
 
-@lru_cache(maxsize=1)
-def _aggregates() -> frozenset[str]:
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "select distinct function_name from duckdb_functions() where function_type = 'aggregate'"
-        ).fetchall()
-    return frozenset(name for (name,) in rows)
-
-
-def _check_row_wise(tree: dict[str, Any], where: str, references: tuple[str, ...]) -> None:
+def _check_row_wise(tree: Node, where: str, references: tuple[str, ...]) -> None:
     """Hold a staging stage to one output row per record, so that no record can be lost unseen."""
     hint = "give the record a _reason (`drop:<rule>` or `quarantine:<column>:<reason>`) instead"
     if len(references) != 1:
         raise StageError(where, f"reads {len(references)} raw tables, expected one", "join in event_parts")
-    for node in _walk(tree):
+    for node in walk(tree):
         kind = node.get("type")
         if kind in ("JOIN", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "SUBQUERY"):
             raise StageError(where, f"holds a {kind.lower()}, expected a row-wise select", hint)
@@ -206,10 +194,6 @@ def _check_row_wise(tree: dict[str, Any], where: str, references: tuple[str, ...
                 raise StageError(where, f"holds {word}, expected a row-wise select", hint)
         if node.get("aggregate_handling") == "FORCE_AGGREGATES":
             raise StageError(where, "holds GROUP BY ALL, expected a row-wise select", hint)
-        if kind == "FUNCTION" and node.get("class") == "FUNCTION":
-            function = str(node.get("function_name", "")).lower()
-            if function in _aggregates() or function in ("unnest", "unlist"):
-                raise StageError(where, f"calls `{function}`, expected a row-wise select", hint)
 
 
 def parameters_for(sql: SqlFile, values: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,47 @@ REFUSED = {
         "staging", "with a as (select * from raw.x) select 1 as a, 1 as _row, null as _reason from (values (1)) v", "row-wise",
     ),
     "nothing beside an unused cte": ("staging", "with a as (select * from raw.x) select 1 as a", "other than a relation"),
+    "macro that aggregates": ("staging", "select geomean(a) as a, 1 as _row from raw.x", "calls `geomean`"),
+    "macro of a macro that aggregates": ("staging", "select wavg(a, b) as a, 1 as _row from raw.x", "calls `wavg`"),
+    "macro that repeats rows": ("staging", f"select generate_subscripts([1, 2], 1) as b, {KEPT} from raw.x", "`generate_subscripts`"),
+    "macro that splits into rows": ("staging", f"select regexp_split_to_table(a, ',') as b, {KEPT} from raw.x", "`regexp_split_to_table`"),
+    "window": ("staging", f"select lag(a) over (order by b) as c, {KEPT} from raw.x", "calls `lag over`"),
+    "window of an aggregate": ("staging", f"select sum(b) over () as c, {KEPT} from raw.x", "calls `sum over`"),
+    "aggregate in capitals and quotes": ("staging", 'select "MAX"(a) as a from raw.x', "calls `max`"),
+    "aggregate of another schema": ("staging", "select system.main.max(a) as a from raw.x", "calls `max`"),
+    "clock": ("event_parts", f"select now() as b, {KEPT} from staging.x", "calls `now`"),
+    "clock without brackets": ("event_parts", f"select current_date as b, {KEPT} from staging.x", "calls `current_date`"),
+    "clock in a macro": ("event_parts", f"select ago(interval 1 day) as b, {KEPT} from staging.x", "calls `ago`"),
+    "clock in age": ("event_parts", f"select age(t) as b, {KEPT} from staging.x", "calls `age`"),
+    "chance": ("event_parts", f"select random() as b, {KEPT} from staging.x", "calls `random`"),
+    "identifiers by chance": ("event_parts", f"select uuid() as b, {KEPT} from staging.x", "calls `uuid`"),
+    "setting that is read": ("event_parts", f"select current_setting('secret_directory') as b, {KEPT} from staging.x", "calls `current_setting`"),
+    "variable": ("event_parts", f"select getvariable('v') as b, {KEPT} from staging.x", "calls `getvariable`"),
+    "environment": ("codes", f"select getenv('HOME') as b, {KEPT} from staging.x", "calls `getenv`"),
+    "environment as a method": ("tasks", f"select 'HOME'.getenv() as b, {KEPT} from staging.x", "calls `getenv`"),
+    "sequence": ("event_parts", f"select nextval('s') as b, {KEPT} from staging.x", "calls `nextval`"),
+    "the statement itself": ("event_parts", f"select current_query() as b, {KEPT} from staging.x", "calls `current_query`"),
+    "views by a macro": ("event_parts", f"select pg_get_viewdef(1) as b, {KEPT} from staging.x", "calls `pg_get_viewdef`"),
+    "an error with a cell": ("event_parts", f"select error(a) as b, {KEPT} from staging.x", "calls `error`"),
+    "waiting": ("event_parts", f"select sleep_ms(1000) as b, {KEPT} from staging.x", "calls `sleep_ms`"),
+    "function in a join": ("event_parts", f"select {KEPT} from staging.x join staging.y on x.a = now()", "calls `now`"),
+    "function in a filter": ("event_parts", f"select sum(a) filter (where b > now()) as b, {KEPT} from staging.x", "calls `now`"),
+    "function that is not there": ("event_parts", f"select nothing_like_it(a) as b, {KEPT} from staging.x", "calls `nothing_like_it`"),
+    "a path named like a cte elsewhere": (
+        "event_parts", f"""with a as (with "p.csv" as (from staging.x) from "p.csv"), b as (from "p.csv") select {KEPT} from b""", "reads `p.csv`",
+    ),
+    "a path named like a later cte": (
+        "event_parts", f"""with a as (from "p.csv"), "p.csv" as (from staging.x) select {KEPT} from a""", "reads `p.csv`",
+    ),
+    "a path named like itself": ("event_parts", f"""with "p.csv" as (from "P.csv") select {KEPT} from staging.x""", "reads `P.csv`"),
+    "a path named like a cte of a subquery": (
+        "event_parts", f"""select (with "p.csv" as (select 1) select 1) as b, {KEPT} from staging.x, "p.csv" """, "reads `p.csv`",
+    ),
+    "a path in a set operation": (
+        "event_parts", """(with "p.csv" as (from staging.x) from "p.csv") union all from "p.csv" """, "reads `p.csv`",
+    ),
+    "another database": ("event_parts", f"select {KEPT} from memory.staging.x", "reads `staging.x`"),
+    "a name with a control character": ("event_parts", f"""select {KEPT} from "a\x1b[31m\nb" """, r"reads `a\x1b[31m\nb`"),
     "recursion": (
         "staging", "with recursive a as (select * from raw.x union all select * from a) select * from a", "row-wise",
     ),
@@ -69,6 +110,21 @@ def test_a_stage_is_refused_before_it_runs(name: str, tmp_path: Path) -> None:
     assert said in caught.value.what or said in caught.value.where, caught.value
     assert "expected" in caught.value.what and caught.value.hint
     assert "x.sql" in caught.value.where or caught.value.where == "sql"
+
+
+def test_a_cte_is_known_in_its_own_select_and_to_what_follows(tmp_path: Path) -> None:
+    """Nested, shadowed, quoted and written in another case, a `with` is no relation; and pure macros may be called."""
+    (tmp_path / "x.sql").write_text(
+        "-- One row is one thing.\n"
+        'with recursive A as (from staging.first), "b c" as (with a as (from staging.second) from a union from "A"), '
+        "r as (select 1 as n union all select n + 1 from R where n < 3) "
+        "select split_part(a, ',', 1), list_sum([1]), nullif(a, b), (with q as (from a) select max(k) from Q), "
+        "row_number() over (order by k), 'drop:one', 'quarantine:a b:two', 'a sentence' "
+        'from a join "B C" using (k) join r on true'
+    )
+    stage = read_sql(tmp_path / "x.sql", "event_parts")
+    assert stage.references == ("staging.first", "staging.second")
+    assert stage.reasons == {"drop:one", "quarantine:a b:two"}
 
 
 def test_a_stage_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -111,6 +167,23 @@ def test_a_missing_parameter_is_an_error_and_one_too_many_is_not_bound(tmp_path:
 def test_a_query_may_read_in_any_way(text: str) -> None:
     """Selects and what explains or describes them pass."""
     assert check_select(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from duckdb_settings()", "select current_setting('secret_directory')", "from read_text('w/local.json')",
+        "from glob('*')", "from 'w/local.json'", "from sniff_csv('x')", "from duckdb_secrets()", "select getenv('HOME')",
+        "with a as (with \"x.csv\" as (select 1) from \"x.csv\") from \"x.csv\"", "from duckdb_settings", "from pg_catalog.pg_settings",
+        "select * from information_schema.tables", "describe from 'x.csv'", "from memory.events.events", "select nextval('s')",
+        "from which_secret('x', 's3')", "select count(*) from query('select 1')", "from query_table('x.csv')",
+    ],
+)  # fmt: skip
+def test_a_query_reads_relations_alone(text: str) -> None:
+    """Files, settings, secrets, the environment and the engine's own tables are refused, at any depth."""
+    with pytest.raises((ConfigError, StageError)) as caught:
+        check_select(text)
+    assert ", expected " in str(caught.value) and caught.value.hint
 
 
 @pytest.mark.parametrize(

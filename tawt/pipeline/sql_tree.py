@@ -1,0 +1,162 @@
+"""What the parse tree of a select says: relations by scope, functions by the engine's own catalog, constants.
+
+The engine's catalog says of each function what it is. A stage may call what gives the same result for the same
+arguments, whether built in or a macro of such: not the clock, chance, settings, sequences, files or the environment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import duckdb
+
+Node = dict[str, Any]
+
+_READING = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
+_OF_ENGINE = (
+    "version", "age", "current_localtime", "current_localtimestamp", "json_serialize_plan", "json_serialize_sql",
+    "json_deserialize_sql",
+)  # fmt: skip
+"""Functions that the catalog holds for constant, and that tell of the engine or the clock; `age` of one time does."""
+_WITHOUT_BRACKETS = (
+    "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_schema",
+    "current_catalog", "current_database",
+)  # fmt: skip
+"""Functions that are written like columns."""
+_SPECIAL = frozenset(("unnest", "unlist"))
+"""Part of the grammar: in no catalog."""
+
+
+@cache
+def parse(text: str) -> Node | None:
+    """Return the parse tree of selects; None where the text is anything else."""
+    # a connection of our own: the default one belongs to the user
+    with duckdb.connect() as connection:
+        ((serialized,),) = connection.execute("select json_serialize_sql(?)", [text]).fetchall()
+    tree: Node = json.loads(serialized)
+    return None if tree.get("error") else tree
+
+
+def walk(node: Any) -> Iterator[Node]:
+    """Yield every mapping of the parse tree in the order of the text as far as the tree keeps it."""
+    if isinstance(node, dict):
+        yield node
+        # `with` stands before the body in the text but after it in some nodes
+        for key in sorted(node, key=lambda k: k != "cte_map"):
+            yield from walk(node[key])
+    elif isinstance(node, list):
+        for item in node:
+            yield from walk(item)
+
+
+def writing_node(tree: Node) -> str | None:
+    """Return the kind of a node that does more than read: a `with` may hold a `copy` or an `insert`."""
+    kinds = (str(node.get("type", "")) for node in walk(tree))
+    return next((kind.lower() for kind in kinds if kind.endswith("_NODE") and kind not in _READING), None)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation that is named in a text and is no `with` of it there."""
+
+    schema: str
+    table: str
+    location: int
+    qualified: bool
+    """Whether it names a database too, or a version."""
+
+
+def relations(node: Any, scope: frozenset[str] = frozenset()) -> Iterator[Relation]:
+    """Yield the relations that a tree reads; a `with` is known in its own select alone, to what comes after it."""
+    if isinstance(node, list):
+        for item in node:
+            yield from relations(item, scope)
+    if not isinstance(node, dict):
+        return
+    if node.get("type") == "RECURSIVE_CTE_NODE":
+        scope |= {str(node.get("cte_name", "")).lower()}
+    for entry in (node.get("cte_map") or {}).get("map", []):
+        yield from relations(entry["value"], scope)
+        scope |= {entry["key"].lower()}
+    if node.get("type") == "BASE_TABLE":
+        schema, table = str(node.get("schema_name") or ""), str(node.get("table_name") or "")
+        if schema or table.lower() not in scope:
+            qualified = bool(node.get("catalog_name") or node.get("at_clause"))
+            yield Relation(schema, table, int(node.get("query_location") or 0), qualified)
+    for key, child in node.items():
+        if key != "cte_map":
+            yield from relations(child, scope)
+
+
+def constants(tree: Node) -> frozenset[str]:
+    """Return the texts that stand in quotes."""
+    found = (node.get("literal") for node in walk(tree) if node.get("class") == "CONSTANT")
+    return frozenset(str(one["text"]) for one in found if isinstance(one, dict) and one.get("kind") == "STRING")
+
+
+def table_functions(tree: Node) -> Iterator[str]:
+    """Yield the functions that stand where a relation could."""
+    for node in walk(tree):
+        if node.get("type") == "TABLE_FUNCTION":
+            yield str((node.get("function") or {}).get("function_name", ""))
+
+
+def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
+    """Yield the functions of a tree that a stage may not call.
+
+    Args:
+        tree: A parse tree.
+        row_wise: Whether the stage gives one row per row, each made of its own cells alone.
+    """
+    for node in walk(tree):
+        kind, name = node.get("class"), str(node.get("function_name", "")).lower()
+        if kind == "COLUMN_REF":
+            names = node.get("column_names") or [""]
+            name = str(names[0]).lower()
+            if len(names) == 1 and name in _WITHOUT_BRACKETS:
+                yield name
+        elif kind == "WINDOW" and row_wise:
+            yield f"{name} over"
+        elif kind in ("FUNCTION", "WINDOW") and not _is_allowed(name, row_wise):
+            yield name
+
+
+@lru_cache(maxsize=1)
+def _catalog() -> dict[str, list[tuple[str, str | None, str | None]]]:
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select lower(function_name), function_type, stability, macro_definition from duckdb_functions()"
+        ).fetchall()
+    catalog: dict[str, list[tuple[str, str | None, str | None]]] = {}
+    for name, kind, stability, definition in rows:
+        catalog.setdefault(name, []).append((kind, stability, definition))
+    return catalog
+
+
+@cache
+def _is_allowed(name: str, row_wise: bool) -> bool:
+    """Return whether every function of this name may be called."""
+    if name in _SPECIAL:
+        return not row_wise
+    entries = _catalog().get(name, [])
+    return bool(entries) and name not in _OF_ENGINE and all(_is_pure(*entry, row_wise) for entry in entries)
+
+
+def _is_pure(kind: str, stability: str | None, definition: str | None, row_wise: bool) -> bool:
+    if kind == "macro":
+        tree = parse(f"select {definition}")
+        return (
+            tree is not None
+            and not any(relations(tree))
+            and not [*refused_functions(tree, row_wise), *table_functions(tree)]
+        )
+    if kind in ("table", "table_macro"):
+        # `range` and its like are lists too, where no relation is expected
+        return True
+    if kind == "scalar":
+        return stability == "CONSISTENT"
+    return kind in ("aggregate", "window") and not row_wise
