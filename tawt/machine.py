@@ -38,3 +38,13 @@ def usable_cpus() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         usable = min(usable, max(1, int(quota) // int(period)))  # "max" is no number: no share
     return usable
+
+
+def data_bytes() -> int | None:
+    """Return the memory that this process may write to, as the kernel counts it for `RLIMIT_DATA`; None = not known."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    found = next((line.split()[1] for line in lines if line.startswith("VmData:")), None)
+    return int(found) << 10 if found is not None else None

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
-from tawt.machine import available_bytes, usable_cpus
+from tawt.machine import available_bytes, data_bytes, usable_cpus
 from tawt.transforms.subject_hash import SQL_MACROS
 
+T = TypeVar("T")
 SCHEMAS = ("raw", "staging", "codes", "event_parts", "events", "vocabulary", "triplets", "labels")
 _LEAST_MEGABYTES = 50
 _SHARD_MEGABYTES = 600
 """What a shard of 128 MB of raw text takes while it is merged or encoded; 500 thousand rows took 480."""
+
+_BESIDE_MEGABYTES = 1000
+"""What the engine may take beside the blocks that it counts: buffers, stacks of threads, cells in the making."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,49 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def text_place(error: duckdb.Error, text: str, before: int = 0) -> str:
+@contextmanager
+def bounded_memory(limits: Limits) -> Iterator[None]:
+    """Keep the process from growing far beyond the memory limit while the engine works.
+
+    The engine counts blocks of rows, but not a cell or a list that a function is just making: `repeat('x', 1e9)` would
+    take the machine's memory first.
+    """
+    taken = data_bytes()
+    if taken is None:
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    most = taken + int(_megabytes(limits.memory_limit) * 1e6) + _BESIDE_MEGABYTES * 1_000_000
+    limit = min((most, *(one for one in before if one != resource.RLIM_INFINITY)))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """Do work with a connection in a thread of its own, so that Ctrl-C reaches the engine whatever it is doing.
+
+    Between two looks of the engine a cell can be in the making for long; a second Ctrl-C ends the program then.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(work)
+        try:
+            # awake now and then: a signal that another thread takes does not end a wait
+            while wait([future], timeout=0.1).not_done:
+                pass
+            return future.result()
+        except KeyboardInterrupt:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            while not future.done():
+                connection.interrupt()
+                time.sleep(0.05)
+            raise
+
+
+def text_place(error: Exception, text: str, before: int = 0) -> str:
     """Return where in an SQL text the engine stopped: the line and the word of the text itself, never of the error.
 
     Args:
@@ -143,13 +195,13 @@ def wrapped_errors(where: str, text: str = "", before: int = 0) -> Iterator[None
         yield
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
-    except duckdb.Error as error:
+    except (duckdb.Error, MemoryError) as error:
         raise _own_error(where, error, text, before) from None
 
 
-def _own_error(where: str, error: duckdb.Error, text: str, before: int) -> TawtError:
+def _own_error(where: str, error: duckdb.Error | MemoryError, text: str, before: int) -> TawtError:
     kind = type(error).__name__.removesuffix("Exception")
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         hint = "raise --memory-limit, or free space for spilling in the workspace"
         return StageError(where, "ran out of memory, expected to fit", hint)
     if isinstance(error, duckdb.PermissionException):

@@ -22,7 +22,15 @@ import pyarrow.parquet as pq
 from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, StageError, TawtError
 from tawt.pipeline.balance import balance, check_nulls, rows_of
-from tawt.pipeline.engine import Limits, connect, literal, parquet_files, wrapped_errors
+from tawt.pipeline.engine import (
+    Limits,
+    bounded_memory,
+    connect,
+    interruptible,
+    literal,
+    parquet_files,
+    wrapped_errors,
+)
 from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
@@ -101,12 +109,12 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
     tables = [plan.raw[name.removeprefix("raw.")] for name in stage.inputs if name.startswith("raw.")]
     readers: list[MemberReader] = []
     try:
-        with wrapped_errors(stage.name):
+        with wrapped_errors(stage.name), bounded_memory(plan.limits):
             readers += [r for t in tables if (r := bind_raw(connection, t, dialect, parallel)) is not None]
             _check_output(connection, stage, plan)
-            connection.execute(
-                _copy(plan, stage, folder), parameters_for(stage.sql, dict(workspace.pipeline.parameters))
-            )
+            copy = _copy(plan, stage, folder)
+            parameters = parameters_for(stage.sql, dict(workspace.pipeline.parameters))
+            interruptible(connection, lambda: connection.execute(copy, parameters))
             lines = [line for reader in readers for line in reader.rejected]
             lines += [line for table in tables for line in rejected_lines(connection, table, dialect)]
     except TawtError as error:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.errors import ConfigError, StageError, nearest
-from tawt.pipeline.engine import Limits, connect, wrapped_errors
+from tawt.pipeline.engine import Limits, bounded_memory, connect, interruptible, wrapped_errors
 from tawt.pipeline.execute import bind_output, raw_folders
 from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import MAKE_AGAIN, read_manifest
@@ -214,13 +214,14 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
     """
     opened = open_workspace(Path(workspace).expanduser())
     check_select(text)
-    connection = connect(Limits.of(threads, memory_limit), [opened.root], opened.spill)
+    limits = Limits.of(threads, memory_limit)
+    connection = connect(limits, [opened.root], opened.spill)
     try:
         bind_all(connection, opened)
-        with wrapped_errors("query", text, len("explain ")):
+        with wrapped_errors("query", text, len("explain ")), bounded_memory(limits):
             if not is_explained(text):
                 connection.execute(f"explain {text}")
-            return connection.sql(text).to_arrow_table()
+            return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except StageError as error:
         hint = error.hint if "try_cast" in error.hint else f"relations: tawt stages -w {opened.root}"
         raise StageError(error.where, error.what, hint) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tawt.errors import ConfigError, StageError
-from tawt.pipeline.engine import wrapped_errors
+from tawt.pipeline.engine import bounded_memory, wrapped_errors
 from tawt.pipeline.execute import Plan, open_stage_connection
 from tawt.pipeline.raw_views import bind_raw
 from tawt.pipeline.sources import RawTable
@@ -54,7 +54,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
         )
     connection = open_stage_connection(plan, stage)
     try:
-        with wrapped_errors(name):
+        with wrapped_errors(name), bounded_memory(plan.limits):
             bind_raw(connection, plan.raw[stage.inputs[0].removeprefix("raw.")], plan.workspace.pipeline.csv)
             parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
             row = connection.execute(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from tawt.errors import ConfigError, SourceError, StageError
-from tawt.pipeline.engine import Limits, connect, wrapped_errors
+from tawt.pipeline.engine import Limits, bounded_memory, connect, wrapped_errors
 
 LIMITS = Limits(1, "200MB")
 
@@ -90,3 +93,38 @@ def test_limits_are_checked_before_the_engine_sees_them() -> None:
             Limits.of(1, wrong)
     with pytest.raises(ConfigError, match="threads"):
         Limits.of(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select length(repeat(i::varchar, 1_000_000_000)) from range(10) t(i)",
+        "select len(range(i * 1_000_000)) from range(5000) t(i)",
+        "select count(x) from (select repeat('x', 3_000_000) || i as x from range(5000) t(i) order by hash(i))",
+    ],
+)
+def test_a_cell_without_bound_ends_at_the_memory_limit(text: str, folders) -> None:
+    """What a function makes in one step is held to the limit as well, with one clear error, and the limit goes again."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = Limits(1, "60MB")
+    connection = connect(limits, [folders[0]])
+    with pytest.raises(StageError, match="ran out of memory"), wrapped_errors("staging.x"), bounded_memory(limits):
+        connection.execute(text).fetchall()
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_an_endless_query_can_be_interrupted() -> None:
+    """Ctrl-C ends a recursion that the engine never looks up from, with the code of an interrupt."""
+    code = """
+import signal, threading, sys
+from tawt.pipeline.engine import Limits, bounded_memory, connect, interruptible, wrapped_errors
+connection = connect(Limits(1, "60MB"), [])
+threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+endless = "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r"
+try:
+    with wrapped_errors("query"):
+        interruptible(connection, lambda: connection.execute(endless).fetchall())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 130
