@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import model_validator
 
 from tawt import readers
 from tawt.config.base import Section
@@ -100,6 +101,27 @@ def test_a_record_has_each_key_of_its_type(tmp_path: Path) -> None:
         ) as caught:
             read_record(path, Place, absent=Place())
         assert CELL not in str(caught.value)
+
+
+class Pair(Section):
+    """A record whose two keys must fit together."""
+
+    low: int = 0
+    high: int = 0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Pair:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+def test_a_record_that_does_not_hold_as_a_whole_is_named(tmp_path: Path) -> None:
+    """Where no single key is wrong, the record is."""
+    path = tmp_path / "pair.json"
+    path.write_text('{"low": 2, "high": 1}')
+    with pytest.raises(FileError, match=r"pair\.json: does not fit, expected the keys of Pair"):
+        read_record(path, Pair)
 
 
 def test_a_parquet_file_is_read_whole_or_named(tmp_path: Path) -> None:
