@@ -56,6 +56,8 @@ class PackedBatch:
     type_gap_hours: Tensor
     """`(n,)` float32, hours since the previous moment of the document in which the same data_type came; -1 where there
     is none."""
+    clock_hours: Tensor
+    """`(d, 3)` float64, how far the subject's origin is into its day, week and year, hours (`PERIODS`)."""
     cu_seqlens: Tensor
     """`(d + 1,)` int32, where each document starts, and n."""
     max_seqlen: int

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tawt.batching.batch import MASK, PackedBatch
 from tawt.batching.chance import Ints, Words, mixed
-from tawt.batching.gaps import US_PER_HOUR, event_gaps, type_gaps
+from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -146,6 +146,7 @@ class HostBatch:
             "is_static": self.is_static,
             "gap_hours": gap_hours,
             "type_gap_hours": type_gap_hours,
+            "clock_hours": self.origin[:, None] % np.array([*PERIODS.values()]) / US_PER_HOUR,
             "cu_seqlens": self.bounds.astype(np.int32),
             "subject_id": self.subject_id,
             "end_hours": self.end / US_PER_HOUR,

@@ -134,6 +134,9 @@ class PipelineConfig(Section):
     """What a subject's time is counted from in the dataset."""
     anchor: str = "1970-01-01"
     """The calendar time of `time_origin: anchor`."""
+    calendar: Literal["kept", "shifted", "none"] = "kept"
+    """What dates and hours of the record mean: what they say (`kept`), the hour of the day alone, since each subject's
+    dates are shifted by days (`shifted`), or nothing, since times are counted from an admission (`none`)."""
     clock: Literal["time", "available_time"] = "time"
     """Which clock orders the triplets and becomes their timestamp."""
     vocabulary: VocabularyConfig = VocabularyConfig()

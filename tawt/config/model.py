@@ -26,6 +26,15 @@ class WavelengthsConfig(Section):
     one turn."""
 
 
+class CalendarConfig(Section):
+    """Sines and cosines of the record's own clock, of exact wavelengths: the time of day, week and year."""
+
+    periods: tuple[Literal["day", "week", "year"], ...] = Field(("day", "week", "year"), min_length=1)
+    """Which waves. Dates that are shifted by days, as for de-identification, keep the day's alone."""
+    n_harmonics: int = Field(2, ge=1, le=24)
+    """Waves of each period: the whole of it, a half, a third and so on; more tell finer differences."""
+
+
 class RotaryConfig(Section):
     """Queries and keys turned by continuous time; the wavelengths of all heads together are one geometric grid."""
 
@@ -130,9 +139,10 @@ class ModelConfig(Section):
     value: Literal["continuous", "tokens", "both"] = "both"
     """A value as a number through a small network, as its bin or category, or both. Categories are
     embedded by any of the three, for they have no number."""
-    time: tuple[Literal["time2vec", "sinusoidal", "delta"], ...] = ("time2vec", "delta")
-    """Time encodings, summed: `time2vec` (learned sines of hours since origin), `sinusoidal` (fixed ones) and
-    `delta` (gap to the previous moment, and to the previous one with the same data_type)."""
+    time: tuple[Literal["time2vec", "sinusoidal", "delta", "calendar"], ...] = ("time2vec", "delta")
+    """Time encodings, summed: `time2vec` (learned sines of hours since origin), `sinusoidal` (fixed ones), `delta` (gap
+    to the previous moment, and to the previous one with the same data_type) and `calendar` (waves of the day, week and
+    year of the record's clock)."""
     combine: Literal["sum", "concat"] = "sum"
     """How data_type, value, status and time become one vector: summed, or laid side by side and projected."""
     attention: tuple[Literal["rotary", "decay", "bucket", "cosine", "recency"], ...] = ("rotary", "decay")
@@ -144,6 +154,8 @@ class ModelConfig(Section):
     """Settings of `time2vec`."""
     sinusoidal: WavelengthsConfig = WavelengthsConfig()
     """Settings of `sinusoidal`."""
+    calendar: CalendarConfig = CalendarConfig()
+    """Settings of `calendar`."""
     rotary: RotaryConfig = RotaryConfig()
     """Settings of `rotary`."""
     decay: DecayConfig = DecayConfig()
@@ -172,8 +184,9 @@ class ModelConfig(Section):
                 raise ValueError(f"{name}.longest_hours is below shortest_hours")
         if "rotary" in self.attention and int(self.d_head * self.rotary.fraction) < 2:
             raise ValueError(f"rotary.fraction {self.rotary.fraction} of {self.d_head} dimensions turns none of them")
-        for name in ("time", "attention"):
-            chosen = getattr(self, name)
+        for name, chosen in (
+            ("time", self.time), ("attention", self.attention), ("calendar.periods", self.calendar.periods),
+        ):  # fmt: skip
             if len(set(chosen)) < len(chosen):
                 raise ValueError(f"{name} names one of its kinds twice")
         return self

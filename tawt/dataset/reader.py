@@ -43,6 +43,7 @@ class DatasetManifest(BaseModel):
     contract: str
     vocabulary: str
     time_origin: Literal["birth", "first_event", "anchor"]
+    calendar: Literal["kept", "shifted", "none"] = "kept"
     splits: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], tuple[_Shard, ...]]
 
 
@@ -68,6 +69,8 @@ class Split:
     """`(s,)`."""
     origins: NDArray[np.int64]
     """`(s,)`, time origin, us since 1970-01-01."""
+    calendar: str = "kept"
+    """What dates and hours of the record mean: kept, shifted or none (see the pipeline's key of this name)."""
 
     @property
     def n_subjects(self) -> int:
@@ -177,6 +180,7 @@ class TripletDataset:
             n_static=joined("n_static"),
             subject_ids=joined("subject_id"),
             origins=joined("origin"),
+            calendar=self.manifest.calendar,
         )
 
 

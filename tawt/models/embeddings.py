@@ -117,7 +117,8 @@ class TokenEmbedding(nn.Module):
         if layout.cls_at is not None:
             cls = functional.pad(self.data_type.weight[CLS], (0, x.shape[1] - self.data_type.embedding_dim))
             x = x.index_copy(0, layout.cls_at, cls.to(x.dtype).expand(layout.n_documents, -1))
-        when = self.time.of_tokens(layout.hours, layout.gap_hours, layout.is_static)
+        clock = batch.clock_hours.index_select(0, layout.document)
+        when = self.time.of_tokens(layout.hours, layout.gap_hours, layout.is_static, clock)
         if self.project is None:
             return x + when, values
         # the token's time has the last columns: projected by itself, it need not be laid beside the rest

@@ -1,5 +1,5 @@
-"""Time as part of a token: sines of continuous time, learned (`time2vec`) or fixed (`sinusoidal`), and gaps to earlier
-events (`delta`)."""
+"""Time as part of a token: sines of continuous time, learned (`time2vec`) or fixed (`sinusoidal`), gaps to earlier
+events (`delta`) and waves of the record's clock (`calendar`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tawt.config.model import ModelConfig, WavelengthsConfig
+from tawt.batching.gaps import PERIODS, US_PER_HOUR
+from tawt.config.model import CalendarConfig, ModelConfig, WavelengthsConfig
 
 TIME_NORM = 0.3
 """Length of a time's vector at the start, in units where a data_type's is 4: when comes after what."""
@@ -101,6 +102,35 @@ def _angles(hours: Tensor, grid: Tensor) -> Tensor:
     return torch.remainder(torch.outer(hours, grid), 2 * math.pi).float()
 
 
+class Calendar(nn.Module):
+    """Sines and cosines of the record's own clock, through one linear map.
+
+    On a geometric grid no wavelength is a day, and one near it loses its step within weeks: no time of day is learned
+    from it. How far the origin is into its day was counted in whole microseconds, and angles are reduced in float64.
+    """
+
+    period: Tensor
+    column: Tensor
+
+    def __init__(self, config: CalendarConfig, d_model: int) -> None:
+        super().__init__()
+        hours = torch.tensor([PERIODS[name] / US_PER_HOUR for name in config.periods], dtype=torch.float64)
+        self.register_buffer("period", hours, persistent=False)
+        self.register_buffer("column", torch.tensor([[*PERIODS].index(n) for n in config.periods]), persistent=False)
+        self.n_harmonics = config.n_harmonics
+        n_waves = len(config.periods) * config.n_harmonics
+        self.out = nn.Linear(2 * n_waves, d_model)
+        nn.init.normal_(self.out.weight, std=TIME_NORM * (n_waves * d_model) ** -0.5)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, hours: Tensor, clock_hours: Tensor) -> Tensor:
+        """`(t,)` float64 hours since an origin that is `(t, 3)` hours into its day, week and year -> `(t, d_model)`."""
+        turns = (clock_hours.index_select(1, self.column) + hours[:, None]) / self.period
+        turns = torch.cat([turns * n for n in range(1, self.n_harmonics + 1)], -1)
+        angle = (2 * math.pi * (turns - turns.floor())).float()
+        return self.out(torch.cat((angle.sin(), angle.cos()), -1))
+
+
 class Gaps(nn.Module):
     """Log gaps to the previous event and to the previous of the same data_type, which has its own vector
     for "none"."""
@@ -137,16 +167,18 @@ class TimeEncoding(nn.Module):
         d_model, on = config.d_model, config.time
         self.time2vec = Time2Vec(config.time2vec, d_model) if "time2vec" in on else None
         self.sinusoidal = Sinusoidal(config.sinusoidal, d_model) if "sinusoidal" in on else None
+        self.calendar = Calendar(config.calendar, d_model) if "calendar" in on else None
         self.gaps = Gaps(d_model) if "delta" in on else None
         self.static = nn.Parameter(torch.randn(d_model) * d_model**-0.5)
 
-    def of_tokens(self, hours: Tensor, gap_hours: Tensor, is_static: Tensor) -> Tensor:
+    def of_tokens(self, hours: Tensor, gap_hours: Tensor, is_static: Tensor, clock_hours: Tensor) -> Tensor:
         """What a token has of time.
 
         Args:
             hours: `(t,)` float64, since the subject's origin.
             gap_hours: `(t,)` float32, since the previous timed event.
             is_static: `(t,)` bool.
+            clock_hours: `(t, 3)` float64, of the origin, see `PackedBatch`.
 
         Returns:
             `(t, d_model)`.
@@ -155,6 +187,8 @@ class TimeEncoding(nn.Module):
         for sines in (self.time2vec, self.sinusoidal):
             if sines is not None:
                 timed = timed + sines(hours)
+        if self.calendar is not None:
+            timed = timed + self.calendar(hours, clock_hours)
         if self.gaps is not None:
             timed = timed + self.gaps.of_events(gap_hours)
         return torch.where(is_static[:, None], self.static, timed)

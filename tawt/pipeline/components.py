@@ -100,7 +100,8 @@ def _of_triplets(plan: Plan) -> dict[str, Any]:
 
 
 def _of_dataset(plan: Plan) -> dict[str, Any]:
-    return {"time_origin": plan.workspace.pipeline.time_origin, "anchor": plan.workspace.pipeline.anchor}
+    pipeline = plan.workspace.pipeline
+    return {"time_origin": pipeline.time_origin, "anchor": pipeline.anchor, "calendar": pipeline.calendar}
 
 
 _OF_ENGINE = {

@@ -185,6 +185,7 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
             "contract": contract.digest,
             "vocabulary": sha256_file(vocabulary_path),
             "time_origin": pipeline.time_origin,
+            "calendar": pipeline.calendar,
             "clock": pipeline.clock,
             "pipeline": pipeline.name,
             "splits": shards,

@@ -131,14 +131,21 @@ def make_plan(
             "kernel": kernel[1],
             "compiled": compiled[1],
         },
-        doubts=tuple(_doubts(config, n_epochs, n_documents, on_machine, compute.device)),
+        doubts=tuple(_doubts(config, train.split.calendar, n_epochs, n_documents, on_machine, compute.device)),
     )
 
 
 def _doubts(
-    config: PretrainConfig, n_epochs: float, n_documents: float, memory: int, device: torch.device
+    config: PretrainConfig, calendar: str, n_epochs: float, n_documents: float, memory: int, device: torch.device
 ) -> Iterator[str]:
     train, there = config.train, memory_there(device)
+    if "calendar" in config.model.time and calendar == "none":
+        yield "the clock of these records tells no time of day: `calendar` in model.time learns nothing; take it out"
+    if "calendar" in config.model.time and calendar == "shifted" and set(config.model.calendar.periods) != {"day"}:
+        yield (
+            "the dates of these records are shifted: of `calendar` only the day's wave means something; "
+            "`--set model.calendar.periods=[day]`"
+        )
     if n_epochs > MANY_EPOCHS:
         yield f"{n_epochs:,.0f} passes over train: on real records more than 8 gained nothing; lower train.max_steps"
     if memory > there:

@@ -123,22 +123,41 @@ def test_a_static_is_as_near_to_all_times(packed, pooling):
     assert torch.allclose(encoder.embed(batch), encoder.embed(later), atol=1e-5)
 
 
-def test_a_shifted_calendar_changes_no_bit(tmp_path, shards):
-    """Moving every subject by its own number of years leaves the trained embeddings equal to the last bit."""
+HOURS = 3_600_000_000
+SHIFTS = {
+    "none": (("time2vec", "delta"), ("day",), 8766 * HOURS, True),
+    "day": (("calendar",), ("day",), 24 * HOURS, True),
+    "day by hours": (("calendar",), ("day",), 25 * HOURS, False),
+    "week": (("calendar", "delta"), ("day", "week"), 7 * 24 * HOURS, True),
+    "week by days": (("calendar",), ("day", "week"), 24 * HOURS, False),
+    "year": (("calendar",), ("day", "week", "year"), 146_097 * 24 * HOURS, True),
+    "year by weeks": (("calendar",), ("year",), 7 * 24 * HOURS, False),
+}
+"""Time encodings, periods of the calendar, by how much subjects are shifted (times a number of their own), and whether nothing
+is to change. 146,097 days are 400 years and 20,871 weeks."""
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_shifted_calendar_changes_no_bit(tmp_path, shards, shift):
+    """Moving every subject by its own number of years leaves the trained embeddings equal to the last bit, draws of prediction
+    times included; with calendar waves, whole days, weeks or years do, and nothing less."""
+    time, periods, by, stays = SHIFTS[shift]
     config = PretrainConfig(
-        model=ModelConfig(d_model=16, n_layers=1, n_heads=2, d_ffn=16),
+        model=ModelConfig(d_model=16, n_layers=1, n_heads=2, d_ffn=16, time=time, calendar={"periods": periods}),
         batching=BATCHING,
+        objective={"forecast": {"weight": 1.0, "earliest_hours": 0.5}},
+        augment={"event_dropout": 0.2},
         train=TrainConfig(max_steps=3, validate_every=0, threads=1),
     )
     files = []
-    for name, shift in (("a", 0), ("b", 1)):
+    for name, n in (("a", 0), ("b", 1)):
         made = shards.write_dataset(tmp_path / name, {"train": [20]})
         (columns, index), entries = made["train"][0], []
-        index["origin"] = index["origin"] + shift * (1 + index["subject_id"]) * 8766 * 3_600_000_000
+        index["origin"] = index["origin"] + n * (1 + index["subject_id"] % 5) * by
         entries.append(shards.write_shard(tmp_path / name / "dataset" / "train", "00000", columns, index))
         sha = shards.write_vocabulary(tmp_path / name)
         shards.write_manifest(tmp_path / name, sha, {"train": entries})
         pretrain(tmp_path / name, config, device="cpu", out=tmp_path / name / "runs" / "r")
         files.append(pq.read_table(embed(tmp_path / name, "r", splits=["train"], device="cpu").path))
-    assert files[0]["embedding"].equals(files[1]["embedding"])
+    assert files[0]["embedding"].equals(files[1]["embedding"]) == stays
     assert not files[0]["time"].equals(files[1]["time"]), "the calendar was not shifted"

@@ -1,10 +1,10 @@
-"""Does the encoder understand time? Tasks whose label depends on the gaps between events alone.
+"""Does the encoder understand time? Tasks whose label depends on the times of events alone.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/time_tasks [--seeds 0 1 2] [--tasks interval rate ...] [--variants none rotary ...]
 
-Each record has a twin with the other label: the same events, values, order, count and span, other gaps (`rules.py`). The same
+Each record has a twin with the other label: the same events, values, order, count and span, other gaps, or another time of day (`rules.py`). The same
 small encoder is trained on every task with each way to know time, on fresh records in every step, and measured on unseen
-ones: AUROC, the mean over seeds, and the lowest where there are several. Time encodings (`delta` to `sinusoidal`) are alone in the
+ones: AUROC, the mean over seeds, and the lowest where there are several. Time encodings (`delta` to `calendar`) are alone in the
 embedding, attention terms (`rotary` to `cosine`) alone in attention; `all` has every one.
 
 What a way to know time cannot tell in principle: `decay`, `bucket` and `cosine` see |dt|, not its sign, so a rule that turns round when
@@ -39,11 +39,12 @@ VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "delta": (("delta",), ()),
     "time2vec": (("time2vec",), ()),
     "sinusoidal": (("sinusoidal",), ()),
+    "calendar": (("calendar",), ()),
     "rotary": ((), ("rotary",)),
     "decay": ((), ("decay",)),
     "bucket": ((), ("bucket",)),
     "cosine": ((), ("cosine",)),
-    "all": (("delta", "time2vec", "sinusoidal"), ("rotary", "decay", "bucket", "cosine")),
+    "all": (("delta", "time2vec", "sinusoidal", "calendar"), ("rotary", "decay", "bucket", "cosine")),
 }
 """`time` and `attention` of the model."""
 

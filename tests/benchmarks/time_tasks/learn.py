@@ -57,7 +57,7 @@ def pack(records: list[Record]) -> PackedBatch:
         bounds=bounds,
         n_static=np.zeros(n_records, np.int64),
         subject_id=np.arange(n_records),
-        origin=np.zeros(n_records, np.int64),
+        origin=np.rint([record.origin * US_PER_HOUR for record in records]).astype(np.int64),
         end=time[bounds[1:] - 1],
         n_cut=0,
     ).tensors()

@@ -1,14 +1,15 @@
-"""Rules that label a record by the gaps between its events alone, and invented records that show it.
+"""Rules that label a record by its times alone, and invented records that show it.
 
 Every record is drawn with its twin: the same events with the same values in the same order over the same span, and
-the other label. Only the gaps between the events differ, so whatever else is known of a record says nothing of its label.
+the other label. Only the gaps between the events differ (of `clock` only the time of day), so whatever else is known of a
+record says nothing of its label.
 A further rule is one more function in `RULES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Twins:
     """`(n,)`, 0 .. N_TYPES - 1."""
     gaps: Floats
     """`(2, n - 1)` hours between neighbours, of the record with label 0 and of the one with label 1."""
+    clock: Floats = field(default_factory=lambda: np.zeros(2))
+    """`(2,)`, hour of the day at which either begins."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Rule:
     twins: Callable[[Rng], Twins]
     """Draws a record of each label."""
     label: Callable[[Ints, Floats], bool]
-    """The rule itself: (events `(n,)`, hours `(n,)`) -> label."""
+    """The rule itself: (events `(n,)`, hours `(n,)` of the clock) -> label."""
 
 
 def _common(rng: Rng, n: int) -> Ints:
@@ -144,12 +147,28 @@ def _elapsed_label(events: Ints, hours: Floats) -> bool:
     return bool(hours[events == P][0] - hours[0] > (hours[-1] - hours[0]) / 2)
 
 
+def _clock(rng: Rng) -> Twins:
+    """P comes by day or by night, in records that begin at another hour and are the same else."""
+    n = int(rng.integers(12, 21))
+    events = _common(rng, n)
+    at = int(rng.integers(n))
+    events[at] = P
+    gaps = rng.uniform(0.5, 6.0, (1, n - 1)).repeat(2, 0)
+    comes = np.array([rng.uniform(20.5, 31.5), rng.uniform(8.5, 19.5)])
+    return Twins(events, gaps, (comes - gaps[0, :at].sum()) % 24)
+
+
+def _clock_label(events: Ints, hours: Floats) -> bool:
+    return bool(8 <= hours[events == P][0] % 24 < 20)
+
+
 RULES: dict[str, Rule] = {
     "interval": Rule(f"Q comes more than {INTERVAL_HOURS} h after P", _interval, _interval_label),
     "rate": Rule("the events after START speed up", _rate, _rate_label),
     "window": Rule(f"an A and a B lie within {WINDOW_HOURS:g} h", _window, _window_label),
     "rhythm": Rule("the events come at even steps", _rhythm, _rhythm_label),
     "elapsed": Rule("P comes in the second half of the record's span", _elapsed, _elapsed_label),
+    "clock": Rule("P comes between 8 and 20 o'clock", _clock, _clock_label),
 }
 """Every task, by name."""
 
@@ -166,10 +185,14 @@ class Record:
     """`(n,)`, since an origin of no meaning."""
     label: bool
     """See the rule."""
+    origin: float = 0.0
+    """Hours of the calendar at the origin."""
 
 
 def draw_record(rule: Rule, rng: Rng) -> Record:
     """Draw twins and keep one of them; the label is a fair coin."""
     twins, label = rule.twins(rng), bool(rng.integers(2))
     hours = rng.uniform(0, 24) + np.concatenate(([0.0], np.cumsum(twins.gaps[int(label)])))
-    return Record(twins.events, rng.normal(size=len(twins.events)), hours, label)
+    values = rng.normal(size=len(twins.events))
+    days = 24.0 * rng.integers(30_000) if twins.clock.any() else 0.0
+    return Record(twins.events, values, hours, label, twins.clock[int(label)] - hours[0] + days)

@@ -1,4 +1,4 @@
-"""The invented tasks about time are what they claim: only gaps tell."""
+"""The invented tasks about time are what they claim: only times tell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tawt.config.model import ModelConfig
 from tawt.models.encoder import Encoder
 
 pytestmark = pytest.mark.usefixtures("time_tasks")
-NAMES = ("interval", "rate", "window", "rhythm", "elapsed")
+NAMES = ("interval", "rate", "window", "rhythm", "elapsed", "clock")
 
 
 def _hours(gaps: np.ndarray) -> np.ndarray:
@@ -34,29 +34,34 @@ def test_twins_have_the_two_labels_and_one_span(name: str) -> None:
         twins = RULES[name].twins(rng)
         assert (twins.gaps > 0).all()
         assert twins.gaps[0].sum() == pytest.approx(twins.gaps[1].sum())
-        assert [RULES[name].label(twins.events, _hours(gaps)) for gaps in twins.gaps] == [False, True]
+        pairs = zip(twins.gaps, twins.clock, strict=True)
+        assert [RULES[name].label(twins.events, clock + _hours(gaps)) for gaps, clock in pairs] == [False, True]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_that_cannot_see_time_gives_twins_one_embedding(name: str) -> None:
-    """Without time encodings and time in attention, twins are the same to the encoder; with rotary or decay they are not."""
+    """Without time encodings and time in attention, twins are the same to the encoder; with rotary or decay they are not,
+    nor are those that differ in the time of day with calendar waves alone."""
     from learn import pack, vocabulary
     from rules import RULES, Record
 
     twins = RULES[name].twins(np.random.default_rng(1))
     values = np.random.default_rng(2).normal(size=len(twins.events))
-    batch = pack([Record(twins.events, values, _hours(gaps), bool(i)) for i, gaps in enumerate(twins.gaps)])
+    batch = pack([Record(twins.events, values, _hours(twins.gaps[i]), bool(i), twins.clock[i]) for i in (0, 1)])
     shape = {"d_model": 16, "n_layers": 2, "n_heads": 2, "d_ffn": 16, "dropout": 0.0, "value": "continuous"}
-    for attention in ((), ("rotary",), ("decay",)):
+    for attention, time in (((), ()), (("rotary",), ()), (("decay",), ()), ((), ("calendar",))):
         torch.manual_seed(0)
-        first, second = Encoder(ModelConfig(**shape, time=(), attention=attention), vocabulary()).embed(batch)
+        first, second = Encoder(ModelConfig(**shape, time=time, attention=attention), vocabulary()).embed(batch)
+        tells = bool(time) if name == "clock" else bool(attention)
+        if time and not tells:
+            continue  # the same gaps begin at one hour, and go on at others
         # equal but for the grouping of the kernel's sums
-        assert torch.allclose(first, second, atol=1e-6) == (not attention)
+        assert torch.allclose(first, second, atol=1e-6) == (not tells)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_but_gaps_is_at_chance(name: str) -> None:
-    """Counts, order, values, span and start do not tell the label of drawn records; the gaps do."""
+    """Counts, order, values, span and start do not tell the label of drawn records; the gaps, or the time of day, do."""
     from learn import auroc
     from rules import N_TYPES, RULES, draw_record
 
@@ -73,7 +78,7 @@ def test_everything_but_gaps_is_at_chance(name: str) -> None:
             for r in records
         ]
     )  # fmt: skip
-    gaps = np.array([_told_by_gaps(r.events, r.hours) for r in records])
+    gaps = np.array([[*_told_by_gaps(r.events, r.hours), _by_day(r)] for r in records])
     scores = [auroc(_ridge(x, label), label[1500:]) for x in (known, gaps)]
     assert abs(scores[0] - 0.5) < 0.06
     assert scores[1] > 0.9
@@ -89,6 +94,14 @@ def _told_by_gaps(events: np.ndarray, hours: np.ndarray) -> list[float]:
     told.append(np.log(np.abs(hours[events == A][:, None] - hours[events == B]).min()) if (events == A).any() else 0.0)
     told.append((hours[events == P][0] - hours[0]) / (hours[-1] - hours[0]) if (events == P).any() else 0.0)
     return told
+
+
+def _by_day(record: object) -> float:
+    from rules import P, Record
+
+    assert isinstance(record, Record)
+    at = record.origin + record.hours[record.events == P]
+    return float(np.cos((at[0] - 14) * np.pi / 12)) if len(at) else 0.0
 
 
 def _ridge(x: np.ndarray, label: np.ndarray) -> np.ndarray:
@@ -119,4 +132,17 @@ def test_some_steps_learn_an_interval_with_decay() -> None:
     known = learn(RULES["interval"], ModelConfig(**shape, attention=("decay",), decay=decay), 0, n_steps=200, **sizes)
     unknown = learn(RULES["interval"], ModelConfig(**shape, attention=()), 0, n_steps=40, **sizes)
     assert known > 0.95
+    assert abs(unknown - 0.5) < 0.12
+
+
+def test_calendar_waves_learn_the_time_of_day() -> None:
+    """120 steps tell by calendar waves whether an event came by day; without them, hours since the origin tell nothing."""
+    from learn import learn
+    from rules import RULES
+
+    shape = {"d_model": 32, "n_layers": 1, "n_heads": 2, "d_ffn": 32, "dropout": 0.0, "value": "continuous"}
+    sizes = {"n_documents": 32, "lr": 8e-3, "n_test": 400}
+    known = learn(RULES["clock"], ModelConfig(**shape, time=("calendar",)), 0, n_steps=120, **sizes)
+    unknown = learn(RULES["clock"], ModelConfig(**shape), 0, n_steps=30, **sizes)
+    assert known > 0.9
     assert abs(unknown - 0.5) < 0.12

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import datetime, timedelta
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from tawt.batching.host import HostBatch
 from tawt.batching.layout import make_layout
-from tawt.config.model import ModelConfig, WavelengthsConfig
+from tawt.config.model import CalendarConfig, ModelConfig, WavelengthsConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.models.embeddings import TokenEmbedding
 from tawt.models.pooling import DocumentPooling
 from tawt.models.segments import segment_softmax
-from tawt.models.time_encoding import Gaps, Sinusoidal, Time2Vec, TimeEncoding
+from tawt.models.time_encoding import Calendar, Gaps, Sinusoidal, Time2Vec, TimeEncoding
 from tawt.objectives.pretrain_model import build_model, count_parameters
 
 
@@ -101,10 +105,11 @@ def test_the_same_number_means_something_else_in_another_lab(data):
 def test_statics_have_their_own_time(data, granularity):
     """Statics have one time vector, whatever the hours and gaps that stand beside them, and others do not."""
     _, batch = data
-    encoding = TimeEncoding(ModelConfig(time=("time2vec", "sinusoidal", "delta")))
+    encoding = TimeEncoding(ModelConfig(time=("time2vec", "sinusoidal", "delta", "calendar")))
     assert batch.is_static.sum() > 1
     odd = [torch.where(batch.is_static, 99.0, x) for x in (batch.hours, batch.gap_hours, batch.type_gap_hours)]
-    out = encoding.of_tokens(odd[0], odd[1], batch.is_static)
+    clock = batch.clock_hours[batch.document]
+    out = encoding.of_tokens(odd[0], odd[1], batch.is_static, clock)
     same = (out == encoding.static).all(-1)
     assert torch.equal(same, batch.is_static)
     assert torch.equal((encoding.of_triplets(odd[2], batch.is_static) == 0).all(-1), batch.is_static)
@@ -179,6 +184,55 @@ def test_time2vec_keeps_its_minutes_for_a_century():
     expected = torch.cat((exact, trend), -1) @ encode.out.weight.double().T + encode.out.bias
     assert torch.allclose(encode(hours).double(), expected, atol=1e-5)
     assert (hours.float() - hours).abs().max() * 60 > 0.5, "the case is not met"
+
+
+def some_clock(origins, times):
+    """Documents of one token each, `times` after `origins`, as tensors."""
+    n, one = len(times), np.ones(len(times), np.int64)
+    us = np.array([t // timedelta(microseconds=1) for t in times])
+    return HostBatch(
+        data_type=one, value=one.astype(np.float32), value_token=one, value_status=one, time=us, available=None,
+        bounds=np.arange(n + 1), n_static=0 * one, subject_id=one, end=us, n_cut=0,
+        origin=np.array([(o - datetime(1970, 1, 1)) // timedelta(microseconds=1) for o in origins]),
+    ).tensors()  # fmt: skip
+
+
+def test_calendar_waves_are_those_of_exact_arithmetic():
+    """A century after a birth, also one before 1970, the waves are those of the clock in exact fractions to 1e-6."""
+    origins = [datetime(1948, 2, 29, 3, 7, 11, 5), datetime(2101, 7, 4, 23, 59, 59, 999_999), datetime(1970, 1, 1)]
+    after = [timedelta(days=36_500, seconds=1, microseconds=3), timedelta(hours=7, minutes=1), timedelta(0)]
+    batch = some_clock(origins, after)
+    encode = Calendar(CalendarConfig(n_harmonics=3), 36)
+    with torch.no_grad():
+        encode.out.weight.copy_(torch.eye(36)[:, :18])
+    got, expected = encode(batch.hours, batch.clock_hours)[:, :18], []
+    for origin, time in zip(origins, after, strict=True):
+        us = (origin + time - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+        periods = [timedelta(days=d) // timedelta(microseconds=1) for d in (1, 7, 365.2425)]
+        turns = [Fraction(n * us, period) % 1 for n in (1, 2, 3) for period in periods]
+        expected.append([f(2 * math.pi * float(turn)) for f in (math.sin, math.cos) for turn in turns])
+    assert torch.allclose(got, torch.tensor(expected), atol=1e-6)
+
+
+def test_hours_of_the_day_are_read_off_calendar_waves_in_a_straight_line():
+    """Of times decades after births at any hour, a linear model of the calendar's vectors tells day from night, and one of the
+    default grid's vectors does not."""
+    rng = np.random.default_rng(0)
+    origins = [datetime(1950, 1, 1) + timedelta(minutes=int(m)) for m in rng.integers(0, 26_000_000, 600)]
+    after = [timedelta(minutes=int(m)) for m in rng.integers(0, 40_000_000, 600)]
+    batch = some_clock(origins, after)
+    by_day = np.array([8 <= (origin + time).hour < 20 for origin, time in zip(origins, after, strict=True)])
+    torch.manual_seed(0)
+    right = []
+    for vectors in (
+        Calendar(CalendarConfig(), 64)(batch.hours, batch.clock_hours),
+        Time2Vec(WavelengthsConfig(), 64)(batch.hours),
+    ):
+        x = vectors.detach().double().numpy()
+        x = np.column_stack(((x - x[:400].mean(0)) / x[:400].std(0), np.ones(600)))
+        fit = np.linalg.solve(x[:400].T @ x[:400] + 0.1 * np.eye(65), x[:400].T @ (by_day[:400] - 0.5))
+        right.append(((x[400:] @ fit > 0) == by_day[400:]).mean())
+    assert right[0] > 0.93 and right[1] < 0.65
 
 
 def test_time2vec_gradients_do_not_grow_with_the_hour():

@@ -124,6 +124,7 @@ def test_each_kind_of_change_has_its_reason(own_workspace: Path, assets: Path) -
         ("vocabulary.n_bins=5", "vocabulary"),
         ("clock=available_time", "triplets"),
         ("time_origin=first_event", "dataset"),
+        ("calendar=none", "dataset"),
     ],
 )
 def test_a_setting_reruns_from_where_it_matters(hospital, setting: str, first: str) -> None:
