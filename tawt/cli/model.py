@@ -39,6 +39,12 @@ def pretrain(
         Path | None, typer.Option(help="The run folder; WORKSPACE/runs/CONFIG by default", show_default=False)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there")] = False,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from the weights of this run or shared model, of the same vocabulary", show_default=False
+        ),
+    ] = None,
     form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
@@ -58,7 +64,8 @@ def pretrain(
         config = str(own) if own is not None and own.is_file() else "pretrain_small"
     with training_progress() as report:
         result = run_pretrain(
-            workspace, config, device=device, settings=tuple(settings or ()), out=out, resume=resume, dry_run=dry_run,
+            workspace, config, device=device, settings=tuple(settings or ()), out=out, resume=resume, init=init,
+            dry_run=dry_run,
             report=report,
         )  # fmt: skip
     plan = result.plan
@@ -94,7 +101,7 @@ def pretrain(
         print_rows(("what", "value", "why"), rows, form)
         for text in plan.doubts:
             say(f"note: {text}")
-        command = run_command(workspace, config, settings or (), device, out)
+        command = run_command(workspace, config, settings or (), device, out, init)
         next_command(command + (" --resume" if resume else ""))
         return
     chosen = {key: getattr(plan.compute, key) for key in plan.compute.reasons} | {"attention": plan.kernel}

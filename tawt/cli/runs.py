@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tawt.cli.options import MODEL_PANEL, DryRun, Form, OptionalWorkspace, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
+    workspace: Workspace,
     runs: Runs,
-    workspace: OptionalWorkspace = None,
     form: Form = Format.table,
     plot: Annotated[
         Path | None, typer.Option(help="A PNG of the curves; needs the extra `plots`", show_default=False)
@@ -42,7 +42,7 @@ def compare(
     """
     from tawt.tasks.compare import compare as run_compare
 
-    found = run_compare(runs, workspace, plot=plot)
+    found = run_compare(workspace, runs, plot=plot)
     if form is Format.json:
         print(json.dumps(asdict(found), indent=2))
     elif form is Format.csv:
@@ -53,7 +53,7 @@ def compare(
         _print_tables(found)
     if plot is not None:
         say(f"curves: {plot}")
-    next_command(shlex.join(["tawt", "plot", *_where(workspace), *runs]))
+    next_command(shlex.join(["tawt", "plot", "-w", str(workspace), *runs]))
 
 
 def _print_tables(found: Comparison) -> None:
@@ -102,8 +102,8 @@ def _tidy(found: Comparison) -> list[tuple[str, str, str, int | None, Any]]:
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="A YAML file: config, settings, arms, seeds", show_default=False)],
     workspace: Workspace,
+    file: Annotated[Path, typer.Argument(help="A YAML file: config, settings, arms, seeds", show_default=False)],
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
     form: Form = Format.table,
     dry_run: DryRun = False,
@@ -150,8 +150,8 @@ def sweep(
 
 
 def plot(
+    workspace: Workspace,
     runs: Runs,
-    workspace: OptionalWorkspace = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder; RUN/plots of the first run by default", show_default=False)
     ] = None,
@@ -162,10 +162,6 @@ def plot(
     """
     from tawt.tasks.plot import plot as run_plot
 
-    for path in run_plot(runs, workspace, out=out):
+    for path in run_plot(workspace, runs, out=out):
         print(path)
-    next_command(shlex.join(["tawt", "embed", *(_where(workspace) or ["-w", "WORKSPACE"]), "--run", runs[0]]))
-
-
-def _where(workspace: Path | None) -> list[str]:
-    return [] if workspace is None else ["-w", str(workspace)]
+    next_command(shlex.join(["tawt", "embed", "-w", str(workspace), "--run", runs[0]]))

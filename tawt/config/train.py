@@ -21,21 +21,25 @@ class TrainConfig(Section):
     """Optimizer, schedule, precision, validation and checkpoints."""
 
     max_steps: int = Field(1000, ge=1, le=MAX_STEPS)
-    """Optimizer steps; also the length of the schedule."""
+    """Optimizer steps; also the length of the schedule. May grow in a resumed run where the steps made have the same
+    rates under both."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the weights, batches, masks, augmentations and dropout."""
     lr: float = Field(1e-3, gt=0, le=1e38)
     """Highest learning rate."""
     min_lr: float = Field(0.1, ge=0, le=1)
     """Learning rate at the end, as a share of `lr`; `inverse_sqrt` stops falling there."""
-    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
-    """What the learning rate does after the warm-up."""
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "stable", "constant"] = "cosine"
+    """What the learning rate does after the warm-up. Under `stable`, which falls over the last `decay_steps` alone,
+    `inverse_sqrt` and `constant`, a run may be resumed with more `max_steps`."""
+    decay_steps: int = Field(0, ge=0, le=MAX_STEPS)
+    """`stable`: steps over which the rate falls at the end; 0 = a tenth of `max_steps`."""
     warmup_steps: int = Field(50, ge=0, le=MAX_STEPS)
     """Steps of linear warm-up; cut to a tenth of `max_steps` where that is less."""
     betas: tuple[Beta, Beta] = (0.9, 0.98)
     """AdamW's decay rates; 0.98 forgets the large first gradients sooner than 0.999 in a short run."""
     weight_decay: float = Field(0.05, ge=0, le=1e3)
-    """Decoupled decay of matrices; norms, biases and embeddings have none."""
+    """Decoupled decay of the weights of linear maps; norms, biases and tables have none."""
     clip: float = Field(1.0, gt=0, le=1e38)
     """Largest gradient norm."""
     accumulate_tokens: int = Field(0, ge=0, le=1 << 30)

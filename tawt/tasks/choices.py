@@ -14,6 +14,7 @@ from tawt.errors import ConfigError
 from tawt.models.attention import choose_kernel
 from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
 from tawt.objectives.pretrain_model import PretrainModel, build_model, count_parameters
+from tawt.tasks.load import Saved, same_vocabulary
 from tawt.training.checkpoint import Checkpoint
 from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import World
@@ -49,6 +50,8 @@ class Asked:
     """Hears the events of the run."""
     resume_command: str = ""
     """The command line that continues it."""
+    init: Saved | None = None
+    """Whose weights a new run starts from; None = those of its seed."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Choices:
         asked = self.asked
         return make_plan(
             asked.run, asked.config, self.train, count_parameters(self.model), self.compute, self.checkpoint,
-            asked.world, self.per_step, self.kernel, self.compiled,
+            asked.world, self.per_step, self.kernel, self.compiled, asked.init.weights if asked.init else None,
         )  # fmt: skip
 
 
@@ -108,6 +111,8 @@ def choose(asked: Asked) -> Choices:
     """
     config, dataset, world, vocabulary = asked.config, asked.dataset, asked.world, asked.dataset.vocabulary
     require_loggers(config)
+    if asked.init is not None:
+        same_vocabulary(str(asked.init.weights), asked.init.vocabulary, vocabulary, asked.workspace)
     train = dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     fingerprint = fingerprint_of(split for split in (train, tuning) if split is not None)

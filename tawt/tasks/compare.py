@@ -71,25 +71,26 @@ class Comparison:
     """Run -> (step, loss on `tuning`)."""
 
 
-def compare(runs: Sequence[str | Path], workspace: Path | None = None, *, plot: Path | None = None) -> Comparison:
+def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = None) -> Comparison:
     """Compare runs, finished or not.
 
     Runs are paired only where it is fair: the same vocabulary, batching and hidden fields, and validations that
     had as many positions and the same trivial baselines. The rest is shown for all.
 
     Args:
-        runs: Names in WORKSPACE/runs, or folders; at least two, the first is what others are compared with.
         workspace: Whose runs.
+        runs: Names in WORKSPACE/runs, or folders; at least two, the first is what others are compared with.
         plot: A PNG of the curves, laid over one another.
 
     Raises:
         CheckpointError: A run is not there.
         ConfigError: There are fewer than two runs or one is named twice, or matplotlib is not installed for `plot`.
     """
+    workspace = Path(workspace)
     folders = [find_run(workspace, run) for run in runs]
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
         what = f"{len(folders)} runs, expected at least two, each once"
-        raise ConfigError("tawt compare", what, "name two or more runs: `tawt compare RUN RUN`")
+        raise ConfigError("tawt compare", what, "name two or more runs: `tawt compare -w WORKSPACE RUN RUN`")
     read = read_runs(folders)
     first, rest = read[0], read[1:]
     paired: list[Paired] = []

@@ -12,8 +12,10 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
 from tawt.models.encoder import Encoder
+from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import read_map, read_record
-from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights
+from tawt.tasks.runs import flat
+from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights, read_tensors
 
 FORMAT = "tawt.model/1"
 """Of a folder that `TawtModel.save_pretrained` wrote."""
@@ -34,17 +36,23 @@ class SharedModel(Section):
 
 
 @dataclass(frozen=True)
-class LoadedEncoder:
-    """A pretrained encoder, ready to use."""
+class Saved:
+    """A run or a shared model as it lies on disk, checked but for its weights."""
 
-    encoder: Encoder
-    """In eval mode, on CPU."""
     config: PretrainConfig
     """The run's config."""
     vocabulary: Vocabulary
     """The run's vocabulary."""
     weights: Path
-    """Where the weights came from: the end of the run, or its newest checkpoint."""
+    """Where the weights are: the end of the run, or its newest checkpoint."""
+
+
+@dataclass(frozen=True)
+class LoadedEncoder(Saved):
+    """A pretrained encoder, ready to use."""
+
+    encoder: Encoder
+    """In eval mode, on CPU."""
 
 
 def load_encoder(run: Path) -> LoadedEncoder:
@@ -55,8 +63,22 @@ def load_encoder(run: Path) -> LoadedEncoder:
         ConfigError: Its config does not hold.
         DatasetError: Its vocabulary cannot be read.
     """
+    saved = read_saved(run)
+    encoder = Encoder(saved.config.model, saved.vocabulary)
+    load_weights(encoder, saved.weights, prefix="encoder.")
+    return LoadedEncoder(saved.config, saved.vocabulary, saved.weights, encoder.eval())
+
+
+def read_saved(run: Path) -> Saved:
+    """Read what `load_encoder` does, but for the weights.
+
+    Raises:
+        CheckpointError: There is no run or no weights in it, or another vocabulary than theirs.
+        ConfigError: Its config does not hold.
+        DatasetError: Its vocabulary cannot be read.
+    """
     if (run / "config.json").exists():
-        return _load_shared(run)
+        return _shared(run)
     if not (run / "config.yaml").exists():
         raise CheckpointError(
             str(run), "has neither config.yaml nor config.json, expected a run folder or a shared model",
@@ -77,12 +99,10 @@ def load_encoder(run: Path) -> LoadedEncoder:
                 "let `tawt pretrain --resume` reach a checkpoint",
             )  # fmt: skip
         weights = checkpoint.folder / WEIGHTS
-    encoder = Encoder(config.model, vocabulary)
-    load_weights(encoder, weights, prefix="encoder.")
-    return LoadedEncoder(encoder.eval(), config, vocabulary, weights)
+    return Saved(config, vocabulary, weights)
 
 
-def _load_shared(folder: Path) -> LoadedEncoder:
+def _shared(folder: Path) -> Saved:
     if read_map(folder / "config.json", _SAVED, CheckpointError).get("format") != FORMAT:
         raise CheckpointError(str(folder / "config.json"), f"is of another format, expected {FORMAT}", _SAVED)
     about = read_record(folder / "config.json", SharedModel, _SAVED, CheckpointError)
@@ -92,10 +112,34 @@ def _load_shared(folder: Path) -> LoadedEncoder:
     except DatasetError as error:
         raise CheckpointError(error.where, error.what, _SAVED) from None
     # blanked cells change the file's bytes, not what it stands for
-    vocabulary = replace(read, sha256=about.vocabulary_sha256)
-    encoder = Encoder(config.model, vocabulary)
-    load_weights(encoder, folder / WEIGHTS, prefix="encoder.")
-    return LoadedEncoder(encoder.eval(), config, vocabulary, folder / WEIGHTS)
+    return Saved(config, replace(read, sha256=about.vocabulary_sha256), folder / WEIGHTS)
+
+
+def start_from(saved: Saved, model: PretrainModel, config: PretrainConfig) -> str:
+    """Put another run's weights into a model, and return what was taken and what starts anew.
+
+    The encoder's must all fit but for those of a readout; heads and readouts are taken as far as they fit.
+
+    Raises:
+        CheckpointError: The weights cannot be read, or are of an encoder of another shape.
+    """
+    tensors, own = read_tensors(saved.weights), dict(model.named_parameters())
+    fits = {name for name, p in own.items() if name in tensors and tensors[name].shape == p.shape}
+    needed = [name for name in own if name.startswith("encoder.") and not name.startswith("encoder.pooling.")]
+    if lacking := [name for name in needed if name not in fits]:
+        raise CheckpointError(
+            str(saved.weights), f"has another `{lacking[0]}`, or none, expected an encoder of this shape",
+            "give the `model` section of that run's config.yaml",
+        )  # fmt: skip
+    load_weights(model, saved.weights, only=fits)
+    anew = sorted({".".join(name.split(".")[:3]) for name in own if name not in fits})
+    was, now = (flat(c.model_dump(mode="json")["model"], "model.") for c in (saved.config, config))
+    other = [key for key in now if was.get(key) != now[key] and key != "model.kernel"]
+    return (
+        f"weights of {saved.weights}: {len(fits)} of {len(own)} tensors; optimizer, schedule and data start anew"
+        + (f"; so do {', '.join(anew)}" if anew else "")
+        + (f"; set otherwise there: {', '.join(other)}" if other else "")
+    )
 
 
 def same_vocabulary(model: str, ours: Vocabulary, theirs: Vocabulary, workspace: Path) -> None:

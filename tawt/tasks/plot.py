@@ -25,15 +25,15 @@ _WITHIN = 15
 Floats = NDArray[np.float64]
 
 
-def plot(runs: Sequence[str | Path], workspace: Path | None = None, *, out: Path | None = None) -> tuple[Path, ...]:
+def plot(workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None) -> tuple[Path, ...]:
     """Draw runs as PNG files and return their paths.
 
     `losses.png` has all runs in it. For the first run that has weights, `attention.png` shows each head's weight
     against the gap, where its attention has terms that fade, and `time.png` how alike its encodings of two times are.
 
     Args:
-        runs: Names in WORKSPACE/runs, or folders.
         workspace: Whose runs.
+        runs: Names in WORKSPACE/runs, or folders.
         out: The folder; RUN/plots of the first run by default.
 
     Raises:
@@ -41,9 +41,9 @@ def plot(runs: Sequence[str | Path], workspace: Path | None = None, *, out: Path
         ConfigError: There is no run, or matplotlib is not installed.
     """
     if not runs:
-        raise ConfigError("tawt plot", "no run, expected one or more", "tawt plot RUN")
+        raise ConfigError("tawt plot", "no run, expected one or more", "tawt plot -w WORKSPACE RUN")
     matplotlib()
-    read = read_runs([find_run(workspace, run) for run in runs])
+    read = read_runs([find_run(Path(workspace), run) for run in runs])
     folder = Path(out) if out is not None else read[0].path / "plots"
     made = []
     if any(run.metrics for run in read):

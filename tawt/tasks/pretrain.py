@@ -23,6 +23,8 @@ from tawt.objectives.baselines import Baselines
 from tawt.objectives.prepare import Preparer
 from tawt.tasks.card import write_card
 from tawt.tasks.choices import Asked, Choices, choose
+from tawt.tasks.load import read_saved, start_from
+from tawt.tasks.runs import find_run
 from tawt.training.best import final_weights, is_over
 from tawt.training.checkpoint import (
     WEIGHTS,
@@ -41,7 +43,7 @@ from tawt.training.loop import Report, Trainer
 from tawt.training.memory import explained
 from tawt.training.metrics import lines_of
 from tawt.training.optim import make_optimizer
-from tawt.training.plan import PretrainPlan, tokens_reaching
+from tawt.training.plan import PretrainPlan, first_batches
 from tawt.training.scaler import LossScaler
 from tawt.training.signals import terminate_interrupts
 from tawt.training.step import Entry, Stepper
@@ -70,6 +72,7 @@ def pretrain(
     settings: Sequence[str] = (),
     out: Path | None = None,
     resume: bool = False,
+    init: str | Path | None = None,
     dry_run: bool = False,
     report: Report | None = None,
 ) -> PretrainResult:
@@ -82,6 +85,7 @@ def pretrain(
         settings: Overrides, as in `["train.max_steps=80"]`.
         out: The run folder; default WORKSPACE/runs/NAME OF THE CONFIG.
         resume: Continue the run that is there; start it where there is no checkpoint yet.
+        init: A run, or a shared model, of the same vocabulary, whose weights a new run starts from.
         dry_run: Only say what would happen.
         report: Called with each event of the run: step, validation, checkpoint, stopped, note.
 
@@ -96,7 +100,7 @@ def pretrain(
     workspace = Path(workspace)
     with open_world(device) as world:
         tell: Report = report if report is not None and world.first else lambda event: None
-        return _run(workspace, config, device, settings, out, resume, dry_run, world, tell)
+        return _run(workspace, config, device, settings, out, resume, init, dry_run, world, tell)
 
 
 def _run(
@@ -106,6 +110,7 @@ def _run(
     settings: Sequence[str],
     out: Path | None,
     resume: bool,
+    init: str | Path | None,
     dry_run: bool,
     world: World,
     tell: Report,
@@ -119,12 +124,13 @@ def _run(
             if run.exists() and not run.is_dir():
                 raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
             dataset = open_dataset(workspace)
+            start = read_saved(find_run(workspace, init)) if init is not None else None
             if world.first and not dry_run:
                 held.enter_context(alone_in(run, resume, tell))
                 remove_leftovers(run)
             world.wait()
-        again = resume_command(workspace, config, settings, device, out)
-        asked = Asked(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again)
+        again = resume_command(workspace, config, settings, device, out, init)
+        asked = Asked(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again, start)
         # memory may run out in one process alone, which then must speak
         with explained(run, tree, device), one_voice(world, alike=True):
             plan, trainer = set_up(asked)
@@ -144,7 +150,8 @@ def set_up(asked: Asked) -> tuple[PretrainPlan, Trainer | None]:
     baselines = chosen.baselines()
     if asked.dry_run:
         prepare = Preparer(asked.config, asked.dataset.vocabulary, baselines, True)
-        return replace(chosen.plan(), reaching=tokens_reaching(chosen.train, prepare)), None
+        plan, (reaching, silent) = chosen.plan(), first_batches(chosen.train, prepare)
+        return replace(plan, reaching=reaching, doubts=(*plan.doubts, *silent)), None
     trainer = _build(chosen, baselines)
     plan = replace(chosen, compute=trainer.compute).plan()
     for doubt in plan.doubts if plan.start_step < plan.n_steps else ():
@@ -158,6 +165,8 @@ def _build(chosen: Choices, baselines: Baselines) -> Trainer:
     tree, world, run, tell = asked.config, asked.world, asked.run, asked.tell
     vocabulary, model, train = asked.dataset.vocabulary, chosen.model, chosen.train
     model.start_at(baselines)
+    if asked.init is not None and checkpoint is None:
+        tell({"event": "note", "text": start_from(asked.init, model, tree)})
     if checkpoint is not None:
         load_weights(model, checkpoint.folder / WEIGHTS)
     mask = partial(_blocks, chosen.static) if chosen.kernel[0] == "flex" and chosen.static else None

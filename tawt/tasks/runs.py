@@ -20,22 +20,20 @@ SMALL_CELL = 10
 """Counts of people from 1 to this are shown as `<11`."""
 
 
-def find_run(workspace: Path | None, run: str | Path) -> Path:
+def find_run(workspace: Path, run: str | Path) -> Path:
     """Return the folder of a run: the name of one in WORKSPACE/runs, or a folder.
 
     Raises:
         CheckpointError: It is neither.
     """
-    runs = workspace / "runs" if workspace is not None else None
-    for folder in ([runs / run] if runs is not None else []) + [Path(run)]:
+    runs = workspace / "runs"
+    for folder in (runs / run, Path(run)):
         if folder.is_dir():
             return folder
-    known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs is not None and runs.is_dir() else []
-    otherwise = f"make one with `tawt pretrain -w {workspace}`" if workspace is not None else "add `-w WORKSPACE`"
+    known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs.is_dir() else []
     raise CheckpointError(
-        f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both" if workspace is not None
-        else "is no folder, expected a run folder, or a name and its workspace",
-        nearest(str(run), known) or otherwise,
+        f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both",
+        nearest(str(run), known) or f"make one with `tawt pretrain -w {workspace}`",
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -108,13 +109,14 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, about: dict[str, str] 
             raise OSError(number, os.strerror(number), str(path)) from None
 
 
-def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
+def load_weights(model: nn.Module, path: Path, prefix: str = "", only: Collection[str] | None = None) -> None:
     """Read parameters into a model.
 
     Args:
         model: What they are for.
         path: A safetensors file.
         prefix: Only names that start so are read, without it.
+        only: Names to read, where not all are wanted; None = all of both.
 
     Raises:
         CheckpointError: The file is absent or broken, its names or shapes are not the model's, or a weight is no
@@ -122,6 +124,8 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
     """
     tensors = {name[len(prefix) :]: t for name, t in read_tensors(path).items() if name.startswith(prefix)}
     parameters = dict(model.named_parameters())
+    if only is not None:
+        tensors, parameters = {n: tensors[n] for n in only}, {n: parameters[n] for n in only}
     _hold(path, tensors, {name: (parameter.shape, parameter.dtype) for name, parameter in parameters.items()})
     with torch.no_grad():
         for name, parameter in parameters.items():

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tawt.config.load import dump
-from tawt.config.train import PretrainConfig
+from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
 from tawt.files import alone, whole, write_json, write_text
@@ -24,13 +24,17 @@ from tawt.seals import LIST
 from tawt.training.checkpoint import Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of
+from tawt.training.optim import same_rates
 
 LOCK = ".lock"
 """File of a run folder that the process which trains in it holds."""
-MAY_CHANGE = (
-    "checkpoint_every", "keep_checkpoints", "threads", "parallel", "activation_checkpointing", "compile", "loggers",
-)  # fmt: skip
-"""Keys of `train` that a resumed run may set anew: they leave the schedule and the data as they were."""
+MAY_CHANGE = {
+    "train": ("checkpoint_every", "keep_checkpoints", "threads", "parallel", "activation_checkpointing", "compile",
+              "loggers", "log_every", "health_every"),
+    "batching": ("prefetch",),
+    "model": ("kernel",),
+}  # fmt: skip
+"""Keys that a resumed run may set anew: they change no result, but for rounding."""
 _PACKAGES = ("tawt", "torch", "numpy", "pyarrow", "pydantic", "safetensors")
 Tell = Callable[[dict[str, Any]], None]
 
@@ -96,17 +100,20 @@ def starting_point(
         what = "has no checkpoint yet: starting from the beginning" if begun else "is new: nothing to resume"
         tell({"event": "note", "text": f"{run} {what}"})
         return None
-    for name, now in (("vocabulary", vocabulary), ("dataset", dataset)):
-        was = getattr(checkpoint.state, name)
-        if was != now:
+    for name, here in (("vocabulary", vocabulary), ("dataset", dataset)):
+        there = getattr(checkpoint.state, name)
+        if there != here:
             raise CheckpointError(
-                str(checkpoint.folder), f"belongs to {name} {was[:12]}, expected {now[:12]}",
+                str(checkpoint.folder), f"belongs to {name} {there[:12]}, expected {here[:12]}",
                 "give the workspace as it was when the run was made, or start a new run with `--out DIR`",
             )  # fmt: skip
-    changed = _differences(_as_now(checkpoint.state.config), comparable(config))
-    if changed:
+    was, now = _as_now(checkpoint.state.config), comparable(config)
+    longer = _longer(was, config.train, checkpoint.step)
+    if changed := _differences(was | ({"train": {**was["train"], **longer}} if longer else {}), now):
+        grow = "; `train.max_steps` may grow under `stable`, before its decay, `inverse_sqrt` and `constant`"
         raise CheckpointError(
-            str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}",
+            str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}"
+            + (grow if any(text.startswith("train.max_steps ") for text in changed) else ""),
             f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
         )  # fmt: skip
     if checkpoint.step > config.train.max_steps:
@@ -114,6 +121,9 @@ def starting_point(
             str(checkpoint.folder), f"is of step {checkpoint.step:,}, expected at most {config.train.max_steps:,}, the "
             "last of the run", "name an earlier one in `checkpoints/latest`, or start a new run with `--out DIR`",
         )  # fmt: skip
+    if longer:
+        text = f"train.max_steps was {was['train']['max_steps']:,} and is {config.train.max_steps:,}"
+        tell({"event": "note", "text": text})
     tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
     if checkpoint.step >= config.train.log_every and not lines_of(run, "train", checkpoint.step):
         text = "metrics.jsonl has no line of the steps made: curves, keep_best and patience begin here"
@@ -134,8 +144,9 @@ def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: in
 def comparable(config: PretrainConfig) -> dict[str, Any]:
     """Return the config without what a resumed run may change."""
     tree: dict[str, Any] = config.model_dump(mode="json")
-    for key in MAY_CHANGE:
-        tree["train"].pop(key)
+    for section, keys in MAY_CHANGE.items():
+        for key in keys:
+            tree[section].pop(key)
     return tree
 
 
@@ -178,14 +189,24 @@ def describe_run(
 
 
 def resume_command(
-    workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
+    workspace: Path,
+    config: str | Path | PretrainConfig,
+    settings: Sequence[str],
+    device: str,
+    out: Path | None,
+    init: str | Path | None = None,
 ) -> str:
     """Return the command line that continues a run."""
-    return run_command(workspace, config, settings, device, out) + " --resume"
+    return run_command(workspace, config, settings, device, out, init) + " --resume"
 
 
 def run_command(
-    workspace: Path, config: str | Path | PretrainConfig, settings: Sequence[str], device: str, out: Path | None
+    workspace: Path,
+    config: str | Path | PretrainConfig,
+    settings: Sequence[str],
+    device: str,
+    out: Path | None,
+    init: str | Path | None = None,
 ) -> str:
     """Return the command line that makes a run."""
     words = [_program(), "-w", str(workspace)]
@@ -194,6 +215,7 @@ def run_command(
     words += [] if device == "auto" else ["--device", device]
     words += [word for setting in settings for word in ("--set", setting)]
     words += ["--out", str(out)] if out is not None else []
+    words += ["--init", str(init)] if init is not None else []
     return " ".join([words[0], shlex.join(words[1:])])
 
 
@@ -217,6 +239,16 @@ def _as_now(config: dict[str, Any]) -> dict[str, Any]:
         return comparable(PretrainConfig.model_validate(config))
     except ValidationError:  # a key has gone, or means something else: what differs is told
         return config
+
+
+def _longer(was: dict[str, Any], now: TrainConfig, steps: int) -> dict[str, int]:
+    """Return `max_steps` as it is now, if it grew and the steps made are as they would have been; else nothing."""
+    try:
+        before = TrainConfig.model_validate(was["train"])
+    except (KeyError, ValidationError):
+        return {}
+    grown = before.max_steps < now.max_steps and same_rates(before, now, steps)
+    return {"max_steps": now.max_steps} if grown else {}
 
 
 def _differences(was: Any, now: Any, at: str = "") -> list[str]:

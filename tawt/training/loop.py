@@ -30,6 +30,7 @@ from tawt.training.distributed import World, put_away
 from tawt.training.health import embedding_health
 from tawt.training.metrics import MetricsFile, means
 from tawt.training.optim import learning_rate
+from tawt.training.plan import without_position
 from tawt.training.repeatable import repeatable
 from tawt.training.scaler import LEAST
 from tawt.training.signals import stop_requested
@@ -127,6 +128,10 @@ class Trainer:
         at = time.perf_counter()
         rate = learning_rate(step, self.config.train)
         counted = self.stepper.count(examples, stop)
+        if step == self._start:
+            for part in self.stepper.parts:
+                if not counted.count[part]:
+                    self.report({"event": "note", "text": without_position(part, "the first step")})
         moved = [example.to(self.compute.device, non_blocking=True) for example in examples]
         results = self.stepper.step(rate, moved, counted)
         self._pending.put(results, {"step": step, "rate": rate, "counted": counted, "at": at})

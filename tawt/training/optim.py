@@ -8,18 +8,17 @@ import torch
 from torch import nn
 
 from tawt.config.train import TrainConfig
+from tawt.models.readout import PerTypeReadout
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Return fused AdamW; matrices decay, norms, biases, single vectors and embedding tables do not.
+    """Return fused AdamW; weights of linear maps decay, and nothing else: no bias, norm or table, of whatever shape.
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
     """
-    tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    decay: list[nn.Parameter] = []
-    keep: list[nn.Parameter] = []
-    for parameter in model.parameters():
-        (decay if parameter.dim() > 1 and id(parameter) not in tables else keep).append(parameter)
+    maps = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear | PerTypeReadout)}
+    decay = [parameter for parameter in model.parameters() if id(parameter) in maps]
+    keep = [parameter for parameter in model.parameters() if id(parameter) not in maps]
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": keep, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 
@@ -33,7 +32,10 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     """Return the rate of optimizer step `step`, counted from 0: a linear rise, then the schedule.
 
     `cosine` and `linear` fall to `min_lr` at the last step. `inverse_sqrt` falls as `1 / sqrt(step + 1)` from the
-    end of the warm-up, down to `min_lr` at the lowest.
+    end of the warm-up, down to `min_lr` at the lowest. `stable` stays at `lr` and falls to `min_lr` in a line over the
+    last `decay_steps`, so what comes before does not depend on `max_steps`.
+
+    Source of `stable`: Hu et al., MiniCPM, 2024 (warm-up, stable, decay).
     """
     warmup = warmup_steps(config)
     if step < warmup:
@@ -43,7 +45,15 @@ def learning_rate(step: int, config: TrainConfig) -> float:
         return config.lr
     if config.schedule == "inverse_sqrt":
         return max(low, config.lr * math.sqrt(max(warmup, 1) / (step + 1)))
+    if config.schedule == "stable":
+        n_decay = min(config.decay_steps or max(1, config.max_steps // 10), config.max_steps - warmup)
+        return config.lr + (low - config.lr) * max(0, step + 1 - config.max_steps + n_decay) / n_decay
     progress = (step - warmup) / max(1, config.max_steps - 1 - warmup)
     if config.schedule == "linear":
         return config.lr + (low - config.lr) * progress
     return low + (config.lr - low) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def same_rates(was: TrainConfig, now: TrainConfig, steps: int) -> bool:
+    """Return whether the first steps have equal rates under both, so that a run of one can go on as the other."""
+    return all(learning_rate(step, was) == learning_rate(step, now) for step in range(steps))

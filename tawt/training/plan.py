@@ -13,6 +13,7 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, ConfigError
 from tawt.models.attention.blocks import BLOCK, whole_steps
+from tawt.objectives.parts import ON_EMBEDDING, weights
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import ParameterCounts
 from tawt.training.checkpoint import Checkpoint
@@ -20,6 +21,7 @@ from tawt.training.device import Compute
 from tawt.training.distributed import World
 from tawt.training.memory import memory_estimate, memory_there
 from tawt.training.optim import warmup_steps
+from tawt.training.step import tally
 
 N_STEPS = 8
 """Static lengths of full batches: each is compiled once, and no batch is padded by more than a step."""
@@ -88,6 +90,7 @@ def make_plan(
     per_step: int,
     kernel: tuple[str, str],
     compiled: tuple[bool, str],
+    init: Path | None = None,
 ) -> PretrainPlan:
     """Work out a run's plan from what is loaded already; nothing is written."""
     n_batches = train.n_batches(0)
@@ -125,7 +128,9 @@ def make_plan(
         reasons={
             **compute.reasons,
             "tokens_per_step": f"{per_step} packed {batches} of at most {budget:,} tokens{views}{each}",
-            "start_step": f"resumed from {checkpoint.folder}" if checkpoint else "a new run",
+            "start_step": f"resumed from {checkpoint.folder}"
+            if checkpoint
+            else "a new run" + (f" from the weights of {init}" if init is not None else ""),
             "memory": f"{memory[0] / 1e9:.1f} GB without activation checkpointing, {memory[1] / 1e9:.1f} GB with it",
             "processes": f"{config.train.parallel}, started by torchrun" if world.several else "one, not torchrun",
             "kernel": kernel[1],
@@ -158,15 +163,39 @@ def _doubts(
             f"about {n_documents:.0f} documents a step: the contrastive objective has little to tell apart; raise "
             "batching.tokens_per_batch or train.accumulate_tokens"
         )
+    attention, decay = config.model.attention, config.model.decay
+    if "decay" in attention and decay.n_free_heads == config.model.n_heads:
+        yield (
+            f"all {config.model.n_heads} heads are free of decay: `decay` does nothing; lower "
+            "model.decay.n_free_heads, or take it out of model.attention"
+        )
+    pooling, parts = config.model.pooling, weights(config.objective)
+    if pooling in ("cls", "attention", "per_type") and not parts.keys() & set(ON_EMBEDDING):
+        yield (
+            f"nothing trains the readout `{pooling}`: it stays as it starts; add objective.forecast, "
+            "objective.contrastive or objective.masked.summary_weight, or use `model.pooling=mean`"
+        )
     if warmup_steps(train) < train.warmup_steps:
         yield f"warmup_steps {train.warmup_steps} is cut to {warmup_steps(train)}, a tenth of max_steps"
 
 
-def tokens_reaching(train: PackedLoader, prepare: Preparer) -> float:
-    """Return the share of the token budget that the first batches still fill when they reach the model."""
-    layouts = [prepare(train.batch(number), number).batch.layout for number in range(N_LOOKED_AT)]
-    n_tokens = sum(layout.n_tokens for layout in layouts if layout is not None)
-    return n_tokens / (N_LOOKED_AT * prepare.config.batching.tokens_per_batch)
+def first_batches(train: PackedLoader, prepare: Preparer) -> tuple[float, tuple[str, ...]]:
+    """Look at what reaches the model in the first batches.
+
+    Returns:
+        The share of the token budget that they fill, and a doubt for each part of the loss without a position.
+    """
+    examples = [prepare(train.batch(number), number) for number in range(N_LOOKED_AT)]
+    n_tokens = sum(example.batch.layout.n_tokens for example in examples if example.batch.layout is not None)
+    counts = [tally(example, tuple(prepare.parts))[0] for example in examples]
+    silent = [part for part in prepare.parts if not any(count[part] for count in counts)]
+    doubts = tuple(without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent)
+    return n_tokens / (N_LOOKED_AT * prepare.config.batching.tokens_per_batch), doubts
+
+
+def without_position(part: str, where: str) -> str:
+    """Say that a part of the loss learns nothing."""
+    return f"the part `{part}` has no position in {where}: nothing of the kind is in the data, or nothing is hidden"
 
 
 def batches_per_step(config: PretrainConfig, n_processes: int = 1, checkpoint: Checkpoint | None = None) -> int:

@@ -13,7 +13,7 @@ from tawt.tasks.compare import compare, sparkline
 def test_settings_that_differ_stand_side_by_side(make_run, workspace):
     """Only keys that are not equal in all runs are shown, by their dotted names, one value per run."""
     make_run("a"), make_run("b", "train.lr=0.5"), make_run("c", "model.decay.learned=true")
-    found = compare(["a", "b", "c"], workspace)
+    found = compare(workspace, ["a", "b", "c"])
     assert found.runs == ("a", "b", "c")
     assert found.differences == {"train.lr": (0.001, 0.5, 0.001), "model.decay.learned": (False, False, True)}
 
@@ -22,7 +22,7 @@ def test_final_and_best_losses_stand_beside_their_baseline(make_run, workspace, 
     """Of each part the last and the lowest tuning loss are told with their step; train lines do not count."""
     lines = [metrics_line(s, value=(v, 1.0, 9), status=(0.5, 0.6, 7)) for s, v in ((10, 0.9), (20, 0.4), (30, 0.7))]
     make_run("a", metrics=[*lines, metrics_line(31, "train", value=(0.1, 1.0, 9))]), make_run("b")
-    rows = {(r.run, r.part): r for r in compare(["a", "b"], workspace).results}
+    rows = {(r.run, r.part): r for r in compare(workspace, ["a", "b"]).results}
     assert set(rows) == {("a", "all"), ("a", "value"), ("a", "status")}
     value = rows["a", "value"]
     assert (value.final, value.final_step, value.best, value.best_step, value.baseline) == (0.7, 30, 0.4, 20, 1.0)
@@ -34,7 +34,7 @@ def test_differences_are_paired_step_by_step(make_run, workspace, metrics_line):
     ours = [metrics_line(s, value=(1.0, 2.0, 9)) for s in (10, 20, 30, 40)]
     theirs = [metrics_line(s, value=(v, 2.0, 9)) for s, v in ((20, 0.9), (30, 0.7), (50, 0.0))]
     make_run("a", metrics=ours), make_run("b", "train.lr=0.5", metrics=theirs)
-    found = compare(["a", "b"], workspace)
+    found = compare(workspace, ["a", "b"])
     assert found.unpaired == {}
     assert [(p.run, p.part, p.n_steps) for p in found.paired] == [("b", "all", 2), ("b", "value", 2)]
     assert found.paired[1].mean == pytest.approx(-0.2) and found.paired[1].sd == pytest.approx(math.sqrt(0.02))
@@ -52,7 +52,7 @@ def test_runs_with_other_batches_or_masks_are_not_paired(setting, reason, make_r
     """Such runs are named with the reason, and the rest is still shown."""
     lines = [metrics_line(10, value=(1.0, 2.0, 9))]
     make_run("a", metrics=lines), make_run("b", setting, metrics=lines)
-    found = compare(["a", "b"], workspace)
+    found = compare(workspace, ["a", "b"])
     assert found.paired == () and reason in found.unpaired["b"]
     assert len(found.results) == 4 and found.curves["b"] == ((10, 1.0),)
 
@@ -66,7 +66,7 @@ def test_runs_of_other_data_or_seeds_are_not_paired(make_run, workspace, metrics
     with (run / "vocabulary.parquet").open("ab") as file:
         file.write(b"other")
     make_run("e", metrics=[metrics_line(11, value=(1.0, 2.0, 9))])
-    found = compare(list("abcde"), workspace)
+    found = compare(workspace, list("abcde"))
     assert found.paired == ()
     assert "other batches or masks" in found.unpaired["b"] and "other batches or masks" in found.unpaired["c"]
     assert "another vocabulary" in found.unpaired["d"] and "no validation at the same step" in found.unpaired["e"]
@@ -76,24 +76,24 @@ def test_with_other_weights_parts_are_paired_but_not_their_sum(make_run, workspa
     """A sum with other weights is another quantity; its parts are the same ones."""
     lines = [metrics_line(10, value=(1.0, 2.0, 9))]
     make_run("a", metrics=lines), make_run("b", "objective.masked.value_weight=3", metrics=lines)
-    assert [(p.part, p.mean, p.sd) for p in compare(["a", "b"], workspace).paired] == [("value", 0.0, None)]
+    assert [(p.part, p.mean, p.sd) for p in compare(workspace, ["a", "b"]).paired] == [("value", 0.0, None)]
 
 
 def test_a_run_that_is_not_there_is_an_error(make_run, workspace):
     """The nearest name is the hint; one run alone, or the same twice, is an error of use."""
     make_run("alpha")
     with pytest.raises(CheckpointError) as error:
-        compare(["alpha", "alpa"], workspace)
+        compare(workspace, ["alpha", "alpa"])
     assert "did you mean `alpha`?" in error.value.hint
     for runs in (["alpha"], ["alpha", workspace / "runs" / "alpha"]):
         with pytest.raises(ConfigError, match="at least two"):
-            compare(runs, workspace)
+            compare(workspace, runs)
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(make_run, workspace, tmp_path):
     """Two folders with one name are shown with as much of their path as it takes."""
     make_run("one/x"), make_run("two/x")
-    assert compare(["one/x", "two/x"], workspace).runs == ("one/x", "two/x")
+    assert compare(workspace, ["one/x", "two/x"]).runs == ("one/x", "two/x")
 
 
 def test_a_sparkline_keeps_height_and_place():

@@ -46,7 +46,7 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
     ]
     make_run("a", ALL, "model.time=[time2vec,sinusoidal,delta]", "model.decay.learned=true", metrics=lines)
     make_run("b", metrics=lines)
-    paths = plot(["a", "b"], workspace)
+    paths = plot(workspace, ["a", "b"])
     assert [p.name for p in paths] == ["losses.png", "attention.png", "time.png"]
     assert all(p.parent == workspace / "runs" / "a" / "plots" and p.read_bytes()[:4] == b"\x89PNG" for p in paths)
     assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status"]
@@ -65,7 +65,7 @@ def test_attention_without_time_has_no_picture(make_run, workspace, tmp_path):
     """Attention that does not know time, and no time encoding, have nothing to show."""
     pytest.importorskip("matplotlib")
     make_run("a", "model.attention=[]", "model.time=[]")
-    assert plot(["a"], workspace, out=tmp_path / "out") == ()
+    assert plot(workspace, ["a"], out=tmp_path / "out") == ()
 
 
 def test_curves_are_the_factors_of_attention(make_run, drawn, tmp_path):
@@ -110,7 +110,7 @@ def test_a_part_has_the_unit_of_the_runs_that_have_it(make_run, workspace, metri
         "objective.forecast.value_loss=huber",
     )
     make_run("b", *other, metrics=[metrics_line(1, value=(0.5, 1.0, 9), forecast_value=(0.5, 1.0, 9))])
-    plot(["a", "b"], workspace)
+    plot(workspace, ["a", "b"])
     units = {axis.get_title(): axis.get_ylabel() for axis in drawn["losses.png"].axes}
     assert units["value"] == "Huber loss of ranks or squared error" and units["forecast value"] == "Huber loss"
 
@@ -129,7 +129,7 @@ def test_without_matplotlib_the_extra_is_named(make_run, workspace, monkeypatch)
     make_run("a")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError) as error:
-        plot(["a"], workspace)
+        plot(workspace, ["a"])
     assert 'pip install "tawt[plots]"' in error.value.hint
     assert not (workspace / "runs" / "a" / "plots").exists()
 
@@ -142,8 +142,8 @@ def test_any_name_of_a_folder_will_do(name, make_run, workspace, metrics_line, t
     made = [make_run(n, metrics=[metrics_line(1, value=(1.0, 2.0, 5))]) for n in (name, "other")]
     odd = workspace.rename(tmp_path / f"w {name}")
     runs = [odd / "runs" / run.name for run in made]
-    assert {path.name for path in plot([name, "other"], odd)} == {"losses.png", "attention.png", "time.png"}
-    assert len(compare(runs).runs) == 2
+    assert {path.name for path in plot(odd, [name, "other"])} == {"losses.png", "attention.png", "time.png"}
+    assert len(compare(odd, runs).runs) == 2
     result = embed(odd, name, device="cpu")
     assert result.path.is_file() and result.n_subjects
     assert [path.name for path in result.path.parent.iterdir()] == [f"{name}.parquet"]

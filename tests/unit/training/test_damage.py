@@ -108,7 +108,7 @@ def test_a_damaged_text_file_is_named(run, workspace, resumed, what):
         (run / name).write_bytes(kept)
     (run / "config.yaml").write_bytes(TEXTS[what] or b"model: 3")
     shutil.copytree(run, workspace / "runs" / "b")
-    for read in (lambda: embed(workspace, run, device="cpu"), lambda: compare(["r", "b"], workspace)):
+    for read in (lambda: embed(workspace, run, device="cpu"), lambda: compare(workspace, ["r", "b"])):
         with pytest.raises(TawtError) as error:
             read()
         assert _clear(error.value, run / "config.yaml")

@@ -1,0 +1,170 @@
+"""What a run may start from and go on as: another run's weights, more steps, other settings that change no result."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tawt.config.load import build, merge, overrides
+from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.errors import CheckpointError
+from tawt.models.encoder import Encoder
+from tawt.tasks.pretrain import pretrain
+from tawt.training.metrics import read_metrics
+from tawt.training.optim import learning_rate, make_optimizer, same_rates
+
+
+def changed(config: PretrainConfig, *settings: str) -> PretrainConfig:
+    """A config with overrides."""
+    return build(PretrainConfig, merge(config.model_dump(), overrides(settings)), "config")
+
+
+def notes_of(workspace, config, **how) -> tuple[str, object]:
+    """What a run says on its way, and what it gave."""
+    events: list[dict] = []
+    result = pretrain(workspace, config, device="cpu", report=events.append, **how)
+    return " | ".join(event["text"] for event in events if event["event"] == "note"), result
+
+
+def test_a_run_starts_from_anothers_weights(workspace, config):
+    """With `init`, all weights are those of the other run, and the run says what it took; the step starts at 0."""
+    first = pretrain(workspace, config, device="cpu", out=workspace / "runs" / "first")
+    still = changed(config, "train.max_steps=1", "train.lr=1e-30", "train.weight_decay=0")
+    said, result = notes_of(workspace, still, init="first", out=workspace / "runs" / "second")
+    was, now = load_file(first.weights), load_file(result.weights)
+    assert was.keys() == now.keys() and all(torch.equal(was[name], now[name]) for name in was)
+    assert f"{len(was)} of {len(was)} tensors" in said and "start anew" in said
+    plan = pretrain(workspace, still, device="cpu", init=first.run, out=workspace / "third", dry_run=True).plan
+    assert plan.start_step == 0 and "from the weights of" in plan.reasons["start_step"]
+    # a run that goes on takes its own checkpoint, not the other run's weights again
+    again, resumed = notes_of(workspace, still, init="first", out=result.run, resume=True)
+    assert "tensors" not in again and resumed.weights.read_bytes() == result.weights.read_bytes()
+
+
+def test_other_heads_start_anew_and_are_named(workspace, config):
+    """Another objective and readout take the encoder's weights; what starts anew, and what is set otherwise, is said."""
+    first = pretrain(workspace, config, device="cpu", out=workspace / "runs" / "first")
+    other = changed(
+        config, "train.max_steps=1", "train.lr=1e-30", "train.weight_decay=0", "objective.masked.weight=0",
+        "objective.forecast.weight=1", "model.pooling=attention", "model.dropout=0",
+    )  # fmt: skip
+    said, result = notes_of(workspace, other, init=first.run, out=workspace / "runs" / "second")
+    was, now = load_file(first.weights), load_file(result.weights)
+    for name in was:
+        assert not name.startswith("encoder.") or torch.equal(was[name], now[name])
+    assert "heads.documents.forecast_value" in said and "encoder.pooling" in said
+    assert "model.dropout" in said and "model.pooling" in said and "model.d_model" not in said
+
+
+def test_weights_of_another_shape_or_vocabulary_are_refused(workspace, config, write_dataset, tmp_path):
+    """An encoder of another width, or a workspace with another vocabulary, is one line and no run folder."""
+    pretrain(workspace, config, device="cpu", out=workspace / "runs" / "first")
+    wide = changed(config, "model.d_model=32")
+    with pytest.raises(CheckpointError, match="expected an encoder of this shape"):
+        pretrain(workspace, wide, device="cpu", init="first", out=tmp_path / "wide")
+    write_dataset(tmp_path / "other", n_types=21)
+    for dry_run in (True, False):
+        with pytest.raises(CheckpointError, match="has vocabulary"):
+            pretrain(
+                tmp_path / "other", config, device="cpu", init=workspace / "runs" / "first", out=tmp_path / "run",
+                dry_run=dry_run,
+            )  # fmt: skip
+    with pytest.raises(CheckpointError, match="neither a run"):
+        pretrain(workspace, config, device="cpu", init="nowhere", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "wide").exists()
+
+
+@pytest.mark.parametrize("schedule", ["stable", "constant", "inverse_sqrt"])
+def test_a_run_may_grow_where_the_steps_made_are_the_same(workspace, config, schedule):
+    """More `max_steps` in a resumed run end in the weights of a run that had them from the start, bit for bit."""
+    short = changed(config, f"train.schedule={schedule}", "train.max_steps=8", "train.warmup_steps=0",
+                    "train.decay_steps=2", "train.validate_every=0")  # fmt: skip
+    long = changed(short, "train.max_steps=16")
+    whole = pretrain(workspace, long, device="cpu", out=workspace / "runs" / "whole")
+    run = pretrain(workspace, short, device="cpu", out=workspace / "runs" / "grown").run
+    if schedule == "stable":
+        with pytest.raises(CheckpointError, match="may grow under"):  # step 8 is after the decay
+            pretrain(workspace, long, device="cpu", out=run, resume=True)
+        (run / "checkpoints" / "latest").write_text("step-000004\n")
+    said, result = notes_of(workspace, long, out=run, resume=True)
+    assert "train.max_steps was 8 and is 16" in said
+    assert result.weights.read_bytes() == whole.weights.read_bytes()
+    steps = [line["step"] for line in read_metrics(run / "metrics.jsonl") if line["split"] == "train"]
+    assert steps == [*range(1, 17)]
+
+
+def test_a_run_does_not_grow_under_a_schedule_that_its_length_shapes(workspace, config, power_cut):
+    """Under `cosine`, more steps had made other steps: they are refused, and the error says where they may grow."""
+    run = workspace / "runs" / "r"
+    power_cut(5, workspace, config, device="cpu", out=run)
+    with pytest.raises(CheckpointError, match=r"train\.max_steps was 12, is 20; `train\.max_steps` may grow under"):
+        pretrain(workspace, changed(config, "train.max_steps=20"), device="cpu", out=run, resume=True)
+
+
+def test_the_rate_is_stable_until_it_falls():
+    """`stable` rises, stays at `lr` and falls in a line to its share at the last step, whatever came before."""
+    config = TrainConfig(max_steps=100, warmup_steps=4, lr=1.0, min_lr=0.2, schedule="stable", decay_steps=10)
+    rates = [learning_rate(step, config) for step in range(100)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0] and set(rates[4:90]) == {1.0}
+    assert rates[90:] == pytest.approx([1 - 0.08 * k for k in range(1, 11)])
+    tenth = config.model_copy(update={"decay_steps": 0})
+    assert [learning_rate(step, tenth) for step in range(100)] == rates
+    longer = config.model_copy(update={"max_steps": 200})
+    assert same_rates(config, longer, 90) and not same_rates(config, longer, 91)
+    for few in (
+        TrainConfig(max_steps=1, schedule="stable"),
+        TrainConfig(max_steps=3, schedule="stable", decay_steps=9),
+    ):
+        assert learning_rate(few.max_steps - 1, few) == pytest.approx(few.min_lr * few.lr)
+
+
+def test_what_changes_no_result_may_change(workspace, config, power_cut):
+    """`prefetch`, `log_every`, `health_every` and the kernel may be set anew in a resumed run; the weights stay the same."""
+    left = pretrain(workspace, config, device="cpu", out=workspace / "runs" / "left")
+    power_cut(5, workspace, config, device="cpu", out=workspace / "runs" / "r")
+    other = changed(config, "batching.prefetch=2", "train.log_every=3", "train.health_every=5", "model.kernel=packed")
+    result = pretrain(workspace, other, device="cpu", out=workspace / "runs" / "r", resume=True)
+    assert result.weights.read_bytes() == left.weights.read_bytes()
+
+
+def test_only_the_weights_of_linear_maps_decay(workspace, config):
+    """Tables of two dimensions decay as little as those that are embeddings: it goes by what they are."""
+    from tawt.dataset.reader import open_dataset
+
+    model = changed(
+        config, "model.attention=[decay,bucket,cosine,recency]", "model.decay.learned=true", "model.pooling=per_type"
+    ).model
+    encoder = Encoder(model, open_dataset(workspace).vocabulary)
+    decays, keeps = make_optimizer(encoder, TrainConfig()).param_groups
+    names = {id(p): name for name, p in encoder.named_parameters()}
+    kept = {names[id(p)] for p in keeps["params"]}
+    assert {
+        "blocks.0.attention.buckets",
+        "blocks.0.attention.amplitudes",
+        "pooling.bias",
+        "pooling.recency.weight",
+    } <= kept
+    assert {names[id(p)] for p in decays["params"]} >= {"pooling.weight", "blocks.0.ffn.inner.weight"}
+    assert len(decays["params"]) + len(keeps["params"]) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "doubt"),
+    [
+        (["model.decay.n_free_heads=2"], "all 2 heads are free of decay"),
+        (["model.pooling=attention"], "nothing trains the readout `attention`"),
+        (["objective.masked.value=0", "objective.masked.event=0", "objective.masked.data_type=0.001",
+          "batching.max_length=8", "batching.tokens_per_batch=8", "train.accumulate_tokens=0"],
+         "the part `data_type` has no position"),
+    ],
+)  # fmt: skip
+def test_silent_nothings_are_doubted(workspace, config, settings, doubt):
+    """What would teach nothing is a doubt of the dry run and a note of the run."""
+    odd = changed(config, "train.max_steps=1", *settings)
+    plan = pretrain(workspace, odd, device="cpu", dry_run=True).plan
+    assert any(doubt in text for text in plan.doubts)
+    said, _ = notes_of(workspace, odd)
+    assert doubt in said
+    plain = pretrain(workspace, config, device="cpu", out=workspace / "x", dry_run=True).plan
+    assert not any("free of decay" in t or "nothing trains" in t or "no position" in t for t in plain.doubts)
