@@ -1,0 +1,36 @@
+"""Raw tables that are not there: what is left out with them, and what cannot go on without them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tawt.errors import StageError
+from tawt.pipeline.stages import Graph, load_graph
+from tawt.pipeline.workspace import resolve_pipeline
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """All stages of MIMIC-IV."""
+    return load_graph(resolve_pipeline("mimic_iv"))
+
+
+def test_what_reads_an_absent_table_first_is_left_out(graph: Graph) -> None:
+    """A stage whose records come from it goes, and so do those that come from that; engine stages take the rest."""
+    less = graph.without({"raw.icustays"})
+    gone = {"staging.icustays": "raw.icustays is absent", "event_parts.icustays": "staging.icustays is absent"}
+    assert less.skipped == graph.skipped | gone
+    assert set(graph.stages) - set(less.stages) == set(gone)
+    assert set(graph.stages["events"].inputs) - set(less.stages["events"].inputs) == {"event_parts.icustays"}
+    for name, stage in less.stages.items():
+        if stage.sql is not None:
+            assert stage == graph.stages[name]
+
+
+def test_what_joins_an_absent_table_cannot_go_on(graph: Graph) -> None:
+    """Its records would be kept without what the other table says of them: the stage and the table are named, and the way out."""
+    with pytest.raises(StageError, match=r"joins staging\.admissions, which is absent") as caught:
+        graph.without({"raw.admissions"})
+    assert caught.value.where in ("event_parts.diagnoses", "event_parts.patients") and "`off:`" in caught.value.hint
+    less = graph.without({"raw.admissions", "raw.diagnoses_icd", "raw.patients"})
+    assert {f"event_parts.{name}" for name in ("diagnoses", "admissions", "patients")} <= set(less.skipped)
