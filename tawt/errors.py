@@ -5,6 +5,7 @@
         SourceError        a raw file is absent, unreadable or lacks a column      exit 1
         StageError         an SQL or engine stage cannot run or does not balance   exit 1
         FileError          a file of ours is absent, damaged or unreadable         exit 1
+        RoomError          a disk, a quota, a file's size or memory is at its end  exit 1
         ContractError      a file does not hold what its contract promises         exit 1
         DatasetError       the shards given to the trainer are absent or differ    exit 1
         DeviceError        the device that was asked for is not there              exit 1
@@ -52,6 +53,10 @@ class StageError(TawtError):
 
 class FileError(TawtError):
     """A file of ours is absent, damaged, of another format, or may not be read."""
+
+
+class RoomError(TawtError):
+    """A disk, a quota, the size that a file may have, or the memory is at its end."""
 
 
 class ContractError(TawtError):

@@ -34,8 +34,10 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield aside
         publish_file(aside, path)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # writing to an open file names none
         raise
 
 

@@ -15,6 +15,9 @@ import typer.core
 from tawt.cli import data, inspect, model, runs
 from tawt.cli.output import console
 from tawt.errors import TawtError
+from tawt.room import room_error
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 class _Commands(typer.core.TyperGroup):
@@ -79,12 +82,6 @@ def main() -> None:
         # the reader of our output went away; nothing is left to say, and the flush at exit must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
-        named = error.filename or "a file"
-        _fail(
-            f"{named}: {error.strerror or type(error).__name__}, expected to read or write it",
-            "check its place, rights and space",
-        )
     except Exception as error:
         _fail_usage(error)
         if interrupts:  # in the middle of an import, which makes another error of it
@@ -92,14 +89,27 @@ def main() -> None:
             sys.exit(130)
         if os.environ.get("TAWT_TRACEBACK"):
             raise
-        package = (getattr(error, "name", "") or "").partition(".")[0]
-        if isinstance(error, ModuleNotFoundError) and package not in ("", "tawt"):
-            # the machine that trains need not have what the data commands need
-            _fail(f"{package}: is not installed, expected it for this command", f"pip install {package}")
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}:{frame.lineno}"
-        # the text of a foreign error can quote cells
-        _fail(f"{place}: {type(error).__name__}, expected none: a mistake in tawt", "TAWT_TRACEBACK=1 shows all of it")
+        _fail_foreign(error)
+
+
+def _fail_foreign(error: Exception) -> NoReturn:
+    """End with the kind of an error that is none of ours, and where it came from: its text can quote cells."""
+    package = (getattr(error, "name", "") or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package not in ("", "tawt"):
+        # the machine that trains need not have what the data commands need
+        _fail(f"{package}: is not installed, expected it for this command", f"pip install {package}")
+    if (full := room_error(error, Path.cwd())) is not None:
+        _fail(str(full), full.hint)
+    if isinstance(error, OSError) and error.filename is not None and error.errno:
+        said = f"{error.filename}: {os.strerror(error.errno)}, expected to read or write it"
+        _fail(said, "check its place and rights")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)] or frames
+    place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+    _fail(
+        f"tawt failed inside: {type(error).__name__} at {place}, expected none (a bug in tawt, not in your data)",
+        "report that line; TAWT_TRACEBACK=1 before the command prints all of it, which can quote cells",
+    )
 
 
 def _fail_usage(error: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import signal
@@ -19,6 +20,7 @@ import duckdb
 
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, usable_cpus
+from tawt.room import NUMBERS
 from tawt.transforms.subject_hash import SQL_MACROS
 
 T = TypeVar("T")
@@ -190,11 +192,18 @@ def wrapped_errors(where: str, text: str = "", before: int = 0) -> Iterator[None
     Raises:
         SourceError: A raw file cannot be read.
         StageError: Anything else that the engine refuses.
+        OSError: The disk, a quota or the size of a file is at its end.
     """
     try:
         yield
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
+    except duckdb.IOException as error:
+        # of a file that it cannot write it gives the system's number
+        number = re.search(r'"errno":"(\d+)"', str(error))
+        if number and int(number[1]) in NUMBERS:
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+        raise _own_error(where, error, text, before) from None
     except (duckdb.Error, MemoryError) as error:
         raise _own_error(where, error, text, before) from None
 

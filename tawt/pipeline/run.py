@@ -18,7 +18,7 @@ from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.execute import Plan, run_sql_stage
 from tawt.pipeline.ledger import write_ledger
-from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run
+from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run, stage_files
 from tawt.pipeline.merge import run_events
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
@@ -26,6 +26,7 @@ from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables, seen_files
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace
+from tawt.room import room_error
 
 Report = Callable[[dict[str, Any]], None]
 """Hears what happens: `{"event": "note" | "start" | "progress" | "done", "stage": ..., ...}`."""
@@ -133,7 +134,12 @@ def _bring_up_to_date(
     reason = reason_to_run(plan.workspace, stage.name, components, force)
     if reason is not None and not dry_run:
         report({"event": "start", "stage": stage.name, "reason": reason})
-        manifest: Manifest | None = _run_one(plan, stage, components, started, report)
+        try:
+            manifest: Manifest | None = _run_one(plan, stage, components, started, report)
+        except (OSError, MemoryError) as error:
+            if (full := room_error(error, plan.workspace.output(stage.name), _input_bytes(plan, stage))) is not None:
+                raise full from None
+            raise
         for note in manifest.notes if manifest is not None else ():
             report({"event": "note", "text": note})
     else:
@@ -143,6 +149,13 @@ def _bring_up_to_date(
             remove(left)
     report({"event": "done", "stage": stage.name, "reason": reason, "manifest": manifest, "dry_run": dry_run})
     return StageReport(stage.name, reason, manifest, fingerprint(components), time.perf_counter() - started)
+
+
+def _input_bytes(plan: Plan, stage: Stage) -> int:
+    """Return about how much room a stage takes: as much as what it reads, for all is compressed alike."""
+    raw = [file.path for name in stage.inputs if name.startswith("raw.") for file in plan.raw[name[4:]].files]
+    made = [path for name in stage.inputs if not name.startswith("raw.") for path in stage_files(plan.workspace, name)]
+    return sum(path.stat().st_size for path in raw + made)
 
 
 def _reads_raw(graph: Graph, selection: str | Sequence[str]) -> bool:
