@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -155,8 +158,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     driving = found.inputs[0]
     raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix("raw.")
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
-    connection = connect(Limits.of(), [opened.root, *raw_folders(raw.values())], opened.spill)
-    try:
+    with looking(Limits.of(), [opened.root, *raw_folders(raw.values())]) as connection:
         with wrapped_errors(f"raw.{raw_name}"):
             bind_raw(connection, raw[raw_name], opened.pipeline.csv)
             connection.register("_places", places)
@@ -164,8 +166,6 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
                 f'select p.file, p.record, p.line, p."column", p.reason, r.* exclude (_row) from _places p '
                 f"left join raw.{raw_name} r on r._row = p.record order by p.file, p.record, p.line"
             ).to_arrow_table()
-    finally:
-        connection.close()
 
 
 def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
@@ -215,18 +215,27 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
     opened = open_workspace(Path(workspace).expanduser())
     check_select(text)
     limits = Limits.of(threads, memory_limit)
-    connection = connect(limits, [opened.root], opened.spill)
     try:
-        bind_all(connection, opened)
-        with wrapped_errors("query", text, len("explain ")), bounded_memory(limits):
-            if not is_explained(text):
-                connection.execute(f"explain {text}")
-            return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
+        with looking(limits, [opened.root]) as connection:
+            bind_all(connection, opened)
+            with wrapped_errors("query", text, len("explain ")), bounded_memory(limits):
+                if not is_explained(text):
+                    connection.execute(f"explain {text}")
+                return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except StageError as error:
         hint = error.hint if "try_cast" in error.hint else f"relations: tawt stages -w {opened.root}"
         raise StageError(error.where, error.what, hint) from None
-    finally:
-        connection.close()
+
+
+@contextmanager
+def looking(limits: Limits, folders: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection that only looks: it spills to the system's own folder, for the workspace may be read-only."""
+    with TemporaryDirectory(prefix="tawt-") as aside:
+        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill")
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 def behind(text: str, workspace: str | Path) -> list[str]:

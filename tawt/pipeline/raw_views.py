@@ -127,10 +127,14 @@ def _read_csv(table: RawTable, dialect: Csv, parallel: bool) -> str:
     # names in the order of the header; nothing is sniffed, so one odd cell cannot change how a file is read
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.header)
     delimiter = literal(delimiter_of(table.files[0].path, dialect))
+    # the engine tells by the letters before a `?`, which may stand in the name of any folder
+    packed = {file.path.suffix == ".gz" for file in table.files}
+    compression = "auto" if len(packed) > 1 else "gzip" if True in packed else "none"
     return (
         f"read_csv([{files}], header = true, auto_detect = false, delim = {delimiter}, "
         f"quote = {literal(dialect.quote)}, escape = {literal(dialect.quote)}, nullstr = '', columns = {{{columns}}}, "
         f"strict_mode = {str(dialect.strict).lower()}, parallel = {str(parallel).lower()}, store_rejects = true, "
+        f"compression = {literal(compression)}, "
         f"rejects_table = '_rejects_{table.name}', rejects_scan = '_rejects_scan_{table.name}')"
     )
 

@@ -155,7 +155,7 @@ def _input_bytes(plan: Plan, stage: Stage) -> int:
     """Return about how much room a stage takes: as much as what it reads, for all is compressed alike."""
     raw = [file.path for name in stage.inputs if name.startswith("raw.") for file in plan.raw[name[4:]].files]
     made = [path for name in stage.inputs if not name.startswith("raw.") for path in stage_files(plan.workspace, name)]
-    return sum(path.stat().st_size for path in raw + made)
+    return max(1 << 20, sum(path.stat().st_size for path in raw + made))
 
 
 def _reads_raw(graph: Graph, selection: str | Sequence[str]) -> bool:
