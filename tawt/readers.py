@@ -62,8 +62,9 @@ def reading(
     except RecursionError:
         raise fault("is nested too deep to read") from None
     except Exception as error:  # every reader has errors of its own for bytes that are not what they should be
-        said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-        raise fault(f"is damaged or of another format ({said})") from None
+        if isinstance(error, OSError) and error.errno:
+            raise fault(f"cannot be read ({os.strerror(error.errno)})") from None
+        raise fault(f"is damaged or of another format ({type(error).__name__})") from None
 
 
 def read_text(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, expected: str = "a text file") -> str:

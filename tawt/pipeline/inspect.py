@@ -158,14 +158,14 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     driving = found.inputs[0]
     raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix("raw.")
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
-    with looking(Limits.of(), [opened.root, *raw_folders(raw.values())]) as connection:
-        with wrapped_errors(f"raw.{raw_name}"):
-            bind_raw(connection, raw[raw_name], opened.pipeline.csv)
-            connection.register("_places", places)
-            return connection.sql(
-                f'select p.file, p.record, p.line, p."column", p.reason, r.* exclude (_row) from _places p '
-                f"left join raw.{raw_name} r on r._row = p.record order by p.file, p.record, p.line"
-            ).to_arrow_table()
+    folders = [opened.root, *raw_folders(raw.values())]
+    with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}"):
+        bind_raw(connection, raw[raw_name], opened.pipeline.csv)
+        connection.register("_places", places)
+        return connection.sql(
+            f'select p.file, p.record, p.line, p."column", p.reason, r.* exclude (_row) from _places p '
+            f"left join raw.{raw_name} r on r._row = p.record order by p.file, p.record, p.line"
+        ).to_arrow_table()
 
 
 def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:

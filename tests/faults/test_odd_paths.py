@@ -47,8 +47,12 @@ def test_a_workspace_that_cannot_be_written_can_be_read(finished: Path, tree, ta
     look("run", "events", "--dry-run")
     assert tree(finished) == before
 
-    def refused(self: Path, *rest: object, **more: object) -> None:
-        raise OSError(30, "Read-only file system", str(self))
+    real = Path.open
+
+    def refused(self: Path, mode: str = "r", *rest, **more):
+        if "w" in mode:
+            raise OSError(30, "Read-only file system", str(self))
+        return real(self, mode, *rest, **more)
 
     monkeypatch.setattr(Path, "open", refused)
     ended = tawt("run", "events", "-w", finished)
