@@ -199,8 +199,8 @@ def wrapped_errors(where: str, text: str = "", before: int = 0) -> Iterator[None
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
     except duckdb.IOException as error:
-        # of a file that it cannot write it gives the system's number
-        number = re.search(r'"errno":"(\d+)"', str(error))
+        # of a file that it cannot write it gives the system's number, in JSON within JSON
+        number = re.search(r'errno\\*":\\*"(\d+)', str(error))
         if number and int(number[1]) in NUMBERS:
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
         raise _own_error(where, error, text, before) from None

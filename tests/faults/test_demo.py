@@ -1,0 +1,57 @@
+"""`tawt demo`, the first command of the README, from its first line to its last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tawt.config.load import dump
+from tawt.config.named import resolve_config
+from tawt.tasks import demo as demos
+
+
+@pytest.fixture
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's own config, ended after four steps of a small model."""
+    settings = (
+        "train.max_steps=4", "train.threads=1", "train.checkpoint_every=2", "train.validate_every=2", "model.d_model=16",
+        "model.n_heads=2", "model.n_layers=1", "model.d_ffn=32", "batching.tokens_per_batch=1024", "batching.max_length=256",
+    )  # fmt: skip
+    path = tmp_path / "short.yaml"
+    path.write_text(dump(resolve_config(demos.CONFIG, settings)[1]))
+    monkeypatch.setattr(demos, "CONFIG", str(path))
+
+
+def test_a_demo_makes_everything_and_the_next_one_replaces_it(short: None, tmp_path: Path, tawt, monkeypatch) -> None:
+    """Hospital, events, dataset, run and embeddings are there and pass `check`; said are the counts and what to ask next;
+    a second demo removes all of it before its first step."""
+    work = tmp_path / "w"
+    words = ("demo", "-w", work, "--subjects", 12, "--device", "cpu", "--threads", 1)
+    first = tawt(*words)
+    assert first.code == 0, first.err
+    assert first.err.splitlines()[-1].startswith("next: tawt query ")
+    for said in (
+        "invented subjects",
+        "12 (seed 0)",
+        "triplets in mapped shards",
+        "loss on train",
+        "embeddings",
+        "time",
+    ):
+        assert said in first.out, said
+    assert len(pq.read_table(work / "embeddings" / "demo.parquet")) == 12
+    assert (work / "runs" / "demo" / "model.safetensors").is_file()
+    assert tawt("check", "-w", work).code == 0
+    plan = tawt(*words, "--dry-run")
+    assert plan.code == 0 and "it replaces an earlier demo" in plan.out
+
+    def stopped(*_: object, **__: object) -> None:
+        assert sorted(path.name for path in work.iterdir()) == [".lock", "hospital.json"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demos, "write_hospital", stopped)
+    assert tawt(*words).code == 130
+    # stopped at its first step, it is still known as a demo, which the next one replaces
+    assert "it replaces an earlier demo" in tawt(*words, "--dry-run").out
