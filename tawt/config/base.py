@@ -11,3 +11,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
     )
+
+
+class Conflict(ValueError):
+    """Keys of a section that do not fit together.
+
+    Args:
+        said: What does not fit.
+        keys: Those that were compared, as seen from the section.
+    """
+
+    def __init__(self, said: str, *keys: str) -> None:
+        super().__init__(said)
+        self.keys = keys

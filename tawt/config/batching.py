@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 
 
 class BatchingConfig(Section):
@@ -25,5 +25,6 @@ class BatchingConfig(Section):
     @model_validator(mode="after")
     def _a_document_fits(self) -> BatchingConfig:
         if self.max_length > self.tokens_per_batch:
-            raise ValueError(f"max_length {self.max_length} exceeds tokens_per_batch {self.tokens_per_batch}")
+            said = f"max_length {self.max_length} exceeds tokens_per_batch {self.tokens_per_batch}"
+            raise Conflict(said, "max_length", "tokens_per_batch")
         return self

@@ -198,10 +198,16 @@ def build(
         if errors[0]["type"] == "missing":
             raise ConfigError(place, f"key `{dotted}` is missing, expected a value", f"add `{path[-1]}:`") from None
         if errors[0]["type"] == "value_error" and isinstance(_at(data, path), Mapping):
-            # a check of several keys of one section: the overrides within it are suspects too
-            within = [key for key in _keys(settings) if not path or f"{key}.".startswith(f"{dotted}.")]
-            place = " ".join(f"--set {key}" for key in within) or place
-            said_of = f"`{dotted}`: " if path else ""
+            # a check of several keys: those that it compared are named, or else what was set of their section
+            own = getattr(errors[0].get("ctx", {}).get("error"), "keys", ())
+            compared = [".".join((*map(str, path), key)) for key in own]
+            near = compared or ([dotted] if path else [])
+            within = [key for key in _keys(settings) if not near or any(_overlap(key, other) for other in near)]
+            placed = (lines[tuple(k.split("."))] for k in compared if lines and tuple(k.split(".")) in lines)
+            first = next(placed, None)
+            place = " ".join(f"--set {key}" for key in within) or (f"{where}:{first}" if first else place)
+            names = " and ".join(f"`{key}`" for key in near)
+            said_of = f"{names}: " if names else ""
             what = errors[0]["msg"].removeprefix("Value error, ")
             raise ConfigError(
                 place, f"{said_of}{what}, expected keys that fit together", "change one of them"
@@ -210,6 +216,11 @@ def build(
         said = dict.fromkeys(_expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
         hint = "see `tawt/config` for what each key means" if not path else _mend(path, _at(data, path), errors)
         raise ConfigError(place, f"`{dotted}` does not fit, expected {' or '.join(said)}", hint) from None
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Return whether one of two dotted keys is, or lies within, the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _in_data(location: tuple[int | str, ...], data: Any) -> KeyPath:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 
 Pooling = Literal["mean", "max", "cls", "attention", "per_type"]
 Kernel = Literal["auto", "reference", "packed", "flex", "varlen"]
@@ -175,20 +175,23 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
         if self.d_model % self.n_heads:
-            raise ValueError(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}")
+            raise Conflict(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}", "d_model", "n_heads")
         if self.decay.n_free_heads > self.n_heads:
-            raise ValueError(f"decay.n_free_heads {self.decay.n_free_heads} is more than n_heads {self.n_heads}")
+            said = f"decay.n_free_heads {self.decay.n_free_heads} is more than n_heads {self.n_heads}"
+            raise Conflict(said, "decay.n_free_heads", "n_heads")
         for name in ("time2vec", "sinusoidal", "rotary", "bucket", "cosine"):
             section = getattr(self, name)
             if section.longest_hours < section.shortest_hours:
-                raise ValueError(f"{name}.longest_hours is below shortest_hours")
+                said = f"{name}.longest_hours is below shortest_hours"
+                raise Conflict(said, f"{name}.longest_hours", f"{name}.shortest_hours")
         if "rotary" in self.attention and int(self.d_head * self.rotary.fraction) < 2:
-            raise ValueError(f"rotary.fraction {self.rotary.fraction} of {self.d_head} dimensions turns none of them")
+            said = f"rotary.fraction {self.rotary.fraction} of {self.d_head} dimensions turns none of them"
+            raise Conflict(said, "rotary.fraction", "d_model", "n_heads")
         for name, chosen in (
             ("time", self.time), ("attention", self.attention), ("calendar.periods", self.calendar.periods),
         ):  # fmt: skip
             if len(set(chosen)) < len(chosen):
-                raise ValueError(f"{name} names one of its kinds twice")
+                raise Conflict(f"{name} names one of its kinds twice", name)
         return self
 
     @property

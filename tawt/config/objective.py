@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tawt.config.augment import AugmentConfig
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 from tawt.config.model import LEAST_HOURS, MOST_HOURS
 
 
@@ -58,11 +58,12 @@ class MaskedConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> MaskedConfig:
         if self.value + self.data_type + self.event > 1:
-            raise ValueError("value + data_type + event must be at most 1")
+            raise Conflict("value + data_type + event must be at most 1", "value", "data_type", "event")
         if self.weight and not self.value + self.data_type + self.event + self.spans + self.variables:
-            raise ValueError("nothing is masked: one of value, data_type, event, spans, variables must be above 0")
+            keys = ("value", "data_type", "event", "spans", "variables")
+            raise Conflict(f"nothing is masked: one of {', '.join(keys)} must be above 0", *keys)
         if self.summary_weight and not self.variables:
-            raise ValueError("summary_weight needs variables above 0")
+            raise Conflict("summary_weight needs variables above 0", "summary_weight", "variables")
         return self
 
 
@@ -128,5 +129,6 @@ class ObjectiveConfig(Section):
     @model_validator(mode="after")
     def _one_is_on(self) -> ObjectiveConfig:
         if not self.masked.weight + self.forecast.weight + self.contrastive.weight:
-            raise ValueError("all objectives have weight 0: one must be above")
+            keys = ("masked.weight", "forecast.weight", "contrastive.weight")
+            raise Conflict("all objectives have weight 0: one must be above", *keys)
         return self

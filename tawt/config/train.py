@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tawt.config.augment import AugmentConfig
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.objective import ObjectiveConfig
@@ -82,9 +82,10 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
         if self.final != "last" and not self.keep_best:
-            raise ValueError(f"final: {self.final} needs keep_best above 0")
+            raise Conflict(f"final: {self.final} needs keep_best above 0", "final", "keep_best")
         if (self.keep_best or self.patience) and not self.validate_every:
-            raise ValueError("keep_best and patience need validate_every above 0")
+            keys = ("keep_best", "patience", "validate_every")
+            raise Conflict("keep_best and patience need validate_every above 0", *keys)
         return self
 
 

@@ -21,6 +21,7 @@ from tawt.objectives.parts import weights
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.device import Compute
 from tawt.training.distributed import World, local, reducing
+from tawt.training.gradient_cache import GradientCache
 from tawt.training.scaler import LossScaler
 
 _DROPOUT = 6
@@ -94,6 +95,7 @@ class Stepper:
         self.config, self.compute, self.world = config, compute, world
         self.entry, self.named, self.optimizer, self.scaler = entry, named, optimizer, scaler
         self.weight = weights(config.objective)
+        self.cache = GradientCache(world, config.objective.contrastive.temperature)
         self.parts = tuple(self.weight)
         self._plain = tuple(part for part in self.parts if part != CONTRASTIVE)
         self.names: list[str] = list(named)
@@ -117,7 +119,7 @@ class Stepper:
         baseline = {part: total[n + i] for i, part in enumerate(parts)}
         subjects: list[Tensor] = []
         if CONTRASTIVE in parts and self._n_batches(examples) > 1:
-            subjects = self._all_subjects(examples)
+            subjects = self.cache.subjects([example.view_of for example in examples if example.view_of is not None])
             view_of = torch.cat(subjects)
             counts[CONTRASTIVE], baseline[CONTRASTIVE] = count(view_of), baseline_sum(view_of)
         return Counted(counts, baseline, round(total[2 * n]), total[2 * n + 1] > 0, subjects)
@@ -137,7 +139,11 @@ class Stepper:
             group["lr"] = rate
         self.entry.train()
         self.optimizer.zero_grad(set_to_none=True)
-        pulls = self._pulls(examples, counted)
+        pulls: list[Tensor] | None = None
+        if counted.subjects:
+            with torch.no_grad():
+                projections = self._projections(examples)
+            pulls = self.cache.pulls(projections, counted.subjects)
         scale = {part: self.weight[part] / max(counted.count[part], 1) for part in self.parts}
         sums = torch.zeros(len(self.parts), dtype=torch.float64, device=self.compute.device)
         bad = torch.zeros(self._n_batches(examples), dtype=torch.float64, device=self.compute.device)
@@ -202,65 +208,9 @@ class Stepper:
                 told = torch.cat([told, loss.double()[None]])
         return told, torch.stack(terms).sum()
 
-    def _pulls(self, examples: Sequence[Example], counted: Counted) -> list[Tensor] | None:
-        """Return the gradient of the contrastive loss at each own batch's projections, and the batch's loss.
-
-        All documents of the step are candidates, in whatever batch and process. Their projections come from a first
-        pass without gradient; the second pass carries the gradient on.
-
-        Source: Gao et al., Scaling deep contrastive learning batch size under memory limited setup, 2021.
-        """
-        if not counted.subjects:
-            return None
-        with torch.no_grad():
-            own = [self._projection(example) for example in examples]
-        sizes = [len(subjects) for subjects in counted.subjects]
-        everyone = self._gather(own, sizes)
-        leaf = torch.cat(everyone).requires_grad_()
-        view_of = torch.cat(counted.subjects)
-        if leaf.is_cuda:
-            view_of = view_of.pin_memory().to(leaf.device, non_blocking=True)
-        loss = info_nce(leaf, view_of, self.config.objective.contrastive.temperature)
-        (gradient,) = torch.autograd.grad(loss, leaf)
-        pieces = gradient.split(sizes)
-        mine = [pieces[self.world.rank + i * self.world.size] for i in range(len(examples))]
-        shares = self._shares(loss.detach(), own, everyone)
-        return [torch.cat([piece.reshape(-1), share[None]]) for piece, share in zip(mine, shares, strict=True)]
-
-    def _shares(self, loss: Tensor, own: Sequence[Tensor], everyone: Sequence[Tensor]) -> list[Tensor]:
-        """Return what each own batch tells of the contrastive loss, which is of the step as a whole.
-
-        The first batch of the first process tells it. Where it is not finite, those batches tell it whose projections
-        are not, so that no other is blamed.
-        """
-        sound = torch.stack([projection.isfinite().all() for projection in everyone]).all()
-        shares = []
-        for i, projection in enumerate(own):
-            share = loss if self.world.first and i == 0 else torch.zeros_like(loss)
-            share = torch.where(sound, share, torch.zeros_like(loss))
-            shares.append(torch.where(projection.isfinite().all(), share, torch.full_like(loss, torch.nan)))
-        return shares
-
-    def _projection(self, example: Example) -> Tensor:
-        _, projection = self._forward(example)
-        assert projection is not None
-        return projection.float()
-
-    def _all_subjects(self, examples: Sequence[Example]) -> list[Tensor]:
-        """Whose the documents are, on the hosts: of the first batch of each process, then of the second."""
-        own = [example.view_of for example in examples if example.view_of is not None]
-        sizes = self.world.gather(torch.tensor([len(subjects) for subjects in own]))
-        most = max(int(size.max()) for size in sizes)
-        padded = torch.stack([nn.functional.pad(subjects, (0, most - len(subjects))) for subjects in own])
-        gathered = self.world.gather(padded)
-        return [gathered[r][i][: int(sizes[r][i])] for i in range(len(own)) for r in range(self.world.size)]
-
-    def _gather(self, own: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
-        most = max(sizes)
-        padded = torch.stack([nn.functional.pad(p, (0, 0, 0, most - len(p))) for p in own])
-        gathered = self.world.gather(padded)
-        w = self.world.size
-        return [gathered[r][i][: sizes[i * w + r]] for i in range(len(own)) for r in range(w)]
+    def _projections(self, examples: Sequence[Example]) -> list[Tensor]:
+        found = [self._forward(example)[1] for example in examples]
+        return [projection.float() for projection in found if projection is not None]
 
     def _update(self, sums: Tensor) -> Tensor:
         """Clip and step, or not; return norm, place of the first bad gradient, scale, and whether it was skipped."""

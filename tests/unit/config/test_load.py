@@ -155,10 +155,15 @@ def test_keys_that_do_not_fit_together_are_named_with_their_overrides():
     with pytest.raises(ConfigError) as error:
         build(PretrainConfig, tree, "a.yaml", settings=["model.n_heads=5"])
     assert str(error.value).startswith(
-        "--set model.n_heads: `model`: d_model 128 is not a multiple of n_heads 5, expected"
+        "--set model.n_heads: `model.d_model` and `model.n_heads`: d_model 128 is not a multiple of n_heads 5, expected"
     )
-    with pytest.raises(ConfigError, match=r"^a\.yaml: `model`: rotary\.fraction 0\.01 of 24 dimensions turns none"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^a\.yaml: `model\.rotary\.fraction` and .*: rotary\.fraction 0\.01 of 24 dimensions turns none",
+    ):
         build(PretrainConfig, {"model": {"rotary": {"fraction": 0.01}}}, "a.yaml")
     off = {name: {"weight": 0} for name in ("masked", "forecast", "contrastive")}
-    with pytest.raises(ConfigError, match=r"^a\.yaml: `objective`: all objectives have weight 0"):
+    with pytest.raises(
+        ConfigError, match=r"^a\.yaml: `objective\.masked\.weight` and .*: all objectives have weight 0"
+    ):
         build(PretrainConfig, {"objective": off}, "a.yaml")

@@ -46,20 +46,21 @@ def with_train():
 
 
 @pytest.fixture
-def power_cut(monkeypatch):
-    """Trains until the power goes out in step `stop_after`, counted from 0."""
+def broken_off(monkeypatch):
+    """Trains until an error ends the process in step `stop_after`, counted from 0; what a kill leaves is in
+    `test_resume.py`."""
 
     def train(stop_after: int, *args, **kwargs) -> None:
         real = loop.Trainer._step
 
         def failing(self, step, *rest):
             if step == stop_after:
-                raise RuntimeError("the power went out")
+                raise RuntimeError("the end")
             return real(self, step, *rest)
 
         with monkeypatch.context() as patch:
             patch.setattr(loop.Trainer, "_step", failing)
-            with pytest.raises(RuntimeError, match="the power went out"):
+            with pytest.raises(RuntimeError, match="the end"):
                 pretrain(*args, **kwargs)
 
     return train

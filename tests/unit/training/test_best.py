@@ -80,10 +80,10 @@ def test_a_run_that_learns_nothing_ends_early_and_stays_ended(workspace, config,
 
 
 @pytest.mark.parametrize("stop_after", [4, 5, 9])
-def test_the_best_survive_a_stop(workspace, picky, tmp_path, power_cut, stop_after):
+def test_the_best_survive_a_stop(workspace, picky, tmp_path, broken_off, stop_after):
     """Stopped between checkpoints and resumed, the kept weights and the mean are those of a run left alone."""
     pretrain(workspace, picky, device="cpu", out=tmp_path / "a")
-    power_cut(stop_after, workspace, picky, device="cpu", out=tmp_path / "b")
+    broken_off(stop_after, workspace, picky, device="cpu", out=tmp_path / "b")
     pretrain(workspace, picky, device="cpu", out=tmp_path / "b", resume=True)
     for path in [*(tmp_path / "a" / "best").iterdir(), tmp_path / "a" / "model.safetensors"]:
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name

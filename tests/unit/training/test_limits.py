@@ -23,11 +23,13 @@ from tawt.config.load import build, dump, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
+from tawt.files import alone
 from tawt.objectives.pretrain_model import build_model
 from tawt.tasks import embed as embed_task
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
-from tawt.training import threads
+from tawt.tasks.sweep import sweep
+from tawt.training import checkpoint, threads
 from tawt.training.memory import least_parameters
 
 
@@ -238,3 +240,62 @@ def test_a_workspace_that_may_not_be_written_is_trained_from(workspace, config, 
     assert ended.returncode == 0, ended.stderr[-800:]
     assert sorted(workspace.rglob("*")) == before
     assert pq.read_table(tmp_path / "e.parquet").num_rows
+
+
+def test_metrics_are_on_disk_before_a_checkpoint_is(workspace, config, monkeypatch):
+    """Whenever a checkpoint is published, every line of metrics up to it has been flushed to the disk."""
+    path, flushed, checked = workspace / "runs" / "pretrain" / "metrics.jsonl", [0], []
+    fsync, publish = os.fsync, checkpoint.publish
+
+    def noted(handle):
+        fsync(handle)
+        if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+            flushed.append(path.stat().st_size)
+
+    def held(*args):
+        checked.append(flushed[-1] == path.stat().st_size > 0)
+        publish(*args)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(checkpoint, "publish", held)
+    pretrain(workspace, config, device="cpu")
+    assert len(checked) == 3 and all(checked)
+
+
+def test_a_sweep_is_made_by_one_process(workspace, tmp_path):
+    """A second sweep of the same folder is refused while the first is at work, and changes nothing."""
+    (tmp_path / "s.yaml").write_text("config: pretrain_demo\narms: {a: []}\nseeds: [0]\n")
+    folder = workspace / "runs" / "s"
+    folder.mkdir(parents=True)
+    with alone(folder / ".lock"), pytest.raises(ConfigError, match="in use by another process"):
+        sweep(workspace, tmp_path / "s.yaml", device="cpu")
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(("policy", "spins"), [(None, "3000"), ("ACTIVE", None)])
+def test_a_pretraining_from_the_command_line_has_threads_that_sleep(tawt, tmp_path, monkeypatch, policy, spins):
+    """The command sets how long threads spin before torch is loaded, unless the user has said how they wait."""
+    for name, value in (("OMP_WAIT_POLICY", policy), ("GOMP_SPINCOUNT", None)):
+        monkeypatch.setenv(name, "x")
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    tawt("pretrain", "-w", tmp_path / "nowhere", "--dry-run")
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
+def test_pooling_is_chosen_on_the_command_line(workspace, config, tawt, tmp_path):
+    """`tawt embed --pooling max` writes the largest of each document's states; what is no pooling, and one that the run
+    has not learned, are refused with what to type."""
+    pretrain(workspace, config, device="cpu")
+    words = ("embed", "-w", workspace, "--run", "pretrain", "--device", "cpu", "--out", tmp_path / "e.parquet")
+    ended = tawt(*words, "--pooling", "max")
+    assert ended.code == 0, ended.err
+    most = np.array(pq.read_table(tmp_path / "e.parquet")["embedding"].to_pylist())
+    assert tawt(*words, "--pooling", "mean").code == 0
+    mean = np.array(pq.read_table(tmp_path / "e.parquet")["embedding"].to_pylist())
+    own = np.array(pq.read_table(embed(workspace, "pretrain", device="cpu").path)["embedding"].to_pylist())
+    assert (most >= mean - 1e-6).all() and (most > mean + 1e-3).any()
+    np.testing.assert_allclose(mean, own, atol=1e-5)
+    wrong = tawt(*words, "--pooling", "maxx")
+    assert wrong.code == 2 and "is no pooling" in wrong.err and "did you mean `max`?" in wrong.err
+    unlearned = tawt(*words, "--pooling", "cls")
+    assert unlearned.code == 2 and "expected that, mean or max" in unlearned.err

@@ -16,7 +16,7 @@ from torch import nn
 
 from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError, DeviceError
-from tawt.training import device
+from tawt.training import checkpoint, device
 from tawt.training.checkpoint import (
     CheckpointState,
     full_weights,
@@ -29,10 +29,10 @@ from tawt.training.checkpoint import (
 from tawt.training.device import MOST_THREADS, choose_compute
 from tawt.training.distributed import World
 from tawt.training.folder import resume_command
+from tawt.training.gradient_cache import shares
 from tawt.training.metrics import MetricsFile, read_metrics
 from tawt.training.optim import learning_rate, make_optimizer
 from tawt.training.plan import choose_compile
-from tawt.training.step import Stepper
 
 
 @pytest.fixture(autouse=True)
@@ -165,10 +165,10 @@ def test_a_checkpoint_gives_back_weights_and_moments(tmp_path):
     save_checkpoint(tmp_path, net, optimizer, state_of(1), 2)
     other = nn.Linear(3, 2)
     its = make_optimizer(other, TrainConfig())
-    checkpoint = latest_checkpoint(tmp_path)
-    load_weights(other, checkpoint.folder / "model.safetensors")
-    load_optimizer(checkpoint, other, its)
-    assert checkpoint.step == 1 and torch.equal(net.weight, other.weight)
+    found = latest_checkpoint(tmp_path)
+    load_weights(other, found.folder / "model.safetensors")
+    load_optimizer(found, other, its)
+    assert found.step == 1 and torch.equal(net.weight, other.weight)
     for n, o in ((net, optimizer), (other, its)):
         n.zero_grad()
         n(torch.ones(3)).square().sum().backward()
@@ -282,13 +282,13 @@ def test_no_setting_is_infinite(key):
 
 def test_a_broken_projection_blames_its_own_batch_alone():
     """Where the contrastive loss is not finite, the batches tell it whose projections are not."""
-    stepper = Stepper.__new__(Stepper)
-    stepper.world = World()
     good, bad = torch.ones(2, 3), torch.full((2, 3), torch.nan)
-    told = stepper._shares(torch.tensor(torch.nan), [good, bad, good], [good, bad, good])
+    told = shares(torch.tensor(torch.nan), [good, bad, good], [good, bad, good], first=True)
     assert [bool(share.isfinite()) for share in told] == [True, False, True]
-    told = stepper._shares(torch.tensor(2.5), [good, good], [good, good])
+    told = shares(torch.tensor(2.5), [good, good], [good, good], first=True)
     assert [float(share) for share in told] == [2.5, 0.0]
+    told = shares(torch.tensor(2.5), [good, good], [good, good], first=False)
+    assert [float(share) for share in told] == [0.0, 0.0]
 
 
 def test_a_checkpoint_without_its_name_in_latest_is_written_anew(tmp_path):
@@ -302,6 +302,33 @@ def test_a_checkpoint_without_its_name_in_latest_is_written_anew(tmp_path):
     save_checkpoint(tmp_path, net, optimizer, state_of(10), 2)
     assert latest_checkpoint(tmp_path).step == 10
     assert sorted(p.name for p in root.iterdir()) == ["latest", "step-000010"]
+
+
+@pytest.mark.parametrize("side", ["before it is published", "after it is published", "after latest"])
+def test_latest_names_a_whole_checkpoint_whenever_a_kill_comes(tmp_path, monkeypatch, side):
+    """A kill on either side of the publishing leaves a `latest` that names a checkpoint with all its files."""
+    net, optimizer = net_and_optimizer()
+    save_checkpoint(tmp_path, net, optimizer, state_of(1), 1)
+    publish, write_text = checkpoint.publish, checkpoint.write_text
+
+    def cut(*args):
+        if side != "before it is published":
+            publish(*args)
+        if side != "after latest":
+            raise RuntimeError("killed")
+
+    def named(path, text):
+        write_text(path, text)
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(checkpoint, "publish", cut)
+    monkeypatch.setattr(checkpoint, "write_text", named)
+    with pytest.raises(RuntimeError, match="killed"):
+        save_checkpoint(tmp_path, net, optimizer, state_of(2), 1)
+    found = latest_checkpoint(tmp_path)
+    assert found.step == (2 if side == "after latest" else 1)
+    load_weights(nn.Linear(3, 2), found.folder / "model.safetensors")
+    load_optimizer(found, net, make_optimizer(net, TrainConfig()))
 
 
 def test_equal_weights_are_equal_bytes(tmp_path):

@@ -50,10 +50,10 @@ def files(run) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 6, 11])
-def test_stopped_and_resumed_equals_uninterrupted(workspace, config, tmp_path, power_cut, stop_after):
+def test_stopped_and_resumed_equals_uninterrupted(workspace, config, tmp_path, broken_off, stop_after):
     """An error in the middle of any step, then `resume`: weights, optimizer, checkpoints and metrics are equal byte for byte."""
     pretrain(workspace, config, device="cpu", out=tmp_path / "a")
-    power_cut(stop_after, workspace, config, device="cpu", out=tmp_path / "b")
+    broken_off(stop_after, workspace, config, device="cpu", out=tmp_path / "b")
     result = pretrain(workspace, config, device="cpu", out=tmp_path / "b", resume=True)
     assert result.plan.start_step == stop_after // 4 * 4
     assert files(tmp_path / "a") == files(tmp_path / "b")
@@ -144,10 +144,10 @@ def test_a_finished_run_keeps_its_provenance(workspace, config, tmp_path):
     assert json.loads((tmp_path / "a" / "versions.json").read_text()) == about
 
 
-def test_a_run_that_goes_on_elsewhere_tells_both(workspace, config, tmp_path, power_cut, with_train):
+def test_a_run_that_goes_on_elsewhere_tells_both(workspace, config, tmp_path, broken_off, with_train):
     """Of a run resumed with other versions, `versions.json` tells those of now and, up to which step, those of before."""
     for stop in (5, 9):
-        power_cut(stop, workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+        broken_off(stop, workspace, config, device="cpu", out=tmp_path / "a", resume=True)
         about = json.loads((tmp_path / "a" / "versions.json").read_text())
         assert "earlier" not in about or stop == 9
         about["packages"]["torch"] = f"2.0.{stop}"
@@ -158,9 +158,9 @@ def test_a_run_that_goes_on_elsewhere_tells_both(workspace, config, tmp_path, po
     assert earlier == [(4, "2.0.5"), (8, "2.0.9")] and not about["packages"]["torch"].startswith("2.0.")
 
 
-def test_resume_refuses_another_dataset(workspace, config, tmp_path, power_cut, shards):
+def test_resume_refuses_another_dataset(workspace, config, tmp_path, broken_off, shards):
     """Records that changed under a run, with the same vocabulary and the same sizes, are not trained on in silence."""
-    power_cut(5, workspace, config, device="cpu", out=tmp_path / "a")
+    broken_off(5, workspace, config, device="cpu", out=tmp_path / "a")
     shards.write_dataset(workspace, {"train": [40, 20], "tuning": [10], "held_out": [10]}, max_static=2)
     before = open_dataset(workspace).split("train").fingerprint()
     path = workspace / "dataset" / "train" / "00000.arrow"
@@ -176,9 +176,9 @@ def test_resume_refuses_another_dataset(workspace, config, tmp_path, power_cut, 
     assert pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True).plan.start_step == 4
 
 
-def test_lost_metrics_are_said(workspace, config, tmp_path, power_cut):
+def test_lost_metrics_are_said(workspace, config, tmp_path, broken_off):
     """A run whose `metrics.jsonl` is gone goes on, and says what begins anew with it."""
-    power_cut(5, workspace, config, device="cpu", out=tmp_path / "a")
+    broken_off(5, workspace, config, device="cpu", out=tmp_path / "a")
     (tmp_path / "a" / "metrics.jsonl").unlink()
     events = []
     pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True, report=events.append)
@@ -223,9 +223,9 @@ def test_an_existing_run_is_not_overwritten(workspace, config, tmp_path):
     assert files(tmp_path / "a") == before
 
 
-def test_resume_refuses_another_schedule(workspace, config, tmp_path, with_train, power_cut):
+def test_resume_refuses_another_schedule(workspace, config, tmp_path, with_train, broken_off):
     """Another `max_steps` or model would silently be another run: refused, naming key and both values; how often to save may change."""
-    power_cut(9, workspace, config, device="cpu", out=tmp_path / "a")
+    broken_off(9, workspace, config, device="cpu", out=tmp_path / "a")
     with pytest.raises(CheckpointError, match=r"train\.max_steps was 12, is 24"):
         pretrain(workspace, with_train(config, max_steps=24), device="cpu", out=tmp_path / "a", resume=True)
     with pytest.raises(CheckpointError, match=r"model\.d_ffn was 16, is 24"):
@@ -236,9 +236,9 @@ def test_resume_refuses_another_schedule(workspace, config, tmp_path, with_train
     assert any("threads was 1 and is 2" in event.get("text", "") for event in events)
 
 
-def test_a_run_from_before_a_key_came_can_go_on(workspace, config, tmp_path, power_cut):
+def test_a_run_from_before_a_key_came_can_go_on(workspace, config, tmp_path, broken_off):
     """A checkpoint whose config lacks keys that are at their defaults now is resumed; one where they differ is refused."""
-    power_cut(9, workspace, config, device="cpu", out=tmp_path / "a")
+    broken_off(9, workspace, config, device="cpu", out=tmp_path / "a")
     path = tmp_path / "a" / "checkpoints" / "step-000008" / "state.json"
     state = json.loads(path.read_text())
     del state["config"]["objective"]["masked"]["value_scale"], state["config"]["objective"]["forecast"]

@@ -94,10 +94,10 @@ def test_a_run_may_grow_where_the_steps_made_are_the_same(workspace, config, sch
     assert steps == [*range(1, 17)]
 
 
-def test_a_run_does_not_grow_under_a_schedule_that_its_length_shapes(workspace, config, power_cut):
+def test_a_run_does_not_grow_under_a_schedule_that_its_length_shapes(workspace, config, broken_off):
     """Under `cosine`, more steps had made other steps: they are refused, and the error says where they may grow."""
     run = workspace / "runs" / "r"
-    power_cut(5, workspace, config, device="cpu", out=run)
+    broken_off(5, workspace, config, device="cpu", out=run)
     with pytest.raises(CheckpointError, match=r"train\.max_steps was 12, is 20; `train\.max_steps` may grow under"):
         pretrain(workspace, changed(config, "train.max_steps=20"), device="cpu", out=run, resume=True)
 
@@ -119,10 +119,10 @@ def test_the_rate_is_stable_until_it_falls():
         assert learning_rate(few.max_steps - 1, few) == pytest.approx(few.min_lr * few.lr)
 
 
-def test_what_changes_no_result_may_change(workspace, config, power_cut):
+def test_what_changes_no_result_may_change(workspace, config, broken_off):
     """`prefetch`, `log_every`, `health_every` and the kernel may be set anew in a resumed run; the weights stay the same."""
     left = pretrain(workspace, config, device="cpu", out=workspace / "runs" / "left")
-    power_cut(5, workspace, config, device="cpu", out=workspace / "runs" / "r")
+    broken_off(5, workspace, config, device="cpu", out=workspace / "runs" / "r")
     other = changed(config, "batching.prefetch=2", "train.log_every=3", "train.health_every=5", "model.kernel=packed")
     result = pretrain(workspace, other, device="cpu", out=workspace / "runs" / "r", resume=True)
     assert result.weights.read_bytes() == left.weights.read_bytes()

@@ -261,10 +261,10 @@ def test_runs_that_do_not_fit_are_refused(workspace, config, tmp_path, shards):
     assert not (tmp_path / "other" / "embeddings").exists()
 
 
-def test_a_run_folder_says_that_it_holds_patients_data(workspace, config, power_cut):
+def test_a_run_folder_says_that_it_holds_patients_data(workspace, config, broken_off):
     """From the first step on, finished or not, the folder's README says what it holds and how to share the model."""
     run = workspace / "runs" / "pretrain"
-    power_cut(1, workspace, config, device="cpu")
+    broken_off(1, workspace, config, device="cpu")
     assert not (run / "model.safetensors").exists()
     for _ in range(2):
         text = (run / "README.md").read_text()
