@@ -18,6 +18,7 @@ A message says where, what is and what was expected, and never holds a cell valu
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -79,9 +80,19 @@ class TrainingError(TawtError):
     """A loss or a gradient is not finite, or memory ran out."""
 
 
-def printable(text: str) -> str:
-    """Return text on one line and without control characters, so that no name can write to a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def printable(text: str, keep: str = "") -> str:
+    """Return text without what a terminal obeys or hides: control characters, line ends, changes of direction.
+
+    Args:
+        text: A name, a cell or a message.
+        keep: Characters that stay.
+    """
+    if text.isprintable():
+        return text
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden and c not in keep else c for c in text
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

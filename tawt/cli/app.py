@@ -14,7 +14,7 @@ import typer.core
 
 from tawt.cli import data, inspect, model, runs
 from tawt.cli.output import console
-from tawt.errors import TawtError
+from tawt.errors import TawtError, printable
 from tawt.room import room_error
 
 _PACKAGE = Path(__file__).parents[1]
@@ -124,9 +124,9 @@ def _fail_usage(error: Any) -> None:
 
 
 def _fail(text: str, hint: str, code: int = 1) -> NoReturn:
-    console.print(f"error: {text}", style="red", markup=False)
+    console.print(f"error: {printable(text)}", style="red", markup=False)
     if hint:
-        console.print(f"\nhint: {hint}", markup=False)
+        console.print(f"\nhint: {printable(hint)}", markup=False)
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
-from tawt.cli.output import Format, fact, next_command, print_rows, print_table, say
+from tawt.cli.output import Format, fact, next_command, print_rows, print_table, print_text, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -88,7 +88,7 @@ def sql(
     from tawt.pipeline.inspect import sql as sql_of
 
     text, parameters = sql_of(stage, workspace, pipeline)
-    print(text.rstrip())
+    print_text(text)
     for name, value in parameters.items():
         say(f"${name} = {value}")
     next_command(f"tawt run {stage}+ -w {workspace or 'W'}")

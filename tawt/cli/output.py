@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from tawt.errors import printable
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -37,7 +39,15 @@ class Format(StrEnum):
     csv = "csv"
 
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+class _Person(Console):
+    """A console that obeys no character of what it is given to say."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, texts without control characters."""
+        super().print(*[printable(one, keep="\n") if isinstance(one, str) else one for one in objects], **options)
+
+
+console = _Person(stderr=True, highlight=False, soft_wrap=True)
 """What is said to a person."""
 
 
@@ -75,10 +85,16 @@ def print_rows(
         return
     if form is Format.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
+        # elsewhere than on a terminal a line end or a tab within a cell is data
+        keep = "" if sys.stdout.isatty() else "\n\r\t"
+        writer.writerow([printable(name, keep) for name in columns])
+        writer.writerows(
+            [["" if cell is None else printable(cell, keep) if isinstance(cell, str) else cell for cell in row]
+             for row in rows]
+        )  # fmt: skip
         return
     on_terminal = sys.stdout.isatty()
+    columns = [printable(name) for name in columns]
     width = Console().width if on_terminal else sys.maxsize
     texts = [[_cell(cell, thousands) for cell in row] for row in rows]
     widest = {name: max(map(len, (name, *(row[i] for row in texts)))) for i, name in enumerate(columns)}
@@ -102,7 +118,7 @@ def print_rows(
         page = io.StringIO()
         width = sum(widest.values()) + 2 * len(widest)
         Console(highlight=False, markup=False, width=width, file=page).print(table)
-        print("\n".join(line.rstrip() for line in page.getvalue().splitlines()))
+        print("\n".join(line.rstrip() for line in page.getvalue().removesuffix("\n").split("\n")))
     if left_out:
         say(f"not shown: {', '.join(left_out)}; a wider terminal or --format json shows all")
 
@@ -120,7 +136,12 @@ def _cell(cell: Any, thousands: bool) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}" if thousands else str(cell)
-    return f"{cell:.6g}" if isinstance(cell, float) else " ".join(str(cell).split("\n"))
+    return f"{cell:.6g}" if isinstance(cell, float) else printable(" ".join(str(cell).split("\n")))
+
+
+def print_text(text: str) -> None:
+    """Print text of several lines on stdout."""
+    print(printable(text.rstrip(), keep="\n\t"))
 
 
 def fact(value: Any) -> str:

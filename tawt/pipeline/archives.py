@@ -23,6 +23,10 @@ from tawt.pipeline.records import RecordCounter
 
 MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
+PACKED = (
+    ".zip", ".bz2", ".zst", ".zstd", ".xz", ".lzma", ".lz4", ".br", ".z", ".7z", ".rar", ".tar", ".tgz", ".gz", ".gpg",
+)  # fmt: skip
+"""Suffixes of what holds a table in a form that is read only where another one says so."""
 _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST = 200, 256 << 20
 """What an archive may unpack to; dense text packs to a twentieth."""
 _HEADER_BYTES = 1 << 20

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
-from tawt.pipeline.archives import Member, members_of
+from tawt.pipeline.archives import PACKED, Member, members_of
 
 _BATCH_RECORDS = 100_000
 _BATCH_BYTES = 32 << 20
@@ -42,9 +42,21 @@ def find_members(root: Path, members: Members) -> list[Path]:
     found: list[Path] = []
     for hit in hits:
         if hit.is_dir():
-            found += sorted(file for file in hit.iterdir() if file.name.endswith(members.suffix) and not file.is_dir())
+            files = sorted(file for file in hit.iterdir() if file.name.endswith(members.suffix) and not file.is_dir())
+            if not files:
+                raise SourceError(
+                    hit.relative_to(root).as_posix(), f"holds no *{members.suffix} file, expected one per subject",
+                    "fill the folder, or remove it and keep its archive",
+                )  # fmt: skip
+            found += files
         elif ".tar" in hit.name and hit.name.partition(".tar")[0] not in folders:
             found.append(hit)
+    for hit in sorted({hit for pattern in members.folders for hit in root.glob(f"{pattern}.*")} - set(hits)):
+        if hit.suffix.lower() in PACKED and hit.name.partition(".")[0] not in folders:
+            raise SourceError(
+                hit.relative_to(root).as_posix(), "is of a kind that is not read, expected a folder or a tar archive",
+                "unpack it",
+            )  # fmt: skip
     inside = root.resolve()
     for path in found:
         if not path.resolve().is_relative_to(inside):
@@ -158,5 +170,13 @@ class MemberReader:
         numbers: Counter[str] = Counter()
         for path, place in self.paths:
             numbers[place] += 1
-            with path.open("rb") as stream:
+            try:
+                stream = path.open("rb")
+            except OSError as error:
+                raise SourceError(
+                    f"{place} (file {numbers[place]})",
+                    f"cannot be read ({type(error).__name__}), expected a file",
+                    "check its rights",
+                ) from None
+            with stream:
                 yield from members_of(path, place, numbers[place], stream, self.members)

@@ -85,13 +85,14 @@ def _parquet_types(table: RawTable) -> dict[str, pa.DataType]:
             zone = _zone(have)
             if zone is not None and zone not in _UTC:
                 raise SourceError(
-                    file.place, f"column `{field.name}` is in the time zone {zone}, expected clock times or UTC",
+                    file.place, f"column `{column.name}` is in the time zone {zone}, expected clock times or UTC",
                     "write the times as they stood on the clock, without a zone",
                 )  # fmt: skip
             readable = _READABLE.get(column.type)
+            kind = str(have).partition("<")[0]  # the fields of a struct have names of their own
             if readable is not None and not any(is_it(have) for is_it in readable):
                 raise SourceError(
-                    file.place, f"column `{field.name}` is {have}, expected {column.type}", "cast it in the file"
+                    file.place, f"column `{column.name}` is {kind}, expected {column.type}", "cast it in the file"
                 )
             if column.name not in types or pa.types.is_floating(have) or zone is not None:
                 types[column.name] = have

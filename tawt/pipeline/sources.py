@@ -6,6 +6,7 @@ Nothing is copied.
 from __future__ import annotations
 
 import csv
+import difflib
 import fnmatch
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,30 @@ import pyarrow.parquet as pq
 
 from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
-from tawt.errors import SourceError, nearest
+from tawt.errors import SourceError
+from tawt.pipeline.archives import PACKED
 from tawt.pipeline.members import MemberReader, find_members
 from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, not_parquet, open_bytes
 from tawt.pipeline.workspace import RawSeen, Workspace
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
+
+_BESIDE = (
+    ".md5",
+    ".sha1",
+    ".sha256",
+    ".sha512",
+    ".asc",
+    ".sig",
+    ".md",
+    ".html",
+    ".pdf",
+    ".sql",
+    ".json",
+    ".yaml",
+    ".yml",
+)
+"""What lies beside tables under their names and is none."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +152,23 @@ def _find_files(root: Path, contract: Contract) -> list[Path]:
                     f"lies there twice: {twin.name} and {hit.name}, expected one of them",
                     f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
                 )
-        files = [part for hit in hits for part in (_parts(hit) if hit.is_dir() else [hit])]
+        files = [part for hit in hits for part in (_parts(root, hit) if hit.is_dir() else [hit])]
         if files:
             return files
+        for odd in (*hits, *_glob(root, place, unread=True)):
+            raise _unreadable(root, odd)
     return []
+
+
+def _unreadable(root: Path, path: Path) -> SourceError:
+    place = path.relative_to(root).as_posix()
+    if path.is_dir():
+        return SourceError(
+            place, "is a folder without a table in it, expected its files", "copy it again, or remove it"
+        )
+    return SourceError(
+        place, f"is of a kind that is not read, expected {', '.join(SUFFIXES)}", "unpack it, or pack it with gzip"
+    )
 
 
 def _stem(name: str) -> str:
@@ -145,22 +177,33 @@ def _stem(name: str) -> str:
     return name.removesuffix(next((s for s in sorted(SUFFIXES, key=len)[::-1] if name.endswith(s)), ""))
 
 
-def _glob(root: Path, place: str) -> list[Path]:
-    """Match `place` below root part by part, in any case, with any known suffix on the last part."""
+def _glob(root: Path, place: str, unread: bool = False) -> list[Path]:
+    """Match `place` below root part by part, in any case, with any known suffix on the last part.
+
+    With `unread`, return what has the name with a suffix that nothing reads.
+    """
     here = [root]
     *folders, last = place.lower().split("/")
     for folder in folders:
         here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and fnmatch.fnmatch(c.name.lower(), folder)]
+    children = [child for folder_path in here for child in sorted(folder_path.iterdir())]
+    if unread:
+        files = [child for child in children if not child.is_dir() and child.suffix.lower() not in _BESIDE]
+        return [file for file in files if fnmatch.fnmatch(file.name.lower(), f"{last}.*")]
     return [
         child
-        for folder_path in here
-        for child in sorted(folder_path.iterdir())
+        for child in children
         if (child.is_dir() or child.name.lower().endswith(SUFFIXES)) and fnmatch.fnmatch(_stem(child.name), last)
     ]
 
 
-def _parts(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
+def _parts(root: Path, folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    read = [path for path in files if path.name.lower().endswith(SUFFIXES)]
+    for path in files:
+        if path.suffix.lower() in PACKED and path not in read:
+            raise _unreadable(root, path)
+    return read
 
 
 def seen_files(raw: dict[str, RawTable]) -> dict[str, RawSeen]:
@@ -201,7 +244,9 @@ def _with_columns(
 
 def _about_header(missing: str, header: tuple[str, ...], known: set[str], n_expected: int) -> str:
     if 2 * len(known) >= n_expected:
-        return nearest(missing, set(header) - known)
+        # a name that no contract knows may be a cell: its place is said
+        close = difflib.get_close_matches(missing, [name for name in header if name not in known], n=1, cutoff=0.5)
+        return f"is column {header.index(close[0]) + 1} the one meant?" if close else "add it to the file"
     # a first line that names hardly any column may be a record: its cells are not shown
     return (
         f"the first line holds {len(header)} fields, {len(known)} of them expected names; is it the header, and is "

@@ -127,3 +127,40 @@ def test_a_stage_that_breaks_on_a_cell_does_not_show_it(
     assert "staging.patients" in ended.error and "\n\nhint: " in ended.error
     assert not CANARY.search(ended.out + ended.err)
     assert all(not CANARY.search(text) for text in _written(tmp_path / "w").values())
+
+
+def test_no_name_that_can_be_a_cell_gets_out(tmp_path: Path, tawt) -> None:
+    """Names of small files, a header that no contract knows and control characters in names and cells: whether a command
+    succeeds or fails, nothing of them is said, and nothing is written but in the data and in `local.json`."""
+    raw, work, said = tmp_path / "raw", tmp_path / "w", ""
+    header, odd = "Time,Parameter,Value\n", "\x1b]0;canary\x07\x9b31m\u202e"
+    (raw / "set-a").mkdir(parents=True)
+    (raw / "set-a" / "774411.txt").write_text(f"{header}00:00,Age,54\nlate,HR,1\n1,2\n00:05,HR,{odd}\n")
+    for name, content in (
+        ("774412", f"{header}00:00,HR,80\n".encode()), ("774413", b""), ("774414", f"{header}\xff".encode("latin-1")),
+        (f"canary{odd}", b"canary,b\n"), ("0774411", f"{header}00:00,HR,80\n".encode()),
+    ):  # fmt: skip
+        path = raw / "set-a" / f"{name}.txt"
+        path.write_bytes(content)
+        ended = tawt("ingest", raw, "-p", "physionet2012", "-w", work, "--threads", 1)
+        said += ended.out + ended.err
+        assert (ended.code, "error: set-a" in ended.err) == ((0, False) if name == "774412" else (1, True)), ended.err
+        if ended.code:
+            path.unlink()
+    (raw / "Outcomes-a.txt").write_text("RecordID,canary_stay,canary_death\n774411,3,0\n")
+    for words in (
+        ("ingest", raw, "-p", "physionet2012", "--threads", 1), ("build-vocab", "--threads", 1), ("check",), ("stages",),
+        ("show", "staging.records"), ("query", "from quarantine"), ("query", "select canary from \"x\x1b[2J\""),
+        ("query", "select 'canary'::int"), ("query", "select raw_value::int from staging.records"),
+    ):  # fmt: skip
+        ended = tawt(*words, "-w", work)
+        said += ended.out + (ended.err if words[0] != "query" else ended.err.replace("canary", "", 1))
+    assert not CANARY.search(said), CANARY.search(said)
+    for name, text in _written(work).items():
+        assert name == "local.json" or not CANARY.search(text), name
+    shown = "".join(
+        tawt("query", "select raw_value from staging.records", "-w", work, "--format", form).out
+        for form in ("table", "csv", "json")
+    )
+    assert CANARY.search(shown) and "\\x1b" in shown
+    assert not [c for c in said + shown if not c.isprintable() and c != "\n"]

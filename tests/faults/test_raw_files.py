@@ -201,6 +201,31 @@ def test_a_table_of_a_header_alone_gives_no_rows(raw: Path, ingest) -> None:
     assert rows["event_parts.labs"]["rows out"] == 0
 
 
+@pytest.mark.parametrize(
+    "suffix", [".csv.zip", ".zip", ".csv.bz2", ".csv.zst", ".csv.xz", ".tar.gz", ".7z", ".xlsx", ".gz", "/"]
+)
+@pytest.mark.parametrize("table", ["hosp/diagnoses_icd", "hosp/patients"])
+def test_a_table_of_a_kind_that_is_not_read_is_no_absent_one(table: str, suffix: str, raw: Path, ingest) -> None:
+    """Optional or not, a table that is packed otherwise, and an empty folder of its name, are named."""
+    (raw / f"{table}.csv.gz").unlink()
+    place = raw / f"{table}{suffix}"
+    place.mkdir() if suffix == "/" else place.write_bytes(b"x")
+    ended = ingest()
+    assert ended.code == 1 and FORM.match(ended.error), ended.err
+    assert ended.error.startswith(f"error: {table}{suffix.rstrip('/')}: is ")
+
+
+def test_a_part_that_is_packed_otherwise_is_no_absent_one(raw: Path, ingest) -> None:
+    """A folder of parts of which one cannot be read is an error; what lies beside tables is not."""
+    (raw / "hosp/labevents").mkdir()
+    (raw / LABS).rename(raw / "hosp/labevents/part-0.csv.gz")
+    for name in ("hosp/patients.csv.gz.sha256", "hosp/README.md", "hosp/labevents/_SUCCESS"):
+        (raw / name).write_text("x")
+    assert ingest().code == 0
+    (raw / "hosp/labevents/part-1.csv.zst").write_bytes(b"x")
+    assert "hosp/labevents/part-1.csv.zst: is of a kind that is not read" in ingest().error
+
+
 def test_what_is_absent_and_optional_is_said(raw: Path, ingest, tawt, tmp_path: Path) -> None:
     """An optional table and an optional column that are absent are each one note, and their stages are skipped."""
     (raw / "hosp/diagnoses_icd.csv.gz").unlink()

@@ -193,13 +193,27 @@ def test_a_pattern_stays_below_the_raw_root(pattern: str, tmp_path: Path) -> Non
         find_members(tmp_path / "raw", Members(table="records", folders=(pattern,)))
 
 
+@pytest.mark.parametrize("name", ["set-a", "set-a.zip", "set-a.7z", "set-a.txt.gz"])
+def test_what_is_there_and_not_read_is_no_absence(name: str, tmp_path: Path) -> None:
+    """A folder without a file, also beside its archive, and an archive of another kind are errors."""
+    _folder(tmp_path, {"set-b/1.txt": FILES["set-a/7.txt"]})
+    if name == "set-a":
+        (tmp_path / name).mkdir()
+        _archive(tmp_path, FILES)
+    else:
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(SourceError, match=r"^set-a.*(holds no|not read).*, expected") as caught:
+        find_members(tmp_path, MEMBERS)
+    assert caught.value.hint
+
+
 @pytest.mark.parametrize("link", ["folder", "file", "archive"])
 def test_a_link_out_of_the_raw_root_is_refused(link: str, tmp_path: Path) -> None:
     """Whatever is linked, the error names the place and not the file."""
     _folder(tmp_path / "other", FILES)
     archive = _archive(tmp_path / "other", FILES)
     root = tmp_path / "raw"
-    (root / "set-b").mkdir(parents=True)
+    _folder(root, {"set-b/1.txt": FILES["set-a/7.txt"]})
     if link == "folder":
         (root / "set-a").symlink_to(tmp_path / "other" / "set-a")
     elif link == "file":
