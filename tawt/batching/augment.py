@@ -137,4 +137,4 @@ def _with_values(batch: HostBatch, at: Ints, value: NDArray[np.float32], vocabul
     values[at] = value
     if vocabulary.bin_edges:
         token[at] = vocabulary.bins(batch.data_type[at], value)
-    return replace(batch, value=values, value_token=token)
+    return batch.but(value=values, value_token=token)

@@ -53,18 +53,18 @@ def type_gaps(us: Ints, data_type: Ints, start: Ints) -> NDArray[np.float32]:
     key.sort()
     at = (key & word((1 << shift) - 1)).astype(np.int64)
     key >>= word(shift)
-    here = at[1:]
-    ordered = us[at]
+    here, ordered = at[1:], us[at]
     gap = ordered[1:] - ordered[:-1]
     other = (key[1:] != key[:-1]) | (at[:-1] < start[here])  # another data_type, document, or a static
-    since = (gap / US_PER_HOUR).astype(np.float32)
-    since[other] = -1
-    again = np.flatnonzero((gap == 0) & ~other)
+    since = np.empty(n, dtype=np.float32)
+    since[:1] = -1
+    since[1:] = gap / US_PER_HOUR
+    since[1:][other] = -1
+    again = 1 + np.flatnonzero((gap == 0) & ~other)
     if len(again):  # of one moment: as the first of them, one before the run that it stands in
-        opens = np.flatnonzero(np.diff(again, prepend=-2) > 1)
-        first = again[opens]
-        of_first = np.where(first > 0, since[first - 1], np.float32(-1))
-        since[again] = np.repeat(of_first, np.diff(opens, append=len(again)))
-    type_gap = np.full(n, -1, dtype=np.float32)
-    type_gap[here] = since
+        first = again.copy()
+        first[1:][again[1:] == again[:-1] + 1] = 0
+        since[again] = since[np.maximum.accumulate(first) - 1]
+    type_gap = np.empty(n, dtype=np.float32)
+    type_gap[at] = since
     return type_gap

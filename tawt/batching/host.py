@@ -18,6 +18,7 @@ from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 _OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "available")
+_OF_TIMES = ("document", "first_timed", "start", "is_static", "moments", "n_moments", "moment", "hours")
 _OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end")
 
 
@@ -73,7 +74,7 @@ class HostBatch:
     @cached_property
     def start(self) -> Ints:
         """`(n,)`, the same of each token's document."""
-        return np.repeat(self.first_timed, np.diff(self.bounds))
+        return self.first_timed[self.document]
 
     @cached_property
     def is_static(self) -> Bools:
@@ -104,12 +105,18 @@ class HostBatch:
     @cached_property
     def content(self) -> Words:
         """`(n,)`, a number for each triplet and its time, from which draws are made that hang on no order."""
-        return mixed(self.data_type, self.value_token, self.value_status, self.value, self.time)
+        return mixed(self.data_type + (self.value_token << 32), self.value, self.time)
 
     @cached_property
     def hours(self) -> Floats:
         """`(n,)`, hours since the subject's origin."""
         return self.time / US_PER_HOUR
+
+    def but(self, **columns: Any) -> HostBatch:
+        """Return the batch with other columns of the same triplets; what follows from their times is not made anew."""
+        other = replace(self, **columns)
+        other.__dict__.update({name: self.__dict__[name] for name in _OF_TIMES if name in self.__dict__})
+        return other
 
     def select(self, keep: Bools) -> HostBatch:
         """Return the batch with some of its tokens, in their order; a token that is left out leaves no trace.

@@ -18,7 +18,7 @@ value's status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +127,7 @@ def hide(batch: HostBatch, masks: Masks) -> HostBatch:
     token[no_value] = 0
     token[no_type] = 0
     status[no_value] = HIDDEN
-    return replace(batch, data_type=data_type, value=value, value_token=token, value_status=status)
+    return batch.but(data_type=data_type, value=value, value_token=token, value_status=status)
 
 
 def _rounded(value: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -53,6 +53,6 @@ def _drawn(columns: Columns, subject_id: int, moment: tuple[int, int], skip: int
     """Return rows number `skip` to `stop` of a moment, in an order drawn by what the rows are."""
     low, high = moment
     rows = columns.rows(low, high)
-    words = mixed(rows.data_type, rows.value_token, rows.value_status, rows.value, rows.available_time)
+    words = mixed(rows.data_type, rows.value_token, rows.value, rows.available_time, rows.value_status)
     order = np.argsort(draw(words, _CUT, subject_id), kind="stable")
     return np.sort(low + order[skip:stop])
