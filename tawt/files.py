@@ -7,14 +7,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tawt.errors import FileError
 from tawt.readers import read_map
-from tawt.seals import BLANK, LIST, fill, filled, hashes_of
+from tawt.seals import BLANK, LIST, fill, filled, hashes_of, sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +41,20 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give the place to fill a folder aside; it is published under its name at the end, or removed."""
+    aside = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        publish(aside, path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole(path) as aside:
@@ -57,9 +71,10 @@ def write_sealed(path: Path, data: dict[str, Any]) -> None:
     write_text(path, filled(json.dumps({**data, "seal": BLANK}, indent=2, ensure_ascii=False) + "\n"))
 
 
-def write_hashes(folder: Path) -> None:
-    """List the hash of every file of a folder in it, once they are all as they will be."""
-    write_sealed(folder / LIST, {"sha256": hashes_of(folder)})
+def write_hashes(folder: Path, names: Iterable[str] | None = None) -> None:
+    """List the hash of every file of a folder in it, or of those named, once they are all as they will be."""
+    hashes = hashes_of(folder) if names is None else {name: sha256_file(folder / name) for name in names}
+    write_sealed(folder / LIST, {"sha256": hashes})
 
 
 def read_json(path: Path) -> Any | None:
@@ -141,20 +156,17 @@ def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Non
                 waiting()
                 fcntl.flock(lock, fcntl.LOCK_EX)
             # the file may have been removed meanwhile: others would open, and hold, a new one
-            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+            if _is_at(lock.fileno(), path):
                 yield
                 return
 
 
-def sha256_file(path: Path, each: Callable[[bytes], None] | None = None) -> str:
-    """Return the SHA-256 of a file; `each` sees every block on the way."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            if each is not None:
-                each(block)
-    return digest.hexdigest()
+def _is_at(handle: int, path: Path) -> bool:
+    """Return whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def digest(data: Any) -> str:

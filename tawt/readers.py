@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tawt.errors import FileError, TawtError
+from tawt.seals import holds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,26 +26,24 @@ AGAIN = "make it again, or take it from a copy"
 
 
 @contextmanager
-def reading(
-    path: Path, expected: str, hint: str = AGAIN, kind: type[TawtError] = FileError, where: str | None = None
-) -> Iterator[None]:
+def reading(path: Path, expected: str, hint: str = AGAIN, kind: type[TawtError] = FileError) -> Iterator[None]:
     """Turn whatever reading a damaged file brings into one line that names it and what mends it.
 
-    The text of a foreign error is left out: it can quote what the file holds.
+    Only what depends on the file's bytes belongs within: an error of ours would be told as the file's. The text of a
+    foreign error is left out: it can quote what the file holds.
 
     Args:
         path: The file; what is no regular file (a folder, a pipe) is not opened.
         expected: What it should be, as `a Parquet file`.
         hint: What mends it.
         kind: The error to raise.
-        where: What to call the file, where its path is not to be shown.
 
     Raises:
         TawtError: Of that kind: it is absent, of another format, torn, or may not be read.
     """
 
     def fault(what: str, remedy: str = hint) -> TawtError:
-        return kind(where or str(path), f"{what}, expected {expected}", remedy)
+        return kind(str(path), f"{what}, expected {expected}", remedy)
 
     try:
         mode = path.stat().st_mode
@@ -103,14 +102,16 @@ def read_record(
     """Read a small record of ours, each key of its type; `absent` stands for a file that is not there.
 
     Raises:
-        TawtError: Of that kind: as of `read_map`, or a key is unknown, missing or of another type.
+        TawtError: Of that kind: as of `read_map`, it has a seal that does not hold, or a key is unknown, missing or
+            of another type.
     """
     from pydantic import ValidationError
 
     if absent is not None and not os.path.lexists(path):
         return absent
     data = read_map(path, hint, kind)
-    data.pop("seal", None)
+    if data.pop("seal", None) is not None and not holds(path):
+        raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
     try:
         return record.model_validate(data)
     except (ValidationError, RecursionError) as error:
@@ -124,18 +125,16 @@ def read_parquet(
     path: Path,
     columns: Sequence[str] | None = None,
     hint: str = AGAIN,
-    kind: type[TawtError] = FileError,
-    where: str | None = None,
     **options: Any,
 ) -> pa.Table:
     """Read one Parquet file, the named columns in their order; options go to `pyarrow.parquet.ParquetFile`.
 
     Raises:
-        TawtError: Of that kind: it is absent, no Parquet, torn, or lacks a column.
+        FileError: It is absent, no Parquet, torn, or lacks a column.
     """
-    with open_parquet(path, hint, kind, where, **options) as file:
+    with open_parquet(path, hint, **options) as file:
         if lacking := [name for name in columns or () if name not in file.schema_arrow.names]:
-            raise kind(where or str(path), f"has no column `{lacking[0]}`, expected it there", hint)
+            raise FileError(str(path), f"has no column `{lacking[0]}`, expected it there", hint)
         table = file.read(columns=columns)
         return table if columns is None else table.select(list(columns))
 
@@ -144,16 +143,14 @@ def read_parquet(
 def open_parquet(
     path: Path,
     hint: str = AGAIN,
-    kind: type[TawtError] = FileError,
-    where: str | None = None,
     **options: Any,
 ) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file for its schema, its metadata, or reading it in pieces, all within the `with`.
 
     Raises:
-        TawtError: Of that kind: it is absent, no Parquet, or torn.
+        FileError: It is absent, no Parquet, or torn.
     """
     import pyarrow.parquet as pq
 
-    with reading(path, "a whole Parquet file", hint, kind, where), pq.ParquetFile(path, **options) as file:
+    with reading(path, "a whole Parquet file", hint), pq.ParquetFile(path, **options) as file:
         yield file

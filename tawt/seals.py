@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from tawt.errors import FileError
-from tawt.readers import read_map
+from tawt.errors import FileError, TawtError
 
 SAYS = "sha256 of the rest: "
 BLANK = SAYS + "0" * 64
@@ -60,23 +61,51 @@ def hashes_of(folder: Path) -> dict[str, str]:
     """Return the hash of every file below a folder, by its path there; hidden ones and the list are none of it."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     shown = [path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts)]
-    return {name: _hash(folder / name) for name in shown if name != LIST}
+    return {name: sha256_file(folder / name) for name in shown if name != LIST}
 
 
-def changed_files(folder: Path) -> list[str] | None:
-    """Return the files of a folder that are absent or not as they were listed; None where there is no list."""
-    path = folder / LIST
-    if not path.exists():
+def changed_files(folder: Path, only: Iterable[str] | None = None) -> list[str] | None:
+    """Return the files of a folder that are absent or not as they were listed; None where there is no list.
+
+    Args:
+        folder: Where.
+        only: Names to look at, each of which must be listed; None = all that are.
+    """
+    if not (folder / LIST).exists():
         return None
-    try:
-        listed = read_map(path).get("sha256") if holds(path) else None
-    except FileError:
-        listed = None
-    if not isinstance(listed, dict):
+    listed = _listed(folder / LIST)
+    if listed is None:
         return [LIST]
-    return [name for name, sha256 in listed.items() if not (folder / name).is_file() or _hash(folder / name) != sha256]
+    names = listed if only is None else only
+    return [name for name in names if not (folder / name).is_file() or sha256_file(folder / name) != listed.get(name)]
 
 
-def _hash(path: Path) -> str:
+def hold(folder: Path, names: Iterable[str], hint: str, kind: type[TawtError] = FileError) -> None:
+    """Hold files of a folder to its list before they are used.
+
+    Raises:
+        TawtError: Of that kind: there is no list, or one of them is absent or not as it was written.
+    """
+    changed = changed_files(folder, names)
+    if changed is None:
+        raise kind(str(folder / LIST), "is not there, expected the hashes of the files beside it", hint)
+    if changed:
+        what = "is not as it was written" if (folder / changed[0]).exists() else "is not there"
+        raise kind(str(folder / changed[0]), f"{what}, expected the file that was listed by its hash", hint)
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed(path: Path) -> dict[str, str] | None:
+    """Return what a list says; None where it is damaged."""
+    if not path.is_file() or not holds(path):
+        return None
+    try:
+        listed = json.loads(path.read_bytes())["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError):  # sealed, and still none of ours
+        return None
+    return listed if isinstance(listed, dict) else None

@@ -14,9 +14,6 @@ from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, DatasetError
 from tawt.readers import reading
 
-UNREADABLE = (OSError, ValueError, pa.ArrowException)
-"""What pyarrow raises on a broken file; ValueError where bytes that should be text are not."""
-
 REBUILD = "build it again with `tawt build-vocab -w WORKSPACE`"
 
 
@@ -70,17 +67,17 @@ def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int) -> Colu
         size = path.stat().st_size
     if size != n_bytes:
         raise DatasetError(str(path), f"has {size} bytes, expected {n_bytes}", REBUILD)
-    try:
-        with reading(path, "an Arrow file", REBUILD, DatasetError), pa.memory_map(str(path)) as file:
-            whole = file.read_buffer(size)
-            reader = pa.ipc.open_file(whole)
-            check_schema(contract, reader.schema, str(path))
-            if reader.num_record_batches != 1:
-                raise DatasetError(str(path), f"has {reader.num_record_batches} record batches, expected 1", REBUILD)
-            batch = reader.get_batch(0)
+    with reading(path, "an Arrow file", REBUILD, DatasetError), pa.memory_map(str(path)) as file:
+        whole = file.read_buffer(size)
+        reader = pa.ipc.open_file(whole)
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        for batch in batches:
             batch.validate()
-    except ContractError as error:
-        raise DatasetError(error.where, error.what, REBUILD) from None
+        _names = reader.schema.names  # bytes until somebody asks
+    _check(path, contract, reader.schema)
+    if len(batches) != 1:
+        raise DatasetError(str(path), f"has {len(batches)} record batches, expected 1", REBUILD)
+    (batch,) = batches
     if batch.num_rows != n_rows:
         raise DatasetError(str(path), f"has {batch.num_rows} rows, expected {n_rows}", REBUILD)
     return Columns(*(_view(path, whole, batch, name) for name in Columns.__dataclass_fields__))
@@ -92,17 +89,16 @@ def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int) -> 
     Raises:
         DatasetError: The file is absent, broken, of another contract, or does not tile the shard row by row.
     """
-    try:
-        with reading(path, "an Arrow file", REBUILD, DatasetError), pa.memory_map(str(path)) as file:
-            table = pa.ipc.open_file(file).read_all()
-            check_schema(contract, table.schema, str(path))
-            index = Index(*(np.array(table.column(name)) for name in Index.__dataclass_fields__))
-    except ContractError as error:
-        raise DatasetError(error.where, error.what, REBUILD) from None
+    with reading(path, "an Arrow file", REBUILD, DatasetError):
+        table = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
+        table.validate()
+        _names = table.schema.names
+    _check(path, contract, table.schema)
     if len(table) != n_subjects:
         raise DatasetError(str(path), f"has {len(table)} subjects, expected {n_subjects}", REBUILD)
     if any(column.null_count for column in table.columns):
         raise DatasetError(str(path), "has a null, expected none", REBUILD)
+    index = Index(*(np.array(table.column(name)) for name in Index.__dataclass_fields__))
     ends = index.start + index.length
     whole = (
         bool((index.length >= 0).all())
@@ -116,6 +112,13 @@ def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int) -> 
     if not (np.diff(index.subject_id) > 0).all():
         raise DatasetError(str(path), "has subjects out of order, expected ascending subject_id", REBUILD)
     return index
+
+
+def _check(path: Path, contract: Contract, schema: pa.Schema) -> None:
+    try:
+        check_schema(contract, schema, str(path))
+    except ContractError as error:
+        raise DatasetError(error.where, error.what, REBUILD) from None
 
 
 def _view(path: Path, whole: pa.Buffer, batch: pa.RecordBatch, name: str) -> NDArray[Any]:

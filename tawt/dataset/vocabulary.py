@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -171,39 +172,46 @@ def read_vocabulary(path: Path) -> Vocabulary:
     with reading(path, "a vocabulary", hint, DatasetError):
         content = path.read_bytes()
         table = pq.ParquetFile(pa.BufferReader(content)).read()
-        try:
-            check_schema(contract, table.schema, str(path))
-        except ContractError as error:
-            raise DatasetError(error.where, error.what, hint) from None
-        for column in contract.columns:
-            if not column.nullable and table.column(column.name).null_count:
-                raise DatasetError(str(path), f"column `{column.name}` has a null, expected none", hint)
-        columns = {name: table.column(name).to_pylist() for name in ("code", "value_kind", "categories")}
-        if not np.array_equal(table.column("data_type").to_numpy(), np.arange(len(table))):
-            raise DatasetError(str(path), "data_type does not count from 0, expected the row's number", hint)
-        if tuple(columns["code"][: len(SPECIAL_CODES)]) != SPECIAL_CODES:
-            raise DatasetError(str(path), f"starts with other codes, expected {' '.join(SPECIAL_CODES)}", hint)
+        table.validate(full=True)  # its texts too; names are bytes until somebody asks
+        _names = table.schema.names
+    try:
+        check_schema(contract, table.schema, str(path))
+    except ContractError as error:
+        raise DatasetError(error.where, error.what, hint) from None
+    for column in contract.columns:
+        if not column.nullable and table.column(column.name).null_count:
+            raise DatasetError(str(path), f"column `{column.name}` has a null, expected none", hint)
+    for name in ("bin_edges", "categories", "quantiles"):
+        if pc.list_flatten(table.column(name)).null_count:
+            raise DatasetError(str(path), f"column `{name}` has a null in a list, expected none", hint)
+    if any(row is not None and len(row) < 2 for row in table.column("quantiles").to_pylist()):
+        raise DatasetError(str(path), "has fewer than 2 quantiles of a data_type, expected those from 0 to 1", hint)
+    columns = {name: table.column(name).to_pylist() for name in ("code", "value_kind", "categories")}
+    if not np.array_equal(table.column("data_type").to_numpy(), np.arange(len(table))):
+        raise DatasetError(str(path), "data_type does not count from 0, expected the row's number", hint)
+    if tuple(columns["code"][: len(SPECIAL_CODES)]) != SPECIAL_CODES:
+        raise DatasetError(str(path), f"starts with other codes, expected {' '.join(SPECIAL_CODES)}", hint)
 
-        def numbers(name: str, dtype: type[Number]) -> NDArray[Number]:
-            return np.asarray(table.column(name).to_numpy()).astype(dtype)
+    def numbers(name: str, dtype: type[Number]) -> NDArray[Number]:
+        return np.asarray(table.column(name).to_numpy()).astype(dtype)
 
-        n_bins = numbers("n_bins", np.int32)
-        if n_bins.min() < 0 or n_bins.max() > MAX_BINS:
-            raise DatasetError(str(path), f"n_bins is out of range, expected 0 to {MAX_BINS}", hint)
-        return Vocabulary(
-            codes=tuple(columns["code"]),
-            value_kind=tuple(columns["value_kind"]),
-            n_rows=numbers("n_rows", np.int64),
-            center=numbers("center", np.float64),
-            scale=numbers("scale", np.float64),
-            mean=numbers("mean", np.float64),
-            std=numbers("std", np.float64),
-            n_bins=n_bins,
-            categories=tuple(tuple(texts) for texts in columns["categories"]),
-            sha256=hashlib.sha256(content).hexdigest(),
-            content=content,
-            bin_edges=tuple(_normalized_edges(row) for row in table.select(_OF_EDGES).to_pylist()),
-        )
+    n_bins = numbers("n_bins", np.int32)
+    if n_bins.min() < 0 or n_bins.max() > MAX_BINS:
+        raise DatasetError(str(path), f"n_bins is out of range, expected 0 to {MAX_BINS}", hint)
+    return Vocabulary(
+        codes=tuple(columns["code"]),
+        value_kind=tuple(columns["value_kind"]),
+        n_rows=numbers("n_rows", np.int64),
+        center=numbers("center", np.float64),
+        scale=numbers("scale", np.float64),
+        mean=numbers("mean", np.float64),
+        std=numbers("std", np.float64),
+        n_bins=n_bins,
+        categories=tuple(tuple(texts) for texts in columns["categories"]),
+        sha256=hashlib.sha256(content).hexdigest(),
+        content=content,
+        bin_edges=tuple(_normalized_edges(row) for row in table.select(_OF_EDGES).to_pylist()),
+    )
 
 
 _OF_EDGES = ["bin_edges", "normalization", "center", "scale", "quantiles"]

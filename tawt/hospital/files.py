@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from tawt.files import whole
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     table: tuple(columns.split())
@@ -40,8 +41,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 def write_table(out: Path, table: str, rows: Iterable[Sequence[object]]) -> int:
     """Write one table under `out` and return its number of records; the file appears once it is whole."""
     path = out / f"{table}.csv.gz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
     n_rows = 0
 
     def counted() -> Iterable[Sequence[object]]:
@@ -51,15 +50,13 @@ def write_table(out: Path, table: str, rows: Iterable[Sequence[object]]) -> int:
             yield row
 
     # No name and no time in the gzip header: both would make equal tables differ in bytes.
-    with aside.open("wb") as raw:
-        with (
-            gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=4, mtime=0) as packed,
-            io.TextIOWrapper(packed, encoding="utf-8", newline="") as text,
-        ):
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(COLUMNS[table])
-            writer.writerows(counted())
-        raw.flush()
-        os.fsync(raw.fileno())
-    aside.replace(path)
+    with (
+        whole(path) as aside,
+        aside.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=4, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="") as text,
+    ):
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS[table])
+        writer.writerows(counted())
     return n_rows

@@ -10,7 +10,6 @@ import pyarrow as pa
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import StageError
-from tawt.files import sha256_file
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_meds import Finding, check_meds
@@ -19,7 +18,7 @@ from tawt.pipeline.ledger import LEDGER, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, stage_files
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.readers import open_parquet, read_map, read_parquet
-from tawt.seals import holds
+from tawt.seals import holds, sha256_file
 from tawt.transforms.columns import times_of
 
 

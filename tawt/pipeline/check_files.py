@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tawt.errors import FileError
-from tawt.files import sha256_file
 from tawt.pipeline.check_meds import Finding
 from tawt.pipeline.commit import LAYERS
 from tawt.pipeline.ledger import LEDGER, Standing
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.workspace import INGEST, LOCAL, Workspace
 from tawt.readers import read_record
-from tawt.seals import LIST, changed_files, holds
+from tawt.seals import LIST, changed_files, holds, sha256_file
 
 RECORDS = ("pipeline.yaml", INGEST, LOCAL, LEDGER, "hospital.json", ".threads.json")
 """Files that hold the hash of their own rest, as far as they are there."""

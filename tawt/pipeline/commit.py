@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tawt.files import publish, publish_file, remove, sha256_file, sync
+from tawt.files import publish, publish_file, remove, sync
 from tawt.pipeline.ledger import LEDGER
 from tawt.pipeline.manifest import Manifest, write_manifest
 from tawt.pipeline.stages import Graph
 from tawt.pipeline.workspace import Workspace
+from tawt.seals import sha256_file
 
 LAYERS = ("staging", "codes", "event_parts", "labels")
 """Folders of a workspace that hold one folder per stage."""

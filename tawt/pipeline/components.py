@@ -6,12 +6,13 @@ from typing import Any
 
 from tawt.contracts.contract import read_contract
 from tawt.errors import StageError
-from tawt.files import digest, sha256_file
+from tawt.files import digest
 from tawt.pipeline.execute import Plan
 from tawt.pipeline.manifest import read_manifest, versions
 from tawt.pipeline.merge import splits_file
 from tawt.pipeline.stages import Stage
 from tawt.resources import asset
+from tawt.seals import sha256_file
 
 _CONTRACTS = {
     "events": ("events",),

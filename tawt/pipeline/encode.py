@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import FORMAT, SPECIAL_CODES, SPLITS
 from tawt.errors import StageError
-from tawt.files import sha256_file, write_json
+from tawt.files import write_json
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, parquet_files, wrapped_errors
 from tawt.pipeline.execute import Plan
@@ -23,6 +23,7 @@ from tawt.pipeline.merge import workspace_manifest
 from tawt.pipeline.result import EngineResult
 from tawt.readers import read_parquet
 from tawt.resources import asset
+from tawt.seals import sha256_file
 from tawt.transforms.events import ROW_GROUP
 from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets

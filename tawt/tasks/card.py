@@ -52,14 +52,14 @@ def write_card(run: Path, *, data: Mapping[str, int] | None = None) -> Path:
     return path
 
 
-def card(run: Path, *, data: Mapping[str, int] | None = None, name: str | None = None, shared: bool = False) -> str:
+def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = False) -> str:
     """Return the text of a run's model card; `shared` for the folder of `TawtModel.save_pretrained`.
 
     Raises:
         CheckpointError: The folder has no config.yaml.
     """
     (folder,) = read_runs([run])
-    name = " ".join((name or folder.path.resolve().name).split())
+    name = " ".join(folder.path.resolve().name.split())
     front = {
         "library_name": "tawt",
         "license": "other",

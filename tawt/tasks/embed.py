@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,15 +143,16 @@ def embed(
 def _alone(path: Path) -> Iterator[None]:
     """Keep other commands from writing the same file."""
     lock = path.with_name(f".{path.name}.lock")
-    try:
-        with alone(lock):
-            yield
-            lock.unlink()
-    except BlockingIOError:
-        raise ConfigError(
-            str(path), "is being written by another process, expected to write it alone",
-            "wait for it to end, or give another file with `--out FILE`",
-        ) from None  # fmt: skip
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(lock))
+        except BlockingIOError:
+            raise ConfigError(
+                str(path), "is being written by another process, expected to write it alone",
+                "wait for it to end, or give another file with `--out FILE`",
+            ) from None  # fmt: skip
+        held.callback(lock.unlink, missing_ok=True)  # while it is held: who waits for it sees that it is gone
+        yield
 
 
 def _pooled(encoder: Encoder, batch: PackedBatch, how: str | None) -> Tensor:

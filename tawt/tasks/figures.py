@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.errors import ConfigError
-from tawt.files import publish_file
+from tawt.files import whole
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, which people with any colour vision tell apart."""
@@ -106,8 +106,6 @@ def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
         figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13, fontweight="bold")
         if handles:
             figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=9.5)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.tmp")
-        figure.savefig(aside, format="png", dpi=_DPI)
-    publish_file(aside, path)
+        with whole(path) as aside:
+            figure.savefig(aside, format="png", dpi=_DPI)
     return path

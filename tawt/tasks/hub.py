@@ -3,6 +3,7 @@
 config.json           what it is: format, versions, the run's config
 model.safetensors     the encoder's weights; the heads of pretraining stay behind
 vocabulary.parquet    codes, units, normalization, bins: what it takes to encode other records
+files.json            their hashes, to which they are held when the model is loaded
 README.md             the model card
 """
 
@@ -25,17 +26,18 @@ from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
-from tawt.files import write_json, write_parquet, write_text
+from tawt.files import write_hashes, write_json, write_parquet, write_text
 from tawt.machine import version_of
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
+from tawt.seals import LIST
 from tawt.tasks.card import CARD, card
-from tawt.tasks.load import SharedModel, load_encoder, same_vocabulary
+from tawt.tasks.load import OF_SHARED, SharedModel, load_encoder, same_vocabulary
 from tawt.tasks.runs import SMALL_CELL
 from tawt.tasks.withhold import shareable, withheld, without_withheld
 from tawt.training.checkpoint import WEIGHTS, write_tensors
 
-_FILES = ("config.json", WEIGHTS, "vocabulary.parquet", CARD)
+_FILES = (*OF_SHARED, LIST, CARD)
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -164,6 +166,7 @@ class TawtModel(nn.Module):
         )
         write_json(folder / "config.json", about.model_dump(mode="json"))
         write_text(folder / CARD, self.card)
+        write_hashes(folder, OF_SHARED)
         return folder
 
     def _config(self, codes: list[str]) -> PretrainConfig:

@@ -14,11 +14,16 @@ from tawt.errors import CheckpointError, DatasetError
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import read_map, read_record
+from tawt.seals import LIST, hold
 from tawt.tasks.runs import flat
-from tawt.training.checkpoint import WEIGHTS, latest_checkpoint, load_weights, read_tensors
+from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
 
+VOCABULARY = "vocabulary.parquet"
+OF_SHARED = ("config.json", WEIGHTS, VOCABULARY)
+"""What a shared model is loaded from, listed by hash beside them; its card is there to be edited."""
 FORMAT = "tawt.model/1"
 """Of a folder that `TawtModel.save_pretrained` wrote."""
+_COPY = "take it from a copy, or make the run again"
 _SAVED = "give a folder that `TawtModel.save_pretrained` wrote"
 
 
@@ -44,7 +49,7 @@ class Saved:
     vocabulary: Vocabulary
     """The run's vocabulary."""
     weights: Path
-    """Where the weights are: the end of the run, or its newest checkpoint."""
+    """Where the weights are: those of the end of the run, or of its newest checkpoint while it has none."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def load_encoder(run: Path) -> LoadedEncoder:
     """Load the encoder of a run folder, finished or not, or of one that `TawtModel.save_pretrained` wrote.
 
     Raises:
-        CheckpointError: There is no run or no weights in it, or they do not fit its config.
+        CheckpointError: There is no run or no weights in it, they do not fit its config, or a file is not as it was
+            written.
         ConfigError: Its config does not hold.
         DatasetError: Its vocabulary cannot be read.
     """
@@ -73,42 +79,48 @@ def read_saved(run: Path) -> Saved:
     """Read what `load_encoder` does, but for the weights.
 
     Raises:
-        CheckpointError: There is no run or no weights in it, or another vocabulary than theirs.
+        CheckpointError: There is no run or no weights in it, another vocabulary than theirs, or a file that is not
+            as it was written.
         ConfigError: Its config does not hold.
         DatasetError: Its vocabulary cannot be read.
     """
     if (run / "config.json").exists():
         return _shared(run)
+    finished = (run / LIST).exists()
+    if finished:
+        hold(run, ("config.yaml", VOCABULARY, WEIGHTS), _COPY, CheckpointError)
     if not (run / "config.yaml").exists():
         raise CheckpointError(
             str(run), "has neither config.yaml nor config.json, expected a run folder or a shared model",
             "make one with `tawt pretrain`",
         )  # fmt: skip
     config = load(PretrainConfig, run / "config.yaml")
-    vocabulary = read_vocabulary(run / "vocabulary.parquet")
-    weights, checkpoint = run / WEIGHTS, latest_checkpoint(run)
-    if checkpoint is not None and checkpoint.state.vocabulary != vocabulary.sha256:
+    vocabulary = read_vocabulary(run / VOCABULARY)
+    if finished:
+        return Saved(config, vocabulary, run / WEIGHTS)
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None:
         raise CheckpointError(
-            str(run / "vocabulary.parquet"), f"is another vocabulary, {vocabulary.sha256[:12]}, expected that of the "
+            str(run), "has no weights yet, expected a finished run or a checkpoint",
+            "let `tawt pretrain --resume` reach a checkpoint",
+        )  # fmt: skip
+    if checkpoint.state.vocabulary != vocabulary.sha256:
+        raise CheckpointError(
+            str(run / VOCABULARY), f"is another vocabulary, {vocabulary.sha256[:12]}, expected that of the "
             f"weights, {checkpoint.state.vocabulary[:12]}", "put back the one that the run was made with",
         )  # fmt: skip
-    if not weights.exists():
-        if checkpoint is None:
-            raise CheckpointError(
-                str(run), "has no weights yet, expected a finished run or a checkpoint",
-                "let `tawt pretrain --resume` reach a checkpoint",
-            )  # fmt: skip
-        weights = checkpoint.folder / WEIGHTS
-    return Saved(config, vocabulary, weights)
+    hold(checkpoint.folder, (WEIGHTS,), ANOTHER, CheckpointError)
+    return Saved(config, vocabulary, checkpoint.folder / WEIGHTS)
 
 
 def _shared(folder: Path) -> Saved:
     if read_map(folder / "config.json", _SAVED, CheckpointError).get("format") != FORMAT:
         raise CheckpointError(str(folder / "config.json"), f"is of another format, expected {FORMAT}", _SAVED)
     about = read_record(folder / "config.json", SharedModel, _SAVED, CheckpointError)
+    hold(folder, OF_SHARED, _SAVED, CheckpointError)
     config = build(PretrainConfig, about.config, str(folder / "config.json"))
     try:
-        read = read_vocabulary(folder / "vocabulary.parquet")
+        read = read_vocabulary(folder / VOCABULARY)
     except DatasetError as error:
         raise CheckpointError(error.where, error.what, _SAVED) from None
     # blanked cells change the file's bytes, not what it stands for

@@ -41,7 +41,7 @@ from tawt.training.folder import alone_in, comparable, describe_run, note_other_
 from tawt.training.loggers import open_loggers
 from tawt.training.loop import Report, Trainer
 from tawt.training.memory import explained
-from tawt.training.metrics import lines_of
+from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.optim import make_optimizer
 from tawt.training.plan import PretrainPlan, first_batches
 from tawt.training.scaler import LossScaler
@@ -181,7 +181,7 @@ def _build(chosen: Choices, baselines: Baselines) -> Trainer:
         compute = compute.with_threads(*measured_threads(asked.workspace, chosen.shapes, work))
     tree = tree.model_copy(update={"train": tree.train.model_copy(update={"threads": compute.threads})})
     start = checkpoint.step if checkpoint else 0
-    over = is_over(start, lines_of(run, "tuning", start), tree.train)
+    over = is_over(start, lines_of(read_metrics(run / "metrics.jsonl"), "tuning", start), tree.train)
     if checkpoint is not None and not over:
         note_other_compute(checkpoint, compute, world.size, tell)
     entry = spread(parts, list(model.encoder.blocks), world, tree.train.parallel, compute.device)
@@ -192,7 +192,7 @@ def _build(chosen: Choices, baselines: Baselines) -> Trainer:
         scaler.load(checkpoint.state.scaler)
     world.wait()  # every process has looked at the folder as it was
     if world.first and not over:
-        describe_run(run, tree, vocabulary, compute, world.size, start)
+        describe_run(run, tree, vocabulary, compute, world.size, start, asked.init.weights if asked.init else None)
         write_card(run)  # says from the first step on that the folder holds patients' data
     world.wait()
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -223,7 +223,7 @@ def _finish(trainer: Trainer) -> None:
     last = full_weights(trainer.model)
     if not trainer.world.first:
         return
-    chosen = final_weights(run, lines_of(run, "tuning"), config)
+    chosen = final_weights(run, lines_of(read_metrics(run / "metrics.jsonl"), "tuning"), config)
     write_tensors(last if chosen is None else chosen, run / WEIGHTS)
     write_card(run, data={"subjects": len(trainer.train.subjects), "triplets": trainer.train.n_tokens})
     write_hashes(run)

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from tawt.config.load import build, read_yaml
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, nearest
-from tawt.files import sha256_file
-from tawt.training.metrics import read_metrics
+from tawt.seals import sha256_file
+from tawt.training.metrics import lines_of, read_metrics
 
 SMALL_CELL = 10
 """Counts of people from 1 to this are shown as `<11`."""
@@ -57,14 +57,8 @@ class RunFolder:
         return sha256_file(path) if path.is_file() else ""
 
     def lines(self, split: str) -> list[dict[str, Any]]:
-        """Return the lines of one split; see `lines_of`."""
+        """Return the lines of one split, by step."""
         return lines_of(self.metrics, split)
-
-
-def lines_of(metrics: Iterable[dict[str, Any]], split: str) -> list[dict[str, Any]]:
-    """Return the lines of one split, by step; of a step that stands twice the last."""
-    by_step = {line["step"]: line for line in metrics if line.get("split") == split}
-    return [by_step[step] for step in sorted(by_step)]
 
 
 def read_runs(folders: Iterable[Path]) -> list[RunFolder]:

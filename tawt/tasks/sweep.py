@@ -17,13 +17,18 @@ from tawt.config.named import resolve_config
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError
-from tawt.files import alone, write_json, write_text
+from tawt.files import alone, write_hashes, write_sealed, write_text
 from tawt.readers import read_record
+from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
-from tawt.tasks.runs import baseline_key, flat, lines_of, loss_key, parts_of
-from tawt.training.checkpoint import WEIGHTS
+from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of
+from tawt.training.folder import MAY_CHANGE
 from tawt.training.loop import Report
-from tawt.training.metrics import read_metrics
+from tawt.training.metrics import lines_of, read_metrics
+
+RECORD, TABLE = "sweep.json", "sweep.csv"
+"""Files of a sweep's folder, which lists their hashes."""
+_FREE = {f"{section}.{key}" for section, keys in MAY_CHANGE.items() for key in keys}
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ def sweep(
     """Pretrain every arm with every seed, one after the other.
 
     Asked again, it skips what is finished, goes on with what was broken off, and tries again what failed. Arms and
-    seeds may be added to the YAML; what was there must stay as it was. All arms of a seed come before the next seed,
+    seeds may be added to the YAML; what was there must stay as it was, but
+    for what a resumed run may set anew. All arms of a seed come before the next seed,
     so that the table compares arms early.
 
     Args:
@@ -173,7 +179,7 @@ def _why(run: SweepRun) -> dict[str, str]:
 
 
 def _state(path: Path) -> tuple[str, str]:
-    if (path / WEIGHTS).is_file():
+    if (path / LIST).is_file():
         return "finished", "finished before"
     if (path / "checkpoints" / "latest").is_file():
         return "waiting", "broken off: goes on from its newest checkpoint"
@@ -187,14 +193,14 @@ def _beside(file: Path, config: str) -> str:
 
 
 def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainConfig]) -> None:
-    old = read_record(folder / "sweep.json", _Told, "move it away: it is written again", absent=_Told())
+    old = read_record(folder / RECORD, _Told, "move it away: it is written again", absent=_Told())
     changed: list[str] = []
     for arm, was in old.arms.items():
         if arm not in trees:
             changed.append(f"arm {arm} is gone")
             continue
         now = _arm(trees[arm])
-        keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+        keys = [key for key in {**was, **now} if key not in _FREE and was.get(key) != now.get(key)]
         changed += [f"arm {arm}: {key} was {was.get(key)}, is {now.get(key)}" for key in keys]
     changed += [f"seed {seed} is gone" for seed in old.seeds if seed not in plan.seeds]
     if changed:
@@ -247,9 +253,11 @@ def _write(folder: Path, trees: dict[str, PretrainConfig], runs: Sequence[SweepR
     told = [{**vars(run), "path": run.path.name} for run in runs]
     arms = {arm: _arm(tree) for arm, tree in trees.items()}
     seeds = list(dict.fromkeys(run.seed for run in runs))
-    write_json(folder / "sweep.json", {"arms": arms, "seeds": seeds, "runs": told, "table": rows})
+    (folder / LIST).unlink(missing_ok=True)  # what it lists changes from here on
+    write_sealed(folder / RECORD, {"arms": arms, "seeds": seeds, "runs": told, "table": rows})
     text = io.StringIO()
     writer = csv.DictWriter(text, list(ArmResult.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(folder / "sweep.csv", text.getvalue())
+    write_text(folder / TABLE, text.getvalue())
+    write_hashes(folder, (RECORD, TABLE))

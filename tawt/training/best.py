@@ -15,6 +15,7 @@ from torch import Tensor
 from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError
 from tawt.files import write_json
+from tawt.seals import BLANK, holds
 from tawt.training.checkpoint import read_tensors, write_tensors
 
 Lines = Sequence[Mapping[str, Any]]
@@ -48,7 +49,7 @@ def keep_weights(run: Path, step: int, weights: dict[str, Tensor]) -> None:
     """
     path = best_file(run, step)
     path.parent.mkdir(exist_ok=True)
-    write_tensors(weights, path)
+    write_tensors(weights, path, {"seal": BLANK})
 
 
 def prune(run: Path, tuning: Lines, keep: int) -> None:
@@ -79,9 +80,10 @@ def final_weights(run: Path, tuning: Lines, config: TrainConfig) -> dict[str, Te
     total: dict[str, Tensor] = {}
     for step in sorted(steps):
         path = best_file(run, step)
-        if not path.exists():
+        if not path.is_file() or not holds(path):
+            what = "is not as it was written" if path.exists() else "is not there"
             raise CheckpointError(
-                str(path), "is not there, expected the weights of one of the best validations",
+                str(path), f"{what}, expected the weights of one of the best validations",
                 "start again with `--out DIR`, or take `train.final: last`",
             )  # fmt: skip
         for name, tensor in read_tensors(path).items():

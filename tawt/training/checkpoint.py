@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from tawt.config.base import Section
 from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
-from tawt.files import publish, whole, write_hashes, write_json, write_text
+from tawt.files import whole, whole_folder, write_hashes, write_json, write_text
 from tawt.readers import read_record, read_text, reading
+from tawt.seals import BLANK, fill, hold
 from tawt.training.distributed import shared_like
 from tawt.training.distributed import whole as all_of
 
@@ -36,7 +37,7 @@ WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state
 _FIELDS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of each weight."""
 _NAME = re.compile(r"^step-([0-9]{6,10})$")
-_AGAIN = "name another checkpoint in `checkpoints/latest`, or start again with `--out DIR`"
+ANOTHER = "name another checkpoint in `checkpoints/latest`, or start again with `--out DIR`"
 _OTHER = "give the run that has this config and vocabulary"
 
 
@@ -94,7 +95,7 @@ def full_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
-    """Write tensors, and texts about them, to a safetensors file, whole or not at all.
+    """Write tensors, and texts about them, to a safetensors file, whole or not at all; `BLANK` as a text is a seal.
 
     Raises:
         OSError: It cannot be written: no space, no right.
@@ -107,6 +108,8 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, about: dict[str, str] 
             found = re.search(r"(?:os error|code:) (\d+)", str(error))
             number = int(found[1]) if found else errno.EIO
             raise OSError(number, os.strerror(number), str(path)) from None
+        if about is not None and BLANK in about.values():
+            fill(aside)
 
 
 def load_weights(model: nn.Module, path: Path, prefix: str = "", only: Collection[str] | None = None) -> None:
@@ -143,7 +146,7 @@ def _hold(path: Path, tensors: dict[str, Tensor], wanted: dict[str, tuple[torch.
             what = f"has shape {tuple(own.shape)} and type {own.dtype}, expected {tuple(shape)} and {dtype}"
             raise CheckpointError(str(path), f"tensor `{name}` {what}", _OTHER)
         if not own.isfinite().all():
-            raise CheckpointError(str(path), f"tensor `{name}` is not finite, expected numbers", _AGAIN)
+            raise CheckpointError(str(path), f"tensor `{name}` is not finite, expected numbers", ANOTHER)
 
 
 def save_checkpoint(
@@ -171,15 +174,11 @@ def save_checkpoint(
     weights, moments = full_weights(model), _optimizer_tensors(model, optimizer)
     if not writes:
         return Checkpoint(folder, state)
-    root.mkdir(parents=True, exist_ok=True)
-    aside = root / f".{folder.name}.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    write_tensors(weights, aside / WEIGHTS)
-    write_tensors(moments, aside / OPTIMIZER)
-    write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
-    write_hashes(aside)
-    publish(aside, folder)
+    with whole_folder(folder) as aside:
+        write_tensors(weights, aside / WEIGHTS)
+        write_tensors(moments, aside / OPTIMIZER)
+        write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
+        write_hashes(aside)
     write_text(root / "latest", folder.name + "\n")
     by_step = sorted(_by_step(root))
     earlier = [path for step, path in by_step if step <= state.step]
@@ -196,7 +195,7 @@ def remove_leftovers(run: Path) -> None:
     Of a checkpoint that `latest` names nothing is removed, whatever it lacks: who resumes it is told.
     """
     root = run / "checkpoints"
-    for folder in (run, run / "best", run / "plots"):
+    for folder in (run, run / "best"):  # what is drawn aside in plots may be at work
         for path in folder.glob(".*.tmp"):
             path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     if not root.is_dir():
@@ -228,8 +227,10 @@ def _remove(folder: Path) -> None:
 def latest_checkpoint(run: Path) -> Checkpoint | None:
     """Return the checkpoint that `latest` names, None where a run has none yet.
 
+    Who reads its tensors holds them to its list first.
+
     Raises:
-        CheckpointError: It names a checkpoint that is not there, is broken or is of another format.
+        CheckpointError: It names a checkpoint that is not there, is broken, or is of another format.
     """
     pointer = run / "checkpoints" / "latest"
     if not os.path.lexists(pointer):
@@ -239,11 +240,12 @@ def latest_checkpoint(run: Path) -> Checkpoint | None:
     if not (match := _NAME.match(name)):
         raise CheckpointError(str(pointer), "names no checkpoint, expected one as `step-000200`", hint)
     folder = pointer.parent / name
-    state = read_record(folder / STATE, CheckpointState, _AGAIN, CheckpointError)
+    state = read_record(folder / STATE, CheckpointState, ANOTHER, CheckpointError)
     if state.step != int(match[1]):
         raise CheckpointError(
-            str(folder / STATE), f"is of step {state.step:,}, expected that of its folder", _AGAIN
+            str(folder / STATE), f"is of step {state.step:,}, expected that of its folder", ANOTHER
         )  # fmt: skip
+    hold(folder, (STATE,), ANOTHER, CheckpointError)
     return Checkpoint(folder, state)
 
 
@@ -266,10 +268,10 @@ def load_optimizer(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.op
     for key, tensor in tensors.items():
         name, _, field = key.rpartition("/")
         if field != "exp_avg" and tensor.numel() and tensor.min() < 0:
-            raise CheckpointError(str(path), f"tensor `{key}` has a number below 0, expected none", _AGAIN)
+            raise CheckpointError(str(path), f"tensor `{key}` has a number below 0, expected none", ANOTHER)
         if field == "step" and tensor > checkpoint.step:
             raise CheckpointError(
-                str(path), f"tensor `{key}` is of a later step, expected at most {checkpoint.step:,}", _AGAIN
+                str(path), f"tensor `{key}` is of a later step, expected at most {checkpoint.step:,}", ANOTHER
             )
         # a copy: the file's buffer is not aligned as torch's own memory is
         own = tensor.to(parameters[name].device, copy=True)
@@ -282,7 +284,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: It is absent or broken.
     """
-    with reading(path, "safetensors weights", _AGAIN, CheckpointError):
+    with reading(path, "safetensors weights", ANOTHER, CheckpointError):
         return load_file(path)
 
 

@@ -38,8 +38,6 @@ class World:
     """Number of this one."""
     size: int = 1
     """How many there are."""
-    local_rank: int = 0
-    """Number of this one on its machine: which of its GPUs it takes."""
     local_size: int = 1
     """How many there are on its machine."""
 
@@ -99,7 +97,7 @@ def open_world(device: str) -> Iterator[World]:
     if on_cuda:
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo", timeout=TIMEOUT)
-    world = World(rank, size, local_rank, max(local_size, 1))
+    world = World(rank, size, max(local_size, 1))
     try:
         yield world
         world.wait()  # nobody hangs up while another still listens

@@ -20,10 +20,10 @@ from tawt.errors import CheckpointError, ConfigError
 from tawt.files import alone, whole, write_json, write_text
 from tawt.machine import version_of
 from tawt.readers import read_map
-from tawt.seals import LIST
-from tawt.training.checkpoint import Checkpoint, latest_checkpoint
+from tawt.seals import LIST, hold, sha256_file
+from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
-from tawt.training.metrics import lines_of
+from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.optim import same_rates
 
 LOCK = ".lock"
@@ -100,6 +100,7 @@ def starting_point(
         what = "has no checkpoint yet: starting from the beginning" if begun else "is new: nothing to resume"
         tell({"event": "note", "text": f"{run} {what}"})
         return None
+    hold(checkpoint.folder, (WEIGHTS, OPTIMIZER), ANOTHER, CheckpointError)
     for name, here in (("vocabulary", vocabulary), ("dataset", dataset)):
         there = getattr(checkpoint.state, name)
         if there != here:
@@ -125,7 +126,9 @@ def starting_point(
         text = f"train.max_steps was {was['train']['max_steps']:,} and is {config.train.max_steps:,}"
         tell({"event": "note", "text": text})
     tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
-    if checkpoint.step >= config.train.log_every and not lines_of(run, "train", checkpoint.step):
+    if checkpoint.step >= config.train.log_every and not lines_of(
+        read_metrics(run / "metrics.jsonl"), "train", checkpoint.step
+    ):
         text = "metrics.jsonl has no line of the steps made: curves, keep_best and patience begin here"
         tell({"event": "note", "text": text})
     return checkpoint
@@ -151,9 +154,16 @@ def comparable(config: PretrainConfig) -> dict[str, Any]:
 
 
 def describe_run(
-    run: Path, config: PretrainConfig, vocabulary: Vocabulary, compute: Compute, n_processes: int, start: int
+    run: Path,
+    config: PretrainConfig,
+    vocabulary: Vocabulary,
+    compute: Compute,
+    n_processes: int,
+    start: int,
+    init: Path | None = None,
 ) -> None:
-    """Write how the run is made: config, vocabulary, versions, seed, and every installed package.
+    """Write how the run is made: config, vocabulary, versions, seed, the weights that it started from, and every
+    installed package.
 
     Of a run that goes on after step `start` with other versions or on another device, `versions.json` keeps under
     `earlier` what the steps before were made with.
@@ -173,9 +183,12 @@ def describe_run(
         "seed": config.train.seed,
         "reasons": compute.reasons,
     }
+    if init is not None and not start:
+        about["init"] = {"weights": os.path.relpath(init, run), "sha256": sha256_file(init)}
     path = run / "versions.json"
     before = read_map(path, "move it away", CheckpointError) if start and os.path.lexists(path) else None
     if before is not None:
+        about |= {"init": before["init"]} if "init" in before else {}
         earlier = before.pop("earlier", [])
         if not isinstance(earlier, list):
             raise CheckpointError(str(path), "`earlier` is no list, expected what earlier steps were made with",

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
-from tawt.files import publish_file
+from tawt.files import write_text
 from tawt.readers import reading
-
-SPEED_FIELDS = ("tokens_per_s", "seconds")
-"""What two runs of the same config may differ in."""
 
 
 def means(
@@ -60,10 +57,7 @@ class MetricsFile:
         """The lines of validations, which early stopping and the best weights go by."""
         if not writes:
             return
-        aside = path.with_name(f".{path.name}.tmp")
-        with aside.open("w", encoding="utf-8") as file:
-            file.writelines(_line(line) for line in kept)
-        publish_file(aside, path)
+        write_text(path, "".join(map(_line, kept)))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
@@ -120,10 +114,10 @@ def _is_metrics(line: Any) -> bool:
     return all(value is None or isinstance(value, int | float) for key, value in line.items() if key != "split")
 
 
-def lines_of(run: Path, split: str, last_step: int | None = None) -> list[dict[str, Any]]:
-    """Return the lines of one split in a run's metrics file, up to a step."""
-    lines = read_metrics(run / "metrics.jsonl")
-    return [line for line in lines if line["split"] == split and (last_step is None or line["step"] <= last_step)]
+def lines_of(lines: Iterable[Mapping[str, Any]], split: str, last_step: int = MAX_STEPS) -> list[dict[str, Any]]:
+    """Return the lines of one split up to a step, by step; of a step that stands twice the last."""
+    by_step = {line["step"]: dict(line) for line in lines if line["split"] == split and line["step"] <= last_step}
+    return [by_step[step] for step in sorted(by_step)]
 
 
 def _line(line: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from pydantic import model_validator
 
 from tawt import readers
 from tawt.config.base import Section
-from tawt.errors import FileError, TawtError
+from tawt.errors import FileError
+from tawt.files import write_sealed
 from tawt.readers import open_parquet, read_map, read_parquet, read_record, read_text
 
 CELL = "SECRET-4711"
@@ -124,6 +125,16 @@ def test_a_record_that_does_not_hold_as_a_whole_is_named(tmp_path: Path) -> None
         read_record(path, Pair)
 
 
+def test_a_sealed_record_that_changed_is_not_read(tmp_path: Path) -> None:
+    """A digit that turned into another is no record of ours, though every key still fits its type."""
+    path = tmp_path / "pair.json"
+    write_sealed(path, {"low": 1, "high": 2})
+    assert read_record(path, Pair).high == 2
+    path.write_text(path.read_text().replace('"high": 2', '"high": 6'))
+    with pytest.raises(FileError, match=r"pair\.json: is not as it was written"):
+        read_record(path, Pair)
+
+
 def test_a_parquet_file_is_read_whole_or_named(tmp_path: Path) -> None:
     """Torn, foreign, absent, or a folder of that name: one line of the kind asked for; columns come in their order."""
     path = tmp_path / "x[1]*.parquet"
@@ -143,5 +154,5 @@ def test_a_parquet_file_is_read_whole_or_named(tmp_path: Path) -> None:
         assert caught.value.hint == "tawt run X"
     path.unlink()
     path.mkdir()
-    with pytest.raises(TawtError, match=r"^the labs: is a folder"):
-        read_parquet(path, where="the labs")
+    with pytest.raises(FileError, match=r"parquet: is a folder"):
+        read_parquet(path)

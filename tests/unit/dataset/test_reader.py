@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tawt.dataset import shard
 from tawt.dataset.reader import open_dataset
 from tawt.errors import DatasetError
 
@@ -272,6 +273,20 @@ def test_no_flipped_byte_ends_the_process(tmp_path, write_dataset):
         except DatasetError:
             outcomes.add("refused")
     assert outcomes == {"read", "refused"}
+
+
+def test_a_mistake_of_ours_is_not_told_as_the_shards(tmp_path, write_dataset, monkeypatch):
+    """An error that does not come from the bytes of a shard or its index stays what it is."""
+    write_dataset(tmp_path, {"train": [5]})
+    for index in (False, True):
+
+        def wrong(contract, schema, where, index=index):
+            if where.endswith(".index.arrow") == index:
+                raise KeyError("ours")
+
+        monkeypatch.setattr(shard, "check_schema", wrong)
+        with pytest.raises(KeyError, match="ours"):
+            open_dataset(tmp_path).split("train")
 
 
 def rewrite(path: Path, change, **options) -> int:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tawt.dataset import vocabulary
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import DatasetError
 from tawt.transforms.triplets import Coder
@@ -86,6 +87,34 @@ def test_a_vocabulary_of_another_shape_is_refused(path, change, word):
     """A missing column, a gap in the index or other special tokens are refused."""
     pq.write_table(change(pq.read_table(path)), path)
     with pytest.raises(DatasetError, match=word):
+        read_vocabulary(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "word"),
+    [
+        ("bin_edges", [1.0, None], "null in a list"),
+        ("categories", [None], "null in a list"),
+        ("quantiles", [1.0], "fewer than 2 quantiles"),
+    ],
+)
+def test_lists_of_a_vocabulary_hold_what_they_must(path, column, cell, word):
+    """A hole among edges or categories, and quantiles that span nothing, are told as such."""
+    rows, schema = pq.read_table(path).to_pylist(), pq.read_schema(path)
+    rows[5][column] = cell
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    with pytest.raises(DatasetError, match=word):
+        read_vocabulary(path)
+
+
+def test_a_mistake_of_ours_is_not_told_as_the_files(path, monkeypatch):
+    """An error that does not come from the bytes of the file stays what it is."""
+
+    def wrong(row):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(vocabulary, "_normalized_edges", wrong)
+    with pytest.raises(KeyError, match="ours"):
         read_vocabulary(path)
 
 

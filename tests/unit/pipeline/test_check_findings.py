@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.files import sha256_file
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.manifest import read_manifest, write_manifest
 from tawt.pipeline.workspace import open_workspace
+from tawt.seals import sha256_file
 
 TRIPLETS = "triplets/train/00000.parquet"
 SHARD = "dataset/train/00000.arrow"

@@ -17,6 +17,7 @@ from tawt.config.load import build, dump, merge, overrides
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import read_vocabulary
+from tawt.files import write_hashes
 from tawt.models.encoder import Encoder
 
 
@@ -69,6 +70,7 @@ def make_run(workspace: Path, config: PretrainConfig) -> Callable[..., Path]:
             encoder = Encoder(tree.model, read_vocabulary(run / "vocabulary.parquet"))
         weights = {f"encoder.{n}": p.detach().contiguous() for n, p in encoder.named_parameters()}
         save_file(weights | dict(others or {"heads.bias": torch.zeros(2)}), run / "model.safetensors")
+        write_hashes(run)
         return run
 
     return make

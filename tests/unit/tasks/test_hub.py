@@ -23,6 +23,7 @@ from tawt.batching.loader import PackedLoader
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import CheckpointError, ConfigError
+from tawt.files import write_hashes
 from tawt.tasks.embed import embed
 from tawt.tasks.hub import TawtModel
 from tawt.tasks.withhold import shareable
@@ -59,7 +60,7 @@ def test_a_saved_model_gives_the_same_bits(pooling, make_run, batch, tmp_path):
             torch.testing.assert_close(out.embedding, first.embedding, atol=0.05, rtol=0.05)
     assert not again.training and again.vocabulary.sha256 == model.vocabulary.sha256
     assert {path.name for path in folder.iterdir()} == {
-        "config.json", "model.safetensors", "vocabulary.parquet", "README.md"
+        "config.json", "model.safetensors", "vocabulary.parquet", "files.json", "README.md"
     }  # fmt: skip
 
 
@@ -97,6 +98,7 @@ def _change(folder: Path, change: Callable[[int, dict], None]) -> None:
     for i, row in enumerate(rows):
         change(i, row)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    write_hashes(folder)
 
 
 def test_what_few_patients_have_is_not_shared(make_run, tmp_path, batch):
@@ -265,6 +267,7 @@ def test_what_nobody_counted_is_withheld(make_run, tmp_path):
     run = make_run("a")
     table = pq.read_table(run / "vocabulary.parquet").drop_columns(["n_value_subjects", "category_subjects"])
     pq.write_table(table, run / "vocabulary.parquet")
+    write_hashes(run)
     folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared", with_categories=True)
     rows = _rows(folder / "vocabulary.parquet")
     assert all(row["bin_edges"] == [] and row["mean"] is None for row in rows)
@@ -281,6 +284,7 @@ def test_a_shared_vocabulary_of_quantiles_can_be_read(make_run, tmp_path):
             row["normalization"] = "quantile"
     schema = pq.read_schema(run / "vocabulary.parquet")
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), run / "vocabulary.parquet")
+    write_hashes(run)
     folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
     vocabulary = TawtModel.from_pretrained(folder).vocabulary
     numeric = [i for i, kind in enumerate(vocabulary.value_kind) if kind == "numeric"]
@@ -324,7 +328,7 @@ def test_what_is_no_model_is_an_error(make_run, tmp_path, monkeypatch):
 
 
 def test_a_hub_id_is_fetched(make_run, tmp_path, monkeypatch, batch):
-    """OWNER/NAME is fetched by huggingface_hub, only the four files; a failure names its kind."""
+    """OWNER/NAME is fetched by huggingface_hub, only its five files; a failure names its kind."""
     model = TawtModel.from_pretrained(make_run("a"))
     folder = model.save_pretrained(tmp_path / "shared")
     asked = {}

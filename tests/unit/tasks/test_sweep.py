@@ -10,7 +10,9 @@ import pytest
 
 import tawt.tasks.sweep as module
 from tawt.config.load import dump
-from tawt.errors import ConfigError, TrainingError
+from tawt.errors import ConfigError, FileError, TrainingError
+from tawt.files import write_hashes
+from tawt.seals import changed_files
 from tawt.tasks.sweep import sweep
 
 YAML = """
@@ -41,7 +43,7 @@ def trained(monkeypatch, metrics_line):
             raise fails[key]
         loss = key[0] + 0.1 * key[1] ** 2
         (out / "metrics.jsonl").write_text(json.dumps(metrics_line(10, value=(loss, 3.0, 5))) + "\n")
-        (out / "model.safetensors").write_bytes(b"")
+        write_hashes(out)
 
     monkeypatch.setattr(module, "pretrain", pretrain)
     return made, fails
@@ -121,6 +123,30 @@ def test_a_changed_sweep_is_refused(tmp_path, file, trained):
     file.write_text(YAML.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
     sweep(tmp_path, file, device="cpu")
     assert trained[0] == [(1, 3), (2, 3)]
+
+
+def test_what_a_resumed_run_may_set_anew_may_change(tmp_path, file, trained):
+    """`prefetch` and the like change no result, so a sweep takes them as a resumed run does."""
+    sweep(tmp_path, file, device="cpu")
+    trained[0].clear()
+    file.write_text(YAML.replace("train.max_steps=10]", "train.max_steps=10, batching.prefetch=3, train.log_every=7]"))
+    assert sweep(tmp_path, file, device="cpu").n_failed == 0 and trained[0] == []
+
+
+def test_a_flipped_bit_of_a_sweep_is_found(tmp_path, file, trained):
+    """Record and table are listed by their hashes, whatever its runs become; a record that changed is not gone by."""
+    folder = sweep(tmp_path, file, device="cpu").folder
+    (folder / "plain-seed0" / "metrics.jsonl").write_text("")
+    assert changed_files(folder) == []
+    for name in ("sweep.csv", "sweep.json"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content.replace(b"plain", b"plaio", 1))
+        assert changed_files(folder) == [name]
+        if name == "sweep.json":
+            with pytest.raises(FileError, match=r"sweep\.json: is not as it was written"):
+                sweep(tmp_path, file, device="cpu")
+        (folder / name).write_bytes(content)
+    assert changed_files(folder) == []
 
 
 @pytest.mark.parametrize(

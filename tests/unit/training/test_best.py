@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tawt.errors import ConfigError
+from tawt.errors import CheckpointError, ConfigError
 from tawt.tasks.pretrain import pretrain
 from tawt.training import loop
 from tawt.training.best import best_steps, ends_early
@@ -88,6 +88,17 @@ def test_the_best_survive_a_stop(workspace, picky, tmp_path, broken_off, stop_af
     for path in [*(tmp_path / "a" / "best").iterdir(), tmp_path / "a" / "model.safetensors"]:
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
     assert len(list((tmp_path / "b" / "best").iterdir())) == 3
+
+
+def test_a_flipped_bit_among_the_best_weights_is_not_averaged(workspace, picky, tmp_path, broken_off):
+    """Weights that were kept for the end, and changed on the disk meanwhile, are named before they are used."""
+    broken_off(9, workspace, picky, device="cpu", out=tmp_path / "a")
+    path = sorted((tmp_path / "a" / "best").glob("*.safetensors"))[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{path.name}: is not as it was written"):
+        pretrain(workspace, picky, device="cpu", out=tmp_path / "a", resume=True)
 
 
 def test_without_tuning_nothing_can_be_chosen(tmp_path, picky, write_dataset):

@@ -14,6 +14,7 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import TawtError
+from tawt.files import write_hashes
 from tawt.tasks.compare import compare
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
@@ -131,6 +132,7 @@ def test_a_step_beyond_the_last_is_refused(run, resumed):
     """A checkpoint of step 10^9, its folder's name too, is not what a run of 12 steps is resumed from."""
     path = run / NEWEST / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"step": 10**9}))
+    write_hashes(run / NEWEST)
     (run / NEWEST).rename(run / "checkpoints" / "step-1000000000")
     (run / "checkpoints" / "latest").write_text("step-1000000000\n")
     error = resumed(run)
@@ -167,6 +169,7 @@ def test_a_wrong_tensor_of_the_optimizer_is_refused(run, resumed, what):
     tensors = load_file(path)
     name = next(n for n in sorted(tensors) if n.endswith(f"/{field}") and n.startswith("encoder.blocks"))
     save_file(tensors | {name: change(tensors[name]).contiguous()}, path)
+    write_hashes(path.parent)
     error = resumed(run)
     assert _clear(error, path) and name in str(error)
 
@@ -179,6 +182,7 @@ def test_tensors_that_are_missing_or_too_many_are_refused(run, resumed, kind):
     name = sorted(tensors)[0]
     for wrong in ({n: t for n, t in tensors.items() if n != name}, tensors | {"other": torch.zeros(1)}):
         save_file(wrong, path)
+        write_hashes(path.parent)
         assert _clear(resumed(run), path)
     for wrong in (content[:-1], content[:5], b"", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0{}", content + b"\0"):
         path.write_bytes(wrong)
@@ -195,6 +199,7 @@ def test_weights_that_are_not_finite_are_refused(run, workspace, config, resumed
     tensors = load_file(path)
     tensors["encoder.norm.weight"][3] = torch.nan
     save_file(tensors, path)
+    write_hashes(path.parent)
     error = resumed(run)
     assert _clear(error, path) and "`encoder.norm.weight` is not finite" in str(error)
     with pytest.raises(TawtError) as error:
@@ -214,10 +219,13 @@ def test_leftovers_go_and_what_is_alien_stays(run, workspace, config):
     (root / ".step-000012.tmp.old").mkdir()
     (root / ".latest.tmp").write_text("step-0")
     (run / ".config.yaml.tmp").write_text("half")
+    (run / "plots").mkdir()
+    (run / "plots" / ".losses.png.tmp").write_text("being drawn")
     (run / "notes.txt").write_text("mine")
     pretrain(workspace, config, device="cpu", out=run, resume=True)
     names = sorted(path.name for path in root.iterdir())
     assert names == ["latest", "step-000008", "step-000012", "step-old"]
+    assert (run / "plots" / ".losses.png.tmp").exists()  # another command may be drawing
     assert (run / "notes.txt").read_text() == "mine" and not (run / ".config.yaml.tmp").exists()
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from tawt import files
 from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError, DeviceError
 from tawt.training import checkpoint, device
@@ -309,7 +310,7 @@ def test_latest_names_a_whole_checkpoint_whenever_a_kill_comes(tmp_path, monkeyp
     """A kill on either side of the publishing leaves a `latest` that names a checkpoint with all its files."""
     net, optimizer = net_and_optimizer()
     save_checkpoint(tmp_path, net, optimizer, state_of(1), 1)
-    publish, write_text = checkpoint.publish, checkpoint.write_text
+    publish, write_text = files.publish, checkpoint.write_text
 
     def cut(*args):
         if side != "before it is published":
@@ -321,7 +322,7 @@ def test_latest_names_a_whole_checkpoint_whenever_a_kill_comes(tmp_path, monkeyp
         write_text(path, text)
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(checkpoint, "publish", cut)
+    monkeypatch.setattr(files, "publish", cut)
     monkeypatch.setattr(checkpoint, "write_text", named)
     with pytest.raises(RuntimeError, match="killed"):
         save_checkpoint(tmp_path, net, optimizer, state_of(2), 1)

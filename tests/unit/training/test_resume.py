@@ -19,7 +19,7 @@ from tawt.errors import CheckpointError, ConfigError
 from tawt.seals import LIST
 from tawt.tasks import choices
 from tawt.tasks.pretrain import pretrain
-from tawt.training.metrics import SPEED_FIELDS, read_metrics
+from tawt.training.metrics import read_metrics
 
 SCRIPT = """
 import sys
@@ -45,7 +45,10 @@ def files(run) -> dict[str, bytes]:
         for p in sorted(run.rglob("*"))
         if p.is_file() and p.relative_to(run).as_posix() not in ("metrics.jsonl", "versions.json", "README.md", LIST)
     }
-    lines = [{k: v for k, v in line.items() if k not in SPEED_FIELDS} for line in read_metrics(run / "metrics.jsonl")]
+    lines = [
+        {k: v for k, v in line.items() if k not in ("tokens_per_s", "seconds")}
+        for line in read_metrics(run / "metrics.jsonl")
+    ]
     return found | {"metrics": json.dumps(lines).encode()}
 
 

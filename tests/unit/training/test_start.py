@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,6 +12,7 @@ from tawt.config.load import build, merge, overrides
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError
 from tawt.models.encoder import Encoder
+from tawt.seals import sha256_file
 from tawt.tasks.pretrain import pretrain
 from tawt.training.metrics import read_metrics
 from tawt.training.optim import learning_rate, make_optimizer, same_rates
@@ -37,9 +40,21 @@ def test_a_run_starts_from_anothers_weights(workspace, config):
     assert f"{len(was)} of {len(was)} tensors" in said and "start anew" in said
     plan = pretrain(workspace, still, device="cpu", init=first.run, out=workspace / "third", dry_run=True).plan
     assert plan.start_step == 0 and "from the weights of" in plan.reasons["start_step"]
+    about = json.loads((result.run / "versions.json").read_text())["init"]
+    assert (result.run / about["weights"]).samefile(first.weights) and about["sha256"] == sha256_file(first.weights)
     # a run that goes on takes its own checkpoint, not the other run's weights again
     again, resumed = notes_of(workspace, still, init="first", out=result.run, resume=True)
     assert "tensors" not in again and resumed.weights.read_bytes() == result.weights.read_bytes()
+
+
+def test_a_resumed_run_keeps_what_it_started_from(workspace, config, broken_off):
+    """`versions.json` says the weights that a run began with, also after it was resumed without naming them."""
+    pretrain(workspace, config, device="cpu", out=workspace / "runs" / "first")
+    run = workspace / "runs" / "second"
+    broken_off(5, workspace, config, device="cpu", out=run, init="first")
+    before = json.loads((run / "versions.json").read_text())
+    pretrain(workspace, config, device="cpu", out=run, resume=True)
+    assert json.loads((run / "versions.json").read_text()) == before and "init" in before
 
 
 def test_other_heads_start_anew_and_are_named(workspace, config):

@@ -1,0 +1,121 @@
+"""What is loaded is what was written: runs, checkpoints and shared models are held to their hashes before use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tawt.tasks.embed as embedding
+from tawt.errors import CheckpointError, TrainingError
+from tawt.tasks.embed import embed
+from tawt.tasks.hub import TawtModel
+from tawt.tasks.pretrain import pretrain
+
+
+@pytest.fixture
+def run(workspace, config) -> Path:
+    """A finished run."""
+    return pretrain(workspace, config, device="cpu", out=workspace / "runs" / "r").run
+
+
+def flip(path: Path, at: int = -1) -> None:
+    """Flip the lowest bit of a byte: of a number it stays a number."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def refused(path: Path, use) -> None:
+    """Hold that a use ends with one line that names the file, and with what mends it."""
+    with pytest.raises(CheckpointError, match="as it was written") as error:
+        use()
+    assert error.value.where == str(path) and error.value.hint
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "vocabulary.parquet"])
+def test_a_finished_run_is_loaded_as_it_was_written(workspace, config, run, name, tmp_path):
+    """A bit that turned in the weights, the config or the vocabulary ends embed, sharing, and a start from them."""
+    flip(run / name)
+    for use in (
+        lambda: embed(workspace, run, device="cpu"),
+        lambda: TawtModel.from_pretrained(run),
+        lambda: pretrain(workspace, config, device="cpu", init="r", out=tmp_path / "new"),
+    ):
+        refused(run / name, use)
+    assert not (workspace / "embeddings").exists() and not (tmp_path / "new").exists()
+
+
+def test_a_checkpoint_is_loaded_as_it_was_written(workspace, config, broken_off):
+    """A bit that turned in a checkpoint ends embed, and resuming before any step; in its optimizer, resuming alone."""
+    run = workspace / "runs" / "r"
+    broken_off(5, workspace, config, device="cpu", out=run)
+    folder = run / "checkpoints" / "step-000004"
+
+    def resumed():
+        pretrain(workspace, config, device="cpu", out=run, resume=True)
+
+    embed(workspace, run, device="cpu")
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        flip(folder / name)
+        refused(folder / name, resumed)
+        if name == "model.safetensors":
+            refused(folder / name, lambda: embed(workspace, run, device="cpu"))
+        flip(folder / name)
+    state = (folder / "state.json").read_text()
+    (folder / "state.json").write_text(state.replace('"threads": 1', '"threads": 3'))
+    refused(folder / "state.json", resumed)
+    (folder / "state.json").write_text(state)
+    (folder / "files.json").unlink()
+    with pytest.raises(CheckpointError, match=r"files\.json: is not there"):
+        resumed()
+
+
+def test_a_run_without_its_list_is_not_finished(workspace, run):
+    """Weights that no list names, as a kill between the two leaves them, give way to the newest checkpoint."""
+    (run / "files.json").unlink()
+    assert embed(workspace, run, device="cpu").weights == run / "checkpoints" / "step-000012" / "model.safetensors"
+
+
+def test_a_shared_model_is_loaded_as_it_was_written(workspace, run, tmp_path):
+    """Another vocabulary under the hash of the old one, a turned bit, and a lost list are refused; the card may be
+    edited."""
+    folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
+    (folder / "README.md").write_text("Where the records come from.")
+    embed(workspace, folder, device="cpu")
+    path = folder / "vocabulary.parquet"
+    kept = path.read_bytes()
+    rows, schema = pq.read_table(path).to_pylist(), pq.read_schema(path)
+    rows[4]["center"], rows[4]["scale"] = 0.0, 1000.0
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    refused(path, lambda: embed(workspace, folder, device="cpu"))
+    path.write_bytes(kept)
+    for name in ("model.safetensors", "config.json"):
+        shutil.copyfile(folder / name, tmp_path / "kept")
+        flip(folder / name) if name == "model.safetensors" else _reword(folder / name)
+        refused(folder / name, lambda: TawtModel.from_pretrained(folder))
+        shutil.copyfile(tmp_path / "kept", folder / name)
+    TawtModel.from_pretrained(folder)
+    (folder / "files.json").unlink()
+    with pytest.raises(CheckpointError, match=r"files\.json: is not there") as error:
+        TawtModel.from_pretrained(folder)
+    assert "save_pretrained" in error.value.hint
+
+
+def _reword(path: Path) -> None:
+    path.write_text(path.read_text().replace('"dropout": 0.2', '"dropout": 0.3'))
+
+
+def test_embedding_that_fails_leaves_no_lock(workspace, run, monkeypatch):
+    """Whatever ends the command, nothing stays beside the file that it did not write."""
+
+    def fails(*args):
+        raise TrainingError("x", "is not finite, expected numbers")
+
+    monkeypatch.setattr(embedding, "_pooled", fails)
+    with pytest.raises(TrainingError):
+        embed(workspace, run, device="cpu")
+    assert list((workspace / "embeddings").iterdir()) == []
