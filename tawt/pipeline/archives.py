@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 from tawt.config.data import Members
 from tawt.errors import SourceError
 from tawt.pipeline.records import RecordCounter
+from tawt.pipeline.tar_walk import TarBroken, TarWalk
 
 MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
@@ -49,11 +50,11 @@ class _Refused(Exception):
 
 
 class _Bounded:
-    """A stream that ends in an error where an archive unpacks to far more than it is, and knows its last bytes: an
-    archive that was cut off reads like a shorter one otherwise."""
+    """A stream that ends in an error where an archive unpacks to far more than it is, and walks what passes: the
+    library that reads an archive stops without a word where one is cut off or damaged."""
 
     def __init__(self, stream: IO[bytes], n_packed: int) -> None:
-        self.stream, self.last = stream, b""
+        self.stream, self.walk = stream, TarWalk()
         self.left = max(n_packed * _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST)
 
     def read(self, size: int = -1) -> bytes:
@@ -62,15 +63,18 @@ class _Bounded:
         self.left -= len(block)
         if self.left < 0:
             raise _Refused(f"unpacks to more than {_UNPACKED_PER_BYTE} times its size")
-        self.last = (self.last + block[-512:])[-512:]
+        self.walk.add(block)
         return block
 
-    def hold_to_end(self) -> None:
-        """Read what is left, so that checksums are verified, and demand the zeros that end every archive."""
+    def hold_to_end(self, n_read: int) -> None:
+        """Read what is left, so that checksums are verified, and demand the zeros that end every archive, and that
+        every entry was handed over."""
         while self.read():
             pass
-        if self.last.strip(b"\0"):
+        if not self.walk.ended:
             raise EOFError
+        if self.walk.n_entries != n_read:
+            raise TarBroken(f"holds {self.walk.n_entries:,} entries, of which {n_read:,} can be read")
 
 
 def _unpacked(path: Path, stream: IO[bytes]) -> IO[bytes]:
@@ -103,14 +107,22 @@ class Member:
         return f"`{self.finder} | sed -n {self.number}p` names the file"
 
 
-def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> Iterator[Member]:
+def is_member(name: str, members: Members) -> bool:
+    """Return whether a file is one of the table's; in any case, as the names of other tables."""
+    return name.lower().endswith(members.suffix.lower())
+
+
+def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members, passed: list[int]) -> Iterator[Member]:
     hint = "pack the files again, each once, as plain files"
     number = 0
     try:
         source = _Bounded(_unpacked(path, stream), path.stat().st_size)
         with tarfile.open(fileobj=source, mode="r|", tarinfo=_Entry) as archive:  # type: ignore[call-overload]
             for number, entry in enumerate(archive, start=1):
-                if entry.isdir() or not entry.name.endswith(members.suffix):
+                if entry.isdir():
+                    continue
+                if not is_member(entry.name, members):
+                    passed.append(number)
                     continue
                 if not entry.isreg() or entry.issparse():
                     raise _Refused("is a link or a sparse file")
@@ -119,10 +131,14 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> 
                 content = archive.extractfile(entry)
                 assert content is not None
                 yield Member(place, number, f"tar -tf {path.name}", _stem(entry.name, members), content.read())
-        source.hold_to_end()
+        source.hold_to_end(number)
     except _Refused as refused:
         where = f"{place} (file {number})" if str(refused).startswith("is ") else place
         raise SourceError(where, f"{refused}, expected plain small files", hint) from None
+    except TarBroken as broken:
+        raise SourceError(
+            place, f"{broken}, expected one whole archive", "copy it again, or pack the files into one archive again"
+        ) from None
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, ValueError, zlib.error) as error:
         raise SourceError(
             place, f"is a damaged archive ({type(error).__name__}), expected a whole one", "copy it again"
@@ -130,24 +146,28 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> 
 
 
 def _stem(name: str, members: Members) -> str:
-    return name.rpartition("/")[2].removesuffix(members.suffix)
+    name = name.rpartition("/")[2]
+    return name[: len(name) - len(members.suffix)]
 
 
-def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> Iterator[Member]:
+def members_of(
+    path: Path, place: str, number: int, stream: IO[bytes], members: Members, passed: list[int]
+) -> Iterator[Member]:
+    """Yield the small files of an archive, or the one small file; `passed` takes the numbers of those left out."""
     if ".tar" in path.name:
-        yield from _of_archive(path, place, stream, members)
+        yield from _of_archive(path, place, stream, members, passed)
         return
     if path.stat().st_size > MEMBER_BYTES:
         raise SourceError(
             f"{place} (file {number})", f"is larger than {MEMBER_BYTES >> 20} MB, expected small files",
             "is it one per subject?",
         )  # fmt: skip
-    finder = f"ls {place} | grep '{re.escape(members.suffix)}$'"
+    finder = f"ls {place} | grep -i '{re.escape(members.suffix)}$'"
     yield Member(place, number, finder, _stem(path.name, members), stream.read())
 
 
-def count_members(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> int:
-    """Count the records of an archive, or of one small file, by their line ends alone.
+def count_members(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> tuple[int, int]:
+    """Count the records of an archive, or of one small file, by their line ends alone, and the files left out.
 
     Args:
         path: The archive or file.
@@ -159,9 +179,9 @@ def count_members(path: Path, place: str, number: int, stream: IO[bytes], member
     Raises:
         SourceError: An archive is damaged, or holds what is no small text file.
     """
-    total = 0
-    for member in members_of(path, place, number, stream, members):
+    total, passed = 0, list[int]()
+    for member in members_of(path, place, number, stream, members, passed):
         counter = RecordCounter(members.delimiter, quote=None)
         counter.add(member.data)
         total += counter.end().n_records
-    return total
+    return total, len(passed)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
-from tawt.pipeline.archives import PACKED, Member, members_of
+from tawt.pipeline.archives import PACKED, Member, is_member, members_of
 
 _BATCH_RECORDS = 100_000
 _BATCH_BYTES = 32 << 20
@@ -42,7 +42,7 @@ def find_members(root: Path, members: Members) -> list[Path]:
     found: list[Path] = []
     for hit in hits:
         if hit.is_dir():
-            files = sorted(file for file in hit.iterdir() if file.name.endswith(members.suffix) and not file.is_dir())
+            files = sorted(file for file in hit.iterdir() if is_member(file.name, members) and not file.is_dir())
             if not files:
                 raise SourceError(
                     hit.relative_to(root).as_posix(), f"holds no *{members.suffix} file, expected one per subject",
@@ -179,4 +179,4 @@ class MemberReader:
                     "check its rights",
                 ) from None
             with stream:
-                yield from members_of(path, place, numbers[place], stream, self.members)
+                yield from members_of(path, place, numbers[place], stream, self.members, [])

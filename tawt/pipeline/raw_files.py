@@ -112,8 +112,10 @@ def identify(
                 if not stat.st_size:
                     raise SourceError(where, "is empty (0 bytes), expected at least a header line", "copy it again")
                 read = _read.__wrapped__ if known is None else _read
-                sha256, n_records = read(path, place, number, stamp, dialect, members)
-                seen = RawSeen(stamp=stamp, sha256=sha256, counted_as=counted_as, n_records=n_records)
+                sha256, n_records, n_passed = read(path, place, number, stamp, dialect, members)
+                seen = RawSeen(
+                    stamp=stamp, sha256=sha256, counted_as=counted_as, n_records=n_records, n_passed=n_passed
+                )
             return RawFile(path, relative, place, seen)
         except OSError as error:
             raise SourceError(
@@ -136,11 +138,12 @@ def _place(path: Path, root: Path, members: Members | None) -> str:
 @lru_cache(maxsize=4096)
 def _read(
     path: Path, place: str, number: int, stamp: tuple[int, int], dialect: Csv, members: Members | None
-) -> tuple[str, int]:
-    """Return the hash and the number of records of one file; a command that asks for them twice reads it once."""
+) -> tuple[str, int, int]:
+    """Return hash, records and files left out of one file; a command that asks for them twice reads it once."""
+    n_passed = 0
     with _Hashed(path) as source:
         if members is not None:
-            n_records = count_members(path, place, number, cast(IO[bytes], source), members)
+            n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), members)
         elif path.suffix == ".parquet":
             n_records = _parquet_records(path, place)
         else:
@@ -150,7 +153,7 @@ def _read(
                 while block := stream.read(_BLOCK):
                     counter.add(block)
             n_records = _as_the_dialect_says(place, counter.end(), dialect)
-        return source.sha256(), n_records
+        return source.sha256(), n_records, n_passed
 
 
 def _as_the_dialect_says(place: str, records: Records, dialect: Csv) -> int:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError
-from tawt.pipeline.archives import PACKED
+from tawt.pipeline.archives import PACKED, is_member
 from tawt.pipeline.members import MemberReader, find_members
 from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, not_parquet, open_bytes
 from tawt.pipeline.workspace import RawSeen, Workspace
@@ -129,8 +129,21 @@ def find_raw_tables(
     for name, files in identified.items():
         table = _with_columns(name, contracts[name], files, dialect, members.get(name))
         tables[name] = table
+        if name in members and (n_passed := _passed_over(table, members[name])):
+            said.append(
+                f"raw.{name}: {n_passed:,} files in its folders and archives are not named *{members[name].suffix} and "
+                "are not read"
+            )
         said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
     return tables, said
+
+
+def _passed_over(table: RawTable, members: Members) -> int:
+    folders = {file.path.parent for file in table.files if file.relative != file.place}
+    beside = (path for folder in folders for path in folder.iterdir())
+    return sum(file.seen.n_passed for file in table.files) + sum(
+        not is_member(path.name, members) and not path.is_dir() for path in beside
+    )
 
 
 def _places(contract: Contract, members: Members | None) -> str:

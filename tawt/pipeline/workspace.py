@@ -37,6 +37,8 @@ class RawSeen(Section):
     sha256: str
     n_records: int = 0
     """Records that it holds, counted from its bytes."""
+    n_passed: int = 0
+    """Files of an archive that are none of the table's."""
     counted_as: str = ""
     """Digest of how text was said to be written when they were counted."""
 

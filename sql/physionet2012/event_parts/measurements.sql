@@ -6,10 +6,18 @@ with records as (
     from staging.records
 ),
 
+-- A file that names another stay in itself belongs to nobody for certain.
+misnamed as (
+    select distinct subject_id
+    from staging.records
+    where parameter = 'RecordID'
+),
+
 -- Two traits are classes that the source writes as numbers; a number without a class stays unparsed.
 named as (
     select
         *,
+        subject_id in (from misnamed) as is_misnamed,
         value_status = 'numeric' and parameter in ('Gender', 'ICUType') as is_class,
         case parameter
             when 'Gender' then case numeric_value when 0 then 'female' when 1 then 'male' end
@@ -48,5 +56,5 @@ select
         else value_status
     end)::varchar as value_status,
     _row::bigint as _row,
-    null::varchar as _reason
+    (case when is_misnamed then 'quarantine:Value:another_stay' end)::varchar as _reason
 from placed

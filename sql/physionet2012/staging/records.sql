@@ -1,4 +1,4 @@
--- One row is one line of a stay's file: a trait at admission, or a measurement of the first 48 hours.
+-- One row is one line of a stay's file: a trait at admission, a measurement of the first 48 hours, or another stay's id.
 -- source: PhysioNet Challenge 2012, data description (https://physionet.org/content/challenge-2012/1.0.0/)
 
 with records as (
@@ -35,6 +35,7 @@ judged as (
     from typed
 )
 
+-- A file's own id is dropped where it is that of its name; where it is not, event_parts holds the whole file back.
 select
     subject::bigint as subject_id,
     (case when is_clock then hours * 60 + minutes end)::integer as minutes_since_admission,
@@ -47,7 +48,7 @@ select
         when member is null then 'quarantine:_member:missing'
         when subject is null then 'quarantine:_member:unparseable'
         when parameter is null then 'quarantine:Parameter:missing'
-        when parameter = 'RecordID' then 'drop:record_id_row'
+        when parameter = 'RecordID' and coalesce(number = subject, value_text is null) then 'drop:record_id_row'
         when clock is null then 'quarantine:Time:missing'
         when is_clock is not true then 'quarantine:Time:unparseable'
     end)::varchar as _reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from tawt import check
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
+from tawt.pipeline.archives import count_members
 from tawt.pipeline.members import MemberReader, find_members
+from tawt.pipeline.tar_walk import TarWalk
 
 MEMBERS = Members(table="records", folders=("set-?", "set-?.tar*"))
 FILES = {
@@ -242,3 +245,102 @@ def test_a_quarantined_record_of_an_archive_is_found_by_its_number(tmp_path: Pat
         if path.suffix in (".json", ".yaml") and path.name != "local.json":
             assert "440" not in path.read_text(), path
     assert [finding for finding in check(work) if not finding.ok] == []
+
+
+def _tar_bytes(*stays: int) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for stay in stays:
+            entry, content = _entry(f"set-a/{stay}.txt", FILES["set-a/7.txt"].encode())
+            archive.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def _with(content: bytes, at: int, new: bytes) -> bytes:
+    return content[:at] + new + content[at + len(new) :]
+
+
+_OUT = {
+    "a hole": (lambda: _with(_tar_bytes(1, 2, 3, 4), 2048, bytes(1024)), "behind a block of zeros"),
+    "a hole of one block": (lambda: _with(_tar_bytes(1, 2, 3, 4), 2048, bytes(512)), "behind a block of zeros"),
+    "a hole at the first byte": (lambda: _with(_tar_bytes(1, 2, 3, 4), 0, bytes(512)), "behind a block of zeros"),
+    "a bit of a header": (lambda: _with(_tar_bytes(1, 2, 3, 4), 2051, b"X"), "damaged archive"),
+    "a size that swallows the next file": (lambda: _with(_tar_bytes(1, 2, 3, 4), 2048 + 124, b"00000002000"), "damaged archive"),
+    "two archives": (lambda: _tar_bytes(1, 2) + _tar_bytes(3), "behind a block of zeros"),
+    "something behind": (lambda: _tar_bytes(1, 2) + b"\0" * 20480 + b"x", "behind a block of zeros"),
+    "no end": (lambda: _tar_bytes(1, 2)[:2048], "damaged archive"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", ["", ".gz", ".gz of two"])
+@pytest.mark.parametrize("fault", _OUT)
+def test_no_file_of_an_archive_is_lost_behind_what_looks_like_its_end(fault: str, packed: str, tmp_path: Path) -> None:
+    """Zeros or a damaged header in the middle, and archives laid end to end, are refused by the reader and the count."""
+    make, said = _OUT[fault]
+    path, content = tmp_path / f"set-a.tar{packed[:3]}", make()
+    parts = [content[:1500], content[1500:]] if packed.endswith("two") else [content]
+    path.write_bytes(b"".join(map(gzip.compress, parts)) if packed else content)
+    with pytest.raises(SourceError, match=said):
+        _read(tmp_path)
+    with path.open("rb") as stream, pytest.raises(SourceError, match=said) as caught:
+        count_members(path, "set-a.tar", 1, stream, MEMBERS)
+    assert "copy it again" in caught.value.hint
+
+
+def test_every_layout_of_a_whole_archive_is_walked(tmp_path: Path) -> None:
+    """Long names, folders, links and each format of the library give as many entries as the library itself finds."""
+    for format in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        path = tmp_path / f"set-{format}.tar"
+        with tarfile.open(path, "w", format=format) as archive:
+            for name in ("set-a", f"set-a/{'n' * 90}/{'m' * 90}", "set-a/é.txt", "set-a/7.txt"):
+                entry, content = _entry(name, b"" if "." not in name else FILES["set-a/7.txt"].encode())
+                if "." not in name:
+                    entry.type = tarfile.DIRTYPE
+                archive.addfile(entry, io.BytesIO(content))
+            link, _ = _entry("set-a/link", b"")
+            link.type, link.linkname = tarfile.SYMTYPE, "l" * 99
+            archive.addfile(link)
+        walk = TarWalk()
+        for byte in range(0, path.stat().st_size, 700):
+            walk.add(path.read_bytes()[byte : byte + 700])
+        with tarfile.open(path) as archive:
+            assert walk.ended and walk.n_entries == len(archive.getnames()) == 5
+        with path.open("rb") as stream:
+            assert count_members(path, "set-a.tar", 1, stream, MEMBERS) == (4, 1)
+
+
+def test_a_suffix_is_read_in_any_case_and_what_has_another_is_counted(tmp_path: Path, tawt) -> None:
+    """`9.TXT` is the file of stay 9, in a folder and in an archive; other files there are said, by number alone."""
+    raw = tmp_path / "raw"
+    text = "Time,Parameter,Value\n00:00,RecordID,{}\n00:07,HR,73\n"
+    _folder(raw, {f"set-b/{name}": text.format(stay) for name, stay in (("9.TXT", 9), ("4407.csv", 4407))})
+    _archive(raw, {"set-a/8.Txt": text.format(8), "set-a/4408.csv": text.format(4408), "set-a/README": "x"})
+    ended = tawt("ingest", raw, "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
+    assert ended.code == 0, ended.err
+    assert "raw.records: 3 files in its folders and archives are not named *.txt and are not read" in ended.err
+    assert "440" not in ended.err
+    subjects = tawt(
+        "query", "select distinct subject_id from staging.records order by all", "-w", tmp_path / "w", "--format", "csv"
+    )
+    assert subjects.out.split() == ["subject_id", "8", "9"]
+
+
+def test_a_file_that_names_another_stay_in_itself_is_held_back_whole(tmp_path: Path, tawt) -> None:
+    """The name of the file and its own id differ: none of its records becomes an event, and the ledger says why."""
+    text = "Time,Parameter,Value\n00:00,RecordID,{}\n00:07,HR,73\n"
+    _folder(tmp_path / "raw", {f"set-a/{name}.txt": text.format(stay) for name, stay in ((10, 11), (12, 12))})
+    ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
+    assert ended.code == 0 and "another_stay" in ended.out, ended.err
+    subjects = tawt("query", "select distinct subject_id from events", "-w", tmp_path / "w", "--format", "csv")
+    assert subjects.out.split() == ["subject_id", "12"]
+
+
+def test_a_nul_is_a_character_and_a_lone_carriage_return_ends_a_line(tmp_path: Path) -> None:
+    """Nothing but line feeds and carriage returns ends a record; what is counted is what is read."""
+    path = _archive(
+        tmp_path, {"set-a/1.txt": "Time,Parameter,Value\r00:00,HR,\x005\r00:01,H\0R,6\r\r00:02,HR,7"}, ".tar"
+    )
+    rows, reader = _read(tmp_path)
+    assert [(row["Parameter"], row["Value"]) for row in rows] == [("HR", "\x005"), ("H\0R", "6"), ("HR", "7")]
+    with path.open("rb") as stream:
+        assert count_members(path, "set-a.tar", 1, stream, MEMBERS) == (3, 0) and reader.rejected == []
