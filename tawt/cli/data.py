@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
 from tawt.cli.output import Format, fact, next_command, print_ledger, print_rows, say, say_run, stage_progress
 
@@ -36,10 +37,10 @@ def demo(
     if dry_run:
         plan = demo_plan(workspace, n_subjects=subjects, seed=seed)
         print_rows(("what", "why"), plan, Format.table)
-        next_command(f"tawt demo -w {workspace} --subjects {subjects} --seed {seed}")
+        next_command(again())
         return
 
-    with stage_progress(False) as stage_report, training_progress() as train_report:
+    with stage_progress(False) as stage_report, training_progress(again()) as train_report:
         result = run_demo(
             workspace, n_subjects=subjects, seed=seed, device=device, threads=threads,
             report=stage_report, train_report=train_report,
@@ -47,7 +48,7 @@ def demo(
     print_ledger(result.data)
     print()
     print_rows(("what", "value"), result.summary(), Format.table)
-    next_command(f'tawt query "select value_status, count(*) n from events group by all" -w {workspace}')
+    next_command(follow("query", "select value_status, count(*) n from events group by all", workspace=workspace))
 
 
 def ingest(
@@ -79,10 +80,10 @@ def ingest(
         )  # fmt: skip
     say_run(result)
     if dry_run:
-        next_command(f"tawt ingest {raw_dir} --pipeline {pipeline} -w {workspace}")
+        next_command(again())
         return
     print_ledger(result, form)
-    next_command(f"tawt build-vocab -w {workspace}")
+    next_command(follow("build-vocab", workspace=workspace, threads=threads, memory_limit=memory_limit, form=form))
 
 
 def build_vocab(
@@ -107,13 +108,13 @@ def build_vocab(
         )  # fmt: skip
     say_run(result)
     if dry_run:
-        next_command(f"tawt build-vocab -w {workspace}")
+        next_command(again())
         return
     print_ledger(result, form)
     for stage in result.stages:
         for key, value in (stage.manifest.facts if stage.manifest is not None else {}).items():
             say(f"  {stage.stage}: {key.removeprefix('n_').replace('_', ' ')}: {fact(value)}")
-    next_command(f"tawt pretrain -w {workspace} --device auto")
+    next_command(follow("pretrain", workspace=workspace, form=form))
 
 
 def run(
@@ -146,4 +147,4 @@ def run(
     say_run(result)
     if not dry_run:
         print_ledger(result, form)
-    next_command(f"tawt check -w {workspace}" if not dry_run else f"tawt run {selection} -w {workspace}")
+    next_command(again() if dry_run else follow("check", workspace=workspace, form=form))

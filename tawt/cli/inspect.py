@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
 from tawt.cli.output import Format, fact, next_command, print_rows, print_table, print_text, say
 
@@ -28,8 +29,12 @@ def stages(
     """
     from tawt.pipeline.inspect import stages as list_stages
 
-    print_table(list_stages(workspace, pipeline), form, spare=("description", "inputs"))
-    next_command(f"tawt show STAGE -w {workspace}" if workspace else f"tawt sql STAGE --pipeline {pipeline}")
+    listed = list_stages(workspace, pipeline)
+    print_table(listed, form, spare=("description", "inputs"))
+    first = listed["stage"][0]
+    next_command(
+        follow("show", first, workspace=workspace, form=form) if workspace else follow("sql", first, pipeline=pipeline)
+    )
 
 
 def show(
@@ -45,7 +50,7 @@ def show(
 
     Example: tawt show staging.labevents -w work/mimic --quarantine
     """
-    from tawt.pipeline.inspect import quarantined
+    from tawt.pipeline.inspect import has_sql, quarantined
     from tawt.pipeline.inspect import show as show_stage
 
     if quarantine:
@@ -56,7 +61,7 @@ def show(
             if records.num_rows
             else "nothing is quarantined"
         )
-        next_command(f"tawt sql {stage} -w {workspace}")
+        next_command(follow("sql" if has_sql(stage) else "show", stage, workspace=workspace))
         return
     view = show_stage(stage, workspace)
     say(f"{view.name}: {view.description}")
@@ -65,7 +70,7 @@ def show(
         say(f"  {key}: {fact(value)}")
     if form is not Format.table:
         print_table(view.ledger, form)
-        next_command(f"tawt show {stage} -w {workspace} --quarantine")
+        next_command(again("--quarantine"))
         return
     if view.columns is not None:
         print_table(view.columns, form)
@@ -73,7 +78,7 @@ def show(
     print_table(view.ledger, form)
     print()
     print_table(view.files.slice(0, 20), form)
-    next_command(f"tawt show {stage} -w {workspace} --quarantine")
+    next_command(again("--quarantine"))
 
 
 def sql(
@@ -91,7 +96,11 @@ def sql(
     print_text(text)
     for name, value in parameters.items():
         say(f"${name} = {value}")
-    next_command(f"tawt run {stage}+ -w {workspace or 'W'}")
+    next_command(
+        follow("run", f"{stage}+", workspace=workspace)
+        if workspace
+        else follow("ingest", "RAW_DIR", pipeline=pipeline, workspace="WORKSPACE")
+    )
 
 
 def query(
@@ -111,7 +120,7 @@ def query(
     for note in behind(text, workspace):
         say(f"note: {note}")
     print_table(run_query(text, workspace, threads=threads, memory_limit=memory_limit), form, thousands=False)
-    next_command(f"tawt stages -w {workspace}")
+    next_command(follow("stages", workspace=workspace, form=form))
 
 
 def check(
@@ -132,12 +141,13 @@ def check(
         from tawt.pipeline.check_meds import check_meds
 
         findings = check_meds(path)
-        following, again = f"tawt ingest {path} --pipeline meds -w W", f"tawt check meds {path}"
+        following, mend = follow("ingest", path, pipeline="meds", workspace="WORKSPACE", form=form), again()
     elif kind is None and workspace is not None:
         from tawt.pipeline.check import check as check_workspace
 
         findings = check_workspace(workspace)
-        following, again = f"tawt stages -w {workspace}", f"tawt run +dataset -w {workspace}"
+        following = follow("stages", workspace=workspace, form=form)
+        mend = follow("run", "+dataset", workspace=workspace, form=form)
     else:
         raise ConfigError(
             "check", "has nothing to check, expected `-w W` or `meds PATH`", "tawt check -w W, or tawt check meds PATH"
@@ -145,6 +155,6 @@ def check(
     print_rows(("check", "ok", "detail"), [(f.check, f.ok, f.detail) for f in findings], form)
     failed = sum(1 for finding in findings if not finding.ok)
     say(f"{len(findings) - failed} checks passed, {failed} failed")
-    next_command(following if not failed else again)
+    next_command(following if not failed else mend)
     if failed:
         raise typer.Exit(1)

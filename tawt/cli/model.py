@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Set, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
+from tawt.commands import shell_line
 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")]
 
@@ -57,12 +58,11 @@ def pretrain(
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from tawt.cli.progress import training_progress
     from tawt.tasks.pretrain import pretrain as run_pretrain
-    from tawt.training.folder import run_command
 
     if config is None:
         own = out / "config.yaml" if out is not None and resume else None
         config = str(own) if own is not None and own.is_file() else "pretrain_small"
-    with training_progress() as report:
+    with training_progress(again("--resume")) as report:
         result = run_pretrain(
             workspace, config, device=device, settings=tuple(settings or ()), out=out, resume=resume, init=init,
             dry_run=dry_run,
@@ -101,8 +101,7 @@ def pretrain(
         print_rows(("what", "value", "why"), rows, form)
         for text in plan.doubts:
             say(f"note: {text}")
-        command = run_command(workspace, config, settings or (), device, out, init)
-        next_command(command + (" --resume" if resume else ""))
+        next_command(again())
         return
     chosen = {key: getattr(plan.compute, key) for key in plan.compute.reasons} | {"attention": plan.kernel}
     reasons = {**plan.compute.reasons, "attention": plan.reasons["kernel"]}
@@ -116,7 +115,7 @@ def pretrain(
         )
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
-    next_command(shlex.join(["tawt", "embed", "-w", str(workspace), "--run", name]))
+    next_command(follow("embed", workspace=workspace, run=name, device=device, form=form))
 
 
 def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:
@@ -168,7 +167,7 @@ def embed(
     ]  # fmt: skip
     print_rows(("would write" if dry_run else "what", "value"), rows, form)
     if dry_run:
-        next_command(shlex.join(["tawt", "embed", "-w", str(workspace), "--run", run]))
+        next_command(again())
         return
     script = f"import pyarrow.parquet as pq; print(pq.read_table({str(result.path)!r}, partitioning=None).schema)"
-    next_command(shlex.join(["python", "-c", script]))
+    next_command(shell_line("python", "-c", script))

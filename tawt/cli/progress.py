@@ -13,8 +13,8 @@ from tawt.cli.output import console, say, show_progress
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Report the events of a training run."""
+def training_progress(resume: str | None = None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Report the events of a training run; `resume` is what goes on with it, where the run does not know all of it."""
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
         TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not show_progress(),
@@ -38,7 +38,7 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
         elif kind == "note":
             say(f"note: {event['text']}")
         elif kind == "stopped":
-            say(f"stopped after step {event['step']}; a checkpoint is saved. Go on with: {event['resume']}")
+            say(f"stopped after step {event['step']}; a checkpoint is saved. Go on with: {resume or event['resume']}")
 
     with progress:
         yield report

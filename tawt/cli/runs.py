@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 
@@ -53,7 +53,7 @@ def compare(
         _print_tables(found)
     if plot is not None:
         say(f"curves: {plot}")
-    next_command(shlex.join(["tawt", "plot", "-w", str(workspace), *runs]))
+    next_command(follow("plot", *runs, workspace=workspace))
 
 
 def _print_tables(found: Comparison) -> None:
@@ -115,7 +115,7 @@ def sweep(
     from tawt.cli.progress import training_progress
     from tawt.tasks.sweep import sweep as run_sweep
 
-    with training_progress() as report:
+    with training_progress(again()) as report:
 
         def heard(event: dict[str, Any]) -> None:
             if event["event"] == "run":
@@ -125,14 +125,13 @@ def sweep(
                 report(event)
 
         result = run_sweep(workspace, file, device=device, dry_run=dry_run, report=heard)
-    again = shlex.join(["tawt", "sweep", str(file), "-w", str(workspace)])
     if dry_run:
         runs = [
             (run.arm, run.seed, "would skip" if run.state == "finished" else "would run", run.reason)
             for run in result.runs
         ]
         print_rows(("arm", "seed", "what", "why"), runs, form)
-        next_command(again)
+        next_command(again())
         return
     columns = ("part", "arm", "seeds", "mean", "sd", "trivial", "minus the first arm", "sd of that")
     rows = [(r.part, r.arm, r.n_seeds, r.mean, r.sd, r.baseline, r.gap, r.gap_sd) for r in result.table]
@@ -142,11 +141,14 @@ def sweep(
         if run.state == "failed":
             say(f"failed: {run.arm}, seed {run.seed}: {run.reason}", style="red")
     if result.n_failed:
-        next_command(again)
+        next_command(again())
         raise typer.Exit(1)
     names = [str(run.path.relative_to(workspace / "runs")) for run in result.runs]
-    two = names[:2] if len(names) > 1 else names * 2
-    next_command(shlex.join(["tawt", "compare", "-w", str(workspace), *two]))
+    next_command(
+        follow("compare", *names[:2], workspace=workspace, form=form)
+        if len(names) > 1
+        else follow("plot", *names, workspace=workspace)
+    )
 
 
 def plot(
@@ -164,4 +166,4 @@ def plot(
 
     for path in run_plot(workspace, runs, out=out):
         print(path)
-    next_command(shlex.join(["tawt", "embed", "-w", str(workspace), "--run", runs[0]]))
+    next_command(follow("embed", workspace=workspace, run=runs[0]))

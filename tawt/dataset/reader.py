@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from tawt.commands import command
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import FORMAT
-from tawt.dataset.shard import REBUILD, Columns, Index, map_shard, read_index
+from tawt.dataset.shard import Columns, Index, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
 from tawt.files import digest
@@ -133,6 +134,10 @@ class TripletDataset:
             )  # fmt: skip
 
     @property
+    def _build_again(self) -> str:
+        return f"build it again with `{command('build-vocab', workspace=self.folder.parent)}`"
+
+    @property
     def split_names(self) -> tuple[str, ...]:
         """Names of the splits."""
         return tuple(self.manifest.splits)
@@ -150,7 +155,7 @@ class TripletDataset:
             raise DatasetError(
                 str(self.folder),
                 f"has no split `{name}`, expected one of its own",
-                nearest(name, self.manifest.splits) or REBUILD,
+                nearest(name, self.manifest.splits) or self._build_again,
             )
         self._hold()
         entries = self.manifest.splits[name]
@@ -158,11 +163,14 @@ class TripletDataset:
         index = read_contract(asset("schemas/dataset_index.json"))
         shards: list[Columns] = []
         indexes: list[Index] = []
-        for entry in entries:
-            file = self.folder / name / f"{entry.shard}.arrow"
-            shards.append(map_shard(file, rows, entry.n_bytes, entry.n_triplets))
-            file = self.folder / name / f"{entry.shard}.index.arrow"
-            indexes.append(read_index(file, index, entry.n_subjects, entry.n_triplets))
+        try:
+            for entry in entries:
+                file = self.folder / name / f"{entry.shard}.arrow"
+                shards.append(map_shard(file, rows, entry.n_bytes, entry.n_triplets))
+                file = self.folder / name / f"{entry.shard}.index.arrow"
+                indexes.append(read_index(file, index, entry.n_subjects, entry.n_triplets))
+        except DatasetError as error:
+            raise DatasetError(error.where, error.what, self._build_again) from None
 
         self._hold()
 
@@ -196,15 +204,20 @@ def open_dataset(workspace: Path) -> TripletDataset:
         DatasetError: It is absent, of another format or contract, or written with another vocabulary.
     """
     path = workspace / "dataset" / "dataset.json"
-    hint = f"make it with `tawt build-vocab -w {workspace}`"
+    hint = f"make it with `{command('build-vocab', workspace=workspace)}`"
     stamp = _stamp(path)
+    if not path.exists() and not (workspace / "pipeline.yaml").is_file():
+        raise DatasetError(
+            str(workspace), "has no dataset/dataset.json, expected a workspace that `tawt ingest` made",
+            command("ingest", "RAW_DIR", pipeline="NAME", workspace=workspace),
+        )  # fmt: skip
     manifest = read_record(path, DatasetManifest, hint, DatasetError)
     if manifest.format != FORMAT:
         raise DatasetError(str(path), f"has the format `{manifest.format}`, expected `{FORMAT}`", hint)
     digest = read_contract(asset("schemas/dataset.json")).digest
     if manifest.contract != digest:
         raise DatasetError(str(path), f"has the contract {manifest.contract}, expected {digest}", hint)
-    vocabulary = read_vocabulary(workspace / "vocabulary" / "vocabulary.parquet")
+    vocabulary = read_vocabulary(workspace / "vocabulary" / "vocabulary.parquet", hint)
     if manifest.vocabulary != vocabulary.sha256:
         raise DatasetError(
             str(path),

@@ -22,6 +22,7 @@ from tawt.readers import reading
 from tawt.resources import asset
 
 Number = TypeVar("Number", bound=np.generic)
+_MAKE = "make it with `tawt build-vocab -w WORKSPACE`"
 MAX_BINS = 1000
 """Most quantile bins of a data_type."""
 
@@ -161,13 +162,12 @@ class Vocabulary:
         return 1 + int(self.n_categories.sum())
 
 
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read `vocabulary.parquet`.
+def read_vocabulary(path: Path, hint: str = _MAKE) -> Vocabulary:
+    """Read `vocabulary.parquet`; the hint of its errors says what mends it.
 
     Raises:
         DatasetError: The file is absent, is not Parquet, or breaks `schemas/vocabulary.json`.
     """
-    hint = "make it with `tawt build-vocab -w WORKSPACE`"
     contract = read_contract(asset("schemas/vocabulary.json"))
     with reading(path, "a vocabulary", hint, DatasetError):
         content = path.read_bytes()

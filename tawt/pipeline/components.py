@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tawt.commands import command
 from tawt.contracts.contract import read_contract
 from tawt.errors import StageError
 from tawt.files import digest
@@ -58,7 +59,7 @@ def _input(plan: Plan, stage: Stage, name: str, fingerprints: dict[str, str]) ->
         raise StageError(
             stage.name,
             f"needs {name}, which is not there, expected it to be finished",
-            f"tawt run +{stage.name} -w {plan.workspace.root}",
+            command("run", f"+{stage.name}", workspace=plan.workspace.root),
         )
     return manifest.fingerprint
 

@@ -18,7 +18,7 @@ from tawt.files import write_json
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, parquet_files, wrapped_errors
 from tawt.pipeline.execute import Plan
-from tawt.pipeline.manifest import MAKE_AGAIN, Account, stage_files
+from tawt.pipeline.manifest import Account, make_again, stage_files
 from tawt.pipeline.merge import workspace_manifest
 from tawt.pipeline.result import EngineResult
 from tawt.readers import read_parquet
@@ -40,7 +40,8 @@ def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
     """
     workspace = plan.workspace
     counts = _count_train(plan)
-    metadata = read_parquet(workspace.output("events") / "metadata" / "codes.parquet", None, MAKE_AGAIN).to_pylist()
+    codes = workspace.output("events") / "metadata" / "codes.parquet"
+    metadata = read_parquet(codes, None, make_again(workspace, "events")).to_pylist()
     dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
     contract = read_contract(asset("schemas/vocabulary.json"))
     table = fit_vocabulary(counts, workspace.pipeline, contract, dictionary)
@@ -100,13 +101,14 @@ def _count_train(plan: Plan) -> Counts:
 def run_triplets(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     """Encode every shard; shards that a killed run finished in `folder` are kept."""
     workspace = plan.workspace
-    coder = Coder.of(read_parquet(workspace.output("vocabulary") / "vocabulary.parquet", None, MAKE_AGAIN))
+    fitted = workspace.output("vocabulary") / "vocabulary.parquet"
+    coder = Coder.of(read_parquet(fitted, None, make_again(workspace, "vocabulary")))
     contract = read_contract(asset("schemas/triplets.json"))
 
     def one(split: str, name: str, path: Path) -> dict[str, Any]:
         events = read_parquet(
-            workspace.output("events") / "data" / split / f"{name}.parquet", EVENT_COLUMNS, MAKE_AGAIN,
-            read_dictionary=["code", "text_value", "value_status"],
+            workspace.output("events") / "data" / split / f"{name}.parquet", EVENT_COLUMNS,
+            make_again(workspace, "events"), read_dictionary=["code", "text_value", "value_status"],
         )  # fmt: skip
         table, counts = to_triplets(events, coder, workspace.pipeline, contract)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +151,7 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     contract = read_contract(asset("schemas/dataset.json"))
     index_contract = read_contract(asset("schemas/dataset_index.json"))
     vocabulary_path = workspace.output("vocabulary") / "vocabulary.parquet"
-    codes = read_parquet(vocabulary_path, ["code"], MAKE_AGAIN)["code"].to_pylist()
+    codes = read_parquet(vocabulary_path, ["code"], make_again(workspace, "vocabulary"))["code"].to_pylist()
     birth = None
     if pipeline.time_origin == "birth":
         birth = codes.index(BIRTH) if BIRTH in codes else NOWHERE
@@ -157,7 +159,8 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
 
     def one(split: str, name: str, path: Path, index_path: Path) -> dict[str, Any]:
-        triplets = read_parquet(workspace.output("triplets") / split / f"{name}.parquet", None, MAKE_AGAIN)
+        made = workspace.output("triplets") / split / f"{name}.parquet"
+        triplets = read_parquet(made, None, make_again(workspace, "triplets"))
         table, index, n_fallback = to_dataset(
             triplets, contract, index_contract, birth, anchor if pipeline.time_origin == "anchor" else None
         )

@@ -218,7 +218,7 @@ def _own_error(where: str, error: duckdb.Error | MemoryError, text: str, before:
         return StageError(where, "reaches outside of the relations, expected to read only these", hint)
     # the libraries that unpack a file have errors of no kind of the engine's
     if isinstance(error, duckdb.IOException | duckdb.SerializationException) or type(error) is duckdb.Error:
-        hint = "copy a raw file again; a file of the workspace is made again with `tawt run STAGE --force`"
+        hint = "copy a raw file again; a file of the workspace is made again with `tawt run STAGE --force -w WORKSPACE`"
         return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
     if isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
         what = "names what is not there" if isinstance(error, duckdb.CatalogException) else "does not fit its relations"

@@ -13,11 +13,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from tawt.commands import command
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.pipeline.engine import Limits, bounded_memory, connect, interruptible, wrapped_errors
 from tawt.pipeline.execute import bind_output, raw_folders
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import MAKE_AGAIN, read_manifest
+from tawt.pipeline.manifest import make_again, read_manifest
 from tawt.pipeline.quarantine import SCHEMA
 from tawt.pipeline.raw_views import bind_raw
 from tawt.pipeline.sources import find_raw_tables
@@ -82,16 +83,22 @@ class StageView:
     facts: dict[str, Any]
 
 
-def _stage(graph: Graph, name: str) -> Stage:
+def _stage(graph: Graph, name: str, **where: object) -> Stage:
     if name not in graph.stages:
         if name in graph.skipped:
             raise ConfigError(
                 f"stage {name}",
                 f"does not run here: {graph.skipped[name]}, expected a stage that does",
-                "tawt stages -w W",
+                command("stages", **where),
             )
-        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
+        named = [stage for stage in graph.stages if stage.rpartition(".")[2] == name]
+        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, named or graph.stages))
     return graph.stages[name]
+
+
+def has_sql(stage: str) -> bool:
+    """Return whether a stage of this name is an SQL file; the engine's own have no layer."""
+    return "." in stage
 
 
 def show(stage: str, workspace: str | Path) -> StageView:
@@ -106,12 +113,12 @@ def show(stage: str, workspace: str | Path) -> StageView:
     """
     opened = open_workspace(Path(workspace).expanduser())
     graph = without_absent(opened, load_graph(opened.pipeline))
-    found = _stage(graph, stage)
+    found = _stage(graph, stage, workspace=opened.root)
     one = next(one for one in standing(opened, graph) if one.stage.name == stage)
     manifest, columns = one.manifest, None
     state = f"finished in {manifest.seconds:.1f} s" if manifest else "not run"
     if one.behind:
-        state += f"; behind {', '.join(one.behind)}: `tawt run +{stage} -w {opened.root}`"
+        state += f"; behind {', '.join(one.behind)}: `{command('run', f'+{stage}', workspace=opened.root)}`"
     if found.contract is not None:
         columns = pa.Table.from_pylist(
             [
@@ -146,12 +153,12 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     """
     opened = open_workspace(Path(workspace).expanduser())
     graph = without_absent(opened, load_graph(opened.pipeline))
-    found = _stage(graph, stage)
+    found = _stage(graph, stage, workspace=opened.root)
     path, manifest = opened.quarantine(stage), read_manifest(opened, stage)
     if manifest is None or path.relative_to(opened.root).as_posix() not in manifest.files:
         return pa.table({"file": [], "record": [], "line": [], "column": [], "reason": []})
     columns = ["file", "record", "line", "column", "reason"]
-    places = read_parquet(path, columns, MAKE_AGAIN).slice(0, limit)
+    places = read_parquet(path, columns, make_again(opened, stage)).slice(0, limit)
     numbers = [n for n in places["record"].to_pylist() if n is not None]
     if not reread or not numbers:
         return places
@@ -190,9 +197,11 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
         if workspace is not None
         else resolve_pipeline(str(pipeline))
     )
-    found = _stage(load_graph(resolved), stage)
+    where: dict[str, object] = {"workspace": workspace} if workspace is not None else {"pipeline": pipeline}
+    found = _stage(load_graph(resolved), stage, **where)
     if found.sql is None:
-        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", f"tawt show {stage} -w W")
+        hint = command("show", stage, workspace=workspace) if workspace is not None else command("stages", **where)
+        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
     return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))
 
 
@@ -223,7 +232,7 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
                     connection.execute(f"explain {text}")
                 return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except StageError as error:
-        hint = error.hint if "try_cast" in error.hint else f"relations: tawt stages -w {opened.root}"
+        hint = error.hint if "try_cast" in error.hint else f"relations: {command('stages', workspace=opened.root)}"
         raise StageError(error.where, error.what, hint) from None
 
 
@@ -242,7 +251,8 @@ def behind(text: str, workspace: str | Path) -> list[str]:
     """Return what to say of the relations in a query that were made from older inputs than those that are there."""
     opened = open_workspace(Path(workspace).expanduser())
     return [
-        f"{one.stage.name} is behind {', '.join(one.behind)}: `tawt run +{one.stage.name} -w {opened.root}`"
+        f"{one.stage.name} is behind {', '.join(one.behind)}: "
+        f"`{command('run', f'+{one.stage.name}', workspace=opened.root)}`"
         for one in standing(opened)
         if one.manifest is not None and one.behind and re.search(rf"\b{re.escape(_relation(one.stage.name))}\b", text)
     ]
@@ -262,6 +272,10 @@ def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Non
         if "." not in manifest.stage:
             connection.execute(f"create view {manifest.stage} as select * from {manifest.stage}.{manifest.stage}")
     connection.register("ledger", ledger_table(workspace))
-    lists = [name for manifest in finished for name in manifest.files if name.startswith("quarantine/")]
-    listed = [read_parquet(workspace.root / name, SCHEMA.names, MAKE_AGAIN) for name in lists]
+    listed = [
+        read_parquet(workspace.root / name, SCHEMA.names, make_again(workspace, manifest.stage))
+        for manifest in finished
+        for name in manifest.files
+        if name.startswith("quarantine/")
+    ]
     connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))

@@ -9,6 +9,7 @@ import duckdb
 import polars
 import pyarrow
 
+from tawt.commands import command
 from tawt.config.base import Section
 from tawt.errors import StageError, TawtError
 from tawt.files import digest, write_sealed
@@ -17,7 +18,10 @@ from tawt.pipeline.workspace import Workspace
 from tawt.readers import read_record
 from tawt.seals import holds
 
-MAKE_AGAIN = "make it again with `tawt run STAGE --force -w W`"
+
+def make_again(workspace: Workspace, stage: str) -> str:
+    """Return the hint for a damaged file of a stage."""
+    return f"make it again with `{command('run', stage, workspace=workspace.root, force=True)}`"
 
 
 class Route(Section):

@@ -20,7 +20,7 @@ from tawt.pipeline.check_meds import MEDS_TYPES
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, wrapped_errors
 from tawt.pipeline.execute import Plan, bind_output
-from tawt.pipeline.manifest import MAKE_AGAIN, Account, Manifest, Route, read_manifest, stage_files, versions
+from tawt.pipeline.manifest import Account, Manifest, Route, make_again, read_manifest, stage_files, versions
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.stages import Stage, table_ranks
 from tawt.pipeline.workspace import Workspace
@@ -56,7 +56,7 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> EngineResu
     split_of = SplitOf((splits.train, splits.tuning, splits.held_out), splits.seed, given)
     rules = PairRules.fit(_pair_counts(plan, families, given), Units.of(workspace.pipeline))
     contract = read_contract(asset("schemas/events.json"))
-    files = {name: _by_shard(stage_files(workspace, name)) for name in families}
+    files = {name: _by_shard(stage_files(workspace, name), make_again(workspace, name)) for name in families}
     names = sorted({shard for by_shard in files.values() for shard in by_shard})
     out = {name: {split: folder / "data" / split / f"{name}.parquet" for split in SPLITS} for name in names}
 
@@ -96,10 +96,10 @@ def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _by_shard(files: Iterable[Path]) -> dict[str, list[Path]]:
+def _by_shard(files: Iterable[Path], hint: str) -> dict[str, list[Path]]:
     out: dict[str, list[Path]] = {}
     for path in files:
-        with open_parquet(path, MAKE_AGAIN) as file:
+        with open_parquet(path, hint) as file:
             if file.metadata.num_rows:
                 out.setdefault(path.name.split("-")[1], []).append(path)
     return out
@@ -242,7 +242,7 @@ def code_dictionary(plan: Plan, stage: Stage) -> dict[str, tuple[str | None, lis
     for name in stage.inputs:
         if name.startswith("codes."):
             for file in stage_files(plan.workspace, name):
-                table = read_parquet(file, ["code", "description", "parent_codes"], MAKE_AGAIN)
+                table = read_parquet(file, ["code", "description", "parent_codes"], make_again(plan.workspace, name))
                 for row in table.to_pylist():
                     known.setdefault(row["code"], (row["description"], row["parent_codes"]))
     for code, data_type in plan.workspace.pipeline.data_types.items():

@@ -103,7 +103,7 @@ def find_raw_tables(
         raise SourceError(
             str(root or "raw root"),
             "is not a folder here, expected the raw tables",
-            "run `tawt ingest RAW_DIR ...` again with the folder's place on this machine",
+            f"{workspace.ingest_again} with the folder's place on this machine",
         )
     members = {entry.table: entry for entry in workspace.pipeline.members}
     found: dict[str, list[Path]] = {}

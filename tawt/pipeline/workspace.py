@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tawt.commands import command
 from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
@@ -82,6 +83,12 @@ class Workspace:
         return self.root / ".spill"
 
     @property
+    def ingest_again(self) -> str:
+        """The hint to read the raw tables again, by the pipeline that is there."""
+        pipeline = self.root / "pipeline.yaml"
+        return f"run `{command('ingest', 'RAW_DIR', pipeline=pipeline, workspace=self.root)}` again"
+
+    @property
     def local(self) -> Local:
         """Where the raw tables are.
 
@@ -89,7 +96,7 @@ class Workspace:
             FileError: `local.json` is damaged.
         """
         return self.given_local or read_record(
-            self.root / LOCAL, Local, f"run `tawt ingest RAW_DIR ... -w {self.root}` again",
+            self.root / LOCAL, Local, self.ingest_again,
             absent=Local(),
         )  # fmt: skip
 
@@ -101,7 +108,7 @@ class Workspace:
             FileError: `ingest.json` is damaged.
         """
         return self.given_ingested or read_record(
-            self.root / INGEST, Ingested, f"run `tawt ingest RAW_DIR ... -w {self.root}` again",
+            self.root / INGEST, Ingested, self.ingest_again,
             absent=Ingested(),
         )  # fmt: skip
 
@@ -247,7 +254,7 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
         raise ConfigError(
             str(root),
             "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",
-            f"tawt ingest RAW_DIR --pipeline NAME -w {root}",
+            command("ingest", "RAW_DIR", pipeline="NAME", workspace=root),
         )
     data, lines = read_yaml(path)
     return Workspace(root, build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings))

@@ -116,7 +116,16 @@ def choose(asked: Asked) -> Choices:
     train = dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     fingerprint = fingerprint_of(split for split in (train, tuning) if split is not None)
-    checkpoint = starting_point(asked.run, asked.resume, config, vocabulary.sha256, fingerprint, asked.tell)
+    checkpoint = starting_point(
+        asked.run,
+        asked.resume,
+        config,
+        vocabulary.sha256,
+        fingerprint,
+        asked.tell,
+        asked.workspace,
+        asked.resume_command,
+    )
     kept = checkpoint.state.threads if checkpoint is not None and not config.train.threads else 0
     compute = choose_compute(asked.device, config.train.precision, config.train.threads or kept)
     if kept:

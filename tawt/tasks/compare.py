@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tawt.commands import command
 from tawt.errors import ConfigError
 from tawt.tasks.runs import RunFolder, baseline_key, find_run, loss_key, parts_of, read_runs
 
@@ -89,8 +90,10 @@ def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = 
     workspace = Path(workspace)
     folders = [find_run(workspace, run) for run in runs]
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
-        what = f"{len(folders)} runs, expected at least two, each once"
-        raise ConfigError("tawt compare", what, "name two or more runs: `tawt compare -w WORKSPACE RUN RUN`")
+        twice = [str(run) for i, run in enumerate(runs) if folders[i].resolve() in [f.resolve() for f in folders[:i]]]
+        what = f"names `{twice[0]}` twice" if twice else f"names {len(folders)} run{'s' * (len(folders) != 1)}"
+        hint = f"as `{command('compare', 'RUN', 'OTHER', workspace=workspace)}`"
+        raise ConfigError("tawt compare", f"{what}, expected two or more, each once", hint)
     read = read_runs(folders)
     first, rest = read[0], read[1:]
     paired: list[Paired] = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tawt.commands import command
 from tawt.config.base import Section
 from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
@@ -163,5 +164,5 @@ def same_vocabulary(model: str, ours: Vocabulary, theirs: Vocabulary, workspace:
     if ours.sha256 != theirs.sha256:
         raise CheckpointError(
             model, f"has vocabulary {ours.sha256[:12]}, expected that of {workspace}, {theirs.sha256[:12]}",
-            f"pretrain on this workspace first: `tawt pretrain -w {workspace}`",
+            f"pretrain on this workspace first: `{command('pretrain', workspace=workspace)}`",
         )  # fmt: skip

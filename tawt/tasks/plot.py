@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tawt.commands import command
 from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
@@ -41,7 +42,7 @@ def plot(workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None
         ConfigError: There is no run, or matplotlib is not installed.
     """
     if not runs:
-        raise ConfigError("tawt plot", "no run, expected one or more", "tawt plot -w WORKSPACE RUN")
+        raise ConfigError("tawt plot", "no run, expected one or more", command("plot", "RUN", workspace=workspace))
     matplotlib()
     read = read_runs([find_run(Path(workspace), run) for run in runs])
     folder = Path(out) if out is not None else read[0].path / "plots"

@@ -84,13 +84,13 @@ def pretrain(
         device: auto, cpu, cuda or cuda:N.
         settings: Overrides, as in `["train.max_steps=80"]`.
         out: The run folder; default WORKSPACE/runs/NAME OF THE CONFIG.
-        resume: Continue the run that is there; start it where there is no checkpoint yet.
+        resume: Continue the run that is there, from its beginning where it has no checkpoint yet.
         init: A run, or a shared model, of the same vocabulary, whose weights a new run starts from.
         dry_run: Only say what would happen.
         report: Called with each event of the run: step, validation, checkpoint, stopped, note.
 
     Raises:
-        ConfigError: The config does not hold, or the run folder is taken.
+        ConfigError: The config does not hold, the run folder is taken, or there is no run to resume.
         DatasetError: The dataset is absent or broken.
         DeviceError: The device is not there.
         CheckpointError: What is to be resumed is broken, or has another config or vocabulary.
@@ -123,13 +123,13 @@ def _run(
             run = Path(out) if out is not None else workspace / "runs" / name
             if run.exists() and not run.is_dir():
                 raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
+            again = resume_command(workspace, config, settings, device, out, init)
             dataset = open_dataset(workspace)
             start = read_saved(find_run(workspace, init)) if init is not None else None
             if world.first and not dry_run:
-                held.enter_context(alone_in(run, resume, tell))
+                held.enter_context(alone_in(run, resume, tell, again))
                 remove_leftovers(run)
             world.wait()
-        again = resume_command(workspace, config, settings, device, out, init)
         asked = Asked(workspace, run, tree, dataset, device, world, resume, dry_run, tell, again, start)
         # memory may run out in one process alone, which then must speak
         with explained(run, tree, device), one_voice(world, alike=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tawt.commands import command
 from tawt.config.load import build, read_yaml
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, nearest
@@ -33,7 +34,7 @@ def find_run(workspace: Path, run: str | Path) -> Path:
     known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs.is_dir() else []
     raise CheckpointError(
         f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both",
-        nearest(str(run), known) or f"make one with `tawt pretrain -w {workspace}`",
+        nearest(str(run), known) or f"make one with `{command('pretrain', workspace=workspace)}`",
     )  # fmt: skip
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tawt.commands import command
 from tawt.config.base import Section
 from tawt.config.load import load
 from tawt.config.named import resolve_config
@@ -29,6 +29,9 @@ from tawt.training.metrics import lines_of, read_metrics
 RECORD, TABLE = "sweep.json", "sweep.csv"
 """Files of a sweep's folder, which lists their hashes."""
 _FREE = {f"{section}.{key}" for section, keys in MAY_CHANGE.items() for key in keys}
+
+NEW = "new"
+"""Why a run is run that has not begun."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def sweep(
         runs = [SweepRun(arm, seed, path, *_state(path)) for arm, seed, path in todo]
         return SweepResult(folder, tuple(runs), _table(runs))
     folder.mkdir(parents=True, exist_ok=True)
-    again = shlex.join(["tawt", "sweep", str(file), "-w", str(workspace)])
+    again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
     try:
         with alone(folder / ".lock"):
             return _run_all(workspace, folder, trees, todo, device, tell, again)
@@ -162,7 +165,7 @@ def _run_all(
             tree = trees[run.arm]
             tree = tree.model_copy(update={"train": tree.train.model_copy(update={"seed": run.seed})})
             try:
-                pretrain(workspace, tree, device=device, out=run.path, resume=True, report=heard)
+                pretrain(workspace, tree, device=device, out=run.path, resume=run.reason != NEW, report=heard)
                 runs[i] = SweepRun(run.arm, run.seed, run.path, "finished", run.reason)
             except TawtError as error:
                 runs[i] = SweepRun(run.arm, run.seed, run.path, "failed", str(error))
@@ -183,7 +186,7 @@ def _state(path: Path) -> tuple[str, str]:
         return "finished", "finished before"
     if (path / "checkpoints" / "latest").is_file():
         return "waiting", "broken off: goes on from its newest checkpoint"
-    return "waiting", "broken off before its first checkpoint" if (path / "config.yaml").is_file() else "new"
+    return "waiting", "broken off before its first checkpoint" if (path / "config.yaml").is_file() else NEW
 
 
 def _beside(file: Path, config: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
@@ -13,10 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tawt.commands import command
 from tawt.config.load import dump
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.errors import CheckpointError, ConfigError
+from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone, whole, write_json, write_text
 from tawt.machine import version_of
 from tawt.readers import read_map
@@ -40,10 +40,11 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @contextmanager
-def alone_in(run: Path, resume: bool, tell: Tell) -> Iterator[None]:
+def alone_in(run: Path, resume: bool, tell: Tell, again: str) -> Iterator[None]:
     """Keep the run folder to this process, made where it is not there; one that stays empty goes again.
 
     A resumed run waits for the process that is still training in it; two would overwrite each other's checkpoints.
+    `again` is the command that resumes it, for the hint.
 
     Raises:
         ConfigError: Another process trains in it, and this one is not to resume.
@@ -61,7 +62,7 @@ def alone_in(run: Path, resume: bool, tell: Tell) -> Iterator[None]:
             except BlockingIOError:
                 raise ConfigError(
                     str(run), "is in use by another process, expected a new run folder",
-                    "wait for it with `--resume`, or choose another with `--out DIR`",
+                    f"wait for it with `{again}`, or choose another with `--out DIR`",
                 ) from None  # fmt: skip
             yield
     finally:
@@ -71,7 +72,14 @@ def alone_in(run: Path, resume: bool, tell: Tell) -> Iterator[None]:
 
 
 def starting_point(
-    run: Path, resume: bool, config: PretrainConfig, vocabulary: str, dataset: str, tell: Tell
+    run: Path,
+    resume: bool,
+    config: PretrainConfig,
+    vocabulary: str,
+    dataset: str,
+    tell: Tell,
+    workspace: Path,
+    again: str,
 ) -> Checkpoint | None:
     """Return the checkpoint to go on from; None for a new run.
 
@@ -82,23 +90,29 @@ def starting_point(
         vocabulary: Hash of the vocabulary, which must be the same.
         dataset: Fingerprint of the dataset, which must be the same.
         tell: Hears a note.
+        workspace: Holds the dataset; for hints.
+        again: The command that resumes the run; for hints.
 
     Raises:
-        ConfigError: There is a run already, and it is not to be resumed.
+        ConfigError: There is a run already, and it is not to be resumed; or none, and one is to be.
         CheckpointError: What is there is broken, or has another config, vocabulary or dataset.
     """
     if not resume:
         if run.exists() and any(path.name != LOCK for path in run.iterdir()):
             raise ConfigError(
                 str(run), "is there already, expected a new run folder",
-                "continue it with `--resume`, or choose another with `--out DIR`",
+                f"continue it with `{again}`, or choose another with `--out DIR`",
             )  # fmt: skip
         return None
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
-        begun = any(path.name != LOCK for path in run.iterdir()) if run.is_dir() else False
-        what = "has no checkpoint yet: starting from the beginning" if begun else "is new: nothing to resume"
-        tell({"event": "note", "text": f"{run} {what}"})
+        if not run.is_dir() or all(path.name == LOCK for path in run.iterdir()):
+            others = [path.parent.name for path in run.parent.glob("*/config.yaml")]
+            raise ConfigError(
+                str(run), "is not there, expected a run to resume",
+                nearest(run.name, others) or "leave out `--resume` to start it",
+            )  # fmt: skip
+        tell({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
         return None
     hold(checkpoint.folder, (WEIGHTS, OPTIMIZER), ANOTHER, CheckpointError)
     for name, here in (("vocabulary", vocabulary), ("dataset", dataset)):
@@ -115,7 +129,8 @@ def starting_point(
         raise CheckpointError(
             str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}"
             + (grow if any(text.startswith("train.max_steps ") for text in changed) else ""),
-            f"resume with `--config {run / 'config.yaml'} --out {run} --resume`, or start a new run with `--out DIR`",
+            f"resume with `{resume_command(workspace, run / 'config.yaml', (), 'auto', run)}`, or start a new run with "
+            "`--out DIR`",
         )  # fmt: skip
     if checkpoint.step > config.train.max_steps:
         raise CheckpointError(
@@ -210,35 +225,11 @@ def resume_command(
     init: str | Path | None = None,
 ) -> str:
     """Return the command line that continues a run."""
-    return run_command(workspace, config, settings, device, out, init) + " --resume"
-
-
-def run_command(
-    workspace: Path,
-    config: str | Path | PretrainConfig,
-    settings: Sequence[str],
-    device: str,
-    out: Path | None,
-    init: str | Path | None = None,
-) -> str:
-    """Return the command line that makes a run."""
-    words = [_program(), "-w", str(workspace)]
-    if not isinstance(config, PretrainConfig) and str(config) != "pretrain_small":
-        words += ["--config", str(config)]
-    words += [] if device == "auto" else ["--device", device]
-    words += [word for setting in settings for word in ("--set", setting)]
-    words += ["--out", str(out)] if out is not None else []
-    words += ["--init", str(init)] if init is not None else []
-    return " ".join([words[0], shlex.join(words[1:])])
-
-
-def _program() -> str:
-    """Return how this process was started: by itself, or with others by torchrun."""
-    size, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    if size == 1:
-        return "tawt pretrain"
-    nodes = f"--nnodes {size // local} " if size > local else ""
-    return f"torchrun {nodes}--nproc-per-node {local} -m tawt pretrain"
+    named = not isinstance(config, PretrainConfig) and str(config) != "pretrain_small"
+    return command(
+        "pretrain", workspace=workspace, config=config if named else None, device=None if device == "auto" else device,
+        set=list(settings), out=out, init=init, resume=True,
+    )  # fmt: skip
 
 
 def _freeze() -> list[str]:

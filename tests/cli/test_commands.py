@@ -298,16 +298,13 @@ def test_a_check_of_nothing_is_wrong_usage(words: tuple[str, ...], tawt, tmp_pat
 
 
 def test_a_run_goes_on_with_its_own_config(tawt, finished: Path, tmp_path: Path, tiny) -> None:
-    """`--out RUN --resume` takes the config of that run, not the one that comes with tawt; a new run takes the latter."""
+    """`--out RUN --resume` takes the config of that run, not the one that comes with tawt, which a new run takes."""
     run = Path(shutil.copytree(finished / "runs" / "tiny", tmp_path / "run"))
     words = ("pretrain", "-w", finished, "--device", "cpu", "--dry-run", "--format", "json")
     told = []
-    for more in (("--out", run, "--resume"), ("--out", tmp_path / "new", "--resume"), ("--out", tmp_path / "new")):
+    for more in (("--out", run, "--resume"), ("--out", tmp_path / "new")):
         ended = tawt(*words, *more)
         assert ended.code == 0, ended.err
         told.append({row["what"]: row["value"] for row in json.loads(ended.out)})
-    own, *new = [int(row["parameters"].replace(",", "")) for row in told]
-    assert own < new[0] == new[1]
-    assert (
-        told[0]["steps"] == "4 -> 4" and told[1]["steps"] == told[2]["steps"] and told[1]["steps"].startswith("0 -> ")
-    )
+    own, new = [int(row["parameters"].replace(",", "")) for row in told]
+    assert own < new and told[0]["steps"] == "4 -> 4" and told[1]["steps"].startswith("0 -> ")

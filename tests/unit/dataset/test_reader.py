@@ -190,7 +190,9 @@ def edit_manifest(workspace: Path, change) -> None:
 
 
 def test_a_missing_dataset_is_refused(tmp_path):
-    """A workspace without a dataset names dataset.json and the command that makes it."""
+    """A workspace without a dataset names dataset.json and the command that makes it; what is none is ingested first."""
+    assert f"{tmp_path}: has no dataset/dataset.json" in (said := refusal(tmp_path)) and "tawt ingest RAW_DIR" in said
+    (tmp_path / "pipeline.yaml").write_text("")
     said = refusal(tmp_path)
     assert "dataset.json" in said and "is not there" in said and f"{MENDED_BY} {tmp_path}" in said
 

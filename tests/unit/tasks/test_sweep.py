@@ -33,7 +33,7 @@ def trained(monkeypatch, metrics_line):
 
     def pretrain(workspace, config, *, device, out, resume, report):
         key = (config.model.decay.steepest, config.train.seed)
-        assert resume and config.train.max_steps == 10
+        assert resume == (out / "config.yaml").exists() and config.train.max_steps == 10
         made.append(key)
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
         (out / "config.yaml").write_text(dump(config))

@@ -203,13 +203,23 @@ def test_a_signal_before_the_first_step_is_an_interrupt(workspace, config, tmp_p
     assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "a").exists()
 
 
+def test_resume_where_no_run_is_trains_nothing(workspace, config, tmp_path):
+    """`resume` of a folder without a run is an error that names the run meant, and leaves no folder behind."""
+    pretrain(workspace, config, device="cpu", out=tmp_path / "deep")
+    for wrong, hint in (("deeq", "did you mean `deep`?"), ("x", "known: deep")):
+        with pytest.raises(ConfigError, match="is not there, expected a run to resume") as error:
+            pretrain(workspace, config, device="cpu", out=tmp_path / wrong, resume=True)
+        assert hint in error.value.hint and not (tmp_path / wrong).exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="expected a run to resume"):
+        pretrain(workspace, config, device="cpu", out=tmp_path / "empty", resume=True)
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
 def test_resume_without_a_checkpoint_starts_and_says_so(workspace, config, tmp_path):
-    """`resume` where no run is yet starts from the beginning and says so."""
+    """`resume` of a run that was broken off before its first checkpoint starts from the beginning and says so."""
     events = []
-    result = pretrain(workspace, config, device="cpu", out=tmp_path / "new", resume=True, report=events.append)
-    assert result.plan.start_step == 0 and result.weights.exists()
-    assert any(e["event"] == "note" and "is new: nothing to resume" in e["text"] for e in events)
-    events.clear()
+    result = pretrain(workspace, config, device="cpu", out=tmp_path / "new")
     shutil.rmtree(tmp_path / "new" / "checkpoints")
     again = pretrain(workspace, config, device="cpu", out=tmp_path / "new", resume=True, report=events.append)
     assert any(e["event"] == "note" and "no checkpoint yet" in e["text"] for e in events)

@@ -1,0 +1,162 @@
+"""What a command tells a person to type can be pasted: quoted, with the same workspace and every option kept."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from tawt.cli.app import app
+from tawt.commands import command
+
+COMMANDS = typer.main.get_command(app).commands
+
+
+@pytest.fixture(scope="module")
+def odd(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose path has blanks, quotes and a dollar."""
+    return Path(shutil.copytree(finished, tmp_path_factory.mktemp("odd") / """it's "my" $HOME work"""))
+
+
+def pasted(line: str, work: object) -> list[str]:
+    """The words of a printed command, held to be one that its command takes, of this workspace."""
+    words = shlex.split(line)
+    assert words[0] == "tawt" and words[1] in COMMANDS, line
+    parsed = COMMANDS[words[1]].make_context(words[1], words[2:])  # what it does not know raises
+    assert str(parsed.params["workspace"]) == str(work), line
+    return words
+
+
+FOLLOWED = {
+    "ingest": ("ingest", "{raw}", "-p", "demo", "-w", "{w}", "--threads", "1", "--memory-limit", "1GB"),
+    "build-vocab": ("build-vocab", "-w", "{w}", "--threads", "1", "--format", "json"),
+    "run": ("run", "events", "-w", "{w}", "--format", "csv"),
+    "stages": ("stages", "-w", "{w}", "--format", "json"),
+    "show": ("show", "staging.labevents", "-w", "{w}", "--format", "csv"),
+    "show of code": ("show", "events", "-w", "{w}"),
+    "show --quarantine": ("show", "staging.labevents", "--quarantine", "--limit", "2", "-w", "{w}"),
+    "show --quarantine of code": ("show", "events", "--quarantine", "-w", "{w}"),
+    "sql": ("sql", "staging.labevents", "-w", "{w}"),
+    "query": ("query", "select 1 as x", "-w", "{w}"),
+    "check": ("check", "-w", "{w}", "--format", "json"),
+    "plot": ("plot", "-w", "{w}", "tiny"),
+}
+"""Each command, done; where a format is asked for, what follows is asked in it too."""
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_what_follows_can_be_pasted(name: str, tawt, odd: Path, hospital: Path) -> None:
+    """The printed command names a command of ours, the workspace as it is, and the choices that it takes as well."""
+    if name == "plot":
+        pytest.importorskip("matplotlib")
+    ended = tawt(*(word.format(raw=hospital, w=odd) for word in FOLLOWED[name]))
+    assert ended.code == 0, ended.err
+    words = pasted(ended.err.splitlines()[-1].removeprefix("next: "), odd)
+    given = FOLLOWED[name]
+    for option in ("--format", "--threads", "--memory-limit"):
+        kept = option in given and any(option in p.opts for p in COMMANDS[words[1]].params)
+        assert (option in words) == kept and (
+            not kept or words[words.index(option) + 1] == given[given.index(option) + 1]
+        )
+    looks = words[1] in ("show", "sql", "query", "stages", "check")
+    assert not looks or tawt(*words[1:]).code == 0, "what only looks can be done at once"
+
+
+DRY = {
+    "ingest": ("ingest", "{raw}", "-p", "demo", "-w", "{w}", "--sample", "20", "--set", "shards=2", "--dry-run", "--force",
+               "--threads", "1", "--memory-limit", "1GB", "--format", "json"),
+    "build-vocab": ("build-vocab", "--dry-run", "-w", "{w}", "--set", "vocabulary.n_bins=4", "--force"),
+    "run": ("run", "staging.labevents+", "-w", "{w}", "--force", "--threads", "1", "--dry-run"),
+    "pretrain": ("pretrain", "-w", "{w}", "--device", "cpu", "--set", "train.max_steps=3", "--out", "{w} new", "--init",
+                 "tiny", "--format", "csv", "--dry-run"),
+    "embed": ("embed", "-w", "{w}", "--run", "tiny", "--device", "cpu", "--pooling", "mean", "--out", "{w}.parquet",
+              "--dry-run"),
+    "demo": ("demo", "-w", "{w} new", "--subjects", "20", "--seed", "2", "--device", "cpu", "--dry-run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRY)
+def test_a_dry_run_ends_with_itself(name: str, tawt, odd: Path, hospital: Path) -> None:
+    """The command to type next is the one that was given, every option kept, without `--dry-run`."""
+    given = [word.format(raw=hospital, w=odd) for word in DRY[name]]
+    ended = tawt(*given)
+    assert ended.code == 0, ended.err
+    words = shlex.split(ended.err.splitlines()[-1].removeprefix("next: "))
+    assert words == ["tawt", *(word for word in given if word != "--dry-run")]
+
+
+def test_a_list_of_stages_leads_to_one_of_them(tawt) -> None:
+    """The stages of a pipeline lead to the SQL of the first."""
+    ended = tawt("stages", "--pipeline", "physionet2012")
+    words = shlex.split(ended.err.splitlines()[-1].removeprefix("next: "))
+    assert words[:2] == ["tawt", "sql"] and "STAGE" not in words and tawt(*words[1:]).code == 0
+
+
+FAILS = {
+    "no run": ("embed", "-w", "{w}", "--run", "zzz", "--device", "cpu"),
+    "one run": ("compare", "-w", "{w}", "tiny"),
+    "no workspace": ("pretrain", "-w", "{w} nope"),
+    "nothing ingested": ("build-vocab", "-w", "{w} nope"),
+    "a run is there": ("pretrain", "-w", "{w}", "--device", "cpu", "--out", "{w}/runs/tiny"),
+    "another config": ("pretrain", "-w", "{w}", "--device", "cpu", "--out", "{w}/runs/tiny", "-c", "pretrain_demo",
+                       "--resume"),
+    "code": ("sql", "events", "-w", "{w}"),
+    "no relation": ("query", "select * from staging.nope", "-w", "{w}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_hints_can_be_pasted(name: str, tawt, odd: Path) -> None:
+    """A command in a hint is whole: quoted, of the workspace that was given."""
+    ended = tawt(*(word.format(w=odd) for word in FAILS[name]))
+    assert ended.code in (1, 2), ended.err
+    hint = ended.error.partition("hint: ")[2].strip()
+    if name == "no run":
+        assert hint == "known: tiny"
+        return
+    found = re.findall(r"`(tawt [^`]+)`", hint) or [hint[hint.index("tawt ") :]]
+    for line in found:
+        pasted(line, f"{odd} nope" if "nope" in name or name in ("no workspace", "nothing ingested") else odd)
+
+
+def test_a_damaged_file_names_its_stage(tawt, odd: Path, tmp_path: Path) -> None:
+    """The hint makes the very stage again whose file is broken."""
+    work = Path(shutil.copytree(odd, tmp_path / "w w"))
+    (work / "quarantine" / "staging.labevents.parquet").write_bytes(b"broken")
+    ended = tawt("show", "staging.labevents", "--quarantine", "-w", work)
+    assert ended.code == 1
+    words = pasted(re.findall(r"`(tawt [^`]+)`", ended.error)[0], work)
+    assert words[1:3] == ["run", "staging.labevents"] and "--force" in words
+
+
+def test_the_mended_commands_are_of_the_part_that_is_broken(tawt, odd: Path, tmp_path: Path) -> None:
+    """A broken shard or vocabulary is built again in the workspace that was given."""
+    for file in ("dataset/train/00000.arrow", "vocabulary/vocabulary.parquet"):
+        work = Path(shutil.copytree(odd, tmp_path / file.replace("/", " ")))
+        (work / file).write_bytes(b"broken")
+        ended = tawt("pretrain", "-w", work, "--device", "cpu", "--out", tmp_path / "run")
+        assert ended.code == 1
+        assert pasted(re.findall(r"`(tawt [^`]+)`", ended.error)[0], work)[1] == "build-vocab"
+
+
+def test_resuming_what_is_not_there_is_an_error(tawt, odd: Path) -> None:
+    """A mistyped `--out` with `--resume` trains nothing and ends with 2."""
+    ended = tawt("pretrain", "-w", odd, "--device", "cpu", "--out", odd / "runs" / "tinny", "--resume")
+    assert ended.code == 2 and "expected a run to resume" in ended.error and "did you mean `tiny`?" in ended.error
+    assert not (odd / "runs" / "tinny").exists()
+
+
+def test_words_are_quoted_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists repeat, True is a flag, None is left out; torchrun is kept, and what no terminal shows is escaped."""
+    said = command(
+        "run", "+events", workspace="a b", force=True, threads=None, memory_limit="1GB", set=["x=[1, 2]", "y=$z"]
+    )
+    assert said == "tawt run +events -w 'a b' --force --memory-limit 1GB --set 'x=[1, 2]' --set 'y=$z'"
+    assert command("stages", workspace="a\nb'c") == r"tawt stages -w $'a\x0ab\'c'"
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert command("embed") == "torchrun --nnodes 2 --nproc-per-node 4 -m tawt embed"
