@@ -126,7 +126,8 @@ def test_hints_can_be_pasted(name: str, tawt, odd: Path) -> None:
 def test_a_damaged_file_names_its_stage(tawt, odd: Path, tmp_path: Path) -> None:
     """The hint makes the very stage again whose file is broken."""
     work = Path(shutil.copytree(odd, tmp_path / "w w"))
-    (work / "quarantine" / "staging.labevents.parquet").write_bytes(b"broken")
+    file = work / "quarantine" / "staging.labevents.parquet"
+    file.write_bytes(b"x" * file.stat().st_size)
     ended = tawt("show", "staging.labevents", "--quarantine", "-w", work)
     assert ended.code == 1
     words = pasted(re.findall(r"`(tawt [^`]+)`", ended.error)[0], work)

@@ -86,7 +86,7 @@ def test_a_run_that_is_not_there_is_an_error(make_run, workspace):
         compare(workspace, ["alpha", "alpa"])
     assert "did you mean `alpha`?" in error.value.hint
     for runs in (["alpha"], ["alpha", workspace / "runs" / "alpha"]):
-        with pytest.raises(ConfigError, match="at least two"):
+        with pytest.raises(ConfigError, match="two or more"):
             compare(workspace, runs)
 
 

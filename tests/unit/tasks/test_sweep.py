@@ -80,7 +80,7 @@ def test_what_is_finished_is_skipped_and_what_broke_off_goes_on(tmp_path, file, 
     events: list[dict] = []
     with pytest.raises(KeyboardInterrupt):
         sweep(tmp_path, file, device="cpu", report=events.append)
-    assert [e["resume"] for e in events if e["event"] == "stopped"] == [f"tawt sweep {file} -w {tmp_path}"]
+    assert [e["resume"] for e in events if e["event"] == "stopped"] == [f"tawt sweep {file} -w {tmp_path} --device cpu"]
     made.clear(), fails.clear(), events.clear()
     planned = sweep(tmp_path, file, dry_run=True)
     assert made == [] and [r.reason for r in planned.runs[:4]] == [
