@@ -62,6 +62,10 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
                 "parents": None,
                 "n_value_subjects": 500 if numbers else 0,
                 "category_subjects": [500] * len(CATEGORIES) if texts else [],
+                "bin_subjects": [500] * N_BINS if numbers else [],
+                "edge_subjects": [500] * (N_BINS - 1) if numbers else [],
+                "center_subjects": 0,
+                "most_of_one": 0,
             }
         )
     path = workspace / "vocabulary" / "vocabulary.parquet"

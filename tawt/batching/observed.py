@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tawt.batching.chance import Ints
+from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import Bools, Floats, HostBatch
 
 
@@ -26,12 +27,13 @@ class ObservedTime:
         self.starts, self.document = batch.bounds[:-1], batch.document
         self.n = len(self.hours)
         self.first = np.minimum(batch.first_timed, self.n - 1)
-        gap = np.diff(self.hours, prepend=0.0)
-        gap[~self.timed] = 0.0
-        gap[self.first] = 0.0
-        self.clock = self._since_first(np.minimum(gap, longest_gap))
+        gap = np.diff(batch.time, prepend=0)
+        gap[~self.timed] = 0
+        gap[self.first] = 0
+        longest = round(longest_gap * US_PER_HOUR)
+        self.clock = self._since_first(np.minimum(gap, longest))
         # a gap that is too long to count whole tells nothing of the subject
-        self.told = self._since_first(np.where(gap <= longest_gap, gap, 0.0))
+        self.told = self._since_first(np.where(gap <= longest, gap, 0))
 
     def after(self, hours: float) -> Floats:
         """Return `(d,)`, the observed hour by which `hours` are told, long gaps aside; inf if they never are."""
@@ -51,9 +53,10 @@ class ObservedTime:
         at, _ = self._last(self.clock <= observed[self.document])
         return np.asarray(self.hours[at] + (observed - self.clock[at]))
 
-    def _since_first(self, gap: Floats) -> Floats:
+    def _since_first(self, gap: Ints) -> Floats:
+        """Return `(n,)`, hours. The sum runs over all documents, in whole microseconds: no neighbour rounds it."""
         total = np.cumsum(gap)
-        return np.asarray(total - total[self.first][self.document])
+        return np.asarray((total - total[self.first][self.document]) / US_PER_HOUR)
 
     def _last(self, by_then: Bools) -> tuple[Ints, Bools]:
         """Return the last timed token of each document that is there by then, and whether there is one."""

@@ -24,6 +24,7 @@ from tawt.pipeline.result import EngineResult
 from tawt.readers import read_parquet
 from tawt.resources import asset
 from tawt.seals import sha256_file
+from tawt.transforms.crowds import COLUMNS, Crowds
 from tawt.transforms.events import ROW_GROUP
 from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
@@ -44,7 +45,10 @@ def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
     metadata = read_parquet(codes, None, make_again(workspace, "events")).to_pylist()
     dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
     contract = read_contract(asset("schemas/vocabulary.json"))
-    table = fit_vocabulary(counts, workspace.pipeline, contract, dictionary)
+    crowds = Crowds(fit_vocabulary(counts, workspace.pipeline, contract, dictionary))
+    for file in stage_files(workspace, "events", "data/train"):
+        crowds.add(read_parquet(file, COLUMNS, MAKE_AGAIN, read_dictionary=["code", "value_status"]))
+    table = crowds.table()
     pq.write_table(table, folder / "vocabulary.parquet", compression="zstd")
     rows = table.slice(len(SPECIAL_CODES))
     n_rare = len(counts.codes) - len(rows)

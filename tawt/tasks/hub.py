@@ -170,10 +170,9 @@ class TawtModel(nn.Module):
         return folder
 
     def _config(self, codes: list[str]) -> PretrainConfig:
-        """The config with the readout's data_types named, since blanked counts can no longer choose them."""
-        if self.config.model.pooling != "per_type":
-            return self.config
-        chosen = readout_types(self.config.model.readout, self.vocabulary)
+        """The config with the readout's data_types named as they are shared, or none where the readout has none."""
+        per_type = self.config.model.pooling == "per_type"
+        chosen = readout_types(self.config.model.readout, self.vocabulary).tolist() if per_type else []
         readout = self.config.model.readout.model_copy(update={"types": tuple(codes[i] for i in chosen)})
         model = self.config.model.model_copy(update={"readout": readout})
         return self.config.model_copy(update={"model": model})

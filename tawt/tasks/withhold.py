@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,11 @@ from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.encoder import Encoder
 from tawt.models.readout import PerTypeReadout
+from tawt.transforms.crowds import center_step, edge_steps, middle
+from tawt.transforms.vocabulary import UNKNOWN
 
 _ROUNDED = {b"tawt": b"withheld and rounded"}
-"""Metadata of a vocabulary that was shared: it is not rounded again."""
+"""Metadata of a vocabulary that was shared: what is still told is not rounded again."""
 _OFF_GRID = (math.sqrt(5) - 1) / 2
 Bools = NDArray[np.bool_]
 
@@ -35,9 +36,16 @@ class Withheld:
     types: Bools
     """`(v,)`, data_types; never a special one."""
     numbers: Bools
-    """`(v,)`, numbers of data_types: those of `types`, and those that too few have a number of."""
+    """`(v,)`, numbers of data_types: those of `types`, those that too few have a number of, those of which one subject
+    has more than half, and those whose center is a median that too few are near."""
     categories: tuple[Bools, ...]
     """Of each data_type, its categories."""
+    bins: tuple[Bools, ...]
+    """Of each data_type, its bins."""
+    edges: Bools
+    """`(v,)`, edges of data_types: those of `numbers`, and all where a bin or the cell of an edge is of too few."""
+    anything: bool
+    """Whether there is a limit at all."""
 
 
 def withheld(vocabulary: pa.Table, min_subjects: int) -> Withheld:
@@ -46,12 +54,27 @@ def withheld(vocabulary: pa.Table, min_subjects: int) -> Withheld:
     limit = min_subjects if min_subjects > 1 else 0
     own = np.array([row["code"] not in SPECIAL_CODES for row in rows])
     types = own & np.array([row["n_subjects"] < limit for row in rows])
-    numbers = types | (own & np.array([(row.get("n_value_subjects") or 0) < limit for row in rows]))
-    categories = []
-    for row, hidden in zip(rows, types, strict=True):
-        counted = row.get("category_subjects") or [0] * len(row["categories"])
-        categories.append(np.array([hidden or n < limit for n in counted], dtype=bool))
-    return Withheld(types, numbers, tuple(categories))
+    bins = tuple(_few(row, "bin_subjects", row["n_bins"], limit) for row in rows)
+    cells = [_few(row, "edge_subjects", len(row["bin_edges"]), limit) for row in rows]
+    edges = np.array([few.any() or near.any() for few, near in zip(bins, cells, strict=True)])
+    numbers = types | (own & np.array([limit > 0 and _tells_of_few(row, limit) for row in rows]))
+    for i, row in enumerate(rows):
+        if limit and row["normalization"] == "robust" and (edges[i] or row["center"] not in row["bin_edges"]):
+            numbers[i] |= (row.get("center_subjects") or 0) < limit
+    hidden = [_few(row, "category_subjects", len(row["categories"]), limit) for row in rows]
+    categories = tuple(few | whole for few, whole in zip(hidden, types, strict=True))
+    return Withheld(types, numbers, categories, bins, edges | numbers, limit > 0)
+
+
+def _few(row: dict[str, Any], name: str, n: int, limit: int) -> Bools:
+    """Return which of `n` counts are below the limit; none of them is known where they are not there."""
+    counted = row.get(name) or []
+    return np.array(counted if len(counted) == n else [0] * n, dtype=np.int64) < limit
+
+
+def _tells_of_few(row: dict[str, Any], limit: int) -> bool:
+    most = row.get("most_of_one")
+    return (row.get("n_value_subjects") or 0) < limit or most is None or 2 * most > row["n_values"] > 0
 
 
 def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = False) -> pa.Table:
@@ -64,25 +87,43 @@ def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = F
     metadata = vocabulary.schema.metadata or {}
     is_rounded = _ROUNDED.items() <= metadata.items()
     for i, row in enumerate(rows):
-        told = row.get("category_subjects") or [0] * len(row["categories"])
         keep = ~less.categories[i] if with_categories else np.zeros(len(row["categories"]), dtype=bool)
         row["categories"] = [text if keep[k] else f"#{k + 1}" for k, text in enumerate(row["categories"])]
-        if min_subjects <= 1:
+        if not less.anything:
             continue
-        row["quantiles"] = None
-        row["category_subjects"] = [0 if few else n for n, few in zip(told, less.categories[i], strict=True)]
+        # rows are sorted by n_rows: beside others' it would tell a withheld one's
+        row |= {"quantiles": None, "n_rows": 0, "n_values": 0, "most_of_one": 0}
+        for name, few in (("category_subjects", less.categories[i]), ("bin_subjects", less.bins[i])):
+            if row.get(name):
+                row[name] = [0 if hide else n for n, hide in zip(row[name], few, strict=False)]
         if less.types[i]:
             row |= dict.fromkeys(("unit", "description", "parents"))
-            row |= {"code": f"[WITHHELD]//{i}", "n_rows": 0, "n_subjects": 0}
+            row |= {"code": f"[WITHHELD]//{i}", "n_subjects": 0}
+        if less.edges[i]:
+            row |= {"bin_edges": [], "edge_subjects": []}
         if less.numbers[i]:
             row |= dict.fromkeys(("mean", "std"))
-            row |= {"n_values": 0, "n_value_subjects": 0, "center": 0.0, "scale": 1.0, "bin_edges": []}
-            row["normalization"] = "none"
+            row |= {"normalization": "none", "center": 0.0, "scale": 1.0, "center_subjects": 0}
+            row |= {"n_value_subjects": 0, "bin_subjects": []}
         elif row["n_bins"] and not is_rounded:
-            _round(row, min_subjects)
-    if min_subjects > 1:
+            _round(row)
+        for name in _PEOPLE & row.keys():
+            row[name] = _in_steps(row[name], min_subjects)
+    if less.anything:
         metadata = {**metadata, **_ROUNDED}
     return pa.Table.from_pylist(rows, schema=vocabulary.schema.with_metadata(metadata or None))
+
+
+_PEOPLE = {
+    "n_subjects", "n_value_subjects", "category_subjects", "bin_subjects", "edge_subjects", "center_subjects"
+}  # fmt: skip
+
+
+def _in_steps(counts: Any, step: int) -> Any:
+    """Return counts of people rounded down to multiples: what two of them differ by is no group below the limit."""
+    if isinstance(counts, list):
+        return [_in_steps(n, step) for n in counts]
+    return counts and counts // step * step
 
 
 def without_withheld(encoder: Encoder, vocabulary: Vocabulary, less: Withheld) -> dict[str, Tensor]:
@@ -94,16 +135,22 @@ def without_withheld(encoder: Encoder, vocabulary: Vocabulary, less: Withheld) -
         if name in kept:
             kept[name][rows] = 0
 
-    blank("embedding.data_type.weight", types)
+    # [UNK] is trained by rare codes alone; what every record has trains [MASK] and [CLS], and nothing [PAD]
+    blank("embedding.data_type.weight", types | (less.anything & (torch.arange(len(types)) == UNKNOWN)))
     blank("embedding.value.scale.weight", numbers)
     blank("embedding.value.shift.weight", numbers)
-    most = int(vocabulary.n_bins[~less.numbers].max(initial=0))
-    blank("embedding.value.bins.weight", torch.arange(vocabulary.max_bins + 1) > most)
+    # data_types share the bins; what is not known of any of them goes
+    bins = torch.full((vocabulary.max_bins + 1,), less.anything)
+    for few, hidden in zip(less.bins, less.numbers, strict=True):
+        if not hidden:
+            bins[1 : 1 + len(few)] &= torch.from_numpy(few)
+    blank("embedding.value.bins.weight", bins)
     # row 0 of the table is its zero vector; of what shares OTHER nobody has counted the subjects
     texts = torch.zeros(vocabulary.n_category_rows + 1, dtype=torch.bool)
+    texts[1] = less.anything
     for offset, few in zip(vocabulary.category_offset.tolist(), less.categories, strict=True):
         if len(few):
-            texts[offset + 1 : offset + 2 + len(few)] = torch.from_numpy(np.concatenate([[few.any()], few]))
+            texts[offset + 1 : offset + 2 + len(few)] = torch.from_numpy(np.concatenate([[less.anything], few]))
     blank("embedding.value.categories.weight", texts)
     if isinstance(encoder.pooling, PerTypeReadout):
         columns = numbers[list(encoder.pooling.types)]
@@ -113,26 +160,25 @@ def without_withheld(encoder: Encoder, vocabulary: Vocabulary, less: Withheld) -
     return kept
 
 
-def _round(row: dict[str, Any], min_subjects: int) -> None:
+def _round(row: dict[str, Any]) -> None:
     """Round statistics so that no number of one person can be told from them, in place.
 
-    Edges and the median are numbers of somebody, so they are moved off them. Edges finer than the limit, with fewer
-    subjects to a bin, are withheld.
+    Edges and the median are numbers of somebody: what is told is the middle of a cell that enough others are in.
     """
-    std, center, scale = row["std"], row["center"], row["scale"]
+    mean, std, center, edges = row["mean"], row["std"], row["center"], row["bin_edges"]
     if not std:  # one number that all of them have
         return
-    row["mean"], row["std"] = _below(row["mean"], std / 1000), _below(std, std / 1000)
+    row["mean"], row["std"] = _below(mean, std / 1000), _below(std, std / 1000)
+    row["bin_edges"] = [middle(*pair) for pair in zip(edges, edge_steps(edges, std), strict=True)]
     if row["normalization"] == "zscore":
         row["center"], row["scale"] = row["mean"], row["std"]
     elif row["normalization"] == "robust":
-        row["center"], row["scale"] = _below(center, scale / 50), _below(scale, scale / 100)
-    if row["n_value_subjects"] < min_subjects * row["n_bins"]:
-        row["bin_edges"] = []
-        return
-    edges = row["bin_edges"]
-    gaps = [std, *(b - a for a, b in pairwise(edges)), std]
-    row["bin_edges"] = [_below(edge, min(*gaps[i : i + 2], std) / 4) for i, edge in enumerate(edges)]
+        if center in edges:
+            at = edges.index(center)
+            row["center"], row["center_subjects"] = row["bin_edges"][at], row["edge_subjects"][at]
+        else:
+            row["center"] = middle(center, center_step(row["scale"]))
+        row["scale"] = _below(row["scale"], row["scale"] / 100)
 
 
 def _below(number: float, at_most: float) -> float:

@@ -96,7 +96,7 @@ def fit_vocabulary(
     contract: Contract,
     dictionary: dict[str, tuple[str | None, list[str] | None]],
 ) -> pa.Table:
-    """Return the vocabulary: special codes, then the data_types by train count, then by code.
+    """Return the vocabulary: special codes, then the data_types by train count, then by code; `Crowds` counts the rest.
 
     Args:
         counts: What train holds.
@@ -152,6 +152,7 @@ def _row(code: str, kind: str) -> dict[str, object]:
         "std": None, "quantiles": None, "normalization": "none", "center": 0.0, "scale": 1.0, "bin_edges": [],
         "categories": [], "n_bins": 0, "description": None, "parents": None,
         "n_value_subjects": 0, "category_subjects": [],
+        "bin_subjects": [], "edge_subjects": [], "center_subjects": 0, "most_of_one": 0,
     }  # fmt: skip
 
 

@@ -190,6 +190,21 @@ def test_the_observed_clock_equals_a_loop_over_gaps(batch):
     assert n_long > 100
 
 
+def test_the_observed_clock_is_the_documents_own(batch):
+    """After any neighbours, a document has the same observed hours to the last bit, and is cut at the same time."""
+    rng, hours = np.random.default_rng(0), np.arange(13) / 3
+    config = ForecastConfig(weight=1, window_hours=2, earliest_hours=2, whole_share=0)
+    alone = some_hours(hours)
+    clock, end = ObservedTime(alone, 10.0).clock, cut(alone, config, COLUMNS, 8)[0].end
+    for _ in range(40):
+        there = some_hours(np.cumsum(rng.uniform(0, 5, 600)), hours)
+        there = replace(there, subject_id=np.array([9, 0]))
+        observed = ObservedTime(there, 10.0)
+        assert np.array_equal(observed.clock[-13:], clock) and np.array_equal(observed.told[-13:], clock)
+        got, coming = cut(there, config, COLUMNS, 8)
+        assert got.end[-1] == end[0] and 1 in coming.document
+
+
 def test_a_record_at_the_very_prediction_time_is_known():
     """With one admissible time, which falls on a record, that record is input and not asked for; the end of the window is."""
     config = ForecastConfig(weight=1, window_hours=3, earliest_hours=2, whole_share=0, longest_gap_hours=10)

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,13 @@ def test_the_vocabulary_of_the_hospital_is_that_of_its_train_rows(hospital) -> N
     train = events_of(hospital.workspace, "train")
     n_rows = Counter(row["code"] for row in train)
     subjects, numbers, texts = defaultdict(set), defaultdict(list), defaultdict(Counter)
-    with_number, with_text = defaultdict(set), defaultdict(set)
+    with_number, with_text, of_subject = defaultdict(set), defaultdict(set), defaultdict(list)
     for row in train:
         subjects[row["code"]].add(row["subject_id"])
         if row["value_status"] == "numeric":
             numbers[row["code"]].append(row["numeric_value"])
             with_number[row["code"]].add(row["subject_id"])
+            of_subject[row["code"]].append((row["subject_id"], row["numeric_value"]))
         if row["value_status"] == "category":
             texts[row["code"]][row["text_value"]] += 1
             with_text[row["code"], row["text_value"]].add(row["subject_id"])
@@ -71,6 +73,10 @@ def test_the_vocabulary_of_the_hospital_is_that_of_its_train_rows(hospital) -> N
         assert word["bin_edges"] == sorted(cut for cut in cuts if cut > xs[0])
         units = {row["unit"] for row in train if row["code"] == code and row["numeric_value"] is not None}
         assert {word["unit"]} == units
+        bounds = [-math.inf, *word["bin_edges"], math.inf]
+        for n, (low, high) in zip(word["bin_subjects"], pairwise(bounds), strict=True):
+            assert n == len({s for s, x in of_subject[code] if low <= x < high})
+        assert word["most_of_one"] == max(Counter(s for s, _ in of_subject[code]).values())
 
 
 def test_every_event_becomes_one_triplet_and_one_row_of_the_dataset(hospital) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -54,7 +55,7 @@ def metrics_line() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def make_run(workspace: Path, config: PretrainConfig) -> Callable[..., Path]:
-    """`make_run("a", "train.lr=1", metrics=[...])`: a finished run folder with untrained weights."""
+    """`make_run("a", "train.lr=1", metrics=[...])`: a finished run folder with untrained weights, [UNK] and OTHER blank."""
 
     def make(
         name: str, *settings: str, metrics: Sequence[Mapping[str, Any]] = (), others: Mapping[str, Any] | None = None
@@ -67,7 +68,11 @@ def make_run(workspace: Path, config: PretrainConfig) -> Callable[..., Path]:
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            encoder = Encoder(tree.model, read_vocabulary(run / "vocabulary.parquet"))
+            vocabulary = read_vocabulary(run / "vocabulary.parquet")
+            encoder = Encoder(tree.model, vocabulary)
+        with torch.no_grad():  # as every shared model has them
+            encoder.embedding.data_type.weight[1] = 0
+            encoder.embedding.value.category_rows[np.unique(vocabulary.category_offset)] = 0
         weights = {f"encoder.{n}": p.detach().contiguous() for n, p in encoder.named_parameters()}
         save_file(weights | dict(others or {"heads.bias": torch.zeros(2)}), run / "model.safetensors")
         write_hashes(run)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import struct
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +25,6 @@ from tawt.files import write_hashes
 from tawt.tasks.embed import embed
 from tawt.tasks.hub import TawtModel
 from tawt.tasks.withhold import shareable
-from tawt.transforms.vocabulary import NumberFit, center_and_scale, fit_numbers
 
 
 @pytest.fixture
@@ -103,12 +100,16 @@ def _change(folder: Path, change: Callable[[int, dict], None]) -> None:
 
 def test_what_few_patients_have_is_not_shared(make_run, tmp_path, batch):
     """Data_types of 1 to 10 patients lose all they have; those with 1 to 10 patients who have a number lose what is
-    said of numbers; quantiles and texts go everywhere; shapes stay."""
+    said of numbers, and those with as few in a bin or near an edge their edges; quantiles, texts and rows go everywhere;
+    shapes stay."""
     run = make_run("a", "model.pooling=per_type")
 
     def change(i: int, row: dict) -> None:
         row["n_subjects"], row["n_value_subjects"] = ((500, 500), (10, 10), (500, 10), (11, 11))[i % 4]
         row["description"], row["parents"] = "Sodium", ["LOINC/1"]
+        if i % 8 < 4:  # the last bin has 10 people, or the cell of the last edge
+            name = ("bin_subjects", "edge_subjects")[i // 8 % 2]
+            row[name] = [11] * (len(row[name]) - 1) + [10] if row[name] else []
 
     _change(run, change)
     rows = _rows(run / "vocabulary.parquet")
@@ -126,19 +127,19 @@ def test_what_few_patients_have_is_not_shared(make_run, tmp_path, batch):
             assert row["mean"] is row["std"] is None and row["bin_edges"] == []
             assert (row["center"], row["scale"], row["n_values"], row["n_value_subjects"]) == (0, 1, 0, 0)
         else:
-            assert row["code"] == was["code"] and row["n_rows"] == was["n_rows"]
+            assert row["code"] == was["code"] and row["n_rows"] == 0
             assert row["mean"] == (was["mean"] and pytest.approx(was["mean"], abs=was["std"] / 500))
-            # 11 people in 8 bins are too few for an edge between any two
-            assert len(row["bin_edges"]) == (len(was["bin_edges"]) if i % 4 == 0 else 0)
+            assert len(row["bin_edges"]) == (len(was["bin_edges"]) if i % 8 > 3 else 0)
     with torch.inference_mode():
         again = TawtModel.from_pretrained(folder)
         assert again.embed(batch).shape == model.embed(batch).shape
     text = (folder / "config.json").read_text() + (folder / "README.md").read_text()
-    assert "LAB//00001" not in text  # data_type 5, of 10 patients
+    assert "LAB//00005" not in text and "LAB//00009" not in text  # of 10 patients
 
 
 def test_weights_that_few_patients_trained_are_zero(make_run, tmp_path):
-    """The rows that a withheld data_type, number or category has in any table are zero, and no other row is."""
+    """The rows that a withheld data_type, number or category has in any table are zero, as are those of [UNK] and OTHER,
+    whose people nobody counts; and no other row is."""
     run = make_run("a", "model.pooling=per_type", "model.readout.n_types=8")
 
     def change(i: int, row: dict) -> None:
@@ -160,11 +161,13 @@ def test_weights_that_few_patients_trained_are_zero(make_run, tmp_path):
     weights = {name.removeprefix("encoder."): w for name, w in load_file(folder / "model.safetensors").items()}
     zero: dict[str, set[int]] = {name: set((w == 0).nonzero()[:, 0].tolist()) for name, w in weights.items()}
     without = {i for i, row in enumerate(_rows(run / "vocabulary.parquet")) if row["n_bins"] == 0} - {0, 1, 2, 3}
-    assert zero.pop("embedding.data_type.weight") == {4}
+    assert zero.pop("embedding.data_type.weight") == {1, 4}
     assert zero.pop("embedding.value.scale.weight") == zero.pop("embedding.value.shift.weight") == {4, 7} | without
-    first = 1 + int(model.vocabulary.category_offset[8])
-    # OTHER, whose people nobody counted, goes with the rare text
-    assert zero.pop("embedding.value.categories.weight") == {first, first + 3}
+    other = {1 + int(offset) for offset in model.vocabulary.category_offset}
+    assert {1 + int(model.vocabulary.category_offset[i]) for i in (8, 11)} < other
+    rare = 1 + int(model.vocabulary.category_offset[8]) + 3
+    assert zero.pop("embedding.value.categories.weight") == other | {rare}
+    assert zero.pop("embedding.value.bins.weight") == {0}  # of no bin, zero in every model
     types = model.encoder.pooling.types
     columns = {types.index(4), types.index(7)}
     assert zero.pop("pooling.recency.weight") == zero.pop("pooling.level.weight") == columns
@@ -175,59 +178,19 @@ def test_weights_that_few_patients_trained_are_zero(make_run, tmp_path):
 
 
 def test_bins_that_only_few_patients_have_are_zero(make_run, workspace, tmp_path):
-    """The row of a bin that only data_types with withheld numbers have is zero."""
+    """The row of a bin is zero where no data_type has a bin there of enough people, and its numbers shared."""
 
     def change(i: int, row: dict) -> None:
         if i == 4:
             row["n_value_subjects"], row["n_bins"] = 10, 12
-            row["bin_edges"] = [float(k) for k in range(11)]
+            row["bin_edges"], row["bin_subjects"] = [float(k) for k in range(11)], [500] * 12
+        elif row["n_bins"]:
+            row["bin_subjects"] = [10, *row["bin_subjects"][1:-1], 10 if i > 7 else 11]
 
     _change(workspace / "vocabulary", change)
     folder = TawtModel.from_pretrained(make_run("a")).save_pretrained(tmp_path / "shared")
     bins = load_file(folder / "model.safetensors")["encoder.embedding.value.bins.weight"]
-    assert (bins == 0).all(1).nonzero().flatten().tolist() == [0, 9, 10, 11, 12]
-
-
-@pytest.mark.parametrize("normalization", ["zscore", "robust", "none", "quantile"])
-def test_no_number_of_one_patient_is_shared(make_run, workspace, tmp_path, normalization):
-    """Of odd numbers, of which each is one patient's, none stands in any shared file: not as an edge, the median or
-    the least, in no width of float. Edges stay in order, each between its own number and the one before."""
-    rng = np.random.default_rng(3)
-    of: dict[int, NumberFit] = {}
-    values: dict[int, np.ndarray] = {}
-
-    def change(i: int, row: dict) -> None:
-        if row["n_bins"]:
-            low, high = ((-1.0, 1.0), (1e-6, 3e-6), (1e5, 1e6))[i % 3]
-            values[i] = np.sort(rng.uniform(low, high, 120))
-            values[i][-1] *= 50  # an outlier
-            if i % 2:
-                values[i] = np.unique(np.round(values[i], (3, 9, 0)[i % 3]))
-            of[i] = fit = fit_numbers(values[i], np.ones(len(values[i])), 10)
-            row["center"], row["scale"] = center_and_scale(fit, normalization)
-            row["n_values"] = row["n_value_subjects"] = len(values[i])
-            row |= {"mean": fit.mean, "std": fit.std, "quantiles": fit.quantiles.tolist(), "n_bins": len(fit.edges) + 1}
-            row |= {"bin_edges": fit.edges.tolist(), "normalization": normalization}
-
-    _change(workspace / "vocabulary", change)
-    run = make_run("a", "model.pooling=per_type")
-    folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
-    shared = _rows(folder / "vocabulary.parquet")
-    for i, fit in of.items():
-        row = shared[i]
-        told = {row["mean"], row["std"], row["center"], row["scale"], *row["bin_edges"]}
-        assert not told & set(values[i].tolist())
-        assert not {np.float32(x) for x in told} & {np.float32(x) for x in values[i]} - {np.float32(0)}
-        assert np.isclose(row["mean"], fit.mean, rtol=0, atol=fit.std / 500)
-        edges, own = np.array(row["bin_edges"]), fit.edges
-        assert len(edges) == len(own) and (np.diff(edges) > 0).all()
-        assert (edges < own).all() and (edges[1:] > own[:-1]).all()
-    files = b"".join(path.read_bytes() for path in folder.iterdir())
-    for numbers in values.values():
-        for number in numbers.tolist():
-            assert struct.pack("<d", number) not in files
-            # a short text, or four bytes among thousands of weights, stand somewhere by chance
-            assert len(str(number)) < 7 or str(number).encode() not in files
+    assert (bins == 0).all(1).nonzero().flatten().tolist() == [0, 1, 9, 10, 11, 12]
 
 
 def test_sharing_what_was_shared_changes_nothing_more(make_run, tmp_path):
@@ -258,7 +221,7 @@ def test_texts_of_many_patients_are_shared_on_request(make_run, tmp_path):
     _change(run, change)
     folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared", with_categories=True)
     rows = _rows(folder / "vocabulary.parquet")
-    assert rows[8]["categories"] == ["#1", "POS", "TRACE"] and rows[8]["category_subjects"] == [0, 11, 500]
+    assert rows[8]["categories"] == ["#1", "POS", "TRACE"] and rows[8]["category_subjects"] == [0, 11, 495]
     assert rows[6]["categories"] == ["#1", "#2", "#3"] and rows[6]["category_subjects"] == [0, 0, 0]
 
 
@@ -299,6 +262,23 @@ def test_more_is_shared_on_request(make_run):
     few = table.set_column(at, table.schema.field(at), pa.array([3] * len(table), table.schema.field(at).type))
     assert shareable(few, 3).column("code") == table.column("code")
     assert shareable(few, 4).column("code").to_pylist()[:5] == [*table.column("code").to_pylist()[:4], "[WITHHELD]//4"]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "per_type"])
+def test_no_setting_names_what_is_withheld(make_run, tmp_path, pooling):
+    """A code of few patients that a setting names stands in no shared file, whether the setting is used or not."""
+    run = make_run("a", f"model.pooling={pooling}", "model.readout.types=[LAB//00007,LAB//00004]")
+
+    def change(i: int, row: dict) -> None:
+        if row["code"] == "LAB//00007":
+            row["n_subjects"] = 10
+
+    rows = _rows(run / "vocabulary.parquet")
+    assert [row["n_bins"] > 0 for row in rows if row["code"] in ("LAB//00004", "LAB//00007")] == [True, True]
+    _change(run, change)
+    folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
+    assert not any(b"LAB//00007" in path.read_bytes() for path in folder.iterdir())
+    assert TawtModel.from_pretrained(folder).d_embedding == TawtModel.from_pretrained(run).d_embedding
 
 
 def test_what_is_no_model_is_an_error(make_run, tmp_path, monkeypatch):
