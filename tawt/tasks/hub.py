@@ -131,12 +131,14 @@ class TawtModel(nn.Module):
     ) -> Path:
         """Write the model to a folder, and return the folder; what is there of the same names is replaced.
 
-        The vocabulary holds numbers of patients. What is shared of it has no quantiles and no texts of categories; of
-        data_types with fewer than `min_subjects` patients in train neither code nor anything else; of those with as
-        few patients who have a number, nothing of the numbers; and no edge between bins that hold fewer. All other
-        statistics are rounded, edges and medians off the numbers that they are. Weights that only such data_types,
-        numbers and categories have trained are zero. So a `per_type` readout ranks numbers a little differently from
-        then on, by their bins alone where edges are withheld, and what is withheld adds nothing to an embedding.
+        The vocabulary holds numbers of patients. What is shared of it has no quantiles, no texts of categories and no
+        numbers of rows; of data_types with fewer than `min_subjects` patients in train neither code nor anything else;
+        of those with as few patients who have a number, or of which one has more than half, nothing of the numbers; and
+        no edges where as few have a number in one of the bins, or near an edge. Counts of patients are rounded down to
+        multiples of the limit, means rounded; an edge or a median is told as the middle of a cell in which as many have
+        a number. Weights that only such data_types, numbers and categories have trained are zero, as are those of OTHER
+        and [UNK]. So a `per_type` readout ranks numbers a little differently from then on, by their bins alone where
+        edges are withheld, and what is withheld adds nothing to an embedding.
 
         Args:
             folder: Made where it is not there; not the run itself.
