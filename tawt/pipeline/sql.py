@@ -1,7 +1,7 @@
 """One SQL file -> its text, what it reads and its parameters; all taken from the parse tree, none from comments.
 
 Refused at load: more than one statement, anything but a `select`, a table function, a file path or a relation
-without a known layer, and in staging whatever could lose or repeat a record.
+without a known layer, what hangs on the order of rows, and in staging whatever could lose or repeat a record.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import duckdb
 
 from tawt.errors import ConfigError, StageError, TawtError, nearest
 from tawt.pipeline.engine import SCHEMAS, text_place
+from tawt.pipeline.sql_rules import check_carried, check_row_wise, order_dependent
 from tawt.pipeline.sql_tree import (
     Node,
     constants,
@@ -22,7 +23,6 @@ from tawt.pipeline.sql_tree import (
     refused_functions,
     relations,
     table_functions,
-    walk,
     writing_node,
 )
 
@@ -40,14 +40,6 @@ _QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
 _QUERY_FUNCTIONS = ("unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp")
 """What a query may call and a stage may not: nothing is made from its result."""
 _QUERY = 'for example tawt query "select count(*) from events" -w W'
-_NOT_ROW_WISE = {
-    "where_clause": "WHERE",
-    "having": "HAVING",
-    "qualify": "QUALIFY",
-    "sample": "SAMPLE",
-    "group_expressions": "GROUP BY",
-    "modifiers": "DISTINCT, ORDER BY or LIMIT",
-}
 
 
 @dataclass(frozen=True)
@@ -105,13 +97,20 @@ def read_sql(path: Path, layer: str) -> SqlFile:
         raise StageError(where, f"holds a {writes}, expected one select", "the runner writes the files itself")
     references = _references(tree, where, layer)
     if layer == "staging":
-        _check_row_wise(tree, where, references)
+        check_row_wise(tree, where, references)
     for function in refused_functions(tree, row_wise=layer == "staging"):
         raise StageError(
             where,
             f"calls `{function}`, expected functions of cells" + (" of one row" if layer == "staging" else ""),
             "what looks at several rows belongs in event_parts; clocks, chance, settings and files in no stage",
         )
+    for what in order_dependent(tree):
+        raise StageError(
+            where, f"holds {what}, expected a result that any order of the rows gives",
+            "say which rows in an ORDER BY that leaves no ties, for example by _row",
+        )  # fmt: skip
+    if layer == "staging":
+        check_carried(tree, where)
     reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text))
     return SqlFile(name, path, text, references, tuple(sorted(statements[0].named_parameters)), reasons)
 
@@ -176,24 +175,6 @@ def _references(tree: Node, where: str, layer: str) -> tuple[str, ...]:
     if not found:
         raise StageError(where, "reads no relation, expected at least one", f"select from {READABLE[layer][0]}.<name>")
     return tuple(sorted(found, key=lambda reference: found[reference]))
-
-
-def _check_row_wise(tree: Node, where: str, references: tuple[str, ...]) -> None:
-    """Hold a staging stage to one output row per record, so that no record can be lost unseen."""
-    hint = "give the record a _reason (`drop:<rule>` or `quarantine:<column>:<reason>`) instead"
-    if len(references) != 1:
-        raise StageError(where, f"reads {len(references)} raw tables, expected one", "join in event_parts")
-    for node in walk(tree):
-        kind = node.get("type")
-        if kind in ("JOIN", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "SUBQUERY"):
-            raise StageError(where, f"holds a {kind.lower()}, expected a row-wise select", hint)
-        if kind == "SELECT_NODE" and node.get("from_table", {}).get("type") != "BASE_TABLE":
-            raise StageError(where, "selects from something other than a relation, expected a row-wise select", hint)
-        for key, word in _NOT_ROW_WISE.items():
-            if node.get(key):
-                raise StageError(where, f"holds {word}, expected a row-wise select", hint)
-        if node.get("aggregate_handling") == "FORCE_AGGREGATES":
-            raise StageError(where, "holds GROUP BY ALL, expected a row-wise select", hint)
 
 
 def parameters_for(sql: SqlFile, values: dict[str, Any]) -> dict[str, Any]:

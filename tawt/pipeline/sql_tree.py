@@ -19,12 +19,13 @@ Node = dict[str, Any]
 _READING = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
 _OF_ENGINE = (
     "version", "age", "current_localtime", "current_localtimestamp", "json_serialize_plan", "json_serialize_sql",
-    "json_deserialize_sql",
+    "json_deserialize_sql", "user", "current_user", "session_user", "current_role",
 )  # fmt: skip
-"""Functions that the catalog holds for constant, and that tell of the engine or the clock; `age` of one time does."""
+"""Functions that the catalog holds for constant, and that tell of the engine, the session or the clock; `age` of one
+time does."""
 _WITHOUT_BRACKETS = (
     "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_schema",
-    "current_catalog", "current_database",
+    "current_catalog", "current_database", "current_user", "session_user", "current_role",
 )  # fmt: skip
 """Functions that are written like columns."""
 _SPECIAL = frozenset(("unnest", "unlist"))
@@ -135,6 +136,18 @@ def _catalog() -> dict[str, list[tuple[str, str | None, str | None]]]:
     for name, kind, stability, definition in rows:
         catalog.setdefault(name, []).append((kind, stability, definition))
     return catalog
+
+
+def is_aggregate(name: str) -> bool:
+    """Return whether the engine has an aggregate of that name."""
+    return any(kind == "aggregate" for kind, _, _ in _catalog().get(name, ()))
+
+
+def macro_trees(name: str) -> Iterator[Node]:
+    """Yield what the macros of that name stand for."""
+    for kind, _, definition in _catalog().get(name, ()):
+        if kind == "macro" and (tree := parse(f"select {definition}")) is not None:
+            yield tree
 
 
 @cache
