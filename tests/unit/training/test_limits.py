@@ -19,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tawt import files
 from tawt.config.load import build, dump, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
@@ -29,7 +30,7 @@ from tawt.tasks import embed as embed_task
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.sweep import sweep
-from tawt.training import checkpoint, threads
+from tawt.training import threads
 from tawt.training.memory import least_parameters
 
 
@@ -245,7 +246,7 @@ def test_a_workspace_that_may_not_be_written_is_trained_from(workspace, config, 
 def test_metrics_are_on_disk_before_a_checkpoint_is(workspace, config, monkeypatch):
     """Whenever a checkpoint is published, every line of metrics up to it has been flushed to the disk."""
     path, flushed, checked = workspace / "runs" / "pretrain" / "metrics.jsonl", [0], []
-    fsync, publish = os.fsync, checkpoint.publish
+    fsync, publish = os.fsync, files.publish
 
     def noted(handle):
         fsync(handle)
@@ -257,7 +258,7 @@ def test_metrics_are_on_disk_before_a_checkpoint_is(workspace, config, monkeypat
         publish(*args)
 
     monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(checkpoint, "publish", held)
+    monkeypatch.setattr(files, "publish", held)
     pretrain(workspace, config, device="cpu")
     assert len(checked) == 3 and all(checked)
 
