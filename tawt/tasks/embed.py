@@ -23,7 +23,7 @@ from tawt.models.encoder import Encoder
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
 from tawt.training.device import choose_compute
-from tawt.training.loop import Report
+from tawt.training.folder import Report
 from tawt.training.memory import explained
 from tawt.training.watch import not_finite_embedding
 

@@ -87,9 +87,9 @@ def read_saved(run: Path) -> Saved:
     """
     if (run / "config.json").exists():
         return _shared(run)
-    finished = (run / LIST).exists()
-    if finished:
-        hold(run, ("config.yaml", VOCABULARY, WEIGHTS), _COPY, CheckpointError)
+    listed, ended = (run / LIST).exists(), (run / WEIGHTS).exists()
+    if listed:
+        hold(run, ("config.yaml", VOCABULARY, WEIGHTS)[: 2 + ended], _COPY, CheckpointError)
     if not (run / "config.yaml").exists():
         raise CheckpointError(
             str(run), "has neither config.yaml nor config.json, expected a run folder or a shared model",
@@ -97,7 +97,7 @@ def read_saved(run: Path) -> Saved:
         )  # fmt: skip
     config = load(PretrainConfig, run / "config.yaml")
     vocabulary = read_vocabulary(run / VOCABULARY)
-    if finished:
+    if listed and ended:
         return Saved(config, vocabulary, run / WEIGHTS)
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:

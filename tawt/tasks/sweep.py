@@ -22,8 +22,7 @@ from tawt.readers import read_record
 from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of
-from tawt.training.folder import MAY_CHANGE
-from tawt.training.loop import Report
+from tawt.training.folder import MAY_CHANGE, Report
 from tawt.training.metrics import lines_of, read_metrics
 
 RECORD, TABLE = "sweep.json", "sweep.csv"

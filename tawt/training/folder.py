@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from tawt.commands import command
-from tawt.config.load import dump
 from tawt.config.train import PretrainConfig, TrainConfig
-from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError, nearest
-from tawt.files import alone, whole, write_json, write_text
-from tawt.machine import version_of
-from tawt.readers import read_map
-from tawt.seals import LIST, hold, sha256_file
+from tawt.files import alone
+from tawt.seals import hold
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of, read_metrics
@@ -35,12 +28,12 @@ MAY_CHANGE = {
     "model": ("kernel",),
 }  # fmt: skip
 """Keys that a resumed run may set anew: they change no result, but for rounding."""
-_PACKAGES = ("tawt", "torch", "numpy", "pyarrow", "pydantic", "safetensors")
-Tell = Callable[[dict[str, Any]], None]
+Report = Callable[[dict[str, Any]], None]
+"""Hears the events of a run."""
 
 
 @contextmanager
-def alone_in(run: Path, resume: bool, tell: Tell, again: str) -> Iterator[None]:
+def alone_in(run: Path, resume: bool, report: Report, again: str) -> Iterator[None]:
     """Keep the run folder to this process, made where it is not there; one that stays empty goes again.
 
     A resumed run waits for the process that is still training in it; two would overwrite each other's checkpoints.
@@ -53,7 +46,7 @@ def alone_in(run: Path, resume: bool, tell: Tell, again: str) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
 
     def waiting() -> None:
-        tell({"event": "note", "text": f"another process is training in {run}: waiting for it to end"})
+        report({"event": "note", "text": f"another process is training in {run}: waiting for it to end"})
 
     try:
         with ExitStack() as held:
@@ -77,7 +70,7 @@ def starting_point(
     config: PretrainConfig,
     vocabulary: str,
     dataset: str,
-    tell: Tell,
+    report: Report,
     workspace: Path,
     again: str,
 ) -> Checkpoint | None:
@@ -89,7 +82,7 @@ def starting_point(
         config: It must be the same, but for `MAY_CHANGE`.
         vocabulary: Hash of the vocabulary, which must be the same.
         dataset: Fingerprint of the dataset, which must be the same.
-        tell: Hears a note.
+        report: Hears a note.
         workspace: Holds the dataset; for hints.
         again: The command that resumes the run; for hints.
 
@@ -112,7 +105,7 @@ def starting_point(
                 str(run), "is not there, expected a run to resume",
                 nearest(run.name, others) or "leave out `--resume` to start it",
             )  # fmt: skip
-        tell({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
+        report({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
         return None
     hold(checkpoint.folder, (WEIGHTS, OPTIMIZER), ANOTHER, CheckpointError)
     for name, here in (("vocabulary", vocabulary), ("dataset", dataset)):
@@ -139,24 +132,24 @@ def starting_point(
         )  # fmt: skip
     if longer:
         text = f"train.max_steps was {was['train']['max_steps']:,} and is {config.train.max_steps:,}"
-        tell({"event": "note", "text": text})
-    tell({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
+        report({"event": "note", "text": text})
+    report({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
     if checkpoint.step >= config.train.log_every and not lines_of(
         read_metrics(run / "metrics.jsonl"), "train", checkpoint.step
     ):
         text = "metrics.jsonl has no line of the steps made: curves, keep_best and patience begin here"
-        tell({"event": "note", "text": text})
+        report({"event": "note", "text": text})
     return checkpoint
 
 
-def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: int, tell: Tell) -> None:
+def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: int, report: Report) -> None:
     """Say where the rest of a run will not be bit-equal to what an uninterrupted one had made."""
     now = {"threads": compute.threads, "precision": compute.precision, "processes": n_processes}
     for name, value in now.items():
         was = getattr(checkpoint.state, name)
         if was != value:
             text = f"{name} was {was} and is {value}: what follows is equal but for rounding"
-            tell({"event": "note", "text": text})
+            report({"event": "note", "text": text})
 
 
 def comparable(config: PretrainConfig) -> dict[str, Any]:
@@ -166,54 +159,6 @@ def comparable(config: PretrainConfig) -> dict[str, Any]:
         for key in keys:
             tree[section].pop(key)
     return tree
-
-
-def describe_run(
-    run: Path,
-    config: PretrainConfig,
-    vocabulary: Vocabulary,
-    compute: Compute,
-    n_processes: int,
-    start: int,
-    init: Path | None = None,
-) -> None:
-    """Write how the run is made: config, vocabulary, versions, seed, the weights that it started from, and every
-    installed package.
-
-    Of a run that goes on after step `start` with other versions or on another device, `versions.json` keeps under
-    `earlier` what the steps before were made with.
-    """
-    (run / LIST).unlink(missing_ok=True)  # what it lists of the steps before changes from here on
-    write_text(run / "config.yaml", dump(config))
-    with whole(run / "vocabulary.parquet") as aside:
-        aside.write_bytes(vocabulary.content)
-    about = {
-        "packages": {name: version_of(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "device": str(compute.device),
-        "precision": compute.precision,
-        "threads": compute.threads,
-        "processes": n_processes,
-        "seed": config.train.seed,
-        "reasons": compute.reasons,
-    }
-    if init is not None and not start:
-        about["init"] = {"weights": os.path.relpath(init, run), "sha256": sha256_file(init)}
-    path = run / "versions.json"
-    before = read_map(path, "move it away", CheckpointError) if start and os.path.lexists(path) else None
-    if before is not None:
-        about |= {"init": before["init"]} if "init" in before else {}
-        earlier = before.pop("earlier", [])
-        if not isinstance(earlier, list):
-            raise CheckpointError(str(path), "`earlier` is no list, expected what earlier steps were made with",
-                                  "move it away")  # fmt: skip
-        same = {**before, "reasons": None} == {**about, "reasons": None}
-        about["earlier"] = earlier if same else [*earlier, {"until_step": start, **before}]
-        if not about["earlier"]:
-            del about["earlier"]
-    write_json(path, about)
-    write_text(run / "packages.txt", "".join(f"{line}\n" for line in _freeze()))
 
 
 def resume_command(
@@ -230,11 +175,6 @@ def resume_command(
         "pretrain", workspace=workspace, config=config if named else None, device=None if device == "auto" else device,
         set=list(settings), out=out, init=init, resume=True,
     )  # fmt: skip
-
-
-def _freeze() -> list[str]:
-    found = {(d.metadata["Name"], d.version) for d in metadata.distributions() if d.metadata["Name"]}
-    return sorted((f"{name}=={version}" for name, version in found), key=str.lower)
 
 
 def _as_now(config: dict[str, Any]) -> dict[str, Any]:

@@ -8,36 +8,28 @@ it and on the step's number alone, and a run may be stopped and continued anywhe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from tawt.batching.example import Example
 from tawt.batching.host import HostBatch
-from tawt.batching.loader import PackedLoader
-from tawt.config.train import PretrainConfig
-from tawt.dataset.vocabulary import Vocabulary
-from tawt.objectives.prepare import Preparer
-from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.best import best_steps, is_over, keep_weights, prune
-from tawt.training.checkpoint import Checkpoint, CheckpointState, full_weights, save_checkpoint
-from tawt.training.device import Compute, pinned
-from tawt.training.distributed import World, put_away
+from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
+from tawt.training.device import pinned
+from tawt.training.distributed import put_away
 from tawt.training.health import embedding_health
 from tawt.training.metrics import MetricsFile, means
 from tawt.training.optim import learning_rate
 from tawt.training.plan import without_position
 from tawt.training.repeatable import repeatable
 from tawt.training.scaler import LEAST
+from tawt.training.setup import Setup
 from tawt.training.signals import stop_requested
-from tawt.training.step import Counted, Entry, Stepper, tally
+from tawt.training.step import Counted, Stepper, tally
 from tawt.training.watch import AllStop, Delayed, first_bad, not_finite
-
-Report = Callable[[dict[str, Any]], None]
 
 
 class Logger(Protocol):
@@ -50,56 +42,41 @@ class Logger(Protocol):
         """End."""
 
 
-@dataclass
 class Trainer:
-    """One pretraining run in memory, as one of its processes sees it."""
+    """One pretraining run in memory, as one of its processes sees it.
 
-    run: Path
-    config: PretrainConfig
-    vocabulary: Vocabulary
-    compute: Compute
-    world: World
-    model: PretrainModel
-    """Whose weights are saved."""
-    whole: Entry
-    """The model as one process calls it, for validation."""
-    stepper: Stepper
-    train: PackedLoader
-    tuning: PackedLoader | None
-    prepare: tuple[Preparer, Preparer]
-    """What makes examples of batches: of training, of validation."""
-    state: CheckpointState
-    """What each checkpoint's state.json holds, but for the step."""
-    batches_per_step: int
-    """Of all processes; a multiple of their number."""
-    report: Report
-    loggers: Sequence[Logger] = ()
-    resume_command: str = ""
-    skipped: int = 0
-    """Steps that the loss scaler of fp16 skipped so far."""
+    Args:
+        setup: Of the run.
+        stepper: Made of it.
+        loggers: Where lines of metrics go too.
+    """
 
-    def __post_init__(self) -> None:
-        self._pending = Delayed(self.compute.device)
+    def __init__(self, setup: Setup, stepper: Stepper, loggers: Sequence[Logger] = ()) -> None:
+        self.setup, self.stepper, self.loggers = setup, stepper, loggers
+        self.config, self.world, self.report = setup.config.train, setup.world, setup.report
+        self.skipped = setup.checkpoint.state.skipped if setup.checkpoint is not None else 0
+        """Steps that the loss scaler of fp16 skipped so far."""
+        self._pending = Delayed(setup.compute.device)
         self._read_at = 0.0
         self._fixed: list[Example] = []
-        self.sharded = self.world.several and self.config.train.parallel == "fsdp"
 
-    def fit(self, start_step: int) -> dict[str, Any]:
-        """Train from `start_step` to the end; return the last line of metrics of each split.
+    def fit(self) -> dict[str, Any]:
+        """Train to the end; return the last line of metrics of each split.
 
         Raises:
             TrainingError: A loss or the gradient is not finite.
             KeyboardInterrupt: SIGINT or SIGTERM came; a checkpoint of the last whole step was saved first.
         """
-        config, world, k = self.config.train, self.world, self.batches_per_step
-        self.metrics = MetricsFile(self.run / "metrics.jsonl", start_step, world.first)
+        setup, config, world, start_step = self.setup, self.config, self.world, self.setup.start_step
+        k = setup.batches_per_step
+        self.metrics = MetricsFile(setup.run / "metrics.jsonl", start_step, world.first)
         if start_step and self._ended(start_step):
             self._close()
             return self.metrics.last
-        self._began, self._start = time.perf_counter(), start_step
-        batches = self.train.stream(start_step * k + world.rank, world.size, make=self._make)
+        self._began = time.perf_counter()
+        batches = setup.train.stream(start_step * k + world.rank, world.size, make=self._make)
         try:
-            with stop_requested() as stop, repeatable(self.compute.device):
+            with stop_requested() as stop, repeatable(setup.compute.device):
                 for step in range(start_step, config.max_steps):
                     done = step + 1
                     others_stop = self._step(step, list(islice(batches, k // world.size)), stop.is_set())
@@ -116,7 +93,7 @@ class Trainer:
                     if finished:
                         break
                     if stopping:
-                        self.report({"event": "stopped", "step": done, "resume": self.resume_command})
+                        self.report({"event": "stopped", "step": done, "resume": setup.resume_command})
                         raise KeyboardInterrupt
         finally:
             batches.close()
@@ -126,13 +103,13 @@ class Trainer:
     def _step(self, step: int, examples: list[Example], stop: bool) -> bool:
         """Make one optimizer step and read what became of earlier ones; return whether a process was asked to stop."""
         at = time.perf_counter()
-        rate = learning_rate(step, self.config.train)
+        rate = learning_rate(step, self.config)
         counted = self.stepper.count(examples, stop)
-        if step == self._start:
+        if step == self.setup.start_step:
             for part in self.stepper.parts:
                 if not counted.count[part]:
                     self.report({"event": "note", "text": without_position(part, "the first step")})
-        moved = [example.to(self.compute.device, non_blocking=True) for example in examples]
+        moved = [example.to(self.setup.compute.device, non_blocking=True) for example in examples]
         results = self.stepper.step(rate, moved, counted)
         self._pending.put(results, {"step": step, "rate": rate, "counted": counted, "at": at})
         self._read()
@@ -156,17 +133,17 @@ class Trainer:
                     line["grad_norm"] = None  # it overflowed, and JSON has no infinity
                 line |= {"scale": rest["scale"], "skipped": self.skipped}
             line |= {"tokens_per_s": round(counted.tokens / seconds, 1), "seconds": round(seconds, 4)}
-            if done % self.config.train.log_every == 0 or done == self.config.train.max_steps:
+            if done % self.config.log_every == 0 or done == self.config.max_steps:
                 self._write(line)
-            self._tell(line, (now - self._began) / (done - self._start))
+            self._tell(line, (now - self._began) / (done - self.setup.start_step))
 
     def _check(self, step: int, sums: dict[str, float], bad: list[int], rest: dict[str, float]) -> None:
-        k, scaler = self.batches_per_step, self.stepper.scaler
+        k, scaler = self.setup.batches_per_step, self.stepper.scaler
         part = first_bad(list(sums.values()), list(sums))
         if part is not None or (rest["skipped"] and not scaler.enabled):
             weight = self.stepper.names[int(rest["worst"])]
             what = f"the loss part `{part}`" if part else f"the gradient of `{weight}`"
-            raise not_finite(step + 1, what, [step * k + i for i in (bad or range(k))], self.train.source)
+            raise not_finite(step + 1, what, [step * k + i for i in (bad or range(k))], self.setup.train.source)
         if scaler.enabled and rest["scale"] < LEAST:
             weight = self.stepper.names[int(rest["worst"])]
             raise AllStop(
@@ -180,17 +157,17 @@ class Trainer:
         """Return the line of metrics of the first `validate_batches` of `tuning`, always with the same
         masks; every process computes all of them."""
         self._read(everything=True)
-        if self.tuning is None:
+        if self.setup.tuning is None:
             return {}
         if not self._fixed:
-            examples = self.tuning.sequential(make=self.prepare[1])
-            first = list(islice(examples, self.config.train.validate_batches))
+            examples = self.setup.tuning.sequential(make=self.setup.prepare[1])
+            first = list(islice(examples, self.config.validate_batches))
             examples.close()
-            self._fixed = [example.to(self.compute.device) for example in first]
-        self.whole.eval()
+            self._fixed = [example.to(self.setup.compute.device) for example in first]
+        self.stepper.entry.eval()
         parts = self.stepper.parts
-        sums = torch.stack([self.stepper.evaluate(self.whole, example) for example in self._fixed])
-        put_away(self.stepper.entry)
+        sums = torch.stack([self.stepper.evaluate(example) for example in self._fixed])
+        put_away(self.stepper.spread)
         # one process speaks for all
         told = self.world.total(sums.sum(0) if self.world.first else torch.zeros_like(sums[0])).tolist()
         part = first_bad(told, parts)
@@ -198,7 +175,7 @@ class Trainer:
             bad = (~sums.isfinite()).any(1).nonzero().flatten().tolist() or list(range(len(sums)))
             kept = "no checkpoint was made of this step"
             what = f"the loss part `{part}` of tuning"
-            raise not_finite(step, what, bad, self.tuning.sequential_source, kept)
+            raise not_finite(step, what, bad, self.setup.tuning.sequential_source, kept)
         each = [tally(example, parts) for example in self._fixed]
         count = {part: sum(one[0][part] for one in each) for part in parts}
         baseline = {part: sum(one[1][part] for one in each) for part in parts}
@@ -206,45 +183,44 @@ class Trainer:
         tokens = sum(example.batch.n_tokens for example in self._fixed)
         line = {"step": step, "split": "tuning", **means_of, "tokens": tokens}
         self._write(line)
-        keep = self.config.train.keep_best
+        keep = self.config.keep_best
         if step in best_steps(self.metrics.tuning, keep):
-            weights = full_weights(self.model)
+            weights = full_weights(self.setup.model)
             if self.world.first:
-                keep_weights(self.run, step, weights)
+                keep_weights(self.setup.run, step, weights)
         self.report({"event": "validation", **line})
         return line
 
     def save(self, step: int) -> Checkpoint:
         """Save a checkpoint after `step` steps, once every line up to it is on disk."""
         self._read(everything=True)
-        config, first = self.config.train, self.world.first
+        first, keep = self.world.first, self.config.keep_checkpoints
         self.metrics.sync()
-        changed = {"step": step, "scaler": self.stepper.scaler.state(), "skipped": self.skipped}
-        state = self.state.model_copy(update=changed)
-        made = save_checkpoint(self.run, self.model, self.stepper.optimizer, state, config.keep_checkpoints, first)
-        if first and config.keep_best:
-            prune(self.run, self.metrics.tuning, config.keep_best)
+        state = self.setup.state(step=step, scaler=self.stepper.scaler.state(), skipped=self.skipped)
+        made = save_checkpoint(self.setup.run, self.setup.model, self.stepper.optimizer, state, keep, first)
+        if first and self.config.keep_best:
+            prune(self.setup.run, self.metrics.tuning, self.config.keep_best)
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
         return made
 
     def _ended(self, step: int) -> bool:
-        return is_over(step, self.metrics.tuning, self.config.train)
+        return is_over(step, self.metrics.tuning, self.config)
 
     def _look(self, step: int) -> None:
         """Write a line about the embeddings of `tuning`."""
         self._read(everything=True)
-        if self.tuning is None or not (self.world.first or self.sharded):
+        if self.setup.tuning is None or not (self.world.first or self.setup.sharded):
             return
-        shares: Any = self.stepper.entry
-        if self.sharded:  # what lies outside the blocks; all processes look, as each holds a share
-            shares.unshard()
-        looked = embedding_health(self.model, self.tuning, self.compute, self.vocabulary)
-        put_away(shares)
+        spread: Any = self.stepper.spread
+        if self.setup.sharded:  # what lies outside the blocks; all processes look, as each holds a share
+            spread.unshard()
+        looked = embedding_health(self.setup.model, self.setup.tuning, self.setup.compute, self.setup.vocabulary)
+        put_away(spread)
         self._write({"step": step, "split": "health", **looked})
 
     def _make(self, batch: HostBatch, number: int) -> Example:
-        example = self.prepare[0](batch, number)
-        return pinned(example) if self.compute.device.type == "cuda" else example
+        example = self.setup.prepare[0](batch, number)
+        return pinned(example) if self.setup.compute.device.type == "cuda" else example
 
     def _write(self, line: dict[str, Any]) -> None:
         self.metrics.write(line)
@@ -258,5 +234,5 @@ class Trainer:
 
     def _tell(self, line: dict[str, Any], seconds_per_step: float) -> None:
         told = {name: line[name] for name in ("step", "loss", "baseline", "lr", "tokens_per_s")}
-        most = self.config.train.max_steps
+        most = self.config.max_steps
         self.report({"event": "step", "max_steps": most, **told, "eta_s": (most - line["step"]) * seconds_per_step})

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from tawt.batching.loader import PackedLoader
-from tawt.config.batching import BatchingConfig
 from tawt.config.train import PretrainConfig
-from tawt.errors import CheckpointError, ConfigError
-from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.objectives.parts import ON_EMBEDDING, weights
-from tawt.objectives.prepare import Preparer
-from tawt.objectives.pretrain_model import ParameterCounts
-from tawt.training.checkpoint import Checkpoint
+from tawt.objectives.pretrain_model import ParameterCounts, count_parameters
 from tawt.training.device import Compute
-from tawt.training.distributed import World
 from tawt.training.memory import memory_estimate, memory_there
 from tawt.training.optim import warmup_steps
+from tawt.training.setup import Setup
 from tawt.training.step import tally
-
-N_STEPS = 8
-"""Static lengths of full batches: each is compiled once, and no batch is padded by more than a step."""
 
 N_LOOKED_AT = 4
 """Batches that a dry run makes to see what reaches the model."""
@@ -79,20 +70,10 @@ class PretrainPlan:
     """What may not be meant so."""
 
 
-def make_plan(
-    run: Path,
-    config: PretrainConfig,
-    train: PackedLoader,
-    parameters: ParameterCounts,
-    compute: Compute,
-    checkpoint: Checkpoint | None,
-    world: World,
-    per_step: int,
-    kernel: tuple[str, str],
-    compiled: tuple[bool, str],
-    init: Path | None = None,
-) -> PretrainPlan:
-    """Work out a run's plan from what is loaded already; nothing is written."""
+def make_plan(setup: Setup) -> PretrainPlan:
+    """Work out a run's plan from its set-up; nothing is written."""
+    config, train, compute, world = setup.config, setup.train, setup.compute, setup.world
+    per_step, checkpoint, parameters = setup.batches_per_step, setup.checkpoint, count_parameters(setup.model)
     n_batches = train.n_batches(0)
     budget = config.batching.tokens_per_batch
     own = train.config.tokens_per_batch
@@ -108,7 +89,7 @@ def make_plan(
     batches = "batch" if per_step == 1 else "batches"
     each = f", {per_step // world.size} for each process" if world.several else ""
     return PretrainPlan(
-        run=run,
+        run=setup.run,
         config=config,
         parameters=parameters,
         n_subjects=len(train.subjects),
@@ -118,23 +99,23 @@ def make_plan(
         reaching=None,
         tokens_per_step=per_step * budget,
         n_steps=config.train.max_steps,
-        start_step=checkpoint.step if checkpoint else 0,
+        start_step=setup.start_step,
         n_epochs=n_epochs,
         memory_bytes=memory[checkpointing],
         compute=compute,
         processes=world.size,
-        compiled=compiled[0],
-        kernel=kernel[0],
+        compiled=setup.compiled[0],
+        kernel=setup.kernel[0],
         reasons={
             **compute.reasons,
             "tokens_per_step": f"{per_step} packed {batches} of at most {budget:,} tokens{views}{each}",
             "start_step": f"resumed from {checkpoint.folder}"
             if checkpoint
-            else "a new run" + (f" from the weights of {init}" if init is not None else ""),
+            else "a new run" + (f" from the weights of {setup.init}" if setup.init is not None else ""),
             "memory": f"{memory[0] / 1e9:.1f} GB without activation checkpointing, {memory[1] / 1e9:.1f} GB with it",
             "processes": f"{config.train.parallel}, started by torchrun" if world.several else "one, not torchrun",
-            "kernel": kernel[1],
-            "compiled": compiled[1],
+            "kernel": setup.kernel[1],
+            "compiled": setup.compiled[1],
         },
         doubts=tuple(_doubts(config, train.split.calendar, n_epochs, n_documents, on_machine, compute.device)),
     )
@@ -179,92 +160,19 @@ def _doubts(
         yield f"warmup_steps {train.warmup_steps} is cut to {warmup_steps(train)}, a tenth of max_steps"
 
 
-def first_batches(train: PackedLoader, prepare: Preparer) -> tuple[float, tuple[str, ...]]:
-    """Look at what reaches the model in the first batches.
-
-    Returns:
-        The share of the token budget that they fill, and a doubt for each part of the loss without a position.
-    """
-    examples = [prepare(train.batch(number), number) for number in range(N_LOOKED_AT)]
+def looked_at(setup: Setup) -> PretrainPlan:
+    """Return the plan with what a look at the first batches tells: how much reaches the model, and which parts of the
+    loss have no position."""
+    prepare = setup.prepare[0]
+    examples = [prepare(setup.train.batch(number), number) for number in range(N_LOOKED_AT)]
     n_tokens = sum(example.batch.layout.n_tokens for example in examples if example.batch.layout is not None)
     counts = [tally(example, tuple(prepare.parts))[0] for example in examples]
     silent = [part for part in prepare.parts if not any(count[part] for count in counts)]
     doubts = tuple(without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent)
-    return n_tokens / (N_LOOKED_AT * prepare.config.batching.tokens_per_batch), doubts
+    plan, budget = make_plan(setup), N_LOOKED_AT * setup.config.batching.tokens_per_batch
+    return replace(plan, reaching=n_tokens / budget, doubts=(*plan.doubts, *doubts))
 
 
 def without_position(part: str, where: str) -> str:
     """Say that a part of the loss learns nothing."""
     return f"the part `{part}` has no position in {where}: nothing of the kind is in the data, or nothing is hidden"
-
-
-def batches_per_step(config: PretrainConfig, n_processes: int = 1, checkpoint: Checkpoint | None = None) -> int:
-    """Return how many packed batches make up one optimizer step: a multiple of the number of processes.
-
-    Raises:
-        CheckpointError: The steps of the run that is resumed cannot be dealt out evenly.
-    """
-    wanted = -(-config.train.accumulate_tokens // config.batching.tokens_per_batch)
-    if checkpoint is not None:
-        k, before = checkpoint.state.batches_per_step, checkpoint.state.processes
-        if k != before * max(1, -(-wanted // before)):
-            raise CheckpointError(
-                str(checkpoint.folder), f"makes a step of {k} packed batches, expected as many as its config and its "
-                f"{before} processes give", "name another checkpoint in `checkpoints/latest`",
-            )  # fmt: skip
-        if k % n_processes:
-            raise CheckpointError(
-                str(checkpoint.folder), f"makes a step of {k} packed batches, expected a multiple of "
-                f"{n_processes} processes", f"resume with a number of processes that divides {k}",
-            )  # fmt: skip
-        return k
-    return n_processes * max(1, -(-wanted // n_processes))
-
-
-def loader_config(config: PretrainConfig) -> BatchingConfig:
-    """Return the token budget of what is loaded: half of it where every document becomes two views.
-
-    Raises:
-        ConfigError: The longest document does not fit twice.
-    """
-    batching = config.batching
-    if not config.objective.contrastive.weight:
-        return batching
-    half = batching.tokens_per_batch // 2
-    if batching.max_length > half:
-        raise ConfigError(
-            "batching.max_length", f"is {batching.max_length}, expected at most {half}: with the contrastive "
-            f"objective a batch of {batching.tokens_per_batch} tokens holds each document twice",
-            f"use `--set batching.tokens_per_batch={2 * batching.max_length}`",
-        )  # fmt: skip
-    return batching.model_copy(update={"tokens_per_batch": half})
-
-
-def static_step(config: PretrainConfig) -> int:
-    """Return the tokens of whose multiple each batch is filled up where shapes must be few: an eighth of the budget.
-
-    A batch has fewer tokens than its budget where they are moments, or where forecasting, views and augmentation took
-    some away.
-    """
-    return whole_steps(-(-config.batching.tokens_per_batch // N_STEPS), BLOCK)
-
-
-def choose_compile(config: PretrainConfig, compute: Compute, world: World, kernel: str) -> tuple[bool, str]:
-    """Return whether to compile the blocks, and why.
-
-    Raises:
-        ConfigError: It is asked for, and the kernel's loops over documents would make new graphs for every batch.
-    """
-    asked = config.train.compile
-    if kernel in ("packed", "reference"):
-        if asked == "on":
-            raise ConfigError(
-                "train.compile", f"is on with the kernel `{kernel}`, whose loops follow each batch's documents, "
-                "expected a kernel of CUDA", "use `--set train.compile=auto`",
-            )  # fmt: skip
-        return False, f"off: the loops of `{kernel}` follow each batch's documents"
-    if asked != "auto":
-        return asked == "on", "asked for"
-    if world.several and config.train.parallel == "fsdp":
-        return False, "auto: off under fsdp, whose hooks break the graph"
-    return True, f"auto: on for CUDA, at lengths of whole {static_step(config)} tokens"

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from tawt.batching.chance import draw
 from tawt.batching.example import Example
-from tawt.config.train import PretrainConfig
 from tawt.objectives.contrastive import baseline_sum, count, info_nce
 from tawt.objectives.parts import weights
 from tawt.objectives.pretrain_model import PretrainModel
-from tawt.training.device import Compute
-from tawt.training.distributed import World, local, reducing
+from tawt.training.checkpoint import load_optimizer
+from tawt.training.distributed import local, reducing, spread
 from tawt.training.gradient_cache import GradientCache
+from tawt.training.optim import make_optimizer
 from tawt.training.scaler import LossScaler
+from tawt.training.setup import Setup
 
 _DROPOUT = 6
 CONTRASTIVE = "contrastive"
@@ -70,36 +71,37 @@ def tally(example: Example, parts: Sequence[str]) -> tuple[dict[str, int], dict[
 
 
 class Stepper:
-    """Makes optimizer steps.
+    """Makes optimizer steps: the model spread over the processes, its optimizer and the scale of its loss.
 
     Args:
-        config: Of the run.
-        compute: Device and precision.
-        world: The processes.
-        entry: What is called, spread over the processes; see `distributed.spread`.
-        named: Names of the parameters that are trained, and the parameters.
-        optimizer: Over them.
-        scaler: Of the loss.
+        setup: Of the run; its model is on its device, with the weights that the run starts from.
+
+    Raises:
+        CheckpointError: The optimizer's state of the checkpoint is broken, or does not fit.
+        DeviceError: FSDP on CPU with a torch that gets it wrong.
     """
 
-    def __init__(
-        self,
-        config: PretrainConfig,
-        compute: Compute,
-        world: World,
-        entry: nn.Module,
-        named: dict[str, nn.Parameter],
-        optimizer: torch.optim.Optimizer,
-        scaler: LossScaler,
-    ) -> None:
-        self.config, self.compute, self.world = config, compute, world
-        self.entry, self.named, self.optimizer, self.scaler = entry, named, optimizer, scaler
+    def __init__(self, setup: Setup) -> None:
+        config, model = setup.config, setup.model
+        self.setup, self.compute, self.world = setup, setup.compute, setup.world
         self.weight = weights(config.objective)
-        self.cache = GradientCache(world, config.objective.contrastive.temperature)
         self.parts = tuple(self.weight)
         self._plain = tuple(part for part in self.parts if part != CONTRASTIVE)
-        self.names: list[str] = list(named)
-        self._broken = torch.zeros((), dtype=torch.bool, device=compute.device)
+        self.temperature = config.objective.contrastive.temperature
+        self.cache = GradientCache(self.world, self.temperature)
+        self.entry = Entry(model, self.parts)
+        """The model as one process calls it, for validation."""
+        blocks, how = list(model.encoder.blocks), config.train.parallel
+        self.spread = spread(self.entry, blocks, self.world, how, self.compute.device)
+        """The same over all processes, for training."""
+        self.optimizer = make_optimizer(model, config.train)
+        self.scaler = LossScaler(self.compute.device, self.compute.dtype == torch.float16)
+        if setup.checkpoint is not None:
+            load_optimizer(setup.checkpoint, model, self.optimizer)
+            self.scaler.load(setup.checkpoint.state.scaler)
+        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.names: list[str] = list(self.named)
+        self._broken = torch.zeros((), dtype=torch.bool, device=self.compute.device)
 
     def count(self, examples: Sequence[Example], stop: bool) -> Counted:
         """Let the hosts of all processes tell one another what they are about to compute.
@@ -137,7 +139,7 @@ class Stepper:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.entry.train()
+        self.spread.train()
         self.optimizer.zero_grad(set_to_none=True)
         pulls: list[Tensor] | None = None
         if counted.subjects:
@@ -148,7 +150,7 @@ class Stepper:
         sums = torch.zeros(len(self.parts), dtype=torch.float64, device=self.compute.device)
         bad = torch.zeros(self._n_batches(examples), dtype=torch.float64, device=self.compute.device)
         for i, example in enumerate(examples):
-            with reducing(self.entry, i == len(examples) - 1):
+            with reducing(self.spread, i == len(examples) - 1):
                 own, loss = self._loss(example, scale, None if pulls is None else pulls[i])
                 # DDP and FSDP take the mean over the processes, and this is a sum
                 (loss * self.scaler.scale * self.world.size).backward()
@@ -158,14 +160,13 @@ class Stepper:
         return torch.cat([told, self._update(told[: len(self.parts)])])
 
     @torch.no_grad()
-    def evaluate(self, entry: nn.Module, example: Example) -> Tensor:
+    def evaluate(self, example: Example) -> Tensor:
         """Return the sum of each part over one batch, `(p,)` float64; views are compared within the batch."""
         with self.compute.autocast():
-            sums, projection = entry(example)
+            sums, projection = self.entry(example)
         told = [sums.double()] if sums is not None else []
         if projection is not None and example.view_of is not None and CONTRASTIVE in self.parts:
-            temperature = self.config.objective.contrastive.temperature
-            told.append(info_nce(projection, example.view_of, temperature).double()[None])
+            told.append(info_nce(projection, example.view_of, self.temperature).double()[None])
         return torch.cat(told)
 
     def read(self, results: Sequence[float]) -> tuple[dict[str, float], list[int], dict[str, float]]:
@@ -186,9 +187,9 @@ class Stepper:
 
     def _forward(self, example: Example) -> tuple[Tensor | None, Tensor | None]:
         # seeded by the batch, so that neither process nor accumulation matters, and both passes drop alike
-        torch.manual_seed(int(draw([example.number], _DROPOUT, self.config.train.seed)[0]) >> 1)
+        torch.manual_seed(int(draw([example.number], _DROPOUT, self.setup.config.train.seed)[0]) >> 1)
         with self.compute.autocast():
-            out: tuple[Tensor | None, Tensor | None] = self.entry(example)
+            out: tuple[Tensor | None, Tensor | None] = self.spread(example)
         return out
 
     def _loss(self, example: Example, scale: dict[str, float], pull: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -199,7 +200,7 @@ class Stepper:
         if CONTRASTIVE in self.parts:
             assert projection is not None and example.view_of is not None
             if pull is None:
-                loss = info_nce(projection, example.view_of, self.config.objective.contrastive.temperature)
+                loss = info_nce(projection, example.view_of, self.temperature)
                 terms.append(scale[CONTRASTIVE] * loss)
                 told = torch.cat([told, loss.detach().double()[None]])
             else:
@@ -226,7 +227,7 @@ class Stepper:
         # once broken, always: steps that are on their way already must not change the weights either
         self._broken |= ~good_loss if self.scaler.enabled else ~(good_loss & good_gradient)
         skip = self._broken | ~good_gradient
-        clip = (self.config.train.clip / (norm + 1e-6)).clamp(max=1.0)
+        clip = (self.setup.config.train.clip / (norm + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(gradients, clip / self.scaler.scale)
         self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # as GradScaler hands it over
         self.optimizer.step()

@@ -55,10 +55,11 @@ from tawt.batching.batch import to_device
 from tawt.config.named import resolve_config
 from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps
+from tawt.objectives.pretrain_model import count_parameters
 from tawt.tasks import pretrain as task
-from tawt.tasks.choices import Asked
 from tawt.training.distributed import World
 from tawt.training.repeatable import repeatable
+from tawt.training.setup import set_up
 
 RATES = {
     "H100": (989.0, 3350.0), "H200": (989.0, 4800.0), "A100": (312.0, 2039.0), "3090 Ti": (80.0, 1008.0),
@@ -313,16 +314,16 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
     dataset, device = task.open_dataset(workspace), str(bench.device)
     bench.forget_peak()
     run = workspace / "runs" / "speed"
-    plan, trainer = task.set_up(Asked(workspace, run, tree, dataset, device, World()))
-    assert trainer is not None
-    k, stepper = trainer.batches_per_step, trainer.stepper
+    setup = task.ready(set_up(workspace, run, tree, dataset, device, World()))
+    trainer = task.make_trainer(setup)
+    k, stepper = setup.batches_per_step, trainer.stepper
 
     def make() -> list[Any]:
-        return [trainer._make(trainer.train.batch(number), number) for number in range(k)]
+        return [trainer._make(setup.train.batch(number), number) for number in range(k)]
 
     first = make()
     making = bench.seconds(make, 3)
-    batches = trainer.train.stream(0, 1, make=trainer._make)
+    batches = setup.train.stream(0, 1, make=trainer._make)
     seconds, waited, tokens, area = [], [], 0, 0
     with closing(batches), repeatable(bench.device):
         for i in range(rounds + 2):
@@ -343,11 +344,11 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
                 area += sum((b - a) ** 2 for e in examples for a, b in e.batch.layout.spans)
         bench.wait()
         whole = time.perf_counter() - start
-    model, parameters = tree.model, plan.parameters
+    model, parameters = tree.model, count_parameters(setup.model)
     n = parameters.encoder + parameters.heads
     operations = 6.0 * n * tokens + 12.0 * model.n_layers * model.d_model * area
     got |= {
-        "kernel": plan.kernel, "precision": trainer.compute.precision, "compiled": plan.compiled,
+        "kernel": setup.kernel[0], "precision": setup.compute.precision, "compiled": setup.compiled[0],
         "parameters": parameters.total, "tokens_per_step": tokens // rounds, "ms_per_step": whole / rounds * 1e3,
         "tokens_per_s": tokens / whole, "mfu": bench.mfu(operations, whole), "peak_gb": bench.peak_gb(),
         "first_step_s": seconds[0], "second_step_s": seconds[1],

@@ -42,8 +42,8 @@ from tawt.objectives.baselines import count_baselines
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import PretrainModel, build_model
+from tawt.training.choices import loader_config, static_step
 from tawt.training.device import DTYPES
-from tawt.training.plan import loader_config, static_step
 
 KERNELS: dict[str, Callable[..., Tensor]] = {
     "packed": attention.packed_attention,

@@ -24,7 +24,7 @@ from tawt.config.load import build, dump, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
-from tawt.files import alone
+from tawt.files import alone, write_hashes
 from tawt.objectives.pretrain_model import build_model
 from tawt.tasks import embed as embed_task
 from tawt.tasks.embed import embed
@@ -79,6 +79,7 @@ def test_an_embedding_that_is_not_finite_is_refused(workspace, config, monkeypat
     weights = workspace / "runs" / "pretrain" / "model.safetensors"
     tensors = load_file(weights)
     save_file(tensors | {"encoder.norm.weight": torch.full_like(tensors["encoder.norm.weight"], 3e38)}, weights)
+    write_hashes(weights.parent)
     with pytest.raises(TrainingError, match=r"not finite, expected numbers; in train, batch 0 \(.*rows") as error:
         embed(workspace, "pretrain", device="cpu", splits=["train"])
     assert "dataset/" in error.value.hint
@@ -177,6 +178,9 @@ def test_another_vocabulary_beside_the_weights_is_refused(workspace, config):
     run = pretrain(workspace, config, device="cpu").run
     _rebuilt(workspace)
     shutil.copyfile(workspace / "vocabulary" / "vocabulary.parquet", run / "vocabulary.parquet")
+    with pytest.raises(CheckpointError, match=r"vocabulary\.parquet: is not as it was written"):
+        embed(workspace, run, device="cpu")
+    (run / "files.json").unlink()  # as of a run that was not finished
     with pytest.raises(CheckpointError, match=r"vocabulary\.parquet: is another vocabulary"):
         embed(workspace, run, device="cpu")
 

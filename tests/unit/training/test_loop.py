@@ -71,7 +71,7 @@ def test_the_loss_falls_below_its_trivial_baseline(tmp_path, shards):
 def trainer(workspace, config, monkeypatch):
     """A Trainer that has not made a step yet."""
     made = []
-    monkeypatch.setattr(loop.Trainer, "fit", lambda self, start: made.append(self) or {})
+    monkeypatch.setattr(loop.Trainer, "fit", lambda self: made.append(self) or {})
     pretrain(workspace, config, device="cpu", out=workspace / "runs" / "caught")
     monkeypatch.undo()
     made[0].metrics = MetricsFile(workspace / "scratch.jsonl", 0)
@@ -87,18 +87,18 @@ def test_accumulated_gradient_is_that_of_one_big_batch(workspace, config, monkey
     InfoNCE among the documents of all of them, found here by autograd through everything at once."""
     model = config.model.model_copy(update={"dropout": 0.0})
     run = trainer(workspace, config.model_copy(update={"model": model, "objective": objective}), monkeypatch)
-    k = run.batches_per_step
+    k = run.setup.batches_per_step
     assert k == 2
-    examples = [run.prepare[0](run.train.batch(i), i) for i in range(k)]
-    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    examples = [run.setup.prepare[0](run.setup.train.batch(i), i) for i in range(k)]
+    before = {name: p.detach().clone() for name, p in run.setup.model.named_parameters()}
     monkeypatch.setattr(run.stepper.optimizer, "step", lambda: None)
-    run.config.train.__dict__["clip"] = 1e9
+    run.config.__dict__["clip"] = 1e9
     counted = run.stepper.count(examples, False)
     results = run.stepper.step(0.0, examples, counted)
-    seen = {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
+    seen = {name: p.grad.clone() for name, p in run.setup.model.named_parameters() if p.grad is not None}
     assert examples[0].counts != examples[1].counts
-    run.model.zero_grad()
-    outs = [run.model(example) for example in examples]
+    run.setup.model.zero_grad()
+    outs = [run.setup.model(example) for example in examples]
     weight = weights(objective)
     total = {part: sum(e.counts[part] for e in examples) for part in weight if part != "contrastive"}
     loss = sum(weight[part] * sum(out.sums[part] for out in outs) / n for part, n in total.items() if n)
@@ -108,14 +108,14 @@ def test_accumulated_gradient_is_that_of_one_big_batch(workspace, config, monkey
         loss = loss + weight["contrastive"] * info_nce(documents, view_of, 0.1) / len(view_of)
         assert counted.count["contrastive"] == len(view_of)
     loss.backward()
-    for name, p in run.model.named_parameters():
+    for name, p in run.setup.model.named_parameters():
         assert torch.equal(p, before[name])
         if p.grad is not None:
             assert torch.allclose(seen[name], p.grad, atol=1e-6, rtol=1e-4), name
     sums, bad, rest = run.stepper.read(results.tolist())
     whole = sum(weight[part] * sums[part] / n for part, n in counted.count.items() if n)
     assert whole == pytest.approx(loss.item(), rel=1e-5) and not bad
-    norm = torch.stack([p.grad.norm() for p in run.model.parameters() if p.grad is not None]).norm()
+    norm = torch.stack([p.grad.norm() for p in run.setup.model.parameters() if p.grad is not None]).norm()
     assert rest["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
 
 
@@ -174,23 +174,23 @@ def test_a_nan_in_tuning_stops_with_its_place(workspace, config, tmp_path, with_
 def test_what_is_not_finite_changes_no_weight(workspace, config, monkeypatch, part):
     """A NaN weight makes the loss bad, an infinite gradient only itself: either way the step is named and nothing moves."""
     run = trainer(workspace, config, monkeypatch)
-    examples = [run.prepare[0](run.train.batch(i), i) for i in range(2)]
+    examples = [run.setup.prepare[0](run.setup.train.batch(i), i) for i in range(2)]
     if part == "loss":
         with torch.no_grad():
-            run.model.heads.tokens.number.weight[0, 0] = float("nan")
+            run.setup.model.heads.tokens.number.weight[0, 0] = float("nan")
     else:
-        run.model.heads.tokens.number.weight.register_hook(lambda grad: grad * float("inf"))
-    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    run._began, run._start = 0.0, 0
+        run.setup.model.heads.tokens.number.weight.register_hook(lambda grad: grad * float("inf"))
+    before = {name: p.detach().clone() for name, p in run.setup.model.named_parameters()}
+    run._began = 0.0
     with pytest.raises(TrainingError, match="not finite") as error:
         run._step(2, examples, False)
     assert error.value.where == "step 3" and "batch 4" in error.value.what
     assert ("loss part `value`" if part == "loss" else "`heads.tokens.number.weight`") in error.value.what
     # and no later step moves them either, though it is on its way already
     monkeypatch.setattr(run, "_check", lambda *a: None)
-    run.model.heads.tokens.number.weight._backward_hooks = None
+    run.setup.model.heads.tokens.number.weight._backward_hooks = None
     run.stepper.step(1.0, examples, run.stepper.count(examples, False))
-    for name, p in run.model.named_parameters():
+    for name, p in run.setup.model.named_parameters():
         assert torch.equal(p.detach().nan_to_num(7), before[name].nan_to_num(7)), name
 
 
@@ -256,7 +256,7 @@ def test_validation_is_the_same_each_time(workspace, config, monkeypatch):
     torch.rand(7)
     second = run.validate(1)
     assert first == second and first["split"] == "tuning" and first["n_value"] > 0
-    assert all(p.grad is None for p in run.model.parameters())
+    assert all(p.grad is None for p in run.setup.model.parameters())
 
 
 def test_no_operator_may_add_in_the_order_of_its_threads(workspace, config, tmp_path, monkeypatch):

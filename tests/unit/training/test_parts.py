@@ -27,13 +27,13 @@ from tawt.training.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
+from tawt.training.choices import choose_compile
 from tawt.training.device import MOST_THREADS, choose_compute
 from tawt.training.distributed import World
 from tawt.training.folder import resume_command
 from tawt.training.gradient_cache import shares
 from tawt.training.metrics import MetricsFile, read_metrics
 from tawt.training.optim import learning_rate, make_optimizer
-from tawt.training.plan import choose_compile
 
 
 @pytest.fixture(autouse=True)

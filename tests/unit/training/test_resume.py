@@ -16,9 +16,10 @@ import pytest
 from tawt.config.load import dump
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
+from tawt.files import write_hashes
 from tawt.seals import LIST
-from tawt.tasks import choices
 from tawt.tasks.pretrain import pretrain
+from tawt.training import setup
 from tawt.training.metrics import read_metrics
 
 SCRIPT = """
@@ -190,13 +191,13 @@ def test_lost_metrics_are_said(workspace, config, tmp_path, broken_off):
 
 def test_a_signal_before_the_first_step_is_an_interrupt(workspace, config, tmp_path, monkeypatch):
     """SIGTERM while a run is set up ends it with a word, not in silence, and leaves no run folder."""
-    real = choices.count_baselines
+    real = setup.count_baselines
 
     def interrupted(*args):
         signal.raise_signal(signal.SIGTERM)
         return real(*args)
 
-    monkeypatch.setattr(choices, "count_baselines", interrupted)
+    monkeypatch.setattr(setup, "count_baselines", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         pretrain(workspace, config, device="cpu", out=tmp_path / "a")
@@ -255,6 +256,7 @@ def test_a_run_from_before_a_key_came_can_go_on(workspace, config, tmp_path, bro
     state = json.loads(path.read_text())
     del state["config"]["objective"]["masked"]["value_scale"], state["config"]["objective"]["forecast"]
     path.write_text(json.dumps(state))
+    write_hashes(path.parent)
     with pytest.raises(CheckpointError, match=r"masked\.value_scale was normalized, is rank"):
         settings = ["objective.masked.value_scale=rank"]
         pretrain(workspace, config, settings=settings, device="cpu", out=tmp_path / "a", resume=True)

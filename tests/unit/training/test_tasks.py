@@ -16,13 +16,12 @@ from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
+from tawt.objectives import prepare
 from tawt.objectives.pretrain_model import PretrainModel, count_parameters
-from tawt.tasks import choices
-from tawt.tasks import pretrain as task
 from tawt.tasks.embed import embed
 from tawt.tasks.load import load_encoder
 from tawt.tasks.pretrain import pretrain
-from tawt.training import memory
+from tawt.training import memory, setup, step
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(workspace, config, with_train):
@@ -131,7 +130,7 @@ def test_a_plan_says_what_reaches_the_model(workspace, config):
     plan = pretrain(workspace, config, settings=settings, device="cpu", dry_run=True).plan
     assert whole.reaching == pytest.approx(whole.packing_efficiency, abs=0.1) and plan.reaching < 0.8 * whole.reaching
     seen = []
-    real = task.Preparer.__call__
+    real = prepare.Preparer.__call__
 
     def watched(self, batch, number):
         example = real(self, batch, number)
@@ -140,7 +139,7 @@ def test_a_plan_says_what_reaches_the_model(workspace, config):
         return example
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task.Preparer, "__call__", watched)
+        patch.setattr(prepare.Preparer, "__call__", watched)
         pretrain(workspace, config, settings=settings, device="cpu")
     first = dict(seen)
     assert plan.reaching == pytest.approx(sum(first[i] for i in range(4)) / (4 * 512))
@@ -165,7 +164,7 @@ def test_a_plan_wonders_about_what_may_not_be_meant(workspace, config, monkeypat
     assert sum("GB are there" in event.get("text", "") for event in events) == 1
 
 
-@pytest.mark.parametrize(("module", "where"), [(choices, "count_baselines"), (task, "make_optimizer")])
+@pytest.mark.parametrize(("module", "where"), [(setup, "count_baselines"), (step, "make_optimizer")])
 def test_memory_that_runs_out_before_the_first_step_says_what_to_set(workspace, config, monkeypatch, module, where):
     """Not a mistake in tawt: the same advice as in a step, and no run folder is left."""
 
