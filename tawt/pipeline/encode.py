@@ -46,8 +46,9 @@ def run_vocabulary(plan: Plan, folder: Path) -> EngineResult:
     dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
     contract = read_contract(asset("schemas/vocabulary.json"))
     crowds = Crowds(fit_vocabulary(counts, workspace.pipeline, contract, dictionary))
+    hint = make_again(workspace, "events")
     for file in stage_files(workspace, "events", "data/train"):
-        crowds.add(read_parquet(file, COLUMNS, MAKE_AGAIN, read_dictionary=["code", "value_status"]))
+        crowds.add(read_parquet(file, COLUMNS, hint, read_dictionary=["code", "value_status"]))
     table = crowds.table()
     pq.write_table(table, folder / "vocabulary.parquet", compression="zstd")
     rows = table.slice(len(SPECIAL_CODES))
