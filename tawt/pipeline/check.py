@@ -14,9 +14,9 @@ from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_meds import Finding, check_meds
 from tawt.pipeline.check_raw import check_raw
-from tawt.pipeline.ledger import LEDGER, ledger_table, standing
+from tawt.pipeline.ledger import ledger_table, standing
 from tawt.pipeline.manifest import Manifest, stage_files
-from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.pipeline.workspace import LEDGER, Workspace, open_workspace
 from tawt.readers import open_parquet, read_map, read_parquet
 from tawt.seals import holds, sha256_file
 from tawt.transforms.columns import times_of

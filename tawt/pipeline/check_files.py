@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tawt.contracts.dataset import THREADS
 from tawt.errors import FileError
 from tawt.pipeline.check_meds import Finding
 from tawt.pipeline.commit import LAYERS
-from tawt.pipeline.ledger import LEDGER, Standing
+from tawt.pipeline.ledger import Standing
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.workspace import INGEST, LOCAL, Workspace
+from tawt.pipeline.workspace import LEDGER, RECORDS, Workspace
 from tawt.readers import read_record
 from tawt.seals import LIST, changed_files, holds, sha256_file
 
-RECORDS = ("pipeline.yaml", INGEST, LOCAL, LEDGER, "hospital.json", ".threads.json")
-"""Files that hold the hash of their own rest, as far as they are there."""
 _FOLDERS = (*LAYERS, "events", "vocabulary", "triplets", "dataset", "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
 _SHOWN = 5
@@ -87,7 +86,7 @@ def _damaged(workspace: Workspace, one: Standing) -> list[str]:
 
 
 def _records(root: Path, finished: bool) -> list[str]:
-    there = [name for name in RECORDS if (root / name).exists()]
+    there = [name for name in (*RECORDS, THREADS) if (root / name).exists()]
     wrong = [
         f"{name} is not as it was written" for name in there if not (root / name).is_file() or not holds(root / name)
     ]
@@ -95,16 +94,17 @@ def _records(root: Path, finished: bool) -> list[str]:
 
 
 def _runs(root: Path) -> Finding:
-    """Hold runs and checkpoints to their lists of files; a run that was not finished has none of its own."""
+    """Hold runs, those of sweeps too, and checkpoints to their lists of files; an unfinished run has none."""
     wrong: list[str] = []
-    runs = [path for path in sorted((root / "runs").glob("*")) if path.is_dir()]
+    found = (path.parent for name in ("config.yaml", LIST, "checkpoints") for path in (root / "runs").rglob(name))
+    runs = sorted({path for path in found if path.parent.name != "checkpoints"})
     n_unfinished = 0
     for run in runs:
         changed = changed_files(run)
         n_unfinished += changed is None
         wrong += [f"{(run / name).relative_to(root).as_posix()} is missing or changed" for name in changed or ()]
         for step in sorted((run / "checkpoints").glob("step-*")):
-            of_step = [LIST] if (found := changed_files(step)) is None else found
+            of_step = [LIST] if (found_there := changed_files(step)) is None else found_there
             wrong += [f"{(step / name).relative_to(root).as_posix()} is missing or changed" for name in of_step]
     unfinished = f", {n_unfinished} of them not finished" if n_unfinished else ""
     return _finding("runs", sorted(set(wrong)), f"{len(runs)}, as they were written{unfinished}")

@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 
 from tawt.files import publish, publish_file, remove, sync
-from tawt.pipeline.ledger import LEDGER
 from tawt.pipeline.manifest import Manifest, write_manifest
 from tawt.pipeline.stages import Graph
-from tawt.pipeline.workspace import Workspace
+from tawt.pipeline.workspace import LEDGER, Workspace
 from tawt.seals import sha256_file
 
 LAYERS = ("staging", "codes", "event_parts", "labels")

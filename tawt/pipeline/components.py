@@ -12,9 +12,12 @@ from tawt.pipeline.execute import Plan
 from tawt.pipeline.manifest import read_manifest, versions
 from tawt.pipeline.merge import splits_file
 from tawt.pipeline.stages import Stage
+from tawt.pipeline.workspace import Workspace
 from tawt.resources import asset
 from tawt.seals import sha256_file
 
+SAMPLED = "sampled_hash"
+"""The parameter that is known from the raw tables alone."""
 _CONTRACTS = {
     "events": ("events",),
     "vocabulary": ("vocabulary",),
@@ -35,18 +38,24 @@ def components_of(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dic
     Raises:
         StageError: An input is not finished.
     """
+    own = own_components(plan.workspace, stage, plan.n_shards)
+    if stage.layer == "staging":
+        # `--sample 500` is another sample when the source has other subjects
+        own["parameters"] |= {SAMPLED: plan.sample_threshold}
+    inputs = {name: _input(plan, stage, name, fingerprints) for name in stage.inputs}
+    return {**own, "inputs": inputs, "versions": versions()}
+
+
+def own_components(workspace: Workspace, stage: Stage, n_shards: int) -> dict[str, Any]:
+    """Return what a stage hangs on besides its inputs and versions, as the workspace's pipeline has it now."""
     if stage.sql is not None:
-        parameters, contract = _of_sql(plan, stage), stage.contract.digest if stage.contract is not None else None
+        parameters = _of_sql(workspace, stage, n_shards)
+        contract = stage.contract.digest if stage.contract is not None else None
     else:
-        parameters = _OF_ENGINE[stage.name](plan)
+        parameters = _OF_ENGINE[stage.name](workspace, n_shards)
         contract = "+".join(read_contract(asset(f"schemas/{name}.json")).digest for name in _CONTRACTS[stage.name])
-    return {
-        "sql": digest(stage.sql.text) if stage.sql is not None else None,
-        "parameters": parameters,
-        "contract": contract,
-        "inputs": {name: _input(plan, stage, name, fingerprints) for name in stage.inputs},
-        "versions": versions(),
-    }
+    sql = digest(stage.sql.text) if stage.sql is not None else None
+    return {"sql": sql, "parameters": parameters, "contract": contract}
 
 
 def _input(plan: Plan, stage: Stage, name: str, fingerprints: dict[str, str]) -> str:
@@ -64,19 +73,17 @@ def _input(plan: Plan, stage: Stage, name: str, fingerprints: dict[str, str]) ->
     return manifest.fingerprint
 
 
-def _of_sql(plan: Plan, stage: Stage) -> dict[str, Any]:
+def _of_sql(workspace: Workspace, stage: Stage, n_shards: int) -> dict[str, Any]:
     assert stage.sql is not None
-    pipeline = plan.workspace.pipeline
+    pipeline = workspace.pipeline
     parameters: dict[str, Any] = {name: pipeline.parameters.get(name) for name in stage.sql.parameters}
     if stage.layer == "staging":
-        # `--sample 500` is another sample when the source has other subjects
-        sampled = {"sample": plan.workspace.ingested.sample, "sampled_hash": plan.sample_threshold}
-        return parameters | sampled | {"csv": pipeline.csv.model_dump()}
-    return parameters | ({"shards": plan.n_shards} if stage.layer == "event_parts" else {})
+        return parameters | {"sample": workspace.ingested.sample, "csv": pipeline.csv.model_dump()}
+    return parameters | ({"shards": n_shards} if stage.layer == "event_parts" else {})
 
 
-def _of_events(plan: Plan) -> dict[str, Any]:
-    pipeline, listed = plan.workspace.pipeline, splits_file(plan.workspace)
+def _of_events(workspace: Workspace, n_shards: int) -> dict[str, Any]:
+    pipeline, listed = workspace.pipeline, splits_file(workspace)
     known = {c: (d.concept, d.unit, d.low, d.high, d.description) for c, d in sorted(pipeline.data_types.items())}
     seeds = {path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))}
     return {
@@ -86,23 +93,23 @@ def _of_events(plan: Plan) -> dict[str, Any]:
         "order": list(pipeline.order),
         "data_types": digest(known),
         "seeds": digest(seeds),
-        "shards": plan.n_shards,
+        "shards": n_shards,
     }
 
 
-def _of_vocabulary(plan: Plan) -> dict[str, Any]:
-    pipeline = plan.workspace.pipeline
+def _of_vocabulary(workspace: Workspace, n_shards: int) -> dict[str, Any]:
+    pipeline = workspace.pipeline
     known = {c: (d.normalization, d.description) for c, d in sorted(pipeline.data_types.items())}
     return {**pipeline.vocabulary.model_dump(), "data_types": digest(known)}
 
 
-def _of_triplets(plan: Plan) -> dict[str, Any]:
-    pipeline = plan.workspace.pipeline
+def _of_triplets(workspace: Workspace, n_shards: int) -> dict[str, Any]:
+    pipeline = workspace.pipeline
     return {"clock": pipeline.clock, "panels": digest([panel.model_dump() for panel in pipeline.panels])}
 
 
-def _of_dataset(plan: Plan) -> dict[str, Any]:
-    pipeline = plan.workspace.pipeline
+def _of_dataset(workspace: Workspace, n_shards: int) -> dict[str, Any]:
+    pipeline = workspace.pipeline
     return {"time_origin": pipeline.time_origin, "anchor": pipeline.anchor, "calendar": pipeline.calendar}
 
 

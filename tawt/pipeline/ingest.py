@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tawt.errors import SourceError
+from tawt.errors import ConfigError, SourceError
 from tawt.pipeline.engine import Limits
+from tawt.pipeline.ledger import standing
 from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
 from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import (
+    Workspace,
     given_workspace,
     hold,
     open_workspace,
@@ -95,16 +97,30 @@ def build_vocab(
         report: Hears what happens.
 
     Raises:
-        ConfigError: There is no workspace, or an override is wrong.
+        ConfigError: There is no workspace, or an override is wrong or of an earlier stage.
         StageError: Events are absent, or a stage does not balance.
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
     open_workspace(root, settings)
     with hold(root, dry_run):
         opened = open_workspace(root, settings)  # as the command before left it
+        if settings:
+            _refuse_earlier(open_workspace(root), opened)
         if settings and not dry_run:
             write_pipeline(root, opened.pipeline)
         return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
+
+
+def _refuse_earlier(before: Workspace, after: Workspace) -> None:
+    """Refuse settings that finished stages of `ingest` were made without: they would be kept, and mean nothing."""
+    stood = {one.stage.name for one in standing(before) if one.stands}
+    for one in standing(after):
+        if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
+            raise ConfigError(
+                "--set", f"changes what {one.stage.name} is made from ({', '.join(one.behind)}), expected settings of "
+                f"{', '.join(VOCABULARY_STAGES)}",
+                "give it to `tawt ingest RAW_DIR --set ...`, then build the vocabulary",
+            )  # fmt: skip
 
 
 def run(

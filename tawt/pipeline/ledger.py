@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tawt.files import write_parquet
-from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.components import SAMPLED, own_components
+from tawt.pipeline.manifest import Manifest, own_changes, read_manifest
+from tawt.pipeline.sample import shard_count
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
-from tawt.pipeline.workspace import Workspace
+from tawt.pipeline.workspace import LEDGER, Workspace
 
-LEDGER = "ledger.parquet"
 SCHEMA = pa.schema(
     [
         pa.field("stage", pa.string(), False),
@@ -35,7 +36,7 @@ class Standing:
     manifest: Manifest | None
     """None = not finished."""
     behind: tuple[str, ...]
-    """Its inputs that were made anew since, or are not finished."""
+    """Its inputs that were made anew since, or are not finished, and what of its own is another by now."""
 
     @property
     def stands(self) -> bool:
@@ -46,6 +47,7 @@ class Standing:
 def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]:
     """Return every stage of the pipeline and the tables as they are now, in the order of the flow."""
     graph = graph or without_absent(workspace, load_graph(workspace.pipeline))
+    n_shards = shard_count(workspace, {})
     found: dict[str, Standing] = {}
     for name, stage in graph.stages.items():
         manifest = read_manifest(workspace, name)
@@ -56,6 +58,11 @@ def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]
             now = before.manifest.fingerprint if before is not None and before.stands and before.manifest else None
             if not (other.startswith("raw.") and other in stage.inputs) and now != made_from.get(other):
                 behind.append(other)
+        if manifest is not None:
+            old = manifest.components.get("parameters", {})
+            own = own_components(workspace, stage, n_shards)
+            own["parameters"] |= {SAMPLED: old[SAMPLED]} if SAMPLED in old else {}
+            behind += [f"its {what}" for what in own_changes(manifest.components, own)]
         found[name] = Standing(stage, manifest, tuple(behind) if manifest is not None else ())
     return list(found.values())
 

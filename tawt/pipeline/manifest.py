@@ -138,6 +138,15 @@ def stage_files(workspace: Workspace, stage: str, below: str = "", suffix: str =
     return [path for path in paths if path.is_relative_to(folder) and path.name.endswith(suffix)]
 
 
+def own_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return what differs of that which a stage hangs on besides its inputs: `sql`, `parameter NAME`, `contract`."""
+    before, after = old.get("parameters", {}), new.get("parameters", {})
+    # as hashes: a manifest has lists where a pipeline has tuples
+    names = sorted(name for name in {*before, *after} if digest(before.get(name)) != digest(after.get(name)))
+    sql, contract = (old.get(key) != new.get(key) for key in ("sql", "contract"))
+    return ["sql"] * sql + [f"parameter {name}" for name in names] + ["contract"] * contract
+
+
 def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], forced: bool) -> str | None:
     """Return why a stage must run, or None if it is up to date."""
     if forced:
@@ -148,14 +157,11 @@ def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], 
     if manifest.fingerprint == fingerprint(components):
         return None
     old, new = manifest.components, components
-    if old.get("sql") != new.get("sql"):
-        return "sql changed"
-    before, after = old.get("parameters", {}), new.get("parameters", {})
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            return f"parameter {name} {before.get(name)} -> {after.get(name)}"
-    if old.get("contract") != new.get("contract"):
-        return "contract changed"
+    changed_own = own_changes(old, new)
+    if changed_own:
+        name = changed_own[0].removeprefix("parameter ")
+        before, after = (one.get("parameters", {}).get(name) for one in (old, new))
+        return f"{changed_own[0]} changed" if name == changed_own[0] else f"{changed_own[0]} {before} -> {after}"
     before, after = old.get("inputs", {}), new.get("inputs", {})
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     if changed:

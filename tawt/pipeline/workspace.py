@@ -26,6 +26,11 @@ LOCK = ".lock"
 """File that the command which changes a workspace holds."""
 LOCAL = "local.json"
 INGEST = "ingest.json"
+LEDGER = "ledger.parquet"
+HOSPITAL = "hospital.json"
+"""Which invented hospital the raw tables of a demo are."""
+RECORDS = ("pipeline.yaml", LOCAL, INGEST, LEDGER, HOSPITAL)
+"""Files of a workspace that hold the hash of their own rest, written by who holds it."""
 RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
 """Folder aside of an engine stage, by the fingerprint of what it is made from."""
 
@@ -206,14 +211,16 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
 
 
 def _remove_leftovers(root: Path) -> None:
-    """Remove what a killed command left; an engine stage's shards stay for the run that goes on with them."""
+    """Remove what a killed command left; an engine stage's shards stay for the run that goes on with them.
+
+    Only of files that are written by who holds the workspace: others are at work beside it.
+    """
     for path in (root / ASIDE).glob("*") if (root / ASIDE).is_dir() else ():
         if not RESUMABLE.fullmatch(path.name):
             remove(path)
     remove(root / ".spill")
-    for folder in (root, root / "manifests", root / "quarantine"):
-        for path in folder.glob(".*.tmp"):
-            remove(path)
+    for path in [*(root / "manifests").glob(".*.tmp"), *(root / f".{name}.tmp" for name in RECORDS)]:
+        remove(path)
 
 
 def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None) -> Workspace:

@@ -14,13 +14,12 @@ from tawt.files import remove, write_sealed
 from tawt.hospital.invent import HospitalSummary, write_hospital
 from tawt.pipeline.ingest import build_vocab, ingest
 from tawt.pipeline.run import Report, RunResult
-from tawt.pipeline.workspace import LOCK, hold
+from tawt.pipeline.workspace import HOSPITAL, LOCK, hold
 from tawt.tasks.embed import EmbedResult, embed
 from tawt.tasks.pretrain import PretrainResult, pretrain
 from tawt.training.device import choose_compute
 
 RUN = "demo"
-_MARK = "hospital.json"
 CONFIG = "pretrain_demo"
 
 
@@ -85,7 +84,7 @@ def demo_plan(workspace: str | Path = "tawt-demo", *, n_subjects: int = 300, see
 def _is_taken(root: Path) -> bool:
     """Return whether an earlier demo stands there."""
     taken = root.exists() and (not root.is_dir() or any(path.name != LOCK for path in root.iterdir()))
-    if taken and not (root / _MARK).is_file():
+    if taken and not (root / HOSPITAL).is_file():
         raise ConfigError(str(root), "is there and is not a demo's, expected a new folder", "tawt demo -w OTHER")
     return taken
 
@@ -140,9 +139,9 @@ def _demo(
             if path.name != LOCK:
                 remove(path)
     # the mark comes first: a demo that was stopped anywhere can be replaced by the next one
-    write_sealed(root / _MARK, {})
+    write_sealed(root / HOSPITAL, {})
     hospital = write_hospital(root / "raw", n_subjects=n_subjects, seed=seed)
-    write_sealed(root / _MARK, json.loads(hospital.to_json()))
+    write_sealed(root / HOSPITAL, json.loads(hospital.to_json()))
     first = ingest(root / "raw", "demo", root, threads=threads, report=report)
     second = build_vocab(root, threads=threads, report=report)
     data = RunResult(

@@ -16,14 +16,13 @@ from torch import nn
 
 from tawt.batching.example import Example
 from tawt.config.base import Section
+from tawt.contracts.dataset import THREADS
 from tawt.files import alone, digest, write_sealed
 from tawt.machine import usable_cpus
 from tawt.readers import read_record
 from tawt.training.device import WOULD_SPIN, Compute, most_threads, threads_sleep
 from tawt.training.repeatable import repeatable
 
-FILE = "threads.json"
-"""File of a workspace that holds what was measured, so that its runs stay equal bit for bit."""
 WORTH = 1.15
 """More threads are taken only if they are so many times as fast as fewer: a busy machine makes them slow."""
 MOST_SECONDS = 4.0
@@ -54,7 +53,7 @@ def known_threads(workspace: Path, about: Any) -> tuple[int, str] | None:
         FileError: `threads.json` is damaged.
     """
     entry = _kept(workspace).get(_key(about))
-    return (entry.threads, f"{entry.reason} (kept in {FILE})") if entry is not None else None
+    return (entry.threads, f"{entry.reason} (kept in {THREADS})") if entry is not None else None
 
 
 def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) -> tuple[int, str]:
@@ -80,7 +79,7 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
         return 1, f"one: {WOULD_SPIN}"
     with ExitStack() as held:
         try:
-            held.enter_context(alone(workspace / f".{FILE}.lock", lambda: None))
+            held.enter_context(alone(workspace / f".{THREADS}.lock", lambda: None))
         except OSError:
             return fastest(measure(work, range(1, most + 1)))
         if (known := known_threads(workspace, about)) is not None:
@@ -90,13 +89,13 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
         ms = {str(n): round(1000 * s, 2) for n, s in seconds.items()}
         entry = Measured(threads=count, reason=reason, machine=machine(), torch=torch.__version__, ms=ms)
         kept = _Kept({**_kept(workspace), _key(about): entry})
-        write_sealed(workspace / FILE, kept.model_dump(mode="json"))
+        write_sealed(workspace / THREADS, kept.model_dump(mode="json"))
     return count, reason
 
 
 def _kept(workspace: Path) -> dict[str, Measured]:
     hint = "move it away: threads are measured again"
-    return read_record(workspace / FILE, _Kept, hint, absent=_Kept({})).root
+    return read_record(workspace / THREADS, _Kept, hint, absent=_Kept({})).root
 
 
 def one_pass(entry: nn.Module, example: Example, compute: Compute) -> Callable[[], None]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tawt.contracts.dataset import THREADS
 from tawt.errors import TawtError
+from tawt.files import write_sealed
 from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.ledger import standing
@@ -17,12 +19,15 @@ from tawt.pipeline.workspace import open_workspace
 
 
 def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, tmp_path: Path, tawt) -> None:
-    """Of a workspace with a run, its checkpoints, logs and card, and embeddings: no file can change without a word."""
+    """Of a workspace with runs, one of them of a sweep, their checkpoints, logs and cards, and embeddings: no file can
+    change without a word."""
     work = tmp_path / "w"
     shutil.copytree(finished, work)
     shutil.copytree(Path(json.loads((work / "local.json").read_text())["raw_root"]), tmp_path / "raw")
     ended = tawt("ingest", tmp_path / "raw", "-p", "demo", "-w", work, "--threads", 1)
     assert ended.code == 0 and tawt("embed", "-w", work, "--run", "tiny", "--device", "cpu").code == 0
+    shutil.copytree(work / "runs" / "tiny", work / "runs" / "sizes" / "small-seed0")
+    write_sealed(work / THREADS, {})
     opened = open_workspace(work)
     graph = load_graph(opened.pipeline)
 
@@ -36,7 +41,7 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
     assert named() == ""
     files = [p for top in (work, tmp_path / "raw") for p in sorted(top.rglob("*")) if p.is_file() and p.stat().st_size]
     names = {path.relative_to(tmp_path).parts[1] for path in files}
-    assert names >= {"runs", "embeddings", "quarantine", "manifests", "staging", "dataset", "local.json", "hosp"}
+    assert names >= {"runs", "embeddings", "quarantine", "manifests", "staging", "dataset", "local.json", "hosp", THREADS}
     rng = np.random.default_rng(5)
     for path in files:
         content = path.read_bytes()
@@ -50,6 +55,6 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
                 said = named()
             except TawtError as error:
                 said = str(error)
-            assert path.name in said, (path, bit, said)
+            assert path.relative_to(work).as_posix() in said, (path, bit, said)
         path.write_bytes(content)
     assert named() == ""
