@@ -57,11 +57,28 @@ def _find(path: Path) -> tuple[int, str, str] | None:
         return start, content[start:end].decode(), digest.hexdigest()
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return every file below a folder, links of all kinds too, which are not followed."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+
+
 def hashes_of(folder: Path) -> dict[str, str]:
     """Return the hash of every file below a folder, by its path there; hidden ones and the list are none of it."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     shown = [path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts)]
     return {name: sha256_file(folder / name) for name in shown if name != LIST}
+
+
+def listed_files(folder: Path) -> dict[str, str] | None:
+    """Return the hashes that a folder's list tells, none where it is not as it was written; None without a list."""
+    path = folder / LIST
+    if not path.exists():
+        return None
+    try:
+        listed = json.loads(path.read_bytes())["sha256"] if path.is_file() and holds(path) else None
+    except (ValueError, KeyError, TypeError, RecursionError):  # sealed, and still none of ours
+        listed = None
+    return listed if isinstance(listed, dict) else {}
 
 
 def changed_files(folder: Path, only: Iterable[str] | None = None) -> list[str] | None:
@@ -71,11 +88,9 @@ def changed_files(folder: Path, only: Iterable[str] | None = None) -> list[str] 
         folder: Where.
         only: Names to look at, each of which must be listed; None = all that are.
     """
-    if not (folder / LIST).exists():
-        return None
-    listed = _listed(folder / LIST)
-    if listed is None:
-        return [LIST]
+    listed = listed_files(folder)
+    if not listed:
+        return None if listed is None else [LIST]
     names = listed if only is None else only
     return [name for name in names if not (folder / name).is_file() or sha256_file(folder / name) != listed.get(name)]
 
@@ -98,14 +113,3 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _listed(path: Path) -> dict[str, str] | None:
-    """Return what a list says; None where it is damaged."""
-    if not path.is_file() or not holds(path):
-        return None
-    try:
-        listed = json.loads(path.read_bytes())["sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError):  # sealed, and still none of ours
-        return None
-    return listed if isinstance(listed, dict) else None

@@ -7,15 +7,16 @@ from pathlib import Path
 from tawt.contracts.dataset import THREADS
 from tawt.errors import FileError
 from tawt.pipeline.check_meds import Finding
-from tawt.pipeline.commit import LAYERS
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.workspace import LEDGER, RECORDS, Workspace
+from tawt.pipeline.workspace import INGEST, LEDGER, RECORDS, STAGE_FOLDERS, Workspace
 from tawt.readers import read_record
-from tawt.seals import LIST, changed_files, holds, sha256_file
+from tawt.seals import LIST, changed_files, files_below, holds, listed_files, sha256_file
 
-_FOLDERS = (*LAYERS, "events", "vocabulary", "triplets", "dataset", "quarantine", "manifests")
+_FOLDERS = (*STAGE_FOLDERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
+_OF_RUNS = ("config.yaml", "model.safetensors", "checkpoints")
+"""What a folder has that is a run."""
 _SHOWN = 5
 
 
@@ -39,7 +40,7 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
     wrong += [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
     listed = {root / name for one in stages if one.manifest is not None for name in one.manifest.files}
     listed |= {workspace.manifest(one.stage.name) for one in stages}
-    alien = [path for folder in _FOLDERS for path in sorted((root / folder).rglob("*")) if path.is_file()]
+    alien = [path for folder in _FOLDERS for path in files_below(root / folder)]
     return [
         _finding("stages", wrong or ([] if whole else ["none is finished"]), f"{len(whole)} finished, as written"),
         _finding(
@@ -90,21 +91,39 @@ def _records(root: Path, finished: bool) -> list[str]:
     wrong = [
         f"{name} is not as it was written" for name in there if not (root / name).is_file() or not holds(root / name)
     ]
-    return wrong + [f"{LEDGER} is missing" for _ in range(finished and LEDGER not in there)]
+    return wrong + [f"{name} is missing" for name in (INGEST, LEDGER) if finished and name not in there]
 
 
 def _runs(root: Path) -> Finding:
     """Hold runs, those of sweeps too, and checkpoints to their lists of files; an unfinished run has none."""
-    wrong: list[str] = []
-    found = (path.parent for name in ("config.yaml", LIST, "checkpoints") for path in (root / "runs").rglob(name))
+    wrong: list[Path] = []
+    alien: list[Path] = []
+    found = (path.parent for name in (*_OF_RUNS, LIST) for path in (root / "runs").rglob(name))
     runs = sorted({path for path in found if path.parent.name != "checkpoints"})
     n_unfinished = 0
     for run in runs:
-        changed = changed_files(run)
-        n_unfinished += changed is None
-        wrong += [f"{(run / name).relative_to(root).as_posix()} is missing or changed" for name in changed or ()]
-        for step in sorted((run / "checkpoints").glob("step-*")):
-            of_step = [LIST] if (found_there := changed_files(step)) is None else found_there
-            wrong += [f"{(step / name).relative_to(root).as_posix()} is missing or changed" for name in of_step]
+        if listed_files(run) is None:
+            n_unfinished += 1
+            wrong += [run / LIST] if (run / "model.safetensors").exists() else []
+        steps = sorted((run / "checkpoints").glob("step-*"))
+        inner = [other for other in runs if other != run and other.is_relative_to(run)]
+        for folder in (run, *steps):
+            own = listed_files(folder)
+            if own is None:
+                wrong += [folder / LIST] if folder in steps else []
+                continue
+            wrong += [folder / name for name in changed_files(folder) or ()]
+            for path in files_below(folder):
+                name = path.relative_to(folder)
+                of_another = any(path.is_relative_to(other) for other in inner)
+                if name.as_posix() not in {*own, LIST} and _told(name) and not of_another:
+                    alien.append(path)
     unfinished = f", {n_unfinished} of them not finished" if n_unfinished else ""
-    return _finding("runs", sorted(set(wrong)), f"{len(runs)}, as they were written{unfinished}")
+    told = [f"{path.relative_to(root).as_posix()} is missing or changed" for path in sorted(set(wrong))]
+    told += [f"{path.relative_to(root).as_posix()} is in no list of its run" for path in sorted(set(alien))]
+    return _finding("runs", told, f"{len(runs)}, as they were written{unfinished}")
+
+
+def _told(name: Path) -> bool:
+    """Whether a file of a run belongs into its list: figures come later, checkpoints have a list of their own."""
+    return name.parts[0] not in ("plots", "checkpoints") and not any(part.startswith(".") for part in name.parts)

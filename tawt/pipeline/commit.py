@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from tawt.files import publish, publish_file, remove, sync
 from tawt.pipeline.manifest import Manifest, write_manifest
 from tawt.pipeline.stages import Graph
 from tawt.pipeline.workspace import LEDGER, Workspace
-from tawt.seals import sha256_file
-
-LAYERS = ("staging", "codes", "event_parts", "labels")
-"""Folders of a workspace that hold one folder per stage."""
+from tawt.readers import read_record
+from tawt.seals import holds, sha256_file
 
 
 def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest: Manifest) -> Manifest:
@@ -53,17 +51,23 @@ def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest
 
 
 def forget_others(workspace: Workspace, graph: Graph) -> list[str]:
-    """Remove the files of stages that the pipeline and the tables as they are now do not have; return their names."""
-    root = workspace.root
-    there = {path.stem for path in (root / "manifests").glob("*.json")}
-    there |= {path.stem for path in (root / "quarantine").glob("*.parquet")}
-    for layer in LAYERS:
-        stage = "tasks" if layer == "labels" else layer
-        there |= {f"{stage}.{path.name}" for path in (root / layer).glob("*") if path.is_dir()}
-    others = sorted(there - set(graph.stages))
-    for name in others:
-        remove(workspace.manifest(name))
-        remove(workspace.quarantine(name))
-        if name.partition(".")[2]:
-            shutil.rmtree(workspace.output(name), ignore_errors=True)
+    """Remove the files of stages that the pipeline and the tables as they are now do not have; return their names.
+
+    Only what a manifest of ours lists is removed: whatever else lies there is somebody's, and `check` tells it.
+    """
+    others = []
+    for path in sorted((workspace.root / "manifests").glob("*.json")):
+        if path.stem in graph.stages or not holds(path):
+            continue
+        manifest = read_record(path, Manifest)
+        others.append(manifest.stage)
+        remove(path)
+        folders = set()
+        for name in manifest.files:
+            file = workspace.root / name
+            remove(file)
+            folders |= {folder for folder in file.parents if folder.is_relative_to(workspace.output(manifest.stage))}
+        for folder in sorted(folders, reverse=True):
+            with suppress(OSError):  # not empty, or gone already
+                folder.rmdir()
     return others

@@ -20,7 +20,7 @@ from tawt.errors import ConfigError, FileError, nearest
 from tawt.files import ASIDE, alone, remove, write_sealed, write_text
 from tawt.readers import read_record
 from tawt.resources import asset
-from tawt.seals import BLANK, filled
+from tawt.seals import BLANK, SAYS, filled
 
 LOCK = ".lock"
 """File that the command which changes a workspace holds."""
@@ -31,6 +31,9 @@ HOSPITAL = "hospital.json"
 """Which invented hospital the raw tables of a demo are."""
 RECORDS = ("pipeline.yaml", LOCAL, INGEST, LEDGER, HOSPITAL)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
+STAGE_FOLDERS = ("staging", "codes", "event_parts", "labels", "events", "vocabulary", "triplets", "dataset")
+"""Folders of a workspace that hold what stages wrote."""
+OWN_FOLDERS = (*STAGE_FOLDERS, "quarantine", "manifests", "runs", "embeddings", ASIDE, ".spill")
 RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
 """Folder aside of an engine stage, by the fingerprint of what it is made from."""
 
@@ -186,14 +189,16 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         dry_run: Writes nothing, and so waits for nobody.
 
     Raises:
-        ConfigError: Another command is at work in it, or the root is a file.
+        ConfigError: Another command is at work in it, or the root is a file or a folder of somebody else's.
     """
     place = root.resolve()
-    if dry_run or place in _held.get():
+    if place in _held.get():
         yield
         return
-    if root.exists() and not root.is_dir():
-        raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
+    refuse_foreign(root)
+    if dry_run:
+        yield
+        return
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
@@ -208,6 +213,42 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         held.callback(_held.reset, token)
         _remove_leftovers(root)
         yield
+
+
+def refuse_foreign(root: Path) -> None:
+    """Refuse to work in a folder that holds anything and was not made by tawt: what is in it could be replaced.
+
+    Raises:
+        ConfigError: It is one, or a file.
+    """
+    if root.exists() and not root.is_dir():
+        raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
+    marks = [root / name for name in ("pipeline.yaml", HOSPITAL) if (root / name).is_file()]
+    started = {LOCK, *(f".{name}.tmp" for name in RECORDS)}
+    there = {path.name for path in root.iterdir()} if root.exists() else set()
+    if there - started and not any(SAYS.encode() in mark.read_bytes() for mark in marks):
+        raise ConfigError(
+            str(root), "holds files and is no workspace of tawt, expected a new folder, an empty one or a workspace",
+            "give another with -w",
+        )  # fmt: skip
+
+
+def refuse_overlap(root: Path, raw_root: Path) -> None:
+    """Refuse a workspace within the raw folder, and raw tables where the workspace keeps its own.
+
+    Raises:
+        ConfigError: One of the two would write into the other.
+    """
+    inner, outer = root.resolve(), raw_root.resolve()
+    if inner.is_relative_to(outer):
+        raise ConfigError(
+            str(root), "lies in the folder of raw tables, which is only read, expected a place outside of it",
+            "give another with -w",
+        )  # fmt: skip
+    if outer.is_relative_to(inner) and outer.relative_to(inner).parts[0] in OWN_FOLDERS:
+        raise ConfigError(
+            str(raw_root), "is a folder of the workspace itself, expected raw tables elsewhere", "give another with -w"
+        )
 
 
 def _remove_leftovers(root: Path) -> None:
@@ -227,10 +268,10 @@ def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample
     """Return a workspace, new or old, as an ingest will make it; nothing is written.
 
     Raises:
-        ConfigError: The root is a file.
+        ConfigError: The root is a file or somebody else's folder, or it and the raw tables lie in one another.
     """
-    if root.exists() and not root.is_dir():
-        raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
+    refuse_foreign(root)
+    refuse_overlap(root, raw_root)
     local = Local(raw_root=str(raw_root.resolve()))
     with suppress(FileError):  # what was seen spares reading the raw files again, no more
         seen = Workspace(root, pipeline).local
@@ -240,8 +281,9 @@ def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample
 
 def write_workspace(given: Workspace) -> Workspace:
     """Write the pipeline and the raw root of a workspace that is held; stages notice what changed."""
-    given.remember(given.local, given.ingested)
+    # the pipeline first: it is what tells the folder from somebody else's
     write_pipeline(given.root, given.pipeline)
+    given.remember(given.local, given.ingested)
     return Workspace(given.root, given.pipeline)
 
 

@@ -41,7 +41,17 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
     assert named() == ""
     files = [p for top in (work, tmp_path / "raw") for p in sorted(top.rglob("*")) if p.is_file() and p.stat().st_size]
     names = {path.relative_to(tmp_path).parts[1] for path in files}
-    assert names >= {"runs", "embeddings", "quarantine", "manifests", "staging", "dataset", "local.json", "hosp", THREADS}
+    assert names >= {
+        "runs",
+        "embeddings",
+        "quarantine",
+        "manifests",
+        "staging",
+        "dataset",
+        "local.json",
+        "hosp",
+        THREADS,
+    }
     rng = np.random.default_rng(5)
     for path in files:
         content = path.read_bytes()
