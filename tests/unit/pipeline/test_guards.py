@@ -37,7 +37,7 @@ def test_what_other_inputs_left_aside_goes_when_the_stage_runs(own_workspace: Pa
         (folder / ".done").mkdir(parents=True)
         (folder / "part").write_text("half")
     (own_workspace / ".spill").mkdir()
-    for name in (".pipeline.yaml.tmp", "manifests/.events.json.tmp", "quarantine/.x.parquet.tmp"):
+    for name in (".pipeline.yaml.tmp", "manifests/.events.json.tmp", ".ledger.parquet.tmp"):
         (own_workspace / name).write_text("half")
     tawt.run("events", own_workspace, force=True, **QUICK)
     assert [path.name for path in (own_workspace / ".aside").iterdir()] == ["triplets-" + "1" * 16]

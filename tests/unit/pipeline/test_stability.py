@@ -116,6 +116,14 @@ def test_each_kind_of_change_has_its_reason(own_workspace: Path, assets: Path) -
     assert dry("events", own_workspace)["events"].startswith("parameter seeds")
 
 
+def test_a_changed_dialect_reads_every_raw_table_again(hospital) -> None:
+    """What text files are read with is a parameter of every stage of staging."""
+    settings = ("shards=3", "csv.strict=false")
+    ran = reasons(tawt.ingest(hospital.raw, "demo", hospital.workspace, settings=settings, dry_run=True, **QUICK))
+    staging = {name: reason for name, reason in ran.items() if name.startswith("staging.")}
+    assert len(staging) == 9 and all(reason.startswith("parameter csv ") for reason in staging.values())
+
+
 @pytest.mark.parametrize(
     ("setting", "first"),
     [

@@ -13,7 +13,7 @@ from tawt.errors import ConfigError, StageError
 from tawt.pipeline import run as runner
 from tawt.pipeline.inspect import behind
 from tawt.pipeline.ledger import ledger_table
-from tawt.pipeline.workspace import open_workspace
+from tawt.pipeline.workspace import open_workspace, write_pipeline
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 
@@ -94,3 +94,25 @@ def test_a_relation_that_is_behind_can_be_asked_and_is_said_to_be(hospital, own_
     assert len(notes) == 1 and notes[0].startswith("triplets is behind events, vocabulary: `tawt run +triplets")
     assert behind("select * from events", own_workspace) == []
     assert "behind events" in tawt.show("triplets", own_workspace).reason_last_run
+
+
+def test_a_setting_of_an_earlier_stage_is_refused_where_it_would_only_be_kept(own_workspace: Path) -> None:
+    """`build-vocab --set splits.seed` would leave events of the old seed: nothing is written, and ingest is named."""
+    before = (own_workspace / "pipeline.yaml").read_bytes()
+    with pytest.raises(ConfigError, match=r"events is made from .*splits.*expected settings of vocabulary") as error:
+        tawt.build_vocab(own_workspace, settings=("splits.seed=7",), **QUICK)
+    assert "tawt ingest" in error.value.hint and (own_workspace / "pipeline.yaml").read_bytes() == before
+    assert tawt.build_vocab(own_workspace, settings=("vocabulary.n_bins=4",), **QUICK).n_run == 3
+
+
+def test_a_stage_whose_own_settings_changed_is_behind_them(own_workspace: Path) -> None:
+    """Events of another seed than the pipeline says now do not stand, nor what follows; check and stages say so."""
+    opened = open_workspace(own_workspace, ("splits.seed=7",))
+    write_pipeline(own_workspace, opened.pipeline)
+    states = {row["stage"]: row["state"] for row in tawt.stages(own_workspace).to_pylist()}
+    assert states["events"] == "behind its parameter splits" and states["dataset"].startswith("behind ")
+    earlier = {name: state for name, state in states.items() if name.startswith(("staging.", "event_parts."))}
+    assert set(earlier.values()) <= {"finished", "skipped: off in the pipeline"}
+    said = next(finding for finding in tawt.check(own_workspace) if finding.check == "stages")
+    assert not said.ok and "events is behind its parameter splits" in said.detail
+    assert tawt.run("events", own_workspace, dry_run=True, **QUICK).stages[0].reason.startswith("parameter splits")
