@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tawt.errors import ConfigError, SourceError
 from tawt.pipeline.engine import Limits
+from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
 from tawt.pipeline.ledger import standing
 from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
 from tawt.pipeline.sources import find_raw_tables
@@ -13,7 +14,6 @@ from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import (
     Workspace,
     given_workspace,
-    hold,
     open_workspace,
     resolve_pipeline,
     write_pipeline,
@@ -67,6 +67,8 @@ def ingest(
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
     graph = load_graph(resolved)
+    refuse_foreign(root)
+    refuse_overlap(root, raw_root)
     given = given_workspace(root, resolved, raw_root, sample)
     # the raw files are held to the contracts before a byte of the workspace changes
     find_raw_tables(given, graph.raw_contracts)

@@ -10,7 +10,7 @@ import pytest
 import tawt
 from tawt.errors import ConfigError
 from tawt.files import whole
-from tawt.pipeline.workspace import hold
+from tawt.pipeline.holding import hold
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 

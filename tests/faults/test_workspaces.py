@@ -161,7 +161,7 @@ def test_a_command_is_refused_while_another_is_at_work_and_changes_nothing(
     work = Path(shutil.copytree(finished, tmp_path / "w"))
     (work / "hospital.json").write_text("{}")  # a demo would replace it, were it not at work
     words = [hospital if word == "RAW" else word for word in words]
-    code = "import sys; from pathlib import Path; from tawt.pipeline.workspace import hold\n"
+    code = "import sys; from pathlib import Path; from tawt.pipeline.holding import hold\n"
     code += "with hold(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code, work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as at_work:
         assert at_work.stdout is not None and at_work.stdout.readline()

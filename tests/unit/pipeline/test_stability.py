@@ -17,6 +17,7 @@ import tawt
 from tawt.errors import ConfigError
 from tawt.hospital.invent import write_hospital
 from tawt.pipeline import workspace as workspaces
+from tawt.pipeline.holding import hold
 from tawt.pipeline.stages import Graph, load_graph
 from tawt.resources import asset_root
 from tests.unit.conftest import read_events
@@ -187,7 +188,7 @@ def test_a_selection_of_nothing_is_refused(hospital) -> None:
 def sampled(raw: Path, workspace: Path, sample: str | None) -> set[int]:
     """Stage two tables of a sample and return the subjects of the charts."""
     given = workspaces.given_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, sample)
-    with workspaces.hold(workspace):
+    with hold(workspace):
         opened = workspaces.write_workspace(given)
     tawt.run("staging.patients,staging.diagnoses_icd", opened.root, **QUICK)
     folders = [opened.root / "staging" / name for name in ("patients", "diagnoses_icd")]

@@ -1,0 +1,105 @@
+"""Who may write in a workspace: one command at a time, and only where nothing but tawt's own is replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from tawt.errors import ConfigError
+from tawt.files import ASIDE, alone, remove
+from tawt.pipeline.workspace import HOSPITAL, LOCK, OWN_FOLDERS, RECORDS
+from tawt.seals import SAYS
+
+RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
+"""Folder aside of an engine stage, by the fingerprint of what it is made from."""
+_held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())
+"""Workspaces that the command in this thread holds already."""
+
+
+@contextmanager
+def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
+    """Keep every other command that changes a workspace out of it; nothing in it is written before.
+
+    What a killed command left aside is removed first. A command may hold its workspace again, as `demo` does.
+
+    Args:
+        root: The workspace, made where it is not there.
+        dry_run: Writes nothing, and so waits for nobody.
+
+    Raises:
+        ConfigError: Another command is at work in it, or the root is a file or a folder of somebody else's.
+    """
+    place = root.resolve()
+    if place in _held.get():
+        yield
+        return
+    refuse_foreign(root)
+    if dry_run:
+        yield
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(root / LOCK))
+        except BlockingIOError:
+            raise ConfigError(
+                str(root),
+                "is in use by another tawt command, expected to be alone in it",
+                "wait for it to end, or work in another workspace",
+            ) from None
+        token = _held.set(_held.get() | {place})
+        held.callback(_held.reset, token)
+        _remove_leftovers(root)
+        yield
+
+
+def refuse_foreign(root: Path) -> None:
+    """Refuse to work in a folder that holds anything and was not made by tawt: what is in it could be replaced.
+
+    Raises:
+        ConfigError: It is one, or a file.
+    """
+    if root.exists() and not root.is_dir():
+        raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
+    marks = [root / name for name in ("pipeline.yaml", HOSPITAL) if (root / name).is_file()]
+    started = {LOCK, *(f".{name}.tmp" for name in RECORDS)}
+    there = {path.name for path in root.iterdir()} if root.exists() else set()
+    if there - started and not any(SAYS.encode() in mark.read_bytes() for mark in marks):
+        raise ConfigError(
+            str(root), "holds files and is no workspace of tawt, expected a new folder, an empty one or a workspace",
+            "give another with -w",
+        )  # fmt: skip
+
+
+def refuse_overlap(root: Path, raw_root: Path) -> None:
+    """Refuse a workspace within the raw folder, and raw tables where the workspace keeps its own.
+
+    Raises:
+        ConfigError: One of the two would write into the other.
+    """
+    inner, outer = root.resolve(), raw_root.resolve()
+    if inner.is_relative_to(outer):
+        raise ConfigError(
+            str(root), "lies in the folder of raw tables, which is only read, expected a place outside of it",
+            "give another with -w",
+        )  # fmt: skip
+    if outer.is_relative_to(inner) and outer.relative_to(inner).parts[0] in OWN_FOLDERS:
+        raise ConfigError(
+            str(raw_root), "is a folder of the workspace itself, expected raw tables elsewhere", "give another with -w"
+        )
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove what a killed command left; an engine stage's shards stay for the run that goes on with them.
+
+    Only of files that are written by who holds the workspace: others are at work beside it.
+    """
+    for path in (root / ASIDE).glob("*") if (root / ASIDE).is_dir() else ():
+        if not RESUMABLE.fullmatch(path.name):
+            remove(path)
+    remove(root / ".spill")
+    for path in [*(root / "manifests").glob(".*.tmp"), *(root / f".{name}.tmp" for name in RECORDS)]:
+        remove(path)
