@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.batching.chance import Ints, Words, draw
+from tawt.arrays import Bools, Ints, Words
+from tawt.batching.chance import draw, uniform
 from tawt.batching.gaps import US_PER_HOUR
-from tawt.batching.host import Bools, Floats, HostBatch
+from tawt.batching.host import HostBatch
 from tawt.config.augment import AugmentConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
@@ -22,13 +23,6 @@ from tawt.dataset.vocabulary import Vocabulary
 AUGMENT = 6
 """First salt of the draws of a training batch's augmentation."""
 _VARIABLES, _EVENTS, _SHARE, _CROP, _FRONT, _JITTER, _SCALING, _WARP, _WAVES, _PHASE = range(10)
-_UNIT = 2.0**-53
-
-
-def uniform(words: Words) -> Floats:
-    """Return numbers in `[0, 1)` from random words."""
-    numbers: Floats = (words >> np.uint64(11)).astype(np.float64) * _UNIT
-    return numbers
 
 
 def _normal(words: Words) -> NDArray[np.float32]:
@@ -36,11 +30,6 @@ def _normal(words: Words) -> NDArray[np.float32]:
     radius = ((words >> np.uint64(40)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-24)
     angle = (words & np.uint64(0xFFFFFF)).astype(np.float32) * np.float32(2 * np.pi * 2.0**-24)
     return np.sqrt(-2 * np.log(radius)) * np.cos(angle)
-
-
-def document_words(batch: HostBatch, *salts: int) -> Words:
-    """Return `(d,)` random words, of subject, prediction time and salts: windows of one subject differ."""
-    return draw(draw(batch.subject_id, *salts) + batch.end.astype(np.uint64))
 
 
 def augment(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *salts: int) -> HostBatch:
@@ -71,34 +60,24 @@ def augment(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *sa
         at = np.flatnonzero(batch.value_status == ValueStatus.NUMERIC)
         value = batch.value[at]
         if config.scaling:
-            value = value * np.exp(np.float32(config.scaling) * _normal(_of_variables(batch, salts, _SCALING)[at]))
+            value = value * np.exp(np.float32(config.scaling) * _normal(batch.variable_words(_SCALING, *salts)[at]))
         if config.jitter:
-            value = value + np.float32(config.jitter) * _normal(_of_triplets(batch, salts, _JITTER)[at])
+            value = value + np.float32(config.jitter) * _normal(batch.triplet_words(_JITTER, *salts)[at])
         batch = _with_values(batch, at, value, vocabulary)
     return _warped(batch, config.time_warp, salts) if config.time_warp else batch
 
 
-def _of_variables(batch: HostBatch, salts: tuple[int, ...], salt: int) -> Words:
-    """Return `(n,)` random words, one for each data_type of a document."""
-    return draw(document_words(batch, *salts)[batch.document] + batch.data_type.astype(np.uint64), salt)
-
-
-def _of_triplets(batch: HostBatch, salts: tuple[int, ...], salt: int) -> Words:
-    """Return `(n,)` random words, one for each triplet of a document."""
-    return draw(document_words(batch, *salts)[batch.document] + batch.content, salt)
-
-
 def _keeps_variable(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> Bools:
-    return uniform(_of_variables(batch, salts, _VARIABLES)) >= amount
+    return uniform(batch.variable_words(_VARIABLES, *salts)) >= amount
 
 
 def _keeps_event(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> Bools:
-    share = amount * uniform(draw(document_words(batch, *salts), _SHARE))
-    return (uniform(_of_triplets(batch, salts, _EVENTS)) >= share[batch.document]) | batch.is_static
+    share = amount * uniform(draw(batch.words(*salts), _SHARE))
+    return (uniform(batch.triplet_words(_EVENTS, *salts)) >= share[batch.document]) | batch.is_static
 
 
 def _keeps_crop(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> Bools:
-    words, document, n = document_words(batch, *salts), batch.document, batch.n_moments
+    words, document, n = batch.words(*salts), batch.document, batch.n_moments
     n_cut = (amount * uniform(draw(words, _CROP)) * (n + 1)).astype(np.int64)
     n_cut = np.minimum(n_cut, np.minimum((amount * n).astype(np.int64), np.maximum(n - 1, 0)))
     n_front = (uniform(draw(words, _FRONT)) * (n_cut + 1)).astype(np.int64)
@@ -115,7 +94,7 @@ def _warped(batch: HostBatch, amount: float, salts: tuple[int, ...]) -> HostBatc
     document, first = batch.document, np.minimum(batch.first_timed, batch.n_tokens - 1)
     end = batch.end / US_PER_HOUR
     span = np.maximum(end - batch.hours[first], 1 / US_PER_HOUR)
-    words = document_words(batch, *salts)
+    words = batch.words(*salts)
     rate = 2 * np.pi * (0.5 + 1.5 * uniform(draw(words, _WAVES))) / span
     phase = 2 * np.pi * uniform(draw(words, _PHASE))
     swing = amount * (2 * uniform(draw(words, _WARP)) - 1) / rate

@@ -70,8 +70,6 @@ class PackedBatch:
     """`(d,)` int64, the same as calendar time, microseconds since 1970-01-01."""
     n_cut: int
     """Triplets of these subjects that the windows left out."""
-    available_hours: Tensor | None = None
-    """`(n,)` float64, when each record could have been read, hours since the subject's origin; None = not asked for."""
     layout: Layout | None = None
     """The tokens that the encoder works on, where the loader's thread has laid them out already."""
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
+from tawt.arrays import Floats, Ints, Words
 
 _WORD = (1 << 64) - 1
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_UNSIGNED = {1: np.uint8, 4: np.uint32, 8: np.uint64}
 
 
 def draw(keys: ArrayLike, *salts: int) -> Words:
@@ -27,13 +27,18 @@ def draw(keys: ArrayLike, *salts: int) -> Words:
     return drawn
 
 
+def uniform(words: Words) -> Floats:
+    """Return numbers in `[0, 1)` from random words, of 53 bits each."""
+    return (words >> np.uint64(11)) * np.float64(2.0**-53)
+
+
 def mixed(*columns: NDArray[Any]) -> Words:
     """Return one number for each row of some columns, `(n,)` each: of equal rows the same."""
-    words = np.zeros(len(columns[0]), dtype=np.uint64)
+    words: Words | None = None
     for column in columns:
-        bits = column.view(f"u{column.itemsize}")
-        words += bits if bits.itemsize == 8 else bits.astype(np.uint64)
-        words *= np.uint64(_FIRST)
+        bits = column.view(_UNSIGNED[column.itemsize])
+        words = bits.astype(np.uint64) if words is None else words * np.uint64(_FIRST) + bits
+    assert words is not None, "a row has a column"
     return words
 
 

@@ -11,18 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.batching.augment import document_words, uniform
-from tawt.batching.chance import Ints, draw
+from tawt.arrays import Ints
+from tawt.batching.chance import draw, uniform
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.batching.observed import ObservedTime
 from tawt.config.objective import ForecastConfig
-from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
+from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 
 CUT = 8
 """First salt of the draws of prediction times."""
 _WHOLE, _WHEN = 0, 1
-_HAS_NUMBER = np.array(HAS_NUMBER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ def cut(batch: HostBatch, config: ForecastConfig, columns: Ints, *salts: int) ->
     observed = ObservedTime(batch, config.longest_gap)
     latest = observed.of(batch.end / US_PER_HOUR - config.window_hours)
     earliest = observed.after(config.earliest_hours)
-    words = document_words(batch, *salts)
+    words = batch.words(*salts)
     is_cut = (earliest <= latest) & (uniform(draw(words, _WHOLE)) >= config.whole_share)
     earliest, latest = np.where(is_cut, earliest, 0.0), np.where(is_cut, latest, 0.0)
     when = observed.calendar(earliest + (latest - earliest) * uniform(draw(words, _WHEN)))
@@ -92,7 +91,7 @@ def _coming(batch: HostBatch, columns: Ints, cut_documents: Ints, coming: Ints) 
     status = batch.value_status[coming]
     came = status != ValueStatus.NOT_MEASURED  # such a row says that nothing came
     present[row[came], column[came]] = 1
-    with_number = np.isin(status, _HAS_NUMBER)
+    with_number = HAS_NUMBER_OF[status]
     width = max(1, len(columns))
     cell, first, own = np.unique((row * width + column)[with_number], return_index=True, return_inverse=True)
     coming = coming[with_number]

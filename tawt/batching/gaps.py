@@ -10,36 +10,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.arrays import Bools, Floats, Ints
+from tawt.batching.batch import MASK
+
 US_PER_HOUR = 3_600_000_000
 PERIODS = {"day": 24 * US_PER_HOUR, "week": 168 * US_PER_HOUR, "year": 31_556_952_000_000}
 """Microseconds after which the calendar comes round; a year is the Gregorian calendar's mean, 365.2425 days."""
 
-Ints = NDArray[np.int64]
 
-
-def event_gaps(us: Ints, start: Ints, moments: Ints) -> NDArray[np.float32]:
+def event_gaps(us: Floats, first_timed: Ints, bounds: Ints, opens: Bools, moment: Ints) -> NDArray[np.float32]:
     """Return gap_hours of `PackedBatch`, `(n,)`.
 
     Args:
-        us: `(n,)`, time of each token.
-        start: `(n,)`, see `HostBatch.start`.
-        moments: `(m + 1,)`, see `HostBatch.moments`.
+        us: `(n,)`, time of each token: whole numbers, exact up to 285 years, as are differences.
+        first_timed: `(d,)`, see `HostBatch.first_timed`.
+        bounds: `(d + 1,)`, where each document starts, and n.
+        opens: `(n,)`, whether a token is the first of its moment.
+        moment: `(n,)`, which moment of the batch each token's is.
     """
-    first = moments[:-1]
-    at = us[first]
-    gap = (np.diff(at, prepend=at[:1]) / US_PER_HOUR).astype(np.float32)
-    gap[first <= start[first]] = 0
-    return np.repeat(gap, np.diff(moments))
+    at = us.take(np.flatnonzero(opens))
+    gap = np.zeros(len(at), dtype=np.float32)
+    gap[1:] = (at[1:] - at[:-1]) / US_PER_HOUR
+    gap[moment[bounds[:-1]]] = 0
+    gap[moment[np.minimum(first_timed, len(us) - 1)]] = 0
+    return gap.take(moment)
 
 
-def type_gaps(us: Ints, data_type: Ints, start: Ints) -> NDArray[np.float32]:
-    """Return type_gap_hours of `PackedBatch`, `(n,)`.
+def type_gaps(us: Floats, data_type: Ints, start: Ints) -> NDArray[np.float32]:
+    """Return type_gap_hours of `PackedBatch`, `(n,)`; a hidden data_type has none.
 
     Sorting (data_type, position) as one unique integer puts each token after the previous one of its type.
     It sorts values, for which numpy has vector instructions: 17 us for 8192 tokens, a stable argsort 270.
+    What has no gap is said by products: assigning through a mask of bools takes five times as long where the processor
+    cannot guess what comes.
 
     Args:
-        us: `(n,)`, time of each token.
+        us: `(n,)`, see `event_gaps`.
         data_type: `(n,)`.
         start: `(n,)`, see `HostBatch.start`.
     """
@@ -53,18 +59,22 @@ def type_gaps(us: Ints, data_type: Ints, start: Ints) -> NDArray[np.float32]:
     key.sort()
     at = (key & word((1 << shift) - 1)).astype(np.int64)
     key >>= word(shift)
-    here, ordered = at[1:], us[at]
+    ordered = us.take(at)
     gap = ordered[1:] - ordered[:-1]
-    other = (key[1:] != key[:-1]) | (at[:-1] < start[here])  # another data_type, document, or a static
-    since = np.empty(n, dtype=np.float32)
-    since[:1] = -1
-    since[1:] = gap / US_PER_HOUR
-    since[1:][other] = -1
-    again = 1 + np.flatnonzero((gap == 0) & ~other)
+    own = key[1:] == key[:-1]
+    own &= at[:-1] >= start.take(at[1:])  # else another document's, or a static
+    again = 1 + np.flatnonzero((gap == 0) & own)
+    since = np.full(n, -1, dtype=np.float32)
+    gap /= US_PER_HOUR
+    since[1:] = gap
+    since[1:] *= own
+    since[1:] -= ~own
     if len(again):  # of one moment: as the first of them, one before the run that it stands in
         first = again.copy()
-        first[1:][again[1:] == again[:-1] + 1] = 0
-        since[again] = since[np.maximum.accumulate(first) - 1]
+        first[1:] *= again[1:] != again[:-1] + 1
+        since[again] = since.take(np.maximum.accumulate(first) - 1)
+    low, high = key.searchsorted(np.array([MASK, MASK + 1], dtype=word))
+    since[low:high] = -1
     type_gap = np.empty(n, dtype=np.float32)
     type_gap[at] = since
     return type_gap

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.batching.chance import Ints
+from tawt.arrays import Ints
 from tawt.batching.host import HostBatch
 from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
 from tawt.batching.rows import Rows, document_rows
@@ -53,7 +53,7 @@ class PackedLoader:
     """Batches of one split.
 
     Args:
-        split: The mapped subjects; those without a triplet are left out (`n_empty`).
+        split: The mapped subjects; those without a triplet are left out.
         vocabulary: Of the dataset.
         config: Budget and windows.
         seed: Decides the order, the packing and the windows.
@@ -89,11 +89,6 @@ class PackedLoader:
         self._ends = [0]  # batches of the packings planned so far, summed
         self._plans: dict[int, EpochPlan] = {}
         self._lock = threading.Lock()
-
-    @property
-    def n_empty(self) -> int:
-        """Subjects without a triplet, which no batch holds."""
-        return self.split.n_subjects - len(self.subjects)
 
     @property
     def n_documents(self) -> int:
@@ -251,7 +246,7 @@ class PackedLoader:
         parts = [(self.split.shards[shard], rows) for shard, rows in self._rows(subjects, windows)]
         copied = _COPIED | {"available_time": np.int64} if self.with_available else _COPIED
         pieces = {name: [getattr(columns, name)[rows] for columns, rows in parts] for name in copied}
-        return {name: np.concatenate(pieces[name]).astype(copied[name], copy=False) for name in copied}
+        return {name: np.concatenate(pieces[name], dtype=copied[name]) for name in copied}
 
 
 _COPIED: dict[str, type[np.generic]] = {

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.arrays import Bools, Ints
 from tawt.batching.batch import HIDDEN, MASK
-from tawt.batching.chance import Ints, draw
-from tawt.batching.host import Bools, HostBatch
+from tawt.batching.chance import draw, uniform
+from tawt.batching.host import HostBatch
 from tawt.config.objective import MaskedConfig
 from tawt.dataset.vocabulary import Vocabulary
 
@@ -57,9 +58,9 @@ def may_lose(vocabulary: Vocabulary) -> Ints:
 def draw_masks(batch: HostBatch, config: MaskedConfig, losable: Ints, *salts: int) -> Masks:
     """Choose what to hide: single tokens, spans in time, whole variables.
 
-    Each choice hangs on one number, which only the document's place in the batch, the triplet (or its data_type) and
-    `salts` decide, so that any order of simultaneous triplets hides the same. Where choices meet, what any of them
-    hides is hidden.
+    Each choice hangs on one number, which only the document (its subject, prediction time and view), the triplet (or
+    its data_type) and `salts` decide: a document has the same masks alone and in any batch, and any order of
+    simultaneous triplets hides the same. Where choices meet, what any of them hides is hidden.
 
     Args:
         batch: Before hiding.
@@ -67,22 +68,18 @@ def draw_masks(batch: HostBatch, config: MaskedConfig, losable: Ints, *salts: in
         losable: `(v,)`, see `may_lose`.
         salts: What the masks are for: `TRAINING` or `VALIDATION`, seed, number of the batch.
     """
-    may = losable[batch.data_type]
-    words = draw(np.arange(batch.n_documents), *salts)
-    # 53 random bits, compared as integers with a share of 2^53
-    chance = draw(words[batch.document] + batch.content, _TOKEN) >> np.uint64(11)
-    event, data_type, rest = (
-        np.uint64(share * 2.0**53) for share in (config.event, config.event + config.data_type, 1 - config.value)
-    )
-    no_type = (chance < data_type) & (may > 0)
-    no_value = ((chance < event) & (may > 0)) | ((chance >= rest) & (may > 1))
+    may = losable.take(batch.data_type)
+    chance = uniform(batch.triplet_words(_TOKEN, *salts))
+    losable_type = may > 0
+    no_type = (chance < config.event + config.data_type) & losable_type
+    no_value = ((chance < config.event) & losable_type) | ((chance >= 1 - config.value) & (may > 1))
     variable = np.zeros(batch.n_tokens, dtype=np.bool_)
     if config.spans:
         within = _within_spans(batch, config, salts)
         _add(within & (may > (config.span_hides == "value")), config.span_hides, no_type, no_value)
     if config.variables:
-        chosen = draw(words[batch.document] + batch.data_type.astype(np.uint64), _VARIABLE) >> np.uint64(11)
-        variable = (chosen < np.uint64(config.variables * 2.0**53)) & (may > (config.variable_hides == "value"))
+        chosen = uniform(batch.variable_words(_VARIABLE, *salts)) < config.variables
+        variable = chosen & (may > (config.variable_hides == "value"))
         _add(variable, config.variable_hides, no_type, no_value)
         if config.variable_hides == "value":
             # else a hidden data_type would be known to be a hidden variable's, or not to be, by its value's absence
@@ -103,11 +100,10 @@ def _within_spans(batch: HostBatch, config: MaskedConfig, salts: tuple[int, ...]
     never the whole of them.
     """
     document, moment, n_moments = batch.document, batch.moment, batch.n_moments
+    words = batch.words(*salts)
     within = np.zeros(batch.n_tokens, dtype=np.bool_)
     for span in range(config.spans):
-        length, place, part = (
-            (draw(np.arange(batch.n_documents), *salts, _SPAN, span, n) >> np.uint64(11)) * 2.0**-53 for n in range(3)
-        )
+        length, place, part = (uniform(draw(words, _SPAN, span, n)) for n in range(3))
         # `part` rounds up as often as the share wants, so that short documents lose as much on average
         n_hidden = np.minimum(np.floor(n_moments * config.span_share * length + part), np.maximum(n_moments - 1, 0))
         start = np.floor(place * (n_moments - n_hidden + 1))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tawt.batching.chance import Ints
+from tawt.arrays import Bools, Floats, Ints
 from tawt.batching.gaps import US_PER_HOUR
-from tawt.batching.host import Bools, Floats, HostBatch
+from tawt.batching.host import HostBatch
 
 
 class ObservedTime:

@@ -6,9 +6,8 @@ that hangs on what they are alone; windows side by side share them out among the
 
 from __future__ import annotations
 
-import numpy as np
-
-from tawt.batching.chance import Ints, draw, mixed
+from tawt.arrays import Ints
+from tawt.batching.chance import draw, mixed
 from tawt.dataset.shard import Columns
 
 Rows = slice | Ints
@@ -41,7 +40,7 @@ def document_rows(
     for edge, cut in ((a, a > timed and time[a - 1] == time[a]), (b, b < stop and time[b - 1] == time[b])):
         if not cut or a == b:
             continue
-        low, high = (timed + int(np.searchsorted(time[timed:stop], time[edge], side)) for side in ("left", "right"))
+        low, high = (timed + int(time[timed:stop].searchsorted(time[edge], side)) for side in ("left", "right"))
         if low > a:
             pieces.append(slice(a, low))
         pieces.append(_drawn(columns, subject_id, (low, high), max(a - low, 0), b - low))
@@ -52,7 +51,8 @@ def document_rows(
 def _drawn(columns: Columns, subject_id: int, moment: tuple[int, int], skip: int, stop: int) -> Ints:
     """Return rows number `skip` to `stop` of a moment, in an order drawn by what the rows are."""
     low, high = moment
-    rows = columns.rows(low, high)
-    words = mixed(rows.data_type, rows.value_token, rows.value, rows.available_time, rows.value_status)
-    order = np.argsort(draw(words, _CUT, subject_id), kind="stable")
-    return np.sort(low + order[skip:stop])
+    at, c = slice(low, high), columns
+    words = mixed(c.data_type[at], c.value_token[at], c.value[at], c.available_time[at], c.value_status[at])
+    rows: Ints = low + draw(words, _CUT, subject_id).argsort(kind="stable")[skip:stop]
+    rows.sort()
+    return rows

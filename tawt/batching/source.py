@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.batching.chance import Ints
+from tawt.arrays import Ints
 from tawt.batching.rows import Rows
 
 Run = tuple[str, int, int]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from tawt.batching.augment import augment
 from tawt.batching.host import HostBatch, concatenate
 from tawt.config.augment import AugmentConfig
@@ -28,4 +30,4 @@ def two_views(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *
         The batch of `2 d` documents.
     """
     both = concatenate([augment(batch, config, vocabulary, *salts, view) for view in (0, 1)])
-    return replace(both, n_cut=batch.n_cut)
+    return replace(both, n_cut=batch.n_cut, view=np.repeat([0, 1], batch.n_documents))

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tawt.arrays import Ints
 from tawt.batching.chance import draw
 
 _WINDOW = 1
-IntArray = NDArray[np.int64]
 WindowKind = Literal["last", "random", "sliding"]
 
 
@@ -19,22 +18,22 @@ WindowKind = Literal["last", "random", "sliding"]
 class Windows:
     """`d` documents, in rows counted from their subject's first."""
 
-    n_static: IntArray
+    n_static: Ints
     """`(d,)`, statics kept: rows `0 .. n_static`."""
-    start: IntArray
+    start: Ints
     """`(d,)`, first timed row kept."""
-    n_timed: IntArray
+    n_timed: Ints
     """`(d,)`, timed rows kept, from `start` on."""
-    n_cut: IntArray
+    n_cut: Ints
     """`(d,)`, rows of the subject that no document has; of `sliding` windows the last one counts them."""
 
 
-def document_lengths(lengths: IntArray, max_length: int) -> IntArray:
+def document_lengths(lengths: Ints, max_length: int) -> Ints:
     """Return the tokens of each document, `(d,)`: a window never takes less than fits, wherever it lies."""
     return np.minimum(lengths, max_length)
 
 
-def sliding_windows(lengths: IntArray, n_static: IntArray, max_length: int) -> tuple[IntArray, IntArray, IntArray]:
+def sliding_windows(lengths: Ints, n_static: Ints, max_length: int) -> tuple[Ints, Ints, Ints]:
     """Tile each record with windows side by side, counted from its end: number 0 is the window `last`.
 
     Every window has the statics and as many timed rows as then fit; the one at the record's start has what is left.
@@ -58,14 +57,14 @@ def sliding_windows(lengths: IntArray, n_static: IntArray, max_length: int) -> t
 
 
 def cut_windows(
-    lengths: IntArray,
-    n_static: IntArray,
+    lengths: Ints,
+    n_static: Ints,
     max_length: int,
     window: WindowKind,
-    subject_ids: IntArray,
+    subject_ids: Ints,
     seed: int = 0,
     epoch: int = 0,
-    number: IntArray | None = None,
+    number: Ints | None = None,
 ) -> Windows:
     """Choose the rows of each document.
 

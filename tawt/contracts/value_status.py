@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+import numpy as np
+
 
 class ValueStatus(IntEnum):
     """The explicit state of a value; nothing is ever imputed."""
@@ -35,3 +37,6 @@ STATUS_NAMES = tuple(status.name.lower() for status in ValueStatus)
 
 HAS_NUMBER = (ValueStatus.NUMERIC, ValueStatus.CENSORED_LOW, ValueStatus.CENSORED_HIGH)
 """The states in which `value` is a real number."""
+
+HAS_NUMBER_OF = np.isin(np.arange(len(ValueStatus)), HAS_NUMBER)
+"""`(10,)` bool by status, the same."""

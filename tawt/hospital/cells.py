@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.arrays import Ints
 from tawt.hospital.course import NEVER, Rows, Stays
 from tawt.hospital.dictionary import ITEM_IDS, ITEMS, TEXTS
 from tawt.hospital.files import COLUMNS
@@ -21,7 +22,6 @@ _BOUNDS = np.array([(item.low, item.high) for item in ITEMS] + [(-np.inf, np.inf
 _BOUND_TEXTS = np.array([(f"{item.low:g}", f"{item.high:g}") for item in ITEMS] + [("", "")] * len(TEXTS), dtype=object)
 
 Texts = NDArray[np.object_]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

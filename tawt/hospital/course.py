@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.arrays import Floats, Ints
 from tawt.hospital.dictionary import FACTORS, INDEX, ITEM_IDS, ITEMS, LIMITS, PANELS, loadings
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 LONE, LARGE = 0, 1
 """Subject numbers of the one with a single event and the one with very many."""

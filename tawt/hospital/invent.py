@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.arrays import Ints
 from tawt.errors import ConfigError
-from tawt.hospital.cells import Ints, Names, chart_cells, choose, lab_cells, times
+from tawt.hospital.cells import Names, chart_cells, choose, lab_cells, times
 from tawt.hospital.course import LARGE, LONE, NEVER, Physiology, Rows, Stays, chart_rows, lab_rows, plan_stays
 from tawt.hospital.dictionary import CHART_TEXTS, CHARTS, DIAGNOSES, FACTORS, ITEM_IDS, LAB_TEXTS, LABS
 from tawt.hospital.files import write_table

@@ -13,7 +13,7 @@ from torch import Tensor
 from tawt.batching.cut import CUT, cut
 from tawt.batching.host import HostBatch
 from tawt.config.objective import ForecastConfig, MaskedConfig, ObjectiveConfig
-from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
+from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.objectives.targets import as_targets
@@ -95,7 +95,7 @@ def count_baselines(
             types += np.bincount(kind, minlength=v)
             statuses += np.bincount(kind * n_status + status, minlength=v * n_status).reshape(v, n_status)
             # a number that is not finite spoils its own batch, which training names, not the heads' start
-            has_number = np.isin(status, HAS_NUMBER) & np.isfinite(part.value)
+            has_number = HAS_NUMBER_OF[status] & np.isfinite(part.value)
             found = kind[has_number], part.value[has_number], token[has_number]
             for objective, total in totals.items():
                 total += np.bincount(found[0], as_targets(vocabulary, by[objective], *found).astype(float), v)

@@ -21,15 +21,12 @@ from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
 from tawt.batching.masking import Masks
 from tawt.config.objective import MaskedConfig
-from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
+from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
 from tawt.objectives.baselines import Baselines
 from tawt.objectives.losses import NumberLoss, cross_entropy, number_loss, ragged_cross_entropy
 from tawt.objectives.targets import as_targets
-
-HAS_NUMBER_OF = np.isin(np.arange(len(ValueStatus)), HAS_NUMBER)
-"""`(10,)` bool by status: whether the value is a number."""
 
 
 def make_targets(

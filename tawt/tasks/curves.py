@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tawt.arrays import Floats
 from tawt.tasks.figures import COLOURS, DASHES, colours, grid, line, save
 from tawt.tasks.runs import RunFolder, baseline_key, loss_key, parts_of
 
 NUMBER_LOSSES = {"squared": "squared error", "huber": "Huber loss"}
 """How the losses of numbers are called on an axis."""
-Floats = NDArray[np.float64]
 
 
 def plot_losses(runs: Sequence[RunFolder], path: Path) -> Path:

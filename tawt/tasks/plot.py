@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from tawt.arrays import Floats
 from tawt.commands import command
 from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError
@@ -23,7 +23,6 @@ from tawt.tasks.runs import find_run, read_runs
 
 _MOST_LAYERS = 6
 _WITHIN = 15
-Floats = NDArray[np.float64]
 
 
 def plot(workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None) -> tuple[Path, ...]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tawt.arrays import Bools
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.encoder import Encoder
@@ -26,7 +26,6 @@ from tawt.transforms.vocabulary import UNKNOWN
 _ROUNDED = {b"tawt": b"withheld and rounded"}
 """Metadata of a vocabulary that was shared: what is still told is not rounded again."""
 _OFF_GRID = (math.sqrt(5) - 1) / 2
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

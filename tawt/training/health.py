@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tawt.arrays import Floats
 from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.loader import PackedLoader
-from tawt.contracts.value_status import HAS_NUMBER
+from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.training.device import Compute
 
-Floats = NDArray[np.float64]
 LEAST_SUBJECTS = 50
 """A probe of fewer subjects is not reported."""
 SMALL_CELL = 10
@@ -121,7 +121,7 @@ def targets_of(split: Split, vocabulary: Vocabulary, subjects: NDArray[np.int64]
         rows = split.columns(number)
         kind = np.asarray(rows.data_type)
         at = np.flatnonzero(is_age[kind])
-        at = at[np.isin(np.asarray(rows.value_status)[at], HAS_NUMBER)]
+        at = at[HAS_NUMBER_OF[np.asarray(rows.value_status)[at]]]
         if len(at):
             age[i] = rows.value[at[0]]
         elif not is_age.any():

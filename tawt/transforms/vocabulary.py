@@ -9,18 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from tawt.arrays import Floats, Ints
 from tawt.config.data import PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPECIAL_CODES
 
 UNKNOWN = SPECIAL_CODES.index("[UNK]")
 _IQR_OF_A_NORMAL = 1.3489795003921634
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

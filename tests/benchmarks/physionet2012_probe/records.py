@@ -12,12 +12,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import tawt
+from tawt.arrays import Floats, Ints
 from tawt.contracts.value_status import HAS_NUMBER, ValueStatus
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.files import write_text
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 N_DRAWS = 10
 LABELLED = 0.1

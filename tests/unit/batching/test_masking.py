@@ -14,11 +14,14 @@ from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import TRAINING, VALIDATION, Masks, draw_masks, hide, may_lose
+from tawt.batching.views import VIEWS, two_views
+from tawt.config.augment import AugmentConfig
 from tawt.config.batching import BatchingConfig
 from tawt.config.objective import MaskedConfig
 from tawt.dataset.reader import open_dataset
 
 CONFIG = MaskedConfig(value=0.2, data_type=0.15, event=0.15)
+NONE = {"value": 0.0, "data_type": 0.0, "event": 0.0}
 
 
 @pytest.fixture
@@ -128,6 +131,40 @@ def test_masks_are_a_function_of_their_seed(data):
     others = [masks(TRAINING, 0, 8), masks(TRAINING, 1, 7), masks(VALIDATION, 0, 7)]
     assert np.array_equal(first, masks(TRAINING, 0, 7))
     assert not any(np.array_equal(first, other) for other in others)
+
+
+def alone(batch, i):
+    """The batch of one document."""
+    a, b = batch.bounds[i], batch.bounds[i + 1]
+    tokens = ("data_type", "value", "value_token", "value_status", "time")
+    own = ("n_static", "subject_id", "origin", "end")
+    return replace(
+        batch, **{name: getattr(batch, name)[a:b] for name in tokens},
+        **{name: getattr(batch, name)[i : i + 1] for name in own}, bounds=np.array([0, b - a]),
+    )  # fmt: skip
+
+
+def test_a_document_has_the_same_masks_alone_and_in_its_batch(data):
+    """Tokens, spans and variables that are hidden hang on the document, not on what it is packed with."""
+    vocabulary, batch = data
+    config = CONFIG.model_copy(update={"spans": 2, "span_share": 0.3, "variables": 0.2})
+    masks = draw_masks(batch, config, may_lose(vocabulary), TRAINING, 0, 0)
+    assert batch.n_documents > 20 and masks.variable.sum() > 50
+    for i, (a, b) in enumerate(pairwise(batch.bounds)):
+        own = draw_masks(alone(batch, i), config, may_lose(vocabulary), TRAINING, 0, 0)
+        for f in fields(masks):
+            np.testing.assert_array_equal(getattr(own, f.name), getattr(masks, f.name)[a:b])
+
+
+def test_two_views_of_a_document_have_masks_of_their_own(data):
+    """Views that nothing has changed differ in what is hidden, also in their spans and variables."""
+    vocabulary, batch = data
+    views = two_views(batch, AugmentConfig(), vocabulary, VIEWS, 0, 0)
+    for config in (CONFIG, NONE | {"spans": 1, "span_share": 0.3}, NONE | {"variables": 0.3}):
+        masks = draw_masks(views, MaskedConfig.model_validate(config), may_lose(vocabulary), TRAINING, 0, 0)
+        first, second = np.split(masks.value, 2)
+        assert first.sum() > 100 and second.sum() > 100
+        assert (first != second).sum() > 0.4 * (first | second).sum()
 
 
 def test_shares_are_those_of_the_config(data):

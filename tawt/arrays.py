@@ -1,0 +1,12 @@
+"""Names of the numpy arrays that modules hand each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
+"""Random bits, or what they are drawn of."""
