@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,12 @@ def round_number(most: float) -> float:
     """Return the largest 1, 2 or 5 x 10^k that is not above a positive number."""
     k = math.floor(math.log10(most))
     # a power of ten may be rounded up in the logarithm
-    return max(s for s in (float(f"{lead}e{k + d}") for d in (-1, 0) for lead in (1, 2, 5)) if s <= most)
+    return next(step for text in (f"5e{k}", f"2e{k}", f"1e{k}", f"5e{k - 1}") if (step := float(text)) <= most)
 
 
 def edge_steps(edges: Sequence[float], std: float) -> list[float]:
     """Return the width of each edge's cell: at most half of the gap to the nearer neighbour, so that no two meet."""
-    gaps = np.diff(edges).tolist() or [std]
+    gaps = [b - a for a, b in pairwise(edges)] or [std]
     around = zip([gaps[0], *gaps], [*gaps, gaps[-1]], strict=True)
     return [round_number(min(pair) / 2) for pair in around][: len(edges)]
 
@@ -57,7 +58,7 @@ class Crowds:
 
     def __init__(self, vocabulary: pa.Table) -> None:
         self.vocabulary, self.coder = vocabulary, Coder.of(vocabulary)
-        rows: list[dict[str, Any]] = vocabulary.to_pylist()
+        rows: list[dict[str, Any]] = vocabulary.drop_columns(["quantiles", "categories"]).to_pylist()
         n_types, edges = len(rows), self.coder.edges
         steps = [step for row in rows if row["bin_edges"] for step in edge_steps(row["bin_edges"], row["std"])]
         # the last place is no edge's: its cell holds nothing
@@ -92,22 +93,26 @@ class Crowds:
         subject = np.concatenate([[0], np.cumsum(ids[1:] != ids[:-1])])[rows]
         number = events["numeric_value"].to_numpy()[rows].astype(np.float64)
         token = self.coder.bins(data_type, number)
-        self.bins += _distinct(subject, self.bin_start[data_type] + token - 1, len(self.bins))
+        kind, place = _distinct(subject, data_type, token - 1)
+        self.bins += np.bincount(self.bin_start[kind] + place, minlength=len(self.bins))
         # of the cells, only those of the two edges around a number can hold it; and no two cells meet
-        n_edges = len(self.edges) - 1
-        own, no_edge = self.coder.edge_start[data_type], np.full(len(rows), n_edges)
-        below = np.where(token > 1, own + token - 2, no_edge)
-        above = np.where(token < self.coder.n_bins[data_type], own + token - 1, no_edge)
+        edge_start, n_edges = self.coder.edge_start[data_type], len(self.edges) - 1
+        below = np.where(token > 1, edge_start + token - 2, n_edges)
+        above = np.where(token < self.coder.n_bins[data_type], edge_start + token - 1, n_edges)
+        near = np.full(len(rows), n_edges)
         for edge in (below, above):
-            held = np.floor(number / self.edge_step[edge]) == self.edge_cell[edge]
-            no_edge = np.where(held, edge, no_edge)
-        held = no_edge < n_edges
-        self.edges += _distinct(subject[held], no_edge[held], len(self.edges))
+            near = np.where(np.floor(number / self.edge_step[edge]) == self.edge_cell[edge], edge, near)
+        held = near < n_edges
+        kind, place = _distinct(subject[held], data_type[held], (near - edge_start)[held])
+        self.edges += np.bincount(self.coder.edge_start[kind] + place, minlength=len(self.edges))
         held = self.by_median[data_type]
         held &= np.floor(number / self.center_step[data_type]) == self.center_cell[data_type]
-        self.centers += _distinct(subject[held], data_type[held], len(self.centers))
-        pairs, n = np.unique(subject * len(self.most) + data_type, return_counts=True)
-        np.maximum.at(self.most, pairs % len(self.most), n)
+        kind, _ = _distinct(subject[held], data_type[held], np.zeros(len(data_type[held]), dtype=np.int64))
+        self.centers += np.bincount(kind, minlength=len(self.centers))
+        order = _order(data_type)
+        subject, data_type = subject[order], data_type[order]
+        opens = np.flatnonzero(np.append(True, (subject[1:] != subject[:-1]) | (data_type[1:] != data_type[:-1])))
+        np.maximum.at(self.most, data_type[opens], np.diff(opens, append=len(subject)))
 
     def table(self) -> pa.Table:
         """Return the vocabulary with what was counted."""
@@ -124,6 +129,15 @@ class Crowds:
         return out
 
 
-def _distinct(subject: Ints, place: Ints, n: int) -> Ints:
-    """Return `(n,)`, how many subjects have a row at each place."""
-    return np.bincount(np.unique(subject * n + place) % n, minlength=n) if len(place) else np.zeros(n, dtype=np.int64)
+def _order(numbers: Ints) -> Ints:
+    """Return the stable order of numbers from 0; short ones are sorted by counting."""
+    return np.argsort(numbers.astype(np.uint16) if numbers.max(initial=0) < 1 << 16 else numbers, kind="stable")
+
+
+def _distinct(subject: Ints, data_type: Ints, place: Ints) -> tuple[Ints, Ints]:
+    """Return the data_type and the place of each subject's rows, once each; a subject's rows lie together."""
+    order = _order(place)
+    order = order[_order(data_type[order])]
+    rows = np.stack([subject[order], data_type[order], place[order]])
+    new = np.append(np.ones(min(1, len(order)), dtype=np.bool_), (rows[:, 1:] != rows[:, :-1]).any(0))
+    return rows[1, new], rows[2, new]
