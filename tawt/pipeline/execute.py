@@ -26,6 +26,7 @@ from tawt.pipeline.engine import (
     Limits,
     bounded_memory,
     connect,
+    identifier,
     interruptible,
     literal,
     parquet_files,
@@ -121,7 +122,26 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
         raise next((r.failed for r in readers if r.failed is not None), error) from None
     finally:
         connection.close()
-    return folder, *_take_routes(folder, stage, lines)
+    kept, rejected = _take_routes(folder, stage, lines)
+    if stage.layer in ("codes", "tasks"):
+        with wrapped_errors(stage.name):
+            _in_order(plan, kept)
+    return folder, kept, rejected
+
+
+def _in_order(plan: Plan, kept: list[Path]) -> None:
+    """Sort what a stage gave whole, by number and then by all columns: a window or a join gives no order of its own."""
+    sorted_aside = kept[0].with_suffix(".sorted")
+    names = pq.read_schema(kept[0]).names
+    order = ", ".join(map(identifier, ["_row", *(name for name in names if name != "_row")]))
+    with closing(connect(plan.limits, [plan.workspace.root], plan.workspace.spill)) as connection:
+        connection.execute(
+            f"copy (from {parquet_files(kept)} order by {order}) to {literal(str(sorted_aside))} "
+            "(format parquet, compression snappy)"
+        )
+    for file in kept:
+        file.unlink()
+    kept[:] = [sorted_aside.rename(kept[0])]
 
 
 def open_stage_connection(plan: Plan, stage: Stage) -> duckdb.DuckDBPyConnection:
@@ -245,7 +265,8 @@ def _places(plan: Plan, driving: str, raw: RawTable | None, rejected: Rejected) 
     if raw is None:
         manifest = read_manifest(plan.workspace, driving)
         assert manifest is not None
-        return tuple(manifest.facts.get("files", ())), list(manifest.facts.get("file_starts", []))
+        # events are merged of many tables: their own number is all that is known of a record
+        return tuple(manifest.facts.get("files", (driving,))), list(manifest.facts.get("file_starts", [1]))
     n_records: Counter[str] = Counter()
     for file in raw.files:
         n_records[file.place] += file.n_records

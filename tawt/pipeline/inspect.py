@@ -163,7 +163,10 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     if not reread or not numbers:
         return places
     driving = found.inputs[0]
-    raw_name = (driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]).removeprefix("raw.")
+    source = driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]
+    if not source.startswith("raw."):
+        return places  # of events: their numbers are those of several raw tables
+    raw_name = source.removeprefix("raw.")
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
     folders = [opened.root, *raw_folders(raw.values())]
     with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}"):

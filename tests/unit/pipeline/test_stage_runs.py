@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import tawt
@@ -305,3 +306,68 @@ def test_a_file_that_breaks_the_standard_can_be_read_as_far_as_it_goes(
     assert set(tawt.query("from staging.readings", tmp_path / "w")["number"].to_pylist()) == read
     rows = inspect.quarantined("staging.readings", tmp_path / "w", 100).to_pylist()
     assert {row["line"]: row["reason"] for row in rows} == rejected
+
+
+LABELS = """-- One row is whether an event of a subject is high, asked as it happens.
+select
+    subject_id::bigint as subject_id, time::timestamp as prediction_time, (numeric_value > 5)::boolean as boolean_value,
+    source_row::bigint as _row, (case when numeric_value = 9 then 'quarantine:numeric_value:too_high' end)::varchar as _reason
+from events.events
+"""
+
+
+def test_a_task_over_events_that_quarantines_is_placed_by_the_number_of_the_event(
+    project: Path, run, tmp_path: Path
+) -> None:
+    """Events are merged of many tables: the quarantine names `events` and the number, and there is no raw record to show."""
+    (project / "sql" / "lab" / "tasks").mkdir()
+    (project / "sql" / "lab" / "tasks" / "high.sql").write_text(LABELS)
+    run()
+    done = {one.stage: one for one in tawt.run("tasks.high", tmp_path / "w", threads=1).stages}
+    routes = done["tasks.high"].manifest.accounts[0].routes
+    assert [(route.kind, route.reason, route.n_records) for route in routes] == [
+        ("quarantine", "numeric_value:too_high", 1)
+    ]
+    expected = [{"file": "events", "record": 10, "line": None, "column": "numeric_value", "reason": "too_high"}]
+    assert inspect.quarantined("tasks.high", tmp_path / "w").to_pylist() == expected
+    assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
+
+
+CODES = """-- One row is the meaning of one code.
+with readings as (select _row, number from staging.readings),
+
+counted as (select *, row_number() over (partition by number % 97 order by _row) as nth from readings)
+
+select
+    ('READING' || nth || '//' || (number % 97)::int)::varchar as code, null::varchar as description, []::varchar[] as parent_codes,
+    _row::bigint as _row, null::varchar as _reason
+from counted
+"""
+
+
+def test_staging_codes_and_labels_have_the_same_bytes_at_any_number_of_threads(
+    project: Path, run, tmp_path: Path
+) -> None:
+    """A window or a join gives its rows in no order: codes and labels are sorted, staging keeps that of the file."""
+    (project / "sql" / "lab" / "codes").mkdir()
+    (project / "sql" / "lab" / "tasks").mkdir()
+    (project / "sql" / "lab" / "codes" / "readings.sql").write_text(CODES)
+    (project / "sql" / "lab" / "tasks" / "high.sql").write_text(
+        LABELS.replace("from events.events", "from staging.readings").replace("numeric_value >", "number >").replace("numeric_value =", "number =")
+        .replace("time::", "timestamp '2020-01-01'::").replace("source_row", "_row")
+    )  # fmt: skip
+    lines = "".join(f"{1 + i * 7919 % 500},2020-01-01 08:00:00,{i % 2999}\n" for i in range(9_000))
+    (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress(f"subject_id,seen,number\n{lines}".encode(), 1))
+    run()
+    seen = set()
+    for threads in (1, 4, 4):
+        tawt.run("staging,codes,tasks", tmp_path / "w", threads=threads, force=True)
+        made = [
+            path
+            for layer in ("staging", "codes", "labels")
+            for path in sorted((tmp_path / "w" / layer).rglob("*.parquet"))
+        ]
+        seen.add(tuple(path.read_bytes() for path in made))
+    assert len(made) == 3 and len(seen) == 1
+    rows = pq.read_table(tmp_path / "w" / "codes" / "readings", columns=["_row"])["_row"].to_pylist()
+    assert rows == sorted(rows) and len(rows) == sum(i % 2999 >= 2 for i in range(9_000))
