@@ -57,7 +57,8 @@ def show(
         records = quarantined(stage, workspace, limit)
         print_table(records, form, thousands=False)
         say(
-            f"{records.num_rows:,} quarantined records shown, read again from the raw files"
+            f"{records.num_rows:,} quarantined records shown"
+            + (", read again from the raw files" if records.num_columns > 5 else "")
             if records.num_rows
             else "nothing is quarantined"
         )
