@@ -138,28 +138,25 @@ class PackedLoader:
         """
         return self._ahead(count(start_step, stride), lambda i: make(self.batch(i), i))
 
-    def sequential(
-        self, window: WindowKind = "last", *, make: Callable[[HostBatch, int], Made] = _tensors
-    ) -> Generator[Made, None, None]:
+    def sequential(self, *, make: Callable[[HostBatch, int], Made] = _tensors) -> Generator[Made, None, None]:
         """Yield every subject once, its window `last`, in the split's order: for validation and embedding.
 
         Args:
-            window: `sliding` yields every window of every subject instead, in order of time.
             make: See `stream`; numbers count from 0.
         """
-        documents = self._of_window(window)
+        documents = self._of_window("last")
         plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return self._ahead(range(len(plan)), lambda i: make(self._pack(documents, plan[i], window, 0), i))
+        return self._ahead(range(len(plan)), lambda i: make(self._pack(documents, plan[i], "last", 0), i))
 
     def source(self, number: int) -> Source:
         """Return the rows of the shards that training batch `number` holds, for messages about it."""
         return self._source(*self._training(number))
 
-    def sequential_source(self, number: int, window: WindowKind = "last") -> Source:
+    def sequential_source(self, number: int) -> Source:
         """Return the rows of the shards that batch `number` of `sequential` holds."""
-        documents = self._of_window(window)
+        documents = self._of_window("last")
         plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return self._source(documents, plan[number], window, 0)
+        return self._source(documents, plan[number], "last", 0)
 
     def _of_window(self, window: WindowKind) -> _Documents:
         lengths, n_static = self.split.lengths[self.subjects], self.split.n_static[self.subjects]

@@ -385,9 +385,8 @@ def test_a_batch_says_which_rows_it_holds(tmp_path, write_dataset, window):
     """The rows named as a batch's source, read from the shards, are the batch, for training and sequential ones."""
     made = write_dataset(tmp_path, {"train": [40, 30]}, median_length=60)["train"]
     loader = open_loader(tmp_path, SMALL.model_copy(update={"window": window}))
-    sequential = "sliding" if window == "sliding" else "last"
     batches = [(loader.batch(i).tensors(), loader.source(i)) for i in (0, 5, loader.n_batches(0) + 1)]
-    batches += [(b, loader.sequential_source(i, sequential)) for i, b in enumerate(loader.sequential(sequential))]
+    batches += [(b, loader.sequential_source(i)) for i, b in enumerate(loader.sequential())]
     files = set()
     for batch, source in batches:
         values = [made[int(file[:5])][0]["value"][a : b + 1] for file, a, b in source.runs]
