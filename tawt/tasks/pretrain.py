@@ -66,13 +66,13 @@ def pretrain(
         device: auto, cpu, cuda or cuda:N.
         settings: Overrides, as in `["train.max_steps=80"]`.
         out: The run folder; default WORKSPACE/runs/NAME OF THE CONFIG.
-        resume: Continue the run that is there, from its beginning where it has no checkpoint yet.
+        resume: Continue the run that is there; start it where there is no checkpoint yet.
         init: A run, or a shared model, of the same vocabulary, whose weights a new run starts from.
         dry_run: Only say what would happen.
         report: Called with each event of the run: step, validation, checkpoint, stopped, note.
 
     Raises:
-        ConfigError: The config does not hold, the run folder is taken, or there is no run to resume.
+        ConfigError: The config does not hold, or the run folder is taken.
         DatasetError: The dataset is absent or broken.
         DeviceError: The device is not there.
         CheckpointError: What is to be resumed is broken, or has another config or vocabulary.

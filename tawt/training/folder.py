@@ -87,7 +87,7 @@ def starting_point(
         again: The command that resumes the run; for hints.
 
     Raises:
-        ConfigError: There is a run already, and it is not to be resumed; or none, and one is to be.
+        ConfigError: There is a run already, and it is not to be resumed.
         CheckpointError: What is there is broken, or has another config, vocabulary or dataset.
     """
     if not resume:
@@ -99,13 +99,13 @@ def starting_point(
         return None
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
-        if not run.is_dir() or all(path.name == LOCK for path in run.iterdir()):
-            others = [path.parent.name for path in run.parent.glob("*/config.yaml")]
-            raise ConfigError(
-                str(run), "is not there, expected a run to resume",
-                nearest(run.name, others) or "leave out `--resume` to start it",
-            )  # fmt: skip
-        report({"event": "note", "text": f"{run} has no checkpoint yet: starting from the beginning"})
+        # no error: whoever starts a job again and again asks for `--resume` from the first time on
+        if run.is_dir() and any(path.name != LOCK for path in run.iterdir()):
+            text = f"{run} has no checkpoint yet: starting from the beginning"
+        else:
+            meant = nearest(run.name, [path.parent.name for path in run.parent.glob("*/config.yaml")])
+            text = f"{run} is new: nothing to resume, a run starts there" + (f" ({meant})" if meant else "")
+        report({"event": "note", "text": text})
         return None
     hold(checkpoint.folder, (WEIGHTS, OPTIMIZER), ANOTHER, CheckpointError)
     for name, here in (("vocabulary", vocabulary), ("dataset", dataset)):

@@ -144,13 +144,6 @@ def test_the_mended_commands_are_of_the_part_that_is_broken(tawt, odd: Path, tmp
         assert pasted(re.findall(r"`(tawt [^`]+)`", ended.error)[0], work)[1] == "build-vocab"
 
 
-def test_resuming_what_is_not_there_is_an_error(tawt, odd: Path) -> None:
-    """A mistyped `--out` with `--resume` trains nothing and ends with 2."""
-    ended = tawt("pretrain", "-w", odd, "--device", "cpu", "--out", odd / "runs" / "tinny", "--resume")
-    assert ended.code == 2 and "expected a run to resume" in ended.error and "did you mean `tiny`?" in ended.error
-    assert not (odd / "runs" / "tinny").exists()
-
-
 def test_words_are_quoted_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists repeat, True is a flag, None is left out; torchrun is kept, and what no terminal shows is escaped."""
     said = command(

@@ -204,16 +204,14 @@ def test_a_signal_before_the_first_step_is_an_interrupt(workspace, config, tmp_p
     assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "a").exists()
 
 
-def test_resume_where_no_run_is_trains_nothing(workspace, config, tmp_path):
-    """`resume` of a folder without a run is an error that names the run meant, and leaves no folder behind."""
+def test_resume_where_no_run_is_starts_one_and_says_which_may_be_meant(workspace, config, tmp_path):
+    """`resume` of a folder without a run starts it, as a job that is started again and again wants; a near name is said."""
     pretrain(workspace, config, device="cpu", out=tmp_path / "deep")
-    for wrong, hint in (("deeq", "did you mean `deep`?"), ("x", "known: deep")):
-        with pytest.raises(ConfigError, match="is not there, expected a run to resume") as error:
-            pretrain(workspace, config, device="cpu", out=tmp_path / wrong, resume=True)
-        assert hint in error.value.hint and not (tmp_path / wrong).exists()
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="expected a run to resume"):
-        pretrain(workspace, config, device="cpu", out=tmp_path / "empty", resume=True)
+    events = []
+    result = pretrain(workspace, config, device="cpu", out=tmp_path / "deeq", resume=True, report=events.append)
+    assert result.plan.start_step == 0 and result.weights.exists()
+    notes = [event["text"] for event in events if event["event"] == "note"]
+    assert any("is new: nothing to resume" in note and "did you mean `deep`?" in note for note in notes)
 
 
 def test_resume_without_a_checkpoint_starts_and_says_so(workspace, config, tmp_path):
