@@ -182,7 +182,7 @@ def test_a_workspace_without_a_dataset_is_an_error(tmp_path, config):
     """Without `dataset/`, the error says which command makes it."""
     with pytest.raises(DatasetError) as error:
         pretrain(tmp_path, config)
-    assert "build-vocab" in error.value.hint
+    assert "tawt ingest" in error.value.hint
     assert list(tmp_path.iterdir()) == []
 
 
