@@ -120,6 +120,7 @@ def _fail_usage(error: Any) -> None:
     command = context.command_path if context is not None else "tawt"
     if not (said := " ".join(error.format_message().split())):
         sys.exit(2)  # the help of a command that was given nothing is on the screen already
+    said = said.replace(": Value error, ", ": ")  # the words of the library that reads values
     _fail(f"{command}: {said.rstrip('.')}", f"`{command} --help` shows what there is", 2)
 
 

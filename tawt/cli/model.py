@@ -57,7 +57,9 @@ def pretrain(
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from tawt.cli.progress import training_progress
+    from tawt.objectives.parts import weights
     from tawt.tasks.pretrain import pretrain as run_pretrain
+    from tawt.training.threads import TO_BE_MEASURED
 
     if config is None:
         own = out / "config.yaml" if out is not None and resume else None
@@ -97,7 +99,10 @@ def pretrain(
             ("attention", plan.kernel, plan.reasons["kernel"]),
             ("compile", "on" if plan.compiled else "off", plan.reasons["compiled"]),
         ]
-        rows += [(key, str(getattr(plan.compute, key)), why) for key, why in plan.compute.reasons.items()]
+        rows += [
+            (key, "" if why == TO_BE_MEASURED else str(getattr(plan.compute, key)), why)
+            for key, why in plan.compute.reasons.items()
+        ]
         print_rows(("what", "value", "why"), rows, form)
         for text in plan.doubts:
             say(f"note: {text}")
@@ -107,7 +112,9 @@ def pretrain(
     reasons = {**plan.compute.reasons, "attention": plan.reasons["kernel"]}
     say("  ".join(f"{key} {value} ({reasons[key]})" for key, value in chosen.items()))
     losses = _losses(result.metrics)
-    print_rows(("split", "part", "loss", "trivial", "positions"), losses, form)
+    weigh = weights(plan.config.objective)
+    rows_of = [(split, part, weigh.get(part), *numbers) for split, part, *numbers in losses]
+    print_rows(("split", "part", "weight", "loss", "trivial", "positions"), rows_of, form)
     if above := [part for split, part, loss, trivial, _ in losses if split == "tuning" and loss >= trivial]:
         say(
             f"note: on tuning {', '.join(above)} ended no better than the trivial baseline; fewer steps, more records "
@@ -160,10 +167,10 @@ def embed(
     if pooling is not None and pooling not in get_args(Pooling):
         raise ConfigError(f"--pooling {pooling}", "is no pooling, expected one", nearest(pooling, get_args(Pooling)))
     result = run_embed(workspace, run, out=out, device=device, pooling=pooling, dry_run=dry_run)  # type: ignore[arg-type]
-    say("  ".join(f"{key}: {why}" for key, why in result.reasons.items()))
+    say("  ".join(f"{key} {result.computed[key]} ({why})" for key, why in result.reasons.items()))
     rows = [
         ("embeddings", f"{result.n_subjects:,} subjects x {result.d_embedding}"), ("file", str(result.path)),
-        ("triplets before the windows", f"{result.n_cut:,}"),
+        ("triplets left out", f"{result.n_cut:,}, older than the last window of their subject"),
     ]  # fmt: skip
     print_rows(("would write" if dry_run else "what", "value"), rows, form)
     if dry_run:

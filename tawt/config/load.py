@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -214,7 +215,11 @@ def build(
             ) from None
         # one message per kind that a value may have, as `a valid integer or 'auto'`
         said = dict.fromkeys(_expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
-        hint = "see `tawt/config` for what each key means" if not path else _mend(path, _at(data, path), errors)
+        hint = (
+            "see `tawt/config` for what each key means"
+            if not path
+            else _mend(path, _at(data, path), errors, _default_at(tree_type, path))
+        )
         raise ConfigError(place, f"`{dotted}` does not fit, expected {' or '.join(said)}", hint) from None
 
 
@@ -247,7 +252,7 @@ def _keys(settings: Iterable[str]) -> list[str]:
     return [setting.partition("=")[0].strip() for setting in settings]
 
 
-def _mend(path: KeyPath, value: Any, errors: Sequence[Any]) -> str:
+def _mend(path: KeyPath, value: Any, errors: Sequence[Any], usual: Any) -> str:
     """Return what would put a value right: the nearest word of those that it may be, or which key to change."""
     allowed = [word for e in errors if e["type"] == "literal_error" for word in _QUOTED.findall(e["ctx"]["expected"])]
     if allowed and isinstance(value, str):
@@ -256,7 +261,8 @@ def _mend(path: KeyPath, value: Any, errors: Sequence[Any]) -> str:
         return f"change item {path[-1] + 1} of `{'.'.join(map(str, path[:-1]))}`"
     if any(e["type"] in ("tuple_type", "list_type") for e in errors):
         return f"write a list, as `{path[-1]}=[{value}]`"
-    return f"change `{path[-1]}`"
+    dotted = ".".join(map(str, path))
+    return f"for example {dotted}={usual}" if isinstance(usual, int | float | str) else f"change `{path[-1]}`"
 
 
 def _expectation(message: str) -> str:
@@ -276,6 +282,16 @@ def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tre
 def dump(tree: BaseModel) -> str:
     """Return the resolved tree as YAML, keys in the order of the fields."""
     return yaml.safe_dump(tree.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _default_at(tree_type: type[BaseModel], path: KeyPath) -> Any:
+    """Return the default of a key; None where it has none of its own."""
+    here: Any = None
+    with suppress(ValidationError, AttributeError):
+        here = tree_type()
+        for part in path:
+            here = getattr(here, str(part))
+    return here
 
 
 def _fields_at(tree_type: type[BaseModel], path: KeyPath) -> list[str]:

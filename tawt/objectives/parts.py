@@ -14,6 +14,15 @@ ON_EMBEDDING = ("summary", *FORECAST, "contrastive")
 """Parts that are predicted from a document's embedding: only these teach a readout."""
 
 
+def never_asked(config: ObjectiveConfig) -> frozenset[str]:
+    """Return the parts that the config itself keeps from having a position: it hides nothing of their kind."""
+    masked = config.masked
+    stretches = {masked.span_hides if masked.spans else "", masked.variable_hides if masked.variables else ""}
+    values = masked.value or masked.event or stretches - {""}
+    types = masked.data_type or masked.event or "event" in stretches
+    return frozenset((() if types else ("data_type",)) + (() if values else ("value", "token", "category", "status")))
+
+
 def weights(config: ObjectiveConfig) -> dict[str, float]:
     """Return the weight of each part that is on: its objective's weight times its own, in the order of `PARTS`."""
     masked, forecast = config.masked, config.forecast

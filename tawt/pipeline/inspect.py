@@ -91,8 +91,7 @@ def _stage(graph: Graph, name: str, **where: object) -> Stage:
                 f"does not run here: {graph.skipped[name]}, expected a stage that does",
                 command("stages", **where),
             )
-        named = [stage for stage in graph.stages if stage.rpartition(".")[2] == name]
-        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, named or graph.stages))
+        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
     return graph.stages[name]
 
 
@@ -225,7 +224,7 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
         StageError: The engine refuses it.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    check_select(text)
+    check_select(text, opened.root)
     limits = Limits.of(threads, memory_limit)
     try:
         with looking(limits, [opened.root]) as connection:

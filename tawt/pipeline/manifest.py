@@ -153,7 +153,7 @@ def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], 
         return "forced"
     manifest = read_manifest(workspace, stage)
     if manifest is None:
-        return "missing"
+        return "new"
     if manifest.fingerprint == fingerprint(components):
         return None
     old, new = manifest.components, components

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from tawt.commands import command
 from tawt.errors import ConfigError, StageError, TawtError, nearest
 from tawt.pipeline.engine import SCHEMAS, text_place
 from tawt.pipeline.sql_rules import check_carried, check_row_wise, order_dependent
@@ -39,7 +40,6 @@ _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
 _QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
 _QUERY_FUNCTIONS = ("unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp")
 """What a query may call and a stage may not: nothing is made from its result."""
-_QUERY = 'for example tawt query "select count(*) from events" -w W'
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_sql(path: Path, layer: str) -> SqlFile:
     return SqlFile(name, path, text, references, tuple(sorted(statements[0].named_parameters)), reasons)
 
 
-def check_select(text: str) -> None:
+def check_select(text: str, workspace: object = "WORKSPACE") -> None:
     """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
 
     Raises:
@@ -123,19 +123,28 @@ def check_select(text: str) -> None:
         StageError: It reads what is no relation of a workspace.
     """
     explained = _EXPLAIN.sub("", text)
+    example = f"for example `{command('query', 'select count(*) from events', workspace=workspace)}`"
     statements = _statements(explained, "query", ConfigError)
-    plain = len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
-    tree = parse(explained) if plain else None
+    kind = str(statements[0].type).rpartition(".")[2].lower() if len(statements) == 1 else ""
+    tree = parse(explained) if kind == "select" else None
     if tree is None or writing_node(tree) is not None:
-        raise ConfigError("query", "is something else, expected one select", _QUERY)
+        what = (
+            f"is a {kind} that does more than read"
+            if kind == "select"
+            else f"is a {kind} statement"
+            if kind
+            else (f"holds {len(statements)} statements")
+        )
+        raise ConfigError("query", f"{what}, expected one select (or the explain of one)", example)
     for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
         if function.lower() not in _QUERY_FUNCTIONS:
-            raise ConfigError("query", f"calls `{function}`, expected functions of cells", _QUERY)
+            raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)
     for found in relations(tree):
         known = found.schema in SCHEMAS if found.schema else found.table in _QUERY_RELATIONS
         if found.qualified or not known:
             name = f"{found.schema}.{found.table}" if found.schema else found.table
-            raise StageError("query", f"reads `{name}`, expected a relation of the workspace", "tawt stages lists them")
+            hint = f"`{command('stages', workspace=workspace)}` lists them"
+            raise StageError("query", f"reads `{name}`, expected a relation of the workspace", hint)
 
 
 def is_explained(text: str) -> bool:

@@ -169,12 +169,13 @@ def _results(run: RunFolder) -> str:
     for part in ("all", *parts_of(last)):
         loss, trivial = last.get(loss_key(part)), last.get(baseline_key(part))
         gain = f"{1 - loss / trivial:.1%}" if loss is not None and trivial else ""
-        rows.append((part, loss, trivial, gain, last.get(f"n_{part}", "")))
+        weight = run.weight(part) if part != "all" else None
+        rows.append((part, "" if weight is None else f"{weight:g}", loss, trivial, gain, last.get(f"n_{part}", "")))
     said = (
         f"Loss on `tuning` after step {last['step']:,}, beside its trivial baseline: what is lost by predicting\n"
         "what is most common in `train`, without looking at the patient."
     )
-    return f"{said}\n\n{table(('part', 'loss', 'trivial', 'below it', 'positions'), rows)}"
+    return f"{said}\n\n{table(('part', 'weight', 'loss', 'trivial', 'below it', 'positions'), rows)}"
 
 
 def _health(run: RunFolder) -> str:

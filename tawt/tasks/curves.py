@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Floats
-from tawt.tasks.figures import COLOURS, DASHES, colours, grid, line, save
+from tawt.tasks.figures import COLOURS, DASHES, colours, grid, line, save, whole_ticks
 from tawt.tasks.runs import RunFolder, baseline_key, loss_key, parts_of
 
 NUMBER_LOSSES = {"squared": "squared error", "huber": "Huber loss"}
@@ -31,7 +31,7 @@ def plot_losses(runs: Sequence[RunFolder], path: Path) -> Path:
         for run, colour in zip(runs, colours(len(runs)), strict=True):
             steps, loss = _series(run.lines("train"), loss_key(part))
             if len(steps):
-                axis.plot(steps, loss, color=colour, alpha=0.15, lw=0.7)
+                axis.plot(steps, loss, color=colour, alpha=0.3, lw=0.7)
                 axis.plot(steps, smoothed(loss), color=colour, alpha=0.55, lw=1.3)
             steps, loss = _series(run.lines("tuning"), loss_key(part))
             if len(steps):
@@ -41,20 +41,29 @@ def plot_losses(runs: Sequence[RunFolder], path: Path) -> Path:
                 steps, trivial = [*_reach(logged)], trivial * 2
             if len(steps):
                 axis.plot(steps, trivial, color=colour if len(runs) > 1 else "#555555", ls=DASHES, lw=1.2)
-        axis.set_title("weighted sum" if part == "all" else part.replace("_", " "))
+        axis.set_title("weighted sum" if part == "all" else part.replace("_", " ") + _weight(part, runs))
         axis.set_ylabel(_unit(part, runs))
         axis.set_xlim(*_reach(logged))
         _frame(axis, runs, part)
     for axis in axes[-3:]:
         axis.set_xlabel("optimizer step")
+    for axis in axes:
+        whole_ticks(axis)
     several = len(runs) > 1
     handles = [line(c, run.name, lw=2.0) for run, c in zip(runs, colours(len(runs)), strict=True) if several]
     colour = "#555555" if several else COLOURS[0]
     handles += [
         line(colour, "tuning", lw=2.0), line(colour, "train, smoothed", lw=1.3, alpha=0.55),
+        line(colour, "train, each step", lw=0.7, alpha=0.3),
         line("#555555", "trivial baseline", ls=DASHES, lw=1.2),
     ]  # fmt: skip
     return save(figure, path, "Loss by part" if several else f"Loss by part of {runs[0].name}", handles)
+
+
+def _weight(part: str, runs: Sequence[RunFolder]) -> str:
+    """Return how a title says what a part weighs in the sum, where that is not 1 and one for all runs."""
+    found = {run.weight(part) for run in runs if any(loss_key(part) in row for row in run.metrics)}
+    return f", weight {found.pop():g}" if len(found) == 1 and not found & {None, 1.0} else ""
 
 
 def _series(lines: Iterable[dict[str, Any]], key: str) -> tuple[list[float], list[float]]:

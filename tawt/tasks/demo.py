@@ -12,6 +12,7 @@ from typing import Any
 from tawt.errors import ConfigError
 from tawt.files import remove, write_sealed
 from tawt.hospital.invent import HospitalSummary, write_hospital
+from tawt.objectives.parts import weights
 from tawt.pipeline.holding import hold
 from tawt.pipeline.ingest import build_vocab, ingest
 from tawt.pipeline.run import Report, RunResult
@@ -48,6 +49,7 @@ class DemoResult:
             ("triplets in mapped shards", f"{triplets:,}"),
             ("parameters", f"{self.training.plan.parameters.total:,}"),
         ]
+        weigh = weights(self.training.plan.config.objective)
         for split in ("train", "tuning"):
             line = self.training.metrics.get(split)
             if line is None:
@@ -55,7 +57,10 @@ class DemoResult:
             rows.append((f"loss on {split}", f"{line['loss']:.3f}, trivial baseline {line['baseline']:.3f}"))
             parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
             rows += [
-                (f"  {part}", f"{line[f'loss_{part}']:.3f}, trivial baseline {line[f'baseline_{part}']:.3f}")
+                (
+                    f"  {part}, weight {weigh[part]:g}",
+                    f"{line[f'loss_{part}']:.3f}, trivial baseline {line[f'baseline_{part}']:.3f}",
+                )
                 for part in parts
             ]
         rows += [
@@ -76,7 +81,7 @@ def demo_plan(workspace: str | Path = "tawt-demo", *, n_subjects: int = 300, see
     old = "it replaces an earlier demo" if _is_taken(root) else "a new folder"
     return [
         (f"invent {n_subjects:,} subjects in {root / 'raw'}", f"seed {seed}; {old}"),
-        ("ingest and build-vocab", "every stage of the pipeline `demo`: all are missing"),
+        ("ingest and build-vocab", "every stage of the pipeline `demo`: all are new"),
         (f"pretrain in {root / 'runs' / RUN}", f"config {CONFIG}"),
         (f"embed the {n_subjects:,} subjects", "from the run's last weights"),
     ]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
+from tawt.commands import shell_line
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import fingerprint_of, open_dataset
@@ -42,6 +43,8 @@ class EmbedResult:
     """Triplets that lay before the subjects' last windows."""
     weights: Path
     """The weights that were used."""
+    computed: dict[str, str]
+    """What it was made on: `device`, `precision` and `threads`."""
     reasons: dict[str, str]
     """Why this device, precision and thread count."""
 
@@ -89,7 +92,7 @@ def embed(
 
     Raises:
         CheckpointError: The run is absent or broken, or has another vocabulary than the workspace.
-        ConfigError: The pooling was not trained, or the run's config does not hold.
+        ConfigError: The pooling was not trained, `out` is a folder, or the run's config does not hold.
         DatasetError: The dataset is absent or broken, or lacks a split.
         DeviceError: The device is not there.
         TrainingError: An embedding is not finite, or memory ran out.
@@ -107,14 +110,22 @@ def embed(
         )  # fmt: skip
     how = None if pooling == own else pooling
     compute = choose_compute(device, loaded.config.train.precision, loaded.config.train.threads)
-    path = Path(out) if out is not None else workspace / "embeddings" / f"{folder.name}.parquet"
+    if loaded.config.train.threads:
+        compute = compute.with_threads(compute.threads, "as the run had")
+    usual = f"{folder.name}.parquet"
+    path = Path(out) if out is not None else workspace / "embeddings" / usual
+    if path.is_dir():
+        raise ConfigError(
+            str(path), "is a folder, expected a file", f"give a file, as `--out {shell_line(str(path / usual))}`"
+        )
+    computed = {name: str(getattr(compute, name)) for name in compute.reasons}
     chosen = [split for split in map(dataset.split, splits) if split.n_triplets]
     n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
     width = encoder.d_embedding if how is None else loaded.config.model.d_model
     max_length = loaded.config.batching.max_length
     if dry_run:
         n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
-        return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, compute.reasons)
+        return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, computed, compute.reasons)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path), explained(folder, loaded.config, device, _LESS):
         encoder.to(compute.device)
@@ -136,7 +147,7 @@ def embed(
         table = _table(found, width, {"vocabulary": dataset.vocabulary.sha256, "dataset": fingerprint_of(chosen)})
         write_parquet(path, table)
     n_cut = sum(part.n_cut for part in found)
-    return EmbedResult(path, len(table), width, n_cut, loaded.weights, compute.reasons)
+    return EmbedResult(path, len(table), width, n_cut, loaded.weights, computed, compute.reasons)
 
 
 @contextmanager

@@ -62,6 +62,7 @@ def grid(n: int, columns: int, width: float, height: float) -> tuple[Any, list[A
         down = -(-n // across)
         # no pyplot: nothing of the user's own session changes, and no window is asked for
         figure = figures.figure.Figure(figsize=(width * across, height * down + 0.75), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12)  # inches: a label keeps away from the panel beside it
         return figure, [figure.add_subplot(down, across, i + 1) for i in range(n)]
 
 
@@ -86,6 +87,12 @@ def time_axis(axis: Any, hours: NDArray[np.float64], label: str, vertical: bool 
     one.set_ticks(list(ticks), list(ticks.values()))
     one.set_ticks([], minor=True)
     one.set_label_text(label)
+
+
+def whole_ticks(axis: Any) -> None:
+    """Make the ticks of a horizontal axis whole numbers."""
+    ticker = importlib.import_module("matplotlib.ticker")
+    axis.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
 def weight_axis(axis: Any, curves: Sequence[NDArray[np.float64]]) -> None:

@@ -139,12 +139,16 @@ def plot_time(encoder: Any, path: Path, of: str = "") -> list[Path]:
             vectors = gaps_encoding.of_events(hours).double().numpy()
         image = axes[-1].pcolormesh(short, short, _cosines(vectors), cmap="cividis", vmin=-1, vmax=1, rasterized=True)
         axes[-1].set_title("delta: gap to the event before")
-        time_axis(axes[-1], short, "gap")
-        time_axis(axes[-1], short, "gap", vertical=True)
+        time_axis(axes[-1], short, "one gap")
+        time_axis(axes[-1], short, "the other gap", vertical=True)
         axes[-1].grid(False)
         figure.colorbar(image, ax=axes[-1], label="cosine similarity")
-    handles = [line(COLOURS[0], "mean over a lifetime of times", lw=2.0)] if absolute else []
-    return [save(figure, path, f"How alike two times look to {of}, about their mean", handles)]
+    handles = [
+        line(COLOURS[0], "mean over a lifetime of times", lw=2.0),
+        line(COLOURS[0], "the middle four fifths of them", lw=7.0, alpha=0.15),
+        line("#888888", "no more alike than any two times", lw=0.8),
+    ]
+    return [save(figure, path, f"How alike two times look to {of}", handles if absolute else [])]
 
 
 def _decay(config: ModelConfig, terms: Terms, gaps: Floats) -> Floats | None:

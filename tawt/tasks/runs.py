@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,13 @@ class RunFolder:
         """SHA-256 of the vocabulary; empty where there is none."""
         path = self.path / "vocabulary.parquet"
         return sha256_file(path) if path.is_file() else ""
+
+    def weight(self, part: str) -> float | None:
+        """Return what a part weighs in the sum; None where the config does not say."""
+        objective, _, own = part.partition("_") if part.startswith("forecast_") else ("masked", "", part)
+        keys = (f"{objective}.weight", f"{objective}.{own}_weight") if part != "contrastive" else (f"{part}.weight",)
+        found = [self.config.get(f"objective.{key}") for key in keys]
+        return None if None in found else math.prod([float(one or 0) for one in found])
 
     def lines(self, split: str) -> list[dict[str, Any]]:
         """Return the lines of one split, by step."""

@@ -16,6 +16,7 @@ import torch
 
 from tawt.batching.example import Example
 from tawt.batching.host import HostBatch
+from tawt.objectives.parts import never_asked
 from tawt.training.best import best_steps, is_over, keep_weights, prune
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.device import pinned
@@ -107,7 +108,7 @@ class Trainer:
         counted = self.stepper.count(examples, stop)
         if step == self.setup.start_step:
             for part in self.stepper.parts:
-                if not counted.count[part]:
+                if not counted.count[part] and part not in never_asked(self.config.objective):
                     self.report({"event": "note", "text": without_position(part, "the first step")})
         moved = [example.to(self.setup.compute.device, non_blocking=True) for example in examples]
         results = self.stepper.step(rate, moved, counted)

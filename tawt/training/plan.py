@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tawt.config.train import PretrainConfig
-from tawt.objectives.parts import ON_EMBEDDING, weights
+from tawt.objectives.parts import ON_EMBEDDING, never_asked, weights
 from tawt.objectives.pretrain_model import ParameterCounts, count_parameters
 from tawt.training.device import Compute
 from tawt.training.memory import memory_estimate, memory_there
@@ -19,6 +19,8 @@ from tawt.training.step import tally
 
 N_LOOKED_AT = 4
 """Batches that a dry run makes to see what reaches the model."""
+LITTLE_LEFT = 0.1
+"""Share of the token budget below which a dry run of forecasting says how more would reach the model."""
 FEW_DOCUMENTS = 16
 """Documents a step below which a plan doubts a contrastive loss."""
 MANY_EPOCHS = 50
@@ -167,10 +169,17 @@ def looked_at(setup: Setup) -> PretrainPlan:
     examples = [prepare(setup.train.batch(number), number) for number in range(N_LOOKED_AT)]
     n_tokens = sum(example.batch.layout.n_tokens for example in examples if example.batch.layout is not None)
     counts = [tally(example, tuple(prepare.parts))[0] for example in examples]
-    silent = [part for part in prepare.parts if not any(count[part] for count in counts)]
-    doubts = tuple(without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent)
-    plan, budget = make_plan(setup), N_LOOKED_AT * setup.config.batching.tokens_per_batch
-    return replace(plan, reaching=n_tokens / budget, doubts=(*plan.doubts, *doubts))
+    asked = [part for part in prepare.parts if part not in never_asked(setup.config.objective)]
+    silent = [part for part in asked if not any(count[part] for count in counts)]
+    share = n_tokens / (N_LOOKED_AT * setup.config.batching.tokens_per_batch)
+    doubts = [without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent]
+    if share < LITTLE_LEFT and setup.config.objective.forecast.weight:
+        doubts.append(
+            f"only {share:.1%} of the token budget reaches the model: documents are cut at a prediction time, early in "
+            "long records; raise objective.forecast.window_hours and objective.forecast.earliest_hours for these"
+        )
+    plan = make_plan(setup)
+    return replace(plan, reaching=share, doubts=(*plan.doubts, *doubts))
 
 
 def without_position(part: str, where: str) -> str:

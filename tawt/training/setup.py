@@ -28,7 +28,7 @@ from tawt.training.distributed import World
 from tawt.training.folder import Report, comparable, starting_point
 from tawt.training.loggers import require_loggers
 from tawt.training.memory import hold_weights, least_parameters
-from tawt.training.threads import known_threads
+from tawt.training.threads import TO_BE_MEASURED, known_threads
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _compute(
         return compute.with_threads(1, f"one for each of {world.local_size} processes")
     if _unsaid(config, compute, checkpoint) and dry_run:
         known = known_threads(workspace, _shapes(config, compute, vocabulary))
-        return compute.with_threads(*(known or (1, "to be measured when the run starts")))
+        return compute.with_threads(*(known or (1, TO_BE_MEASURED)))
     return compute
 
 

@@ -27,6 +27,8 @@ WORTH = 1.15
 """More threads are taken only if they are so many times as fast as fewer: a busy machine makes them slow."""
 MOST_SECONDS = 4.0
 """Time that a measurement may take."""
+TO_BE_MEASURED = "to be measured when the run starts"
+"""Why a dry run knows no thread count."""
 ROUNDS = 5
 """Most rounds; the fastest of each count is compared, since what else runs can only slow a round down."""
 
@@ -47,13 +49,19 @@ class _Kept(RootModel[dict[str, Measured]]):
 
 
 def known_threads(workspace: Path, about: Any) -> tuple[int, str] | None:
-    """Return what was measured here before for this machine, torch and model; None = nothing.
+    """Return what needs no measurement: what was measured here before for this machine, torch and model, or one.
+
+    None = it is to be measured.
 
     Raises:
         FileError: `threads.json` is damaged.
     """
     entry = _kept(workspace).get(_key(about))
-    return (entry.threads, f"{entry.reason} (kept in {THREADS})") if entry is not None else None
+    if entry is not None:
+        return entry.threads, f"{entry.reason} (kept in {THREADS})"
+    if most_threads() == 1:
+        return 1, "one: there is one usable CPU, or OMP_NUM_THREADS says so"
+    return None if threads_sleep() else (1, f"one: {WOULD_SPIN}")
 
 
 def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) -> tuple[int, str]:
@@ -73,10 +81,6 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
     if (known := known_threads(workspace, about)) is not None:
         return known
     most = most_threads()
-    if most == 1:
-        return 1, "one: there is one usable CPU, or OMP_NUM_THREADS says so"
-    if not threads_sleep():
-        return 1, f"one: {WOULD_SPIN}"
     with ExitStack() as held:
         try:
             held.enter_context(alone(workspace / f".{THREADS}.lock", lambda: None))

@@ -37,7 +37,7 @@ def test_a_truncated_file_of_a_stage_is_as_good_as_absent(work: Path, tawt) -> N
     assert ended.code == 1 and FORM.match(ended.error) and "needs events" in ended.error
     assert "tawt run +vocabulary" in ended.error
     ended = tawt("run", "+vocabulary", "-w", work)
-    assert ended.code == 0 and re.search(r"  events .*\(missing,", ended.err)
+    assert ended.code == 0 and re.search(r"  events .*\(new,", ended.err)
 
 
 def test_a_garbled_file_of_a_stage_is_said_without_its_content(work: Path, tawt) -> None:

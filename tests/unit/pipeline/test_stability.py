@@ -111,7 +111,7 @@ def test_each_kind_of_change_has_its_reason(own_workspace: Path, assets: Path) -
     assert "staging.d_items" not in said
     (own_workspace / "pipeline.yaml").write_text(text)
     next((own_workspace / "event_parts" / "labs").glob("*.parquet")).unlink()
-    assert dry("event_parts", own_workspace) == {"event_parts.labs": "missing"}
+    assert dry("event_parts", own_workspace) == {"event_parts.labs": "new"}
     edit(assets / "sql" / "shared" / "seeds" / "plausible_ranges.csv", "potassium,mEq/L,0,30", "potassium,mEq/L,0,29")
     tawt.run("event_parts.labs", own_workspace, **QUICK)
     assert dry("events", own_workspace)["events"].startswith("parameter seeds")
