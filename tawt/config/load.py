@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -261,8 +262,8 @@ def _mend(path: KeyPath, value: Any, errors: Sequence[Any], usual: Any) -> str:
         return f"change item {path[-1] + 1} of `{'.'.join(map(str, path[:-1]))}`"
     if any(e["type"] in ("tuple_type", "list_type") for e in errors):
         return f"write a list, as `{path[-1]}=[{value}]`"
-    dotted = ".".join(map(str, path))
-    return f"for example {dotted}={usual}" if isinstance(usual, int | float | str) else f"change `{path[-1]}`"
+    given = isinstance(usual, int | float | str)
+    return f"for example {'.'.join(map(str, path))}={usual}" if given else f"change `{path[-1]}`"
 
 
 def _expectation(message: str) -> str:
@@ -286,12 +287,8 @@ def dump(tree: BaseModel) -> str:
 
 def _default_at(tree_type: type[BaseModel], path: KeyPath) -> Any:
     """Return the default of a key; None where it has none of its own."""
-    here: Any = None
     with suppress(ValidationError, AttributeError):
-        here = tree_type()
-        for part in path:
-            here = getattr(here, str(part))
-    return here
+        return reduce(getattr, map(str, path), tree_type())
 
 
 def _fields_at(tree_type: type[BaseModel], path: KeyPath) -> list[str]:

@@ -49,7 +49,7 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
     paths = plot(workspace, ["a", "b"])
     assert [p.name for p in paths] == ["losses.png", "attention.png", "time.png"]
     assert all(p.parent == workspace / "runs" / "a" / "plots" and p.read_bytes()[:4] == b"\x89PNG" for p in paths)
-    assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status"]
+    assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status, weight 0.2"]
     tuning = [line for line in drawn["losses.png"].axes[1].lines if line.get_linewidth() == 2.0]
     assert len(tuning) == 2 and tuning[0].get_ydata().tolist() == [1.0, 0.2]
     titles = [a.get_title() for a in drawn["attention.png"].axes]
@@ -111,7 +111,7 @@ def test_a_part_has_the_unit_of_the_runs_that_have_it(make_run, workspace, metri
     )
     make_run("b", *other, metrics=[metrics_line(1, value=(0.5, 1.0, 9), forecast_value=(0.5, 1.0, 9))])
     plot(workspace, ["a", "b"])
-    units = {axis.get_title(): axis.get_ylabel() for axis in drawn["losses.png"].axes}
+    units = {axis.get_title().partition(",")[0]: axis.get_ylabel() for axis in drawn["losses.png"].axes}
     assert units["value"] == "Huber loss of ranks or squared error" and units["forecast value"] == "Huber loss"
 
 
