@@ -217,9 +217,7 @@ def build(
         # one message per kind that a value may have, as `a valid integer or 'auto'`
         said = dict.fromkeys(_expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
         hint = (
-            "see `tawt/config` for what each key means"
-            if not path
-            else _mend(path, _at(data, path), errors, _default_at(tree_type, path))
+            "see `tawt/config` for what each key means" if not path else _mend(path, _at(data, path), errors, tree_type)
         )
         raise ConfigError(place, f"`{dotted}` does not fit, expected {' or '.join(said)}", hint) from None
 
@@ -253,7 +251,7 @@ def _keys(settings: Iterable[str]) -> list[str]:
     return [setting.partition("=")[0].strip() for setting in settings]
 
 
-def _mend(path: KeyPath, value: Any, errors: Sequence[Any], usual: Any) -> str:
+def _mend(path: KeyPath, value: Any, errors: Sequence[Any], tree_type: type[BaseModel]) -> str:
     """Return what would put a value right: the nearest word of those that it may be, or which key to change."""
     allowed = [word for e in errors if e["type"] == "literal_error" for word in _QUOTED.findall(e["ctx"]["expected"])]
     if allowed and isinstance(value, str):
@@ -262,8 +260,10 @@ def _mend(path: KeyPath, value: Any, errors: Sequence[Any], usual: Any) -> str:
         return f"change item {path[-1] + 1} of `{'.'.join(map(str, path[:-1]))}`"
     if any(e["type"] in ("tuple_type", "list_type") for e in errors):
         return f"write a list, as `{path[-1]}=[{value}]`"
-    given = isinstance(usual, int | float | str)
-    return f"for example {'.'.join(map(str, path))}={usual}" if given else f"change `{path[-1]}`"
+    with suppress(ValidationError, AttributeError):  # the default, where all of the tree has one
+        if isinstance(usual := reduce(getattr, map(str, path), tree_type()), int | float | str):
+            return f"for example {'.'.join(map(str, path))}={usual}"
+    return f"change `{path[-1]}`"
 
 
 def _expectation(message: str) -> str:
@@ -283,12 +283,6 @@ def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tre
 def dump(tree: BaseModel) -> str:
     """Return the resolved tree as YAML, keys in the order of the fields."""
     return yaml.safe_dump(tree.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
-
-
-def _default_at(tree_type: type[BaseModel], path: KeyPath) -> Any:
-    """Return the default of a key; None where it has none of its own."""
-    with suppress(ValidationError, AttributeError):
-        return reduce(getattr, map(str, path), tree_type())
 
 
 def _fields_at(tree_type: type[BaseModel], path: KeyPath) -> list[str]:

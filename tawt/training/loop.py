@@ -108,7 +108,7 @@ class Trainer:
         counted = self.stepper.count(examples, stop)
         if step == self.setup.start_step:
             for part in self.stepper.parts:
-                if not counted.count[part] and part not in never_asked(self.config.objective):
+                if not counted.count[part] and part not in never_asked(self.setup.config.objective):
                     self.report({"event": "note", "text": without_position(part, "the first step")})
         moved = [example.to(self.setup.compute.device, non_blocking=True) for example in examples]
         results = self.stepper.step(rate, moved, counted)

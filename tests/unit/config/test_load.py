@@ -81,7 +81,7 @@ def test_a_mistake_in_an_override_names_the_override(setting: str, said: str, tm
         ("model.attention=rotary", "write a list, as `attention=[rotary]`"),
         ("model.pooling=means", "did you mean `mean`?"),
         ("train.betas=[0.9,two]", "change item 2 of `train.betas`"),
-        ("train.lr=fast", "for example train.lr=0.0003"),
+        ("train.lr=fast", "for example train.lr=0.001"),
     ],
 )
 def test_a_value_that_does_not_fit_gets_a_hint_that_helps(setting: str, hint: str) -> None:

@@ -20,7 +20,7 @@ def test_a_card_says_what_a_run_is(make_run, metrics_line):
     path = write_card(run, data={"subjects": 1500, "triplets": 7})
     text = path.read_text()
     assert path == run / "README.md" and yaml.safe_load(text.split("---\n")[1])["library_name"] == "tawt"
-    assert "| value | 0.75 | 1.5 | 50.0% | 4,321 |" in text and "after step 1,200" in text
+    assert "| value | 1 | 0.75 | 1.5 | 50.0% | 4,321 |" in text and "after step 1,200" in text
     assert "7.25" in text and "probe of age" in text and "probe of sex" not in text
     assert "; age of 90 of them:" in text and "Not probed, for want of a code or of 50 subjects: sex." in text
     assert "| subjects | 1,500 |" in text and "| triplets | 7 |" in text
