@@ -75,7 +75,16 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
         limits: Threads and memory.
         folders: The only folders that SQL may read or write.
         spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
+
+    Raises:
+        ConfigError: The path of a folder holds what the engine cannot read.
     """
+    for folder in folders:
+        if "\\" in str(folder.resolve()):
+            raise ConfigError(
+                str(folder), "has a backslash in its path, expected a path without one",
+                "the engine takes it for the end of a folder's name: choose another place",
+            )  # fmt: skip
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": limits.threads,
         "memory_limit": limits.memory_limit,

@@ -35,7 +35,7 @@ from tawt.pipeline.engine import (
 from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.raw_views import bind_raw, hold_to_count, rejected_lines
+from tawt.pipeline.raw_views import bind_raw, damaged_parquet, hold_to_count, rejected_lines
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Stage
@@ -119,7 +119,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
             lines = [line for reader in readers for line in reader.rejected]
             lines += [line for table in tables for line in rejected_lines(connection, table, dialect)]
     except TawtError as error:
-        raise next((r.failed for r in readers if r.failed is not None), error) from None
+        raise next((r.failed for r in readers if r.failed is not None), damaged_parquet(tables) or error) from None
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)

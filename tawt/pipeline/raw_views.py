@@ -123,6 +123,22 @@ def _read_parquet(table: RawTable) -> str:
     return f"read_parquet([{files}], union_by_name = true)"
 
 
+def damaged_parquet(tables: Sequence[RawTable]) -> SourceError | None:
+    """Return the error of the first Parquet file that another reader cannot read to its end either, if there is one.
+
+    What the engine says of a page that it cannot read is told from no other mistake of a stage.
+    """
+    for file in (file for table in tables if table.is_parquet for file in table.files):
+        try:
+            with pq.ParquetFile(file.path) as opened:
+                for _ in opened.iter_batches():
+                    pass
+        except (OSError, ValueError, NotImplementedError) as error:
+            what = f"is a damaged Parquet file ({type(error).__name__}), expected a whole one"
+            return SourceError(file.place, what, "copy it again")
+    return None
+
+
 def _read_csv(table: RawTable, dialect: Csv, parallel: bool) -> str:
     files = ", ".join(literal(str(file.path)) for file in table.files)
     # names in the order of the header; nothing is sniffed, so one odd cell cannot change how a file is read

@@ -128,3 +128,12 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 130
+
+
+def test_a_folder_that_the_engine_cannot_reach_is_named(tmp_path: Path) -> None:
+    """A backslash in a path is refused before anything is read or written."""
+    folder = tmp_path / "a\\b"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="has a backslash in its path, expected") as caught:
+        connect(Limits(1, "100MB"), [tmp_path, folder])
+    assert caught.value.hint

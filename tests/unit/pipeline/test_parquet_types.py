@@ -89,3 +89,15 @@ def test_ids_of_another_type_are_refused(write_meds: Callable[..., Path], tmp_pa
     raw = write_meds(meds_rows(pa.array([NOON], pa.timestamp("us")), subjects))
     with pytest.raises(SourceError, match=r"column `subject_id` is (double|string), expected int64"):
         tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
+
+
+def test_a_page_that_cannot_be_read_is_told_as_its_raw_file(write_meds: Callable[..., Path], tmp_path: Path) -> None:
+    """Whatever the engine calls it, the error names the file and says to copy it again."""
+    raw = write_meds(meds_rows(pa.array([NOON] * 5000, pa.timestamp("us")), pa.array(range(5000), pa.int64())))
+    (path,) = raw.rglob("*.parquet")
+    whole = path.read_bytes()
+    for start in (4, 40, 400, 4000, 12000):
+        path.write_bytes(whole[:start] + bytes(255 - byte for byte in whole[start : start + 64]) + whole[start + 64 :])
+        with pytest.raises(SourceError, match=r"data/0\.parquet: is a damaged Parquet") as caught:
+            tawt.ingest(raw, "meds", tmp_path / "w", **LIMITS)
+        assert caught.value.hint == "copy it again"
