@@ -17,7 +17,7 @@ from tawt.seals import hold
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of, read_metrics
-from tawt.training.optim import same_rates
+from tawt.training.optim import same_rates, warmup_steps
 
 LOCK = ".lock"
 """File of a run folder that the process which trains in it holds."""
@@ -119,6 +119,8 @@ def starting_point(
     longer = _longer(was, config.train, checkpoint.step)
     if changed := _differences(was | ({"train": {**was["train"], **longer}} if longer else {}), now):
         grow = "; `train.max_steps` may grow under `stable`, before its decay, `inverse_sqrt` and `constant`"
+        if (cut := _cut_warmup(was)) is not None:
+            grow += f", with `train.warmup_steps={cut}`, to which max_steps had cut it"
         raise CheckpointError(
             str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}"
             + (grow if any(text.startswith("train.max_steps ") for text in changed) else ""),
@@ -186,13 +188,22 @@ def _as_now(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _longer(was: dict[str, Any], now: TrainConfig, steps: int) -> dict[str, int]:
-    """Return `max_steps` as it is now, if it grew and the steps made are as they would have been; else nothing."""
+    """Return `max_steps` and `warmup_steps` as they are now, if steps grew and those made had the same rates."""
     try:
         before = TrainConfig.model_validate(was["train"])
     except (KeyError, ValidationError):
         return {}
     grown = before.max_steps < now.max_steps and same_rates(before, now, steps)
-    return {"max_steps": now.max_steps} if grown else {}
+    return {"max_steps": now.max_steps, "warmup_steps": now.warmup_steps} if grown else {}
+
+
+def _cut_warmup(was: dict[str, Any]) -> int | None:
+    """Return the steps of the warm-up where a tenth of `max_steps` was less than was asked for."""
+    try:
+        before = TrainConfig.model_validate(was["train"])
+    except (KeyError, ValidationError):
+        return None
+    return warmup_steps(before) if warmup_steps(before) < before.warmup_steps else None
 
 
 def _differences(was: Any, now: Any, at: str = "") -> list[str]:

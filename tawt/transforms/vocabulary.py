@@ -149,7 +149,7 @@ def _row(code: str, kind: str) -> dict[str, object]:
         "std": None, "quantiles": None, "normalization": "none", "center": 0.0, "scale": 1.0, "bin_edges": [],
         "categories": [], "n_bins": 0, "description": None, "parents": None,
         "n_value_subjects": 0, "category_subjects": [],
-        "bin_subjects": [], "edge_subjects": [], "center_subjects": 0, "most_of_one": 0,
+        "bin_subjects": None, "edge_subjects": None, "center_subjects": None, "most_of_one": None,
     }  # fmt: skip
 
 

@@ -117,6 +117,21 @@ def test_a_run_does_not_grow_under_a_schedule_that_its_length_shapes(workspace, 
         pretrain(workspace, changed(config, "train.max_steps=20"), device="cpu", out=run, resume=True)
 
 
+def test_a_cut_warmup_is_named_and_may_be_kept_as_it_was(workspace, config):
+    """A run whose warm-up was cut to a tenth of its steps is not grown into a longer one; the error names the warm-up with
+    which it is, and that gives the weights of a run that had it from the start."""
+    short = changed(config, "train.schedule=constant", "train.max_steps=20", "train.warmup_steps=50",
+                    "train.validate_every=0")  # fmt: skip
+    long = changed(short, "train.max_steps=40")
+    run = pretrain(workspace, short, device="cpu", out=workspace / "runs" / "grown").run
+    with pytest.raises(CheckpointError, match=r"`constant`, with `train\.warmup_steps=2`, to which"):
+        pretrain(workspace, long, device="cpu", out=run, resume=True)
+    kept = changed(long, "train.warmup_steps=2")
+    whole = pretrain(workspace, kept, device="cpu", out=workspace / "runs" / "whole")
+    grown = pretrain(workspace, kept, device="cpu", out=run, resume=True)
+    assert grown.weights.read_bytes() == whole.weights.read_bytes()
+
+
 def test_the_rate_is_stable_until_it_falls():
     """`stable` rises, stays at `lr` and falls in a line to its share at the last step, whatever came before."""
     config = TrainConfig(max_steps=100, warmup_steps=4, lr=1.0, min_lr=0.2, schedule="stable", decay_steps=10)
