@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from tawt.commands import command
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone
-from tawt.seals import hold
+from tawt.readers import read_map
+from tawt.seals import hold, sha256_file
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of, read_metrics
@@ -152,6 +154,24 @@ def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: in
         if was != value:
             text = f"{name} was {was} and is {value}: what follows is equal but for rounding"
             report({"event": "note", "text": text})
+
+
+def refuse_other_start(run: Path, init: Path | None) -> None:
+    """Refuse to begin a run again from other weights than it was begun from, where it has no checkpoint yet.
+
+    Raises:
+        ConfigError: It is to.
+    """
+    path = run / "versions.json"
+    if not path.is_file():
+        return
+    began = read_map(path, "move it away", CheckpointError).get("init") or {}
+    if began.get("sha256") != (sha256_file(init) if init is not None else None):
+        weights = f"the weights {os.path.normpath(run / str(began['weights']))}" if began else "the weights of its seed"
+        raise ConfigError(
+            str(run), f"was begun from {weights}, expected the same",
+            "give `--init` as it was given then, or a new run with `--out DIR`",
+        )  # fmt: skip
 
 
 def comparable(config: PretrainConfig) -> dict[str, Any]:

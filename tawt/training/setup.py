@@ -25,7 +25,7 @@ from tawt.training.checkpoint import Checkpoint, CheckpointState
 from tawt.training.choices import batches_per_step, choose_compile, loader_config, static_step
 from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import World
-from tawt.training.folder import Report, comparable, starting_point
+from tawt.training.folder import Report, comparable, refuse_other_start, starting_point
 from tawt.training.loggers import require_loggers
 from tawt.training.memory import hold_weights, least_parameters
 from tawt.training.threads import TO_BE_MEASURED, known_threads
@@ -161,6 +161,8 @@ def set_up(
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     fingerprint = fingerprint_of(split for split in (train, tuning) if split is not None)
     checkpoint = starting_point(run, resume, config, vocabulary.sha256, fingerprint, report, workspace, resume_command)
+    if resume and checkpoint is None:
+        refuse_other_start(run, init)
     compute = _compute(workspace, config, vocabulary, device, world, checkpoint, dry_run)
     kernel = choose_kernel(config.model, compute.device, compute.dtype)
     compiled = choose_compile(config, compute, world, kernel[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 
 from tawt.config.load import build, merge, overrides
 from tawt.config.train import PretrainConfig, TrainConfig
-from tawt.errors import CheckpointError
+from tawt.errors import CheckpointError, ConfigError
 from tawt.models.encoder import Encoder
 from tawt.seals import sha256_file
 from tawt.tasks.pretrain import pretrain
@@ -198,3 +199,16 @@ def test_silent_nothings_are_doubted(workspace, config, settings, doubt):
     assert doubt in said
     plain = pretrain(workspace, config, device="cpu", out=workspace / "x", dry_run=True).plan
     assert not any("free of decay" in t or "nothing trains" in t or "no position" in t for t in plain.doubts)
+
+
+def test_a_run_without_a_checkpoint_begins_again_from_the_same_weights_alone(workspace, config, tmp_path):
+    """Broken off before its first checkpoint, a run from another's weights is refused without them, and one from its
+    seed is refused with them: neither goes on as what it is not."""
+    init = {"init": pretrain(workspace, config, device="cpu", out=tmp_path / "first").run}
+    for given, other in ((init, {}), ({}, init)):
+        run = tmp_path / f"run{len(given)}"
+        pretrain(workspace, config, device="cpu", out=run, **given)
+        shutil.rmtree(run / "checkpoints")
+        with pytest.raises(ConfigError, match="was begun from the weights"):
+            pretrain(workspace, config, device="cpu", out=run, resume=True, **other)
+        assert pretrain(workspace, config, device="cpu", out=run, resume=True, **given).plan.start_step == 0
