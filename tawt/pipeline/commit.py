@@ -8,7 +8,7 @@ from pathlib import Path
 from tawt.files import publish, publish_file, remove, sync
 from tawt.pipeline.manifest import Manifest, write_manifest
 from tawt.pipeline.stages import Graph
-from tawt.pipeline.workspace import LEDGER, Workspace
+from tawt.pipeline.workspace import Workspace, forget_ledger
 from tawt.readers import read_record
 from tawt.seals import holds, sha256_file
 
@@ -36,10 +36,10 @@ def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest
             "hashes": {name: sha256_file(aside) for name, aside in names.items()},
         }
     )
-    for gone in (workspace.root / LEDGER, workspace.manifest(manifest.stage)):
-        if gone.exists():
-            remove(gone)
-            sync(gone.parent)
+    forget_ledger(workspace.root)
+    if (old := workspace.manifest(manifest.stage)).exists():
+        remove(old)
+        sync(old.parent)
     publish(folder, output)
     if quarantine is not None:
         place.parent.mkdir(parents=True, exist_ok=True)

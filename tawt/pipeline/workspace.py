@@ -14,7 +14,7 @@ from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
 from tawt.errors import ConfigError, FileError, nearest
-from tawt.files import ASIDE, write_sealed, write_text
+from tawt.files import ASIDE, read_json, remove, sync, write_sealed, write_text
 from tawt.readers import read_record
 from tawt.resources import asset
 from tawt.seals import BLANK, filled
@@ -123,6 +123,9 @@ class Workspace:
 
     def remember(self, local: Local | None = None, ingested: Ingested | None = None) -> None:
         """Write down where the raw tables are, and what an ingest was asked for and found."""
+        before = {**(read_json(self.root / INGEST) or {}), "seal": None}
+        if ingested is not None and before != {**ingested.model_dump(mode="json"), "seal": None}:
+            forget_ledger(self.root)
         for name, record in ((LOCAL, local), (INGEST, ingested)):
             if record is not None:
                 write_sealed(self.root / name, record.model_dump(mode="json"))
@@ -188,7 +191,17 @@ def write_workspace(given: Workspace) -> Workspace:
 
 def write_pipeline(root: Path, pipeline: PipelineConfig) -> None:
     """Write the resolved pipeline; its last line is a remark with the hash of the rest."""
-    write_text(root / "pipeline.yaml", filled(f"{dump(pipeline)}# {BLANK}\n"))
+    text, path = filled(f"{dump(pipeline)}# {BLANK}\n"), root / "pipeline.yaml"
+    if path.is_file() and path.read_bytes() != text.encode():
+        forget_ledger(root)
+    write_text(path, text)
+
+
+def forget_ledger(root: Path) -> None:
+    """Remove the ledger before anything that it was counted from changes: it is written anew in the end."""
+    if (root / LEDGER).exists():
+        remove(root / LEDGER)
+        sync(root)
 
 
 def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:

@@ -55,7 +55,7 @@ CHANGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "another content of the same size": (DATA, _another, "raw.measurements is not as it was read"),
     "a record more": (DATA, lambda path: pq.write_table(_rows(13), path), "raw.measurements is not as it was read"),
     "a file more": (DATA, lambda path: shutil.copy(path, path.with_name("1.parquet")), "raw.measurements is not as it was read"),
-    "a file gone": (DATA, Path.unlink, "measurements"),
+    "a file gone": (DATA, Path.unlink, "data: is a folder without a table in it"),
     "no Parquet": (DATA, lambda path: path.write_bytes(b"x" * path.stat().st_size), "0.parquet"),
     "an optional table gone": (CODES, Path.unlink, "raw.codes is not there any more"),
 }  # fmt: skip

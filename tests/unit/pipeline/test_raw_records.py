@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import os
 import random
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 import tawt
 from tawt.errors import SourceError, StageError
+from tawt.files import write_sealed
 from tawt.pipeline.engine import Limits, connect
 
 HEADER = "subject_id,code,value,comments"
@@ -170,7 +172,8 @@ def test_check_counts_the_records_again(readings: Path, tmp_path: Path) -> None:
     (readings / "readings.csv").write_text(HEADER + "\n" + "1,a,b,c\n" * 5)
     _account(readings, tmp_path / "w")
     path = tmp_path / "w" / "manifests" / "staging.readings.json"
-    path.write_text(path.read_text().replace('"n_records_in": 5', '"n_records_in": 4'))
+    # sealed again: as a mistake of ours would write it
+    write_sealed(path, json.loads(path.read_text().replace('"n_records_in": 5', '"n_records_in": 4')))
     found = {finding.check: finding.detail for finding in tawt.check(tmp_path / "w") if not finding.ok}
     assert found["raw tables"] == "raw.readings holds 5 records, and staging.readings took in 4"
     (readings / "readings.csv").rename(tmp_path / "elsewhere.csv")
