@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs tawt and its test tools into .venv, then runs every check, even after one that failed:
 # bash scripts/test.sh [OPTIONS OF pytest]
+# The tests are shared out among as many workers as there are cores, with 1 GB each; `-n 0` runs them in one process.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh dev || exit 1
@@ -10,7 +11,9 @@ failed=""
 ruff check . || failed="$failed, ruff check"
 ruff format --check . || failed="$failed, ruff format"
 mypy || failed="$failed, mypy"
-pytest "$@" || failed="$failed, pytest"
+workers="$(python -c 'from tawt.machine import available_bytes, usable_cpus
+print(max(1, min(usable_cpus(), available_bytes() >> 30)))')"
+pytest -n "$workers" --dist worksteal "$@" || failed="$failed, pytest"
 if [ -n "$failed" ]; then
     echo "error: scripts/test.sh: failed: ${failed#, }" >&2
     exit 1

@@ -5,13 +5,26 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if WORKER:  # one of as many as there are cores; told before torch and polars are imported
+    os.environ.update(OMP_NUM_THREADS="1", POLARS_MAX_THREADS="1")
+
+
+@pytest.fixture(scope="session", autouse=WORKER)
+def _one_thread_each() -> Iterator[None]:
+    """A worker's engine has one thread where a test does not say how many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tawt.pipeline.engine.usable_cpus", lambda: 1)
+        yield
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

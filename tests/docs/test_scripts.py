@@ -1,9 +1,11 @@
-"""`scripts/setup.sh` with stand-ins for Python and apt-get: which Python it takes, and what it does where venv is missing."""
+"""`scripts/setup.sh` with stand-ins for Python and apt-get: which Python it takes, and what it does where venv is missing;
+`scripts/test.sh` with stand-ins for the checks."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,3 +159,26 @@ def test_a_missing_venv_that_cannot_be_installed_is_said(machine: Machine) -> No
     ended = machine.setup()
     assert ended.code == 1 and f"error: {python}: has no working venv module" in ended.err and "python3.11" in ended.err
     assert ended.log == ["python3: venv"]
+
+
+def test_every_check_runs_and_the_tests_are_shared_out(machine: Machine) -> None:
+    """After a check that failed the others run all the same, and are named in the end; pytest has a worker for each core
+    that it may use, with a GB at least, and one's own options come last."""
+    for name in ("setup.sh", "test.sh"):
+        shutil.copy(ROOT / "scripts" / name, machine.checkout / "scripts")
+    (machine.checkout / "scripts" / "setup.sh").write_text("")
+    (machine.checkout / "tawt").mkdir()
+    (machine.checkout / "tawt" / "__init__.py").touch()
+    (machine.checkout / "tawt" / "machine.py").write_text(
+        "def available_bytes(): return 3 << 30\ndef usable_cpus(): return 8\n"
+    )
+    machine.bin = machine.checkout / ".venv" / "bin"
+    machine.bin.mkdir(parents=True)
+    (machine.bin / "python").symlink_to(sys.executable)
+    for name, code in (("ruff", 1), ("mypy", 0), ("pytest", 0)):
+        machine.put(name, f'#!/bin/sh\necho "{name} $*"\nexit {code}\n')
+    words = ["bash", machine.checkout / "scripts" / "test.sh", "tests/sql", "-n", "0"]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    shared_out = "pytest -n 3 --dist worksteal tests/sql -n 0"
+    assert ended.stdout.splitlines() == ["ruff check .", "ruff format --check .", "mypy ", shared_out]
+    assert ended.returncode == 1 and "failed: ruff check, ruff format" in ended.stderr
