@@ -58,7 +58,6 @@ class Trainer:
         self.skipped = setup.checkpoint.state.skipped if setup.checkpoint is not None else 0
         """Steps that the loss scaler of fp16 skipped so far."""
         self._pending = Delayed(setup.compute.device)
-        self._read_at = 0.0
         self._fixed: list[Example] = []
 
     def fit(self) -> dict[str, Any]:
@@ -80,6 +79,7 @@ class Trainer:
             with stop_requested() as stop, repeatable(setup.compute.device):
                 for step in range(start_step, config.max_steps):
                     done = step + 1
+                    self._pending.begin()
                     others_stop = self._step(step, list(islice(batches, k // world.size)), stop.is_set())
                     # several processes stop where all know of it: a step later
                     stopping = others_stop if world.several else stop.is_set()
@@ -103,7 +103,6 @@ class Trainer:
 
     def _step(self, step: int, examples: list[Example], stop: bool) -> bool:
         """Make one optimizer step and read what became of earlier ones; return whether a process was asked to stop."""
-        at = time.perf_counter()
         rate = learning_rate(step, self.config)
         counted = self.stepper.count(examples, stop)
         if step == self.setup.start_step:
@@ -112,18 +111,17 @@ class Trainer:
                     self.report({"event": "note", "text": without_position(part, "the first step")})
         moved = [example.to(self.setup.compute.device, non_blocking=True) for example in examples]
         results = self.stepper.step(rate, moved, counted)
-        self._pending.put(results, {"step": step, "rate": rate, "counted": counted, "at": at})
+        self._pending.put(results, {"step": step, "rate": rate, "counted": counted})
         self._read()
         return counted.stop
 
     def _read(self, everything: bool = False) -> None:
         """Write the lines of the steps whose results have come; stop at what is not finite."""
-        for results, about in self._pending.due(everything):
+        for results, seconds, about in self._pending.due(everything):
             sums, bad, rest = self.stepper.read(results)
             self._check(about["step"], sums, bad, rest)
             counted: Counted = about["counted"]
             done, now = about["step"] + 1, time.perf_counter()
-            seconds, self._read_at = now - max(about["at"], self._read_at), now
             line = {
                 "step": done, "split": "train", **means(self.stepper.weight, sums, counted.baseline, counted.count),
                 "lr": about["rate"], "grad_norm": rest["grad_norm"], "tokens": counted.tokens,

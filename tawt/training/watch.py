@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,11 @@ class Pending:
     """A step whose results are on their way."""
 
     results: Tensor
-    """On the host, whole once `ready` has passed."""
-    ready: Any
-    """CUDA event, None on CPU."""
+    """On the host, whole once `end` has passed."""
+    begin: Any
+    """When the device came to it: a CUDA event, on CPU a time."""
+    end: Any
+    """When the device was done with it, likewise."""
     about: dict[str, Any]
     """What the host knew of the step already."""
 
@@ -44,26 +47,42 @@ class Delayed:
 
     def __init__(self, device: torch.device) -> None:
         self._lag = LAG if device.type == "cuda" else 0
+        self._device = device
         self._queue: deque[Pending] = deque()
+        self.begin()
+
+    def begin(self) -> None:
+        """What the device does from here on is the next step."""
+        self._begun = self._moment()
 
     def put(self, results: Tensor, about: dict[str, Any]) -> None:
-        """Send a step's results, a vector, on their way to the host."""
-        if results.device.type != "cuda":
-            self._queue.append(Pending(results, None, about))
-            return
-        held = torch.empty(results.shape, dtype=results.dtype, pin_memory=True)
-        held.copy_(results, non_blocking=True)
-        ready = torch.cuda.Event()
-        ready.record(torch.cuda.current_stream(results.device))
-        self._queue.append(Pending(held, ready, about))
+        """Send the results of the step that was begun last, a vector, on their way to the host."""
+        held = results
+        if self._device.type == "cuda":
+            held = torch.empty(results.shape, dtype=results.dtype, pin_memory=True)
+            held.copy_(results, non_blocking=True)
+        self._queue.append(Pending(held, self._begun, self._moment(), about))
 
-    def due(self, everything: bool = False) -> Iterator[tuple[list[float], dict[str, Any]]]:
-        """Take the results whose turn it is, or all that there are."""
+    def due(self, everything: bool = False) -> Iterator[tuple[list[float], float, dict[str, Any]]]:
+        """Take the results whose turn it is, or all that there are, each with the step's seconds.
+
+        They are the device's: the host runs ahead of it, sends some steps in a moment and waits long for another.
+        """
         while len(self._queue) > (0 if everything else self._lag):
             pending = self._queue.popleft()
-            if pending.ready is not None:
-                pending.ready.synchronize()
-            yield pending.results.tolist(), pending.about
+            if self._device.type == "cuda":
+                pending.end.synchronize()
+                seconds = pending.begin.elapsed_time(pending.end) / 1000
+            else:
+                seconds = pending.end - pending.begin
+            yield pending.results.tolist(), seconds, pending.about
+
+    def _moment(self) -> Any:
+        if self._device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event
 
 
 def not_finite(

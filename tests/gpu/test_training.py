@@ -6,6 +6,7 @@ Each test runs on CPU as well, where it holds the test itself to what is known.
 from __future__ import annotations
 
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -52,6 +53,16 @@ def test_the_loss_curve_is_that_of_the_host(tmp_path, workspace, device, precisi
     if precision == "fp16":
         lines = [line for line in read_metrics(tmp_path / "there" / "metrics.jsonl") if line["split"] == "train"]
         assert all(line["scale"] >= 1 for line in lines) and lines[-1]["skipped"] < STEPS
+
+
+@DEVICES
+def test_the_seconds_of_steps_are_those_that_passed(tmp_path, workspace, device):
+    """Every step took some time, and all of them together no more than the whole command."""
+    began = time.perf_counter()
+    run = pretrain(workspace, _config(), device=device, out=tmp_path / "run").run
+    whole = time.perf_counter() - began
+    seconds = [line["seconds"] for line in read_metrics(run / "metrics.jsonl") if line["split"] == "train"]
+    assert len(seconds) == STEPS and min(seconds) > 0 and sum(seconds) <= whole
 
 
 @DEVICES

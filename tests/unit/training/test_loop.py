@@ -216,6 +216,28 @@ def test_results_that_come_later_are_all_written(workspace, config, tmp_path, mo
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
 
 
+def test_a_step_is_timed_where_it_is_made_and_not_where_its_results_are_read(monkeypatch):
+    """Read three at once, as on CUDA behind a step that is compiled, each step has its own seconds."""
+    now = [0.0]
+    monkeypatch.setattr(watch.time, "perf_counter", lambda: now[0])
+    pending = watch.Delayed(torch.device("cpu"))
+    pending._lag = watch.LAG
+    got = []
+    for step, (before, takes) in enumerate([(1.0, 2.0), (0.0, 30.0), (5.0, 3.0), (0.0, 4.0)]):
+        now[0] += before  # a validation, a checkpoint: no part of a step
+        pending.begin()
+        now[0] += takes
+        pending.put(torch.tensor([float(step)]), {})
+        got += pending.due()
+    got += pending.due(everything=True)
+    assert [(results, seconds) for results, seconds, _ in got] == [
+        ([0.0], 2.0),
+        ([1.0], 30.0),
+        ([2.0], 3.0),
+        ([3.0], 4.0),
+    ]
+
+
 def test_fp16_scales_its_loss_and_skips_what_overflows(workspace, config, tmp_path, with_train):
     """fp16 lowers the scale until gradients fit, counts the skipped steps, starts from the loss of fp32, and resumes with
     its scale to the same bytes."""
