@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tawt.pipeline.sql_tree import (
     parse,
     refused_functions,
     relations,
+    statements,
     table_functions,
     writing_node,
 )
@@ -75,19 +77,25 @@ def read_sql(path: Path, layer: str) -> SqlFile:
     Raises:
         StageError: The text is not one plain `select` over relations that this layer may read.
     """
-    name = f"{layer}.{path.stem}"
-    where = f"{name} ({path.name})"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StageError(
-            where, f"cannot be read ({type(error).__name__}), expected UTF-8 text", "mend the file"
-        ) from None
-    statements = _statements(text, where, StageError)
-    if len(statements) != 1:
-        raise StageError(where, f"holds {len(statements)} statements, expected one select", "keep one")
-    if statements[0].type != duckdb.StatementType.SELECT:
-        kind = str(statements[0].type).rpartition(".")[2].lower()
+            f"{layer}.{path.stem} ({path.name})", f"cannot be read ({type(error).__name__}), expected UTF-8 text",
+            "mend the file",
+        ) from None  # fmt: skip
+    return _checked(path, layer, text)
+
+
+@lru_cache(maxsize=256)
+def _checked(path: Path, layer: str, text: str) -> SqlFile:
+    name = f"{layer}.{path.stem}"
+    where = f"{name} ({path.name})"
+    found = _statements(text, where, StageError)
+    if len(found) != 1:
+        raise StageError(where, f"holds {len(found)} statements, expected one select", "keep one")
+    if found[0].type != duckdb.StatementType.SELECT:
+        kind = str(found[0].type).rpartition(".")[2].lower()
         raise StageError(where, f"is a {kind} statement, expected one select", "the runner writes the files itself")
     tree = parse(text)
     if tree is None:
@@ -112,7 +120,7 @@ def read_sql(path: Path, layer: str) -> SqlFile:
     if layer == "staging":
         check_carried(tree, where)
     reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text))
-    return SqlFile(name, path, text, references, tuple(sorted(statements[0].named_parameters)), reasons)
+    return SqlFile(name, path, text, references, tuple(sorted(found[0].named_parameters)), reasons)
 
 
 def check_select(text: str, workspace: object = "WORKSPACE") -> None:
@@ -124,8 +132,8 @@ def check_select(text: str, workspace: object = "WORKSPACE") -> None:
     """
     explained = _EXPLAIN.sub("", text)
     example = f"for example `{command('query', 'select count(*) from events', workspace=workspace)}`"
-    statements = _statements(explained, "query", ConfigError)
-    kind = str(statements[0].type).rpartition(".")[2].lower() if len(statements) == 1 else ""
+    listed = _statements(explained, "query", ConfigError)
+    kind = str(listed[0].type).rpartition(".")[2].lower() if len(listed) == 1 else ""
     tree = parse(explained) if kind == "select" else None
     if tree is None or writing_node(tree) is not None:
         what = (
@@ -133,7 +141,7 @@ def check_select(text: str, workspace: object = "WORKSPACE") -> None:
             if kind == "select"
             else f"is a {kind} statement"
             if kind
-            else (f"holds {len(statements)} statements")
+            else (f"holds {len(listed)} statements")
         )
         raise ConfigError("query", f"{what}, expected one select (or the explain of one)", example)
     for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
@@ -153,13 +161,11 @@ def is_explained(text: str) -> bool:
 
 
 def _statements(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Statement]:
-    with duckdb.connect() as connection:
-        connection.execute("set errors_as_json = true")
-        try:
-            return connection.extract_statements(text)
-        except duckdb.Error as error:
-            place = text_place(error, text)
-            raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
+    try:
+        return statements(text)
+    except duckdb.Error as error:
+        place = text_place(error, text)
+        raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
 
 
 def _references(tree: Node, where: str, layer: str) -> tuple[str, ...]:

@@ -33,11 +33,24 @@ _SPECIAL = frozenset(("unnest", "unlist"))
 
 
 @cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """An engine that only parses: opening one takes longer than all stages of a pipeline do to parse."""
+    return duckdb.connect(":memory:", config={"threads": 1, "errors_as_json": True})
+
+
+def statements(text: str) -> list[duckdb.Statement]:
+    """Return the statements of a text.
+
+    Raises:
+        duckdb.Error: It does not parse.
+    """
+    return _engine().cursor().extract_statements(text)
+
+
+@cache
 def parse(text: str) -> Node | None:
     """Return the parse tree of selects; None where the text is anything else."""
-    # a connection of our own: the default one belongs to the user
-    with duckdb.connect() as connection:
-        ((serialized,),) = connection.execute("select json_serialize_sql(?)", [text]).fetchall()
+    ((serialized,),) = _engine().cursor().execute("select json_serialize_sql(?)", [text]).fetchall()
     tree: Node = json.loads(serialized)
     return None if tree.get("error") else tree
 
@@ -128,10 +141,8 @@ def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
 
 @lru_cache(maxsize=1)
 def _catalog() -> dict[str, list[tuple[str, str | None, str | None]]]:
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "select lower(function_name), function_type, stability, macro_definition from duckdb_functions()"
-        ).fetchall()
+    listed = "select lower(function_name), function_type, stability, macro_definition from duckdb_functions()"
+    rows = _engine().cursor().execute(listed).fetchall()
     catalog: dict[str, list[tuple[str, str | None, str | None]]] = {}
     for name, kind, stability, definition in rows:
         catalog.setdefault(name, []).append((kind, stability, definition))
