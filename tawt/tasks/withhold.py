@@ -176,7 +176,7 @@ def _round(row: dict[str, Any]) -> None:
             at = edges.index(center)
             row["center"], row["center_subjects"] = row["bin_edges"][at], row["edge_subjects"][at]
         else:
-            row["center"] = middle(center, center_step(row["scale"]))
+            row["center"] = middle(center, float(center_step(row["scale"])))
         row["scale"] = _below(row["scale"], row["scale"] / 100)
 
 

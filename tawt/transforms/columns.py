@@ -25,11 +25,15 @@ def times_of(column: pa.ChunkedArray) -> Int64s:
     return column.cast(pa.int64()).fill_null(NO_TIME).to_numpy()
 
 
+def encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return a column of texts as one array of a dictionary."""
+    array = array_of(column)
+    return array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+
+
 def dictionary_of(column: pa.ChunkedArray) -> tuple[Int64s, list[str]]:
     """Return the index of each row's text (the length of the list for null) and the texts."""
-    array = array_of(column)
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
+    array = encoded(column)
     texts = array.dictionary.to_pylist()
     return array.indices.fill_null(len(texts)).to_numpy().astype(np.int64), texts
 

@@ -8,40 +8,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tawt.arrays import Floats, Ints
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
-from tawt.transforms.columns import dictionary_of
-from tawt.transforms.triplets import Coder
+from tawt.transforms.columns import array_of, encoded
+from tawt.transforms.triplets import edges_below
 from tawt.transforms.vocabulary import UNKNOWN
 
 COLUMNS = ["subject_id", "code", "numeric_value", "value_status"]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+_AT_ONCE = 1 << 16
+_ROUND = np.array([float(f"{lead}e{k}") for k in range(-323, 308) for lead in (1, 2, 5)])
 
 
-def round_number(most: float) -> float:
-    """Return the largest 1, 2 or 5 x 10^k that is not above a positive number."""
-    k = math.floor(math.log10(most))
-    # a power of ten may be rounded up in the logarithm
-    return next(step for text in (f"5e{k}", f"2e{k}", f"1e{k}", f"5e{k - 1}") if (step := float(text)) <= most)
+def round_number(most: npt.ArrayLike) -> Floats:
+    """Return the largest 1, 2 or 5 x 10^k that is not above each of some positive numbers."""
+    rounded: Floats = _ROUND[np.searchsorted(_ROUND, most, side="right") - 1]
+    return rounded
 
 
-def edge_steps(edges: Sequence[float], std: float) -> list[float]:
-    """Return the width of each edge's cell: at most half of the gap to the nearer neighbour, so that no two meet."""
-    gaps = [b - a for a, b in pairwise(edges)] or [std]
-    around = zip([gaps[0], *gaps], [*gaps, gaps[-1]], strict=True)
-    return [round_number(min(pair) / 2) for pair in around][: len(edges)]
+def edge_steps(edges: Floats | Sequence[float], std: Floats | float, first: Ints | Sequence[int] = (0,)) -> Floats:
+    """Return the width of each edge's cell: at most half of the gap to the nearer neighbour, so that no two meet.
+
+    Args:
+        edges: Of one data_type, or of several, one after the other, ascending in each.
+        std: Of the data_type of each edge: the gap of an edge that has no neighbour.
+        first: Where the edges of each data_type begin.
+    """
+    gaps = np.diff(edges, prepend=np.nan, append=np.nan)
+    gaps[first] = np.nan
+    nearer = np.fmin(gaps[:-1], gaps[1:])
+    return round_number(np.where(np.isnan(nearer), std, nearer) / 2)
 
 
-def center_step(scale: float) -> float:
+def center_step(scale: npt.ArrayLike) -> Floats:
     """Return the width of the cell of a median that is no edge: a quarter to five eighths of the scale."""
-    return 2.5 * round_number(scale / 4)
+    return 2.5 * round_number(np.asarray(scale) / 4)
 
 
 def middle(number: float, step: float) -> float:
@@ -57,23 +63,24 @@ class Crowds:
     """
 
     def __init__(self, vocabulary: pa.Table) -> None:
-        self.vocabulary, self.coder = vocabulary, Coder.of(vocabulary)
-        rows: list[dict[str, Any]] = vocabulary.drop_columns(["quantiles", "categories"]).to_pylist()
-        n_types, edges = len(rows), self.coder.edges
-        steps = [step for row in rows if row["bin_edges"] for step in edge_steps(row["bin_edges"], row["std"])]
-        # the last place is no edge's: its cell holds nothing
-        self.edge_step = np.array([*steps, 1.0])
-        self.edge_cell = np.append(np.floor(edges / self.edge_step[:-1]), np.nan)
-        self.by_median = np.array([row["normalization"] == "robust" and row["n_bins"] > 0 for row in rows])
-        self.center_step = np.array(
-            [center_step(row["scale"]) if own else 1.0 for row, own in zip(rows, self.by_median, strict=True)]
-        )
-        self.center_cell = np.floor(self.coder.center / self.center_step)
-        self.bin_start = np.concatenate([[0], np.cumsum(self.coder.n_bins)])
+        self.vocabulary, self.codes = vocabulary, array_of(vocabulary["code"])
+        listed = array_of(vocabulary["bin_edges"])
+        edges, n_edges = listed.flatten().to_numpy(), listed.value_lengths().to_numpy().astype(np.int64)
+        self.start = np.append(0, np.cumsum(n_edges))
+        std = array_of(vocabulary["std"]).fill_null(0.0).to_numpy()
+        steps = edge_steps(edges, np.repeat(std, n_edges), self.start)
+        # an edge is in its cell, and no two cells meet: for each edge where its cell begins, itself, where it ends
+        cells = np.floor(edges / steps)
+        self.bounds = np.stack([_begin(cells, steps), edges, _begin(cells + 1, steps)], axis=1).ravel()
+        n_bins = vocabulary["n_bins"].to_numpy().astype(np.int64)
+        by_median = pc.equal(vocabulary["normalization"], "robust").to_numpy() & (n_bins > 0)
+        self.center_step = center_step(np.where(by_median, vocabulary["scale"].to_numpy(), 1.0))
+        self.center_cell = np.where(by_median, np.floor(vocabulary["center"].to_numpy() / self.center_step), np.nan)
+        self.bin_start = np.append(0, np.cumsum(n_bins))
         self.bins = np.zeros(self.bin_start[-1], dtype=np.int64)
-        self.edges = np.zeros(len(edges) + 1, dtype=np.int64)
-        self.centers = np.zeros(n_types, dtype=np.int64)
-        self.most = np.zeros(n_types, dtype=np.int64)
+        self.edges = np.zeros(len(edges), dtype=np.int64)
+        self.centers = np.zeros(len(vocabulary), dtype=np.int64)
+        self.most = np.zeros(len(vocabulary), dtype=np.int64)
 
     def add(self, events: pa.Table) -> None:
         """Count a shard.
@@ -81,63 +88,72 @@ class Crowds:
         Args:
             events: `COLUMNS` of one shard, each subject's rows together.
         """
-        code, codes = dictionary_of(events["code"])
-        name, names = dictionary_of(events["value_status"])
-        index = np.array([*(self.coder.index.get(text, UNKNOWN) for text in codes), UNKNOWN], dtype=np.int64)
-        numeric = np.array([*(text == STATUS_NAMES[ValueStatus.NUMERIC] for text in names), False])
-        data_type = index[code]
-        rows = np.flatnonzero(numeric[name] & (data_type != UNKNOWN))
-        if not len(rows):
-            return
-        data_type, ids = data_type[rows], events["subject_id"].to_numpy()
-        subject = np.concatenate([[0], np.cumsum(ids[1:] != ids[:-1])])[rows]
-        number = events["numeric_value"].to_numpy()[rows].astype(np.float64)
-        token = self.coder.bins(data_type, number)
-        kind, place = _distinct(subject, data_type, token - 1)
-        self.bins += np.bincount(self.bin_start[kind] + place, minlength=len(self.bins))
-        # of the cells, only those of the two edges around a number can hold it; and no two cells meet
-        edge_start, n_edges = self.coder.edge_start[data_type], len(self.edges) - 1
-        below = np.where(token > 1, edge_start + token - 2, n_edges)
-        above = np.where(token < self.coder.n_bins[data_type], edge_start + token - 1, n_edges)
-        near = np.full(len(rows), n_edges)
-        for edge in (below, above):
-            near = np.where(np.floor(number / self.edge_step[edge]) == self.edge_cell[edge], edge, near)
-        held = near < n_edges
-        kind, place = _distinct(subject[held], data_type[held], (near - edge_start)[held])
-        self.edges += np.bincount(self.coder.edge_start[kind] + place, minlength=len(self.edges))
-        held = self.by_median[data_type]
-        held &= np.floor(number / self.center_step[data_type]) == self.center_cell[data_type]
-        kind, _ = _distinct(subject[held], data_type[held], np.zeros(len(data_type[held]), dtype=np.int64))
-        self.centers += np.bincount(kind, minlength=len(self.centers))
-        order = _order(data_type)
-        subject, data_type = subject[order], data_type[order]
-        opens = np.flatnonzero(np.append(True, (subject[1:] != subject[:-1]) | (data_type[1:] != data_type[:-1])))
-        np.maximum.at(self.most, data_type[opens], np.diff(opens, append=len(subject)))
+        code, status = encoded(events["code"]), encoded(events["value_status"])
+        known = pc.index_in(code.dictionary.cast(pa.string()), self.codes)
+        index = known.fill_null(UNKNOWN).to_numpy().astype(np.int64)
+        is_number = status.dictionary.index(STATUS_NAMES[ValueStatus.NUMERIC]).as_py()
+        rows = np.flatnonzero(status.indices.to_numpy() == is_number)
+        data_type = index[code.indices.to_numpy()[rows]]
+        rows, data_type = rows[data_type != UNKNOWN], data_type[data_type != UNKNOWN]
+        subject = array_of(events["subject_id"]).to_numpy()[rows]
+        number = array_of(events["numeric_value"]).fill_null(0.0).to_numpy()[rows]
+        # some subjects at a time: what is at work stays in the processor's caches
+        ends = np.append(np.flatnonzero(subject[1:] != subject[:-1]) + 1, len(subject))
+        ends = ends[
+            np.searchsorted(ends, np.arange(_AT_ONCE, len(subject) + _AT_ONCE, _AT_ONCE).clip(max=len(subject)))
+        ]
+        for part in map(slice, [0, *ends], ends):
+            self._add(subject[part], data_type[part], number[part].astype(np.float64))
+
+    def _add(self, subject: Ints, data_type: Ints, number: Floats) -> None:
+        passed = edges_below(self.bounds, 3 * self.start, data_type, number)
+        self._count(self.bins, subject, self.bin_start[data_type] + (passed + 1) // 3)
+        held = np.flatnonzero(passed % 3)
+        self._count(self.edges, subject[held], self.start[data_type[held]] + passed[held] // 3)
+        if not np.isnan(self.center_cell).all():
+            held = np.flatnonzero(np.floor(number / self.center_step[data_type]) == self.center_cell[data_type])
+            self._count(self.centers, subject[held], data_type[held])
+        opens, own = _runs(subject, data_type)
+        np.maximum.at(self.most, own, np.diff(opens, append=len(subject)))
+
+    @staticmethod
+    def _count(counts: Ints, subject: Ints, place: Ints) -> None:
+        counts += np.bincount(_runs(subject, place)[1], minlength=len(counts))
 
     def table(self) -> pa.Table:
         """Return the vocabulary with what was counted."""
-        bins = np.split(self.bins, self.bin_start[1:-1])
-        edges = np.split(self.edges[:-1], self.coder.edge_start[1:-1])
-        counted = {
-            "bin_subjects": [own.tolist() for own in bins], "edge_subjects": [own.tolist() for own in edges],
-            "center_subjects": self.centers, "most_of_one": self.most,
-        }  # fmt: skip
         out = self.vocabulary
-        for name, column in counted.items():
+        for name, column in {
+            "bin_subjects": pa.ListArray.from_arrays(self.bin_start.astype(np.int32), self.bins),
+            "edge_subjects": pa.ListArray.from_arrays(self.start.astype(np.int32), self.edges),
+            "center_subjects": pa.array(self.centers), "most_of_one": pa.array(self.most),
+        }.items():  # fmt: skip
             at = out.schema.get_field_index(name)
-            out = out.set_column(at, out.schema.field(at), pa.array(column, out.schema.field(at).type))
+            out = out.set_column(at, out.schema.field(at), column.cast(out.schema.field(at).type))
         return out
 
 
-def _order(numbers: Ints) -> Ints:
-    """Return the stable order of numbers from 0; short ones are sorted by counting."""
-    return np.argsort(numbers.astype(np.uint16) if numbers.max(initial=0) < 1 << 16 else numbers, kind="stable")
+def _begin(cell: Floats, step: Floats) -> Floats:
+    """Return the smallest float32 in each cell: where a division that rounds puts it, not where the product lies."""
+    begin = (cell * step).astype(np.float32)
+    for towards, out in ((-np.inf, np.greater_equal), (np.inf, np.less)):
+        while (move := out(np.floor(begin.astype(np.float64) / step), cell)).any():
+            begin = np.where(move, np.nextafter(begin, np.float32(towards)), begin)
+    return begin.astype(np.float64)
 
 
-def _distinct(subject: Ints, data_type: Ints, place: Ints) -> tuple[Ints, Ints]:
-    """Return the data_type and the place of each subject's rows, once each; a subject's rows lie together."""
-    order = _order(place)
-    order = order[_order(data_type[order])]
-    rows = np.stack([subject[order], data_type[order], place[order]])
-    new = np.append(np.ones(min(1, len(order)), dtype=np.bool_), (rows[:, 1:] != rows[:, :-1]).any(0))
-    return rows[1, new], rows[2, new]
+def _runs(subject: Ints, place: Ints) -> tuple[Ints, Ints]:
+    """Return where the rows of each subject with one place begin, in the order of places, and that place.
+
+    A subject's rows lie together, so that a stable order of the places alone keeps them so: by counting, 16 bits at a
+    time.
+    """
+    order = np.argsort(place.astype(np.uint16), kind="stable")
+    if place.max(initial=0) >> 16:
+        order = order[np.argsort(place[order] >> 16, kind="stable")]
+    subject, place = subject[order], place[order]
+    new = np.append(
+        np.ones(min(1, len(order)), dtype=np.bool_), (subject[1:] != subject[:-1]) | (place[1:] != place[:-1])
+    )
+    opens = np.flatnonzero(new)
+    return opens, place[opens]

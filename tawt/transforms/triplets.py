@@ -59,15 +59,8 @@ class Coder:
         )  # fmt: skip
 
     def bins(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return 1 + how many of the data_type's edges are <= the number: one binary search for all rows at once."""
-        start = self.edge_start[data_type]
-        low, high = start.copy(), self.edge_start[data_type + 1].copy()
-        while (open_ := low < high).any():
-            middle = (low + high) // 2
-            above = open_ & (self.edges[np.minimum(middle, len(self.edges) - 1)] <= number)
-            low = np.where(above, middle + 1, low)
-            high = np.where(open_ & ~above, middle, high)
-        return low - start + 1
+        """Return 1 + how many of the data_type's edges are <= the number."""
+        return edges_below(self.edges, self.edge_start, data_type, number) + 1
 
     def normalize(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Return the normalized value of each number."""
@@ -83,6 +76,31 @@ class Coder:
             value[rows] = (rank - 0.5) * _UNIT_VARIANCE
         # a number far beyond all of train stays a number, however small the scale
         return np.clip(value, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+def edges_below(
+    edges: npt.NDArray[np.float64],
+    start: npt.NDArray[np.int64],
+    data_type: npt.NDArray[np.int64],
+    number: npt.NDArray[np.float64],
+) -> npt.NDArray[np.int64]:
+    """Return how many of its data_type's edges are <= each number: one binary search for all rows at once.
+
+    Args:
+        edges: All edges, data_type after data_type, ascending in each.
+        start: `(n_data_types + 1,)` where those of each begin.
+        data_type: `(n,)`.
+        number: `(n,)`; none is above NaN.
+    """
+    first, end = start[data_type], start[data_type + 1]
+    low = first.copy()
+    step = 1 << int(np.diff(start).max(initial=0)).bit_length() >> 1
+    while step:
+        to = low + step
+        to[to > end] = 0
+        low += step * ((to > 0) & (edges[to - 1] <= number))
+        step >>= 1
+    return low - first
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.resources import asset
-from tawt.transforms.crowds import Crowds, center_step, edge_steps, middle, round_number
+from tawt.transforms.crowds import Crowds, _begin, center_step, edge_steps, middle, round_number
 from tawt.transforms.vocabulary import _row, center_and_scale, fit_numbers
 
 SCHEMA = read_contract(asset("schemas/vocabulary.json")).arrow_schema()
@@ -79,9 +79,13 @@ def invented(rng: np.random.Generator) -> Rows:
 
 
 @pytest.mark.parametrize("normalization", ["zscore", "robust"])
-@pytest.mark.parametrize("n_shards", [1, 3])
-def test_people_are_counted_in_bins_and_in_the_cells_around_edges(normalization: str, n_shards: int) -> None:
-    """Subjects per bin, per edge's cell and around a median, and the most numbers of one, are those that sets tell."""
+@pytest.mark.parametrize(("n_shards", "at_once"), [(1, 1 << 16), (3, 50), (1, 1)])
+def test_people_are_counted_in_bins_and_in_the_cells_around_edges(
+    monkeypatch: pytest.MonkeyPatch, normalization: str, n_shards: int, at_once: int
+) -> None:
+    """Subjects per bin, per edge's cell and around a median, and the most numbers of one, are those that sets tell,
+    however many of a shard are counted at once."""
+    monkeypatch.setattr("tawt.transforms.crowds._AT_ONCE", at_once)
     rows = invented(np.random.default_rng(5))
     table = counted(rows, normalization, n_shards=n_shards)
     assert table.schema == SCHEMA
@@ -122,6 +126,26 @@ def test_cells_of_edges_do_not_meet(edges: list[float]) -> None:
     assert told == sorted(set(told))
     for (a, s), (b, t) in pairwise(zip(told, steps, strict=True)):
         assert a + s / 2 <= (b - t / 2) * (1 + 1e-12) + 1e-300
+
+
+def test_cells_of_several_data_types_are_those_of_each() -> None:
+    """Edges laid one after the other have the steps that those of each data_type have alone, without any too."""
+    types = [([], 3.0), ([0.1, 0.2, 0.7], 1.0), ([5.0], 0.3), ([], 0.0), ([-2.0, 40.0], 9.0)]
+    edges, std = [e for own, _ in types for e in own], [s for own, s in types for _ in own]
+    first = np.append(0, np.cumsum([len(own) for own, _ in types]))
+    alone = [edge_steps(own, s).tolist() for own, s in types if own]
+    assert edge_steps(edges, std, first).tolist() == [step for steps in alone for step in steps]
+
+
+def test_a_cell_begins_at_the_float32_that_a_division_puts_there() -> None:
+    """The first number of a cell is the smallest whose rounded quotient is in it: the one before is in an earlier."""
+    rng = np.random.default_rng(7)
+    steps = np.array([float(f"{lead}e{k}") for lead in (1, 2, 5) for k in (-8, -2, -1, 0, 3)])
+    cells = np.concatenate([rng.integers(-40, 40, len(steps)), np.zeros(len(steps))])
+    steps = np.tile(steps, 2)
+    first = _begin(cells, steps)
+    before = np.nextafter(first.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
+    assert (np.floor(first / steps) >= cells).all() and (np.floor(before / steps) < cells).all()
 
 
 @pytest.mark.parametrize("most", [1.0, 0.1, 0.3, 1000.0, 1e-5, 999.9999999, 2.0, 4.99, 1e-40, 3e38])

@@ -15,7 +15,7 @@ from tawt.config.data import PipelineConfig, VocabularyConfig
 from tawt.contracts.contract import read_contract
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.resources import asset
-from tawt.transforms.triplets import Coder, to_triplets
+from tawt.transforms.triplets import Coder, edges_below, to_triplets
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
 
 TRIPLETS = read_contract(asset("schemas/triplets.json"))
@@ -174,3 +174,16 @@ def test_two_categories_and_other_are_three_tokens() -> None:
         PipelineConfig(name="t", source="t"), TRIPLETS,
     )  # fmt: skip
     assert triplets["value_token"].to_pylist() == [2, 3, 1, 1]
+
+
+def test_edges_below_a_number_are_those_that_a_search_in_its_data_type_tells() -> None:
+    """For data_types of none, one and many edges, numbers on, between and beyond them, and such that are none."""
+    rng = np.random.default_rng(3)
+    own = [np.unique(rng.integers(-9, 9, n)).astype(float) for n in (0, 1, 2, 30, 0, 7, 0)]
+    start = np.append(0, np.cumsum([len(edges) for edges in own]))
+    data_type = rng.integers(0, len(own), 2000)
+    number = np.where(rng.random(2000) < 0.02, np.nan, rng.integers(-20, 20, 2000) / 2)
+    number[:9] = [np.inf, -np.inf, np.nan] * 3
+    below = edges_below(np.concatenate(own), start, data_type, number)
+    assert below.tolist() == [int((own[i] <= x).sum()) for i, x in zip(data_type, number, strict=True)]
+    assert set(below.tolist()) >= {0, 1, 7}
