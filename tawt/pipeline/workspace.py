@@ -160,16 +160,21 @@ def resolve_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> Pipel
     """
     path = Path(name_or_file).expanduser()
     if path.suffix not in (".yaml", ".yml"):
-        folder = asset("pipelines")
-        path = folder / f"{name_or_file}.yaml"
-        known = sorted(p.stem for p in folder.glob("*.yaml") if "source" in read_yaml(p)[0])
-        if name_or_file not in known:
+        files = {file.stem: file for file in sorted(asset("pipelines").glob("*.yaml"))}
+        path = files.get(name_or_file, path)
+        if name_or_file not in files or not _has_source(path):
+            known = [name for name, file in files.items() if _has_source(file)]
             raise ConfigError(
                 f"--pipeline {name_or_file}",
                 "is no pipeline, expected a name or a .yaml file",
                 nearest(name_or_file, known),
             )
     return load(PipelineConfig, path, settings)
+
+
+def _has_source(path: Path) -> bool:
+    """Return whether a config is of a pipeline, not of a training."""
+    return "source" in read_yaml(path)[0]
 
 
 def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None) -> Workspace:
