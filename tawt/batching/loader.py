@@ -26,7 +26,6 @@ from tawt.batching.source import Source, find_source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
 from tawt.dataset.reader import Split
-from tawt.dataset.shard import REBUILD
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 
@@ -202,9 +201,9 @@ class PackedLoader:
         column = self._copy(subjects, windows)
         if column["data_type"].max() >= len(self.vocabulary):
             raise DatasetError(
-                f"split `{split.name}`",
+                str(split.folder),
                 f"has a data_type beyond the vocabulary, expected one of its {len(self.vocabulary)}",
-                REBUILD,
+                split.build_again,
             )
         time = column.pop("timestamp")
         available = column.pop("available_time", None)

@@ -100,6 +100,8 @@ def _fail_foreign(error: Exception) -> NoReturn:
         _fail(f"{package}: is not installed, expected it for this command", f"pip install {package}")
     if (full := room_error(error, Path.cwd())) is not None:
         _fail(str(full), full.hint)
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename is not None:
+        _fail(f"{error.filename}: is no folder, or lies in none, expected one", "give another place, or move it away")
     if isinstance(error, OSError) and error.filename is not None and error.errno:
         said = f"{error.filename}: {os.strerror(error.errno)}, expected to read or write it"
         _fail(said, "check its place and rights")

@@ -166,7 +166,10 @@ def embed(
 
     if pooling is not None and pooling not in get_args(Pooling):
         raise ConfigError(f"--pooling {pooling}", "is no pooling, expected one", nearest(pooling, get_args(Pooling)))
-    result = run_embed(workspace, run, out=out, device=device, pooling=pooling, dry_run=dry_run)  # type: ignore[arg-type]
+    result = run_embed(
+        workspace, run, out=out, device=device, pooling=pooling, dry_run=dry_run,  # type: ignore[arg-type]
+        report=lambda event: say(f"note: {event['text']}") if event["event"] == "note" else None,
+    )  # fmt: skip
     say("  ".join(f"{key} {result.computed[key]} ({why})" for key, why in result.reasons.items()))
     rows = [
         ("embeddings", f"{result.n_subjects:,} subjects x {result.d_embedding}"), ("file", str(result.path)),

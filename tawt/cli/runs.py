@@ -33,7 +33,7 @@ def compare(
     runs: Runs,
     form: Form = Format.table,
     plot: Annotated[
-        Path | None, typer.Option(help="A PNG of the curves; needs the extra `plots`", show_default=False)
+        Path | None, typer.Option(help="A PNG file for the curves; needs the extra `plots`", show_default=False)
     ] = None,
 ) -> None:
     """Lay runs beside one another: settings that differ, losses, and paired differences
@@ -65,8 +65,8 @@ def _print_tables(found: Comparison) -> None:
     else:
         say("all settings are the same")
     print()
-    results = [(r.part, r.run, r.final, r.best, r.best_step, r.baseline) for r in found.results]
-    print_rows(("part", "run", "final", "best", "at step", "trivial"), results, Format.table)
+    results = [(r.part, r.run, r.weight, r.final, r.best, r.best_step, r.baseline) for r in found.results]
+    print_rows(("part", "run", "weight", "final", "best", "at step", "trivial"), results, Format.table)
     drawn = {name: curve for name, curve in found.curves.items() if curve}
     if drawn:
         values = [value for curve in drawn.values() for _, value in curve]
@@ -93,6 +93,7 @@ def _tidy(found: Comparison) -> list[tuple[str, str, str, int | None, Any]]:
             ("final", r.run, r.part, r.final_step, r.final), ("best", r.run, r.part, r.best_step, r.best),
             ("trivial", r.run, r.part, r.final_step, r.baseline),
         ]  # fmt: skip
+        rows += [("weight", r.run, r.part, None, r.weight)] if r.weight is not None else []
     for p in found.paired:
         rows += [("paired_mean", p.run, p.part, None, p.mean), ("paired_sd", p.run, p.part, None, p.sd),
                  ("paired_steps", p.run, p.part, None, p.n_steps)]  # fmt: skip
@@ -133,8 +134,8 @@ def sweep(
         print_rows(("arm", "seed", "what", "why"), runs, form)
         next_command(again())
         return
-    columns = ("part", "arm", "seeds", "mean", "sd", "trivial", "minus the first arm", "sd of that")
-    rows = [(r.part, r.arm, r.n_seeds, r.mean, r.sd, r.baseline, r.gap, r.gap_sd) for r in result.table]
+    columns = ("part", "arm", "weight", "seeds", "mean", "sd", "trivial", "minus the first arm", "sd of that")
+    rows = [(r.part, r.arm, r.weight, r.n_seeds, r.mean, r.sd, r.baseline, r.gap, r.gap_sd) for r in result.table]
     print_rows(columns, rows, form)
     say(f"table: {result.folder / 'sweep.csv'}")
     for run in result.runs:

@@ -52,6 +52,8 @@ class DatasetManifest(BaseModel):
 class Split:
     """The subjects of one split: `s` of them, shard by shard, in the order of the shards' indexes."""
 
+    folder: Path
+    """WORKSPACE/dataset/NAME."""
     name: str
     """train, tuning or held_out."""
     shards: tuple[Columns, ...]
@@ -72,6 +74,11 @@ class Split:
     """`(s,)`, time origin, us since 1970-01-01."""
     calendar: str = "kept"
     """What dates and hours of the record mean: kept, shifted or none (see the pipeline's key of this name)."""
+
+    @property
+    def build_again(self) -> str:
+        """The hint for what is wrong with it."""
+        return _build_again(self.folder.parent)
 
     @property
     def n_subjects(self) -> int:
@@ -134,10 +141,6 @@ class TripletDataset:
             )  # fmt: skip
 
     @property
-    def _build_again(self) -> str:
-        return f"build it again with `{command('build-vocab', workspace=self.folder.parent)}`"
-
-    @property
     def split_names(self) -> tuple[str, ...]:
         """Names of the splits."""
         return tuple(self.manifest.splits)
@@ -155,23 +158,19 @@ class TripletDataset:
             raise DatasetError(
                 str(self.folder),
                 f"has no split `{name}`, expected one of its own",
-                nearest(name, self.manifest.splits) or self._build_again,
+                nearest(name, self.manifest.splits) or _build_again(self.folder),
             )
         self._hold()
         entries = self.manifest.splits[name]
         rows = read_contract(asset("schemas/dataset.json"))
         index = read_contract(asset("schemas/dataset_index.json"))
+        folder, hint = self.folder / name, _build_again(self.folder)
         shards: list[Columns] = []
         indexes: list[Index] = []
-        try:
-            for entry in entries:
-                file = self.folder / name / f"{entry.shard}.arrow"
-                shards.append(map_shard(file, rows, entry.n_bytes, entry.n_triplets))
-                file = self.folder / name / f"{entry.shard}.index.arrow"
-                indexes.append(read_index(file, index, entry.n_subjects, entry.n_triplets))
-        except DatasetError as error:
-            raise DatasetError(error.where, error.what, self._build_again) from None
-
+        for entry in entries:
+            shards.append(map_shard(folder / f"{entry.shard}.arrow", rows, entry.n_bytes, entry.n_triplets, hint))
+            file = folder / f"{entry.shard}.index.arrow"
+            indexes.append(read_index(file, index, entry.n_subjects, entry.n_triplets, hint))
         self._hold()
 
         def joined(column: str) -> NDArray[np.int64]:
@@ -179,6 +178,7 @@ class TripletDataset:
             return np.concatenate([none, *(getattr(index, column) for index in indexes)])
 
         return Split(
+            folder=folder,
             name=name,
             shards=tuple(shards),
             shard_files=tuple(f"{entry.shard}.arrow" for entry in entries),
@@ -190,6 +190,10 @@ class TripletDataset:
             origins=joined("origin"),
             calendar=self.manifest.calendar,
         )
+
+
+def _build_again(dataset: Path) -> str:
+    return f"build it again with `{command('build-vocab', workspace=dataset.parent)}`"
 
 
 def fingerprint_of(splits: Iterable[Split]) -> str:

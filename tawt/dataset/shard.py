@@ -14,8 +14,6 @@ from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, DatasetError
 from tawt.readers import reading
 
-REBUILD = "build it again with `tawt build-vocab -w WORKSPACE`"
-
 
 @dataclass(frozen=True, eq=False)
 class Columns:
@@ -55,49 +53,49 @@ class Index:
     """`(s,)`, time origin, us since 1970-01-01."""
 
 
-def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int) -> Columns:
-    """Map a shard and return views of its single record batch.
+def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int, hint: str) -> Columns:
+    """Map a shard and return views of its single record batch; the hint of its errors says what mends it.
 
     The file is closed again at once: the mapping lives as long as a view of it, and needs no file descriptor.
 
     Raises:
         DatasetError: The file is absent, cut off, compressed, or not what contract and manifest say.
     """
-    with reading(path, "an Arrow file", REBUILD, DatasetError):
+    with reading(path, "an Arrow file", hint, DatasetError):
         size = path.stat().st_size
     if size != n_bytes:
-        raise DatasetError(str(path), f"has {size} bytes, expected {n_bytes}", REBUILD)
-    with reading(path, "an Arrow file", REBUILD, DatasetError), pa.memory_map(str(path)) as file:
+        raise DatasetError(str(path), f"has {size} bytes, expected {n_bytes}", hint)
+    with reading(path, "an Arrow file", hint, DatasetError), pa.memory_map(str(path)) as file:
         whole = file.read_buffer(size)
         reader = pa.ipc.open_file(whole)
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         for batch in batches:
             batch.validate()
         _names = reader.schema.names  # bytes until somebody asks
-    _check(path, contract, reader.schema)
+    _check(path, contract, reader.schema, hint)
     if len(batches) != 1:
-        raise DatasetError(str(path), f"has {len(batches)} record batches, expected 1", REBUILD)
+        raise DatasetError(str(path), f"has {len(batches)} record batches, expected 1", hint)
     (batch,) = batches
     if batch.num_rows != n_rows:
-        raise DatasetError(str(path), f"has {batch.num_rows} rows, expected {n_rows}", REBUILD)
-    return Columns(*(_view(path, whole, batch, name) for name in Columns.__dataclass_fields__))
+        raise DatasetError(str(path), f"has {batch.num_rows} rows, expected {n_rows}", hint)
+    return Columns(*(_view(path, whole, batch, name, hint) for name in Columns.__dataclass_fields__))
 
 
-def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int) -> Index:
-    """Read the index beside a shard.
+def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int, hint: str) -> Index:
+    """Read the index beside a shard; the hint of its errors says what mends it.
 
     Raises:
         DatasetError: The file is absent, broken, of another contract, or does not tile the shard row by row.
     """
-    with reading(path, "an Arrow file", REBUILD, DatasetError):
+    with reading(path, "an Arrow file", hint, DatasetError):
         table = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
         table.validate()
         _names = table.schema.names
-    _check(path, contract, table.schema)
+    _check(path, contract, table.schema, hint)
     if len(table) != n_subjects:
-        raise DatasetError(str(path), f"has {len(table)} subjects, expected {n_subjects}", REBUILD)
+        raise DatasetError(str(path), f"has {len(table)} subjects, expected {n_subjects}", hint)
     if any(column.null_count for column in table.columns):
-        raise DatasetError(str(path), "has a null, expected none", REBUILD)
+        raise DatasetError(str(path), "has a null, expected none", hint)
     index = Index(*(np.array(table.column(name)) for name in Index.__dataclass_fields__))
     ends = index.start + index.length
     whole = (
@@ -106,28 +104,28 @@ def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int) -> 
         and (int(ends[-1]) if n_subjects else 0) == n_rows
     )
     if not whole:
-        raise DatasetError(str(path), f"does not cover the shard, expected its {n_rows} rows end to end", REBUILD)
+        raise DatasetError(str(path), f"does not cover the shard, expected its {n_rows} rows end to end", hint)
     if not ((index.n_static >= 0) & (index.n_static <= index.length)).all():
-        raise DatasetError(str(path), "has an n_static out of range, expected 0 to length", REBUILD)
+        raise DatasetError(str(path), "has an n_static out of range, expected 0 to length", hint)
     if not (np.diff(index.subject_id) > 0).all():
-        raise DatasetError(str(path), "has subjects out of order, expected ascending subject_id", REBUILD)
+        raise DatasetError(str(path), "has subjects out of order, expected ascending subject_id", hint)
     return index
 
 
-def _check(path: Path, contract: Contract, schema: pa.Schema) -> None:
+def _check(path: Path, contract: Contract, schema: pa.Schema, hint: str) -> None:
     try:
         check_schema(contract, schema, str(path))
     except ContractError as error:
-        raise DatasetError(error.where, error.what, REBUILD) from None
+        raise DatasetError(error.where, error.what, hint) from None
 
 
-def _view(path: Path, whole: pa.Buffer, batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+def _view(path: Path, whole: pa.Buffer, batch: pa.RecordBatch, name: str, hint: str) -> NDArray[Any]:
     array = batch.column(name)
     if array.null_count:
-        raise DatasetError(str(path), f"column `{name}` has {array.null_count} nulls, expected none", REBUILD)
+        raise DatasetError(str(path), f"column `{name}` has {array.null_count} nulls, expected none", hint)
     data = array.buffers()[1]
     mapped = whole.address <= data.address and data.address + data.size <= whole.address + whole.size
     if data.size and not mapped:
-        raise DatasetError(str(path), f"column `{name}` is compressed, expected plain memory", REBUILD)
+        raise DatasetError(str(path), f"column `{name}` is compressed, expected plain memory", hint)
     view: NDArray[Any] = array.to_numpy(zero_copy_only=True)
     return view

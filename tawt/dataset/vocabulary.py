@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from tawt.contracts.contract import check_schema, read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.errors import ContractError, DatasetError
-from tawt.readers import reading
+from tawt.readers import AGAIN, reading
 from tawt.resources import asset
 
 Number = TypeVar("Number", bound=np.generic)
-_MAKE = "make it with `tawt build-vocab -w WORKSPACE`"
 MAX_BINS = 1000
 """Most quantile bins of a data_type."""
 
@@ -162,7 +161,7 @@ class Vocabulary:
         return 1 + int(self.n_categories.sum())
 
 
-def read_vocabulary(path: Path, hint: str = _MAKE) -> Vocabulary:
+def read_vocabulary(path: Path, hint: str = AGAIN) -> Vocabulary:
     """Read `vocabulary.parquet`; the hint of its errors says what mends it.
 
     Raises:

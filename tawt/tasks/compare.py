@@ -12,6 +12,7 @@ from typing import Any
 
 from tawt.commands import command
 from tawt.errors import ConfigError
+from tawt.tasks.figures import hold_png
 from tawt.tasks.runs import RunFolder, baseline_key, find_run, loss_key, parts_of, read_runs
 
 _WEIGHTS_ONLY = ("weight", "value_loss", "temperature", "d_projection")
@@ -26,6 +27,8 @@ class PartResult:
     """Name of the run."""
     part: str
     """The part, or `all` for the weighted sum."""
+    weight: float | None
+    """What it weighs in the sum; None of the sum itself."""
     final: float
     """At the last validation."""
     best: float
@@ -81,11 +84,12 @@ def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = 
     Args:
         workspace: Whose runs.
         runs: Names in WORKSPACE/runs, or folders; at least two, the first is what others are compared with.
-        plot: A PNG of the curves, laid over one another.
+        plot: A file whose name ends in .png, for the curves, laid over one another.
 
     Raises:
         CheckpointError: A run is not there.
-        ConfigError: There are fewer than two runs or one is named twice, or matplotlib is not installed for `plot`.
+        ConfigError: There are fewer than two runs or one is named twice, `plot` is no name of a PNG, or matplotlib is
+            not installed for it.
     """
     workspace = Path(workspace)
     folders = [find_run(workspace, run) for run in runs]
@@ -94,6 +98,8 @@ def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = 
         what = f"names `{twice[0]}` twice" if twice else f"names {len(folders)} run{'s' * (len(folders) != 1)}"
         hint = f"as `{command('compare', 'RUN', 'OTHER', workspace=workspace)}`"
         raise ConfigError("tawt compare", f"{what}, expected two or more, each once", hint)
+    if plot is not None:
+        hold_png(Path(plot), "--plot")
     read = read_runs(folders)
     first, rest = read[0], read[1:]
     paired: list[Paired] = []
@@ -159,8 +165,8 @@ def _results(runs: Sequence[RunFolder]) -> tuple[PartResult, ...]:
             last = lines[-1]
             out.append(
                 PartResult(
-                    run.name, part, last[loss_key(part)], best[loss_key(part)], best["step"],
-                    last.get(baseline_key(part), math.nan), last["step"],
+                    run.name, part, None if part == "all" else run.weight(part), last[loss_key(part)],
+                    best[loss_key(part)], best["step"], last.get(baseline_key(part), math.nan), last["step"],
                 )
             )  # fmt: skip
     return tuple(out)

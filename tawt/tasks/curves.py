@@ -61,9 +61,10 @@ def plot_losses(runs: Sequence[RunFolder], path: Path) -> Path:
 
 
 def _weight(part: str, runs: Sequence[RunFolder]) -> str:
-    """Return how a title says what a part weighs in the sum, where that is not 1 and one for all runs."""
-    found = {run.weight(part) for run in runs if any(loss_key(part) in row for row in run.metrics)}
-    return f", weight {found.pop():g}" if len(found) == 1 and not found & {None, 1.0} else ""
+    """Return how a title says what a part weighs in the sum of each run that has it, where that is not 1 in all."""
+    having = [run for run in runs if any(loss_key(part) in row for row in run.metrics)]
+    found = list(dict.fromkeys(weight for run in having if (weight := run.weight(part)) is not None))
+    return f", weight {' or '.join(f'{one:g}' for one in found)}" if set(found) - {1.0} else ""
 
 
 def _series(lines: Iterable[dict[str, Any]], key: str) -> tuple[list[float], list[float]]:

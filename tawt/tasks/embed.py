@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from tawt.commands import shell_line
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import fingerprint_of, open_dataset
+from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError
-from tawt.files import alone, write_parquet
+from tawt.files import alone, remove, write_parquet
 from tawt.models.encoder import Encoder
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
@@ -101,6 +102,8 @@ def embed(
     folder = find_run(workspace, run)
     loaded = load_encoder(folder)
     dataset = open_dataset(workspace)
+    if report is not None and (newer := note_of_newer(workspace)) is not None:
+        report({"event": "note", "text": newer})
     same_vocabulary(str(folder), loaded.vocabulary, dataset.vocabulary, workspace)
     encoder, own = loaded.encoder, loaded.config.model.pooling
     if pooling not in (None, own, "mean", "max"):
@@ -127,6 +130,8 @@ def embed(
         n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
         return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, computed, compute.reasons)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent == workspace / "embeddings":
+        _remove_leftovers(path.parent)
     with _alone(path), explained(folder, loaded.config, device, _LESS):
         encoder.to(compute.device)
         found: list[_Part] = []
@@ -164,6 +169,13 @@ def _alone(path: Path) -> Iterator[None]:
             ) from None  # fmt: skip
         held.callback(lock.unlink, missing_ok=True)  # while it is held: who waits for it sees that it is gone
         yield
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left beside embeddings that nobody is writing now."""
+    for name in {path.stem[1:] for suffix in ("lock", "tmp") for path in folder.glob(f".*.{suffix}")}:
+        with suppress(ConfigError), _alone(folder / name):
+            remove(folder / f".{name}.tmp")
 
 
 def _pooled(encoder: Encoder, batch: PackedBatch, how: str | None) -> Tensor:

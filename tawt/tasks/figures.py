@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.commands import shell_line
 from tawt.errors import ConfigError
 from tawt.files import whole
 
@@ -18,10 +19,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = (0, (4, 3))
 _TICKS = {1 / 60: "1 min", 1.0: "1 h", 24.0: "1 d", 720.0: "1 mo", 8766.0: "1 y", 87_660.0: "10 y"}
 _STYLE = {
-    "font.size": 10, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.8,
-    "axes.edgecolor": "#888888", "xtick.color": "#444444", "ytick.color": "#444444", "axes.axisbelow": True,
-    "legend.frameon": False, "figure.facecolor": "white",
+    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": "#e6e6e6", "grid.linewidth": 0.8, "axes.edgecolor": "#888888", "axes.axisbelow": True,
+    "xtick.color": "#444444", "ytick.color": "#444444", "legend.frameon": False, "figure.facecolor": "white",
 }  # fmt: skip
 _DPI = 150
 
@@ -38,6 +38,19 @@ def matplotlib() -> Any:
         raise ConfigError(
             "plots", "matplotlib is not installed, expected it to draw with", 'pip install "tawt[plots]"'
         ) from None
+
+
+def hold_png(path: Path, option: str) -> None:
+    """Hold that a file is to be what is drawn, before anything is.
+
+    Raises:
+        ConfigError: It is a folder, or its name does not end as a PNG's.
+    """
+    if not path.is_dir() and path.suffix.lower() == ".png":
+        return
+    what, one = ("is a folder", path / "curves") if path.is_dir() else ("does not end in .png", path)
+    hint = f"give one, as `{option} {shell_line(str(one.with_suffix('.png')))}`"
+    raise ConfigError(f"{option} {path}", f"{what}, expected a PNG file", hint)
 
 
 def colours(n: int) -> list[str]:

@@ -16,7 +16,7 @@ from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import read_map, read_record
 from tawt.seals import LIST, hold
-from tawt.tasks.runs import flat
+from tawt.tasks.runs import flat, no_run, workspace_of
 from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
 
 VOCABULARY = "vocabulary.parquet"
@@ -91,19 +91,18 @@ def read_saved(run: Path) -> Saved:
     if listed:
         hold(run, ("config.yaml", VOCABULARY, WEIGHTS)[: 2 + ended], _COPY, CheckpointError)
     if not (run / "config.yaml").exists():
-        raise CheckpointError(
-            str(run), "has neither config.yaml nor config.json, expected a run folder or a shared model",
-            "make one with `tawt pretrain`",
-        )  # fmt: skip
+        raise no_run(run, "has neither config.yaml nor config.json, expected a run folder or a shared model")
     config = load(PretrainConfig, run / "config.yaml")
-    vocabulary = read_vocabulary(run / VOCABULARY)
+    vocabulary = read_vocabulary(run / VOCABULARY, _COPY)
     if listed and ended:
         return Saved(config, vocabulary, run / WEIGHTS)
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
+        workspace = workspace_of(run)
+        again = command("pretrain", workspace=workspace, out=run, resume=True)
         raise CheckpointError(
             str(run), "has no weights yet, expected a finished run or a checkpoint",
-            "let `tawt pretrain --resume` reach a checkpoint",
+            "let it reach one" + (f": `{again}`" if workspace else ", by the command that began it"),
         )  # fmt: skip
     if checkpoint.state.vocabulary != vocabulary.sha256:
         raise CheckpointError(

@@ -136,13 +136,13 @@ def plot_time(encoder: Any, path: Path, of: str = "") -> list[Path]:
         short = np.geomspace(1 / 60, 8766.0, 120)
         with torch.no_grad():
             hours = torch.from_numpy(short).float()
-            vectors = gaps_encoding.of_events(hours).double().numpy()
-        image = axes[-1].pcolormesh(short, short, _cosines(vectors), cmap="cividis", vmin=-1, vmax=1, rasterized=True)
+            apart = torch.cdist(*[gaps_encoding.of_events(hours).double()] * 2).numpy()
+        image = axes[-1].pcolormesh(short, short, apart, cmap="cividis_r", vmin=0, rasterized=True)
         axes[-1].set_title("delta: gap to the event before")
         time_axis(axes[-1], short, "one gap")
         time_axis(axes[-1], short, "the other gap", vertical=True)
         axes[-1].grid(False)
-        figure.colorbar(image, ax=axes[-1], label="cosine similarity")
+        figure.colorbar(image, ax=axes[-1], label="distance of the vectors")
     handles = [
         line(COLOURS[0], "mean over a lifetime of times", lw=2.0),
         line(COLOURS[0], "the middle four fifths of them", lw=7.0, alpha=0.15),
@@ -214,12 +214,6 @@ def _likeness(encoding: Any, gaps: Floats) -> tuple[Floats, Floats, Floats]:
     likeness = np.einsum("sd,sgwd->sg", first, second) / _WITHIN
     low, high = np.percentile(likeness, [10, 90], axis=0)
     return likeness.mean(0), low, high
-
-
-def _cosines(vectors: Floats) -> Floats:
-    centred = vectors - vectors.mean(0)
-    centred = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    return centred @ centred.T
 
 
 def _numbers(tensor: torch.Tensor) -> Floats:

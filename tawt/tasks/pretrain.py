@@ -11,6 +11,7 @@ from typing import Any
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
+from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError
 from tawt.files import write_hashes
 from tawt.tasks.card import write_card
@@ -107,6 +108,8 @@ def _run(
                 raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
             again = resume_command(workspace, config, settings, device, out, init)
             dataset = open_dataset(workspace)
+            if (newer := note_of_newer(workspace)) is not None:
+                tell({"event": "note", "text": newer})
             start = read_saved(find_run(workspace, init)) if init is not None else None
             if world.first and not dry_run:
                 held.enter_context(alone_in(run, resume, tell, again))

@@ -39,6 +39,19 @@ def find_run(workspace: Path, run: str | Path) -> Path:
     )  # fmt: skip
 
 
+def no_run(run: Path, what: str) -> CheckpointError:
+    """Return the error of a folder that is none, with the runs that are in it (of a sweep) or how one is made."""
+    within = [f"`{path.parent}`" for path in sorted(run.glob("*/config.yaml"))][:3]
+    workspace = workspace_of(run)
+    make = f"make one with `{command('pretrain', workspace=workspace)}`" if workspace else "give one of `tawt pretrain`"
+    return CheckpointError(str(run), what, f"give one in it, as {' or '.join(within)}" if within else make)
+
+
+def workspace_of(run: Path) -> Path | None:
+    """Return the workspace that a run lies in, by itself or in its sweep; None where it lies elsewhere."""
+    return next((at.parent for at in list(run.parents)[:2] if at.name == "runs"), None)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One run, finished or not."""
@@ -92,7 +105,7 @@ def flat_config(run: Path) -> dict[str, Any]:
         ConfigError: It is no YAML, or no config.
     """
     if not (run / "config.yaml").is_file():
-        raise CheckpointError(str(run), "has no config.yaml, expected a run folder", "make one with `tawt pretrain`")
+        raise no_run(run, "has no config.yaml, expected a run folder")
     tree, lines = read_yaml(run / "config.yaml")
     try:  # keys that have come since the run are at their defaults
         tree = PretrainConfig.model_validate(tree).model_dump(mode="json")

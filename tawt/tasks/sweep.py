@@ -18,15 +18,19 @@ from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError
 from tawt.files import alone, write_hashes, write_sealed, write_text
+from tawt.objectives.parts import weights
 from tawt.readers import read_record
 from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
-from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of
-from tawt.training.folder import MAY_CHANGE, Report
+from tawt.tasks.runs import baseline_key, flat, flat_config, loss_key, parts_of
+from tawt.training.best import ends_early
+from tawt.training.checkpoint import latest_checkpoint
+from tawt.training.folder import MAY_CHANGE, Report, how_to_grow, longer
 from tawt.training.metrics import lines_of, read_metrics
 
 RECORD, TABLE = "sweep.json", "sweep.csv"
 """Files of a sweep's folder, which lists their hashes."""
+_GROWS = ("train.max_steps", "train.warmup_steps")
 _FREE = {f"{section}.{key}" for section, keys in MAY_CHANGE.items() for key in keys}
 
 NEW = "new"
@@ -57,6 +61,8 @@ class ArmResult:
     """Name of the arm."""
     part: str
     """The part, or `all` for the weighted sum."""
+    weight: float | None
+    """What it weighs in the arm's sum; None of the sum itself."""
     n_seeds: int
     """Finished seeds."""
     mean: float
@@ -132,8 +138,8 @@ def sweep(
     _refuse_changes(folder, plan, trees)
     todo = [(arm, seed, folder / f"{arm}-seed{seed}") for seed in plan.seeds for arm in plan.arms]
     if dry_run:
-        runs = [SweepRun(arm, seed, path, *_state(path)) for arm, seed, path in todo]
-        return SweepResult(folder, tuple(runs), _table(runs))
+        runs = [SweepRun(arm, seed, path, *_state(path, trees[arm])) for arm, seed, path in todo]
+        return SweepResult(folder, tuple(runs), _table(runs, trees))
     folder.mkdir(parents=True, exist_ok=True)
     again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
     try:
@@ -157,7 +163,7 @@ def _run_all(
     def heard(event: dict[str, Any]) -> None:
         tell(event | {"resume": again} if event.get("event") == "stopped" else event)
 
-    runs = [SweepRun(arm, seed, path, *_state(path)) for arm, seed, path in todo]
+    runs = [SweepRun(arm, seed, path, *_state(path, trees[arm])) for arm, seed, path in todo]
     for i, run in enumerate(runs):
         tell({"event": "run", "arm": run.arm, "seed": run.seed, "number": i + 1, "n_runs": len(runs), **_why(run)})
         if run.state != "finished":
@@ -173,16 +179,20 @@ def _run_all(
             if runs[i].state == "failed":
                 tell({"event": "note", "text": f"{run.arm}, seed {run.seed} failed: {runs[i].reason}"})
         _write(folder, trees, runs)
-    return SweepResult(folder, tuple(runs), _table(runs))
+    return SweepResult(folder, tuple(runs), _table(runs, trees))
 
 
 def _why(run: SweepRun) -> dict[str, str]:
     return {"state": "skipped" if run.state == "finished" else "running", "reason": run.reason}
 
 
-def _state(path: Path) -> tuple[str, str]:
+def _state(path: Path, tree: PretrainConfig) -> tuple[str, str]:
     if (path / LIST).is_file():
-        return "finished", "finished before"
+        made, asked = flat_config(path)["train.max_steps"], tree.train.max_steps
+        tuning = lines_of(read_metrics(path / "metrics.jsonl"), "tuning")
+        if made >= asked or ends_early(tuning, tree.train.patience):
+            return "finished", "finished before"
+        return "waiting", f"finished {made:,} steps: goes on to {asked:,}"
     if (path / "checkpoints" / "latest").is_file():
         return "waiting", "broken off: goes on from its newest checkpoint"
     return "waiting", "broken off before its first checkpoint" if (path / "config.yaml").is_file() else NEW
@@ -202,8 +212,12 @@ def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainCo
             changed.append(f"arm {arm} is gone")
             continue
         now = _arm(trees[arm])
-        keys = [key for key in {**was, **now} if key not in _FREE and was.get(key) != now.get(key)]
+        free = _FREE | _grown(was, trees[arm], [folder / f"{arm}-seed{seed}" for seed in old.seeds])
+        keys = [key for key in {**was, **now} if key not in free and was.get(key) != now.get(key)]
         changed += [f"arm {arm}: {key} was {was.get(key)}, is {now.get(key)}" for key in keys]
+        if _GROWS[0] in keys:
+            train = {key.removeprefix("train."): value for key, value in was.items() if key.startswith("train.")}
+            changed.append(how_to_grow(train))
     changed += [f"seed {seed} is gone" for seed in old.seeds if seed not in plan.seeds]
     if changed:
         raise ConfigError(
@@ -212,13 +226,24 @@ def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainCo
         )  # fmt: skip
 
 
+def _grown(was: dict[str, Any], tree: PretrainConfig, runs: Sequence[Path]) -> set[str]:
+    """Return the keys that name the steps, if those grew and every run of an arm may go on as `--resume` lets one."""
+    now = tree.train
+    if was.get(_GROWS[0], now.max_steps) >= now.max_steps:
+        return set()
+    made = [checkpoint for run in runs if (checkpoint := latest_checkpoint(run)) is not None]
+    before = [(checkpoint.state.config, checkpoint.step) for checkpoint in made]
+    may = all(config["train"]["max_steps"] == now.max_steps or longer(config, now, step) for config, step in before)
+    return set(_GROWS) if may else set()
+
+
 def _arm(tree: PretrainConfig) -> dict[str, Any]:
     resolved = flat(tree.model_dump(mode="json"))
     del resolved["train.seed"]
     return resolved
 
 
-def _table(runs: Sequence[SweepRun]) -> tuple[ArmResult, ...]:
+def _table(runs: Sequence[SweepRun], trees: dict[str, PretrainConfig]) -> tuple[ArmResult, ...]:
     last: dict[tuple[str, int], dict[str, Any]] = {}
     for run in runs:
         if run.state == "finished":
@@ -239,8 +264,8 @@ def _table(runs: Sequence[SweepRun]) -> tuple[ArmResult, ...]:
             trivial = statistics.fmean(last[arm, seed][baseline_key(part)] for seed in seeds)
             out.append(
                 ArmResult(
-                    arm, part, len(seeds), statistics.fmean(values), _sd(values), trivial,
-                    statistics.fmean(gaps) if gaps else None, _sd(gaps),
+                    arm, part, weights(trees[arm].objective).get(part), len(seeds), statistics.fmean(values),
+                    _sd(values), trivial, statistics.fmean(gaps) if gaps else None, _sd(gaps),
                 )
             )  # fmt: skip
     return tuple(out)
@@ -251,7 +276,7 @@ def _sd(values: Sequence[float]) -> float | None:
 
 
 def _write(folder: Path, trees: dict[str, PretrainConfig], runs: Sequence[SweepRun]) -> None:
-    rows = [vars(row) for row in _table(runs)]
+    rows = [vars(row) for row in _table(runs, trees)]
     told = [{**vars(run), "path": run.path.name} for run in runs]
     arms = {arm: _arm(tree) for arm, tree in trees.items()}
     seeds = list(dict.fromkeys(run.seed for run in runs))

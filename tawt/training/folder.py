@@ -118,14 +118,12 @@ def starting_point(
                 "give the workspace as it was when the run was made, or start a new run with `--out DIR`",
             )  # fmt: skip
     was, now = _as_now(checkpoint.state.config), comparable(config)
-    longer = _longer(was, config.train, checkpoint.step)
-    if changed := _differences(was | ({"train": {**was["train"], **longer}} if longer else {}), now):
-        grow = "; `train.max_steps` may grow under `stable`, before its decay, `inverse_sqrt` and `constant`"
-        if (cut := _cut_warmup(was)) is not None:
-            grow += f", with `train.warmup_steps={cut}`, to which max_steps had cut it"
+    more = longer(was, config.train, checkpoint.step)
+    if changed := _differences(was | ({"train": {**was["train"], **more}} if more else {}), now):
+        if any(text.startswith("train.max_steps ") for text in changed):
+            changed.append(how_to_grow(was.get("train", {})))
         raise CheckpointError(
-            str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}"
-            + (grow if any(text.startswith("train.max_steps ") for text in changed) else ""),
+            str(checkpoint.folder), f"was made with another config, expected the same: {'; '.join(changed)}",
             f"resume with `{resume_command(workspace, run / 'config.yaml', (), 'auto', run)}`, or start a new run with "
             "`--out DIR`",
         )  # fmt: skip
@@ -134,7 +132,7 @@ def starting_point(
             str(checkpoint.folder), f"is of step {checkpoint.step:,}, expected at most {config.train.max_steps:,}, the "
             "last of the run", "name an earlier one in `checkpoints/latest`, or start a new run with `--out DIR`",
         )  # fmt: skip
-    if longer:
+    if more:
         text = f"train.max_steps was {was['train']['max_steps']:,} and is {config.train.max_steps:,}"
         report({"event": "note", "text": text})
     report({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
@@ -207,7 +205,7 @@ def _as_now(config: dict[str, Any]) -> dict[str, Any]:
         return config
 
 
-def _longer(was: dict[str, Any], now: TrainConfig, steps: int) -> dict[str, int]:
+def longer(was: dict[str, Any], now: TrainConfig, steps: int) -> dict[str, int]:
     """Return `max_steps` and `warmup_steps` as they are now, if steps grew and those made had the same rates."""
     try:
         before = TrainConfig.model_validate(was["train"])
@@ -217,13 +215,15 @@ def _longer(was: dict[str, Any], now: TrainConfig, steps: int) -> dict[str, int]
     return {"max_steps": now.max_steps, "warmup_steps": now.warmup_steps} if grown else {}
 
 
-def _cut_warmup(was: dict[str, Any]) -> int | None:
-    """Return the steps of the warm-up where a tenth of `max_steps` was less than was asked for."""
+def how_to_grow(was: dict[str, Any]) -> str:
+    """Return how the steps of a `train` section may grow: under which schedules, and with the warm-up that was cut."""
+    said = "`train.max_steps` may grow under `stable`, before its decay, `inverse_sqrt` and `constant`"
     try:
-        before = TrainConfig.model_validate(was["train"])
-    except (KeyError, ValidationError):
-        return None
-    return warmup_steps(before) if warmup_steps(before) < before.warmup_steps else None
+        before = TrainConfig.model_validate(was)
+    except ValidationError:
+        return said
+    cut = warmup_steps(before)
+    return said + (f", with `train.warmup_steps={cut}`, to which max_steps had cut it" * (cut < before.warmup_steps))
 
 
 def _differences(was: Any, now: Any, at: str = "") -> list[str]:

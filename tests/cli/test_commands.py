@@ -261,30 +261,12 @@ def test_a_reader_that_goes_away_is_no_error(finished: Path) -> None:
     assert ended.stdout.startswith("subject_id,") and "Traceback" not in ended.stderr
 
 
-def test_without_colour_and_progress_there_are_no_control_characters(finished: Path, hospital: Path, tmp_path) -> None:
+def test_without_colour_and_progress_there_are_no_control_characters(on_terminal, hospital: Path, tmp_path) -> None:
     """On a terminal, NO_COLOR and TAWT_NO_PROGRESS leave plain text."""
-    import pty
-
-    leader, follower = pty.openpty()
-    environment = os.environ | {"NO_COLOR": "1", "TAWT_NO_PROGRESS": "1", "TERM": "xterm", "COLUMNS": "80"}
     words = ["ingest", str(hospital), "-p", "demo", "-w", str(tmp_path / "w"), "--threads", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tawt", *words], stdout=follower, stderr=follower, env=environment
-    )
-    os.close(follower)
-    said = b""
-    while True:
-        try:
-            block = os.read(leader, 1 << 16)
-        except OSError:
-            break
-        if not block:
-            break
-        said += block
-    assert process.wait(30) == 0
-    text = said.decode()
-    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m|\x1b\[\?25l|\x1b\[2K", text)
-    assert "next: tawt build-vocab" in text
+    said = on_terminal(["-m", "tawt", *words], TAWT_NO_PROGRESS="1", COLUMNS="80")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m|\x1b\[\?25l|\x1b\[2K", said)
+    assert "next: tawt build-vocab" in said
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -85,25 +83,10 @@ with stage_progress(DRY_RUN) as report:
         (STAGES.replace("DRY_RUN", "False"), "1", False), (STAGES.replace("DRY_RUN", "True"), "", False),
     ],
 )  # fmt: skip
-def test_a_terminal_gets_a_bar(script: str, quiet: str, bars: bool) -> None:
+def test_a_terminal_gets_a_bar(script: str, quiet: str, bars: bool, on_terminal) -> None:
     """One bar that moves on, with all steps as its end; with `TAWT_NO_PROGRESS`, and in a dry run, a terminal gets none."""
-    leader, follower = pty.openpty()
-    environment = os.environ | {"TAWT_NO_PROGRESS": quiet, "TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
-    subprocess.run(
-        [sys.executable, "-c", script], stderr=follower, stdout=subprocess.DEVNULL, env=environment, check=True
-    )
-    os.close(follower)
-    said = b""
-    while True:
-        try:
-            block = os.read(leader, 1 << 16)
-        except OSError:
-            break
-        if not block:
-            break
-        said += block
-    os.close(leader)
-    assert (b"2/400" in said) == bars and b"1/1" not in said
+    said = on_terminal(["-c", script], subprocess.DEVNULL, TAWT_NO_PROGRESS=quiet, COLUMNS="120")
+    assert ("2/400" in said) == bars and "1/1" not in said
 
 
 @dataclass

@@ -56,6 +56,7 @@ def test_every_form_of_a_comparison_says_the_same(two: Path, tawt) -> None:
             ("trivial", "final_step", "baseline"),
         ):
             expected.append((table, r["run"], r["part"], str(r[step]), str(r[value])))
+        expected += [("weight", r["run"], r["part"], "", str(r["weight"]))] if r["part"] != "all" else []
     for p in found["paired"]:
         expected += [
             (f"paired_{what}", p["run"], p["part"], "", str(p[key]))
@@ -71,6 +72,7 @@ def test_every_form_of_a_comparison_says_the_same(two: Path, tawt) -> None:
         "final",
         "best",
         "trivial",
+        "weight",
         "paired_mean",
         "paired_sd",
         "paired_steps",
@@ -113,6 +115,17 @@ def test_compare_draws_curves(two: Path, tawt, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert ended.out.split() == [str(tmp_path / "plots" / f"{name}.png") for name in ("losses", "attention", "time")]
     assert ended.err.splitlines()[-1] == f"next: tawt embed -w {two} --run tiny"
+
+
+@pytest.mark.parametrize("place", ["file", "file/folder", "link"])
+def test_what_is_no_folder_is_named(place: str, finished: Path, tawt, tmp_path: Path) -> None:
+    """A file, a place below one, and a link that leads nowhere are told as such, whichever command is to write there."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").write_text("mine"), (tmp_path / "link").symlink_to("nowhere")
+    ended = tawt("plot", "-w", finished, "tiny", "--out", tmp_path / place)
+    assert ended.code == 1
+    assert ended.error.startswith(f"error: {tmp_path / place}: is no folder, or lies in none, expected one\n")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_sweep_trains_its_arms(finished: Path, tawt, tiny, tmp_path: Path) -> None:

@@ -272,9 +272,11 @@ def test_a_data_type_outside_the_vocabulary_is_refused(tmp_path, write_dataset, 
     entries = [shard.model_dump() for shard in made.manifest.splits["train"]]
     shards.write_manifest(tmp_path, shards.write_vocabulary(tmp_path, n_types=2), {"train": entries})
     loader = open_loader(tmp_path)
-    with pytest.raises(DatasetError, match="beyond the vocabulary, expected one of its 6"):
+    with pytest.raises(DatasetError, match="beyond the vocabulary, expected one of its 6") as error:
         for step in range(loader.n_batches(0)):
             loader.batch(step)
+    assert error.value.where == str(tmp_path / "dataset" / "train")
+    assert f"`tawt build-vocab -w {tmp_path}`" in error.value.hint
 
 
 def loader_threads() -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from tawt.errors import CheckpointError, ConfigError
 from tawt.tasks.compare import compare, sparkline
+from tawt.tasks.embed import embed
+from tawt.tasks.load import read_saved
 
 
 def test_settings_that_differ_stand_side_by_side(make_run, workspace):
@@ -27,6 +30,7 @@ def test_final_and_best_losses_stand_beside_their_baseline(make_run, workspace, 
     value = rows["a", "value"]
     assert (value.final, value.final_step, value.best, value.best_step, value.baseline) == (0.7, 30, 0.4, 20, 1.0)
     assert rows["a", "all"].final == pytest.approx(1.2)
+    assert [rows["a", part].weight for part in ("all", "value", "status")] == [None, 1.0, 0.2]
 
 
 def test_differences_are_paired_step_by_step(make_run, workspace, metrics_line):
@@ -88,6 +92,54 @@ def test_a_run_that_is_not_there_is_an_error(make_run, workspace):
     for runs in (["alpha"], ["alpha", workspace / "runs" / "alpha"]):
         with pytest.raises(ConfigError, match="two or more"):
             compare(workspace, runs)
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "meant"),
+    [
+        ("", "is a folder", "curves.png"), ("folder", "is a folder", "folder/curves.png"),
+        ("folder.png", "is a folder", "folder.png/curves.png"), ("curves", "does not end in .png", "curves.png"),
+        ("a b.pdf", "does not end in .png", "'a b.png'"), (".png", "does not end in .png", ".png.png"),
+        ("file", "does not end in .png", "file.png"),
+    ],
+)  # fmt: skip
+def test_a_plot_that_is_to_be_no_png_is_refused(given, said, meant, make_run, workspace, tmp_path, monkeypatch):
+    """A folder, or a name that says something else, is refused before anything is drawn, with a name that would do."""
+    monkeypatch.chdir(tmp_path)
+    make_run("a"), make_run("b")
+    (tmp_path / "folder").mkdir(), (tmp_path / "folder.png").mkdir(), (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match=said) as error:
+        compare(workspace, ["a", "b"], plot=Path(given))
+    assert f"`--plot {meant}`" in error.value.hint
+    assert (tmp_path / "file").read_text() == "mine" and not any(Path("folder").iterdir())
+
+
+def test_a_folder_that_is_no_run_says_which_are(make_run, workspace, tmp_path):
+    """Of a sweep its runs are named, of a folder beside runs the command that makes one; elsewhere neither is known."""
+    make_run("sweep/plain-seed0"), make_run("a")
+    (workspace / "runs" / "empty").mkdir(), (tmp_path / "elsewhere").mkdir()
+    make = f"make one with `tawt pretrain -w {workspace}`"
+    for folder, hint in (
+        ("sweep", f"give one in it, as `{workspace / 'runs' / 'sweep' / 'plain-seed0'}`"), ("empty", make),
+        (tmp_path / "elsewhere", "give one of `tawt pretrain`"),
+    ):  # fmt: skip
+        for use in (lambda run: compare(workspace, ["a", run]), lambda run: embed(workspace, run)):
+            with pytest.raises(CheckpointError, match=r"has (no|neither) config\.yaml") as error:
+                use(folder)
+            assert error.value.hint == hint
+
+
+def test_a_run_without_weights_says_the_command_that_brings_them(make_run, workspace, tmp_path):
+    """By itself or in a sweep; of a run elsewhere the workspace is not known."""
+    for name in ("a", "sweep/a"):
+        run = make_run(name)
+        (run / "model.safetensors").unlink(), (run / "files.json").unlink()
+        with pytest.raises(CheckpointError, match="has no weights yet") as error:
+            read_saved(run)
+        assert error.value.hint == f"let it reach one: `tawt pretrain -w {workspace} --out {run} --resume`"
+    with pytest.raises(CheckpointError, match="has no weights yet") as error:
+        read_saved(run.rename(tmp_path / "elsewhere"))
+    assert error.value.hint == "let it reach one, by the command that began it"
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(make_run, workspace, tmp_path):

@@ -100,19 +100,34 @@ def test_the_turning_of_rotary_is_drawn_as_a_mean(make_run, drawn, tmp_path):
                 assert drawn_at == pytest.approx(np.mean(cosines), abs=1e-3)
 
 
-def test_a_part_has_the_unit_of_the_runs_that_have_it(make_run, workspace, metrics_line, drawn):
-    """Runs with other losses, of which one never forecasts: each panel names the units of those that are drawn in it."""
+def test_a_part_has_the_unit_and_weight_of_the_runs_that_have_it(make_run, workspace, metrics_line, drawn):
+    """Runs with other losses and weights, of which one never forecasts: each panel names those of the runs in it."""
     pytest.importorskip("matplotlib")
     make_run("a", metrics=[metrics_line(1, value=(0.5, 1.0, 9))])
     other = (
         "objective.masked.value_loss=huber",
+        "objective.masked.value_weight=3",
         "objective.masked.value_scale=rank",
         "objective.forecast.value_loss=huber",
     )
     make_run("b", *other, metrics=[metrics_line(1, value=(0.5, 1.0, 9), forecast_value=(0.5, 1.0, 9))])
     plot(workspace, ["a", "b"])
     units = {axis.get_title().partition(",")[0]: axis.get_ylabel() for axis in drawn["losses.png"].axes}
+    assert "value, weight 1 or 3" in [axis.get_title() for axis in drawn["losses.png"].axes]
     assert units["value"] == "Huber loss of ranks or squared error" and units["forecast value"] == "Huber loss"
+
+
+def test_gaps_that_are_alike_lie_near_each_other(make_run, drawn, tmp_path):
+    """The picture of `delta` is the distance of the vectors of any two gaps: none from itself, and the same both ways."""
+    pytest.importorskip("matplotlib")
+    encoder = load_encoder(make_run("a", "model.time=[delta]")).encoder
+    module.plot_time(encoder, tmp_path / "time.png")
+    apart = drawn["time.png"].axes[0].collections[0].get_array()
+    hours = torch.tensor([1 / 60, 8766.0])
+    with torch.no_grad():
+        first, last = encoder.embedding.time.gaps.of_events(hours)
+    assert apart[0, -1] == pytest.approx(float((first - last).norm()), rel=1e-4) and apart[0, -1] > 0
+    assert np.allclose(apart, apart.T) and np.allclose(np.diag(apart), 0, atol=1e-6)
 
 
 def test_smoothing_keeps_the_mean_and_the_ends():

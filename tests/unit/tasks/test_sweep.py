@@ -14,6 +14,8 @@ from tawt.errors import ConfigError, FileError, TrainingError
 from tawt.files import write_hashes
 from tawt.seals import changed_files
 from tawt.tasks.sweep import sweep
+from tawt.training.checkpoint import CheckpointState
+from tawt.training.folder import comparable
 
 YAML = """
 config: pretrain_small
@@ -23,6 +25,7 @@ arms:
   steep: [model.decay.steepest=2]
 seeds: [0, 1, 2]
 """
+CONSTANT = "train.max_steps=10, train.schedule=constant"
 
 
 @pytest.fixture
@@ -33,16 +36,26 @@ def trained(monkeypatch, metrics_line):
 
     def pretrain(workspace, config, *, device, out, resume, report):
         key = (config.model.decay.steepest, config.train.seed)
-        assert resume == (out / "config.yaml").exists() and config.train.max_steps == 10
+        steps = config.train.max_steps
+        assert resume == (out / "config.yaml").exists()
         made.append(key)
+        (out / "files.json").unlink(missing_ok=True)
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
         (out / "config.yaml").write_text(dump(config))
-        (out / "checkpoints" / "latest").write_text("step-000005")
+        step = 5 if key in fails else steps
+        state = CheckpointState(
+            step=step, config=comparable(config), vocabulary="", dataset="", seed=key[1], threads=1, precision="fp32",
+            processes=1, batches_per_step=1,
+        )  # fmt: skip
+        (folder := out / "checkpoints" / f"step-{step:06d}").mkdir(exist_ok=True)
+        (folder / "state.json").write_text(state.model_dump_json())
+        write_hashes(folder)
+        (out / "checkpoints" / "latest").write_text(folder.name)
         if key in fails:
             report({"event": "stopped", "step": 5, "resume": "tawt pretrain ..."})
             raise fails[key]
         loss = key[0] + 0.1 * key[1] ** 2
-        (out / "metrics.jsonl").write_text(json.dumps(metrics_line(10, value=(loss, 3.0, 5))) + "\n")
+        (out / "metrics.jsonl").write_text(json.dumps(metrics_line(steps, value=(loss, 3.0, 5))) + "\n")
         write_hashes(out)
 
     monkeypatch.setattr(module, "pretrain", pretrain)
@@ -64,6 +77,7 @@ def test_every_arm_has_every_seed_and_a_row(tmp_path, file, trained):
     rows = {(r.arm, r.part): r for r in result.table}
     assert set(rows) == {(a, p) for a in ("plain", "steep") for p in ("all", "value")}
     row = rows["steep", "value"]
+    assert row.weight == 1 and rows["steep", "all"].weight is None
     assert row.n_seeds == 3 and row.baseline == 3 and row.mean == pytest.approx(2 + 0.5 / 3)
     assert row.sd == pytest.approx(statistics.stdev([2, 2.1, 2.4]))
     assert row.gap == pytest.approx(1) and row.gap_sd == pytest.approx(0, abs=1e-12)
@@ -131,6 +145,60 @@ def test_what_a_resumed_run_may_set_anew_may_change(tmp_path, file, trained):
     trained[0].clear()
     file.write_text(YAML.replace("train.max_steps=10]", "train.max_steps=10, batching.prefetch=3, train.log_every=7]"))
     assert sweep(tmp_path, file, device="cpu").n_failed == 0 and trained[0] == []
+
+
+def test_a_sweep_may_grow_as_a_run_may(tmp_path, file, trained):
+    """Under a schedule that more steps do not shape, what is finished goes on, also after a kill in the first of these;
+    a run that ended early has ended."""
+    made, fails = trained
+    grows = YAML.replace(
+        "max_steps=10]", "max_steps=10, train.schedule=constant, train.warmup_steps=1, train.patience=1]"
+    )
+    grows = grows.replace("[0, 1, 2]", "[0, 1]")
+    file.write_text(grows)
+    fails[2, 1] = TrainingError("step 6", "the loss is not finite, expected a number")
+    folder = sweep(tmp_path, file, device="cpu").folder
+    made.clear(), fails.clear()
+    with (folder / "plain-seed0" / "metrics.jsonl").open("r+") as metrics:
+        metrics.write(metrics.read().replace('"step": 10', '"step": 11'))  # no better
+    file.write_text(grows.replace("max_steps=10", "max_steps=20"))
+    asked = [run.reason for run in sweep(tmp_path, file, dry_run=True).runs]
+    on = "finished 10 steps: goes on to 20"
+    assert asked == ["finished before", on, on, "broken off: goes on from its newest checkpoint"]
+    fails[2, 0] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path, file, device="cpu")
+    fails.clear(), made.clear()
+    result = sweep(tmp_path, file, device="cpu")
+    assert made == [(2, 0), (1, 1), (2, 1)] and {row.n_seeds for row in result.table} == {2}
+    made.clear()
+    sweep(tmp_path, file, device="cpu")
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "then"),
+    [
+        ("train.max_steps=10", "train.max_steps=20"),  # under a cosine
+        (f"{CONSTANT}, train.warmup_steps=0", f"{CONSTANT.replace('10', '9')}, train.warmup_steps=0"),
+        (f"{CONSTANT}, train.warmup_steps=0", f"{CONSTANT.replace('10', '20')}, train.warmup_steps=0, train.clip=9"),
+        (CONSTANT, CONSTANT.replace("10", "20")),  # whose warm-up was cut to a tenth
+    ],
+)
+def test_a_sweep_grows_no_further_than_a_run(settings, then, tmp_path, file, trained):
+    """A schedule that its length shapes, fewer steps, another setting beside more steps, and another warm-up are
+    refused; the error says how steps may grow."""
+    file.write_text(YAML.replace("train.max_steps=10", settings))
+    sweep(tmp_path, file, device="cpu")
+    trained[0].clear()
+    file.write_text(YAML.replace("train.max_steps=10", then))
+    with pytest.raises(ConfigError, match="holds another sweep") as error:
+        sweep(tmp_path, file, device="cpu")
+    assert trained[0] == []
+    assert ("may grow under `stable`" in str(error.value)) == ("max_steps was" in str(error.value))
+    assert ("with `train.warmup_steps=1`, to which" in str(error.value)) == (
+        "max_steps was" in str(error.value) and "=0" not in then
+    )
 
 
 def test_a_flipped_bit_of_a_sweep_is_found(tmp_path, file, trained):

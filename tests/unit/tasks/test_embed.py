@@ -1,0 +1,81 @@
+"""`tawt embed` beside others: what killed ones left, and a dataset that is older than what it came from."""
+
+from __future__ import annotations
+
+import pytest
+
+from tawt.dataset.upstream import made_anew
+from tawt.files import alone, write_json
+from tawt.tasks.embed import embed
+from tawt.tasks.pretrain import pretrain
+
+
+def test_what_a_killed_one_left_goes_at_the_next(make_run, workspace, tmp_path):
+    """Of any file of the workspace's embeddings, unless somebody is writing it; elsewhere nothing is tawt's to remove."""
+    make_run("a")
+    (folder := workspace / "embeddings").mkdir(), (elsewhere := tmp_path / "elsewhere").mkdir()
+    for name in (".a b.parquet.tmp", ".a b.parquet.lock", ".old.parquet.tmp", ".held.parquet.tmp", "mine.tmp"):
+        (folder / name).write_text("half"), (elsewhere / name).write_text("half")
+    with alone(folder / ".held.parquet.lock"):
+        embed(workspace, "a", device="cpu")
+    left = {".held.parquet.tmp", ".held.parquet.lock", "mine.tmp", "a.parquet"}
+    assert {path.name for path in folder.iterdir()} == left
+    embed(workspace, "a", device="cpu", out=elsewhere / "a.parquet")
+    assert len(list(elsewhere.iterdir())) == 6
+
+
+@pytest.fixture
+def stages(workspace):
+    """Manifests of what a dataset came from, as far as its age hangs on them; `stages(events="2")` makes one anew."""
+    inputs = {
+        "dataset": {"triplets": "1", "vocabulary": "1"}, "triplets": {"events": "1", "vocabulary": "1"},
+        "vocabulary": {"events": "1"}, "events": {"event_parts.labs": "1", "codes.labs": "1"},
+        "event_parts.labs": {"staging.labs": "1"}, "staging.labs": {"raw.labs": "of its bytes"}, "codes.labs": {},
+    }  # fmt: skip
+
+    def made(**fingerprints: str) -> None:
+        for stage, own in inputs.items():
+            fingerprint = fingerprints.get(stage.replace(".", "_"), "1")
+            about = {"fingerprint": fingerprint, "components": {"inputs": own}}
+            write_json(workspace / "manifests" / f"{stage}.json", about)
+
+    made()
+    return made
+
+
+@pytest.mark.parametrize(
+    "stage", ["triplets", "vocabulary", "events", "event_parts.labs", "staging.labs", "codes.labs"]
+)
+def test_a_stage_that_was_made_anew_makes_a_dataset_old(stage, workspace, stages):
+    """However far before it, and also one that went; the dataset itself and raw tables are no such stage."""
+    assert made_anew(workspace) == []
+    stages(**{stage.replace(".", "_"): "2"})
+    assert made_anew(workspace) == [stage]
+    stages(dataset="2")
+    assert made_anew(workspace) == []
+    (workspace / "manifests" / f"{stage}.json").unlink()
+    assert made_anew(workspace) == [stage]
+
+
+def test_whoever_reads_an_old_dataset_is_told(make_run, workspace, stages):
+    """In one line, with what is newer and what builds it again; a workspace that holds a dataset alone says nothing."""
+    make_run("a")
+    said: list[str] = []
+
+    def hear(event: dict) -> None:
+        said.extend([event["text"]] if "older than" in event.get("text", "") else [])
+
+    def look() -> list[str]:
+        said.clear()
+        pretrain(workspace, device="cpu", settings=["train.threads=1"], dry_run=True, report=hear)
+        embed(workspace, "a", device="cpu", dry_run=True, report=hear)
+        return said
+
+    assert look() == []
+    stages(events="2", event_parts_labs="2", staging_labs="2", codes_labs="2")
+    again = f"`tawt build-vocab -w {workspace}` builds it again"
+    text = f"the dataset is older than codes.labs, event_parts.labs, events and 1 more, and not of what is there now: {again}"
+    assert look() == [text] * 2
+    for path in (workspace / "manifests").iterdir():
+        path.unlink()
+    assert look() == []
