@@ -62,14 +62,14 @@ def test_a_text_that_no_dictionary_knows_has_a_row(path):
 
 @pytest.mark.parametrize("damage", ["absent", "text", "cut"])
 def test_a_broken_file_is_refused(path, damage):
-    """A vocabulary that is absent, not Parquet or cut off is refused with the command that makes it."""
+    """A vocabulary that is absent, not Parquet or cut off is refused with what mends it."""
     whole = path.read_bytes()
     path.unlink()
     if damage != "absent":
         path.write_bytes({"text": b"codes", "cut": whole[: len(whole) // 2]}[damage])
     with pytest.raises(DatasetError, match="expected a vocabulary") as caught:
-        read_vocabulary(path)
-    assert "tawt build-vocab" in caught.value.hint
+        read_vocabulary(path, "build it again")
+    assert caught.value.hint == "build it again"
 
 
 @pytest.mark.parametrize(

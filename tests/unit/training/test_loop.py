@@ -271,6 +271,17 @@ def test_the_scale_halves_at_an_overflow_and_doubles_after_many_good_steps(monke
     assert other.state() == one.state() == ScalerState(scale=scaler.START / 2, good=1.0)
 
 
+def test_a_scale_is_taken_up_only_where_losses_are_scaled():
+    """A run that goes on in fp32 has its losses as they are, and one that has no scale yet begins with the first."""
+    without = scaler.LossScaler(torch.device("cpu"), False)
+    without.load(ScalerState(scale=8.0, good=1.0))
+    without.update(torch.tensor(True))
+    assert without.scale == 1 and without.state() is None
+    new = scaler.LossScaler(torch.device("cpu"), True)
+    new.load(None)
+    assert new.scale == scaler.START
+
+
 def test_validation_is_the_same_each_time(workspace, config, monkeypatch):
     """Validating twice gives the same numbers, whatever was drawn in between, and leaves no gradient."""
     run = trainer(workspace, config, monkeypatch)
