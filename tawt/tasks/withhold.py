@@ -16,12 +16,11 @@ import torch
 from torch import Tensor
 
 from tawt.arrays import Bools
-from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.cells import center_step, edge_steps, middle
+from tawt.contracts.dataset import SPECIAL_CODES, UNKNOWN
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.encoder import Encoder
 from tawt.models.readout import PerTypeReadout
-from tawt.transforms.crowds import center_step, edge_steps, middle
-from tawt.transforms.vocabulary import UNKNOWN
 
 _ROUNDED = {b"tawt": b"withheld and rounded"}
 """Metadata of a vocabulary that was shared: what is still told is not rounded again."""

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from tawt.config.data import Panel, PipelineConfig
 from tawt.contracts.contract import Contract
+from tawt.contracts.dataset import UNKNOWN
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.transforms.columns import NO_TIME, dictionary_of, times_of
 from tawt.transforms.missingness import not_measured
-from tawt.transforms.vocabulary import UNKNOWN
 
 EVENT_COLUMNS = ["subject_id", "time", "code", "numeric_value", "text_value", "available_time", "value_status"]
 _LARGEST = float(np.finfo(np.float32).max)

@@ -16,7 +16,6 @@ from tawt.config.data import PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPECIAL_CODES
 
-UNKNOWN = SPECIAL_CODES.index("[UNK]")
 _IQR_OF_A_NORMAL = 1.3489795003921634
 
 

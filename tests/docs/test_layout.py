@@ -57,6 +57,28 @@ def test_a_folder_leaves_the_other_worlds_packages_alone(folder: str) -> None:
     assert any(_folder(path) == folder for path in TREES) and found == set()
 
 
+def test_what_trains_reaches_no_package_of_the_data_stage() -> None:
+    """Nothing that `tawt.pretrain`, `embed` or a model import when they are imported leads to duckdb or polars."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
+    }
+
+    def leads(name: str, seen: set[str]) -> set[str]:
+        found = set()
+        for node in TREES[modules[name]].body:
+            for step in _imported(ast.Module([node], [])) if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                if step in modules and step not in seen:
+                    seen.add(step)
+                    found |= {f"{name} -> {way}" for way in leads(step, seen)}
+                elif step.partition(".")[0] in ("duckdb", "polars"):
+                    found.add(f"{name} -> {step}")
+        return found
+
+    trainers = [name for name, path in modules.items() if _folder(path) in ("tasks", "training", "dataset")]
+    assert "tawt.tasks.hub" in trainers
+    assert {way for name in trainers if name != "tawt.tasks.demo" for way in leads(name, {name})} == set()
+
+
 def test_imports_go_down_the_flow() -> None:
     """No module imports from a folder that comes after its own."""
     rank = {folder: i for i, folders in enumerate(RANK) for folder in folders}

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tawt.contracts.cells import edge_steps
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.resources import asset
 from tawt.tasks.withhold import shareable
-from tawt.transforms.crowds import COLUMNS, Crowds, edge_steps
+from tawt.transforms.crowds import COLUMNS, Crowds
 from tawt.transforms.vocabulary import _row, center_and_scale, fit_numbers
 
 SCHEMA = read_contract(asset("schemas/vocabulary.json")).arrow_schema()

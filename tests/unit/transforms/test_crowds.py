@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tawt.contracts.cells import center_step, edge_steps, middle, round_number
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.resources import asset
-from tawt.transforms.crowds import Crowds, _begin, center_step, edge_steps, middle, round_number
+from tawt.transforms.crowds import Crowds, _begin
 from tawt.transforms.vocabulary import _row, center_and_scale, fit_numbers
 
 SCHEMA = read_contract(asset("schemas/vocabulary.json")).arrow_schema()

@@ -1,0 +1,43 @@
+"""The cells that a number of somebody is told as where a model is shared: of a grid that hangs on no single number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tawt.arrays import Floats, Ints
+
+_ROUND = np.array([float(f"{lead}e{k}") for k in range(-323, 308) for lead in (1, 2, 5)])
+
+
+def round_number(most: npt.ArrayLike) -> Floats:
+    """Return the largest 1, 2 or 5 x 10^k that is not above each of some positive numbers."""
+    rounded: Floats = _ROUND[np.searchsorted(_ROUND, most, side="right") - 1]
+    return rounded
+
+
+def edge_steps(edges: Floats | Sequence[float], std: Floats | float, first: Ints | Sequence[int] = (0,)) -> Floats:
+    """Return the width of each edge's cell: at most half of the gap to the nearer neighbour, so that no two meet.
+
+    Args:
+        edges: Of one data_type, or of several, one after the other, ascending in each.
+        std: Of the data_type of each edge: the gap of an edge that has no neighbour.
+        first: Where the edges of each data_type begin.
+    """
+    gaps = np.diff(edges, prepend=np.nan, append=np.nan)
+    gaps[first] = np.nan
+    nearer = np.fmin(gaps[:-1], gaps[1:])
+    return round_number(np.where(np.isnan(nearer), std, nearer) / 2)
+
+
+def center_step(scale: npt.ArrayLike) -> Floats:
+    """Return the width of the cell of a median that is no edge: a quarter to five eighths of the scale."""
+    return 2.5 * round_number(np.asarray(scale) / 4)
+
+
+def middle(number: float, step: float) -> float:
+    """Return the middle of a number's cell; cells of a width start at the multiples of it."""
+    return (math.floor(number / step) + 0.5) * step
