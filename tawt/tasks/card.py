@@ -13,9 +13,9 @@ import yaml
 
 from tawt.config.objective import ObjectiveConfig
 from tawt.files import write_text
-from tawt.readers import read_map
 from tawt.tasks.runs import SMALL_CELL, RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.health import LEAST_SUBJECTS
+from tawt.training.versions import Versions, read_versions
 
 CARD = "README.md"
 _TAGS = ("electronic-health-records", "time-series", "self-supervised", "transformer", "medical")
@@ -67,7 +67,6 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = Fal
         "pipeline_tag": "feature-extraction",
         "tags": ["tawt", *_TAGS],
     }
-    about = read_map(run / "versions.json", "move it away") if (run / "versions.json").exists() else {}
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
         f"# {name}\n\n{_WHAT}" + ("" if shared else f"\n\n{_PATIENTS}"),
@@ -77,7 +76,7 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = Fal
         f"## Results\n\n{_results(folder)}",
         f"## Embeddings\n\n{_health(folder)}",
         f"## Settings\n\n{_settings(folder)}",
-        f"## Made with\n\n{_made(about)}",
+        f"## Made with\n\n{_made(read_versions(run))}",
         f"## Limits and intended use\n\n{_LIMITS.format(vocabulary=_SHARED if shared else _OWN)}",
     ]
     return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
@@ -202,11 +201,12 @@ def _settings(run: RunFolder) -> str:
     return f"{table(('key', 'value'), rows)}\n\nAll of them: `config.yaml` or `config.json` beside this file."
 
 
-def _made(about: Mapping[str, Any]) -> str:
-    versions = about.get("packages")
-    rows = [(name, str(version)) for name, version in versions.items()] if isinstance(versions, dict) else []
-    rows += [(key, str(about[key])) for key in ("python", "device", "precision", "threads") if key in about]
-    return table(("what", "version or value"), rows) if rows else "Not recorded."
+def _made(versions: Versions | None) -> str:
+    if versions is None:
+        return "Not recorded."
+    rows = [*versions.packages.items()]
+    rows += [(key, str(getattr(versions, key))) for key in ("python", "device", "precision", "threads")]
+    return table(("what", "version or value"), rows)
 
 
 _LEARNS = {

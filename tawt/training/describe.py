@@ -7,12 +7,11 @@ import platform
 from importlib import metadata
 
 from tawt.config.load import dump
-from tawt.errors import CheckpointError
-from tawt.files import whole, write_json, write_text
+from tawt.files import whole, write_text
 from tawt.machine import version_of
-from tawt.readers import read_map
 from tawt.seals import LIST, sha256_file
 from tawt.training.setup import Setup
+from tawt.training.versions import Start, Versions, read_versions, write_versions
 
 _PACKAGES = ("tawt", "torch", "numpy", "pyarrow", "pydantic", "safetensors")
 
@@ -29,32 +28,21 @@ def describe_run(setup: Setup) -> None:
     write_text(run / "config.yaml", dump(config))
     with whole(run / "vocabulary.parquet") as aside:
         aside.write_bytes(setup.vocabulary.content)
-    about = {
-        "packages": {name: version_of(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "device": str(compute.device),
-        "precision": compute.precision,
-        "threads": compute.threads,
-        "processes": setup.world.size,
-        "seed": config.train.seed,
-        "reasons": compute.reasons,
-    }
-    if init is not None and setup.checkpoint is None:
-        about["init"] = {"weights": os.path.relpath(init, run), "sha256": sha256_file(init)}
-    path = run / "versions.json"
-    before = read_map(path, "move it away", CheckpointError) if setup.start_step and os.path.lexists(path) else None
-    if before is not None:
-        about |= {"init": before["init"]} if "init" in before else {}
-        earlier = before.pop("earlier", [])
-        if not isinstance(earlier, list):
-            raise CheckpointError(str(path), "`earlier` is no list, expected what earlier steps were made with",
-                                  "move it away")  # fmt: skip
-        same = {**before, "reasons": None} == {**about, "reasons": None}
-        about["earlier"] = earlier if same else [*earlier, {"until_step": setup.start_step, **before}]
-        if not about["earlier"]:
-            del about["earlier"]
-    write_json(path, about)
+    new = setup.checkpoint is None
+    versions = Versions(
+        packages={name: version_of(name) for name in _PACKAGES},
+        python=platform.python_version(),
+        machine=platform.machine(),
+        device=str(compute.device),
+        precision=compute.precision,
+        threads=compute.threads,
+        processes=setup.world.size,
+        seed=config.train.seed,
+        reasons=compute.reasons,
+        init=Start(weights=os.path.relpath(init, run), sha256=sha256_file(init)) if init is not None and new else None,
+    )
+    before = read_versions(run) if setup.start_step else None
+    write_versions(run, versions.since(setup.start_step, before) if before is not None else versions)
     write_text(run / "packages.txt", "".join(f"{line}\n" for line in _freeze()))
 
 

@@ -14,12 +14,12 @@ from tawt.commands import command
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone
-from tawt.readers import read_map
 from tawt.seals import hold, sha256_file
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.optim import same_rates, warmup_steps
+from tawt.training.versions import read_versions
 
 LOCK = ".lock"
 """File of a run folder that the process which trains in it holds."""
@@ -160,12 +160,12 @@ def refuse_other_start(run: Path, init: Path | None) -> None:
     Raises:
         ConfigError: It is to.
     """
-    path = run / "versions.json"
-    if not path.is_file():
+    versions = read_versions(run)
+    if versions is None:
         return
-    began = read_map(path, "move it away", CheckpointError).get("init") or {}
-    if began.get("sha256") != (sha256_file(init) if init is not None else None):
-        weights = f"the weights {os.path.normpath(run / str(began['weights']))}" if began else "the weights of its seed"
+    began = versions.init
+    if (began.sha256 if began else None) != (sha256_file(init) if init is not None else None):
+        weights = f"the weights {os.path.normpath(run / began.weights)}" if began else "the weights of its seed"
         raise ConfigError(
             str(run), f"was begun from {weights}, expected the same",
             "give `--init` as it was given then, or a new run with `--out DIR`",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import yaml
 
 from tawt.tasks.card import card, masked_count, write_card
+from tawt.training.versions import Versions, write_versions
 
 
 def test_a_card_says_what_a_run_is(make_run, metrics_line):
@@ -16,7 +15,11 @@ def test_a_card_says_what_a_run_is(make_run, metrics_line):
         {"step": 1200, "split": "health", "n_subjects": 90, "effective_rank": 7.25, "age_r2": 0.5, "age_n": 90},
     ]  # fmt: skip
     run = make_run("steep", "objective.contrastive.weight=0.5", metrics=lines)
-    (run / "versions.json").write_text(json.dumps({"packages": {"torch": "2.99"}, "python": "3.11", "device": "cpu"}))
+    versions = Versions(
+        packages={"torch": "2.99"}, python="3.11", machine="x86_64", device="cpu", precision="fp32", threads=1,
+        processes=1, seed=0, reasons={},
+    )  # fmt: skip
+    write_versions(run, versions)
     path = write_card(run, data={"subjects": 1500, "triplets": 7})
     text = path.read_text()
     assert path == run / "README.md" and yaml.safe_load(text.split("---\n")[1])["library_name"] == "tawt"

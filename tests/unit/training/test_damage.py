@@ -115,6 +115,15 @@ def test_a_damaged_text_file_is_named(run, workspace, resumed, what):
         assert _clear(error.value, run / "config.yaml")
 
 
+@pytest.mark.parametrize("init", ["x", {"sha256": "x"}, {"weights": 1, "sha256": "x"}, []])
+def test_the_weights_that_a_run_was_begun_from_are_of_their_types(run, resumed, init):
+    """A run without a checkpoint whose `versions.json` names its start in another way is refused by that file's name."""
+    shutil.rmtree(run / "checkpoints")
+    path = run / "versions.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"init": init}))
+    assert _clear(resumed(run), path)
+
+
 @pytest.mark.parametrize("key", ["step", "config", "vocabulary", "threads", "batches_per_step", "precision"])
 def test_a_state_is_of_its_types(run, resumed, key):
     """A state whose key is missing or of another type or size is refused, and so is one of another step."""

@@ -1,0 +1,78 @@
+"""`versions.json` of a run folder: what a run was made with, and the weights that it was begun from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from tawt.config.base import Section
+from tawt.errors import CheckpointError
+from tawt.files import write_json
+from tawt.readers import read_record
+
+_FILE = "versions.json"
+
+
+class Start(Section):
+    """The weights that a run was begun from."""
+
+    weights: str
+    """Their file, as seen from the run folder."""
+    sha256: str
+    """Of their bytes."""
+
+
+class MadeWith(Section):
+    """What steps were made with."""
+
+    packages: dict[str, str]
+    """Package -> version."""
+    python: str
+    machine: str
+    """The kind of processor."""
+    device: str
+    precision: str
+    threads: int
+    processes: int
+    seed: int
+    reasons: dict[str, str]
+    """Why the device, the precision and the threads are what they are."""
+    init: Start | None = None
+
+
+class Earlier(MadeWith):
+    """What the steps before a resumption were made with, where that was something else."""
+
+    until_step: Annotated[int, Field(ge=0)]
+
+
+class Versions(MadeWith):
+    """What the latest steps of a run were made with, and those before."""
+
+    earlier: tuple[Earlier, ...] = ()
+    """Oldest first."""
+
+    def since(self, step: int, before: Versions) -> Versions:
+        """Return these for a run that goes on after `step` steps made with those of `before`."""
+        mine, theirs = ({**x.model_dump(), "reasons": None, "earlier": None} for x in (self, before))
+        made = Earlier(until_step=step, **before.model_dump(exclude={"earlier"}))
+        gone = before.earlier if mine | {"init": None} == theirs | {"init": None} else (*before.earlier, made)
+        return self.model_copy(update={"init": before.init, "earlier": gone})
+
+
+def read_versions(run: Path) -> Versions | None:
+    """Return what a run was made with; None where its folder does not say.
+
+    Raises:
+        CheckpointError: The file is damaged, or of another tawt.
+    """
+    path = run / _FILE
+    return read_record(path, Versions, "move it away", CheckpointError) if os.path.lexists(path) else None
+
+
+def write_versions(run: Path, versions: Versions) -> None:
+    """Write what a run is made with."""
+    write_json(run / _FILE, versions.model_dump(mode="json", exclude_defaults=True))
