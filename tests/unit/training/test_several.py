@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -28,14 +29,10 @@ def together(workspace, config, out, n=2, fault="none"):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    running = []
-    for rank in range(n):
-        ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "MASTER_PORT": port}
-        env = os.environ | {k: str(v) for k, v in ranks.items()} | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-        words = [sys.executable, str(WORKER), str(workspace), str(path), str(out), fault]
-        running.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env))
-    said = [process.communicate(timeout=120) for process in running]
-    return [(process.returncode, out, err) for process, (out, err) in zip(running, said, strict=True)]
+    env = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, WORKER, str(n), workspace, path, out, fault]
+    codes = json.loads(subprocess.run(words, stdout=subprocess.PIPE, env=env, timeout=600, check=True).stdout)
+    return [(code, *(Path(f"{out}.{i}.{name}").read_text() for name in ("out", "err"))) for i, code in enumerate(codes)]
 
 
 def assert_alike(a, b):

@@ -1,26 +1,30 @@
-"""One process of several: `python worker.py WORKSPACE CONFIG OUT [fault]`, with RANK and the like in the environment."""
+"""Several processes that train as one: `python worker.py N WORKSPACE CONFIG OUT FAULT`, with MASTER_PORT in the environment.
+
+What training needs is imported once, and a process is forked for each rank, with the variables that torchrun gives it.
+What it says lies beside OUT, in `OUT.<rank>.out` and `.err`; the exit codes of all are printed, as JSON.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import sys
 from pathlib import Path
 
+from tawt.errors import TawtError
+from tawt.tasks.pretrain import pretrain
+from tawt.training import loop
 
-def main() -> None:
-    """Train, or fail as asked."""
-    from tawt.errors import TawtError
-    from tawt.tasks.pretrain import pretrain
-    from tawt.training import loop
 
-    workspace, config, out, fault = sys.argv[1:5]
+def train(workspace: str, config: str, out: str, fault: str) -> None:
+    """Train as one of several, or fail as asked."""
     real = loop.Trainer._step
 
     def failing(self, step, *args):
         if step == 2 and self.world.rank == 1 and fault == "memory":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         if step == 2 and self.world.rank == 1 and fault == "signal":
-            import signal
-
             signal.raise_signal(signal.SIGTERM)
         return real(self, step, *args)
 
@@ -39,5 +43,20 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
+def main(n: int, *words: str) -> None:
+    """Fork the ranks and wait for their ends."""
+    ranks = []
+    for rank in range(n):
+        child = os.fork()
+        if child == 0:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)}
+            for stream, name in ((1, "out"), (2, "err")):
+                os.dup2(os.open(f"{words[2]}.{rank}.{name}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
+            train(*words)
+            return
+        ranks.append(child)
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in ranks]))
+
+
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), *sys.argv[2:])
