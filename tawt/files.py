@@ -6,13 +6,13 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tawt.errors import FileError
+from tawt.places import make_new, open_lock, remove
 from tawt.readers import read_map
 from tawt.seals import BLANK, LIST, fill, filled, hashes_of, sha256_file
 
@@ -32,6 +32,7 @@ def whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.tmp")
     try:
+        make_new(aside)
         yield aside
         publish_file(aside, path)
     except BaseException as error:
@@ -45,13 +46,13 @@ def whole(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give the place to fill a folder aside; it is published under its name at the end, or removed."""
     aside = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
+    remove(aside)
     aside.mkdir(parents=True)
     try:
         yield aside
         publish(aside, path)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
         raise
 
 
@@ -96,14 +97,6 @@ def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
         fill(aside)
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder that may not be there; a link goes, what it leads to stays."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
@@ -127,12 +120,12 @@ def publish(aside: Path, final: Path) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     old = aside.with_name(aside.name + ".old")
     # what a run killed in the middle of this left behind is in the way of the next rename
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
+    remove(old)
+    if os.path.lexists(final):
         final.rename(old)
     aside.rename(final)
     sync(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
 
 
 @contextmanager
@@ -145,9 +138,10 @@ def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Non
 
     Raises:
         BlockingIOError: Another process holds it, and there is no waiting.
+        FileError: It is a link.
     """
     while True:
-        with path.open("w") as lock:
+        with os.fdopen(open_lock(path), "rb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -164,7 +158,7 @@ def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Non
 def _is_at(handle: int, path: Path) -> bool:
     """Return whether an open file is the one at a path."""
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False
 

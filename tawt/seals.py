@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tawt.errors import FileError, TawtError
+from tawt.places import leads_below
 
 SAYS = "sha256 of the rest: "
 BLANK = SAYS + "0" * 64
@@ -78,7 +79,7 @@ def listed_files(folder: Path) -> dict[str, str] | None:
         listed = json.loads(path.read_bytes())["sha256"] if path.is_file() and holds(path) else None
     except (ValueError, KeyError, TypeError, RecursionError):  # sealed, and still none of ours
         listed = None
-    return listed if isinstance(listed, dict) else {}
+    return listed if isinstance(listed, dict) and all(map(leads_below, listed)) else {}
 
 
 def changed_files(folder: Path, only: Iterable[str] | None = None) -> list[str] | None:

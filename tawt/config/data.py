@@ -108,7 +108,7 @@ class PipelineConfig(Section):
 
     name: str
     """Name of the pipeline, as in `--pipeline`."""
-    source: str
+    source: str = Field(pattern=r"^\w[\w.-]*$")
     """Folder below `sql/` and `schemas/` that holds the stages and contracts."""
     description: str = ""
     """What the source is, in one sentence."""

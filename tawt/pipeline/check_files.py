@@ -9,12 +9,10 @@ from tawt.errors import FileError
 from tawt.pipeline.check_meds import Finding
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.workspace import INGEST, LEDGER, RECORDS, STAGE_FOLDERS, Workspace
+from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
 from tawt.readers import read_record
 from tawt.seals import LIST, changed_files, files_below, holds, listed_files, sha256_file
 
-_FOLDERS = (*STAGE_FOLDERS, "quarantine", "manifests")
-"""Folders that hold what manifests list, and nothing else."""
 _OF_RUNS = ("config.yaml", "model.safetensors", "checkpoints")
 """What a folder has that is a run."""
 _SHOWN = 5
@@ -40,7 +38,7 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
     wrong += [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
     listed = {root / name for one in stages if one.manifest is not None for name in one.manifest.files}
     listed |= {workspace.manifest(one.stage.name) for one in stages}
-    alien = [path for folder in _FOLDERS for path in files_below(root / folder)]
+    alien = [path for folder in OF_STAGES for path in files_below(root / folder)]
     return [
         _finding("stages", wrong or ([] if whole else ["none is finished"]), f"{len(whole)} finished, as written"),
         _finding(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from tawt.files import publish, publish_file, remove, sync
-from tawt.pipeline.manifest import Manifest, write_manifest
+from tawt.files import publish, publish_file, sync
+from tawt.pipeline.manifest import Manifest, manifest_at, write_manifest
 from tawt.pipeline.stages import Graph
 from tawt.pipeline.workspace import Workspace, forget_ledger
-from tawt.readers import read_record
-from tawt.seals import holds, sha256_file
+from tawt.places import remove
+from tawt.seals import sha256_file
 
 
 def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest: Manifest) -> Manifest:
@@ -57,15 +57,16 @@ def forget_others(workspace: Workspace, graph: Graph) -> list[str]:
     """
     others = []
     for path in sorted((workspace.root / "manifests").glob("*.json")):
-        if path.stem in graph.stages or not holds(path):
+        manifest = manifest_at(path) if path.stem not in graph.stages else None
+        if manifest is None:
             continue
-        manifest = read_record(path, Manifest)
         others.append(manifest.stage)
         remove(path)
         folders = set()
         for name in manifest.files:
             file = workspace.root / name
-            remove(file)
+            with suppress(IsADirectoryError, NotADirectoryError):  # a folder is not what was listed
+                file.unlink(missing_ok=True)
             folders |= {folder for folder in file.parents if folder.is_relative_to(workspace.output(manifest.stage))}
         for folder in sorted(folders, reverse=True):
             with suppress(OSError):  # not empty, or gone already

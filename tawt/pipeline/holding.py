@@ -9,8 +9,9 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from tawt.errors import ConfigError
-from tawt.files import ASIDE, alone, remove
-from tawt.pipeline.workspace import HOSPITAL, LOCK, OWN_FOLDERS, RECORDS
+from tawt.files import ASIDE, alone
+from tawt.pipeline.workspace import HOSPITAL, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
+from tawt.places import refuse_links, remove
 from tawt.seals import SAYS
 
 RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
@@ -31,6 +32,7 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
 
     Raises:
         ConfigError: Another command is at work in it, or the root is a file or a folder of somebody else's.
+        FileError: A folder that stages are written in is, or holds, a link to another one.
     """
     place = root.resolve()
     if place in _held.get():
@@ -52,6 +54,8 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
             ) from None
         token = _held.set(_held.get() | {place})
         held.callback(_held.reset, token)
+        for name in (*OF_STAGES, ASIDE):
+            refuse_links(root, root / name, inner=True)
         _remove_leftovers(root)
         yield
 
@@ -97,7 +101,10 @@ def _remove_leftovers(root: Path) -> None:
 
     Only of files that are written by who holds the workspace: others are at work beside it.
     """
-    for path in (root / ASIDE).glob("*") if (root / ASIDE).is_dir() else ():
+    for path in (root / ASIDE).rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            path.unlink()  # nothing of ours, and it would be written through
+    for path in (root / ASIDE).glob("*"):
         if not RESUMABLE.fullmatch(path.name):
             remove(path)
     remove(root / ".spill")

@@ -8,13 +8,15 @@ from typing import Any
 import duckdb
 import polars
 import pyarrow
+from pydantic import Field, model_validator
 
 from tawt.commands import command
 from tawt.config.base import Section
 from tawt.errors import StageError, TawtError
 from tawt.files import digest, write_sealed
 from tawt.machine import version_of
-from tawt.pipeline.workspace import Workspace
+from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
+from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
 
@@ -68,16 +70,19 @@ class Account(Section):
             )
 
 
+_STAGE = r"^((staging|codes|event_parts|tasks)\.[^./\\][^/\\]*|events|vocabulary|triplets|dataset)$"
+
+
 class Manifest(Section):
     """One finished stage."""
 
-    stage: str
+    stage: str = Field(pattern=_STAGE)
     fingerprint: str
     components: dict[str, Any]
     """What the fingerprint is made of, so that a change can be named."""
-    files: dict[str, int]
+    files: dict[Below, int]
     """File below the workspace -> bytes: the stage's output and its quarantine."""
-    hashes: dict[str, str] = {}
+    hashes: dict[Below, str] = {}
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
     seconds: float
@@ -85,6 +90,17 @@ class Manifest(Section):
     """What the user was told."""
     facts: dict[str, Any] = {}
     """Counts that later stages or reports need."""
+
+    @model_validator(mode="after")
+    def _lists_its_own(self) -> Manifest:
+        others = [
+            name
+            for name in {*self.files, *self.hashes}
+            if name != quarantine_of(self.stage) and not is_under(name, [folder_of(self.stage)])
+        ]
+        if others:
+            raise ValueError("lists files that are none of its stage")
+        return self
 
 
 def versions() -> dict[str, str]:
@@ -102,14 +118,19 @@ def fingerprint(components: dict[str, Any]) -> str:
     return digest(components)
 
 
+def manifest_at(path: Path) -> Manifest | None:
+    """Return what a manifest says; None where there is none, it is damaged, or it speaks of another stage's files."""
+    try:
+        manifest = read_record(path, Manifest) if path.is_file() and holds(path) else None
+    except (TawtError, OSError):
+        return None
+    return manifest if manifest is not None and manifest.stage == path.stem else None
+
+
 def read_manifest(workspace: Workspace, stage: str) -> Manifest | None:
     """Return a stage's manifest if the stage is finished, its manifest whole and its files there in full size."""
-    path = workspace.manifest(stage)
-    try:
-        if not path.is_file() or not holds(path):
-            return None
-        manifest = read_record(path, Manifest)
-    except (TawtError, OSError):
+    manifest = manifest_at(workspace.manifest(stage))
+    if manifest is None:
         return None
     for name, size in manifest.files.items():
         file = workspace.root / name

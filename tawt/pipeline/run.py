@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tawt.errors import ConfigError, TawtError
-from tawt.files import digest, remove
+from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.components import components_of
 from tawt.pipeline.each_shard import Tick
@@ -26,6 +26,7 @@ from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables, seen_files
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace
+from tawt.places import remove
 from tawt.room import room_error
 
 Report = Callable[[dict[str, Any]], None]

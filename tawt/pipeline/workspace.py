@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
 from tawt.errors import ConfigError, FileError, nearest
-from tawt.files import ASIDE, read_json, remove, sync, write_sealed, write_text
+from tawt.files import ASIDE, read_json, sync, write_sealed, write_text
+from tawt.places import remove
 from tawt.readers import read_record
 from tawt.resources import asset
 from tawt.seals import BLANK, filled
@@ -30,7 +30,9 @@ RECORDS = ("pipeline.yaml", LOCAL, INGEST, LEDGER, HOSPITAL)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 STAGE_FOLDERS = ("staging", "codes", "event_parts", "labels", "events", "vocabulary", "triplets", "dataset")
 """Folders of a workspace that hold what stages wrote."""
-OWN_FOLDERS = (*STAGE_FOLDERS, "quarantine", "manifests", "runs", "embeddings", ASIDE, ".spill")
+OF_STAGES = (*STAGE_FOLDERS, "quarantine", "manifests")
+"""Folders that hold what manifests list, and nothing else."""
+OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, ".spill")
 
 
 class RawSeen(Section):
@@ -63,6 +65,18 @@ class Ingested(Section):
     n_shards: int = Field(default=1, ge=1)
     absent_tables: tuple[str, ...] = ()
     """Optional raw tables that were not there."""
+
+
+def folder_of(stage: str) -> str:
+    """Return the folder of a workspace that a stage's files lie in."""
+    layer, _, name = stage.partition(".")
+    folder = "labels" if layer == "tasks" else layer
+    return f"{folder}/{name}" if name else folder
+
+
+def quarantine_of(stage: str) -> str:
+    """Return the file of a workspace that lists a stage's quarantined records."""
+    return f"quarantine/{stage}.parquet"
 
 
 @dataclass(frozen=True)
@@ -132,9 +146,7 @@ class Workspace:
 
     def output(self, stage: str) -> Path:
         """Return the folder that a stage's files lie in."""
-        layer, _, name = stage.partition(".")
-        folder = "labels" if layer == "tasks" else layer
-        return self.root / folder / name if name else self.root / folder
+        return self.root / folder_of(stage)
 
     def manifest(self, stage: str) -> Path:
         """Return the path of a stage's manifest."""
@@ -142,12 +154,12 @@ class Workspace:
 
     def quarantine(self, stage: str) -> Path:
         """Return the path of a stage's quarantined records."""
-        return self.root / "quarantine" / f"{stage}.parquet"
+        return self.root / quarantine_of(stage)
 
     def start_clean(self, stage: str) -> Path:
         """Return an empty folder to write a stage in, free of what a killed run left."""
         folder = self.aside / stage
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         folder.mkdir(parents=True)
         return folder
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tawt.errors import ConfigError
-from tawt.files import remove, write_sealed
+from tawt.files import write_sealed
 from tawt.hospital.invent import HospitalSummary, write_hospital
 from tawt.objectives.parts import weights
 from tawt.pipeline.holding import hold
 from tawt.pipeline.ingest import build_vocab, ingest
 from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.workspace import HOSPITAL, LOCK
+from tawt.places import remove
 from tawt.tasks.embed import EmbedResult, embed
 from tawt.tasks.pretrain import PretrainResult, pretrain
 from tawt.training.device import choose_compute

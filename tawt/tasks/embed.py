@@ -22,6 +22,7 @@ from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError
 from tawt.files import alone, remove, write_parquet
 from tawt.models.encoder import Encoder
+from tawt.places import refuse_links
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
 from tawt.training.device import choose_compute
@@ -129,6 +130,7 @@ def embed(
     if dry_run:
         n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
         return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, computed, compute.reasons)
+    refuse_links(workspace, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.parent == workspace / "embeddings":
         _remove_leftovers(path.parent)

@@ -17,6 +17,7 @@ from tawt.commands import command
 from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
+from tawt.places import refuse_links
 from tawt.tasks.curves import plot_losses
 from tawt.tasks.figures import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.tasks.runs import find_run, read_runs
@@ -45,6 +46,8 @@ def plot(workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None
     matplotlib()
     read = read_runs([find_run(Path(workspace), run) for run in runs])
     folder = Path(out) if out is not None else read[0].path / "plots"
+    for root in (Path(workspace), read[0].path):
+        refuse_links(root, folder)
     made = []
     if any(run.metrics for run in read):
         made.append(plot_losses(read, folder / "losses.png"))

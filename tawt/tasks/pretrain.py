@@ -112,7 +112,7 @@ def _run(
                 tell({"event": "note", "text": newer})
             start = read_saved(find_run(workspace, init)) if init is not None else None
             if world.first and not dry_run:
-                held.enter_context(alone_in(run, resume, tell, again))
+                held.enter_context(alone_in(run, workspace, resume, tell, again))
                 remove_leftovers(run)
             world.wait()
         # memory may run out in one process alone, which then must speak

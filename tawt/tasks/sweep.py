@@ -19,6 +19,7 @@ from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError
 from tawt.files import alone, write_hashes, write_sealed, write_text
 from tawt.objectives.parts import weights
+from tawt.places import refuse_links
 from tawt.readers import read_record
 from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
@@ -140,6 +141,7 @@ def sweep(
     if dry_run:
         runs = [SweepRun(arm, seed, path, *_state(path, trees[arm])) for arm, seed, path in todo]
         return SweepResult(folder, tuple(runs), _table(runs, trees))
+    refuse_links(workspace, folder)
     folder.mkdir(parents=True, exist_ok=True)
     again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from tawt.config.base import Section
 from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
 from tawt.files import whole, whole_folder, write_hashes, write_json, write_text
+from tawt.places import remove
 from tawt.readers import read_record, read_text, reading
 from tawt.seals import BLANK, fill, hold
 from tawt.training.distributed import shared_like
@@ -197,13 +197,13 @@ def remove_leftovers(run: Path) -> None:
     root = run / "checkpoints"
     for folder in (run, run / "best"):  # what is drawn aside in plots may be at work
         for path in folder.glob(".*.tmp"):
-            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+            remove(path)
     if not root.is_dir():
         return
     pointer = root / "latest"
     named = pointer.read_bytes().strip() if pointer.is_file() else b""
     for path in [*root.glob(".*.tmp"), *root.glob(".*.tmp.old")]:
-        _remove(path) if path.is_dir() else path.unlink()
+        remove(path)
     for _, path in _by_step(root):
         if path.name.encode() != named and not all((path / name).is_file() for name in (WEIGHTS, OPTIMIZER, STATE)):
             _remove(path)
@@ -217,11 +217,10 @@ def _by_step(root: Path) -> list[tuple[int, Path]]:
 
 def _remove(folder: Path) -> None:
     """Remove a folder so that a kill in the middle leaves nothing under its name."""
-    gone = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.tmp")
-    if gone != folder:
-        shutil.rmtree(gone, ignore_errors=True)
-        folder.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    gone = folder.with_name(f".{folder.name}.tmp")
+    remove(gone)
+    folder.rename(gone)
+    remove(gone)
 
 
 def latest_checkpoint(run: Path) -> Checkpoint | None:

@@ -14,6 +14,7 @@ from tawt.commands import command
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone
+from tawt.places import refuse_links
 from tawt.seals import hold, sha256_file
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
@@ -35,7 +36,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 @contextmanager
-def alone_in(run: Path, resume: bool, report: Report, again: str) -> Iterator[None]:
+def alone_in(run: Path, workspace: Path, resume: bool, report: Report, again: str) -> Iterator[None]:
     """Keep the run folder to this process, made where it is not there; one that stays empty goes again.
 
     A resumed run waits for the process that is still training in it; two would overwrite each other's checkpoints.
@@ -43,7 +44,9 @@ def alone_in(run: Path, resume: bool, report: Report, again: str) -> Iterator[No
 
     Raises:
         ConfigError: Another process trains in it, and this one is not to resume.
+        FileError: It is or holds a link to another folder, or lies behind one in its workspace.
     """
+    refuse_links(workspace, run, inner=True)
     made = not run.exists()
     run.mkdir(parents=True, exist_ok=True)
 

@@ -1,0 +1,89 @@
+"""Where a name may lead: a record names only what lies below its own folder, and nothing is written through a link.
+
+A workspace can come from somebody else: what its records and links say is looked at before it is followed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tawt.errors import FileError
+
+
+def leads_below(name: str) -> bool:
+    """Return whether a name of a record is the plain path of something below the record's folder."""
+    parts = name.split("/")
+    return not {"", ".", ".."} & {*parts} and "\\" not in name and "\0" not in name
+
+
+def _below(name: str) -> str:
+    if not leads_below(name):
+        raise ValueError("is no path below the folder of its record")
+    return name
+
+
+Below = Annotated[str, AfterValidator(_below)]
+"""A path in a record, below the folder that the record is of."""
+
+
+def is_under(name: str, folders: Iterable[str]) -> bool:
+    """Return whether a path of a record lies below one of some folders, all below the record's own."""
+    parents = {str(parent) for parent in PurePosixPath(name).parents}
+    return any(folder in parents for folder in folders)
+
+
+def refuse_links(root: Path, path: Path, inner: bool = False) -> None:
+    """Refuse to write in a folder that is, or lies behind, a link below a root; the root itself may be one.
+
+    Args:
+        root: What the user named: its place is of the user's choice.
+        path: The folder, whether it is there or not; nothing on the way to one that is not below the root is looked at.
+        inner: Whether no folder below it may be a link either.
+
+    Raises:
+        FileError: A link leads elsewhere; it could be anybody's folder.
+    """
+    names = path.relative_to(root).parts if path.is_relative_to(root) else ()
+    places = [root.joinpath(*names[: i + 1]) for i in range(len(names))]
+    if inner:
+        places += [Path(at) / name for at, folders, _ in os.walk(path) for name in folders]
+    for place in places:
+        if place.is_symlink():
+            raise FileError(
+                str(place), "is a link, expected a folder of its own, for what it leads to would be changed",
+                "put the folder itself there; the whole workspace may lie behind a link",
+            )  # fmt: skip
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder that may not be there; a link goes, what it leads to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def make_new(path: Path) -> None:
+    """Make an empty file in the place of whatever has its name, so that no link is written through."""
+    remove(path)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+
+
+def open_lock(path: Path) -> int:
+    """Open a file to lock it, made where it is not there; its content stays as it is.
+
+    Raises:
+        FileError: It is a link.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError:
+        if path.is_symlink():
+            raise FileError(str(path), "is a link, expected a file of its own", "remove it") from None
+        raise
