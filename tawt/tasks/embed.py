@@ -20,9 +20,9 @@ from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError
-from tawt.files import alone, remove, write_parquet
+from tawt.files import alone, write_parquet
 from tawt.models.encoder import Encoder
-from tawt.places import refuse_links
+from tawt.places import refuse_links, remove
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
 from tawt.training.device import choose_compute
