@@ -156,7 +156,7 @@ def errors_page() -> str:
     out = [NOTE, "# Errors\n"]
     out.append("An error is one line, `error: <where>: <what is there>, expected <what should be>`, a blank line and,")
     out.append("where there is one, `hint: <command or edit>`. It never holds a cell value. Every error is a")
-    out.append("`tawt.TawtError` with the attributes `where`, `what` and `hint`.\n")
+    out.append("`tawt.TawtError` with the attributes `where`, `what` and `hint`; its kinds are in `tawt.errors`.\n")
     for name, error in inspect.getmembers(tawt.errors, inspect.isclass):
         if issubclass(error, tawt.TawtError) and error is not tawt.TawtError:
             out += [f"## {name}\n", f"{_sentence(error)} Exit code {error.exit_code}.\n", *raised.get(name, []), ""]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tawt.machine import version_of
+
 if TYPE_CHECKING:
     from tawt.errors import TawtError as TawtError
     from tawt.pipeline.check import check as check
@@ -56,6 +58,8 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
+    if name == "__version__":
+        return version_of("tawt")
     raise AttributeError(f"module `tawt` has no attribute `{name}`")
 
 

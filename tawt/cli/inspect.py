@@ -142,7 +142,7 @@ def check(
         from tawt.pipeline.check_meds import check_meds
 
         findings = check_meds(path)
-        following, mend = follow("ingest", path, pipeline="meds", workspace="WORKSPACE", form=form), again()
+        following, mend = follow("ingest", path, pipeline="meds", workspace="WORKSPACE", form=form), ""
     elif kind is None and workspace is not None:
         from tawt.pipeline.check import check as check_workspace
 
@@ -156,6 +156,7 @@ def check(
     print_rows(("check", "ok", "detail"), [(f.check, f.ok, f.detail) for f in findings], form)
     failed = sum(1 for finding in findings if not finding.ok)
     say(f"{len(findings) - failed} checks passed, {failed} failed")
-    next_command(following if not failed else mend)
+    if then := mend if failed else following:
+        next_command(then)
     if failed:
         raise typer.Exit(1)

@@ -39,7 +39,7 @@ def pretrain(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; WORKSPACE/runs/CONFIG by default", show_default=False)
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there, or start it")] = False,
     init: Annotated[
         str | None,
         typer.Option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -24,3 +26,8 @@ class Conflict(ValueError):
     def __init__(self, said: str, *keys: str) -> None:
         super().__init__(said)
         self.keys = keys
+
+
+def one_or_more(texts: str | Iterable[str]) -> tuple[str, ...]:
+    """Return texts; one by itself is meant as one, not as its letters."""
+    return (texts,) if isinstance(texts, str) else tuple(texts)

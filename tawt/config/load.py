@@ -137,14 +137,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def overrides(settings: Iterable[str]) -> dict[str, Any]:
+def overrides(settings: str | Iterable[str]) -> dict[str, Any]:
     """Turn `["train.lr=3e-4", ...]` into a nested mapping; values are read as YAML.
 
     Raises:
         ConfigError: An item is not `key=value`.
     """
     tree: dict[str, Any] = {}
-    for setting in settings:
+    for setting in one_or_more(settings):
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set {setting}", "is no override, expected `key=value`", _OVERRIDE)
@@ -248,7 +248,7 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 
 def _keys(settings: Iterable[str]) -> list[str]:
-    return [setting.partition("=")[0].strip() for setting in settings]
+    return [setting.partition("=")[0].strip() for setting in one_or_more(settings)]
 
 
 def _mend(path: KeyPath, value: Any, errors: Sequence[Any], tree_type: type[BaseModel]) -> str:
@@ -276,7 +276,7 @@ def _expectation(message: str) -> str:
 def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tree:
     """Read a YAML file, lay `--set` overrides on it and validate; see `read_yaml`, `overrides` and `build`."""
     data, lines = read_yaml(path)
-    settings = tuple(settings)
+    settings = one_or_more(settings)
     return build(tree_type, merge(data, overrides(settings)), str(path), lines, settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
     if isinstance(config, PretrainConfig):
         tree = merge(config.model_dump(), overrides(settings))
         return "pretrain", build(PretrainConfig, tree, "config", settings=settings)
+    if not isinstance(config, str | os.PathLike):
+        raise ConfigError("config", f"is a {type(config).__name__}, expected a name, a file or a PretrainConfig",
+                          "give single keys as `settings`, as `train.max_steps=80`")  # fmt: skip
     path = Path(config)
     if path.suffix not in (".yaml", ".yml"):
         shipped = asset_root() / "pipelines" / f"{config}.yaml"

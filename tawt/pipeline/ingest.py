@@ -29,7 +29,7 @@ def ingest(
     pipeline: str,
     workspace: str | Path,
     *,
-    sample: str | None = None,
+    sample: str | int | None = None,
     settings: tuple[str, ...] = (),
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -61,7 +61,7 @@ def ingest(
         ContractError: A stage's output is not what its contract promises.
     """
     root, raw_root = Path(workspace).expanduser(), Path(raw_dir).expanduser()
-    check_sample(sample)
+    sample = check_sample(sample)
     limits = Limits.of(threads, memory_limit)
     resolved = resolve_pipeline(pipeline, settings)
     if not raw_root.is_dir():

@@ -212,14 +212,15 @@ def _run_engine_stage(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> Eng
     return run_dataset(plan, folder, tick)
 
 
-def check_sample(sample: str | None) -> None:
-    """Hold `--sample` to `N` or `P%`.
+def check_sample(sample: str | int | None) -> str | None:
+    """Return `--sample`, which must be `N` or `P%`.
 
     Raises:
         ConfigError: It is neither.
     """
     if sample is None:
-        return
+        return None
+    sample = str(sample)
     number = sample.removesuffix("%")
     try:
         good = 0 < float(number) <= 100 if sample.endswith("%") else int(number) > 0
@@ -229,3 +230,4 @@ def check_sample(sample: str | None) -> None:
         raise ConfigError(
             f"--sample {sample}", "is no sample, expected a number of subjects or a percentage", "for example 500 or 5%"
         )
+    return sample

@@ -43,14 +43,14 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
     if sample.endswith("%"):
         return int(float(sample[:-1]) / 100 * _HASHES) - 1
     name = plan.workspace.pipeline.sample_from
-    if name is None or name not in graph.stages:
+    if name is None:
         raise ConfigError(
             "--sample", "a number of subjects needs `sample_from:`, expected a stage there", "give a percentage"
         )
-    stage = graph.stages[name]
-    if stage.sql is None or stage.contract is None or "subject_id" not in stage.contract.names:
+    stage = graph.stages.get(name)
+    if stage is None or stage.sql is None or stage.contract is None or "subject_id" not in stage.contract.names:
         raise StageError(
-            name, "has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
+            name, "is off or has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
         )
     connection = open_stage_connection(plan, stage)
     try:

@@ -130,6 +130,7 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
             contract = _contract_of(sql, schemas, pipeline.source)
             found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
+    named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
     for name in sorted(named - set(found)):
         raise ConfigError(
             f"pipeline {pipeline.name}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tawt.commands import command
+from tawt.commands import command, shell_line
 from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
@@ -175,11 +175,13 @@ def resolve_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> Pipel
         files = {file.stem: file for file in sorted(asset("pipelines").glob("*.yaml"))}
         path = files.get(name_or_file, path)
         if name_or_file not in files or not _has_source(path):
+            written = Path(f"{name_or_file}.yaml").expanduser()
+            found = [file for file in (written, Path("pipelines") / written) if file.is_file() and _has_source(file)]
             known = [name for name, file in files.items() if _has_source(file)]
             raise ConfigError(
                 f"--pipeline {name_or_file}",
                 "is no pipeline, expected a name or a .yaml file",
-                nearest(name_or_file, known),
+                f"give the file: --pipeline {shell_line(str(found[0]))}" if found else nearest(name_or_file, known),
             )
     return load(PipelineConfig, path, settings)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,12 @@ from torch import Tensor
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.commands import shell_line
+from tawt.config.base import one_or_more
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.dataset.upstream import note_of_newer
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, nearest
 from tawt.files import alone, write_parquet
 from tawt.models.encoder import Encoder
 from tawt.places import refuse_links, remove
@@ -85,7 +87,7 @@ def embed(
     Args:
         workspace: Whose subjects are embedded.
         run: A run folder, the name of one in WORKSPACE/runs, or a folder that `TawtModel.save_pretrained` wrote.
-        out: The file; default WORKSPACE/embeddings/NAME OF THE RUN.parquet.
+        out: The file; default WORKSPACE/embeddings/NAME OF THE RUN.parquet, an arm's below its sweep's.
         splits: Which splits.
         device: auto, cpu, cuda or cuda:N.
         pooling: `mean` or `max` instead of the run's own readout.
@@ -110,20 +112,21 @@ def embed(
     if pooling not in (None, own, "mean", "max"):
         raise ConfigError(
             f"--pooling {pooling}", f"the run has `{own}`, expected that, mean or max",
-            f"pretrain with `--set model.pooling={pooling}`",
+            f"pretrain with `--set model.pooling={pooling}`" if pooling in get_args(Pooling) else
+            nearest(str(pooling), [own, "mean", "max"]),
         )  # fmt: skip
     how = None if pooling == own else pooling
     compute = choose_compute(device, loaded.config.train.precision, loaded.config.train.threads)
     if loaded.config.train.threads:
         compute = compute.with_threads(compute.threads, "as the run had")
     usual = f"{folder.name}.parquet"
-    path = Path(out) if out is not None else workspace / "embeddings" / usual
+    path = Path(out) if out is not None else _usual(workspace, folder)
     if path.is_dir():
         raise ConfigError(
             str(path), "is a folder, expected a file", f"give a file, as `--out {shell_line(str(path / usual))}`"
         )
     computed = {name: str(getattr(compute, name)) for name in compute.reasons}
-    chosen = [split for split in map(dataset.split, splits) if split.n_triplets]
+    chosen = [split for split in map(dataset.split, one_or_more(splits)) if split.n_triplets]
     n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
     width = encoder.d_embedding if how is None else loaded.config.model.d_model
     max_length = loaded.config.batching.max_length
@@ -132,7 +135,7 @@ def embed(
         return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, computed, compute.reasons)
     refuse_links(workspace, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.parent == workspace / "embeddings":
+    if workspace / "embeddings" in path.parents:
         _remove_leftovers(path.parent)
     with _alone(path), explained(folder, loaded.config, device, _LESS):
         encoder.to(compute.device)
@@ -155,6 +158,13 @@ def embed(
         write_parquet(path, table)
     n_cut = sum(part.n_cut for part in found)
     return EmbedResult(path, len(table), width, n_cut, loaded.weights, computed, compute.reasons)
+
+
+def _usual(workspace: Path, run: Path) -> Path:
+    """Where a run's embeddings go: below `embeddings/` as the run lies below `runs/`, as arms of sweeps share names."""
+    runs = (workspace / "runs").resolve()
+    inside = run.resolve().relative_to(runs) if run.resolve().is_relative_to(runs) else Path(run.resolve().name)
+    return workspace / "embeddings" / inside.with_name(f"{inside.name}.parquet")
 
 
 @contextmanager

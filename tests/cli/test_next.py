@@ -154,3 +154,10 @@ def test_words_are_quoted_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert command("embed") == "torchrun --nnodes 2 --nproc-per-node 4 -m tawt embed"
+
+
+def test_a_dataset_that_fails_leads_nowhere(tawt, tmp_path: Path) -> None:
+    """What cannot be mended by a command of ours is not told to be: least of all the check that failed."""
+    (tmp_path / "data").mkdir()
+    ended = tawt("check", "meds", str(tmp_path))
+    assert ended.code == 1 and "next:" not in ended.err

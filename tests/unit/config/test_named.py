@@ -42,3 +42,10 @@ def test_a_name_that_is_no_config_brings_the_nearest() -> None:
         with pytest.raises(ConfigError, match="is no config") as caught:
             resolve_config(name, ())
         assert hint in caught.value.hint
+
+
+def test_what_is_no_config_and_a_lone_override_are_told_apart() -> None:
+    """A mapping is refused by its type; one override by itself is one, and not its letters."""
+    with pytest.raises(ConfigError, match="is a dict, expected a name, a file or a PretrainConfig"):
+        resolve_config({"train": {"max_steps": 2}}, ())  # type: ignore[arg-type]
+    assert resolve_config("pretrain_small", "train.max_steps=9")[1].train.max_steps == 9

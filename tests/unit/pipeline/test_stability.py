@@ -19,6 +19,7 @@ from tawt.hospital.invent import write_hospital
 from tawt.pipeline import workspace as workspaces
 from tawt.pipeline.holding import hold
 from tawt.pipeline.stages import Graph, load_graph
+from tawt.pipeline.workspace import resolve_pipeline
 from tawt.resources import asset_root
 from tests.unit.conftest import read_events
 
@@ -226,6 +227,30 @@ def test_a_sample_of_n_follows_the_subjects_of_the_source(hospital, tmp_path: Pa
     said = dry("staging.patients,staging.diagnoses_icd", tmp_path / "ws")
     assert said["staging.diagnoses_icd"].startswith("parameter sampled_hash")
     assert len(seven) == 7
+
+
+def test_a_stage_to_sample_from_that_is_not_there_is_named(hospital, tmp_path: Path) -> None:
+    """With and without a sample, and brings the nearest; a number is a sample too."""
+    for sample in (None, "10%", 7):
+        with pytest.raises(ConfigError, match=r"names the stage `staging\.patient`") as caught:
+            tawt.ingest(
+                hospital.raw, "demo", tmp_path / "ws", sample=sample, settings="sample_from=staging.patient", **QUICK
+            )
+        assert "staging.patients" in caught.value.hint
+    with pytest.raises(ConfigError, match="0: is no sample"):
+        tawt.ingest(hospital.raw, "demo", tmp_path / "ws", sample=0, **QUICK)
+
+
+def test_a_pipeline_named_without_its_ending_is_found(tmp_path: Path, monkeypatch) -> None:
+    """`-p mine` where `mine.yaml` or `pipelines/mine.yaml` lies is told which file to give."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipelines").mkdir()
+    for path in (Path("pipelines/mine.yaml"), Path("mine.yaml")):
+        path.write_text("source: demo")
+        for name in ("mine", str(path.with_suffix(""))):
+            with pytest.raises(ConfigError, match="is no pipeline") as caught:
+                resolve_pipeline(name)
+            assert caught.value.hint == f"give the file: --pipeline {path}"
 
 
 @pytest.mark.parametrize("sample", ["7", "20%"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tawt.dataset.upstream import made_anew
+from tawt.errors import ConfigError
 from tawt.files import alone, write_json
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
@@ -22,6 +25,31 @@ def test_what_a_killed_one_left_goes_at_the_next(make_run, workspace, tmp_path):
     assert {path.name for path in folder.iterdir()} == left
     embed(workspace, "a", device="cpu", out=elsewhere / "a.parquet")
     assert len(list(elsewhere.iterdir())) == 6
+
+
+def test_arms_of_two_sweeps_keep_their_own_embeddings(make_run, workspace):
+    """Runs of one name below two folders of `runs/` have a file each; one elsewhere has that of its name."""
+    made = make_run("base-seed0")
+    runs = workspace / "runs"
+    for sweep in ("depth", "width"):
+        shutil.copytree(made, runs / sweep / "base-seed0")
+    shutil.copytree(made, elsewhere := workspace.parent / "given")
+    paths = [
+        embed(workspace, run, device="cpu", splits="held_out", dry_run=True).path
+        for run in ("depth/base-seed0", "width/base-seed0", "base-seed0", elsewhere)
+    ]
+    assert [path.relative_to(workspace / "embeddings").as_posix() for path in paths] == [
+        "depth/base-seed0.parquet", "width/base-seed0.parquet", "base-seed0.parquet", "given.parquet",
+    ]  # fmt: skip
+
+
+def test_a_pooling_that_is_none_brings_the_nearest(make_run, workspace):
+    """A word that is no pooling is not told to be trained."""
+    make_run("a")
+    for word, hint in (("mena", "did you mean `mean`?"), ("cls", "pretrain with `--set model.pooling=cls`")):
+        with pytest.raises(ConfigError) as caught:
+            embed(workspace, "a", device="cpu", pooling=word)
+        assert caught.value.hint == hint
 
 
 @pytest.fixture
