@@ -12,6 +12,9 @@ from tawt.arrays import Floats, Ints, Words
 
 _WORD = (1 << 64) - 1
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+# made once: a small array is worked on in less time than it takes to make its constants
+_MULTIPLY = np.uint64(_FIRST), np.uint64(_SECOND)
+_30, _27, _31, _11 = (np.uint64(n) for n in (30, 27, 31, 11))
 _UNSIGNED = {1: np.uint8, 4: np.uint32, 8: np.uint64}
 
 
@@ -21,23 +24,23 @@ def draw(keys: ArrayLike, *salts: int) -> Words:
     Source: Steele, Lea and Flood 2014, SplitMix64 (its finalizer, applied once per salt and once to the key).
     """
     word = np.asarray(keys).astype(np.uint64) + np.uint64((_stream(salts) + _GOLDEN) & _WORD)
-    word = (word ^ (word >> np.uint64(30))) * np.uint64(_FIRST)
-    word = (word ^ (word >> np.uint64(27))) * np.uint64(_SECOND)
-    drawn: Words = word ^ (word >> np.uint64(31))
+    word = (word ^ (word >> _30)) * _MULTIPLY[0]
+    word = (word ^ (word >> _27)) * _MULTIPLY[1]
+    drawn: Words = word ^ (word >> _31)
     return drawn
 
 
 def uniform(words: Words) -> Floats:
     """Return numbers in `[0, 1)` from random words, of 53 bits each."""
-    return (words >> np.uint64(11)) * np.float64(2.0**-53)
+    return (words >> _11) * np.float64(2.0**-53)
 
 
 def mixed(*columns: NDArray[Any]) -> Words:
-    """Return one number for each row of some columns, `(n,)` each: of equal rows the same."""
+    """Return one number for each row of some columns, `(n,)` each: of equal rows the same. It is not random yet."""
     words: Words | None = None
     for column in columns:
-        bits = column.view(_UNSIGNED[column.itemsize])
-        words = bits.astype(np.uint64) if words is None else words * np.uint64(_FIRST) + bits
+        bits = column.view(_UNSIGNED[column.itemsize]).astype(np.uint64, copy=False)
+        words = (bits if words is None else words + bits) * _MULTIPLY[0]
     assert words is not None, "a row has a column"
     return words
 

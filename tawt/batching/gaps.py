@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.arrays import Bools, Floats, Ints
+from tawt.arrays import Floats, Ints
 from tawt.batching.batch import MASK
 
 US_PER_HOUR = 3_600_000_000
@@ -18,17 +18,17 @@ PERIODS = {"day": 24 * US_PER_HOUR, "week": 168 * US_PER_HOUR, "year": 31_556_95
 """Microseconds after which the calendar comes round; a year is the Gregorian calendar's mean, 365.2425 days."""
 
 
-def event_gaps(us: Floats, first_timed: Ints, bounds: Ints, opens: Bools, moment: Ints) -> NDArray[np.float32]:
+def event_gaps(us: Floats, first_timed: Ints, bounds: Ints, moments: Ints, moment: Ints) -> NDArray[np.float32]:
     """Return gap_hours of `PackedBatch`, `(n,)`.
 
     Args:
         us: `(n,)`, time of each token: whole numbers, exact up to 285 years, as are differences.
         first_timed: `(d,)`, see `HostBatch.first_timed`.
         bounds: `(d + 1,)`, where each document starts, and n.
-        opens: `(n,)`, whether a token is the first of its moment.
+        moments: `(m + 1,)`, where each moment starts, and n.
         moment: `(n,)`, which moment of the batch each token's is.
     """
-    at = us.take(np.flatnonzero(opens))
+    at = us.take(moments[:-1])
     gap = np.zeros(len(at), dtype=np.float32)
     gap[1:] = (at[1:] - at[:-1]) / US_PER_HOUR
     gap[moment[bounds[:-1]]] = 0
@@ -39,10 +39,8 @@ def event_gaps(us: Floats, first_timed: Ints, bounds: Ints, opens: Bools, moment
 def type_gaps(us: Floats, data_type: Ints, start: Ints) -> NDArray[np.float32]:
     """Return type_gap_hours of `PackedBatch`, `(n,)`; a hidden data_type has none.
 
-    Sorting (data_type, position) as one unique integer puts each token after the previous one of its type.
+    Sorting (data_type, place) as one unique integer puts each token after the previous one of its type.
     It sorts values, for which numpy has vector instructions: 17 us for 8192 tokens, a stable argsort 270.
-    What has no gap is said by products: assigning through a mask of bools takes five times as long where the processor
-    cannot guess what comes.
 
     Args:
         us: `(n,)`, see `event_gaps`.
@@ -53,28 +51,26 @@ def type_gaps(us: Floats, data_type: Ints, start: Ints) -> NDArray[np.float32]:
     shift = max(1, (n - 1).bit_length())
     fits = (int(data_type.max(initial=0)) + 1) << shift <= 1 << 32
     word: Any = np.uint32 if fits else np.uint64
+    low = word((1 << shift) - 1)
     key = data_type.astype(word)
     key <<= word(shift)
     key |= np.arange(n, dtype=word)
     key.sort()
-    at = (key & word((1 << shift) - 1)).astype(np.int64)
-    key >>= word(shift)
+    at = (key & low).astype(np.int64)
+    own = (key[1:] ^ key[:-1]) <= low
+    own &= at[:-1] >= start.take(at[1:])  # else another document's, or a static
     ordered = us.take(at)
     gap = ordered[1:] - ordered[:-1]
-    own = key[1:] == key[:-1]
-    own &= at[:-1] >= start.take(at[1:])  # else another document's, or a static
     again = 1 + np.flatnonzero((gap == 0) & own)
-    since = np.full(n, -1, dtype=np.float32)
     gap /= US_PER_HOUR
-    since[1:] = gap
-    since[1:] *= own
-    since[1:] -= ~own
+    since = np.full(n, -1, dtype=np.float32)
+    since[1:] = np.where(own, gap, -1)
     if len(again):  # of one moment: as the first of them, one before the run that it stands in
         first = again.copy()
         first[1:] *= again[1:] != again[:-1] + 1
         since[again] = since.take(np.maximum.accumulate(first) - 1)
-    low, high = key.searchsorted(np.array([MASK, MASK + 1], dtype=word))
-    since[low:high] = -1
+    first, stop = data_type.searchsorted((MASK, MASK + 1), sorter=at)
+    since[first:stop] = -1
     type_gap = np.empty(n, dtype=np.float32)
     type_gap[at] = since
     return type_gap

@@ -125,8 +125,26 @@ class HostBatch:
 
     @cached_property
     def content(self) -> Words:
-        """`(n,)`, a number for each triplet and its time, from which draws are made that hang on no order."""
-        return mixed(self.data_type, self.value_token, self.value, self.time)
+        """`(n,)`, a number for each triplet of a document, from which draws are made that hang on no order.
+
+        It is made of the moment and of what the triplet is. Equal ones of one moment are numbered, so that they differ
+        too: were they drawn alike, a visible one would tell what a hidden one is not.
+        """
+        words = mixed(self.moment, self.data_type, self.value_token, self.value, self.value_status)
+        # sorted with their places below their upper bits, equal ones stand side by side; see `type_gaps`
+        n = self.n_tokens
+        low = np.uint64((1 << n.bit_length()) - 1)
+        key = (words & ~low) | np.arange(n, dtype=np.uint64)
+        key.sort()
+        after = 1 + np.flatnonzero((key[1:] ^ key[:-1]) <= low)
+        at, before = ((key[places] & low).astype(np.int64) for places in (after, after - 1))
+        twins = self.at_moment[at] == self.at_moment[before]
+        at, after = at[twins], after[twins]
+        if len(at):
+            number = np.arange(len(at))
+            opens = np.diff(after, prepend=-1) > 1
+            words[at] += draw(1 + number - np.maximum.accumulate(number * opens))
+        return words
 
     @cached_property
     def hours(self) -> Floats:
@@ -179,7 +197,7 @@ class HostBatch:
     def tensors(self) -> PackedBatch:
         """Return what the model reads: tensors, hours, and gaps that follow from what is visible."""
         us = self.time.astype(np.float64)
-        gap_hours = event_gaps(us, self.first_timed, self.bounds, self.opens, self.at_moment)
+        gap_hours = event_gaps(us, self.first_timed, self.bounds, self.moments, self.at_moment)
         type_gap_hours = type_gaps(us, self.data_type, self.start)
         arrays: dict[str, NDArray[Any]] = {
             "data_type": self.data_type,

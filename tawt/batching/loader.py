@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.batching.host import HostBatch
 from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
-from tawt.batching.rows import Rows, document_rows
+from tawt.batching.rows import window_rows
 from tawt.batching.source import Source, find_source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
@@ -219,27 +219,13 @@ class PackedLoader:
             n_cut=int(windows.n_cut.sum()),
         )
 
-    def _rows(self, subjects: Ints, windows: Windows) -> list[tuple[int, Rows]]:
-        """Return the windows' rows, piece by piece: number of the shard, and rows in it."""
-        split, start = self.split, self.split.starts[subjects]
-        shards, stop = split.shard[subjects].tolist(), start + split.lengths[subjects]
-        rows: list[tuple[int, Rows]] = [*zip(shards, map(slice, start.tolist(), stop.tolist()), strict=True)]
-        is_cut = windows.n_static + windows.n_timed < split.lengths[subjects]
-        for i in np.flatnonzero(is_cut)[::-1].tolist():
-            bounds = int(start[i]), int(start[i] + split.n_static[subjects[i]]), int(stop[i])
-            kept = int(windows.n_static[i]), int(start[i] + windows.start[i]), int(windows.n_timed[i])
-            subject = int(split.subject_ids[subjects[i]])
-            parts = document_rows(split.shards[shards[i]], subject, bounds, *kept)
-            rows[i : i + 1] = [(shards[i], part) for part in parts]
-        return rows
-
     def _source(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> Source:
-        split, rows = self.split, self._rows(*self._cut(documents, chosen, window, epoch))
+        split, rows = self.split, window_rows(self.split, *self._cut(documents, chosen, window, epoch))
         return find_source((split.shard_files[i], part, split.shards[i].value) for i, part in rows)
 
     def _copy(self, subjects: Ints, windows: Windows) -> dict[str, NDArray[Any]]:
         """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
-        parts = [(self.split.shards[shard], rows) for shard, rows in self._rows(subjects, windows)]
+        parts = [(self.split.shards[shard], rows) for shard, rows in window_rows(self.split, subjects, windows)]
         copied = _COPIED | {"available_time": np.int64} if self.with_available else _COPIED
         pieces = {name: [getattr(columns, name)[rows] for columns, rows in parts] for name in copied}
         return {name: np.concatenate(pieces[name], dtype=copied[name]) for name in copied}

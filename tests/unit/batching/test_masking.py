@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields, replace
-from itertools import pairwise
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -80,6 +81,77 @@ def test_gaps_count_from_the_last_visible_token_of_the_type():
     seen = hide(batch, Masks(hidden, np.zeros(3, bool), hidden))
     assert seen.tensors().type_gap_hours.tolist() == [-1, -1, 3]
     assert seen.data_type.tolist() == [5, MASK, 5]
+
+
+def moments_of(rows, n):
+    """`n` documents of other subjects, each of the same moment of some rows: data_type, number, token, status."""
+    data_type, value, token, status = (np.tile(column, n) for column in zip(*rows, strict=True))
+    return HostBatch(
+        data_type=data_type, value=value.astype(np.float32), value_token=token, value_status=status,
+        time=np.zeros(n * len(rows), np.int64), available=None, bounds=np.arange(n + 1) * len(rows),
+        n_static=np.zeros(n, np.int64), subject_id=np.arange(n), origin=np.zeros(n, np.int64),
+        end=np.zeros(n, np.int64), n_cut=0,
+    )  # fmt: skip
+
+
+TWIN, OTHER = (5, 0.0, 1, 2), (5, 0.0, 2, 2)
+ALL_LOSE = np.full(9, 2)
+
+
+def test_a_visible_twin_does_not_tell_what_is_hidden():
+    """Of three simultaneous triplets that are one of two categories each, a hidden one is either as often, whatever the visible ones are."""
+    n, shown = 400, Counter()
+    for rows in product((TWIN, OTHER), repeat=3):
+        batch = moments_of(rows, n)
+        masks = draw_masks(batch, MaskedConfig(value=0.4, data_type=0, event=0), ALL_LOSE, TRAINING, 0, 0)
+        for hidden, token in zip(masks.value.reshape(n, 3), batch.value_token.reshape(n, 3), strict=True):
+            for i in np.flatnonzero(hidden):
+                shown[tuple(sorted(token[~hidden])), int(token[i])] += 1
+    met = {visible for visible, _ in shown}
+    assert len(met) == 6, "none, one or two visible ones, of each category"
+    for visible in met:
+        one, other = shown[visible, 1], shown[visible, 2]
+        assert abs(one - other) < 4 * (one + other) ** 0.5 and one + other > 200, visible
+
+
+def test_equal_triplets_of_one_moment_are_drawn_each_by_itself():
+    """Both of two twins are hidden as often as two draws would have it, also where they are static and timed, and their noises differ."""
+    n, share = 2000, 0.4
+    batch = moments_of([TWIN, TWIN], n)
+    config = MaskedConfig(value=share, data_type=0, event=0)
+    for n_static in (0, 1, 2):
+        batch = replace(batch, n_static=np.full(n, n_static))
+        hidden = draw_masks(batch, config, ALL_LOSE, TRAINING, 0, 0).value.reshape(n, 2)
+        assert hidden.mean(0) == pytest.approx([share, share], abs=0.05)
+        assert hidden.all(1).mean() == pytest.approx(share**2, abs=0.03)
+    numbers = moments_of([(5, 1.0, 0, 1)] * 2, n)
+    noise = numbers.triplet_words(3).reshape(n, 2)
+    assert (noise[:, 0] != noise[:, 1]).all()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [TWIN, TWIN, TWIN, OTHER],
+        [TWIN, OTHER, (5, 0.0, 1, 3), (5, 0.0, 1, 3)],  # of another status alone
+        [TWIN, TWIN, (6, 0.0, 1, 2), (6, 0.5, 1, 2)],
+        [(5, 0.5, 1, 2), (5, -0.5, 1, 2), (7, 0.0, 1, 2), (5, 0.5, 1, 2)],
+    ],
+)
+def test_any_order_of_twins_hides_the_same_set(rows):
+    """In all 24 orders of four simultaneous triplets, some of them equal, what is hidden and what is not are the same, document by document."""
+    n, config = 60, MaskedConfig(value=0.2, data_type=0.2, event=0.2)
+
+    def found(order):
+        batch = moments_of([rows[i] for i in order], n)
+        masks = draw_masks(batch, config, ALL_LOSE, TRAINING, 0, 0)
+        columns = (
+            batch.document, batch.data_type, batch.value, batch.value_token, batch.value_status, masks.data_type, masks.value,
+        )  # fmt: skip
+        return Counter(zip(*(column.tolist() for column in columns), strict=True))
+
+    first, *others = (found(order) for order in permutations(range(4)))
+    assert len(others) == 23 and all(other == first for other in others)
 
 
 def toy_batch(data_type, hours):
