@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tawt.config.base import one_or_more
 from tawt.errors import ConfigError, nearest
 from tawt.readers import read_text
 
