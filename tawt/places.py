@@ -22,6 +22,15 @@ def leads_below(name: str) -> bool:
     return not {"", ".", ".."} & {*parts} and "\\" not in name and "\0" not in name
 
 
+def is_utf8(name: str) -> bool:
+    """Return whether a name of a file is text: records, which are, could not hold it otherwise."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _below(name: str) -> str:
     if not leads_below(name):
         raise ValueError("is no path below the folder of its record")
@@ -36,6 +45,11 @@ def is_under(name: str, folders: Iterable[str]) -> bool:
     """Return whether a path of a record lies below one of some folders, all below the record's own."""
     parents = {str(parent) for parent in PurePosixPath(name).parents}
     return any(folder in parents for folder in folders)
+
+
+def real(path: Path) -> Path:
+    """Return where a path leads, links followed; a loop of links leads nowhere, and is left as it is."""
+    return Path(os.path.realpath(path))
 
 
 def refuse_links(root: Path, path: Path, inner: bool = False) -> None:

@@ -11,7 +11,6 @@ import gzip
 import lzma
 import re
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tawt.config.data import Members
 from tawt.errors import SourceError
 from tawt.pipeline.records import RecordCounter
 from tawt.pipeline.tar_walk import TarBroken, TarWalk
+from tawt.places import is_utf8
 
 MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
@@ -130,7 +130,7 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members, pas
                     raise _Refused(f"is larger than {MEMBER_BYTES >> 20} MB")
                 content = archive.extractfile(entry)
                 assert content is not None
-                yield Member(place, number, f"tar -tf {path.name}", _stem(entry.name, members), content.read())
+                yield _member(place, number, f"tar -tf {path.name}", entry.name, members, content.read())
         source.hold_to_end(number)
     except _Refused as refused:
         where = f"{place} (file {number})" if str(refused).startswith("is ") else place
@@ -139,15 +139,20 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members, pas
         raise SourceError(
             place, f"{broken}, expected one whole archive", "copy it again, or pack the files into one archive again"
         ) from None
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, ValueError, zlib.error) as error:
+    except (SourceError, MemoryError):
+        raise
+    except Exception as error:  # the libraries that read archives have errors of many kinds for bytes that are none
         raise SourceError(
             place, f"is a damaged archive ({type(error).__name__}), expected a whole one", "copy it again"
         ) from None
 
 
-def _stem(name: str, members: Members) -> str:
+def _member(place: str, number: int, finder: str, name: str, members: Members, data: bytes) -> Member:
     name = name.rpartition("/")[2]
-    return name[: len(name) - len(members.suffix)]
+    member = Member(place, number, finder, name[: len(name) - len(members.suffix)], data)
+    if not is_utf8(name):
+        raise SourceError(member.where, "has a name that is not UTF-8, expected one that is", member.hint)
+    return member
 
 
 def members_of(
@@ -163,7 +168,7 @@ def members_of(
             "is it one per subject?",
         )  # fmt: skip
     finder = f"ls {place} | grep -i '{re.escape(members.suffix)}$'"
-    yield Member(place, number, finder, _stem(path.name, members), stream.read())
+    yield _member(place, number, finder, path.name, members, stream.read())
 
 
 def count_members(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> tuple[int, int]:

@@ -20,6 +20,7 @@ import duckdb
 
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, usable_cpus
+from tawt.places import real
 from tawt.room import NUMBERS
 from tawt.transforms.subject_hash import SQL_MACROS
 
@@ -80,7 +81,7 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
         ConfigError: The path of a folder holds what the engine cannot read.
     """
     for folder in folders:
-        if "\\" in str(folder.resolve()):
+        if "\\" in str(real(folder)):
             raise ConfigError(
                 str(folder), "has a backslash in its path, expected a path without one",
                 "the engine takes it for the end of a folder's name: choose another place",
@@ -105,7 +106,7 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
         connection.execute(f"create schema {schema}")
     for macro in SQL_MACROS:
         connection.execute(macro)
-    listed = ", ".join(literal(str(folder.resolve())) for folder in folders)
+    listed = ", ".join(literal(str(real(folder))) for folder in folders)
     connection.execute(f"set allowed_directories = [{listed}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")

@@ -35,11 +35,12 @@ from tawt.pipeline.engine import (
 from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.raw_views import bind_raw, damaged_parquet, hold_to_count, rejected_lines
+from tawt.pipeline.raw_views import bind_raw, damaged_file, hold_to_count, rejected_lines
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Stage
 from tawt.pipeline.workspace import Workspace
+from tawt.places import real
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
 _ROUTE = "_route"
@@ -119,7 +120,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
             lines = [line for reader in readers for line in reader.rejected]
             lines += [line for table in tables for line in rejected_lines(connection, table, dialect)]
     except TawtError as error:
-        raise next((r.failed for r in readers if r.failed is not None), damaged_parquet(tables) or error) from None
+        raise next((r.failed for r in readers if r.failed is not None), damaged_file(tables) or error) from None
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)
@@ -157,7 +158,7 @@ def open_stage_connection(plan: Plan, stage: Stage) -> duckdb.DuckDBPyConnection
 
 def raw_folders(tables: Iterable[RawTable]) -> list[Path]:
     """Return the folders that the files of raw tables lie in, links followed: the engine follows them too."""
-    return sorted({file.path.resolve().parent for table in tables for file in table.files})
+    return sorted({real(file.path).parent for table in tables for file in table.files})
 
 
 def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone
 from tawt.pipeline.workspace import HOSPITAL, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
-from tawt.places import refuse_links, remove
+from tawt.places import real, refuse_links, remove
 from tawt.seals import SAYS
 
 RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
@@ -34,7 +34,7 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         ConfigError: Another command is at work in it, or the root is a file or a folder of somebody else's.
         FileError: A folder that stages are written in is, or holds, a link to another one.
     """
-    place = root.resolve()
+    place = real(root)
     if place in _held.get():
         yield
         return
@@ -84,7 +84,7 @@ def refuse_overlap(root: Path, raw_root: Path) -> None:
     Raises:
         ConfigError: One of the two would write into the other.
     """
-    inner, outer = root.resolve(), raw_root.resolve()
+    inner, outer = real(root), real(raw_root)
     if inner.is_relative_to(outer):
         raise ConfigError(
             str(root), "lies in the folder of raw tables, which is only read, expected a place outside of it",

@@ -18,6 +18,8 @@ import pyarrow as pa
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
 from tawt.pipeline.archives import PACKED, Member, is_member, members_of
+from tawt.pipeline.raw_files import named
+from tawt.places import real
 
 _BATCH_RECORDS = 100_000
 _BATCH_BYTES = 32 << 20
@@ -57,9 +59,9 @@ def find_members(root: Path, members: Members) -> list[Path]:
                 hit.relative_to(root).as_posix(), "is of a kind that is not read, expected a folder or a tar archive",
                 "unpack it",
             )  # fmt: skip
-    inside = root.resolve()
+    inside = real(root)
     for path in found:
-        if not path.resolve().is_relative_to(inside):
+        if not real(path).is_relative_to(inside):
             place = path if ".tar" in path.name else path.parent
             raise SourceError(
                 place.relative_to(root).as_posix(), "is or holds a link out of the raw root, expected files below it",
@@ -170,13 +172,5 @@ class MemberReader:
         numbers: Counter[str] = Counter()
         for path, place in self.paths:
             numbers[place] += 1
-            try:
-                stream = path.open("rb")
-            except OSError as error:
-                raise SourceError(
-                    f"{place} (file {numbers[place]})",
-                    f"cannot be read ({type(error).__name__}), expected a file",
-                    "check its rights",
-                ) from None
-            with stream:
+            with named(f"{place} (file {numbers[place]})"), path.open("rb") as stream:
                 yield from members_of(path, place, numbers[place], stream, self.members, [])

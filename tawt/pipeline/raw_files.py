@@ -26,6 +26,7 @@ from tawt.files import digest
 from tawt.pipeline.archives import count_members
 from tawt.pipeline.records import RecordCounter, Records
 from tawt.pipeline.workspace import RawSeen
+from tawt.places import is_utf8
 
 _BLOCK = 1 << 18
 
@@ -104,7 +105,9 @@ def identify(
     def one(path: Path, place: str, number: int) -> RawFile:
         relative = path.relative_to(root).as_posix()
         where = place if place == relative else f"{place} (file {number})"
-        try:
+        with named(where):
+            if not is_utf8(place):
+                raise SourceError(place, "has a name that is not UTF-8, expected one that is", "give it another name")
             stat = path.stat()
             stamp = (stat.st_size, stat.st_mtime_ns)
             seen = known.get(relative) if known is not None else None
@@ -117,10 +120,6 @@ def identify(
                     stamp=stamp, sha256=sha256, counted_as=counted_as, n_records=n_records, n_passed=n_passed
                 )
             return RawFile(path, relative, place, seen)
-        except OSError as error:
-            raise SourceError(
-                where, f"cannot be read ({type(error).__name__}), expected a file", "check its link and its rights"
-            ) from None
 
     jobs = []
     for path in paths:
@@ -147,11 +146,10 @@ def _read(
         elif path.suffix == ".parquet":
             n_records = _parquet_records(path, place)
         else:
-            with _whole_gzip(place):
-                stream = gzip.GzipFile(fileobj=source) if path.suffix == ".gz" else source
-                counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
-                while block := stream.read(_BLOCK):
-                    counter.add(block)
+            stream = gzip.GzipFile(fileobj=source) if path.suffix == ".gz" else source
+            counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
+            while block := stream.read(_BLOCK):
+                counter.add(block)
             n_records = _as_the_dialect_says(place, counter.end(), dialect)
         return source.sha256(), n_records, n_passed
 
@@ -189,17 +187,28 @@ def not_parquet(place: str, error: Exception) -> SourceError:
 
 
 @contextmanager
-def _whole_gzip(place: str) -> Iterator[None]:
+def named(place: str) -> Iterator[None]:
+    """Turn what unpacking or reading a file brings into one line that names it."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
         raise SourceError(place, f"{what}, expected a whole .gz file", "copy it again and compare its hash") from None
+    except OSError as error:
+        raise SourceError(
+            place, f"cannot be read ({type(error).__name__}), expected a file", "check its link and its rights"
+        ) from None
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+@contextmanager
+def open_bytes(path: Path, place: str) -> Iterator[IO[bytes]]:
+    """Open a file for reading, unpacked, within a `with`.
+
+    Raises:
+        SourceError: It is absent, may not be read, or is no whole .gz file; it is named as `place`.
+    """
+    with named(place), gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        yield cast(IO[bytes], stream)
 
 
 def delimiter_of(path: Path, dialect: Csv) -> str:

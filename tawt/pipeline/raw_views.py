@@ -7,7 +7,6 @@ record that breaks the CSV standard is set aside with its line, never padded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -17,7 +16,7 @@ from tawt.config.data import Csv
 from tawt.errors import SourceError
 from tawt.pipeline.engine import identifier, literal
 from tawt.pipeline.members import MemberReader
-from tawt.pipeline.raw_files import delimiter_of, open_bytes
+from tawt.pipeline.raw_files import RawFile, delimiter_of, open_bytes
 from tawt.pipeline.sources import RawTable
 
 
@@ -123,8 +122,8 @@ def _read_parquet(table: RawTable) -> str:
     return f"read_parquet([{files}], union_by_name = true)"
 
 
-def damaged_parquet(tables: Sequence[RawTable]) -> SourceError | None:
-    """Return the error of the first Parquet file that another reader cannot read to its end either, if there is one.
+def damaged_file(tables: Sequence[RawTable]) -> SourceError | None:
+    """Return the error of the first raw file that another reader cannot read to its end either, if there is one.
 
     What the engine says of a page that it cannot read is told from no other mistake of a stage.
     """
@@ -136,6 +135,13 @@ def damaged_parquet(tables: Sequence[RawTable]) -> SourceError | None:
         except (OSError, ValueError, NotImplementedError) as error:
             what = f"is a damaged Parquet file ({type(error).__name__}), expected a whole one"
             return SourceError(file.place, what, "copy it again")
+    for file in (file for table in tables if table.is_text for file in table.files):
+        try:
+            with open_bytes(file.path, file.place) as stream:
+                while stream.read(1 << 20):
+                    pass
+        except SourceError as error:
+            return error
     return None
 
 
@@ -175,7 +181,7 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection, table: RawTable, diale
     lines: list[tuple[str, int, str]] = []
     for file in table.files:
         mine = [row[1:] for row in rows if row[0] == str(file.path)]
-        numbers = _line_numbers(file.path, [position for position, _, _ in mine])
+        numbers = _line_numbers(file, [position for position, _, _ in mine])
         for number, (_, kind, swallowed) in zip(numbers, mine, strict=True):
             if swallowed:
                 raise SourceError(
@@ -187,13 +193,13 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection, table: RawTable, diale
     return lines
 
 
-def _line_numbers(path: Path, positions: Sequence[int]) -> list[int]:
+def _line_numbers(file: RawFile, positions: Sequence[int]) -> list[int]:
     """Return the lines, from 1, of byte positions in ascending order; the engine's own numbers count records."""
     numbers: list[int] = []
     line, end = 1, 0
     if not positions:
         return numbers
-    with open_bytes(path) as stream:
+    with open_bytes(file.path, file.place) as stream:
         while len(numbers) < len(positions) and (block := stream.read(1 << 20)):
             start, end, seen = end, end + len(block), 0
             while len(numbers) < len(positions) and positions[len(numbers)] < end:

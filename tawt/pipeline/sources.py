@@ -227,10 +227,11 @@ def seen_files(raw: dict[str, RawTable]) -> dict[str, RawSeen]:
 def _with_columns(
     name: str, contract: Contract, files: tuple[RawFile, ...], dialect: Csv, members: Members | None
 ) -> RawTable:
-    headers = [_header(file, dialect, members) for file in files]
+    # of small files the one that reads them holds each to the header of the first
+    headers = [_header(file, dialect, members) for file in files[: 1 if members is not None else None]]
     # the parts of a Parquet table are joined by name, those of a text table by place
     by_name = members is None and files[0].path.suffix == ".parquet"
-    for file, header in zip(files, headers, strict=True):
+    for file, header in zip(files, headers, strict=False):
         if header != headers[0] and not by_name:
             raise SourceError(
                 file.place,
@@ -275,13 +276,17 @@ def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, 
             return tuple(pq.read_schema(file.path).names)
         except (OSError, ValueError) as error:
             raise not_parquet(file.place, error) from None
-    with open_bytes(file.path) as stream:
+    with open_bytes(file.path, file.place) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
             row = next(csv.reader(text, delimiter=delimiter_of(file.path, dialect), quotechar=dialect.quote), None)
-        except (UnicodeDecodeError, csv.Error):
+        except UnicodeDecodeError:
             raise SourceError(
                 file.place, "is not UTF-8 text, expected UTF-8", "convert it, for example with iconv"
+            ) from None
+        except csv.Error:
+            raise SourceError(
+                file.place, "has a first line that is no header, expected the column names", "copy it again"
             ) from None
     if not row or not any(row):
         raise SourceError(file.place, "has no header line, expected the column names", "copy it again")

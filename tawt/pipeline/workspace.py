@@ -14,7 +14,7 @@ from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
 from tawt.errors import ConfigError, FileError, nearest
 from tawt.files import ASIDE, read_json, sync, write_sealed, write_text
-from tawt.places import remove
+from tawt.places import real, remove
 from tawt.readers import read_record
 from tawt.resources import asset
 from tawt.seals import BLANK, filled
@@ -193,7 +193,7 @@ def _has_source(path: Path) -> bool:
 
 def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None) -> Workspace:
     """Return a workspace, new or old, as an ingest will make it; nothing is written."""
-    local = Local(raw_root=str(raw_root.resolve()))
+    local = Local(raw_root=str(real(raw_root)))
     with suppress(FileError):  # what was seen spares reading the raw files again, no more
         seen = Workspace(root, pipeline).local
         local = seen if seen.raw_root == local.raw_root else local

@@ -344,3 +344,47 @@ def test_a_nul_is_a_character_and_a_lone_carriage_return_ends_a_line(tmp_path: P
     assert [(row["Parameter"], row["Value"]) for row in rows] == [("HR", "\x005"), ("H\0R", "6"), ("HR", "7")]
     with path.open("rb") as stream:
         assert count_members(path, "set-a.tar", 1, stream, MEMBERS) == (3, 0) and reader.rejected == []
+
+
+def test_descriptions_of_descriptions_without_end_are_a_damaged_archive(tmp_path: Path) -> None:
+    """An entry that is described thousands of times over is one line that names the archive, whatever the library says."""
+    long = tarfile.TarInfo("././@LongLink")
+    long.type, long.size = tarfile.GNUTYPE_LONGNAME, 9
+    (tmp_path / "set-a.tar").write_bytes((long.tobuf(tarfile.GNU_FORMAT) + b"a/7.txt".ljust(512, b"\0")) * 3000)
+    with pytest.raises(SourceError, match=r"set-a\.tar: is a damaged archive \(RecursionError\)"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_name_that_is_no_text_is_told_by_its_number(packed: bool, tmp_path: Path) -> None:
+    """A name with bytes that are not UTF-8 can be no cell: the file is named by its number, and how to find it is said."""
+    if packed:
+        _packed(tmp_path / "set-a.tar", _entry("a/4407.txt"), _entry("a/4408\udcff.txt"))
+    else:
+        _folder(tmp_path, {"set-a/4407.txt": FILES["set-a/7.txt"]})
+        (tmp_path / "set-a" / "4408\udcff.txt").write_text(FILES["set-a/7.txt"])
+    with pytest.raises(SourceError, match="has a name that is not UTF-8") as caught:
+        _read(tmp_path)
+    assert caught.value.where == f"set-a{'.tar' if packed else ''} (file 2)" and "sed -n 2p" in caught.value.hint
+    path = tmp_path / "set-a.tar" if packed else tmp_path / "set-a" / "4408\udcff.txt"
+    with path.open("rb") as stream, pytest.raises(SourceError, match="has a name that is not UTF-8"):
+        count_members(path, "set-a", 2, stream, MEMBERS)
+
+
+def test_a_loop_of_links_among_the_files_is_named(tmp_path: Path, tawt) -> None:
+    """A file that is a link to itself cannot be read, and is told by its number."""
+    _folder(tmp_path / "raw", {"set-a/4407.txt": "Time,Parameter,Value\n00:00,RecordID,4407\n"})
+    (tmp_path / "raw" / "set-a" / "4408.txt").symlink_to("4408.txt")
+    ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
+    assert ended.code == 1 and ended.error.startswith("error: set-a (file 2): cannot be read"), ended.err
+    assert "4408" not in ended.err
+
+
+def test_another_header_among_the_files_is_told_by_its_number(tmp_path: Path, tawt) -> None:
+    """The file is found by its number, however late the engine comes to it."""
+    good = "Time,Parameter,Value\n00:00,RecordID,{0}\n00:00,Age,54\n"
+    _folder(tmp_path / "raw", {f"set-a/{i}.txt": good.format(i) for i in range(4407, 4411)})
+    (tmp_path / "raw" / "set-a" / "4409.txt").write_text("Time,Value\n00:00,1\n")
+    ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
+    assert ended.code == 1 and "error: set-a (file 3): has another header than the first file" in ended.err
+    assert "| sed -n 3p` names the file" in ended.err and "4409" not in ended.err

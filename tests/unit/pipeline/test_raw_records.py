@@ -282,3 +282,46 @@ def test_what_does_not_fit_in_memory_lies_in_the_workspace_alone(tmp_path: Path,
     assert list((tmp_path / "w" / ".spill").iterdir()) and [path.name for path in tmp_path.iterdir()] == ["w"]
     connection.close()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+ROTTEN = {
+    "no gzip": lambda c: bytes([c[0] ^ 1]) + c[1:],
+    "no method": lambda c: c[:2] + b"\x07" + c[3:],
+    "its first block": lambda c: c[:12] + bytes(b ^ 0x55 for b in c[12:40]) + c[40:],
+    "its middle": lambda c: c[: len(c) // 2] + bytes(b ^ 0x55 for b in c[len(c) // 2 :][:40]) + c[len(c) // 2 + 40 :],
+    "its end": lambda c: c[: len(c) // 2] + bytes(len(c) - len(c) // 2),
+}
+
+
+def test_a_packed_file_that_rots_unseen_is_named(readings: Path, tmp_path: Path) -> None:
+    """Damage that size and time do not show ends the next reading, of header or records, by the file's name."""
+    lines = (f"{i % 9},c,{random.Random(i).random()},x" for i in range(2000))
+    path = readings / "readings.csv.gz"
+    whole = gzip.compress("\n".join([HEADER, *lines]).encode(), mtime=0)
+    path.write_bytes(whole)
+    _account(readings, tmp_path / "w", threads=1)
+    stat = path.stat()
+    for how, spoil in ROTTEN.items():
+        path.write_bytes(spoil(whole))
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert path.stat().st_size == stat.st_size and path.read_bytes() != whole
+        with pytest.raises(SourceError) as caught:
+            tawt.run("staging.readings", tmp_path / "w", force=True, threads=1)
+        assert caught.value.where == "readings.csv.gz" and caught.value.hint, how
+        finding = next(one for one in tawt.check(tmp_path / "w") if one.check == "raw tables")
+        assert not finding.ok and finding.detail.startswith("readings.csv.gz: "), how
+
+
+def test_a_first_line_without_end_is_no_header(readings: Path, tmp_path: Path) -> None:
+    """A name of a column that is longer than a cell may be is told of the file, and is none of the encoding."""
+    (readings / "readings.csv").write_text("a" * 200_000 + "\n1\n")
+    with pytest.raises(SourceError, match=r"readings\.csv: has a first line that is no header"):
+        _account(readings, tmp_path / "w")
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(readings: Path, tmp_path: Path) -> None:
+    """Records could not hold the name of a file with bytes that are not UTF-8: it is told, and none is written."""
+    (readings / "readings").mkdir()
+    (readings / "readings" / "a\udcff.csv").write_text(HEADER + "\n1,c,2,\n")
+    with pytest.raises(SourceError, match=r"readings/a\\udcff\.csv: has a name that is not UTF-8"):
+        _account(readings, tmp_path / "w")
