@@ -75,8 +75,8 @@ class RunFolder:
         """Return what a part weighs in the sum; None where the config does not say."""
         objective, _, own = part.partition("_") if part.startswith("forecast_") else ("masked", "", part)
         keys = (f"{objective}.weight", f"{objective}.{own}_weight") if part != "contrastive" else (f"{part}.weight",)
-        found = [self.config.get(f"objective.{key}") for key in keys]
-        return None if None in found else math.prod([float(one or 0) for one in found])
+        found = [self.config[name] for key in keys if (name := f"objective.{key}") in self.config]
+        return math.prod(found) if len(found) == len(keys) else None
 
     def lines(self, split: str) -> list[dict[str, Any]]:
         """Return the lines of one split, by step."""

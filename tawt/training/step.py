@@ -165,7 +165,8 @@ class Stepper:
         with self.compute.autocast():
             sums, projection = self.entry(example)
         told = [sums.double()] if sums is not None else []
-        if projection is not None and example.view_of is not None and CONTRASTIVE in self.parts:
+        if CONTRASTIVE in self.parts:
+            assert projection is not None and example.view_of is not None
             told.append(info_nce(projection, example.view_of, self.temperature).double()[None])
         return torch.cat(told)
 

@@ -124,6 +124,14 @@ def test_the_weights_that_a_run_was_begun_from_are_of_their_types(run, resumed, 
     assert _clear(resumed(run), path)
 
 
+def test_what_earlier_steps_were_made_with_is_a_list(run, resumed):
+    """`versions.json` whose `earlier` is something else is named before it is written anew."""
+    path = run / "versions.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"earlier": "lost"}))
+    before = path.read_bytes()
+    assert _clear(resumed(run), path) and path.read_bytes() == before
+
+
 @pytest.mark.parametrize("key", ["step", "config", "vocabulary", "threads", "batches_per_step", "precision"])
 def test_a_state_is_of_its_types(run, resumed, key):
     """A state whose key is missing or of another type or size is refused, and so is one of another step."""

@@ -246,7 +246,11 @@ def test_fp16_scales_its_loss_and_skips_what_overflows(workspace, config, tmp_pa
     lines = [x for x in read_metrics(run / "metrics.jsonl") if x["split"] == "train"]
     full = pretrain(workspace, with_train(half, precision="fp32"), device="cpu", out=tmp_path / "b").run
     assert lines[0]["loss"] == pytest.approx(read_metrics(full / "metrics.jsonl")[0]["loss"], rel=0.02)
-    assert all({"scale", "skipped"} <= line.keys() for line in lines)
+    skipped = [line["skipped"] for line in lines]
+    made = [
+        line["scale"] * 2.0 ** -(now - before) for line, now, before in zip(lines, skipped, [0, *skipped], strict=False)
+    ]
+    assert [line["scale"] for line in lines[1:]] == made[:-1]  # half after a step that was skipped, else the same
     before = (run / "model.safetensors").read_bytes()
     (run / "checkpoints" / "latest").write_text("step-000003\n")
     pretrain(workspace, half, device="cpu", out=tmp_path / "a", resume=True)

@@ -15,10 +15,12 @@ import torch
 from torch import nn
 
 from tawt import files
+from tawt.batching.source import Source
 from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError, DeviceError
 from tawt.training import checkpoint, device
 from tawt.training.checkpoint import (
+    Checkpoint,
     CheckpointState,
     full_weights,
     latest_checkpoint,
@@ -30,10 +32,11 @@ from tawt.training.checkpoint import (
 from tawt.training.choices import choose_compile
 from tawt.training.device import MOST_THREADS, choose_compute
 from tawt.training.distributed import World
-from tawt.training.folder import resume_command
+from tawt.training.folder import note_other_compute, resume_command
 from tawt.training.gradient_cache import shares
 from tawt.training.metrics import MetricsFile, read_metrics
 from tawt.training.optim import learning_rate, make_optimizer
+from tawt.training.watch import not_finite
 
 
 @pytest.fixture(autouse=True)
@@ -350,3 +353,24 @@ def test_weights_of_another_model_are_refused(tmp_path, other):
     write_tensors(full_weights(net), tmp_path / "w")
     with pytest.raises(CheckpointError, match="tensor `"):
         load_weights(other, tmp_path / "w")
+
+
+def test_what_makes_the_rest_of_a_run_another_one_is_told(tmp_path):
+    """Threads, precision and processes that are not those of the checkpoint are named, each with what it was."""
+    now = choose_compute("cpu", "fp32", 1)
+    made = CheckpointState(
+        config={}, vocabulary="", dataset="", seed=0, threads=2, precision="bf16", processes=1, batches_per_step=1
+    )
+    said: list[str] = []
+    for state in (made, made.model_copy(update={"threads": 1, "precision": "fp32"})):
+        note_other_compute(Checkpoint(tmp_path, state), now, 1, lambda event: said.append(event["text"]))
+    rest = "what follows is equal but for rounding"
+    assert said == [f"threads was 2 and is 1: {rest}", f"precision was bf16 and is fp32: {rest}"]
+
+
+@pytest.mark.parametrize(("n", "end"), [(1, "batch 0 (rows)"), (3, "batch 2 (rows)"), (5, "batch 2 (rows) and 2 more")])
+def test_a_few_of_the_batches_at_fault_are_named(n, end):
+    """Of many three, and how many more there are."""
+    source = Source((), (), ("train/0.arrow", 4, 4))
+    error = not_finite(7, "the loss", range(n), lambda number: source)
+    assert f"{end}; the weights were not changed" in str(error).replace(str(source), "rows")
