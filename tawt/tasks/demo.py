@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,7 @@ def _demo(
     write_sealed(root / HOSPITAL, json.loads(hospital.to_json()))
     first = ingest(root / "raw", "demo", root, threads=threads, report=report)
     second = build_vocab(root, threads=threads, report=report)
-    data = RunResult(
-        second.workspace, first.stages + second.stages, first.notes + second.notes, first.skipped, dry_run=False
-    )
+    data = replace(first, stages=first.stages + second.stages, notes=first.notes + second.notes)
     training = pretrain(root, CONFIG, device=device, out=root / "runs" / RUN, report=train_report)
     embedding = embed(root, RUN, device=device)
     return DemoResult(root, hospital, data, training, embedding, time.perf_counter() - started)

@@ -223,7 +223,7 @@ def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainCo
     changed += [f"seed {seed} is gone" for seed in old.seeds if seed not in plan.seeds]
     if changed:
         raise ConfigError(
-            str(folder), f"holds another sweep, expected the same: {'; '.join(changed)}",
+            str(folder), f"holds another sweep, expected the same: {'; '.join(dict.fromkeys(changed))}",
             "give the changed YAML another name, or put back what it was; arms and seeds may be added",
         )  # fmt: skip
 

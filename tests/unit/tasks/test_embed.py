@@ -52,6 +52,16 @@ def test_a_pooling_that_is_none_brings_the_nearest(make_run, workspace):
         assert caught.value.hint == hint
 
 
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_a_dry_run_tells_what_would_be_written(pooling, make_run, workspace):
+    """Subjects, numbers each and triplets left out, of a readout that is wider than a state too, and writes nothing."""
+    make_run("a", "model.pooling=per_type", "batching.max_length=8", "batching.tokens_per_batch=64")
+    told = embed(workspace, "a", device="cpu", pooling=pooling, dry_run=True)
+    assert not (workspace / "embeddings").exists()
+    assert (told.d_embedding == 16) == (pooling == "mean")
+    assert embed(workspace, "a", device="cpu", pooling=pooling) == told and told.n_cut > 0 and told.n_subjects == 140
+
+
 @pytest.fixture
 def stages(workspace):
     """Manifests of what a dataset came from, as far as its age hangs on them; `stages(events="2")` makes one anew."""

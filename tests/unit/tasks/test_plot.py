@@ -114,6 +114,9 @@ def test_a_part_has_the_unit_and_weight_of_the_runs_that_have_it(make_run, works
     plot(workspace, ["a", "b"])
     units = {axis.get_title().partition(",")[0]: axis.get_ylabel() for axis in drawn["losses.png"].axes}
     assert "value, weight 1 or 3" in [axis.get_title() for axis in drawn["losses.png"].axes]
+    assert units["weighted sum"] == "loss"
+    # one step alone, of which there is no half
+    assert {tick % 1 for axis in drawn["losses.png"].axes for tick in axis.get_xticks()} == {0}
     assert units["value"] == "Huber loss of ranks or squared error" and units["forecast value"] == "Huber loss"
 
 

@@ -29,7 +29,7 @@ from tawt.training.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from tawt.training.choices import choose_compile
+from tawt.training.choices import choose_compile, static_step
 from tawt.training.device import MOST_THREADS, choose_compute
 from tawt.training.distributed import World
 from tawt.training.folder import note_other_compute, resume_command
@@ -353,6 +353,14 @@ def test_weights_of_another_model_are_refused(tmp_path, other):
     write_tensors(full_weights(net), tmp_path / "w")
     with pytest.raises(CheckpointError, match="tensor `"):
         load_weights(other, tmp_path / "w")
+
+
+@pytest.mark.parametrize("budget", [64, 1024, 1025, 1032, 5000, 65_536])
+def test_few_lengths_cover_the_budget(config, budget):
+    """Eight shapes at most, of whole blocks of 128, and no longer than it takes."""
+    batching = config.batching.model_copy(update={"tokens_per_batch": budget})
+    enough = next(step for step in range(128, 10**6, 128) if 8 * step >= budget)
+    assert static_step(config.model_copy(update={"batching": batching})) == enough
 
 
 def test_what_makes_the_rest_of_a_run_another_one_is_told(tmp_path):
