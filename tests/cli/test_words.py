@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+import tawt
+from tawt.cli.app import app
 from tawt.config.objective import ObjectiveConfig
 from tawt.errors import nearest
 from tawt.objectives.parts import PARTS, never_asked, weights
@@ -124,3 +127,17 @@ def test_the_last_part_of_a_name_is_meant() -> None:
     assert nearest("labs", known) == "did you mean `event_parts.labs` or `staging.labs`?"
     assert nearest("codes.unit", known) == "did you mean `codes.units`?"
     assert nearest("x", ("b", "a")) == "known: a, b"
+
+
+def test_a_command_and_its_function_do_the_same_unasked() -> None:
+    """Where an option has a default, the parameter of the public function has the same."""
+    options = [
+        (name, option.default, function[of].default)
+        for command in app.registered_commands
+        for name in [(command.name or command.callback.__name__).replace("-", "_")]
+        for function in [inspect.signature(getattr(tawt, name)).parameters if hasattr(tawt, name) else {}]
+        for option in inspect.signature(command.callback).parameters.values()
+        for of in {option.name, f"n_{option.name}"} & set(function)
+        if option.default not in (None, inspect.Parameter.empty)
+    ]
+    assert len(options) > 15 and [one for one in options if str(one[1]) != str(one[2])] == []

@@ -125,7 +125,10 @@ def test_gaps_that_are_alike_lie_near_each_other(make_run, drawn, tmp_path):
     pytest.importorskip("matplotlib")
     encoder = load_encoder(make_run("a", "model.time=[delta]")).encoder
     module.plot_time(encoder, tmp_path / "time.png")
-    apart = drawn["time.png"].axes[0].collections[0].get_array()
+    axis = drawn["time.png"].axes[0]
+    apart = axis.collections[0].get_array()
+    for labels in (axis.get_xticklabels(), axis.get_yticklabels()):  # both ends of the axis have one
+        assert [label.get_text() for label in labels] == ["1 min", "1 h", "1 d", "1 mo", "1 y"]
     hours = torch.tensor([1 / 60, 8766.0])
     with torch.no_grad():
         first, last = encoder.embedding.time.gaps.of_events(hours)
