@@ -139,7 +139,7 @@ def test_a_short_hash_is_golden() -> None:
 
 def test_a_published_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     """All of the new files and none of the old are there, also where a killed run left an `.old` in the way."""
-    final, aside = tmp_path / "out" / "x", tmp_path / "aside" / "x"
+    final, aside = tmp_path / "out" / "deep" / "x", tmp_path / "aside" / "x"
     for name in ("first", "second", "third"):
         aside.mkdir(parents=True)
         (aside / name).write_text(name)

@@ -50,6 +50,8 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
     assert [p.name for p in paths] == ["losses.png", "attention.png", "time.png"]
     assert all(p.parent == workspace / "runs" / "a" / "plots" and p.read_bytes()[:4] == b"\x89PNG" for p in paths)
     assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status, weight 0.2"]
+    widths = [line.get_linewidth() for line in drawn["losses.png"].axes[1].lines]
+    assert widths == [0.7, 1.3, 2.0, 1.2] * 2  # of each run: train, the same smoothed, tuning, the trivial baseline
     tuning = [line for line in drawn["losses.png"].axes[1].lines if line.get_linewidth() == 2.0]
     assert len(tuning) == 2 and tuning[0].get_ydata().tolist() == [1.0, 0.2]
     titles = [a.get_title() for a in drawn["attention.png"].axes]
@@ -118,6 +120,20 @@ def test_a_part_has_the_unit_and_weight_of_the_runs_that_have_it(make_run, works
     # one step alone, of which there is no half
     assert {tick % 1 for axis in drawn["losses.png"].axes for tick in axis.get_xticks()} == {0}
     assert units["value"] == "Huber loss of ranks or squared error" and units["forecast value"] == "Huber loss"
+
+
+def test_times_are_compared_by_what_differs_between_them():
+    """Two times on one wave are as alike as the cosine of the angle between them, whatever is the same at all times."""
+    pytest.importorskip("matplotlib")
+    turn, gaps = 2 * np.pi / 24, np.geomspace(1 / 60, 200_000.0, 20)
+
+    def wave(hours):
+        return torch.stack([torch.cos(turn * hours), torch.sin(turn * hours), torch.full_like(hours, 5.0)], 1)
+
+    middle, low, high = module._likeness(wave, gaps)
+    angles = turn * gaps[:, None] * 2.0 ** np.linspace(-0.5, 0.5, 15)
+    assert np.allclose(middle, np.cos(angles).mean(1), atol=0.02) and (low <= high).all()
+    assert middle.min() < -0.2 and middle.max() > 0.99
 
 
 def test_gaps_that_are_alike_lie_near_each_other(make_run, drawn, tmp_path):
