@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tawt.errors import CheckpointError
 from tawt.files import write_hashes, write_parquet, write_sealed
 from tawt.readers import read_map
-from tawt.seals import BLANK, LIST, changed_files, filled, holds
+from tawt.seals import BLANK, LIST, changed_files, filled, hold, holds
 
 
 def _flips(path: Path):
@@ -76,3 +77,25 @@ def test_a_folder_that_lists_its_files_names_those_that_changed(tmp_path: Path) 
     for damaged in (content[:-9], b"", content.replace(b'"a"', b'"z"')):
         (tmp_path / LIST).write_bytes(damaged)
         assert changed_files(tmp_path) == [LIST]
+
+
+def test_a_folder_is_held_to_its_list_before_it_is_used(tmp_path: Path) -> None:
+    """What is named must be listed and as it was: no list, a file that went, one that changed and one that came since are
+    told apart, as an error of the caller's kind with the caller's hint."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+
+    def said(*names: str) -> str:
+        with pytest.raises(CheckpointError) as error:
+            hold(tmp_path, names, "take a copy", CheckpointError)
+        assert error.value.hint == "take a copy"
+        return str(error.value)
+
+    assert said("a") == f"{tmp_path / LIST}: is not there, expected the hashes of the files beside it"
+    write_hashes(tmp_path)
+    hold(tmp_path, ("a", "b"), "", CheckpointError)
+    (tmp_path / "a").write_text("b"), (tmp_path / "b").unlink(), (tmp_path / "c").write_text("c")
+    listed = "expected the file that was listed by its hash"
+    assert said("a", "b") == f"{tmp_path / 'a'}: is not as it was written, {listed}"
+    assert said("b") == f"{tmp_path / 'b'}: is not there, {listed}"
+    assert said("c") == f"{tmp_path / 'c'}: is not as it was written, {listed}"
