@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tawt import files
-from tawt.files import alone, digest, publish, read_json, whole, write_json, write_text
+from tawt.files import alone, digest, publish, read_json, remove, whole, write_json, write_text
 from tawt.seals import sha256_file
 
 
@@ -149,6 +149,18 @@ def test_a_published_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> No
         publish(aside, final)
         assert [path.name for path in final.iterdir()] == [name] and (final / name).read_text() == name
         assert list((tmp_path / "aside").iterdir()) == []
+
+
+def test_whatever_lies_there_is_removed(tmp_path: Path) -> None:
+    """A file, a folder with all in it, a link without what it leads to, and nothing at all."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text("")
+    for make in (Path.touch, Path.mkdir, lambda path: (path / "in").mkdir(parents=True), lambda path: path.symlink_to("kept"),
+                 lambda path: None):  # fmt: skip
+        make(tmp_path / "x")
+        remove(tmp_path / "x")
+        assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept" / "file").is_file()
 
 
 HOLD = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.dataset import shard
+from tawt.dataset import reader, shard
 from tawt.dataset.reader import open_dataset
 from tawt.errors import DatasetError
 
@@ -371,3 +372,18 @@ def test_a_split_without_shards_is_empty(tmp_path, write_dataset):
     write_dataset(tmp_path, {"train": [2], "tuning": []})
     split = open_dataset(tmp_path).split("tuning")
     assert (split.n_subjects, split.n_triplets) == (0, 0)
+
+
+def test_a_fingerprint_looks_at_some_rows_of_each_shard(tmp_path, write_dataset, monkeypatch):
+    """It is the hash of who is in a split, and of as many rows of each shard as are asked for, from the first to the last."""
+    monkeypatch.setattr(reader, "SAMPLE_ROWS", 4)
+    write_dataset(tmp_path, {"train": [20, 1]})
+    split = open_dataset(tmp_path).split("train")
+    told = hashlib.sha256()
+    for array in (split.subject_ids, split.origins, split.lengths, split.n_static):
+        told.update(array.tobytes())
+    for columns in split.shards:
+        n = len(columns.value)
+        for column in ("timestamp", "data_type", "value", "value_token", "value_status", "available_time"):
+            told.update(getattr(columns, column)[sorted({int(i * (n - 1) / 3) for i in range(4)})].tobytes())
+    assert min(len(columns.value) for columns in split.shards) >= 4 and split.fingerprint() == told.hexdigest()[:16]

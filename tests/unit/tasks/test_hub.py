@@ -195,7 +195,8 @@ def test_bins_that_only_few_patients_have_are_zero(make_run, workspace, tmp_path
 
 def test_sharing_what_was_shared_changes_nothing_more(make_run, tmp_path):
     """Rounding is done once: a model that was shared and is shared again is the same bytes."""
-    first = TawtModel.from_pretrained(make_run("a", "model.pooling=per_type")).save_pretrained(tmp_path / "a")
+    first = TawtModel.from_pretrained(make_run("a", "model.pooling=per_type")).save_pretrained(tmp_path / "deep" / "a")
+    (tmp_path / "b").mkdir()
     second = TawtModel.from_pretrained(first).save_pretrained(tmp_path / "b")
     assert {p.name: p.read_bytes() for p in first.iterdir()} == {p.name: p.read_bytes() for p in second.iterdir()}
 

@@ -50,6 +50,8 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
     assert [p.name for p in paths] == ["losses.png", "attention.png", "time.png"]
     assert all(p.parent == workspace / "runs" / "a" / "plots" and p.read_bytes()[:4] == b"\x89PNG" for p in paths)
     assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status, weight 0.2"]
+    low, high = drawn["losses.png"].axes[1].get_ylim()
+    assert 0 < low < 0.2 and 1.0 < high < 1.1  # all that was logged, with little around it
     widths = [line.get_linewidth() for line in drawn["losses.png"].axes[1].lines]
     assert widths == [0.7, 1.3, 2.0, 1.2] * 2  # of each run: train, the same smoothed, tuning, the trivial baseline
     tuning = [line for line in drawn["losses.png"].axes[1].lines if line.get_linewidth() == 2.0]
@@ -150,6 +152,15 @@ def test_gaps_that_are_alike_lie_near_each_other(make_run, drawn, tmp_path):
         first, last = encoder.embedding.time.gaps.of_events(hours)
     assert apart[0, -1] == pytest.approx(float((first - last).norm()), rel=1e-4) and apart[0, -1] > 0
     assert np.allclose(apart, apart.T) and np.allclose(np.diag(apart), 0, atol=1e-6)
+
+
+def test_losses_that_are_all_the_same_are_drawn(make_run, workspace, metrics_line, drawn, recwarn):
+    """A panel whose values have no span is drawn without a word of matplotlib's; no run at all is an error."""
+    pytest.importorskip("matplotlib")
+    make_run("a", "model.attention=[]", "model.time=[]", metrics=[metrics_line(1, value=(1.0, 1.0, 9))])
+    assert [path.name for path in plot(workspace, ["a"])] == ["losses.png"] and recwarn.list == []
+    with pytest.raises(ConfigError, match="no run, expected one or more"):
+        plot(workspace, [])
 
 
 def test_smoothing_keeps_the_mean_and_the_ends():

@@ -73,6 +73,13 @@ def test_an_estimate_has_sixteen_bytes_per_parameter(estimate, config, with_trai
     assert alone - estimate(shared, n_processes=4) == 12_000_000
 
 
+def test_an_estimate_counts_what_is_there_before_a_model(estimate):
+    """Python and torch on a CPU; the context and its libraries on a GPU, whose memory is another."""
+    gpu = replace(choose_compute("cpu", "fp32", 1), device=torch.device("cuda"))
+    assert 450_000_000 < estimate(n_parameters=0) < 500_000_000
+    assert 800_000_000 < estimate(n_parameters=0, compute=gpu) < 850_000_000
+
+
 def test_an_estimate_grows_with_what_a_step_holds(estimate, config):
     """Batches of a step, tokens and layers add; checkpointed blocks and half precision keep less."""
 

@@ -29,7 +29,7 @@ from tawt.training.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from tawt.training.choices import choose_compile, static_step
+from tawt.training.choices import choose_compile, loader_config, static_step
 from tawt.training.device import MOST_THREADS, choose_compute
 from tawt.training.distributed import World
 from tawt.training.folder import note_other_compute, resume_command
@@ -353,6 +353,48 @@ def test_weights_of_another_model_are_refused(tmp_path, other):
     write_tensors(full_weights(net), tmp_path / "w")
     with pytest.raises(CheckpointError, match="tensor `"):
         load_weights(other, tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"step": -1}, {"step": 10**10}, {"step": 1.0}, {"step": True}, {"step": None}, {"loss": None}, {"split": "held_out"},
+        {"n_value": "9"}, {"loss_value": []},
+    ],
+)  # fmt: skip
+def test_a_line_that_is_none_of_metrics_is_named(line, tmp_path):
+    """By its number, where a step is none, a loss is absent, a split is none that is logged, or a number is a text."""
+    path, good = tmp_path / "metrics.jsonl", {"step": 1, "split": "train", "loss": 0.5}
+    path.write_text(json.dumps(good) + "\n" + json.dumps(good | line) + "\n")
+    with pytest.raises(CheckpointError, match="expected a line of metrics") as error:
+        read_metrics(path)
+    assert error.value.where == f"{path}:2"
+
+
+def test_two_views_may_fill_a_batch(config):
+    """With the contrastive objective a longest document of just half the budget is welcome, and one token more is not."""
+    twice = config.objective.model_copy(
+        update={"contrastive": config.objective.contrastive.model_copy(update={"weight": 1})}
+    )
+    for longest, fits in ((256, True), (257, False)):
+        batching = config.batching.model_copy(update={"tokens_per_batch": 512, "max_length": longest})
+        asked = config.model_copy(update={"objective": twice, "batching": batching})
+        if fits:
+            assert loader_config(asked).tokens_per_batch == 256
+        else:
+            with pytest.raises(ConfigError, match="expected at most 256"):
+                loader_config(asked)
+
+
+def test_a_gpu_without_bf16_has_fp16(monkeypatch):
+    """By itself with a loss scaler; bf16 that is asked for is refused, and nothing imitates it."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "an old one")
+    old = torch.device("cuda")
+    assert [device._dtype(asked, old)[0] for asked in ("auto", "fp16", "fp32")] == [torch.float16] * 2 + [torch.float32]
+    with pytest.raises(DeviceError, match="an old one has no bf16") as error:
+        device._dtype("bf16", old)
+    assert "`--set train.precision=fp16`" in error.value.hint
 
 
 @pytest.mark.parametrize("budget", [64, 1024, 1025, 1032, 5000, 65_536])

@@ -1,0 +1,39 @@
+"""What stands of a stage is what its last run made, and nothing of it once the pipeline has it no more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.manifest import Manifest
+
+
+def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
+    """Output and quarantine of a run take the place of those before, also where it quarantines nothing; the manifest
+    lists what is there. A stage that is gone takes its files and the folders that held nothing else."""
+    root = tmp_path / "w"
+    place = root / "quarantine" / "staging.x.parquet"
+    workspace = SimpleNamespace(
+        root=root, output=lambda stage: root / "staging" / "x", quarantine=lambda stage: place,
+        manifest=lambda stage: root / "manifests" / f"{stage}.json",
+    )  # fmt: skip
+
+    def run(name: str, quarantine: Path | None) -> list[str]:
+        (aside := tmp_path / "aside" / "deep").mkdir(parents=True)
+        (aside / name).write_text(name)
+        made = Manifest(stage="staging.x", fingerprint=name, components={}, files={}, accounts=(), seconds=0)
+        commit(workspace, aside.parent, quarantine, made)  # type: ignore[arg-type]
+        listed = json.loads((root / "manifests" / "staging.x.json").read_text())["files"]
+        there = [path for folder in ("staging", "quarantine") for path in (root / folder).rglob("*") if path.is_file()]
+        assert sorted(listed) == sorted(str(path.relative_to(root)) for path in there)
+        return sorted(listed)
+
+    (tmp_path / "bad").write_text("record 7")
+    assert run("a", tmp_path / "bad") == ["quarantine/staging.x.parquet", "staging/x/deep/a"]
+    assert run("b", None) == ["staging/x/deep/b"]
+    (root / "staging" / "x" / "mine").write_text("somebody's")
+    assert forget_others(workspace, SimpleNamespace(stages={})) == ["staging.x"]  # type: ignore[arg-type]
+    assert [path.name for path in (root / "staging").rglob("*")] == ["x", "mine"]
+    assert list((root / "manifests").iterdir()) == []
