@@ -1,4 +1,4 @@
-"""What stands of a stage is what its last run made, and nothing of it once the pipeline has it no more."""
+"""What stands of a stage is what its last run made."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.commit import commit
 from tawt.pipeline.manifest import Manifest
 
 
 def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
     """Output and quarantine of a run take the place of those before, also where it quarantines nothing; the manifest
-    lists what is there. A stage that is gone takes its files and the folders that held nothing else."""
+    lists what is there."""
     root = tmp_path / "w"
     place = root / "quarantine" / "staging.x.parquet"
     workspace = SimpleNamespace(
@@ -33,7 +33,3 @@ def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
     (tmp_path / "bad").write_text("record 7")
     assert run("a", tmp_path / "bad") == ["quarantine/staging.x.parquet", "staging/x/deep/a"]
     assert run("b", None) == ["staging/x/deep/b"]
-    (root / "staging" / "x" / "mine").write_text("somebody's")
-    assert forget_others(workspace, SimpleNamespace(stages={})) == ["staging.x"]  # type: ignore[arg-type]
-    assert [path.name for path in (root / "staging").rglob("*")] == ["x", "mine"]
-    assert list((root / "manifests").iterdir()) == []
