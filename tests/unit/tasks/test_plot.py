@@ -89,6 +89,18 @@ def test_curves_are_the_factors_of_attention(make_run, drawn, tmp_path):
         assert np.allclose(curve.get_ydata(), (weights[:, 1] / weights[:, 0]).numpy())
 
 
+def test_recency_is_drawn_as_a_power_of_age(make_run, drawn, tmp_path):
+    """The older an event is at the prediction time, the less it weighs: each head by its own power."""
+    pytest.importorskip("matplotlib")
+    encoder = load_encoder(make_run("a", "model.attention=[recency]", "model.recency.tau_hours=50")).encoder
+    module.plot_attention(encoder, tmp_path / "attention.png")
+    (axis,) = drawn["attention.png"].axes
+    powers = encoder.blocks[0].attention.terms().recency.tolist()
+    assert len(axis.lines) == len(powers) and max(powers) > 0
+    for power, curve in zip(powers, axis.lines, strict=True):
+        assert np.allclose(curve.get_ydata(), (1 + np.asarray(curve.get_xdata()) / 50) ** -power)
+
+
 def test_the_turning_of_rotary_is_drawn_as_a_mean(make_run, drawn, tmp_path):
     """A head's curve is the mean cosine of its angles, over gaps within a factor of two, as finely sampled ones give it."""
     pytest.importorskip("matplotlib")
