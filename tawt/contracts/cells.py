@@ -1,4 +1,4 @@
-"""The cells that a number of somebody is told as where a model is shared: of a grid that hangs on no single number."""
+"""How few people are told of, and the cells, of a grid that hangs on no single number, that a number is told as."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from tawt.arrays import Floats, Ints
 
+SMALL_CELL = 10
+"""Counts of people from 1 to this are told of nobody: shown as `<11`, withheld from what is shared."""
 _ROUND = np.array([float(f"{lead}e{k}") for k in range(-323, 308) for lead in (1, 2, 5)])
 
 

@@ -4,16 +4,17 @@ to use them. It is made of counts and settings alone, and holds no value of a pa
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tawt.commands import command
 from tawt.config.objective import ObjectiveConfig
+from tawt.contracts.cells import SMALL_CELL
 from tawt.files import write_text
-from tawt.tasks.runs import SMALL_CELL, RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
+from tawt.tasks.runs import RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.health import LEAST_SUBJECTS
 from tawt.training.versions import Versions, read_versions
 
@@ -120,7 +121,7 @@ def _use(name: str, shared: bool) -> str:
         f"model = tawt.TawtModel.from_pretrained({json.dumps(name)})  # this folder\n"
         'for batch in model.batches("WORKSPACE"):\n'
         "    embedding = model.embed(batch)  # (n_documents, d_embedding) float32\n```\n\n"
-        f"From the command line: `tawt embed -w WORKSPACE --run {shlex.quote(name)}`. The workspace must have the "
+        f"From the command line: `{command('embed', workspace='WORKSPACE', run=name)}`. The workspace must have the "
         "vocabulary that lies in this\nfolder."
     )
 

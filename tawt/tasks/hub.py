@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
+from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import SPLITS
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary
@@ -30,10 +31,10 @@ from tawt.files import write_hashes, write_json, write_parquet, write_text
 from tawt.machine import version_of
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
+from tawt.readers import read_text
 from tawt.seals import LIST
 from tawt.tasks.card import CARD, card
 from tawt.tasks.load import OF_SHARED, SharedModel, load_encoder, same_vocabulary
-from tawt.tasks.runs import SMALL_CELL
 from tawt.tasks.withhold import shareable, withheld, without_withheld
 from tawt.training.checkpoint import WEIGHTS, write_tensors
 
@@ -121,9 +122,12 @@ class TawtModel(nn.Module):
         if not folder.is_dir():
             folder = _download(str(name))
         loaded = load_encoder(folder)
-        text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
         if not (folder / "config.json").is_file():
             text = card(folder, shared=True)
+        elif (folder / CARD).is_file():
+            text = read_text(folder / CARD, "move it away", CheckpointError, "a model card")
+        else:
+            text = ""
         return cls(loaded.config, loaded.vocabulary, loaded.encoder, text).eval()
 
     def save_pretrained(

@@ -110,6 +110,8 @@ def plot_attention(encoder: Any, path: Path, of: str = "") -> list[Path]:
 def plot_time(encoder: Any, path: Path, of: str = "") -> list[Path]:
     """Draw how alike the vectors of two times are, against the time between them, for each encoding in use.
 
+    Waves of the calendar are not drawn: they tell the hour of the day, whatever lies between.
+
     Args:
         encoder: Whose encodings.
         path: The PNG.

@@ -18,9 +18,6 @@ from tawt.errors import CheckpointError, nearest
 from tawt.seals import sha256_file
 from tawt.training.metrics import lines_of, read_metrics
 
-SMALL_CELL = 10
-"""Counts of people from 1 to this are shown as `<11`."""
-
 
 def find_run(workspace: Path, run: str | Path) -> Path:
     """Return the folder of a run: the name of one in WORKSPACE/runs, or a folder.

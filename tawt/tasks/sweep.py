@@ -16,11 +16,12 @@ from tawt.config.load import load
 from tawt.config.named import resolve_config
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
-from tawt.errors import ConfigError, TawtError
+from tawt.errors import ConfigError, RoomError, TawtError
 from tawt.files import alone, write_hashes, write_sealed, write_text
 from tawt.objectives.parts import weights
 from tawt.places import refuse_links
 from tawt.readers import read_record
+from tawt.room import room_error
 from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.runs import baseline_key, flat, flat_config, loss_key, parts_of
@@ -174,9 +175,14 @@ def _run_all(
             try:
                 pretrain(workspace, tree, device=device, out=run.path, resume=run.reason != NEW, report=heard)
                 runs[i] = SweepRun(run.arm, run.seed, run.path, "finished", run.reason)
+            except RoomError:  # which the others would end at too
+                raise
             except TawtError as error:
-                runs[i] = SweepRun(run.arm, run.seed, run.path, "failed", str(error))
+                said = f"{error} (hint: {error.hint})" if error.hint else str(error)
+                runs[i] = SweepRun(run.arm, run.seed, run.path, "failed", said)
             except Exception as error:  # one run must not lose the others; a foreign error's text can quote cells
+                if (full := room_error(error, run.path)) is not None:
+                    raise full from None
                 runs[i] = SweepRun(run.arm, run.seed, run.path, "failed", type(error).__name__)
             if runs[i].state == "failed":
                 tell({"event": "note", "text": f"{run.arm}, seed {run.seed} failed: {runs[i].reason}"})

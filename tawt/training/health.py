@@ -17,6 +17,7 @@ from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.loader import PackedLoader
+from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
@@ -24,8 +25,6 @@ from tawt.training.device import Compute
 
 LEAST_SUBJECTS = 50
 """A probe of fewer subjects is not reported."""
-SMALL_CELL = 10
-"""A class of sex with as many subjects or fewer in one half is not probed."""
 _HALVES = 0x4EA17  # salt of the halves that a probe is fitted and tested on
 _RIDGE = 10.0 ** np.arange(-4, 5)
 _HOURS_PER_YEAR = 8766.0

@@ -71,6 +71,17 @@ def test_a_shared_model_embeds_as_its_run_does(make_run, workspace, tmp_path):
     assert ours.path.read_bytes() == theirs.path.read_bytes()
 
 
+def test_a_card_may_be_edited_and_is_named_where_it_is_no_text(make_run, tmp_path):
+    """Its words are the user's; bytes that are no UTF-8 are one error with the file's name."""
+    folder = TawtModel.from_pretrained(make_run("a")).save_pretrained(tmp_path / "shared")
+    (folder / "README.md").write_text("# Ours\n")
+    assert TawtModel.from_pretrained(folder).card == "# Ours\n"
+    (folder / "README.md").write_bytes("# Für uns".encode("latin-1"))
+    with pytest.raises(CheckpointError, match="is damaged or of another format") as caught:
+        TawtModel.from_pretrained(folder)
+    assert caught.value.where == str(folder / "README.md")
+
+
 def test_the_folder_is_what_a_hub_expects(make_run, tmp_path):
     """The card starts with YAML, config.json says what it is, and only the encoder's weights are there."""
     folder = TawtModel.from_pretrained(make_run("a")).save_pretrained(tmp_path / "shared")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import statistics
 
@@ -10,7 +11,7 @@ import pytest
 
 import tawt.tasks.sweep as module
 from tawt.config.load import dump
-from tawt.errors import ConfigError, FileError, TrainingError
+from tawt.errors import ConfigError, FileError, RoomError, TrainingError
 from tawt.files import write_hashes
 from tawt.seals import changed_files
 from tawt.tasks.sweep import sweep
@@ -109,16 +110,30 @@ def test_what_is_finished_is_skipped_and_what_broke_off_goes_on(tmp_path, file, 
 def test_a_run_that_fails_does_not_lose_the_others(tmp_path, file, trained):
     """Its error is recorded, the rest is made, and the next time it is tried again; foreign errors give no text."""
     made, fails = trained
-    fails[2, 0] = TrainingError("step 3", "the loss is not finite, expected a number")
+    fails[2, 0] = TrainingError("step 3", "the loss is not finite, expected a number", "lower train.lr")
     fails[2, 1] = ValueError("a cell of a patient")
     result = sweep(tmp_path, file, device="cpu")
     assert len(made) == 6 and result.n_failed == 2
     failed = {r.seed: r.reason for r in result.runs if r.state == "failed"}
-    assert failed == {0: "step 3: the loss is not finite, expected a number", 1: "ValueError"}
+    assert failed == {0: "step 3: the loss is not finite, expected a number (hint: lower train.lr)", 1: "ValueError"}
     assert "a cell" not in (result.folder / "sweep.json").read_text()
     assert {(r.arm, r.n_seeds) for r in result.table} == {("plain", 3), ("steep", 1)}
     made.clear(), fails.clear()
     assert sweep(tmp_path, file, device="cpu").n_failed == 0 and made == [(2, 0), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    "end", [OSError(errno.ENOSPC, "no space"), RoomError("runs", "the disk is full, expected room")]
+)
+def test_a_full_disk_ends_a_sweep(tmp_path, file, trained, end):
+    """The runs that follow would meet it too; the next time the sweep goes on from there."""
+    made, fails = trained
+    fails[2, 0] = end
+    with pytest.raises(RoomError):
+        sweep(tmp_path, file, device="cpu")
+    assert made == [(1, 0), (2, 0)]
+    made.clear(), fails.clear()
+    assert sweep(tmp_path, file, device="cpu").n_failed == 0 and len(made) == 5
 
 
 def test_a_changed_sweep_is_refused(tmp_path, file, trained):
