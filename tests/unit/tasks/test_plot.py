@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from tawt.tasks.compare import compare
 from tawt.tasks.embed import embed
 from tawt.tasks.load import load_encoder
 from tawt.tasks.plot import plot
+from tawt.tasks.runs import RunFolder
 
 ALL = "model.attention=[rotary,decay,bucket,cosine,recency]"
 
@@ -175,6 +178,18 @@ def test_losses_that_are_all_the_same_are_drawn(make_run, workspace, metrics_lin
         plot(workspace, [])
 
 
+def test_a_single_outlier_of_train_does_not_squeeze_a_panel(metrics_line):
+    """It runs out of the panel; whatever tuning and its baseline have lies within."""
+    train = [
+        metrics_line(step, "train", value=(100.0 if step == 7 else 1.0 + step / 200, 2.0, 9)) for step in range(1, 200)
+    ]
+    run = RunFolder(Path("a"), "a", {}, (*train, metrics_line(199, value=(0.5, 2.5, 9))))
+    kept: list[tuple[float, float]] = []
+    curves._frame(SimpleNamespace(set_ylim=lambda low, high: kept.append((low, high))), [run], "value")
+    ((low, high),) = kept
+    assert 0 < low < 0.5 and 2.5 < high < 3
+
+
 def test_smoothing_keeps_the_mean_and_the_ends():
     """A constant stays, an outlier is shared out over its neighbours, and a short curve is left alone."""
     values = np.zeros(300)
@@ -192,6 +207,13 @@ def test_without_matplotlib_the_extra_is_named(make_run, workspace, monkeypatch)
         plot(workspace, ["a"])
     assert 'pip install "tawt[plots]"' in error.value.hint
     assert not (workspace / "runs" / "a" / "plots").exists()
+
+
+def test_a_name_stands_in_a_legend_as_it_is():
+    """matplotlib would leave out what begins with a line below, and make a formula of what is between dollars."""
+    pytest.importorskip("matplotlib")
+    labels = [figures.line("k", name).get_label() for name in ("a", "_run", "$x$", "two\nlines")]
+    assert labels == ["a", " _run", r"\$x\$", "two lines"]
 
 
 @pytest.mark.parametrize("name", ["a[1]*?", "_run", "$x_{", "two\nlines", "quo'te\"s", "-w"])
