@@ -10,7 +10,8 @@ import torch
 from tawt.config.load import load
 from tawt.config.train import PretrainConfig
 from tawt.tasks.pretrain import pretrain
-from tawt.training import device, threads
+from tawt.training import device, setup, threads
+from tawt.training.distributed import World
 from tawt.training.threads import fastest, known_threads, measure, measured_threads
 
 
@@ -23,6 +24,17 @@ def passive(monkeypatch):
         monkeypatch.setattr(module, "usable_cpus", lambda: 3)
     yield
     torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("asked", [0, 3])
+def test_each_of_several_processes_has_one_thread(config, asked, tmp_path):
+    """Unless it was said how many: two processes that measured would each find the machine half used."""
+    world = World(size=2, local_size=2)
+    tree = config.model_copy(update={"train": config.train.model_copy(update={"threads": asked})})
+    for dry_run in (False, True):
+        compute = setup._compute(tmp_path, tree, None, "cpu", world, None, dry_run)
+        assert compute.threads == (asked or 1)
+        assert (compute.reasons["threads"] == "one for each of 2 processes") == (not asked)
 
 
 def test_more_threads_must_be_clearly_faster():
