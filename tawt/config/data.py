@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 
 Normalization = Literal["zscore", "robust", "quantile", "none"]
 ParameterValue = bool | int | float | str
-Character = Annotated[str, Field(min_length=1, max_length=1)]
+Character = Annotated[str, Field(min_length=1, max_length=1, pattern=r"[^\r\n]")]
+Share = Annotated[float, Field(ge=0, le=1)]
+MAX_BINS = 1000
+"""Most quantile bins of a data_type."""
 
 
 class Csv(Section):
@@ -22,6 +25,12 @@ class Csv(Section):
     """Character around a field that holds a delimiter or a line end."""
     strict: bool = True
     """Quarantine a record that breaks the CSV standard; false reads as much of it as can be read."""
+
+    @model_validator(mode="after")
+    def _differ(self) -> Csv:
+        if self.delimiter == self.quote:
+            raise Conflict("one character cannot be both", "delimiter", "quote")
+        return self
 
 
 class Members(Section):
@@ -40,11 +49,11 @@ class Members(Section):
 class Splits(Section):
     """Which subject belongs to which split."""
 
-    train: float = 0.8
+    train: Share = 0.8
     """Share of the subjects that everything is fitted on."""
-    tuning: float = 0.1
+    tuning: Share = 0.1
     """Share of the subjects for validation."""
-    held_out: float = 0.1
+    held_out: Share = 0.1
     """Share of the subjects that nothing looks at before the evaluation."""
     seed: int = 0
     """Salt of the subject hash that assigns them."""
@@ -53,8 +62,8 @@ class Splits(Section):
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
-        if min(self.train, self.tuning, self.held_out) < 0 or abs(self.train + self.tuning + self.held_out - 1) > 1e-9:
-            raise ValueError("the shares of train, tuning and held_out do not sum to 1")
+        if abs(self.train + self.tuning + self.held_out - 1) > 1e-9:
+            raise Conflict("the shares do not sum to 1", "train", "tuning", "held_out")
         return self
 
 
@@ -63,7 +72,7 @@ class VocabularyConfig(Section):
 
     min_count: Annotated[int, Field(ge=1)] = 1
     """Rows in train below which a code is read as [UNK]."""
-    n_bins: Annotated[int, Field(ge=2, le=1000)] = 10
+    n_bins: Annotated[int, Field(ge=2, le=MAX_BINS)] = 10
     """Quantile bins per numeric data_type."""
     max_categories: Annotated[int, Field(ge=1)] = 30
     """Most frequent texts of a data_type that get a token; the others share OTHER."""
@@ -86,6 +95,12 @@ class DataType(Section):
     """Instead of the vocabulary's default."""
     description: str | None = None
     """What it means; wins over the source's dictionary."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> DataType:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise Conflict("no number is plausible, for low is above high", "low", "high")
+        return self
 
 
 class Panel(Section):

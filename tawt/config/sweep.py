@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 
 _NAME = re.compile(r"^\w[\w.-]*$")
 
@@ -28,13 +28,14 @@ class SweepConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> SweepConfig:
         if not self.arms:
-            raise ValueError("arms is empty: name at least one")
+            raise Conflict("there is none: name at least one", "arms")
         for name in self.arms:
             if not _NAME.match(name):
-                raise ValueError(f"arms has the name {name!r}: letters, digits, `.`, `-` and `_` make a folder's name")
+                said = f"{name!r} is no name: letters, digits, `.`, `-` and `_` make a folder's"
+                raise Conflict(said, "arms")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds has one twice")
-        for setting in (*self.settings, *(s for arm in self.arms.values() for s in arm)):
-            if setting.partition("=")[0].strip() == "train.seed":
-                raise ValueError("train.seed is set by `seeds`: take it out of the settings")
+            raise Conflict("one stands there twice", "seeds")
+        for key, settings in (("settings", self.settings), *((f"arms.{name}", arm) for name, arm in self.arms.items())):
+            if any(setting.partition("=")[0].strip() == "train.seed" for setting in settings):
+                raise Conflict("train.seed is set by `seeds`: take it out", key)
         return self

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tawt.config.data import MAX_BINS
 from tawt.contracts.contract import check_schema, read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.errors import ContractError, DatasetError
@@ -22,8 +23,6 @@ from tawt.readers import AGAIN, reading
 from tawt.resources import asset
 
 Number = TypeVar("Number", bound=np.generic)
-MAX_BINS = 1000
-"""Most quantile bins of a data_type."""
 
 
 @dataclass(frozen=True, eq=False)

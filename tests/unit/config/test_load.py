@@ -24,7 +24,7 @@ WRONG = {
     "number too small": (GOOD.replace("2", "0"), "greater than or equal to 1", ""),
     "choice": (GOOD + "time_origin: birt\n", "expected 'birth', 'first_event' or 'anchor'", "did you mean `birth`?"),
     "number or word": (GOOD + "shards: some\n", "`shards` does not fit, expected a valid integer or 'auto'", ""),
-    "shares": (GOOD.replace("0.8", "0.9"), ":3: `splits`: the shares of train, tuning and held_out do not", ""),
+    "shares": (GOOD.replace("0.8", "0.9"), ":3: `splits.train` and `splits.tuning` and `splits.held_out`: the shares do not", ""),
     "date": (GOOD + "anchor: 2020-13-45\n", "`anchor` does not fit, expected a date", ""),
     "two characters": (GOOD + "csv: {delimiter: '||'}\n", "`csv.delimiter` does not fit", ""),
     "missing key": ("name: lab\n", "key `source` is missing", "add `source:`"),

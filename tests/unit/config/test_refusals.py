@@ -8,7 +8,7 @@ import pytest
 
 from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
-from tawt.config.load import build, merge
+from tawt.config.load import build, merge, overrides
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
@@ -20,16 +20,22 @@ ARMS: Tree = {"arms": {"a": ["train.lr=1e-3"]}}
 RULES: dict[str, tuple[type[Section], Tree, Tree, Tree, str]] = {
     "a negative share": (
         PipelineConfig, LAB,
-        {"splits": {"train": 1.2, "tuning": -0.2, "held_out": 0.0}}, {"splits": {"train": 1.0, "tuning": 0, "held_out": 0}}, "shares",
+        {"splits": {"train": 1.2, "tuning": -0.2, "held_out": 0.0}}, {"splits": {"train": 1.0, "tuning": 0, "held_out": 0}}, "splits.train",
     ),
     "another negative share": (
         PipelineConfig, LAB,
-        {"splits": {"train": 0.6, "tuning": 0.6, "held_out": -0.2}}, {"splits": {"train": 0.4, "tuning": 0.6, "held_out": 0}}, "shares",
+        {"splits": {"train": 0.6, "tuning": 0.6, "held_out": -0.2}}, {"splits": {"train": 0.4, "tuning": 0.6, "held_out": 0}}, "splits.held_out",
     ),
     "shares that sum to less": (
         PipelineConfig, LAB,
         {"splits": {"train": 0.7, "tuning": 0.1, "held_out": 0.1}}, {"splits": {"train": 0.7, "tuning": 0.2, "held_out": 0.1}}, "shares",
     ),
+    "a range without a number": (
+        PipelineConfig, {**LAB, "data_types": {"a": {"low": 5}}},
+        {"data_types": {"a": {"high": 4.9}}}, {"data_types": {"a": {"high": 5}}}, "`data_types.a.low` and `data_types.a.high`",
+    ),
+    "a quote between cells": (PipelineConfig, LAB, {"csv": {"delimiter": '"'}}, {"csv": {"delimiter": '"', "quote": "'"}}, "`csv.delimiter` and `csv.quote`"),
+    "a line end between cells": (PipelineConfig, LAB, {"csv": {"delimiter": "\n"}}, {"csv": {"delimiter": "\t"}}, "csv.delimiter"),
     "bins": (PipelineConfig, LAB, {"vocabulary": {"n_bins": 1}}, {"vocabulary": {"n_bins": 2}}, "n_bins"),
     "shards": (PipelineConfig, LAB, {"shards": 0}, {"shards": 1}, "shards"),
     "a window without length": (
@@ -99,14 +105,14 @@ RULES: dict[str, tuple[type[Section], Tree, Tree, Tree, str]] = {
         PretrainConfig, {"batching": {"tokens_per_batch": 64}},
         {"batching": {"max_length": 65}}, {"batching": {"max_length": 64}}, "max_length",
     ),
-    "no arms": (SweepConfig, {}, {"arms": {}}, ARMS, "arms is empty"),
+    "no arms": (SweepConfig, {}, {"arms": {}}, ARMS, "`arms`: there is none"),
     "an arm that is no folder": (SweepConfig, ARMS, {"arms": {"../a": []}}, {"arms": {"b-1.5": []}}, "folder"),
     "a hidden arm": (SweepConfig, ARMS, {"arms": {".a": []}}, {"arms": {"a.b": []}}, "folder"),
-    "a seed twice": (SweepConfig, ARMS, {"seeds": [1, 1]}, {"seeds": [1, 2]}, "one twice"),
+    "a seed twice": (SweepConfig, ARMS, {"seeds": [1, 1]}, {"seeds": [1, 2]}, "`seeds`: one stands there twice"),
     "no seeds": (SweepConfig, ARMS, {"seeds": []}, {"seeds": [0]}, "seeds"),
     "the seed as a setting": (SweepConfig, ARMS, {"settings": ["train.seed = 3"]}, {"settings": ["train.seeds = 3"]}, "train.seed"),
     "the seed as a setting of an arm": (
-        SweepConfig, ARMS, {"arms": {"b": ["train.seed=3"]}}, {"arms": {"b": ["train.lr=3"]}}, "train.seed",
+        SweepConfig, ARMS, {"arms": {"b": ["train.seed=3"]}}, {"arms": {"b": ["train.lr=3"]}}, "`arms.b`",
     ),
 }  # fmt: skip
 
@@ -119,3 +125,20 @@ def test_each_rule_refuses_one_side_and_takes_the_other(name: str) -> None:
         build(tree_type, merge(base, wrong), "a.yaml")
     assert said in str(caught.value) and caught.value.hint
     assert build(tree_type, merge(base, right), "a.yaml").model_dump()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (("data_types.a.low=5", "data_types.a.high=1"), ("data_types.a.low", "data_types.a.high")),
+        (("splits.train=0.5", "shards=2"), ("splits.train",)),
+        (("csv.quote=;", "name=b", "csv.delimiter=;"), ("csv.quote", "csv.delimiter")),
+    ],
+)
+def test_overrides_that_do_not_fit_together_are_named(settings: tuple[str, ...], named: tuple[str, ...]) -> None:
+    """Of all overrides those stand in front that the broken rule compares, and the keys of the rule behind."""
+    with pytest.raises(ConfigError) as caught:
+        build(PipelineConfig, merge(LAB, overrides(settings)), "a.yaml", settings=settings)
+    where, _, what = str(caught.value).partition(": ")
+    assert where == " ".join(f"--set {key}" for key in named)
+    assert all(f"`{key}`" in what for key in named)
