@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
@@ -14,17 +14,28 @@ from tawt.config.load import build
 from tawt.errors import ContractError
 from tawt.readers import read_map
 
-TypeName = Literal[
-    "bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64", "string", "large_string",
-    "date32", "timestamp[us]", "list<string>", "list<int64>", "list<float64>",
-]  # fmt: skip
-
-_ARROW: dict[str, pa.DataType] = {
-    "bool": pa.bool_(), "int8": pa.int8(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(),
-    "uint8": pa.uint8(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(),
-    "large_string": pa.large_string(), "date32": pa.date32(), "timestamp[us]": pa.timestamp("us"),
-    "list<string>": pa.list_(pa.string()), "list<int64>": pa.list_(pa.int64()), "list<float64>": pa.list_(pa.float64()),
-}  # fmt: skip
+TYPES: dict[str, tuple[pa.DataType, str]] = {
+    "bool": (pa.bool_(), "boolean"),
+    "int8": (pa.int8(), "tinyint"),
+    "int16": (pa.int16(), "smallint"),
+    "int32": (pa.int32(), "integer"),
+    "int64": (pa.int64(), "bigint"),
+    "uint8": (pa.uint8(), "utinyint"),
+    "float32": (pa.float32(), "float"),
+    "float64": (pa.float64(), "double"),
+    "string": (pa.string(), "varchar"),
+    "large_string": (pa.large_string(), "varchar"),
+    "date32": (pa.date32(), "date"),
+    "timestamp[us]": (pa.timestamp("us"), "timestamp"),
+    "list<string>": (pa.list_(pa.string()), "varchar[]"),
+    "list<int64>": (pa.list_(pa.int64()), "bigint[]"),
+    "list<float64>": (pa.list_(pa.float64()), "double[]"),
+}
+"""Type in a contract -> the Arrow type and the SQL type that it is."""
+if TYPE_CHECKING:
+    TypeName = str
+else:
+    TypeName = Literal[tuple(TYPES)]
 
 
 class Column(Section):
@@ -42,6 +53,16 @@ class Column(Section):
     """Unit of the numbers, as in `mmol/L` or `us`."""
     description: str = ""
     """What it means, in one sentence."""
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The type in files."""
+        return TYPES[self.type][0]
+
+    @property
+    def sql_type(self) -> str:
+        """The type in the engine."""
+        return TYPES[self.type][1]
 
 
 class Contract(Section):
@@ -75,7 +96,7 @@ class Contract(Section):
 
     def arrow_schema(self) -> pa.Schema:
         """Return the Arrow schema, with nullability as declared."""
-        return pa.schema([pa.field(c.name, _ARROW[c.type], c.nullable) for c in self.columns])
+        return pa.schema([pa.field(c.name, c.arrow_type, c.nullable) for c in self.columns])
 
 
 def read_contract(path: Path) -> Contract:
@@ -116,7 +137,7 @@ def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple
             "add it to the contract or drop it from the last projection",
         )
     for column in contract.columns:
-        if column.name in have and have[column.name] != _ARROW[column.type]:
+        if column.name in have and have[column.name] != column.arrow_type:
             raise ContractError(
                 where,
                 f"column `{column.name}` is {have[column.name]}, expected {column.type}",

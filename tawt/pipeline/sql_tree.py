@@ -55,6 +55,12 @@ def parse(text: str) -> Node | None:
     return None if tree.get("error") else tree
 
 
+def unparse(tree: Node) -> str:
+    """Return the text of a parse tree."""
+    ((text,),) = _engine().cursor().execute("select json_deserialize_sql(?)", [json.dumps(tree)]).fetchall()
+    return str(text)
+
+
 def walk(node: Any) -> Iterator[Node]:
     """Yield every mapping of the parse tree in the order of the text as far as the tree keeps it."""
     if isinstance(node, dict):

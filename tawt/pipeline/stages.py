@@ -15,6 +15,7 @@ from tawt.resources import asset, asset_root
 
 ENGINE_STAGES = ("events", "vocabulary", "triplets", "dataset")
 """Stages that are code, in their order."""
+_SHARED_CONTRACTS = {"codes": "codes", "event_parts": "event_parts", "tasks": "labels"}
 
 
 @dataclass(frozen=True)
@@ -161,18 +162,18 @@ def without_absent(workspace: Workspace, graph: Graph) -> Graph:
     return graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables})
 
 
+def contract_path(schemas: Path, source: str, layer: str, table: str) -> Path:
+    """Return where the contract of a stage lies: one for each layer whose stages all give the same, else its own."""
+    return schemas / f"{_SHARED_CONTRACTS.get(layer, f'{source}/{layer}/{table}')}.json"
+
+
 def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
-    if sql.layer in ("event_parts", "codes"):
-        return read_contract(schemas / f"{sql.layer}.json")
-    path = schemas / source / sql.layer / f"{sql.path.stem}.json"
-    if sql.layer == "tasks":
-        path = schemas / "labels.json"
+    path = contract_path(schemas, source, sql.layer, sql.path.stem)
     if not path.is_file():
         raise StageError(
-            sql.name,
-            "has no contract, expected one",
-            f"describe its columns in schemas/{source}/{sql.layer}/{sql.path.stem}.json",
-        )
+            sql.name, "has no contract, expected one",
+            f"describe its columns in schemas/{path.relative_to(schemas).as_posix()}",
+        )  # fmt: skip
     return read_contract(path)
 
 

@@ -12,7 +12,6 @@ columns of `staging` and `event_parts` are held to their contract: names, types 
 
 from __future__ import annotations
 
-import json
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,11 @@ from tawt.config.load import BoundedLoader, parse_yaml
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.engine import identifier
+from tawt.pipeline.sql_tree import parse, unparse
+from tawt.pipeline.stages import contract_path
 from tawt.readers import read_text
 
 _KEYS = ("params", "given", "expect", "ctes")
-
-_SQL_TYPES = {
-    "bool": "boolean", "int8": "tinyint", "int16": "smallint", "int32": "integer", "int64": "bigint",
-    "uint8": "utinyint", "float32": "float", "float64": "double", "string": "varchar",
-    "large_string": "varchar", "date32": "date", "timestamp[us]": "timestamp", "list<string>": "varchar[]",
-    "list<float64>": "double[]",
-}  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -84,22 +78,13 @@ def cte_text(text: str, name: str) -> str:
     Raises:
         KeyError: The stage has no such CTE.
     """
-    tree, step = _parse(text), _parse(f"select * from {identifier(name)}")
+    tree, step = parse(text), parse(f"select * from {identifier(name)}")
+    assert tree is not None and step is not None
     known = tree["statements"][0]["node"]["cte_map"]
     if name not in [entry["key"] for entry in known["map"]]:
         raise KeyError(name)
-    step["statements"][0]["node"]["cte_map"] = known
-    return _call("json_deserialize_sql", json.dumps(step))
-
-
-def _parse(text: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(_call("json_serialize_sql", text))
-    return tree
-
-
-def _call(function: str, text: str) -> str:
-    with duckdb.connect() as connection:
-        return str(connection.execute(f"select {function}(?)", [text]).fetchall()[0][0])
+    (statement,) = step["statements"]
+    return unparse({**step, "statements": [{**statement, "node": {**statement["node"], "cte_map": known}}]})
 
 
 def _read_case(path: Path) -> dict[str, Any]:
@@ -131,7 +116,7 @@ def _create_relations(
 def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[Row], where: str) -> None:
     columns = (*contract.columns, Column(name="_row", type="int64"))
     names = [column.name for column in columns]
-    typed = ", ".join(f"{identifier(c.name)} {_SQL_TYPES[c.type]}" for c in columns)
+    typed = ", ".join(f"{identifier(c.name)} {c.sql_type}" for c in columns)
     layer, _, table = contract.name.partition(".")
     connection.execute(f"create table {layer}.{identifier(table)} ({typed})")
     for number, row in enumerate(rows, 1):
@@ -141,7 +126,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
                     where, f"`{contract.name}` has no column `{name}`, expected one of its own", nearest(name, names)
                 )
         cells = [_text(({"_row": str(number)} | row).get(name)) for name in names]
-        marks = ", ".join(f"?::varchar::{_SQL_TYPES[c.type]}" for c in columns)
+        marks = ", ".join(f"?::varchar::{c.sql_type}" for c in columns)
         connection.execute(f"insert into {layer}.{identifier(table)} values ({marks})", cells)
 
 
@@ -150,15 +135,14 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, sql_path: Path) -> list[str]:
-    schemas, (source, layer) = sql_path.parents[3] / "schemas", sql_path.parts[-3:-1]
-    name = {"staging": f"{source}/staging/{sql_path.stem}", "tasks": "labels"}.get(layer, layer)
-    path = schemas / f"{name}.json"
+    source, layer, _ = sql_path.parts[-3:]
+    path = contract_path(sql_path.parents[3] / "schemas", source, layer, sql_path.stem)
     if not path.is_file():
         return []
     described = connection.execute("describe result").fetchall()
     have = {str(name): f"{name} {str(type_).lower()}" for name, type_, *_ in described}
     columns = [c for c in read_contract(path).columns if c.required or c.name in have]
-    wanted = [*(f"{c.name} {_SQL_TYPES[c.type]}" for c in columns), "_row bigint", "_reason varchar"]
+    wanted = [*(f"{c.name} {c.sql_type}" for c in columns), "_row bigint", "_reason varchar"]
     pairs = enumerate(zip_longest(have.values(), wanted, fillvalue="none"), 1)
     return [f"column {n} is `{a}`, expected `{b}` of the contract" for n, (a, b) in pairs if a != b][:1]
 

@@ -73,6 +73,7 @@ def _case(stage: Path, text: str) -> list[str]:
     [
         ('[{"name": "twice", "type": "float64"}]', []),
         ('[{"name": "twice", "type": "string"}]', ["column 1 is `twice double`, expected `twice varchar` of the contract"]),
+        ('[{"name": "twice", "type": "list<int64>"}]', ["column 1 is `twice double`, expected `twice bigint[]` of the contract"]),
         ('[]', ["column 1 is `twice double`, expected `_row bigint` of the contract"]),
     ],
 )  # fmt: skip

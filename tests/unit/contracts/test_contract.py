@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
-from tawt.contracts.contract import Contract, check_schema, read_contract
+from tawt.contracts.contract import TYPES, Contract, check_schema, read_contract
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES
 from tawt.errors import ConfigError, ContractError
 
@@ -125,3 +126,11 @@ def test_the_numbers_of_value_status_are_part_of_the_format() -> None:
         "not_measured",
     )  # fmt: skip
     assert sorted(map(int, HAS_NUMBER)) == [1, 7, 8]
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_each_type_is_one_to_files_and_to_the_engine(name: str) -> None:
+    """What the engine hands over for the SQL type of a contract's type is its Arrow type, but for the width of offsets."""
+    in_files, in_sql = TYPES[name]
+    given = duckdb.sql(f"select null::{in_sql} as it").to_arrow_table().schema.field("it").type
+    assert given == (pa.string() if pa.types.is_large_string(in_files) else in_files)
