@@ -28,15 +28,15 @@ def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
     nulls = dict.fromkeys(required, 0)
     for file in files:
         metadata = pq.read_metadata(file)
-        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         for name in required:
-            place = names.index(name)
-            for group in range(metadata.num_row_groups):
-                statistics = metadata.row_group(group).column(place).statistics
-                if statistics is None or not statistics.has_null_count:
-                    nulls[name] += pq.read_table(file, columns=[name])[name].null_count
-                    break
-                nulls[name] += statistics.null_count
+            # what stands for a list counts its items, under another path
+            counts = [_null_count(group, places[name]) for group in groups] if name in places else [None]
+            known = [count for count in counts if count is not None]
+            nulls[name] += (
+                sum(known) if len(known) == len(counts) else pq.read_table(file, columns=[name])[name].null_count
+            )
     for name, count in nulls.items():
         if count:
             raise ContractError(
@@ -46,6 +46,11 @@ def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
                 if name != "_row"
                 else "carry the _row of the first relation",
             )
+
+
+def _null_count(group: pq.RowGroupMetaData, place: int) -> int | None:
+    statistics = group.column(place).statistics
+    return statistics.null_count if statistics is not None and statistics.has_null_count else None
 
 
 def rows_of(kept: list[Path], rejected: Rejected) -> int:
