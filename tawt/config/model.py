@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from tawt.config.base import Conflict, Section
 
 Pooling = Literal["mean", "max", "cls", "attention", "per_type"]
-Kernel = Literal["auto", "reference", "packed", "flex", "varlen"]
+Kernel = Literal["auto", "reference", "packed", "fused", "flex", "varlen"]
 LEAST_HOURS, MOST_HOURS = 1e-6, 1e8
 """Bounds of a time: some milliseconds, ten thousand years."""
 

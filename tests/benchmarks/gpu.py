@@ -238,7 +238,8 @@ def _variants(
             q, k, v, grad = tensors(fixed or n)
 
             def work() -> None:
-                out = parity.KERNELS[kernel](rotate(q, where), rotate(k, where), v, Terms(**own), where)
+                turned = (q, k) if kernel == "fused" else (rotate(q, where), rotate(k, where))
+                out = parity.KERNELS[kernel](*turned, v, Terms(**own), where)
                 out.backward(grad)
                 q.grad = k.grad = v.grad = None
 
@@ -272,6 +273,10 @@ def _variants(
     made["packed, decay fixed"] = ours("packed", ("rotary", "decay"))
     made["packed, decay learned"] = ours("packed", ("rotary", "decay"), True)
     if device.type == "cuda":
+        made["fused without terms"] = ours("fused", ())
+        made["fused, rotary"] = ours("fused", ("rotary",))
+        made["fused, decay fixed"] = ours("fused", ("rotary", "decay"))
+        made["fused, decay learned"] = ours("fused", ("rotary", "decay"), True)
         made["varlen"] = ours("varlen", ())
         made["varlen + rotary"] = ours("varlen", ("rotary",))
         made["varlen + channels"] = ours("varlen", ("rotary", "cosine", "recency"))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.models import attention, encoder
 from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps, with_padding
+from tawt.models.attention.choose import FLASH_TERMS, FUSED_TERMS
 from tawt.objectives.baselines import count_baselines
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.prepare import Preparer
@@ -47,6 +49,7 @@ from tawt.training.device import DTYPES
 
 KERNELS: dict[str, Callable[..., Tensor]] = {
     "packed": attention.packed_attention,
+    "fused": lambda *given: import_module("tawt.models.attention.fused").fused_packed(*given),  # where there is Triton
     "flex": attention.flex_packed,
     "varlen": attention.varlen_packed,
 }
@@ -56,12 +59,12 @@ TERMS = {
     "rotary": ("rotary",),
     "rotary + channels": ("rotary", "cosine", "recency"),
     "rotary + decay": ("rotary", "decay"),
+    "rotary + decay + recency": ("rotary", "decay", "recency"),
     "bucket": ("bucket",),
     "all": ("rotary", "decay", "bucket", "cosine", "recency"),
 }
 EDGE = 1e-5
 """No gap of a pack is nearer to an edge of two buckets, in buckets, so that rounding cannot choose another one."""
-FLASH = frozenset(("rotary", "cosine", "recency"))
 TINY = {
     "model": {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ffn": 96, "dropout": 0.0},
     "batching": {"tokens_per_batch": 1024, "max_length": 256},
@@ -120,9 +123,11 @@ def may_differ(dtype: torch.dtype, half: int = 8) -> float:
 
 def runs_on(kernel: str, kind: tuple[str, ...], dtype: torch.dtype, device: torch.device) -> bool:
     """Return whether a kernel exists for these terms, this number format and this device."""
-    if kernel != "varlen":
+    if kernel in ("packed", "flex"):
         return True
-    return device.type == "cuda" and dtype != torch.float32 and set(kind) <= FLASH
+    if kernel == "fused":
+        return device.type == "cuda" and set(kind) <= FUSED_TERMS
+    return device.type == "cuda" and dtype != torch.float32 and set(kind) <= FLASH_TERMS
 
 
 @cache
@@ -175,7 +180,7 @@ def kernel_parity(
     where = geometry(config, there, kernel=name, static_length=static, max_seqlen=max(lengths))
     wide = [pad(x, (0, 0, 0, (static or n) - n)).to(device) for x in tensors]
     moved = Terms(**{key: x.to(device) for key, x in vars(terms).items() if x is not None})
-    work = _turned(KERNELS[name])
+    work = KERNELS[name] if name == "fused" else _turned(KERNELS[name])
     with measured_exactly():
         if name == "flex" and device.type == "cpu":
             with torch.no_grad():

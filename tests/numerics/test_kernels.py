@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from dataclasses import replace
 from itertools import pairwise
@@ -187,9 +188,58 @@ def test_ages_in_bf16_keep_their_digits(d_head, monkeypatch):
     assert ((q @ k.mT)[0] / q.shape[1] ** 0.5 - exact).abs().max() < 1e-3
 
 
-def test_auto_takes_the_fastest_kernel_that_can():
-    """On CPU the tile kernel; on CUDA flash where every term fits it, FlexAttention for a bias, tiles for what neither can."""
+def test_the_places_of_our_own_kernel():
+    """Each token has its document's bounds, padding is documents of one token, the longest come first, and the difference
+    of two times is that of float64 over decades; a static has none."""
+    lengths = (5, 300, 17)
+    layout, n = a_layout(lengths), 384
+    where = geometry(a_config(("decay",), decay={"tau_hours": 3.0}), layout, kernel="fused", static_length=n)
+    spans = [span for span in layout.spans for _ in range(span[1] - span[0])] + [(i, i + 1) for i in range(322, n)]
+    assert list(zip(where.first.tolist(), where.past.tolist(), strict=True)) == spans
+    assert sorted(where.order.tolist()) == list(range(6))
+    assert where.order.tolist() == [0, 4, 1, 2, 3, 5], "305 tokens, 305 and then what is left, 300 three times, 64"
+    pairs = where.times[:322].view(torch.float32).view(-1, 2)
+    assert torch.equal(pairs.isnan().any(1), layout.is_static)
+    timed = pairs[~layout.is_static]
+    gap = (timed[:, None] - timed).sum(-1)
+    exact = (layout.hours[~layout.is_static][:, None] - layout.hours[~layout.is_static]) / 3
+    assert exact.abs().max() > 1e5 and ((gap - exact).abs() <= 2e-7 * exact.abs() + 1e-9).all()
+
+
+@pytest.fixture
+def triton_is(monkeypatch):
+    """Say whether Triton is installed."""
+    right = importlib.util.find_spec
+
+    def say(installed: bool) -> None:
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: installed or None if name == "triton" else right(name)
+        )
+
+    return say
+
+
+def test_auto_takes_our_own_kernel_where_it_can(triton_is):
+    """On CUDA with Triton, rotary, decay and recency run on the kernel of our own in any format; other terms do not."""
     pytest.importorskip("torch.nn.attention.varlen")
+    triton_is(True)
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        for kind in ((), ("rotary",), ("rotary", "decay"), ("rotary", "decay", "recency")):
+            assert choose_kernel(a_config(kind), CUDA, dtype)[0] == "fused"
+    name, reason = choose_kernel(a_config(("decay", "bucket")), CUDA, torch.bfloat16)
+    assert name == "flex" and "fused cannot: bucket" in reason and "varlen cannot" in reason
+    assert choose_kernel(a_config(("cosine",)), CUDA, torch.bfloat16)[0] == "varlen"
+    assert choose_kernel(a_config(("decay",), d_head=192), CUDA, torch.bfloat16)[0] == "flex"
+    assert choose_kernel(a_config(("decay",)), CPU, torch.bfloat16)[0] == "packed"
+    triton_is(False)
+    name, reason = choose_kernel(a_config(("decay",)), CUDA, torch.bfloat16)
+    assert name == "flex" and "Triton is not installed" in reason
+
+
+def test_auto_takes_the_fastest_kernel_that_can(triton_is):
+    """Without our own: on CPU tiles; on CUDA flash where every term fits it, FlexAttention for a bias, tiles for the rest."""
+    pytest.importorskip("torch.nn.attention.varlen")
+    triton_is(False)
     half, rotary = torch.bfloat16, a_config(("rotary", "cosine", "recency"))
     assert choose_kernel(a_config(), CPU, torch.float32)[0] == "packed"
     assert choose_kernel(rotary, CUDA, half)[0] == "varlen"
@@ -210,6 +260,10 @@ def test_auto_takes_the_fastest_kernel_that_can():
         ({"kernel": "flex"}, CPU, torch.float32, DeviceError, "CUDA"),
         ({"kernel": "flex", "attention_dropout": 0.1}, CUDA, torch.bfloat16, ConfigError, "attention_dropout"),
         ({"kernel": "flex", "d_head": 8}, CUDA, torch.bfloat16, ConfigError, "8 wide"),
+        ({"kernel": "fused"}, CPU, torch.float32, DeviceError, "CUDA"),
+        ({"kernel": "fused", "kind": ("bucket",)}, CUDA, torch.bfloat16, ConfigError, "bucket"),
+        ({"kernel": "fused", "attention_dropout": 0.1}, CUDA, torch.bfloat16, ConfigError, "attention_dropout"),
+        ({"kernel": "fused", "d_head": 192}, CUDA, torch.bfloat16, ConfigError, "192 wide"),
         ({"kernel": "varlen"}, CUDA, torch.bfloat16, ConfigError, "decay"),
         ({"kernel": "varlen", "kind": ("rotary",)}, CUDA, torch.float32, ConfigError, "float32"),
         ({"kernel": "varlen", "kind": (), "d_head": 512}, CUDA, torch.float16, ConfigError, "512 wide"),

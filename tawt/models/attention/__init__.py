@@ -15,8 +15,9 @@ Kernels, all `kernel(q, k, v, terms, where) -> out` on `(n_heads, t, d_head)`, q
 
     reference_attention   the definition, written plainly; any device
     packed_attention      tile by tile, backward by hand; any device, the one for CPU
-    flex_packed           FlexAttention: any terms, CUDA
+    fused_packed          our own, in Triton: `rotary`, which it does itself, `decay`, `recency`; CUDA (module `fused`)
     varlen_packed         the plain flash kernel: `rotary`, `cosine` and `recency`, CUDA in half precision
+    flex_packed           FlexAttention: any terms, CUDA
 
 Nothing of the size of the square of a batch's tokens is ever made.
 """

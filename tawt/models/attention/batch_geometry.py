@@ -19,6 +19,8 @@ from tawt.models.attention.terms import GapRule, cosine_frequencies, gap_rule, r
 CACHED_GAPS = 1 << 25
 """Gaps of a batch (the sum of all squared lengths) up to which their terms are kept, 4 bytes each; above, every tile
 makes its own."""
+SPAN = 64
+"""`fused`: tokens that come one after another in the order in which a batch is worked on."""
 TILE_ROWS = 1 << 18
 """Gaps made at once while they are cached."""
 
@@ -31,7 +33,7 @@ class Geometry:
     """
 
     kernel: str
-    """The kernel that it was made for: `reference`, `packed`, `flex` or `varlen`."""
+    """The kernel that it was made for: `reference`, `packed`, `fused`, `flex` or `varlen`."""
     rule: GapRule
     """What decay and bucket make of a gap."""
     cos: Tensor | None
@@ -56,6 +58,14 @@ class Geometry:
     """`flex`: `(t,)` float32, hours, rounded; 0 for a static."""
     fine: Tensor | None = None
     """`flex`: `(t,)` float32, what the rounding took away."""
+    times: Tensor | None = None
+    """`fused`: `(t,)` int64, the two float32 of hours / tau as one number; none (NaN) for a static."""
+    first: Tensor | None = None
+    """`fused`: `(t,)` int32, where each token's document begins. What is padded is documents of one token."""
+    past: Tensor | None = None
+    """`fused`: `(t,)` int32, where it ends."""
+    order: Tensor | None = None
+    """`fused`: int32, spans of `SPAN` tokens, those of the longest documents first."""
     blocks: Any = None
     """`flex`: the block mask."""
     cu_seqlens: Tensor | None = None
@@ -92,7 +102,7 @@ def geometry(
     Args:
         config: The encoder's shape.
         layout: The batch's tokens; with its block mask, if the loader's thread has made that.
-        kernel: `reference`, `packed`, `flex` or `varlen`, as `choose_kernel` says.
+        kernel: `reference`, `packed`, `fused`, `flex` or `varlen`, as `choose_kernel` says.
         static_length: Length to which everything is padded, at least `layout.n_tokens`; a multiple of 128 for `flex`.
             What is added are statics in documents of their own.
         max_seqlen: `varlen` with a static length: longest document that any batch may hold.
@@ -124,9 +134,11 @@ def geometry(
         cu_seqlens = torch.tensor(bounds, dtype=torch.int32).to(hours.device, non_blocking=True)
         torch._dynamo.maybe_mark_dynamic(cu_seqlens, 0)  # the number of documents makes no new graph
         return _with(made, cu_seqlens=cu_seqlens, max_seqlen=longest)
+    if kernel == "fused":
+        times = torch.stack(_two_floats((hours * rule.per_hour).masked_fill(is_static, math.nan)), -1)
+        return _with(made, times=times.view(torch.int64)[:, 0], **_runs(layout, n))
     if kernel == "flex":
-        coarse = hours.float()
-        fine = (hours - coarse.double()).float()
+        coarse, fine = _two_floats(hours)
         blocks = (
             copy.copy(layout.blocks) if layout.blocks is not None else block_mask(layout.bounds, n).to(hours.device)
         )
@@ -145,6 +157,23 @@ def geometry(
 
 def _with(made: Geometry, **more: Any) -> Geometry:
     return Geometry(**{**vars(made), **more})
+
+
+def _two_floats(hours: Tensor) -> tuple[Tensor, Tensor]:
+    """Two float32 to a time: the difference of two is as good as in float64, over decades."""
+    coarse = hours.float()
+    return coarse, (hours - coarse.double()).float()
+
+
+def _runs(layout: Layout, n: int) -> dict[str, Tensor]:
+    """Where each token's document begins and ends, and the batch's spans in the order of how much they visit."""
+    starts = layout.cu_seqlens.to(layout.document.device, non_blocking=True)
+    first, past = (starts[layout.document + i].int() for i in (0, 1))
+    place = torch.arange(n, dtype=torch.int32, device=first.device)
+    first, past = torch.cat((first, place[len(first) :])), torch.cat((past, place[len(past) :] + 1))
+    last = torch.arange(SPAN, n + SPAN, SPAN, device=first.device).clamp_max(n) - 1
+    order = (past[last] - first[::SPAN]).argsort(descending=True, stable=True).int()
+    return {"first": first, "past": past, "order": order}
 
 
 def _angles(hours: Tensor, is_static: Tensor, frequencies: Tensor) -> Tensor:

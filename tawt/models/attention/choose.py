@@ -10,6 +10,10 @@ from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError, DeviceError
 from tawt.models.attention.channels import n_channels
 
+FUSED_TERMS = frozenset(("rotary", "decay", "recency"))
+"""Terms of the kernel of our own."""
+FUSED_WIDTHS = range(16, 129)
+"""Its heads."""
 FLASH_TERMS = frozenset(("rotary", "cosine", "recency"))
 """Terms that are channels or rotations, which a plain flash kernel can run."""
 FLASH_WIDTH = 256
@@ -39,7 +43,7 @@ def choose_kernel(
         training: Whether a gradient and dropout are wanted.
 
     Returns:
-        `reference`, `packed`, `flex` or `varlen`, and the reason, for the user.
+        `reference`, `packed`, `fused`, `flex` or `varlen`, and the reason, for the user.
 
     Raises:
         ConfigError: `config.kernel` cannot run these terms, widths, dropout or dtype.
@@ -53,20 +57,34 @@ def choose_kernel(
     if asked == "auto":
         if device.type != "cuda":
             return "packed", f"the tile kernel is the one that trains on {device.type}"
-        if not (bar := _bar_to_varlen(config, dtype, training)):
-            return "varlen", "every term fits a flash kernel"
-        if not (bar_to_flex := _bar_to_flex(config, dtype, training)):
-            return "flex", f"varlen cannot: {bar}"
-        return "packed", f"flex cannot: {bar_to_flex}"
+        bars: list[str] = []
+        for name, bar_to in _BARS.items():
+            if not (bar := bar_to(config, dtype, training)):
+                return name, "; ".join(bars) or "our own kernel has every term"
+            bars.append(f"{name} cannot: {bar}")
+        return "packed", "; ".join(bars)
     if device.type != "cuda":
         if not training:
             return "packed", f"{asked} runs on CUDA; on {device.type} packed gives the same numbers"
         raise DeviceError(
             "model.kernel", f"{asked} trains on CUDA only, expected a CUDA device, not {device.type}", _MEND
         )
-    if bar := _bar_to_varlen(config, dtype, training) if asked == "varlen" else _bar_to_flex(config, dtype, training):
+    if bar := _BARS[asked](config, dtype, training):
         raise ConfigError("model.kernel", f"{asked} cannot run: {bar}", _MEND)
     return asked, "asked for"
+
+
+def _bar_to_fused(config: ModelConfig, dtype: torch.dtype, training: bool) -> str:
+    """What keeps the kernel of our own from running, or nothing."""
+    if other := [term for term in config.attention if term not in FUSED_TERMS]:
+        return f"{' and '.join(other)} in model.attention is not part of it"
+    if training and config.attention_dropout:
+        return "model.attention_dropout is above 0, which it does not have"
+    if config.d_head not in FUSED_WIDTHS:
+        return f"heads are {config.d_head} wide, expected {FUSED_WIDTHS[0]} to {FUSED_WIDTHS[-1]}"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed, which comes with torch for CUDA"
+    return _too_old()
 
 
 def _bar_to_flex(config: ModelConfig, dtype: torch.dtype, training: bool) -> str:
@@ -92,6 +110,15 @@ def _bar_to_varlen(config: ModelConfig, dtype: torch.dtype, training: bool) -> s
         return f"heads with their channels are {width_of(config)} wide, expected at most {FLASH_WIDTH}"
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
         return f"torch {torch.__version__} has no varlen_attn, expected 2.10 or newer"
+    return _too_old()
+
+
+def _too_old() -> str:
+    """What keeps kernels for Ampere from running, or nothing."""
     if torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0):
-        return "the device is older than Ampere, which the flash kernel needs"
+        return "the device is older than Ampere, expected compute capability 8.0 or newer"
     return ""
+
+
+_BARS = {"fused": _bar_to_fused, "varlen": _bar_to_varlen, "flex": _bar_to_flex}
+"""The kernels of CUDA, the fastest first."""

@@ -61,7 +61,12 @@ class TimeAwareAttention(nn.Module):
     def forward(self, x: Tensor, where: Geometry) -> Tensor:
         """`(t, d_model)` -> `(t, d_model)`."""
         n, d_model = x.shape
-        q, k, v = self.qkv(x).view(n, 3, self.n_heads, -1).permute(1, 2, 0, 3).contiguous().unbind(0)
+        qkv = self.qkv(x).view(n, 3, self.n_heads, -1)
+        if where.kernel == "fused":
+            from tawt.models.attention.fused import fused_attention  # where there is Triton
+
+            return self.out(fused_attention(qkv, self.terms(), where).view(n, d_model))
+        q, k, v = qkv.permute(1, 2, 0, 3).contiguous().unbind(0)
         q, k = rotate(q, where), rotate(k, where)
         mixed = self._mixed(q, k, v, where)
         return self.out(mixed.transpose(0, 1).reshape(n, d_model))
