@@ -126,9 +126,8 @@ def _listed(place, real, MASKED: tl.constexpr):
 @triton.jit
 def _seen(score, low, high, columns, MASKED: tl.constexpr):
     """Scores, and minus infinity where a column is not between what its row sees."""
-    if MASKED:
-        return tl.where((columns[None, :] >= low[:, None]) & (columns[None, :] < high[:, None]), score, float("-inf"))
-    return score
+    seen = (columns[None, :] >= low[:, None]) & (columns[None, :] < high[:, None])
+    return tl.where(seen, score, float("-inf")) if MASKED else score
 
 
 @triton.jit(do_not_specialize=["n"])
@@ -148,11 +147,9 @@ def forward(
     if CAUSAL:
         high = tl.minimum(high, rows + 1)
     unit = scale * LOG2_E
-    if DECAY:
-        slope = tl.load(slopes + head) * (LOG2_E if LINEAR else 1.0) / unit
-        row_times = tl.load(times + rows, mask=real, other=0)
-    if RECENCY:
-        ageing = tl.load(recency + head) / scale
+    slope = tl.load(slopes + head) * (LOG2_E if LINEAR else 1.0) / unit if DECAY else 0.0
+    row_times = tl.load(times + rows, mask=real, other=0) if DECAY else rows
+    ageing = tl.load(recency + head) / scale if RECENCY else 0.0
     k += head * qk_h + steps[:, None] * qk_t + columns[None, :]
     v += head * v_h + steps[:, None] * v_t + columns[None, :]
     top = tl.full((SIDE,), LOWEST, tl.float32)
@@ -208,11 +205,9 @@ def to_queries(
     if CAUSAL:
         high = tl.minimum(high, rows + 1)
     unit = scale * LOG2_E
-    if DECAY:
-        slope = tl.load(slopes + head) * (LOG2_E if LINEAR else 1.0) / unit
-        row_times = tl.load(times + rows, mask=real, other=0)
-    if RECENCY:
-        ageing = tl.load(recency + head) / scale
+    slope = tl.load(slopes + head) * (LOG2_E if LINEAR else 1.0) / unit if DECAY else 0.0
+    row_times = tl.load(times + rows, mask=real, other=0) if DECAY else rows
+    ageing = tl.load(recency + head) / scale if RECENCY else 0.0
     k += head * qk_h + steps[:, None] * qk_t + columns[None, :]
     v += head * v_h + steps[:, None] * v_t + columns[None, :]
     d_query = tl.zeros((SIDE, WIDE), tl.float32)
@@ -268,11 +263,9 @@ def to_keys(
     value = _read(v + head * v_h + lines * v_t + columns[None, :], real, filled, True, D == WIDE)
     low, high = tl.load(first + keys, mask=real, other=0), tl.load(past + keys, mask=real, other=0)
     unit = scale * LOG2_E
-    if DECAY:
-        slope = tl.load(slopes + head) * (LOG2_E if LINEAR else 1.0) / unit
-        key_times = tl.load(times + keys, mask=real, other=0)
-    if RECENCY:
-        age = tl.load(recency + head) / scale * tl.load(fading + keys, mask=real, other=0.0)
+    slope = tl.load(slopes + head) * (LOG2_E if LINEAR else 1.0) / unit if DECAY else 0.0
+    key_times = tl.load(times + keys, mask=real, other=0) if DECAY else keys
+    age = tl.load(recency + head) / scale * tl.load(fading + keys, mask=real, other=0.0) if RECENCY else 0.0
     q += head * qk_h + steps[:, None] * qk_t + columns[None, :]
     d_out += head * D + steps[:, None] * (n_heads * D) + columns[None, :]
     by_row += head * n
