@@ -23,11 +23,14 @@ def draw(keys: ArrayLike, *salts: int) -> Words:
 
     Source: Steele, Lea and Flood 2014, SplitMix64 (its finalizer, applied once per salt and once to the key).
     """
-    word = np.asarray(keys).astype(np.uint64) + np.uint64((_stream(salts) + _GOLDEN) & _WORD)
-    word = (word ^ (word >> _30)) * _MULTIPLY[0]
-    word = (word ^ (word >> _27)) * _MULTIPLY[1]
-    drawn: Words = word ^ (word >> _31)
-    return drawn
+    word: Words = np.asarray(keys).astype(np.uint64)
+    word += np.uint64((_stream(salts) + _GOLDEN) & _WORD)
+    word ^= word >> _30
+    word *= _MULTIPLY[0]
+    word ^= word >> _27
+    word *= _MULTIPLY[1]
+    word ^= word >> _31
+    return word
 
 
 def uniform(words: Words) -> Floats:
@@ -37,11 +40,10 @@ def uniform(words: Words) -> Floats:
 
 def mixed(*columns: NDArray[Any]) -> Words:
     """Return one number for each row of some columns, `(n,)` each: of equal rows the same. It is not random yet."""
-    words: Words | None = None
+    words = np.zeros(len(columns[0]), dtype=np.uint64)
     for column in columns:
-        bits = column.view(_UNSIGNED[column.itemsize]).astype(np.uint64, copy=False)
-        words = (bits if words is None else words + bits) * _MULTIPLY[0]
-    assert words is not None, "a row has a column"
+        words += column.view(_UNSIGNED[column.itemsize])
+        words *= _MULTIPLY[0]
     return words
 
 

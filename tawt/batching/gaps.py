@@ -41,6 +41,8 @@ def type_gaps(us: Floats, data_type: Ints, start: Ints) -> NDArray[np.float32]:
 
     Sorting (data_type, place) as one unique integer puts each token after the previous one of its type.
     It sorts values, for which numpy has vector instructions: 17 us for 8192 tokens, a stable argsort 270.
+    What has no gap is said by products: assigning through a mask of bools, or choosing by one, takes five times as long
+    where the processor cannot guess what comes.
 
     Args:
         us: `(n,)`, see `event_gaps`.
@@ -64,7 +66,9 @@ def type_gaps(us: Floats, data_type: Ints, start: Ints) -> NDArray[np.float32]:
     again = 1 + np.flatnonzero((gap == 0) & own)
     gap /= US_PER_HOUR
     since = np.full(n, -1, dtype=np.float32)
-    since[1:] = np.where(own, gap, -1)
+    since[1:] = gap
+    since[1:] *= own
+    since[1:] -= ~own
     if len(again):  # of one moment: as the first of them, one before the run that it stands in
         first = again.copy()
         first[1:] *= again[1:] != again[:-1] + 1

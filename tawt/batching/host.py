@@ -125,25 +125,23 @@ class HostBatch:
 
     @cached_property
     def content(self) -> Words:
-        """`(n,)`, a number for each triplet of a document, from which draws are made that hang on no order.
+        """`(n,)`, a number for each triplet, from which draws are made that hang on no order.
 
-        It is made of the moment and of what the triplet is. Equal ones of one moment are numbered, so that they differ
-        too: were they drawn alike, a visible one would tell what a hidden one is not.
+        It is made of what the triplet is and of its moment, last, so that whoever adds to it takes off where the
+        document starts. Equal ones of one moment are numbered, so that they differ too: were they drawn alike, a
+        visible one would tell what a hidden one is not.
         """
-        words = mixed(self.moment, self.data_type, self.value_token, self.value, self.value_status)
-        # sorted with their places below their upper bits, equal ones stand side by side; see `type_gaps`
-        n = self.n_tokens
-        low = np.uint64((1 << n.bit_length()) - 1)
-        key = (words & ~low) | np.arange(n, dtype=np.uint64)
+        words = mixed(self.data_type, self.value_token, self.value, self.value_status, self.at_moment)
+        # sorted with their places for lower bits, equal ones stand side by side; see `type_gaps`
+        low = np.uint64((1 << self.n_tokens.bit_length()) - 1)
+        key = words & ~low
+        key |= np.arange(self.n_tokens, dtype=np.uint64)
         key.sort()
-        after = 1 + np.flatnonzero((key[1:] ^ key[:-1]) <= low)
-        at, before = ((key[places] & low).astype(np.int64) for places in (after, after - 1))
-        twins = self.at_moment[at] == self.at_moment[before]
-        at, after = at[twins], after[twins]
-        if len(at):
-            number = np.arange(len(at))
-            opens = np.diff(after, prepend=-1) > 1
-            words[at] += draw(1 + number - np.maximum.accumulate(number * opens))
+        again = np.flatnonzero((key[1:] ^ key[:-1]) <= low)
+        if len(again):
+            number = np.arange(1, len(again) + 1, dtype=np.uint64)
+            number[1:] -= np.maximum.accumulate(number[:-1] * (again[1:] != again[:-1] + 1))
+            words[(key[again + 1] & low).astype(np.int64)] += mixed(number)
         return words
 
     @cached_property
@@ -171,7 +169,8 @@ class HostBatch:
 
     def triplet_words(self, salt: int, *salts: int) -> Words:
         """Return `(n,)` random words, one for each triplet of a document, whatever the order of simultaneous ones."""
-        return draw(self.words(*salts).repeat(self.lengths) + self.content, salt)
+        words = self.words(*salts) - mixed(self.at_moment[self.bounds[:-1]])
+        return draw(words.repeat(self.lengths) + self.content, salt)
 
     def select(self, keep: Bools) -> HostBatch:
         """Return the batch with some of its tokens, in their order; a token that is left out leaves no trace.
