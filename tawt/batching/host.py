@@ -203,7 +203,7 @@ class HostBatch:
             "value": self.value,
             "value_token": self.value_token,
             "value_status": self.value_status,
-            "hours": self.hours,
+            "hours": us / US_PER_HOUR,
             "is_static": self.is_static,
             "gap_hours": gap_hours,
             "type_gap_hours": type_gap_hours,
