@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
-from tawt.errors import FileError
 from tawt.pipeline.check_meds import Finding
 from tawt.pipeline.ledger import Standing
-from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
-from tawt.readers import read_record
 from tawt.seals import LIST, changed_files, files_below, holds, listed_files, sha256_file
 
 _OF_RUNS = ("config.yaml", "model.safetensors", "checkpoints")
@@ -31,9 +28,7 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
     root = workspace.root
     changed = {one.stage.name: _changed(workspace, one) for one in stages if one.manifest is not None}
     whole = {one.stage.name for one in stages if one.stands and not changed[one.stage.name]}
-    wrong = [
-        f"{name} is missing or damaged" for one in stages if one.manifest is None for name in _damaged(workspace, one)
-    ]
+    wrong = [f"{name} is missing or damaged" for one in stages for name in one.torn]
     wrong += [f"{file} is missing or changed" for files in changed.values() for file in files]
     wrong += [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
     listed = {root / name for one in stages if one.manifest is not None for name in one.manifest.files}
@@ -67,21 +62,8 @@ def _finding(check: str, wrong: list[str], good: str) -> Finding:
 
 def _changed(workspace: Workspace, one: Standing) -> list[str]:
     assert one.manifest is not None
-    return [name for name, sha256 in one.manifest.hashes.items() if sha256_file(workspace.root / name) != sha256]
-
-
-def _damaged(workspace: Workspace, one: Standing) -> list[str]:
-    """Return what makes a stage that was finished stand for nothing: its manifest, or files that it lists."""
-    path = workspace.manifest(one.stage.name)
-    if not path.exists():
-        return []
-    try:
-        sizes = read_record(path, Manifest).files if holds(path) else {}
-    except (FileError, OSError):
-        sizes = {}
-    places = {name: workspace.root / name for name in sizes}
-    torn = [name for name, file in places.items() if not file.is_file() or file.stat().st_size != sizes[name]]
-    return torn or [path.relative_to(workspace.root).as_posix()]
+    hashes = one.manifest.hashes
+    return [name for name in one.manifest.files if sha256_file(workspace.root / name) != hashes.get(name)]
 
 
 def _records(root: Path, finished: bool) -> list[str]:

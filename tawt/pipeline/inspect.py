@@ -14,11 +14,11 @@ import duckdb
 import pyarrow as pa
 
 from tawt.commands import command
-from tawt.errors import ConfigError, StageError, nearest
+from tawt.errors import ConfigError, FileError, StageError, nearest
 from tawt.pipeline.engine import Limits, bounded_memory, connect, interruptible, wrapped_errors
 from tawt.pipeline.execute import bind_output, raw_folders
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import make_again, read_manifest
+from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
 from tawt.pipeline.quarantine import SCHEMA
 from tawt.pipeline.raw_views import bind_raw
 from tawt.pipeline.sources import find_raw_tables
@@ -26,6 +26,9 @@ from tawt.pipeline.sql import check_select, is_explained, parameters_for
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
 from tawt.readers import read_parquet
+from tawt.seals import sha256_file
+
+_NONE = SCHEMA.empty_table()
 
 
 def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
@@ -49,11 +52,11 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
     graph = load_graph(opened.pipeline if opened is not None else resolve_pipeline(str(pipeline)))
     if opened is not None:
         graph = without_absent(opened, graph)
-    there = standing(opened, graph) if opened is not None else [Standing(s, None, ()) for s in graph.stages.values()]
+    there = standing(opened, graph) if opened is not None else [Standing(s, None) for s in graph.stages.values()]
     rows: list[dict[str, Any]] = [
         {
             "stage": one.stage.name,
-            "state": "not run" if not one.manifest else f"behind {', '.join(one.behind)}" if one.behind else "finished",
+            "state": one.state,
             "rows": sum(a.n_rows_out for a in one.manifest.accounts) if one.manifest else None,
             "inputs": ", ".join(one.stage.inputs),
             "description": one.stage.summary,
@@ -115,9 +118,9 @@ def show(stage: str, workspace: str | Path) -> StageView:
     found = _stage(graph, stage, workspace=opened.root)
     one = next(one for one in standing(opened, graph) if one.stage.name == stage)
     manifest, columns = one.manifest, None
-    state = f"finished in {manifest.seconds:.1f} s" if manifest else "not run"
+    state = one.state if manifest is None else f"finished in {manifest.seconds:.1f} s"
     if one.behind:
-        state += f"; behind {', '.join(one.behind)}: `{command('run', f'+{stage}', workspace=opened.root)}`"
+        state += f"; {one.state}: `{command('run', f'+{stage}', workspace=opened.root)}`"
     if found.contract is not None:
         columns = pa.Table.from_pylist(
             [
@@ -153,11 +156,12 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     opened = open_workspace(Path(workspace).expanduser())
     graph = without_absent(opened, load_graph(opened.pipeline))
     found = _stage(graph, stage, workspace=opened.root)
-    path, manifest = opened.quarantine(stage), read_manifest(opened, stage)
-    if manifest is None or path.relative_to(opened.root).as_posix() not in manifest.files:
-        return pa.table({"file": [], "record": [], "line": [], "column": [], "reason": []})
+    manifest = read_manifest(opened, stage)
+    for torn in torn_files(opened, stage):
+        what = "is missing or damaged, expected it as the stage wrote it"
+        raise FileError(str(opened.root / torn), what, make_again(opened, stage))
     columns = ["file", "record", "line", "column", "reason"]
-    places = read_parquet(path, columns, make_again(opened, stage)).slice(0, limit)
+    places = _listed(opened, manifest, columns).slice(0, limit) if manifest is not None else _NONE.select(columns)
     numbers = [n for n in places["record"].to_pylist() if n is not None]
     if not reread or not numbers:
         return places
@@ -253,10 +257,10 @@ def behind(text: str, workspace: str | Path) -> list[str]:
     """Return what to say of the relations in a query that were made from older inputs than those that are there."""
     opened = open_workspace(Path(workspace).expanduser())
     return [
-        f"{one.stage.name} is behind {', '.join(one.behind)}: "
-        f"`{command('run', f'+{one.stage.name}', workspace=opened.root)}`"
+        f"{one.stage.name} is {one.state}: `{command('run', f'+{one.stage.name}', workspace=opened.root)}`"
         for one in standing(opened)
-        if one.manifest is not None and one.behind and re.search(rf"\b{re.escape(_relation(one.stage.name))}\b", text)
+        if (one.torn and re.search(r"\b(?:ledger|quarantine)\b", text))
+        or ((one.torn or one.behind) and re.search(rf"\b{re.escape(_relation(one.stage.name))}\b", text))
     ]
 
 
@@ -274,10 +278,17 @@ def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> Non
         if "." not in manifest.stage:
             connection.execute(f"create view {manifest.stage} as select * from {manifest.stage}.{manifest.stage}")
     connection.register("ledger", ledger_table(workspace))
-    listed = [
-        read_parquet(workspace.root / name, SCHEMA.names, make_again(workspace, manifest.stage))
-        for manifest in finished
-        for name in manifest.files
-        if name.startswith("quarantine/")
-    ]
-    connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))
+    listed = [_listed(workspace, manifest, SCHEMA.names) for manifest in finished]
+    connection.register("quarantine", pa.concat_tables([_NONE, *listed]))
+
+
+def _listed(workspace: Workspace, manifest: Manifest, columns: Sequence[str]) -> pa.Table:
+    """Return the quarantined records of a finished stage, as they were written."""
+    path = workspace.quarantine(manifest.stage)
+    name = path.relative_to(workspace.root).as_posix()
+    if name not in manifest.files:
+        return _NONE.select(columns)
+    hint = make_again(workspace, manifest.stage)
+    if manifest.hashes.get(name) != sha256_file(path):
+        raise FileError(str(path), "is not as it was written, expected the content that the stage lists", hint)
+    return read_parquet(path, columns, hint)

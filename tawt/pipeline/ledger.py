@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tawt.files import write_parquet
 from tawt.pipeline.components import SAMPLED, own_components
-from tawt.pipeline.manifest import Manifest, own_changes, read_manifest
+from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
 from tawt.pipeline.sample import shard_count
 from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
 from tawt.pipeline.workspace import LEDGER, Workspace
@@ -35,8 +35,17 @@ class Standing:
     stage: Stage
     manifest: Manifest | None
     """None = not finished."""
-    behind: tuple[str, ...]
+    behind: tuple[str, ...] = ()
     """Its inputs that were made anew since, or are not finished, and what of its own is another by now."""
+    torn: tuple[str, ...] = ()
+    """Files that are missing or damaged, for which a stage that was finished is so no more."""
+
+    @property
+    def state(self) -> str:
+        """In words: not run, damaged, behind or finished."""
+        if self.manifest is None:
+            return f"damaged: {self.torn[0]}" if self.torn else "not run"
+        return f"behind {', '.join(self.behind)}" if self.behind else "finished"
 
     @property
     def stands(self) -> bool:
@@ -63,7 +72,8 @@ def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]
             own = own_components(workspace, stage, n_shards)
             own["parameters"] |= {SAMPLED: old[SAMPLED]} if SAMPLED in old else {}
             behind += [f"its {what}" for what in own_changes(manifest.components, own)]
-        found[name] = Standing(stage, manifest, tuple(behind) if manifest is not None else ())
+        torn = torn_files(workspace, name) if manifest is None else ()
+        found[name] = Standing(stage, manifest, tuple(behind) if manifest is not None else (), torn)
     return list(found.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class Manifest(Section):
     """What the fingerprint is made of, so that a change can be named."""
     files: dict[Below, int]
     """File below the workspace -> bytes: the stage's output and its quarantine."""
-    hashes: dict[Below, str] = {}
+    hashes: dict[Below, str]
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
     seconds: float
@@ -129,14 +130,24 @@ def manifest_at(path: Path) -> Manifest | None:
 
 def read_manifest(workspace: Workspace, stage: str) -> Manifest | None:
     """Return a stage's manifest if the stage is finished, its manifest whole and its files there in full size."""
-    manifest = manifest_at(workspace.manifest(stage))
+    return _look(workspace, stage)[0]
+
+
+def torn_files(workspace: Workspace, stage: str) -> tuple[str, ...]:
+    """Return what makes a stage that was finished stand for nothing: its manifest, or files that it lists."""
+    return _look(workspace, stage)[1]
+
+
+def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str, ...]]:
+    path = workspace.manifest(stage)
+    if not os.path.lexists(path):
+        return None, ()
+    manifest = manifest_at(path)
     if manifest is None:
-        return None
-    for name, size in manifest.files.items():
-        file = workspace.root / name
-        if not file.is_file() or file.stat().st_size != size:
-            return None
-    return manifest
+        return None, (path.relative_to(workspace.root).as_posix(),)
+    places = {name: workspace.root / name for name in manifest.files}
+    torn = [n for n, file in places.items() if not file.is_file() or file.stat().st_size != manifest.files[n]]
+    return (None, tuple(torn)) if torn else (manifest, ())
 
 
 def write_manifest(workspace: Workspace, manifest: Manifest) -> None:

@@ -195,7 +195,7 @@ def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: floa
         for account in result.accounts:
             account.check(stage.name)
     manifest = Manifest(
-        stage=stage.name, fingerprint=key, components=components, accounts=result.accounts, files={},
+        stage=stage.name, fingerprint=key, components=components, accounts=result.accounts, files={}, hashes={},
         seconds=round(time.perf_counter() - started, 3), notes=result.notes, facts=result.facts,
     )  # fmt: skip
     return commit(workspace, folder, quarantine, manifest)

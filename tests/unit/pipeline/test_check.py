@@ -12,9 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.errors import FileError
 from tawt.files import write_parquet, write_sealed
+from tawt.pipeline.inspect import behind
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.workspace import open_workspace
+from tawt.seals import sha256_file
 
 
 def failed(workspace: Path) -> set[str]:
@@ -130,8 +133,10 @@ def test_a_removed_quarantine_row_is_found(own_workspace: Path) -> None:
     pq.write_table(pq.read_table(path).slice(1), path)
     name = "quarantine/staging.labevents.parquet"
     edit_manifest(own_workspace, "staging.labevents", lambda m: m["files"].update({name: path.stat().st_size}))
-    edit_manifest(own_workspace, "staging.labevents", lambda m: m["hashes"].pop(name))
+    edit_manifest(own_workspace, "staging.labevents", lambda m: m["hashes"].update({name: sha256_file(path)}))
     assert failed(own_workspace) == {"quarantine"}
+    edit_manifest(own_workspace, "staging.labevents", lambda m: m["hashes"].pop(name))
+    assert "stages" in failed(own_workspace)
     path.unlink()
     assert "stages" in failed(own_workspace)
 
@@ -143,7 +148,7 @@ def test_a_dataset_of_another_vocabulary_is_found(own_workspace: Path) -> None:
     manifest = json.loads(text)
     other = manifest["vocabulary"][::-1]
     path.write_text(text.replace(manifest["vocabulary"], other))
-    edit_manifest(own_workspace, "dataset", lambda m: m.update(hashes={}))
+    edit_manifest(own_workspace, "dataset", lambda m: m["hashes"].update({"dataset/dataset.json": sha256_file(path)}))
     assert failed(own_workspace) == {"dataset: vocabulary"}
 
 
@@ -163,3 +168,23 @@ def test_a_file_that_no_stage_lists_is_found(own_workspace: Path) -> None:
     ran = tawt.run("event_parts.patients", own_workspace, threads=1, force=True)
     manifest = ran.stages[0].manifest
     assert manifest is not None and manifest.accounts[0].n_records_in == n
+
+
+@pytest.mark.parametrize("spoil", [flip_a_byte, shorten, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_damaged_quarantine_is_no_empty_one(own_workspace: Path, spoil: Callable[[Path], None]) -> None:
+    """What is asked of a damaged list of quarantined records, or of a damaged manifest, is an error that names it; the
+    stage's state says so, and a query notes it."""
+    path = own_workspace / "quarantine" / "staging.labevents.parquet"
+    spoil(path)
+    with pytest.raises(FileError, match=r"staging\.labevents\.parquet"):
+        tawt.quarantined("staging.labevents", own_workspace)
+    path.unlink(missing_ok=True)
+    spoil(own_workspace / "manifests" / "staging.patients.json")
+    states = {row["stage"]: row["state"] for row in tawt.stages(own_workspace).to_pylist()}
+    assert states["staging.labevents"] == "damaged: quarantine/staging.labevents.parquet"
+    gone = not (own_workspace / "manifests" / "staging.patients.json").exists()
+    assert states["staging.patients"] == ("not run" if gone else "damaged: manifests/staging.patients.json")
+    assert "staging.labevents is damaged" in behind("select * from quarantine", own_workspace)[0]
+    if not gone:
+        with pytest.raises(FileError, match=r"staging\.patients\.json"):
+            tawt.quarantined("staging.patients", own_workspace)
