@@ -128,6 +128,18 @@ def publish(aside: Path, final: Path) -> None:
     remove(old)
 
 
+def stamp(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from another one in its place, or from itself after it was written to; () = none there.
+
+    The time of its last change of any kind is in it, which nobody can set back, as the time of writing can be.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 @contextmanager
 def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a lock file; the lock goes with the process, however it ends.

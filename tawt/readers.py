@@ -78,17 +78,30 @@ def read_text(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, 
         return path.read_text(encoding="utf-8")
 
 
-def read_map(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> dict[str, Any]:
-    """Read a JSON file that holds keys.
+def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> None:
+    """Hold a file to its seal, if it has one.
 
     Raises:
-        TawtError: Of that kind: it is absent, not JSON, nested without end, or holds something else.
+        TawtError: Of that kind: it is not as it was written.
+    """
+    if not holds(path, without=True):
+        raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
+
+
+def read_map(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> dict[str, Any]:
+    """Read a JSON file that holds keys, without its seal if it has one.
+
+    Raises:
+        TawtError: Of that kind: it is absent, not JSON, nested without end, or holds something else, or its seal does
+            not hold.
     """
     text = read_text(path, hint, kind, "a JSON file of keys")
     with reading(path, "a JSON file of keys", hint, kind):
         data = json.loads(text)
     if not isinstance(data, dict):
         raise kind(str(path), f"holds a {type(data).__name__}, expected a JSON file of keys", hint)
+    if data.pop("seal", None) is not None:
+        hold_seal(path, hint, kind)
     return data
 
 
@@ -102,16 +115,13 @@ def read_record(
     """Read a small record of ours, each key of its type; `absent` stands for a file that is not there.
 
     Raises:
-        TawtError: Of that kind: as of `read_map`, it has a seal that does not hold, or a key is unknown, missing or
-            of another type.
+        TawtError: Of that kind: as of `read_map`, or a key is unknown, missing or of another type.
     """
     from pydantic import ValidationError
 
     if absent is not None and not os.path.lexists(path):
         return absent
     data = read_map(path, hint, kind)
-    if data.pop("seal", None) is not None and not holds(path):
-        raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
     try:
         return record.model_validate(data)
     except (ValidationError, RecursionError) as error:

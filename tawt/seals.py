@@ -6,6 +6,7 @@ import hashlib
 import json
 import mmap
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,9 @@ BLANK = SAYS + "0" * 64
 """Stands once in a file, as a text of its format, until `fill` puts the hash in the place of the zeros."""
 LIST = "files.json"
 """File of a folder that lists the hash of every file in it; sealed, and written last."""
+LATER = "plots"
+"""Folder of figures, drawn at any time: in no list."""
+_SUM = ', "crc32": '
 _SEAL = re.compile(re.escape(SAYS).encode() + rb"([0-9a-f]{64})")
 
 
@@ -34,10 +38,30 @@ def fill(path: Path) -> None:
         file.write(found[2].encode())
 
 
-def holds(path: Path) -> bool:
-    """Return whether a file has a seal, and every byte of it is as it was written."""
+def holds(path: Path, without: bool = False) -> bool:
+    """Return whether a file has a seal, and every byte of it is as it was written; `without` is for one without."""
     found = _find(path)
-    return found is not None and found[1] == found[2]
+    return without if found is None else found[1] == found[2]
+
+
+def sealed_line(text: str) -> str:
+    """Return a JSON object of one line with the checksum of what stands before it as its last key."""
+    return f"{text[:-1]}{_SUM}{zlib.crc32(text[:-1].encode())}}}"
+
+
+def line_without_seal(line: bytes) -> bytes | None:
+    """Return a line without its checksum, as it is where it has none; None where it is not as it was written."""
+    text, found, number = line.rpartition(_SUM.encode())
+    if not found:
+        return line
+    return text + b"}" if number == b"%d}" % zlib.crc32(text) else None
+
+
+def lines_hold(path: Path) -> bool:
+    """Return whether every line of a file has a checksum and is as it was written; the last may be cut short."""
+    *lines, last = path.read_bytes().split(b"\n")
+    whole = [line_without_seal(line) not in (None, line) for line in (*lines, last[:-1])]
+    return all(whole[:-1]) and not whole[-1]  # a whole line and another byte: its end was changed
 
 
 def _find(path: Path) -> tuple[int, str, str] | None:
@@ -64,10 +88,14 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def hashes_of(folder: Path) -> dict[str, str]:
-    """Return the hash of every file below a folder, by its path there; hidden ones and the list are none of it."""
+    """Return the hash of every file below a folder that belongs into its list, by its path there."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    shown = [path.as_posix() for path in files if not any(part.startswith(".") for part in path.parts)]
-    return {name: sha256_file(folder / name) for name in shown if name != LIST}
+    return {path.as_posix(): sha256_file(folder / path) for path in files if is_listed(path)}
+
+
+def is_listed(path: Path) -> bool:
+    """Return whether a file belongs into the list of its folder: not hidden ones, figures, and the list itself."""
+    return path.parts[0] not in (LATER, LIST) and not any(part.startswith(".") for part in path.parts)
 
 
 def listed_files(folder: Path) -> dict[str, str] | None:

@@ -18,7 +18,7 @@ from tawt.contracts.dataset import FORMAT
 from tawt.dataset.shard import Columns, Index, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
-from tawt.files import digest
+from tawt.files import digest, stamp
 from tawt.readers import read_record
 from tawt.resources import asset
 
@@ -123,15 +123,15 @@ class TripletDataset:
     """What a subject's origin is: birth, first_event or anchor."""
     manifest: DatasetManifest
     """dataset.json."""
-    stamp: tuple[int, ...]
-    """Of dataset.json when it was read."""
+    stamps: dict[Path, tuple[int, ...]]
+    """Of its files when it was opened."""
 
     def has_changed(self) -> bool:
-        """Return whether another dataset, or none, lies under the path by now.
+        """Return whether another dataset, or none, lies under the path by now, or a file of it was written to.
 
-        What is mapped stays as it is: a folder is replaced whole, by a rename.
+        What is mapped stays as it is where the folder is replaced whole, by a rename, as tawt does.
         """
-        return _stamp(self.folder / "dataset.json") != self.stamp
+        return _stamps(self.folder) != self.stamps
 
     def _hold(self) -> None:
         if self.has_changed():
@@ -209,7 +209,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
     """
     path = workspace / "dataset" / "dataset.json"
     hint = f"make it with `{command('build-vocab', workspace=workspace)}`"
-    stamp = _stamp(path)
+    stamps = _stamps(path.parent)
     if not path.exists() and not (workspace / "pipeline.yaml").is_file():
         raise DatasetError(
             str(workspace), "has no dataset/dataset.json, expected a workspace that `tawt ingest` made",
@@ -228,13 +228,8 @@ def open_dataset(workspace: Path) -> TripletDataset:
             f"was written with vocabulary {manifest.vocabulary[:12]}, expected {vocabulary.sha256[:12]}",
             hint,
         )
-    return TripletDataset(path.parent, vocabulary, manifest.time_origin, manifest, stamp)
+    return TripletDataset(path.parent, vocabulary, manifest.time_origin, manifest, stamps)
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
-    """What tells a file from another one that was put in its place; () = there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+def _stamps(folder: Path) -> dict[Path, tuple[int, ...]]:
+    return {path: stamp(path) for path in (*folder.glob("*.json"), *folder.glob("*/*.arrow"))}

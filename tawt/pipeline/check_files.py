@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
+from tawt.files import read_json
 from tawt.pipeline.check_meds import Finding
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
-from tawt.seals import LIST, changed_files, files_below, holds, listed_files, sha256_file
+from tawt.seals import LIST, changed_files, files_below, holds, is_listed, lines_hold, listed_files, sha256_file
 
 _OF_RUNS = ("config.yaml", "model.safetensors", "checkpoints")
 """What a folder has that is a run."""
@@ -84,7 +85,7 @@ def _runs(root: Path) -> Finding:
     for run in runs:
         if listed_files(run) is None:
             n_unfinished += 1
-            wrong += [run / LIST] if (run / "model.safetensors").exists() else []
+            wrong += [run / LIST] if (run / "model.safetensors").exists() else _unlisted(run)
         steps = sorted((run / "checkpoints").glob("step-*"))
         inner = [other for other in runs if other != run and other.is_relative_to(run)]
         for folder in (run, *steps):
@@ -96,7 +97,8 @@ def _runs(root: Path) -> Finding:
             for path in files_below(folder):
                 name = path.relative_to(folder)
                 of_another = any(path.is_relative_to(other) for other in inner)
-                if name.as_posix() not in {*own, LIST} and _told(name) and not of_another:
+                listed = is_listed(name) and name.parts[0] != "checkpoints"  # which have lists of their own
+                if listed and name.as_posix() not in own and not of_another:
                     alien.append(path)
     unfinished = f", {n_unfinished} of them not finished" if n_unfinished else ""
     told = [f"{path.relative_to(root).as_posix()} is missing or changed" for path in sorted(set(wrong))]
@@ -104,6 +106,13 @@ def _runs(root: Path) -> Finding:
     return _finding("runs", told, f"{len(runs)}, as they were written{unfinished}")
 
 
-def _told(name: Path) -> bool:
-    """Whether a file of a run belongs into its list: figures come later, checkpoints have a list of their own."""
-    return name.parts[0] not in ("plots", "checkpoints") and not any(part.startswith(".") for part in name.parts)
+def _unlisted(run: Path) -> list[Path]:
+    """Return the files of a run without a list that are not as they were written: each is sealed for itself."""
+    sealed = [run / name for name in ("config.yaml", "versions.json", "packages.txt", "README.md")]
+    wrong = [path for path in sealed if path.exists() and not (path.is_file() and holds(path))]
+    metrics, vocabulary, latest = (run / n for n in ("metrics.jsonl", "vocabulary.parquet", "checkpoints/latest"))
+    wrong += [metrics] if metrics.is_file() and not lines_hold(metrics) else []
+    if vocabulary.is_file() and (about := read_json(run / "versions.json")) is not None:
+        wrong += [vocabulary] if about.get("vocabulary") != sha256_file(vocabulary) else []
+    names = [f"{path.name}\n".encode() for path in latest.parent.glob("step-*")]
+    return wrong + ([latest] if latest.is_file() and latest.read_bytes() not in names else [])

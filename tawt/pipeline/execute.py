@@ -95,6 +95,8 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
             connection = open_stage_connection(plan, stage)
             with closing(connection), wrapped_errors(driving):
                 hold_to_count(connection, raw, plan.workspace.pipeline.csv)
+    for file in raw.files if raw is not None else ():
+        file.hold()
     check_nulls(stage.contract, kept, stage.name)
     account = balance(plan.workspace, stage, kept, rejected, raw)
     if stage.layer == "tasks":

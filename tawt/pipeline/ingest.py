@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tawt.errors import ConfigError, SourceError
@@ -9,7 +10,7 @@ from tawt.pipeline.engine import Limits
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
 from tawt.pipeline.ledger import standing
 from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
-from tawt.pipeline.sources import find_raw_tables
+from tawt.pipeline.sources import find_raw_tables, seen_files
 from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import (
     Workspace,
@@ -71,7 +72,9 @@ def ingest(
     refuse_overlap(root, raw_root)
     given = given_workspace(root, resolved, raw_root, sample)
     # the raw files are held to the contracts before a byte of the workspace changes
-    find_raw_tables(given, graph.raw_contracts)
+    raw, _ = find_raw_tables(given, graph.raw_contracts)
+    # and are not read again for what comes
+    given = replace(given, given_local=given.local.model_copy(update={"files": seen_files(raw)}))
     with hold(root, dry_run):
         opened = given if dry_run else write_workspace(given)
         return run_stages(opened, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 
 from tawt.config.data import Csv, Members
 from tawt.errors import SourceError
-from tawt.files import digest
+from tawt.files import digest, stamp
 from tawt.pipeline.archives import count_members
 from tawt.pipeline.records import RecordCounter, Records
 from tawt.pipeline.workspace import RawSeen
@@ -51,6 +50,18 @@ class RawFile:
     def n_records(self) -> int:
         """Counted from the bytes, apart from the engine that reads them; of Parquet, as its metadata has it."""
         return self.seen.n_records
+
+    def hold(self) -> None:
+        """Hold the file to how it was when it was hashed.
+
+        Raises:
+            SourceError: It was written to, or replaced, since.
+        """
+        if stamp(self.path) != self.seen.stamp:
+            raise SourceError(
+                self.place, "was changed while it was read, expected to stay as it is",
+                "run this again when what writes it has ended",
+            )  # fmt: skip
 
 
 class _Hashed(io.RawIOBase):
@@ -108,18 +119,16 @@ def identify(
         with named(where):
             if not is_utf8(place):
                 raise SourceError(place, "has a name that is not UTF-8, expected one that is", "give it another name")
-            stat = path.stat()
-            stamp = (stat.st_size, stat.st_mtime_ns)
+            now = stamp(path)
             seen = known.get(relative) if known is not None else None
-            if seen is None or (seen.stamp, seen.counted_as) != (stamp, counted_as):
-                if not stat.st_size:
+            if seen is None or (seen.stamp, seen.counted_as) != (now, counted_as):
+                if not path.stat().st_size:
                     raise SourceError(where, "is empty (0 bytes), expected at least a header line", "copy it again")
-                read = _read.__wrapped__ if known is None else _read
-                sha256, n_records, n_passed = read(path, place, number, stamp, dialect, members)
-                seen = RawSeen(
-                    stamp=stamp, sha256=sha256, counted_as=counted_as, n_records=n_records, n_passed=n_passed
-                )
-            return RawFile(path, relative, place, seen)
+                sha256, n_records, n_passed = _read(path, place, number, dialect, members)
+                seen = RawSeen(stamp=now, sha256=sha256, counted_as=counted_as, n_records=n_records, n_passed=n_passed)
+            file = RawFile(path, relative, place, seen)
+            file.hold()
+            return file
 
     jobs = []
     for path in paths:
@@ -134,11 +143,8 @@ def _place(path: Path, root: Path, members: Members | None) -> str:
     return (path if alone else path.parent).relative_to(root).as_posix()
 
 
-@lru_cache(maxsize=4096)
-def _read(
-    path: Path, place: str, number: int, stamp: tuple[int, int], dialect: Csv, members: Members | None
-) -> tuple[str, int, int]:
-    """Return hash, records and files left out of one file; a command that asks for them twice reads it once."""
+def _read(path: Path, place: str, number: int, dialect: Csv, members: Members | None) -> tuple[str, int, int]:
+    """Return hash, records and files left out of one file."""
     n_passed = 0
     with _Hashed(path) as source:
         if members is not None:

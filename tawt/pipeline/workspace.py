@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from tawt.readers import read_record
 from tawt.resources import asset
 from tawt.seals import BLANK, filled
 
+Record = TypeVar("Record", "Local", "Ingested")
 LOCK = ".lock"
 """File that the command which changes a workspace holds."""
 LOCAL = "local.json"
@@ -38,8 +40,8 @@ OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, ".spill")
 class RawSeen(Section):
     """A raw file as it was when it was hashed."""
 
-    stamp: tuple[int, int]
-    """Size, and time of change in ns: while they stay, so does the hash."""
+    stamp: tuple[int, ...]
+    """As `stamp` tells it: while it stays, so does the hash."""
     sha256: str
     n_records: int = 0
     """Records that it holds, counted from its bytes."""
@@ -112,10 +114,7 @@ class Workspace:
         Raises:
             FileError: `local.json` is damaged.
         """
-        return self.given_local or read_record(
-            self.root / LOCAL, Local, self.ingest_again,
-            absent=Local(),
-        )  # fmt: skip
+        return self.given_local or self._record(LOCAL, Local)
 
     @property
     def ingested(self) -> Ingested:
@@ -124,10 +123,10 @@ class Workspace:
         Raises:
             FileError: `ingest.json` is damaged.
         """
-        return self.given_ingested or read_record(
-            self.root / INGEST, Ingested, self.ingest_again,
-            absent=Ingested(),
-        )  # fmt: skip
+        return self.given_ingested or self._record(INGEST, Ingested)
+
+    def _record(self, name: str, record: type[Record]) -> Record:
+        return read_record(self.root / name, record, self.ingest_again, absent=record())
 
     @property
     def raw_root(self) -> Path | None:

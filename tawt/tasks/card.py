@@ -14,6 +14,7 @@ from tawt.commands import command
 from tawt.config.objective import ObjectiveConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.files import write_text
+from tawt.seals import BLANK, filled
 from tawt.tasks.runs import RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.health import LEAST_SUBJECTS
 from tawt.training.versions import Versions, read_versions
@@ -49,7 +50,7 @@ def write_card(run: Path, *, data: Mapping[str, int] | None = None) -> Path:
         CheckpointError: The folder has no config.yaml.
     """
     path = Path(run) / CARD
-    write_text(path, card(Path(run), data=data))
+    write_text(path, filled(f"{card(Path(run), data=data)}\n<!-- {BLANK} -->\n"))
     return path
 
 

@@ -14,7 +14,7 @@ from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
-from tawt.readers import read_map, read_record
+from tawt.readers import hold_seal, read_map, read_record
 from tawt.seals import LIST, hold
 from tawt.tasks.runs import flat, no_run, workspace_of
 from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
@@ -92,6 +92,7 @@ def read_saved(run: Path) -> Saved:
         hold(run, ("config.yaml", VOCABULARY, WEIGHTS)[: 2 + ended], _COPY, CheckpointError)
     if not (run / "config.yaml").exists():
         raise no_run(run, "has neither config.yaml nor config.json, expected a run folder or a shared model")
+    hold_seal(run / "config.yaml", _COPY, CheckpointError)
     config = load(PretrainConfig, run / "config.yaml")
     vocabulary = read_vocabulary(run / VOCABULARY, _COPY)
     if listed and ended:

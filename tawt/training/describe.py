@@ -9,7 +9,7 @@ from importlib import metadata
 from tawt.config.load import dump
 from tawt.files import whole, write_text
 from tawt.machine import version_of
-from tawt.seals import LIST, sha256_file
+from tawt.seals import BLANK, LIST, filled, sha256_file
 from tawt.training.setup import Setup
 from tawt.training.versions import Start, Versions, read_versions, write_versions
 
@@ -25,7 +25,7 @@ def describe_run(setup: Setup) -> None:
     """
     run, config, compute, init = setup.run, setup.config, setup.compute, setup.init
     (run / LIST).unlink(missing_ok=True)  # what it lists of the steps before changes from here on
-    write_text(run / "config.yaml", dump(config))
+    write_text(run / "config.yaml", filled(f"{dump(config)}# {BLANK}\n"))
     with whole(run / "vocabulary.parquet") as aside:
         aside.write_bytes(setup.vocabulary.content)
     new = setup.checkpoint is None
@@ -38,12 +38,13 @@ def describe_run(setup: Setup) -> None:
         threads=compute.threads,
         processes=setup.world.size,
         seed=config.train.seed,
+        vocabulary=setup.vocabulary.sha256,
         reasons=compute.reasons,
         init=Start(weights=os.path.relpath(init, run), sha256=sha256_file(init)) if init is not None and new else None,
     )
     before = read_versions(run) if setup.start_step else None
     write_versions(run, versions.since(setup.start_step, before) if before is not None else versions)
-    write_text(run / "packages.txt", "".join(f"{line}\n" for line in _freeze()))
+    write_text(run / "packages.txt", filled("".join(f"{line}\n" for line in (*_freeze(), f"# {BLANK}"))))
 
 
 def _freeze() -> list[str]:

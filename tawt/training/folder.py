@@ -15,7 +15,7 @@ from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone
 from tawt.places import refuse_links
-from tawt.seals import hold, sha256_file
+from tawt.seals import changed_files, hold, sha256_file
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of, read_metrics
@@ -102,6 +102,13 @@ def starting_point(
                 f"continue it with `{again}`, or choose another with `--out DIR`",
             )  # fmt: skip
         return None
+    # its files will be listed as they are then: what is damaged now would be listed as good
+    for name in changed_files(run) or ():
+        if (run / name).exists():
+            raise CheckpointError(
+                str(run / name), "is not as it was written, expected the file that was listed by its hash",
+                "take it from a copy, or start a new run with `--out DIR`",
+            )  # fmt: skip
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
         # no error: whoever starts a job again and again asks for `--resume` from the first time on

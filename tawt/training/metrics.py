@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one JSON object per line, the truth about how a run went."""
+"""`metrics.jsonl`: one JSON object per line, with a checksum of its rest: the truth about how a run went."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
 from tawt.files import write_text
 from tawt.readers import reading
+from tawt.seals import line_without_seal, sealed_line
 
 
 def means(
@@ -96,7 +97,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     lines = []
     for number, text in enumerate(content.split(b"\n")[:-1], start=1):
         try:
-            line = json.loads(text)
+            line = json.loads(line_without_seal(text) or b"")
         except (ValueError, RecursionError):
             line = None
         if not _is_metrics(line):
@@ -121,4 +122,4 @@ def lines_of(lines: Iterable[Mapping[str, Any]], split: str, last_step: int = MA
 
 
 def _line(line: Mapping[str, Any]) -> str:
-    return json.dumps(line) + "\n"
+    return sealed_line(json.dumps(line)) + "\n"

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tawt.config.base import Section
 from tawt.errors import CheckpointError
-from tawt.files import write_json
+from tawt.files import write_sealed
 from tawt.readers import read_record
 
 _FILE = "versions.json"
@@ -40,6 +40,8 @@ class MadeWith(Section):
     seed: int
     reasons: dict[str, str]
     """Why the device, the precision and the threads are what they are."""
+    vocabulary: str | None = None
+    """Hash of the vocabulary."""
     init: Start | None = None
 
 
@@ -75,4 +77,4 @@ def read_versions(run: Path) -> Versions | None:
 
 def write_versions(run: Path, versions: Versions) -> None:
     """Write what a run is made with."""
-    write_json(run / _FILE, versions.model_dump(mode="json", exclude_defaults=True))
+    write_sealed(run / _FILE, versions.model_dump(mode="json", exclude_defaults=True))

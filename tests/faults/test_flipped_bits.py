@@ -16,10 +16,11 @@ from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.ledger import standing
 from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import open_workspace
+from tawt.seals import LIST
 
 
 def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, tmp_path: Path, tawt) -> None:
-    """Of a workspace with runs, one of them of a sweep, their checkpoints, logs and cards, and embeddings: no file can
+    """Of a workspace with runs, one of them of a sweep, one broken off, their checkpoints, logs and cards, and embeddings: no file can
     change without a word."""
     work = tmp_path / "w"
     shutil.copytree(finished, work)
@@ -27,6 +28,9 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
     ended = tawt("ingest", tmp_path / "raw", "-p", "demo", "-w", work, "--threads", 1)
     assert ended.code == 0 and tawt("embed", "-w", work, "--run", "tiny", "--device", "cpu").code == 0
     shutil.copytree(work / "runs" / "tiny", work / "runs" / "sizes" / "small-seed0")
+    broken_off = shutil.copytree(work / "runs" / "tiny", work / "runs" / "broken-off")
+    for name in (LIST, "model.safetensors"):
+        (broken_off / name).unlink()
     write_sealed(work / THREADS, {})
     opened = open_workspace(work)
     graph = load_graph(opened.pipeline)

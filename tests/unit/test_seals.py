@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from tawt.errors import CheckpointError
 from tawt.files import write_hashes, write_parquet, write_sealed
 from tawt.readers import read_map
-from tawt.seals import BLANK, LIST, changed_files, filled, hold, holds
+from tawt.seals import BLANK, LIST, changed_files, filled, hold, holds, line_without_seal, lines_hold, sealed_line
 
 
 def _flips(path: Path):
@@ -99,3 +100,20 @@ def test_a_folder_is_held_to_its_list_before_it_is_used(tmp_path: Path) -> None:
     assert said("a", "b") == f"{tmp_path / 'a'}: is not as it was written, {listed}"
     assert said("b") == f"{tmp_path / 'b'}: is not there, {listed}"
     assert said("c") == f"{tmp_path / 'c'}: is not as it was written, {listed}"
+
+
+def test_a_line_holds_the_checksum_of_its_rest(tmp_path: Path) -> None:
+    """Every bit of every line is held, its end too; a last line that was cut short is none."""
+    lines = [sealed_line(json.dumps({"step": n, "loss": n / 3})) for n in range(2)]
+    content = "".join(f"{line}\n" for line in lines).encode()
+    assert json.loads(line_without_seal(lines[1].encode())) == {"step": 1, "loss": 1 / 3}
+    assert json.loads(lines[1]).keys() == {"step", "loss", "crc32"}
+    path = tmp_path / "metrics.jsonl"
+    for end in range(len(content) + 1):
+        path.write_bytes(content[:end])
+        assert lines_hold(path), end
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert not lines_hold(path), bit

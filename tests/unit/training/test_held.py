@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt.tasks.embed as embedding
+from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, TrainingError
+from tawt.seals import LIST, changed_files
 from tawt.tasks.embed import embed
 from tawt.tasks.hub import TawtModel
 from tawt.tasks.pretrain import pretrain
@@ -119,3 +123,51 @@ def test_embedding_that_fails_leaves_no_lock(workspace, run, monkeypatch):
     with pytest.raises(TrainingError):
         embed(workspace, run, device="cpu")
     assert list((workspace / "embeddings").iterdir()) == []
+
+
+def test_a_finished_run_is_taken_up_again_as_it_was_written(workspace, config, run):
+    """What was damaged since is named, for it would be listed as good; figures drawn since are none of the list."""
+    (run / "plots").mkdir()
+    (run / "plots" / "loss.png").write_bytes(b"drawn")
+    pretrain(workspace, config, device="cpu", out=run, resume=True)
+    (run / "plots" / "loss.png").write_bytes(b"drawn again")
+    assert changed_files(run) == []
+    for name in ("README.md", "metrics.jsonl", "checkpoints/latest", LIST):
+        kept = (run / name).read_bytes()
+        flip(run / name)
+        refused(run / name, lambda: pretrain(workspace, config, device="cpu", out=run, resume=True))
+        (run / name).write_bytes(kept)
+
+
+def test_a_run_that_was_broken_off_is_loaded_and_taken_up_as_it_was_written(workspace, config, run):
+    """Without a list yet, config, versions and each line of metrics are held to their own checksums."""
+    for name in (LIST, "model.safetensors"):
+        (run / name).unlink()
+    for name, use in {
+        "config.yaml": lambda: embed(workspace, run, device="cpu"),
+        "versions.json": lambda: pretrain(workspace, config, device="cpu", out=run, resume=True),
+    }.items():
+        content = (run / name).read_bytes()
+        digit = next(m.end() - 1 for m in re.finditer(rb": [0-9]+\b", content))
+        flip(run / name, digit)
+        refused(run / name, use)
+        (run / name).write_bytes(content)
+    content = (run / "metrics.jsonl").read_bytes()
+    flip(run / "metrics.jsonl", content.index(b'"loss": ') + len('"loss": '))
+    with pytest.raises(CheckpointError, match="is damaged, expected a line of metrics") as error:
+        pretrain(workspace, config, device="cpu", out=run, resume=True)
+    assert error.value.where == f"{run / 'metrics.jsonl'}:1"
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "train/00000.arrow", "tuning/00000.index.arrow"])
+def test_a_dataset_that_is_written_to_in_place_has_changed(workspace, name):
+    """Of the same size and with the time of writing set back, it is noticed all the same; and so is one that is gone."""
+    dataset = open_dataset(workspace)
+    assert not dataset.has_changed()
+    path = dataset.folder / name
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns and dataset.has_changed()
+    path.unlink()
+    assert dataset.has_changed()

@@ -16,7 +16,7 @@ import pytest
 from tawt.config.load import dump
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
-from tawt.files import write_hashes
+from tawt.files import write_hashes, write_sealed
 from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
 from tawt.training import setup
@@ -142,7 +142,9 @@ def test_a_finished_run_keeps_its_provenance(workspace, config, tmp_path):
     made = pretrain(workspace, config, device="cpu", out=tmp_path / "a")
     about = json.loads((tmp_path / "a" / "versions.json").read_text())
     about["packages"]["torch"] = "2.0.0"
-    (tmp_path / "a" / "versions.json").write_text(json.dumps(about))
+    write_sealed(tmp_path / "a" / "versions.json", about)
+    write_hashes(tmp_path / "a")
+    about = json.loads((tmp_path / "a" / "versions.json").read_text())
     again = pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
     assert again.metrics == made.metrics and {"train", "tuning", "health"} == made.metrics.keys()
     assert json.loads((tmp_path / "a" / "versions.json").read_text()) == about
@@ -155,7 +157,7 @@ def test_a_run_that_goes_on_elsewhere_tells_both(workspace, config, tmp_path, br
         about = json.loads((tmp_path / "a" / "versions.json").read_text())
         assert "earlier" not in about or stop == 9
         about["packages"]["torch"] = f"2.0.{stop}"
-        (tmp_path / "a" / "versions.json").write_text(json.dumps(about))
+        write_sealed(tmp_path / "a" / "versions.json", about)
     pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
     about = json.loads((tmp_path / "a" / "versions.json").read_text())
     earlier = [(part["until_step"], part["packages"]["torch"]) for part in about["earlier"]]
