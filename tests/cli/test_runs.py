@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tawt.training.metrics import read_metrics
+
 
 @pytest.fixture
 def two(finished: Path, tmp_path: Path) -> Path:
@@ -18,7 +20,7 @@ def two(finished: Path, tmp_path: Path) -> Path:
     other = Path(shutil.copytree(work / "runs" / "tiny", work / "runs" / "other"))
     config = (other / "config.yaml").read_text()
     (other / "config.yaml").write_text(config.replace("weight_decay: 0.02", "weight_decay: 0.5"))
-    lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(other / "metrics.jsonl")
     lines = [line | {"loss_value": line["loss_value"] + 1} if "loss_value" in line else line for line in lines]
     (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return work
@@ -87,7 +89,7 @@ def test_runs_that_cannot_be_paired_are_said(two: Path, tawt) -> None:
     """Where the settings are the same that is said, and an unpaired run has its reason in the table and in CSV."""
     other = two / "runs" / "other"
     (other / "config.yaml").write_bytes((two / "runs" / "tiny" / "config.yaml").read_bytes())
-    lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(other / "metrics.jsonl")
     (other / "metrics.jsonl").write_text(
         "".join(json.dumps(line | {"step": line["step"] + 100}) + "\n" for line in lines)
     )
