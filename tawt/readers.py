@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +26,9 @@ AGAIN = "make it again, or take it from a copy"
 
 
 @contextmanager
-def reading(path: Path, expected: str, hint: str = AGAIN, kind: type[TawtError] = FileError) -> Iterator[None]:
+def reading(
+    path: Path, expected: str, hint: str = AGAIN, kind: type[TawtError] = FileError, place: str | None = None
+) -> Iterator[None]:
     """Turn whatever reading a damaged file brings into one line that names it and what mends it.
 
     Only what depends on the file's bytes belongs within: an error of ours would be told as the file's. The text of a
@@ -37,13 +39,14 @@ def reading(path: Path, expected: str, hint: str = AGAIN, kind: type[TawtError] 
         expected: What it should be, as `a Parquet file`.
         hint: What mends it.
         kind: The error to raise.
+        place: What is said of it instead of its path.
 
     Raises:
         TawtError: Of that kind: it is absent, of another format, torn, or may not be read.
     """
 
     def fault(what: str, remedy: str = hint) -> TawtError:
-        return kind(str(path), f"{what}, expected {expected}", remedy)
+        return kind(place or str(path), f"{what}, expected {expected}", remedy)
 
     try:
         mode = path.stat().st_mode
@@ -135,32 +138,82 @@ def read_parquet(
     path: Path,
     columns: Sequence[str] | None = None,
     hint: str = AGAIN,
+    kind: type[TawtError] = FileError,
+    place: str | None = None,
     **options: Any,
 ) -> pa.Table:
     """Read one Parquet file, the named columns in their order; options go to `pyarrow.parquet.ParquetFile`.
 
     Raises:
-        FileError: It is absent, no Parquet, torn, or lacks a column.
+        TawtError: Of that kind: it is absent, no Parquet, torn, or lacks a column.
     """
-    with open_parquet(path, hint, **options) as file:
+    with _parquet(path, hint, kind, place, **options) as file:
         if lacking := [name for name in columns or () if name not in file.schema_arrow.names]:
-            raise FileError(str(path), f"has no column `{lacking[0]}`, expected it there", hint)
+            raise kind(place or str(path), f"has no column `{lacking[0]}`, expected it there", hint)
         table = file.read(columns=columns)
         return table if columns is None else table.select(list(columns))
 
 
-@contextmanager
-def open_parquet(
-    path: Path,
-    hint: str = AGAIN,
-    **options: Any,
-) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file for its schema, its metadata, or reading it in pieces, all within the `with`.
+def parquet_schema(
+    path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, place: str | None = None
+) -> pa.Schema:
+    """Return the names and types of a Parquet file's columns.
 
     Raises:
-        FileError: It is absent, no Parquet, or torn.
+        TawtError: Of that kind: it is absent, no Parquet, or torn.
     """
+    with _parquet(path, hint, kind, place) as file:
+        return file.schema_arrow
+
+
+def parquet_metadata(
+    path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, place: str | None = None
+) -> pq.FileMetaData:
+    """Return how many rows a Parquet file has, and what it says of its parts.
+
+    Raises:
+        TawtError: Of that kind: it is absent, no Parquet, or torn.
+    """
+    with _parquet(path, hint, kind, place) as file:
+        return file.metadata
+
+
+def parquet_batches(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    hint: str = AGAIN,
+    kind: type[TawtError] = FileError,
+    place: str | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a Parquet file in pieces; what goes wrong with a piece elsewhere is not told as the file's.
+
+    Raises:
+        TawtError: Of that kind: it is absent, no Parquet, or torn.
+    """
+    with ExitStack() as held:
+        with _reading_parquet(path, hint, kind, place):
+            batches = held.enter_context(_opened(path)).iter_batches(columns=columns)
+        while True:
+            with _reading_parquet(path, hint, kind, place):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+
+@contextmanager
+def _parquet(
+    path: Path, hint: str, kind: type[TawtError], place: str | None, **options: Any
+) -> Iterator[pq.ParquetFile]:
+    with _reading_parquet(path, hint, kind, place), _opened(path, **options) as file:
+        yield file
+
+
+def _opened(path: Path, **options: Any) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
-    with reading(path, "a whole Parquet file", hint), pq.ParquetFile(path, **options) as file:
-        yield file
+    return pq.ParquetFile(path, **options)
+
+
+def _reading_parquet(path: Path, hint: str, kind: type[TawtError], place: str | None) -> AbstractContextManager[None]:
+    return reading(path, "a whole Parquet file", hint, kind, place)

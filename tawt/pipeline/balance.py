@@ -16,6 +16,7 @@ from tawt.pipeline.quarantine import Rejected
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.stages import Stage
 from tawt.pipeline.workspace import Workspace
+from tawt.readers import parquet_batches, parquet_metadata, read_parquet
 
 
 def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
@@ -27,16 +28,14 @@ def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
     required = ["_row", *(column.name for column in contract.columns if not column.nullable)]
     nulls = dict.fromkeys(required, 0)
     for file in files:
-        metadata = pq.read_metadata(file)
+        metadata = parquet_metadata(file)
         places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         for name in required:
             # what stands for a list counts its items, under another path
             counts = [_null_count(group, places[name]) for group in groups] if name in places else [None]
             known = [count for count in counts if count is not None]
-            nulls[name] += (
-                sum(known) if len(known) == len(counts) else pq.read_table(file, columns=[name])[name].null_count
-            )
+            nulls[name] += sum(known) if len(known) == len(counts) else read_parquet(file, [name])[name].null_count
     for name, count in nulls.items():
         if count:
             raise ContractError(
@@ -55,7 +54,7 @@ def _null_count(group: pq.RowGroupMetaData, place: int) -> int | None:
 
 def rows_of(kept: list[Path], rejected: Rejected) -> int:
     """Return how many rows a stage gave, and how many lines its reading set aside."""
-    return sum(pq.read_metadata(file).num_rows for file in kept) + rejected.table.num_rows + len(rejected.lines)
+    return sum(parquet_metadata(file).num_rows for file in kept) + rejected.table.num_rows + len(rejected.lines)
 
 
 def balance(
@@ -74,7 +73,7 @@ def balance(
         StageError: A row claims a record that is not there, or that another row has.
     """
     driving = stage.inputs[0]
-    n_rows = sum(pq.read_metadata(file).num_rows for file in kept)
+    n_rows = sum(parquet_metadata(file).num_rows for file in kept)
     if raw is not None:
         _hold_row_wise(stage, raw, kept, rejected)
         routes = rejected.routes()
@@ -125,9 +124,8 @@ def _hold_row_wise(stage: Stage, raw: RawTable, kept: list[Path], rejected: Reje
 
 def _row_numbers(files: Iterable[Path]) -> Iterator[npt.NDArray[np.int64]]:
     for file in files:
-        with pq.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(columns=["_row"]):
-                yield batch.column("_row").to_numpy()
+        for batch in parquet_batches(file, ["_row"]):
+            yield batch.column("_row").to_numpy()
 
 
 def marked_rows(files: Iterable[Path]) -> npt.NDArray[np.bool_]:

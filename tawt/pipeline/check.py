@@ -17,7 +17,7 @@ from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.ledger import ledger_table, standing
 from tawt.pipeline.manifest import Manifest, stage_files
 from tawt.pipeline.workspace import LEDGER, Workspace, open_workspace
-from tawt.readers import open_parquet, read_map, read_parquet
+from tawt.readers import parquet_metadata, read_map, read_parquet
 from tawt.seals import holds, sha256_file
 from tawt.transforms.columns import times_of
 
@@ -55,8 +55,7 @@ def check(workspace: str | Path) -> list[Finding]:
 def _n_rows(workspace: Workspace, stage: str) -> int:
     n_rows = 0
     for path in stage_files(workspace, stage, "data" if stage == "events" else ""):
-        with open_parquet(path) as file:
-            n_rows += file.metadata.num_rows
+        n_rows += parquet_metadata(path).num_rows
     for path in stage_files(workspace, stage, suffix=".arrow"):
         if not path.name.endswith(".index.arrow"):
             with pa.memory_map(str(path)) as source:
@@ -103,8 +102,7 @@ def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
         path = workspace.quarantine(manifest.stage)
         listed = 0
         if path.relative_to(workspace.root).as_posix() in manifest.files:
-            with open_parquet(path) as file:
-                listed = file.metadata.num_rows
+            listed = parquet_metadata(path).num_rows
         if listed != expected[manifest.stage]:
             wrong.append(f"{manifest.stage}: {listed:,} listed, expected {expected[manifest.stage]:,}")
     return Finding(

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tawt.contracts.dataset import SPLITS
 from tawt.errors import SourceError
+from tawt.readers import parquet_schema, read_parquet
 from tawt.transforms.columns import times_of
 
 MEDS_TYPES: dict[str, pa.DataType] = {
@@ -23,6 +23,7 @@ MEDS_TYPES: dict[str, pa.DataType] = {
     "numeric_value": pa.float32(),
     "text_value": pa.large_string(),
 }
+_COPY = "copy it again"
 _REQUIRED = ("subject_id", "time", "code")
 
 
@@ -62,17 +63,12 @@ def check_meds(path: str | Path) -> list[Finding]:
     codes: set[str] = set()
     for file in files:
         name = file.relative_to(root).as_posix()
-        try:
-            schema = pq.read_schema(file)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise SourceError(
-                name, f"is not Parquet ({type(error).__name__}), expected a whole file", "copy it again"
-            ) from None
+        schema = parquet_schema(file, _COPY, SourceError, name)
         wrong = _schema_errors(schema)
         schema_errors += [f"{name}: {text}" for text in wrong]
         if _schema_errors(schema, _REQUIRED):
             continue  # its rows cannot be read as what they should be
-        table = pq.read_table(file, columns=list(_REQUIRED), partitioning=None)
+        table = read_parquet(file, _REQUIRED, _COPY, SourceError, name)
         n_rows += len(table)
         null_keys += table["subject_id"].null_count + table["code"].null_count
         codes.update(pc.unique(table["code"]).drop_null().to_pylist())
@@ -114,12 +110,13 @@ def _schema_errors(schema: pa.Schema, columns: Sequence[str] = tuple(MEDS_TYPES)
 
 
 def _codes_complete(root: Path, codes: set[str]) -> Finding:
-    path = root / "metadata" / "codes.parquet"
+    name = "metadata/codes.parquet"
+    path = root / name
     if not path.is_file():
-        return Finding("codes complete", False, "metadata/codes.parquet is absent")
-    if "code" not in pq.read_schema(path).names:
-        return Finding("codes complete", False, "metadata/codes.parquet has no column `code`")
-    known = set(pq.read_table(path, columns=["code"])["code"].to_pylist())
+        return Finding("codes complete", False, f"{name} is absent")
+    if "code" not in parquet_schema(path, _COPY, SourceError, name).names:
+        return Finding("codes complete", False, f"{name} has no column `code`")
+    known = set(read_parquet(path, ["code"], _COPY, SourceError, name)["code"].to_pylist())
     return Finding(
         "codes complete", codes <= known, f"{len(codes - known):,} of {len(codes):,} codes are not described"
     )
@@ -128,13 +125,14 @@ def _codes_complete(root: Path, codes: set[str]) -> Finding:
 def _splits_complete(
     root: Path, everyone: npt.NDArray[np.int64], by_folder: list[tuple[str, npt.NDArray[np.int64]]]
 ) -> list[Finding]:
-    path = root / "metadata" / "subject_splits.parquet"
+    name = "metadata/subject_splits.parquet"
+    path = root / name
     if not path.is_file():
-        return [Finding("splits complete", False, "metadata/subject_splits.parquet is absent")]
-    table = pq.read_table(path)
+        return [Finding("splits complete", False, f"{name} is absent")]
+    table = read_parquet(path, None, _COPY, SourceError, name)
     types = dict(zip(table.column_names, table.schema.types, strict=True))
     if "split" not in types or types.get("subject_id") != pa.int64():
-        return [Finding("splits complete", False, "metadata/subject_splits.parquet lacks subject_id (int64) or split")]
+        return [Finding("splits complete", False, f"{name} lacks subject_id (int64) or split")]
     ids = table["subject_id"].to_numpy()
     names = np.array(table["split"].to_pylist())
     without = len(np.setdiff1d(everyone, ids))

@@ -41,6 +41,7 @@ from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Stage
 from tawt.pipeline.workspace import Workspace
 from tawt.places import real
+from tawt.readers import parquet_schema, read_parquet
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
 _ROUTE = "_route"
@@ -135,7 +136,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
 def _in_order(plan: Plan, kept: list[Path]) -> None:
     """Sort what a stage gave whole, by number and then by all columns: a window or a join gives no order of its own."""
     sorted_aside = kept[0].with_suffix(".sorted")
-    names = pq.read_schema(kept[0]).names
+    names = parquet_schema(kept[0]).names
     order = ", ".join(map(identifier, ["_row", *(name for name in names if name != "_row")]))
     with closing(connect(plan.limits, [plan.workspace.root], plan.workspace.spill)) as connection:
         connection.execute(
@@ -222,7 +223,7 @@ def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) 
         number = int(route.name.partition("=")[2])
         for i, file in enumerate(sorted(route.iterdir())):
             if number == _REJECTED:
-                rows.append(pq.read_table(file, columns=["_row", "_reason"], partitioning=None))
+                rows.append(read_parquet(file, ["_row", "_reason"]))
                 file.unlink()
             else:
                 kept.append(file.rename(folder / f"part-{number:05d}-{i}.parquet"))
@@ -254,7 +255,7 @@ def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) 
 
 def _as_labels(contract: Contract, files: list[Path]) -> None:
     """Lay labels out as MEDS wants them: one sorted file, the columns of the contract that are there and no others."""
-    table = pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
+    table = pa.concat_tables([read_parquet(file) for file in files])
     names = [name for name in contract.names if name in table.column_names]
     schema = pa.schema([contract.arrow_schema().field(name) for name in names])
     ordered = table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by])

@@ -24,7 +24,7 @@ from tawt.pipeline.manifest import Account, Manifest, Route, make_again, read_ma
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.stages import Stage, table_ranks
 from tawt.pipeline.workspace import Workspace
-from tawt.readers import open_parquet, read_parquet
+from tawt.readers import parquet_metadata, parquet_schema, read_parquet, reading
 from tawt.resources import asset
 from tawt.transforms.columns import Int64s, times_of
 from tawt.transforms.events import SplitOf, merge_shard
@@ -99,9 +99,8 @@ def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
 def _by_shard(files: Iterable[Path], hint: str) -> dict[str, list[Path]]:
     out: dict[str, list[Path]] = {}
     for path in files:
-        with open_parquet(path, hint) as file:
-            if file.metadata.num_rows:
-                out.setdefault(path.name.split("-")[1], []).append(path)
+        if parquet_metadata(path, hint).num_rows:
+            out.setdefault(path.name.split("-")[1], []).append(path)
     return out
 
 
@@ -159,11 +158,11 @@ def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
             notes.append(f"{name} is absent: subjects are split by hash")
         return None
     hint = "write subject_id and split, one of train, tuning and held_out, once for each subject"
-    try:
-        table = pq.read_table(path, partitioning=None) if path.suffix == ".parquet" else pacsv.read_csv(path)
-    except (OSError, pa.ArrowException) as error:
-        what = f"cannot be read ({type(error).__name__}), expected a Parquet or CSV file of subject splits"
-        raise SourceError(path.name, what, hint) from None
+    if path.suffix == ".parquet":
+        table = read_parquet(path, None, hint, SourceError, path.name)
+    else:
+        with reading(path, "a CSV file of subject splits", hint, SourceError, path.name):
+            table = pacsv.read_csv(path)
     missing = [column for column in ("subject_id", "split") if column not in table.column_names]
     if missing:
         raise SourceError(path.name, f"column `{missing[0]}` is missing, expected subject_id and split", hint)
@@ -261,8 +260,8 @@ def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str,
     subjects: dict[str, list[Int64s]] = {split: [np.empty(0, np.int64)] for split in SPLITS}
     for split in SPLITS:
         for path in sorted((folder / "data" / split).glob("*.parquet")):
-            check_schema(contract, pq.read_schema(path), path.name)
-            table = pq.read_table(path, columns=["subject_id", "time"], partitioning=None)
+            check_schema(contract, parquet_schema(path), path.name)
+            table = read_parquet(path, ["subject_id", "time"])
             subject, time = table["subject_id"].to_numpy(), times_of(table["time"])
             later = subject[1:] == subject[:-1]
             if (subject[1:] < subject[:-1]).any() or (time[1:] < time[:-1])[later].any():

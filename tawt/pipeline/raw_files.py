@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-import pyarrow.parquet as pq
-
 from tawt.config.data import Csv, Members
 from tawt.errors import SourceError
 from tawt.files import digest, stamp
@@ -26,6 +24,7 @@ from tawt.pipeline.archives import count_members
 from tawt.pipeline.records import RecordCounter, Records
 from tawt.pipeline.workspace import RawSeen
 from tawt.places import is_utf8
+from tawt.readers import parquet_metadata
 
 _BLOCK = 1 << 18
 
@@ -150,7 +149,7 @@ def _read(path: Path, place: str, number: int, dialect: Csv, members: Members | 
         if members is not None:
             n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), members)
         elif path.suffix == ".parquet":
-            n_records = _parquet_records(path, place)
+            n_records = parquet_metadata(path, "copy it again", SourceError, place).num_rows
         else:
             stream = gzip.GzipFile(fileobj=source) if path.suffix == ".gz" else source
             counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
@@ -178,18 +177,6 @@ def _as_the_dialect_says(place: str, records: Records, dialect: Csv) -> int:
             "convert it with dos2unix, or read what can be read with `csv: {strict: false}` in the pipeline",
         )  # fmt: skip
     return records.n_records
-
-
-def _parquet_records(path: Path, place: str) -> int:
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (OSError, ValueError) as error:
-        raise not_parquet(place, error) from None
-
-
-def not_parquet(place: str, error: Exception) -> SourceError:
-    """Return the error of a file that is not what its name says."""
-    return SourceError(place, f"is not Parquet ({type(error).__name__}), expected a whole file", "copy it again")
 
 
 @contextmanager

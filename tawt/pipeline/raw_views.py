@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tawt.config.data import Csv
 from tawt.errors import SourceError
@@ -18,6 +17,7 @@ from tawt.pipeline.engine import identifier, literal
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.raw_files import RawFile, delimiter_of, open_bytes
 from tawt.pipeline.sources import RawTable
+from tawt.readers import parquet_batches, parquet_schema
 
 
 def bind_raw(
@@ -76,7 +76,7 @@ def _parquet_types(table: RawTable) -> dict[str, pa.DataType]:
     """
     types: dict[str, pa.DataType] = {}
     for file in table.files:
-        for field in pq.read_schema(file.path):
+        for field in parquet_schema(file.path, "copy it again", SourceError, file.place):
             column = next((c for c in table.contract.columns if c.name.lower() == field.name.lower()), None)
             if column is None or pa.types.is_null(field.type):
                 continue
@@ -129,12 +129,10 @@ def damaged_file(tables: Sequence[RawTable]) -> SourceError | None:
     """
     for file in (file for table in tables if table.is_parquet for file in table.files):
         try:
-            with pq.ParquetFile(file.path) as opened:
-                for _ in opened.iter_batches():
-                    pass
-        except (OSError, ValueError, NotImplementedError) as error:
-            what = f"is a damaged Parquet file ({type(error).__name__}), expected a whole one"
-            return SourceError(file.place, what, "copy it again")
+            for _ in parquet_batches(file.path, None, "copy it again", SourceError, file.place):
+                pass
+        except SourceError as error:
+            return error
     for file in (file for table in tables if table.is_text for file in table.files):
         try:
             with open_bytes(file.path, file.place) as stream:

@@ -13,15 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError
 from tawt.pipeline.archives import PACKED, is_member
 from tawt.pipeline.members import MemberReader, find_members
-from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, not_parquet, open_bytes
+from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, open_bytes
 from tawt.pipeline.workspace import RawSeen, Workspace
+from tawt.readers import parquet_schema
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 
@@ -272,10 +271,7 @@ def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, 
     if members is not None:
         return ("_member", *MemberReader(members, [(file.path, file.place)]).header())
     if file.path.suffix == ".parquet":
-        try:
-            return tuple(pq.read_schema(file.path).names)
-        except (OSError, ValueError) as error:
-            raise not_parquet(file.place, error) from None
+        return tuple(parquet_schema(file.path, "copy it again", SourceError, file.place).names)
     with open_bytes(file.path, file.place) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
+from tawt.readers import read_parquet
 from tawt.transforms.columns import looked_up, ranks_of, times_of
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
@@ -119,7 +120,7 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     tables = []
     for name, files in parts.items():
         for file in files:
-            table = pq.read_table(file, read_dictionary=_TEXTS, partitioning=None).drop_columns(["_reason"])
+            table = read_parquet(file, read_dictionary=_TEXTS).drop_columns(["_reason"])
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
             tables.append(table.append_column("table_rank", rank))
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()

@@ -121,7 +121,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "semicolons": (_text(lambda b: b.replace(b",", b";")), "column `subject_id` is missing"),
     "column twice": (_cells(b",storetime,", b",charttime,"), "has a column name twice"),
     "column twice in another case": (_cells(b",storetime,", b",ChartTime,"), "has a column name twice"),
-    "damaged parquet": (_instead("labevents.parquet", b"PAR1 nonsense PAR1"), "is not Parquet"),
+    "damaged parquet": (_instead("labevents.parquet", b"PAR1 nonsense PAR1"), "expected a whole Parquet file"),
     "table twice": (lambda raw: (raw / "hosp/labevents.csv").write_bytes(_unpack(raw / LABS)), "lies there twice"),
     "dangling link": (_dangling, f"{LABS}: cannot be read"),
 }

@@ -15,7 +15,15 @@ from tawt import readers
 from tawt.config.base import Section
 from tawt.errors import FileError
 from tawt.files import write_sealed
-from tawt.readers import open_parquet, read_map, read_parquet, read_record, read_text
+from tawt.readers import (
+    parquet_batches,
+    parquet_metadata,
+    parquet_schema,
+    read_map,
+    read_parquet,
+    read_record,
+    read_text,
+)
 
 CELL = "SECRET-4711"
 
@@ -141,8 +149,8 @@ def test_a_parquet_file_is_read_whole_or_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1], "b": ["x"], "c": [None]}), path)
     assert read_parquet(path, ["b", "a"]).to_pylist() == [{"b": "x", "a": 1}]
     assert read_parquet(path).column_names == ["a", "b", "c"]
-    with open_parquet(path) as file:
-        assert file.metadata.num_rows == 1
+    assert parquet_metadata(path).num_rows == 1 and parquet_schema(path).names == ["a", "b", "c"]
+    assert sum(batch.num_rows for batch in parquet_batches(path)) == 1
     with pytest.raises(FileError, match="has no column `d`"):
         read_parquet(path, ["a", "d"])
     whole = path.read_bytes()
@@ -156,3 +164,15 @@ def test_a_parquet_file_is_read_whole_or_named(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(FileError, match=r"parquet: is a folder"):
         read_parquet(path)
+
+
+def test_what_goes_wrong_with_rows_elsewhere_is_not_told_as_the_files(tmp_path: Path) -> None:
+    """An error of whoever takes the pieces of a file comes out as it is; one of the file's bytes names the file."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": [1, 2]}), path)
+    with pytest.raises(KeyError, match="elsewhere"):
+        for _ in parquet_batches(path, ["x"]):
+            raise KeyError("elsewhere")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(FileError, match="expected a whole Parquet file"):
+        next(parquet_batches(path))

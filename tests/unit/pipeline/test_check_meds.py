@@ -121,7 +121,18 @@ def test_absent_metadata_and_broken_files(dataset: Path) -> None:
     (dataset / SPLITS).unlink()
     assert failed(dataset) == {"codes complete", "splits complete"}
     (dataset / SHARD).write_bytes(b"nonsense")
-    with pytest.raises(SourceError, match="is not Parquet"):
+    with pytest.raises(SourceError, match="expected a whole Parquet file"):
         check_meds(dataset)
     with pytest.raises(SourceError, match="expected a MEDS dataset"):
         check_meds(dataset / "metadata")
+
+
+@pytest.mark.parametrize("name", [SHARD, CODES, SPLITS])
+def test_a_torn_file_of_a_dataset_is_named(dataset: Path, name: str) -> None:
+    """Cut off, or with pages of nothing behind a whole footer, it ends the check with its own name."""
+    content = (dataset / name).read_bytes()
+    for torn in (content[:-20], content[:4] + bytes(len(content) // 3) + content[4 + len(content) // 3 :]):
+        (dataset / name).write_bytes(torn)
+        with pytest.raises(SourceError, match="expected a whole Parquet file") as error:
+            check_meds(dataset)
+        assert error.value.where == name

@@ -98,6 +98,6 @@ def test_a_page_that_cannot_be_read_is_told_as_its_raw_file(write_meds: Callable
     whole = path.read_bytes()
     for start in (4, 40, 400, 4000, 12000):
         path.write_bytes(whole[:start] + bytes(255 - byte for byte in whole[start : start + 64]) + whole[start + 64 :])
-        with pytest.raises(SourceError, match=r"data/0\.parquet: is a damaged Parquet") as caught:
+        with pytest.raises(SourceError, match=r"data/0\.parquet: is damaged .* whole Parquet") as caught:
             tawt.ingest(raw, "meds", tmp_path / "w", **LIMITS)
         assert caught.value.hint == "copy it again"
