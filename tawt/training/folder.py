@@ -102,9 +102,10 @@ def starting_point(
                 f"continue it with `{again}`, or choose another with `--out DIR`",
             )  # fmt: skip
         return None
-    # its files will be listed as they are then: what is damaged now would be listed as good
+    # its files will be listed as they are then: what is damaged now would be listed as good; checkpoints have lists of
+    # their own, and another may have been chosen
     for name in changed_files(run) or ():
-        if (run / name).exists():
+        if (run / name).exists() and not name.startswith("checkpoints/"):
             raise CheckpointError(
                 str(run / name), "is not as it was written, expected the file that was listed by its hash",
                 "take it from a copy, or start a new run with `--out DIR`",

@@ -132,7 +132,7 @@ def test_a_finished_run_is_taken_up_again_as_it_was_written(workspace, config, r
     pretrain(workspace, config, device="cpu", out=run, resume=True)
     (run / "plots" / "loss.png").write_bytes(b"drawn again")
     assert changed_files(run) == []
-    for name in ("README.md", "metrics.jsonl", "checkpoints/latest", LIST):
+    for name in ("README.md", "metrics.jsonl", "versions.json", LIST):
         kept = (run / name).read_bytes()
         flip(run / name)
         refused(run / name, lambda: pretrain(workspace, config, device="cpu", out=run, resume=True))
