@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import duckdb
 
+from tawt.commands import command
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, usable_cpus
 from tawt.places import real
@@ -191,13 +192,14 @@ def text_place(error: Exception, text: str, before: int = 0) -> str:
 
 
 @contextmanager
-def wrapped_errors(where: str, text: str = "", before: int = 0) -> Iterator[None]:
+def wrapped_errors(where: str, text: str = "", before: int = 0, workspace: Path | None = None) -> Iterator[None]:
     """Turn an engine error into one of ours; its text can quote cells, so only its kind is looked at.
 
     Args:
         where: The stage.
         text: The SQL text that its author wrote, in which the place of a mistake is shown.
         before: How many characters of ours stand before it in the statement.
+        workspace: Of the stage, for hints; None where it is no stage's.
 
     Raises:
         SourceError: A raw file cannot be read.
@@ -213,12 +215,14 @@ def wrapped_errors(where: str, text: str = "", before: int = 0) -> Iterator[None
         number = re.search(r'errno\\*":\\*"(\d+)', str(error))
         if number and int(number[1]) in NUMBERS:
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
-        raise _own_error(where, error, text, before) from None
+        raise _own_error(where, error, text, before, workspace) from None
     except (duckdb.Error, MemoryError) as error:
-        raise _own_error(where, error, text, before) from None
+        raise _own_error(where, error, text, before, workspace) from None
 
 
-def _own_error(where: str, error: duckdb.Error | MemoryError, text: str, before: int) -> TawtError:
+def _own_error(
+    where: str, error: duckdb.Error | MemoryError, text: str, before: int, workspace: Path | None
+) -> TawtError:
     kind = type(error).__name__.removesuffix("Exception")
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         hint = "raise --memory-limit, or free space for spilling in the workspace"
@@ -228,13 +232,17 @@ def _own_error(where: str, error: duckdb.Error | MemoryError, text: str, before:
         return StageError(where, "reaches outside of the relations, expected to read only these", hint)
     # the libraries that unpack a file have errors of no kind of the engine's
     if isinstance(error, duckdb.IOException | duckdb.SerializationException) or type(error) is duckdb.Error:
-        hint = "copy a raw file again; a file of the workspace is made again with `tawt run STAGE --force -w WORKSPACE`"
+        hint = "copy the raw files again"
+        if workspace is not None:
+            again = command("run", f"+{where}", workspace=workspace, force=True)
+            hint += f"; files of the workspace are made again with `{again}`"
         return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
     if isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
         what = "names what is not there" if isinstance(error, duckdb.CatalogException) else "does not fit its relations"
         return StageError(
-            where, f"{what}{text_place(error, text, before)}, expected a select that fits", "see `tawt sql STAGE`"
-        )
+            where, f"{what}{text_place(error, text, before)}, expected a select that fits",
+            f"see `{command('sql', where, workspace=workspace)}`" if workspace is not None else "mend it there",
+        )  # fmt: skip
     return StageError(
         where,
         f"the engine stopped with the error {kind}, expected none (its text can quote cells and is not shown)",

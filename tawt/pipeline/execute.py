@@ -114,7 +114,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
     tables = [plan.raw[name.removeprefix("raw.")] for name in stage.inputs if name.startswith("raw.")]
     readers: list[MemberReader] = []
     try:
-        with wrapped_errors(stage.name), bounded_memory(plan.limits):
+        with wrapped_errors(stage.name, workspace=workspace.root), bounded_memory(plan.limits):
             readers += [r for t in tables if (r := bind_raw(connection, t, dialect, parallel)) is not None]
             _check_output(connection, stage, plan)
             copy = _copy(plan, stage, folder)
@@ -128,7 +128,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)
     if stage.layer in ("codes", "tasks"):
-        with wrapped_errors(stage.name):
+        with wrapped_errors(stage.name, workspace=workspace.root):
             _in_order(plan, kept)
     return folder, kept, rejected
 
@@ -195,7 +195,7 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
     assert stage.sql is not None and stage.contract is not None
     parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
     before, behind = "select * from (", "\n) limit 0"
-    with wrapped_errors(stage.name, stage.sql.text, len("explain " + before)):
+    with wrapped_errors(stage.name, stage.sql.text, len("explain " + before), plan.workspace.root):
         connection.execute(f"explain {before}{stage.sql.text}{behind}", parameters)
     empty = connection.sql(f"{before}{stage.sql.text}{behind}", params=parameters).to_arrow_table()
     for name, type_ in (("_row", pa.int64()), ("_reason", pa.string())):

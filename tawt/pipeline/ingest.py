@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tawt.commands import command
 from tawt.errors import ConfigError, SourceError
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
@@ -110,21 +111,25 @@ def build_vocab(
     with hold(root, dry_run):
         opened = open_workspace(root, settings)  # as the command before left it
         if settings:
-            _refuse_earlier(open_workspace(root), opened)
+            _refuse_earlier(open_workspace(root), opened, settings)
         if settings and not dry_run:
             write_pipeline(root, opened.pipeline)
         return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
 
 
-def _refuse_earlier(before: Workspace, after: Workspace) -> None:
+def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
     """Refuse settings that finished stages of `ingest` were made without: they would be kept, and mean nothing."""
+    again = command(
+        "ingest", after.raw_root or "RAW_DIR", pipeline=after.root / "pipeline.yaml", workspace=after.root,
+        sample=after.ingested.sample, set=settings,
+    )  # fmt: skip
     stood = {one.stage.name for one in standing(before) if one.stands}
     for one in standing(after):
         if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
             raise ConfigError(
                 "--set", f"changes what {one.stage.name} is made from ({', '.join(one.behind)}), expected settings of "
                 f"{', '.join(VOCABULARY_STAGES)}",
-                "give it to `tawt ingest RAW_DIR --set ...`, then build the vocabulary",
+                f"give it to `{again}`, then build the vocabulary",
             )  # fmt: skip
 
 

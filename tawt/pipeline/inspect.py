@@ -46,7 +46,9 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
     """
     if workspace is None and pipeline is None:
         raise ConfigError(
-            "stages", "has nothing to list, expected a workspace or a pipeline", "tawt stages -w W, or --pipeline NAME"
+            "stages",
+            "has nothing to list, expected a workspace or a pipeline",
+            f"for example `{command('stages', pipeline='demo')}`",
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
     graph = load_graph(opened.pipeline if opened is not None else resolve_pipeline(str(pipeline)))
@@ -196,7 +198,7 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
         raise ConfigError(
             "sql",
             "has nothing to look in, expected a workspace or a pipeline",
-            "tawt sql STAGE -w W, or --pipeline NAME",
+            f"for example `{command('sql', stage, pipeline='demo')}`",
         )
     resolved = (
         open_workspace(Path(workspace).expanduser()).pipeline

@@ -119,7 +119,7 @@ def _pair_counts(plan: Plan, families: list[str], given: dict[int, int] | None) 
         for name in families:
             bind_output(connection, workspace, name)
         rows = " union all ".join(f"select subject_id, code, unit, numeric_value from {name}" for name in families)
-        with wrapped_errors("events"):
+        with wrapped_errors("events", workspace=workspace.root):
             return connection.sql(
                 f"select code, unit, count(*) filter ({in_train}) as n_train, count(*) as n from ({rows}) "
                 f"where isfinite(numeric_value) group by all order by all"

@@ -28,6 +28,8 @@ _WITHOUT_BRACKETS = (
     "current_catalog", "current_database", "current_user", "session_user", "current_role",
 )  # fmt: skip
 """Functions that are written like columns."""
+LONGEST_PADDED = 10_000
+"""Letters that a text may be padded to."""
 _SPECIAL = frozenset(("unnest", "unlist"))
 """Part of the grammar: in no catalog."""
 
@@ -143,6 +145,21 @@ def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
             yield f"{name} over"
         elif kind in ("FUNCTION", "WINDOW") and not _is_allowed(name, row_wise):
             yield name
+
+
+def unbounded_padding(tree: Node) -> Iterator[str]:
+    """Yield the functions that pad a text to a length which is no plain number, or one beyond all cells.
+
+    A cell in the making is seen by no limit of the engine, and these two make it letter by letter, deaf to Ctrl-C.
+    """
+    for node in walk(tree):
+        name = str(node.get("function_name", "")).lower()
+        if name in ("lpad", "rpad"):
+            given = [(one.get("expression") or {}).get("literal") or {} for one in node.get("arguments", ())]
+            numbers = [int(one["text"]) for one in given if one.get("kind") == "INTEGER"]
+            plain = len(given) == 3 and given[1].get("kind") == "INTEGER" and not node.get("schema")
+            if not plain or max(numbers) > LONGEST_PADDED:
+                yield name
 
 
 @lru_cache(maxsize=1)
