@@ -42,7 +42,10 @@ READABLE = {
 REASON = re.compile(r"drop:\w+|quarantine:[^:]+:\w+")
 _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
 _QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
-_QUERY_FUNCTIONS = ("unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp")
+_QUERY_FUNCTIONS = (
+    "unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp", "describe",
+    "summarize", "show tables",
+)  # fmt: skip
 """What a query may call and a stage may not: nothing is made from its result."""
 
 
@@ -184,7 +187,7 @@ def _references(tree: Node, where: str, layer: str) -> tuple[str, ...]:
     for function in table_functions(tree):
         raise StageError(
             where,
-            f"calls the table function `{function}`, expected only relations",
+            f"calls `{function}` in the place of a relation, expected only relations",
             "bind the file as a raw table of the source",
         )
     found: dict[str, int] = {}

@@ -121,10 +121,16 @@ def constants(tree: Node) -> frozenset[str]:
 
 
 def table_functions(tree: Node) -> Iterator[str]:
-    """Yield the functions that stand where a relation could."""
+    """Yield the functions that stand where a relation could, and the words that do, which tell of the engine."""
     for node in walk(tree):
         if node.get("type") == "TABLE_FUNCTION":
             yield str((node.get("function") or {}).get("function_name", ""))
+        elif node.get("type") == "SHOW_REF":
+            if node.get("query"):
+                yield "summarize" if node.get("show_type") == "SUMMARY" else "describe"
+            else:
+                name = str(node.get("table_name") or "").replace("__show_tables_expanded", "all tables")
+                yield f"show {name.strip(chr(34))}".strip()
 
 
 def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:

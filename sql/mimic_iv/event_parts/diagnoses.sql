@@ -13,7 +13,7 @@ admissions as (
 
 -- A stay that is listed twice would double its diagnoses: its first record with a discharge speaks.
 stays as (
-    select subject_id, hadm_id, arg_min(dischtime, _row) filter (dischtime is not null) as dischtime
+    select subject_id, hadm_id, first(dischtime order by _row) filter (dischtime is not null) as dischtime
     from admissions
     group by subject_id, hadm_id
 ),

@@ -12,8 +12,8 @@ from tawt.pipeline.sql import check_select, parameters_for, read_sql
 KEPT = "1 as a, _row, null::varchar as _reason"
 
 REFUSED = {
-    "table function": ("staging", f"select {KEPT} from read_csv('x.csv')", "table function `read_csv`"),
-    "table function in a cte": ("staging", f"with a as (from glob('*')) select {KEPT} from a", "table function `glob`"),
+    "table function": ("staging", f"select {KEPT} from read_csv('x.csv')", "calls `read_csv` in the place of a relation"),
+    "table function in a cte": ("staging", f"with a as (from glob('*')) select {KEPT} from a", "calls `glob` in the place of a relation"),
     "file path": ("staging", f"select {KEPT} from 'x.parquet'", "reads `x.parquet`"),
     "file path in a layer": ("event_parts", f"select {KEPT} from staging.\"../x.parquet\"", "reads `staging"),
     "two statements": ("staging", f"select {KEPT} from raw.x; select 1", "2 statements"),
@@ -66,6 +66,11 @@ REFUSED = {
     "padding of a column's": ("event_parts", "select a.lpad(b, 5) as a from staging.x", "calls `lpad` to a length"),
     "aggregate in capitals and quotes": ("staging", 'select "MAX"(a) as a from raw.x', "calls `max`"),
     "aggregate of another schema": ("staging", "select system.main.max(a) as a from raw.x", "calls `max`"),
+    "databases": ("event_parts", f"select {KEPT} from staging.x, (show databases) d", "calls `show databases`"),
+    "tables": ("codes", f"select {KEPT} from staging.x where a in (select name from (show tables))", "calls `show tables`"),
+    "all tables": ("tasks", f"with d as (show all tables) select {KEPT} from staging.x, d", "calls `show all tables`"),
+    "a summary": ("event_parts", f"select {KEPT} from staging.x, (summarize staging.x) s", "calls `summarize`"),
+    "columns": ("event_parts", f"select {KEPT} from staging.x, (describe staging.x) s", "calls `describe`"),
     "clock": ("event_parts", f"select now() as b, {KEPT} from staging.x", "calls `now`"),
     "clock without brackets": ("event_parts", f"select current_date as b, {KEPT} from staging.x", "calls `current_date`"),
     "clock in a macro": ("event_parts", f"select ago(interval 1 day) as b, {KEPT} from staging.x", "calls `ago`"),
@@ -182,6 +187,7 @@ def test_a_query_may_read_in_any_way(text: str) -> None:
         "with a as (with \"x.csv\" as (select 1) from \"x.csv\") from \"x.csv\"", "from duckdb_settings", "from pg_catalog.pg_settings",
         "select * from information_schema.tables", "describe from 'x.csv'", "from memory.events.events", "select nextval('s')",
         "from which_secret('x', 's3')", "select count(*) from query('select 1')", "from query_table('x.csv')",
+        "from (show databases)", "show databases", "select (select count(*) from (show all tables)) as n", "from (show tables from raw)",
     ],
 )  # fmt: skip
 def test_a_query_reads_relations_alone(text: str) -> None:
