@@ -3,7 +3,7 @@
     python tests/benchmarks/gpu.py [--only kernels,models,speed,presets] [--device cuda] [--quick] [--out FILE.json]
 
 Each part can be run by itself, prints as it goes and goes on after a variant that fails (exit 1 at the end). `--quick`
-takes toy sizes; with `--device cpu` it runs what a CPU can, so that only CUDA itself is untried.
+takes toy sizes and one number format; with `--device cpu` it runs what a CPU can, so that only CUDA itself is untried.
 
     kernels   each kernel, set of terms and number format against the definition in float64; the block mask; tolerances
               are those of tests/gpu/parity.py, a few eps of the format
@@ -87,6 +87,12 @@ class Bench:
         self.bandwidth = (options.bandwidth or bandwidth) * 1e9
 
     @property
+    def formats(self) -> dict[str, torch.dtype]:
+        """The number formats that are compared, by name."""
+        formats = list(parity.precisions(self.device).items())
+        return dict(formats[-1:] if self.quick else formats)
+
+    @property
     def name(self) -> str:
         """The device's name."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
@@ -147,7 +153,7 @@ def kernels(bench: Bench) -> None:
         got["right"] = parity.same_blocks(bench.device, lengths)
     for name in parity.KERNELS:
         for terms, kind in parity.TERMS.items():
-            for precision, dtype in parity.precisions(bench.device).items():
+            for precision, dtype in bench.formats.items():
                 for d_head in (32,) if bench.quick else (32, 64):
                     if not parity.runs_on(name, kind, dtype, bench.device):
                         continue
@@ -163,13 +169,13 @@ def models(bench: Bench) -> None:
         workspace = Path(folder)
         shards.write_dataset(workspace, {"train": [40], "tuning": [10]}, max_static=2)
         for name in parity.MODELS:
-            for precision, dtype in parity.precisions(bench.device).items():
+            for precision, dtype in bench.formats.items():
                 with bench.attempt("models", f"{name}, {precision}") as got:
                     one, got["kernel"] = parity.model_parity(workspace, name, dtype, bench.device, compiled=compiled)
                     got |= {**vars(one), "right": one.holds}
             if compiled:
                 with bench.attempt("models", f"{name}, graphs of later batches") as got:
-                    dtype = list(parity.precisions(bench.device).values())[-1]
+                    dtype = list(bench.formats.values())[-1]
                     got["added"] = parity.recompiles(workspace, name, bench.device, dtype)
                     got["right"] = got["added"] == 0
 
@@ -374,7 +380,7 @@ def main(words: list[str] | None = None) -> int:
     options.add_argument("--only", default=",".join(PARTS), help="parts, with commas between: " + ", ".join(PARTS))
     options.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     options.add_argument("--presets", default=",".join(PRESETS), help="presets, with commas between")
-    options.add_argument("--quick", action="store_true", help="toy sizes, small preset only")
+    options.add_argument("--quick", action="store_true", help="toy sizes, one number format, small preset only")
     options.add_argument(
         "--peak", type=float, default=0.0, help="TFLOP/s of the device in bf16, instead of the table's"
     )

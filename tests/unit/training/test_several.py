@@ -22,17 +22,27 @@ from tawt.training.metrics import read_metrics
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def together(workspace, config, out, n=2, fault="none"):
-    """Run `n` processes to their end; return (exit code, what it said) of each."""
-    path = out.with_suffix(".yaml")
-    path.write_text(dump(config))
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    env = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, WORKER, str(n), workspace, path, out, fault]
-    codes = json.loads(subprocess.run(words, stdout=subprocess.PIPE, env=env, timeout=600, check=True).stdout)
-    return [(code, *(Path(f"{out}.{i}.{name}").read_text() for name in ("out", "err"))) for i, code in enumerate(codes)]
+@pytest.fixture(scope="module")
+def together():
+    """`together(workspace, config, out, fault="none")`: two processes train to their end; (exit code, what it said, on
+    stdout and on stderr) of each."""
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    ) as worker:
+
+        def run(workspace, config, out, fault="none"):
+            path = out.with_suffix(".yaml")
+            path.write_text(dump(config))
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", 0))
+                port = s.getsockname()[1]
+            print(json.dumps([2, port, *map(str, (workspace, path, out)), fault]), file=worker.stdin, flush=True)
+            codes = json.loads(worker.stdout.readline())
+            said = [[Path(f"{out}.{i}.{name}").read_text() for name in ("out", "err")] for i in range(2)]
+            return [(code, *words) for code, words in zip(codes, said, strict=True)]
+
+        yield run
 
 
 def assert_alike(a, b):
@@ -57,7 +67,7 @@ def everything(config, with_train):
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])
-def test_two_processes_train_as_one(workspace, everything, tmp_path, with_train, how):
+def test_two_processes_train_as_one(workspace, everything, tmp_path, together, with_train, how):
     """Two processes with a batch each give the loss curve and weights of one with both, and either resumes the other's run."""
     if how == "fsdp" and torch_version() < FSDP_ON_CPU:
         pytest.skip(f"torch {torch.__version__} has no right FSDP2 on CPU")
@@ -79,7 +89,7 @@ def test_two_processes_train_as_one(workspace, everything, tmp_path, with_train,
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
 
 
-def test_steps_that_cannot_be_dealt_out_are_refused(workspace, config, tmp_path, with_train):
+def test_steps_that_cannot_be_dealt_out_are_refused(workspace, config, tmp_path, together, with_train):
     """A run of one batch a step does not resume with two processes; one process says so."""
     config = with_train(config, accumulate_tokens=0, max_steps=4)
     pretrain(workspace, config, device="cpu", out=tmp_path / "one")
@@ -88,14 +98,14 @@ def test_steps_that_cannot_be_dealt_out_are_refused(workspace, config, tmp_path,
     assert "expected a multiple of 2 processes" in ended[0][1] and "error" not in ended[1][1]
 
 
-def test_an_error_of_one_process_ends_all_with_one_message(workspace, config, tmp_path):
+def test_an_error_of_one_process_ends_all_with_one_message(workspace, config, tmp_path, together):
     """Where the second process runs out of memory, it says so, the first ends without a word, and nobody hangs."""
     ended = together(workspace, config, tmp_path / "two", fault="memory")
     assert [code for code, _, _ in ended] == [1, 1], ended
     assert "memory ran out" in ended[1][1] and "error" not in ended[0][1] and "Traceback" not in ended[0][2]
 
 
-def test_a_signal_to_one_process_stops_all_at_one_step(workspace, config, tmp_path):
+def test_a_signal_to_one_process_stops_all_at_one_step(workspace, config, tmp_path, together):
     """SIGTERM to the second process: all stop after the same step with a checkpoint, and the run goes on to the same weights."""
     ended = together(workspace, config, tmp_path / "two", fault="signal")
     assert [code for code, _, _ in ended] == [130, 130], ended

@@ -1,7 +1,7 @@
-"""Several processes that train as one: `python worker.py N WORKSPACE CONFIG OUT FAULT`, with MASTER_PORT in the environment.
+"""Starts processes that train as one. A line on stdin, `[N, PORT, WORKSPACE, CONFIG, OUT, FAULT]`, starts N of them.
 
 What training needs is imported once, and a process is forked for each rank, with the variables that torchrun gives it.
-What it says lies beside OUT, in `OUT.<rank>.out` and `.err`; the exit codes of all are printed, as JSON.
+What it says lies beside OUT, in `OUT.<rank>.out` and `.err`; the exit codes of all are the answer, a line of JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import os
 import signal
 import sys
 from pathlib import Path
+
+import torch._dynamo  # which the first step of an optimizer imports
+import torch.distributed.fsdp  # noqa: F401
 
 from tawt.errors import TawtError
 from tawt.tasks.pretrain import pretrain
@@ -43,20 +46,23 @@ def train(workspace: str, config: str, out: str, fault: str) -> None:
         raise SystemExit(130) from None
 
 
-def main(n: int, *words: str) -> None:
+def together(n: int, port: int, *words: str) -> list[int]:
     """Fork the ranks and wait for their ends."""
     ranks = []
     for rank in range(n):
         child = os.fork()
         if child == 0:
-            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)}
+            given = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "MASTER_PORT": port}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1"} | {name: str(value) for name, value in given.items()}
             for stream, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(f"{words[2]}.{rank}.{name}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
+            signal.alarm(600)  # one that waits for ever ends all the same
             train(*words)
-            return
+            raise SystemExit
         ranks.append(child)
-    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in ranks]))
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in ranks]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+    for line in sys.stdin:
+        print(json.dumps(together(*json.loads(line))), flush=True)
