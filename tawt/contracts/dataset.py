@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tawt.config.base import Section
+
+DATASET = "dataset.json"
+"""Manifest of a dataset, in its folder."""
 FORMAT = "tawt.dataset/1"
-"""What `dataset.json` names as its format."""
+"""What the manifest names as its format."""
 
 SPLITS = ("train", "tuning", "held_out")
 """The splits of MEDS, in the order of their numbers."""
@@ -13,3 +21,36 @@ SPECIAL_CODES = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
 UNKNOWN = SPECIAL_CODES.index("[UNK]")
 THREADS = "threads.json"
 """File of a workspace that keeps how many threads train fastest, so that its runs stay equal bit for bit; sealed."""
+
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class ShardEntry(Section):
+    """One shard of a split."""
+
+    shard: Name
+    """Its files are `SPLIT/SHARD.arrow` and `SPLIT/SHARD.index.arrow`."""
+    n_subjects: Count
+    """Rows of its index."""
+    n_triplets: Count
+    """Its rows."""
+    n_bytes: Count
+    """Size of its rows' file."""
+
+
+class DatasetManifest(Section):
+    """What the manifest says of the files beside it."""
+
+    format: str
+    """`FORMAT`, or another one that nothing here reads."""
+    contract: str
+    """Hash of the contract of the rows."""
+    vocabulary: str
+    """Hash of the file of the vocabulary that they are numbered by."""
+    time_origin: Literal["birth", "first_event", "anchor"]
+    """What a subject's time is counted from (see the pipeline's key of this name)."""
+    calendar: Literal["kept", "shifted", "none"] = "kept"
+    """What dates and hours mean (see the pipeline's key of this name)."""
+    splits: dict[Name, tuple[ShardEntry, ...]]
+    """Shards by split, in their order."""

@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from tawt.commands import command
 from tawt.contracts.contract import read_contract
-from tawt.contracts.dataset import FORMAT
+from tawt.contracts.dataset import DATASET, FORMAT, DatasetManifest
 from tawt.dataset.shard import Columns, Index, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
@@ -24,28 +22,6 @@ from tawt.resources import asset
 
 SAMPLE_ROWS = 256
 """Rows of each shard that a fingerprint looks at."""
-
-
-class _Shard(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    shard: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-    n_subjects: Annotated[int, Field(ge=0)]
-    n_triplets: Annotated[int, Field(ge=0)]
-    n_bytes: Annotated[int, Field(ge=0)]
-
-
-class DatasetManifest(BaseModel):
-    """What dataset.json says."""
-
-    model_config = ConfigDict(frozen=True)
-
-    format: str
-    contract: str
-    vocabulary: str
-    time_origin: Literal["birth", "first_event", "anchor"]
-    calendar: Literal["kept", "shifted", "none"] = "kept"
-    splits: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], tuple[_Shard, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +183,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
     Raises:
         DatasetError: It is absent, of another format or contract, or written with another vocabulary.
     """
-    path = workspace / "dataset" / "dataset.json"
+    path = workspace / "dataset" / DATASET
     hint = f"make it with `{command('build-vocab', workspace=workspace)}`"
     stamps = _stamps(path.parent)
     if not path.exists() and not (workspace / "pipeline.yaml").is_file():

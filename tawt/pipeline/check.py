@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tawt.contracts.dataset import SPLITS
+from tawt.contracts.dataset import DATASET, DatasetManifest
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import StageError
 from tawt.pipeline.balance import marked_rows
@@ -15,9 +15,9 @@ from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_meds import Finding, check_meds
 from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.ledger import ledger_table, standing
-from tawt.pipeline.manifest import Manifest, stage_files
+from tawt.pipeline.manifest import Manifest, make_again, stage_files
 from tawt.pipeline.workspace import LEDGER, Workspace, open_workspace
-from tawt.readers import parquet_metadata, read_map, read_parquet
+from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
 from tawt.transforms.columns import times_of
 
@@ -141,22 +141,24 @@ def _triplets(workspace: Workspace) -> list[Finding]:
 
 def _dataset(workspace: Workspace) -> list[Finding]:
     folder = workspace.output("dataset")
-    manifest = read_map(folder / "dataset.json")
-    same_vocabulary = manifest["vocabulary"] == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
-    different = torn = nulls = 0
-    for split in SPLITS:
-        for shard in manifest["splits"][split]:
-            with pa.memory_map(str(folder / split / f"{shard['shard']}.arrow")) as source:
+    manifest = read_record(folder / DATASET, DatasetManifest, make_again(workspace, "dataset"))
+    same_vocabulary = manifest.vocabulary == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
+    listed = {(split, shard.shard) for split, shards in manifest.splits.items() for shard in shards}
+    different = len({(path.parent.name, path.stem) for path in stage_files(workspace, "triplets")} - listed)
+    torn = nulls = 0
+    for split, shards in manifest.splits.items():
+        for shard in shards:
+            with pa.memory_map(str(folder / split / f"{shard.shard}.arrow")) as source:
                 rows = pa.ipc.open_file(source).read_all()
                 nulls += sum(column.null_count for column in rows.columns)
-                triplets = read_parquet(workspace.output("triplets") / split / f"{shard['shard']}.parquet")
+                triplets = read_parquet(workspace.output("triplets") / split / f"{shard.shard}.parquet")
                 for name in ("subject_id", "data_type", "value", "value_token", "value_status"):
                     different += 0 if rows[name].equals(triplets[name]) else 1
-            with pa.memory_map(str(folder / split / f"{shard['shard']}.index.arrow")) as source:
+            with pa.memory_map(str(folder / split / f"{shard.shard}.index.arrow")) as source:
                 index = pa.ipc.open_file(source).read_all()
                 start, length = index["start"].to_numpy(), index["length"].to_numpy()
                 expected = np.concatenate([[0], np.cumsum(length)])
-                torn += 0 if (start == expected[:-1]).all() and expected[-1] == shard["n_triplets"] else 1
+                torn += 0 if (start == expected[:-1]).all() and expected[-1] == shard.n_triplets else 1
     return [
         Finding(
             "dataset: vocabulary",

@@ -6,6 +6,7 @@ from typing import Any
 
 from tawt.commands import command
 from tawt.contracts.contract import read_contract
+from tawt.contracts.dataset import FORMAT
 from tawt.errors import StageError
 from tawt.files import digest
 from tawt.pipeline.execute import Plan
@@ -110,7 +111,12 @@ def _of_triplets(workspace: Workspace, n_shards: int) -> dict[str, Any]:
 
 def _of_dataset(workspace: Workspace, n_shards: int) -> dict[str, Any]:
     pipeline = workspace.pipeline
-    return {"time_origin": pipeline.time_origin, "anchor": pipeline.anchor, "calendar": pipeline.calendar}
+    return {
+        "format": FORMAT,
+        "time_origin": pipeline.time_origin,
+        "anchor": pipeline.anchor,
+        "calendar": pipeline.calendar,
+    }
 
 
 _OF_ENGINE = {

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import read_contract
-from tawt.contracts.dataset import FORMAT, SPECIAL_CODES, SPLITS
+from tawt.contracts.dataset import DATASET, FORMAT, SPECIAL_CODES, SPLITS, DatasetManifest, ShardEntry
 from tawt.errors import StageError
 from tawt.files import write_json
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
@@ -177,29 +177,18 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
         }  # fmt: skip
 
     results = _each_shard(plan, "triplets", "", folder, (".arrow", ".index.arrow"), one, tick)
-    shards: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    shards: dict[str, list[ShardEntry]] = {split: [] for split in SPLITS}
     for (split, name), result in results.items():
+        n_bytes = (folder / split / f"{name}.arrow").stat().st_size
         shards[split].append(
-            {
-                "shard": name,
-                "n_subjects": result["n_subjects"],
-                "n_triplets": result["n_rows"],
-                "n_bytes": (folder / split / f"{name}.arrow").stat().st_size,
-            }
+            ShardEntry(shard=name, n_subjects=result["n_subjects"], n_triplets=result["n_rows"], n_bytes=n_bytes)
         )
-    write_json(
-        folder / "dataset.json",
-        {
-            "format": FORMAT,
-            "contract": contract.digest,
-            "vocabulary": sha256_file(vocabulary_path),
-            "time_origin": pipeline.time_origin,
-            "calendar": pipeline.calendar,
-            "clock": pipeline.clock,
-            "pipeline": pipeline.name,
-            "splits": shards,
-        },
-    )
+    manifest = DatasetManifest(
+        format=FORMAT, contract=contract.digest, vocabulary=sha256_file(vocabulary_path),
+        time_origin=pipeline.time_origin, calendar=pipeline.calendar,
+        splits={split: tuple(entries) for split, entries in shards.items()},
+    )  # fmt: skip
+    write_json(folder / DATASET, manifest.model_dump(mode="json"))
     n_rows = sum(result["n_rows"] for result in results.values())
     n_in = sum(account.n_rows_out for account in workspace_manifest(plan, "triplets").accounts)
     if n_rows != n_in:
@@ -209,8 +198,8 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
     if n_fallback:
         notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
     facts = {
-        "n_subjects": {split: sum(s["n_subjects"] for s in shards[split]) for split in SPLITS},
-        "n_triplets": {split: sum(s["n_triplets"] for s in shards[split]) for split in SPLITS},
+        "n_subjects": {split: sum(s.n_subjects for s in shards[split]) for split in SPLITS},
+        "n_triplets": {split: sum(s.n_triplets for s in shards[split]) for split in SPLITS},
         "n_static": sum(result["n_static"] for result in results.values()),
     }
     account = Account(driving="triplets", n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows)

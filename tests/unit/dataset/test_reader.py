@@ -214,10 +214,11 @@ def test_a_broken_manifest_is_refused(tmp_path, write_dataset, text):
         ("contract", "0123456789abcdef", "contract"),
         ("vocabulary", "0" * 64, "vocabulary"),
         ("time_origin", "noon", "time_origin"),
+        ("origin_time", "birth", "origin_time"),
     ],
 )
 def test_a_manifest_of_another_kind_is_refused(tmp_path, write_dataset, key, value, word):
-    """Another format, contract, vocabulary or time origin is refused by name."""
+    """Another format, contract, vocabulary or time origin, and a key that is none, is refused by name."""
     write_dataset(tmp_path, {"train": [2]})
     edit_manifest(tmp_path, lambda manifest: manifest.update({key: value}))
     said = refusal(tmp_path)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.errors import FileError
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.manifest import read_manifest, write_manifest
 from tawt.pipeline.workspace import open_workspace
@@ -156,3 +157,17 @@ def test_a_shard_that_its_list_counts_otherwise_is_found(own_workspace: Path) ->
     with vouched(own_workspace, MANIFEST):
         path.write_text(text.replace(f'"n_triplets": {n}', f'"n_triplets": {n + 1}', 1))
     assert "dataset: index" in failed(own_workspace)
+
+
+def test_a_split_that_its_list_leaves_out_is_found(own_workspace: Path) -> None:
+    """Triplets whose shards the dataset's list does not name are not in it, and a list with a key of its own is no list."""
+    path = own_workspace / MANIFEST
+    manifest = json.loads(path.read_text())
+    assert manifest["splits"].pop("tuning")
+    with vouched(own_workspace, MANIFEST):
+        path.write_text(json.dumps(manifest))
+    assert failed(own_workspace) == {"dataset: equals triplets"}
+    with vouched(own_workspace, MANIFEST):
+        path.write_text(json.dumps(manifest | {"clock": "time"}))
+    with pytest.raises(FileError, match=r"dataset\.json: `clock` does not fit"):
+        tawt.check(own_workspace)
