@@ -19,7 +19,7 @@ from tawt.tasks.compare import compare
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.sweep import sweep
-from tawt.training import checkpoint, loop
+from tawt.training import loop
 from tawt.training.threads import known_threads
 
 NEWEST = "checkpoints/step-000008"
@@ -256,7 +256,7 @@ def test_a_deletion_that_is_cut_off_leaves_no_half_checkpoint(run, workspace, co
             raise RuntimeError("killed")
         real(path, **how)
 
-    monkeypatch.setattr(checkpoint.shutil, "rmtree", cut)
+    monkeypatch.setattr(shutil, "rmtree", cut)
     with pytest.raises(RuntimeError, match="killed"):
         pretrain(workspace, config, device="cpu", out=run, resume=True)
     whole = {"model.safetensors", "optimizer.safetensors", "state.json", "files.json"}
