@@ -8,8 +8,19 @@ from tawt.contracts.dataset import THREADS
 from tawt.files import read_json
 from tawt.pipeline.check_meds import Finding
 from tawt.pipeline.ledger import Standing
-from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
-from tawt.seals import LIST, changed_files, files_below, holds, is_listed, lines_hold, listed_files, sha256_file
+from tawt.pipeline.workspace import (
+    HOSPITAL,
+    INGEST,
+    LEDGER,
+    LOCAL,
+    LOCK,
+    OF_STAGES,
+    OWN_FOLDERS,
+    RECORDS,
+    Workspace,
+)
+from tawt.places import real
+from tawt.seals import LATER, LIST, changed_files, files_below, holds, lines_hold, listed_files, sha256_file
 
 _OF_RUNS = ("config.yaml", "model.safetensors", "checkpoints")
 """What a folder has that is a run."""
@@ -34,12 +45,19 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
     wrong += [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
     listed = {root / name for one in stages if one.manifest is not None for name in one.manifest.files}
     listed |= {workspace.manifest(one.stage.name) for one in stages}
-    alien = [path for folder in OF_STAGES for path in files_below(root / folder)]
+    alien = [path for folder in OF_STAGES for path in files_below(root / folder) if path not in listed]
+    wrong += [
+        f"manifests/{one.stage.name}.json is missing"
+        for one in stages
+        if one.manifest is None and not one.torn and _has_files(workspace, one.stage.name)
+    ]
+    embedded = [path for path in files_below(root / "embeddings") if not _is_aside(path)]
     return [
         _finding("stages", wrong or ([] if whole else ["none is finished"]), f"{len(whole)} finished, as written"),
         _finding(
             "files",
-            [f"{path.relative_to(root).as_posix()} is of no finished stage" for path in alien if path not in listed],
+            [f"{path.relative_to(root).as_posix()} is of no finished stage" for path in alien]
+            + [f"{name} is none of tawt's" for name in _strangers(root)],
             "none that no stage lists",
         ),
         _finding("records", _records(root, bool(whole)), "as they were written"),
@@ -48,12 +66,33 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
             "embeddings",
             [
                 f"{path.relative_to(root).as_posix()} is not as it was written"
-                for path in sorted((root / "embeddings").rglob("*.parquet"))
-                if not holds(path)
+                for path in embedded
+                if path.suffix != ".parquet" or not path.is_file() or not holds(path)
             ],
             "as they were written",
         ),
     ], whole
+
+
+def _has_files(workspace: Workspace, stage: str) -> bool:
+    return bool(files_below(workspace.output(stage))) or workspace.quarantine(stage).exists()
+
+
+def _is_aside(path: Path) -> bool:
+    """Whether a file is a lock, or being written aside."""
+    return path.name.startswith(".") and path.name.endswith((LOCK, ".tmp", ".tmp.old"))
+
+
+def _strangers(root: Path) -> list[str]:
+    """Return what lies at the root of a workspace, or between its runs, and is nothing that tawt puts there."""
+    known = {*RECORDS, THREADS, *OWN_FOLDERS}
+    # raw tables may be kept in the workspace, and those of a demo are
+    raw = Path(str((read_json(root / LOCAL) or {}).get("raw_root")))
+    known |= {raw.relative_to(real(root)).parts[0]} if raw != real(root) and raw.is_relative_to(real(root)) else set()
+    known |= {"raw"} if (root / HOSPITAL).is_file() else set()
+    odd = [path for path in root.iterdir() if path.name not in known]
+    odd += [path for path in (root / "runs").glob("*") if not path.is_dir()]
+    return sorted(path.relative_to(root).as_posix() for path in odd if not _is_aside(path))
 
 
 def _finding(check: str, wrong: list[str], good: str) -> Finding:
@@ -87,6 +126,11 @@ def _runs(root: Path) -> Finding:
             n_unfinished += 1
             wrong += [run / LIST] if (run / "model.safetensors").exists() else _unlisted(run)
         steps = sorted((run / "checkpoints").glob("step-*"))
+        alien += [
+            path
+            for path in (run / "checkpoints").glob("*")
+            if path not in steps and path.name != "latest" and not _is_aside(path)
+        ]
         inner = [other for other in runs if other != run and other.is_relative_to(run)]
         for folder in (run, *steps):
             own = listed_files(folder)
@@ -97,8 +141,9 @@ def _runs(root: Path) -> Finding:
             for path in files_below(folder):
                 name = path.relative_to(folder)
                 of_another = any(path.is_relative_to(other) for other in inner)
-                listed = is_listed(name) and name.parts[0] != "checkpoints"  # which have lists of their own
-                if listed and name.as_posix() not in own and not of_another:
+                listed = name.as_posix() in {*own, LIST} or _is_aside(path)
+                # figures are the user's, checkpoints have lists of their own
+                if not listed and name.parts[0] not in (LATER, "checkpoints") and not of_another:
                     alien.append(path)
     unfinished = f", {n_unfinished} of them not finished" if n_unfinished else ""
     told = [f"{path.relative_to(root).as_posix()} is missing or changed" for path in sorted(set(wrong))]

@@ -62,7 +62,7 @@ def test_of_a_stage_that_is_gone_only_its_own_files_go(hospital: Path, finished:
     assert all(name in said.detail for name in ("notes.txt", "gold.csv", "prod.json")) and not said.ok
 
 
-def test_what_is_no_file_of_a_stage_or_a_run_is_said(finished: Path, tmp_path: Path) -> None:
+def test_what_is_no_file_of_a_stage_or_a_run_is_said(finished: Path, tmp_path: Path, monkeypatch) -> None:
     """Links wherever they lead, files in no list, and a run that lost its list: check names each of them."""
     work = Path(shutil.copytree(finished, tmp_path / "w"))
     (work / "staging" / "folder").symlink_to(tmp_path)
@@ -73,9 +73,26 @@ def test_what_is_no_file_of_a_stage_or_a_run_is_said(finished: Path, tmp_path: P
     shutil.copytree(work / "runs" / "tiny", work / "runs" / "other")
     (work / "runs" / "other" / "files.json").unlink()
     (work / "ingest.json").unlink()
+    (work / "manifests" / "staging.patients.json").unlink()
+    odd = (
+        "alien.txt",
+        "mine/notes.txt",
+        "embeddings/alien.txt",
+        "embeddings/in/alien.bin",
+        "runs/stray.txt",
+        "runs/tiny/.hidden",
+        "runs/tiny/checkpoints/stray.txt",
+        "runs/tiny/checkpoints/in/stray.txt",
+        f"runs/tiny/checkpoints/{step.name}/.hidden",
+    )
+    for name in odd:
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).write_text("x")
+    monkeypatch.setattr("tawt.pipeline.check_files._SHOWN", 99)
     said = "; ".join(finding.detail for finding in tawt.check(work) if not finding.ok)
     for name in ("staging/folder", "events/nowhere.parquet", "alien.safetensors", "runs/tiny/more.txt",
-                 "runs/other/files.json", "ingest.json"):  # fmt: skip
+                 "runs/other/files.json", "ingest.json", "manifests/staging.patients.json is missing",
+                 *(name.replace("/notes.txt", "").replace("/in/stray.txt", "/in") for name in odd)):  # fmt: skip
         assert name in said, name
 
 
