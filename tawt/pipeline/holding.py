@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone
 from tawt.pipeline.workspace import HOSPITAL, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
-from tawt.places import real, refuse_links, remove
+from tawt.places import is_utf8, real, refuse_links, remove
 from tawt.seals import SAYS
 
 RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
@@ -66,8 +67,10 @@ def refuse_foreign(root: Path) -> None:
     Raises:
         ConfigError: It is one, or a file.
     """
-    if root.exists() and not root.is_dir():
-        raise ConfigError(str(root), "is a file, expected a folder for the workspace", "give another with -w")
+    if os.path.lexists(root) and not root.is_dir():
+        what = "is a file" if root.exists() else "is a link that leads to no folder"
+        raise ConfigError(str(root), f"{what}, expected a folder for the workspace", "give another with -w")
+    refuse_odd_letters(root)
     marks = [root / name for name in ("pipeline.yaml", HOSPITAL) if (root / name).is_file()]
     started = {LOCK, *(f".{name}.tmp" for name in RECORDS)}
     there = {path.name for path in root.iterdir()} if root.exists() else set()
@@ -78,12 +81,23 @@ def refuse_foreign(root: Path) -> None:
         )  # fmt: skip
 
 
+def refuse_odd_letters(folder: Path) -> None:
+    """Refuse a folder whose path records and the engine could not hold.
+
+    Raises:
+        ConfigError: It has bytes that are no text.
+    """
+    if not is_utf8(str(real(folder))):
+        raise ConfigError(str(folder), "has a path that is not UTF-8, expected one that is", "choose another place")
+
+
 def refuse_overlap(root: Path, raw_root: Path) -> None:
     """Refuse a workspace within the raw folder, and raw tables where the workspace keeps its own.
 
     Raises:
-        ConfigError: One of the two would write into the other.
+        ConfigError: One of the two would write into the other, or the path of raw tables is no text.
     """
+    refuse_odd_letters(raw_root)
     inner, outer = real(root), real(raw_root)
     if inner.is_relative_to(outer):
         raise ConfigError(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tawt.config.data import PipelineConfig
-from tawt.errors import FileError
+from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
 from tawt.pipeline.commit import forget_others
-from tawt.pipeline.holding import hold
+from tawt.pipeline.holding import hold, refuse_overlap
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.stages import Graph
 from tawt.pipeline.workspace import OF_STAGES, Workspace, write_pipeline
@@ -133,3 +133,24 @@ def test_a_workspace_behind_a_link_is_written_in(made: Workspace, tmp_path: Path
     (tmp_path / "link").symlink_to(made.root)
     with hold(tmp_path / "link"):
         assert (made.root / ".lock").is_file()
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_a_link_that_leads_to_no_folder_is_no_workspace(loop: bool, tmp_path: Path) -> None:
+    """A link to itself or to nothing is told, before anything is made."""
+    (tmp_path / "ws").symlink_to(tmp_path / ("ws" if loop else "nothing"))
+    with pytest.raises(ConfigError, match="is a link that leads to no folder"), hold(tmp_path / "ws"):
+        pytest.fail("held")
+    assert [path.name for path in tmp_path.iterdir()] == ["ws"]
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Records could not hold the path of a workspace or of raw tables with bytes that are not UTF-8: nothing is made."""
+    odd = tmp_path / "odd\udcff"
+    odd.mkdir()
+    with pytest.raises(ConfigError, match=r"odd\\udcff/ws: has a path that is not UTF-8"), hold(odd / "ws"):
+        pytest.fail("held")
+    (tmp_path / "link").symlink_to(odd)
+    with pytest.raises(ConfigError, match="link: has a path that is not UTF-8"):
+        refuse_overlap(tmp_path / "ws", tmp_path / "link")
+    assert list(odd.iterdir()) == []

@@ -13,13 +13,15 @@ from safetensors.torch import load_file, save_file
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
-from tawt.errors import TawtError
+from tawt.errors import FileError, TawtError
 from tawt.files import write_hashes
 from tawt.tasks.compare import compare
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.sweep import sweep
 from tawt.training import loop
+from tawt.training.checkpoint import remove_leftovers
+from tawt.training.folder import alone_in
 from tawt.training.threads import known_threads
 
 NEWEST = "checkpoints/step-000008"
@@ -279,3 +281,30 @@ def test_a_damaged_record_of_a_sweep_or_of_threads_is_named(workspace, tmp_path)
         with pytest.raises(TawtError) as error:
             known_threads(workspace, {})
         assert _clear(error.value, workspace / "threads.json")
+
+
+@pytest.mark.parametrize("at", ["runs", "runs/a", "runs/a/checkpoints", "runs/a/tensorboard"])
+def test_a_run_is_not_written_through_a_link(at: str, tmp_path: Path) -> None:
+    """A run folder that is, holds or lies behind a link within the workspace is refused; nothing is made where it leads."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "ws" / at).parent.mkdir(parents=True)
+    (tmp_path / "ws" / at).symlink_to(tmp_path / "others")
+    run = tmp_path / "ws" / "runs" / "a"
+    with (
+        pytest.raises(FileError, match="is a link, expected a folder of its own"),
+        alone_in(run, tmp_path / "ws", True, lambda event: None, "tawt"),
+    ):
+        pytest.fail("held")
+    assert list((tmp_path / "others").iterdir()) == []
+
+
+def test_what_a_killed_run_left_goes_and_what_its_links_lead_to_stays(tmp_path: Path) -> None:
+    """Links under the names of leftovers go themselves, files and folders that they lead to stay."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "keep").write_text("precious")
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for name in (".a.tmp", "checkpoints/.step-000001.tmp", "checkpoints/step-000002", "checkpoints/.x.tmp.old"):
+        (tmp_path / "run" / name).symlink_to(tmp_path / "others")
+    remove_leftovers(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").rglob("*")] == ["checkpoints"]
+    assert (tmp_path / "others" / "keep").read_text() == "precious"
