@@ -19,7 +19,7 @@ if WORKER:  # one of as many as there are cores; told before torch and polars ar
     os.environ.update(OMP_NUM_THREADS="1", POLARS_MAX_THREADS="1")
 
 
-@pytest.fixture(scope="session", autouse=WORKER)
+@pytest.fixture(scope="session", autouse=WORKER and importlib.util.find_spec("duckdb") is not None)
 def _one_thread_each() -> Iterator[None]:
     """A worker's engine has one thread where a test does not say how many."""
     with pytest.MonkeyPatch.context() as patch:
