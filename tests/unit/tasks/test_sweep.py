@@ -249,3 +249,15 @@ def test_a_sweep_that_does_not_hold_starts_nothing(old, new, said, tmp_path, fil
     with pytest.raises(ConfigError, match=said):
         sweep(tmp_path, file, device="cpu")
     assert trained[0] == [] and not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_is_not_written_through_a_link(tmp_path, file, trained):
+    """Where its folder, or the folder of runs, leads elsewhere, nothing is trained and nothing is written there."""
+    (tmp_path / "others").mkdir()
+    for name in ("runs", "runs/decay"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / "others")
+        with pytest.raises(FileError, match="is a link, expected a folder of its own"):
+            sweep(tmp_path, file, device="cpu")
+        (tmp_path / name).unlink()
+    assert trained[0] == [] and list((tmp_path / "others").iterdir()) == []

@@ -17,6 +17,7 @@ from tawt.errors import FileError, TawtError
 from tawt.files import write_hashes
 from tawt.tasks.compare import compare
 from tawt.tasks.embed import embed
+from tawt.tasks.plot import plot
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.sweep import sweep
 from tawt.training import loop
@@ -308,3 +309,20 @@ def test_what_a_killed_run_left_goes_and_what_its_links_lead_to_stays(tmp_path: 
     remove_leftovers(tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").rglob("*")] == ["checkpoints"]
     assert (tmp_path / "others" / "keep").read_text() == "precious"
+
+
+def test_embeddings_and_figures_are_not_written_through_a_link(run, workspace, tmp_path: Path) -> None:
+    """`embeddings/` of a workspace and `plots/` of a run that lead elsewhere are refused; where `--out` says they may."""
+    (tmp_path / "others").mkdir()
+    for place, write in (
+        (workspace / "embeddings", lambda: embed(workspace, run, device="cpu")),
+        (run / "plots", lambda: plot(workspace, [run])),
+    ):
+        place.symlink_to(tmp_path / "others")
+        with pytest.raises(FileError, match="is a link, expected a folder of its own") as caught:
+            write()
+        place.unlink()
+        assert caught.value.where == str(place) and list((tmp_path / "others").iterdir()) == []
+    (tmp_path / "link").symlink_to(tmp_path / "others")
+    embed(workspace, run, device="cpu", out=tmp_path / "link" / "x.parquet")
+    assert (tmp_path / "others" / "x.parquet").is_file()
