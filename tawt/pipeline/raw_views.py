@@ -127,17 +127,15 @@ def damaged_file(tables: Sequence[RawTable]) -> SourceError | None:
 
     What the engine says of a page that it cannot read is told from no other mistake of a stage.
     """
-    for file in (file for table in tables if table.is_parquet for file in table.files):
+    for table, file in ((one, file) for one in tables if one.members is None for file in one.files):
         try:
-            for _ in parquet_batches(file.path, None, "copy it again", SourceError, file.place):
-                pass
-        except SourceError as error:
-            return error
-    for file in (file for table in tables if table.is_text for file in table.files):
-        try:
-            with open_bytes(file.path, file.place) as stream:
-                while stream.read(1 << 20):
+            if table.is_parquet:
+                for _ in parquet_batches(file.path, None, "copy it again", SourceError, file.place):
                     pass
+            else:
+                with open_bytes(file.path, file.place) as stream:
+                    while stream.read(1 << 20):
+                        pass
         except SourceError as error:
             return error
     return None

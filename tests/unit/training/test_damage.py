@@ -313,6 +313,7 @@ def test_what_a_killed_run_left_goes_and_what_its_links_lead_to_stays(tmp_path: 
 
 def test_embeddings_and_figures_are_not_written_through_a_link(run, workspace, tmp_path: Path) -> None:
     """`embeddings/` of a workspace and `plots/` of a run that lead elsewhere are refused; where `--out` says they may."""
+    pytest.importorskip("matplotlib")
     (tmp_path / "others").mkdir()
     for place, write in (
         (workspace / "embeddings", lambda: embed(workspace, run, device="cpu")),
