@@ -16,9 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.config.data import Csv
+from tawt.contracts.contract import Contract
 from tawt.errors import SourceError, StageError
 from tawt.files import write_sealed
 from tawt.pipeline.engine import Limits, connect
+from tawt.pipeline.raw_files import RawFile
+from tawt.pipeline.raw_views import damaged_file
+from tawt.pipeline.sources import RawTable, _header
+from tawt.pipeline.workspace import RawSeen
 
 HEADER = "subject_id,code,value,comments"
 STAGING = """-- One row is one reading.
@@ -340,6 +346,24 @@ def test_a_packed_file_that_rots_unseen_is_named(readings: Path, tmp_path: Path)
         assert caught.value.where == "readings.csv.gz" and caught.value.hint, how
         finding = next(one for one in tawt.check(tmp_path / "w") if one.check == "raw tables")
         assert not finding.ok and finding.detail.startswith("readings.csv.gz: "), how
+
+
+def test_whatever_reads_a_packed_file_names_it(tmp_path: Path) -> None:
+    """Where a disk rots under a file that is remembered, its header and the look behind an engine's error name it."""
+    content = gzip.compress(b"a,b\n" + random.Random(1).randbytes(200_000), mtime=0)
+    path = tmp_path / "x.csv.gz"
+    contract = Contract(name="raw.x", description="One row is one.", columns=())
+    seen = RawSeen(stamp=(0, 0), sha256="")
+    table = RawTable("x", contract, (RawFile(path, "x.csv.gz", "x.csv.gz", seen),), {}, ("a", "b"))
+    path.write_bytes(content)
+    assert damaged_file([table]) is None
+    for how, spoil in ROTTEN.items():
+        path.write_bytes(spoil(content))
+        error = damaged_file([table])
+        assert error is not None and error.where == "x.csv.gz" and error.hint, how
+        if how.startswith("no "):
+            with pytest.raises(SourceError, match=r"x\.csv\.gz: is damaged or is not gzip"):
+                _header(table.files[0], Csv(), None)
 
 
 def test_a_first_line_without_end_is_no_header(readings: Path, tmp_path: Path) -> None:
