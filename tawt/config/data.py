@@ -39,7 +39,7 @@ class Members(Section):
     table: str
     """The raw table that the files make up."""
     folders: tuple[str, ...]
-    """Globs below the raw root of folders or `.tar`, `.tar.gz`, `.tar.xz` archives."""
+    """Globs below the raw root of folders or archives (`.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.tar.bz2`)."""
     suffix: str = ".txt"
     """Suffix of the files; the stem becomes the column `_member`."""
     delimiter: Character = ","

@@ -18,16 +18,13 @@ from typing import IO, Any, cast
 
 from tawt.config.data import Members
 from tawt.errors import SourceError
+from tawt.pipeline.formats import format_of
 from tawt.pipeline.records import RecordCounter
 from tawt.pipeline.tar_walk import TarBroken, TarWalk
 from tawt.places import is_utf8
 
 MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
-PACKED = (
-    ".zip", ".bz2", ".zst", ".zstd", ".xz", ".lzma", ".lz4", ".br", ".z", ".7z", ".rar", ".tar", ".tgz", ".gz", ".gpg",
-)  # fmt: skip
-"""Suffixes of what holds a table in a form that is read only where another one says so."""
 _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST = 200, 256 << 20
 """What an archive may unpack to; dense text packs to a twentieth."""
 _HEADER_BYTES = 1 << 20
@@ -46,7 +43,11 @@ class _Entry(tarfile.TarInfo):
 
 
 class _Refused(Exception):
-    """What an archive does that none should; a sentence of ours."""
+    """What an archive does that none should, a sentence of ours; or what one file in it is that none should be."""
+
+    def __init__(self, said: str, of_file: bool = False) -> None:
+        super().__init__(said)
+        self.of_file = of_file
 
 
 class _Bounded:
@@ -112,7 +113,7 @@ def is_member(name: str, members: Members) -> bool:
     return name.lower().endswith(members.suffix.lower())
 
 
-def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members, passed: list[int]) -> Iterator[Member]:
+def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> Iterator[Member | None]:
     hint = "pack the files again, each once, as plain files"
     number = 0
     try:
@@ -122,18 +123,18 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members, pas
                 if entry.isdir():
                     continue
                 if not is_member(entry.name, members):
-                    passed.append(number)
+                    yield None
                     continue
                 if not entry.isreg() or entry.issparse():
-                    raise _Refused("is a link or a sparse file")
+                    raise _Refused("is a link or a sparse file", of_file=True)
                 if entry.size > MEMBER_BYTES:
-                    raise _Refused(f"is larger than {MEMBER_BYTES >> 20} MB")
+                    raise _Refused(f"is larger than {MEMBER_BYTES >> 20} MB", of_file=True)
                 content = archive.extractfile(entry)
                 assert content is not None
                 yield _member(place, number, f"tar -tf {path.name}", entry.name, members, content.read())
         source.hold_to_end(number)
     except _Refused as refused:
-        where = f"{place} (file {number})" if str(refused).startswith("is ") else place
+        where = f"{place} (file {number})" if refused.of_file else place
         raise SourceError(where, f"{refused}, expected plain small files", hint) from None
     except TarBroken as broken:
         raise SourceError(
@@ -155,12 +156,10 @@ def _member(place: str, number: int, finder: str, name: str, members: Members, d
     return member
 
 
-def members_of(
-    path: Path, place: str, number: int, stream: IO[bytes], members: Members, passed: list[int]
-) -> Iterator[Member]:
-    """Yield the small files of an archive, or the one small file; `passed` takes the numbers of those left out."""
-    if ".tar" in path.name:
-        yield from _of_archive(path, place, stream, members, passed)
+def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> Iterator[Member | None]:
+    """Yield the small files of an archive, or the one small file; None for each that is none of the table's."""
+    if format_of(path).is_archive:
+        yield from _of_archive(path, place, stream, members)
         return
     if path.stat().st_size > MEMBER_BYTES:
         raise SourceError(
@@ -184,9 +183,12 @@ def count_members(path: Path, place: str, number: int, stream: IO[bytes], member
     Raises:
         SourceError: An archive is damaged, or holds what is no small text file.
     """
-    total, passed = 0, list[int]()
-    for member in members_of(path, place, number, stream, members, passed):
+    total = n_passed = 0
+    for member in members_of(path, place, number, stream, members):
+        if member is None:
+            n_passed += 1
+            continue
         counter = RecordCounter(members.delimiter, quote=None)
         counter.add(member.data)
         total += counter.end().n_records
-    return total, len(passed)
+    return total, n_passed

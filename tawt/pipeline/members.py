@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
-from tawt.pipeline.archives import PACKED, Member, is_member, members_of
+from tawt.pipeline.archives import Member, is_member, members_of
+from tawt.pipeline.formats import PACKED, format_of, unpacked_name
 from tawt.pipeline.raw_files import named
 from tawt.places import real
 
@@ -39,10 +40,12 @@ def find_members(root: Path, members: Members) -> list[Path]:
                 "members.folders", "has a pattern that leaves the raw root, expected patterns below it",
                 "without `..`, and without `/` at the front",
             )  # fmt: skip
-    hits = sorted({hit for pattern in members.folders if pattern for hit in root.glob(pattern)})
+    patterns = [pattern for pattern in members.folders if pattern]
+    hits = {hit for pattern in patterns for hit in root.glob(pattern)}
+    beside = {hit for pattern in patterns for hit in root.glob(f"{pattern}.*") if not hit.is_dir()}
     folders = {hit.name for hit in hits if hit.is_dir()}
     found: list[Path] = []
-    for hit in hits:
+    for hit in sorted(hits | beside):
         if hit.is_dir():
             files = sorted(file for file in hit.iterdir() if is_member(file.name, members) and not file.is_dir())
             if not files:
@@ -51,10 +54,11 @@ def find_members(root: Path, members: Members) -> list[Path]:
                     "fill the folder, or remove it and keep its archive",
                 )  # fmt: skip
             found += files
-        elif ".tar" in hit.name and hit.name.partition(".tar")[0] not in folders:
+        elif unpacked_name(hit) in folders:
+            continue
+        elif hit in hits and format_of(hit).is_archive:
             found.append(hit)
-    for hit in sorted({hit for pattern in members.folders for hit in root.glob(f"{pattern}.*")} - set(hits)):
-        if hit.suffix.lower() in PACKED and hit.name.partition(".")[0] not in folders:
+        elif hit.suffix.lower() in PACKED:
             raise SourceError(
                 hit.relative_to(root).as_posix(), "is of a kind that is not read, expected a folder or a tar archive",
                 "unpack it",
@@ -62,7 +66,7 @@ def find_members(root: Path, members: Members) -> list[Path]:
     inside = real(root)
     for path in found:
         if not real(path).is_relative_to(inside):
-            place = path if ".tar" in path.name else path.parent
+            place = path if format_of(path).is_archive else path.parent
             raise SourceError(
                 place.relative_to(root).as_posix(), "is or holds a link out of the raw root, expected files below it",
                 "put the files there themselves",
@@ -173,4 +177,5 @@ class MemberReader:
         for path, place in self.paths:
             numbers[place] += 1
             with named(f"{place} (file {numbers[place]})"), path.open("rb") as stream:
-                yield from members_of(path, place, numbers[place], stream, self.members, [])
+                files = members_of(path, place, numbers[place], stream, self.members)
+                yield from (member for member in files if member is not None)

@@ -20,6 +20,7 @@ from tawt.pipeline.check_meds import MEDS_TYPES
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, wrapped_errors
 from tawt.pipeline.execute import Plan, bind_output
+from tawt.pipeline.formats import format_of
 from tawt.pipeline.manifest import Account, Manifest, Route, make_again, read_manifest, stage_files, versions
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.stages import Stage, table_ranks
@@ -158,7 +159,7 @@ def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
             notes.append(f"{name} is absent: subjects are split by hash")
         return None
     hint = "write subject_id and split, one of train, tuning and held_out, once for each subject"
-    if path.suffix == ".parquet":
+    if format_of(path).is_parquet:
         table = read_parquet(path, None, hint, SourceError, path.name)
     else:
         with reading(path, "a CSV file of subject splits", hint, SourceError, path.name):

@@ -21,6 +21,7 @@ from tawt.config.data import Csv, Members
 from tawt.errors import SourceError
 from tawt.files import digest, stamp
 from tawt.pipeline.archives import count_members
+from tawt.pipeline.formats import format_of
 from tawt.pipeline.records import RecordCounter, Records
 from tawt.pipeline.workspace import RawSeen
 from tawt.places import is_utf8
@@ -138,7 +139,7 @@ def identify(
 
 
 def _place(path: Path, root: Path, members: Members | None) -> str:
-    alone = members is None or ".tar" in path.name
+    alone = members is None or format_of(path).is_archive
     return (path if alone else path.parent).relative_to(root).as_posix()
 
 
@@ -148,10 +149,10 @@ def _read(path: Path, place: str, number: int, dialect: Csv, members: Members | 
     with _Hashed(path) as source:
         if members is not None:
             n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), members)
-        elif path.suffix == ".parquet":
+        elif format_of(path).is_parquet:
             n_records = parquet_metadata(path, "copy it again", SourceError, place).num_rows
         else:
-            stream = gzip.GzipFile(fileobj=source) if path.suffix == ".gz" else source
+            stream = gzip.GzipFile(fileobj=source) if format_of(path).is_gzip else source
             counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
             while block := stream.read(_BLOCK):
                 counter.add(block)
@@ -200,10 +201,10 @@ def open_bytes(path: Path, place: str) -> Iterator[IO[bytes]]:
     Raises:
         SourceError: It is absent, may not be read, or is no whole .gz file; it is named as `place`.
     """
-    with named(place), gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+    with named(place), gzip.open(path, "rb") if format_of(path).is_gzip else path.open("rb") as stream:
         yield cast(IO[bytes], stream)
 
 
 def delimiter_of(path: Path, dialect: Csv) -> str:
     """Return the character between the fields of a text file."""
-    return "\t" if ".tsv" in path.name.lower() else dialect.delimiter
+    return "\t" if format_of(path).is_tabbed else dialect.delimiter

@@ -14,6 +14,7 @@ import pyarrow as pa
 from tawt.config.data import Csv
 from tawt.errors import SourceError
 from tawt.pipeline.engine import identifier, literal
+from tawt.pipeline.formats import format_of
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.raw_files import RawFile, delimiter_of, open_bytes
 from tawt.pipeline.sources import RawTable
@@ -147,7 +148,7 @@ def _read_csv(table: RawTable, dialect: Csv, parallel: bool) -> str:
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.header)
     delimiter = literal(delimiter_of(table.files[0].path, dialect))
     # the engine tells by the letters before a `?`, which may stand in the name of any folder
-    packed = {file.path.suffix == ".gz" for file in table.files}
+    packed = {format_of(file.path).is_gzip for file in table.files}
     compression = "auto" if len(packed) > 1 else "gzip" if True in packed else "none"
     return (
         f"read_csv([{files}], header = true, auto_detect = false, delim = {delimiter}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.engine import bounded_memory, wrapped_errors
 from tawt.pipeline.execute import Plan, open_stage_connection
+from tawt.pipeline.formats import format_of
 from tawt.pipeline.raw_views import bind_raw
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
@@ -13,8 +14,6 @@ from tawt.pipeline.workspace import Workspace
 from tawt.transforms.subject_hash import SAMPLE_SALT
 
 _TEXT_BYTES_PER_SHARD = 128 << 20
-_EXPANSION = {".gz": 8, ".xz": 12, ".bz2": 12, ".parquet": 6}
-"""About how much text one byte of a compressed file stands for."""
 _HASHES = 1 << 32
 
 
@@ -25,7 +24,7 @@ def shard_count(workspace: Workspace, raw: dict[str, RawTable]) -> int:
     if not raw:
         return workspace.ingested.n_shards
     n_bytes = sum(
-        file.path.stat().st_size * _EXPANSION.get(file.path.suffix, 1) for table in raw.values() for file in table.files
+        file.path.stat().st_size * format_of(file.path).text_per_byte for table in raw.values() for file in table.files
     )
     return max(1, round(n_bytes / _TEXT_BYTES_PER_SHARD))
 

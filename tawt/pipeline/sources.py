@@ -16,13 +16,12 @@ from pathlib import Path
 from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError
-from tawt.pipeline.archives import PACKED, is_member
+from tawt.pipeline.archives import is_member
+from tawt.pipeline.formats import PACKED, TABLES, bare_name, format_of
 from tawt.pipeline.members import MemberReader, find_members
 from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, open_bytes
 from tawt.pipeline.workspace import RawSeen, Workspace
 from tawt.readers import parquet_schema
-
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 
 _BESIDE = (
     ".md5",
@@ -58,7 +57,7 @@ class RawTable:
     @property
     def is_parquet(self) -> bool:
         """Whether the files are Parquet, whose columns keep their types."""
-        return self.files[0].path.suffix == ".parquet"
+        return self.members is None and format_of(self.files[0].path).is_parquet
 
     @property
     def is_text(self) -> bool:
@@ -157,7 +156,7 @@ def _find_files(root: Path, contract: Contract) -> list[Path]:
         hits = _glob(root, place)
         stems: dict[Path, Path] = {}
         for hit in hits:
-            twin = stems.setdefault(hit.with_name(_stem(hit.name)), hit)
+            twin = stems.setdefault(hit.with_name(bare_name(hit)), hit)
             if twin != hit:
                 raise SourceError(
                     contract.name,
@@ -179,14 +178,8 @@ def _unreadable(root: Path, path: Path) -> SourceError:
             place, "is a folder without a table in it, expected its files", "copy it again, or remove it"
         )
     return SourceError(
-        place, f"is of a kind that is not read, expected {', '.join(SUFFIXES)}", "unpack it, or pack it with gzip"
+        place, f"is of a kind that is not read, expected {', '.join(TABLES)}", "unpack it, or pack it with gzip"
     )
-
-
-def _stem(name: str) -> str:
-    """Return a file's name in lower case, less the suffix that says how it is written."""
-    name = name.lower()
-    return name.removesuffix(next((s for s in sorted(SUFFIXES, key=len)[::-1] if name.endswith(s)), ""))
 
 
 def _glob(root: Path, place: str, unread: bool = False) -> list[Path]:
@@ -205,13 +198,13 @@ def _glob(root: Path, place: str, unread: bool = False) -> list[Path]:
     return [
         child
         for child in children
-        if (child.is_dir() or child.name.lower().endswith(SUFFIXES)) and fnmatch.fnmatch(_stem(child.name), last)
+        if (child.is_dir() or format_of(child).is_table) and fnmatch.fnmatch(bare_name(child), last)
     ]
 
 
 def _parts(root: Path, folder: Path) -> list[Path]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    read = [path for path in files if path.name.lower().endswith(SUFFIXES)]
+    read = [path for path in files if format_of(path).is_table]
     for path in files:
         if path.suffix.lower() in PACKED and path not in read:
             raise _unreadable(root, path)
@@ -226,10 +219,17 @@ def seen_files(raw: dict[str, RawTable]) -> dict[str, RawSeen]:
 def _with_columns(
     name: str, contract: Contract, files: tuple[RawFile, ...], dialect: Csv, members: Members | None
 ) -> RawTable:
+    kinds = [(format_of(file.path).is_parquet, delimiter_of(file.path, dialect)) for file in files]
+    for file, kind in zip(files, kinds, strict=True):
+        if members is None and kind != kinds[0]:
+            raise SourceError(
+                file.place, f"is of another kind than `{files[0].place}`, expected parts that are written alike",
+                "write all parts of the table in one form",
+            )  # fmt: skip
     # of small files the one that reads them holds each to the header of the first
     headers = [_header(file, dialect, members) for file in files[: 1 if members is not None else None]]
     # the parts of a Parquet table are joined by name, those of a text table by place
-    by_name = members is None and files[0].path.suffix == ".parquet"
+    by_name = members is None and format_of(files[0].path).is_parquet
     for file, header in zip(files, headers, strict=False):
         if header != headers[0] and not by_name:
             raise SourceError(
@@ -270,7 +270,7 @@ def _about_header(missing: str, header: tuple[str, ...], known: set[str], n_expe
 def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, ...]:
     if members is not None:
         return ("_member", *MemberReader(members, [(file.path, file.place)]).header())
-    if file.path.suffix == ".parquet":
+    if format_of(file.path).is_parquet:
         return tuple(parquet_schema(file.path, "copy it again", SourceError, file.place).names)
     with open_bytes(file.path, file.place) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")

@@ -168,6 +168,14 @@ def test_a_file_without_a_header_does_not_show_its_first_record(raw: Path, inges
         assert len(cell) < 3 or cell not in ended.err
 
 
+def _in_parts(raw: Path) -> None:
+    lines = _unpack(raw / LABS).splitlines(keepends=True)
+    (raw / LABS).unlink()
+    (raw / "hosp/labevents").mkdir()
+    (raw / "hosp/labevents/0.Csv").write_bytes(b"".join(lines[:9]))
+    _pack(raw / "hosp/labevents/1.CSV.GZ", b"".join([lines[0], *lines[9:]]))
+
+
 READABLE: dict[str, Callable[[Path], object]] = {
     "crlf": _text(lambda b: b.replace(b"\n", b"\r\n")),
     "byte order mark": _text(lambda b: b"\xef\xbb\xbf" + b),
@@ -179,6 +187,8 @@ READABLE: dict[str, Callable[[Path], object]] = {
     "folder of parts": lambda raw: (
         (raw / "hosp/labevents").mkdir(), (raw / LABS).rename(raw / "hosp/labevents/part-0.csv.gz")
     ),
+    "end in capitals": lambda raw: (raw / LABS).rename(raw / "hosp/LABEVENTS.CSV.GZ"),
+    "parts packed and not, in capitals": _in_parts,
 }  # fmt: skip
 
 

@@ -13,10 +13,11 @@ from tawt import check
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
 from tawt.pipeline.archives import count_members
+from tawt.pipeline.formats import format_of
 from tawt.pipeline.members import MemberReader, find_members
 from tawt.pipeline.tar_walk import TarWalk
 
-MEMBERS = Members(table="records", folders=("set-?", "set-?.tar*"))
+MEMBERS = Members(table="records", folders=("set-?", "set-?.t*"))
 FILES = {
     "set-a/7.txt": "Time,Parameter,Value\n00:00,HR,80\n00:10,HR,\n",
     "set-a/12.txt": "Time,Parameter,Value\n00:00,HR,90\n\n00:20,too,many,fields\n00:30,HR,91\n",
@@ -31,7 +32,7 @@ def _folder(root: Path, files: dict[str, str]) -> None:
 
 def _archive(root: Path, files: dict[str, str], suffix: str = ".tar.xz") -> Path:
     path = root / f"set-a{suffix}"
-    with tarfile.open(path, "w:" + suffix.rpartition(".")[2].replace("tar", "")) as archive:
+    with tarfile.open(path, "w:" + suffix.rpartition(".")[2].replace("tar", "").replace("tgz", "gz")) as archive:
         for name in sorted(files):
             member = tarfile.TarInfo(name)
             member.size = len(files[name].encode())
@@ -41,14 +42,12 @@ def _archive(root: Path, files: dict[str, str], suffix: str = ".tar.xz") -> Path
 
 def _read(root: Path) -> tuple[list[dict[str, object]], MemberReader]:
     paths = find_members(root, MEMBERS)
-    places = [
-        (path if path.is_file() and ".tar" in path.name else path.parent).relative_to(root).as_posix() for path in paths
-    ]
+    places = [(path if format_of(path).is_archive else path.parent).relative_to(root).as_posix() for path in paths]
     reader = MemberReader(MEMBERS, list(zip(paths, places, strict=True)))
     return reader.batches().read_all().to_pylist(), reader
 
 
-@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz", ".tgz", ".tar.bz2"])
 def test_an_archive_gives_what_its_folder_gives(suffix: str, tmp_path: Path) -> None:
     """Records, numbers and set-aside lines are the same; an archive beside its folder is not read twice."""
     _folder(tmp_path / "plain", FILES)
@@ -66,6 +65,31 @@ def test_an_archive_gives_what_its_folder_gives(suffix: str, tmp_path: Path) -> 
     )
     _archive(tmp_path / "plain", FILES, suffix)
     assert _read(tmp_path / "plain")[0] == plain
+
+
+def test_a_small_file_may_have_any_name(tmp_path: Path, tawt) -> None:
+    """A file is no archive for the letters in its name, which is told nowhere: neither where all is well nor in an error."""
+    stay = "Time,Parameter,Value\n00:00,RecordID,13\n00:00,Age,54\n00:07,HR,73\n"
+    _folder(tmp_path / "raw", {"set-a/13.tarn.txt": stay, "set-a/14.TAR.TXT": stay})
+    rows, _ = _read(tmp_path / "raw")
+    assert {row["_member"] for row in rows} == {"13.tarn", "14.TAR"} and len(rows) == 6
+    (tmp_path / "raw/set-a/13.tarn.txt").write_bytes(stay.encode() + b"\xff")
+    ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
+    assert ended.code == 1 and "set-a (file 1)" in ended.error and "13.tarn" not in ended.err
+
+
+def test_an_archive_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
+    """One that a pattern names is refused as one beside the patterns is, but where its folder is there; sums are no archives."""
+    for name in ("set-a.tar.zst", "set-a.zip"):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(SourceError, match=f"{name}: is of a kind that is not read"):
+            find_members(tmp_path, MEMBERS)
+        _folder(tmp_path, FILES)
+        assert len(find_members(tmp_path, MEMBERS)) == 2
+        (tmp_path / "set-a").rename(tmp_path / f"moved-{name}")
+        (tmp_path / name).unlink()
+    (tmp_path / "set-a.tar.gz.md5").write_bytes(b"x")
+    assert find_members(tmp_path, MEMBERS) == []
 
 
 FAULTS = {

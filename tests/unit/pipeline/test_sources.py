@@ -47,3 +47,14 @@ def test_a_required_column_must_be_in_every_part(tmp_path: Path) -> None:
     _part(tmp_path / "raw", "1", 2, ["subject_id", "time"])
     with pytest.raises(SourceError, match=r"data/1\.parquet: column `code` is missing"):
         tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1)
+
+
+def test_parts_are_told_by_their_ends_in_any_case(tmp_path: Path) -> None:
+    """`0.PARQUET` is Parquet, and a text file beside it is an error that names both."""
+    _part(tmp_path / "raw", "0", 1, ["subject_id", "time", "code"])
+    (tmp_path / "raw/data/0.parquet").rename(tmp_path / "raw/data/0.PARQUET")
+    tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1)
+    assert tawt.query("select count(*) n from events", tmp_path / "w").to_pylist() == [{"n": 1}]
+    (tmp_path / "raw/data/1.csv").write_text("subject_id,time,code\n2,2020-01-01 00:00:00,HR\n")
+    with pytest.raises(SourceError, match=r"data/1\.csv: is of another kind than `data/0\.PARQUET`"):
+        tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1)
