@@ -208,10 +208,12 @@ def test_the_places_of_our_own_kernel():
 
 @pytest.fixture
 def triton_is(monkeypatch):
-    """Say whether Triton is installed."""
+    """Say whether Triton is installed, and finds a compiler."""
     right = importlib.util.find_spec
 
-    def say(installed: bool) -> None:
+    def say(installed: bool, compiler: str | None = "cc") -> None:
+        monkeypatch.setattr("tawt.models.attention.choose.shutil.which", lambda name: compiler)
+        monkeypatch.setattr("tawt.models.attention.choose.Path.is_file", lambda path: True)
         monkeypatch.setattr(
             importlib.util, "find_spec", lambda name: installed or None if name == "triton" else right(name)
         )
@@ -234,6 +236,9 @@ def test_auto_takes_our_own_kernel_where_it_can(triton_is):
     triton_is(False)
     name, reason = choose_kernel(a_config(("decay",)), CUDA, torch.bfloat16)
     assert name == "flex" and "Triton is not installed" in reason
+    triton_is(True, compiler=None)
+    name, reason = choose_kernel(a_config(("decay",)), CUDA, torch.bfloat16)
+    assert name == "flex" and "no C compiler" in reason
 
 
 def test_auto_takes_the_fastest_kernel_that_can(triton_is):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import sysconfig
+from pathlib import Path
 
 import torch
 
@@ -84,7 +88,15 @@ def _bar_to_fused(config: ModelConfig, dtype: torch.dtype, training: bool) -> st
         return f"heads are {config.d_head} wide, expected {FUSED_WIDTHS[0]} to {FUSED_WIDTHS[-1]}"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed, which comes with torch for CUDA"
+    if not _can_build():
+        return "Triton finds no C compiler (CC, gcc or clang) or no Python.h, with which it builds its launchers"
     return _too_old()
+
+
+def _can_build() -> bool:
+    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    return headers.is_file() and any(shutil.which(compiler) for compiler in compilers)
 
 
 def _bar_to_flex(config: ModelConfig, dtype: torch.dtype, training: bool) -> str:
