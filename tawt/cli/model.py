@@ -115,9 +115,9 @@ def pretrain(
     weigh = weights(plan.config.objective)
     rows_of = [(split, part, weigh.get(part), *numbers) for split, part, *numbers in losses]
     print_rows(("split", "part", "weight", "loss", "trivial", "positions"), rows_of, form)
-    if above := [part for split, part, loss, trivial, _ in losses if split == "tuning" and loss >= trivial]:
+    if above := [f"`{part}`" for split, part, loss, trivial, _ in losses if split == "tuning" and loss >= trivial]:
         say(
-            f"note: on tuning {', '.join(f'`{part}`' for part in above)} ended no better than the trivial baseline; fewer steps, more records "
+            f"note: on tuning {', '.join(above)} ended no better than the trivial baseline; fewer steps, more records "
             "or `--set train.keep_best=3 --set train.final=best` may help"
         )
     say(f"weights: {result.weights}")
