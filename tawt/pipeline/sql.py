@@ -39,7 +39,7 @@ READABLE = {
 }
 """The layers of SQL stages, and the layers that each may read."""
 
-REASON = re.compile(r"drop:\w+|quarantine:[^:]+:\w+")
+REASON = re.compile(r"drop:\w+|quarantine:(?P<column>[^:]+):\w+")
 _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
 _QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
 _QUERY_FUNCTIONS = (
@@ -125,7 +125,7 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
         )  # fmt: skip
     if layer == "staging":
         check_carried(tree, where)
-    reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text))
+    reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable())
     return SqlFile(name, path, text, references, tuple(sorted(found[0].named_parameters)), reasons)
 
 

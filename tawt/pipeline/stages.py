@@ -9,7 +9,7 @@ from pathlib import Path
 from tawt.config.data import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.errors import ConfigError, StageError, nearest
-from tawt.pipeline.sql import READABLE, SqlFile, read_sql
+from tawt.pipeline.sql import READABLE, REASON, SqlFile, read_sql
 from tawt.pipeline.workspace import Workspace
 from tawt.resources import asset, asset_root
 
@@ -151,10 +151,33 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
                     f"reads `{reference}`, which no file makes, expected a stage or a raw table",
                     nearest(reference, [*found, *(f"raw.{r}" for r in raw)]),
                 )
+    for stage in found.values():
+        _hold_reasons(stage, found, raw)
     found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
+
+
+def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> None:
+    """Hold that a stage quarantines for columns that a contract names: its own, or one of what it came from."""
+    names: set[str] = set()
+    todo = [stage.name]
+    while todo:
+        name = todo.pop()
+        if name in ENGINE_STAGES:
+            return  # what the engine makes is of every pipeline's contract
+        contract = raw[name.removeprefix("raw.")] if name.startswith("raw.") else found[name].contract
+        names |= set(contract.names) if contract is not None else set()
+        todo += found[name].inputs if name in found else ()
+    for reason in sorted(stage.sql.reasons if stage.sql is not None else ()):
+        column = matched["column"] if (matched := REASON.fullmatch(reason)) else None
+        if column is not None and column not in names:
+            raise StageError(
+                stage.name,
+                f"quarantines for `{column}`, expected a column of its contract or of what it reads",
+                nearest(column, names),
+            )
 
 
 def without_absent(workspace: Workspace, graph: Graph) -> Graph:

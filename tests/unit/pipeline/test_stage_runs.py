@@ -128,6 +128,8 @@ FAILS: dict[str, tuple[str, str, str, type[TawtError], str]] = {
     "no record behind a row": ("event_parts/readings", "_row::bigint as _row", "nullif(_row, 5)::bigint as _row", ContractError, "`_row` is null in 1 kept rows"),
     "no record behind a rejected row": ("event_parts/readings", "_row::bigint as _row, null::varchar", "nullif(_row, 5)::bigint as _row, 'drop:odd'", StageError, "1 rejected rows no _row"),
     "a cell as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:seen:' || seen", StageError, "_reason that does not stand in its text"),
+    "a column that is nowhere as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:subjet:missing'", StageError, "quarantines for `subjet`"),
+    "control characters as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "E'quarantine:\\x1b[31m:missing'", StageError, "_reason that does not stand in its text"),
     "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "error Conversion"),
     "unknown column": ("staging/readings", "try_cast(seen", "try_cast(time_of", StageError, "time_of"),
     "missing parameter": ("staging/readings", "$least", "$leas", StageError, "`$leas` has no value"),
@@ -354,7 +356,7 @@ def test_staging_codes_and_labels_have_the_same_bytes_at_any_number_of_threads(
     (project / "sql" / "lab" / "codes" / "readings.sql").write_text(CODES)
     (project / "sql" / "lab" / "tasks" / "high.sql").write_text(
         LABELS.replace("from events.events", "from staging.readings").replace("numeric_value >", "number >").replace("numeric_value =", "number =")
-        .replace("time::", "timestamp '2020-01-01'::").replace("source_row", "_row")
+        .replace("time::", "timestamp '2020-01-01'::").replace("source_row", "_row").replace("quarantine:numeric_value", "quarantine:number")
     )  # fmt: skip
     lines = "".join(f"{1 + i * 7919 % 500},2020-01-01 08:00:00,{i % 2999}\n" for i in range(9_000))
     (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress(f"subject_id,seen,number\n{lines}".encode(), 1))
