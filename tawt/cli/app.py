@@ -18,6 +18,8 @@ from tawt.errors import TawtError, printable
 from tawt.room import room_error
 
 _PACKAGE = Path(__file__).parents[1]
+_SECONDS_TO_END = 10.0
+"""What an interrupted command has to end in order; what it left aside goes at the next start."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -68,6 +70,9 @@ def main() -> None:
 
     def interrupt(number: int, frame: Any) -> None:
         interrupts.append(number)
+        # the engine does not hear of it while it makes a cell or a list
+        signal.signal(signal.SIGALRM, _end_now)
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_END)
         raise KeyboardInterrupt
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -90,6 +95,11 @@ def main() -> None:
         if os.environ.get("TAWT_TRACEBACK"):
             raise
         _fail_foreign(error)
+
+
+def _end_now(number: int, frame: Any) -> NoReturn:
+    console.print("interrupted", markup=False)
+    os._exit(130)
 
 
 def _fail_foreign(error: Exception) -> NoReturn:

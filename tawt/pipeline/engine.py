@@ -153,7 +153,8 @@ def bounded_memory(limits: Limits) -> Iterator[None]:
 def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
     """Do work with a connection in a thread of its own, so that Ctrl-C reaches the engine whatever it is doing.
 
-    Between two looks of the engine a cell can be in the making for long; a second Ctrl-C ends the program then.
+    Between two looks of the engine a cell can be in the making for long; a second Ctrl-C ends the program then, and a
+    command ends by itself soon.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
         future = pool.submit(work)

@@ -194,10 +194,12 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
     """Hold the columns and types of the select against the contract before a row is read."""
     assert stage.sql is not None and stage.contract is not None
     parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
-    before, behind = "select * from (", "\n) limit 0"
+    before = "select * from ("
+    text = f"{before}{stage.sql.text}\n) limit 0"
     with wrapped_errors(stage.name, stage.sql.text, len("explain " + before), plan.workspace.root):
-        connection.execute(f"explain {before}{stage.sql.text}{behind}", parameters)
-    empty = connection.sql(f"{before}{stage.sql.text}{behind}", params=parameters).to_arrow_table()
+        # what is made of constants is made while the engine plans
+        interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
+        empty = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())
     for name, type_ in (("_row", pa.int64()), ("_reason", pa.string())):
         if name not in empty.column_names:
             raise ContractError(

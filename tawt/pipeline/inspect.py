@@ -237,7 +237,7 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
             bind_all(connection, opened)
             with wrapped_errors("query", text, len("explain ")), bounded_memory(limits):
                 if not is_explained(text):
-                    connection.execute(f"explain {text}")
+                    interruptible(connection, lambda: connection.execute(f"explain {text}"))
                 return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
     except StageError as error:
         hint = error.hint if "try_cast" in error.hint else f"relations: {command('stages', workspace=opened.root)}"

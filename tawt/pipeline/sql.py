@@ -19,7 +19,7 @@ from tawt.errors import ConfigError, StageError, TawtError, nearest
 from tawt.pipeline.engine import SCHEMAS, text_place
 from tawt.pipeline.sql_rules import check_carried, check_row_wise, order_dependent
 from tawt.pipeline.sql_tree import (
-    LONGEST_PADDED,
+    LONGEST_MADE,
     Node,
     constants,
     parse,
@@ -27,7 +27,7 @@ from tawt.pipeline.sql_tree import (
     relations,
     statements,
     table_functions,
-    unbounded_padding,
+    unbounded_texts,
     writing_node,
 )
 
@@ -117,7 +117,7 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
             f"calls `{function}`, expected functions of cells" + (" of one row" if layer == "staging" else ""),
             "what looks at several rows belongs in event_parts; clocks, chance, settings and files in no stage",
         )
-    _hold_padding(tree, where, StageError)
+    _hold_lengths(tree, where, StageError)
     for what in order_dependent(tree):
         raise StageError(
             where, f"holds {what}, expected a result that any order of the rows gives",
@@ -153,7 +153,7 @@ def check_select(text: str, workspace: object = "WORKSPACE") -> None:
     for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
         if function.lower() not in _QUERY_FUNCTIONS:
             raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)
-    _hold_padding(tree, "query", ConfigError)
+    _hold_lengths(tree, "query", ConfigError)
     for found in relations(tree):
         known = found.schema in SCHEMAS if found.schema else found.table in _QUERY_RELATIONS
         if found.qualified or not known:
@@ -175,10 +175,10 @@ def _statements(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Sta
         raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
 
 
-def _hold_padding(tree: Node, where: str, kind: type[TawtError]) -> None:
-    for function in unbounded_padding(tree):
+def _hold_lengths(tree: Node, where: str, kind: type[TawtError]) -> None:
+    for function in unbounded_texts(tree):
         raise kind(
-            where, f"calls `{function}` to a length not written out, expected a number up to {LONGEST_PADDED:,}",
+            where, f"calls `{function}` for a length not written out, expected a number up to {LONGEST_MADE:,}",
             "write it as `lpad(text, 5, '0')`; a length from a cell could fill the memory, and not be interrupted",
         )  # fmt: skip
 

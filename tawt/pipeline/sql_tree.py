@@ -7,6 +7,7 @@ arguments, whether built in or a macro of such: not the clock, chance, settings,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -28,8 +29,12 @@ _WITHOUT_BRACKETS = (
     "current_catalog", "current_database", "current_user", "session_user", "current_role",
 )  # fmt: skip
 """Functions that are written like columns."""
-LONGEST_PADDED = 10_000
-"""Letters that a text may be padded to."""
+LONGEST_MADE = 10_000
+"""Letters of a text whose length is a number that a function is given, and how often one may be repeated."""
+_MADE_LONG = {"lpad": 1, "rpad": 1, "repeat": 1, "bitstring": 1}
+"""Functions that make a text as long as a number says, and the place of the number."""
+_FORMATS = ("format", "printf")
+"""Functions that make a text as long as a number in their first text says."""
 _SPECIAL = frozenset(("unnest", "unlist"))
 """Part of the grammar: in no catalog."""
 
@@ -153,19 +158,32 @@ def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
             yield name
 
 
-def unbounded_padding(tree: Node) -> Iterator[str]:
-    """Yield the functions that pad a text to a length which is no plain number, or one beyond all cells.
+def unbounded_texts(tree: Node) -> Iterator[str]:
+    """Yield the functions that make a text of a length which is not written out, or of one beyond all cells.
 
-    A cell in the making is seen by no limit of the engine, and these two make it letter by letter, deaf to Ctrl-C.
+    A cell in the making is seen by no limit of the engine, and these make it letter by letter, deaf to Ctrl-C. Lists
+    are not meant: the engine takes their room at once, and is told by the system where there is none.
     """
     for node in walk(tree):
         name = str(node.get("function_name", "")).lower()
-        if name in ("lpad", "rpad"):
-            given = [(one.get("expression") or {}).get("literal") or {} for one in node.get("arguments", ())]
-            numbers = [int(one["text"]) for one in given if one.get("kind") == "INTEGER"]
-            plain = len(given) == 3 and given[1].get("kind") == "INTEGER" and not node.get("schema")
-            if not plain or max(numbers) > LONGEST_PADDED:
-                yield name
+        place = 0 if name in _FORMATS else _MADE_LONG.get(name)
+        if place is not None and not _is_short(node, place):
+            yield name
+
+
+def _is_short(call: Node, place: int) -> bool:
+    """Return whether the argument in a place is a constant that asks for no long text."""
+    given = [(one.get("expression") or {}).get("literal") or {} for one in call.get("arguments", ())]
+    # in `a.lpad(5)` a stands where a schema could, and all places are others
+    if call.get("schema") or len(given) <= place or given[place].get("kind") != ("INTEGER" if place else "STRING"):
+        return False
+    text = str(given[place]["text"])
+    # a width can be an argument too
+    named = _WIDTH_ELSEWHERE.search(text) is not None
+    return not named and all(int(number) <= LONGEST_MADE for number in re.findall(r"[0-9]+", text))
+
+
+_WIDTH_ELSEWHERE = re.compile(r"%[^a-zA-Z%]*\*|\{[^}]*\{")
 
 
 @lru_cache(maxsize=1)

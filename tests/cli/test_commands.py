@@ -244,6 +244,26 @@ def test_an_interrupted_ingest_ends_with_130_and_can_go_on(
     assert tree(work / "events") == tree(finished / "events")
 
 
+def test_one_interrupt_ends_a_query_that_the_engine_does_not_look_up_from(finished: Path) -> None:
+    """A list that is made while the engine plans, in many seconds, does not keep a command from ending at one Ctrl-C."""
+    code = f"""
+import signal, sys, threading
+from tawt.cli import app
+from tawt.pipeline import inspect
+def interrupted(connection, work, real=inspect.interruptible):
+    threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+    return real(connection, work)
+inspect.interruptible = interrupted
+app._SECONDS_TO_END = 0.3
+signal.signal(signal.SIGINT, signal.default_int_handler)
+long = "select len(range(timestamp '2000-01-01', timestamp '2020-01-01', interval 1 microsecond))"
+sys.argv = ["tawt", "query", long, "-w", {str(finished)!r}]
+app.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=40)
+    assert (ended.returncode, ended.stderr.strip()) == (130, "interrupted")
+
+
 def test_an_interrupted_pretraining_ends_with_130_and_says_how_to_go_on(finished: Path, tmp_path: Path, tiny) -> None:
     """Ctrl-C in a run saves a checkpoint and names the command that resumes it."""
     settings = [word.replace("train.max_steps=4", "train.max_steps=100000") for word in tiny]

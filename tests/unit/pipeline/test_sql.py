@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.sql import check_select, parameters_for, read_sql
+from tawt.pipeline.sql_tree import parse, unbounded_texts
 
 KEPT = "1 as a, _row, null::varchar as _reason"
 
@@ -59,11 +63,19 @@ REFUSED = {
     "macro that splits into rows": ("staging", f"select regexp_split_to_table(a, ',') as b, {KEPT} from raw.x", "`regexp_split_to_table`"),
     "window": ("staging", f"select lag(a) over (order by b) as c, {KEPT} from raw.x", "calls `lag over`"),
     "window of an aggregate": ("staging", f"select sum(b) over () as c, {KEPT} from raw.x", "calls `sum over`"),
-    "padding without end": ("staging", f"select lpad(a, 2000000000, 'x') as a, {KEPT} from raw.x", "calls `lpad` to a length"),
-    "padding to a computed length": ("staging", f"select rpad(a, 2 * 10, 'x') as a, {KEPT} from raw.x", "calls `rpad` to a length"),
-    "padding to a cell": ("event_parts", 'select "LPAD"(a, b, \'x\') as a from staging.x', "calls `lpad` to a length"),
-    "padding to a cast": ("event_parts", "select a.lpad('2000000000'::int, 'x') as a from staging.x", "calls `lpad` to a length"),
-    "padding of a column's": ("event_parts", "select a.lpad(b, 5) as a from staging.x", "calls `lpad` to a length"),
+    "padding without end": ("staging", f"select lpad(a, 2000000000, 'x') as a, {KEPT} from raw.x", "calls `lpad` for a length"),
+    "padding to a computed length": ("staging", f"select rpad(a, 2 * 10, 'x') as a, {KEPT} from raw.x", "calls `rpad` for a length"),
+    "padding to a cell": ("event_parts", 'select "LPAD"(a, b, \'x\') as a from staging.x', "calls `lpad` for a length"),
+    "padding to a cast": ("event_parts", "select a.lpad('2000000000'::int, 'x') as a from staging.x", "calls `lpad` for a length"),
+    "padding of a column's": ("event_parts", "select a.lpad(b, 5) as a from staging.x", "calls `lpad` for a length"),
+    "repetition without end": ("event_parts", "select repeat('x', 2000000000) as a from staging.x", "calls `repeat` for a length"),
+    "repetition by a cell": ("staging", f"select repeat(a, b::int) as a, {KEPT} from raw.x", "calls `repeat` for a length"),
+    "repetition by a parameter": ("staging", f"select repeat(a, $n) as a, {KEPT} from raw.x", "calls `repeat` for a length"),
+    "bits by a cell": ("staging", f"select bitstring('1', b::int) as a, {KEPT} from raw.x", "calls `bitstring` for a length"),
+    "width without end": ("staging", f"select format('{{:300000000}}', a) as a, {KEPT} from raw.x", "calls `format` for a length"),
+    "width of a cell": ("staging", f"select format('{{:{{}}}}', a, b) as a, {KEPT} from raw.x", "calls `format` for a length"),
+    "printed width of a cell": ("staging", f"select printf('%*d', a, b) as a, {KEPT} from raw.x", "calls `printf` for a length"),
+    "format of a cell": ("staging", f"select printf(a, b) as a, {KEPT} from raw.x", "calls `printf` for a length"),
     "aggregate in capitals and quotes": ("staging", 'select "MAX"(a) as a from raw.x', "calls `max`"),
     "aggregate of another schema": ("staging", "select system.main.max(a) as a from raw.x", "calls `max`"),
     "databases": ("event_parts", f"select {KEPT} from staging.x, (show databases) d", "calls `show databases`"),
@@ -135,6 +147,32 @@ def test_a_cte_is_known_in_its_own_select_and_to_what_follows(tmp_path: Path) ->
     stage = read_sql(tmp_path / "x.sql", "event_parts")
     assert stage.references == ("staging.first", "staging.second")
     assert stage.reasons == {"drop:one", "quarantine:a b:two"}
+
+
+def test_the_functions_that_make_texts_as_long_as_a_number_says_are_those_that_the_engine_has() -> None:
+    """Each function of the engine that takes a number and gives a text is tried with 20 and 5,000."""
+    connection = duckdb.connect(config={"threads": 1})
+    listed = connection.execute(
+        "select distinct lower(function_name), parameter_types from duckdb_functions() where function_type = 'scalar' "
+        "and return_type in ('VARCHAR', 'BLOB', 'BIT') and stability = 'CONSISTENT' and not contains(function_name, '__')"
+    ).fetchall()
+    numbers = dict.fromkeys(("BIGINT", "INTEGER", "DOUBLE"), ("20", "5000"))
+    given = {"VARCHAR": ["'x'"], "BLOB": ["'x'::blob"], "BIT": ["'1'::bit"], **numbers}
+    found, tried = set(), 0
+    for name, types in listed:
+        if not set(types) <= set(given) or not set(types) & set(numbers):
+            continue
+        for arguments in product(*(given[one] for one in types)):
+            with suppress(duckdb.Error):
+                call = f'"{name}"({", ".join(arguments)})'
+                (length,) = connection.execute(f"select octet_length(({call})::varchar::blob)").fetchone() or (0,)
+                tried += 1
+                if (length or 0) > 1000:
+                    found.add(name)
+    assert found == {"lpad", "rpad", "repeat", "bitstring"} and tried > 60
+    for name in found:
+        assert list(unbounded_texts(parse(f"select {name}('x', 20000, 'x')") or {})) == [name]
+        assert not list(unbounded_texts(parse(f"select {name}('x', 10000, 'x')") or {}))
 
 
 def test_a_stage_that_is_no_text_is_refused(tmp_path: Path) -> None:
