@@ -115,12 +115,12 @@ def query(
 
     Example: tawt query "select code, count(*) n from events group by code order by n desc limit 5" -w work/mimic
     """
-    from tawt.pipeline.inspect import behind
     from tawt.pipeline.inspect import query as run_query
 
-    for note in behind(text, workspace):
-        say(f"note: {note}")
-    print_table(run_query(text, workspace, threads=threads, memory_limit=memory_limit), form, thousands=False)
+    result = run_query(
+        text, workspace, threads=threads, memory_limit=memory_limit, report=lambda event: say(f"note: {event['text']}")
+    )
+    print_table(result, form, thousands=False)
     next_command(follow("stages", workspace=workspace, form=form))
 
 

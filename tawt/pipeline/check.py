@@ -14,8 +14,9 @@ from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_meds import Finding, check_meds
 from tawt.pipeline.check_raw import check_raw
-from tawt.pipeline.ledger import ledger_table, standing
+from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, make_again, stage_files
+from tawt.pipeline.stages import graph_of
 from tawt.pipeline.workspace import LEDGER, Workspace, open_workspace
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
@@ -35,11 +36,13 @@ def check(workspace: str | Path) -> list[Finding]:
         ConfigError: There is no workspace.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    there = standing(opened)
+    graph = graph_of(opened)
+    there = standing(opened, graph)
     findings, stages = check_files(opened, there)
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
-    findings += [_ledger(opened, found), _quarantine(opened, found), check_raw(opened, found)]
+    findings += [_ledger(opened, there, found), _quarantine(opened, found)]
+    findings += [check_raw(opened, graph.raw_contracts, found)]
     if "events" in stages:
         findings += [
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
@@ -63,7 +66,7 @@ def _n_rows(workspace: Workspace, stage: str) -> int:
     return n_rows
 
 
-def _ledger(workspace: Workspace, found: list[Manifest]) -> Finding:
+def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) -> Finding:
     """Count every output and its records again, follow them from stage to stage, and compare with the table."""
     out = {manifest.stage: sum(account.n_rows_out for account in manifest.accounts) for manifest in found}
     wrong = []
@@ -89,7 +92,7 @@ def _ledger(workspace: Workspace, found: list[Manifest]) -> Finding:
             if kept != behind:
                 wrong.append(f"{manifest.stage}: {behind:,} records behind its rows, expected {kept:,}")
     path = workspace.root / LEDGER
-    if path.is_file() and holds(path) and not read_parquet(path).equals(ledger_table(workspace)):
+    if path.is_file() and holds(path) and not read_parquet(path).equals(ledger_table(there)):
         wrong.append(f"{LEDGER} is not what the stages' manifests say")
     n_in = sum(a.n_records_in for m in found if m.stage.startswith("staging.") for a in m.accounts)
     return Finding("ledger", not wrong, wrong[0] if wrong else f"balances from {n_in:,} raw records")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from tawt.contracts.contract import Contract
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.check_meds import Finding
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.sources import find_raw_tables
-from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import Workspace
 
 
-def check_raw(workspace: Workspace, found: Sequence[Manifest]) -> Finding:
+def check_raw(workspace: Workspace, contracts: Mapping[str, Contract], found: Sequence[Manifest]) -> Finding:
     """Count the records of the raw tables again, and compare with what the stages of staging took in.
 
     Args:
         workspace: Knows where the raw root is; on another machine it may not be there, which is no fault.
+        contracts: Of the raw tables, by name.
         found: The manifests of the finished stages.
     """
     name = "raw tables"
@@ -25,7 +26,6 @@ def check_raw(workspace: Workspace, found: Sequence[Manifest]) -> Finding:
     if workspace.raw_root is None or not workspace.raw_root.is_dir():
         return Finding(name, True, "not on this machine: not counted again")
     try:
-        contracts = load_graph(workspace.pipeline).raw_contracts
         tables, _ = find_raw_tables(workspace, {n: c for n, c in contracts.items() if n in staged}, afresh=True)
     except TawtError as error:
         return Finding(name, False, str(error))

@@ -21,9 +21,10 @@ from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
 from tawt.pipeline.quarantine import SCHEMA
 from tawt.pipeline.raw_views import bind_raw
+from tawt.pipeline.run import Report
 from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.sql import check_select, is_explained, parameters_for
-from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
+from tawt.pipeline.stages import Graph, Stage, graph_of, load_graph
 from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
@@ -51,9 +52,7 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
             f"for example `{command('stages', pipeline='demo')}`",
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
-    graph = load_graph(opened.pipeline if opened is not None else resolve_pipeline(str(pipeline)))
-    if opened is not None:
-        graph = without_absent(opened, graph)
+    graph = graph_of(opened) if opened is not None else load_graph(resolve_pipeline(str(pipeline)))
     there = standing(opened, graph) if opened is not None else [Standing(s, None) for s in graph.stages.values()]
     rows: list[dict[str, Any]] = [
         {
@@ -116,9 +115,10 @@ def show(stage: str, workspace: str | Path) -> StageView:
         ConfigError: There is no such workspace or stage.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    graph = without_absent(opened, load_graph(opened.pipeline))
+    graph = graph_of(opened)
     found = _stage(graph, stage, workspace=opened.root)
-    one = next(one for one in standing(opened, graph) if one.stage.name == stage)
+    there = standing(opened, graph)
+    one = next(one for one in there if one.stage.name == stage)
     manifest, columns = one.manifest, None
     state = one.state if manifest is None else f"finished in {manifest.seconds:.1f} s"
     if one.behind:
@@ -130,7 +130,7 @@ def show(stage: str, workspace: str | Path) -> StageView:
                 for c in found.contract.columns
             ]
         )
-    ledger = ledger_table(opened)
+    ledger = ledger_table(there)
     ledger = ledger.filter(pa.array([name == stage for name in ledger["stage"].to_pylist()], pa.bool_()))
     sizes = manifest.files if manifest else {}
     files = pa.table({"file": pa.array(sizes, pa.string()), "bytes": pa.array(sizes.values(), pa.int64())})
@@ -156,7 +156,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
         SourceError: The raw files are not where they were.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    graph = without_absent(opened, load_graph(opened.pipeline))
+    graph = graph_of(opened)
     found = _stage(graph, stage, workspace=opened.root)
     manifest = read_manifest(opened, stage)
     for torn in torn_files(opened, stage):
@@ -200,11 +200,8 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
             "has nothing to look in, expected a workspace or a pipeline",
             f"for example `{command('sql', stage, pipeline='demo')}`",
         )
-    resolved = (
-        open_workspace(Path(workspace).expanduser()).pipeline
-        if workspace is not None
-        else resolve_pipeline(str(pipeline))
-    )
+    opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
+    resolved = opened.pipeline if opened is not None else resolve_pipeline(str(pipeline))
     where: dict[str, object] = {"workspace": workspace} if workspace is not None else {"pipeline": pipeline}
     found = _stage(load_graph(resolved), stage, **where)
     if found.sql is None:
@@ -213,7 +210,10 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
     return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))
 
 
-def query(text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None) -> pa.Table:
+def query(
+    text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None,
+    report: Report = lambda event: None,
+) -> pa.Table:  # fmt: skip
     """Run one select over the workspace's relations.
 
     Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
@@ -224,6 +224,7 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
         workspace: A workspace that `ingest` made.
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
+        report: Hears `{"event": "note", ...}` of each relation in it that is damaged or older than its inputs.
 
     Raises:
         ConfigError: The text is not one select, or there is no workspace.
@@ -231,10 +232,12 @@ def query(text: str, workspace: str | Path, *, threads: int | None = None, memor
     """
     opened = open_workspace(Path(workspace).expanduser())
     check_select(text, opened.root)
-    limits = Limits.of(threads, memory_limit)
+    limits, there = Limits.of(threads, memory_limit), standing(opened)
+    for note in _notes(text, opened, there):
+        report({"event": "note", "text": note})
     try:
         with looking(limits, [opened.root]) as connection:
-            bind_all(connection, opened)
+            _bind_all(connection, opened, there)
             with wrapped_errors("query", text, len("explain ")), bounded_memory(limits):
                 if not is_explained(text):
                     interruptible(connection, lambda: connection.execute(f"explain {text}"))
@@ -255,12 +258,11 @@ def looking(limits: Limits, folders: Sequence[Path]) -> Iterator[duckdb.DuckDBPy
             connection.close()
 
 
-def behind(text: str, workspace: str | Path) -> list[str]:
+def _notes(text: str, workspace: Workspace, there: list[Standing]) -> list[str]:
     """Return what to say of the relations in a query that were made from older inputs than those that are there."""
-    opened = open_workspace(Path(workspace).expanduser())
     return [
-        f"{one.stage.name} is {one.state}: `{command('run', f'+{one.stage.name}', workspace=opened.root)}`"
-        for one in standing(opened)
+        f"{one.stage.name} is {one.state}: `{command('run', f'+{one.stage.name}', workspace=workspace.root)}`"
+        for one in there
         if (one.torn and re.search(r"\b(?:ledger|quarantine)\b", text))
         or ((one.torn or one.behind) and re.search(rf"\b{re.escape(_relation(one.stage.name))}\b", text))
     ]
@@ -270,16 +272,16 @@ def _relation(stage: str) -> str:
     return f"labels.{stage.partition('.')[2]}" if stage.startswith("tasks.") else stage
 
 
-def bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> None:
+def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there: list[Standing]) -> None:
     """Make a view of every finished stage of the pipeline as it is now, of the ledger and of the quarantine."""
-    finished = [one.manifest for one in standing(workspace) if one.manifest is not None]
+    finished = [one.manifest for one in there if one.manifest is not None]
     for manifest in finished:
         if manifest.stage == "dataset":
             continue
         bind_output(connection, workspace, manifest.stage)
         if "." not in manifest.stage:
             connection.execute(f"create view {manifest.stage} as select * from {manifest.stage}.{manifest.stage}")
-    connection.register("ledger", ledger_table(workspace))
+    connection.register("ledger", ledger_table(there))
     listed = [_listed(workspace, manifest, SCHEMA.names) for manifest in finished]
     connection.register("quarantine", pa.concat_tables([_NONE, *listed]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from tawt.files import write_parquet
 from tawt.pipeline.components import SAMPLED, own_components
 from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
 from tawt.pipeline.sample import shard_count
-from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
+from tawt.pipeline.stages import Graph, Stage, graph_of
 from tawt.pipeline.workspace import LEDGER, Workspace
 
 SCHEMA = pa.schema(
@@ -55,7 +56,7 @@ class Standing:
 
 def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]:
     """Return every stage of the pipeline and the tables as they are now, in the order of the flow."""
-    graph = graph or without_absent(workspace, load_graph(workspace.pipeline))
+    graph = graph or graph_of(workspace)
     n_shards = shard_count(workspace, {})
     found: dict[str, Standing] = {}
     for name, stage in graph.stages.items():
@@ -77,16 +78,11 @@ def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]
     return list(found.values())
 
 
-def manifests(workspace: Workspace) -> list[Manifest]:
-    """Return the manifests of the stages that stand: what another pipeline, or a table that is gone, left is not."""
-    there = [one.manifest for one in standing(workspace) if one.stands and one.manifest is not None]
-    return sorted(there, key=lambda m: (_ORDER.index(m.stage.partition(".")[0]), m.stage))
-
-
-def ledger_table(workspace: Workspace) -> pa.Table:
-    """Return the ledger."""
+def ledger_table(there: Iterable[Standing]) -> pa.Table:
+    """Return the ledger of the stages that stand: what another pipeline, or a table that is gone, left does not."""
+    finished = [one.manifest for one in there if one.stands and one.manifest is not None]
     rows = []
-    for manifest in manifests(workspace):
+    for manifest in sorted(finished, key=lambda m: (_ORDER.index(m.stage.partition(".")[0]), m.stage)):
         for account in manifest.accounts:
             entries: list[tuple[str, str | None, int]] = [
                 ("in", None, account.n_records_in),
@@ -102,6 +98,6 @@ def ledger_table(workspace: Workspace) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def write_ledger(workspace: Workspace) -> None:
+def write_ledger(workspace: Workspace, graph: Graph | None = None) -> None:
     """Write `ledger.parquet`."""
-    write_parquet(workspace.root / LEDGER, ledger_table(workspace))
+    write_parquet(workspace.root / LEDGER, ledger_table(standing(workspace, graph)))

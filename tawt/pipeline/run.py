@@ -24,7 +24,7 @@ from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables, seen_files
-from tawt.pipeline.stages import Graph, Stage, load_graph, without_absent
+from tawt.pipeline.stages import Graph, Stage, load_graph
 from tawt.pipeline.workspace import Workspace
 from tawt.places import remove
 from tawt.room import room_error
@@ -90,17 +90,14 @@ def run_stages(
     """
     graph = load_graph(workspace.pipeline)
     raw, notes = find_raw_tables(workspace, graph.raw_contracts) if _reads_raw(graph, selection) else ({}, [])
-    if raw:
-        absent = tuple(sorted(name for name in graph.raw_contracts if name not in raw))
-        graph = graph.without({f"raw.{name}" for name in absent})
-        if not dry_run:
-            found = {"n_shards": shard_count(workspace, raw), "absent_tables": absent}
-            workspace.remember(
-                workspace.local.model_copy(update={"files": seen_files(raw)}),
-                workspace.ingested.model_copy(update=found),
-            )
-    else:
-        graph = without_absent(workspace, graph)
+    absent = tuple(sorted(set(graph.raw_contracts) - set(raw))) if raw else workspace.ingested.absent_tables
+    graph = graph.without({f"raw.{name}" for name in absent})
+    if raw and not dry_run:
+        found = {"n_shards": shard_count(workspace, raw), "absent_tables": absent}
+        workspace.remember(
+            workspace.local.model_copy(update={"files": seen_files(raw)}),
+            workspace.ingested.model_copy(update=found),
+        )
     chosen = _choose(graph, selection)
     for note in notes:
         report({"event": "note", "text": note})
@@ -115,14 +112,14 @@ def run_stages(
     except BaseException:
         if not dry_run:
             with suppress(TawtError, OSError):  # the error that ended the command is the one to tell
-                write_ledger(workspace)
+                write_ledger(workspace, graph)
         raise
     if not dry_run:
         said += [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
         if others := forget_others(workspace, graph):
             said.append(f"removed what is of no stage of this pipeline any more: {', '.join(others)}")
             report({"event": "note", "text": said[-1]})
-        write_ledger(workspace)
+        write_ledger(workspace, graph)
     return RunResult(workspace, tuple(reports), tuple(said), graph.skipped, dry_run)
 
 

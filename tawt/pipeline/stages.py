@@ -180,9 +180,14 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
             )
 
 
-def without_absent(workspace: Workspace, graph: Graph) -> Graph:
-    """Leave out the SQL stages that the last ingest had no raw table for: their outputs cannot be there."""
-    return graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables})
+def graph_of(workspace: Workspace) -> Graph:
+    """Return the stages of a workspace's pipeline, less those that the last ingest had no raw table for.
+
+    Raises:
+        ConfigError: As of `load_graph`.
+        StageError: As of `load_graph`.
+    """
+    return load_graph(workspace.pipeline).without({f"raw.{name}" for name in workspace.ingested.absent_tables})
 
 
 def contract_path(schemas: Path, source: str, layer: str, table: str) -> Path:

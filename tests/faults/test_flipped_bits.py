@@ -40,7 +40,9 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
         return "; ".join(finding.detail for finding in findings if not finding.ok)
 
     def raw_tables() -> str:
-        return check_raw(opened, [one.manifest for one in standing(opened, graph) if one.manifest is not None]).detail
+        return check_raw(
+            opened, graph.raw_contracts, [one.manifest for one in standing(opened, graph) if one.manifest is not None]
+        ).detail
 
     assert named() == ""
     files = [p for top in (work, tmp_path / "raw") for p in sorted(top.rglob("*")) if p.is_file() and p.stat().st_size]

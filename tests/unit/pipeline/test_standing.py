@@ -11,8 +11,7 @@ import pytest
 import tawt
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline import run as runner
-from tawt.pipeline.inspect import behind
-from tawt.pipeline.ledger import ledger_table
+from tawt.pipeline.ledger import ledger_table, standing
 from tawt.pipeline.workspace import open_workspace, write_pipeline
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
@@ -21,7 +20,7 @@ QUICK = {"threads": 1, "memory_limit": "500MB"}
 def stages_in(workspace: Path) -> set[str]:
     """Stages that the published ledger counts, which the query counts likewise."""
     published = pq.read_table(workspace / "ledger.parquet")
-    assert published.equals(ledger_table(open_workspace(workspace)))
+    assert published.equals(ledger_table(standing(open_workspace(workspace))))
     assert tawt.query("select * from ledger", workspace).to_pylist() == published.to_pylist()
     return set(published["stage"].to_pylist())
 
@@ -89,10 +88,13 @@ def test_a_failed_command_leaves_the_ledger_of_what_stands(own_workspace: Path, 
 def test_a_relation_that_is_behind_can_be_asked_and_is_said_to_be(hospital, own_workspace: Path) -> None:
     """After an upstream stage changed, a query of what follows still answers, and the command to run is named."""
     tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3", "splits.seed=8"), **QUICK)
-    assert len(tawt.query("select * from triplets", own_workspace)) > 0
-    notes = behind("select * from triplets", own_workspace)
-    assert len(notes) == 1 and notes[0].startswith("triplets is behind events, vocabulary: `tawt run +triplets")
-    assert behind("select * from events", own_workspace) == []
+    notes: list[dict] = []
+    assert len(tawt.query("select * from triplets", own_workspace, report=notes.append)) > 0
+    (note,) = notes
+    assert note["event"] == "note" and note["text"].startswith(
+        "triplets is behind events, vocabulary: `tawt run +triplets"
+    )
+    assert len(tawt.query("select * from events", own_workspace, report=notes.append)) > 0 and notes == [note]
     assert "behind events" in tawt.show("triplets", own_workspace).reason_last_run
 
 
