@@ -11,14 +11,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from tawt.commands import command
-from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.config.train import MAX_STEPS, PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone
 from tawt.places import refuse_links
 from tawt.seals import changed_files, hold, sha256_file
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
-from tawt.training.metrics import lines_of, read_metrics
+from tawt.training.metrics import read_metrics
 from tawt.training.optim import same_rates, warmup_steps
 from tawt.training.versions import read_versions
 
@@ -147,12 +147,17 @@ def starting_point(
         text = f"train.max_steps was {was['train']['max_steps']:,} and is {config.train.max_steps:,}"
         report({"event": "note", "text": text})
     report({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
-    if checkpoint.step >= config.train.log_every and not lines_of(
-        read_metrics(run / "metrics.jsonl"), "train", checkpoint.step
-    ):
+    if not _tells_of(run / "metrics.jsonl", checkpoint.step, config.train.validate_every):
         text = "metrics.jsonl has no line of the steps made: curves, keep_best and patience begin here"
         report({"event": "note", "text": text})
     return checkpoint
+
+
+def _tells_of(path: Path, step: int, validate_every: int) -> bool:
+    """Return whether metrics are there as far as they can be due: another `log_every` may have been asked for then."""
+    return path.exists() and (
+        step < (validate_every or MAX_STEPS) or any(x["step"] <= step for x in read_metrics(path))
+    )
 
 
 def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: int, report: Report) -> None:
@@ -165,22 +170,26 @@ def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: in
             report({"event": "note", "text": text})
 
 
-def refuse_other_start(run: Path, init: Path | None) -> None:
-    """Refuse to begin a run again from other weights than it was begun from, where it has no checkpoint yet.
+def refuse_other_start(run: Path, init: Path | None, checkpoint: Checkpoint | None) -> None:
+    """Refuse to go on with a run from other weights than it was begun from.
+
+    One that has a checkpoint needs not be given them again: it goes on from its own.
 
     Raises:
         ConfigError: It is to.
     """
     versions = read_versions(run)
-    if versions is None:
+    if versions is None or (init is None and checkpoint is not None):
         return
     began = versions.init
     if (began.sha256 if began else None) != (sha256_file(init) if init is not None else None):
         weights = f"the weights {os.path.normpath(run / began.weights)}" if began else "the weights of its seed"
+        give = (
+            "leave out `--init`: it goes on from its checkpoint" if checkpoint else "give `--init` as it was given then"
+        )
         raise ConfigError(
-            str(run), f"was begun from {weights}, expected the same",
-            "give `--init` as it was given then, or a new run with `--out DIR`",
-        )  # fmt: skip
+            str(run), f"was begun from {weights}, expected the same", f"{give}, or a new run with `--out DIR`"
+        )
 
 
 def comparable(config: PretrainConfig) -> dict[str, Any]:

@@ -161,8 +161,8 @@ def set_up(
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     fingerprint = fingerprint_of(split for split in (train, tuning) if split is not None)
     checkpoint = starting_point(run, resume, config, vocabulary.sha256, fingerprint, report, workspace, resume_command)
-    if resume and checkpoint is None:
-        refuse_other_start(run, init)
+    if resume:
+        refuse_other_start(run, init, checkpoint)
     compute = _compute(workspace, config, vocabulary, device, world, checkpoint, dry_run)
     kernel = choose_kernel(config.model, compute.device, compute.dtype)
     compiled = choose_compile(config, compute, world, kernel[0])

@@ -58,11 +58,16 @@ class Versions(MadeWith):
     """Oldest first."""
 
     def since(self, step: int, before: Versions) -> Versions:
-        """Return these for a run that goes on after `step` steps made with those of `before`."""
-        mine, theirs = ({**x.model_dump(), "reasons": None, "earlier": None} for x in (self, before))
-        made = Earlier(until_step=step, **before.model_dump(exclude={"earlier"}))
-        gone = before.earlier if mine | {"init": None} == theirs | {"init": None} else (*before.earlier, made)
-        return self.model_copy(update={"init": before.init, "earlier": gone})
+        """Return these for a run that goes on after `step` steps, where `before` tells what its steps were made with.
+
+        What was made of later ones, before a run was taken up again from an earlier checkpoint, is made anew.
+        """
+        stays = tuple(part for part in before.earlier if part.until_step < step)
+        maker: MadeWith = next((part for part in before.earlier if part.until_step >= step), before)
+        made = Earlier(until_step=step, **maker.model_dump(exclude={"earlier", "until_step"}))
+        alike = MadeWith.model_fields.keys() - {"reasons", "init"}
+        same = self.model_dump(include=alike) == made.model_dump(include=alike)
+        return self.model_copy(update={"init": before.init, "earlier": stays if same else (*stays, made)})
 
 
 def read_versions(run: Path) -> Versions | None:

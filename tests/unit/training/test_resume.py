@@ -21,6 +21,7 @@ from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
 from tawt.training import setup
 from tawt.training.metrics import read_metrics
+from tawt.training.versions import Versions
 
 SCRIPT = """
 import sys
@@ -189,6 +190,43 @@ def test_lost_metrics_are_said(workspace, config, tmp_path, broken_off):
     events = []
     pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True, report=events.append)
     assert any("no line of the steps made" in event.get("text", "") for event in events)
+
+
+@pytest.mark.parametrize(("log_every", "validate_every"), [(50, 2), (50, 0), (1, 0)])
+def test_metrics_that_were_not_due_are_not_said_to_be_lost(
+    workspace, config, tmp_path, broken_off, with_train, log_every, validate_every
+):
+    """Where `log_every` was longer and is shorter now, no line is missed that nobody was to write."""
+    config = with_train(config, log_every=log_every, validate_every=validate_every, max_steps=5)
+    broken_off(4, workspace, config, device="cpu", out=tmp_path / "a")
+    events = []
+    config = with_train(config, log_every=1)
+    pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True, dry_run=True, report=events.append)
+    assert not any("no line of the steps made" in event.get("text", "") for event in events)
+
+
+MADE = {
+    "packages": {}, "python": "3", "machine": "x", "device": "cpu", "precision": "fp32", "processes": 1, "seed": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("step", "threads", "wanted"),
+    [
+        (20, 3, [(5, 1), (10, 2)]), (20, 9, [(5, 1), (10, 2), (20, 3)]), (12, 9, [(5, 1), (10, 2), (12, 3)]), (10, 2, [(5, 1)]),
+        (10, 3, [(5, 1), (10, 2)]), (7, 9, [(5, 1), (7, 2)]), (5, 1, []), (3, 1, []), (3, 3, [(3, 1)]),
+    ],
+)  # fmt: skip
+def test_what_is_made_anew_is_no_longer_told(step, threads, wanted):
+    """A run taken up again from before a change of threads tells what the steps that stay were made with, in order, and
+    nothing of those that are made anew."""
+    earlier = [
+        {**MADE, "threads": n, "reasons": {"threads": "x"}, "until_step": until} for until, n in ((5, 1), (10, 2))
+    ]
+    before = Versions.model_validate({**MADE, "threads": 3, "reasons": {}, "earlier": earlier})
+    now = Versions.model_validate({**MADE, "threads": threads, "reasons": {"threads": "y"}}).since(step, before)
+    told = [(part.until_step, part.threads) for part in now.earlier]
+    assert now.threads == threads and told == wanted
 
 
 def test_a_signal_before_the_first_step_is_an_interrupt(workspace, config, tmp_path, monkeypatch):

@@ -212,3 +212,20 @@ def test_a_run_without_a_checkpoint_begins_again_from_the_same_weights_alone(wor
         with pytest.raises(ConfigError, match="was begun from the weights"):
             pretrain(workspace, config, device="cpu", out=run, resume=True, **other)
         assert pretrain(workspace, config, device="cpu", out=run, resume=True, **given).plan.start_step == 0
+
+
+def test_a_run_with_a_checkpoint_is_not_resumed_from_other_weights(workspace, config, tmp_path):
+    """Weights that a run was not begun from are refused with a hint that works, dry or not, also after its checkpoint;
+    those that it was begun from, and none, go on from the checkpoint."""
+    short = changed(config, "train.max_steps=1", "train.validate_every=0")
+    first = pretrain(workspace, short, device="cpu", out=tmp_path / "first").run
+    other = pretrain(workspace, changed(short, "train.seed=1"), device="cpu", out=tmp_path / "other").run
+    began = pretrain(workspace, short, device="cpu", out=tmp_path / "began", init=first).run
+    for run, wrong, right in ((began, other, first), (first, other, None)):
+        for dry_run in (True, False):
+            with pytest.raises(ConfigError, match="was begun from the weights") as error:
+                pretrain(workspace, short, device="cpu", out=run, init=wrong, resume=True, dry_run=dry_run)
+        assert "leave out `--init`" in error.value.hint
+        for given in (None, right):
+            plan = pretrain(workspace, short, device="cpu", out=run, init=given, resume=True, dry_run=True).plan
+            assert plan.start_step == 1
