@@ -12,8 +12,9 @@ from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import StageError
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.check_files import check_files
-from tawt.pipeline.check_meds import Finding, check_meds
+from tawt.pipeline.check_meds import check_meds
 from tawt.pipeline.check_raw import check_raw
+from tawt.pipeline.finding import Finding
 from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, make_again, stage_files
 from tawt.pipeline.stages import graph_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
 from tawt.files import read_json
-from tawt.pipeline.check_meds import Finding
+from tawt.pipeline.finding import Finding
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.workspace import (
     HOSPITAL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 
 from tawt.contracts.dataset import SPLITS
 from tawt.errors import SourceError
+from tawt.pipeline.finding import Finding
 from tawt.readers import parquet_schema, read_parquet
 from tawt.transforms.columns import times_of
 
@@ -25,16 +25,6 @@ MEDS_TYPES: dict[str, pa.DataType] = {
 }
 _COPY = "copy it again"
 _REQUIRED = ("subject_id", "time", "code")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check."""
-
-    check: str
-    ok: bool
-    detail: str
-    """Counts and names of files and columns; never a cell."""
 
 
 def check_meds(path: str | Path) -> list[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tawt.contracts.contract import Contract
 from tawt.errors import TawtError
 from tawt.files import digest
-from tawt.pipeline.check_meds import Finding
+from tawt.pipeline.finding import Finding
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.sources import find_raw_tables
 from tawt.pipeline.workspace import Workspace

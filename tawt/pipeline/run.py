@@ -44,7 +44,6 @@ class StageReport:
     """After the run; None in a dry run of a stage that was never run."""
     fingerprint: str
     """Of what it is made from now."""
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _bring_up_to_date(
         for left in plan.workspace.aside.glob(f"{stage.name}-*"):
             remove(left)
     report({"event": "done", "stage": stage.name, "reason": reason, "manifest": manifest, "dry_run": dry_run})
-    return StageReport(stage.name, reason, manifest, fingerprint(components), time.perf_counter() - started)
+    return StageReport(stage.name, reason, manifest, fingerprint(components))
 
 
 def _input_bytes(plan: Plan, stage: Stage) -> int:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.pipeline.check_meds import Finding
+from tawt.pipeline.finding import Finding
 from tawt.pipeline.manifest import read_manifest, write_manifest
 from tawt.pipeline.workspace import open_workspace
 
