@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -62,6 +63,21 @@ class RawFile:
                 self.place, "was changed while it was read, expected to stay as it is",
                 "run this again when what writes it has ended",
             )  # fmt: skip
+
+
+_BEGINNINGS = {
+    b"\xff\xfe": "it begins as UTF-16 does: convert it with iconv -f utf-16 -t utf-8",
+    b"\xfe\xff": "it begins as UTF-16 does: convert it with iconv -f utf-16 -t utf-8",
+    b"\x1f\x8b": "it begins as gzip does: unpack it, or let its name end in .gz",
+    b"PK\x03\x04": "it begins as .zip and spreadsheets do: unpack it, or write it as CSV",
+    b"PAR1": "it begins as Parquet does: let its name end in .parquet",
+    b"\x28\xb5\x2f\xfd": "it begins as .zst does: unpack it",
+    b"BZh": "it begins as .bz2 does: unpack it",
+    b"\xfd7zXZ": "it begins as .xz does: unpack it",
+}
+"""What to do with a file that is no text, by its first bytes."""
+_PADDED = 10
+"""Zeros at the end of a .gz file that no whole one has; an empty member ends in nine."""
 
 
 class _Hashed(io.RawIOBase):
@@ -131,8 +147,17 @@ def identify(
             return file
 
     jobs = []
+    seen_at: dict[tuple[int, int], str] = {}
     for path in paths:
         place = _place(path, root, members)
+        if members is None and path.is_file():
+            status = path.stat()
+            twin = seen_at.setdefault((status.st_dev, status.st_ino), place)
+            if twin != place:
+                raise SourceError(
+                    place, f"is the same file as `{twin}`, expected each part of a table once",
+                    "remove one of the two links: its records would be read twice",
+                )  # fmt: skip
         numbers[place] += 1
         jobs.append(pool.submit(one, path, place, numbers[place]))
     return jobs
@@ -154,17 +179,35 @@ def _read(path: Path, place: str, number: int, dialect: Csv, members: Members | 
         else:
             stream = gzip.GzipFile(fileobj=source) if format_of(path).is_gzip else source
             counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
-            while block := stream.read(_BLOCK):
+            begin = block = stream.read(_BLOCK)
+            while block:
                 counter.add(block)
-            n_records = _as_the_dialect_says(place, counter.end(), dialect)
+                block = stream.read(_BLOCK)
+            n_records = _as_the_dialect_says(place, counter.end(), dialect, begin)
+            if format_of(path).is_gzip:
+                _hold_end(path, place)
         return source.sha256(), n_records, n_passed
 
 
-def _as_the_dialect_says(place: str, records: Records, dialect: Csv) -> int:
+def _hold_end(path: Path, place: str) -> None:
+    """Refuse a .gz file that was filled up with zeros, which Python passes over and the engine does not."""
+    with path.open("rb") as file:
+        file.seek(-_PADDED, os.SEEK_END)
+        if not any(file.read()):
+            raise SourceError(
+                place, "has zeros behind its end, expected a whole .gz file and no more",
+                "unpack it and pack it again: gunzip passes over them",
+            )  # fmt: skip
+
+
+def _as_the_dialect_says(place: str, records: Records, dialect: Csv, begin: bytes) -> int:
     if records.not_utf8 is not None:
         raise SourceError(
             f"{place}:{records.not_utf8}", "is not UTF-8 text, expected UTF-8",
-            "convert the file, for example with iconv -f latin1 -t utf-8",
+            next(
+                (hint for mark, hint in _BEGINNINGS.items() if begin.startswith(mark)),
+                "convert the file, for example with iconv -f latin1 -t utf-8",
+            ),
         )  # fmt: skip
     if records.open_quote is not None:
         raise SourceError(

@@ -59,7 +59,12 @@ def bind_raw(
     return reader
 
 
+_NO_TEXT = (
+    pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)  # fmt: skip
 _READABLE = {
+    "string": (lambda have: not any(is_it(have) for is_it in _NO_TEXT),),
     "int64": (pa.types.is_integer,),
     "float32": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_string),
     "timestamp[us]": (pa.types.is_timestamp, pa.types.is_date, pa.types.is_string, pa.types.is_large_string),

@@ -17,7 +17,7 @@ from tawt.config.data import Csv, Members
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError
 from tawt.pipeline.archives import is_member
-from tawt.pipeline.formats import PACKED, TABLES, bare_name, format_of
+from tawt.pipeline.formats import PACKED, TABLES, bare_name, format_of, unpacked_name
 from tawt.pipeline.members import MemberReader, find_members
 from tawt.pipeline.raw_files import RawFile, delimiter_of, identify, open_bytes
 from tawt.pipeline.workspace import RawSeen, Workspace
@@ -154,9 +154,10 @@ def _find_files(root: Path, contract: Contract) -> list[Path]:
     """Return the files of the first place that has any; names match in any case, a folder gives all its parts."""
     for place in contract.paths:
         hits = _glob(root, place)
+        unread = _glob(root, place, unread=True)
         stems: dict[Path, Path] = {}
-        for hit in hits:
-            twin = stems.setdefault(hit.with_name(bare_name(hit)), hit)
+        for hit in (*hits, *(odd for odd in unread if odd.suffix.lower() in PACKED)):
+            twin = stems.setdefault(hit.with_name(bare_name(Path(unpacked_name(hit)))), hit)
             if twin != hit:
                 raise SourceError(
                     contract.name,
@@ -166,7 +167,7 @@ def _find_files(root: Path, contract: Contract) -> list[Path]:
         files = [part for hit in hits for part in (_parts(root, hit) if hit.is_dir() else [hit])]
         if files:
             return files
-        for odd in (*hits, *_glob(root, place, unread=True)):
+        for odd in (*hits, *unread):
             raise _unreadable(root, odd)
     return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,15 @@ def _dangling(raw: Path) -> None:
     (raw / LABS).symlink_to(raw / "nowhere")
 
 
+def _linked(link: Callable[[Path, Path], None]) -> Callable[[Path], None]:
+    def spoil(raw: Path) -> None:
+        folder = raw / "hosp/labevents"
+        folder.mkdir()
+        link((raw / LABS).rename(folder / "a.csv.gz"), folder / "b.csv.gz")
+
+    return spoil
+
+
 def _mixed_ends(content: bytes) -> bytes:
     lines = content.split(b"\n")
     return b"".join(line + (b"\r\n" if i % 2 else b"\n") for i, line in enumerate(lines[:-1]))
@@ -109,6 +119,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "flipped bit": (_packed(_flipped(lambda n: n // 2)), f"{LABS}: is damaged"),
     "wrong checksum": (_packed(_flipped(lambda n: n - 8)), f"{LABS}: is damaged"),
     "bytes behind": (_packed(lambda b: b + b"behind"), f"{LABS}: is damaged"),
+    "zeros behind": (_packed(lambda b: b + bytes(512)), f"{LABS}: has zeros behind its end"),
     "not gzip": (_packed(gzip.decompress), f"{LABS}: is damaged or is not gzip"),
     "no byte": (_packed(lambda b: b""), f"{LABS}: is empty (0 bytes)"),
     "nothing packed": (_text(lambda b: b""), f"{LABS}: has no header line"),
@@ -123,6 +134,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "column twice in another case": (_cells(b",storetime,", b",ChartTime,"), "has a column name twice"),
     "damaged parquet": (_instead("labevents.parquet", b"PAR1 nonsense PAR1"), "expected a whole Parquet file"),
     "table twice": (lambda raw: (raw / "hosp/labevents.csv").write_bytes(_unpack(raw / LABS)), "lies there twice"),
+    "table beside a packed one": (
+        lambda raw: (raw / "hosp/labevents.zip").write_bytes(b"PK"),
+        "lies there twice: labevents.csv.gz and",
+    ),
+    "part linked to": (_linked(os.link), "labevents/b.csv.gz: is the same file as `hosp/labevents/a.csv.gz`"),
+    "part linked by name": (_linked(os.symlink), "labevents/b.csv.gz: is the same file as `hosp/labevents/a.csv.gz`"),
     "dangling link": (_dangling, f"{LABS}: cannot be read"),
 }
 
@@ -142,6 +159,24 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_written(fault: str, raw: Pa
         layer, name = path.relative_to(tmp_path / "w").parts[:2]
         stage = name.removesuffix(".parquet") if layer == "quarantine" else f"{layer}.{name}"
         assert (tmp_path / "w" / "manifests" / f"{stage}.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "hint"),
+    [
+        (_text(lambda b: b.decode().encode("utf-16")), "begins as UTF-16 does"),
+        (_text(gzip.compress), "begins as gzip does"),
+        (_text(lambda b: b"PK\x03\x04\xff" + b), "begins as .zip"),
+        (_text(lambda b: b.replace(b"\n1", b"\n\xb51", 1)), "iconv -f latin1"),
+    ],
+)
+def test_what_is_no_text_is_told_by_its_first_bytes(
+    spoil: Callable[[Path], object], hint: str, raw: Path, ingest
+) -> None:
+    """The hint is of the form that the file begins as, and of another encoding only where it begins as none."""
+    spoil(raw)
+    ended = ingest()
+    assert ended.code == 1 and "is not UTF-8 text" in ended.error and hint in ended.err
 
 
 @pytest.mark.parametrize("fault", ["required column", "open quote"])

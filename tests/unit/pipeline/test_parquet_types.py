@@ -91,6 +91,26 @@ def test_ids_of_another_type_are_refused(write_meds: Callable[..., Path], tmp_pa
         tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
 
 
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        (pa.array([["HR"]]), "list"),
+        (pa.array([{"SECRET": 1}]), "struct"),
+        (pa.array([[("HR", "1")]], pa.map_(pa.string(), pa.string())), "map"),
+        (pa.array([b"\xc2\xb5"]), "binary"),
+        (pa.array([b"HR"], pa.binary(2)), "fixed_size_binary"),
+    ],
+)
+def test_what_is_no_text_is_not_read_as_the_words_of_the_engine(
+    write_meds: Callable[..., Path], tmp_path: Path, codes: pa.Array, kind: str
+) -> None:
+    """A column of lists, maps, structs or bytes is refused by name where the contract says text."""
+    raw = write_meds(meds_rows(pa.array([NOON], pa.timestamp("us"))).set_column(2, "code", codes))
+    with pytest.raises(SourceError, match=rf"column `code` is {kind}\b.*, expected string") as error:
+        tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
+    assert error.value.hint and "SECRET" not in str(error.value)
+
+
 def test_a_page_that_cannot_be_read_is_told_as_its_raw_file(write_meds: Callable[..., Path], tmp_path: Path) -> None:
     """Whatever the engine calls it, the error names the file and says to copy it again."""
     raw = write_meds(meds_rows(pa.array([NOON] * 5000, pa.timestamp("us")), pa.array(range(5000), pa.int64())))
