@@ -7,6 +7,8 @@ kept are unknown, and withheld.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +92,7 @@ def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = F
         if not less.anything:
             continue
         # rows are sorted by n_rows: beside others' it would tell a withheld one's
+        own = dict(row)
         row |= {"quantiles": None, "n_rows": 0, "n_values": 0, "most_of_one": 0}
         for name, few in (("category_subjects", less.categories[i]), ("bin_subjects", less.bins[i])):
             if row.get(name):
@@ -100,11 +103,13 @@ def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = F
         if less.edges[i]:
             row |= {"bin_edges": [], "edge_subjects": []}
         if less.numbers[i]:
-            row |= dict.fromkeys(("mean", "std"))
+            row |= dict.fromkeys(("unit", "mean", "std"))
             row |= {"normalization": "none", "center": 0.0, "scale": 1.0, "center_subjects": 0}
             row |= {"n_value_subjects": 0, "bin_subjects": []}
         elif row["n_bins"] and not is_rounded:
-            _round(row)
+            _round(row, own)
+        elif row["normalization"] == "robust" and not row["bin_edges"]:
+            row["scale"] = _told_scale(row, own)  # which edges may have told the last time
         for name in _PEOPLE & row.keys():
             row[name] = _in_steps(row[name], min_subjects)
     if less.anything:
@@ -158,10 +163,14 @@ def without_withheld(encoder: Encoder, vocabulary: Vocabulary, less: Withheld) -
     return kept
 
 
-def _round(row: dict[str, Any]) -> None:
+def _round(row: dict[str, Any], own: dict[str, Any]) -> None:
     """Round statistics so that no number of one person can be told from them, in place.
 
     Edges and the median are numbers of somebody: what is told is the middle of a cell that enough others are in.
+
+    Args:
+        row: What is not withheld.
+        own: The same before anything was.
     """
     mean, std, center, edges = row["mean"], row["std"], row["center"], row["bin_edges"]
     if not std:  # one number that all of them have
@@ -176,7 +185,31 @@ def _round(row: dict[str, Any]) -> None:
             row["center"], row["center_subjects"] = row["bin_edges"][at], row["edge_subjects"][at]
         else:
             row["center"] = middle(center, float(center_step(row["scale"])))
-        row["scale"] = _below(row["scale"], row["scale"] / 100)
+        row["scale"] = _told_scale(row, own)
+
+
+def _told_scale(row: dict[str, Any], own: dict[str, Any]) -> float:
+    """Return the scale of `robust` as it may be told: a distance of quartiles, each as the told edge that it is or the
+    middle of its told bin. Where edges do not tell it, it is the middle of a cell, of five in a power of ten."""
+    scale, told, quantiles = float(own["scale"]), row["bin_edges"], own["quantiles"]
+    if scale == 1:  # of quartiles that are one number
+        return scale
+    if told and quantiles:
+        low, high = quantiles[len(quantiles) // 4], quantiles[-1 - len(quantiles) // 4]
+        bounds = [_place(quartile, own["bin_edges"], told) for quartile in (low, high)]
+        if bounds[1] > bounds[0]:  # false of NaN
+            return float(f"{(bounds[1] - bounds[0]) * (scale / (high - low)):.12g}")
+    return float(f"{10 ** ((math.floor(math.log10(scale) * 5) + 0.5) / 5):.6g}")
+
+
+def _place(number: float, edges: Sequence[float], told: Sequence[float]) -> float:
+    """Return the told edge that a number is, or the middle of the told bin that it is in; NaN in an outer one."""
+    at = bisect_right(edges, number)
+    if not 0 < at <= len(told):
+        return math.nan
+    if edges[at - 1] == number:
+        return told[at - 1]
+    return (told[at - 1] + told[at]) / 2 if at < len(told) else math.nan
 
 
 def _below(number: float, at_most: float) -> float:

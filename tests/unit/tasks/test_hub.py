@@ -135,10 +135,10 @@ def test_what_few_patients_have_is_not_shared(make_run, tmp_path, batch):
         assert withheld == (i % 4 == 1) == (row["n_rows"] == row["n_subjects"] == 0)
         assert withheld == (row["description"] is row["parents"] is None)
         if i % 4 in (1, 2):
-            assert row["mean"] is row["std"] is None and row["bin_edges"] == []
+            assert row["mean"] is row["std"] is row["unit"] is None and row["bin_edges"] == []
             assert (row["center"], row["scale"], row["n_values"], row["n_value_subjects"]) == (0, 1, 0, 0)
         else:
-            assert row["code"] == was["code"] and row["n_rows"] == 0
+            assert row["code"] == was["code"] and row["unit"] == was["unit"] and row["n_rows"] == 0
             assert row["mean"] == (was["mean"] and pytest.approx(was["mean"], abs=was["std"] / 500))
             assert len(row["bin_edges"]) == (len(was["bin_edges"]) if i % 8 > 3 else 0)
     with torch.inference_mode():

@@ -85,7 +85,7 @@ def test_all_that_an_edge_tells_is_a_cell_of_many_people(name: str, normalizatio
 @pytest.mark.parametrize("normalization", ["zscore", "robust"])
 def test_edges_between_bins_of_few_people_are_withheld(normalization: str) -> None:
     """Of 200 people with a few numbers and one with as many as thirty of them, bins that this one alone is in keep every
-    edge at home; the median is told in a cell of a quarter of the scale or more."""
+    edge at home; median and scale are told in cells of a quarter of the scale or more."""
     rng = np.random.default_rng(0)
     subjects = np.concatenate([np.repeat(np.arange(200), 3), np.full(300, 200)])
     numbers = np.concatenate([rng.normal(80, 5, 600).round(), rng.normal(150, 4, 300).round()])
@@ -93,13 +93,52 @@ def test_edges_between_bins_of_few_people_are_withheld(normalization: str) -> No
     own, told = last(table), last(shareable(table, 11))
     assert min(own["bin_subjects"]) == 1 and len(own["bin_edges"]) > 5
     assert told["bin_edges"] == [] and told["n_bins"] == own["n_bins"] and told["mean"] is not None
-    assert told["scale"] == pytest.approx(own["scale"], rel=0.03)
+    assert told["scale"] == pytest.approx(own["scale"], rel=0.32 if normalization == "robust" else 0.03)
     assert told["center"] == pytest.approx(
         own["center"], abs=own["scale"] * (0.32 if normalization == "robust" else 0.01)
     )
     if normalization == "robust":
         near = abs(numbers - told["center"]) <= own["scale"] / 8
         assert told["center"] != own["center"] and len(set(subjects[near])) >= 11
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("with_edges", [True, False])
+def test_the_distance_of_the_quartiles_is_not_told(name: str, with_edges: bool) -> None:
+    """The scale of `robust` is told by the edges that are told: other quartiles within the same bins give the same. Where
+    edges are withheld, so does every scale from one to the next of five in a power of ten."""
+    rng = np.random.default_rng(6)
+    numbers = GRIDS[name](rng).astype(np.float32).astype(np.float64)
+    over: dict[str, Any] = {} if with_edges else {"edge_subjects": []}
+    table = vocabulary(rng.integers(0, 500, 5000), numbers, "robust", **over)
+    own, told = last(table), last(shareable(table, 11))
+    assert bool(told["bin_edges"]) == with_edges
+    assert last(shareable(shareable(table, 11), 11)) == told
+    assert told["scale"] == pytest.approx(own["scale"], rel=0.25 if with_edges else 0.32) and told["mean"] is not None
+
+    def told_of(low: float, high: float) -> float:
+        q = [*own["quantiles"][:25], low, *own["quantiles"][26:75], high, *own["quantiles"][76:]]
+        row = own | {"quantiles": q, "scale": (high - low) / 1.3489795003921634}
+        scale: float = last(shareable(pa.Table.from_pylist([*table.to_pylist()[:-1], row], schema=SCHEMA), 11))["scale"]
+        return scale
+
+    low, high = own["quantiles"][25], own["quantiles"][75]
+    if not with_edges:
+        ends = 10 ** ((np.floor(np.log10(own["scale"]) * 5) + np.array([0.001, 0.5, 0.999])) / 5)
+        scales = [told_of(low, low + end * 1.3489795003921634) for end in ends]
+    else:
+        edges = own["bin_edges"]
+        near = [np.linspace(*edges[k - 1 : k + 1], 5)[1:-1].tolist() for k in np.searchsorted(edges, [low, high])]
+        scales = [told_of(low if low in edges else a, high if high in edges else b) for a, b in zip(*near, strict=True)]
+    assert scales == pytest.approx([told["scale"]] * 3, rel=1e-9)
+
+
+def test_a_scale_of_quartiles_that_are_one_number_stays_1() -> None:
+    """Nobody's number is in it; it is told as it is, also for whoever shares the model again."""
+    numbers = np.concatenate([np.full(600, 7.0), np.linspace(0, 30, 201)])
+    once = shareable(vocabulary(np.arange(801) % 200, numbers, "robust", edge_subjects=[]), 11)
+    assert last(once)["scale"] == 1 and last(once)["bin_edges"] == [] and last(once)["mean"] is not None
+    assert shareable(once, 11) == once
 
 
 def test_numbers_that_are_mostly_of_one_are_withheld() -> None:
