@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -27,6 +28,7 @@ MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
 _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST = 200, 256 << 20
 """What an archive may unpack to; dense text packs to a twentieth."""
+_CHUNK = 1 << 16
 _HEADER_BYTES = 1 << 20
 """Longest name or comment of a file in an archive: it is held in memory."""
 
@@ -78,13 +80,40 @@ class _Bounded:
             raise TarBroken(f"holds {self.walk.n_entries:,} entries, of which {n_read:,} can be read")
 
 
+class _Streams(io.RawIOBase):
+    """What packed streams hold, one after another. The libraries' own readers take what is no stream behind the first
+    for the end of the file, without a word."""
+
+    def __init__(self, packed: IO[bytes], opened: Callable[[], Any]) -> None:
+        self._packed, self._opened, self._at = packed, opened, opened()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            fresh = b""
+            if self._at.eof:
+                fresh = self._at.unused_data.lstrip(b"\0")  # xz may be filled up with zeros
+                while not fresh and (more := self._packed.read(_CHUNK)):
+                    fresh = more.lstrip(b"\0")
+                if not fresh:
+                    return 0
+                self._at = self._opened()
+            elif self._at.needs_input and not (fresh := self._packed.read(_CHUNK)):
+                raise EOFError
+            if data := self._at.decompress(fresh, len(buffer)):
+                buffer[: len(data)] = data
+                return len(data)
+
+
 def _unpacked(path: Path, stream: IO[bytes]) -> IO[bytes]:
     with path.open("rb") as file:
         magic = file.read(6)
     if magic.startswith(b"\xfd7zXZ"):
-        return lzma.open(stream)
+        return io.BufferedReader(_Streams(stream, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)))
     if magic.startswith(b"BZh"):
-        return bz2.open(stream)
+        return io.BufferedReader(_Streams(stream, bz2.BZ2Decompressor))
     return cast(IO[bytes], gzip.open(stream)) if magic.startswith(b"\x1f\x8b") else stream
 
 

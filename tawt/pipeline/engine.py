@@ -28,6 +28,8 @@ from tawt.transforms.subject_hash import SQL_MACROS
 T = TypeVar("T")
 SCHEMAS = ("raw", "staging", "codes", "event_parts", "events", "vocabulary", "triplets", "labels")
 _LEAST_MEGABYTES = 50
+_LEAST_MOST_THREADS = 64
+"""Threads that may be asked for on any machine; more may be where there are many cores."""
 _SHARD_MEGABYTES = 600
 """What a shard of 128 MB of raw text takes while it is merged or encoded; 500 thousand rows took 480."""
 
@@ -50,8 +52,9 @@ class Limits:
         Raises:
             ConfigError: A limit is not one.
         """
-        if threads is not None and threads < 1:
-            raise ConfigError("--threads", f"is {threads}, expected at least 1", "leave it out for all cores")
+        most = max(_LEAST_MOST_THREADS, 8 * usable_cpus())
+        if threads is not None and not 1 <= threads <= most:
+            raise ConfigError("--threads", f"is {threads}, expected 1 to {most}", "leave it out for all cores")
         if memory_limit is not None and not _LEAST_MEGABYTES <= _megabytes(memory_limit) < 1e12:
             raise ConfigError(
                 "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
@@ -66,7 +69,7 @@ class Limits:
 
 
 def _megabytes(size: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mMgGtT])i?[bB]", size)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([mMgGtT])i?[bB]", size)
     return float(match[1]) * 1000.0 ** "MGT".index(match[2].upper()) if match else 0.0
 
 

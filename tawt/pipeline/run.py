@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -217,11 +218,9 @@ def check_sample(sample: str | int | None) -> str | None:
     if sample is None:
         return None
     sample = str(sample)
-    number = sample.removesuffix("%")
-    try:
-        good = 0 < float(number) <= 100 if sample.endswith("%") else int(number) > 0
-    except ValueError:
-        good = False
+    number, percent = sample.removesuffix("%"), sample.endswith("%")
+    good = re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?" if percent else r"[0-9]{1,12}", number) is not None
+    good = good and 0 < float(number) <= (100 if percent else float("inf"))
     if not good:
         raise ConfigError(
             f"--sample {sample}", "is no sample, expected a number of subjects or a percentage", "for example 500 or 5%"

@@ -85,14 +85,15 @@ def test_an_interrupted_query_is_an_interrupt() -> None:
 
 
 def test_limits_are_checked_before_the_engine_sees_them() -> None:
-    """A size with a unit is one, from 50 MB up; threads are at least one."""
+    """A size with a unit is one, from 50 MB up; threads are at least one, and no more than a machine can hold."""
     assert Limits.of(2, "2GB") == Limits(2, "2GB") and Limits.of(1, "1.5 GiB").memory_limit == "1.5 GiB"
     assert Limits.of().threads >= 1 and Limits.of().memory_limit.endswith("MiB")
-    for wrong in ("2", "GB", "0GB", "1KB", "-1GB", "10MB", "99999999999GB", "lots"):
+    for wrong in ("2", "GB", "0GB", "1KB", "-1GB", "10MB", "99999999999GB", "lots", "٢GB"):
         with pytest.raises(ConfigError, match="memory-limit"):
             Limits.of(1, wrong)
-    with pytest.raises(ConfigError, match="threads"):
-        Limits.of(0)
+    for threads in (0, 10**6, 99_999_999_999):
+        with pytest.raises(ConfigError, match="threads"):
+            Limits.of(threads)
 
 
 @pytest.mark.parametrize(

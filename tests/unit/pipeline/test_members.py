@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 from pathlib import Path
 
@@ -296,19 +298,39 @@ _OUT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("packed", ["", ".gz", ".gz of two"])
+_PACK = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+
+
+@pytest.mark.parametrize("packed", ["", ".gz", ".gz of two", ".xz of two", ".bz2 of two"])
 @pytest.mark.parametrize("fault", _OUT)
 def test_no_file_of_an_archive_is_lost_behind_what_looks_like_its_end(fault: str, packed: str, tmp_path: Path) -> None:
     """Zeros or a damaged header in the middle, and archives laid end to end, are refused by the reader and the count."""
     make, said = _OUT[fault]
-    path, content = tmp_path / f"set-a.tar{packed[:3]}", make()
+    ending, content = packed.partition(" ")[0], make()
+    path = tmp_path / f"set-a.tar{ending}"
     parts = [content[:1500], content[1500:]] if packed.endswith("two") else [content]
-    path.write_bytes(b"".join(map(gzip.compress, parts)) if packed else content)
+    path.write_bytes(b"".join(map(_PACK[ending], parts)) if packed else content)
     with pytest.raises(SourceError, match=said):
         _read(tmp_path)
     with path.open("rb") as stream, pytest.raises(SourceError, match=said) as caught:
         count_members(path, "set-a.tar", 1, stream, MEMBERS)
     assert "copy it again" in caught.value.hint
+
+
+@pytest.mark.parametrize("ending", _PACK)
+def test_what_is_no_stream_behind_the_first_is_damage(ending: str, tmp_path: Path) -> None:
+    """A packed stream in two is read whole, filled up with zeros too; a turned bit in the head of the second, or
+    junk behind the last, is no end of the file."""
+    path, content = tmp_path / f"set-a.tar{ending}", _tar_bytes(1, 2, 3, 4)
+    first, second = (_PACK[ending](part) for part in (content[:3000], content[3000:]))
+    path.write_bytes(first + second + (bytes(8) if ending == ".xz" else b""))
+    assert len(_read(tmp_path)[0]) == 4 * 2
+    for wrong in (first + bytes([second[0] ^ 1]) + second[1:], first + second + b"junk", first + second[:-9]):
+        path.write_bytes(wrong)
+        with pytest.raises(SourceError, match="damaged archive"):
+            _read(tmp_path)
+        with path.open("rb") as stream, pytest.raises(SourceError, match="damaged archive"):
+            count_members(path, "set-a.tar", 1, stream, MEMBERS)
 
 
 def test_every_layout_of_a_whole_archive_is_walked(tmp_path: Path) -> None:

@@ -237,8 +237,9 @@ def test_a_stage_to_sample_from_that_is_not_there_is_named(hospital, tmp_path: P
                 hospital.raw, "demo", tmp_path / "ws", sample=sample, settings="sample_from=staging.patient", **QUICK
             )
         assert "staging.patients" in caught.value.hint
-    with pytest.raises(ConfigError, match="0: is no sample"):
-        tawt.ingest(hospital.raw, "demo", tmp_path / "ws", sample=0, **QUICK)
+    for wrong in (0, "9" * 31, "nan%", "٣", "1_0", "101%", "0.0%", "-1"):
+        with pytest.raises(ConfigError, match="is no sample"):
+            tawt.ingest(hospital.raw, "demo", tmp_path / "ws", sample=wrong, **QUICK)
 
 
 def test_a_pipeline_named_without_its_ending_is_found(tmp_path: Path, monkeypatch) -> None:
