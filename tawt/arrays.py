@@ -10,3 +10,5 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
 """Random bits, or what they are drawn of."""
+HalfWords = NDArray[np.uint32]
+"""The same where there is one for each triplet: half the time."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.arrays import Bools, Ints, Words
+from tawt.arrays import Bools, HalfWords, Ints
 from tawt.batching.chance import draw, uniform
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
@@ -25,10 +25,10 @@ AUGMENT = 6
 _VARIABLES, _EVENTS, _SHARE, _CROP, _FRONT, _JITTER, _SCALING, _WARP, _WAVES, _PHASE = range(10)
 
 
-def _normal(words: Words) -> NDArray[np.float32]:
+def _normal(words: HalfWords) -> NDArray[np.float32]:
     """Return standard normal numbers, one per word: the halves of a word are the two uniforms of Box and Muller."""
-    radius = ((words >> np.uint64(40)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-24)
-    angle = (words & np.uint64(0xFFFFFF)).astype(np.float32) * np.float32(2 * np.pi * 2.0**-24)
+    radius = ((words >> np.uint32(16)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-16)
+    angle = (words & np.uint32(0xFFFF)).astype(np.float32) * np.float32(2 * np.pi * 2.0**-16)
     return np.sqrt(-2 * np.log(radius)) * np.cos(angle)
 
 

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tawt.arrays import Floats, Ints, Words
+from tawt.arrays import Floats, HalfWords, Ints, Words
 
 _WORD = (1 << 64) - 1
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 # made once: a small array is worked on in less time than it takes to make its constants
 _MULTIPLY = np.uint64(_FIRST), np.uint64(_SECOND)
 _30, _27, _31, _11 = (np.uint64(n) for n in (30, 27, 31, 11))
-_UNSIGNED = {1: np.uint8, 4: np.uint32, 8: np.uint64}
+_STIR = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
+_HALF_15, _HALF_16 = np.uint32(15), np.uint32(16)
+_MIX = np.uint32(0x9E3779B1)  # by the golden ratio, so that no two small numbers' products are near each other
 
 
 def draw(keys: ArrayLike, *salts: int) -> Words:
@@ -33,17 +35,33 @@ def draw(keys: ArrayLike, *salts: int) -> Words:
     return word
 
 
-def uniform(words: Words) -> Floats:
-    """Return numbers in `[0, 1)` from random words, of 53 bits each."""
-    return (words >> _11) * np.float64(2.0**-53)
+def uniform(words: Words | HalfWords) -> Floats:
+    """Return numbers in `[0, 1)` from random words, of 53 bits each or of 32."""
+    return words * np.float64(2.0**-32) if words.itemsize == 4 else (words >> _11) * np.float64(2.0**-53)
 
 
-def mixed(*columns: NDArray[Any]) -> Words:
-    """Return one number for each row of some columns, `(n,)` each: of equal rows the same. It is not random yet."""
-    words = np.zeros(len(columns[0]), dtype=np.uint64)
+def stir(words: HalfWords) -> HalfWords:
+    """Return one uniform 32-bit number for each word; words that differ, however little, give others.
+
+    Source: Wellons 2018, Prospecting for hash functions (`lowbias32`).
+    """
+    stirred = words ^ (words >> _HALF_16)
+    stirred *= _STIR[0]
+    stirred ^= stirred >> _HALF_15
+    stirred *= _STIR[1]
+    stirred ^= stirred >> _HALF_16
+    return stirred
+
+
+def mixed(*columns: NDArray[Any]) -> HalfWords:
+    """Return one number for each row of some columns of numbers below 2^32, `(n,)` each: of equal rows the same.
+
+    It is not random yet. The last column's share is `number * mixed(1)`, added to that of the others.
+    """
+    words = np.zeros(len(columns[0]), dtype=np.uint32)
     for column in columns:
-        words += column.view(_UNSIGNED[column.itemsize])
-        words *= _MULTIPLY[0]
+        words += column.view(np.uint32) if column.itemsize == 4 else column.astype(np.uint32)
+        words *= _MIX
     return words
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tawt.arrays import Bools, Floats, Ints, Words
+from tawt.arrays import Bools, Floats, HalfWords, Ints, Words
 from tawt.batching.batch import PackedBatch
-from tawt.batching.chance import draw, mixed
+from tawt.batching.chance import draw, mixed, stir
 from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
 
 _OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "available")
@@ -124,7 +124,7 @@ class HostBatch:
         return self.at_moment - first.repeat(self.lengths)
 
     @cached_property
-    def content(self) -> Words:
+    def content(self) -> HalfWords:
         """`(n,)`, a number for each triplet, from which draws are made that hang on no order.
 
         It is made of what the triplet is and of its moment, last, so that whoever adds to it takes off where the
@@ -133,15 +133,15 @@ class HostBatch:
         """
         words = mixed(self.data_type, self.value_token, self.value, self.value_status, self.at_moment)
         # sorted with their places for lower bits, equal ones stand side by side; see `type_gaps`
-        low = np.uint64((1 << self.n_tokens.bit_length()) - 1)
-        key = words & ~low
-        key |= np.arange(self.n_tokens, dtype=np.uint64)
-        key.sort()
-        again = np.flatnonzero((key[1:] ^ key[:-1]) <= low)
+        key = np.empty(self.n_tokens, dtype=[("place", "<u4"), ("words", "<u4")])
+        key["place"], key["words"] = np.arange(self.n_tokens, dtype=np.uint32), words
+        key.view("<u8").sort()
+        ordered = key["words"]
+        again = np.flatnonzero(ordered[1:] == ordered[:-1])
         if len(again):
-            number = np.arange(1, len(again) + 1, dtype=np.uint64)
+            number = np.arange(1, len(again) + 1, dtype=np.uint32)
             number[1:] -= np.maximum.accumulate(number[:-1] * (again[1:] != again[:-1] + 1))
-            words[(key[again + 1] & low).astype(np.int64)] += mixed(number)
+            words[key["place"][again + 1]] += stir(number)  # far from what a later moment adds
         return words
 
     @cached_property
@@ -163,14 +163,15 @@ class HostBatch:
         words = draw(draw(self.subject_id, *salts) + self.end.astype(np.uint64))
         return words if self.view is None else draw(words + self.view.astype(np.uint64))
 
-    def variable_words(self, salt: int, *salts: int) -> Words:
+    def variable_words(self, salt: int, *salts: int) -> HalfWords:
         """Return `(n,)` random words, one for each data_type of a document; `salt` tells what they are for."""
-        return draw(self.words(*salts).repeat(self.lengths) + self.data_type.astype(np.uint64), salt)
+        words = draw(self.words(*salts), salt).astype(np.uint32)
+        return stir(words.repeat(self.lengths) + mixed(self.data_type))
 
-    def triplet_words(self, salt: int, *salts: int) -> Words:
+    def triplet_words(self, salt: int, *salts: int) -> HalfWords:
         """Return `(n,)` random words, one for each triplet of a document, whatever the order of simultaneous ones."""
-        words = self.words(*salts) - mixed(self.at_moment[self.bounds[:-1]])
-        return draw(words.repeat(self.lengths) + self.content, salt)
+        words = draw(self.words(*salts), salt).astype(np.uint32) - mixed(self.at_moment[self.bounds[:-1]])
+        return stir(words.repeat(self.lengths) + self.content)
 
     def select(self, keep: Bools) -> HostBatch:
         """Return the batch with some of its tokens, in their order; a token that is left out leaves no trace.

@@ -49,13 +49,13 @@ class Masks:
     """`(n,)`, the token's data_type is hidden (or its values are) wherever it occurs in the document."""
 
 
-def may_lose(vocabulary: Vocabulary) -> Ints:
+def may_lose(vocabulary: Vocabulary) -> NDArray[np.int8]:
     """Return `(v,)`: 0 for special data_types (nothing), 1 for those without values (data_type), 2 for the
     rest (all)."""
-    return np.array([{"special": 0, "none": 1}.get(kind, 2) for kind in vocabulary.value_kind], dtype=np.int64)
+    return np.array([{"special": 0, "none": 1}.get(kind, 2) for kind in vocabulary.value_kind], dtype=np.int8)
 
 
-def draw_masks(batch: HostBatch, config: MaskedConfig, losable: Ints, *salts: int) -> Masks:
+def draw_masks(batch: HostBatch, config: MaskedConfig, losable: NDArray[np.int8], *salts: int) -> Masks:
     """Choose what to hide: single tokens, spans in time, whole variables.
 
     Each choice hangs on one number, which only the document (its subject, prediction time and view), the triplet (or
@@ -70,10 +70,12 @@ def draw_masks(batch: HostBatch, config: MaskedConfig, losable: Ints, *salts: in
         salts: What the masks are for: `TRAINING` or `VALIDATION`, seed, number of the batch.
     """
     may = losable.take(batch.data_type)
-    chance = uniform(batch.triplet_words(_TOKEN, *salts))
-    losable_type = may > 0
-    no_type = (chance < config.event + config.data_type) & losable_type
-    no_value = ((chance < config.event) & losable_type) | ((chance >= 1 - config.value) & (may > 1))
+    chance, losable_type = batch.triplet_words(_TOKEN, *salts), may > 0
+    event, data_type, rest = (
+        int(share * 2**32) for share in (config.event, config.event + config.data_type, 1 - config.value)
+    )
+    no_type = (chance < data_type) & losable_type
+    no_value = ((chance < event) & losable_type) | ((chance >= rest) & (may > 1))
     variable = np.zeros(batch.n_tokens, dtype=np.bool_)
     if config.spans:
         within = _within_spans(batch, config, salts)

@@ -19,7 +19,7 @@ from tawt.dataset.shard import Columns
 Rows = slice | Ints
 """Rows of a shard, ascending."""
 _CUT = 9
-_CONTENT = ("data_type", "value_token", "value", "available_time", "value_status")
+_CONTENT = ("data_type", "value_token", "value", "value_status")
 
 
 class _Moment(NamedTuple):
@@ -79,8 +79,10 @@ def _take(moments: list[_Moment]) -> None:
         [(m.rows.start, m.rows.stop - m.rows.start, m.skip, len(m.taken), m.subject_id) for m in moments]
     ).T
     before, ends = size.cumsum() - size, n.cumsum()
-    content = [np.concatenate([getattr(m.columns, name)[m.rows] for m in moments]) for name in _CONTENT]
-    chance = uniform(draw(mixed(subject.repeat(size), *content), _CUT))
+    available, *content = (
+        np.concatenate([getattr(m.columns, name)[m.rows] for m in moments]) for name in ("available_time", *_CONTENT)
+    )
+    chance = uniform(draw(draw(subject, _CUT).repeat(size) + draw(available) + mixed(*content)))
     order = (np.arange(len(moments)).repeat(size) + chance).argsort(kind="stable")
     rows = order[np.arange(ends[-1]) + (before + skip - ends + n).repeat(n)]
     rows.sort()

@@ -129,6 +129,17 @@ def test_equal_triplets_of_one_moment_are_drawn_each_by_itself():
     assert (noise[:, 0] != noise[:, 1]).all()
 
 
+def test_a_twin_is_not_drawn_as_its_equal_of_another_moment_is():
+    """Of three equal triplets, two of one moment and one of a later one, any two are hidden together as often as two draws would have it."""
+    n, share = 2000, 0.4
+    for later in ((0, 0, 1), (0, 1, 1)):
+        batch = replace(moments_of([TWIN] * 3, n), time=np.tile(later, n) * US_PER_HOUR)
+        masks = draw_masks(batch, MaskedConfig(value=share, data_type=0, event=0), ALL_LOSE, TRAINING, 0, 0)
+        hidden = masks.value.reshape(n, 3)
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            assert (hidden[:, i] & hidden[:, j]).mean() == pytest.approx(share**2, abs=0.03)
+
+
 @pytest.mark.parametrize(
     "rows",
     [
