@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Codes = NDArray[np.int32]
+"""What is small: data_types, tokens. As narrow as shards hold it, for the host's time is that of its memory."""
+Places = NDArray[np.uint32]
+"""Places within a batch."""
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -54,9 +54,9 @@ def stir(words: HalfWords) -> HalfWords:
 
 
 def mixed(*columns: NDArray[Any]) -> HalfWords:
-    """Return one number for each row of some columns of numbers below 2^32, `(n,)` each: of equal rows the same.
+    """Return one number for each row of some columns, `(n,)` each: of equal rows the same. It is not random yet.
 
-    It is not random yet. The last column's share is `number * mixed(1)`, added to that of the others.
+    Of wider numbers the lower 32 bits count.
     """
     words = np.zeros(len(columns[0]), dtype=np.uint32)
     for column in columns:

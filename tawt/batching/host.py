@@ -11,16 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tawt.arrays import Bools, Floats, HalfWords, Ints, Words
+from tawt.arrays import Bools, Codes, Floats, HalfWords, Ints, Places, Words
 from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw, mixed, stir
-from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
+from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, spread, type_gaps
 
 _OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "available")
-_OF_TIMES = (
-    "lengths", "document", "first_timed", "start", "is_static", "opens", "moments", "at_moment", "n_moments", "moment",
-    "hours",
-)  # fmt: skip
+_OF_CONTENT = ("content",)
 _OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end")
 
 
@@ -28,13 +25,13 @@ _OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end")
 class HostBatch:
     """Triplets of `d` documents, end to end, none of them empty: statics first, then `n` in all in order of time."""
 
-    data_type: Ints
+    data_type: Codes
     """`(n,)`, vocabulary index; `MASK` where it is hidden."""
     value: NDArray[np.float32]
     """`(n,)`, normalized value; 0 where there is none."""
-    value_token: Ints
+    value_token: Codes
     """`(n,)`, bin or category of the data_type; 0 = none."""
-    value_status: Ints
+    value_status: NDArray[np.uint8]
     """`(n,)`, see `ValueStatus`; `HIDDEN` where the value is hidden."""
     time: Ints
     """`(n,)`, us since the subject's origin; 0 for a static."""
@@ -81,57 +78,44 @@ class HostBatch:
         return self.bounds[:-1] + self.n_static
 
     @cached_property
-    def start(self) -> Ints:
+    def start(self) -> Places:
         """`(n,)`, the same of each token's document."""
-        return self.first_timed.repeat(self.lengths)
+        return self.first_timed.astype(np.uint32).repeat(self.lengths)
 
     @cached_property
     def is_static(self) -> Bools:
         """`(n,)`."""
-        return np.arange(self.n_tokens) < self.start
-
-    @cached_property
-    def opens(self) -> Bools:
-        """`(n,)`, whether a token is the first of its moment; a document's statics are one."""
-        opens = np.empty(self.n_tokens, dtype=np.bool_)
-        np.not_equal(self.time[1:], self.time[:-1], out=opens[1:])
-        opens[self.bounds[:-1]] = True
-        opens[self.first_timed[self.first_timed < self.n_tokens]] = True
-        return opens
+        return np.arange(self.n_tokens, dtype=np.uint32) < self.start
 
     @cached_property
     def moments(self) -> Ints:
-        """`(m + 1,)`, where each moment starts, and n."""
-        return np.append(np.flatnonzero(self.opens), self.n_tokens)
-
-    @cached_property
-    def at_moment(self) -> Ints:
-        """`(n,)`, which of the `m` moments each token's is."""
-        later = self.opens.copy()
-        later[0] = False
-        number: Ints = torch.from_numpy(later).cumsum(0).numpy()  # twice as fast as numpy's
-        return number
+        """`(m + 1,)`, where each moment starts, and n; a document's statics are one."""
+        opens = np.empty(self.n_tokens + 1, dtype=np.bool_)
+        np.not_equal(self.time[1:], self.time[:-1], out=opens[1:-1])
+        opens[self.bounds] = True
+        opens[self.first_timed] = True
+        return np.flatnonzero(opens)
 
     @cached_property
     def n_moments(self) -> Ints:
         """`(d,)`, moments of each document, its statics not among them."""
-        return np.diff(self.at_moment[self.bounds[:-1]], append=self.at_moment[-1] + 1) - (self.n_static > 0)
+        return np.diff(self.moments.searchsorted(self.bounds)) - (self.n_static > 0)
 
     @cached_property
     def moment(self) -> Ints:
         """`(n,)`, number of each token's moment within its document; -1 for a static."""
-        first = self.at_moment[self.bounds[:-1]] + (self.n_static > 0)
-        return self.at_moment - first.repeat(self.lengths)
+        at = self.moments.searchsorted(self.bounds)
+        first = at[:-1] + (self.n_static > 0)
+        return spread(np.arange(at[-1]) - first.repeat(np.diff(at)), self.moments)
 
     @cached_property
     def content(self) -> HalfWords:
         """`(n,)`, a number for each triplet, from which draws are made that hang on no order.
 
-        It is made of what the triplet is and of its moment, last, so that whoever adds to it takes off where the
-        document starts. Equal ones of one moment are numbered, so that they differ too: were they drawn alike, a
-        visible one would tell what a hidden one is not.
+        It is made of what the triplet is and when it is. Equal ones of a document are numbered, so that they differ
+        too: were they drawn alike, a visible one would tell what a hidden one is not.
         """
-        words = mixed(self.data_type, self.value_token, self.value, self.value_status, self.at_moment)
+        words = mixed(self.data_type, self.value_token, self.value, self.value_status, self.time)
         # sorted with their places for lower bits, equal ones stand side by side; see `type_gaps`
         key = np.empty(self.n_tokens, dtype=[("place", "<u4"), ("words", "<u4")])
         key["place"], key["words"] = np.arange(self.n_tokens, dtype=np.uint32), words
@@ -139,9 +123,12 @@ class HostBatch:
         ordered = key["words"]
         again = np.flatnonzero(ordered[1:] == ordered[:-1])
         if len(again):
+            place = key["place"].take(again + 1)
+            own = self.start.take(place) == self.start.take(key["place"].take(again))  # not another document's
+            place, again = place[own], again[own]
             number = np.arange(1, len(again) + 1, dtype=np.uint32)
             number[1:] -= np.maximum.accumulate(number[:-1] * (again[1:] != again[:-1] + 1))
-            words[key["place"][again + 1]] += stir(number)  # far from what a later moment adds
+            words[place] += stir(number)  # far from what another time adds
         return words
 
     @cached_property
@@ -151,8 +138,8 @@ class HostBatch:
 
     def but(self, **columns: Any) -> HostBatch:
         """Return the batch with other columns of the same triplets; what follows from their times is not made anew."""
-        other = replace(self, **columns)
-        other.__dict__.update({name: self.__dict__[name] for name in _OF_TIMES if name in self.__dict__})
+        other = object.__new__(HostBatch)
+        other.__dict__.update({name: x for name, x in self.__dict__.items() if name not in _OF_CONTENT} | columns)
         return other
 
     def words(self, *salts: int) -> Words:
@@ -170,7 +157,7 @@ class HostBatch:
 
     def triplet_words(self, salt: int, *salts: int) -> HalfWords:
         """Return `(n,)` random words, one for each triplet of a document, whatever the order of simultaneous ones."""
-        words = draw(self.words(*salts), salt).astype(np.uint32) - mixed(self.at_moment[self.bounds[:-1]])
+        words = draw(self.words(*salts), salt).astype(np.uint32)
         return stir(words.repeat(self.lengths) + self.content)
 
     def select(self, keep: Bools) -> HostBatch:
@@ -197,13 +184,13 @@ class HostBatch:
     def tensors(self) -> PackedBatch:
         """Return what the model reads: tensors, hours, and gaps that follow from what is visible."""
         us = self.time.astype(np.float64)
-        gap_hours = event_gaps(us, self.first_timed, self.bounds, self.moments, self.at_moment)
+        gap_hours = event_gaps(us, self.first_timed, self.bounds, self.moments)
         type_gap_hours = type_gaps(us, self.data_type, self.start)
         arrays: dict[str, NDArray[Any]] = {
-            "data_type": self.data_type,
+            "data_type": self.data_type.astype(np.int64),
             "value": self.value,
-            "value_token": self.value_token,
-            "value_status": self.value_status,
+            "value_token": self.value_token.astype(np.int64),
+            "value_status": self.value_status.astype(np.int64),
             "hours": us / US_PER_HOUR,
             "is_static": self.is_static,
             "gap_hours": gap_hours,

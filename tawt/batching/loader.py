@@ -226,15 +226,8 @@ class PackedLoader:
     def _copy(self, subjects: Ints, windows: Windows) -> dict[str, NDArray[Any]]:
         """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
         parts = [(self.split.shards[shard], rows) for shard, rows in window_rows(self.split, subjects, windows)]
-        copied = _COPIED | {"available_time": np.int64} if self.with_available else _COPIED
-        pieces = {name: [getattr(columns, name)[rows] for columns, rows in parts] for name in copied}
-        return {name: np.concatenate(pieces[name], dtype=copied[name]) for name in copied}
+        copied = (*_COPIED, "available_time") if self.with_available else _COPIED
+        return {name: np.concatenate([getattr(columns, name)[rows] for columns, rows in parts]) for name in copied}
 
 
-_COPIED: dict[str, type[np.generic]] = {
-    "timestamp": np.int64,
-    "data_type": np.int64,
-    "value": np.float32,
-    "value_token": np.int64,
-    "value_status": np.int64,
-}
+_COPIED = ("timestamp", "data_type", "value", "value_token", "value_status")

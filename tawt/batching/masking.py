@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.arrays import Bools, Ints
+from tawt.arrays import Bools
 from tawt.batching.batch import HIDDEN, MASK
 from tawt.batching.chance import draw, uniform
 from tawt.batching.host import HostBatch

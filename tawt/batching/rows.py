@@ -11,15 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tawt.arrays import Ints
-from tawt.batching.chance import draw, mixed, uniform
+from tawt.batching.chance import mixed, stir, uniform
 from tawt.batching.windows import Windows
 from tawt.dataset.reader import Split
 from tawt.dataset.shard import Columns
 
 Rows = slice | Ints
 """Rows of a shard, ascending."""
-_CUT = 9
-_CONTENT = ("data_type", "value_token", "value", "value_status")
+_CONTENT = ("available_time", "data_type", "value_token", "value", "value_status")
 
 
 class _Moment(NamedTuple):
@@ -79,10 +78,8 @@ def _take(moments: list[_Moment]) -> None:
         [(m.rows.start, m.rows.stop - m.rows.start, m.skip, len(m.taken), m.subject_id) for m in moments]
     ).T
     before, ends = size.cumsum() - size, n.cumsum()
-    available, *content = (
-        np.concatenate([getattr(m.columns, name)[m.rows] for m in moments]) for name in ("available_time", *_CONTENT)
-    )
-    chance = uniform(draw(draw(subject, _CUT).repeat(size) + draw(available) + mixed(*content)))
+    content = [np.concatenate([getattr(m.columns, name)[m.rows] for m in moments]) for name in _CONTENT]
+    chance = uniform(stir(mixed(subject.repeat(size), *content, content[0] >> 32)))
     order = (np.arange(len(moments)).repeat(size) + chance).argsort(kind="stable")
     rows = order[np.arange(ends[-1]) + (before + skip - ends + n).repeat(n)]
     rows.sort()

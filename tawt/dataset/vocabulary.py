@@ -89,7 +89,7 @@ class Vocabulary:
             row[: len(edges)] = edges
         return table
 
-    def bins(self, data_type: NDArray[np.int64], value: NDArray[np.float32]) -> NDArray[np.int64]:
+    def bins(self, data_type: NDArray[np.integer], value: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the bin token of normalized numbers, 1 + the edges at or below each; 0 for a data_type without bins.
 
         One binary search for all at once; needs `bin_edges`.
@@ -134,7 +134,7 @@ class Vocabulary:
         return low, per_unit, base.astype(np.float32), step
 
     def ranks(
-        self, data_type: NDArray[np.int64], value: NDArray[np.float32], token: NDArray[np.int64] | None = None
+        self, data_type: NDArray[np.integer], value: NDArray[np.float32], token: NDArray[np.integer] | None = None
     ) -> NDArray[np.float32]:
         """Return the quantile ranks of normalized numbers among those of their data_type; see `rank_lines`.
 

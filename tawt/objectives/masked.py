@@ -45,7 +45,7 @@ def make_targets(
     no_type, no_value = masks.data_type, masks.value
     type_at = np.flatnonzero(no_type)
     at = np.flatnonzero(no_value & ~no_type)
-    kind, status, token = data_type[at], all_status[at], batch.value_token[at]
+    kind, status, token = (column[at].astype(np.int64) for column in (data_type, all_status, batch.value_token))
     number = HAS_NUMBER_OF[status]
     n_bins = vocabulary.n_bins[kind]
     binned = number & (token > 0) & (token <= n_bins)
@@ -55,10 +55,10 @@ def make_targets(
     value_is = as_targets(vocabulary, config, kind[number], batch.value[at[number]], token[number])
     document, mean, variable = _summaries(batch, masks, vocabulary, config, columns)
     arrays = {
-        "type_at": type_at, "type_is": data_type[type_at],
+        "type_at": type_at, "type_is": data_type[type_at].astype(np.int64),
         "value_at": at[number], "value_is": value_is, "value_type": kind[number],
         "token_at": at[binned], "token_is": token[binned] - 1, "token_type": kind[binned],
-        "category_at": at[named], "category_is": place[named].astype(np.int64), "category_type": kind[named],
+        "category_at": at[named], "category_is": place[named], "category_type": kind[named],
         "status_at": at, "status_is": status, "status_type": kind,
         "summary_at": document, "summary_is": mean, "summary_type": variable,
     }  # fmt: skip

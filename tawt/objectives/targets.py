@@ -12,9 +12,9 @@ from tawt.dataset.vocabulary import Vocabulary
 def as_targets(
     vocabulary: Vocabulary,
     config: MaskedConfig | ForecastConfig,
-    data_type: NDArray[np.int64],
+    data_type: NDArray[np.integer],
     value: NDArray[np.float32],
-    token: NDArray[np.int64] | None = None,
+    token: NDArray[np.integer] | None = None,
 ) -> NDArray[np.float32]:
     """Return normalized numbers clipped, or their quantile ranks.
 
