@@ -186,11 +186,13 @@ class HostBatch:
         us = self.time.astype(np.float64)
         gap_hours = event_gaps(us, self.first_timed, self.bounds, self.moments)
         type_gap_hours = type_gaps(us, self.data_type, self.start)
+        wide = np.empty((3, self.n_tokens), dtype=np.int64)  # one piece: memory that is given back is asked for again
+        wide[0], wide[1], wide[2] = self.data_type, self.value_token, self.value_status
         arrays: dict[str, NDArray[Any]] = {
-            "data_type": self.data_type.astype(np.int64),
+            "data_type": wide[0],
             "value": self.value,
-            "value_token": self.value_token.astype(np.int64),
-            "value_status": self.value_status.astype(np.int64),
+            "value_token": wide[1],
+            "value_status": wide[2],
             "hours": us / US_PER_HOUR,
             "is_static": self.is_static,
             "gap_hours": gap_hours,

@@ -96,6 +96,7 @@ def prepared(loader: PackedLoader) -> dict[str, Callable[[int], object]]:
 def speed(workspace: Path, budget: int) -> None:
     """Print tokens per second of planning, of copying alone and of whole batches."""
     loader = open_loader(workspace, budget)
+    np.ones(3_000_000)  # let go at once: from then on the C library keeps what is freed, as it does in any training
     plan = best_seconds(lambda: open_loader(workspace, budget).n_batches(0), 1)
     n = loader.n_batches(0)
     loader.batch(n - 1)
