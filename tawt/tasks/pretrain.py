@@ -17,8 +17,14 @@ from tawt.files import write_hashes
 from tawt.tasks.card import write_card
 from tawt.tasks.load import Saved, read_saved, same_vocabulary, start_from
 from tawt.tasks.runs import find_run
-from tawt.training.best import final_weights, is_over
-from tawt.training.checkpoint import WEIGHTS, full_weights, load_weights, remove_leftovers, write_tensors
+from tawt.training.best import final_weights, is_over, keep_again
+from tawt.training.checkpoint import (
+    WEIGHTS,
+    full_weights,
+    load_weights,
+    remove_leftovers,
+    write_tensors,
+)
 from tawt.training.describe import describe_run
 from tawt.training.distributed import World, one_voice, open_world
 from tawt.training.folder import Report, alone_in, note_other_compute, resume_command
@@ -166,11 +172,14 @@ def ready(setup: Setup, start: Saved | None = None) -> Setup:
 def make_trainer(setup: Setup) -> Trainer:
     """Build the trainer of a run, and describe the run in its folder: last, so that what fails before leaves none."""
     run, world, start_step = setup.run, setup.world, setup.start_step
-    over = is_over(start_step, lines_of(read_metrics(run / "metrics.jsonl"), "tuning", start_step), setup.config.train)
+    tuning = lines_of(read_metrics(run / "metrics.jsonl"), "tuning", start_step)
+    over = is_over(start_step, tuning, setup.config.train)
     if setup.checkpoint is not None and not over:
         note_other_compute(setup.checkpoint, setup.compute, world.size, setup.report)
     stepper = Stepper(setup)
     world.wait()  # every process has looked at the folder as it was
+    if world.first:
+        keep_again(run, tuning, setup.config.train)
     if world.first and not over:
         describe_run(setup)
         write_card(run)  # says from the first step on that the folder holds patients' data

@@ -5,6 +5,7 @@ All is decided from the tuning lines of `metrics.jsonl`, so a resumed run decide
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tawt.config.train import TrainConfig
+from tawt.config.train import MAX_STEPS, TrainConfig
 from tawt.errors import CheckpointError
 from tawt.files import write_json
-from tawt.seals import BLANK, holds
-from tawt.training.checkpoint import read_tensors, write_tensors
+from tawt.seals import BLANK, changed_files, holds
+from tawt.training.checkpoint import WEIGHTS, read_tensors, write_tensors
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -27,9 +28,16 @@ def ends_early(tuning: Lines, patience: int) -> bool:
     return bool(patience) and len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
 
 
+def counted(tuning: Lines, config: TrainConfig) -> Lines:
+    """Return the validations that count: not that at the end of a run that has grown since, which one left alone has
+    not."""
+    every = config.validate_every or 1
+    return [line for line in tuning if line["step"] % every == 0 or line["step"] == config.max_steps]
+
+
 def is_over(step: int, tuning: Lines, config: TrainConfig) -> bool:
     """Return whether a run has nothing left to do after a step."""
-    return step == config.max_steps or ends_early(tuning, config.patience)
+    return step == config.max_steps or ends_early(counted(tuning, config), config.patience)
 
 
 def best_steps(tuning: Lines, keep: int) -> list[int]:
@@ -52,15 +60,44 @@ def keep_weights(run: Path, step: int, weights: dict[str, Tensor]) -> None:
     write_tensors(weights, path, {"seal": BLANK})
 
 
-def prune(run: Path, tuning: Lines, keep: int) -> None:
-    """Remove all weights but the best, and say in `best.json` which those are."""
-    steps = best_steps(tuning, keep)
+def lost_best(run: Path, tuning: Lines, config: TrainConfig) -> list[int]:
+    """Return the steps of the best validations whose weights are no longer kept, and stand in a checkpoint yet.
+
+    They went as worse than others of later steps, before the run was taken up again from an earlier checkpoint.
+
+    Raises:
+        CheckpointError: Weights that are kept are broken, or the final ones need some that are nowhere.
+    """
+    lost = []
+    for step in best_steps(counted(tuning, config), config.keep_best):
+        if os.path.lexists(best_file(run, step)):
+            _hold(best_file(run, step))
+        elif changed_files(_checkpoint(run, step), (WEIGHTS,)) == []:
+            lost.append(step)
+        elif config.final != "last":
+            _hold(best_file(run, step))
+    return lost
+
+
+def keep_again(run: Path, tuning: Lines, config: TrainConfig) -> None:
+    """Take the best weights that are no longer kept from their checkpoints, before these go."""
+    for step in lost_best(run, tuning, config):
+        keep_weights(run, step, read_tensors(_checkpoint(run, step) / WEIGHTS))
+
+
+def prune(run: Path, tuning: Lines, config: TrainConfig) -> None:
+    """Remove all weights but the best, and say in `best.json` which those are.
+
+    Those that are the best without a validation at the end alone stay too: a run that grows goes by them.
+    """
+    steps = best_steps(counted(tuning, config), config.keep_best)
     if not steps:
         return
     loss = {line["step"]: line["loss"] for line in tuning}
     kept = [{"step": step, "loss": loss[step], "file": best_file(run, step).name} for step in steps]
     write_json(run / "best" / "best.json", {"by": "loss on tuning", "kept": kept})
-    wanted = {best_file(run, step) for step in steps}
+    grown = config.model_copy(update={"max_steps": MAX_STEPS})
+    wanted = {best_file(run, step) for step in (*steps, *best_steps(counted(tuning, grown), config.keep_best))}
     for path in (run / "best").glob("step-*.safetensors"):
         if path not in wanted:
             path.unlink()
@@ -74,18 +111,26 @@ def final_weights(run: Path, tuning: Lines, config: TrainConfig) -> dict[str, Te
     Raises:
         CheckpointError: A file of the best weights is absent or broken.
     """
-    steps = best_steps(tuning, 1 if config.final == "best" else config.keep_best)
+    steps = best_steps(counted(tuning, config), 1 if config.final == "best" else config.keep_best)
     if config.final == "last" or not steps:
         return None
     total: dict[str, Tensor] = {}
     for step in sorted(steps):
         path = best_file(run, step)
-        if not path.is_file() or not holds(path):
-            what = "is not as it was written" if path.exists() else "is not there"
-            raise CheckpointError(
-                str(path), f"{what}, expected the weights of one of the best validations",
-                "start again with `--out DIR`, or take `train.final: last`",
-            )  # fmt: skip
+        _hold(path)
         for name, tensor in read_tensors(path).items():
             total[name] = total.get(name, torch.zeros((), dtype=torch.float64)) + tensor.double()
     return {name: (tensor / len(steps)).float() for name, tensor in total.items()}
+
+
+def _hold(path: Path) -> None:
+    if not path.is_file() or not holds(path):
+        what = "is not as it was written" if os.path.lexists(path) else "is not there"
+        raise CheckpointError(
+            str(path), f"{what}, expected the weights of one of the best validations",
+            "take it from a copy, or move metrics.jsonl away: the best are then those that follow, or the last weights",
+        )  # fmt: skip
+
+
+def _checkpoint(run: Path, step: int) -> Path:
+    return run / "checkpoints" / f"step-{step:06d}"

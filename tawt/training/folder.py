@@ -11,14 +11,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from tawt.commands import command
-from tawt.config.train import MAX_STEPS, PretrainConfig, TrainConfig
+from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone
 from tawt.places import refuse_links
 from tawt.seals import changed_files, hold, sha256_file
+from tawt.training.best import lost_best
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
-from tawt.training.metrics import read_metrics
+from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.optim import same_rates, warmup_steps
 from tawt.training.versions import read_versions
 
@@ -147,17 +148,14 @@ def starting_point(
         text = f"train.max_steps was {was['train']['max_steps']:,} and is {config.train.max_steps:,}"
         report({"event": "note", "text": text})
     report({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
-    if not _tells_of(run / "metrics.jsonl", checkpoint.step, config.train.validate_every):
+    metrics, step = run / "metrics.jsonl", checkpoint.step
+    made = [line for line in read_metrics(metrics, step) if line["step"] <= step]
+    lost_best(run, lines_of(made, "tuning"), config.train)
+    # no line may have been due: `log_every` may have been another
+    if not metrics.exists() or (not made and 0 < config.train.validate_every <= step):
         text = "metrics.jsonl has no line of the steps made: curves, keep_best and patience begin here"
         report({"event": "note", "text": text})
     return checkpoint
-
-
-def _tells_of(path: Path, step: int, validate_every: int) -> bool:
-    """Return whether metrics are there as far as they can be due: another `log_every` may have been asked for then."""
-    return path.exists() and (
-        step < (validate_every or MAX_STEPS) or any(x["step"] <= step for x in read_metrics(path))
-    )
 
 
 def note_other_compute(checkpoint: Checkpoint, compute: Compute, n_processes: int, report: Report) -> None:

@@ -17,7 +17,7 @@ import torch
 from tawt.batching.example import Example
 from tawt.batching.host import HostBatch
 from tawt.objectives.parts import never_asked
-from tawt.training.best import best_steps, is_over, keep_weights, prune
+from tawt.training.best import best_steps, counted, is_over, keep_weights, prune
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.device import pinned
 from tawt.training.distributed import put_away
@@ -182,8 +182,7 @@ class Trainer:
         tokens = sum(example.batch.n_tokens for example in self._fixed)
         line = {"step": step, "split": "tuning", **means_of, "tokens": tokens}
         self._write(line)
-        keep = self.config.keep_best
-        if step in best_steps(self.metrics.tuning, keep):
+        if step in best_steps(counted(self.metrics.tuning, self.config), self.config.keep_best):
             weights = full_weights(self.setup.model)
             if self.world.first:
                 keep_weights(self.setup.run, step, weights)
@@ -198,7 +197,7 @@ class Trainer:
         state = self.setup.state(step=step, scaler=self.stepper.scaler.state(), skipped=self.skipped)
         made = save_checkpoint(self.setup.run, self.setup.model, self.stepper.optimizer, state, keep, first)
         if first and self.config.keep_best:
-            prune(self.setup.run, self.metrics.tuning, self.config.keep_best)
+            prune(self.setup.run, self.metrics.tuning, self.config)
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
         return made
 

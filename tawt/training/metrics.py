@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,9 @@ from tawt.errors import CheckpointError
 from tawt.files import write_text
 from tawt.readers import reading
 from tawt.seals import line_without_seal, sealed_line
+
+_BEGUN = re.compile(rb'\{"step": ([0-9]{1,10}),')
+"""What a line of metrics begins with, whatever became of its end."""
 
 
 def means(
@@ -81,21 +85,28 @@ class MetricsFile:
             self._file.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path, synced: int = 0) -> list[dict[str, Any]]:
     """Return the whole lines of a metrics file; none if it is not there.
 
     A last line without its end is left out: the process that wrote it was killed.
+
+    Args:
+        path: RUN/metrics.jsonl.
+        synced: Step of a checkpoint: lines up to it were on disk before it was made, so each has its end.
 
     Raises:
         CheckpointError: The file cannot be read, or another line is none of metrics.
     """
     if not os.path.lexists(path):
         return []
-    hint = "take that line out, or take the file from a copy"
+    hint = "take the file from a copy, or take that line out: its validation then no longer counts"
     with reading(path, "lines of metrics", hint, CheckpointError):
         content = path.read_bytes()
+    *texts, torn = content.split(b"\n")
+    if (begun := _BEGUN.match(torn)) and int(begun[1]) <= synced:
+        texts.append(torn + b"?")  # no seal holds with it
     lines = []
-    for number, text in enumerate(content.split(b"\n")[:-1], start=1):
+    for number, text in enumerate(texts, start=1):
         try:
             line = json.loads(line_without_seal(text) or b"")
         except (ValueError, RecursionError):

@@ -167,7 +167,8 @@ def test_a_sweep_may_grow_as_a_run_may(tmp_path, file, trained):
     a run that ended early has ended."""
     made, fails = trained
     grows = YAML.replace(
-        "max_steps=10]", "max_steps=10, train.schedule=constant, train.warmup_steps=1, train.patience=1]"
+        "max_steps=10]",
+        "max_steps=10, train.schedule=constant, train.warmup_steps=1, train.patience=1, train.validate_every=1]",
     )
     grows = grows.replace("[0, 1, 2]", "[0, 1]")
     file.write_text(grows)

@@ -8,10 +8,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError
+from tawt.files import write_hashes
 from tawt.tasks.pretrain import pretrain
 from tawt.training import loop
-from tawt.training.best import best_steps, ends_early
+from tawt.training.best import (
+    best_file,
+    best_steps,
+    counted,
+    ends_early,
+    is_over,
+    keep_again,
+    keep_weights,
+    lost_best,
+    prune,
+)
+from tawt.training.checkpoint import write_tensors
 from tawt.training.metrics import read_metrics
 
 
@@ -98,8 +111,83 @@ def test_a_flipped_bit_among_the_best_weights_is_not_averaged(workspace, picky, 
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=f"{path.name}: is not as it was written"):
-        pretrain(workspace, picky, device="cpu", out=tmp_path / "a", resume=True)
+    for dry_run in (True, False):  # before a step is made
+        with pytest.raises(CheckpointError, match=f"{path.name}: is not as it was written"):
+            pretrain(workspace, picky, device="cpu", out=tmp_path / "a", resume=True, dry_run=dry_run)
+
+
+def test_a_validation_at_an_end_that_is_none_does_not_count():
+    """Of a run that grew, the validation at its old end, which one left alone has not, counts neither for patience nor
+    among the best; at the end of the run as it is it does, and so does one that was due."""
+    grown = TrainConfig(max_steps=12, validate_every=2, patience=1, keep_best=1)
+    tuning = [{"step": step, "loss": loss} for step, loss in ((2, 3.0), (4, 2.0), (5, 2.5))]
+    assert [line["step"] for line in counted(tuning, grown)] == [2, 4] and not is_over(4, tuning, grown)
+    short = grown.model_copy(update={"max_steps": 5})
+    assert counted(tuning, short) == tuning and is_over(4, tuning, short)
+
+
+def made_of(run, step, where) -> bytes:
+    """Weights of a step, in `best/` or in a whole checkpoint; the bytes of their file."""
+    tensors = {"w": torch.full((2,), float(step))}
+    keep_weights(run, step, tensors)
+    content = best_file(run, step).read_bytes()
+    if where == "checkpoint":
+        best_file(run, step).unlink()
+        (folder := run / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
+        write_tensors(tensors, folder / "model.safetensors")
+        write_hashes(folder)
+    return content
+
+
+def test_what_a_grown_run_goes_by_outlives_the_best_at_its_old_end(tmp_path):
+    """Where the validation at the end is the best, the weights that are the best without it stay for a run that grows,
+    and go when one of its own displaces them."""
+    config = TrainConfig(max_steps=5, validate_every=2, keep_best=1, final="best")
+    tuning = [{"step": step, "loss": 9.0 - step} for step in (2, 4, 5)]
+    for step in (2, 4, 5):
+        made_of(tmp_path, step, "best")
+    prune(tmp_path, tuning, config)
+    assert [e["step"] for e in json.loads((tmp_path / "best" / "best.json").read_text())["kept"]] == [5]
+    grown = config.model_copy(update={"max_steps": 12})
+    assert lost_best(tmp_path, tuning, grown) == []
+    prune(tmp_path, tuning, grown)
+    assert [path.name for path in (tmp_path / "best").glob("step-*")] == ["step-000004.safetensors"]
+
+
+def test_the_best_that_went_are_taken_from_their_checkpoints(tmp_path):
+    """Taken up again from before better ones, a run finds the best weights in its checkpoints, byte for byte; where there
+    are none, or damaged ones, that is said with what helps, unless the last weights are wanted."""
+    config = TrainConfig(max_steps=12, validate_every=2, keep_best=2, final="average")
+    tuning = [{"step": step, "loss": 9.0 - step} for step in (2, 4, 6)]
+    content = made_of(tmp_path, 4, "checkpoint")
+    made_of(tmp_path, 6, "best")
+    assert lost_best(tmp_path, tuning, config) == [4]
+    keep_again(tmp_path, tuning, config)
+    assert best_file(tmp_path, 4).read_bytes() == content and lost_best(tmp_path, tuning, config) == []
+    best_file(tmp_path, 4).unlink()
+    weights = tmp_path / "checkpoints" / "step-000004" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckpointError, match=r"step-000004\.safetensors: is not there") as error:
+        lost_best(tmp_path, tuning, config)
+    assert "move metrics.jsonl away" in error.value.hint
+    assert lost_best(tmp_path, tuning, config.model_copy(update={"final": "last"})) == []
+
+
+def test_a_run_that_grew_ends_as_one_left_alone(workspace, picky, tmp_path, with_train):
+    """Grown from an end that is no multiple of `validate_every`, and from before better validations whose weights went,
+    a run ends in the mean of the same weights as one that had all steps from the start."""
+    long = with_train(
+        picky, schedule="constant", warmup_steps=0, max_steps=8, checkpoint_every=2, keep_checkpoints=9, keep_best=1
+    )
+    alone = pretrain(workspace, long, device="cpu", out=tmp_path / "alone")
+    run = pretrain(workspace, with_train(long, max_steps=5), device="cpu", out=tmp_path / "grown").run
+    grown = pretrain(workspace, long, device="cpu", out=run, resume=True)
+    assert grown.weights.read_bytes() == alone.weights.read_bytes()
+    (run / "checkpoints" / "latest").write_text("step-000004\n")
+    for path in (run / "best").glob("step-*"):
+        path.unlink()
+    again = pretrain(workspace, long, device="cpu", out=run, resume=True)
+    assert again.weights.read_bytes() == alone.weights.read_bytes()
 
 
 def test_without_tuning_nothing_can_be_chosen(tmp_path, picky, write_dataset):

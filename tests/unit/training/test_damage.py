@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,19 @@ def resumed(workspace, config, monkeypatch):
 def _clear(error: TawtError, path: Path) -> bool:
     text = str(error)
     return str(path) in error.where and error.hint != "" and "\n" not in text and len(text) < 600
+
+
+@pytest.mark.parametrize(("step", "torn"), [(8, True), (9, False)])
+def test_a_lost_end_of_a_line_that_was_on_disk_is_damage(run, workspace, config, step, torn):
+    """Lines up to a checkpoint were whole before it was made: one without its end is named before any step, and none of
+    its validations is passed over. A line of a later step may be torn: its process was killed."""
+    path = run / "metrics.jsonl"
+    lines = path.read_bytes().split(b"\n")[:-1]
+    assert json.loads(lines[-1])["step"] == 8
+    path.write_bytes(b"\n".join([*lines, lines[-1].replace(b'"step": 8', b'"step": %d' % step)][step == 8 :]) + b"\x0b")
+    with pytest.raises(TawtError) if torn else nullcontext() as error:
+        pretrain(workspace, config, device="cpu", out=run, resume=True, dry_run=True)
+    assert not torn or (_clear(error.value, path) and "is damaged" in str(error.value))
 
 
 @pytest.mark.parametrize("what", TEXTS)
