@@ -14,6 +14,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError
 from tawt.files import write_hashes
+from tawt.seals import LIST
 from tawt.tasks.card import write_card
 from tawt.tasks.load import Saved, read_saved, same_vocabulary, start_from
 from tawt.tasks.runs import find_run
@@ -25,7 +26,7 @@ from tawt.training.checkpoint import (
     remove_leftovers,
     write_tensors,
 )
-from tawt.training.describe import describe_run
+from tawt.training.describe import describe_config, describe_run
 from tawt.training.distributed import World, one_voice, open_world
 from tawt.training.folder import Report, alone_in, note_other_compute, resume_command
 from tawt.training.loggers import open_loggers
@@ -183,6 +184,8 @@ def make_trainer(setup: Setup) -> Trainer:
     if world.first and not over:
         describe_run(setup)
         write_card(run)  # says from the first step on that the folder holds patients' data
+    elif world.first and not (run / LIST).exists():  # it was to grow, was broken off, and is to end where it was
+        describe_config(setup)
     world.wait()
     loggers = open_loggers(setup.config, run, start_step=start_step, note=setup.note) if world.first else []
     return Trainer(setup, stepper, loggers)

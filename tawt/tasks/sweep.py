@@ -24,7 +24,7 @@ from tawt.readers import read_record
 from tawt.room import room_error
 from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
-from tawt.tasks.runs import baseline_key, flat, flat_config, loss_key, parts_of
+from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of
 from tawt.training.best import counted, ends_early
 from tawt.training.checkpoint import latest_checkpoint
 from tawt.training.folder import MAY_CHANGE, Report, how_to_grow, longer
@@ -196,9 +196,9 @@ def _why(run: SweepRun) -> dict[str, str]:
 
 def _state(path: Path, tree: PretrainConfig) -> tuple[str, str]:
     if (path / LIST).is_file():
-        made, asked = flat_config(path)["train.max_steps"], tree.train.max_steps
-        tuning = lines_of(read_metrics(path / "metrics.jsonl"), "tuning")
-        if made >= asked or ends_early(counted(tuning, tree.train), tree.train.patience):
+        lines, asked = read_metrics(path / "metrics.jsonl"), tree.train.max_steps
+        made = max((line["step"] for line in lines), default=0)  # a config may have asked for more
+        if made >= asked or ends_early(counted(lines_of(lines, "tuning"), tree.train), tree.train.patience):
             return "finished", "finished before"
         return "waiting", f"finished {made:,} steps: goes on to {asked:,}"
     if (path / "checkpoints" / "latest").is_file():

@@ -25,7 +25,7 @@ def describe_run(setup: Setup) -> None:
     """
     run, config, compute, init = setup.run, setup.config, setup.compute, setup.init
     (run / LIST).unlink(missing_ok=True)  # what it lists of the steps before changes from here on
-    write_text(run / "config.yaml", filled(f"{dump(config)}# {BLANK}\n"))
+    describe_config(setup)
     with whole(run / "vocabulary.parquet") as aside:
         aside.write_bytes(setup.vocabulary.content)
     new = setup.checkpoint is None
@@ -45,6 +45,11 @@ def describe_run(setup: Setup) -> None:
     before = read_versions(run) if setup.start_step else None
     write_versions(run, versions.since(setup.start_step, before) if before is not None else versions)
     write_text(run / "packages.txt", filled("".join(f"{line}\n" for line in (*_freeze(), f"# {BLANK}"))))
+
+
+def describe_config(setup: Setup) -> None:
+    """Write the resolved config of a run."""
+    write_text(setup.run / "config.yaml", filled(f"{dump(setup.config)}# {BLANK}\n"))
 
 
 def _freeze() -> list[str]:

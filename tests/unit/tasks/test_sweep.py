@@ -192,6 +192,16 @@ def test_a_sweep_may_grow_as_a_run_may(tmp_path, file, trained):
     assert made == []
 
 
+def test_a_run_is_finished_by_the_steps_that_it_made(tmp_path, file, trained):
+    """A config that asks for more steps than a finished run has made does not make it finished."""
+    file.write_text(YAML.replace("train.max_steps=10", f"{CONSTANT}, train.warmup_steps=1"))
+    folder = sweep(tmp_path, file, device="cpu").folder
+    config = folder / "plain-seed0" / "config.yaml"
+    config.write_text(config.read_text().replace("max_steps: 10", "max_steps: 20"))
+    file.write_text(YAML.replace("train.max_steps=10", f"{CONSTANT.replace('10', '20')}, train.warmup_steps=1"))
+    assert sweep(tmp_path, file, dry_run=True).runs[0].reason == "finished 10 steps: goes on to 20"
+
+
 @pytest.mark.parametrize(
     ("settings", "then"),
     [

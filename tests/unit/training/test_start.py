@@ -13,7 +13,7 @@ from tawt.config.load import build, merge, overrides
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError
 from tawt.models.encoder import Encoder
-from tawt.seals import sha256_file
+from tawt.seals import changed_files, sha256_file
 from tawt.tasks.pretrain import pretrain
 from tawt.training.metrics import read_metrics
 from tawt.training.optim import learning_rate, make_optimizer, same_rates
@@ -229,3 +229,16 @@ def test_a_run_with_a_checkpoint_is_not_resumed_from_other_weights(workspace, co
         for given in (None, right):
             plan = pretrain(workspace, short, device="cpu", out=run, init=given, resume=True, dry_run=True).plan
             assert plan.start_step == 1
+
+
+def test_a_run_that_did_not_grow_after_all_tells_the_steps_that_it_has(workspace, config, tmp_path, broken_off):
+    """Broken off before the first checkpoint of its growth and finished by its old length, a run's config has that one."""
+    short = changed(
+        config, "train.schedule=constant", "train.warmup_steps=0", "train.max_steps=1", "train.validate_every=0"
+    )
+    run = pretrain(workspace, short, device="cpu", out=tmp_path / "run").run
+    before = (run / "config.yaml").read_bytes()
+    broken_off(1, workspace, changed(short, "train.max_steps=3"), device="cpu", out=run, resume=True)
+    assert (run / "config.yaml").read_bytes() != before
+    pretrain(workspace, short, device="cpu", out=run, resume=True)
+    assert (run / "config.yaml").read_bytes() == before and changed_files(run) == []
