@@ -14,7 +14,7 @@ from tawt.commands import command
 from tawt.config.objective import ObjectiveConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.files import write_text
-from tawt.seals import BLANK, filled
+from tawt.seals import BLANK, filled, holds
 from tawt.tasks.runs import RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.health import LEAST_SUBJECTS
 from tawt.training.versions import Versions, read_versions
@@ -39,7 +39,7 @@ _HEALTH = {
 
 
 def write_card(run: Path, *, data: Mapping[str, int] | None = None) -> Path:
-    """Write RUN/README.md from what the run folder holds, and return its path.
+    """Write RUN/README.md from what the run folder holds, unless it was edited since, and return its path.
 
     Args:
         run: A finished run.
@@ -50,8 +50,14 @@ def write_card(run: Path, *, data: Mapping[str, int] | None = None) -> Path:
         CheckpointError: The folder has no config.yaml.
     """
     path = Path(run) / CARD
-    write_text(path, filled(f"{card(Path(run), data=data)}\n<!-- {BLANK} -->\n"))
+    if not was_edited(run):
+        write_text(path, filled(f"{card(Path(run), data=data)}\n<!-- {BLANK} -->\n"))
     return path
+
+
+def was_edited(run: Path) -> bool:
+    """Return whether a run has a card that is not as it was written: it asks to be filled in."""
+    return (run / CARD).is_file() and not holds(run / CARD)
 
 
 def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = False) -> str:

@@ -15,7 +15,7 @@ from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError
 from tawt.files import write_hashes
 from tawt.seals import LIST
-from tawt.tasks.card import write_card
+from tawt.tasks.card import CARD, was_edited, write_card
 from tawt.tasks.load import Saved, read_saved, same_vocabulary, start_from
 from tawt.tasks.runs import find_run
 from tawt.training.best import final_weights, is_over, keep_again
@@ -199,5 +199,7 @@ def _finish(trainer: Trainer) -> None:
         return
     chosen = final_weights(run, lines_of(read_metrics(run / "metrics.jsonl"), "tuning"), setup.config.train)
     write_tensors(last if chosen is None else chosen, run / WEIGHTS)
+    if was_edited(run):
+        setup.note(f"{run / CARD} was edited and stays as it is: remove it and resume for one of the run as it is now")
     write_card(run, data={"subjects": len(setup.train.subjects), "triplets": setup.train.n_tokens})
     write_hashes(run)

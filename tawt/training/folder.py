@@ -104,9 +104,9 @@ def starting_point(
             )  # fmt: skip
         return None
     # its files will be listed as they are then: what is damaged now would be listed as good; checkpoints have lists of
-    # their own, and another may have been chosen
+    # their own, and another may have been chosen; the card is the user's to fill in
     for name in changed_files(run) or ():
-        if (run / name).exists() and not name.startswith("checkpoints/"):
+        if (run / name).exists() and not name.startswith("checkpoints/") and name != "README.md":
             raise CheckpointError(
                 str(run / name), "is not as it was written, expected the file that was listed by its hash",
                 "take it from a copy, or start a new run with `--out DIR`",

@@ -125,6 +125,21 @@ def test_embedding_that_fails_leaves_no_lock(workspace, run, monkeypatch):
     assert list((workspace / "embeddings").iterdir()) == []
 
 
+def test_a_card_that_was_filled_in_stays(workspace, config, run):
+    """A finished run whose card was edited, as it asks for, is taken up again; the text of its user stays, which is said,
+    and is listed; where it was removed a new one is written."""
+    path = run / "README.md"
+    path.write_text(path.read_text().replace("to-be-chosen", "odbl"))
+    edited = path.read_bytes()
+    events: list[dict] = []
+    pretrain(workspace, config, device="cpu", out=run, resume=True, report=events.append)
+    assert path.read_bytes() == edited and changed_files(run) == []
+    assert any("was edited and stays" in event.get("text", "") for event in events)
+    path.unlink()
+    pretrain(workspace, config, device="cpu", out=run, resume=True)
+    assert "to-be-chosen" in path.read_text()
+
+
 def test_a_finished_run_is_taken_up_again_as_it_was_written(workspace, config, run):
     """What was damaged since is named, for it would be listed as good; figures drawn since are none of the list."""
     (run / "plots").mkdir()
@@ -132,7 +147,7 @@ def test_a_finished_run_is_taken_up_again_as_it_was_written(workspace, config, r
     pretrain(workspace, config, device="cpu", out=run, resume=True)
     (run / "plots" / "loss.png").write_bytes(b"drawn again")
     assert changed_files(run) == []
-    for name in ("README.md", "metrics.jsonl", "versions.json", LIST):
+    for name in ("packages.txt", "metrics.jsonl", "versions.json", LIST):
         kept = (run / name).read_bytes()
         flip(run / name)
         refused(run / name, lambda: pretrain(workspace, config, device="cpu", out=run, resume=True))
