@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from tawt.batching.example import Example
 from tawt.config.objective import ObjectiveConfig
 
 MASKED = ("data_type", "value", "token", "category", "status", "summary")
@@ -31,3 +34,18 @@ def weights(config: ObjectiveConfig) -> dict[str, float]:
     found["forecast_presence"] = forecast.weight * forecast.presence_weight
     found["contrastive"] = config.contrastive.weight
     return {part: weight for part, weight in found.items() if weight > 0}
+
+
+def subjects_of(example: Example, part: str) -> Tensor:
+    """Return the subjects `(s,)` int64, each once, that a part has a position of."""
+    batch, hidden, ahead = example.batch, example.masked, example.forecast
+    if part == "contrastive":
+        subject, n = batch.subject_id.unique(return_counts=True)
+        return subject[n > 1]
+    if part in FORECAST:
+        assert ahead is not None
+        document = ahead.document if part == "forecast_presence" else ahead.document[ahead.value_row]
+    else:
+        at: Tensor = getattr(hidden, "type_at" if part == "data_type" else f"{part}_at")
+        document = at if part == "summary" else batch.document[at]
+    return batch.subject_id[document].unique()

@@ -81,7 +81,7 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = Fal
         f"## Use\n\n{_use(name, shared)}",
         f"## Data\n\n{_data(folder, data)}",
         f"## Objectives\n\n{_objectives(folder)}",
-        f"## Results\n\n{_results(folder)}",
+        f"## Results\n\n{_results(folder, shared)}",
         f"## Embeddings\n\n{_health(folder)}",
         f"## Settings\n\n{_settings(folder)}",
         f"## Made with\n\n{_made(read_versions(run))}",
@@ -167,22 +167,29 @@ def _objectives(run: RunFolder) -> str:
     return "\n".join(lines) or "Not recorded."
 
 
-def _results(run: RunFolder) -> str:
+def _results(run: RunFolder, shared: bool) -> str:
     tuning = run.lines("tuning")
     if not tuning:
         return "There was no validation: nothing is known of how well it does."
     last = tuning[-1]
-    rows = []
-    for part in ("all", *parts_of(last)):
+    parts = parts_of(last)
+    rows: list[tuple[Any, ...]] = []
+    few = [part for part in parts if shared and last.get(f"subjects_{part}", 0) <= SMALL_CELL]
+    for part in ("all", *parts):
+        weight = run.weight(part) if part != "all" else None
+        weighs = "" if weight is None else f"{weight:g}"
+        if part in few or (few and part == "all"):  # the sum would tell a part's by subtraction
+            rows.append((part, weighs, *["withheld"] * 4))
+            continue
         loss, trivial = last.get(loss_key(part)), last.get(baseline_key(part))
         gain = f"{1 - loss / trivial:.1%}" if loss is not None and trivial else ""
-        weight = run.weight(part) if part != "all" else None
-        rows.append((part, "" if weight is None else f"{weight:g}", loss, trivial, gain, last.get(f"n_{part}", "")))
+        rows.append((part, weighs, loss, trivial, gain, last.get(f"n_{part}", "")))
     said = (
         f"Loss on `tuning` after step {last['step']:,}, beside its trivial baseline: what is lost by predicting\n"
         "what is most common in `train`, without looking at the patient."
     )
-    return f"{said}\n\n{table(('part', 'weight', 'loss', 'trivial', 'below it', 'positions'), rows)}"
+    text = f"{said}\n\n{table(('part', 'weight', 'loss', 'trivial', 'below it', 'positions'), rows)}"
+    return text + (f"\n\nWithheld are parts that at most {SMALL_CELL} subjects have a position of." if few else "")
 
 
 def _health(run: RunFolder) -> str:

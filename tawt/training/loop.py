@@ -16,7 +16,7 @@ import torch
 
 from tawt.batching.example import Example
 from tawt.batching.host import HostBatch
-from tawt.objectives.parts import never_asked
+from tawt.objectives.parts import never_asked, subjects_of
 from tawt.training.best import best_steps, counted, is_over, keep_weights, prune
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.device import pinned
@@ -180,7 +180,12 @@ class Trainer:
         baseline = {part: sum(one[1][part] for one in each) for part in parts}
         means_of = means(self.stepper.weight, dict(zip(parts, told, strict=True)), baseline, count)
         tokens = sum(example.batch.n_tokens for example in self._fixed)
-        line = {"step": step, "split": "tuning", **means_of, "tokens": tokens}
+        # each subject is in one batch of a validation
+        subjects = {
+            f"subjects_{part}": sum(len(subjects_of(example, part)) for example in self._fixed)
+            for part in parts if count[part]
+        }  # fmt: skip
+        line = {"step": step, "split": "tuning", **means_of, **subjects, "tokens": tokens}
         self._write(line)
         if step in best_steps(counted(self.metrics.tuning, self.config), self.config.keep_best):
             weights = full_weights(self.setup.model)

@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
 from tawt.objectives.contrastive import info_nce
+from tawt.objectives.parts import MASKED, PARTS, subjects_of
 from tawt.objectives.pretrain_model import build_model, count_parameters
 
 ALL = {
@@ -42,6 +43,28 @@ def test_a_fresh_model_starts_at_its_baselines(make, model, value_loss):
         ours = {part: total.item() for part, total in case.model(example).sums.items()}
     assert set(ours) == set(example.counts) == set(example.baseline) and min(example.counts.values()) > 10
     assert ours == pytest.approx(example.baseline, rel=1e-5)
+
+
+def test_the_subjects_of_a_part_are_those_whose_triplets_it_asks_for(make):
+    """Each part's subjects are read off the documents that its positions lie in, one by one."""
+    example = make(ALL).prepare(make(ALL).batch, 0)
+    batch, hidden, ahead = example.batch, example.masked, example.forecast
+    subject, ends = batch.subject_id.tolist(), batch.cu_seqlens.tolist()
+
+    def whose(at):
+        return {subject[sum(end <= i for end in ends) - 1] for i in at.tolist()}
+
+    expected = {
+        part: whose(getattr(hidden, f"{name}_at"))
+        for part, name in zip(MASKED[:-1], ("type", "value", "token", "category", "status"), strict=True)
+    }
+    expected["summary"] = {subject[i] for i in hidden.summary_at.tolist()}
+    cut = [subject[i] for i in ahead.document.tolist()]
+    expected |= {"forecast_value": {cut[i] for i in ahead.value_row.tolist()}, "forecast_presence": set(cut)}
+    expected["contrastive"] = {s for s in subject if subject.count(s) > 1}
+    found = {part: subjects_of(example, part).tolist() for part in PARTS}
+    assert {part: set(of) for part, of in found.items()} == expected and len({*map(len, found.values())}) > 2
+    assert all(0 < len(of) == len(set(of)) for of in found.values())
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)

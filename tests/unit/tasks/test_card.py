@@ -44,3 +44,20 @@ def test_a_run_without_validation_says_so(make_run):
     """Nothing is claimed of a run that has no tuning line."""
     text = card(make_run("a"))
     assert "no validation" in text and "Not looked at." in text
+
+
+def test_no_part_of_few_people_stands_on_a_shared_card(make_run, metrics_line):
+    """What 10 subjects or fewer, or nobody knows how many, have a position of is withheld, and so is the sum with it; the
+    run's own card keeps all."""
+    line = metrics_line(7, value=(0.75, 1.5, 4321), status=(0.25, 1.25, 1), category=(0.125, 8.5, 12))
+    line |= {"subjects_value": 11, "subjects_status": 10, "subjects_category": 12}
+    run = make_run("a", "objective.masked.status_weight=0.5", metrics=[line])
+    text = card(run, shared=True)
+    assert "| value | 1 | 0.75 | 1.5 | 50.0% | 4,321 |" in text and "| category | 1 | 0.125 | 8.5 |" in text
+    assert "| status | 0.5 | withheld | withheld | withheld | withheld |" in text and "1.25" not in text
+    assert "| all |  | withheld | withheld |" in text and "at most 10 subjects" in text
+    assert "| status | 0.5 | 0.25 | 1.25 |" in card(run) and "withheld" not in card(run)
+    for known, told in (({"subjects_status": 11}, True), ({"subjects_category": 0}, False)):
+        text = card(make_run(f"b{told}", metrics=[line | {"subjects_status": 11} | known]), shared=True)
+        assert ("withheld" not in text) == ("| all |  | 1.125 |" in text) == told
+    assert "4,321" not in card(make_run("c", metrics=[metrics_line(7, value=(0.75, 1.5, 4321))]), shared=True)
