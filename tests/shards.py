@@ -70,7 +70,8 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
         )
     path = workspace / "vocabulary" / "vocabulary.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=contract("vocabulary").arrow_schema()), path)
+    schema = contract("vocabulary").arrow_schema().with_metadata({"status_subjects": json.dumps([500] * 10)})
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

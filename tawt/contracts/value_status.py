@@ -40,3 +40,7 @@ HAS_NUMBER = (ValueStatus.NUMERIC, ValueStatus.CENSORED_LOW, ValueStatus.CENSORE
 
 HAS_NUMBER_OF = np.isin(np.arange(len(ValueStatus)), HAS_NUMBER)
 """`(10,)` bool by status, the same."""
+
+STATUS_SUBJECTS = b"status_subjects"
+"""Metadata of a vocabulary: subjects of train with each status, a JSON list in the order of their numbers; 0 of
+`not_measured`, which panels add later."""

@@ -6,6 +6,7 @@ kept are unknown, and withheld.
 
 from __future__ import annotations
 
+import json
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from torch import Tensor
 from tawt.arrays import Bools
 from tawt.contracts.cells import center_step, edge_steps, middle
 from tawt.contracts.dataset import SPECIAL_CODES, UNKNOWN
+from tawt.contracts.value_status import STATUS_SUBJECTS, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.encoder import Encoder
 from tawt.models.readout import PerTypeReadout
@@ -44,6 +46,8 @@ class Withheld:
     """Of each data_type, its bins."""
     edges: Bools
     """`(v,)`, edges of data_types: those of `numbers`, and all where a bin or the cell of an edge is of too few."""
+    statuses: Bools
+    """`(10,)`, statuses."""
     anything: bool
     """Whether there is a limit at all."""
 
@@ -63,7 +67,14 @@ def withheld(vocabulary: pa.Table, min_subjects: int) -> Withheld:
             numbers[i] |= (row.get("center_subjects") or 0) < limit
     hidden = [_few(row, "category_subjects", len(row["categories"]), limit) for row in rows]
     categories = tuple(few | whole for few, whole in zip(hidden, types, strict=True))
-    return Withheld(types, numbers, categories, bins, edges | numbers, limit > 0)
+    statuses = np.array(_status_subjects(vocabulary)) < limit
+    return Withheld(types, numbers, categories, bins, edges | numbers, statuses, limit > 0)
+
+
+def _status_subjects(vocabulary: pa.Table) -> list[int]:
+    """Return how many subjects have each status; 0 where nobody counted."""
+    counted = (vocabulary.schema.metadata or {}).get(STATUS_SUBJECTS)
+    return json.loads(counted) if counted else [0] * len(ValueStatus)
 
 
 def _few(row: dict[str, Any], name: str, n: int, limit: int) -> Bools:
@@ -113,7 +124,8 @@ def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = F
         for name in _PEOPLE & row.keys():
             row[name] = _in_steps(row[name], min_subjects)
     if less.anything:
-        metadata = {**metadata, **_ROUNDED}
+        counted = [0 if few else n for few, n in zip(less.statuses, _status_subjects(vocabulary), strict=True)]
+        metadata = {**metadata, **_ROUNDED, STATUS_SUBJECTS: json.dumps(_in_steps(counted, min_subjects))}
     return pa.Table.from_pylist(rows, schema=vocabulary.schema.with_metadata(metadata or None))
 
 
@@ -142,6 +154,8 @@ def without_withheld(encoder: Encoder, vocabulary: Vocabulary, less: Withheld) -
     blank("embedding.data_type.weight", types | (less.anything & (torch.arange(len(types)) == UNKNOWN)))
     blank("embedding.value.scale.weight", numbers)
     blank("embedding.value.shift.weight", numbers)
+    # every record trains the row of what is hidden, the last
+    blank("embedding.status.weight", torch.from_numpy(np.append(less.statuses, False)))
     # data_types share the bins; what is not known of any of them goes
     bins = torch.full((vocabulary.max_bins + 1,), less.anything)
     for few, hidden in zip(less.bins, less.numbers, strict=True):

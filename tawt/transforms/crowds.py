@@ -6,6 +6,8 @@ single number, once enough subjects have a number in that cell. So they are coun
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 from tawt.arrays import Floats, Ints
 from tawt.contracts.cells import center_step, edge_steps
 from tawt.contracts.dataset import UNKNOWN
-from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
+from tawt.contracts.value_status import HAS_NUMBER_OF, STATUS_NAMES, STATUS_SUBJECTS, ValueStatus
 from tawt.transforms.columns import array_of, encoded
 from tawt.transforms.triplets import edges_below
 
@@ -47,6 +49,8 @@ class Crowds:
         self.edges = np.zeros(len(edges), dtype=np.int64)
         self.centers = np.zeros(len(vocabulary), dtype=np.int64)
         self.most = np.zeros(len(vocabulary), dtype=np.int64)
+        self.n_values = vocabulary["n_values"].to_numpy()
+        self.statuses = np.zeros(len(ValueStatus), dtype=np.int64)
 
     def add(self, events: pa.Table) -> None:
         """Count a shard.
@@ -57,6 +61,7 @@ class Crowds:
         code, status = encoded(events["code"]), encoded(events["value_status"])
         known = pc.index_in(code.dictionary.cast(pa.string()), self.codes)
         index = known.fill_null(UNKNOWN).to_numpy().astype(np.int64)
+        self._add_statuses(events["subject_id"], code, index, status)
         is_number = status.dictionary.index(STATUS_NAMES[ValueStatus.NUMERIC]).as_py()
         rows = np.flatnonzero(status.indices.to_numpy() == is_number)
         data_type = index[code.indices.to_numpy()[rows]]
@@ -70,6 +75,21 @@ class Crowds:
         ]
         for part in map(slice, [0, *ends], ends):
             self._add(subject[part], data_type[part], number[part].astype(np.float64))
+
+    def _add_statuses(self, subjects: pa.ChunkedArray, code: pa.DictionaryArray, of: Ints, status: pa.Array) -> None:
+        """`of` is the data_type of each entry of the dictionary of `code`."""
+        names = np.array([STATUS_NAMES.index(name) for name in status.dictionary.to_pylist()], dtype=np.int64)
+        # as triplets have them: without a value where the code is unknown, or has no statistics for its number
+        left = (of[:, None] != UNKNOWN) & ~(HAS_NUMBER_OF[names] & (self.n_values[of, None] == 0))
+        nothing = len(ValueStatus)
+        place = np.where(left, names, nothing).astype(np.int32).ravel()
+        at = code.indices.to_numpy() * np.int32(len(names)) + status.indices.to_numpy()
+        subject = array_of(subjects).to_numpy()
+        opens = np.append(True, subject[1:] != subject[:-1])[: len(subject)]
+        owner = np.cumsum(opens, dtype=np.int32) - np.int32(1)
+        has = np.zeros((int(opens.sum()), nothing + 1), dtype=np.bool_)
+        has.reshape(-1)[owner * np.int32(nothing + 1) + place[at]] = True
+        self.statuses += has[:, :nothing].sum(0)
 
     def _add(self, subject: Ints, data_type: Ints, number: Floats) -> None:
         passed = edges_below(self.bounds, 3 * self.start, data_type, number)
@@ -96,7 +116,7 @@ class Crowds:
         }.items():  # fmt: skip
             at = out.schema.get_field_index(name)
             out = out.set_column(at, out.schema.field(at), column.cast(out.schema.field(at).type))
-        return out
+        return out.replace_schema_metadata({STATUS_SUBJECTS: json.dumps(self.statuses.tolist())})
 
 
 def _begin(cell: Floats, step: Floats) -> Floats:

@@ -99,10 +99,13 @@ def _rows(path: Path) -> list[dict]:
     return pq.read_table(path).to_pylist()
 
 
-def _change(folder: Path, change: Callable[[int, dict], None]) -> None:
-    """Change the rows of the vocabulary in a folder."""
+def _change(folder: Path, change: Callable[[int, dict], None], **metadata: list[int]) -> None:
+    """Change the rows of the vocabulary in a folder, and its metadata."""
     path = folder / "vocabulary.parquet"
     rows, schema = _rows(path), pq.read_schema(path)
+    schema = schema.with_metadata(
+        schema.metadata | {name.encode(): json.dumps(value) for name, value in metadata.items()}
+    )
     for i, row in enumerate(rows):
         change(i, row)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
@@ -149,8 +152,8 @@ def test_what_few_patients_have_is_not_shared(make_run, tmp_path, batch):
 
 
 def test_weights_that_few_patients_trained_are_zero(make_run, tmp_path):
-    """The rows that a withheld data_type, number or category has in any table are zero, as are those of [UNK] and OTHER,
-    whose people nobody counts; and no other row is."""
+    """The rows that a withheld data_type, number, category or status has in any table are zero, as are those of [UNK] and
+    OTHER, whose people nobody counts; and no other row is."""
     run = make_run("a", "model.pooling=per_type", "model.readout.n_types=8")
 
     def change(i: int, row: dict) -> None:
@@ -163,7 +166,7 @@ def test_weights_that_few_patients_trained_are_zero(make_run, tmp_path):
         if i == 11:  # categorical
             row["category_subjects"] = [500, 11, 11]
 
-    _change(run, change)
+    _change(run, change, status_subjects=[500, 11, 500, 10, 1, 0, 12, 500, 9, 0])
     model = TawtModel.from_pretrained(run)
     with torch.no_grad():
         for parameter in model.encoder.parameters():
@@ -174,6 +177,9 @@ def test_weights_that_few_patients_trained_are_zero(make_run, tmp_path):
     without = {i for i, row in enumerate(_rows(run / "vocabulary.parquet")) if row["n_bins"] == 0} - {0, 1, 2, 3}
     assert zero.pop("embedding.data_type.weight") == {1, 4}
     assert zero.pop("embedding.value.scale.weight") == zero.pop("embedding.value.shift.weight") == {4, 7} | without
+    assert zero.pop("embedding.status.weight") == {3, 4, 5, 8, 9}
+    counted = pq.read_schema(folder / "vocabulary.parquet").metadata[b"status_subjects"]
+    assert json.loads(counted) == [495, 11, 495, 0, 0, 0, 11, 495, 0, 0]
     other = {1 + int(offset) for offset in model.vocabulary.category_offset}
     assert {1 + int(model.vocabulary.category_offset[i]) for i in (8, 11)} < other
     rare = 1 + int(model.vocabulary.category_offset[8]) + 3
@@ -241,6 +247,7 @@ def test_what_nobody_counted_is_withheld(make_run, tmp_path):
     """A vocabulary from before subjects with a number were counted tells nothing of numbers."""
     run = make_run("a")
     table = pq.read_table(run / "vocabulary.parquet").drop_columns(["n_value_subjects", "category_subjects"])
+    table = table.replace_schema_metadata(None)
     pq.write_table(table, run / "vocabulary.parquet")
     write_hashes(run)
     folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared", with_categories=True)
@@ -248,6 +255,8 @@ def test_what_nobody_counted_is_withheld(make_run, tmp_path):
     assert all(row["bin_edges"] == [] and row["mean"] is None for row in rows)
     assert {text for row in rows for text in row["categories"]} == {"#1", "#2", "#3"}
     assert rows[4]["code"] == "LAB//00004"
+    status = load_file(folder / "model.safetensors")["encoder.embedding.status.weight"]
+    assert not status[:-1].any() and status[-1].any()
 
 
 def test_a_shared_vocabulary_of_quantiles_can_be_read(make_run, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ import pytest
 from tawt.contracts.cells import center_step, edge_steps, middle, round_number
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.value_status import STATUS_NAMES, STATUS_SUBJECTS
 from tawt.resources import asset
 from tawt.transforms.crowds import Crowds, _begin
 from tawt.transforms.vocabulary import _row, center_and_scale, fit_numbers
@@ -107,6 +109,31 @@ def test_people_are_counted_in_bins_and_in_the_cells_around_edges(
         }
         assert row["center_subjects"] == (len(around) if normalization == "robust" else 0)
     assert n_cells > 30
+
+
+@pytest.mark.parametrize("n_shards", [1, 3])
+def test_people_are_counted_by_status(n_shards: int) -> None:
+    """Subjects per status are those that sets tell. Rows of unknown codes and bounds of a data_type without numbers, of
+    which triplets keep no value, count for none."""
+    rows = [row for row in invented(np.random.default_rng(8)) if row[1] != "tiny"]
+    table = fitted(rows, "zscore", 10)
+    only_bounds = _row("bounds", "none") | {"data_type": len(table)}
+    crowds = Crowds(pa.Table.from_pylist([*table.to_pylist(), only_bounds], schema=SCHEMA))
+    assert crowds.table().schema.metadata[STATUS_SUBJECTS] == b"[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"
+    have: list[set[int]] = [set() for _ in STATUS_NAMES]
+    for k in range(n_shards):
+        own = [row for row in rows if row[0] % n_shards == k]
+        events = shard(own).to_pylist()
+        events += [event | {"code": "bounds", "value_status": "censored_high"} for event in events[-5:]]
+        events += [event | {"value_status": "unparsed"} for event in events[-8:]]
+        events.sort(key=lambda event: event["subject_id"])
+        crowds.add(pa.Table.from_pylist(events, schema=shard(own).schema))
+        for event in events:
+            bound = event["code"] == "bounds" and event["value_status"] == "censored_high"
+            if event["code"] != "unheard" and not bound:
+                have[STATUS_NAMES.index(event["value_status"])].add(event["subject_id"])
+    found = json.loads(crowds.table().schema.metadata[STATUS_SUBJECTS])
+    assert found == [len(subjects) for subjects in have] and sum(n > 0 for n in found) == 4 and found[8] == 0
 
 
 @pytest.mark.parametrize(
