@@ -71,14 +71,19 @@ def refuse_foreign(root: Path) -> None:
         what = "is a file" if root.exists() else "is a link that leads to no folder"
         raise ConfigError(str(root), f"{what}, expected a folder for the workspace", "give another with -w")
     refuse_odd_letters(root)
-    marks = [root / name for name in ("pipeline.yaml", HOSPITAL) if (root / name).is_file()]
     started = {LOCK, *(f".{name}.tmp" for name in RECORDS)}
     there = {path.name for path in root.iterdir()} if root.exists() else set()
-    if there - started and not any(SAYS.encode() in mark.read_bytes() for mark in marks):
+    if there - started and not is_workspace(root):
         raise ConfigError(
             str(root), "holds files and is no workspace of tawt, expected a new folder, an empty one or a workspace",
             "give another with -w",
         )  # fmt: skip
+
+
+def is_workspace(root: Path) -> bool:
+    """Return whether a folder was made by tawt as a workspace: its pipeline or its invented hospital says so."""
+    marks = [root / name for name in ("pipeline.yaml", HOSPITAL)]
+    return any(mark.is_file() and SAYS.encode() in mark.read_bytes() for mark in marks)
 
 
 def refuse_odd_letters(folder: Path) -> None:

@@ -12,20 +12,13 @@ from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.upstream import note_of_newer
-from tawt.errors import ConfigError
 from tawt.files import write_hashes
 from tawt.seals import LIST
 from tawt.tasks.card import CARD, was_edited, write_card
 from tawt.tasks.load import Saved, read_saved, same_vocabulary, start_from
 from tawt.tasks.runs import find_run
 from tawt.training.best import final_weights, is_over, keep_again
-from tawt.training.checkpoint import (
-    WEIGHTS,
-    full_weights,
-    load_weights,
-    remove_leftovers,
-    write_tensors,
-)
+from tawt.training.checkpoint import WEIGHTS, full_weights, load_weights, write_tensors
 from tawt.training.describe import describe_config, describe_run
 from tawt.training.distributed import World, one_voice, open_world
 from tawt.training.folder import Report, alone_in, note_other_compute, resume_command
@@ -33,6 +26,7 @@ from tawt.training.loggers import open_loggers
 from tawt.training.loop import Trainer
 from tawt.training.memory import explained
 from tawt.training.metrics import lines_of, read_metrics
+from tawt.training.outputs import refuse_no_run, remove_leftovers
 from tawt.training.plan import PretrainPlan, looked_at, make_plan
 from tawt.training.setup import Setup, set_up
 from tawt.training.signals import terminate_interrupts
@@ -111,8 +105,7 @@ def _run(
         with one_voice(world, alike=True):
             name, tree = resolve_config(config, settings)
             run = Path(out) if out is not None else workspace / "runs" / name
-            if run.exists() and not run.is_dir():
-                raise ConfigError(str(run), "is a file, expected a run folder", "choose another with `--out DIR`")
+            refuse_no_run(run, workspace)
             again = resume_command(workspace, config, settings, device, out, init)
             dataset = open_dataset(workspace)
             if (newer := note_of_newer(workspace)) is not None:

@@ -16,6 +16,7 @@ from tawt.config.load import load
 from tawt.config.named import resolve_config
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError, RoomError, TawtError
 from tawt.files import alone, write_hashes, write_sealed, write_text
 from tawt.objectives.parts import weights
@@ -29,12 +30,12 @@ from tawt.training.best import counted, ends_early
 from tawt.training.checkpoint import latest_checkpoint
 from tawt.training.folder import MAY_CHANGE, Report, how_to_grow, longer
 from tawt.training.metrics import lines_of, read_metrics
+from tawt.training.outputs import LOCK, RECORD, refuse_no_sweep
 
-RECORD, TABLE = "sweep.json", "sweep.csv"
-"""Files of a sweep's folder, which lists their hashes."""
+TABLE = "sweep.csv"
+"""File of a sweep's folder, which lists its hash and the record's."""
 _GROWS = ("train.max_steps", "train.warmup_steps")
 _FREE = {f"{section}.{key}" for section, keys in MAY_CHANGE.items() for key in keys}
-
 NEW = "new"
 """Why a run is run that has not begun."""
 
@@ -116,9 +117,8 @@ def sweep(
     """Pretrain every arm with every seed, one after the other.
 
     Asked again, it skips what is finished, goes on with what was broken off, and tries again what failed. Arms and
-    seeds may be added to the YAML; what was there must stay as it was, but
-    for what a resumed run may set anew. All arms of a seed come before the next seed,
-    so that the table compares arms early.
+    seeds may be added to the YAML; what was there must stay as it was, but for what a resumed run
+    may set anew. All arms of a seed come before the next seed, so that the table compares arms early.
 
     Args:
         workspace: Holds `dataset/` and `vocabulary/`.
@@ -129,6 +129,7 @@ def sweep(
 
     Raises:
         ConfigError: The YAML, or the config of an arm, does not hold, has changed since, or the sweep is running.
+        DatasetError: The dataset is absent or broken.
         KeyboardInterrupt: A run was stopped; the same command goes on with it.
     """
     workspace, file = Path(workspace), Path(file)
@@ -137,6 +138,8 @@ def sweep(
     base = _beside(file, plan.config)
     trees = {arm: resolve_config(base, (*plan.settings, *own))[1] for arm, own in plan.arms.items()}
     folder = workspace / "runs" / file.stem
+    refuse_no_sweep(folder, workspace)
+    open_dataset(workspace)  # where there is none, every run would fail
     _refuse_changes(folder, plan, trees)
     todo = [(arm, seed, folder / f"{arm}-seed{seed}") for seed in plan.seeds for arm in plan.arms]
     if dry_run:
@@ -146,12 +149,11 @@ def sweep(
     folder.mkdir(parents=True, exist_ok=True)
     again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
     try:
-        with alone(folder / ".lock"):
+        with alone(folder / LOCK):
             return _run_all(workspace, folder, trees, todo, device, tell, again)
     except BlockingIOError:
-        raise ConfigError(
-            str(folder), "is in use by another process, expected to sweep alone", "wait for it to end"
-        ) from None
+        said = "is in use by another process, expected to sweep alone"
+        raise ConfigError(str(folder), said, "wait for it to end") from None
 
 
 def _run_all(

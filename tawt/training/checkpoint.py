@@ -180,42 +180,22 @@ def save_checkpoint(
         write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
         write_hashes(aside)
     write_text(root / "latest", folder.name + "\n")
-    by_step = sorted(_by_step(root))
-    earlier = [path for step, path in by_step if step <= state.step]
+    made = sorted(by_step(root))
+    earlier = [path for step, path in made if step <= state.step]
     # later ones are of a run that was taken up again before them: what follows them is made anew
-    later = [path for step, path in by_step if step > state.step]
+    later = [path for step, path in made if step > state.step]
     for old in [*earlier[:-keep], *later]:
-        _remove(old)
+        remove_checkpoint(old)
     return Checkpoint(folder, state)
 
 
-def remove_leftovers(run: Path) -> None:
-    """Remove what a killed process left in a run folder: files written aside, and checkpoints half deleted.
-
-    Of a checkpoint that `latest` names nothing is removed, whatever it lacks: who resumes it is told.
-    """
-    root = run / "checkpoints"
-    for folder in (run, run / "best"):  # what is drawn aside in plots may be at work
-        for path in folder.glob(".*.tmp"):
-            remove(path)
-    if not root.is_dir():
-        return
-    pointer = root / "latest"
-    named = pointer.read_bytes().strip() if pointer.is_file() else b""
-    for path in [*root.glob(".*.tmp"), *root.glob(".*.tmp.old")]:
-        remove(path)
-    for _, path in _by_step(root):
-        if path.name.encode() != named and not all((path / name).is_file() for name in (WEIGHTS, OPTIMIZER, STATE)):
-            _remove(path)
-
-
-def _by_step(root: Path) -> list[tuple[int, Path]]:
+def by_step(root: Path) -> list[tuple[int, Path]]:
     """The checkpoints in a folder and their steps; what has another name is none."""
     found = ((_NAME.match(path.name), path) for path in root.iterdir() if path.is_dir())
     return [(int(match[1]), path) for match, path in found if match]
 
 
-def _remove(folder: Path) -> None:
+def remove_checkpoint(folder: Path) -> None:
     """Remove a folder so that a kill in the middle leaves nothing under its name."""
     gone = folder.with_name(f".{folder.name}.tmp")
     remove(gone)

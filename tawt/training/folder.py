@@ -21,10 +21,9 @@ from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, la
 from tawt.training.device import Compute
 from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.optim import same_rates, warmup_steps
+from tawt.training.outputs import LOCK
 from tawt.training.versions import read_versions
 
-LOCK = ".lock"
-"""File of a run folder that the process which trains in it holds."""
 MAY_CHANGE = {
     "train": ("checkpoint_every", "keep_checkpoints", "threads", "parallel", "activation_checkpointing", "compile",
               "loggers", "log_every", "health_every"),

@@ -13,7 +13,7 @@ from tawt.errors import CheckpointError
 from tawt.files import write_sealed
 from tawt.readers import read_record
 
-_FILE = "versions.json"
+VERSIONS = "versions.json"
 
 
 class Start(Section):
@@ -76,10 +76,10 @@ def read_versions(run: Path) -> Versions | None:
     Raises:
         CheckpointError: The file is damaged, or of another tawt.
     """
-    path = run / _FILE
+    path = run / VERSIONS
     return read_record(path, Versions, "move it away", CheckpointError) if os.path.lexists(path) else None
 
 
 def write_versions(run: Path, versions: Versions) -> None:
     """Write what a run is made with."""
-    write_sealed(run / _FILE, versions.model_dump(mode="json", exclude_defaults=True))
+    write_sealed(run / VERSIONS, versions.model_dump(mode="json", exclude_defaults=True))

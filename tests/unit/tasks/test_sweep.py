@@ -11,7 +11,7 @@ import pytest
 
 import tawt.tasks.sweep as module
 from tawt.config.load import dump
-from tawt.errors import ConfigError, FileError, RoomError, TrainingError
+from tawt.errors import ConfigError, DatasetError, FileError, RoomError, TrainingError
 from tawt.files import write_hashes
 from tawt.seals import changed_files
 from tawt.tasks.sweep import sweep
@@ -272,3 +272,22 @@ def test_a_sweep_is_not_written_through_a_link(tmp_path, file, trained):
             sweep(tmp_path, file, device="cpu")
         (tmp_path / name).unlink()
     assert trained[0] == [] and list((tmp_path / "others").iterdir()) == []
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_sweep_without_a_dataset_makes_nothing(tmp_path, dry_run) -> None:
+    """In a folder that is no workspace a sweep ends with one error, before a run or a folder is begun."""
+    (tmp_path / "s.yaml").write_text(YAML)
+    with pytest.raises(DatasetError):
+        sweep(tmp_path / "nowhere", tmp_path / "s.yaml", device="cpu", dry_run=dry_run)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_that_is_no_sweep_is_not_swept_in(workspace, tmp_path) -> None:
+    """A folder of the sweep's name that holds something else stays as it was."""
+    (tmp_path / "s.yaml").write_text(YAML)
+    (workspace / "runs" / "s" / "mine").mkdir(parents=True)
+    (workspace / "runs" / "s" / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds files and is no sweep of tawt"):
+        sweep(workspace, tmp_path / "s.yaml", device="cpu")
+    assert sorted(path.name for path in (workspace / "runs" / "s").rglob("*")) == ["mine", "notes.txt"]

@@ -22,8 +22,8 @@ from tawt.tasks.plot import plot
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.sweep import sweep
 from tawt.training import loop
-from tawt.training.checkpoint import remove_leftovers
 from tawt.training.folder import alone_in
+from tawt.training.outputs import remove_leftovers
 from tawt.training.threads import known_threads
 
 NEWEST = "checkpoints/step-000008"
@@ -318,7 +318,12 @@ def test_what_a_killed_run_left_goes_and_what_its_links_lead_to_stays(tmp_path: 
     (tmp_path / "others").mkdir()
     (tmp_path / "others" / "keep").write_text("precious")
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    for name in (".a.tmp", "checkpoints/.step-000001.tmp", "checkpoints/step-000002", "checkpoints/.x.tmp.old"):
+    for name in (
+        ".README.md.tmp",
+        "checkpoints/.step-000001.tmp",
+        "checkpoints/step-000002",
+        "checkpoints/.step-000003.tmp.old",
+    ):
         (tmp_path / "run" / name).symlink_to(tmp_path / "others")
     remove_leftovers(tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").rglob("*")] == ["checkpoints"]

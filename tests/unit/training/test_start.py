@@ -39,7 +39,7 @@ def test_a_run_starts_from_anothers_weights(workspace, config):
     was, now = load_file(first.weights), load_file(result.weights)
     assert was.keys() == now.keys() and all(torch.equal(was[name], now[name]) for name in was)
     assert f"{len(was)} of {len(was)} tensors" in said and "start anew" in said
-    plan = pretrain(workspace, still, device="cpu", init=first.run, out=workspace / "third", dry_run=True).plan
+    plan = pretrain(workspace, still, device="cpu", init=first.run, out=workspace / "runs" / "third", dry_run=True).plan
     assert plan.start_step == 0 and "from the weights of" in plan.reasons["start_step"]
     about = json.loads((result.run / "versions.json").read_text())["init"]
     assert (result.run / about["weights"]).samefile(first.weights) and about["sha256"] == sha256_file(first.weights)
@@ -197,7 +197,7 @@ def test_silent_nothings_are_doubted(workspace, config, settings, doubt):
     assert any(doubt in text for text in plan.doubts)
     said, _ = notes_of(workspace, odd)
     assert doubt in said
-    plain = pretrain(workspace, config, device="cpu", out=workspace / "x", dry_run=True).plan
+    plain = pretrain(workspace, config, device="cpu", out=workspace / "runs" / "x", dry_run=True).plan
     assert not any("free of decay" in t or "nothing trains" in t or "no position" in t for t in plain.doubts)
 
 

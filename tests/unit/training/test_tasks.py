@@ -224,7 +224,9 @@ def test_embeddings_are_the_encoders(workspace, config):
             for i, (a, b) in enumerate(zip(batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True)):
                 out[int(batch.subject_id[i])] = (states[a:b].mean(0).numpy(), states[a:b].amax(0).numpy())
     for k, how in enumerate(("mean", "max")):
-        path = embed(workspace, run, splits=["tuning"], device="cpu", pooling=how, out=workspace / "e.parquet").path
+        path = embed(
+            workspace, run, splits=["tuning"], device="cpu", pooling=how, out=workspace / "embeddings" / "e.parquet"
+        ).path
         table = pq.read_table(path)
         rows = np.array(table["embedding"].to_pylist())
         wanted = np.stack([out[s][k] for s in table["subject_id"].to_pylist()])
