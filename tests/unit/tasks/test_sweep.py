@@ -60,6 +60,7 @@ def trained(monkeypatch, metrics_line):
         write_hashes(out)
 
     monkeypatch.setattr(module, "pretrain", pretrain)
+    monkeypatch.setattr(module, "open_dataset", lambda workspace: None)
     return made, fails
 
 
