@@ -20,7 +20,6 @@ from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError, RoomError, TawtError
 from tawt.files import alone, write_hashes, write_sealed, write_text
 from tawt.objectives.parts import weights
-from tawt.places import refuse_links
 from tawt.readers import read_record
 from tawt.room import room_error
 from tawt.seals import LIST
@@ -145,7 +144,6 @@ def sweep(
     if dry_run:
         runs = [SweepRun(arm, seed, path, *_state(path, trees[arm])) for arm, seed, path in todo]
         return SweepResult(folder, tuple(runs), _table(runs, trees))
-    refuse_links(workspace, folder)
     folder.mkdir(parents=True, exist_ok=True)
     again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
     try:

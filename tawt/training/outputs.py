@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tawt.errors import ConfigError
 from tawt.pipeline.holding import is_workspace
-from tawt.places import real, remove
+from tawt.places import real, refuse_links, remove
 from tawt.seals import SAYS
 from tawt.training.checkpoint import FORMAT, OPTIMIZER, STATE, WEIGHTS, by_step, remove_checkpoint
 from tawt.training.versions import VERSIONS
@@ -88,7 +88,9 @@ def refuse_outside(place: Path, workspace: Path, folder: str) -> None:
 
     Raises:
         ConfigError: It is one.
+        FileError: It is, or lies behind, a link in the workspace.
     """
+    refuse_links(workspace, place)
     at, own = real(place), real(workspace)
     for root in (at, *at.parents):
         parts = at.relative_to(root).parts

@@ -248,10 +248,10 @@ def test_a_flipped_bit_of_a_sweep_is_found(tmp_path, file, trained):
     ("old", "new", "said"),
     [
         ("steepest=2", "steepst=2", r"model\.decay\.steepst"),
-        ("seeds: [0, 1, 2]", "seeds: [0, 0]", "one twice"),
+        ("seeds: [0, 1, 2]", "seeds: [0, 0]", "one stands there twice"),
         ("train.max_steps=10", "train.seed=1", "train.seed is set by `seeds`"),
         ("arms:", "arm:", "unknown key `arm`"),
-        ("plain:", "../plain:", "folder's name"),
+        ("plain:", "../plain:", "make a folder's"),
         ("config: pretrain_small", "config: pretrain_smal", "is no config"),
     ],
 )
