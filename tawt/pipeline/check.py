@@ -15,6 +15,7 @@ from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_meds import check_meds
 from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.finding import Finding
+from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, make_again, stage_files
 from tawt.pipeline.stages import graph_of
@@ -34,9 +35,15 @@ def check(workspace: str | Path) -> list[Finding]:
         One finding per check.
 
     Raises:
-        ConfigError: There is no workspace.
+        ConfigError: There is no workspace, or a command that changes it is at work.
+        FileError: A manifest may not be read.
     """
-    opened = open_workspace(Path(workspace).expanduser())
+    root = Path(workspace).expanduser()
+    with still(root):
+        return _check(open_workspace(root))
+
+
+def _check(opened: Workspace) -> list[Finding]:
     graph = graph_of(opened)
     there = standing(opened, graph)
     findings, stages = check_files(opened, there)

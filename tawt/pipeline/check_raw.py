@@ -33,7 +33,7 @@ def check_raw(workspace: Workspace, contracts: Mapping[str, Contract], found: Se
     for table, manifest in sorted(staged.items()):
         if table not in tables:
             wrong.append(f"raw.{table} is not there any more")
-        elif digest(tables[table].identity) != manifest.components["inputs"][f"raw.{table}"]:
+        elif digest(tables[table].identity) != manifest.components.inputs.get(f"raw.{table}"):
             wrong.append(f"raw.{table} is not as it was read")
         elif tables[table].n_records != manifest.accounts[0].n_records_in:
             n_in = manifest.accounts[0].n_records_in

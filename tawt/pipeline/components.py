@@ -10,7 +10,7 @@ from tawt.contracts.dataset import FORMAT
 from tawt.errors import StageError
 from tawt.files import digest
 from tawt.pipeline.execute import Plan
-from tawt.pipeline.manifest import read_manifest, versions
+from tawt.pipeline.manifest import Components, read_manifest, versions
 from tawt.pipeline.merge import splits_file
 from tawt.pipeline.stages import Stage
 from tawt.pipeline.workspace import Workspace
@@ -28,7 +28,7 @@ _CONTRACTS = {
 """The contracts of the stages that are code."""
 
 
-def components_of(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dict[str, Any]:
+def components_of(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> Components:
     """Return SQL, parameters, contract, inputs and versions of a stage.
 
     Args:
@@ -42,12 +42,12 @@ def components_of(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> dic
     own = own_components(plan.workspace, stage, plan.n_shards)
     if stage.layer == "staging":
         # `--sample 500` is another sample when the source has other subjects
-        own["parameters"] |= {SAMPLED: plan.sample_threshold}
+        own.parameters[SAMPLED] = plan.sample_threshold
     inputs = {name: _input(plan, stage, name, fingerprints) for name in stage.inputs}
-    return {**own, "inputs": inputs, "versions": versions()}
+    return own.model_copy(update={"inputs": inputs, "versions": versions()})
 
 
-def own_components(workspace: Workspace, stage: Stage, n_shards: int) -> dict[str, Any]:
+def own_components(workspace: Workspace, stage: Stage, n_shards: int) -> Components:
     """Return what a stage hangs on besides its inputs and versions, as the workspace's pipeline has it now."""
     if stage.sql is not None:
         parameters = _of_sql(workspace, stage, n_shards)
@@ -56,7 +56,7 @@ def own_components(workspace: Workspace, stage: Stage, n_shards: int) -> dict[st
         parameters = _OF_ENGINE[stage.name](workspace, n_shards)
         contract = "+".join(read_contract(asset(f"schemas/{name}.json")).digest for name in _CONTRACTS[stage.name])
     sql = digest(stage.sql.text) if stage.sql is not None else None
-    return {"sql": sql, "parameters": parameters, "contract": contract}
+    return Components(sql=sql, parameters=parameters, contract=contract)
 
 
 def _input(plan: Plan, stage: Stage, name: str, fingerprints: dict[str, str]) -> str:

@@ -272,7 +272,7 @@ def _places(plan: Plan, driving: str, raw: RawTable | None, rejected: Rejected) 
         manifest = read_manifest(plan.workspace, driving)
         assert manifest is not None
         # events are merged of many tables: their own number is all that is known of a record
-        return tuple(manifest.facts.get("files", (driving,))), list(manifest.facts.get("file_starts", [1]))
+        return manifest.places if manifest.places[0] else ((driving,), [1])
     n_records: Counter[str] = Counter()
     for file in raw.files:
         n_records[file.place] += file.n_records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -48,17 +49,41 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         try:
             held.enter_context(alone(root / LOCK))
         except BlockingIOError:
-            raise ConfigError(
-                str(root),
-                "is in use by another tawt command, expected to be alone in it",
-                "wait for it to end, or work in another workspace",
-            ) from None
+            raise _in_use(root) from None
         token = _held.set(_held.get() | {place})
         held.callback(_held.reset, token)
         for name in (*OF_STAGES, ASIDE):
             refuse_links(root, root / name, inner=True)
         _remove_leftovers(root)
         yield
+
+
+@contextmanager
+def still(root: Path) -> Iterator[None]:
+    """Keep every command that changes a workspace out of it while it is looked at whole; nothing is written.
+
+    Several may look at once. A copy that no command has worked in yet has no lock, and is looked at without.
+
+    Raises:
+        ConfigError: A command that changes it is at work.
+    """
+    with ExitStack() as held:
+        if real(root) not in _held.get():
+            try:
+                handle = os.open(root / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                fcntl.flock(held.enter_context(os.fdopen(handle, "rb")), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _in_use(root) from None
+            except OSError:  # none there, or of another user: nothing to wait for can be told
+                pass
+        yield
+
+
+def _in_use(root: Path) -> ConfigError:
+    return ConfigError(
+        str(root), "is in use by another tawt command, expected to be alone in it",
+        "wait for it to end, or work in another workspace",
+    )  # fmt: skip
 
 
 def refuse_foreign(root: Path) -> None:

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.commands import command
-from tawt.errors import ConfigError, FileError, StageError, nearest
+from tawt.errors import ConfigError, FileError, SourceError, StageError, nearest
 from tawt.pipeline.engine import Limits, bounded_memory, connect, interruptible, wrapped_errors
 from tawt.pipeline.execute import bind_output, raw_folders
 from tawt.pipeline.ledger import Standing, ledger_table, standing
@@ -173,6 +173,9 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
         return places  # of events: their numbers are those of several raw tables
     raw_name = source.removeprefix("raw.")
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
+    if raw_name not in raw:
+        what = "is not there any more, expected the table that was read"
+        raise SourceError(f"raw.{raw_name}", what, opened.ingest_again)
     folders = [opened.root, *raw_folders(raw.values())]
     with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}"):
         bind_raw(connection, raw[raw_name], opened.pipeline.csv)

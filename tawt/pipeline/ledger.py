@@ -61,7 +61,7 @@ def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]
     found: dict[str, Standing] = {}
     for name, stage in graph.stages.items():
         manifest = read_manifest(workspace, name)
-        made_from = manifest.components.get("inputs", {}) if manifest is not None else {}
+        made_from = manifest.components.inputs if manifest is not None else {}
         behind = []
         for other in sorted({*stage.inputs, *made_from}):
             before = found.get(other)
@@ -69,9 +69,9 @@ def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]
             if not (other.startswith("raw.") and other in stage.inputs) and now != made_from.get(other):
                 behind.append(other)
         if manifest is not None:
-            old = manifest.components.get("parameters", {})
+            old = manifest.components.parameters
             own = own_components(workspace, stage, n_shards)
-            own["parameters"] |= {SAMPLED: old[SAMPLED]} if SAMPLED in old else {}
+            own.parameters.update({SAMPLED: old[SAMPLED]} if SAMPLED in old else {})
             behind += [f"its {what}" for what in own_changes(manifest.components, own)]
         torn = torn_files(workspace, name) if manifest is None else ()
         found[name] = Standing(stage, manifest, tuple(behind) if manifest is not None else (), torn)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
 import polars
@@ -13,13 +15,16 @@ from pydantic import Field, model_validator
 
 from tawt.commands import command
 from tawt.config.base import Section
-from tawt.errors import StageError, TawtError
+from tawt.errors import FileError, StageError
 from tawt.files import digest, write_sealed
 from tawt.machine import version_of
 from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
 from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
+
+Count = Annotated[int, Field(ge=0, le=1 << 53)]
+"""Of rows or bytes: a sum of thousands of them is an int64 yet."""
 
 
 def make_again(workspace: Workspace, stage: str) -> str:
@@ -34,7 +39,7 @@ class Route(Section):
     """`drop` or `quarantine`."""
     reason: str
     """`<rule>` or `<column>:<reason>`."""
-    n_records: int
+    n_records: Count
 
 
 class Account(Section):
@@ -42,12 +47,12 @@ class Account(Section):
 
     driving: str
     """The input whose records are counted."""
-    n_records_in: int
-    n_records_kept: int
-    n_rows_out: int
+    n_records_in: Count
+    n_records_kept: Count
+    n_rows_out: Count
     """Rows written; more than the records kept where a record gives several."""
     routes: tuple[Route, ...] = ()
-    n_rows_added: dict[str, int] = {}
+    n_rows_added: dict[str, Count] = {}
     """Rows that no record stands behind, by the rule that added them (`not_measured`)."""
 
     def count(self, kind: str) -> int:
@@ -74,14 +79,33 @@ class Account(Section):
 _STAGE = r"^((staging|codes|event_parts|tasks)\.[^./\\][^/\\]*|events|vocabulary|triplets|dataset)$"
 
 
+class Components(Section):
+    """What a stage was made from."""
+
+    sql: str | None = None
+    """Hash of its text; None of a stage that is code."""
+    parameters: dict[str, Any] = {}
+    contract: str | None = None
+    inputs: dict[str, str] = {}
+    """Input -> what it is known by: a stage's fingerprint, or the hash of a raw table."""
+    versions: dict[str, str] = {}
+
+
+class _Places(Section):
+    """Facts of a stage that tell where its records stand."""
+
+    files: tuple[str, ...] = ()
+    file_starts: tuple[Count, ...] = ()
+
+
 class Manifest(Section):
     """One finished stage."""
 
     stage: str = Field(pattern=_STAGE)
     fingerprint: str
-    components: dict[str, Any]
+    components: Components
     """What the fingerprint is made of, so that a change can be named."""
-    files: dict[Below, int]
+    files: dict[Below, Count]
     """File below the workspace -> bytes: the stage's output and its quarantine."""
     hashes: dict[Below, str]
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
@@ -89,7 +113,7 @@ class Manifest(Section):
     seconds: float
     notes: tuple[str, ...] = ()
     """What the user was told."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, Count | dict[str, Count] | tuple[str, ...] | tuple[Count, ...]] = {}
     """Counts that later stages or reports need."""
 
     @model_validator(mode="after")
@@ -101,7 +125,22 @@ class Manifest(Section):
         ]
         if others:
             raise ValueError("lists files that are none of its stage")
+        if "." in self.stage and len(self.accounts) != 1:
+            raise ValueError("has not the one account of a stage of SQL")
         return self
+
+    @model_validator(mode="after")
+    def _tells_places(self) -> Manifest:
+        files, starts = self.places
+        if len(files) != len(starts):
+            raise ValueError("has raw files without the number of each one's first record")
+        return self
+
+    @property
+    def places(self) -> tuple[tuple[str, ...], list[int]]:
+        """The raw files behind a stage, and the number of each one's first record; none where they are not known."""
+        told = _Places.model_validate({key: self.facts[key] for key in _Places.model_fields if key in self.facts})
+        return told.files, list(told.file_starts)
 
 
 def versions() -> dict[str, str]:
@@ -114,16 +153,27 @@ def versions() -> dict[str, str]:
     }
 
 
-def fingerprint(components: dict[str, Any]) -> str:
+def fingerprint(components: Components) -> str:
     """Return the hash of everything that a stage is made from."""
-    return digest(components)
+    return digest(components.model_dump())
 
 
 def manifest_at(path: Path) -> Manifest | None:
-    """Return what a manifest says; None where there is none, it is damaged, or it speaks of another stage's files."""
+    """Return what a manifest says; None where there is none, it is damaged, or it speaks of another stage's files.
+
+    Raises:
+        FileError: It may not be read, which says nothing of the stage.
+    """
     try:
-        manifest = read_record(path, Manifest) if path.is_file() and holds(path) else None
-    except (TawtError, OSError):
+        whole = stat.S_ISREG(path.stat().st_mode) and holds(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        what = f"cannot be read ({os.strerror(error.errno or errno.EIO)}), expected what a stage wrote"
+        raise FileError(str(path), what, "give the right to read it, or run as its owner") from None
+    try:
+        manifest = read_record(path, Manifest) if whole else None
+    except FileError:
         return None
     return manifest if manifest is not None and manifest.stage == path.stem else None
 
@@ -140,11 +190,9 @@ def torn_files(workspace: Workspace, stage: str) -> tuple[str, ...]:
 
 def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str, ...]]:
     path = workspace.manifest(stage)
-    if not os.path.lexists(path):
-        return None, ()
     manifest = manifest_at(path)
     if manifest is None:
-        return None, (path.relative_to(workspace.root).as_posix(),)
+        return None, (path.relative_to(workspace.root).as_posix(),) if os.path.lexists(path) else ()
     places = {name: workspace.root / name for name in manifest.files}
     torn = [n for n, file in places.items() if not file.is_file() or file.stat().st_size != manifest.files[n]]
     return (None, tuple(torn)) if torn else (manifest, ())
@@ -170,16 +218,16 @@ def stage_files(workspace: Workspace, stage: str, below: str = "", suffix: str =
     return [path for path in paths if path.is_relative_to(folder) and path.name.endswith(suffix)]
 
 
-def own_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def own_changes(old: Components, new: Components) -> list[str]:
     """Return what differs of that which a stage hangs on besides its inputs: `sql`, `parameter NAME`, `contract`."""
-    before, after = old.get("parameters", {}), new.get("parameters", {})
+    before, after = old.parameters, new.parameters
     # as hashes: a manifest has lists where a pipeline has tuples
     names = sorted(name for name in {*before, *after} if digest(before.get(name)) != digest(after.get(name)))
-    sql, contract = (old.get(key) != new.get(key) for key in ("sql", "contract"))
+    sql, contract = old.sql != new.sql, old.contract != new.contract
     return ["sql"] * sql + [f"parameter {name}" for name in names] + ["contract"] * contract
 
 
-def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], forced: bool) -> str | None:
+def reason_to_run(workspace: Workspace, stage: str, components: Components, forced: bool) -> str | None:
     """Return why a stage must run, or None if it is up to date."""
     if forced:
         return "forced"
@@ -192,9 +240,9 @@ def reason_to_run(workspace: Workspace, stage: str, components: dict[str, Any], 
     changed_own = own_changes(old, new)
     if changed_own:
         name = changed_own[0].removeprefix("parameter ")
-        before, after = (one.get("parameters", {}).get(name) for one in (old, new))
+        before, after = (one.parameters.get(name) for one in (old, new))
         return f"{changed_own[0]} changed" if name == changed_own[0] else f"{changed_own[0]} {before} -> {after}"
-    before, after = old.get("inputs", {}), new.get("inputs", {})
+    before, after = old.inputs, new.inputs
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     if changed:
         return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")

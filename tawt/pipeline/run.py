@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,14 +18,14 @@ from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.execute import Plan, run_sql_stage
 from tawt.pipeline.ledger import write_ledger
-from tawt.pipeline.manifest import Manifest, fingerprint, read_manifest, reason_to_run, stage_files
+from tawt.pipeline.manifest import Components, Manifest, fingerprint, read_manifest, reason_to_run, stage_files
 from tawt.pipeline.merge import run_events
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables, seen_files
 from tawt.pipeline.stages import Graph, Stage, load_graph
-from tawt.pipeline.workspace import Workspace
+from tawt.pipeline.workspace import Workspace, sample_of
 from tawt.places import remove
 from tawt.room import room_error
 
@@ -166,7 +165,7 @@ def _choose(graph: Graph, selection: str | Sequence[str]) -> list[str]:
     return [name for name, stage in graph.stages.items() if name in selection or stage.layer in selection]
 
 
-def _run_one(plan: Plan, stage: Stage, components: dict[str, Any], started: float, report: Report) -> Manifest:
+def _run_one(plan: Plan, stage: Stage, components: Components, started: float, report: Report) -> Manifest:
     workspace = plan.workspace
     key = fingerprint(components)
     if stage.sql is not None:
@@ -217,12 +216,9 @@ def check_sample(sample: str | int | None) -> str | None:
     """
     if sample is None:
         return None
-    sample = str(sample)
-    number, percent = sample.removesuffix("%"), sample.endswith("%")
-    good = re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?" if percent else r"[0-9]{1,12}", number) is not None
-    good = good and 0 < float(number) <= (100 if percent else float("inf"))
-    if not good:
+    try:
+        return sample_of(str(sample))
+    except ValueError:
         raise ConfigError(
             f"--sample {sample}", "is no sample, expected a number of subjects or a percentage", "for example 500 or 5%"
-        )
-    return sample
+        ) from None

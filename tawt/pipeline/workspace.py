@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tawt.commands import command, shell_line
 from tawt.config.base import Section
@@ -59,10 +60,23 @@ class Local(Section):
     """Path below the raw root -> what was seen there."""
 
 
+def sample_of(text: str) -> str:
+    """Return a sample, which must be `N` or `P%`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    written = re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?" if percent else r"[0-9]{1,12}", number)
+    if not written or not 0 < float(number) <= (100 if percent else float("inf")):
+        raise ValueError("is no number of subjects or percentage")
+    return text
+
+
 class Ingested(Section):
     """What the last ingest was asked for and found."""
 
-    sample: str | None = None
+    sample: Annotated[str, AfterValidator(sample_of)] | None = None
     """`N` or `P%`; None = everything."""
     n_shards: int = Field(default=1, ge=1)
     absent_tables: tuple[str, ...] = ()

@@ -40,13 +40,13 @@ class DemoResult:
 
     def summary(self) -> list[tuple[str, str]]:
         """Return what was made, as rows to print."""
-        facts = {stage.stage: stage.manifest.facts for stage in self.data.stages if stage.manifest is not None}
-        triplets = sum(facts["dataset"]["n_triplets"].values())
+        made = {stage.stage: stage.manifest for stage in self.data.stages if stage.manifest is not None}
+        triplets = sum(account.n_rows_out for account in made["dataset"].accounts)
         rows = [
             ("invented subjects", f"{self.hospital.n_subjects:,} (seed {self.hospital.seed})"),
             ("raw records", f"{sum(self.hospital.n_rows.values()):,}"),
             ("kinds of traps planted", f"{len(self.hospital.traps)}"),
-            ("data_types", f"{facts['vocabulary']['n_data_types']:,}"),
+            ("data_types", f"{made['vocabulary'].facts['n_data_types']:,}"),
             ("triplets in mapped shards", f"{triplets:,}"),
             ("parameters", f"{self.training.plan.parameters.total:,}"),
         ]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator
+
 from tawt.commands import command
 from tawt.config.base import Section
 from tawt.config.load import load
@@ -100,9 +102,17 @@ class _Told(Section):
     """What sweep.json says."""
 
     arms: dict[str, dict[str, Any]] = {}
+    """Arm -> its config, flat."""
     seeds: tuple[int, ...] = ()
     runs: tuple[dict[str, Any], ...] = ()
     table: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("arms")
+    @classmethod
+    def _tell_their_steps(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not all(isinstance(arm.get(_GROWS[0]), int) for arm in arms.values()):
+            raise ValueError(f"have no {_GROWS[0]}")
+        return arms
 
 
 def sweep(
@@ -237,7 +247,7 @@ def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainCo
 def _grown(was: dict[str, Any], tree: PretrainConfig, runs: Sequence[Path]) -> set[str]:
     """Return the keys that name the steps, if those grew and every run of an arm may go on as `--resume` lets one."""
     now = tree.train
-    if was.get(_GROWS[0], now.max_steps) >= now.max_steps:
+    if was[_GROWS[0]] >= now.max_steps:
         return set()
     made = [checkpoint for run in runs if (checkpoint := latest_checkpoint(run)) is not None]
     before = [(checkpoint.state.config, checkpoint.step) for checkpoint in made]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -69,6 +69,14 @@ class CheckpointState(Section):
     scaler: ScalerState | None = None
     skipped: int = Field(0, ge=0)
     """Steps that the loss scaler skipped."""
+
+    @field_validator("config")
+    @classmethod
+    def _tells_its_steps(cls, config: dict[str, Any]) -> dict[str, Any]:
+        train = config.get("train")
+        if not isinstance(train, dict) or not isinstance(train.get("max_steps"), int):
+            raise ValueError("has no train.max_steps")
+        return config
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,16 @@ def read_metrics(path: Path, synced: int = 0) -> list[dict[str, Any]]:
 def _is_metrics(line: Any) -> bool:
     if not isinstance(line, dict) or line.get("split") not in ("train", "tuning", "health"):
         return False
-    step, loss = line.get("step"), line.get("loss", 0.0)
-    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= MAX_STEPS or loss is None:
+    step = line.get("step")
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= MAX_STEPS:
         return False
-    return all(value is None or isinstance(value, int | float) for key, value in line.items() if key != "split")
+    return all(
+        _is_number(value) or (key, value) == ("grad_norm", None) for key, value in line.items() if key != "split"
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
 def lines_of(lines: Iterable[Mapping[str, Any]], split: str, last_step: int = MAX_STEPS) -> list[dict[str, Any]]:

@@ -33,7 +33,8 @@ def made(tmp_path: Path) -> Workspace:
 
 def _finish(workspace: Workspace, stage: str, files: list[str], file: str | None = None) -> Path:
     """Write the manifest of a stage as tawt would, whatever it lists."""
-    about = {"stage": stage, "fingerprint": "0", "components": {}, "accounts": [], "seconds": 0.0}
+    account = {"driving": "raw.lab", "n_records_in": 0, "n_records_kept": 0, "n_rows_out": 0}
+    about = {"stage": stage, "fingerprint": "0", "components": {}, "accounts": [account], "seconds": 0.0}
     path = workspace.root / "manifests" / f"{file or stage}.json"
     write_sealed(path, {**about, "files": dict.fromkeys(files, 1), "hashes": dict.fromkeys(files, "0" * 64)})
     return path

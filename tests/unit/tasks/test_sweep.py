@@ -11,8 +11,8 @@ import pytest
 
 import tawt.tasks.sweep as module
 from tawt.config.load import dump
-from tawt.errors import ConfigError, DatasetError, FileError, RoomError, TrainingError
-from tawt.files import write_hashes
+from tawt.errors import CheckpointError, ConfigError, DatasetError, FileError, RoomError, TrainingError
+from tawt.files import write_hashes, write_sealed
 from tawt.seals import changed_files
 from tawt.tasks.sweep import sweep
 from tawt.training.checkpoint import CheckpointState
@@ -226,6 +226,28 @@ def test_a_sweep_grows_no_further_than_a_run(settings, then, tmp_path, file, tra
     assert ("with `train.warmup_steps=1`, to which" in str(error.value)) == (
         "max_steps was" in str(error.value) and "=0" not in then
     )
+
+
+@pytest.mark.parametrize("steps", ["x", None, [1], "gone"])
+def test_steps_that_are_none_are_told_by_the_record_that_has_them(steps, tmp_path, file, trained):
+    """Of an arm in sweep.json and of a checkpoint that would go on, however well both are sealed."""
+    folder = sweep(tmp_path, file, device="cpu").folder
+    file.write_text(YAML.replace("max_steps=10", "max_steps=20"))
+    told = json.loads((folder / "sweep.json").read_text())
+    step = folder / "plain-seed0" / "checkpoints" / "step-000010"
+    state = json.loads((step / "state.json").read_text())
+    del told["seal"]
+    for config, key in ((told["arms"]["plain"], "train.max_steps"), (state["config"]["train"], "max_steps")):
+        config[key] = steps
+        if steps == "gone":
+            del config[key]
+    (step / "state.json").write_text(json.dumps(state))
+    write_hashes(step)
+    with pytest.raises(CheckpointError, match=r"state\.json: `config` does not fit"):
+        sweep(tmp_path, file, device="cpu")
+    write_sealed(folder / "sweep.json", told)
+    with pytest.raises(FileError, match=r"sweep\.json: `arms` does not fit"):
+        sweep(tmp_path, file, device="cpu")
 
 
 def test_a_flipped_bit_of_a_sweep_is_found(tmp_path, file, trained):

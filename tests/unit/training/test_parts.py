@@ -158,7 +158,7 @@ def net_and_optimizer():
 def state_of(step: int) -> CheckpointState:
     """What is said of a checkpoint, all but its step."""
     return CheckpointState(
-        step=step, config={}, vocabulary="v", dataset="d", seed=0, threads=1, precision="fp32", processes=1,
+        step=step, config={"train": {"max_steps": 9}}, vocabulary="v", dataset="d", seed=0, threads=1, precision="fp32", processes=1,
         batches_per_step=1,
     )  # fmt: skip
 
@@ -359,7 +359,7 @@ def test_weights_of_another_model_are_refused(tmp_path, other):
     "line",
     [
         {"step": -1}, {"step": 10**10}, {"step": 1.0}, {"step": True}, {"step": None}, {"loss": None}, {"split": "held_out"},
-        {"n_value": "9"}, {"loss_value": []},
+        {"n_value": "9"}, {"loss_value": []}, {"loss_value": None}, {"loss": 10**400}, {"seconds": 2**64},
     ],
 )  # fmt: skip
 def test_a_line_that_is_none_of_metrics_is_named(line, tmp_path):
@@ -409,7 +409,14 @@ def test_what_makes_the_rest_of_a_run_another_one_is_told(tmp_path):
     """Threads, precision and processes that are not those of the checkpoint are named, each with what it was."""
     now = choose_compute("cpu", "fp32", 1)
     made = CheckpointState(
-        config={}, vocabulary="", dataset="", seed=0, threads=2, precision="bf16", processes=1, batches_per_step=1
+        config={"train": {"max_steps": 9}},
+        vocabulary="",
+        dataset="",
+        seed=0,
+        threads=2,
+        precision="bf16",
+        processes=1,
+        batches_per_step=1,
     )
     said: list[str] = []
     for state in (made, made.model_copy(update={"threads": 1, "precision": "fp32"})):
