@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tawt.config.base import Conflict, Section
 
@@ -39,3 +39,20 @@ class SweepConfig(Section):
             if any(setting.partition("=")[0].strip() == "train.seed" for setting in settings):
                 raise Conflict("train.seed is set by `seeds`: take it out", key)
         return self
+
+
+class SweepRecord(Section):
+    """What `sweep.json` says of a sweep that ran."""
+
+    arms: dict[str, dict[str, Any]] = {}
+    """Arm -> its config, flat."""
+    seeds: tuple[int, ...] = ()
+    runs: tuple[dict[str, Any], ...] = ()
+    table: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("arms")
+    @classmethod
+    def _tell_their_steps(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not all(isinstance(arm.get("train.max_steps"), int) for arm in arms.values()):
+            raise ValueError("have no train.max_steps")
+        return arms

@@ -174,8 +174,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     raw_name = source.removeprefix("raw.")
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
     if raw_name not in raw:
-        what = "is not there any more, expected the table that was read"
-        raise SourceError(f"raw.{raw_name}", what, opened.ingest_again)
+        raise SourceError(f"raw.{raw_name}", "is not there any more, expected it as it was", opened.ingest_again)
     folders = [opened.root, *raw_folders(raw.values())]
     with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}"):
         bind_raw(connection, raw[raw_name], opened.pipeline.csv)

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator
-
 from tawt.commands import command
-from tawt.config.base import Section
 from tawt.config.load import load
 from tawt.config.named import resolve_config
-from tawt.config.sweep import SweepConfig
+from tawt.config.sweep import SweepConfig, SweepRecord
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError, RoomError, TawtError
@@ -96,23 +93,6 @@ class SweepResult:
     def n_failed(self) -> int:
         """Runs that failed."""
         return sum(run.state == "failed" for run in self.runs)
-
-
-class _Told(Section):
-    """What sweep.json says."""
-
-    arms: dict[str, dict[str, Any]] = {}
-    """Arm -> its config, flat."""
-    seeds: tuple[int, ...] = ()
-    runs: tuple[dict[str, Any], ...] = ()
-    table: tuple[dict[str, Any], ...] = ()
-
-    @field_validator("arms")
-    @classmethod
-    def _tell_their_steps(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        if not all(isinstance(arm.get(_GROWS[0]), int) for arm in arms.values()):
-            raise ValueError(f"have no {_GROWS[0]}")
-        return arms
 
 
 def sweep(
@@ -223,7 +203,7 @@ def _beside(file: Path, config: str) -> str:
 
 
 def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainConfig]) -> None:
-    old = read_record(folder / RECORD, _Told, "move it away: it is written again", absent=_Told())
+    old = read_record(folder / RECORD, SweepRecord, "move it away: it is written again", absent=SweepRecord())
     changed: list[str] = []
     for arm, was in old.arms.items():
         if arm not in trees:
