@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tawt.errors import ConfigError
-from tawt.files import write_sealed
+from tawt.files import alone, write_sealed
 from tawt.hospital.invent import HospitalSummary, write_hospital
 from tawt.objectives.parts import weights
 from tawt.pipeline.holding import hold
@@ -142,9 +143,7 @@ def _demo(
 ) -> DemoResult:
     """Do what `demo` says in a workspace that is held from the first byte to the last."""
     if _is_taken(root):
-        for path in root.iterdir():
-            if path.name != LOCK:
-                remove(path)
+        _clear(root)
     # the mark comes first: a demo that was stopped anywhere can be replaced by the next one
     write_sealed(root / HOSPITAL, {})
     hospital = write_hospital(root / "raw", n_subjects=n_subjects, seed=seed)
@@ -155,3 +154,20 @@ def _demo(
     training = pretrain(root, CONFIG, device=device, out=root / "runs" / RUN, report=train_report)
     embedding = embed(root, RUN, device=device)
     return DemoResult(root, hospital, data, training, embedding, time.perf_counter() - started)
+
+
+def _clear(root: Path) -> None:
+    """Remove an earlier demo, while nobody else writes in its runs and embeddings: what does holds a lock there."""
+    with ExitStack() as held:
+        for folder in ("runs", "embeddings"):
+            for lock in (root / folder).rglob("*.lock"):
+                try:
+                    held.enter_context(alone(lock))
+                except BlockingIOError:
+                    raise ConfigError(
+                        str(lock.parent), "is in use by another tawt command, expected a demo that is at rest",
+                        "wait for it to end, or `tawt demo -w OTHER`",
+                    ) from None  # fmt: skip
+        for path in root.iterdir():
+            if path.name != LOCK:
+                remove(path)

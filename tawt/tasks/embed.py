@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -24,12 +26,13 @@ from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError, nearest
 from tawt.files import alone, write_parquet
 from tawt.models.encoder import Encoder
-from tawt.places import refuse_links, remove
+from tawt.places import remove
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
 from tawt.training.device import choose_compute
 from tawt.training.folder import Report
 from tawt.training.memory import explained
+from tawt.training.outputs import refuse_outside
 from tawt.training.watch import not_finite_embedding
 
 
@@ -96,7 +99,8 @@ def embed(
 
     Raises:
         CheckpointError: The run is absent or broken, or has another vocabulary than the workspace.
-        ConfigError: The pooling was not trained, `out` is a folder, or the run's config does not hold.
+        ConfigError: The pooling was not trained, the run's config does not hold, or `out` is a folder, another kind of
+            file or among a workspace's own.
         DatasetError: The dataset is absent or broken, or lacks a split.
         DeviceError: The device is not there.
         TrainingError: An embedding is not finite, or memory ran out.
@@ -125,6 +129,12 @@ def embed(
         raise ConfigError(
             str(path), "is a folder, expected a file", f"give a file, as `--out {shell_line(str(path / usual))}`"
         )
+    refuse_outside(path, workspace, "embeddings")
+    if out is not None and os.path.lexists(path) and not _is_embeddings(path):
+        raise ConfigError(
+            str(path), "is a file of another kind, expected a new one or embeddings, which are replaced",
+            "give another file with `--out FILE`",
+        )  # fmt: skip
     computed = {name: str(getattr(compute, name)) for name in compute.reasons}
     chosen = [split for split in map(dataset.split, one_or_more(splits)) if split.n_triplets]
     n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
@@ -133,7 +143,6 @@ def embed(
     if dry_run:
         n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
         return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, computed, compute.reasons)
-    refuse_links(workspace, path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     if workspace / "embeddings" in path.parents:
         _remove_leftovers(path.parent)
@@ -165,6 +174,15 @@ def _usual(workspace: Path, run: Path) -> Path:
     runs = (workspace / "runs").resolve()
     inside = run.resolve().relative_to(runs) if run.resolve().is_relative_to(runs) else Path(run.resolve().name)
     return workspace / "embeddings" / inside.with_name(f"{inside.name}.parquet")
+
+
+def _is_embeddings(path: Path) -> bool:
+    """Return whether a file is one of embeddings, as its metadata say."""
+    try:
+        about = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return False
+    return {b"vocabulary", b"dataset"} <= about.keys()
 
 
 @contextmanager

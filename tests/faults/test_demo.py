@@ -9,6 +9,8 @@ import pytest
 
 from tawt.config.load import dump
 from tawt.config.named import resolve_config
+from tawt.errors import ConfigError
+from tawt.files import alone, write_sealed
 from tawt.tasks import demo as demos
 
 
@@ -55,3 +57,14 @@ def test_a_demo_makes_everything_and_the_next_one_replaces_it(short: None, tmp_p
     assert tawt(*words).code == 130
     # stopped at its first step, it is still known as a demo, which the next one replaces
     assert "it replaces an earlier demo" in tawt(*words, "--dry-run").out
+
+
+@pytest.mark.parametrize("lock", ["runs/mine/.lock", "runs/sweep/.lock", "embeddings/.mine.parquet.lock"])
+def test_a_demo_at_work_is_not_replaced(lock: str, tmp_path: Path) -> None:
+    """While a run, a sweep or embeddings below an earlier demo are being written, nothing of it is removed."""
+    write_sealed(tmp_path / "hospital.json", {})
+    (tmp_path / lock).parent.mkdir(parents=True)
+    before = (tmp_path / "hospital.json").read_bytes()
+    with alone(tmp_path / lock), pytest.raises(ConfigError, match="is in use by another tawt command"):
+        demos.demo(tmp_path, device="cpu")
+    assert (tmp_path / lock).exists() and (tmp_path / "hospital.json").read_bytes() == before

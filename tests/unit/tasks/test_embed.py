@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tawt.dataset.upstream import made_anew
@@ -117,3 +119,29 @@ def test_whoever_reads_an_old_dataset_is_told(make_run, workspace, stages):
     for path in (workspace / "manifests").iterdir():
         path.unlink()
     assert look() == []
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_only_embeddings_are_replaced(make_run, workspace, tmp_path, dry_run):
+    """`out` replaces embeddings; any other file, Parquet or not, and a place among the workspace's own stay as they were."""
+    make_run("a")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "mine.parquet")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "empty").touch()
+    own = workspace / "vocabulary" / "vocabulary.parquet"
+    places = [tmp_path / name for name in ("mine.parquet", "notes.txt", "empty")]
+    places += [
+        own,
+        workspace / "e.parquet",
+        workspace / "runs" / "a" / "model.safetensors",
+        workspace / "dataset" / "e",
+    ]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for place in places:
+        with pytest.raises(ConfigError, match=r"is a file of another kind|lies in a workspace") as caught:
+            embed(workspace, "a", device="cpu", out=place, dry_run=dry_run)
+        assert caught.value.where == str(place)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    made = tmp_path / "new.parquet"
+    pq.write_table(pa.table({"x": [1]}, metadata={"vocabulary": "0", "dataset": "0"}), made)
+    assert embed(workspace, "a", device="cpu", out=made, splits="tuning", dry_run=dry_run).path == made
