@@ -17,10 +17,10 @@ def made_anew(workspace: Path) -> list[str]:
     """
     anew, seen, todo = set(), {"dataset"}, ["dataset"]
     while todo:
-        for name, fingerprint in _manifest(workspace, todo.pop()).get("components", {}).get("inputs", {}).items():
+        for name, fingerprint in _manifest(workspace, todo.pop())[1].items():
             if name.startswith("raw."):
                 continue
-            if _manifest(workspace, name).get("fingerprint") != fingerprint:
+            if _manifest(workspace, name)[0] != fingerprint:
                 anew.add(name)
             if name not in seen:
                 seen.add(name)
@@ -37,5 +37,9 @@ def note_of_newer(workspace: Path) -> str | None:
     return f"the dataset is older than {named}, and not of what is there now: `{make}` builds it again"
 
 
-def _manifest(workspace: Path, stage: str) -> dict[str, Any]:
-    return read_json(workspace / "manifests" / f"{stage}.json") or {}
+def _manifest(workspace: Path, stage: str) -> tuple[Any, dict[str, Any]]:
+    """A stage's fingerprint and those of its inputs; nothing of a manifest that is damaged, which `check` names."""
+    about = read_json(workspace / "manifests" / f"{stage}.json") or {}
+    parts = about.get("components")
+    inputs = parts.get("inputs") if isinstance(parts, dict) else None
+    return about.get("fingerprint"), inputs if isinstance(inputs, dict) else {}

@@ -97,6 +97,15 @@ def test_a_stage_that_was_made_anew_makes_a_dataset_old(stage, workspace, stages
     assert made_anew(workspace) == [stage]
 
 
+@pytest.mark.parametrize("components", [None, [], "x", {}, {"inputs": None}, {"inputs": [1]}, {"inputs": "x"}])
+def test_a_manifest_of_another_form_tells_no_age(components, workspace, stages):
+    """What is damaged is for `check` to name: whoever trains goes by the dataset alone."""
+    stages(events="2")
+    path = workspace / "manifests" / "dataset.json"
+    write_json(path, {"fingerprint": "1", "components": components})
+    assert made_anew(workspace) == []
+
+
 def test_whoever_reads_an_old_dataset_is_told(make_run, workspace, stages):
     """In one line, with what is newer and what builds it again; a workspace that holds a dataset alone says nothing."""
     make_run("a")
