@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -47,13 +48,13 @@ def test_a_workspace_that_cannot_be_written_can_be_read(finished: Path, tree, ta
     look("run", "events", "--dry-run")
     assert tree(finished) == before
 
-    real = Path.open
+    real = os.open
 
-    def refused(self: Path, mode: str = "r", *rest, **more):
-        if "w" in mode:
-            raise OSError(30, "Read-only file system", str(self))
-        return real(self, mode, *rest, **more)
+    def refused(path, flags: int, *rest, **more) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(30, "Read-only file system", str(path))
+        return real(path, flags, *rest, **more)
 
-    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(os, "open", refused)
     ended = tawt("run", "events", "-w", finished)
     assert ended.code == 1 and ".lock: Read-only file system, expected to read or write it" in ended.error

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from tawt.pipeline.commit import commit
-from tawt.pipeline.manifest import Manifest
+from tawt.pipeline.manifest import Account, Components, Manifest
 
 
 def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
@@ -23,7 +23,11 @@ def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
     def run(name: str, quarantine: Path | None) -> list[str]:
         (aside := tmp_path / "aside" / "deep").mkdir(parents=True)
         (aside / name).write_text(name)
-        made = Manifest(stage="staging.x", fingerprint=name, components={}, files={}, accounts=(), seconds=0)
+        account = Account(driving="raw.x", n_records_in=1, n_records_kept=1, n_rows_out=1)
+        made = Manifest(
+            stage="staging.x", fingerprint=name, components=Components(), files={}, hashes={}, accounts=(account,),
+            seconds=0,
+        )  # fmt: skip
         commit(workspace, aside.parent, quarantine, made)  # type: ignore[arg-type]
         listed = json.loads((root / "manifests" / "staging.x.json").read_text())["files"]
         there = [path for folder in ("staging", "quarantine") for path in (root / folder).rglob("*") if path.is_file()]

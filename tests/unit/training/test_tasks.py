@@ -47,7 +47,8 @@ def test_a_run_folder_tells_how_it_was_made(workspace, config):
     )
     assert about["threads"] == 1 and about["seed"] == 0 and about["device"] == "cpu"
     assert {"tawt", "numpy", "pyarrow"} <= about["packages"].keys()
-    packages = (run / "packages.txt").read_text().splitlines()
+    *packages, seal = (run / "packages.txt").read_text().splitlines()
+    assert seal.startswith("# sha256 of the rest: ")
     assert packages == sorted(packages, key=str.lower) and any(line.startswith("numpy==") for line in packages)
     again = pretrain(workspace, run / "config.yaml", device="cpu", out=workspace / "runs" / "again")
     assert again.weights.read_bytes() == (run / "model.safetensors").read_bytes()
