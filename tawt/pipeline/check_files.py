@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
+from tawt.contracts.workspace import HOSPITAL
 from tawt.files import read_json
 from tawt.pipeline.finding import Finding
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.workspace import (
-    HOSPITAL,
     INGEST,
     LEDGER,
     LOCAL,

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone
-from tawt.pipeline.workspace import HOSPITAL, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
+from tawt.pipeline.workspace import LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
 from tawt.places import is_utf8, real, refuse_links, remove
-from tawt.seals import SAYS
 
 RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
 """Folder aside of an engine stage, by the fingerprint of what it is made from."""
@@ -103,12 +103,6 @@ def refuse_foreign(root: Path) -> None:
             str(root), "holds files and is no workspace of tawt, expected a new folder, an empty one or a workspace",
             "give another with -w",
         )  # fmt: skip
-
-
-def is_workspace(root: Path) -> bool:
-    """Return whether a folder was made by tawt as a workspace: its pipeline or its invented hospital says so."""
-    marks = [root / name for name in ("pipeline.yaml", HOSPITAL)]
-    return any(mark.is_file() and SAYS.encode() in mark.read_bytes() for mark in marks)
 
 
 def refuse_odd_letters(folder: Path) -> None:

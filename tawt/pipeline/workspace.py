@@ -14,6 +14,7 @@ from tawt.commands import command, shell_line
 from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
+from tawt.contracts.workspace import HOSPITAL, PIPELINE
 from tawt.errors import ConfigError, FileError, nearest
 from tawt.files import ASIDE, read_json, sync, write_sealed, write_text
 from tawt.places import real, remove
@@ -27,9 +28,7 @@ LOCK = ".lock"
 LOCAL = "local.json"
 INGEST = "ingest.json"
 LEDGER = "ledger.parquet"
-HOSPITAL = "hospital.json"
-"""Which invented hospital the raw tables of a demo are."""
-RECORDS = ("pipeline.yaml", LOCAL, INGEST, LEDGER, HOSPITAL)
+RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 STAGE_FOLDERS = ("staging", "codes", "event_parts", "labels", "events", "vocabulary", "triplets", "dataset")
 """Folders of a workspace that hold what stages wrote."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tawt.contracts.workspace import HOSPITAL
 from tawt.errors import ConfigError
 from tawt.files import alone, write_sealed
 from tawt.hospital.invent import HospitalSummary, write_hospital
@@ -17,7 +18,7 @@ from tawt.objectives.parts import weights
 from tawt.pipeline.holding import hold
 from tawt.pipeline.ingest import build_vocab, ingest
 from tawt.pipeline.run import Report, RunResult
-from tawt.pipeline.workspace import HOSPITAL, LOCK
+from tawt.pipeline.workspace import LOCK
 from tawt.places import remove
 from tawt.tasks.embed import EmbedResult, embed
 from tawt.tasks.pretrain import PretrainResult, pretrain

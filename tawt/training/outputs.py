@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError
-from tawt.pipeline.holding import is_workspace
 from tawt.places import real, refuse_links, remove
 from tawt.seals import SAYS
 from tawt.training.checkpoint import FORMAT, OPTIMIZER, STATE, WEIGHTS, by_step, remove_checkpoint

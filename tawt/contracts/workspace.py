@@ -1,0 +1,17 @@
+"""What marks a folder as a workspace, for whoever must not write in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tawt.seals import SAYS
+
+PIPELINE = "pipeline.yaml"
+HOSPITAL = "hospital.json"
+"""Which invented hospital the raw tables of a demo are."""
+
+
+def is_workspace(root: Path) -> bool:
+    """Return whether a folder was made by tawt as a workspace: its pipeline or its invented hospital says so."""
+    marks = [root / name for name in (PIPELINE, HOSPITAL)]
+    return any(mark.is_file() and SAYS.encode() in mark.read_bytes() for mark in marks)
