@@ -17,6 +17,7 @@ LOCK = ".lock"
 """File of a folder of a run or a sweep that the process which writes in it holds."""
 RECORD = "sweep.json"
 """File of a sweep's folder that tells of its runs."""
+_ELSEWHERE = {"run": "choose another with `--out DIR`", "sweep": "give the sweep's YAML another name"}
 _FIRST = ("config.yaml", "vocabulary.parquet", VERSIONS)
 """What is written in a run folder up to the file that marks it."""
 _ASIDE = {
@@ -104,9 +105,9 @@ def refuse_outside(place: Path, workspace: Path, folder: str) -> None:
 def _refuse_place(folder: Path, workspace: Path, what: str) -> None:
     refuse_outside(folder, workspace, "runs")
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(str(folder), f"is a file, expected a {what} folder", "choose another with `--out DIR`")
+        raise ConfigError(str(folder), f"is a file, expected a {what} folder", _ELSEWHERE[what])
     if any(is_run(parent) for parent in real(folder).parents):
-        raise ConfigError(str(folder), f"lies in a run, expected a {what} folder of its own", "choose another")
+        raise ConfigError(str(folder), f"lies in a run, expected a {what} folder of its own", _ELSEWHERE[what])
 
 
 def _in(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
@@ -128,5 +129,5 @@ def _says(path: Path, text: str) -> bool:
 def _foreign(folder: Path, what: str) -> ConfigError:
     return ConfigError(
         str(folder), f"holds files and is no {what} of tawt, expected a new folder, an empty one or a {what}",
-        "choose another with `--out DIR`" if what == "run" else "give the sweep's YAML another name",
+        _ELSEWHERE[what],
     )  # fmt: skip

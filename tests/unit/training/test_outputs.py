@@ -94,3 +94,12 @@ def test_only_what_tawt_writes_aside_is_a_leftover(tmp_path: Path) -> None:
     _lay(tmp_path, dict.fromkeys(stays | goes, "x"))
     remove_leftovers(tmp_path)
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == stays
+
+
+def test_a_hint_names_what_the_command_has(tmp_path: Path) -> None:
+    """Where a file is in the way, a run goes elsewhere by `--out`, and a sweep, which has no such option, by its name."""
+    (tmp_path / "file").touch()
+    for refuse, hint in ((refuse_no_run, "`--out DIR`"), (refuse_no_sweep, "another name")):
+        with pytest.raises(ConfigError, match="is a file") as caught:
+            refuse(tmp_path / "file", tmp_path / "w")
+        assert hint in caught.value.hint
