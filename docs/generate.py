@@ -31,6 +31,7 @@ from tawt.config.data import PipelineConfig
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.reasons import REASONS
 from tawt.pipeline.manifest import Manifest
 from tawt.tasks.hub import Embedded
 
@@ -144,6 +145,16 @@ def schemas_page() -> str:
                 unit = f" ({column.unit})" if column.unit else ""
                 out.append(f"| `{column.name}` | {column.type}{may} | {_cell(column.description)}{unit} |")
             out.append("")
+            if contract.reasons:
+                out.append(
+                    f"Adds to the words of a `_reason`: {', '.join(f'`{word}`' for word in contract.reasons)}.\n"
+                )
+    out += [
+        "## Words of a _reason\n",
+        "Every stage may give these as `<rule>` or `<reason>`; `reasons` in its contract",
+        "adds others.\n",
+    ]
+    out += ["| word | |", "|---|---|", *(f"| `{word}` | {meaning} |" for word, meaning in REASONS.items()), ""]
     return "\n".join(out)
 
 

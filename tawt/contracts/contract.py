@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from tawt.config.base import Section
 from tawt.config.load import build
@@ -80,6 +81,8 @@ class Contract(Section):
     """Raw tables only: where the table may lie below the raw root, without suffix (`hosp/labevents`)."""
     required: bool = True
     """Raw tables only: whether the source must have it."""
+    reasons: tuple[Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")], ...] = ()
+    """Stages only: words of a `_reason` that they use beside those that every stage may."""
     columns: tuple[Column, ...]
     """The columns in order."""
 
@@ -90,8 +93,8 @@ class Contract(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of all that the contract says."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Hash of all that rows hang on: a word more changes none."""
+        text = json.dumps(self.model_dump(mode="json", exclude={"reasons"}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def arrow_schema(self) -> pa.Schema:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tawt.config.data import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.reasons import REASONS
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.pipeline.sql import READABLE, REASON, SqlFile, read_sql
 from tawt.pipeline.workspace import Workspace
@@ -160,7 +161,16 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
 
 
 def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> None:
-    """Hold that a stage quarantines for columns that a contract names: its own, or one of what it came from."""
+    """Hold the reasons of a stage to names in contracts, its own or one of what it came from, and to words in lists:
+    tawt's and that of its own contract."""
+    words = {*REASONS, *(stage.contract.reasons if stage.contract is not None else ())}
+    reasons = sorted(stage.sql.reasons if stage.sql is not None else ())
+    for reason in reasons:
+        if (word := reason.rpartition(":")[2]) not in words:
+            raise StageError(
+                stage.name, f"gives the reason `{word}`, expected a word of tawt's or of `reasons` in its contract",
+                nearest(word, words),
+            )  # fmt: skip
     names: set[str] = set()
     todo = [stage.name]
     while todo:
@@ -170,7 +180,7 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
         contract = raw[name.removeprefix("raw.")] if name.startswith("raw.") else found[name].contract
         names |= set(contract.names) if contract is not None else set()
         todo += found[name].inputs if name in found else ()
-    for reason in sorted(stage.sql.reasons if stage.sql is not None else ()):
+    for reason in reasons:
         column = matched["column"] if (matched := REASON.fullmatch(reason)) else None
         if column is not None and column not in names:
             raise StageError(

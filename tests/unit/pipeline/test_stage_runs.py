@@ -67,7 +67,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "columns": [{"name": column["name"], "type": "string"} for column in COLUMNS],
         }),
         "schemas/lab/staging/readings.json": json.dumps({
-            "name": "staging.readings", "description": "One row is one reading.", "columns": COLUMNS,
+            "name": "staging.readings", "description": "One row is one reading.", "columns": COLUMNS, "reasons": ["small"],
         }),
         "pipelines/lab.yaml": "name: lab\nsource: lab\nparameters: {least: 2, unused: 7}\n",
     }.items():  # fmt: skip
@@ -126,9 +126,12 @@ FAILS: dict[str, tuple[str, str, str, type[TawtError], str]] = {
     "a join loses records": ("event_parts/readings", "from readings", "from readings join (select 2 as subject_id) using (subject_id)", StageError, "records of staging.readings have neither"),
     "made up _row": ("event_parts/readings", "_row::bigint as _row", "(_row + 100)::bigint as _row", StageError, "gives 8 rows a _row that"),
     "no record behind a row": ("event_parts/readings", "_row::bigint as _row", "nullif(_row, 5)::bigint as _row", ContractError, "`_row` is null in 1 kept rows"),
-    "no record behind a rejected row": ("event_parts/readings", "_row::bigint as _row, null::varchar", "nullif(_row, 5)::bigint as _row, 'drop:odd'", StageError, "1 rejected rows no _row"),
+    "no record behind a rejected row": ("event_parts/readings", "_row::bigint as _row, null::varchar", "nullif(_row, 5)::bigint as _row, 'drop:listed_before'", StageError, "1 rejected rows no _row"),
     "a cell as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:seen:' || seen", StageError, "_reason that does not stand in its text"),
     "a column that is nowhere as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:subjet:missing'", StageError, "quarantines for `subjet`"),
+    "a rule of no list as a reason": ("staging/readings", "'drop:small'", "'drop:smal'", StageError, "gives the reason `smal`, expected a word"),
+    "a name as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:subject_id:Smith'", StageError, "gives the reason `Smith`, expected a word"),
+    "a word of another contract as a reason": ("event_parts/readings", "null::varchar as _reason", "'drop:small'::varchar as _reason", StageError, "gives the reason `small`, expected a word"),
     "control characters as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "E'quarantine:\\x1b[31m:missing'", StageError, "_reason that does not stand in its text"),
     "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "error Conversion"),
     "unknown column": ("staging/readings", "try_cast(seen", "try_cast(time_of", StageError, "time_of"),
@@ -151,6 +154,25 @@ def test_a_stage_that_breaks_a_promise_fails_and_publishes_nothing(
     assert caught.value.hint
     assert not (tmp_path / "w" / stage.replace(".", "/")).exists()
     assert not (tmp_path / "w" / "manifests" / f"{stage}.json").exists()
+
+
+def test_a_word_that_a_contract_adds_is_a_reason_and_changes_no_row(project: Path, run, tmp_path: Path) -> None:
+    """A stage may use the words of its own contract's `reasons`; a misspelt one is told with the nearest, and one more
+    runs nothing again."""
+    run()
+    path = project / "schemas" / "lab" / "staging" / "readings.json"
+    contract = json.loads(path.read_text())
+    path.write_text(json.dumps({**contract, "reasons": ["small", "smelt"]}))
+    done = run_stages(open_workspace(tmp_path / "w"), "staging", limits=Limits(1, "200MB"))
+    assert [stage.reason for stage in done.stages] == [None]
+    path.write_text(json.dumps({**contract, "reasons": ["smalls"]}))
+    with pytest.raises(StageError, match="gives the reason `small`") as caught:
+        run()
+    assert caught.value.hint == "did you mean `smalls`?"
+    path.write_text(json.dumps({**contract, "reasons": ["Jane Smith"]}))
+    with pytest.raises(ConfigError, match="reasons") as refused:
+        run()
+    assert "Jane" not in str(refused.value)
 
 
 def test_a_stage_that_fails_later_leaves_the_ones_before(project: Path, run, tmp_path: Path) -> None:
@@ -313,7 +335,7 @@ def test_a_file_that_breaks_the_standard_can_be_read_as_far_as_it_goes(
 LABELS = """-- One row is whether an event of a subject is high, asked as it happens.
 select
     subject_id::bigint as subject_id, time::timestamp as prediction_time, (numeric_value > 5)::boolean as boolean_value,
-    source_row::bigint as _row, (case when numeric_value = 9 then 'quarantine:numeric_value:too_high' end)::varchar as _reason
+    source_row::bigint as _row, (case when numeric_value = 9 then 'quarantine:numeric_value:out_of_range' end)::varchar as _reason
 from events.events
 """
 
@@ -328,9 +350,9 @@ def test_a_task_over_events_that_quarantines_is_placed_by_the_number_of_the_even
     done = {one.stage: one for one in tawt.run("tasks.high", tmp_path / "w", threads=1).stages}
     routes = done["tasks.high"].manifest.accounts[0].routes
     assert [(route.kind, route.reason, route.n_records) for route in routes] == [
-        ("quarantine", "numeric_value:too_high", 1)
+        ("quarantine", "numeric_value:out_of_range", 1)
     ]
-    expected = [{"file": "events", "record": 10, "line": None, "column": "numeric_value", "reason": "too_high"}]
+    expected = [{"file": "events", "record": 10, "line": None, "column": "numeric_value", "reason": "out_of_range"}]
     assert inspect.quarantined("tasks.high", tmp_path / "w").to_pylist() == expected
     assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
 

@@ -1,0 +1,17 @@
+"""The words of a `_reason`: why a record was dropped, or what was wrong with a column of one that was quarantined."""
+
+from __future__ import annotations
+
+REASONS = {
+    "missing": "the cell is empty",
+    "unparseable": "the cell is not of the column's type",
+    "out_of_range": "what the cell says lies outside what can be",
+    "no_admission": "no admission has the number that the record names",
+    "no_discharge": "the admission that the record names has no end",
+    "another_stay": "the record names another stay than the one that it lies with",
+    "listed_before": "an earlier record of the same table says the same",
+    "not_a_chart_item": "the entry of a dictionary is of another table",
+    "record_id_row": "the record only names the stay",
+    "missing_outcome": "there is no outcome to predict",
+}
+"""Words that every stage may use, and what they mean; a contract's `reasons` adds others to its own stages."""
