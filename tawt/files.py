@@ -141,15 +141,15 @@ def stamp(path: Path) -> tuple[int, ...]:
 
 
 @contextmanager
-def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def alone(path: Path, taken: Exception | Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a lock file; the lock goes with the process, however it ends.
 
     Args:
         path: The file, made where it is not there.
-        waiting: Called once before waiting for another process that holds it; None = do not wait.
+        taken: What is raised where another process holds it, or what is called once before waiting for that process.
 
     Raises:
-        BlockingIOError: Another process holds it, and there is no waiting.
+        BlockingIOError: Another process holds it, and nothing else is said for that.
         FileError: It is a link.
     """
     while True:
@@ -157,9 +157,9 @@ def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[Non
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if waiting is None:
-                    raise
-                waiting()
+                if not callable(taken):
+                    raise taken or BlockingIOError(path) from None
+                taken()
                 fcntl.flock(lock, fcntl.LOCK_EX)
             # the file may have been removed meanwhile: others would open, and hold, a new one
             if _is_at(lock.fileno(), path):

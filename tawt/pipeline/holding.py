@@ -46,10 +46,7 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         return
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        try:
-            held.enter_context(alone(root / LOCK))
-        except BlockingIOError:
-            raise _in_use(root) from None
+        held.enter_context(alone(root / LOCK, _in_use(root)))
         token = _held.set(_held.get() | {place})
         held.callback(_held.reset, token)
         for name in (*OF_STAGES, ASIDE):

@@ -162,13 +162,11 @@ def _clear(root: Path) -> None:
     with ExitStack() as held:
         for folder in ("runs", "embeddings"):
             for lock in (root / folder).rglob("*.lock"):
-                try:
-                    held.enter_context(alone(lock))
-                except BlockingIOError:
-                    raise ConfigError(
-                        str(lock.parent), "is in use by another tawt command, expected a demo that is at rest",
-                        "wait for it to end, or `tawt demo -w OTHER`",
-                    ) from None  # fmt: skip
+                in_use = ConfigError(
+                    str(lock.parent), "is in use by another tawt command, expected a demo that is at rest",
+                    "wait for it to end, or `tawt demo -w OTHER`",
+                )  # fmt: skip
+                held.enter_context(alone(lock, in_use))
         for path in root.iterdir():
             if path.name != LOCK:
                 remove(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -189,16 +189,15 @@ def _is_embeddings(path: Path) -> bool:
 def _alone(path: Path) -> Iterator[None]:
     """Keep other commands from writing the same file."""
     lock = path.with_name(f".{path.name}.lock")
-    with ExitStack() as held:
+    in_use = ConfigError(
+        str(path), "is being written by another process, expected to write it alone",
+        "wait for it to end, or give another file with `--out FILE`",
+    )  # fmt: skip
+    with alone(lock, in_use):
         try:
-            held.enter_context(alone(lock))
-        except BlockingIOError:
-            raise ConfigError(
-                str(path), "is being written by another process, expected to write it alone",
-                "wait for it to end, or give another file with `--out FILE`",
-            ) from None  # fmt: skip
-        held.callback(lock.unlink, missing_ok=True)  # while it is held: who waits for it sees that it is gone
-        yield
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is held: who waits for it sees that it is gone
 
 
 def _remove_leftovers(folder: Path) -> None:

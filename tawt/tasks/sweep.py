@@ -136,12 +136,9 @@ def sweep(
         return SweepResult(folder, tuple(runs), _table(runs, trees))
     folder.mkdir(parents=True, exist_ok=True)
     again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
-    try:
-        with alone(folder / LOCK):
-            return _run_all(workspace, folder, trees, todo, device, tell, again)
-    except BlockingIOError:
-        said = "is in use by another process, expected to sweep alone"
-        raise ConfigError(str(folder), said, "wait for it to end") from None
+    in_use = ConfigError(str(folder), "is in use by another process, expected to sweep alone", "wait for it to end")
+    with alone(folder / LOCK, in_use):
+        return _run_all(workspace, folder, trees, todo, device, tell, again)
 
 
 def _run_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,12 @@ def alone_in(run: Path, workspace: Path, resume: bool, report: Report, again: st
     def waiting() -> None:
         report({"event": "note", "text": f"another process is training in {run}: waiting for it to end"})
 
+    in_use = ConfigError(
+        str(run), "is in use by another process, expected a new run folder",
+        f"wait for it with `{again}`, or choose another with `--out DIR`",
+    )  # fmt: skip
     try:
-        with ExitStack() as held:
-            try:
-                held.enter_context(alone(run / LOCK, waiting if resume else None))
-            except BlockingIOError:
-                raise ConfigError(
-                    str(run), "is in use by another process, expected a new run folder",
-                    f"wait for it with `{again}`, or choose another with `--out DIR`",
-                ) from None  # fmt: skip
+        with alone(run / LOCK, waiting if resume else in_use):
             yield
     finally:
         if made and [path.name for path in run.iterdir()] == [LOCK]:
