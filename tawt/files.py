@@ -67,9 +67,14 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
+def sealed(data: dict[str, Any]) -> str:
+    """Return keys as the text of a JSON file that holds the hash of its rest, under `seal`."""
+    return filled(json.dumps({**data, "seal": BLANK}, indent=2, ensure_ascii=False) + "\n")
+
+
 def write_sealed(path: Path, data: dict[str, Any]) -> None:
-    """Write keys as a JSON file that holds the hash of its rest, under `seal`."""
-    write_text(path, filled(json.dumps({**data, "seal": BLANK}, indent=2, ensure_ascii=False) + "\n"))
+    """Write keys as a JSON file that holds the hash of its rest, whole or not at all."""
+    write_text(path, sealed(data))
 
 
 def write_hashes(folder: Path, names: Iterable[str] | None = None) -> None:

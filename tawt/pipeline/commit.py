@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
-from tawt.files import publish, publish_file, sync
-from tawt.pipeline.manifest import Manifest, manifest_at, write_manifest
+from tawt.files import publish, publish_file, sealed, sync
+from tawt.pipeline.manifest import STAGE, Manifest, manifest_at
 from tawt.pipeline.stages import Graph
-from tawt.pipeline.workspace import Workspace, forget_ledger
-from tawt.places import remove
+from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, write_records
+from tawt.places import make_new, remove
 from tawt.seals import sha256_file
+
+_HALF = re.compile(rf"\.(?P<stage>{STAGE})\.json\.tmp(\.old)?")
+"""Manifest of a stage whose files are being put in place: the new one, and that of the files which go."""
 
 
 def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest: Manifest) -> Manifest:
     """Put a stage that was written aside in the place of what was there, and return its manifest with its files.
 
-    The old manifest goes before anything else and the new one comes last, so that whatever a kill leaves between is
-    not finished and is made again; no reader looks at files that no manifest lists.
+    While files move, the stage has no manifest: no reader looks at them. What lists them, the old manifest and the new
+    one, lies beside its place under other names, so that `forget_half` knows whatever a kill leaves for the stage's.
 
     Args:
-        workspace: Held by this command.
+        workspace: Held by this command; what is given of it is written down first.
         folder: The stage's output, aside.
         quarantine: Its quarantined records, aside; None = it has none.
         manifest: What is known of it but for its files.
@@ -36,18 +40,37 @@ def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest
             "hashes": {name: sha256_file(aside) for name, aside in names.items()},
         }
     )
+    write_records(workspace)
     forget_ledger(workspace.root)
-    if (old := workspace.manifest(manifest.stage)).exists():
-        remove(old)
-        sync(old.parent)
+    final = workspace.manifest(manifest.stage)
+    new, old = (final.with_name(f".{final.name}.tmp{end}") for end in ("", ".old"))
+    final.parent.mkdir(exist_ok=True)
+    make_new(new)
+    new.write_text(sealed(listed.model_dump(mode="json")), encoding="utf-8")
+    sync(new)
+    if final.exists():
+        final.rename(old)
+    sync(final.parent)
     publish(folder, output)
     if quarantine is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
         publish_file(quarantine, place)
     else:
         remove(place)
-    write_manifest(workspace, listed)
+    publish_file(new, final)
+    remove(old)
     return listed
+
+
+def forget_half(root: Path) -> None:
+    """Remove what a kill left of stages whose files were being put in place: they are made anew."""
+    for path in sorted((root / "manifests").glob(".*")):
+        if half := _HALF.fullmatch(path.name):
+            finished = (root / "manifests" / f"{half['stage']}.json").exists()
+            manifest = None if finished else manifest_at(path, half["stage"])
+            if manifest is not None:
+                _forget(root, path, manifest)
+            remove(path)
 
 
 def forget_others(workspace: Workspace, graph: Graph) -> list[str]:
@@ -58,17 +81,24 @@ def forget_others(workspace: Workspace, graph: Graph) -> list[str]:
     others = []
     for path in sorted((workspace.root / "manifests").glob("*.json")):
         manifest = manifest_at(path) if path.stem not in graph.stages else None
-        if manifest is None:
-            continue
-        others.append(manifest.stage)
-        remove(path)
-        folders = set()
-        for name in manifest.files:
-            file = workspace.root / name
-            with suppress(IsADirectoryError, NotADirectoryError):  # a folder is not what was listed
-                file.unlink(missing_ok=True)
-            folders |= {folder for folder in file.parents if folder.is_relative_to(workspace.output(manifest.stage))}
-        for folder in sorted(folders, reverse=True):
-            with suppress(OSError):  # not empty, or gone already
-                folder.rmdir()
+        if manifest is not None:
+            others.append(manifest.stage)
+            _forget(workspace.root, path, manifest)
     return others
+
+
+def _forget(root: Path, path: Path, manifest: Manifest) -> None:
+    """Remove the files that a manifest lists, folders that are empty then, and last the manifest.
+
+    So that a kill between leaves what tells the next command of the rest.
+    """
+    folders = set()
+    for name in manifest.files:
+        file = root / name
+        with suppress(IsADirectoryError, NotADirectoryError):  # a folder is not what was listed
+            file.unlink(missing_ok=True)
+        folders |= {above for above in file.parents if above.is_relative_to(root / folder_of(manifest.stage))}
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # not empty, or gone already
+            folder.rmdir()
+    remove(path)

@@ -6,13 +6,14 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone
+from tawt.pipeline.commit import forget_half
 from tawt.pipeline.workspace import LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
 from tawt.places import is_utf8, real, refuse_links, remove
 
@@ -52,6 +53,7 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         for name in (*OF_STAGES, ASIDE):
             refuse_links(root, root / name, inner=True)
         _remove_leftovers(root)
+        held.callback(_tidy, root)
         yield
 
 
@@ -131,11 +133,17 @@ def refuse_overlap(root: Path, raw_root: Path) -> None:
         )
 
 
+def _tidy(root: Path) -> None:
+    with suppress(OSError):  # the next command will; an error that ended this one is the one to tell
+        _remove_leftovers(root)
+
+
 def _remove_leftovers(root: Path) -> None:
-    """Remove what a killed command left; an engine stage's shards stay for the run that goes on with them.
+    """Remove what a command that was killed, or failed, left; an engine stage's shards stay for who goes on with them.
 
     Only of files that are written by who holds the workspace: others are at work beside it.
     """
+    forget_half(root)
     for path in (root / ASIDE).rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             path.unlink()  # nothing of ours, and it would be written through
@@ -143,5 +151,5 @@ def _remove_leftovers(root: Path) -> None:
         if not RESUMABLE.fullmatch(path.name):
             remove(path)
     remove(root / ".spill")
-    for path in [*(root / "manifests").glob(".*.tmp"), *(root / f".{name}.tmp" for name in RECORDS)]:
-        remove(path)
+    for name in RECORDS:
+        remove(root / f".{name}.tmp")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tawt.commands import command
+from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.errors import ConfigError, SourceError
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
@@ -18,8 +19,7 @@ from tawt.pipeline.workspace import (
     given_workspace,
     open_workspace,
     resolve_pipeline,
-    write_pipeline,
-    write_workspace,
+    write_records,
 )
 
 INGEST_LAYERS = ("staging", "codes", "event_parts", "events", "tasks")
@@ -77,8 +77,9 @@ def ingest(
     # and are not read again for what comes
     given = replace(given, given_local=given.local.model_copy(update={"files": seen_files(raw)}))
     with hold(root, dry_run):
-        opened = given if dry_run else write_workspace(given)
-        return run_stages(opened, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
+        if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
+            write_records(given)
+        return run_stages(given, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
 
 
 def build_vocab(
@@ -112,15 +113,13 @@ def build_vocab(
         opened = open_workspace(root, settings)  # as the command before left it
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
-        if settings and not dry_run:
-            write_pipeline(root, opened.pipeline)
         return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
 
 
 def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
     """Refuse settings that finished stages of `ingest` were made without: they would be kept, and mean nothing."""
     again = command(
-        "ingest", after.raw_root or "RAW_DIR", pipeline=after.root / "pipeline.yaml", workspace=after.root,
+        "ingest", after.raw_root or "RAW_DIR", pipeline=after.root / PIPELINE, workspace=after.root,
         sample=after.ingested.sample, set=settings,
     )  # fmt: skip
     stood = {one.stage.name for one in standing(before) if one.stands}

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from tawt.commands import command
 from tawt.config.base import Section
 from tawt.errors import FileError, StageError
-from tawt.files import digest, write_sealed
+from tawt.files import digest
 from tawt.machine import version_of
 from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
 from tawt.places import Below, is_under
@@ -76,7 +76,8 @@ class Account(Section):
             )
 
 
-_STAGE = r"^((staging|codes|event_parts|tasks)\.[^./\\][^/\\]*|events|vocabulary|triplets|dataset)$"
+STAGE = r"(?:staging|codes|event_parts|tasks)\.[^./\\][^/\\]*|events|vocabulary|triplets|dataset"
+"""What names of stages are like."""
 
 
 class Components(Section):
@@ -101,7 +102,7 @@ class _Places(Section):
 class Manifest(Section):
     """One finished stage."""
 
-    stage: str = Field(pattern=_STAGE)
+    stage: str = Field(pattern=f"^({STAGE})$")
     fingerprint: str
     components: Components
     """What the fingerprint is made of, so that a change can be named."""
@@ -158,8 +159,12 @@ def fingerprint(components: Components) -> str:
     return digest(components.model_dump())
 
 
-def manifest_at(path: Path) -> Manifest | None:
+def manifest_at(path: Path, stage: str | None = None) -> Manifest | None:
     """Return what a manifest says; None where there is none, it is damaged, or it speaks of another stage's files.
+
+    Args:
+        path: The file.
+        stage: What it must speak of; None = the stage that the file is named like.
 
     Raises:
         FileError: It may not be read, which says nothing of the stage.
@@ -175,7 +180,7 @@ def manifest_at(path: Path) -> Manifest | None:
         manifest = read_record(path, Manifest) if whole else None
     except FileError:
         return None
-    return manifest if manifest is not None and manifest.stage == path.stem else None
+    return manifest if manifest is not None and manifest.stage == (stage or path.stem) else None
 
 
 def read_manifest(workspace: Workspace, stage: str) -> Manifest | None:
@@ -196,11 +201,6 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
     places = {name: workspace.root / name for name in manifest.files}
     torn = [n for n, file in places.items() if not file.is_file() or file.stat().st_size != manifest.files[n]]
     return (None, tuple(torn)) if torn else (manifest, ())
-
-
-def write_manifest(workspace: Workspace, manifest: Manifest) -> None:
-    """Write a stage's manifest: the act that makes the stage finished."""
-    write_sealed(workspace.manifest(manifest.stage), manifest.model_dump(mode="json"))
 
 
 def stage_files(workspace: Workspace, stage: str, below: str = "", suffix: str = ".parquet") -> list[Path]:

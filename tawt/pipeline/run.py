@@ -25,7 +25,7 @@ from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
 from tawt.pipeline.sources import find_raw_tables, seen_files
 from tawt.pipeline.stages import Graph, Stage, load_graph
-from tawt.pipeline.workspace import Workspace, sample_of
+from tawt.pipeline.workspace import Workspace, open_workspace, sample_of, write_records
 from tawt.places import remove
 from tawt.room import room_error
 
@@ -91,11 +91,12 @@ def run_stages(
     raw, notes = find_raw_tables(workspace, graph.raw_contracts) if _reads_raw(graph, selection) else ({}, [])
     absent = tuple(sorted(set(graph.raw_contracts) - set(raw))) if raw else workspace.ingested.absent_tables
     graph = graph.without({f"raw.{name}" for name in absent})
-    if raw and not dry_run:
+    if raw:
         found = {"n_shards": shard_count(workspace, raw), "absent_tables": absent}
-        workspace.remember(
-            workspace.local.model_copy(update={"files": seen_files(raw)}),
-            workspace.ingested.model_copy(update=found),
+        workspace = replace(
+            workspace,
+            given_local=workspace.local.model_copy(update={"files": seen_files(raw)}),
+            given_ingested=workspace.ingested.model_copy(update=found),
         )
     chosen = _choose(graph, selection)
     for note in notes:
@@ -105,15 +106,23 @@ def run_stages(
         plan = replace(plan, sample_threshold=sample_threshold(plan, graph))
     reports: list[StageReport] = []
     said = list(notes)
+    begun = False
+
+    def heard(event: dict[str, Any]) -> None:
+        nonlocal begun
+        begun = begun or event["event"] == "start"
+        report(event)
+
     try:
         for name in chosen:
-            reports.append(_bring_up_to_date(plan, graph.stages[name], reports, force, dry_run, report))
+            reports.append(_bring_up_to_date(plan, graph.stages[name], reports, force, dry_run, heard))
     except BaseException:
-        if not dry_run:
+        if begun:  # else it was refused, and changes nothing
             with suppress(TawtError, OSError):  # the error that ended the command is the one to tell
-                write_ledger(workspace, graph)
+                write_ledger(open_workspace(workspace.root))
         raise
     if not dry_run:
+        write_records(workspace)
         said += [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
         if others := forget_others(workspace, graph):
             said.append(f"removed what is of no stage of this pipeline any more: {', '.join(others)}")

@@ -16,7 +16,7 @@ from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
 from tawt.contracts.workspace import HOSPITAL, PIPELINE
 from tawt.errors import ConfigError, FileError, nearest
-from tawt.files import ASIDE, read_json, sync, write_sealed, write_text
+from tawt.files import ASIDE, sealed, sync, write_text
 from tawt.places import real, remove
 from tawt.readers import read_record
 from tawt.resources import asset
@@ -101,8 +101,10 @@ class Workspace:
     root: Path
     pipeline: PipelineConfig
     given_local: Local | None = None
-    """Instead of what is written down; a dry run has written nothing."""
+    """Instead of what is written down, until `write_records`."""
     given_ingested: Ingested | None = None
+    given_pipeline: bool = False
+    """Whether the pipeline may be another than what is written down."""
 
     @property
     def aside(self) -> Path:
@@ -117,7 +119,7 @@ class Workspace:
     @property
     def ingest_again(self) -> str:
         """The hint to read the raw tables again, by the pipeline that is there."""
-        pipeline = self.root / "pipeline.yaml"
+        pipeline = self.root / PIPELINE
         return f"run `{command('ingest', 'RAW_DIR', pipeline=pipeline, workspace=self.root)}` again"
 
     @property
@@ -146,15 +148,6 @@ class Workspace:
         """The folder of raw tables, as this machine knows it."""
         raw_root = self.local.raw_root
         return Path(raw_root) if raw_root is not None else None
-
-    def remember(self, local: Local | None = None, ingested: Ingested | None = None) -> None:
-        """Write down where the raw tables are, and what an ingest was asked for and found."""
-        before = {**(read_json(self.root / INGEST) or {}), "seal": None}
-        if ingested is not None and before != {**ingested.model_dump(mode="json"), "seal": None}:
-            forget_ledger(self.root)
-        for name, record in ((LOCAL, local), (INGEST, ingested)):
-            if record is not None:
-                write_sealed(self.root / name, record.model_dump(mode="json"))
 
     def output(self, stage: str) -> Path:
         """Return the folder that a stage's files lie in."""
@@ -209,23 +202,27 @@ def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample
     with suppress(FileError):  # what was seen spares reading the raw files again, no more
         seen = Workspace(root, pipeline).local
         local = seen if seen.raw_root == local.raw_root else local
-    return Workspace(root, pipeline, local, Ingested(sample=sample))
+    return Workspace(root, pipeline, local, Ingested(sample=sample), given_pipeline=True)
 
 
-def write_workspace(given: Workspace) -> Workspace:
-    """Write the pipeline and the raw root of a workspace that is held; stages notice what changed."""
-    # the pipeline first: it is what tells the folder from somebody else's
-    write_pipeline(given.root, given.pipeline)
-    given.remember(given.local, given.ingested)
-    return Workspace(given.root, given.pipeline)
+def write_records(workspace: Workspace) -> None:
+    """Write down what is given of a workspace that is held, where it is another than what is there.
 
-
-def write_pipeline(root: Path, pipeline: PipelineConfig) -> None:
-    """Write the resolved pipeline; its last line is a remark with the hash of the rest."""
-    text, path = filled(f"{dump(pipeline)}# {BLANK}\n"), root / "pipeline.yaml"
-    if path.is_file() and path.read_bytes() != text.encode():
-        forget_ledger(root)
-    write_text(path, text)
+    That is its pipeline, the last line of which is a remark with the hash of the rest, where the raw tables are, and
+    what an ingest was asked for and found.
+    """
+    texts = {}
+    if workspace.given_pipeline:  # first: it is what tells the folder from somebody else's
+        texts[PIPELINE] = filled(f"{dump(workspace.pipeline)}# {BLANK}\n")
+    for name, record in ((LOCAL, workspace.given_local), (INGEST, workspace.given_ingested)):
+        if record is not None:
+            texts[name] = sealed(record.model_dump(mode="json"))
+    for name, text in texts.items():
+        path = workspace.root / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            if name != LOCAL:  # which the ledger does not hang on
+                forget_ledger(workspace.root)
+            write_text(path, text)
 
 
 def forget_ledger(root: Path) -> None:
@@ -241,7 +238,7 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
     Raises:
         ConfigError: There is none, or its pipeline or an override is wrong.
     """
-    path = root / "pipeline.yaml"
+    path = root / PIPELINE
     if not path.is_file():
         raise ConfigError(
             str(root),
@@ -249,4 +246,5 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
             command("ingest", "RAW_DIR", pipeline="NAME", workspace=root),
         )
     data, lines = read_yaml(path)
-    return Workspace(root, build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings))
+    pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings)
+    return Workspace(root, pipeline, given_pipeline=bool(settings))

@@ -14,8 +14,9 @@ import pytest
 
 import tawt
 from tawt.errors import FileError
+from tawt.files import write_sealed
 from tawt.pipeline.ledger import write_ledger
-from tawt.pipeline.manifest import read_manifest, write_manifest
+from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import open_workspace
 from tawt.seals import sha256_file
 
@@ -49,7 +50,7 @@ def vouched(workspace: Path, *files: str) -> Iterator[None]:
         )
     for manifest in before.values():
         assert manifest is not None
-        write_manifest(opened, manifest)
+        write_sealed(opened.manifest(manifest.stage), manifest.model_dump(mode="json"))
     write_ledger(opened)
 
 

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.files import write_sealed
 from tawt.pipeline.finding import Finding
-from tawt.pipeline.manifest import read_manifest, write_manifest
+from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import open_workspace
 
 DATA, CODES = "data/0.parquet", "metadata/codes.parquet"
@@ -78,7 +79,8 @@ def test_a_count_that_is_not_that_of_the_bytes_is_found(raw: Path, tmp_path: Pat
     manifest = read_manifest(opened, "staging.measurements")
     assert manifest is not None
     account = manifest.accounts[0].model_copy(update={"n_records_in": 13, "n_records_kept": 13})
-    write_manifest(opened, manifest.model_copy(update={"accounts": (account,)}))
+    changed = manifest.model_copy(update={"accounts": (account,)})
+    write_sealed(opened.manifest(manifest.stage), changed.model_dump(mode="json"))
     assert finding(tmp_path / "w") == Finding(
         "raw tables", False, "raw.measurements holds 12 records, and staging.measurements took in 13"
     )

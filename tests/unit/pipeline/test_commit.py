@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +14,11 @@ import pytest
 from tawt.config.data import PipelineConfig
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
-from tawt.pipeline.commit import forget_others
+from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.holding import hold, refuse_overlap
-from tawt.pipeline.manifest import manifest_at
+from tawt.pipeline.manifest import Account, Components, Manifest, manifest_at, read_manifest
 from tawt.pipeline.stages import Graph
-from tawt.pipeline.workspace import OF_STAGES, Workspace, write_pipeline
+from tawt.pipeline.workspace import OF_STAGES, Workspace, write_records
 
 NOTHING = Graph({}, {}, {})
 
@@ -26,8 +30,8 @@ def made(tmp_path: Path) -> Workspace:
     (tmp_path / "others" / "keep").write_text("precious")
     root = tmp_path / "ws"
     (root / "manifests").mkdir(parents=True)
-    opened = Workspace(root, PipelineConfig(name="lab", source="lab"))
-    write_pipeline(root, opened.pipeline)
+    opened = Workspace(root, PipelineConfig(name="lab", source="lab"), given_pipeline=True)
+    write_records(opened)
     return opened
 
 
@@ -40,6 +44,39 @@ def _finish(workspace: Workspace, stage: str, files: list[str], file: str | None
     return path
 
 
+def _manifest(stage: str) -> Manifest:
+    account = Account(driving="raw.lab", n_records_in=0, n_records_kept=0, n_rows_out=0)
+    return Manifest(
+        stage=stage, fingerprint="0", components=Components(), files={}, hashes={}, accounts=(account,), seconds=0
+    )
+
+
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+def _killed_at(n: int, act: Callable[[], None]) -> bool:
+    """Do something that ends before its n-th act on the file system; return whether there was one."""
+    done = itertools.count(1)
+
+    def counting(act: Callable[..., object]) -> Callable[..., object]:
+        def run(*args: object, **more: object) -> object:
+            if next(done) >= n:
+                raise Killed
+            return act(*args, **more)
+
+        return run
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync"):
+            patch.setattr(os, name, counting(getattr(os, name)))
+        try:
+            act()
+        except Killed:
+            return True
+    return False
+
+
 def test_the_files_of_a_stage_that_is_gone_go_with_it(made: Workspace) -> None:
     """What its manifest lists goes, folders that are empty then too; what else lies there stays."""
     listed = ["staging/old/part-0.parquet", "staging/old/in/part-1.parquet", "quarantine/staging.old.parquet"]
@@ -50,6 +87,50 @@ def test_the_files_of_a_stage_that_is_gone_go_with_it(made: Workspace) -> None:
     assert forget_others(made, NOTHING) == ["staging.old"]
     left = {path.relative_to(made.root).as_posix() for path in made.root.rglob("*") if path.is_file()}
     assert left == {"pipeline.yaml", "staging/old/notes"} and not (made.root / "staging/old/in").exists()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_kill_leaves_of_a_stage_goes_though_the_stage_is_no_more(
+    made: Workspace, tmp_path: Path, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at any act of putting a stage's files in place, or of removing them: the next command, of a pipeline without
+    that stage, leaves none of them; one that finds it finished leaves all."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # which takes long
+
+    def begin(workspace: Workspace) -> None:
+        for run in ("old", "new") if not first else ("new",):
+            aside = workspace.start_clean("staging.x")
+            for name in ("a", run):
+                (aside / name).write_text(run)
+            (rejected := workspace.aside / "rejected").write_text(run)
+            if run == "new":
+                return
+            commit(workspace, aside, rejected, _manifest("staging.x"))
+
+    def end(workspace: Workspace) -> None:
+        commit(workspace, workspace.aside / "staging.x", workspace.aside / "rejected", _manifest("staging.x"))
+        forget_others(workspace, NOTHING)
+
+    def left(root: Path) -> list[str]:
+        return [path.name for path in root.rglob("*") if path.is_file() and path.name not in ("pipeline.yaml", ".lock")]
+
+    states = []
+    for n in itertools.count(1):
+        work = dataclasses.replace(made, root=Path(shutil.copytree(made.root, tmp_path / str(n))))
+        begin(work)
+        killed = _killed_at(n, lambda work=work: end(work))
+        (work.root / "staging" / "x").mkdir(parents=True, exist_ok=True)
+        (work.root / "staging" / "x" / "mine").write_text("x")
+        with hold(work.root):
+            stands = read_manifest(work, "staging.x") is not None
+            states.append(stands)
+            there = left(work.root)
+            assert len(there) == 5 if stands else there == ["mine"] or "staging.x.json" in there, n
+            forget_others(work, NOTHING)
+        assert left(work.root) == ["mine"], n
+        if not killed:
+            break
+    assert n > 12 and (states[-1], any(states), all(states)) == (False, True, False)
 
 
 ELSEWHERE = {

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
+from tawt.config.data import PipelineConfig
 from tawt.pipeline.commit import commit
 from tawt.pipeline.manifest import Account, Components, Manifest
+from tawt.pipeline.workspace import Workspace
 
 
 def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
     """Output and quarantine of a run take the place of those before, also where it quarantines nothing; the manifest
     lists what is there."""
     root = tmp_path / "w"
-    place = root / "quarantine" / "staging.x.parquet"
-    workspace = SimpleNamespace(
-        root=root, output=lambda stage: root / "staging" / "x", quarantine=lambda stage: place,
-        manifest=lambda stage: root / "manifests" / f"{stage}.json",
-    )  # fmt: skip
+    workspace = Workspace(root, PipelineConfig(name="lab", source="lab"))
+    root.mkdir()
 
     def run(name: str, quarantine: Path | None) -> list[str]:
         (aside := tmp_path / "aside" / "deep").mkdir(parents=True)
@@ -28,7 +26,7 @@ def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
             stage="staging.x", fingerprint=name, components=Components(), files={}, hashes={}, accounts=(account,),
             seconds=0,
         )  # fmt: skip
-        commit(workspace, aside.parent, quarantine, made)  # type: ignore[arg-type]
+        commit(workspace, aside.parent, quarantine, made)
         listed = json.loads((root / "manifests" / "staging.x.json").read_text())["files"]
         there = [path for folder in ("staging", "quarantine") for path in (root / folder).rglob("*") if path.is_file()]
         assert sorted(listed) == sorted(str(path.relative_to(root)) for path in there)

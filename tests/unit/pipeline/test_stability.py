@@ -190,9 +190,9 @@ def sampled(raw: Path, workspace: Path, sample: str | None) -> set[int]:
     """Stage two tables of a sample and return the subjects of the charts."""
     given = workspaces.given_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, sample)
     with hold(workspace):
-        opened = workspaces.write_workspace(given)
-    tawt.run("staging.patients,staging.diagnoses_icd", opened.root, **QUICK)
-    folders = [opened.root / "staging" / name for name in ("patients", "diagnoses_icd")]
+        workspaces.write_records(given)
+    tawt.run("staging.patients,staging.diagnoses_icd", workspace, **QUICK)
+    folders = [workspace / "staging" / name for name in ("patients", "diagnoses_icd")]
     tables = [pq.read_table(next(folder.glob("*.parquet"))) for folder in folders]
     patients, diagnosed = ({*table["subject_id"].to_pylist()} for table in tables)
     assert diagnosed <= patients

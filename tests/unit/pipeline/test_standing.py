@@ -12,7 +12,7 @@ import tawt
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline import run as runner
 from tawt.pipeline.ledger import ledger_table, standing
-from tawt.pipeline.workspace import open_workspace, write_pipeline
+from tawt.pipeline.workspace import open_workspace, write_records
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 
@@ -85,6 +85,20 @@ def test_a_failed_command_leaves_the_ledger_of_what_stands(own_workspace: Path, 
     )
 
 
+def test_what_is_refused_or_fails_at_its_first_stage_changes_nothing(hospital, own_workspace: Path, tree) -> None:
+    """The pipeline and the records of the raw tables are written with the first stage that is made from them, not before."""
+    before = tree(own_workspace)
+    for settings in ("parameters.earliest_time=never", "parameters.earliest_time=x"):
+        with pytest.raises(StageError, match="the engine stopped"):
+            tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3", settings), sample="50%", **QUICK)
+        assert tree(own_workspace) == before
+    (own_workspace / "manifests" / "events.json").unlink()
+    before = tree(own_workspace)
+    with pytest.raises(StageError, match="needs events"):
+        tawt.build_vocab(own_workspace, settings=("vocabulary.n_bins=7",), **QUICK)
+    assert tree(own_workspace) == before
+
+
 def test_a_relation_that_is_behind_can_be_asked_and_is_said_to_be(hospital, own_workspace: Path) -> None:
     """After an upstream stage changed, a query of what follows still answers, and the command to run is named."""
     tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3", "splits.seed=8"), **QUICK)
@@ -109,8 +123,7 @@ def test_a_setting_of_an_earlier_stage_is_refused_where_it_would_only_be_kept(ow
 
 def test_a_stage_whose_own_settings_changed_is_behind_them(own_workspace: Path) -> None:
     """Events of another seed than the pipeline says now do not stand, nor what follows; check and stages say so."""
-    opened = open_workspace(own_workspace, ("splits.seed=7",))
-    write_pipeline(own_workspace, opened.pipeline)
+    write_records(open_workspace(own_workspace, ("splits.seed=7",)))
     states = {row["stage"]: row["state"] for row in tawt.stages(own_workspace).to_pylist()}
     assert states["events"] == "behind its parameter splits" and states["dataset"].startswith("behind ")
     earlier = {name: state for name, state in states.items() if name.startswith(("staging.", "event_parts."))}
