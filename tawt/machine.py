@@ -1,14 +1,18 @@
-"""What the machine, or the container's share of it, has."""
+"""What the machine, or the container's share of it, has, and what a shell's limits leave of it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 NOT_INSTALLED = "not installed"
 """The version of what is on the path alone, such as a checkout."""
+_CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def version_of(package: str) -> str:
@@ -19,15 +23,63 @@ def version_of(package: str) -> str:
         return NOT_INSTALLED
 
 
+@dataclass(frozen=True)
+class Bound:
+    """What holds the memory of this process."""
+
+    said: str
+    """As a person knows it."""
+    n_bytes: int
+    """What it allows."""
+    taken: int = 0
+    """What this process has of it now, where it counts this process alone."""
+    most: int = 0
+    """What it has had of it, as far as the kernel remembers."""
+    least: int = 0
+    """What it has to allow for a command to begin: measured, with two CPUs."""
+
+
+def shell_limits() -> list[Bound]:
+    """Return the limits of memory that were set for this process: of its addresses, and of what it may write to."""
+    counted = (
+        ("`ulimit -v`", resource.RLIMIT_AS, "VmSize", "VmPeak", 1_000_000_000),
+        ("`ulimit -d`", resource.RLIMIT_DATA, "VmData", "VmData", 500_000_000),
+    )
+    return [
+        Bound(said, limit, _status(now) or 0, _status(most) or 0, least)
+        for said, kind, now, most, least in counted
+        if (limit := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY
+    ]
+
+
+def tightest_bound() -> Bound:
+    """Return the bound that leaves this process least: the machine, its cgroup, or a limit of its own."""
+    machine = Bound("the machine", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    groups = [Bound("the cgroup", n_bytes) for n_bytes in cgroup_bytes()]
+    return min((machine, *groups, *shell_limits()), key=lambda bound: bound.n_bytes - bound.taken)
+
+
 def available_bytes() -> int:
-    """Return the memory of the machine, or of the cgroup where that is smaller, bytes."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            total = min(total, int(Path(path).read_text()))
-        except (OSError, ValueError):
+    """Return the memory of the machine, or of the cgroup, or what a limit leaves, where that is smaller, bytes."""
+    bound = tightest_bound()
+    return max(0, bound.n_bytes - bound.taken)
+
+
+def cgroup_bytes() -> Iterator[int]:
+    """Yield the limits of the cgroups that this process is in, the outer ones too."""
+    named = ["0::/", "0:memory:/"]  # in a container its own is the root
+    with contextlib.suppress(OSError):
+        named += _OWN_CGROUPS.read_text().splitlines()
+    for line in dict.fromkeys(named):
+        kind, _, place = line.partition(":")[2].partition(":")
+        if kind and "memory" not in kind.split(","):
             continue
-    return total
+        root, file = (_CGROUPS / "memory", "memory.limit_in_bytes") if kind else (_CGROUPS, "memory.max")
+        folder = root / place.strip("/")
+        for one in (folder, *folder.parents):
+            if one.is_relative_to(root):
+                with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+                    yield int((one / file).read_text())
 
 
 def usable_cpus() -> int:
@@ -35,16 +87,21 @@ def usable_cpus() -> int:
     one."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        quota, period = (_CGROUPS / "cpu.max").read_text(encoding="ascii").split()
         usable = min(usable, max(1, int(quota) // int(period)))  # "max" is no number: no share
     return usable
 
 
 def data_bytes() -> int | None:
     """Return the memory that this process may write to, as the kernel counts it for `RLIMIT_DATA`; None = not known."""
+    return _status("VmData")
+
+
+def _status(name: str) -> int | None:
+    """Return what the kernel says of this process under a name, bytes; None = not known."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    found = next((line.split()[1] for line in lines if line.startswith("VmData:")), None)
+    found = next((line.split()[1] for line in lines if line.startswith(f"{name}:")), None)
     return int(found) << 10 if found is not None else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tawt.errors import FileError, TawtError
+from tawt.room import hold_memory
 from tawt.seals import holds
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def reading(
 
     Raises:
         TawtError: Of that kind: it is absent, of another format, torn, or may not be read.
+        RoomError: Memory ran out.
     """
 
     def fault(what: str, remedy: str = hint) -> TawtError:
@@ -59,11 +61,10 @@ def reading(
         raise fault("is not there") from None
     except PermissionError:
         raise fault("may not be read by this user", "give the right to read it, or run as its owner") from None
-    except MemoryError:
-        raise fault("does not fit in the memory that there is", "use a machine with more memory; " + hint) from None
     except RecursionError:
         raise fault("is nested too deep to read") from None
     except Exception as error:  # every reader has errors of its own for bytes that are not what they should be
+        hold_memory(error, place or path)
         if isinstance(error, OSError) and error.errno:
             raise fault(f"cannot be read ({os.strerror(error.errno)})") from None
         raise fault(f"is damaged or of another format ({type(error).__name__})") from None

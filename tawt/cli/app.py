@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -13,8 +14,9 @@ import typer
 import typer.core
 
 from tawt.cli import data, inspect, model, runs
+from tawt.cli.limited import reserve, watched
 from tawt.cli.output import console
-from tawt.errors import TawtError, printable
+from tawt.errors import RoomError, TawtError, printable
 from tawt.room import room_error
 
 _PACKAGE = Path(__file__).parents[1]
@@ -78,8 +80,24 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     try:
+        with watched(_named()):
+            _run(interrupts)
+    except RoomError as error:
+        _fail(str(error), error.hint, error.exit_code)
+
+
+def _named() -> str:
+    """Return the command that was typed, without what was given to it."""
+    return " ".join(["tawt", *[word for word in sys.argv[1:2] if re.fullmatch("[a-z-]+", word)]])
+
+
+def _run(interrupts: list[int]) -> NoReturn:
+    try:
         sys.exit(app(standalone_mode=False))
+    except SystemExit:
+        raise
     except TawtError as error:
+        reserve.clear()
         _fail(str(error), error.hint, error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -87,7 +105,8 @@ def main() -> None:
         # the reader of our output went away; nothing is left to say, and the flush at exit must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:
+    except BaseException as error:  # a library has errors of its own that are no Exception
+        reserve.clear()
         _fail_usage(error)
         if interrupts:  # in the middle of an import, which makes another error of it
             console.print("interrupted", markup=False)
@@ -102,13 +121,13 @@ def _end_now(number: int, frame: Any) -> NoReturn:
     os._exit(130)
 
 
-def _fail_foreign(error: Exception) -> NoReturn:
+def _fail_foreign(error: BaseException) -> NoReturn:
     """End with the kind of an error that is none of ours, and where it came from: its text can quote cells."""
     package = (getattr(error, "name", "") or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and package not in ("", "tawt"):
         # the machine that trains need not have what the data commands need
         _fail(f"{package}: is not installed, expected it for this command", f"pip install {package}")
-    if (full := room_error(error, Path.cwd())) is not None:
+    if (full := room_error(error, _named())) is not None:
         _fail(str(full), full.hint)
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename is not None:
         _fail(f"{error.filename}: is no folder, or lies in none, expected one", "give another place, or move it away")

@@ -23,6 +23,7 @@ from tawt.pipeline.formats import format_of
 from tawt.pipeline.records import RecordCounter
 from tawt.pipeline.tar_walk import TarBroken, TarWalk
 from tawt.places import is_utf8
+from tawt.room import hold_memory
 
 MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
@@ -169,9 +170,10 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> 
         raise SourceError(
             place, f"{broken}, expected one whole archive", "copy it again, or pack the files into one archive again"
         ) from None
-    except (SourceError, MemoryError):
+    except SourceError:
         raise
     except Exception as error:  # the libraries that read archives have errors of many kinds for bytes that are none
+        hold_memory(error, place)
         raise SourceError(
             place, f"is a damaged archive ({type(error).__name__}), expected a whole one", "copy it again"
         ) from None

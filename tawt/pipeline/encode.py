@@ -71,7 +71,7 @@ def _count_train(plan: Plan) -> Counts:
     connection = connect(plan.limits, [workspace.root], workspace.spill)
     train, most = f"(select * from {parquet_files(files)})", workspace.pipeline.vocabulary.max_categories
     try:
-        with wrapped_errors("vocabulary", workspace=workspace.root):
+        with wrapped_errors("vocabulary", workspace=workspace.root, limits=plan.limits):
             if not files:
                 raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
             codes = connection.sql(

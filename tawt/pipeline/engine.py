@@ -22,7 +22,7 @@ from tawt.commands import command
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, usable_cpus
 from tawt.places import real
-from tawt.room import NUMBERS
+from tawt.room import NUMBERS, is_end_of_memory, memory_error
 from tawt.transforms.subject_hash import SQL_MACROS
 
 T = TypeVar("T")
@@ -47,7 +47,8 @@ class Limits:
 
     @classmethod
     def of(cls, threads: int | None = None, memory_limit: str | None = None) -> Limits:
-        """Return the limits asked for, else all cores and 60 % of the memory of the machine or cgroup.
+        """Return the limits asked for, else all cores and 60 % of the memory of the machine or cgroup, or of what a
+        limit of the shell leaves.
 
         Raises:
             ConfigError: A limit is not one.
@@ -60,7 +61,8 @@ class Limits:
                 "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
                 "leave it out for 60 % of the memory",
             )  # fmt: skip
-        return cls(threads or usable_cpus(), memory_limit or f"{int(available_bytes() * 0.6) >> 20}MiB")
+        most_megabytes = max(_LEAST_MEGABYTES, int(available_bytes() * 0.6) >> 20)
+        return cls(threads or usable_cpus(), memory_limit or f"{most_megabytes}MiB")
 
     @property
     def workers(self) -> int:
@@ -196,7 +198,9 @@ def text_place(error: Exception, text: str, before: int = 0) -> str:
 
 
 @contextmanager
-def wrapped_errors(where: str, text: str = "", before: int = 0, workspace: Path | None = None) -> Iterator[None]:
+def wrapped_errors(
+    where: str, text: str = "", before: int = 0, workspace: Path | None = None, limits: Limits | None = None
+) -> Iterator[None]:
     """Turn an engine error into one of ours; its text can quote cells, so only its kind is looked at.
 
     Args:
@@ -204,8 +208,10 @@ def wrapped_errors(where: str, text: str = "", before: int = 0, workspace: Path 
         text: The SQL text that its author wrote, in which the place of a mistake is shown.
         before: How many characters of ours stand before it in the statement.
         workspace: Of the stage, for hints; None where it is no stage's.
+        limits: That the engine works under.
 
     Raises:
+        RoomError: Memory ran out.
         SourceError: A raw file cannot be read.
         StageError: Anything else that the engine refuses.
         OSError: The disk, a quota or the size of a file is at its end.
@@ -214,23 +220,20 @@ def wrapped_errors(where: str, text: str = "", before: int = 0, workspace: Path 
         yield
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
-    except duckdb.IOException as error:
+    except Exception as error:
+        if is_end_of_memory(error):
+            raise memory_error(where, limits.memory_limit if limits is not None else None) from None
         # of a file that it cannot write it gives the system's number, in JSON within JSON
-        number = re.search(r'errno\\*":\\*"(\d+)', str(error))
+        number = re.search(r'errno\\*":\\*"(\d+)', str(error)) if isinstance(error, duckdb.IOException) else None
         if number and int(number[1]) in NUMBERS:
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
-        raise _own_error(where, error, text, before, workspace) from None
-    except (duckdb.Error, MemoryError) as error:
-        raise _own_error(where, error, text, before, workspace) from None
+        if isinstance(error, duckdb.Error):
+            raise _own_error(where, error, text, before, workspace) from None
+        raise
 
 
-def _own_error(
-    where: str, error: duckdb.Error | MemoryError, text: str, before: int, workspace: Path | None
-) -> TawtError:
+def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspace: Path | None) -> TawtError:
     kind = type(error).__name__.removesuffix("Exception")
-    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
-        hint = "raise --memory-limit, or free space for spilling in the workspace"
-        return StageError(where, "ran out of memory, expected to fit", hint)
     if isinstance(error, duckdb.PermissionException):
         hint = "bind files as raw tables of the source"
         return StageError(where, "reaches outside of the relations, expected to read only these", hint)

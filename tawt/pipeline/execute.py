@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema
-from tawt.errors import ContractError, StageError, TawtError
+from tawt.errors import ContractError, RoomError, StageError, TawtError
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.engine import (
     Limits,
@@ -94,7 +94,7 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
         folder, kept, rejected = _select(plan, stage, parallel=False)
         if rows_of(kept, rejected) < raw.n_records:
             connection = open_stage_connection(plan, stage)
-            with closing(connection), wrapped_errors(driving):
+            with closing(connection), wrapped_errors(driving, limits=plan.limits):
                 hold_to_count(connection, raw, plan.workspace.pipeline.csv)
     for file in raw.files if raw is not None else ():
         file.hold()
@@ -114,7 +114,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
     tables = [plan.raw[name.removeprefix("raw.")] for name in stage.inputs if name.startswith("raw.")]
     readers: list[MemberReader] = []
     try:
-        with wrapped_errors(stage.name, workspace=workspace.root), bounded_memory(plan.limits):
+        with wrapped_errors(stage.name, workspace=workspace.root, limits=plan.limits), bounded_memory(plan.limits):
             readers += [r for t in tables if (r := bind_raw(connection, t, dialect, parallel)) is not None]
             _check_output(connection, stage, plan)
             copy = _copy(plan, stage, folder)
@@ -122,13 +122,15 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
             interruptible(connection, lambda: connection.execute(copy, parameters))
             lines = [line for reader in readers for line in reader.rejected]
             lines += [line for table in tables for line in rejected_lines(connection, table, dialect)]
+    except RoomError:  # which no file is at fault for
+        raise
     except TawtError as error:
         raise next((r.failed for r in readers if r.failed is not None), damaged_file(tables) or error) from None
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)
     if stage.layer in ("codes", "tasks"):
-        with wrapped_errors(stage.name, workspace=workspace.root):
+        with wrapped_errors(stage.name, workspace=workspace.root, limits=plan.limits):
             _in_order(plan, kept)
     return folder, kept, rejected
 
@@ -196,7 +198,7 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
     parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
     before = "select * from ("
     text = f"{before}{stage.sql.text}\n) limit 0"
-    with wrapped_errors(stage.name, stage.sql.text, len("explain " + before), plan.workspace.root):
+    with wrapped_errors(stage.name, stage.sql.text, len("explain " + before), plan.workspace.root, plan.limits):
         # what is made of constants is made while the engine plans
         interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
         empty = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())

@@ -176,7 +176,8 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     if raw_name not in raw:
         raise SourceError(f"raw.{raw_name}", "is not there any more, expected it as it was", opened.ingest_again)
     folders = [opened.root, *raw_folders(raw.values())]
-    with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}"):
+    limits = Limits.of()
+    with looking(limits, folders) as connection, wrapped_errors(f"raw.{raw_name}", limits=limits):
         bind_raw(connection, raw[raw_name], opened.pipeline.csv)
         connection.register("_places", places)
         return connection.sql(
@@ -240,7 +241,7 @@ def query(
     try:
         with looking(limits, [opened.root]) as connection:
             _bind_all(connection, opened, there)
-            with wrapped_errors("query", text, len("explain ")), bounded_memory(limits):
+            with wrapped_errors("query", text, len("explain "), limits=limits), bounded_memory(limits):
                 if not is_explained(text):
                     interruptible(connection, lambda: connection.execute(f"explain {text}"))
                 return interruptible(connection, lambda: connection.sql(text).to_arrow_table())

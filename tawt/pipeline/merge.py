@@ -27,6 +27,7 @@ from tawt.pipeline.stages import Stage, table_ranks
 from tawt.pipeline.workspace import Workspace
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet, reading
 from tawt.resources import asset
+from tawt.room import hold_memory
 from tawt.transforms.columns import Int64s, times_of
 from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.subject_hash import SPLIT_SALT
@@ -120,7 +121,7 @@ def _pair_counts(plan: Plan, families: list[str], given: dict[int, int] | None) 
         for name in families:
             bind_output(connection, workspace, name)
         rows = " union all ".join(f"select subject_id, code, unit, numeric_value from {name}" for name in families)
-        with wrapped_errors("events", workspace=workspace.root):
+        with wrapped_errors("events", workspace=workspace.root, limits=plan.limits):
             return connection.sql(
                 f"select code, unit, count(*) filter ({in_train}) as n_train, count(*) as n from ({rows}) "
                 f"where isfinite(numeric_value) group by all order by all"
@@ -174,8 +175,8 @@ def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
         raise SourceError(path.name, f"has {len(unknown)} other splits, expected only {', '.join(SPLITS)}", hint)
     try:
         ids = table["subject_id"].cast(pa.int64()).to_pylist()
-    except pa.ArrowException:
-        # its own text quotes the cell
+    except pa.ArrowException as error:  # its own text quotes the cell
+        hold_memory(error, path.name)
         raise SourceError(path.name, "has a subject_id that is no whole number, expected int64", hint) from None
     given = dict(zip(ids, (SPLITS.index(split) for split in table["split"].to_pylist()), strict=True))
     if len(given) != len(ids):

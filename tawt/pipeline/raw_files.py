@@ -27,6 +27,7 @@ from tawt.pipeline.records import RecordCounter, Records
 from tawt.pipeline.workspace import RawSeen
 from tawt.places import is_utf8
 from tawt.readers import parquet_metadata
+from tawt.room import hold_memory
 
 _BLOCK = 1 << 18
 
@@ -231,7 +232,8 @@ def named(place: str) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
         raise SourceError(place, f"{what}, expected a whole .gz file", "copy it again and compare its hash") from None
-    except OSError as error:
+    except (MemoryError, OSError) as error:
+        hold_memory(error, place)
         raise SourceError(
             place, f"cannot be read ({type(error).__name__}), expected a file", "check its link and its rights"
         ) from None

@@ -142,7 +142,7 @@ def _bring_up_to_date(
         report({"event": "start", "stage": stage.name, "reason": reason})
         try:
             manifest: Manifest | None = _run_one(plan, stage, components, started, report)
-        except (OSError, MemoryError) as error:
+        except Exception as error:
             if (full := room_error(error, plan.workspace.output(stage.name), _input_bytes(plan, stage))) is not None:
                 raise full from None
             raise

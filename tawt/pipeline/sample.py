@@ -53,7 +53,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
         )
     connection = open_stage_connection(plan, stage)
     try:
-        with wrapped_errors(name, workspace=plan.workspace.root), bounded_memory(plan.limits):
+        with wrapped_errors(name, workspace=plan.workspace.root, limits=plan.limits), bounded_memory(plan.limits):
             bind_raw(connection, plan.raw[stage.inputs[0].removeprefix("raw.")], plan.workspace.pipeline.csv)
             parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
             row = connection.execute(

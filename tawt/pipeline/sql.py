@@ -30,6 +30,7 @@ from tawt.pipeline.sql_tree import (
     unbounded_texts,
     writing_node,
 )
+from tawt.room import hold_memory
 
 READABLE = {
     "staging": ("raw",),
@@ -85,6 +86,7 @@ def read_sql(path: Path, layer: str) -> SqlFile:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        hold_memory(error, f"{layer}.{path.stem}")
         raise StageError(
             f"{layer}.{path.stem} ({path.name})", f"cannot be read ({type(error).__name__}), expected UTF-8 text",
             "mend the file",
@@ -171,6 +173,7 @@ def _statements(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Sta
     try:
         return statements(text)
     except duckdb.Error as error:
+        hold_memory(error, where)
         place = text_place(error, text)
         raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
 

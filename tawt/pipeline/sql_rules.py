@@ -17,6 +17,7 @@ import duckdb
 
 from tawt.errors import StageError
 from tawt.pipeline.sql_tree import Node, is_aggregate, macro_trees, walk
+from tawt.room import is_end_of_memory
 
 _NOT_ROW_WISE = {
     "where_clause": "WHERE",
@@ -182,7 +183,9 @@ def any_order_will_do(name: str, arguments: tuple[bool, ...]) -> bool:
             one, *others = (
                 _trial().execute(f"select {call}({', '.join(given)}) from {table}").fetchone() for table in _ORDERS
             )
-        except duckdb.Error:
+        except duckdb.Error as error:
+            if is_end_of_memory(error):
+                raise
             continue
         if not all(_alike(one, other) for other in others):
             return False

@@ -59,6 +59,8 @@ def parse(text: str) -> Node | None:
     """Return the parse tree of selects; None where the text is anything else."""
     ((serialized,),) = _engine().cursor().execute("select json_serialize_sql(?)", [text]).fetchall()
     tree: Node = json.loads(serialized)
+    if str(tree.get("error_type")).lower() not in ("none", "parser", "not implemented", "invalid input"):
+        raise MemoryError  # what is no mistake of a text
     return None if tree.get("error") else tree
 
 

@@ -27,6 +27,7 @@ from tawt.errors import ConfigError, nearest
 from tawt.files import alone, write_parquet
 from tawt.models.encoder import Encoder
 from tawt.places import remove
+from tawt.room import hold_memory
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
 from tawt.training.device import choose_compute
@@ -180,7 +181,8 @@ def _is_embeddings(path: Path) -> bool:
     """Return whether a file is one of embeddings, as its metadata say."""
     try:
         about = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException) as error:
+        hold_memory(error, path)
         return False
     return {b"vocabulary", b"dataset"} <= about.keys()
 

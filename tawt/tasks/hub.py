@@ -32,6 +32,7 @@ from tawt.machine import version_of
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
 from tawt.readers import read_text
+from tawt.room import hold_memory
 from tawt.seals import LIST
 from tawt.tasks.card import CARD, card
 from tawt.tasks.load import OF_SHARED, SharedModel, load_encoder, same_vocabulary
@@ -200,6 +201,7 @@ def _download(name: str) -> Path:
     try:
         return Path(hub.snapshot_download(name, allow_patterns=list(_FILES)))
     except Exception as error:
+        hold_memory(error, name)
         raise CheckpointError(
             name, f"cannot be fetched ({type(error).__name__}), expected a model on the Hugging Face Hub",
             "check its name, the network and your login",

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
+from tawt.room import hold_memory
 
 Note = Callable[[str], None]
 _MODULES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
@@ -65,6 +66,7 @@ def open_loggers(
         except ImportError:
             raise _missing(name) from None
         except Exception as error:
+            hold_memory(error, f"train.loggers: {name}")
             raise ConfigError(
                 "train.loggers", f"`{name}` does not open ({type(error).__name__}), expected it to take metrics",
                 f"set it up as its manual says, or leave `{name}` out",

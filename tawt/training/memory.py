@@ -14,6 +14,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import TrainingError
 from tawt.machine import available_bytes
+from tawt.room import bounds, is_end_of_memory, size
 from tawt.training.device import Compute
 
 RUNTIME_BYTES = 450_000_000
@@ -22,14 +23,6 @@ CUDA_BYTES = 800_000_000
 """What the CUDA context and its libraries take on the device."""
 EXAMPLE_BYTES = 120
 """What a triplet of a batch takes with its gaps, masks and truths."""
-_NO_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""How torch says that memory ran out, where it is a plain RuntimeError."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory ran out."""
-    typed = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return typed or any(text in str(error) for text in _NO_MEMORY)
 
 
 @contextmanager
@@ -47,15 +40,15 @@ def explained(run: Path, config: PretrainConfig, device: str, ways: str = "") ->
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        if not is_end_of_memory(error):
             raise
         on_cuda = device != "cpu" and torch.cuda.is_available()
-        there = memory_there(torch.device("cuda" if on_cuda else "cpu"))
+        there = f"the {size(memory_there(torch.device('cuda')))} of the GPU" if on_cuda else bounds()
         raise TrainingError(
             str(run),
             f"memory ran out ({type(error).__name__}) with batches of {config.batching.tokens_per_batch} tokens and "
-            f"documents of up to {config.batching.max_length}, expected to fit in the {there / 1e9:,.1f} GB there",
+            f"documents of up to {config.batching.max_length}, expected to fit in {there}",
             ways or _ways(config, on_cuda),
         ) from None  # fmt: skip
 

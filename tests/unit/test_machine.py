@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from importlib import metadata
 
-from tawt.machine import NOT_INSTALLED, version_of
+import pytest
+
+from tawt import machine
+from tawt.machine import NOT_INSTALLED, available_bytes, cgroup_bytes, shell_limits, tightest_bound, version_of
 
 
 def test_a_checkout_on_the_path_has_no_version(monkeypatch, tawt):
@@ -18,3 +23,40 @@ def test_a_checkout_on_the_path_has_no_version(monkeypatch, tawt):
     monkeypatch.setattr(metadata, "version", absent)
     ended = tawt("--version")
     assert (ended.code, ended.out) == (0, f"tawt {NOT_INSTALLED}\n")
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/", {"memory.max": "7"}, [7]),
+        ("0::/slice/job\n", {"slice/job/memory.max": "max", "slice/memory.max": "9", "memory.max": "20"}, [9, 20]),
+        ("4:cpu,memory:/job\n1:cpu:/job", {"memory/job/memory.limit_in_bytes": "5", "job/memory.max": "1"}, [5]),
+        (None, {"memory/memory.limit_in_bytes": "6"}, [6]),
+    ],
+)
+def test_every_cgroup_above_a_process_holds_it(own, files, expected, tmp_path, monkeypatch):
+    """Of both versions, the outer ones too; a group without a limit, and one of another kind, are none."""
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text)
+    if own is not None:
+        (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_OWN_CGROUPS", tmp_path / "own")
+    assert sorted(set(cgroup_bytes())) == expected
+    assert tightest_bound().n_bytes == min(expected) == available_bytes()
+
+
+def test_a_limit_of_the_shell_is_a_bound_of_which_some_is_taken(monkeypatch):
+    """What is there is what the tightest limit leaves; a limit that is not set is none."""
+    unset = dict.fromkeys((resource.RLIMIT_AS, resource.RLIMIT_DATA), resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (unset[kind], resource.RLIM_INFINITY))
+    assert shell_limits() == [] and available_bytes() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    taken = machine._status("VmSize")
+    assert taken is not None and taken > 1 << 20
+    unset[resource.RLIMIT_AS] = taken + (1 << 30)
+    (bound,) = shell_limits()
+    assert bound.said == "`ulimit -v`" and bound.n_bytes == taken + (1 << 30) and bound.most >= bound.taken > 0
+    assert tightest_bound().said == "`ulimit -v`" and available_bytes() <= (1 << 30) + (1 << 28)
+    unset[resource.RLIMIT_DATA] = 1000
+    assert available_bytes() == 0 and tightest_bound().said == "`ulimit -d`"

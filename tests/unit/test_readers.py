@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,8 @@ from pydantic import model_validator
 
 from tawt import readers
 from tawt.config.base import Section
-from tawt.errors import FileError
-from tawt.files import write_sealed
+from tawt.errors import FileError, RoomError
+from tawt.files import read_json, write_sealed
 from tawt.readers import (
     parquet_batches,
     parquet_metadata,
@@ -176,3 +177,30 @@ def test_what_goes_wrong_with_rows_elsewhere_is_not_told_as_the_files(tmp_path: 
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(FileError, match="expected a whole Parquet file"):
         next(parquet_batches(path))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(CELL), pa.ArrowException("Unknown error: std::bad_alloc"), OSError(errno.ENOMEM, CELL)]
+)
+def test_a_file_that_memory_ran_out_for_is_not_called_damaged(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However a reader says it, it says nothing of the file: no command makes it again for that."""
+
+    def no_memory(*words: object, **options: object) -> None:
+        raise error
+
+    write_sealed(tmp_path / "a.json", {"root": None})
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    monkeypatch.setattr(pq, "ParquetFile", no_memory)
+    monkeypatch.setattr(readers.json, "loads", no_memory)
+    for read, name in (
+        (read_parquet, "a.parquet"),
+        (parquet_metadata, "a.parquet"),
+        (read_map, "a.json"),
+        (read_json, "a.json"),
+    ):
+        with pytest.raises(RoomError, match="memory ran out") as caught:
+            read(tmp_path / name)
+        assert caught.value.where == str(tmp_path / name) and "damaged" not in str(caught.value)
+        assert CELL not in str(caught.value)

@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 import tawt
+from tawt import room
+from tawt.errors import RoomError
 from tawt.files import whole, write_text
-from tawt.room import room_error, size
+from tawt.machine import Bound
+from tawt.room import hold_memory, is_end_of_memory, memory_error, room_error, size
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,80 @@ def test_each_end_is_told_by_its_number_with_the_place(error: Exception, said: s
     assert named is not None and named.where == "/named/file"
     for other in (OSError(errno.EACCES, "no"), ValueError("No space left on device"), OSError("disk is full")):
         assert room_error(other, tmp_path) is None
+
+
+class _ArrayMemoryError(MemoryError):
+    """As numpy has one of its own."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch has one of its own."""
+
+
+def _behind(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+ENDS = {
+    "the interpreter's": (MemoryError(), True),
+    "numpy's": (_ArrayMemoryError(), True),
+    "the system's": (OSError(errno.ENOMEM, "x"), True),
+    "the engine's": (duckdb.OutOfMemoryException("x"), True),
+    "a GPU's": (OutOfMemoryError("x"), True),
+    "torch's on a CPU": (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+    "a thread's": (RuntimeError("can't start new thread"), True),
+    "Arrow's unknown": (pa.ArrowException("Unknown error: std::bad_alloc"), True),
+    "a library's that is not loaded": (ImportError("x.so: failed to map segment from shared object"), True),
+    "behind another": (_behind(ImportError("numpy is not there"), MemoryError()), True),
+    "a shape": (RuntimeError("a shape"), False),
+    "a cell of the engine's": (duckdb.ConversionException("Could not convert string 'out of memory'"), False),
+    "a cell of Arrow's": (pa.ArrowInvalid("std::bad_alloc"), False),
+    "a value": (ValueError("can't allocate memory"), False),
+    "ours, of a full disk": (_behind(RoomError("x", "its disk is full"), MemoryError()), False),
+    "a full disk": (OSError(errno.ENOSPC, "Cannot allocate memory"), False),
+    "a package that is not installed": (ModuleNotFoundError("failed to map segment"), False),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_end_of_memory_is_told_from_every_other_error(name: str, tmp_path: Path) -> None:
+    """By type, number and the fixed words of a library whose type says nothing; never by a text that can quote a cell."""
+    error, ended = ENDS[name]
+    assert is_end_of_memory(error) is ended
+    if ended:
+        with pytest.raises(RoomError, match="memory ran out, expected to fit in"):
+            hold_memory(error, tmp_path)
+    else:
+        hold_memory(error, tmp_path)
+
+
+def test_near_a_limit_what_could_not_be_loaded_is_for_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half-loaded library fails in words of any kind; far from a limit, or with a type that says more, it is no end."""
+    for most, near in ((95, True), (50, False)):
+        monkeypatch.setattr(room, "shell_limits", lambda most=most: [Bound("`ulimit -v`", 100, 10, most)])
+        assert is_end_of_memory(ImportError("cannot import name 'x'")) is near
+        assert is_end_of_memory(RuntimeError("could not create a primitive")) is near
+        assert not is_end_of_memory(ModuleNotFoundError("x")) and not is_end_of_memory(ValueError("x"))
+
+
+def test_the_end_of_memory_says_what_holds_it_and_what_gives_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits that are set, the engine's own too, else the machine; below what a command takes, how much that is."""
+    limits = [
+        Bound("`ulimit -v`", 300_000_000, least=1_000_000_000),
+        Bound("`ulimit -d`", 800_000_000, least=500_000_000),
+    ]
+    monkeypatch.setattr(room, "shell_limits", lambda: limits)
+    told = memory_error("staging.x", "60MB")
+    assert told.what == (
+        "memory ran out, expected to fit in --memory-limit 60MB and the 300 MB of `ulimit -v` and the 800 MB of `ulimit -d`"
+    )
+    assert "`ulimit -v unlimited`" in told.hint and "raise --memory-limit" in told.hint
+    assert told.hint.endswith("a command takes 1 GB of `ulimit -v` before it reads anything")
+    monkeypatch.setattr(room, "shell_limits", list)
+    monkeypatch.setattr(room, "tightest_bound", lambda: Bound("the cgroup", 2_000_000_000))
+    assert memory_error("x").what == "memory ran out, expected to fit in the 2 GB of the cgroup"
+    assert "machine, or a job, with more memory" in memory_error("x").hint
 
 
 def test_sizes_read_as_a_person_writes_them() -> None:

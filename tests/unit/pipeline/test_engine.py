@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tawt.errors import ConfigError, SourceError, StageError
+from tawt.errors import ConfigError, RoomError, SourceError, StageError
 from tawt.pipeline.engine import Limits, bounded_memory, connect, wrapped_errors
 
 LIMITS = Limits(1, "200MB")
@@ -64,14 +64,19 @@ def test_python_variables_are_no_relations(folders: tuple[Path, Path]) -> None:
         ("from read_csv('/etc/hosts')", StageError, "reaches outside"),
         ("select '\u00b5\u00b5' || x.\u00b5", StageError, "at line 1 near `x.\u00b5`"),
         ("from read_parquet('{in}/none.parquet')", SourceError, "damaged"),
-        ("select list(i) from range(20_000_000) t(i)", StageError, "ran out of memory"),
+        (
+            "select list(i) from range(20_000_000) t(i)",
+            RoomError,
+            "memory ran out, expected to fit in --memory-limit 60MB",
+        ),
     ],
 )
 def test_an_engine_error_becomes_ours_without_the_cell(text, kind, said, folders) -> None:
     """Kind, place and hint stay; the engine's own words do not: a wrong name is shown from the text it stands in."""
-    connection = connect(Limits(1, "60MB"), [folders[0]])
+    limits = Limits(1, "60MB")
+    connection = connect(limits, [folders[0]])
     text = text.format(**{"in": folders[0]})
-    with pytest.raises(kind) as caught, wrapped_errors("staging.x", text, before=len("/* ours */")):
+    with pytest.raises(kind) as caught, wrapped_errors("staging.x", text, before=len("/* ours */"), limits=limits):
         connection.execute(f"/* ours */{text}").fetchall()
     assert caught.value.where == "staging.x" and said in caught.value.what and "expected" in caught.value.what
     assert "SECRET" not in str(caught.value) + caught.value.hint and caught.value.hint
@@ -109,7 +114,7 @@ def test_a_cell_without_bound_ends_at_the_memory_limit(text: str, folders) -> No
     before = resource.getrlimit(resource.RLIMIT_DATA)
     limits = Limits(1, "60MB")
     connection = connect(limits, [folders[0]])
-    with pytest.raises(StageError, match="ran out of memory"), wrapped_errors("staging.x"), bounded_memory(limits):
+    with pytest.raises(RoomError, match="memory ran out"), wrapped_errors("staging.x"), bounded_memory(limits):
         connection.execute(text).fetchall()
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
