@@ -39,6 +39,25 @@ class Bound:
     """What it has to allow for a command to begin: measured, with two CPUs."""
 
 
+_own_data_limit: int | None = None
+
+
+@contextlib.contextmanager
+def data_limit(n_bytes: int) -> Iterator[None]:
+    """Hold what this process writes to to a limit of its own, below those that were set for it; it is no shell's."""
+    global _own_data_limit
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    lower = all(n_bytes < one for one in before if one != resource.RLIM_INFINITY)
+    if lower:
+        resource.setrlimit(resource.RLIMIT_DATA, (n_bytes, before[1]))
+        _own_data_limit = n_bytes
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+        _own_data_limit = None
+
+
 def shell_limits() -> list[Bound]:
     """Return the limits of memory that were set for this process: of its addresses, and of what it may write to."""
     counted = (
@@ -48,7 +67,7 @@ def shell_limits() -> list[Bound]:
     return [
         Bound(said, limit, _status(now) or 0, _status(most) or 0, least)
         for said, kind, now, most, least in counted
-        if (limit := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY
+        if (limit := resource.getrlimit(kind)[0]) not in (resource.RLIM_INFINITY, _own_data_limit)
     ]
 
 

@@ -73,6 +73,11 @@ def _as_said(bound: Bound) -> str:
     return f"the {size(bound.n_bytes)} of {bound.said}"
 
 
+def unlimited() -> list[str]:
+    """Return the commands that take the limits off which hold this process."""
+    return [f"`{bound.said.strip('`')} unlimited`" for bound in shell_limits()]
+
+
 def memory_error(place: Path | str, memory_limit: str | None = None) -> RoomError:
     """Return the error that says where memory ran out, what holds it, and what gives more.
 
@@ -82,9 +87,7 @@ def memory_error(place: Path | str, memory_limit: str | None = None) -> RoomErro
     """
     limits = shell_limits()
     ways = ["raise --memory-limit", "free space for spilling in the workspace"] if memory_limit is not None else []
-    ways += [f"`{bound.said.strip('`')} unlimited`" for bound in limits] or [
-        "use a machine, or a job, with more memory"
-    ]
+    ways += unlimited() or ["use a machine, or a job, with more memory"]
     begin = [f"{size(bound.least)} of {bound.said}" for bound in limits if bound.n_bytes < bound.least]
     need = f"; a command takes {' and '.join(begin)} before it reads anything" if begin else ""
     return RoomError(

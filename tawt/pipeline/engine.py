@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import signal
 import threading
 import time
@@ -20,7 +19,7 @@ import duckdb
 
 from tawt.commands import command
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
-from tawt.machine import available_bytes, data_bytes, usable_cpus
+from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
 from tawt.places import real
 from tawt.room import NUMBERS, is_end_of_memory, memory_error
 from tawt.transforms.subject_hash import SQL_MACROS
@@ -145,14 +144,8 @@ def bounded_memory(limits: Limits) -> Iterator[None]:
     if taken is None:
         yield
         return
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    most = taken + int(_megabytes(limits.memory_limit) * 1e6) + _BESIDE_MEGABYTES * 1_000_000
-    limit = min((most, *(one for one in before if one != resource.RLIM_INFINITY)))
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
-    try:
+    with data_limit(taken + int(_megabytes(limits.memory_limit) * 1e6) + _BESIDE_MEGABYTES * 1_000_000):
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:

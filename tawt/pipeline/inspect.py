@@ -176,8 +176,7 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     if raw_name not in raw:
         raise SourceError(f"raw.{raw_name}", "is not there any more, expected it as it was", opened.ingest_again)
     folders = [opened.root, *raw_folders(raw.values())]
-    limits = Limits.of()
-    with looking(limits, folders) as connection, wrapped_errors(f"raw.{raw_name}", limits=limits):
+    with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}", limits=Limits.of()):
         bind_raw(connection, raw[raw_name], opened.pipeline.csv)
         connection.register("_places", places)
         return connection.sql(

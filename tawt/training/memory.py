@@ -14,7 +14,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import TrainingError
 from tawt.machine import available_bytes
-from tawt.room import bounds, is_end_of_memory, size
+from tawt.room import bounds, is_end_of_memory, size, unlimited
 from tawt.training.device import Compute
 
 RUNTIME_BYTES = 450_000_000
@@ -49,7 +49,7 @@ def explained(run: Path, config: PretrainConfig, device: str, ways: str = "") ->
             str(run),
             f"memory ran out ({type(error).__name__}) with batches of {config.batching.tokens_per_batch} tokens and "
             f"documents of up to {config.batching.max_length}, expected to fit in {there}",
-            ways or _ways(config, on_cuda),
+            ", or ".join([*([] if on_cuda else unlimited()), ways or _ways(config, on_cuda)]),
         ) from None  # fmt: skip
 
 

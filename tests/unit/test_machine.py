@@ -60,3 +60,18 @@ def test_a_limit_of_the_shell_is_a_bound_of_which_some_is_taken(monkeypatch):
     assert tightest_bound().said == "`ulimit -v`" and available_bytes() <= (1 << 30) + (1 << 28)
     unset[resource.RLIMIT_DATA] = 1000
     assert available_bytes() == 0 and tightest_bound().said == "`ulimit -d`"
+
+
+def test_a_limit_that_the_program_sets_itself_is_no_shells():
+    """It holds, goes again, and is not told as one that a person could raise; a tighter one of a shell stays."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    far = 1 << 45
+    with machine.data_limit(far):
+        assert resource.getrlimit(resource.RLIMIT_DATA)[0] == far and "`ulimit -d`" not in str(shell_limits())
+    resource.setrlimit(resource.RLIMIT_DATA, (far, before[1]))
+    try:
+        with machine.data_limit(2 * far):
+            assert resource.getrlimit(resource.RLIMIT_DATA)[0] == far and "`ulimit -d`" in str(shell_limits())
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
