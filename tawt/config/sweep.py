@@ -44,6 +44,10 @@ class SweepConfig(Section):
 class SweepRecord(Section):
     """What `sweep.json` says of a sweep that ran."""
 
+    vocabulary: str = ""
+    """Hash of the vocabulary of all runs."""
+    dataset: str = ""
+    """Hash of the splits that all runs read."""
     arms: dict[str, dict[str, Any]] = {}
     """Arm -> its config, flat."""
     seeds: tuple[int, ...] = ()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,67 +12,26 @@ from tawt.config.load import load
 from tawt.config.named import resolve_config
 from tawt.config.sweep import SweepConfig, SweepRecord
 from tawt.config.train import PretrainConfig
-from tawt.dataset.reader import open_dataset
+from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.errors import ConfigError, RoomError, TawtError
-from tawt.files import alone, write_hashes, write_sealed, write_text
-from tawt.objectives.parts import weights
+from tawt.files import alone
 from tawt.readers import read_record
 from tawt.room import room_error
 from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
-from tawt.tasks.runs import baseline_key, flat, loss_key, parts_of
+from tawt.tasks.runs import flat
+from tawt.tasks.sweep_table import ArmResult, SweepRun, flat_arm, table_of, write_table
 from tawt.training.best import counted, ends_early
 from tawt.training.checkpoint import latest_checkpoint
-from tawt.training.folder import MAY_CHANGE, Report, how_to_grow, longer
+from tawt.training.folder import MAY_CHANGE, Report, comparable, how_to_grow, longer
 from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.outputs import LOCK, RECORD, refuse_no_sweep
 
-TABLE = "sweep.csv"
-"""File of a sweep's folder, which lists its hash and the record's."""
 _GROWS = ("train.max_steps", "train.warmup_steps")
 _FREE = {f"{section}.{key}" for section, keys in MAY_CHANGE.items() for key in keys}
+_OTHER = "give the changed YAML another name, or put back what it was; arms and seeds may be added"
 NEW = "new"
 """Why a run is run that has not begun."""
-
-
-@dataclass(frozen=True)
-class SweepRun:
-    """One run of a sweep."""
-
-    arm: str
-    """Its arm."""
-    seed: int
-    """Its seed."""
-    path: Path
-    """WORKSPACE/runs/SWEEP/ARM-seedN."""
-    state: str
-    """finished, failed, or waiting."""
-    reason: str
-    """Why it was skipped, resumed or run, or what it failed of."""
-
-
-@dataclass(frozen=True)
-class ArmResult:
-    """A part's final loss on `tuning`, over the finished seeds of one arm."""
-
-    arm: str
-    """Name of the arm."""
-    part: str
-    """The part, or `all` for the weighted sum."""
-    weight: float | None
-    """What it weighs in the arm's sum; None of the sum itself."""
-    n_seeds: int
-    """Finished seeds."""
-    mean: float
-    """Mean over seeds."""
-    sd: float | None
-    """Standard deviation over seeds (n - 1); None for one."""
-    baseline: float
-    """Mean of what the trivial prediction loses."""
-    gap: float | None
-    """Mean over equal seeds of this arm minus the first; below 0 this arm is better. None for the first arm."""
-    gap_sd: float | None
-    """Standard deviation of that difference over seeds (n - 1)."""
 
 
 @dataclass(frozen=True)
@@ -128,23 +84,35 @@ def sweep(
     trees = {arm: resolve_config(base, (*plan.settings, *own))[1] for arm, own in plan.arms.items()}
     folder = workspace / "runs" / file.stem
     refuse_no_sweep(folder, workspace)
-    open_dataset(workspace)  # where there is none, every run would fail
-    _refuse_changes(folder, plan, trees)
+    read = what_is_read(workspace)  # where there is nothing, every run would fail
+    _refuse_changes(folder, plan, trees, read)
     todo = [(arm, seed, folder / f"{arm}-seed{seed}") for seed in plan.seeds for arm in plan.arms]
     if dry_run:
         runs = [SweepRun(arm, seed, path, *_state(path, trees[arm])) for arm, seed, path in todo]
-        return SweepResult(folder, tuple(runs), _table(runs, trees))
+        return SweepResult(folder, tuple(runs), table_of(runs, trees))
     folder.mkdir(parents=True, exist_ok=True)
     again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
     in_use = ConfigError(str(folder), "is in use by another process, expected to sweep alone", "wait for it to end")
     with alone(folder / LOCK, in_use):
-        return _run_all(workspace, folder, trees, todo, device, tell, again)
+        return _run_all(workspace, folder, trees, read, todo, device, tell, again)
+
+
+def what_is_read(workspace: Path) -> dict[str, str]:
+    """Return the vocabulary and the dataset that a run in a workspace would be of, by their hashes.
+
+    Raises:
+        DatasetError: The dataset is absent or broken.
+    """
+    dataset = open_dataset(workspace)
+    splits = [dataset.split(name) for name in ("train", "tuning") if name in dataset.split_names]
+    return {"vocabulary": dataset.vocabulary.sha256, "dataset": fingerprint_of(splits)}
 
 
 def _run_all(
     workspace: Path,
     folder: Path,
     trees: dict[str, PretrainConfig],
+    read: dict[str, str],
     todo: Sequence[tuple[str, int, Path]],
     device: str,
     tell: Report,
@@ -157,8 +125,8 @@ def _run_all(
     for i, run in enumerate(runs):
         tell({"event": "run", "arm": run.arm, "seed": run.seed, "number": i + 1, "n_runs": len(runs), **_why(run)})
         if run.state != "finished":
-            tree = trees[run.arm]
-            tree = tree.model_copy(update={"train": tree.train.model_copy(update={"seed": run.seed})})
+            _refuse_others(workspace / "dataset", _others(read, what_is_read(workspace)))
+            tree = _seeded(trees[run.arm], run.seed)
             try:
                 pretrain(workspace, tree, device=device, out=run.path, resume=run.reason != NEW, report=heard)
                 runs[i] = SweepRun(run.arm, run.seed, run.path, "finished", run.reason)
@@ -173,8 +141,10 @@ def _run_all(
                 runs[i] = SweepRun(run.arm, run.seed, run.path, "failed", type(error).__name__)
             if runs[i].state == "failed":
                 tell({"event": "note", "text": f"{run.arm}, seed {run.seed} failed: {runs[i].reason}"})
-        _write(folder, trees, runs)
-    return SweepResult(folder, tuple(runs), _table(runs, trees))
+            else:
+                _refuse_others(run.path, _other_run(run.path, tree, run.seed, read))
+        write_table(folder, trees, read, runs)
+    return SweepResult(folder, tuple(runs), table_of(runs, trees))
 
 
 def _why(run: SweepRun) -> dict[str, str]:
@@ -199,14 +169,41 @@ def _beside(file: Path, config: str) -> str:
     return str(file.parent / path) if path.suffix in (".yaml", ".yml") else config
 
 
-def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainConfig]) -> None:
+def _other_run(run: Path, tree: PretrainConfig, seed: int, read: dict[str, str]) -> list[str]:
+    """Return in what a run that has a checkpoint differs from what its name says, but for steps, which may grow."""
+    made = latest_checkpoint(run)
+    if made is None:
+        return []
+    was, now = flat(made.state.config), flat(comparable(_seeded(tree, seed)))
+    keys = [key for key in was.keys() & now.keys() if key not in _GROWS and was[key] != now[key]]
+    other = [f"{key} was {was[key]}, is {now[key]}" for key in sorted(keys)]
+    return other + _others({what: getattr(made.state, what) for what in read}, read)
+
+
+def _others(was: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Return which of vocabulary and dataset are others; one that is not told is none."""
+    return [f"{what} was {was[what][:12]}, is {now[what][:12]}" for what in was if was[what] != now[what]]
+
+
+def _seeded(tree: PretrainConfig, seed: int) -> PretrainConfig:
+    return tree.model_copy(update={"train": tree.train.model_copy(update={"seed": seed})})
+
+
+def _refuse_others(where: Path, others: list[str]) -> None:
+    if others:  # losses of different data would stand in one table
+        raise ConfigError(
+            str(where), f"is not what the sweep began with, expected the same: {'; '.join(others)}", _OTHER
+        )
+
+
+def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainConfig], read: dict[str, str]) -> None:
     old = read_record(folder / RECORD, SweepRecord, "move it away: it is written again", absent=SweepRecord())
     changed: list[str] = []
     for arm, was in old.arms.items():
         if arm not in trees:
             changed.append(f"arm {arm} is gone")
             continue
-        now = _arm(trees[arm])
+        now = flat_arm(trees[arm])
         free = _FREE | _grown(was, trees[arm], [folder / f"{arm}-seed{seed}" for seed in old.seeds])
         keys = [key for key in {**was, **now} if key not in free and was.get(key) != now.get(key)]
         changed += [f"arm {arm}: {key} was {was.get(key)}, is {now.get(key)}" for key in keys]
@@ -214,10 +211,14 @@ def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainCo
             train = {key.removeprefix("train."): value for key, value in was.items() if key.startswith("train.")}
             changed.append(how_to_grow(train))
     changed += [f"seed {seed} is gone" for seed in old.seeds if seed not in plan.seeds]
+    changed += _others({what: was for what in read if (was := getattr(old, what))}, read)
+    if not changed:
+        runs = ((folder / f"{arm}-seed{seed}", tree, seed) for arm, tree in trees.items() for seed in plan.seeds)
+        changed = [f"{run.name}: {other}" for run, tree, seed in runs for other in _other_run(run, tree, seed, read)]
     if changed:
         raise ConfigError(
             str(folder), f"holds another sweep, expected the same: {'; '.join(dict.fromkeys(changed))}",
-            "give the changed YAML another name, or put back what it was; arms and seeds may be added",
+            _OTHER,
         )  # fmt: skip
 
 
@@ -230,56 +231,3 @@ def _grown(was: dict[str, Any], tree: PretrainConfig, runs: Sequence[Path]) -> s
     before = [(checkpoint.state.config, checkpoint.step) for checkpoint in made]
     may = all(config["train"]["max_steps"] == now.max_steps or longer(config, now, step) for config, step in before)
     return set(_GROWS) if may else set()
-
-
-def _arm(tree: PretrainConfig) -> dict[str, Any]:
-    resolved = flat(tree.model_dump(mode="json"))
-    del resolved["train.seed"]
-    return resolved
-
-
-def _table(runs: Sequence[SweepRun], trees: dict[str, PretrainConfig]) -> tuple[ArmResult, ...]:
-    last: dict[tuple[str, int], dict[str, Any]] = {}
-    for run in runs:
-        if run.state == "finished":
-            lines = lines_of(read_metrics(run.path / "metrics.jsonl"), "tuning")
-            if lines:
-                last[run.arm, run.seed] = lines[-1]
-    arms = list(dict.fromkeys(run.arm for run in runs))
-    parts = dict.fromkeys(["all", *(part for line in last.values() for part in parts_of(line))])
-    out: list[ArmResult] = []
-    for part in parts:
-        loss = {key: line[loss_key(part)] for key, line in last.items() if loss_key(part) in line}
-        for arm in arms:
-            seeds = [seed for a, seed in loss if a == arm]
-            if not seeds:
-                continue
-            values = [loss[arm, seed] for seed in seeds]
-            gaps = [loss[arm, s] - loss[arms[0], s] for s in seeds if (arms[0], s) in loss] if arm != arms[0] else []
-            trivial = statistics.fmean(last[arm, seed][baseline_key(part)] for seed in seeds)
-            out.append(
-                ArmResult(
-                    arm, part, weights(trees[arm].objective).get(part), len(seeds), statistics.fmean(values),
-                    _sd(values), trivial, statistics.fmean(gaps) if gaps else None, _sd(gaps),
-                )
-            )  # fmt: skip
-    return tuple(out)
-
-
-def _sd(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None
-
-
-def _write(folder: Path, trees: dict[str, PretrainConfig], runs: Sequence[SweepRun]) -> None:
-    rows = [vars(row) for row in _table(runs, trees)]
-    told = [{**vars(run), "path": run.path.name} for run in runs]
-    arms = {arm: _arm(tree) for arm, tree in trees.items()}
-    seeds = list(dict.fromkeys(run.seed for run in runs))
-    (folder / LIST).unlink(missing_ok=True)  # what it lists changes from here on
-    write_sealed(folder / RECORD, {"arms": arms, "seeds": seeds, "runs": told, "table": rows})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(ArmResult.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / TABLE, text.getvalue())
-    write_hashes(folder, (RECORD, TABLE))

@@ -34,6 +34,7 @@ def trained(monkeypatch, metrics_line):
     """A trainer that writes a run at once; what `fails` names by (steepest, seed) it breaks off."""
     made: list[tuple[float, int]] = []
     fails: dict[tuple[float, int], BaseException] = {}
+    data = {"vocabulary": "a" * 64, "dataset": "b" * 16}
 
     def pretrain(workspace, config, *, device, out, resume, report):
         key = (config.model.decay.steepest, config.train.seed)
@@ -45,7 +46,7 @@ def trained(monkeypatch, metrics_line):
         (out / "config.yaml").write_text(dump(config))
         step = 5 if key in fails else steps
         state = CheckpointState(
-            step=step, config=comparable(config), vocabulary="", dataset="", seed=key[1], threads=1, precision="fp32",
+            step=step, config=comparable(config), **data, seed=key[1], threads=1, precision="fp32",
             processes=1, batches_per_step=1,
         )  # fmt: skip
         (folder := out / "checkpoints" / f"step-{step:06d}").mkdir(exist_ok=True)
@@ -60,8 +61,8 @@ def trained(monkeypatch, metrics_line):
         write_hashes(out)
 
     monkeypatch.setattr(module, "pretrain", pretrain)
-    monkeypatch.setattr(module, "open_dataset", lambda workspace: None)
-    return made, fails
+    monkeypatch.setattr(module, "what_is_read", lambda workspace: dict(data))
+    return made, fails, data
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_every_arm_has_every_seed_and_a_row(tmp_path, file, trained):
 
 def test_what_is_finished_is_skipped_and_what_broke_off_goes_on(tmp_path, file, trained):
     """After an interruption the same command skips, resumes and starts runs, each with its reason."""
-    made, fails = trained
+    made, fails, _ = trained
     fails[1, 1] = KeyboardInterrupt()
     events: list[dict] = []
     with pytest.raises(KeyboardInterrupt):
@@ -110,7 +111,7 @@ def test_what_is_finished_is_skipped_and_what_broke_off_goes_on(tmp_path, file, 
 
 def test_a_run_that_fails_does_not_lose_the_others(tmp_path, file, trained):
     """Its error is recorded, the rest is made, and the next time it is tried again; foreign errors give no text."""
-    made, fails = trained
+    made, fails, _ = trained
     fails[2, 0] = TrainingError("step 3", "the loss is not finite, expected a number", "lower train.lr")
     fails[2, 1] = ValueError("a cell of a patient")
     result = sweep(tmp_path, file, device="cpu")
@@ -128,7 +129,7 @@ def test_a_run_that_fails_does_not_lose_the_others(tmp_path, file, trained):
 )
 def test_a_full_disk_ends_a_sweep(tmp_path, file, trained, end):
     """The runs that follow would meet it too; the next time the sweep goes on from there."""
-    made, fails = trained
+    made, fails, _ = trained
     fails[2, 0] = end
     with pytest.raises(RoomError):
         sweep(tmp_path, file, device="cpu")
@@ -155,6 +156,85 @@ def test_a_changed_sweep_is_refused(tmp_path, file, trained):
     assert trained[0] == [(1, 3), (2, 3)]
 
 
+@pytest.mark.parametrize("what", ["vocabulary", "dataset"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_sweep_is_of_one_vocabulary_and_dataset(what, recorded, tmp_path, file, trained):
+    """Where either is another than the runs that are there are of, an added arm is refused, with which; a killed sweep
+    has no record yet, and its runs tell it."""
+    folder = sweep(tmp_path, file, device="cpu").folder
+    told = json.loads((folder / "sweep.json").read_text())
+    assert {key: told[key] for key in trained[2]} == trained[2]
+    if not recorded:
+        for name in ("sweep.json", "sweep.csv", "files.json"):
+            (folder / name).unlink()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    trained[0].clear()
+    trained[2][what] = "c" * 64
+    file.write_text(YAML.replace("seeds:", "  flat: [model.decay.steepest=3]\nseeds:"))
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match=rf"{what} was [ab]{{12}}, is c{{12}}") as error:
+            sweep(tmp_path, file, device="cpu", dry_run=dry_run)
+        assert ("plain-seed0: " in str(error.value)) != recorded
+    assert trained[0] == [] and before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize("when", ["between", "within"])
+def test_a_vocabulary_that_is_built_beside_a_sweep_ends_it(when, tmp_path, file, trained, monkeypatch):
+    """Before the next run, or after the one that was trained of it: no table mixes the two."""
+    made, _, data = trained
+    first = dict(data)
+    train = module.pretrain
+
+    def changing(*args, **kwargs):
+        if when == "within" and len(made) == 1:
+            data["vocabulary"] = "c" * 64
+        train(*args, **kwargs)
+        if when == "between":
+            data["vocabulary"] = "c" * 64
+
+    monkeypatch.setattr(module, "pretrain", changing)
+    where = "dataset" if when == "between" else "steep-seed0"
+    with pytest.raises(ConfigError, match=rf"{where}: is not what the sweep began with.*vocabulary was [ac]{{12}}"):
+        sweep(tmp_path, file, device="cpu")
+    told = json.loads((tmp_path / "runs" / "decay" / "sweep.json").read_text())
+    assert {row["arm"] for row in told["table"]} == {"plain"} and told["vocabulary"] == first["vocabulary"]
+
+
+def test_runs_of_a_sweep_that_changed_places_are_told(tmp_path, file, trained):
+    """A finished run is of the arm and the seed that its folder is named after, or the sweep is refused."""
+    folder = sweep(tmp_path, file, device="cpu").folder
+    trained[0].clear()
+    for one, other, key in (
+        ("plain-seed0", "steep-seed0", "model.decay.steepest"),
+        ("plain-seed1", "plain-seed2", "train.seed"),
+    ):
+        for _ in range(2):  # there and back
+            (folder / one).rename(tmp_path / "x")
+            (folder / other).rename(folder / one)
+            (tmp_path / "x").rename(folder / other)
+            if trained[0] == []:
+                with pytest.raises(ConfigError, match=rf"{one}: {key} was"):
+                    sweep(tmp_path, file, device="cpu")
+                trained[0].append((0, 0))
+        trained[0].clear()
+    sweep(tmp_path, file, device="cpu")
+    assert trained[0] == []
+
+
+def test_a_sweep_that_was_broken_off_is_the_same_in_the_end(tmp_path, file, trained):
+    """Its record does not tell how it came to its runs."""
+    _, fails, _ = trained
+    fails[2, 0] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path, file, device="cpu")
+    fails.clear()
+    folder = sweep(tmp_path, file, device="cpu").folder
+    again = (folder / "sweep.json").read_bytes()
+    folder.rename(tmp_path / "broken off")
+    sweep(tmp_path, file, device="cpu")
+    assert again == (folder / "sweep.json").read_bytes()
+
+
 def test_what_a_resumed_run_may_set_anew_may_change(tmp_path, file, trained):
     """`prefetch` and the like change no result, so a sweep takes them as a resumed run does."""
     sweep(tmp_path, file, device="cpu")
@@ -166,7 +246,7 @@ def test_what_a_resumed_run_may_set_anew_may_change(tmp_path, file, trained):
 def test_a_sweep_may_grow_as_a_run_may(tmp_path, file, trained):
     """Under a schedule that more steps do not shape, what is finished goes on, also after a kill in the first of these;
     a run that ended early has ended."""
-    made, fails = trained
+    made, fails, _ = trained
     grows = YAML.replace(
         "max_steps=10]",
         "max_steps=10, train.schedule=constant, train.warmup_steps=1, train.patience=1, train.validate_every=1]",
