@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tawt.machine import version_of
-
 if TYPE_CHECKING:
     from tawt.errors import TawtError as TawtError
     from tawt.pipeline.check import check as check
@@ -19,10 +17,10 @@ if TYPE_CHECKING:
     from tawt.pipeline.ingest import ingest as ingest
     from tawt.pipeline.ingest import run as run
     from tawt.pipeline.inspect import quarantined as quarantined
-    from tawt.pipeline.inspect import query as query
     from tawt.pipeline.inspect import show as show
     from tawt.pipeline.inspect import sql as sql
     from tawt.pipeline.inspect import stages as stages
+    from tawt.pipeline.query import query as query
     from tawt.tasks.compare import compare as compare
     from tawt.tasks.demo import demo as demo
     from tawt.tasks.embed import embed as embed
@@ -44,7 +42,7 @@ _HOME = {
     "plot": "tawt.tasks.plot",
     "pretrain": "tawt.tasks.pretrain",
     "quarantined": "tawt.pipeline.inspect",
-    "query": "tawt.pipeline.inspect",
+    "query": "tawt.pipeline.query",
     "run": "tawt.pipeline.ingest",
     "show": "tawt.pipeline.inspect",
     "sql": "tawt.pipeline.inspect",
@@ -59,6 +57,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     if name == "__version__":
+        from tawt.machine import version_of
+
         return version_of("tawt")
     raise AttributeError(f"module `tawt` has no attribute `{name}`")
 

@@ -115,7 +115,7 @@ def query(
 
     Example: tawt query "select code, count(*) n from events group by code order by n desc limit 5" -w work/mimic
     """
-    from tawt.pipeline.inspect import query as run_query
+    from tawt.pipeline.query import query as run_query
 
     result = run_query(
         text, workspace, threads=threads, memory_limit=memory_limit, report=lambda event: say(f"note: {event['text']}")

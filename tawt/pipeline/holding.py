@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from tawt.contracts.workspace import is_workspace
+from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.errors import ConfigError
-from tawt.files import ASIDE, alone
+from tawt.files import ASIDE, alone, stamp
 from tawt.pipeline.commit import forget_half
-from tawt.pipeline.workspace import LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
 from tawt.places import is_utf8, real, refuse_links, remove
 
 RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
@@ -59,23 +59,37 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
 
 @contextmanager
 def still(root: Path) -> Iterator[None]:
-    """Keep every command that changes a workspace out of it while it is looked at whole; nothing is written.
+    """Keep every command that changes a workspace out of it while it is looked at; nothing is written.
 
-    Several may look at once. A copy that no command has worked in yet has no lock, and is looked at without.
+    Several may look at once. Where there is no lock yet, or one of another user, what commands wrote is held to be the
+    same afterwards.
 
     Raises:
-        ConfigError: A command that changes it is at work.
+        ConfigError: A command that changes it is, or was meanwhile, at work.
     """
-    with ExitStack() as held:
-        if real(root) not in _held.get():
-            try:
-                handle = os.open(root / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-                fcntl.flock(held.enter_context(os.fdopen(handle, "rb")), fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _in_use(root) from None
-            except OSError:  # none there, or of another user: nothing to wait for can be told
-                pass
+    if real(root) in _held.get():
         yield
+        return
+    with ExitStack() as held:
+        before = None
+        try:
+            handle = os.open(root / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fcntl.flock(held.enter_context(os.fdopen(handle, "rb")), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _in_use(root) from None
+        except OSError:
+            before = _written(root)
+        try:
+            yield
+        finally:
+            if before is not None and before != _written(root):
+                raise _in_use(root) from None
+
+
+def _written(root: Path) -> dict[Path, tuple[int, ...]]:
+    """What tells whether a command has changed a workspace: its records and manifests as they are."""
+    manifests = sorted((root / "manifests").glob("*.json"))
+    return {path: stamp(path) for path in (root / PIPELINE, root / INGEST, root / LEDGER, *manifests)}
 
 
 def _in_use(root: Path) -> ConfigError:

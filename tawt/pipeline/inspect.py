@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from tawt.commands import command
-from tawt.errors import ConfigError, FileError, SourceError, StageError, nearest
-from tawt.pipeline.engine import Limits, bounded_memory, connect, interruptible, wrapped_errors
-from tawt.pipeline.execute import bind_output, raw_folders
+from tawt.errors import ConfigError, FileError, SourceError, nearest
+from tawt.files import digest
+from tawt.pipeline.engine import Limits, wrapped_errors
+from tawt.pipeline.execute import raw_folders
+from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
-from tawt.pipeline.quarantine import SCHEMA
+from tawt.pipeline.manifest import make_again, read_manifest, torn_files
+from tawt.pipeline.quarantine import listed_records
+from tawt.pipeline.query import looking
 from tawt.pipeline.raw_views import bind_raw
-from tawt.pipeline.run import Report
 from tawt.pipeline.sources import find_raw_tables
-from tawt.pipeline.sql import check_select, is_explained, parameters_for
+from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Graph, Stage, graph_of, load_graph
 from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
-from tawt.readers import read_parquet
-from tawt.seals import sha256_file
-
-_NONE = SCHEMA.empty_table()
 
 
 def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
@@ -112,12 +105,14 @@ def show(stage: str, workspace: str | Path) -> StageView:
         workspace: A workspace that `ingest` made.
 
     Raises:
-        ConfigError: There is no such workspace or stage.
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
     """
-    opened = open_workspace(Path(workspace).expanduser())
-    graph = graph_of(opened)
-    found = _stage(graph, stage, workspace=opened.root)
-    there = standing(opened, graph)
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        found = _stage(graph, stage, workspace=opened.root)
+        there = standing(opened, graph)
     one = next(one for one in there if one.stage.name == stage)
     manifest, columns = one.manifest, None
     state = one.state if manifest is None else f"finished in {manifest.seconds:.1f} s"
@@ -152,18 +147,23 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
         reread: Whether to add the raw cells; without, only places and reasons.
 
     Raises:
-        ConfigError: There is no such workspace or stage.
-        SourceError: The raw files are not where they were.
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
+        FileError: The list is damaged.
+        SourceError: The raw files are not where they were, or not as they were read.
     """
-    opened = open_workspace(Path(workspace).expanduser())
+    root = Path(workspace).expanduser()
+    with still(root):
+        return _quarantined(open_workspace(root), stage, limit, reread)
+
+
+def _quarantined(opened: Workspace, stage: str, limit: int, reread: bool) -> pa.Table:
     graph = graph_of(opened)
     found = _stage(graph, stage, workspace=opened.root)
     manifest = read_manifest(opened, stage)
     for torn in torn_files(opened, stage):
         what = "is missing or damaged, expected it as the stage wrote it"
         raise FileError(str(opened.root / torn), what, make_again(opened, stage))
-    columns = ["file", "record", "line", "column", "reason"]
-    places = _listed(opened, manifest, columns).slice(0, limit) if manifest is not None else _NONE.select(columns)
+    places = listed_records(opened, manifest, ["file", "record", "line", "column", "reason"]).slice(0, limit)
     numbers = [n for n in places["record"].to_pylist() if n is not None]
     if not reread or not numbers:
         return places
@@ -175,6 +175,10 @@ def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool
     raw, _ = find_raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
     if raw_name not in raw:
         raise SourceError(f"raw.{raw_name}", "is not there any more, expected it as it was", opened.ingest_again)
+    read = manifest if driving == source else read_manifest(opened, driving)
+    if read is None or read.components.inputs.get(source) != digest(raw[raw_name].identity):
+        # the numbers would be those of other records
+        raise SourceError(f"raw.{raw_name}", "is not as it was read, expected it as it was", opened.ingest_again)
     folders = [opened.root, *raw_folders(raw.values())]
     with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}", limits=Limits.of()):
         bind_raw(connection, raw[raw_name], opened.pipeline.csv)
@@ -210,91 +214,3 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
         hint = command("show", stage, workspace=workspace) if workspace is not None else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
     return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))
-
-
-def query(
-    text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None,
-    report: Report = lambda event: None,
-) -> pa.Table:  # fmt: skip
-    """Run one select over the workspace's relations.
-
-    Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
-    `triplets`, `quarantine`, `ledger`. Nothing outside the workspace can be read and nothing can be written.
-
-    Args:
-        text: One `select`, or the `explain` of one.
-        workspace: A workspace that `ingest` made.
-        threads: Threads; all cores by default.
-        memory_limit: As `2GB`; 60 % of the memory by default.
-        report: Hears `{"event": "note", ...}` of each relation in it that is damaged or older than its inputs.
-
-    Raises:
-        ConfigError: The text is not one select, or there is no workspace.
-        StageError: The engine refuses it.
-    """
-    opened = open_workspace(Path(workspace).expanduser())
-    check_select(text, opened.root)
-    limits, there = Limits.of(threads, memory_limit), standing(opened)
-    for note in _notes(text, opened, there):
-        report({"event": "note", "text": note})
-    try:
-        with looking(limits, [opened.root]) as connection:
-            _bind_all(connection, opened, there)
-            with wrapped_errors("query", text, len("explain "), limits=limits), bounded_memory(limits):
-                if not is_explained(text):
-                    interruptible(connection, lambda: connection.execute(f"explain {text}"))
-                return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
-    except StageError as error:
-        hint = error.hint if "try_cast" in error.hint else f"relations: {command('stages', workspace=opened.root)}"
-        raise StageError(error.where, error.what, hint) from None
-
-
-@contextmanager
-def looking(limits: Limits, folders: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection that only looks: it spills to the system's own folder, for the workspace may be read-only."""
-    with TemporaryDirectory(prefix="tawt-") as aside:
-        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill")
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-
-def _notes(text: str, workspace: Workspace, there: list[Standing]) -> list[str]:
-    """Return what to say of the relations in a query that were made from older inputs than those that are there."""
-    return [
-        f"{one.stage.name} is {one.state}: `{command('run', f'+{one.stage.name}', workspace=workspace.root)}`"
-        for one in there
-        if (one.torn and re.search(r"\b(?:ledger|quarantine)\b", text))
-        or ((one.torn or one.behind) and re.search(rf"\b{re.escape(_relation(one.stage.name))}\b", text))
-    ]
-
-
-def _relation(stage: str) -> str:
-    return f"labels.{stage.partition('.')[2]}" if stage.startswith("tasks.") else stage
-
-
-def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there: list[Standing]) -> None:
-    """Make a view of every finished stage of the pipeline as it is now, of the ledger and of the quarantine."""
-    finished = [one.manifest for one in there if one.manifest is not None]
-    for manifest in finished:
-        if manifest.stage == "dataset":
-            continue
-        bind_output(connection, workspace, manifest.stage)
-        if "." not in manifest.stage:
-            connection.execute(f"create view {manifest.stage} as select * from {manifest.stage}.{manifest.stage}")
-    connection.register("ledger", ledger_table(there))
-    listed = [_listed(workspace, manifest, SCHEMA.names) for manifest in finished]
-    connection.register("quarantine", pa.concat_tables([_NONE, *listed]))
-
-
-def _listed(workspace: Workspace, manifest: Manifest, columns: Sequence[str]) -> pa.Table:
-    """Return the quarantined records of a finished stage, as they were written."""
-    path = workspace.quarantine(manifest.stage)
-    name = path.relative_to(workspace.root).as_posix()
-    if name not in manifest.files:
-        return _NONE.select(columns)
-    hint = make_again(workspace, manifest.stage)
-    if manifest.hashes.get(name) != sha256_file(path):
-        raise FileError(str(path), "is not as it was written, expected the content that the stage lists", hint)
-    return read_parquet(path, columns, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tawt.errors import FileError
 from tawt.files import write_parquet
-from tawt.pipeline.manifest import Route
+from tawt.pipeline.manifest import Manifest, Route, make_again
+from tawt.pipeline.workspace import Workspace
+from tawt.readers import read_parquet
+from tawt.seals import sha256_file
 
 SCHEMA = pa.schema(
     [
@@ -68,6 +73,22 @@ class Rejected:
         table = self.table.filter(pc.starts_with(self.table["_reason"], "quarantine:"))
         parts = pc.extract_regex(table["_reason"], r"^quarantine:(?P<column>.+):(?P<reason>[^:]+)$")
         return pa.table({"_row": table["_row"], **{key: pc.struct_field(parts, key) for key in ("column", "reason")}})
+
+
+def listed_records(workspace: Workspace, manifest: Manifest | None, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
+    """Return the quarantined records of a stage, as they were written; none of one that is not finished.
+
+    Raises:
+        FileError: They are not as they were.
+    """
+    path = workspace.quarantine(manifest.stage) if manifest is not None else None
+    name = path.relative_to(workspace.root).as_posix() if path is not None else ""
+    if manifest is None or path is None or name not in manifest.files:
+        return SCHEMA.empty_table().select(list(columns))
+    hint = make_again(workspace, manifest.stage)
+    if manifest.hashes.get(name) != sha256_file(path):
+        raise FileError(str(path), "is not as it was written, expected the content that the stage lists", hint)
+    return read_parquet(path, columns, hint)
 
 
 def write_quarantine(

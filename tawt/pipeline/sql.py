@@ -131,8 +131,11 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
     return SqlFile(name, path, text, references, tuple(sorted(found[0].named_parameters)), reasons)
 
 
-def check_select(text: str, workspace: object = "WORKSPACE") -> None:
+def check_select(text: str, workspace: object = "WORKSPACE") -> frozenset[str]:
     """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
+
+    Returns:
+        The relations that it reads, in lower case.
 
     Raises:
         ConfigError: It is anything else, or calls for files, settings or the engine itself.
@@ -156,12 +159,16 @@ def check_select(text: str, workspace: object = "WORKSPACE") -> None:
         if function.lower() not in _QUERY_FUNCTIONS:
             raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)
     _hold_lengths(tree, "query", ConfigError)
+    named = set()
     for found in relations(tree):
-        known = found.schema in SCHEMAS if found.schema else found.table in _QUERY_RELATIONS
-        if found.qualified or not known:
-            name = f"{found.schema}.{found.table}" if found.schema else found.table
+        schema, table = found.schema.lower(), found.table.lower()  # as the engine takes them
+        name = f"{schema}.{table}" if schema and schema != table else table
+        if found.qualified or not (schema in SCHEMAS if schema else table in _QUERY_RELATIONS):
+            shown = f"{found.schema}.{found.table}" if schema else found.table
             hint = f"`{command('stages', workspace=workspace)}` lists them"
-            raise StageError("query", f"reads `{name}`, expected a relation of the workspace", hint)
+            raise StageError("query", f"reads `{shown}`, expected a relation of the workspace", hint)
+        named.add(name)
+    return frozenset(named)
 
 
 def is_explained(text: str) -> bool:

@@ -249,11 +249,11 @@ def test_one_interrupt_ends_a_query_that_the_engine_does_not_look_up_from(finish
     code = f"""
 import signal, sys, threading
 from tawt.cli import app
-from tawt.pipeline import inspect
-def interrupted(connection, work, real=inspect.interruptible):
+from tawt.pipeline import query
+def interrupted(connection, work, real=query.interruptible):
     threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
     return real(connection, work)
-inspect.interruptible = interrupted
+query.interruptible = interrupted
 app._SECONDS_TO_END = 0.3
 signal.signal(signal.SIGINT, signal.default_int_handler)
 long = "select len(range(timestamp '2000-01-01', timestamp '2020-01-01', interval 1 microsecond))"

@@ -12,7 +12,7 @@ import pytest
 
 import tawt
 from tawt.config.data import PipelineConfig
-from tawt.errors import ConfigError, ContractError, StageError, TawtError
+from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError
 from tawt.pipeline import inspect
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.ingest import ingest
@@ -264,7 +264,8 @@ def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path)
 
 
 def test_linked_folders_are_followed(run, tmp_path: Path) -> None:
-    """A raw folder that is a link elsewhere is read when it is ingested, and again when its quarantine is shown."""
+    """A raw folder that is a link elsewhere is read when it is ingested, and again when its quarantine is shown, if it is
+    as it was: the numbers of records would be those of others."""
     from tawt.pipeline.inspect import quarantined
 
     (tmp_path / "elsewhere").mkdir()
@@ -272,6 +273,10 @@ def test_linked_folders_are_followed(run, tmp_path: Path) -> None:
     (tmp_path / "raw" / "readings").symlink_to(tmp_path / "elsewhere")
     assert run()["staging.readings"].n_records_in == 11
     assert quarantined("staging.readings", tmp_path / "w")["number"].to_pylist() == ["5"]
+    part = tmp_path / "elsewhere" / "part.csv.gz"
+    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).replace(b",5", b",6")))
+    with pytest.raises(SourceError, match=r"raw\.readings: is not as it was read"):
+        quarantined("staging.readings", tmp_path / "w")
 
 
 def test_a_broken_line_in_a_packed_file_has_its_line_number(run, tmp_path: Path) -> None:

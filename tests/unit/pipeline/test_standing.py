@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import importlib
 import shutil
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.errors import ConfigError, StageError
+from tawt.errors import ConfigError, FileError, StageError
 from tawt.pipeline import run as runner
+from tawt.pipeline.holding import hold
 from tawt.pipeline.ledger import ledger_table, standing
-from tawt.pipeline.workspace import open_workspace, write_records
+from tawt.pipeline.workspace import Workspace, open_workspace, write_records
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 
@@ -97,6 +101,79 @@ def test_what_is_refused_or_fails_at_its_first_stage_changes_nothing(hospital, o
     with pytest.raises(StageError, match="needs events"):
         tawt.build_vocab(own_workspace, settings=("vocabulary.n_bins=7",), **QUICK)
     assert tree(own_workspace) == before
+
+
+LOOKS = {
+    "query": lambda work: tawt.query("select * from ledger", work),
+    "show": lambda work: tawt.show("events", work),
+    "quarantined": lambda work: tawt.quarantined("staging.labevents", work),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("lock", [True, False])
+def test_nothing_that_is_shown_is_of_two_states(own_workspace: Path, name: str, lock: bool, monkeypatch) -> None:
+    """While a workspace is read no command changes it, nor is it read while one does; in a copy that has no lock yet, what
+    was shown is held to what is there afterwards."""
+    if not lock:
+        (own_workspace / ".lock").unlink()
+    tried: list[str] = []
+    real = importlib.import_module("tawt.pipeline.workspace").open_workspace
+
+    def beside(root: Path) -> Workspace:
+        opened = real(root)
+        if not tried:
+            tried.append("began")
+            with suppress(ConfigError):
+                tawt.run("dataset", root, force=True, **QUICK)
+                tried.append("ended")
+        return opened
+
+    for module in ("query", "inspect"):
+        monkeypatch.setattr(f"tawt.pipeline.{module}.open_workspace", beside)
+    with nullcontext() if lock else pytest.raises(ConfigError, match="is in use by another tawt command"):
+        LOOKS[name](own_workspace)
+    assert tried == ["began"] if lock else ["began", "ended"]
+    with hold(own_workspace):
+        LOOKS[name](own_workspace)
+    with (own_workspace / ".lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="is in use by another tawt command"):
+            LOOKS[name](own_workspace)
+
+
+READS = {
+    "select * from triplets": True,
+    "select * from TRIPLETS": True,
+    'select 1 from "triplets" t': True,
+    "select 'triplets' as what from events": False,
+    "select code from events -- not triplets": False,
+    "with triplets as (select 1 as one) select * from triplets": False,
+    "explain select (select count(*) from triplets)": True,
+}
+
+
+def test_what_a_query_reads_is_told_by_what_it_names(own_workspace: Path) -> None:
+    """That a relation is behind is said where the query reads it, however it is written, and nowhere else."""
+    write_records(open_workspace(own_workspace, ("clock=available_time",)))
+    for text, reads in READS.items():
+        notes: list[dict] = []
+        tawt.query(text, own_workspace, report=notes.append)
+        assert [note["text"].partition(" ")[0] for note in notes] == ["triplets"] * reads, text
+
+
+def test_a_file_that_is_lost_ends_a_query_with_the_command_that_names_it(own_workspace: Path, monkeypatch) -> None:
+    """What the engine cannot open is a damaged file of the workspace, whenever it is found: no raw file is to be copied."""
+    bound = importlib.import_module("tawt.pipeline.execute").bind_output
+
+    def lost(connection: object, workspace: Workspace, name: str) -> None:
+        shutil.rmtree(workspace.output("triplets"), ignore_errors=True)
+        bound(connection, workspace, name)
+
+    monkeypatch.setattr("tawt.pipeline.query.bind_output", lost)
+    with pytest.raises((FileError, StageError)) as caught:
+        tawt.query("select * from triplets", own_workspace)
+    assert "tawt check" in caught.value.hint or "tawt stages" in caught.value.hint
 
 
 def test_a_relation_that_is_behind_can_be_asked_and_is_said_to_be(hospital, own_workspace: Path) -> None:
