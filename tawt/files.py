@@ -145,6 +145,11 @@ def stamp(path: Path) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def touched(stamp: tuple[int, ...]) -> int:
+    """Return the time of a file's last change of any kind, ns; of none, the beginning of time."""
+    return stamp[-1] if stamp else 0
+
+
 @contextmanager
 def alone(path: Path, taken: Exception | Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a lock file; the lock goes with the process, however it ends.

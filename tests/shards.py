@@ -141,13 +141,15 @@ def write_shard(folder: Path, name: str, columns: Arrays, index: Arrays, sink: A
         "n_subjects": len(index["subject_id"]),
         "n_triplets": len(columns["subject_id"]),
         "n_bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if sink is None else "0" * 64,
+        "index_sha256": hashlib.sha256((folder / f"{name}.index.arrow").read_bytes()).hexdigest(),
     }
 
 
 def write_manifest(workspace: Path, vocabulary: str, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Write dataset.json."""
     manifest = {
-        "format": "tawt.dataset/1",
+        "format": "tawt.dataset/2",
         "contract": contract("dataset").digest,
         "vocabulary": vocabulary,
         "time_origin": "birth",

@@ -10,7 +10,7 @@ from tawt.config.base import Section
 
 DATASET = "dataset.json"
 """Manifest of a dataset, in its folder."""
-FORMAT = "tawt.dataset/1"
+FORMAT = "tawt.dataset/2"
 """What the manifest names as its format."""
 
 SPLITS = ("train", "tuning", "held_out")
@@ -24,6 +24,7 @@ THREADS = "threads.json"
 
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ShardEntry(Section):
@@ -37,10 +38,14 @@ class ShardEntry(Section):
     """Its rows."""
     n_bytes: Count
     """Size of its rows' file."""
+    sha256: Sha256
+    """Of its rows' file."""
+    index_sha256: Sha256
+    """Of its index's."""
 
 
 class DatasetManifest(Section):
-    """What the manifest says of the files beside it."""
+    """What the manifest, which is sealed, says of the files beside it: a dataset is known by their hashes."""
 
     format: str
     """`FORMAT`, or another one that nothing here reads."""

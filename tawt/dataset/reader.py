@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,17 @@ from numpy.typing import NDArray
 
 from tawt.commands import command
 from tawt.contracts.contract import read_contract
-from tawt.contracts.dataset import DATASET, FORMAT, DatasetManifest
-from tawt.dataset.shard import Columns, Index, map_shard, read_index
+from tawt.contracts.dataset import DATASET, FORMAT, DatasetManifest, ShardEntry
+from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
-from tawt.files import digest, stamp
+from tawt.files import digest, stamp, touched
 from tawt.readers import read_record
 from tawt.resources import asset
+from tawt.seals import sha256_file
 
-SAMPLE_ROWS = 256
-"""Rows of each shard that a fingerprint looks at."""
+SMALL_BYTES = 256 << 20
+"""A split that is not larger is held to its hashes whenever it is opened."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,10 @@ class Split:
     """WORKSPACE/dataset/NAME."""
     name: str
     """train, tuning or held_out."""
-    shards: tuple[Columns, ...]
-    """Views of each mapped shard."""
-    shard_files: tuple[str, ...]
-    """Name of each shard's file within the split's folder."""
+    mapped: tuple[Mapped, ...]
+    """Its shards."""
+    entries: tuple[ShardEntry, ...]
+    """What is listed of each."""
     shard: NDArray[np.int32]
     """`(s,)`, number of the subject's shard."""
     starts: NDArray[np.int64]
@@ -57,6 +57,11 @@ class Split:
         return _build_again(self.folder.parent)
 
     @property
+    def make_again(self) -> str:
+        """The hint for a file that was written to: what was built from nothing else is not built again by itself."""
+        return _make_again(self.folder.parent)
+
+    @property
     def n_subjects(self) -> int:
         """Number of subjects."""
         return len(self.lengths)
@@ -66,20 +71,28 @@ class Split:
         """Number of triplets."""
         return int(self.lengths.sum())
 
-    def fingerprint(self) -> str:
-        """Return a hash of who is in the split and of a sample of what they have.
+    @property
+    def shards(self) -> tuple[Columns, ...]:
+        """Views of each mapped shard."""
+        return tuple(shard.columns for shard in self.mapped)
 
-        It tells one dataset from another without reading either whole: a few hundred rows of each shard are looked at.
+    @property
+    def shard_files(self) -> tuple[str, ...]:
+        """Name of each shard's file within the split's folder."""
+        return tuple(shard.path.name for shard in self.mapped)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that the split holds: of the hashes of its files, to which they are held."""
+        return digest([self.calendar, *(entry.model_dump() for entry in self.entries)])
+
+    def hold(self) -> None:
+        """Hold that nothing which is mapped has changed; what was touched since is read whole for it.
+
+        Raises:
+            DatasetError: A shard was written to in place. One that was replaced stays mapped as it was.
         """
-        digest = hashlib.sha256()
-        for array in (self.subject_ids, self.origins, self.lengths, self.n_static):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        for shard in self.shards:
-            n = len(shard.value)
-            rows = np.unique(np.linspace(0, max(n - 1, 0), min(n, SAMPLE_ROWS)).astype(np.int64))
-            for name in Columns.__dataclass_fields__:
-                digest.update(getattr(shard, name)[rows].tobytes())
-        return digest.hexdigest()[:16]
+        for shard, entry in zip(self.mapped, self.entries, strict=True):
+            shard.hold_again(entry.sha256, self.make_again)
 
     def columns(self, i: int) -> Columns:
         """Return the triplets of subject number `i`, as views of the mapped file."""
@@ -125,7 +138,9 @@ class TripletDataset:
         """Map the shards of a split.
 
         All are mapped and checked at once, so a broken file is found here and not hours into a run. A mapping
-        costs address space only: nothing is read before it is used, and no file stays open.
+        costs address space only, and no file stays open. Of a large split nothing is read before it is used, but for
+        shards that are younger than the manifest: they were written to since, or copied later, and are held to their
+        hashes as all of a small split are.
 
         Raises:
             DatasetError: There is no such split, or a file is absent, cut off or not what the manifest says.
@@ -141,12 +156,17 @@ class TripletDataset:
         rows = read_contract(asset("schemas/dataset.json"))
         index = read_contract(asset("schemas/dataset_index.json"))
         folder, hint = self.folder / name, _build_again(self.folder)
-        shards: list[Columns] = []
+        mapped: list[Mapped] = []
         indexes: list[Index] = []
+        is_small = sum(entry.n_bytes for entry in entries) <= SMALL_BYTES
         for entry in entries:
-            shards.append(map_shard(folder / f"{entry.shard}.arrow", rows, entry.n_bytes, entry.n_triplets, hint))
+            shard = map_shard(folder / f"{entry.shard}.arrow", rows, entry.n_bytes, entry.n_triplets, hint)
+            mapped.append(shard)
+            if is_small or touched(shard.stamp) > touched(self.stamps[self.folder / DATASET]):
+                shard.hold(entry.sha256, _make_again(self.folder))
             file = folder / f"{entry.shard}.index.arrow"
             indexes.append(read_index(file, index, entry.n_subjects, entry.n_triplets, hint))
+            hold(file, sha256_file(file), entry.index_sha256, _make_again(self.folder))
         self._hold()
 
         def joined(column: str) -> NDArray[np.int64]:
@@ -156,8 +176,8 @@ class TripletDataset:
         return Split(
             folder=folder,
             name=name,
-            shards=tuple(shards),
-            shard_files=tuple(f"{entry.shard}.arrow" for entry in entries),
+            mapped=tuple(mapped),
+            entries=entries,
             shard=np.repeat(np.arange(len(entries), dtype=np.int32), [entry.n_subjects for entry in entries]),
             starts=joined("start"),
             lengths=joined("length"),
@@ -170,6 +190,11 @@ class TripletDataset:
 
 def _build_again(dataset: Path) -> str:
     return f"build it again with `{command('build-vocab', workspace=dataset.parent)}`"
+
+
+def _make_again(dataset: Path) -> str:
+    made = command("run", "dataset", workspace=dataset.parent, force=True)
+    return f"make it again with `{made}`, or copy it again"
 
 
 def fingerprint_of(splits: Iterable[Split]) -> str:

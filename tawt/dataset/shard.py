@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from tawt.contracts.contract import Contract, check_schema
 from tawt.errors import ContractError, DatasetError
+from tawt.files import stamp
 from tawt.readers import reading
 
 
@@ -53,14 +55,53 @@ class Index:
     """`(s,)`, time origin, us since 1970-01-01."""
 
 
-def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int, hint: str) -> Columns:
-    """Map a shard and return views of its single record batch; the hint of its errors says what mends it.
+@dataclass(eq=False)
+class Mapped:
+    """A mapped shard: what its file holds, and is to hold for as long as it is read."""
+
+    path: Path
+    """Its file."""
+    whole: pa.Buffer
+    """The mapping."""
+    columns: Columns
+    """Views of it."""
+    stamp: tuple[int, ...]
+    """Of the file when its content was last known."""
+
+    def hold(self, sha256: str, hint: str) -> None:
+        """Hold what is mapped, of which every byte is read, to its hash.
+
+        Raises:
+            DatasetError: It is something else; the hint says what mends it.
+        """
+        hold(self.path, hashlib.sha256(self.whole).hexdigest(), sha256, hint)
+
+    def hold_again(self, sha256: str, hint: str) -> None:
+        """Hold what is mapped to its hash if its file was touched in any way since that was done.
+
+        Where another file came into its place, the old one is still what is mapped.
+
+        Raises:
+            DatasetError: It was written to in place.
+        """
+        now = stamp(self.path)
+        if now == self.stamp:
+            return
+        if now[:1] == self.stamp[:1] and now[1] < self.stamp[1]:  # to read beyond its end would kill the process
+            raise DatasetError(str(self.path), "was cut off while it was read, expected to stay as it was", hint)
+        self.hold(sha256, hint)
+        self.stamp = now
+
+
+def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int, hint: str) -> Mapped:
+    """Map a shard with views of its single record batch; the hint of its errors says what mends it.
 
     The file is closed again at once: the mapping lives as long as a view of it, and needs no file descriptor.
 
     Raises:
         DatasetError: The file is absent, cut off, compressed, or not what contract and manifest say.
     """
+    found = stamp(path)
     with reading(path, "an Arrow file", hint, DatasetError):
         size = path.stat().st_size
     if size != n_bytes:
@@ -78,7 +119,8 @@ def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int, hint: s
     (batch,) = batches
     if batch.num_rows != n_rows:
         raise DatasetError(str(path), f"has {batch.num_rows} rows, expected {n_rows}", hint)
-    return Columns(*(_view(path, whole, batch, name, hint) for name in Columns.__dataclass_fields__))
+    views = Columns(*(_view(path, whole, batch, name, hint) for name in Columns.__dataclass_fields__))
+    return Mapped(path, whole, views, found)
 
 
 def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int, hint: str) -> Index:
@@ -110,6 +152,17 @@ def read_index(path: Path, contract: Contract, n_subjects: int, n_rows: int, hin
     if not (np.diff(index.subject_id) > 0).all():
         raise DatasetError(str(path), "has subjects out of order, expected ascending subject_id", hint)
     return index
+
+
+def hold(path: Path, found: str, sha256: str, hint: str) -> None:
+    """Hold a file to the hash that is listed of it.
+
+    Raises:
+        DatasetError: It has another.
+    """
+    if found != sha256:
+        what = "is not as it was written, expected the file that was listed by its hash"
+        raise DatasetError(str(path), what, hint)
 
 
 def _check(path: Path, contract: Contract, schema: pa.Schema, hint: str) -> None:

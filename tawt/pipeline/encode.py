@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import DATASET, FORMAT, SPECIAL_CODES, SPLITS, DatasetManifest, ShardEntry
 from tawt.errors import StageError
-from tawt.files import write_json
+from tawt.files import write_sealed
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
 from tawt.pipeline.engine import connect, parquet_files, wrapped_errors
 from tawt.pipeline.execute import Plan
@@ -173,22 +173,22 @@ def run_dataset(plan: Plan, folder: Path, tick: Tick) -> EngineResult:
         write_arrow(index, index_path)
         return {
             "n_rows": len(table), "n_subjects": len(index), "n_fallback": n_fallback,
-            "n_static": int(np.sum(index["n_static"].to_numpy())),
+            "n_static": int(np.sum(index["n_static"].to_numpy())), "sha256": sha256_file(path),
+            "index_sha256": sha256_file(index_path),
         }  # fmt: skip
 
     results = _each_shard(plan, "triplets", "", folder, (".arrow", ".index.arrow"), one, tick)
     shards: dict[str, list[ShardEntry]] = {split: [] for split in SPLITS}
     for (split, name), result in results.items():
         n_bytes = (folder / split / f"{name}.arrow").stat().st_size
-        shards[split].append(
-            ShardEntry(shard=name, n_subjects=result["n_subjects"], n_triplets=result["n_rows"], n_bytes=n_bytes)
-        )
+        known = {key: result[key] for key in ("n_subjects", "sha256", "index_sha256")}
+        shards[split].append(ShardEntry(shard=name, n_triplets=result["n_rows"], n_bytes=n_bytes, **known))
     manifest = DatasetManifest(
         format=FORMAT, contract=contract.digest, vocabulary=sha256_file(vocabulary_path),
         time_origin=pipeline.time_origin, calendar=pipeline.calendar,
         splits={split: tuple(entries) for split, entries in shards.items()},
     )  # fmt: skip
-    write_json(folder / DATASET, manifest.model_dump(mode="json"))
+    write_sealed(folder / DATASET, manifest.model_dump(mode="json"))
     n_rows = sum(result["n_rows"] for result in results.values())
     n_in = sum(account.n_rows_out for account in workspace_manifest(plan, "triplets").accounts)
     if n_rows != n_in:

@@ -162,6 +162,8 @@ def embed(
                 if report is not None:
                     done = sum(len(part.vectors) for part in found)
                     report({"event": "embed", "n_done": done, "n_subjects": n_subjects})
+        for split in chosen:
+            split.hold()
         if dataset.has_changed() and report is not None:
             report({"event": "note", "text": f"{dataset.folder} has changed: what was read is embedded"})
         table = _table(found, width, {"vocabulary": dataset.vocabulary.sha256, "dataset": fingerprint_of(chosen)})

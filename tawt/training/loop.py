@@ -195,8 +195,14 @@ class Trainer:
         return line
 
     def save(self, step: int) -> Checkpoint:
-        """Save a checkpoint after `step` steps, once every line up to it is on disk."""
+        """Save a checkpoint after `step` steps, once every line up to it is on disk.
+
+        Raises:
+            DatasetError: What the steps were made of was written to: the checkpoint before is the last that holds.
+        """
         self._read(everything=True)
+        for split in self.setup.splits:
+            split.hold()
         first, keep = self.world.first, self.config.keep_checkpoints
         self.metrics.sync()
         state = self.setup.state(step=step, scaler=self.stepper.scaler.state(), skipped=self.skipped)

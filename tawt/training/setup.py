@@ -43,8 +43,8 @@ class Setup:
     """Resolved."""
     vocabulary: Vocabulary
     """Of the dataset."""
-    fingerprint: str
-    """Of the splits that are read."""
+    splits: tuple[Split, ...]
+    """What is read of it."""
     world: World
     """The processes."""
     report: Report
@@ -110,7 +110,7 @@ class Setup:
         return CheckpointState(
             config=comparable(self.config),
             vocabulary=self.vocabulary.sha256,
-            dataset=self.fingerprint,
+            dataset=fingerprint_of(self.splits),
             seed=self.config.train.seed,
             threads=self.compute.threads,
             precision=self.compute.precision,
@@ -159,8 +159,9 @@ def set_up(
     require_loggers(config)
     vocabulary, train = dataset.vocabulary, dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
-    fingerprint = fingerprint_of(split for split in (train, tuning) if split is not None)
-    checkpoint = starting_point(run, resume, config, vocabulary.sha256, fingerprint, report, workspace, resume_command)
+    splits = tuple(split for split in (train, tuning) if split is not None)
+    known = vocabulary.sha256, fingerprint_of(splits)
+    checkpoint = starting_point(run, resume, config, *known, report, workspace, resume_command)
     if resume:
         refuse_other_start(run, init, checkpoint)
     compute = _compute(workspace, config, vocabulary, device, world, checkpoint, dry_run)
@@ -180,7 +181,7 @@ def set_up(
         run=run,
         config=config,
         vocabulary=vocabulary,
-        fingerprint=fingerprint,
+        splits=splits,
         world=world,
         report=report,
         resume_command=resume_command,

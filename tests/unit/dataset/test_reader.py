@@ -18,6 +18,7 @@ import pytest
 from tawt.dataset import reader, shard
 from tawt.dataset.reader import open_dataset
 from tawt.errors import DatasetError
+from tawt.files import stamp, touched
 
 COLUMNS = ("timestamp", "data_type", "value", "value_token", "value_status", "available_time")
 
@@ -140,14 +141,12 @@ def write_sparse(workspace: Path, shards, n_rows: int) -> None:
     zeros = {f.name: np.zeros(n_rows, f.type.to_pandas_dtype()) for f in shards.contract("dataset").arrow_schema()}
     index = {"subject_id": [0], "start": [0], "length": [n_rows], "n_static": [0], "origin": [0]}
     sink = pa.PythonFile(SparseFile(folder / "00000.arrow"), mode="w")
-    shards.write_shard(folder, "00000", zeros, index, sink)
+    entry = shards.write_shard(folder, "00000", zeros, index, sink)
     sink.close()
-    entry = {
-        "shard": "00000",
-        "n_subjects": 1,
-        "n_triplets": n_rows,
-        "n_bytes": (folder / "00000.arrow").stat().st_size,
-    }
+    path = folder / "00000.arrow"
+    entry["n_bytes"] = path.stat().st_size
+    if entry["n_bytes"] <= reader.SMALL_BYTES:  # a larger one is not read to be opened
+        entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     shards.write_manifest(workspace, shards.write_vocabulary(workspace), {"train": [entry]})
 
 
@@ -210,7 +209,7 @@ def test_a_broken_manifest_is_refused(tmp_path, write_dataset, text):
 @pytest.mark.parametrize(
     ("key", "value", "word"),
     [
-        ("format", "tawt.dataset/2", "format"),
+        ("format", "tawt.dataset/1", "format"),
         ("contract", "0123456789abcdef", "contract"),
         ("vocabulary", "0" * 64, "vocabulary"),
         ("time_origin", "noon", "time_origin"),
@@ -264,13 +263,16 @@ def test_a_shard_of_another_size_is_refused(tmp_path, write_dataset):
 
 
 def test_no_flipped_byte_ends_the_process(tmp_path, write_dataset):
-    """A shard with any part of its metadata overwritten is refused or read, and never crashes the reader."""
+    """A shard with any part of its metadata overwritten is refused, or read where it was listed so, and never crashes the
+    reader."""
     write_dataset(tmp_path, {"train": [5]})
     path = tmp_path / "dataset" / "train" / "00000.arrow"
     whole = path.read_bytes()
     outcomes = set()
     for at in [*range(8, 900, 23), *range(len(whole) - 900, len(whole), 23)]:
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        path.write_bytes(flipped := whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        known = hashlib.sha256(flipped).hexdigest()
+        edit_manifest(tmp_path, lambda manifest, known=known: manifest["splits"]["train"][0].update(sha256=known))
         try:
             split = open_dataset(tmp_path).split("train")
             outcomes.add("read" if split.n_triplets else "empty")
@@ -375,16 +377,65 @@ def test_a_split_without_shards_is_empty(tmp_path, write_dataset):
     assert (split.n_subjects, split.n_triplets) == (0, 0)
 
 
-def test_a_fingerprint_looks_at_some_rows_of_each_shard(tmp_path, write_dataset, monkeypatch):
-    """It is the hash of who is in a split, and of as many rows of each shard as are asked for, from the first to the last."""
-    monkeypatch.setattr(reader, "SAMPLE_ROWS", 4)
+def test_a_fingerprint_is_of_every_row(tmp_path, write_dataset, shards):
+    """Of two datasets that differ in one moment of one row, of whatever place in a long shard, fingerprints differ; of equal
+    ones, whose files are others, they are equal."""
+    made = write_dataset(tmp_path, {"train": [40, 1]}, lengths=[50] * 41)["train"]
+    fingerprint = open_dataset(tmp_path).split("train").fingerprint()
+    folder, (columns, index) = tmp_path / "dataset" / "train", made[0]
+    manifest = json.loads((tmp_path / "dataset" / "dataset.json").read_text())
+    for row in (0, 777, 1998, None):
+        changed = {name: column.copy() for name, column in columns.items()}
+        if row is not None:
+            changed["available_time"][row] += 1
+        entries = [shards.write_shard(folder, "00000", changed, index), manifest["splits"]["train"][1]]
+        shards.write_manifest(tmp_path, manifest["vocabulary"], {"train": entries})
+        assert (open_dataset(tmp_path).split("train").fingerprint() == fingerprint) == (row is None)
+
+
+@pytest.mark.parametrize("name", ["00000.arrow", "00000.index.arrow"])
+@pytest.mark.parametrize("small", [True, False])
+def test_what_was_written_to_since_it_was_made_is_refused(tmp_path, write_dataset, monkeypatch, name, small):
+    """A shard or index in which a bit was flipped, with the time of writing set back, is refused when it is opened, large
+    ones too; the hint is what makes it again."""
     write_dataset(tmp_path, {"train": [20, 1]})
-    split = open_dataset(tmp_path).split("train")
-    told = hashlib.sha256()
-    for array in (split.subject_ids, split.origins, split.lengths, split.n_static):
-        told.update(array.tobytes())
-    for columns in split.shards:
-        n = len(columns.value)
-        for column in ("timestamp", "data_type", "value", "value_token", "value_status", "available_time"):
-            told.update(getattr(columns, column)[sorted({int(i * (n - 1) / 3) for i in range(4)})].tobytes())
-    assert min(len(columns.value) for columns in split.shards) >= 4 and split.fingerprint() == told.hexdigest()[:16]
+    monkeypatch.setattr(reader, "SMALL_BYTES", 1 << 20 if small else 0)
+    path = tmp_path / "dataset" / "train" / name
+    before, content = path.stat(), bytearray(path.read_bytes())
+    table = pa.ipc.open_file(pa.BufferReader(bytes(content))).read_all()
+    column = table["value" if "index" not in name else "origin"].chunk(0).buffers()[1].to_pybytes()
+    content[content.index(column[:64])] ^= 1
+    while touched(stamp(path)) <= touched(stamp(tmp_path / "dataset" / "dataset.json")):  # a clock that ticks slowly
+        path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DatasetError, match="is not as it was written") as error:
+        open_dataset(tmp_path).split("train")
+    assert error.value.where == str(path) and "tawt run dataset" in error.value.hint and "--force" in error.value.hint
+
+
+def test_what_was_touched_is_read_again_and_what_was_replaced_stays(tmp_path, write_dataset):
+    """A mapped shard may be touched, or another may come into its place: what is mapped is what was opened. One that is
+    written to in place, or cut off, is not: before or after another came into its place."""
+    write_dataset(tmp_path, {"train": [20]})
+    path = tmp_path / "dataset" / "train" / "00000.arrow"
+    split, whole = open_dataset(tmp_path).split("train"), path.read_bytes()
+    split.hold()
+    path.chmod(0o600)
+    split.hold()
+    for end in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-8]):
+        split = open_dataset(tmp_path).split("train")
+        other = path.with_name("other")
+        other.write_bytes(whole)
+        other.replace(path)
+        split.hold()
+        split = open_dataset(tmp_path).split("train")
+        with path.open("r+b") as file:
+            file.write(end)
+            file.truncate()
+        with pytest.raises(DatasetError, match=r"is not as it was written|was cut off"):
+            split.hold()
+        other.write_bytes(whole)
+        other.replace(path)
+        if len(end) == len(whole):
+            with pytest.raises(DatasetError, match="is not as it was written"):
+                split.hold()

@@ -144,10 +144,8 @@ def test_a_removed_quarantine_row_is_found(own_workspace: Path) -> None:
 def test_a_dataset_of_another_vocabulary_is_found(own_workspace: Path) -> None:
     """Shards that were made with another vocabulary are found even where every file is whole."""
     path = own_workspace / "dataset" / "dataset.json"
-    text = path.read_text()
-    manifest = json.loads(text)
-    other = manifest["vocabulary"][::-1]
-    path.write_text(text.replace(manifest["vocabulary"], other))
+    manifest = json.loads(path.read_text())
+    write_sealed(path, manifest | {"vocabulary": manifest["vocabulary"][::-1]})
     edit_manifest(own_workspace, "dataset", lambda m: m["hashes"].update({"dataset/dataset.json": sha256_file(path)}))
     assert failed(own_workspace) == {"dataset: vocabulary"}
 

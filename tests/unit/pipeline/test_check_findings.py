@@ -153,10 +153,10 @@ def test_the_last_token_of_a_data_type_is_its_own(own_workspace: Path) -> None:
 def test_a_shard_that_its_list_counts_otherwise_is_found(own_workspace: Path) -> None:
     """The index of a shard covers as many rows as the dataset's list says, no more and no fewer."""
     path = own_workspace / MANIFEST
-    text = path.read_text()
-    n = json.loads(text)["splits"]["train"][0]["n_triplets"]
+    manifest = json.loads(path.read_text())
+    manifest["splits"]["train"][0]["n_triplets"] += 1
     with vouched(own_workspace, MANIFEST):
-        path.write_text(text.replace(f'"n_triplets": {n}', f'"n_triplets": {n + 1}', 1))
+        write_sealed(path, manifest)
     assert "dataset: index" in failed(own_workspace)
 
 
@@ -166,9 +166,9 @@ def test_a_split_that_its_list_leaves_out_is_found(own_workspace: Path) -> None:
     manifest = json.loads(path.read_text())
     assert manifest["splits"].pop("tuning")
     with vouched(own_workspace, MANIFEST):
-        path.write_text(json.dumps(manifest))
+        write_sealed(path, manifest)
     assert failed(own_workspace) == {"dataset: equals triplets"}
     with vouched(own_workspace, MANIFEST):
-        path.write_text(json.dumps(manifest | {"clock": "time"}))
+        write_sealed(path, manifest | {"clock": "time"})
     with pytest.raises(FileError, match=r"dataset\.json: `clock` does not fit"):
         tawt.check(own_workspace)

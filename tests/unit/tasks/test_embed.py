@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tawt.dataset.upstream import made_anew
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, DatasetError
 from tawt.files import alone, write_json
 from tawt.tasks.embed import embed
 from tawt.tasks.pretrain import pretrain
@@ -43,6 +43,21 @@ def test_arms_of_two_sweeps_keep_their_own_embeddings(make_run, workspace):
     assert [path.relative_to(workspace / "embeddings").as_posix() for path in paths] == [
         "depth/base-seed0.parquet", "width/base-seed0.parquet", "base-seed0.parquet", "given.parquet",
     ]  # fmt: skip
+
+
+def test_nothing_is_embedded_of_a_shard_that_is_written_to(make_run, workspace):
+    """Embeddings of which some are of other numbers than the dataset lists are not written."""
+    make_run("a")
+    path = workspace / "dataset" / "train" / "00000.arrow"
+
+    def write(event):
+        content = path.read_bytes()
+        with path.open("r+b") as file:
+            file.write(content[:-1] + bytes([content[-1] ^ 1]))
+
+    with pytest.raises(DatasetError, match="is not as it was written"):
+        embed(workspace, "a", device="cpu", splits="train", report=write)
+    assert not list((workspace / "embeddings").glob("*"))
 
 
 def test_a_pooling_that_is_none_brings_the_nearest(make_run, workspace):

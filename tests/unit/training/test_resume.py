@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,9 @@ import pyarrow as pa
 import pytest
 
 from tawt.config.load import dump
-from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError
+from tawt.errors import CheckpointError, ConfigError, DatasetError
 from tawt.files import write_hashes, write_sealed
-from tawt.seals import LIST
+from tawt.seals import LIST, sha256_file
 from tawt.tasks.pretrain import pretrain
 from tawt.training import setup
 from tawt.training.metrics import read_metrics
@@ -165,21 +165,59 @@ def test_a_run_that_goes_on_elsewhere_tells_both(workspace, config, tmp_path, br
     assert earlier == [(4, "2.0.5"), (8, "2.0.9")] and not about["packages"]["torch"].startswith("2.0.")
 
 
+def in_values(path, row: int) -> int:
+    """Where a row's value stands in a shard's file."""
+    values = np.asarray(pa.ipc.open_file(path).read_all()["value"])
+    assert len(values) > 64
+    return path.read_bytes().index(values.tobytes()) + 4 * (row % len(values))
+
+
+def test_a_shard_that_is_written_to_ends_the_run_at_the_next_checkpoint(workspace, config, tmp_path):
+    """A run whose shard is written to in place, with the time of writing set back, makes no checkpoint and no weights of
+    it; put back, the run is resumed to the bytes of one left alone."""
+    pretrain(workspace, config, device="cpu", out=tmp_path / "a")
+    path = workspace / "dataset" / "train" / "00000.arrow"
+    at, before = in_values(path, 7), path.stat()
+    own = path.read_bytes()[at]
+
+    def write(event, byte=own ^ 1):
+        if event == {"event": "checkpoint", "step": 4, "path": str(tmp_path / "b" / "checkpoints" / "step-000004")}:
+            with path.open("r+b") as file:
+                file.seek(at)
+                file.write(bytes([byte]))
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(DatasetError, match="is not as it was written") as error:
+        pretrain(workspace, config, device="cpu", out=tmp_path / "b", report=write)
+    assert error.value.where == str(path) and "--force" in error.value.hint
+    assert [p.name for p in (tmp_path / "b" / "checkpoints").glob("step-*")] == ["step-000004"]
+    assert not (tmp_path / "b" / "model.safetensors").exists() and not (tmp_path / "b" / LIST).exists()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([own]))
+    pretrain(workspace, config, device="cpu", out=tmp_path / "b", resume=True)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
 def test_resume_refuses_another_dataset(workspace, config, tmp_path, broken_off, shards):
     """Records that changed under a run, with the same vocabulary and the same sizes, are not trained on in silence."""
     broken_off(5, workspace, config, device="cpu", out=tmp_path / "a")
     shards.write_dataset(workspace, {"train": [40, 20], "tuning": [10], "held_out": [10]}, max_static=2)
-    before = open_dataset(workspace).split("train").fingerprint()
-    path = workspace / "dataset" / "train" / "00000.arrow"
-    whole = path.read_bytes()
-    values = np.asarray(pa.ipc.open_file(path).read_all()["value"])
-    at = whole.index(values[:64].tobytes())
-    path.write_bytes(whole[:at] + np.float32(values[0] + 1).tobytes() + whole[at + 4 :])
-    assert open_dataset(workspace).split("train").fingerprint() != before
+    folder, listed = workspace / "dataset" / "train", workspace / "dataset" / "dataset.json"
+    path, manifest = folder / "00000.arrow", json.loads(listed.read_text())
+    whole, said = path.read_bytes(), listed.read_text()
+    at = in_values(path, -1)  # the last row of a shard
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    entry = manifest["splits"]["train"][0] | {"sha256": sha256_file(path)}
+    manifest["splits"]["train"] = [entry, *manifest["splits"]["train"][1:]]
+    listed.write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="belongs to dataset") as error:
         pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
     assert "--out" in error.value.hint
     path.write_bytes(whole)
+    with pytest.raises(DatasetError, match="is not as it was written"):
+        pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+    listed.write_text(said)
     assert pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True).plan.start_step == 4
 
 
