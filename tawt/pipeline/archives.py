@@ -13,7 +13,7 @@ import lzma
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -32,6 +32,8 @@ _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST = 200, 256 << 20
 _CHUNK = 1 << 16
 _HEADER_BYTES = 1 << 20
 """Longest name or comment of a file in an archive: it is held in memory."""
+
+_WHOLE_NUMBER = re.compile(r"\s*([+-]?)0*(\d+)\s*", re.ASCII)
 
 
 class _Entry(tarfile.TarInfo):
@@ -201,7 +203,46 @@ def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: 
     yield _member(place, number, finder, path.name, members, stream.read())
 
 
-def count_members(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> tuple[int, int]:
+@dataclass
+class Alike:
+    """Holds the small files of a table, one after another, to the header of the first, and each to its own name."""
+
+    members: Members
+    header: tuple[str, ...] = ()
+    """Of the first file; () = none was read."""
+    _stems: set[str] = field(default_factory=set)
+
+    def lines(self, member: Member) -> Iterator[str]:
+        """Return the lines of a file behind its header; only carriage returns and line feeds end them.
+
+        Raises:
+            SourceError: It is empty or not UTF-8, or has another header than the first or the name of an earlier one.
+        """
+        try:
+            text = member.data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise SourceError(member.where, "is not UTF-8 text, expected UTF-8", member.hint) from None
+        lines = (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
+        names = tuple(name.strip() for name in next(lines, "").split(self.members.delimiter))
+        if not self.header and not any(names):
+            raise SourceError(member.where, "is empty, expected a header line", member.hint)
+        self.header = self.header or names
+        if names != self.header:
+            raise SourceError(
+                member.where, "has another header than the first file, expected the same columns", member.hint
+            )
+        whole = _WHOLE_NUMBER.fullmatch(member.stem)
+        # 7 and 007 are one id to whoever reads them as numbers
+        same = f"{whole[1].strip('+')}{whole[2]}" if whole else member.stem
+        if same in self._stems:
+            raise SourceError(
+                member.where, "has the name of an earlier file, expected one file per subject", member.hint
+            )
+        self._stems.add(same)
+        return lines
+
+
+def count_members(path: Path, place: str, number: int, stream: IO[bytes], alike: Alike) -> tuple[int, int]:
     """Count the records of an archive, or of one small file, by their line ends alone, and the files left out.
 
     Args:
@@ -209,17 +250,18 @@ def count_members(path: Path, place: str, number: int, stream: IO[bytes], member
         place: What is said of it.
         number: Which file of its folder it is, from 1.
         stream: Its bytes.
-        members: How the table is spread.
+        alike: Knows how the table is spread, and the files before.
 
     Raises:
-        SourceError: An archive is damaged, or holds what is no small text file.
+        SourceError: An archive is damaged, or holds what is no small text file, or one that is not as those before.
     """
     total = n_passed = 0
-    for member in members_of(path, place, number, stream, members):
+    for member in members_of(path, place, number, stream, alike.members):
         if member is None:
             n_passed += 1
             continue
-        counter = RecordCounter(members.delimiter, quote=None)
+        alike.lines(member)
+        counter = RecordCounter(alike.members.delimiter, quote=None)
         counter.add(member.data)
         total += counter.end().n_records
     return total, n_passed

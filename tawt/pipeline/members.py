@@ -6,8 +6,6 @@ and of the files in each. The name of a file can be a person's id: it is a cell,
 
 from __future__ import annotations
 
-import io
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,14 +15,13 @@ import pyarrow as pa
 
 from tawt.config.data import Members
 from tawt.errors import ConfigError, SourceError
-from tawt.pipeline.archives import Member, is_member, members_of
+from tawt.pipeline.archives import Alike, Member, is_member, members_of
 from tawt.pipeline.formats import PACKED, format_of, unpacked_name
 from tawt.pipeline.raw_files import named
 from tawt.places import real
 
 _BATCH_RECORDS = 100_000
 _BATCH_BYTES = 32 << 20
-_WHOLE_NUMBER = re.compile(r"\s*([+-]?)0*(\d+)\s*", re.ASCII)
 
 
 def find_members(root: Path, members: Members) -> list[Path]:
@@ -94,11 +91,10 @@ class MemberReader:
         Raises:
             SourceError: There is no file, or it is empty.
         """
+        alike = Alike(self.members)
         for member in self._files():
-            names = self._names(next(self._lines(member), ""))
-            if not any(names):
-                raise SourceError(member.where, "is empty, expected a header line", member.hint)
-            return names
+            alike.lines(member)
+            return alike.header
         raise SourceError(
             self.paths[0][1], f"holds no *{self.members.suffix} file, expected one per subject",
             "`members:` of the pipeline says where they are",
@@ -121,7 +117,7 @@ class MemberReader:
         rows: list[list[str]] = []
         number, n_bytes = 0, 0
         n_lines: Counter[str] = Counter()
-        stems: set[str] = set()
+        alike = Alike(self.members)
 
         def batch() -> pa.RecordBatch:
             columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in schema.names[:-1]]
@@ -131,21 +127,8 @@ class MemberReader:
             return pa.record_batch([*arrays, numbers], schema=schema)
 
         for member in self._files():
-            lines = self._lines(member)
-            if self._names(next(lines, "")) != header:
-                raise SourceError(
-                    member.where, "has another header than the first file, expected the same columns", member.hint
-                )
-            whole = _WHOLE_NUMBER.fullmatch(member.stem)
-            # 7 and 007 are one id to whoever reads them as numbers
-            same = f"{whole[1].strip('+')}{whole[2]}" if whole else member.stem
-            if same in stems:
-                raise SourceError(
-                    member.where, "has the name of an earlier file, expected one file per subject", member.hint
-                )
-            stems.add(same)
             n_lines[member.place] += 1
-            for line in lines:
+            for line in alike.lines(member):
                 n_lines[member.place] += 1
                 cells = line.split(self.members.delimiter)
                 if not line:
@@ -160,17 +143,6 @@ class MemberReader:
                     yield batch()
                     rows, n_bytes = [], 0
         yield batch()
-
-    def _names(self, line: str) -> tuple[str, ...]:
-        return tuple(name.strip() for name in line.split(self.members.delimiter))
-
-    def _lines(self, member: Member) -> Iterator[str]:
-        """Yield the lines of a file; only carriage returns and line feeds end them."""
-        try:
-            text = member.data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise SourceError(member.where, "is not UTF-8 text, expected UTF-8", member.hint) from None
-        return (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
 
     def _files(self) -> Iterator[Member]:
         numbers: Counter[str] = Counter()

@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 from tawt.config.data import Csv, Members
 from tawt.errors import SourceError
 from tawt.files import digest, stamp
-from tawt.pipeline.archives import count_members
+from tawt.pipeline.archives import Alike, count_members
 from tawt.pipeline.formats import format_of
 from tawt.pipeline.records import RecordCounter, Records
 from tawt.pipeline.workspace import RawSeen
@@ -113,8 +113,10 @@ def identify(
     dialect: Csv,
     members: Members | None,
     known: dict[str, RawSeen] | None,
-) -> list[Future[RawFile]]:
+) -> list[Future[list[RawFile]]]:
     """Hash every file of a table, verify what is packed and count its records.
+
+    Small files are read one after another, all of them where one is new: each is held to those before it.
 
     Args:
         pool: Where the work is done.
@@ -130,24 +132,32 @@ def identify(
     counted_as = digest((members or dialect).model_dump())
     numbers: Counter[str] = Counter()
 
-    def one(path: Path, place: str, number: int) -> RawFile:
+    def remembered(path: Path) -> RawSeen | None:
+        seen = known.get(path.relative_to(root).as_posix()) if known is not None else None
+        return seen if seen is not None and (seen.stamp, seen.counted_as) == (stamp(path), counted_as) else None
+
+    def look(path: Path, place: str, number: int, alike: Alike | None = None, again: bool = False) -> RawFile:
         relative = path.relative_to(root).as_posix()
         where = place if place == relative else f"{place} (file {number})"
         with named(where):
             if not is_utf8(place):
                 raise SourceError(place, "has a name that is not UTF-8, expected one that is", "give it another name")
             now = stamp(path)
-            seen = known.get(relative) if known is not None else None
-            if seen is None or (seen.stamp, seen.counted_as) != (now, counted_as):
+            seen = None if again else remembered(path)
+            if seen is None:
                 if not path.stat().st_size:
                     raise SourceError(where, "is empty (0 bytes), expected at least a header line", "copy it again")
-                sha256, n_records, n_passed = _read(path, place, number, dialect, members)
+                sha256, n_records, n_passed = _read(path, place, number, dialect, alike)
                 seen = RawSeen(stamp=now, sha256=sha256, counted_as=counted_as, n_records=n_records, n_passed=n_passed)
             file = RawFile(path, relative, place, seen)
             file.hold()
             return file
 
-    jobs = []
+    def look_at_small(files: list[tuple[Path, str, int]], alike: Alike) -> list[RawFile]:
+        again = any(remembered(path) is None for path, _, _ in files)
+        return [look(*file, alike, again) for file in files]
+
+    files: list[tuple[Path, str, int]] = []
     seen_at: dict[tuple[int, int], str] = {}
     for path in paths:
         place = _place(path, root, members)
@@ -160,8 +170,10 @@ def identify(
                     "remove one of the two links: its records would be read twice",
                 )  # fmt: skip
         numbers[place] += 1
-        jobs.append(pool.submit(one, path, place, numbers[place]))
-    return jobs
+        files.append((path, place, numbers[place]))
+    if members is not None:
+        return [pool.submit(look_at_small, files, Alike(members))]
+    return [pool.submit(lambda file: [look(*file)], file) for file in files]
 
 
 def _place(path: Path, root: Path, members: Members | None) -> str:
@@ -169,12 +181,12 @@ def _place(path: Path, root: Path, members: Members | None) -> str:
     return (path if alone else path.parent).relative_to(root).as_posix()
 
 
-def _read(path: Path, place: str, number: int, dialect: Csv, members: Members | None) -> tuple[str, int, int]:
+def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None) -> tuple[str, int, int]:
     """Return hash, records and files left out of one file."""
     n_passed = 0
     with _Hashed(path) as source:
-        if members is not None:
-            n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), members)
+        if alike is not None:
+            n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), alike)
         elif format_of(path).is_parquet:
             n_records = parquet_metadata(path, "copy it again", SourceError, place).num_rows
         else:

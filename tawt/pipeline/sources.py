@@ -122,7 +122,7 @@ def find_raw_tables(
     dialect = workspace.pipeline.csv
     with ThreadPoolExecutor(max_workers=4) as pool:
         jobs = {n: identify(pool, root, paths, dialect, members.get(n), known) for n, paths in found.items()}
-        identified = {name: tuple(job.result() for job in of_table) for name, of_table in jobs.items()}
+        identified = {name: tuple(file for job in of_table for file in job.result()) for name, of_table in jobs.items()}
     tables = {}
     for name, files in identified.items():
         table = _with_columns(name, contracts[name], files, dialect, members.get(name))

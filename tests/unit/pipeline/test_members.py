@@ -7,17 +7,20 @@ import gzip
 import io
 import lzma
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tawt import check
-from tawt.config.data import Members
+from tawt.config.data import Csv, Members
 from tawt.errors import ConfigError, SourceError
-from tawt.pipeline.archives import count_members
+from tawt.pipeline.archives import Alike, count_members
 from tawt.pipeline.formats import format_of
 from tawt.pipeline.members import MemberReader, find_members
+from tawt.pipeline.raw_files import RawFile, identify
 from tawt.pipeline.tar_walk import TarWalk
+from tawt.pipeline.workspace import RawSeen
 
 MEMBERS = Members(table="records", folders=("set-?", "set-?.t*"))
 FILES = {
@@ -193,6 +196,48 @@ def test_an_archive_of_anything_but_small_plain_files_is_refused(kind: str, tmp_
     assert not any("4407" in p.read_text() for p in (tmp_path / "w").rglob("*.json") if p.name != "local.json")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("b/07.txt", FILES["set-a/7.txt"], "set-b.tar (file 2): has the name of an earlier file"),
+        ("b/8.txt", "Time,Value\n1,2\n", "set-b.tar (file 2): has another header than the first"),
+        ("b/8.txt", "Time,Parameter,Value\n1,\udcff,2\n", "set-b.tar (file 2): is not UTF-8"),
+        ("b/8.txt", "", "set-b.tar (file 2): has another header than the first"),
+    ],
+)
+def test_a_small_file_that_does_not_fit_is_found_before_a_workspace_is_made(
+    name, content, said, tmp_path, tawt
+) -> None:
+    """Those of all archives are held to each other in the reading that counts them; a dry run tells it as well."""
+    (tmp_path / "raw").mkdir()
+    _packed(tmp_path / "raw" / "set-a.tar", _entry("a/7.txt"), _entry("a/9.txt"))
+    data = content.encode("utf-8", "surrogateescape")
+    _packed(tmp_path / "raw" / "set-b.tar", _entry("b/1.txt"), _entry(name, data))
+    for words in (["--dry-run"], []):
+        ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1, *words)
+        assert ended.code == 1 and ended.error.startswith(f"error: {said}"), ended.err
+        assert not (tmp_path / "w").exists()
+
+
+def test_an_archive_that_is_new_is_held_to_those_that_are_remembered(tmp_path: Path) -> None:
+    """What is remembered of all is taken as it is; one that is new has all of them read again, for it may repeat a name."""
+    _packed(tmp_path / "set-a.tar", _entry("a/7.txt"))
+
+    def look(*names: str, known: dict[str, RawSeen] | None = None) -> list[RawFile]:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            jobs = identify(pool, tmp_path, [tmp_path / name for name in names], Csv(), MEMBERS, known)
+            return [file for job in jobs for file in job.result()]
+
+    (first,) = look("set-a.tar")
+    known = {"set-a.tar": first.seen.model_copy(update={"sha256": "as remembered"})}
+    assert look("set-a.tar", known=known)[0].sha256 == "as remembered" != first.sha256
+    _packed(tmp_path / "set-b.tar", _entry("b/8.txt"))
+    assert [file.n_records for file in look("set-a.tar", "set-b.tar", known=known)] == [2, 2]
+    _packed(tmp_path / "set-b.tar", _entry("b/7.txt"))
+    with pytest.raises(SourceError, match=r"set-b.tar \(file 1\): has the name of an earlier file"):
+        look("set-a.tar", "set-b.tar", known=known)
+
+
 def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
     """An entry that claims 20 GB of holes is not read."""
     entry, _ = _entry("a/4407.txt", b"")
@@ -313,7 +358,7 @@ def test_no_file_of_an_archive_is_lost_behind_what_looks_like_its_end(fault: str
     with pytest.raises(SourceError, match=said):
         _read(tmp_path)
     with path.open("rb") as stream, pytest.raises(SourceError, match=said) as caught:
-        count_members(path, "set-a.tar", 1, stream, MEMBERS)
+        count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS))
     assert "copy it again" in caught.value.hint
 
 
@@ -330,7 +375,7 @@ def test_what_is_no_stream_behind_the_first_is_damage(ending: str, tmp_path: Pat
         with pytest.raises(SourceError, match="damaged archive"):
             _read(tmp_path)
         with path.open("rb") as stream, pytest.raises(SourceError, match="damaged archive"):
-            count_members(path, "set-a.tar", 1, stream, MEMBERS)
+            count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS))
 
 
 def test_every_layout_of_a_whole_archive_is_walked(tmp_path: Path) -> None:
@@ -352,7 +397,7 @@ def test_every_layout_of_a_whole_archive_is_walked(tmp_path: Path) -> None:
         with tarfile.open(path) as archive:
             assert walk.ended and walk.n_entries == len(archive.getnames()) == 5
         with path.open("rb") as stream:
-            assert count_members(path, "set-a.tar", 1, stream, MEMBERS) == (4, 1)
+            assert count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS)) == (4, 1)
 
 
 def test_a_suffix_is_read_in_any_case_and_what_has_another_is_counted(tmp_path: Path, tawt) -> None:
@@ -389,7 +434,7 @@ def test_a_nul_is_a_character_and_a_lone_carriage_return_ends_a_line(tmp_path: P
     rows, reader = _read(tmp_path)
     assert [(row["Parameter"], row["Value"]) for row in rows] == [("HR", "\x005"), ("H\0R", "6"), ("HR", "7")]
     with path.open("rb") as stream:
-        assert count_members(path, "set-a.tar", 1, stream, MEMBERS) == (3, 0) and reader.rejected == []
+        assert count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS)) == (3, 0) and reader.rejected == []
 
 
 def test_descriptions_of_descriptions_without_end_are_a_damaged_archive(tmp_path: Path) -> None:
@@ -414,7 +459,7 @@ def test_a_name_that_is_no_text_is_told_by_its_number(packed: bool, tmp_path: Pa
     assert caught.value.where == f"set-a{'.tar' if packed else ''} (file 2)" and "sed -n 2p" in caught.value.hint
     path = tmp_path / "set-a.tar" if packed else tmp_path / "set-a" / "4408\udcff.txt"
     with path.open("rb") as stream, pytest.raises(SourceError, match="has a name that is not UTF-8"):
-        count_members(path, "set-a", 2, stream, MEMBERS)
+        count_members(path, "set-a", 2, stream, Alike(MEMBERS))
 
 
 def test_a_loop_of_links_among_the_files_is_named(tmp_path: Path, tawt) -> None:
