@@ -66,6 +66,8 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
                 "edge_subjects": [500] * (N_BINS - 1) if numbers else [],
                 "center_subjects": 0,
                 "most_of_one": 0,
+                "share_of_one": 0.0,
+                "pull_of_one": 0.0,
             }
         )
     path = workspace / "vocabulary" / "vocabulary.parquet"

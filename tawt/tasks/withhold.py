@@ -1,7 +1,7 @@
 """What of a vocabulary and of an encoder's weights could point at single patients, and is left out of a shared model.
 
-A number is told only of at least `min_subjects` subjects of train. Counts of a vocabulary from before they were
-kept are unknown, and withheld.
+A number is told only of at least `min_subjects` subjects of train, and a mean or deviation in steps that no one of them
+moves far. Counts of a vocabulary from before they were kept are unknown, and withheld.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tawt.arrays import Bools
-from tawt.contracts.cells import center_step, edge_steps, middle
+from tawt.contracts.cells import center_step, edge_steps, middle, round_number
 from tawt.contracts.dataset import SPECIAL_CODES, UNKNOWN
 from tawt.contracts.value_status import STATUS_SUBJECTS, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
@@ -39,7 +39,10 @@ class Withheld:
     """`(v,)`, data_types; never a special one."""
     numbers: Bools
     """`(v,)`, numbers of data_types: those of `types`, those that too few have a number of, those of which one subject
-    has more than half, and those whose center is a median that too few are near."""
+    has more than half, and those whose center is a median that too few are near, or a mean of `moments`."""
+    moments: Bools
+    """`(v,)`, mean and standard deviation of data_types: those of `numbers`, and those in which the part of one subject
+    is larger than the step that they are told in."""
     categories: tuple[Bools, ...]
     """Of each data_type, its categories."""
     bins: tuple[Bools, ...]
@@ -65,10 +68,12 @@ def withheld(vocabulary: pa.Table, min_subjects: int) -> Withheld:
     for i, row in enumerate(rows):
         if limit and row["normalization"] == "robust" and (edges[i] or row["center"] not in row["bin_edges"]):
             numbers[i] |= (row.get("center_subjects") or 0) < limit
+    moments = own & np.array([limit > 0 and _made_by_one(row) for row in rows])
+    numbers |= moments & np.array([row["normalization"] == "zscore" for row in rows])
     hidden = [_few(row, "category_subjects", len(row["categories"]), limit) for row in rows]
     categories = tuple(few | whole for few, whole in zip(hidden, types, strict=True))
     statuses = np.array(_status_subjects(vocabulary)) < limit
-    return Withheld(types, numbers, categories, bins, edges | numbers, statuses, limit > 0)
+    return Withheld(types, numbers, moments | numbers, categories, bins, edges | numbers, statuses, limit > 0)
 
 
 def _status_subjects(vocabulary: pa.Table) -> list[int]:
@@ -88,6 +93,14 @@ def _tells_of_few(row: dict[str, Any], limit: int) -> bool:
     return (row.get("n_value_subjects") or 0) < limit or most is None or 2 * most > row["n_values"] > 0
 
 
+def _made_by_one(row: dict[str, Any]) -> bool:
+    """Return whether one subject makes so much of the variance, or moves the mean so far, that it shows in them."""
+    share, pull = row.get("share_of_one"), row.get("pull_of_one")
+    if not row["n_bins"] or not row.get("n_value_subjects"):
+        return False
+    return share is None or pull is None or max(share, pull) > _least_step(row)
+
+
 def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = False) -> pa.Table:
     """Return a vocabulary without what could point at a patient; see `TawtModel.save_pretrained`.
 
@@ -105,6 +118,7 @@ def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = F
         # rows are sorted by n_rows: beside others' it would tell a withheld one's
         own = dict(row)
         row |= {"quantiles": None, "n_rows": 0, "n_values": 0, "most_of_one": 0}
+        row |= {"share_of_one": 0.0, "pull_of_one": 0.0}
         for name, few in (("category_subjects", less.categories[i]), ("bin_subjects", less.bins[i])):
             if row.get(name):
                 row[name] = [0 if hide else n for n, hide in zip(row[name], few, strict=False)]
@@ -114,15 +128,20 @@ def shareable(vocabulary: pa.Table, min_subjects: int, with_categories: bool = F
         if less.edges[i]:
             row |= {"bin_edges": [], "edge_subjects": []}
         if less.numbers[i]:
-            row |= dict.fromkeys(("unit", "mean", "std"))
+            row["unit"] = None
             row |= {"normalization": "none", "center": 0.0, "scale": 1.0, "center_subjects": 0}
             row |= {"n_value_subjects": 0, "bin_subjects": []}
         elif row["n_bins"] and not is_rounded:
             _round(row, own)
         elif row["normalization"] == "robust" and not row["bin_edges"]:
             row["scale"] = _told_scale(row, own)  # which edges may have told the last time
+        if less.moments[i]:
+            row |= {"mean": None, "std": None}
         for name in _PEOPLE & row.keys():
             row[name] = _in_steps(row[name], min_subjects)
+        for name in ("bin_subjects", "edge_subjects"):  # a limit asks for the least of them alone
+            least = min(filter(None, row.get(name) or ()), default=0)
+            row |= {name: [least if n else 0 for n in row[name]]} if row.get(name) else {}
     if less.anything:
         counted = [0 if few else n for few, n in zip(less.statuses, _status_subjects(vocabulary), strict=True)]
         metadata = {**metadata, **_ROUNDED, STATUS_SUBJECTS: json.dumps(_in_steps(counted, min_subjects))}
@@ -135,10 +154,11 @@ _PEOPLE = {
 
 
 def _in_steps(counts: Any, step: int) -> Any:
-    """Return counts of people rounded down to multiples: what two of them differ by is no group below the limit."""
+    """Return counts of people rounded down to 1, 2, 4, 8, .. steps: what two of them differ by is no group below the
+    limit, and one more or less is seldom seen."""
     if isinstance(counts, list):
         return [_in_steps(n, step) for n in counts]
-    return counts and counts // step * step
+    return counts and (step << (counts // step).bit_length() - 1 if counts >= step else 0)
 
 
 def without_withheld(encoder: Encoder, vocabulary: Vocabulary, less: Withheld) -> dict[str, Tensor]:
@@ -189,14 +209,14 @@ def _round(row: dict[str, Any], own: dict[str, Any]) -> None:
     mean, std, center, edges = row["mean"], row["std"], row["center"], row["bin_edges"]
     if not std:  # one number that all of them have
         return
-    row["mean"], row["std"] = _below(mean, std / 1000), _below(std, std / 1000)
+    row["mean"], row["std"] = _told(mean, own), _told(std, own)
     row["bin_edges"] = [middle(*pair) for pair in zip(edges, edge_steps(edges, std), strict=True)]
     if row["normalization"] == "zscore":
         row["center"], row["scale"] = row["mean"], row["std"]
     elif row["normalization"] == "robust":
         if center in edges:
             at = edges.index(center)
-            row["center"], row["center_subjects"] = row["bin_edges"][at], row["edge_subjects"][at]
+            row["center"], row["center_subjects"] = row["bin_edges"][at], min(row["edge_subjects"])
         else:
             row["center"] = middle(center, float(center_step(row["scale"])))
         row["scale"] = _told_scale(row, own)
@@ -226,10 +246,16 @@ def _place(number: float, edges: Sequence[float], told: Sequence[float]) -> floa
     return (told[at - 1] + told[at]) / 2 if at < len(told) else math.nan
 
 
-def _below(number: float, at_most: float) -> float:
-    """Return a number less than two steps below, off every grid that measurements lie on, so that it is nobody's.
+def _told(number: float, row: dict[str, Any]) -> float:
+    """Return a mean or standard deviation moved by less than two thirds of a step, off every grid that measurements lie
+    on, so that it is nobody's. Made round, a step is up to 2.5 times as long, and hangs on no single number."""
+    step = float(round_number(2.5 * _least_step(row) * row["std"]))
+    return float(f"{(math.floor(number / step) + 1 - _OFF_GRID) * step:.12g}")
 
-    A step is the largest power of ten that is not above `at_most`.
+
+def _least_step(row: dict[str, Any]) -> float:
+    """Return the least step of mean and standard deviation, in standard deviations: about what they are known to.
+
+    It hangs on how many subjects there are, within a factor of two, and not on what they have.
     """
-    step = 10.0 ** math.floor(math.log10(at_most))
-    return float(f"{(math.floor(number / step) - _OFF_GRID) * step:.12g}")
+    return float(max(2.0 ** -((row["n_value_subjects"].bit_length() - 1) / 2), 0.05))

@@ -1,4 +1,5 @@
-"""How many subjects stand behind each number that a vocabulary tells: the bins, the edges between them, the median.
+"""How many subjects stand behind each number that a vocabulary tells: the bins, the edges between them, the median; and
+how much of mean and standard deviation is one subject's.
 
 An edge or a median is a number of somebody. What may be told of it is a cell around it, of a grid that hangs on no
 single number, once enough subjects have a number in that cell. So they are counted in the cells that would be told.
@@ -50,6 +51,8 @@ class Crowds:
         self.centers = np.zeros(len(vocabulary), dtype=np.int64)
         self.most = np.zeros(len(vocabulary), dtype=np.int64)
         self.n_values = vocabulary["n_values"].to_numpy()
+        self.mean, self.std = array_of(vocabulary["mean"]).fill_null(0.0).to_numpy(), std
+        self.spread, self.pull = np.zeros(len(vocabulary)), np.zeros(len(vocabulary))
         self.statuses = np.zeros(len(ValueStatus), dtype=np.int64)
 
     def add(self, events: pa.Table) -> None:
@@ -99,20 +102,26 @@ class Crowds:
         if not np.isnan(self.center_cell).all():
             held = np.flatnonzero(np.floor(number / self.center_step[data_type]) == self.center_cell[data_type])
             self._count(self.centers, subject[held], data_type[held])
-        opens, own = _runs(subject, data_type)
+        order, opens, own = _runs(subject, data_type)
         np.maximum.at(self.most, own, np.diff(opens, append=len(subject)))
+        deviation = (number - self.mean[data_type])[order]
+        if len(opens):
+            np.maximum.at(self.spread, own, np.add.reduceat(deviation * deviation, opens))
+            np.maximum.at(self.pull, own, np.abs(np.add.reduceat(deviation, opens)))
 
     @staticmethod
     def _count(counts: Ints, subject: Ints, place: Ints) -> None:
-        counts += np.bincount(_runs(subject, place)[1], minlength=len(counts))
+        counts += np.bincount(_runs(subject, place)[2], minlength=len(counts))
 
     def table(self) -> pa.Table:
         """Return the vocabulary with what was counted."""
         out = self.vocabulary
+        n, std = np.maximum(self.n_values, 1), np.where(self.std > 0, self.std, np.inf)
         for name, column in {
             "bin_subjects": pa.ListArray.from_arrays(self.bin_start.astype(np.int32), self.bins),
             "edge_subjects": pa.ListArray.from_arrays(self.start.astype(np.int32), self.edges),
             "center_subjects": pa.array(self.centers), "most_of_one": pa.array(self.most),
+            "share_of_one": pa.array(self.spread / n / std**2), "pull_of_one": pa.array(self.pull / n / std),
         }.items():  # fmt: skip
             at = out.schema.get_field_index(name)
             out = out.set_column(at, out.schema.field(at), column.cast(out.schema.field(at).type))
@@ -128,8 +137,8 @@ def _begin(cell: Floats, step: Floats) -> Floats:
     return begin.astype(np.float64)
 
 
-def _runs(subject: Ints, place: Ints) -> tuple[Ints, Ints]:
-    """Return where the rows of each subject with one place begin, in the order of places, and that place.
+def _runs(subject: Ints, place: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the order of places, where in it the rows of each subject with one place begin, and that place.
 
     A subject's rows lie together, so that a stable order of the places alone keeps them so: by counting, 16 bits at a
     time.
@@ -142,4 +151,4 @@ def _runs(subject: Ints, place: Ints) -> tuple[Ints, Ints]:
         np.ones(min(1, len(order)), dtype=np.bool_), (subject[1:] != subject[:-1]) | (place[1:] != place[:-1])
     )
     opens = np.flatnonzero(new)
-    return opens, place[opens]
+    return order, opens, place[opens]

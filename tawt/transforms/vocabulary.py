@@ -149,6 +149,7 @@ def _row(code: str, kind: str) -> dict[str, object]:
         "categories": [], "n_bins": 0, "description": None, "parents": None,
         "n_value_subjects": 0, "category_subjects": [],
         "bin_subjects": None, "edge_subjects": None, "center_subjects": None, "most_of_one": None,
+        "share_of_one": None, "pull_of_one": None,
     }  # fmt: skip
 
 

@@ -79,7 +79,8 @@ def test_all_that_an_edge_tells_is_a_cell_of_many_people(name: str, normalizatio
         assert abs(told["center"] - own["center"]) < own["scale"] / 4
         # what is counted behind it is the cell that is told, also for whoever shares the model again
         assert told["center_subjects"] == told["edge_subjects"][told["bin_edges"].index(told["center"])]
-    assert told["mean"] == pytest.approx(own["mean"], abs=own["std"] / 500)
+    # of 256 to 511 people, in steps of a 16th of the deviation to 2.5 times that
+    assert [told["mean"], told["std"]] == pytest.approx([own["mean"], own["std"]], abs=own["std"] * 0.62 * 2.5 / 16)
 
 
 @pytest.mark.parametrize("normalization", ["zscore", "robust"])
@@ -87,15 +88,15 @@ def test_edges_between_bins_of_few_people_are_withheld(normalization: str) -> No
     """Of 200 people with a few numbers and one with as many as thirty of them, bins that this one alone is in keep every
     edge at home; median and scale are told in cells of a quarter of the scale or more."""
     rng = np.random.default_rng(0)
-    subjects = np.concatenate([np.repeat(np.arange(200), 3), np.full(300, 200)])
-    numbers = np.concatenate([rng.normal(80, 5, 600).round(), rng.normal(150, 4, 300).round()])
+    subjects = np.concatenate([np.repeat(np.arange(200), 3), np.full(150, 200)])
+    numbers = np.concatenate([rng.normal(80, 5, 600).round(), rng.normal(80.5, 0.1, 150)])
     table = vocabulary(subjects, numbers, normalization)
     own, told = last(table), last(shareable(table, 11))
     assert min(own["bin_subjects"]) == 1 and len(own["bin_edges"]) > 5
     assert told["bin_edges"] == [] and told["n_bins"] == own["n_bins"] and told["mean"] is not None
-    assert told["scale"] == pytest.approx(own["scale"], rel=0.32 if normalization == "robust" else 0.03)
+    assert told["scale"] == pytest.approx(own["scale"], rel=0.32 if normalization == "robust" else 0.14)
     assert told["center"] == pytest.approx(
-        own["center"], abs=own["scale"] * (0.32 if normalization == "robust" else 0.01)
+        own["center"], abs=own["scale"] * (0.32 if normalization == "robust" else 0.14)
     )
     if normalization == "robust":
         near = abs(numbers - told["center"]) <= own["scale"] / 8
@@ -146,7 +147,8 @@ def test_numbers_that_are_mostly_of_one_are_withheld() -> None:
     rng = np.random.default_rng(1)
     for n_of_one, is_told in ((300, True), (301, False)):
         subjects = np.concatenate([np.arange(300) % 100, np.full(n_of_one, 100)])
-        row = last(shareable(vocabulary(subjects, rng.normal(0, 1, 300 + n_of_one)), 11))
+        numbers = rng.normal(0, 1, 300 + n_of_one) * np.where(subjects == 100, 0.1, 1)
+        row = last(shareable(vocabulary(subjects, numbers), 11))
         assert (row["mean"] is not None) == (row["std"] is not None) == (row["n_value_subjects"] > 0) == is_told
         assert is_told or (row["center"], row["scale"], row["bin_edges"], row["bin_subjects"]) == (0, 1, [], [])
 
@@ -182,7 +184,7 @@ def test_a_stricter_limit_withholds_as_much_the_second_time(normalization: str) 
 
 
 def test_no_group_of_few_follows_by_subtraction() -> None:
-    """Counts of people are told in steps of the limit: none differ by 1 to 10, whatever the groups are; rows, whose order
+    """Counts of people are told as 11, 22, 44, 88, ..: none differ by 1 to 10, whatever the groups are; rows, whose order
     would tell a withheld one's, are not counted at all."""
     rng = np.random.default_rng(4)
     rows = [_row(name, "special") for name in SPECIAL_CODES]
@@ -200,6 +202,59 @@ def test_no_group_of_few_follows_by_subtraction() -> None:
         assert (
             all(n is None or n % 11 == 0 for n in told) and row["n_rows"] == row["n_values"] == row["most_of_one"] == 0
         )
-        assert was["n_subjects"] - 11 < row["n_subjects"] <= was["n_subjects"] or row["code"].startswith("[WITHHELD]")
+        assert was["n_subjects"] < 2 * row["n_subjects"] <= 2 * was["n_subjects"] or row["code"].startswith("[")
     assert few > 100
     assert shareable(table, 1, with_categories=True) == table
+
+
+@pytest.mark.parametrize("n", [30, 60, 400])
+def test_no_outlier_can_be_computed_from_mean_and_deviation(n: int) -> None:
+    """One number of one patient beside 5 usual ones of each: as long as mean and deviation are told, they are the same for
+    every such number, so it cannot be had back from them; further away they, center and scale are withheld."""
+    rng = np.random.default_rng(0)
+    subjects, usual = np.append(np.repeat(np.arange(n), 5), 7), rng.normal(100, 15, 5 * n)
+    told = set()
+    for outlier in (100, 120, 150, 200, 300, 500, 1200, 48213):
+        table = vocabulary(subjects, np.append(usual, outlier))
+        own, row = last(table), last(shareable(table, 11))
+        told.add((row["mean"], row["std"], row["center"], row["scale"]))
+        share = (outlier - own["mean"]) ** 2 / own["n_values"] / own["std"] ** 2
+        assert (row["mean"] is not None) or own["share_of_one"] > 0.05
+        assert (row["mean"] is None) or share < 0.25
+    assert (None, None, 0, 1) in told and len(told) <= 3
+    robust = vocabulary(subjects, np.append(usual, 48213), "robust")
+    row = last(shareable(robust, 11))
+    assert row["mean"] is row["std"] is None and row["scale"] == pytest.approx(last(robust)["scale"], rel=0.32)
+
+
+def test_two_vocabularies_that_differ_by_one_patient_seldom_tell_of_him() -> None:
+    """Of 70 people with a dozen numbers, whichever is left out, mean and deviation are told as before 49 times in 50; what
+    they are is another number each time."""
+    moved = of_own = n = 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        subjects, numbers = (
+            np.repeat(np.arange(70), 12),
+            rng.normal(rng.normal(100, 8, 70)[:, None], 15, (70, 12)).ravel(),
+        )
+        whole = vocabulary(subjects, numbers)
+        for left in range(0, 70, 7):
+            less = vocabulary(subjects[subjects != left], numbers[subjects != left])
+            own, told = zip(*((last(t), last(shareable(t, 11))) for t in (whole, less)), strict=True)
+            for name in ("mean", "std"):
+                n, of_own = n + 1, of_own + (own[0][name] != own[1][name])
+                moved += told[0][name] != told[1][name]
+    assert of_own == n == 80 and moved <= n / 50
+
+
+@pytest.mark.parametrize("name", ["share_of_one", "pull_of_one"])
+def test_mean_and_deviation_of_which_nobody_measured_one_subjects_part_are_withheld(name: str) -> None:
+    """A vocabulary from before it was measured tells neither, nor what a number is normalized with them by; what is
+    normalized otherwise is told as ever."""
+    rng = np.random.default_rng(5)
+    for normalization in ("zscore", "robust"):
+        row = last(
+            shareable(vocabulary(rng.integers(0, 300, 900), rng.normal(0, 1, 900), normalization, **{name: None}), 11)
+        )
+        assert row["mean"] is row["std"] is None and (row["scale"] == 1) == (normalization == "zscore")
+        assert bool(row["bin_edges"]) == (normalization == "robust")

@@ -81,13 +81,19 @@ def invented(rng: np.random.Generator) -> Rows:
     ]
 
 
+def sum_of(rows: list[tuple[int, float]], subject: int, mean: float) -> tuple[float, float]:
+    """The deviations of one subject's numbers from the mean, summed; and their squares."""
+    off = [Fraction(x) - Fraction(mean) for s, x in rows if s == subject]
+    return float(sum(off)), float(sum(x * x for x in off))
+
+
 @pytest.mark.parametrize("normalization", ["zscore", "robust"])
 @pytest.mark.parametrize(("n_shards", "at_once"), [(1, 1 << 16), (3, 50), (1, 1)])
 def test_people_are_counted_in_bins_and_in_the_cells_around_edges(
     monkeypatch: pytest.MonkeyPatch, normalization: str, n_shards: int, at_once: int
 ) -> None:
-    """Subjects per bin, per edge's cell and around a median, and the most numbers of one, are those that sets tell,
-    however many of a shard are counted at once."""
+    """Subjects per bin, per edge's cell and around a median, the most numbers of one, and the part of one in the variance and
+    in the mean, are those that sets and fractions tell, however many of a shard are counted at once."""
     monkeypatch.setattr("tawt.transforms.crowds._AT_ONCE", at_once)
     rows = invented(np.random.default_rng(5))
     table = counted(rows, normalization, n_shards=n_shards)
@@ -104,6 +110,10 @@ def test_people_are_counted_in_bins_and_in_the_cells_around_edges(
         assert row["edge_subjects"] == near
         n_cells += len(near)
         assert row["most_of_one"] == max((sum(s == t for t, _ in own) for s in range(40)), default=0)
+        off = [sum_of(own, s, row["mean"]) for s in range(40)] if row["std"] else [(0.0, 0.0)]
+        n, std = max(len(own), 1), row["std"] or 1
+        assert row["share_of_one"] == pytest.approx(max(square for _, square in off) / n / std**2, abs=1e-12)
+        assert row["pull_of_one"] == pytest.approx(max(abs(pull) for pull, _ in off) / n / std, abs=1e-12)
         around = {
             s for s, x in own if cell(x, center_step(row["scale"])) == cell(row["center"], center_step(row["scale"]))
         }
