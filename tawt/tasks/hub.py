@@ -138,12 +138,13 @@ class TawtModel(nn.Module):
 
         The vocabulary holds numbers of patients. What is shared of it has no quantiles, no texts of categories and no
         numbers of rows; of data_types with fewer than `min_subjects` patients in train neither code nor anything else;
-        of those with as few patients who have a number, or of which one has more than half, nothing of the numbers; and
-        no edges where as few have a number in one of the bins, or near an edge. Counts of patients are rounded down to
-        multiples of the limit, means rounded; an edge or a median is told as the middle of a cell in which as many have
-        a number. Weights that only such data_types, numbers and categories have trained are zero, as are those of OTHER
-        and [UNK]. So a `per_type` readout ranks numbers a little differently from then on, by their bins alone where
-        edges are withheld, and what is withheld adds nothing to an embedding.
+        of those with as few patients who have a number, or of which one has more than half, nothing of the numbers; no
+        edges where as few have a number in one of the bins, or near an edge; and no mean and deviation where one
+        patient has a large part in them. Counts of patients are rounded down to 1, 2, 4, 8, .. times the limit, means
+        rounded coarsely; an edge or a median is told as the middle of a cell in which as many have a number. Weights
+        that only such data_types, numbers and categories have trained are zero, as are those of OTHER and [UNK]. So a
+        `per_type` readout ranks numbers a little differently from then on, by their bins alone where edges are
+        withheld, and what is withheld adds nothing to an embedding.
 
         Args:
             folder: Made where it is not there; not the run itself.
@@ -152,9 +153,15 @@ class TawtModel(nn.Module):
                 records that have them.
 
         Raises:
-            ConfigError: The folder is a run's.
+            ConfigError: The folder is a run's, or the model has a table of lengths of time, `bucket`.
         """
         folder = Path(folder)
+        if min_subjects > 1 and "bucket" in self.config.model.attention:
+            raise ConfigError(
+                "model.attention", "has `bucket`, whose table tells of each length of time whether any patient has it, "
+                "expected terms that all patients train", "pretrain one to share with `decay` instead, or give "
+                "`min_subjects=1`, which withholds nothing",
+            )  # fmt: skip
         if (folder / "config.yaml").exists():
             raise ConfigError(
                 str(folder), "is a run folder, which holds patients' data, expected another to share",

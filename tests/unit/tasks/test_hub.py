@@ -218,6 +218,16 @@ def test_sharing_what_was_shared_changes_nothing_more(make_run, tmp_path):
     assert {p.name: p.read_bytes() for p in first.iterdir()} == {p.name: p.read_bytes() for p in second.iterdir()}
 
 
+def test_a_table_of_lengths_of_time_is_not_shared_under_a_limit(make_run, tmp_path):
+    """Whose gaps trained a row of `bucket` nobody counts: such a model is shared without a limit alone, and is refused before
+    anything is made."""
+    model = TawtModel.from_pretrained(make_run("a", "model.attention=[rotary,bucket]"))
+    with pytest.raises(ConfigError, match="`bucket`, whose table tells") as error:
+        model.save_pretrained(tmp_path / "shared")
+    assert "min_subjects=1" in error.value.hint and not (tmp_path / "shared").exists()
+    model.save_pretrained(tmp_path / "shared", min_subjects=1)
+
+
 def test_a_run_is_not_shared_over_itself(make_run):
     """Saving into a run folder, whose vocabulary it would replace, is refused and leaves it as it was."""
     run = make_run("a")
