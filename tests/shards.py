@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, read_contract
 from tawt.resources import asset
+from tawt.transforms.identity import arranged
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
 KINDS = ("numeric", "none", "categorical", "numeric", "mixed")
@@ -126,10 +127,19 @@ def invent(
     return columns, index
 
 
+def in_order(columns: Arrays, index: Arrays) -> Arrays:
+    """Return the columns as `tawt build-vocab` writes them: with identities, simultaneous rows in their order."""
+    length, start, n_static = (np.asarray(index[name]) for name in ("length", "start", "n_static"))
+    place = np.arange(length.sum()) - np.repeat(start, length)
+    return arranged(columns, place < np.repeat(n_static, length))
+
+
 def write_shard(folder: Path, name: str, columns: Arrays, index: Arrays, sink: Any = None) -> dict[str, Any]:
     """Write a shard and its index; return its entry in dataset.json."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.arrow"
+    if "identity" not in columns:
+        columns = in_order(columns, index)
     for target, arrays, relation in (
         (sink or path, columns, "dataset"),
         (folder / f"{name}.index.arrow", index, "dataset_index"),
@@ -202,8 +212,9 @@ def write_dataset(
             drawn = np.maximum(1, rng.lognormal(np.log(median_length), sigma, size)).astype(np.int64)
             if given is not None:
                 drawn = np.array([next(given) for _ in range(size)], dtype=np.int64)
-            shard = invent(rng, ids, drawn, rng.integers(0, max_static + 1, size), n_types)
-            entries[split].append(write_shard(workspace / "dataset" / split, f"{number:05d}", *shard))
-            made[split].append(shard)
+            columns, index = invent(rng, ids, drawn, rng.integers(0, max_static + 1, size), n_types)
+            columns = in_order(columns, index)
+            entries[split].append(write_shard(workspace / "dataset" / split, f"{number:05d}", columns, index))
+            made[split].append((columns, index))
     write_manifest(workspace, write_vocabulary(workspace, n_types), entries)
     return made

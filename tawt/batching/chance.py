@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tawt.arrays import Floats, HalfWords, Ints, Words
 
@@ -17,7 +16,6 @@ _MULTIPLY = np.uint64(_FIRST), np.uint64(_SECOND)
 _30, _27, _31, _11 = (np.uint64(n) for n in (30, 27, 31, 11))
 _STIR = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
 _HALF_15, _HALF_16 = np.uint32(15), np.uint32(16)
-_MIX = np.uint32(0x9E3779B1)  # by the golden ratio, so that no two small numbers' products are near each other
 
 
 def draw(keys: ArrayLike, *salts: int) -> Words:
@@ -51,18 +49,6 @@ def stir(words: HalfWords) -> HalfWords:
     stirred *= _STIR[1]
     stirred ^= stirred >> _HALF_16
     return stirred
-
-
-def mixed(*columns: NDArray[Any]) -> HalfWords:
-    """Return one number for each row of some columns, `(n,)` each: of equal rows the same. It is not random yet.
-
-    Of wider numbers the lower 32 bits count.
-    """
-    words = np.zeros(len(columns[0]), dtype=np.uint32)
-    for column in columns:
-        words += column.view(np.uint32) if column.itemsize == 4 else column.astype(np.uint32)
-        words *= _MIX
-    return words
 
 
 def shuffled(n: int, *salts: int) -> Ints:

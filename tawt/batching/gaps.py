@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tawt.arrays import Codes, Floats, Ints, Places
+from tawt.arrays import Bools, Codes, Floats, Ints, Places
 from tawt.batching.batch import MASK
 
 US_PER_HOUR = 3_600_000_000
@@ -19,42 +19,24 @@ PERIODS = {"day": 24 * US_PER_HOUR, "week": 168 * US_PER_HOUR, "year": 31_556_95
 """Microseconds after which the calendar comes round; a year is the Gregorian calendar's mean, 365.2425 days."""
 
 
-def event_gaps(us: Floats, first_timed: Ints, bounds: Ints, moments: Ints) -> NDArray[np.float32]:
+def event_gaps(us: Floats, opens: Bools, first_timed: Ints, bounds: Ints) -> NDArray[np.float32]:
     """Return gap_hours of `PackedBatch`, `(n,)`.
 
     Args:
         us: `(n,)`, time of each token: whole numbers, exact up to 285 years, as are differences.
+        opens: `(n + 1,)`, see `HostBatch.opens`.
         first_timed: `(d,)`, see `HostBatch.first_timed`.
         bounds: `(d + 1,)`, where each document starts, and n.
-        moments: `(m + 1,)`, where each moment starts, and n.
     """
-    at = us.take(moments[:-1], mode="clip")
-    gap = np.empty(len(at), dtype=np.float32)
-    gap[0] = 0
-    since = at[1:] - at[:-1]
+    since = us[1:] - us[:-1]
     since /= US_PER_HOUR
-    gap[1:] = since
-    gap[moments.searchsorted(bounds[:-1])] = 0
-    gap[moments.searchsorted(first_timed[first_timed < len(us)])] = 0
-    return spread(gap.view(np.int32), moments).view(np.float32)
-
-
-def spread(of_moments: NDArray[Any], moments: Ints) -> NDArray[Any]:
-    """Return `(n,)` whole numbers, each token's that of its moment.
-
-    Changes are summed up, which takes half of the time of `repeat`: the processor cannot guess how long each runs.
-
-    Args:
-        of_moments: `(m,)`.
-        moments: `(m + 1,)`, where each moment starts, and n.
-    """
-    steps = of_moments.copy()
-    steps[1:] -= of_moments[:-1]
-    changes = np.zeros(moments[-1], dtype=steps.dtype)
-    changes[moments[:-1]] = steps
-    summed = torch.from_numpy(changes)  # twice as fast as numpy's
-    torch.cumsum(summed, 0, dtype=summed.dtype, out=summed)
-    return changes
+    gap = np.empty(len(opens), dtype=np.float32)
+    gap[1:-1] = since
+    gap[bounds] = 0
+    gap[first_timed] = 0
+    # of equal numbers the last is the largest so far: each token has the place of its moment's first one
+    head = torch.cummax(torch.from_numpy(opens[:-1].view(np.uint8)), 0).indices.numpy()
+    return gap.take(head, mode="clip")
 
 
 def type_gaps(us: Floats, data_type: Codes, start: Places) -> NDArray[np.float32]:
@@ -85,11 +67,9 @@ def type_gaps(us: Floats, data_type: Codes, start: Places) -> NDArray[np.float32
     at = key.astype(np.int64)
     own &= key[:-1] >= start.take(at[1:], mode="clip")  # else another document's, or a static
     ordered = us.take(at, mode="clip")  # clipping nothing, but without a look at each place first
-    gap = ordered[1:] - ordered[:-1]
-    gap /= US_PER_HOUR
     since = np.empty(n, dtype=np.float32)
     since[0] = -1
-    since[1:] = gap
+    np.divide(ordered[1:] - ordered[:-1], US_PER_HOUR, out=since[1:], casting="same_kind")
     tie = since[1:] == 0
     tie &= own
     again = np.flatnonzero(tie)

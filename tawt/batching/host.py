@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Codes, Floats, HalfWords, Ints, Places, Words
 from tawt.batching.batch import PackedBatch
-from tawt.batching.chance import draw, mixed, stir
-from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, spread, type_gaps
+from tawt.batching.chance import draw, stir
+from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
 
-_OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "available")
-_OF_CONTENT = ("content",)
+_OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "available", "identity")
 _OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end")
+_PERIODS = np.array([*PERIODS.values()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,9 @@ class HostBatch:
     """`(n,)`, us since the subject's origin; 0 for a static."""
     available: Ints | None
     """`(n,)`, when each record could have been read, us since the origin; None = not asked for."""
+    identity: HalfWords
+    """`(n,)`, a random number that tells each triplet of a record from the others, as the shard has it: draws hang on
+    what a triplet was there, however it has been changed."""
     bounds: Ints
     """`(d + 1,)`, where each document starts, and n."""
     n_static: Ints
@@ -88,13 +91,18 @@ class HostBatch:
         return np.arange(self.n_tokens, dtype=np.uint32) < self.start
 
     @cached_property
-    def moments(self) -> Ints:
-        """`(m + 1,)`, where each moment starts, and n; a document's statics are one."""
+    def opens(self) -> Bools:
+        """`(n + 1,)`, whether a moment starts there; a document's statics are one, and the batch's end starts one."""
         opens = np.empty(self.n_tokens + 1, dtype=np.bool_)
         np.not_equal(self.time[1:], self.time[:-1], out=opens[1:-1])
         opens[self.bounds] = True
         opens[self.first_timed] = True
-        return np.flatnonzero(opens)
+        return opens
+
+    @cached_property
+    def moments(self) -> Ints:
+        """`(m + 1,)`, where each moment starts, and n."""
+        return np.flatnonzero(self.opens)
 
     @cached_property
     def n_moments(self) -> Ints:
@@ -102,34 +110,11 @@ class HostBatch:
         return np.diff(self.moments.searchsorted(self.bounds)) - (self.n_static > 0)
 
     @cached_property
-    def moment(self) -> Ints:
+    def moment(self) -> NDArray[np.int32]:
         """`(n,)`, number of each token's moment within its document; -1 for a static."""
-        at = self.moments.searchsorted(self.bounds)
-        first = at[:-1] + (self.n_static > 0)
-        return spread(np.arange(at[-1]) - first.repeat(np.diff(at)), self.moments)
-
-    @cached_property
-    def content(self) -> HalfWords:
-        """`(n,)`, a number for each triplet, from which draws are made that hang on no order.
-
-        It is made of what the triplet is and when it is. Equal ones of a document are numbered, so that they differ
-        too: were they drawn alike, a visible one would tell what a hidden one is not.
-        """
-        words = mixed(self.data_type, self.value_token, self.value, self.value_status, self.time)
-        # sorted with their places for lower bits, equal ones stand side by side; see `type_gaps`
-        key = np.empty(self.n_tokens, dtype=[("place", "<u4"), ("words", "<u4")])
-        key["place"], key["words"] = np.arange(self.n_tokens, dtype=np.uint32), words
-        key.view("<u8").sort()
-        ordered = key["words"]
-        again = np.flatnonzero(ordered[1:] == ordered[:-1])
-        if len(again):
-            place = key["place"].take(again + 1)
-            own = self.start.take(place) == self.start.take(key["place"].take(again))  # not another document's
-            place, again = place[own], again[own]
-            number = np.arange(1, len(again) + 1, dtype=np.uint32)
-            number[1:] -= np.maximum.accumulate(number[:-1] * (again[1:] != again[:-1] + 1))
-            words[place] += stir(number)  # far from what another time adds
-        return words
+        number: NDArray[np.int32] = torch.from_numpy(self.opens[:-1]).cumsum(0, dtype=torch.int32).numpy()
+        first = self.moments.searchsorted(self.bounds[:-1]) + (self.n_static > 0) + 1
+        return number - first.astype(np.int32).repeat(self.lengths)
 
     @cached_property
     def hours(self) -> Floats:
@@ -139,7 +124,7 @@ class HostBatch:
     def but(self, **columns: Any) -> HostBatch:
         """Return the batch with other columns of the same triplets; what follows from their times is not made anew."""
         other = object.__new__(HostBatch)
-        other.__dict__.update({name: x for name, x in self.__dict__.items() if name not in _OF_CONTENT} | columns)
+        other.__dict__.update(self.__dict__ | columns)
         return other
 
     def words(self, *salts: int) -> Words:
@@ -153,12 +138,12 @@ class HostBatch:
     def variable_words(self, salt: int, *salts: int) -> HalfWords:
         """Return `(n,)` random words, one for each data_type of a document; `salt` tells what they are for."""
         words = draw(self.words(*salts), salt).astype(np.uint32)
-        return stir(words.repeat(self.lengths) + mixed(self.data_type))
+        return stir(words.repeat(self.lengths) + self.data_type.astype(np.uint32))
 
     def triplet_words(self, salt: int, *salts: int) -> HalfWords:
         """Return `(n,)` random words, one for each triplet of a document, whatever the order of simultaneous ones."""
         words = draw(self.words(*salts), salt).astype(np.uint32)
-        return stir(words.repeat(self.lengths) + self.content)
+        return stir(words.repeat(self.lengths) + self.identity)
 
     def select(self, keep: Bools) -> HostBatch:
         """Return the batch with some of its tokens, in their order; a token that is left out leaves no trace.
@@ -184,7 +169,7 @@ class HostBatch:
     def tensors(self) -> PackedBatch:
         """Return what the model reads: tensors, hours, and gaps that follow from what is visible."""
         us = self.time.astype(np.float64)
-        gap_hours = event_gaps(us, self.first_timed, self.bounds, self.moments)
+        gap_hours = event_gaps(us, self.opens, self.first_timed, self.bounds)
         type_gap_hours = type_gaps(us, self.data_type, self.start)
         wide = np.empty((3, self.n_tokens), dtype=np.int64)  # one piece: memory that is given back is asked for again
         wide[0], wide[1], wide[2] = self.data_type, self.value_token, self.value_status
@@ -197,7 +182,7 @@ class HostBatch:
             "is_static": self.is_static,
             "gap_hours": gap_hours,
             "type_gap_hours": type_gap_hours,
-            "clock_hours": self.origin[:, None] % np.array([*PERIODS.values()]) / US_PER_HOUR,
+            "clock_hours": self.origin[:, None] % _PERIODS / US_PER_HOUR,
             "cu_seqlens": self.bounds.astype(np.int32),
             "subject_id": self.subject_id,
             "end_hours": self.end / US_PER_HOUR,

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.batching.host import HostBatch
 from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
-from tawt.batching.rows import window_rows
 from tawt.batching.source import Source, find_source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
@@ -42,6 +41,25 @@ class _Documents:
     """`(d,)`, tokens."""
     number: Ints | None
     """`(d,)`, which of the subject's sliding windows; None = the only one."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """One way through documents, batch by batch."""
+
+    documents: _Documents
+    plan: EpochPlan
+    """Which documents each batch holds."""
+    windows: Windows
+    """Which rows of its subject each document holds."""
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, i: int) -> tuple[Ints, Windows]:
+        """Return the subjects of batch `i`, and their windows."""
+        chosen = self.plan[i]
+        return self.documents.subjects[chosen], self.windows.of(chosen)
 
 
 def _tensors(batch: HostBatch, number: int) -> Any:
@@ -84,9 +102,12 @@ class PackedLoader:
                 f"has no triplet in {split.n_subjects} subjects, expected at least one",
                 "check the split's fractions in the pipeline, then run `tawt ingest` again",
             )
+        names = (*_COPIED, "available_time") if with_available else _COPIED
+        views = {name: [getattr(columns, name) for columns in split.shards] for name in names}
+        self._columns = {name: ([memoryview(x) for x in shards], shards[0].dtype) for name, shards in views.items()}
         self._documents = self._of_window(config.window)
         self._ends = [0]  # batches of the packings planned so far, summed
-        self._plans: dict[int, EpochPlan] = {}
+        self._passes: dict[int, _Pass] = {}
         self._lock = threading.Lock()
 
     @property
@@ -102,13 +123,13 @@ class PackedLoader:
     def n_batches(self, epoch: int) -> int:
         """Return the number of batches of an epoch; it differs a little between epochs."""
         with self._lock:
-            return len(self._plan(epoch))
+            return len(self._pass(epoch))
 
     def locate(self, step: int) -> tuple[int, int]:
         """Return (epoch, position in it) of a step; at most `N_PACKINGS` epochs are planned for their counts."""
         with self._lock:
             while self._ends[-1] <= step and len(self._ends) <= N_PACKINGS:
-                self._ends.append(self._ends[-1] + len(self._plan(len(self._ends) - 1)))
+                self._ends.append(self._ends[-1] + len(self._pass(len(self._ends) - 1)))
             rounds = step // self._ends[-1] if len(self._ends) > N_PACKINGS else 0
             step -= rounds * self._ends[-1]
             packing = bisect_right(self._ends, step) - 1
@@ -143,9 +164,8 @@ class PackedLoader:
         Args:
             make: See `stream`; numbers count from 0.
         """
-        documents = self._of_window("last")
-        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return self._ahead(range(len(plan)), lambda i: make(self._pack(documents, plan[i], "last", 0), i))
+        batches = self._sequential()
+        return self._ahead(range(len(batches)), lambda i: make(self._pack(*batches[i]), i))
 
     def source(self, number: int) -> Source:
         """Return the rows of the shards that training batch `number` holds, for messages about it."""
@@ -153,9 +173,7 @@ class PackedLoader:
 
     def sequential_source(self, number: int) -> Source:
         """Return the rows of the shards that batch `number` of `sequential` holds."""
-        documents = self._of_window("last")
-        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return self._source(documents, plan[number], "last", 0)
+        return self._source(*self._sequential()[number])
 
     def _of_window(self, window: WindowKind) -> _Documents:
         lengths, n_static = self.split.lengths[self.subjects], self.split.n_static[self.subjects]
@@ -164,17 +182,24 @@ class PackedLoader:
             return _Documents(self.subjects[at], tokens, number)
         return _Documents(self.subjects, document_lengths(lengths, self.config.max_length), None)
 
-    def _training(self, step: int) -> tuple[_Documents, Ints, WindowKind, int]:
+    def _training(self, step: int) -> tuple[Ints, Windows]:
         epoch, position = self.locate(step)
         with self._lock:
-            return self._documents, self._plan(epoch)[position], self.config.window, epoch
+            return self._pass(epoch)[position]
 
-    def _plan(self, epoch: int) -> EpochPlan:
-        if epoch not in self._plans:
-            while len(self._plans) > 1:  # the thread may be one epoch ahead of the training step
-                del self._plans[next(iter(self._plans))]
-            self._plans[epoch] = plan_epoch(self._documents.lengths, self.seed, epoch, self.config.tokens_per_batch)
-        return self._plans[epoch]
+    def _sequential(self) -> _Pass:
+        documents = self._of_window("last")
+        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
+        return _Pass(documents, plan, self._windows(documents, "last", 0))
+
+    def _pass(self, epoch: int) -> _Pass:
+        if epoch not in self._passes:
+            while len(self._passes) > 1:  # the thread may be one epoch ahead of the training step
+                del self._passes[next(iter(self._passes))]
+            plan = plan_epoch(self._documents.lengths, self.seed, epoch, self.config.tokens_per_batch)
+            windows = self._windows(self._documents, self.config.window, epoch)
+            self._passes[epoch] = _Pass(self._documents, plan, windows)
+        return self._passes[epoch]
 
     def _ahead(self, numbers: Iterable[int], make: Callable[[int], Made]) -> Generator[Made, None, None]:
         todo = iter(numbers)
@@ -185,19 +210,17 @@ class PackedLoader:
                 ready.extend(thread.submit(make, n) for n in islice(todo, 1))
                 yield made
 
-    def _cut(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> tuple[Ints, Windows]:
-        """Return the subjects of some documents and their windows."""
-        split, subjects = self.split, documents.subjects[chosen]
-        number = None if documents.number is None else documents.number[chosen]
-        return subjects, cut_windows(
+    def _windows(self, documents: _Documents, window: WindowKind, epoch: int) -> Windows:
+        split, subjects = self.split, documents.subjects
+        return cut_windows(
             split.lengths[subjects], split.n_static[subjects], self.config.max_length, window,
-            split.subject_ids[subjects], self.seed, epoch, number,
+            split.subject_ids[subjects], self.seed, epoch, documents.number,
         )  # fmt: skip
 
-    def _pack(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> HostBatch:
+    def _pack(self, subjects: Ints, windows: Windows) -> HostBatch:
         split = self.split
-        subjects, windows = self._cut(documents, chosen, window, epoch)
-        bounds = np.concatenate([[0], np.cumsum(windows.n_static + windows.n_timed)])
+        bounds = np.zeros(len(subjects) + 1, dtype=np.int64)
+        np.cumsum(windows.n_static + windows.n_timed, out=bounds[1:])
         column = self._copy(subjects, windows)
         if column["data_type"].max() >= len(self.vocabulary):
             raise DatasetError(
@@ -219,15 +242,34 @@ class PackedLoader:
             n_cut=int(windows.n_cut.sum()),
         )
 
-    def _source(self, documents: _Documents, chosen: Ints, window: WindowKind, epoch: int) -> Source:
-        split, rows = self.split, window_rows(self.split, *self._cut(documents, chosen, window, epoch))
-        return find_source((split.shard_files[i], part, split.shards[i].value) for i, part in rows)
+    def _source(self, subjects: Ints, windows: Windows) -> Source:
+        split, runs = self.split, self._runs(subjects, windows)
+        return find_source((split.shard_files[i], rows, split.shards[i].value) for i, rows in runs)
+
+    def _runs(self, subjects: Ints, windows: Windows) -> list[tuple[int, slice]]:
+        """Return the windows' rows, end to end: number of the shard, and neighbours in it.
+
+        Simultaneous rows stand in an order that was drawn: of a moment that a window cuts, any part will do.
+        """
+        first = self.split.starts[subjects]
+        timed = first + windows.start
+        columns = self.split.shard[subjects], first, first + windows.n_static, timed, timed + windows.n_timed
+        runs = []
+        for shard, a, b, c, d in zip(*(column.tolist() for column in columns), strict=True):
+            if b == c:
+                runs.append((shard, slice(a, d)))
+            else:
+                runs += [(shard, slice(a, b)), (shard, slice(c, d))]
+        return runs
 
     def _copy(self, subjects: Ints, windows: Windows) -> dict[str, NDArray[Any]]:
         """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
-        parts = [(self.split.shards[shard], rows) for shard, rows in window_rows(self.split, subjects, windows)]
-        copied = (*_COPIED, "available_time") if self.with_available else _COPIED
-        return {name: np.concatenate([getattr(columns, name)[rows] for columns, rows in parts]) for name in copied}
+        runs = self._runs(subjects, windows)
+        return {
+            # of bare memory, which takes half of numpy's time
+            name: np.frombuffer(bytearray().join([shards[shard][rows] for shard, rows in runs]), dtype)
+            for name, (shards, dtype) in self._columns.items()
+        }
 
 
-_COPIED = ("timestamp", "data_type", "value", "value_token", "value_status")
+_COPIED = ("timestamp", "data_type", "value", "value_token", "value_status", "identity")

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Ints
-from tawt.batching.rows import Rows
 
 Run = tuple[str, int, int]
 """File of a shard, first row, last row."""
@@ -34,7 +33,7 @@ class Source:
         return f"{_said(self.runs)}; their values are numbers, the largest in {_said([self.farthest])}"
 
 
-def find_source(parts: Iterable[tuple[str, Rows, NDArray[np.float32]]]) -> Source:
+def find_source(parts: Iterable[tuple[str, slice, NDArray[np.float32]]]) -> Source:
     """Look through a batch's rows.
 
     Args:
@@ -44,10 +43,10 @@ def find_source(parts: Iterable[tuple[str, Rows, NDArray[np.float32]]]) -> Sourc
     broken: list[Run] = []
     farthest, most = ("", 0, 0), -1.0
     for file, rows, values in parts:
-        at = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        at = np.arange(rows.start, rows.stop)
         if not len(at):
             continue
-        runs += _runs(file, at)
+        runs.append((file, rows.start, rows.stop - 1))
         size = np.abs(values[at])
         bad = ~np.isfinite(size)
         broken += _runs(file, at[bad])

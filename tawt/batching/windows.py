@@ -27,6 +27,10 @@ class Windows:
     n_cut: Ints
     """`(d,)`, rows of the subject that no document has; of `sliding` windows the last one counts them."""
 
+    def of(self, chosen: Ints) -> Windows:
+        """Return those of some documents, `(k,)`."""
+        return Windows(self.n_static[chosen], self.start[chosen], self.n_timed[chosen], self.n_cut[chosen])
+
 
 def document_lengths(lengths: Ints, max_length: int) -> Ints:
     """Return the tokens of each document, `(d,)`: a window never takes less than fits, wherever it lies."""

@@ -22,6 +22,7 @@ TYPES: dict[str, tuple[pa.DataType, str]] = {
     "int32": (pa.int32(), "integer"),
     "int64": (pa.int64(), "bigint"),
     "uint8": (pa.uint8(), "utinyint"),
+    "uint32": (pa.uint32(), "uinteger"),
     "float32": (pa.float32(), "float"),
     "float64": (pa.float64(), "double"),
     "string": (pa.string(), "varchar"),

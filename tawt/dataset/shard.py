@@ -33,6 +33,9 @@ class Columns:
     """`(n,)`, see `ValueStatus`."""
     available_time: NDArray[np.int64]
     """`(n,)`, 0 for a static fact."""
+    identity: NDArray[np.uint32]
+    """`(n,)`, a random number that tells each triplet of a record from the others, whatever the order of simultaneous
+    ones."""
 
     def rows(self, start: int, stop: int) -> Columns:
         """Return the views of some rows."""

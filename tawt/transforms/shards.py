@@ -1,5 +1,7 @@
 """Triplets -> dataset: the same rows uncompressed, without nulls, times as int64 from the subject's own origin.
 
+Simultaneous rows stand in the order of their identities, so that the order in which they came tells nothing.
+
 The origin is subtracted in int64, so a shifted calendar changes no bit of what a model sees.
 """
 
@@ -13,6 +15,7 @@ import pyarrow as pa
 
 from tawt.contracts.contract import Contract
 from tawt.transforms.columns import NO_TIME, times_of
+from tawt.transforms.identity import arranged
 
 NOWHERE = -1
 """The data_type of births where the vocabulary has none: every subject falls back, and is counted."""
@@ -48,7 +51,7 @@ def to_dataset(
     }
     n_static = np.bincount(place, weights=static, minlength=len(subjects)).astype(np.int32)
     index = {"subject_id": subjects, "start": start, "length": length, "n_static": n_static, "origin": origin}
-    return _table(columns, contract), _table(index, index_contract), n_fallback
+    return _table(arranged(columns, static), contract), _table(index, index_contract), n_fallback
 
 
 def _origins(

@@ -54,6 +54,7 @@ def pack(records: list[Record]) -> PackedBatch:
         value_status=np.full_like(data_type, ValueStatus.NUMERIC),
         time=time,
         available=None,
+        identity=np.zeros(len(time), np.uint32),
         bounds=bounds,
         n_static=np.zeros(n_records, np.int64),
         subject_id=np.arange(n_records),

@@ -17,7 +17,7 @@ from tawt.config.augment import AugmentConfig
 from tawt.config.batching import BatchingConfig
 from tawt.dataset.reader import open_dataset
 
-OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "is_static", "available")
+OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "is_static", "available", "identity")
 ALL = AugmentConfig(variable_dropout=0.1, event_dropout=0.3, crop=0.3, jitter=0.1, scaling=0.1, time_warp=0.2)
 EACH = [AugmentConfig(**{name: value}) for name, value in ALL.model_dump().items()] + [ALL]
 

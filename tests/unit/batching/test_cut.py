@@ -54,7 +54,16 @@ def test_a_cut_keeps_what_was_known_and_forecasts_the_window(batch):
                 t for t in range(a, b)
                 if batch.is_static[t] or (batch.time[t] <= when and batch.available[t] <= when)
             ]  # fmt: skip
-            for name in ("data_type", "value", "value_token", "value_status", "time", "is_static", "available"):
+            for name in (
+                "data_type",
+                "value",
+                "value_token",
+                "value_status",
+                "time",
+                "is_static",
+                "available",
+                "identity",
+            ):
                 np.testing.assert_array_equal(getattr(got, name)[p:q], getattr(batch, name)[kept])
             met["late"] += any(batch.time[t] <= when and t not in kept for t in timed)
             met["static"] += any(bool(batch.is_static[t]) for t in kept)
@@ -157,6 +166,7 @@ def some_hours(*documents, n_static=None, **columns):
     given = {"data_type": one * 4, "value": one.astype(np.float32), "available": time} | columns
     return HostBatch(
         **given, value_token=one, value_status=one, time=time, bounds=bounds, n_cut=0,
+        identity=one.astype(np.uint32),
         n_static=np.zeros(len(lengths), np.int64) if n_static is None else np.array(n_static),
         subject_id=np.arange(len(lengths)), origin=np.zeros(len(lengths), np.int64), end=time[bounds[1:] - 1],
     )  # fmt: skip

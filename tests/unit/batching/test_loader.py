@@ -202,6 +202,35 @@ def test_minutes_survive_decades(tmp_path, shards):
     np.testing.assert_array_equal(batch.type_gap_hours.numpy(), [-1, *expected[1:]])
 
 
+def test_events_at_the_origin_are_a_moment_of_their_own(tmp_path, shards):
+    """Statics are moment -1, and events of the origin, at the same time in the file, are moment 0."""
+    n = 6
+    columns = {
+        "subject_id": np.full(n, 7), "timestamp": np.array([0, 0, 0, 0, HOUR, HOUR]), "data_type": np.full(n, 4, np.int32),
+        "value": np.arange(n, dtype=np.float32), "value_token": np.zeros(n, np.int32),
+        "value_status": np.ones(n, np.uint8), "available_time": np.array([0, 0, 1, 1, HOUR, HOUR]),
+    }  # fmt: skip
+    index = {"subject_id": [7], "start": [0], "length": [n], "n_static": [2], "origin": [0]}
+    entry = shards.write_shard(tmp_path / "dataset" / "train", "00000", columns, index)
+    shards.write_manifest(tmp_path, shards.write_vocabulary(tmp_path), {"train": [entry]})
+    batch = open_loader(tmp_path).batch(0)
+    assert batch.moment.tolist() == [-1, -1, 0, 0, 1, 1] and batch.n_moments.tolist() == [2]
+    assert batch.moments.tolist() == [0, 2, 4, 6] and set(batch.value[:2]) == {0, 1}
+    assert batch.tensors().gap_hours.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_random_windows_are_drawn_anew_in_each_epoch(tmp_path, write_dataset):
+    """Of a long record, another part is read in the next epoch; the packing that a later one takes again keeps no window."""
+    write_dataset(tmp_path, {"train": [3]}, lengths=[500, 500, 500])
+    loader = open_loader(tmp_path, SMALL.model_copy(update={"window": "random"}))
+    ends = {}
+    for epoch in (0, 1, N_PACKINGS):
+        first = sum(loader.n_batches(e) for e in range(epoch))
+        batches = [loader.batch(first + i) for i in range(loader.n_batches(epoch))]
+        ends[epoch] = {int(s): int(t) for b in batches for s, t in zip(b.subject_id, b.end, strict=True)}
+    assert len({tuple(sorted(found.items())) for found in ends.values()}) == 3
+
+
 def test_a_batch_is_a_pure_function_of_seed_and_step(tmp_path, write_dataset):
     """A step's batch is the same from a fresh loader, out of order, through epochs, from the stream and by rank."""
     write_dataset(tmp_path)
@@ -355,8 +384,8 @@ def test_far_epochs_reuse_packings_in_another_order(tmp_path, write_dataset, mon
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
     planned = []
     fresh = open_loader(tmp_path, config)
-    plan = fresh._plan
-    monkeypatch.setattr(fresh, "_plan", lambda epoch: planned.append(epoch) or plan(epoch))
+    plan = fresh._pass
+    monkeypatch.setattr(fresh, "_pass", lambda epoch: planned.append(epoch) or plan(epoch))
     assert fresh.locate(10**9)[0] > 10**6
     assert len(planned) <= N_PACKINGS
 
@@ -411,7 +440,7 @@ def test_a_batch_says_which_of_its_rows_are_no_numbers():
     assert source.runs == (("a.arrow", 5, 24), ("b.arrow", 0, 19))
     assert source.broken == (("a.arrow", 5, 6), ("a.arrow", 20, 20)) and source.farthest == ("b.arrow", 7, 7)
     assert str(source) == "not a number in a.arrow rows 5-6, a.arrow row 20"
-    sound = find_source([("b.arrow", np.array([2, 3, 4, 6, 7, 9]), two)])
+    sound = find_source([("b.arrow", slice(*run), two) for run in ((2, 5), (6, 8), (9, 10))])
     said = "b.arrow rows 2-4, b.arrow rows 6-7, b.arrow row 9; their values are numbers, the largest in b.arrow row 7"
     assert str(sound) == said
 

@@ -20,6 +20,7 @@ from tawt.config.augment import AugmentConfig
 from tawt.config.batching import BatchingConfig
 from tawt.config.objective import MaskedConfig
 from tawt.dataset.reader import open_dataset
+from tawt.transforms.identity import identities
 
 CONFIG = MaskedConfig(value=0.2, data_type=0.15, event=0.15)
 NONE = {"value": 0.0, "data_type": 0.0, "event": 0.0}
@@ -86,12 +87,27 @@ def test_gaps_count_from_the_last_visible_token_of_the_type():
 def moments_of(rows, n):
     """`n` documents of other subjects, each of the same moment of some rows: data_type, number, token, status."""
     data_type, value, token, status = (np.tile(column, n) for column in zip(*rows, strict=True))
-    return HostBatch(
+    batch = HostBatch(
         data_type=data_type, value=value.astype(np.float32), value_token=token, value_status=status,
-        time=np.zeros(n * len(rows), np.int64), available=None, bounds=np.arange(n + 1) * len(rows),
+        time=np.zeros(n * len(rows), np.int64), available=None, identity=np.zeros(n), bounds=np.arange(n + 1) * len(rows),
         n_static=np.zeros(n, np.int64), subject_id=np.arange(n), origin=np.zeros(n, np.int64),
         end=np.zeros(n, np.int64), n_cut=0,
     )  # fmt: skip
+    return at_times(batch, 0 * batch.time)
+
+
+def at_times(batch, time):
+    """The batch with its triplets at these times, told apart as in a shard."""
+    content = (
+        batch.subject_id[batch.document],
+        time,
+        time,
+        batch.data_type,
+        batch.value,
+        batch.value_token,
+        batch.value_status,
+    )
+    return replace(batch, time=time, identity=(identities(*content) >> np.uint64(32)).astype(np.uint32))
 
 
 TWIN, OTHER = (5, 0.0, 1, 2), (5, 0.0, 2, 2)
@@ -133,7 +149,7 @@ def test_a_twin_is_not_drawn_as_its_equal_of_another_moment_is():
     """Of three equal triplets, two of one moment and one of a later one, any two are hidden together as often as two draws would have it."""
     n, share = 2000, 0.4
     for later in ((0, 0, 1), (0, 1, 1)):
-        batch = replace(moments_of([TWIN] * 3, n), time=np.tile(later, n) * US_PER_HOUR)
+        batch = at_times(moments_of([TWIN] * 3, n), np.tile(later, n) * US_PER_HOUR)
         masks = draw_masks(batch, MaskedConfig(value=share, data_type=0, event=0), ALL_LOSE, TRAINING, 0, 0)
         hidden = masks.value.reshape(n, 3)
         for i, j in ((0, 1), (0, 2), (1, 2)):
@@ -171,7 +187,7 @@ def toy_batch(data_type, hours):
     one = np.ones(n, np.int64)
     return HostBatch(
         data_type=np.array(data_type), value=np.ones(n, np.float32), value_token=one, value_status=one,
-        time=time.astype(np.int64), available=None, bounds=np.array([0, n]), n_static=np.array([0]),
+        time=time.astype(np.int64), available=None, identity=one.astype(np.uint32), bounds=np.array([0, n]), n_static=np.array([0]),
         subject_id=np.array([1]), origin=np.array([0]), end=time[-1:].astype(np.int64), n_cut=0,
     )  # fmt: skip
 
@@ -219,7 +235,7 @@ def test_masks_are_a_function_of_their_seed(data):
 def alone(batch, i):
     """The batch of one document."""
     a, b = batch.bounds[i], batch.bounds[i + 1]
-    tokens = ("data_type", "value", "value_token", "value_status", "time")
+    tokens = ("data_type", "value", "value_token", "value_status", "time", "identity")
     own = ("n_static", "subject_id", "origin", "end")
     return replace(
         batch, **{name: getattr(batch, name)[a:b] for name in tokens},

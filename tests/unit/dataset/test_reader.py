@@ -197,7 +197,7 @@ def test_a_missing_dataset_is_refused(tmp_path):
     assert "dataset.json" in said and "is not there" in said and f"{MENDED_BY} {tmp_path}" in said
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "tawt.dataset/1"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "tawt.dataset/2"}'])
 def test_a_broken_manifest_is_refused(tmp_path, write_dataset, text):
     """A dataset.json that is empty, cut off, or lacks a key is refused."""
     write_dataset(tmp_path, {"train": [2]})

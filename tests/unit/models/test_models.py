@@ -192,6 +192,7 @@ def some_clock(origins, times):
     us = np.array([t // timedelta(microseconds=1) for t in times])
     return HostBatch(
         data_type=one, value=one.astype(np.float32), value_token=one, value_status=one, time=us, available=None,
+        identity=one.astype(np.uint32),
         bounds=np.arange(n + 1), n_static=0 * one, subject_id=one, end=us, n_cut=0,
         origin=np.array([(o - datetime(1970, 1, 1)) // timedelta(microseconds=1) for o in origins]),
     ).tensors()  # fmt: skip

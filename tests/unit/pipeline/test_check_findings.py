@@ -114,11 +114,13 @@ TABLES = {
     "a vocabulary out of order": (VOCABULARY, cell("data_type", 6, row=5), "vocabulary: index"),
     "another number in the shard": (SHARD, cell("value", 77.5), "dataset: equals triplets"),
     "another subject in the shard": (SHARD, cell("subject_id", 1), "dataset: equals triplets"),
+    "another time in the shard": (SHARD, cell("timestamp", 5), "dataset: identities"),
+    "another identity in the shard": (SHARD, cell("identity", 7), "dataset: identities"),
     "a null in the shard": (SHARD, cell("timestamp", None), "dataset: nothing null"),
     "an index that starts elsewhere": (INDEX, cell("start", 0, row=1), "dataset: index"),
     "an index that does not reach the end": (INDEX, cell("length", 1, row=-1), "dataset: index"),
 }
-"""File, change, and the finding that names it; changes of triplets also make the shard another one."""
+"""File, change, and the finding that names it; changes of triplets also make the shard another one, those of a shard its identities."""
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -128,7 +130,9 @@ def test_each_defect_of_a_table_has_its_finding(own_workspace: Path, name: str) 
     path = own_workspace / file
     with vouched(own_workspace, file):
         write(path, change(read(path)))
-    beside = {TRIPLETS: {"dataset: equals triplets"}, VOCABULARY: {"dataset: vocabulary"}}.get(file, set())
+    beside = {
+        TRIPLETS: {"dataset: equals triplets"}, VOCABULARY: {"dataset: vocabulary"}, SHARD: {"dataset: identities"},
+    }.get(file, set())  # fmt: skip
     assert failed(own_workspace) - beside == {expected} - beside
     assert expected in failed(own_workspace)
 
