@@ -10,8 +10,9 @@ takes toy sizes and one number format; with `--device cpu` it runs what a CPU ca
     models    whole pretraining models, losses and gradient, against the same in float32 on the host, compiled as
               in training; graphs that later batches add (should be 0)
     speed     one layer's attention, forward + backward, on one packed batch (lognormal lengths, median 200, sigma 1)
-    presets   the real training step: tokens/s, MFU, peak memory, seconds of compiling (some steps, made twice: the first
-              pass compiles, the second is timed), share of a step that making its batches takes, and that it waits for them
+    presets   the real training step: tokens/s, MFU, memory, seconds of compiling (some steps, made three times: the first
+              pass compiles, the second captures, the third is timed), share of a step that making its batches takes, and
+              that it waits for them; on CUDA how long the device is idle, launches and kernels of a batch (`gpu_trace.py`)
 
 Floors, printed before the figures. Attention, t tokens in documents of length L, width d, `b` bytes a number, without
 terms: two products forward, five backward (one again), each 2 d L^2 operations, so `14 d sum L^2 / rate`; and q, k, v,
@@ -42,22 +43,27 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "gpu"))
+import gpu_trace
 import packs
 import parity
 import shards
 
 from tawt.batching.batch import to_device
+from tawt.batching.fill import ADDED
 from tawt.config.named import resolve_config
 from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.objectives.pretrain_model import count_parameters
 from tawt.tasks import pretrain as task
 from tawt.training.distributed import World
+from tawt.training.plan import looked_at
 from tawt.training.repeatable import repeatable
 from tawt.training.setup import set_up
 
@@ -134,6 +140,13 @@ class Bench:
     def peak_gb(self) -> float | None:
         """Return the most memory held on the device since `forget_peak`, GB."""
         return torch.cuda.max_memory_allocated(self.device) / 1e9 if self.device.type == "cuda" else None
+
+    def held_gb(self) -> float | None:
+        """Return what is taken of the device's memory, by whatever, GB."""
+        if self.device.type != "cuda":
+            return None
+        free, whole = torch.cuda.mem_get_info(self.device)
+        return (whole - free) / 1e9
 
     def forget_peak(self) -> None:
         """Start to look for the peak of memory anew."""
@@ -312,7 +325,7 @@ def presets(bench: Bench) -> None:
     for name in PRESETS[:1] if small else bench.options.presets.split(","):
         with bench.attempt("presets", name) as got, tempfile.TemporaryDirectory() as folder:
             settings = [f"{key}={value}" for key, value in ON_CPU.items()] if small else []
-            _, tree = resolve_config(name, [*settings, "train.threads=1"])
+            _, tree = resolve_config(name, [*settings, "train.threads=1", *bench.options.set])
             tokens = tree.batching.tokens_per_batch
             n_subjects = 30 if small else 4 + 20 * max(tokens, tree.train.accumulate_tokens) // 300
             median = 40 if small else 200
@@ -337,7 +350,9 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
     first = make()
     making = bench.seconds(make, 3)
     seconds, waited, tokens, area = [], [], 0, 0
-    for told in (False, True):  # the same steps twice: all that is compiled is compiled in the first pass
+    graphs = []
+    # the same steps three times: what is compiled is compiled in the first pass, graphs are captured in the second
+    for told in (None, False, True):
         batches = setup.train.stream(0, 1, make=trainer._make)
         with closing(batches), repeatable(bench.device):
             start = time.perf_counter()
@@ -346,28 +361,58 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
                 examples = list(islice(batches, k))
                 had = time.perf_counter()
                 counted = stepper.count(examples, False)
-                moved = [example.to(bench.device, non_blocking=True) for example in examples]
-                stepper.step(1e-5, moved, counted)
+                stepper.step(1e-5, examples, counted)
                 if told:
                     waited.append(had - began)
                     tokens += counted.tokens
-                    area += sum((b - a) ** 2 for e in examples for a, b in e.batch.layout.spans)
-                else:
+                    area += sum((b - a) ** 2 for e in examples for a, b in real_spans(e))
+                elif told is None:
                     bench.wait()
                     seconds.append(time.perf_counter() - began)
             bench.wait()
             whole = time.perf_counter() - start
+        graphs.append(counters["stats"]["unique_graphs"])
     model, parameters = tree.model, count_parameters(setup.model)
     n = parameters.encoder + parameters.heads
+    foretold = looked_at(setup).memory_bytes
     operations = 6.0 * n * tokens + 12.0 * model.n_layers * model.d_model * area
     got |= {
         "kernel": setup.kernel[0], "precision": setup.compute.precision, "compiled": setup.compiled[0],
         "parameters": parameters.total, "tokens_per_step": tokens // rounds, "ms_per_step": whole / rounds * 1e3,
-        "tokens_per_s": tokens / whole, "mfu": bench.mfu(operations, whole), "peak_gb": bench.peak_gb(),
+        "tokens_per_s": tokens / whole, "mfu": bench.mfu(operations, whole), "peak_gb": bench.peak_gb(), "held_gb": bench.held_gb(),
+        "foretold_gb": foretold / 1e9, "graphs": graphs[0], "graphs_later": graphs[-1] - graphs[0],
         "first_step_s": seconds[0], "compiling_s": sum(seconds) - whole,
         "making_batches_of_step": making * rounds / whole, "waiting_of_step": sum(waited) / whole,
-        "packed_to": sum(e.batch.n_tokens for e in first) / (k * tree.batching.tokens_per_batch),
+        "packed_to": sum(e.n_tokens for e in first) / (k * tree.batching.tokens_per_batch),
     }  # fmt: skip
+    if bench.device.type == "cuda":
+        looked = _traced(bench, setup, trainer, k)
+        got |= {key: value for key, value in looked.items() if key != "kernels"}
+        bench.results.setdefault("kernels", {})[f"{got['what']} {setup.compute.precision}"] = looked["kernels"]
+        if bench.options.trace:
+            print(gpu_trace.table(looked["kernels"]))
+
+
+def real_spans(example: Any) -> list[tuple[int, int]]:
+    """Return where the documents of an example lie, without those that fill it up."""
+    alone = example.batch.subject_id.tolist()
+    return [span for span, subject in zip(example.batch.layout.spans, alone, strict=True) if subject != ADDED]
+
+
+def _traced(bench: Bench, setup: Any, trainer: Any, k: int) -> dict[str, Any]:
+    """Look at some steps more; counts are of one batch, forward and backward, and its share of the update."""
+    rounds = 2
+    with closing(setup.train.stream(0, 1, make=trainer._make)) as batches:
+        examples = list(islice(batches, k * (rounds + 1)))
+
+        def work(of: range) -> None:
+            for i in of:
+                own = examples[i * k : (i + 1) * k]
+                counted = trainer.stepper.count(own, False)
+                trainer.stepper.step(1e-5, own, counted)
+
+        work(range(rounds, rounds + 1))
+        return gpu_trace.look(lambda: work(range(rounds)), bench.device, rounds * k)
 
 
 def _short(value: Any) -> str:
@@ -382,6 +427,8 @@ def main(words: list[str] | None = None) -> int:
     options.add_argument("--only", default=",".join(PARTS), help="parts, with commas between: " + ", ".join(PARTS))
     options.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     options.add_argument("--presets", default=",".join(PRESETS), help="presets, with commas between")
+    options.add_argument("--set", action="append", default=[], help="key=value of the presets' configs")
+    options.add_argument("--trace", action="store_true", help="presets: print their kernels by the time they take")
     options.add_argument("--quick", action="store_true", help="toy sizes, one number format, small preset only")
     options.add_argument(
         "--peak", type=float, default=0.0, help="TFLOP/s of the device in bf16, instead of the table's"
