@@ -23,6 +23,10 @@ CUDA_BYTES = 800_000_000
 """What the CUDA context and its libraries take on the device."""
 EXAMPLE_BYTES = 120
 """What a triplet of a batch takes with its gaps, masks and truths."""
+FUSED_BYTES = {False: (26, 4, 95), True: (42, 8, 190)}
+"""Whether all is in float32 -> bytes that a token keeps: of each layer for each of d_model and of d_ffn, and outside of
+the layers for each of d_model. Counted for the layers (two residuals in float32, two masks, and queries to the inner
+of the feed-forward in the format of products); the rest was measured (`docs/benchmarks.md`)."""
 
 
 @contextmanager
@@ -109,20 +113,38 @@ def memory_estimate(
     n_processes: int,
     n_batches: int,
     checkpointing: bool,
+    fused: bool = False,
+    reached: tuple[int, int] | None = None,
 ) -> int:
     """Return the bytes of one process: weights, gradients, two moments, and one batch's backward pass.
 
-    A layer keeps about 24 vectors of d_model and 4 of d_ffn per token; checkpointed, one vector, and one layer at a
-    time whole. All batches of a step, `n_batches` of them, are held at once.
+    A layer keeps about 24 vectors of d_model and 4 of d_ffn per token; compiled around the kernel of our own, what
+    `FUSED_BYTES` says. Checkpointed, one vector, and one layer at a time whole. All batches of a step, `n_batches` of
+    them, are held at once.
+
+    Args:
+        config: Of the run.
+        n_parameters: Of the model.
+        train: Its batches.
+        compute: What it computes on.
+        n_processes: Of the run.
+        n_batches: Of one process and step.
+        checkpointing: Whether blocks are computed again in the backward pass.
+        fused: Whether blocks are compiled around the kernel of our own.
+        reached: Triplets and tokens of the fullest batch; None = the budget of both.
     """
     model, budget = config.model, config.batching.tokens_per_batch
-    on_cuda = compute.device.type == "cuda"
-    size = 4 if compute.dtype == torch.float32 else 2.5  # norms and residuals stay float32 under autocast
-    per_layer = 24 * model.d_model + 4 * model.d_ffn
-    layers = model.n_layers * model.d_model + per_layer if checkpointing else model.n_layers * per_layer
-    activations = budget * n_batches * EXAMPLE_BYTES + budget * (layers + 20 * model.d_model) * size
+    triplets, tokens = reached or (budget, budget)
+    on_cuda, whole = compute.device.type == "cuda", compute.dtype == torch.float32
+    size = 4 if whole else 2.5  # norms and residuals stay float32 under autocast
+    per_layer, kept, around = (24 * model.d_model + 4 * model.d_ffn) * size, size, 20 * model.d_model * size
+    if fused:
+        of_d, of_ffn, of_rest = FUSED_BYTES[whole]
+        per_layer, kept, around = of_d * model.d_model + of_ffn * model.d_ffn, 4, of_rest * model.d_model
+    layers = model.n_layers * model.d_model * kept + per_layer if checkpointing else model.n_layers * per_layer
+    activations = triplets * (n_batches * EXAMPLE_BYTES + around) + tokens * layers
     if not on_cuda:  # the CPU kernel keeps the distances within documents; a flash kernel keeps none
         lengths = document_lengths(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
-        activations += 4 * budget * (lengths @ lengths) / lengths.sum()
+        activations += 4 * tokens * (lengths @ lengths) / lengths.sum()
     share = n_processes if config.train.parallel == "fsdp" else 1
     return (CUDA_BYTES if on_cuda else RUNTIME_BYTES) + int(16 * n_parameters / share + activations)

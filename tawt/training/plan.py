@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tawt.config.train import PretrainConfig
+from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.parts import ON_EMBEDDING, never_asked, weights
 from tawt.objectives.pretrain_model import ParameterCounts, count_parameters
 from tawt.training.device import Compute
@@ -72,17 +73,26 @@ class PretrainPlan:
     """What may not be meant so."""
 
 
-def make_plan(setup: Setup) -> PretrainPlan:
-    """Work out a run's plan from its set-up; nothing is written."""
+def make_plan(setup: Setup, reached: tuple[int, int] | None = None) -> PretrainPlan:
+    """Work out a run's plan from its set-up; nothing is written.
+
+    Args:
+        setup: Of the run.
+        reached: Triplets and tokens that the fullest batch brings to the model; None = not looked at: the budget.
+    """
     config, train, compute, world = setup.config, setup.train, setup.compute, setup.world
     per_step, checkpoint, parameters = setup.batches_per_step, setup.checkpoint, count_parameters(setup.model)
     n_batches = train.n_batches(0)
     budget = config.batching.tokens_per_batch
     own = train.config.tokens_per_batch
+    fused = setup.kernel[0] == "fused" and setup.compiled[0]
     memory = [
-        memory_estimate(config, parameters.total, train, compute, world.size, per_step // world.size, kept)
+        memory_estimate(
+            config, parameters.total, train, compute, world.size, per_step // world.size, kept, fused,
+            reached if fused else None,
+        )
         for kept in (False, True)
-    ]
+    ]  # fmt: skip
     n_epochs = config.train.max_steps * per_step / n_batches
     n_documents = train.n_documents * per_step / n_batches
     checkpointing = config.train.activation_checkpointing
@@ -117,7 +127,7 @@ def make_plan(setup: Setup) -> PretrainPlan:
             "memory": f"{memory[0] / 1e9:.1f} GB without activation checkpointing, {memory[1] / 1e9:.1f} GB with it",
             "processes": f"{config.train.parallel}, started by torchrun" if world.several else "one, not torchrun",
             "kernel": setup.kernel[1],
-            "compiled": setup.compiled[1],
+            "compiled": f"{setup.compiled[1]}; {setup.replayed[1]}" if setup.compiled[0] else setup.compiled[1],
         },
         doubts=tuple(_doubts(config, train.split.calendar, n_epochs, n_documents, on_machine, compute.device)),
     )
@@ -167,18 +177,19 @@ def looked_at(setup: Setup) -> PretrainPlan:
     loss have no position."""
     prepare = setup.prepare[0]
     examples = [prepare(setup.train.batch(number), number) for number in range(N_LOOKED_AT)]
-    n_tokens = sum(example.batch.layout.n_tokens for example in examples if example.batch.layout is not None)
+    tokens = [example.batch.layout.n_tokens for example in examples if example.batch.layout is not None]
     counts = [tally(example, tuple(prepare.parts))[0] for example in examples]
     asked = [part for part in prepare.parts if part not in never_asked(setup.config.objective)]
     silent = [part for part in asked if not any(count[part] for count in counts)]
-    share = n_tokens / (N_LOOKED_AT * setup.config.batching.tokens_per_batch)
+    share = sum(tokens) / (N_LOOKED_AT * setup.config.batching.tokens_per_batch)
     doubts = [without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent]
     if share < LITTLE_LEFT and setup.config.objective.forecast.weight:
         doubts.append(
             f"only {share:.1%} of the token budget reaches the model: documents are cut at a prediction time, early in "
             "long records; raise objective.forecast.window_hours and objective.forecast.earliest_hours for these"
         )
-    plan = make_plan(setup)
+    most = (max(example.n_tokens for example in examples), max(tokens))
+    plan = make_plan(setup, (whole_steps(most[0], setup.static or 1), whole_steps(most[1], setup.static or 1)))
     return replace(plan, reaching=share, doubts=(*plan.doubts, *doubts))
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tawt.batching.loader import PackedLoader
+from tawt.config.named import resolve_config
 from tawt.dataset.reader import open_dataset
 from tawt.errors import TrainingError
 from tawt.training.device import choose_compute
@@ -56,10 +57,12 @@ def estimate(workspace, config):
     """`estimate(config, n_parameters=..., ...)`: bytes of a run on CPU."""
     dataset = open_dataset(workspace)
 
-    def bytes_of(config=config, n_parameters=1_000_000, n_processes=1, n_batches=1, checkpointing=False, compute=None):
+    def bytes_of(
+        config=config, n_parameters=1_000_000, n_processes=1, n_batches=1, checkpointing=False, compute=None, **more
+    ):
         loader = PackedLoader(dataset.split("train"), dataset.vocabulary, config.batching, 0)
         compute = choose_compute("cpu", "fp32", 1) if compute is None else compute
-        return memory_estimate(config, n_parameters, loader, compute, n_processes, n_batches, checkpointing)
+        return memory_estimate(config, n_parameters, loader, compute, n_processes, n_batches, checkpointing, **more)
 
     return bytes_of
 
@@ -96,3 +99,27 @@ def test_an_estimate_grows_with_what_a_step_holds(estimate, config):
     assert kept == eight - 7 * per_layer + 8 * config.batching.tokens_per_batch * 4 * config.model.d_model
     half = replace(choose_compute("cpu", "fp32", 1), dtype=torch.bfloat16)
     assert estimate(compute=half) < alone
+
+
+MEASURED = {
+    # preset, precision: tokens of the fullest batch, parameters, batches of a step, and what torch held at most on an H100, GB
+    ("pretrain_base", torch.bfloat16): (24576, 88_600_555, 4, 11.51),
+    ("pretrain_base", torch.float32): (24576, 88_600_555, 4, 18.98),
+    ("pretrain_3090ti", torch.bfloat16): (12288, 27_742_445, 2, 2.93),
+}
+
+
+@pytest.mark.parametrize(("preset", "dtype"), MEASURED, ids=str)
+def test_an_estimate_is_near_what_was_measured(estimate, preset, dtype):
+    """Around the kernel of our own it is within a tenth of what the presets held on a card, the context aside."""
+    tokens, n_parameters, n_batches, measured = MEASURED[preset, dtype]
+    gpu = replace(choose_compute("cpu", "fp32", 1), device=torch.device("cuda"), dtype=dtype)
+    told = estimate(
+        resolve_config(preset, [])[1],
+        n_parameters,
+        n_batches=n_batches,
+        compute=gpu,
+        fused=True,
+        reached=(tokens, tokens),
+    )
+    assert (told - 800_000_000) / 1e9 == pytest.approx(measured, rel=0.1)
