@@ -5,12 +5,18 @@ Made in the loader's thread by `tawt.objectives.prepare`, a pure function of (ba
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tawt.batching.batch import PackedBatch, to_device
+
+NOT_ASKED = math.inf
+"""Stands for a truth that nobody asks for, among numbers: it fills a list up (`tawt.batching.fill`)."""
+NO_CLASS = -100
+"""The same among classes."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,8 @@ class Example:
     """What the trivial prediction costs, summed over the positions of each part."""
     number: int
     """Number of the batch in its stream."""
+    n_tokens: int
+    """Triplets of the batch; without those that fill it up, if it is filled up."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Example:
         """Return the example on a device."""

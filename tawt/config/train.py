@@ -49,8 +49,9 @@ class TrainConfig(Section):
     """`auto` is bf16 autocast on a CUDA device that has it, fp16 with a loss scaler on one that has not, and fp32 on
     CPU (bf16 gains only 15 % there)."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """`torch.compile` of the blocks, at a few static packed lengths. `auto` is on for CUDA and off with
-    the tile kernel, as on CPU, whose loops follow each batch's documents; there `on` is refused."""
+    """`torch.compile` of the blocks, and with the kernel `fused` a step's passes replayed as CUDA graphs. `auto` is
+    on for CUDA and off with the tile kernel, as on CPU, whose loops follow each batch's documents; there `on` is
+    refused."""
     activation_checkpointing: bool = False
     """Whether blocks are computed again in the backward pass instead of kept: a third more time, a fraction of the
     memory."""

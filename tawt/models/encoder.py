@@ -15,6 +15,7 @@ from tawt.batching.layout import Layout, make_layout
 from tawt.config.model import ModelConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, geometry
+from tawt.models.attention.batch_geometry import frequency_grids
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.models.attention.graphs import allow_graphs
 from tawt.models.embeddings import TokenEmbedding
@@ -82,6 +83,9 @@ class Encoder(nn.Module):
     `prepare` sets how it computes; without it, each call takes the kernel that fits its device.
     """
 
+    of_rotary: Tensor
+    of_cosine: Tensor
+
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config = config
@@ -96,6 +100,9 @@ class Encoder(nn.Module):
                 nn.init.normal_(module.weight, std=(module.in_features * 2 * config.n_layers) ** -0.5)
         per_type = config.pooling == "per_type"
         self.pooling = PerTypeReadout(config, vocabulary) if per_type else DocumentPooling(config)
+        # on the device, where a captured graph finds them
+        for name, grid in zip(("of_rotary", "of_cosine"), frequency_grids(config), strict=True):
+            self.register_buffer(name, grid, persistent=False)
         self.kernel = ""
         self.static_step: int | None = None
         self.max_seqlen: int | None = None
@@ -122,7 +129,8 @@ class Encoder(nn.Module):
             device: Where it runs.
             dtype: What it computes in; under autocast, the dtype of that.
             static_step: Tokens to whose multiple every batch is padded within the blocks; None = as long as it is.
-            compiled: Whether the blocks go through `torch.compile`, once for each length: that wants a `static_step`.
+            compiled: Whether the blocks go through `torch.compile`: but for the kernel of our own once for each length,
+                which wants a `static_step`.
             activation_checkpointing: Whether blocks compute again in the backward pass what they did not keep.
             max_seqlen: Longest document of any batch, for a kernel that must know it beforehand.
 
@@ -138,8 +146,10 @@ class Encoder(nn.Module):
         self.checkpointed = activation_checkpointing
         if compiled:
             allow_graphs()
+        # the kernel of our own has no shape in its code, so the second length makes one graph for all
+        dynamic = None if self.kernel == "fused" else False
         # a function of a block: the weights keep their names, and one graph serves all blocks
-        self._one = torch.compile(_through, dynamic=False) if compiled else _through
+        self._one = torch.compile(_through, dynamic=dynamic) if compiled else _through
         length = f"at lengths of whole {static_step} tokens" if static_step else "at each new length"
         kept = "blocks are computed again in the backward pass" if activation_checkpointing else "all activations kept"
         return {
@@ -181,7 +191,10 @@ class Encoder(nn.Module):
         static = whole_steps(n, self.static_step) if self.static_step else None
         if static is None and kernel == "flex":  # whole blocks, and few lengths: each new one is compiled
             static = max(BLOCK, 1 << (n - 1).bit_length())
-        where = geometry(self.config, layout, kernel=kernel, static_length=static, max_seqlen=self.max_seqlen)
+        where = geometry(
+            self.config, layout, kernel=kernel, static_length=static, max_seqlen=self.max_seqlen,
+            grids=(self.of_rotary, self.of_cosine),
+        )  # fmt: skip
         if static is not None:
             x = functional.pad(x, (0, 0, 0, static - n))
         return self._stack(x, where)[:n]

@@ -133,11 +133,11 @@ class ReconstructionHeads(nn.Module):
             of each.
         """
         counts = self.n_categories[data_type]
-        position = torch.repeat_interleave(
-            torch.arange(len(counts), device=counts.device), counts, output_size=n_logits
-        )
-        first = torch.cumsum(counts, 0) - counts
-        rank = torch.arange(len(position), device=counts.device) - first[position]
+        ends = torch.cumsum(counts, 0)
+        place = torch.arange(int(counts.sum()) if n_logits is None else n_logits, device=counts.device)
+        # more logits than there are categories, which fill a batch up, are the last position's last one again
+        position = torch.searchsorted(ends, place, right=True).clamp_max(len(counts) - 1)
+        rank = (place - (ends - counts)[position]).minimum(counts[position] - 1)
         row = self.category_offset[data_type][position] + rank
         wanted = functional.gelu(self.to_category(typed))
         # gathered as embeddings are, whose gradient sums repeated rows in a fixed order at any thread count

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from tawt.batching.cut import Coming
 from tawt.batching.example import ForecastTargets
@@ -14,7 +13,7 @@ from tawt.config.objective import ForecastConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.heads import EmbeddingHeads
 from tawt.objectives.baselines import Baselines
-from tawt.objectives.losses import number_loss
+from tawt.objectives.losses import number_loss, presence_loss
 from tawt.objectives.targets import as_targets
 
 
@@ -35,7 +34,7 @@ def loss_sums(
         sums["forecast_value"] = number_loss(guess, targets.value_is, config.value_loss)
     if heads.forecast_presence is not None:
         logits = heads.forecast_presence(cut).float()
-        sums["forecast_presence"] = _presence_loss(logits, targets.present)
+        sums["forecast_presence"] = presence_loss(logits, targets.present)
     return sums
 
 
@@ -61,9 +60,5 @@ def baseline_sums(
     logits = baselines.presence.logit().expand_as(targets.present)
     return {
         "forecast_value": number_loss(mean, targets.value_is, config.value_loss).item(),
-        "forecast_presence": _presence_loss(logits, targets.present).item(),
+        "forecast_presence": presence_loss(logits, targets.present).item(),
     }
-
-
-def _presence_loss(logits: Tensor, present: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits, present, reduction="sum")

@@ -90,6 +90,7 @@ class Preparer:
             counts={part: counts[part] for part in self.parts if part in counts},
             baseline={part: baseline[part] for part in self.parts if part in baseline},
             number=number,
+            n_tokens=packed.n_tokens,
         )
 
     def _salts(self, number: int) -> tuple[int, int, int]:

@@ -12,6 +12,8 @@ from tawt.training.distributed import World
 
 N_STEPS = 8
 """Static lengths of full batches: each is compiled once, and no batch is padded by more than a step."""
+N_FINE_STEPS = 32
+"""The same for the kernel of our own, whose graph serves all lengths."""
 
 
 def batches_per_step(config: PretrainConfig, n_processes: int = 1, checkpoint: Checkpoint | None = None) -> int:
@@ -56,13 +58,15 @@ def loader_config(config: PretrainConfig) -> BatchingConfig:
     return batching.model_copy(update={"tokens_per_batch": half})
 
 
-def static_step(config: PretrainConfig) -> int:
-    """Return the tokens of whose multiple each batch is filled up where shapes must be few: an eighth of the budget.
+def static_step(config: PretrainConfig, kernel: str = "") -> int:
+    """Return the tokens of whose multiple each batch is filled up where shapes must be few: an eighth of the budget,
+    and less for a kernel that is compiled once for all of them.
 
     A batch has fewer tokens than its budget where they are moments, or where forecasting, views and augmentation took
     some away.
     """
-    return whole_steps(-(-config.batching.tokens_per_batch // N_STEPS), BLOCK)
+    n = N_FINE_STEPS if kernel == "fused" else N_STEPS
+    return whole_steps(-(-config.batching.tokens_per_batch // n), BLOCK)
 
 
 def choose_compile(config: PretrainConfig, compute: Compute, world: World, kernel: str) -> tuple[bool, str]:
@@ -83,4 +87,17 @@ def choose_compile(config: PretrainConfig, compute: Compute, world: World, kerne
         return asked == "on", "asked for"
     if world.several and config.train.parallel == "fsdp":
         return False, "auto: off under fsdp, whose hooks break the graph"
-    return True, f"auto: on for CUDA, at lengths of whole {static_step(config)} tokens"
+    return True, f"auto: on for CUDA, at lengths of whole {static_step(config, kernel)} tokens"
+
+
+def choose_replay(config: PretrainConfig, world: World, kernel: str, compiled: bool) -> tuple[bool, str]:
+    """Return whether forward and backward of a batch are captured as CUDA graphs and replayed, and why."""
+    bars = {
+        "blocks are not compiled": not compiled,
+        f"of `{kernel}`, what comes from the host differs from batch to batch": kernel != "fused",
+        "gradients are exchanged between processes": world.several,
+        "the contrastive loss goes over several batches": bool(config.objective.contrastive.weight),
+        "random numbers are drawn again in the backward pass": config.train.activation_checkpointing,
+    }
+    bar = next((why for why, there in bars.items() if there), None)
+    return bar is None, f"not replayed as CUDA graphs: {bar}" if bar else "replayed as CUDA graphs"

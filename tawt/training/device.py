@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from tawt.errors import ConfigError, DeviceError
 from tawt.machine import usable_cpus
@@ -147,23 +144,3 @@ def threads_sleep() -> bool:
     """Return whether OpenMP's threads sleep while they wait for one another, at once or after a short spin."""
     spins = os.environ.get("GOMP_SPINCOUNT", "")
     return os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE" or (spins.isdigit() and int(spins) <= SHORT_SPIN)
-
-
-T = TypeVar("T")
-
-
-def pinned(data: T) -> T:
-    """Return a dataclass with its tensors in page-locked memory, from which a copy to CUDA holds nobody up."""
-    moved: dict[str, Any] = {}
-    for f in fields(data):  # type: ignore[arg-type]
-        value = getattr(data, f.name)
-        if isinstance(value, Tensor):
-            moved[f.name] = value.pin_memory()
-        elif is_dataclass(value) and not isinstance(value, type):
-            moved[f.name] = pinned(value)
-        elif hasattr(value, "kv_num_blocks"):  # a block mask holds tensors of its own
-            moved[f.name] = copy.copy(value)
-            for name, tensor in vars(value).items():
-                if isinstance(tensor, Tensor):
-                    setattr(moved[f.name], name, tensor.pin_memory())
-    return replace(data, **moved)  # type: ignore[type-var]

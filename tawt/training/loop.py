@@ -14,17 +14,18 @@ from typing import Any, Protocol
 
 import torch
 
+from tawt.batching.batch import in_one_piece
 from tawt.batching.example import Example
+from tawt.batching.fill import Sizes, filled, sizes_of
 from tawt.batching.host import HostBatch
 from tawt.objectives.parts import never_asked, subjects_of
 from tawt.training.best import best_steps, counted, is_over, keep_weights, prune
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
-from tawt.training.device import pinned
 from tawt.training.distributed import put_away
 from tawt.training.health import embedding_health
 from tawt.training.metrics import MetricsFile, means
 from tawt.training.optim import learning_rate
-from tawt.training.plan import without_position
+from tawt.training.plan import N_LOOKED_AT, without_position
 from tawt.training.repeatable import repeatable
 from tawt.training.scaler import LEAST
 from tawt.training.setup import Setup
@@ -59,6 +60,7 @@ class Trainer:
         """Steps that the loss scaler of fp16 skipped so far."""
         self._pending = Delayed(setup.compute.device)
         self._fixed: list[Example] = []
+        self._sizes = self._first_sizes() if setup.replayed[0] else None
 
     def fit(self) -> dict[str, Any]:
         """Train to the end; return the last line of metrics of each split.
@@ -109,8 +111,7 @@ class Trainer:
             for part in self.stepper.parts:
                 if not counted.count[part] and part not in never_asked(self.setup.config.objective):
                     self.report({"event": "note", "text": without_position(part, "the first step")})
-        moved = [example.to(self.setup.compute.device, non_blocking=True) for example in examples]
-        results = self.stepper.step(rate, moved, counted)
+        results = self.stepper.step(rate, examples, counted)
         self._pending.put(results, {"step": step, "rate": rate, "counted": counted})
         self._read()
         return counted.stop
@@ -179,7 +180,7 @@ class Trainer:
         count = {part: sum(one[0][part] for one in each) for part in parts}
         baseline = {part: sum(one[1][part] for one in each) for part in parts}
         means_of = means(self.stepper.weight, dict(zip(parts, told, strict=True)), baseline, count)
-        tokens = sum(example.batch.n_tokens for example in self._fixed)
+        tokens = sum(example.n_tokens for example in self._fixed)
         # each subject is in one batch of a validation
         subjects = {
             f"subjects_{part}": sum(len(subjects_of(example, part)) for example in self._fixed)
@@ -227,9 +228,18 @@ class Trainer:
         put_away(spread)
         self._write({"step": step, "split": "health", **looked})
 
+    def _first_sizes(self) -> Sizes:
+        """Return the sizes to which the examples of a run are filled up, whichever step it goes on from."""
+        setup = self.setup
+        first = [setup.prepare[0](setup.train.batch(number), number) for number in range(N_LOOKED_AT)]
+        assert setup.static is not None
+        return sizes_of(first, setup.static)
+
     def _make(self, batch: HostBatch, number: int) -> Example:
         example = self.setup.prepare[0](batch, number)
-        return pinned(example) if self.setup.compute.device.type == "cuda" else example
+        if self.setup.compute.device.type != "cuda":
+            return example
+        return in_one_piece(filled(example, self._sizes) if self._sizes is not None else example, pin=True)
 
     def _write(self, line: dict[str, Any]) -> None:
         self.metrics.write(line)

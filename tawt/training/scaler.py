@@ -34,7 +34,8 @@ class LossScaler:
             return
         good = torch.where(overflowed, 0.0, self._good + 1)
         grow = good >= PATIENCE
-        self.scale = torch.where(overflowed, self.scale / 2, torch.where(grow, self.scale * 2, self.scale))
+        # in place: a graph that was captured reads it where it is
+        self.scale.copy_(torch.where(overflowed, self.scale / 2, torch.where(grow, self.scale * 2, self.scale)))
         self._good = torch.where(grow, 0.0, good)
 
     def state(self) -> ScalerState | None:
@@ -44,5 +45,5 @@ class LossScaler:
     def load(self, state: ScalerState | None) -> None:
         """Go on from a checkpoint."""
         if self.enabled and state is not None:
-            self.scale = torch.full_like(self.scale, state.scale)
+            self.scale.fill_(state.scale)
             self._good = torch.full_like(self._good, state.good)

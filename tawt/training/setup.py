@@ -22,7 +22,7 @@ from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import PretrainModel, build_model
 from tawt.training.checkpoint import Checkpoint, CheckpointState
-from tawt.training.choices import batches_per_step, choose_compile, loader_config, static_step
+from tawt.training.choices import batches_per_step, choose_compile, choose_replay, loader_config, static_step
 from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import World
 from tawt.training.folder import Report, comparable, refuse_other_start, starting_point
@@ -75,6 +75,8 @@ class Setup:
     """Whether blocks are compiled, and why."""
     static: int | None
     """Tokens to whose multiple batches are padded; None = as long as they are."""
+    replayed: tuple[bool, str]
+    """Whether forward and backward are replayed as CUDA graphs, and why."""
 
     @property
     def start_step(self) -> int:
@@ -167,7 +169,7 @@ def set_up(
     compute = _compute(workspace, config, vocabulary, device, world, checkpoint, dry_run)
     kernel = choose_kernel(config.model, compute.device, compute.dtype)
     compiled = choose_compile(config, compute, world, kernel[0])
-    static = static_step(config) if compiled[0] or kernel[0] == "flex" else None
+    static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
     loader = _loader(train, vocabulary, config)
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
@@ -200,6 +202,7 @@ def set_up(
         kernel=kernel,
         compiled=compiled,
         static=static,
+        replayed=choose_replay(config, world, kernel[0], compiled[0]),
     )
 
 

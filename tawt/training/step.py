@@ -21,6 +21,7 @@ from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.checkpoint import load_optimizer
 from tawt.training.distributed import local, reducing, spread
 from tawt.training.gradient_cache import GradientCache
+from tawt.training.graphs import Replays
 from tawt.training.optim import make_optimizer
 from tawt.training.scaler import LossScaler
 from tawt.training.setup import Setup
@@ -101,7 +102,11 @@ class Stepper:
             self.scaler.load(setup.checkpoint.state.scaler)
         self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.names: list[str] = list(self.named)
-        self._broken = torch.zeros((), dtype=torch.bool, device=self.compute.device)
+        device = self.compute.device
+        self._broken = torch.zeros((), dtype=torch.bool, device=device)
+        self._weights = torch.zeros(len(self.parts), device=device)
+        """What each part of a batch's loss is multiplied by; a captured graph reads it where it is."""
+        self._replays = Replays(self._gradient, device, self._weights) if setup.replayed[0] else None
 
     def count(self, examples: Sequence[Example], stop: bool) -> Counted:
         """Let the hosts of all processes tell one another what they are about to compute.
@@ -115,7 +120,7 @@ class Stepper:
         each = [tally(example, parts if self._n_batches(examples) == 1 else self._plain) for example in examples]
         told = [float(sum(one[0].get(part, 0) for one in each)) for part in parts]
         told += [float(sum(one[1].get(part, 0.0) for one in each)) for part in parts]
-        told += [float(sum(example.batch.n_tokens for example in examples)), float(stop)]
+        told += [float(sum(example.n_tokens for example in examples)), float(stop)]
         total = self.world.total(torch.tensor(told, dtype=torch.float64)).tolist()
         counts = {part: round(total[i]) for i, part in enumerate(parts)}
         baseline = {part: total[n + i] for i, part in enumerate(parts)}
@@ -131,7 +136,7 @@ class Stepper:
 
         Args:
             rate: Learning rate.
-            examples: This process's batches, on the device, in order.
+            examples: This process's batches, on the host, in order.
             counted: See `count`.
 
         Returns:
@@ -140,20 +145,27 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.spread.train()
-        self.optimizer.zero_grad(set_to_none=True)
+        # where graphs are replayed, gradients stay where they are
+        self.optimizer.zero_grad(set_to_none=self._replays is None)
+        device, pin = self.compute.device, self.compute.device.type == "cuda"
+        scale = [self.weight[part] / max(counted.count[part], 1) for part in self.parts]
+        self._weights.copy_(torch.tensor(scale, pin_memory=pin), non_blocking=True)
         pulls: list[Tensor] | None = None
+        if self._replays is None:
+            examples = [example.to(device, non_blocking=True) for example in examples]
         if counted.subjects:
             with torch.no_grad():
                 projections = self._projections(examples)
             pulls = self.cache.pulls(projections, counted.subjects)
-        scale = {part: self.weight[part] / max(counted.count[part], 1) for part in self.parts}
-        sums = torch.zeros(len(self.parts), dtype=torch.float64, device=self.compute.device)
-        bad = torch.zeros(self._n_batches(examples), dtype=torch.float64, device=self.compute.device)
+        sums = torch.zeros(len(self.parts), dtype=torch.float64, device=device)
+        bad = torch.zeros(self._n_batches(examples), dtype=torch.float64, device=device)
         for i, example in enumerate(examples):
-            with reducing(self.spread, i == len(examples) - 1):
-                own, loss = self._loss(example, scale, None if pulls is None else pulls[i])
-                # DDP and FSDP take the mean over the processes, and this is a sum
-                (loss * self.scaler.scale * self.world.size).backward()
+            self._seed(example)
+            if self._replays is not None:
+                own = self._replays(example)
+            else:
+                with reducing(self.spread, i == len(examples) - 1):
+                    own = self._gradient(example, self._weights, None if pulls is None else pulls[i])
             sums += own
             bad[self.world.rank + i * self.world.size] = (~own.isfinite().all()).double()
         told = self.world.total(torch.cat([sums, bad]))
@@ -186,32 +198,44 @@ class Stepper:
     def _n_batches(self, examples: Sequence[Example]) -> int:
         return len(examples) * self.world.size
 
-    def _forward(self, example: Example) -> tuple[Tensor | None, Tensor | None]:
-        # seeded by the batch, so that neither process nor accumulation matters, and both passes drop alike
+    def _seed(self, example: Example) -> None:
+        """Seed dropout by the batch, so that neither process nor accumulation matters, and both passes drop alike."""
         torch.manual_seed(int(draw([example.number], _DROPOUT, self.setup.config.train.seed)[0]) >> 1)
+
+    def _forward(self, example: Example) -> tuple[Tensor | None, Tensor | None]:
         with self.compute.autocast():
             out: tuple[Tensor | None, Tensor | None] = self.spread(example)
         return out
 
-    def _loss(self, example: Example, scale: dict[str, float], pull: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _gradient(self, example: Example, weights: Tensor, pull: Tensor | None = None) -> Tensor:
+        """Add a batch's share of the gradient to those that are there; return its sums per part."""
+        own, loss = self._loss(example, weights, pull)
+        # DDP and FSDP take the mean over the processes, and this is a sum
+        (loss * self.scaler.scale * self.world.size).backward()
+        return own
+
+    def _loss(self, example: Example, weights: Tensor, pull: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return a batch's sums per part, and its share of the step's loss."""
         sums, projection = self._forward(example)
-        terms = [scale[part] * sums[i] for i, part in enumerate(self._plain)] if sums is not None else []
+        terms = [weights[: len(sums)] * sums] if sums is not None else []
         told = sums.detach().double() if sums is not None else torch.zeros(0, device=self.compute.device).double()
         if CONTRASTIVE in self.parts:
             assert projection is not None and example.view_of is not None
             if pull is None:
                 loss = info_nce(projection, example.view_of, self.temperature)
-                terms.append(scale[CONTRASTIVE] * loss)
+                terms.append(weights[-1:] * loss)
                 told = torch.cat([told, loss.detach().double()[None]])
             else:
                 gradient, loss = pull[:-1].view_as(projection), pull[-1]
-                terms.append(scale[CONTRASTIVE] * (projection * gradient).sum())
+                terms.append(weights[-1:] * (projection * gradient).sum())
                 told = torch.cat([told, loss.double()[None]])
-        return told, torch.stack(terms).sum()
+        return told, torch.cat(terms).sum()
 
     def _projections(self, examples: Sequence[Example]) -> list[Tensor]:
-        found = [self._forward(example)[1] for example in examples]
+        found = []
+        for example in examples:
+            self._seed(example)
+            found.append(self._forward(example)[1])
         return [projection.float() for projection in found if projection is not None]
 
     def _update(self, sums: Tensor) -> Tensor:
@@ -232,7 +256,7 @@ class Stepper:
         torch._foreach_mul_(gradients, clip / self.scaler.scale)
         self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]  # as GradScaler hands it over
         self.optimizer.step()
-        used = self.scaler.scale
+        used = self.scaler.scale.clone()
         self.scaler.update(~good_gradient)
         worst = (~norms.isfinite()).float().argmax()
         return torch.stack([x.double() for x in (norm, worst, used, skip)])

@@ -332,7 +332,7 @@ def recompiles(
         made.append(counters["stats"]["unique_graphs"])
     assert made[0] and len({tuple(e.batch.layout.bounds) for e in given if e.batch.layout}) == n_batches
     lengths = {whole_steps(e.batch.layout.n_tokens, static_step(config)) for e in given if e.batch.layout}
-    return made[-1] - len(lengths) * made[0]
+    return max(0, made[-1] - len(lengths) * made[0])  # one graph may serve all lengths
 
 
 def precisions(device: torch.device) -> dict[str, torch.dtype]:

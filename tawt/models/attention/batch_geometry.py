@@ -95,7 +95,13 @@ class Geometry:
 
 
 def geometry(
-    config: ModelConfig, layout: Layout, *, kernel: str, static_length: int | None = None, max_seqlen: int | None = None
+    config: ModelConfig,
+    layout: Layout,
+    *,
+    kernel: str,
+    static_length: int | None = None,
+    max_seqlen: int | None = None,
+    grids: tuple[Tensor, Tensor] | None = None,
 ) -> Geometry:
     """Compute what a kernel needs of a batch.
 
@@ -106,6 +112,7 @@ def geometry(
         static_length: Length to which everything is padded, at least `layout.n_tokens`; a multiple of 128 for `flex`.
             What is added are statics in documents of their own.
         max_seqlen: `varlen` with a static length: longest document that any batch may hold.
+        grids: `frequency_grids` of the config on the device; None = they are brought there.
     """
     hours, is_static, age, bounds = layout.hours, layout.is_static, layout.age_hours, list(layout.bounds)
     n = static_length or layout.n_tokens
@@ -118,13 +125,14 @@ def geometry(
         bounds = with_padding(bounds, n)
     on = config.attention
     cos = sin = waves = fading = None
-    if "rotary" in on and (frequencies := rotary_frequencies(config)).numel():
-        angles = _angles(hours, is_static, frequencies.flatten())
+    of_rotary, of_cosine = grids or (grid.to(hours.device) for grid in frequency_grids(config))
+    if of_rotary.numel():
+        angles = _angles(hours, is_static, of_rotary)
         angles = angles.view(n, config.n_heads, -1).transpose(0, 1).contiguous()
         # a static has no hour to be turned by; unturned it would stand at the origin, as far from each event as that
         cos, sin = angles.cos().masked_fill_(is_static[:, None], 0.0), angles.sin()
-    if "cosine" in on:
-        angles = _angles(hours, is_static, cosine_frequencies(config))
+    if of_cosine.numel():
+        angles = _angles(hours, is_static, of_cosine)
         waves = torch.cat((angles.cos(), angles.sin()), -1).masked_fill_(is_static[:, None], 0.0)
     if "recency" in on:
         fading = torch.log1p(age / config.recency.tau_hours)
@@ -155,6 +163,14 @@ def geometry(
     return made
 
 
+def frequency_grids(config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Return the frequencies of `rotary`, those of one head behind the other's, and of `cosine`: float64, radians per
+    hour; none of a term that is off."""
+    on, none = config.attention, torch.zeros(0, dtype=torch.float64)
+    rotary = rotary_frequencies(config).flatten() if "rotary" in on else none
+    return rotary, cosine_frequencies(config) if "cosine" in on else none
+
+
 def _with(made: Geometry, **more: Any) -> Geometry:
     return Geometry(**{**vars(made), **more})
 
@@ -178,7 +194,7 @@ def _runs(layout: Layout, n: int) -> dict[str, Tensor]:
 
 def _angles(hours: Tensor, is_static: Tensor, frequencies: Tensor) -> Tensor:
     """`(t, m)` float32 angles, reduced in float64 and rounded after; 0 for statics."""
-    angles = torch.outer(hours, frequencies.to(hours.device, non_blocking=True)).masked_fill_(is_static[:, None], 0.0)
+    angles = torch.outer(hours, frequencies).masked_fill_(is_static[:, None], 0.0)
     return torch.remainder(angles, 2 * math.pi).float()
 
 

@@ -1,0 +1,169 @@
+"""Examples filled up to a few fixed sizes, so that what was captured of one can be replayed with another.
+
+What is added lies in documents of its own behind the others: statics without value. Lists of positions are filled up
+with places whose truth is not asked for. So losses and gradients are those of the example as it was.
+
+The sizes are a pure function of the first examples of a run and of the example itself, not of what came before: dropout
+draws by shape, and a run that is resumed must draw alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tawt.batching.batch import PackedBatch
+from tawt.batching.example import NO_CLASS, NOT_ASKED, Example, ForecastTargets, MaskedTargets
+from tawt.batching.layout import Layout
+
+ADDED = -1
+"""The subject of a document that is added."""
+ROOM = 1.25
+"""Lists have room for so many times what the longest of the first examples has."""
+LONGEST = 64
+"""Tokens of a document that is added: of more it would cost attention more than a tile."""
+_LISTS = ("type", "value", "token", "category", "status", "summary")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """To whose multiples each size of an example is filled up."""
+
+    step: int
+    """Of triplets, and of tokens."""
+    documents: int
+    lists: dict[str, int]
+    """Of the lists of positions by name; of the logits of categories as `logits`."""
+
+
+def sizes_of(examples: Sequence[Example], step: int) -> Sizes:
+    """Return sizes that most examples of a run fit into.
+
+    Args:
+        examples: Its first ones.
+        step: To whose multiple tokens are filled up.
+    """
+    layouts = [example.batch.layout for example in examples]
+    # a step of tokens that is added is cut into documents
+    documents = max(layout.n_documents for layout in layouts if layout is not None) + step // LONGEST
+    lists: dict[str, int] = {}
+    for example in examples:
+        for name, length in _lengths(example).items():
+            lists[name] = max(lists.get(name, 1), length)
+    most = {name: _room(length) for name, length in lists.items()}
+    return Sizes(step, _room(documents), most)
+
+
+def filled(example: Example, sizes: Sizes) -> Example:
+    """Return an example that is filled up; counts, baselines and `n_tokens` stay those of what is real in it.
+
+    Args:
+        example: On the host, with its layout made and without the block mask of FlexAttention.
+        sizes: See `sizes_of`.
+    """
+    layout = example.batch.layout
+    assert layout is not None and layout.blocks is None and example.view_of is None
+    t, d = layout.n_tokens, layout.n_documents
+    n_tokens, n_documents = _up(t, sizes.step), d
+    while n_documents == d or n_tokens - t < n_documents - d:  # each document that is added has a token
+        n_documents = _up(d + max(1, -(-(n_tokens - t) // LONGEST)), sizes.documents)
+        n_tokens += sizes.step if n_tokens - t < n_documents - d else 0
+    new = _fill_layout(layout, n_tokens, n_documents)
+    n = n_tokens if layout.token_of is None else _up(example.batch.n_tokens, sizes.step)
+    if layout.token_of is not None:
+        new = replace(new, token_of=torch.cat((layout.token_of, t + _dealt(n - len(layout.token_of), n_tokens - t))))
+    batch = replace(_fill_batch(example.batch, n, n_documents), cu_seqlens=new.cu_seqlens, layout=new)
+    masked, ahead = example.masked, example.forecast
+    return replace(
+        example,
+        batch=batch,
+        masked=None if masked is None else _fill_masked(masked, sizes),
+        forecast=None if ahead is None else _fill_forecast(ahead, sizes),
+    )
+
+
+def _fill_layout(layout: Layout, n_tokens: int, n_documents: int) -> Layout:
+    t, d = layout.n_tokens, layout.n_documents
+    document = d + _dealt(n_tokens - t, n_documents - d)
+    ends = t + torch.searchsorted(document, torch.arange(d, n_documents), right=True)
+    return replace(
+        layout,
+        hours=_longer(layout.hours, n_tokens),
+        is_static=_longer(layout.is_static, n_tokens, True),
+        age_hours=_longer(layout.age_hours, n_tokens),
+        gap_hours=_longer(layout.gap_hours, n_tokens),
+        cu_seqlens=torch.cat((layout.cu_seqlens, ends.int())),
+        bounds=(*layout.bounds, *ends.tolist()),
+        document=torch.cat((layout.document, document)),
+        cls_at=None if layout.cls_at is None else torch.cat((layout.cls_at, torch.tensor([t]), ends[:-1])),
+    )
+
+
+def _fill_batch(batch: PackedBatch, n: int, d: int) -> PackedBatch:
+    of_triplets = ("data_type", "value", "value_token", "value_status", "hours", "gap_hours")
+    of_documents = ("clock_hours", "end_hours", "end_time")
+    changes: dict[str, Any] = {name: _longer(getattr(batch, name), n) for name in of_triplets}
+    changes |= {name: _longer(getattr(batch, name), d) for name in of_documents}
+    changes["subject_id"] = _longer(batch.subject_id, d, ADDED)
+    changes |= {"is_static": _longer(batch.is_static, n, True), "type_gap_hours": _longer(batch.type_gap_hours, n, -1)}
+    return replace(batch, **changes)
+
+
+def _fill_masked(targets: MaskedTargets, sizes: Sizes) -> MaskedTargets:
+    changes: dict[str, Any] = {}
+    added = 0
+    for name in _LISTS:
+        truth: Tensor = getattr(targets, f"{name}_is")
+        # one more at least where logits are ragged: the last position takes what is too many
+        size = _up(len(truth) + (name == "category"), sizes.lists[name])
+        changes[f"{name}_at"] = _longer(getattr(targets, f"{name}_at"), size)
+        changes[f"{name}_is"] = _longer(truth, size, NOT_ASKED if truth.is_floating_point() else NO_CLASS)
+        if name != "type":
+            changes[f"{name}_type"] = _longer(getattr(targets, f"{name}_type"), size)
+        added = size - len(truth) if name == "category" else added
+    return replace(targets, **changes, n_categories=_up(targets.n_categories + added, sizes.lists["logits"]))
+
+
+def _fill_forecast(targets: ForecastTargets, sizes: Sizes) -> ForecastTargets:
+    a, b = (_up(len(x), sizes.lists[name]) for x, name in ((targets.document, "cut"), (targets.value_is, "ahead")))
+    return ForecastTargets(
+        document=_longer(targets.document, a),
+        present=_longer(targets.present, a, NOT_ASKED),
+        value_row=_longer(targets.value_row, b),
+        value_column=_longer(targets.value_column, b),
+        value_is=_longer(targets.value_is, b, NOT_ASKED),
+    )
+
+
+def _lengths(example: Example) -> dict[str, int]:
+    found: dict[str, int] = {}
+    if (masked := example.masked) is not None:
+        found |= {name: len(getattr(masked, f"{name}_is")) for name in _LISTS}
+        # a category that is added has one logit
+        found["logits"] = masked.n_categories + _room(found["category"])
+    if (ahead := example.forecast) is not None:
+        found |= {"cut": len(ahead.document), "ahead": len(ahead.value_is)}
+    return found
+
+
+def _room(n: int) -> int:
+    return max(8, int(n * ROOM))
+
+
+def _up(n: int, unit: int) -> int:
+    return max(1, -(-n // unit)) * unit
+
+
+def _dealt(n: int, among: int) -> Tensor:
+    """Deal `n` places out evenly: `(n,)` int64, ascending."""
+    return torch.arange(n) * among // max(n, 1)
+
+
+def _longer(x: Tensor, n: int, fill: float = 0) -> Tensor:
+    out = x.new_full((n, *x.shape[1:]), fill)
+    out[: len(x)] = x
+    return out
