@@ -86,8 +86,8 @@ def memory_error(place: Path | str, memory_limit: str | None = None) -> RoomErro
         memory_limit: Of the engine, where it is at work.
     """
     limits = shell_limits()
-    ways = ["raise --memory-limit", "free space for spilling in the workspace"] if memory_limit is not None else []
-    ways += unlimited() or ["use a machine, or a job, with more memory"]
+    engine = ["raise --memory-limit", "free space for spilling"] if memory_limit is not None else []
+    ways = [*engine, *unlimited()] or ["use a machine, or a job, with more memory"]
     begin = [f"{size(bound.least)} of {bound.said}" for bound in limits if bound.n_bytes < bound.least]
     need = f"; a command takes {' and '.join(begin)} before it reads anything" if begin else ""
     return RoomError(

@@ -113,6 +113,9 @@ def test_the_end_of_memory_says_what_holds_it_and_what_gives_more(monkeypatch: p
     assert told.hint.endswith("a command takes 1 GB of `ulimit -v` before it reads anything")
     monkeypatch.setattr(room, "shell_limits", list)
     monkeypatch.setattr(room, "tightest_bound", lambda: Bound("the cgroup", 2_000_000_000))
+    assert (
+        memory_error("x", "60MB").hint == "raise --memory-limit, or free space for spilling; fewer --threads take less"
+    )
     assert memory_error("x").what == "memory ran out, expected to fit in the 2 GB of the cgroup"
     assert "machine, or a job, with more memory" in memory_error("x").hint
 
