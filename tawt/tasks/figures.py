@@ -34,7 +34,7 @@ def matplotlib() -> Any:
     """
     try:
         return importlib.import_module("matplotlib")
-    except ImportError:
+    except ModuleNotFoundError:
         raise ConfigError(
             "plots", "matplotlib is not installed, expected it to draw with", 'pip install "tawt[plots]"'
         ) from None

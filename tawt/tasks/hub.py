@@ -200,7 +200,7 @@ def _download(name: str) -> Path:
         )  # fmt: skip
     try:
         hub: Any = importlib.import_module("huggingface_hub")
-    except ImportError:
+    except ModuleNotFoundError:
         raise ConfigError(
             name, "is no folder, and huggingface_hub is not installed, expected one of both",
             'pip install "tawt[hub]", or give a folder',

@@ -63,7 +63,7 @@ def open_loggers(
     for name in config.train.loggers:
         try:
             opened.append(_Guarded(name, _OPEN[name](config, run, start_step), note))
-        except ImportError:
+        except ModuleNotFoundError:
             raise _missing(name) from None
         except Exception as error:
             hold_memory(error, f"train.loggers: {name}")
