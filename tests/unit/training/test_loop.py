@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 
@@ -125,10 +126,12 @@ def plant_nan(workspace, row: int, split: str = "train", value: float = np.nan) 
     table = pa.ipc.open_file(path).read_all()
     status = np.asarray(table["value_status"])
     row = int(np.flatnonzero(status == 1)[row])
-    data = bytearray(path.read_bytes())
+    data, listed = bytearray(path.read_bytes()), workspace / "dataset" / "dataset.json"
+    before = hashlib.sha256(data).hexdigest()
     at = data.index(np.asarray(table["value"])[:64].tobytes())
     data[at + 4 * row : at + 4 * row + 4] = np.float32(value).tobytes()
     path.write_bytes(data)
+    listed.write_text(listed.read_text().replace(before, hashlib.sha256(data).hexdigest()))
     return row
 
 
