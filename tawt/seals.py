@@ -18,6 +18,8 @@ BLANK = SAYS + "0" * 64
 """Stands once in a file, as a text of its format, until `fill` puts the hash in the place of the zeros."""
 LIST = "files.json"
 """File of a folder that lists the hash of every file in it; sealed, and written last."""
+UNFINISHED = "unfinished.json"
+"""File of a run, beside its list or instead of it, that tells of one which is not finished; in no list."""
 LATER = "plots"
 """Folder of figures, drawn at any time: in no list."""
 _SUM = ', "crc32": '
@@ -95,7 +97,7 @@ def hashes_of(folder: Path) -> dict[str, str]:
 
 def is_listed(path: Path) -> bool:
     """Return whether a file belongs into the list of its folder: not hidden ones, figures, and the list itself."""
-    return path.parts[0] not in (LATER, LIST) and not any(part.startswith(".") for part in path.parts)
+    return path.parts[0] not in (LATER, LIST, UNFINISHED) and not any(part.startswith(".") for part in path.parts)
 
 
 def listed_files(folder: Path) -> dict[str, str] | None:

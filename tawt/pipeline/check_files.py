@@ -7,6 +7,7 @@ from pathlib import Path
 from tawt.contracts.dataset import THREADS
 from tawt.contracts.workspace import HOSPITAL
 from tawt.files import read_json
+from tawt.pipeline.check_unfinished import at_rest, changed_unlisted
 from tawt.pipeline.finding import Finding
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.workspace import (
@@ -20,7 +21,7 @@ from tawt.pipeline.workspace import (
     Workspace,
 )
 from tawt.places import real
-from tawt.seals import LATER, LIST, changed_files, files_below, holds, lines_hold, listed_files, sha256_file
+from tawt.seals import LATER, LIST, UNFINISHED, changed_files, files_below, holds, listed_files, sha256_file
 
 _OF_RUNS = ("config.yaml", "model.safetensors", "checkpoints")
 """What a folder has that is a run."""
@@ -61,7 +62,7 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
             "none that no stage lists",
         ),
         _finding("records", _records(root, bool(whole)), "as they were written"),
-        _runs(root),
+        at_rest(root / "runs", lambda: _runs(root)),
         _finding(
             "embeddings",
             [
@@ -124,7 +125,7 @@ def _runs(root: Path) -> Finding:
     for run in runs:
         if listed_files(run) is None:
             n_unfinished += 1
-            wrong += [run / LIST] if (run / "model.safetensors").exists() else _unlisted(run)
+            wrong += changed_unlisted(run)
         steps = sorted((run / "checkpoints").glob("step-*"))
         alien += [
             path
@@ -141,7 +142,7 @@ def _runs(root: Path) -> Finding:
             for path in files_below(folder):
                 name = path.relative_to(folder)
                 of_another = any(path.is_relative_to(other) for other in inner)
-                listed = name.as_posix() in {*own, LIST} or _is_aside(path)
+                listed = name.as_posix() in {*own, LIST, UNFINISHED} or _is_aside(path)
                 # figures are the user's, checkpoints have lists of their own
                 if not listed and name.parts[0] not in (LATER, "checkpoints") and not of_another:
                     alien.append(path)
@@ -149,15 +150,3 @@ def _runs(root: Path) -> Finding:
     told = [f"{path.relative_to(root).as_posix()} is missing or changed" for path in sorted(set(wrong))]
     told += [f"{path.relative_to(root).as_posix()} is in no list of its run" for path in sorted(set(alien))]
     return _finding("runs", told, f"{len(runs)}, as they were written{unfinished}")
-
-
-def _unlisted(run: Path) -> list[Path]:
-    """Return the files of a run without a list that are not as they were written: each is sealed for itself."""
-    sealed = [run / name for name in ("config.yaml", "versions.json", "packages.txt", "README.md")]
-    wrong = [path for path in sealed if path.exists() and not (path.is_file() and holds(path))]
-    metrics, vocabulary, latest = (run / n for n in ("metrics.jsonl", "vocabulary.parquet", "checkpoints/latest"))
-    wrong += [metrics] if metrics.is_file() and not lines_hold(metrics) else []
-    if vocabulary.is_file() and (about := read_json(run / "versions.json")) is not None:
-        wrong += [vocabulary] if about.get("vocabulary") != sha256_file(vocabulary) else []
-    names = [f"{path.name}\n".encode() for path in latest.parent.glob("step-*")]
-    return wrong + ([latest] if latest.is_file() and latest.read_bytes() not in names else [])

@@ -10,10 +10,11 @@ from typing import Any
 
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
+from tawt.contracts.run import say_unfinished
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.upstream import note_of_newer
 from tawt.files import write_hashes
-from tawt.seals import LIST
+from tawt.seals import LIST, UNFINISHED
 from tawt.tasks.card import CARD, was_edited, write_card
 from tawt.tasks.load import Saved, read_saved, same_vocabulary, start_from
 from tawt.tasks.runs import find_run
@@ -177,6 +178,7 @@ def make_trainer(setup: Setup) -> Trainer:
     if world.first and not over:
         describe_run(setup)
         write_card(run)  # says from the first step on that the folder holds patients' data
+        say_unfinished(run, start_step)
     elif world.first and not (run / LIST).exists():  # it was to grow, was broken off, and is to end where it was
         describe_config(setup)
     world.wait()
@@ -196,3 +198,4 @@ def _finish(trainer: Trainer) -> None:
         setup.note(f"{run / CARD} was edited and stays as it is: remove it and resume for one of the run as it is now")
     write_card(run, data={"subjects": len(setup.train.subjects), "triplets": setup.train.n_tokens})
     write_hashes(run)
+    (run / UNFINISHED).unlink(missing_ok=True)

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from tawt.config.train import MAX_STEPS, TrainConfig
+from tawt.contracts.run import names_its_step
 from tawt.errors import CheckpointError
-from tawt.files import write_json
+from tawt.files import write_sealed
 from tawt.seals import BLANK, changed_files, holds
 from tawt.training.checkpoint import WEIGHTS, read_tensors, write_tensors
 
@@ -53,11 +54,11 @@ def best_file(run: Path, step: int) -> Path:
 def keep_weights(run: Path, step: int, weights: dict[str, Tensor]) -> None:
     """Write the weights of one of the best validations so far; what it displaces stays for now.
 
-    A file only goes with the next checkpoint (`prune`): a run that is killed before it may need it again.
+    A file only goes with the next checkpoint: a run that is killed before it may need it again.
     """
     path = best_file(run, step)
     path.parent.mkdir(exist_ok=True)
-    write_tensors(weights, path, {"seal": BLANK})
+    write_tensors(weights, path, {path.stem: BLANK})
 
 
 def lost_best(run: Path, tuning: Lines, config: TrainConfig) -> list[int]:
@@ -85,22 +86,20 @@ def keep_again(run: Path, tuning: Lines, config: TrainConfig) -> None:
         keep_weights(run, step, read_tensors(_checkpoint(run, step) / WEIGHTS))
 
 
-def prune(run: Path, tuning: Lines, config: TrainConfig) -> None:
-    """Remove all weights but the best, and say in `best.json` which those are.
+def say_best(run: Path, tuning: Lines, config: TrainConfig) -> list[Path]:
+    """Say in `best.json` which weights are the best, and return those that may then go.
 
     Those that are the best without a validation at the end alone stay too: a run that grows goes by them.
     """
     steps = best_steps(counted(tuning, config), config.keep_best)
     if not steps:
-        return
+        return []
     loss = {line["step"]: line["loss"] for line in tuning}
     kept = [{"step": step, "loss": loss[step], "file": best_file(run, step).name} for step in steps]
-    write_json(run / "best" / "best.json", {"by": "loss on tuning", "kept": kept})
+    write_sealed(run / "best" / "best.json", {"by": "loss on tuning", "kept": kept})
     grown = config.model_copy(update={"max_steps": MAX_STEPS})
     wanted = {best_file(run, step) for step in (*steps, *best_steps(counted(tuning, grown), config.keep_best))}
-    for path in (run / "best").glob("step-*.safetensors"):
-        if path not in wanted:
-            path.unlink()
+    return [path for path in (run / "best").glob("step-*.safetensors") if path not in wanted]
 
 
 def final_weights(run: Path, tuning: Lines, config: TrainConfig) -> dict[str, Tensor] | None:
@@ -124,7 +123,7 @@ def final_weights(run: Path, tuning: Lines, config: TrainConfig) -> dict[str, Te
 
 
 def _hold(path: Path) -> None:
-    if not path.is_file() or not holds(path):
+    if not path.is_file() or not holds(path) or not names_its_step(path):
         what = "is not as it was written" if os.path.lexists(path) else "is not there"
         raise CheckpointError(
             str(path), f"{what}, expected the weights of one of the best validations",

@@ -28,7 +28,7 @@ from tawt.errors import CheckpointError
 from tawt.files import whole, whole_folder, write_hashes, write_json, write_text
 from tawt.places import remove
 from tawt.readers import read_record, read_text, reading
-from tawt.seals import BLANK, fill, hold
+from tawt.seals import BLANK, changed_files, fill, hold
 from tawt.training.distributed import shared_like
 from tawt.training.distributed import whole as all_of
 
@@ -162,10 +162,9 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     state: CheckpointState,
-    keep: int,
     writes: bool = True,
 ) -> Checkpoint:
-    """Write a checkpoint, name it in `latest` and remove all but the newest `keep`.
+    """Write a checkpoint and name it in `latest`; those before stay for now.
 
     It holds whole tensors, so it does not know how many processes made it.
 
@@ -174,7 +173,6 @@ def save_checkpoint(
         model: Its parameters are saved.
         optimizer: Over parameters of the model.
         state: What is said of it.
-        keep: Checkpoints that stay.
         writes: False in all processes but the first, which only take part in the gathering.
     """
     root = run / "checkpoints"
@@ -188,13 +186,15 @@ def save_checkpoint(
         write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
         write_hashes(aside)
     write_text(root / "latest", folder.name + "\n")
-    made = sorted(by_step(root))
-    earlier = [path for step, path in made if step <= state.step]
-    # later ones are of a run that was taken up again before them: what follows them is made anew
-    later = [path for step, path in made if step > state.step]
-    for old in [*earlier[:-keep], *later]:
-        remove_checkpoint(old)
     return Checkpoint(folder, state)
+
+
+def outdated_checkpoints(run: Path, step: int, keep: int) -> list[Path]:
+    """Return the checkpoints that may go once there is one of this step: all but the newest `keep`."""
+    made = sorted(by_step(run / "checkpoints"))
+    # later ones are of a run that was taken up again before them: what follows them is made anew
+    later = [path for other, path in made if other > step]
+    return [path for other, path in made if other <= step][:-keep] + later
 
 
 def by_step(root: Path) -> list[tuple[int, Path]]:
@@ -212,23 +212,36 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def latest_checkpoint(run: Path) -> Checkpoint | None:
-    """Return the checkpoint that `latest` names, None where a run has none yet.
+    """Return the checkpoint that `latest` names, or the newest whole one where it is not there; None without any.
 
     Who reads its tensors holds them to its list first.
 
     Raises:
-        CheckpointError: It names a checkpoint that is not there, is broken, or is of another format.
+        CheckpointError: The checkpoint is not there, broken, or of another format, or none is whole.
     """
     pointer = run / "checkpoints" / "latest"
-    if not os.path.lexists(pointer):
-        return None
     hint = "write one of the folders beside it into it, as `step-000200`"
+    if not os.path.lexists(pointer):
+        return _newest(pointer, hint)
     name = read_text(pointer, hint, CheckpointError, "the name of a checkpoint").strip()
     if not (match := _NAME.match(name)):
         raise CheckpointError(str(pointer), "names no checkpoint, expected one as `step-000200`", hint)
-    folder = pointer.parent / name
+    return _opened(pointer.parent / name, int(match[1]))
+
+
+def _newest(pointer: Path, hint: str) -> Checkpoint | None:
+    made = sorted(by_step(pointer.parent), reverse=True) if pointer.parent.is_dir() else []
+    for step, folder in made:
+        if changed_files(folder) == []:
+            return _opened(folder, step)
+    if made:
+        raise CheckpointError(str(pointer), "is not there, and no checkpoint beside it is whole, expected one", hint)
+    return None
+
+
+def _opened(folder: Path, step: int) -> Checkpoint:
     state = read_record(folder / STATE, CheckpointState, ANOTHER, CheckpointError)
-    if state.step != int(match[1]):
+    if state.step != step:
         raise CheckpointError(
             str(folder / STATE), f"is of step {state.step:,}, expected that of its folder", ANOTHER
         )  # fmt: skip

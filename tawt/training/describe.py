@@ -7,6 +7,7 @@ import platform
 from importlib import metadata
 
 from tawt.config.load import dump
+from tawt.contracts.run import say_unfinished
 from tawt.files import whole, write_text
 from tawt.machine import version_of
 from tawt.seals import BLANK, LIST, filled, sha256_file
@@ -24,7 +25,9 @@ def describe_run(setup: Setup) -> None:
     `earlier` what the steps before were made with.
     """
     run, config, compute, init = setup.run, setup.config, setup.compute, setup.init
-    (run / LIST).unlink(missing_ok=True)  # what it lists of the steps before changes from here on
+    # what is there changes from here on
+    say_unfinished(run, setup.start_step, promise=False)
+    (run / LIST).unlink(missing_ok=True)
     describe_config(setup)
     with whole(run / "vocabulary.parquet") as aside:
         aside.write_bytes(setup.vocabulary.content)

@@ -12,14 +12,15 @@ from pydantic import ValidationError
 
 from tawt.commands import command
 from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.contracts.run import METRICS, NO_METRICS, metrics_until, read_unfinished
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone
 from tawt.places import refuse_links
-from tawt.seals import changed_files, hold, sha256_file
+from tawt.seals import LIST, changed_files, hold, sha256_file
 from tawt.training.best import lost_best
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
-from tawt.training.metrics import lines_of, read_metrics
+from tawt.training.metrics import HINT, lines_of, read_metrics
 from tawt.training.optim import same_rates, warmup_steps
 from tawt.training.outputs import LOCK
 from tawt.training.versions import read_versions
@@ -107,7 +108,12 @@ def starting_point(
                 str(run / name), "is not as it was written, expected the file that was listed by its hash",
                 "take it from a copy, or start a new run with `--out DIR`",
             )  # fmt: skip
-    checkpoint = latest_checkpoint(run)
+    checkpoint, told = latest_checkpoint(run), read_unfinished(run)
+    if checkpoint is None and ((told is not None and told.step) or (run / LIST).exists()):
+        raise CheckpointError(
+            str(run / "checkpoints"), "holds no checkpoint, expected those of the steps that the run has made",
+            "take them from a copy, or start a new run with `--out DIR`",
+        )  # fmt: skip
     if checkpoint is None:
         # no error: whoever starts a job again and again asks for `--resume` from the first time on
         if run.is_dir() and any(path.name != LOCK for path in run.iterdir()):
@@ -143,9 +149,14 @@ def starting_point(
     if more:
         text = f"train.max_steps was {was['train']['max_steps']:,} and is {config.train.max_steps:,}"
         report({"event": "note", "text": text})
+    if not (run / "checkpoints" / "latest").exists():
+        report({"event": "note", "text": "checkpoints/latest is not there: the newest whole checkpoint is taken"})
     report({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
-    metrics, step = run / "metrics.jsonl", checkpoint.step
+    metrics, step = run / METRICS, checkpoint.step
     made = [line for line in read_metrics(metrics, step) if line["step"] <= step]
+    if told is not None and metrics_until(metrics, told.step) not in (told.metrics, NO_METRICS):
+        what = f"has not the lines that it had after step {told.step:,}, expected them as they were written"
+        raise CheckpointError(str(metrics), what, HINT)
     lost_best(run, lines_of(made, "tuning"), config.train)
     # no line may have been due: `log_every` may have been another
     if not metrics.exists() or (not made and 0 < config.train.validate_every <= step):

@@ -18,9 +18,16 @@ from tawt.batching.batch import in_one_piece
 from tawt.batching.example import Example
 from tawt.batching.fill import Sizes, filled, sizes_of
 from tawt.batching.host import HostBatch
+from tawt.contracts.run import say_unfinished
 from tawt.objectives.parts import never_asked, subjects_of
-from tawt.training.best import best_steps, counted, is_over, keep_weights, prune
-from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
+from tawt.training.best import best_steps, counted, is_over, keep_weights, say_best
+from tawt.training.checkpoint import (
+    Checkpoint,
+    full_weights,
+    outdated_checkpoints,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from tawt.training.distributed import put_away
 from tawt.training.health import embedding_health
 from tawt.training.metrics import MetricsFile, means
@@ -204,12 +211,18 @@ class Trainer:
         self._read(everything=True)
         for split in self.setup.splits:
             split.hold()
-        first, keep = self.world.first, self.config.keep_checkpoints
+        first, run = self.world.first, self.setup.run
         self.metrics.sync()
         state = self.setup.state(step=step, scaler=self.stepper.scaler.state(), skipped=self.skipped)
-        made = save_checkpoint(self.setup.run, self.setup.model, self.stepper.optimizer, state, keep, first)
-        if first and self.config.keep_best:
-            prune(self.setup.run, self.metrics.tuning, self.config)
+        made = save_checkpoint(run, self.setup.model, self.stepper.optimizer, state, first)
+        if first:
+            old = outdated_checkpoints(run, step, self.config.keep_checkpoints)
+            worse = say_best(run, self.metrics.tuning, self.config) if self.config.keep_best else []
+            say_unfinished(run, step, [*old, *worse])
+            for folder in old:
+                remove_checkpoint(folder)
+            for path in worse:
+                path.unlink()
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
         return made
 

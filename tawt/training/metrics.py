@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from tawt.config.train import MAX_STEPS
+from tawt.contracts.run import begun_step
 from tawt.errors import CheckpointError
 from tawt.files import write_text
 from tawt.readers import reading
 from tawt.seals import line_without_seal, sealed_line
 
-_BEGUN = re.compile(rb'\{"step": ([0-9]{1,10}),')
-"""What a line of metrics begins with, whatever became of its end."""
+HINT = "take the file from a copy, or move it away: curves, keep_best and patience then begin anew"
 
 
 def means(
@@ -99,11 +98,10 @@ def read_metrics(path: Path, synced: int = 0) -> list[dict[str, Any]]:
     """
     if not os.path.lexists(path):
         return []
-    hint = "take the file from a copy, or take that line out: its validation then no longer counts"
-    with reading(path, "lines of metrics", hint, CheckpointError):
+    with reading(path, "lines of metrics", HINT, CheckpointError):
         content = path.read_bytes()
     *texts, torn = content.split(b"\n")
-    if (begun := _BEGUN.match(torn)) and int(begun[1]) <= synced:
+    if (begun := begun_step(torn)) is not None and begun <= synced:
         texts.append(torn + b"?")  # no seal holds with it
     lines = []
     for number, text in enumerate(texts, start=1):
@@ -112,7 +110,7 @@ def read_metrics(path: Path, synced: int = 0) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             line = None
         if not _is_metrics(line):
-            raise CheckpointError(f"{path}:{number}", "is damaged, expected a line of metrics", hint)
+            raise CheckpointError(f"{path}:{number}", "is damaged, expected a line of metrics", HINT)
         lines.append(line)
     return lines
 

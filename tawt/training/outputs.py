@@ -9,8 +9,8 @@ from pathlib import Path
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError
 from tawt.places import real, refuse_links, remove
-from tawt.seals import SAYS
-from tawt.training.checkpoint import FORMAT, OPTIMIZER, STATE, WEIGHTS, by_step, remove_checkpoint
+from tawt.seals import SAYS, UNFINISHED
+from tawt.training.checkpoint import FORMAT, STATE
 from tawt.training.versions import VERSIONS
 
 LOCK = ".lock"
@@ -18,10 +18,10 @@ LOCK = ".lock"
 RECORD = "sweep.json"
 """File of a sweep's folder that tells of its runs."""
 _ELSEWHERE = {"run": "choose another with `--out DIR`", "sweep": "give the sweep's YAML another name"}
-_FIRST = ("config.yaml", "vocabulary.parquet", VERSIONS)
+_FIRST = (UNFINISHED, "config.yaml", "vocabulary.parquet", VERSIONS)
 """What is written in a run folder up to the file that marks it."""
 _ASIDE = {
-    "": r"(config|packages|versions|vocabulary|files|metrics|model|README)\.[a-z]+",
+    "": r"(config|packages|versions|vocabulary|files|unfinished|metrics|model|README)\.[a-z]+",
     "best": r"best\.json|step-[0-9]+\.safetensors",
     "checkpoints": r"latest|step-[0-9]+",
 }
@@ -61,22 +61,14 @@ def refuse_no_sweep(folder: Path, workspace: Path) -> None:
 
 
 def remove_leftovers(run: Path) -> None:
-    """Remove what a killed process left in the folder of a run: files written aside, and checkpoints half deleted.
+    """Remove what a killed process left in the folder of a run: what was written or taken aside, and nothing else.
 
-    Of a checkpoint that `latest` names nothing is removed, whatever it lacks: who resumes it is told.
+    A checkpoint that lacks a file was none that tawt left so: who resumes it is told.
     """
     for folder, names in _ASIDE.items():
         for path in (run / folder).glob(".*.tmp*"):
             if re.fullmatch(rf"\.({names})\.tmp(\.old)?", path.name):
                 remove(path)
-    root = run / "checkpoints"
-    if not root.is_dir():
-        return
-    pointer = root / "latest"
-    named = pointer.read_bytes().strip() if pointer.is_file() else b""
-    for _, path in by_step(root):
-        if path.name.encode() != named and not all((path / name).is_file() for name in (WEIGHTS, OPTIMIZER, STATE)):
-            remove_checkpoint(path)
 
 
 def refuse_outside(place: Path, workspace: Path, folder: str) -> None:
@@ -118,8 +110,8 @@ def _in(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
 
 def _begun(run: Path) -> bool:
     """Return whether a folder holds no more than a run that was broken off as it was being described."""
-    config = run / _FIRST[0]
-    return not any(_in(run, _FIRST)) and (not config.exists() or _says(config, SAYS))
+    marks = [mark for name in _FIRST[:2] if (mark := run / name).exists()]
+    return not any(_in(run, _FIRST)) and all(_says(mark, SAYS) for mark in marks)
 
 
 def _says(path: Path, text: str) -> bool:

@@ -22,7 +22,7 @@ from tawt.training.best import (
     keep_again,
     keep_weights,
     lost_best,
-    prune,
+    say_best,
 )
 from tawt.training.checkpoint import write_tensors
 from tawt.training.metrics import read_metrics
@@ -146,12 +146,13 @@ def test_what_a_grown_run_goes_by_outlives_the_best_at_its_old_end(tmp_path):
     tuning = [{"step": step, "loss": 9.0 - step} for step in (2, 4, 5)]
     for step in (2, 4, 5):
         made_of(tmp_path, step, "best")
-    prune(tmp_path, tuning, config)
+    gone = say_best(tmp_path, tuning, config)
+    assert [path.name for path in gone] == ["step-000002.safetensors"]
     assert [e["step"] for e in json.loads((tmp_path / "best" / "best.json").read_text())["kept"]] == [5]
     grown = config.model_copy(update={"max_steps": 12})
     assert lost_best(tmp_path, tuning, grown) == []
-    prune(tmp_path, tuning, grown)
-    assert [path.name for path in (tmp_path / "best").glob("step-*")] == ["step-000004.safetensors"]
+    gone = say_best(tmp_path, tuning, grown)
+    assert sorted(path.name for path in gone) == ["step-000002.safetensors", "step-000005.safetensors"]
 
 
 def test_the_best_that_went_are_taken_from_their_checkpoints(tmp_path):

@@ -26,6 +26,8 @@ from tawt.training.checkpoint import (
     latest_checkpoint,
     load_optimizer,
     load_weights,
+    outdated_checkpoints,
+    remove_checkpoint,
     save_checkpoint,
     write_tensors,
 )
@@ -163,10 +165,17 @@ def state_of(step: int) -> CheckpointState:
     )  # fmt: skip
 
 
+def saved(run, net, optimizer, step):
+    """A checkpoint, and those that are outdated by it gone, but for one."""
+    save_checkpoint(run, net, optimizer, state_of(step))
+    for folder in outdated_checkpoints(run, step, 2):
+        remove_checkpoint(folder)
+
+
 def test_a_checkpoint_gives_back_weights_and_moments(tmp_path):
     """Saved and loaded, weights and optimizer state are equal to the last bit, and the next step too."""
     net, optimizer = net_and_optimizer()
-    save_checkpoint(tmp_path, net, optimizer, state_of(1), 2)
+    save_checkpoint(tmp_path, net, optimizer, state_of(1))
     other = nn.Linear(3, 2)
     its = make_optimizer(other, TrainConfig())
     found = latest_checkpoint(tmp_path)
@@ -184,7 +193,7 @@ def test_the_newest_checkpoints_are_kept(tmp_path):
     """Only the newest `keep` folders stay, `latest` names the last, and nothing written aside is left."""
     net, optimizer = net_and_optimizer()
     for step in (10, 20, 30):
-        save_checkpoint(tmp_path, net, optimizer, state_of(step), 2)
+        saved(tmp_path, net, optimizer, step)
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["latest", "step-000020", "step-000030"]
     assert latest_checkpoint(tmp_path).step == 30
@@ -205,7 +214,7 @@ def test_the_checkpoint_just_written_stays(tmp_path, steps, stay):
     """Checkpoints are counted by step, not by name, and those beyond the one just written go before it."""
     net, optimizer = net_and_optimizer()
     for step in steps:
-        save_checkpoint(tmp_path, net, optimizer, state_of(step), 2)
+        saved(tmp_path, net, optimizer, step)
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step-*")) == stay
     assert latest_checkpoint(tmp_path).step == steps[-1]
 
@@ -302,8 +311,7 @@ def test_a_checkpoint_without_its_name_in_latest_is_written_anew(tmp_path):
     (root / "step-000010").mkdir(parents=True)
     (root / "step-000010" / "state.json").write_text("{}")
     (root / ".step-000010.tmp").mkdir()
-    assert latest_checkpoint(tmp_path) is None
-    save_checkpoint(tmp_path, net, optimizer, state_of(10), 2)
+    save_checkpoint(tmp_path, net, optimizer, state_of(10))
     assert latest_checkpoint(tmp_path).step == 10
     assert sorted(p.name for p in root.iterdir()) == ["latest", "step-000010"]
 
@@ -312,7 +320,7 @@ def test_a_checkpoint_without_its_name_in_latest_is_written_anew(tmp_path):
 def test_latest_names_a_whole_checkpoint_whenever_a_kill_comes(tmp_path, monkeypatch, side):
     """A kill on either side of the publishing leaves a `latest` that names a checkpoint with all its files."""
     net, optimizer = net_and_optimizer()
-    save_checkpoint(tmp_path, net, optimizer, state_of(1), 1)
+    save_checkpoint(tmp_path, net, optimizer, state_of(1))
     publish, write_text = files.publish, checkpoint.write_text
 
     def cut(*args):
@@ -328,7 +336,7 @@ def test_latest_names_a_whole_checkpoint_whenever_a_kill_comes(tmp_path, monkeyp
     monkeypatch.setattr(files, "publish", cut)
     monkeypatch.setattr(checkpoint, "write_text", named)
     with pytest.raises(RuntimeError, match="killed"):
-        save_checkpoint(tmp_path, net, optimizer, state_of(2), 1)
+        save_checkpoint(tmp_path, net, optimizer, state_of(2))
     found = latest_checkpoint(tmp_path)
     assert found.step == (2 if side == "after latest" else 1)
     load_weights(nn.Linear(3, 2), found.folder / "model.safetensors")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -292,11 +291,11 @@ def test_resume_where_no_run_is_starts_one_and_says_which_may_be_meant(workspace
     assert any("is new: nothing to resume" in note and "did you mean `deep`?" in note for note in notes)
 
 
-def test_resume_without_a_checkpoint_starts_and_says_so(workspace, config, tmp_path):
+def test_resume_without_a_checkpoint_starts_and_says_so(workspace, config, tmp_path, broken_off):
     """`resume` of a run that was broken off before its first checkpoint starts from the beginning and says so."""
     events = []
-    result = pretrain(workspace, config, device="cpu", out=tmp_path / "new")
-    shutil.rmtree(tmp_path / "new" / "checkpoints")
+    result = pretrain(workspace, config, device="cpu", out=tmp_path / "whole")
+    broken_off(2, workspace, config, device="cpu", out=tmp_path / "new")
     again = pretrain(workspace, config, device="cpu", out=tmp_path / "new", resume=True, report=events.append)
     assert any(e["event"] == "note" and "no checkpoint yet" in e["text"] for e in events)
     assert again.weights.read_bytes() == result.weights.read_bytes()

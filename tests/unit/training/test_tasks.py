@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -257,7 +258,7 @@ def test_runs_that_do_not_fit_are_refused(workspace, config, tmp_path, shards):
         embed(tmp_path / "other", run)
     assert "tawt pretrain" in error.value.hint
     (run / "model.safetensors").unlink()
-    (run / "checkpoints" / "latest").unlink()
+    shutil.rmtree(run / "checkpoints")
     with pytest.raises(CheckpointError, match="no weights yet"):
         embed(workspace, run)
     assert not (tmp_path / "other" / "embeddings").exists()
