@@ -21,7 +21,9 @@ from tawt.pipeline.sql_rules import check_carried, check_row_wise, order_depende
 from tawt.pipeline.sql_tree import (
     LONGEST_MADE,
     Node,
+    casts_of_parameters,
     constants,
+    fits,
     parse,
     refused_functions,
     relations,
@@ -62,6 +64,8 @@ class SqlFile:
     """Relations read, in order of the text; the first is the driving input, whose `_row` the stage carries."""
     parameters: tuple[str, ...]
     """Named parameters, sorted."""
+    casts: frozenset[tuple[str, str]] = frozenset()
+    """Parameters that the text casts, each with the type."""
     reasons: frozenset[str] = frozenset()
     """The reasons that stand in the text: no other may come out, so that no cell gets into one."""
 
@@ -128,7 +132,9 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
     if layer == "staging":
         check_carried(tree, where)
     reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable())
-    return SqlFile(name, path, text, references, tuple(sorted(found[0].named_parameters)), reasons)
+    return SqlFile(
+        name, path, text, references, tuple(sorted(found[0].named_parameters)), casts_of_parameters(tree), reasons
+    )
 
 
 def check_select(text: str, workspace: object = "WORKSPACE") -> frozenset[str]:
@@ -215,6 +221,20 @@ def _references(tree: Node, where: str, layer: str) -> tuple[str, ...]:
     if not found:
         raise StageError(where, "reads no relation, expected at least one", f"select from {READABLE[layer][0]}.<name>")
     return tuple(sorted(found, key=lambda reference: found[reference]))
+
+
+def hold_parameters(sql: SqlFile, values: dict[str, Any]) -> None:
+    """Hold the pipeline's parameters to the types that a stage casts them to, before a stage runs.
+
+    Raises:
+        ConfigError: One is no such value.
+    """
+    for name, type_ in sorted(sql.casts):
+        if name in values and not fits(values[name], type_):
+            raise ConfigError(
+                f"parameters.{name}", f"`{values[name]}` is no {type_.lower()}, expected one, as {sql.name} reads it",
+                f"give another: `--set parameters.{name}=VALUE`, or in the pipeline's YAML",
+            )  # fmt: skip
 
 
 def parameters_for(sql: SqlFile, values: dict[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,32 @@ def walk(node: Any) -> Iterator[Node]:
             yield from walk(item)
 
 
+def casts_of_parameters(tree: Node) -> frozenset[tuple[str, str]]:
+    """Return what the named parameters of a tree are cast to: name and type, as a text of SQL."""
+    found = set()
+    for node in walk(tree):
+        child = node.get("child") if node.get("class") == "CAST" and not node.get("try_cast") else None
+        if isinstance(child, dict) and child.get("class") == "PARAMETER":
+            one = json.loads(json.dumps(parse("select null")))  # a copy: what was parsed is kept
+            null = one["statements"][0]["node"]["select_list"][0]
+            one["statements"][0]["node"]["select_list"] = [{**node, "alias": "", "child": null}]
+            type_ = unparse(one).partition(" AS ")[2].rstrip().rstrip(";").rstrip()[:-1]
+            found.add((str(child["identifier"]), type_))
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def fits(value: object, type_: str) -> bool:
+    """Return whether the engine takes a value for one of a type."""
+    try:
+        _engine().cursor().execute(f"select cast($value as {type_})", {"value": value}).fetchall()
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        return False
+    return True
+
+
 def writing_node(tree: Node) -> str | None:
     """Return the kind of a node that does more than read: a `with` may hold a `copy` or an `insert`."""
     kinds = (str(node.get("type", "")) for node in walk(tree))

@@ -10,7 +10,7 @@ from tawt.config.data import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.reasons import REASONS
 from tawt.errors import ConfigError, StageError, nearest
-from tawt.pipeline.sql import READABLE, REASON, SqlFile, read_sql
+from tawt.pipeline.sql import READABLE, REASON, SqlFile, hold_parameters, read_sql
 from tawt.pipeline.workspace import Workspace
 from tawt.resources import asset, asset_root
 
@@ -154,6 +154,8 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
                 )
     for stage in found.values():
         _hold_reasons(stage, found, raw)
+        if stage.sql is not None and stage.name not in skipped:
+            hold_parameters(stage.sql, dict(pipeline.parameters))
     found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
