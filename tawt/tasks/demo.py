@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,15 +159,55 @@ def _demo(
 
 
 def _clear(root: Path) -> None:
-    """Remove an earlier demo, while nobody else writes in its runs and embeddings: what does holds a lock there."""
+    """Remove an earlier demo, unless anybody writes in its runs and embeddings.
+
+    Those go first, all that is there under the locks that who writes it would hold, and by name: what came there after
+    they were looked at is somebody's, is in the way of its folder's removal, and ends this.
+    """
+    folders: list[Path] = []
+    files: list[Path] = []
+    locks: set[Path] = set()
+    for name in ("runs", "embeddings"):
+        for at, inner, names in os.walk(root / name):
+            place = Path(at)
+            own = [place / file for file in (*names, *inner) if (place / file).is_symlink() or file in names]
+            folders, files = [*folders, place], files + own
+            locks |= {place / LOCK} if name == "runs" else {_lock_of(path) for path in own}
     with ExitStack() as held:
-        for folder in ("runs", "embeddings"):
-            for lock in (root / folder).rglob("*.lock"):
-                in_use = ConfigError(
-                    str(lock.parent), "is in use by another tawt command, expected a demo that is at rest",
-                    "wait for it to end, or `tawt demo -w OTHER`",
-                )  # fmt: skip
-                held.enter_context(alone(lock, in_use))
+        for lock in sorted(locks):
+            held.enter_context(_taken(lock))
+        for path in (*files, *locks):
+            path.unlink(missing_ok=True)
+        for place in reversed(folders):
+            try:
+                place.rmdir()
+            except OSError:
+                raise _in_use(place) from None
         for path in root.iterdir():
             if path.name != LOCK:
                 remove(path)
+
+
+def _lock_of(path: Path) -> Path:
+    """The lock of who writes a file of embeddings; what lies hidden beside one, its lock too, is of it."""
+    name = path.stem[1:] if path.name.startswith(".") else path.name
+    return path.with_name(f".{name}.lock")
+
+
+@contextmanager
+def _taken(lock: Path) -> Iterator[None]:
+    """Hold a lock, and leave none where there was none."""
+    made = not lock.exists()
+    with alone(lock, _in_use(lock.parent)):
+        try:
+            yield
+        finally:
+            if made:
+                lock.unlink(missing_ok=True)
+
+
+def _in_use(place: Path) -> ConfigError:
+    return ConfigError(
+        str(place), "is in use by another tawt command, expected a demo that is at rest",
+        "wait for it to end, or `tawt demo -w OTHER`",
+    )  # fmt: skip

@@ -68,3 +68,48 @@ def test_a_demo_at_work_is_not_replaced(lock: str, tmp_path: Path) -> None:
     with alone(tmp_path / lock), pytest.raises(ConfigError, match="is in use by another tawt command"):
         demos.demo(tmp_path, device="cpu")
     assert (tmp_path / lock).exists() and (tmp_path / "hospital.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("new", ["runs/mine/config.yaml", "runs/demo/plots/losses.png", "embeddings/mine.parquet"])
+@pytest.mark.parametrize("when", ["before it is locked", "before it is removed"])
+def test_what_begins_while_a_demo_is_replaced_stays(new: str, when: str, tmp_path: Path, monkeypatch) -> None:
+    """A run, a figure or embeddings that come after the earlier demo was looked at end the new one, and are left, as is
+    what they are made from."""
+    write_sealed(tmp_path / "hospital.json", {})
+    for old in ("runs/demo/model.safetensors", "runs/demo/.lock", "embeddings/demo.parquet", "dataset/dataset.json"):
+        (tmp_path / old).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / old).write_text("old")
+    taken = demos._taken
+
+    def later(lock: Path):
+        if when == "before it is locked":
+            begin()
+        return taken(lock)
+
+    def begin() -> None:
+        (tmp_path / new).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / new).write_text("mine")
+
+    rmdir = Path.rmdir
+
+    def removing(path: Path) -> None:
+        if when == "before it is removed" and not (tmp_path / new).exists():
+            begin()
+        rmdir(path)
+
+    monkeypatch.setattr(demos, "_taken", later)
+    monkeypatch.setattr(Path, "rmdir", removing)
+    with pytest.raises(ConfigError, match="is in use by another tawt command"):
+        demos.demo(tmp_path, device="cpu")
+    assert (tmp_path / new).read_text() == "mine" and (tmp_path / "dataset" / "dataset.json").read_text() == "old"
+    assert [path.name for path in tmp_path.rglob("*.lock") if path.parent != tmp_path] in ([], [".lock"])
+
+
+def test_a_demo_that_is_refused_leaves_no_locks(tmp_path: Path) -> None:
+    """Of a workspace in which one run is at work nothing is changed, and no lock is left in another."""
+    write_sealed(tmp_path / "hospital.json", {})
+    for folder in ("runs/a/checkpoints", "runs/z"):
+        (tmp_path / folder).mkdir(parents=True)
+    with alone(tmp_path / "runs" / "z" / ".lock"), pytest.raises(ConfigError, match="z: is in use by another"):
+        demos.demo(tmp_path, device="cpu")
+    assert [path.parent.name for path in (tmp_path / "runs").rglob(".lock")] == ["z"]
