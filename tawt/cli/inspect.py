@@ -142,19 +142,19 @@ def check(
         from tawt.pipeline.check_meds import check_meds
 
         findings = check_meds(path)
-        following, mend = follow("ingest", path, pipeline="meds", workspace="WORKSPACE", form=form), ""
+        following = follow("ingest", path, pipeline="meds", workspace="WORKSPACE", form=form)
     elif kind is None and workspace is not None:
         from tawt.pipeline.check import check as check_workspace
 
         findings = check_workspace(workspace)
         following = follow("stages", workspace=workspace, form=form)
-        mend = follow("run", "+dataset", workspace=workspace, form=form)
     else:
         raise ConfigError(
             "check", "has nothing to check, expected `-w W` or `meds PATH`", "tawt check -w W, or tawt check meds PATH"
         )
     print_rows(("check", "ok", "detail"), [(f.check, f.ok, f.detail) for f in findings], form)
     failed = sum(1 for finding in findings if not finding.ok)
+    mend = next((finding.mend for finding in findings if finding.mend), "")
     say(f"{len(findings) - failed} checks passed, {failed} failed")
     if then := mend if failed else following:
         next_command(then)

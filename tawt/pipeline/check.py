@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from tawt.contracts.dataset import DATASET, DatasetManifest
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.errors import StageError
+from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.check_files import check_files
 from tawt.pipeline.check_meds import check_meds
@@ -17,9 +21,9 @@ from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.finding import Finding
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import Manifest, make_again, stage_files
+from tawt.pipeline.manifest import Manifest, make_again, manifest_at, stage_files
 from tawt.pipeline.stages import graph_of
-from tawt.pipeline.workspace import LEDGER, Workspace, open_workspace
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Ingested, Local, Workspace, open_workspace
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
 from tawt.transforms.columns import times_of
@@ -48,13 +52,12 @@ def check(workspace: str | Path) -> list[Finding]:
 
 
 def _check(opened: Workspace) -> list[Finding]:
-    graph = graph_of(opened)
-    there = standing(opened, graph)
-    findings, stages = check_files(opened, there)
+    opened, there, unread = standing_of(opened)
+    findings, stages = check_files(opened, there, unread)
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
-    findings += [check_raw(opened, graph.raw_contracts, found)]
+    findings += [check_raw(opened, graph_of(opened).raw_contracts, found)]
     if "events" in stages:
         findings += [
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
@@ -65,6 +68,35 @@ def _check(opened: Workspace) -> list[Finding]:
     if {"vocabulary", "triplets", "dataset"} <= stages:
         findings += _dataset(opened)
     return findings
+
+
+def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str, str]]:
+    """Return a workspace whose records can be read, how its stages stand, and what is wrong with records that cannot.
+
+    In the place of what an ingest was asked for stands what the stages say that they were made with, so that the rest
+    can be held to it.
+    """
+    unread = {}
+    try:
+        _ = opened.local
+    except FileError as error:
+        unread[LOCAL] = error.what.partition(", expected")[0]
+        opened = replace(opened, given_local=Local())
+    try:
+        made = opened.ingested if (opened.root / INGEST).exists() else None
+    except FileError as error:
+        unread[INGEST], made = error.what.partition(", expected")[0], None
+    if made is None:
+        asked: dict[str, Any] = {}
+        for path in sorted((opened.root / "manifests").glob("*.json")):
+            if (manifest := manifest_at(path)) is not None:
+                parameters = manifest.components.parameters
+                asked |= {"n_shards": parameters["shards"]} if "shards" in parameters else {}
+                asked |= {"sample": parameters["sample"]} if "sample" in parameters else {}
+        with suppress(ValidationError):  # of a stage that says what none of ours does
+            opened = replace(opened, given_ingested=Ingested.model_validate(asked))
+        opened = opened if opened.given_ingested is not None else replace(opened, given_ingested=Ingested())
+    return opened, standing(opened), unread
 
 
 def _n_rows(workspace: Workspace, stage: str) -> int:

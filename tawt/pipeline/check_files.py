@@ -1,39 +1,31 @@
-"""Every file of a workspace against the hash that was written with it: one flipped bit anywhere is found."""
+"""Every file of a workspace against the hash that was written with it, and what lies there beside them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tawt.commands import command
 from tawt.contracts.dataset import THREADS
-from tawt.contracts.workspace import HOSPITAL
-from tawt.files import read_json
-from tawt.pipeline.check_unfinished import at_rest, changed_unlisted
-from tawt.pipeline.finding import Finding
+from tawt.pipeline.check_runs import Runs, check_embeddings, fault_of
+from tawt.pipeline.check_unfinished import at_rest
+from tawt.pipeline.finding import Finding, finding_of
 from tawt.pipeline.ledger import Standing
-from tawt.pipeline.workspace import (
-    INGEST,
-    LEDGER,
-    LOCAL,
-    LOCK,
-    OF_STAGES,
-    OWN_FOLDERS,
-    RECORDS,
-    Workspace,
-)
-from tawt.places import real
-from tawt.seals import LATER, LIST, UNFINISHED, changed_files, files_below, holds, listed_files, sha256_file
-
-_OF_RUNS = ("config.yaml", "model.safetensors", "checkpoints")
-"""What a folder has that is a run."""
-_SHOWN = 5
+from tawt.pipeline.manifest import manifest_at
+from tawt.pipeline.strangers import of_workspace, strangers
+from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
+from tawt.seals import holds, sha256_file
 
 
-def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Finding], set[str]]:
+def check_files(
+    workspace: Workspace, stages: list[Standing], unread: Mapping[str, str] | None = None
+) -> tuple[list[Finding], set[str]]:
     """Hold every file to its hash.
 
     Args:
         workspace: Where.
         stages: Of its pipeline.
+        unread: Records that cannot be read -> what is wrong with each.
 
     Returns:
         One finding per kind of file, and the stages whose files are as they were written.
@@ -41,112 +33,101 @@ def check_files(workspace: Workspace, stages: list[Standing]) -> tuple[list[Find
     root = workspace.root
     changed = {one.stage.name: _changed(workspace, one) for one in stages if one.manifest is not None}
     whole = {one.stage.name for one in stages if one.stands and not changed[one.stage.name]}
-    wrong = [f"{name} is missing or damaged" for one in stages for name in one.torn]
-    wrong += [f"{file} is missing or changed" for files in changed.values() for file in files]
-    wrong += [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
-    listed = {root / name for one in stages if one.manifest is not None for name in one.manifest.files}
-    listed |= {workspace.manifest(one.stage.name) for one in stages}
-    alien = [path for folder in OF_STAGES for path in files_below(root / folder) if path not in listed]
-    wrong += [
-        f"manifests/{one.stage.name}.json is missing"
-        for one in stages
-        if one.manifest is None and not one.torn and _has_files(workspace, one.stage.name)
-    ]
-    embedded = [path for path in files_below(root / "embeddings") if not _is_aside(path)]
+
+    def below(path: Path) -> str:
+        return path.relative_to(root).as_posix()
+
+    runs, embeddings, alien = at_rest(root / "runs", lambda: _look(workspace, stages))
+    unfinished = f", {runs.n_unfinished} of them not finished" if runs.n_unfinished else ""
     return [
-        _finding("stages", wrong or ([] if whole else ["none is finished"]), f"{len(whole)} finished, as written"),
-        _finding(
+        _stages(workspace, stages, changed, whole),
+        finding_of(
             "files",
-            [f"{path.relative_to(root).as_posix()} is of no finished stage" for path in alien]
-            + [f"{name} is none of tawt's" for name in _strangers(root)],
-            "none that no stage lists",
-        ),
-        _finding("records", _records(root, bool(whole)), "as they were written"),
-        at_rest(root / "runs", lambda: _runs(root)),
-        _finding(
-            "embeddings",
             [
-                f"{path.relative_to(root).as_posix()} is not as it was written"
-                for path in embedded
-                if path.suffix != ".parquet" or not path.is_file() or not holds(path)
+                name + (" is of no finished stage" if name.partition("/")[0] in OF_STAGES else " is none of tawt's")
+                for name in map(below, alien)
             ],
+            "none that tawt did not put there",
+        ),
+        _records(workspace, bool(whole), unread or {}),
+        finding_of(
+            "runs",
+            [f"{below(path)} {fault}" for path, fault in sorted(runs.wrong.items())],
+            f"{runs.n}, as they were written{unfinished}",
+        ),
+        finding_of(
+            "embeddings",
+            [f"{below(path)} {fault}" for path, fault in embeddings],
             "as they were written",
+            next(filter(None, (_embed(root, path) for path, _ in embeddings)), ""),
         ),
     ], whole
 
 
-def _has_files(workspace: Workspace, stage: str) -> bool:
-    return bool(files_below(workspace.output(stage))) or workspace.quarantine(stage).exists()
+def _look(workspace: Workspace, stages: Sequence[Standing]) -> tuple[Runs, list[tuple[Path, str]], list[Path]]:
+    """Return runs, what is wrong with embeddings, and what is not tawt's, as all of it is now."""
+    root, known = workspace.root, of_workspace(workspace)
+    for one in stages:
+        path = workspace.manifest(one.stage.name)
+        known.files.add(path)
+        # of a stage that lost a file, the others are its still
+        if (manifest := one.manifest or manifest_at(path)) is not None:
+            known.files |= {root / name for name in manifest.files}
+            known.folders.add(workspace.output(one.stage.name))
+    return Runs(root, known), check_embeddings(root, known), strangers(root, known)
 
 
-def _is_aside(path: Path) -> bool:
-    """Whether a file is a lock, or being written aside."""
-    return path.name.startswith(".") and path.name.endswith((LOCK, ".tmp", ".tmp.old"))
+def _embed(root: Path, path: Path) -> str:
+    """Return the command that makes embeddings again, none where no run has their name."""
+    run = path.relative_to(root / "embeddings").with_suffix("").as_posix()
+    return command("embed", workspace=root, run=run) if (root / "runs" / run).is_dir() else ""
 
 
-def _strangers(root: Path) -> list[str]:
-    """Return what lies at the root of a workspace, or between its runs, and is nothing that tawt puts there."""
-    known = {*RECORDS, THREADS, *OWN_FOLDERS}
-    # raw tables may be kept in the workspace, and those of a demo are
-    raw = Path(str((read_json(root / LOCAL) or {}).get("raw_root")))
-    known |= {raw.relative_to(real(root)).parts[0]} if raw != real(root) and raw.is_relative_to(real(root)) else set()
-    known |= {"raw"} if (root / HOSPITAL).is_file() else set()
-    odd = [path for path in root.iterdir() if path.name not in known]
-    odd += [path for path in (root / "runs").glob("*") if not path.is_dir()]
-    return sorted(path.relative_to(root).as_posix() for path in odd if not _is_aside(path))
+def _stages(
+    workspace: Workspace, stages: Sequence[Standing], changed: Mapping[str, list[str]], whole: set[str]
+) -> Finding:
+    wrong = [f"{name} is missing or damaged" for one in stages for name in one.torn]
+    wrong += [text for texts in changed.values() for text in texts]
+    lost = [f"manifests/{one.stage.name}.json is missing" for one in stages if _lost(workspace, one)]
+    behind = [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
+    # what has its size is up to date for a command that is not told otherwise
+    first = next((name for name, texts in changed.items() if texts), None)
+    mend = command("run", first or "+dataset", workspace=workspace.root, force=first is not None)
+    none = [] if whole or wrong or lost or behind else ["none is finished"]
+    return finding_of("stages", wrong + lost + behind + none, f"{len(whole)} finished, as written", mend)
 
 
-def _finding(check: str, wrong: list[str], good: str) -> Finding:
-    more = f", and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
-    return Finding(check, not wrong, "; ".join(wrong[:_SHOWN]) + more if wrong else good)
+def _lost(workspace: Workspace, one: Standing) -> bool:
+    """Return whether a stage has files and no manifest."""
+    if one.manifest is not None or one.torn:
+        return False
+    output = workspace.output(one.stage.name)
+    return any(path.is_file() for path in output.rglob("*")) or workspace.quarantine(one.stage.name).exists()
 
 
 def _changed(workspace: Workspace, one: Standing) -> list[str]:
     assert one.manifest is not None
     hashes = one.manifest.hashes
-    return [name for name in one.manifest.files if sha256_file(workspace.root / name) != hashes.get(name)]
+    faults = {
+        name: fault_of(workspace.root / name, lambda path, name=name: sha256_file(path) == hashes.get(name))  # type: ignore[misc]
+        for name in one.manifest.files
+    }
+    return [f"{name} {fault}" for name, fault in faults.items() if fault is not None]
 
 
-def _records(root: Path, finished: bool) -> list[str]:
-    there = [name for name in (*RECORDS, THREADS) if (root / name).exists()]
-    wrong = [
-        f"{name} is not as it was written" for name in there if not (root / name).is_file() or not holds(root / name)
-    ]
-    return wrong + [f"{name} is missing" for name in (INGEST, LEDGER) if finished and name not in there]
-
-
-def _runs(root: Path) -> Finding:
-    """Hold runs, those of sweeps too, and checkpoints to their lists of files; an unfinished run has none."""
-    wrong: list[Path] = []
-    alien: list[Path] = []
-    found = (path.parent for name in (*_OF_RUNS, LIST) for path in (root / "runs").rglob(name))
-    runs = sorted({path for path in found if path.parent.name != "checkpoints"})
-    n_unfinished = 0
-    for run in runs:
-        if listed_files(run) is None:
-            n_unfinished += 1
-            wrong += changed_unlisted(run)
-        steps = sorted((run / "checkpoints").glob("step-*"))
-        alien += [
-            path
-            for path in (run / "checkpoints").glob("*")
-            if path not in steps and path.name != "latest" and not _is_aside(path)
-        ]
-        inner = [other for other in runs if other != run and other.is_relative_to(run)]
-        for folder in (run, *steps):
-            own = listed_files(folder)
-            if own is None:
-                wrong += [folder / LIST] if folder in steps else []
-                continue
-            wrong += [folder / name for name in changed_files(folder) or ()]
-            for path in files_below(folder):
-                name = path.relative_to(folder)
-                of_another = any(path.is_relative_to(other) for other in inner)
-                listed = name.as_posix() in {*own, LIST, UNFINISHED} or _is_aside(path)
-                # figures are the user's, checkpoints have lists of their own
-                if not listed and name.parts[0] not in (LATER, "checkpoints") and not of_another:
-                    alien.append(path)
-    unfinished = f", {n_unfinished} of them not finished" if n_unfinished else ""
-    told = [f"{path.relative_to(root).as_posix()} is missing or changed" for path in sorted(set(wrong))]
-    told += [f"{path.relative_to(root).as_posix()} is in no list of its run" for path in sorted(set(alien))]
-    return _finding("runs", told, f"{len(runs)}, as they were written{unfinished}")
+def _records(workspace: Workspace, finished: bool, unread: Mapping[str, str]) -> Finding:
+    root, wrong = workspace.root, {}
+    for name in (*RECORDS, THREADS):
+        path = root / name
+        if (path.exists() or path.is_symlink()) and (fault := fault_of(path, holds)):
+            wrong[name] = "is not as it was written" if "changed" in fault else fault
+        elif name in unread:
+            wrong[name] = unread[name]
+        elif finished and name in (INGEST, LEDGER) and not path.exists():
+            wrong[name] = "is missing"
+    again = command(
+        "ingest", workspace.raw_root or "RAW_DIR", pipeline=root / "pipeline.yaml", workspace=root,
+        sample=workspace.ingested.sample,
+    )  # fmt: skip
+    mend = command("run", "+dataset", workspace=root) if {*wrong} == {LEDGER} else again
+    return finding_of("records", [f"{name} {what}" for name, what in wrong.items()], "as they were written", mend)

@@ -11,7 +11,6 @@ from typing import get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -21,13 +20,14 @@ from tawt.commands import shell_line
 from tawt.config.base import one_or_more
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
+from tawt.contracts.embeddings import OF, about_embeddings
 from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError, nearest
 from tawt.files import alone, write_parquet
 from tawt.models.encoder import Encoder
 from tawt.places import remove
-from tawt.room import hold_memory
+from tawt.seals import sha256_file
 from tawt.tasks.load import load_encoder, same_vocabulary
 from tawt.tasks.runs import find_run
 from tawt.training.device import choose_compute
@@ -85,8 +85,8 @@ def embed(
     """Embed the last window of every subject.
 
     The file has a row per subject, sorted by subject_id: `subject_id` int64, `time` timestamp[us] (of the
-    last event used), `split` string, `embedding` fixed_size_list<float32>. Its metadata name the vocabulary and the
-    dataset by their hashes.
+    last event used), `split` string, `embedding` fixed_size_list<float32>. Its metadata name the vocabulary, the
+    dataset and the weights by their hashes.
 
     Args:
         workspace: Whose subjects are embedded.
@@ -131,7 +131,7 @@ def embed(
             str(path), "is a folder, expected a file", f"give a file, as `--out {shell_line(str(path / usual))}`"
         )
     refuse_outside(path, workspace, "embeddings")
-    if out is not None and os.path.lexists(path) and not _is_embeddings(path):
+    if out is not None and os.path.lexists(path) and about_embeddings(path) is None:
         raise ConfigError(
             str(path), "is a file of another kind, expected a new one or embeddings, which are replaced",
             "give another file with `--out FILE`",
@@ -166,7 +166,8 @@ def embed(
             split.hold()
         if dataset.has_changed() and report is not None:
             report({"event": "note", "text": f"{dataset.folder} has changed: what was read is embedded"})
-        table = _table(found, width, {"vocabulary": dataset.vocabulary.sha256, "dataset": fingerprint_of(chosen)})
+        made_of = (dataset.vocabulary.sha256, fingerprint_of(chosen), sha256_file(loaded.weights))
+        table = _table(found, width, dict(zip(OF, made_of, strict=True)))
         write_parquet(path, table)
     n_cut = sum(part.n_cut for part in found)
     return EmbedResult(path, len(table), width, n_cut, loaded.weights, computed, compute.reasons)
@@ -177,16 +178,6 @@ def _usual(workspace: Path, run: Path) -> Path:
     runs = (workspace / "runs").resolve()
     inside = run.resolve().relative_to(runs) if run.resolve().is_relative_to(runs) else Path(run.resolve().name)
     return workspace / "embeddings" / inside.with_name(f"{inside.name}.parquet")
-
-
-def _is_embeddings(path: Path) -> bool:
-    """Return whether a file is one of embeddings, as its metadata say."""
-    try:
-        about = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        hold_memory(error, path)
-        return False
-    return {b"vocabulary", b"dataset"} <= about.keys()
 
 
 @contextmanager

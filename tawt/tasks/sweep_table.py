@@ -116,4 +116,6 @@ def write_table(folder: Path, trees: dict[str, PretrainConfig], read: dict[str, 
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / TABLE, text.getvalue())
-    write_hashes(folder, (RECORD, TABLE))
+    # the list of each run that is in the table: another run in its place, or none, is found
+    finished = (run.path / LIST for run in runs if run.state == "finished")
+    write_hashes(folder, (RECORD, TABLE, *(path.relative_to(folder).as_posix() for path in finished)))

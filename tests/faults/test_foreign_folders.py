@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
 import tawt
 from tawt.errors import ConfigError
-from tawt.files import whole
+from tawt.files import whole, write_hashes
 from tawt.pipeline.holding import hold
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
@@ -62,38 +64,83 @@ def test_of_a_stage_that_is_gone_only_its_own_files_go(hospital: Path, finished:
     assert all(name in said.detail for name in ("notes.txt", "gold.csv", "prod.json")) and not said.ok
 
 
+def _said(work: Path, check: str) -> set[str]:
+    """What a check names."""
+    detail = next(finding.detail for finding in tawt.check(work) if finding.check == check and not finding.ok)
+    return {text.partition(" ")[0] for text in detail.split("; ")}
+
+
 def test_what_is_no_file_of_a_stage_or_a_run_is_said(finished: Path, tmp_path: Path, monkeypatch) -> None:
-    """Links wherever they lead, files in no list, and a run that lost its list: check names each of them."""
+    """Files, links wherever they lead, pipes, sockets and empty folders, and names like those of what is being written that
+    nothing writes: check names each of them, and nothing else."""
+    monkeypatch.setattr("tawt.pipeline.finding._SHOWN", 999)
     work = Path(shutil.copytree(finished, tmp_path / "w"))
-    (work / "staging" / "folder").symlink_to(tmp_path)
-    (work / "events" / "nowhere.parquet").symlink_to(tmp_path / "nothing")
-    step = next((work / "runs" / "tiny" / "checkpoints").glob("step-*"))
-    (step / "alien.safetensors").write_text("x")
-    (work / "runs" / "tiny" / "more.txt").write_text("x")
-    shutil.copytree(work / "runs" / "tiny", work / "runs" / "other")
-    (work / "runs" / "other" / "files.json").unlink()
+    step = next((work / "runs" / "tiny" / "checkpoints").glob("step-*")).relative_to(work).as_posix()
+    (work / "embeddings").mkdir()
+    folders = (".", ".aside", ".spill", "staging", "staging/patients", "events/data/train", "labels", "dataset", "manifests",
+               "quarantine", "runs", "runs/notes", "runs/tiny", "runs/tiny/checkpoints", step, "embeddings",
+               ".aside/events-0123456789abcdef")  # fmt: skip
+    odd = set()
+    monkeypatch.chdir(work)
+    for folder in folders:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        at = Path(folder)
+        Path(at / "link").symlink_to(tmp_path)
+        Path(at / "nowhere").symlink_to(tmp_path / "nothing")
+        os.mkfifo(at / "pipe")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(at / "socket"))
+        there = {"link", "nowhere", "pipe", "socket"}
+        if "events-" not in folder:
+            for name in ("file", ".hidden", ".file.tmp", ".file.tmp.old", ".file.lock", "mine/file"):
+                (at / name).parent.mkdir(exist_ok=True)
+                (at / name).write_text("x")
+            (at / f"empty-{at.name}").mkdir()
+            there |= {"file", ".hidden", ".file.tmp", ".file.tmp.old", ".file.lock", "mine/file", f"empty-{at.name}"}
+        odd |= {(at / name).as_posix() for name in there}
+    for name in ("runs/.lock", "embeddings/.tiny.parquet.tmp", "runs/tiny/plots.png"):
+        Path(name).write_text("x")
+        odd.add(name)
+    kept = ("runs/tiny/plots/mine.png", ".aside/staging.patients/part-0.parquet", "runs/tiny/.metrics.jsonl.tmp",
+            "runs/tiny/checkpoints/.step-000002.tmp/state.json", ".pipeline.yaml.tmp",
+            ".spill/duckdb_temp_storage_DEFAULT-0.tmp")  # fmt: skip
+    for name in kept:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("x")
+    assert _said(work, "files") == odd
+
+
+def test_a_run_and_records_that_lost_a_file_are_said(finished: Path, tmp_path: Path) -> None:
+    """A run without its list, no ingest.json and a stage without its manifest."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    (work / "runs" / "tiny" / "files.json").unlink()
     (work / "ingest.json").unlink()
     (work / "manifests" / "staging.patients.json").unlink()
-    odd = (
-        "alien.txt",
-        "mine/notes.txt",
-        "embeddings/alien.txt",
-        "embeddings/in/alien.bin",
-        "runs/stray.txt",
-        "runs/tiny/.hidden",
-        "runs/tiny/checkpoints/stray.txt",
-        "runs/tiny/checkpoints/in/stray.txt",
-        f"runs/tiny/checkpoints/{step.name}/.hidden",
-    )
-    for name in odd:
-        (work / name).parent.mkdir(exist_ok=True)
-        (work / name).write_text("x")
-    monkeypatch.setattr("tawt.pipeline.check_files._SHOWN", 99)
-    said = "; ".join(finding.detail for finding in tawt.check(work) if not finding.ok)
-    for name in ("staging/folder", "events/nowhere.parquet", "alien.safetensors", "runs/tiny/more.txt",
-                 "runs/other/files.json", "ingest.json", "manifests/staging.patients.json is missing",
-                 *(name.replace("/notes.txt", "").replace("/in/stray.txt", "/in") for name in odd)):  # fmt: skip
-        assert name in said, name
+    assert _said(work, "runs") == {"runs/tiny/files.json"}
+    assert _said(work, "records") == {"ingest.json"}
+    assert "manifests/staging.patients.json" in _said(work, "stages")
+
+
+def test_embeddings_are_of_the_run_that_they_are_named_like(finished: Path, tmp_path: Path, tawt) -> None:
+    """Those of another run under its name, and a sealed table of something else, are named, with what makes them again."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    assert tawt("embed", "-w", work, "--run", "tiny", "--device", "cpu").code == 0
+    own = work / "embeddings" / "tiny.parquet"
+    shutil.copy(own, work / "embeddings" / "mine.parquet")
+    assert tawt("check", "-w", work).code == 0
+    shutil.copytree(work / "runs" / "tiny", work / "runs" / "sizes" / "tiny")
+    with (other := work / "runs" / "sizes" / "tiny" / "model.safetensors").open("r+b") as weights:
+        weights.seek(-1, os.SEEK_END)
+        weights.write(b"x")
+    write_hashes(other.parent)
+    (work / "embeddings" / "sizes").mkdir()
+    assert tawt("check", "-w", work).code == 0
+    shutil.copy(own, work / "embeddings" / "sizes" / "tiny.parquet")
+    shutil.copy(work / "ledger.parquet", work / "embeddings" / "other.parquet")
+    ended = tawt("check", "-w", work, "--format", "json")
+    assert "embeddings/other.parquet holds no embeddings" in ended.out
+    assert "embeddings/sizes/tiny.parquet is not of the weights of runs/sizes/tiny" in ended.out
+    assert f"next: tawt embed -w {work} --run sizes/tiny" in ended.err
 
 
 def test_what_another_command_is_writing_stays_when_a_workspace_is_taken(finished: Path, tmp_path: Path) -> None:

@@ -45,6 +45,37 @@ def test_a_workspace_as_it_was_made_passes(hospital) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["ingest.json", "local.json"])
+@pytest.mark.parametrize("spoil", ["a number", "a key", "cut", "gone"])
+def test_a_record_that_cannot_be_read_hides_nothing_else(own_workspace: Path, name: str, spoil: str) -> None:
+    """It is one finding, and every other file is held to its hash as the stages say that they were made."""
+    path = own_workspace / name
+    keys = json.loads(path.read_text())
+    if spoil == "a number":
+        path.write_text(
+            path.read_text().replace('"n_shards": 3', '"n_shards": 4').replace('"n_records": 60', '"n_records": 61')
+        )
+    elif spoil == "a key":
+        write_sealed(path, keys | {"mine": 1})
+    else:
+        path.write_bytes(path.read_bytes()[:-20]) if spoil == "cut" else path.unlink()
+    expected = set() if (name, spoil) == ("local.json", "gone") else {"records"}
+    assert failed(own_workspace) == expected
+    flip_a_byte(own_workspace / "dataset" / "dataset.json")
+    assert failed(own_workspace) == expected | {"stages"}
+
+
+def test_what_is_named_is_mended_by_the_command_that_is_named(own_workspace: Path) -> None:
+    """A file with a flipped bit is made again, though its size says that it is up to date; a file of the user's by none."""
+    flip_a_byte(own_workspace / "vocabulary" / "vocabulary.parquet")
+    (said,) = [finding for finding in tawt.check(own_workspace) if not finding.ok]
+    assert said.mend == f"tawt run vocabulary -w {own_workspace} --force"
+    tawt.run("vocabulary", own_workspace, threads=1, force=True)
+    (own_workspace / "mine").mkdir()
+    (said,) = [finding for finding in tawt.check(own_workspace) if not finding.ok]
+    assert (said.check, said.detail, said.mend) == ("files", "mine is none of tawt's", "")
+
+
 FILES = [
     "staging/labevents/part-*.parquet",
     "event_parts/labs/part-*.parquet",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import shutil
 import statistics
 
 import pytest
@@ -219,6 +220,18 @@ def test_runs_of_a_sweep_that_changed_places_are_told(tmp_path, file, trained):
         trained[0].clear()
     sweep(tmp_path, file, device="cpu")
     assert trained[0] == []
+
+
+def test_a_sweep_lists_the_runs_that_its_table_is_of(tmp_path, file, trained):
+    """Of each finished run the list of its files: one in the place of another, or none, is found by the sweep's own list."""
+    folder = sweep(tmp_path, file, device="cpu").folder
+    assert changed_files(folder) == []
+    plain, steep = folder / "plain-seed0", folder / "steep-seed0"
+    plain.rename(folder / "aside"), steep.rename(plain), (folder / "aside").rename(steep)
+    assert changed_files(folder) == ["plain-seed0/files.json", "steep-seed0/files.json"]
+    plain.rename(folder / "aside"), steep.rename(plain), (folder / "aside").rename(steep)
+    shutil.rmtree(folder / "steep-seed2")
+    assert changed_files(folder) == ["steep-seed2/files.json"]
 
 
 def test_a_sweep_that_was_broken_off_is_the_same_in_the_end(tmp_path, file, trained):

@@ -1,0 +1,24 @@
+"""What a file of embeddings says of itself, in the metadata of its Parquet schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tawt.errors import FileError
+from tawt.readers import parquet_schema
+
+OF = ("vocabulary", "dataset", "weights")
+"""What it was made of, each by its hash."""
+
+
+def about_embeddings(path: Path) -> dict[str, str] | None:
+    """Return what a file of embeddings was made of; None where it is none."""
+    try:
+        schema = parquet_schema(path)
+    except FileError:
+        return None
+    about = {
+        key.decode(errors="replace"): said.decode(errors="replace") for key, said in (schema.metadata or {}).items()
+    }
+    # those of earlier versions do not tell the weights
+    return about if {*OF[:2]} <= about.keys() else None
