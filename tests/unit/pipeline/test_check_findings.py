@@ -15,10 +15,12 @@ import pytest
 import tawt
 from tawt.errors import FileError
 from tawt.files import write_sealed
+from tawt.pipeline.check import _mistold
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import open_workspace
 from tawt.seals import sha256_file
+from tawt.transforms.identity import CONTENT, arranged
 
 TRIPLETS = "triplets/train/00000.parquet"
 SHARD = "dataset/train/00000.arrow"
@@ -176,3 +178,14 @@ def test_a_split_that_its_list_leaves_out_is_found(own_workspace: Path) -> None:
         write_sealed(path, manifest | {"clock": "time"})
     with pytest.raises(FileError, match=r"dataset\.json: `clock` does not fit"):
         tawt.check(own_workspace)
+
+
+def test_equal_rows_may_stand_in_any_order() -> None:
+    """Their identities are numbered before they are put in the order of these: each is that of one of them, and another
+    one is found."""
+    n = 40
+    columns = {name: np.repeat(np.arange(2), n // 2) for name in CONTENT} | {"value": np.zeros(n, np.float32)}
+    rows = arranged(columns, np.zeros(n, np.bool_))
+    assert _mistold(pa.table(rows)) == 0
+    rows["identity"][7] += 1
+    assert _mistold(pa.table(rows)) == 1
