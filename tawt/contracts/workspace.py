@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tawt.errors import FileError
 from tawt.seals import SAYS
 
 PIPELINE = "pipeline.yaml"
@@ -12,6 +13,14 @@ HOSPITAL = "hospital.json"
 
 
 def is_workspace(root: Path) -> bool:
-    """Return whether a folder was made by tawt as a workspace: its pipeline or its invented hospital says so."""
+    """Return whether a folder was made by tawt as a workspace: its pipeline or its invented hospital says so.
+
+    Raises:
+        FileError: It may not be looked into.
+    """
     marks = [root / name for name in (PIPELINE, HOSPITAL)]
-    return any(mark.is_file() and SAYS.encode() in mark.read_bytes() for mark in marks)
+    try:
+        return any(mark.is_file() and SAYS.encode() in mark.read_bytes() for mark in marks)
+    except PermissionError:
+        what = "may not be looked into by this user, expected a folder that may"
+        raise FileError(str(root), what, "give the right to, or run as its owner") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -52,6 +52,9 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         held.callback(_held.reset, token)
         for name in (*OF_STAGES, ASIDE):
             refuse_links(root, root / name, inner=True)
+            _refuse_other(root / name, Path.is_dir, "a folder")
+        for name in RECORDS:
+            _refuse_other(root / name, Path.is_file, "a file")
         _remove_leftovers(root)
         held.callback(_tidy, root)
         yield
@@ -144,6 +147,13 @@ def refuse_overlap(root: Path, raw_root: Path) -> None:
     if outer.is_relative_to(inner) and outer.relative_to(inner).parts[0] in OWN_FOLDERS:
         raise ConfigError(
             str(raw_root), "is a folder of the workspace itself, expected raw tables elsewhere", "give another with -w"
+        )
+
+
+def _refuse_other(path: Path, is_one: Callable[[Path], bool], what: str) -> None:
+    if os.path.lexists(path) and not is_one(path):
+        raise ConfigError(
+            str(path), f"is not {what}, expected {what} that tawt writes, or nothing", "move it out of the workspace"
         )
 
 

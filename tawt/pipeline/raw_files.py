@@ -142,6 +142,8 @@ def identify(
         with named(where):
             if not is_utf8(place):
                 raise SourceError(place, "has a name that is not UTF-8, expected one that is", "give it another name")
+            if path.exists() and not path.is_file():  # what it gives, it gives once, or without end
+                raise SourceError(where, "is a pipe or a device, expected a file", "write what it gives to a file")
             now = stamp(path)
             seen = None if again else remembered(path)
             if seen is None:

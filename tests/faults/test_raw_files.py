@@ -140,6 +140,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "part linked to": (_linked(os.link), "labevents/b.csv.gz: is the same file as `hosp/labevents/a.csv.gz`"),
     "part linked by name": (_linked(os.symlink), "labevents/b.csv.gz: is the same file as `hosp/labevents/a.csv.gz`"),
+    "pipe": (lambda raw: (raw / LABS).unlink() or os.mkfifo(raw / LABS), f"{LABS}: is a pipe or a device"),
+    "device": (lambda raw: (raw / LABS).unlink() or (raw / LABS).symlink_to("/dev/zero"), "is a pipe or a device"),
     "dangling link": (_dangling, f"{LABS}: cannot be read"),
 }
 

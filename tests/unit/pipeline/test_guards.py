@@ -8,8 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.errors import ContractError, StageError
+from tawt.contracts.workspace import is_workspace
+from tawt.errors import ConfigError, ContractError, FileError, StageError
 from tawt.pipeline import components, encode, merge
+from tawt.pipeline.holding import hold
+from tawt.seals import BLANK, filled
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 
@@ -96,3 +99,28 @@ def test_a_row_of_the_dataset_that_is_lost_fails_the_stage(own_workspace: Path, 
         tawt.run("dataset", own_workspace, force=True, **QUICK)
     monkeypatch.undo()
     assert [finding for finding in tawt.check(own_workspace) if not finding.ok] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("ledger.parquet", "file"), ("local.json", "file"), ("staging", "folder"), (".aside", "folder")]
+)
+def test_what_has_the_name_of_tawts_own_is_refused_before_anything_runs(name: str, what: str, tmp_path: Path) -> None:
+    """A folder in the place of a record, or a file in that of a folder, is named, and stays as it is."""
+    (tmp_path / "pipeline.yaml").write_text(filled(f"# {BLANK}\n"))
+    mine = tmp_path / name / "mine" if what == "file" else tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(ConfigError, match=rf"{name}: is not a {what}, expected a {what}"), hold(tmp_path):
+        raise AssertionError
+    assert mine.read_text() == "mine"
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named_itself(tmp_path: Path, monkeypatch) -> None:
+    """And not a file that it may not even have."""
+
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(FileError, match=rf"^{tmp_path}: may not be looked into"):
+        is_workspace(tmp_path)
