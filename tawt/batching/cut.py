@@ -1,7 +1,8 @@
 """Documents cut at a prediction time: what was known then, and what came after.
 
-Two clocks: a record is known at a time when it had happened and could be read by then. What is not known leaves no
-trace in the batch. A record that had happened but could not be read yet is neither input nor target.
+Two clocks: a record is known at a time when it had happened and could be read by then, a static fact when it could be
+read. What is not known leaves no trace in the batch. A record that had happened but could not be read yet is neither
+input nor target.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def cut(batch: HostBatch, config: ForecastConfig, columns: Ints, *salts: int) ->
     end = np.floor(when * US_PER_HOUR).astype(np.int64)
 
     then = end[document]
-    known = static | ((batch.time <= then) & (batch.available <= then))
+    known = (static | (batch.time <= then)) & (batch.available <= then)
     is_cut &= np.add.reduceat(known, batch.bounds[:-1], dtype=np.int64) > 0
     of_cut = is_cut[document]
     window = round(config.window_hours * US_PER_HOUR)

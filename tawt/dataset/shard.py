@@ -32,7 +32,7 @@ class Columns:
     value_status: NDArray[np.uint8]
     """`(n,)`, see `ValueStatus`."""
     available_time: NDArray[np.int64]
-    """`(n,)`, 0 for a static fact."""
+    """`(n,)`, -2^62 for a static fact that was always known."""
     identity: NDArray[np.uint32]
     """`(n,)`, a random number that tells each triplet of a record from the others, whatever the order of simultaneous
     ones."""

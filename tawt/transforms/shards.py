@@ -17,6 +17,8 @@ from tawt.contracts.contract import Contract
 from tawt.transforms.columns import NO_TIME, times_of
 from tawt.transforms.identity import arranged
 
+ALWAYS = -(1 << 62)
+"""When a static fact could be read that was always known: before any time, and far from where sums overflow."""
 NOWHERE = -1
 """The data_type of births where the vocabulary has none: every subject falls back, and is counted."""
 
@@ -47,7 +49,7 @@ def to_dataset(
         "value": triplets["value"].to_numpy(),
         "value_token": triplets["value_token"].to_numpy(),
         "value_status": triplets["value_status"].to_numpy(),
-        "available_time": np.where(static, 0, available - origin[place]),
+        "available_time": np.where(available == NO_TIME, ALWAYS, available - origin[place]),
     }
     n_static = np.bincount(place, weights=static, minlength=len(subjects)).astype(np.int32)
     index = {"subject_id": subjects, "start": start, "length": length, "n_static": n_static, "origin": origin}

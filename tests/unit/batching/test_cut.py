@@ -24,18 +24,26 @@ CONFIG = ForecastConfig(weight=1, window_hours=3, earliest_hours=2, whole_share=
 
 @pytest.fixture
 def batch(tmp_path, write_dataset):
-    """Documents of two to eighty triplets; a record can be read up to five hours after it happened."""
+    """Documents of two to eighty triplets; a record can be read up to five hours after it happened, statics too late some."""
     write_dataset(tmp_path, {"train": [60]}, lengths=[2, 3, 4] + [5, 40, 80] * 19)
     dataset = open_dataset(tmp_path)
     config = BatchingConfig(tokens_per_batch=4096)
     batch = PackedLoader(dataset.split("train"), dataset.vocabulary, config, 0, with_available=True).batch(0)
     late = np.random.default_rng(0).integers(0, 5 * US_PER_HOUR, batch.n_tokens)
-    return replace(batch, available=np.where(batch.is_static, 0, batch.time + late))
+    return replace(batch, available=np.where(batch.is_static, readable(batch), batch.time + late))
+
+
+def readable(batch: HostBatch) -> np.ndarray:
+    """When each token could be read were it a static: always, or at a time within the record."""
+    rng = np.random.default_rng(1)
+    start, end = batch.time[np.minimum(batch.first_timed, batch.n_tokens - 1)], batch.end
+    within = (start + (end - start) * rng.random(batch.n_documents)).astype(np.int64)[batch.document]
+    return np.where(rng.random(batch.n_tokens) < 0.5, -(2**62), within)
 
 
 def test_a_cut_keeps_what_was_known_and_forecasts_the_window(batch):
     """Per document a loop over its triplets finds the same remainder, presence and first numbers; the rest stays whole."""
-    met = {"late": 0, "numbers": 0, "present": 0, "static": 0, "at once": 0}
+    met = {"late": 0, "numbers": 0, "present": 0, "static": 0, "late static": 0, "at once": 0}
     for salt in range(4):
         got, coming = cut(batch, CONFIG, COLUMNS, 8, 0, salt)
         assert 0 < len(coming.document) < batch.n_documents
@@ -52,7 +60,7 @@ def test_a_cut_keeps_what_was_known_and_forecasts_the_window(batch):
             assert batch.time[timed[0]] + 2 * US_PER_HOUR - 5 <= when <= batch.end[i] - 3 * US_PER_HOUR + 5
             kept = [
                 t for t in range(a, b)
-                if batch.is_static[t] or (batch.time[t] <= when and batch.available[t] <= when)
+                if (batch.is_static[t] or batch.time[t] <= when) and batch.available[t] <= when
             ]  # fmt: skip
             for name in (
                 "data_type",
@@ -67,6 +75,7 @@ def test_a_cut_keeps_what_was_known_and_forecasts_the_window(batch):
                 np.testing.assert_array_equal(getattr(got, name)[p:q], getattr(batch, name)[kept])
             met["late"] += any(batch.time[t] <= when and t not in kept for t in timed)
             met["static"] += any(bool(batch.is_static[t]) for t in kept)
+            met["late static"] += any(bool(batch.is_static[t]) and t not in kept for t in range(a, b))
             for c, data_type in enumerate(COLUMNS.tolist()):
                 of_type = [t for t in timed if batch.data_type[t] == data_type]
                 window = [t for t in of_type if when < batch.time[t] <= when + 3 * US_PER_HOUR]
@@ -86,7 +95,7 @@ def test_what_comes_after_leaves_no_trace(batch):
     got, coming = cut(batch, CONFIG, COLUMNS, 8, 0, 0)
     when = got.end[batch.document]
     late = (batch.time > when) | (batch.available > when)
-    unknown = np.isin(batch.document, coming.document) & ~batch.is_static & late
+    unknown = np.isin(batch.document, coming.document) & late
     assert unknown.sum() > 100
     rng = np.random.default_rng(1)
     other = replace(
@@ -117,7 +126,7 @@ def test_prediction_times_are_a_function_of_salts(batch):
 
 def test_a_document_of_which_nothing_was_known_stays_whole(batch):
     """Where no record could be read by then, the document is not cut, rather than left with one from the future."""
-    none = replace(batch, available=batch.available + 10**18, n_static=np.zeros_like(batch.n_static))
+    none = replace(batch, available=np.full_like(batch.available, 10**18), n_static=np.zeros_like(batch.n_static))
     got, coming = cut(none, CONFIG, COLUMNS, 8)
     assert len(coming.document) == len(coming.value) == 0 and coming.present.shape == (0, len(COLUMNS))
     np.testing.assert_array_equal(got.value, batch.value)

@@ -36,7 +36,7 @@ def random_triplets(seed: int, with_births: bool = True) -> list[Row]:
                     "subject_id": subject, "timestamp": time,
                     "data_type": rng.choice([BIRTH, 5, 6, 7, 8, 9]) if with_births else 5,
                     "value": rng.gauss(0, 1), "value_token": rng.randrange(9), "value_status": 1,
-                    "available_time": None if time is None else time + timedelta(hours=rng.randrange(50)),
+                    "available_time": rng.choice([None, start]) if time is None else time + timedelta(hours=rng.randrange(50)),
                 }
             )  # fmt: skip
     return rows
@@ -52,7 +52,8 @@ def micros(time: datetime) -> int:
 
 @pytest.mark.parametrize("origin", ["birth", "first_event", "anchor"])
 def test_times_count_from_the_origin(origin: str) -> None:
-    """Both clocks are differences to the subject's origin in whole microseconds; statics are 0 and first."""
+    """Both clocks are differences to the subject's origin in whole microseconds; statics are 0 and first, and could be read when
+    it is said, or before any time."""
     rows = random_triplets(1)
     anchor = datetime(2000, 1, 1) if origin == "anchor" else None
     birth = BIRTH if origin == "birth" else None
@@ -60,7 +61,7 @@ def test_times_count_from_the_origin(origin: str) -> None:
         table(rows), DATASET, INDEX, birth, None if anchor is None else micros(anchor)
     )
     origins: dict[int, datetime] = {}
-    without = 0
+    without, met = 0, set()
     for subject in {row["subject_id"] for row in rows}:
         timed = [row for row in rows if row["subject_id"] == subject and row["timestamp"] is not None]
         births = [row["timestamp"] for row in timed if row["data_type"] == BIRTH]
@@ -70,11 +71,16 @@ def test_times_count_from_the_origin(origin: str) -> None:
     for row, got in zip(rows, shard.to_pylist(), strict=True):
         static = row["timestamp"] is None
         origin_time = origins[row["subject_id"]]
-        for clock in ("timestamp", "available_time"):
-            assert got[clock] == (0 if static else (row[clock] - origin_time) // timedelta(microseconds=1))
+        for clock, never in (("timestamp", 0), ("available_time", -(2**62))):
+            assert static or row[clock] is not None
+            assert got[clock] == (
+                never if row[clock] is None else (row[clock] - origin_time) // timedelta(microseconds=1)
+            )
+        met.add((static, row["available_time"] is None))
     assert {r["subject_id"]: r["origin"] for r in index.to_pylist()} == {s: micros(t) for s, t in origins.items()}
     assert n_fallback == (without if origin == "birth" else 0)
     assert origin != "birth" or 0 < without < len(origins)
+    assert len(met) == 3
 
 
 def test_the_index_tiles_the_shard() -> None:
@@ -102,8 +108,8 @@ def test_a_shifted_calendar_changes_no_bit(origin: str, days: int) -> None:
     moved = next(row["subject_id"] for row in rows if row["timestamp"] is not None and row["timestamp"].year > 1900)
     shift = timedelta(days=days)
     shifted = [
-        row if row["subject_id"] != moved or row["timestamp"] is None
-        else {**row, "timestamp": row["timestamp"] + shift, "available_time": row["available_time"] + shift}
+        row if row["subject_id"] != moved
+        else {**row, **{clock: row[clock] and row[clock] + shift for clock in ("timestamp", "available_time")}}
         for row in rows
     ]  # fmt: skip
     birth = BIRTH if origin == "birth" else None
