@@ -130,7 +130,8 @@ class HostBatch:
     def words(self, *salts: int) -> Words:
         """Return `(d,)` random words, one for each document, of its subject, prediction time, view and the salts.
 
-        Windows of one subject differ; what else lies in the batch does not matter.
+        Windows of one subject differ, but for those that end in one moment, where their limit cut it: these draw alike
+        for what they have in common. What else lies in the batch does not matter.
         """
         words = draw(draw(self.subject_id, *salts) + self.end.astype(np.uint64))
         return words if self.view is None else draw(words + self.view.astype(np.uint64))

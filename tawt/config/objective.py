@@ -10,6 +10,13 @@ from tawt.config.augment import AugmentConfig
 from tawt.config.base import Conflict, Section
 from tawt.config.model import LEAST_HOURS, MOST_HOURS
 
+MASKED = ("data_type", "value", "token", "category", "status", "summary")
+"""Parts of masked reconstruction."""
+
+
+def _above_0(weights: dict[str, float]) -> dict[str, float]:
+    return {part: weight for part, weight in weights.items() if weight > 0}
+
 
 class MaskedConfig(Section):
     """Masked reconstruction: which tokens lose what, and how much each part weighs."""
@@ -55,6 +62,15 @@ class MaskedConfig(Section):
     """Normalized numbers are clipped to +- this as targets, so that one outlier cannot own a step; the baseline is
     clipped alike. Of ranks there is nothing to clip."""
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """Weights of the parts that are on: they weigh something, and something of their kind is hidden."""
+        stretches = {self.span_hides if self.spans else "", self.variable_hides if self.variables else ""}
+        values = self.value or self.event or stretches - {""}
+        types = self.data_type or self.event or "event" in stretches
+        asked = [part for part in MASKED if (types if part == "data_type" else values)]
+        return _above_0({part: self.weight * getattr(self, f"{part}_weight") for part in asked})
+
     @model_validator(mode="after")
     def _fits(self) -> MaskedConfig:
         if self.value + self.data_type + self.event > 1:
@@ -64,6 +80,10 @@ class MaskedConfig(Section):
             raise Conflict(f"nothing is masked: one of {', '.join(keys)} must be above 0", *keys)
         if self.summary_weight and not self.variables:
             raise Conflict("summary_weight needs variables above 0", "summary_weight", "variables")
+        if self.weight and not self.parts:
+            weighty = tuple(f"{part}_weight" for part in MASKED)
+            said = f"nothing that is hidden weighs anything: one of {', '.join(weighty)} must be above 0"
+            raise Conflict(said, *weighty)
         return self
 
 
@@ -99,6 +119,21 @@ class ForecastConfig(Section):
     def longest_gap(self) -> float:
         """Hours of a gap within which prediction times are drawn."""
         return 12 * self.window_hours if self.longest_gap_hours is None else self.longest_gap_hours
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Weights of the parts that are on."""
+        each = {"forecast_value": self.value_weight, "forecast_presence": self.presence_weight}
+        return _above_0({part: self.weight * weight for part, weight in each.items()})
+
+    @model_validator(mode="after")
+    def _fits(self) -> ForecastConfig:
+        if self.weight and not self.parts:
+            keys = ("value_weight", "presence_weight")
+            raise Conflict(
+                f"nothing that is forecast weighs anything: one of {' and '.join(keys)} must be above 0", *keys
+            )
+        return self
 
 
 class ContrastiveConfig(Section):

@@ -87,6 +87,8 @@ class Checkpoint:
     """RUN/checkpoints/step-NNNNNN."""
     state: CheckpointState
     """What state.json holds."""
+    idle: tuple[str, ...] = ()
+    """Parameters that no gradient has reached, as far as whoever saved it saw."""
 
     @property
     def step(self) -> int:
@@ -186,7 +188,11 @@ def save_checkpoint(
         write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
         write_hashes(aside)
     write_text(root / "latest", folder.name + "\n")
-    return Checkpoint(folder, state)
+    trained = {
+        name.removesuffix("/exp_avg_sq") for name, moment in moments.items() if name.endswith("_sq") and moment.any()
+    }
+    idle = tuple(name for name, p in model.named_parameters() if p.requires_grad and name not in trained)
+    return Checkpoint(folder, state, idle)
 
 
 def outdated_checkpoints(run: Path, step: int, keep: int) -> list[Path]:

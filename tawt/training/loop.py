@@ -19,7 +19,7 @@ from tawt.batching.example import Example
 from tawt.batching.fill import Sizes, filled, sizes_of
 from tawt.batching.host import HostBatch
 from tawt.contracts.run import say_unfinished
-from tawt.objectives.parts import never_asked, subjects_of
+from tawt.objectives.parts import subjects_of
 from tawt.training.best import best_steps, counted, is_over, keep_weights, say_best
 from tawt.training.checkpoint import (
     Checkpoint,
@@ -32,7 +32,7 @@ from tawt.training.distributed import put_away
 from tawt.training.health import embedding_health
 from tawt.training.metrics import MetricsFile, means
 from tawt.training.optim import learning_rate
-from tawt.training.plan import N_LOOKED_AT, without_position
+from tawt.training.plan import N_LOOKED_AT, without_gradient, without_position
 from tawt.training.repeatable import repeatable
 from tawt.training.scaler import LEAST
 from tawt.training.setup import Setup
@@ -68,6 +68,7 @@ class Trainer:
         self._pending = Delayed(setup.compute.device)
         self._fixed: list[Example] = []
         self._sizes = self._first_sizes() if setup.replayed[0] else None
+        self._says_idle = True
 
     def fit(self) -> dict[str, Any]:
         """Train to the end; return the last line of metrics of each split.
@@ -116,7 +117,7 @@ class Trainer:
         counted = self.stepper.count(examples, stop)
         if step == self.setup.start_step:
             for part in self.stepper.parts:
-                if not counted.count[part] and part not in never_asked(self.setup.config.objective):
+                if not counted.count[part]:
                     self.report({"event": "note", "text": without_position(part, "the first step")})
         results = self.stepper.step(rate, examples, counted)
         self._pending.put(results, {"step": step, "rate": rate, "counted": counted})
@@ -224,6 +225,9 @@ class Trainer:
             for path in worse:
                 path.unlink()
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
+        if made.idle and self._says_idle:
+            self.setup.note(without_gradient(made.idle, step))
+        self._says_idle = False
         return made
 
     def _ended(self, step: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 
 from tawt.config.train import PretrainConfig
 from tawt.models.attention.blocks import whole_steps
-from tawt.objectives.parts import ON_EMBEDDING, never_asked, weights
+from tawt.objectives.parts import ON_EMBEDDING, weights
 from tawt.objectives.pretrain_model import ParameterCounts, count_parameters
 from tawt.training.device import Compute
 from tawt.training.memory import memory_estimate, memory_there
@@ -156,6 +156,12 @@ def _doubts(
             f"about {n_documents:.0f} documents a step: the contrastive objective has little to tell apart; raise "
             "batching.tokens_per_batch or train.accumulate_tokens"
         )
+    views = config.objective.contrastive.views
+    if config.objective.contrastive.weight and not any(views.model_dump().values()) and not config.model.dropout:
+        yield (
+            "the two views of a document are equal: nothing says which differences mean nothing; set one of "
+            "objective.contrastive.views, or model.dropout"
+        )
     attention, decay = config.model.attention, config.model.decay
     if "decay" in attention and decay.n_free_heads == config.model.n_heads:
         yield (
@@ -179,8 +185,7 @@ def looked_at(setup: Setup) -> PretrainPlan:
     examples = [prepare(setup.train.batch(number), number) for number in range(N_LOOKED_AT)]
     tokens = [example.batch.layout.n_tokens for example in examples if example.batch.layout is not None]
     counts = [tally(example, tuple(prepare.parts))[0] for example in examples]
-    asked = [part for part in prepare.parts if part not in never_asked(setup.config.objective)]
-    silent = [part for part in asked if not any(count[part] for count in counts)]
+    silent = [part for part in prepare.parts if not any(count[part] for count in counts)]
     share = sum(tokens) / (N_LOOKED_AT * setup.config.batching.tokens_per_batch)
     doubts = [without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent]
     if share < LITTLE_LEFT and setup.config.objective.forecast.weight:
@@ -191,6 +196,15 @@ def looked_at(setup: Setup) -> PretrainPlan:
     most = (max(example.n_tokens for example in examples), max(tokens))
     plan = make_plan(setup, (whole_steps(most[0], setup.static or 1), whole_steps(most[1], setup.static or 1)))
     return replace(plan, reaching=share, doubts=(*plan.doubts, *doubts))
+
+
+def without_gradient(names: Sequence[str], step: int) -> str:
+    """Say that parameters learn nothing."""
+    named = ", ".join(f"`{name}`" for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"in {step} steps no gradient has reached {named}: no part of the loss hangs on them, or the data have nothing "
+        "of the kind"
+    )
 
 
 def without_position(part: str, where: str) -> str:

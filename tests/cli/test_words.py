@@ -13,7 +13,7 @@ import tawt
 from tawt.cli.app import app
 from tawt.config.objective import ObjectiveConfig
 from tawt.errors import nearest
-from tawt.objectives.parts import PARTS, never_asked, weights
+from tawt.objectives.parts import MASKED, PARTS, weights
 from tawt.tasks.runs import RunFolder, flat
 
 ERRORS = {
@@ -94,8 +94,9 @@ HIDES: list[tuple[dict[str, object], set[str]]] = [
 
 @pytest.mark.parametrize(("masked", "never"), HIDES)
 def test_parts_that_a_config_turns_off_are_known(masked: dict[str, object], never: set[str]) -> None:
-    """A part of which the config hides nothing is never asked for."""
-    assert never_asked(ObjectiveConfig.model_validate({"masked": masked})) == never
+    """A part of which the config hides nothing is off, whatever it weighs."""
+    on = weights(ObjectiveConfig.model_validate({"masked": masked | {f"{part}_weight": 1 for part in MASKED[:-1]}}))
+    assert {*MASKED[:-1]} - on.keys() == never
 
 
 def test_what_the_config_turned_off_is_no_doubt(tawt, finished: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, merge, overrides
+from tawt.config.objective import MASKED
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
@@ -16,6 +17,7 @@ from tawt.errors import ConfigError
 Tree = dict[str, Any]
 LAB: Tree = {"name": "lab", "source": "lab"}
 ARMS: Tree = {"arms": {"a": ["train.lr=1e-3"]}}
+NO_PART: Tree = {f"{part}_weight": 0 for part in MASKED}
 
 RULES: dict[str, tuple[type[Section], Tree, Tree, Tree, str]] = {
     "a negative share": (
@@ -85,6 +87,25 @@ RULES: dict[str, tuple[type[Section], Tree, Tree, Tree, str]] = {
         PretrainConfig, {"objective": {"masked": {"value": 0, "data_type": 0, "event": 0}, "forecast": {"weight": 1}}},
         {"objective": {"masked": {"weight": 0.5}}}, {"objective": {"masked": {"weight": 0}}}, "nothing is masked",
     ),
+    **{
+        f"nothing that is hidden weighs anything, but for {part}": (
+            PretrainConfig, {"objective": {"masked": NO_PART | {"variables": 0.1}, "forecast": {"weight": 1}}},
+            {"objective": {"masked": {f"{part}_weight": 0}}}, {"objective": {"masked": {f"{part}_weight": 0.1}}}, "nothing that is hidden",
+        )
+        for part in MASKED
+    },
+    "what alone weighs something is never hidden": (
+        PretrainConfig, {"objective": {"masked": NO_PART | {"value": 0, "data_type": 0.1, "event": 0}}},
+        {"objective": {"masked": {"value_weight": 1}}}, {"objective": {"masked": {"data_type_weight": 1}}}, "nothing that is hidden",
+    ),
+    **{
+        f"nothing that is forecast weighs anything, but for {part}": (
+            PretrainConfig, {"objective": {"forecast": {"weight": 1, "value_weight": 0, "presence_weight": 0}}},
+            {"objective": {"forecast": {f"{part}_weight": 0}}}, {"objective": {"forecast": {f"{part}_weight": 0.1}}},
+            "nothing that is forecast",
+        )
+        for part in ("value", "presence")
+    },
     "summaries without variables": (
         PretrainConfig, {"objective": {"masked": {"summary_weight": 1}}},
         {"objective": {"masked": {"variables": 0}}}, {"objective": {"masked": {"variables": 0.1}}}, "summary_weight",

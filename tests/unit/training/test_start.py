@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tawt.config.augment import AugmentConfig
 from tawt.config.load import build, merge, overrides
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError
@@ -188,6 +189,9 @@ def test_only_the_weights_of_linear_maps_decay(workspace, config):
         (["objective.masked.value=0", "objective.masked.event=0", "objective.masked.data_type=0.001",
           "batching.max_length=8", "batching.tokens_per_batch=8", "train.accumulate_tokens=0"],
          "the part `data_type` has no position"),
+        (["objective.contrastive.weight=1", "model.dropout=0", "batching.tokens_per_batch=4096",
+          *(f"objective.contrastive.views.{name}=0" for name in AugmentConfig.model_fields)],
+         "the two views of a document are equal"),
     ],
 )  # fmt: skip
 def test_silent_nothings_are_doubted(workspace, config, settings, doubt):
@@ -198,7 +202,27 @@ def test_silent_nothings_are_doubted(workspace, config, settings, doubt):
     said, _ = notes_of(workspace, odd)
     assert doubt in said
     plain = pretrain(workspace, config, device="cpu", out=workspace / "runs" / "x", dry_run=True).plan
-    assert not any("free of decay" in t or "nothing trains" in t or "no position" in t for t in plain.doubts)
+    told = ("free of decay", "nothing trains", "no position", "are equal")
+    assert not any(text in doubt for doubt in plain.doubts for text in told)
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "n"),
+    [
+        ([], None, 0),
+        (["objective.masked.data_type_weight=0", "objective.masked.event=0", "objective.masked.data_type=0"], None, 0),
+        (["model.n_layers=0", "model.pooling=cls", "objective.masked.weight=0", "objective.forecast.weight=1"],
+         "encoder.embedding.value.network.inner.weight", 19),
+    ],
+)  # fmt: skip
+def test_what_no_gradient_reaches_is_told_once(workspace, config, settings, first, n):
+    """At the first checkpoint a run names the parameters that every step so far has left as they were; it tells of none
+    where all have learned, and of no part that the config turns off."""
+    said, _ = notes_of(workspace, changed(config, "train.max_steps=8", *settings))
+    assert said.count("no gradient has reached") == (first is not None)
+    if first is not None:
+        assert f"in 4 steps no gradient has reached `{first}`" in said
+        assert f"and {n - 3} more: no part of the loss hangs on them" in said
 
 
 def test_a_run_without_a_checkpoint_begins_again_from_the_same_weights_alone(workspace, config, tmp_path):
