@@ -68,8 +68,10 @@ def test_times_count_from_the_origin(origin: str) -> None:
         without += not births
         first = min((row["timestamp"] for row in timed), default=EPOCH)
         origins[subject] = anchor or (min(births, default=first) if origin == "birth" else first)
-    for row, got in zip(rows, shard.to_pylist(), strict=True):
-        static = row["timestamp"] is None
+    made = {(got["subject_id"], got["value"]): got for got in shard.to_pylist()}  # no number stands there twice
+    assert len(made) == len(rows)
+    for row, came in zip(rows, table(rows).to_pylist(), strict=True):
+        static, got = row["timestamp"] is None, made[came["subject_id"], came["value"]]
         origin_time = origins[row["subject_id"]]
         for clock, never in (("timestamp", 0), ("available_time", -(2**62))):
             assert static or row[clock] is not None
