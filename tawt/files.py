@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +148,34 @@ def stamp(path: Path) -> tuple[int, ...]:
 def touched(stamp: tuple[int, ...]) -> int:
     """Return the time of a file's last change of any kind, ns; of none, the beginning of time."""
     return stamp[-1] if stamp else 0
+
+
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make a folder, and those above it; what was made and is empty at the end goes again."""
+    made = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for place in made:
+            with suppress(OSError):  # it holds something, or has gone
+                place.rmdir()
+
+
+@contextmanager
+def alone_at(path: Path, taken: Exception | Callable[[], None]) -> Iterator[None]:
+    """Keep others from writing a file: hold a lock beside it, which goes at the end. `taken` is as in `alone`.
+
+    Raises:
+        FileError: The lock is a link.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    with alone(lock, taken):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is held: who waits for it sees that it is gone
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from tawt.commands import command
 from tawt.errors import ConfigError
 from tawt.tasks.figures import hold_png
 from tawt.tasks.runs import RunFolder, baseline_key, find_run, loss_key, parts_of, read_runs
+from tawt.training.outputs import refuse_among
 
 _WEIGHTS_ONLY = ("weight", "value_loss", "temperature", "d_projection")
 """Endings of objective keys that leave batches and masks as they are."""
@@ -100,6 +101,7 @@ def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = 
         raise ConfigError("tawt compare", f"{what}, expected two or more, each once", hint)
     if plot is not None:
         hold_png(Path(plot), "--plot")
+        refuse_among(Path(plot), workspace, folders, "--plot FILE")
     read = read_runs(folders)
     first, rest = read[0], read[1:]
     paired: list[Paired] = []

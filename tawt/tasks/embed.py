@@ -24,7 +24,7 @@ from tawt.contracts.embeddings import OF, about_embeddings
 from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError, nearest
-from tawt.files import alone, write_parquet
+from tawt.files import alone_at, made_folder, write_parquet
 from tawt.models.encoder import Encoder
 from tawt.places import remove
 from tawt.seals import sha256_file
@@ -144,10 +144,9 @@ def embed(
     if dry_run:
         n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
         return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, computed, compute.reasons)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if workspace / "embeddings" in path.parents:
+    if workspace / "embeddings" in path.parents and path.parent.is_dir():
         _remove_leftovers(path.parent)
-    with _alone(path), explained(folder, loaded.config, device, _LESS):
+    with made_folder(path.parent), _alone(path), explained(folder, loaded.config, device, _LESS):
         encoder.to(compute.device)
         found: list[_Part] = []
         batch: PackedBatch
@@ -183,16 +182,12 @@ def _usual(workspace: Path, run: Path) -> Path:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Keep other commands from writing the same file."""
-    lock = path.with_name(f".{path.name}.lock")
     in_use = ConfigError(
         str(path), "is being written by another process, expected to write it alone",
         "wait for it to end, or give another file with `--out FILE`",
     )  # fmt: skip
-    with alone(lock, in_use):
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)  # while it is held: who waits for it sees that it is gone
+    with alone_at(path, in_use):
+        yield
 
 
 def _remove_leftovers(folder: Path) -> None:

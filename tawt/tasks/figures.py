@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tawt.commands import shell_line
 from tawt.errors import ConfigError
-from tawt.files import whole
+from tawt.files import alone_at, whole
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, which people with any colour vision tell apart."""
@@ -24,6 +24,8 @@ _STYLE = {
     "xtick.color": "#444444", "ytick.color": "#444444", "legend.frameon": False, "figure.facecolor": "white",
 }  # fmt: skip
 _DPI = 150
+_MINE = b"Software\0tawt"
+"""Near the start of every PNG that is saved here."""
 
 
 def matplotlib() -> Any:
@@ -121,11 +123,21 @@ def weight_axis(axis: Any, curves: Sequence[NDArray[np.float64]]) -> None:
 
 
 def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
-    """Write a figure as PNG, aside and renamed, and return its path."""
+    """Write a figure as PNG, aside and renamed, and return its path; others that write it now are waited for.
+
+    Raises:
+        ConfigError: There is a file of the name that is no figure of tawt.
+    """
+    if path.is_file() and not path.read_bytes()[: len(_MINE) + 512].count(_MINE):
+        raise ConfigError(
+            str(path), "is no figure of tawt, expected a new file or one, which is replaced",
+            "move it away, or choose another place",
+        )  # fmt: skip
     with matplotlib().rc_context(_STYLE):
         figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13, fontweight="bold")
         if handles:
             figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=9.5)
-        with whole(path) as aside:
-            figure.savefig(aside, format="png", dpi=_DPI)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with alone_at(path, lambda: None), whole(path) as aside:
+            figure.savefig(aside, format="png", dpi=_DPI, metadata={"Software": "tawt"})
     return path

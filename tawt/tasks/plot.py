@@ -18,9 +18,11 @@ from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
 from tawt.places import refuse_links
+from tawt.seals import LATER
 from tawt.tasks.curves import plot_losses
 from tawt.tasks.figures import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.tasks.runs import find_run, read_runs
+from tawt.training.outputs import refuse_among
 
 _MOST_LAYERS = 6
 _WITHIN = 15
@@ -39,15 +41,17 @@ def plot(workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None
 
     Raises:
         CheckpointError: A run is not there, or its weights do not fit its config.
-        ConfigError: There is no run, or matplotlib is not installed.
+        ConfigError: There is no run, matplotlib is not installed, `out` lies among the files of a workspace or a run,
+            or there is a file of the name that is no figure of tawt.
     """
     if not runs:
         raise ConfigError("tawt plot", "no run, expected one or more", command("plot", "RUN", workspace=workspace))
     matplotlib()
     read = read_runs([find_run(Path(workspace), run) for run in runs])
-    folder = Path(out) if out is not None else read[0].path / "plots"
+    folder = Path(out) if out is not None else read[0].path / LATER
     for root in (Path(workspace), read[0].path):
         refuse_links(root, folder)
+    refuse_among(folder, Path(workspace), [run.path for run in read], "--out DIR")
     made = []
     if any(run.metrics for run in read):
         made.append(plot_losses(read, folder / "losses.png"))

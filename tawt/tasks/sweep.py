@@ -21,7 +21,7 @@ from tawt.seals import LIST
 from tawt.tasks.pretrain import pretrain
 from tawt.tasks.runs import flat
 from tawt.tasks.sweep_table import ArmResult, SweepRun, flat_arm, table_of, write_table
-from tawt.training.best import counted, ends_early
+from tawt.training.best import is_over
 from tawt.training.checkpoint import latest_checkpoint
 from tawt.training.folder import MAY_CHANGE, Report, comparable, how_to_grow, longer
 from tawt.training.metrics import lines_of, read_metrics
@@ -153,11 +153,11 @@ def _why(run: SweepRun) -> dict[str, str]:
 
 def _state(path: Path, tree: PretrainConfig) -> tuple[str, str]:
     if (path / LIST).is_file():
-        lines, asked = read_metrics(path / "metrics.jsonl"), tree.train.max_steps
-        made = max((line["step"] for line in lines), default=0)  # a config may have asked for more
-        if made >= asked or ends_early(counted(lines_of(lines, "tuning"), tree.train), tree.train.patience):
+        lines, newest = read_metrics(path / "metrics.jsonl"), latest_checkpoint(path)
+        made = max((line["step"] for line in lines), default=0) if newest is None else newest.step
+        if is_over(made, lines_of(lines, "tuning", made), tree.train):
             return "finished", "finished before"
-        return "waiting", f"finished {made:,} steps: goes on to {asked:,}"
+        return "waiting", f"finished {made:,} steps: goes on to {tree.train.max_steps:,}"
     if (path / "checkpoints" / "latest").is_file():
         return "waiting", "broken off: goes on from its newest checkpoint"
     return "waiting", "broken off before its first checkpoint" if (path / "config.yaml").is_file() else NEW

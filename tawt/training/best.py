@@ -38,7 +38,7 @@ def counted(tuning: Lines, config: TrainConfig) -> Lines:
 
 def is_over(step: int, tuning: Lines, config: TrainConfig) -> bool:
     """Return whether a run has nothing left to do after a step."""
-    return step == config.max_steps or ends_early(counted(tuning, config), config.patience)
+    return step >= config.max_steps or ends_early(counted(tuning, config), config.patience)
 
 
 def best_steps(tuning: Lines, keep: int) -> list[int]:

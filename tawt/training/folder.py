@@ -14,7 +14,7 @@ from tawt.commands import command
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.contracts.run import METRICS, NO_METRICS, metrics_until, read_unfinished
 from tawt.errors import CheckpointError, ConfigError, nearest
-from tawt.files import alone
+from tawt.files import alone, made_folder
 from tawt.places import refuse_links
 from tawt.seals import LIST, changed_files, hold, sha256_file
 from tawt.training.best import lost_best
@@ -38,7 +38,7 @@ Report = Callable[[dict[str, Any]], None]
 
 @contextmanager
 def alone_in(run: Path, workspace: Path, resume: bool, report: Report, again: str) -> Iterator[None]:
-    """Keep the run folder to this process, made where it is not there; one that stays empty goes again.
+    """Keep the run folder to this process, made where it is not there; what of it stays empty goes again.
 
     A resumed run waits for the process that is still training in it; two would overwrite each other's checkpoints.
     `again` is the command that resumes it, for the hint.
@@ -49,7 +49,6 @@ def alone_in(run: Path, workspace: Path, resume: bool, report: Report, again: st
     """
     refuse_links(workspace, run, inner=True)
     made = not run.exists()
-    run.mkdir(parents=True, exist_ok=True)
 
     def waiting() -> None:
         report({"event": "note", "text": f"another process is training in {run}: waiting for it to end"})
@@ -58,13 +57,12 @@ def alone_in(run: Path, workspace: Path, resume: bool, report: Report, again: st
         str(run), "is in use by another process, expected a new run folder",
         f"wait for it with `{again}`, or choose another with `--out DIR`",
     )  # fmt: skip
-    try:
-        with alone(run / LOCK, waiting if resume else in_use):
+    with made_folder(run), alone(run / LOCK, waiting if resume else in_use):
+        try:
             yield
-    finally:
-        if made and [path.name for path in run.iterdir()] == [LOCK]:
-            (run / LOCK).unlink()
-            run.rmdir()
+        finally:
+            if made and [path.name for path in run.iterdir()] == [LOCK]:
+                (run / LOCK).unlink()
 
 
 def starting_point(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError
 from tawt.places import real, refuse_links, remove
-from tawt.seals import SAYS, UNFINISHED
+from tawt.seals import LATER, SAYS, UNFINISHED
 from tawt.training.checkpoint import FORMAT, STATE
 from tawt.training.versions import VERSIONS
 
@@ -92,6 +92,30 @@ def refuse_outside(place: Path, workspace: Path, folder: str) -> None:
                 str(place), f"lies in a workspace, expected a place in its `{folder}` or outside of it",
                 "choose another with `--out`",
             )  # fmt: skip
+
+
+def refuse_among(place: Path, workspace: Path, runs: Iterable[Path], option: str) -> None:
+    """Refuse a place for figures among the files of a workspace or a run, but for the folder of a run that is theirs.
+
+    Args:
+        place: A folder or a file, whether it is there or not.
+        workspace: The workspace in use, whatever it holds.
+        runs: Those that are drawn, whatever they lack.
+        option: Which names the place.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    at, own, named = real(place), real(workspace), {real(run) for run in runs}
+    around = (at, *at.parents)
+    run = next((root for root in around if root in named or is_run(root)), None)
+    if run is None and not any(root == own or is_workspace(root) for root in around):
+        return
+    if run is None or at.relative_to(run).parts[:1] != (LATER,):
+        raise ConfigError(
+            str(place), f"lies in a {'workspace' if run is None else 'run'}, expected `{LATER}` of a run or a place "
+            "outside of both", f"choose another with `{option}`",
+        )  # fmt: skip
 
 
 def _refuse_place(folder: Path, workspace: Path, what: str) -> None:

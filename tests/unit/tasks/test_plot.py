@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tawt.errors import ConfigError
+from tawt.files import alone_at
 from tawt.models.attention.terms import rotary_frequencies
 from tawt.tasks import curves, figures
 from tawt.tasks import plot as module
@@ -230,3 +231,53 @@ def test_any_name_of_a_folder_will_do(name, make_run, workspace, metrics_line, t
     assert result.path.is_file() and result.n_subjects
     assert [path.name for path in result.path.parent.iterdir()] == [f"{name}.parquet"]
     assert "# " in card(runs[0])
+
+
+@pytest.mark.parametrize("place", ["events", "runs", "runs/a", "runs/a/checkpoints", "runs/new", "plots", "."])
+def test_nothing_is_drawn_among_the_files_of_a_workspace_or_a_run(place, make_run, workspace, metrics_line, tree):
+    """Figures go to `plots` of a run or somewhere else: any other place is refused, by `compare` too, before anything is made."""
+    pytest.importorskip("matplotlib")
+    for name in ("a", "b"):
+        make_run(
+            name, metrics=[metrics_line(s, split, value=(1, 1, 9)) for s in (1, 2) for split in ("train", "tuning")]
+        )
+    before = tree(workspace)
+    for draw in (
+        lambda: plot(workspace, ["a"], out=workspace / place),
+        lambda: compare(workspace, ["a", "b"], plot=workspace / place / "x.png"),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"lies in a (workspace|run), expected `plots` of a run or a place outside"
+        ):
+            draw()
+    assert tree(workspace) == before
+
+
+def test_what_is_no_figure_of_tawt_is_not_replaced(make_run, workspace, metrics_line, tmp_path):
+    """A file that somebody else wrote stays, and is named; a figure is drawn anew over itself."""
+    pytest.importorskip("matplotlib")
+    make_run("a", metrics=[metrics_line(1, "train", value=(1, 1, 9))])
+    drawn = plot(workspace, ["a"], out=tmp_path / "figures")[0]
+    first = drawn.read_bytes()
+    assert plot(workspace, ["a"], out=tmp_path / "figures")[0].read_bytes() == first
+    drawn.write_bytes(first[:8] + b"mine")
+    with pytest.raises(ConfigError, match="is no figure of tawt"):
+        plot(workspace, ["a"], out=tmp_path / "figures")
+    assert drawn.read_bytes() == first[:8] + b"mine"
+
+
+def test_a_figure_is_written_by_one_process_at_a_time(tmp_path, monkeypatch):
+    """While one is written, its lock is held, so that another that is to have the name is written after it; the lock goes."""
+    pytest.importorskip("matplotlib")
+    figure, _ = figures.grid(1, columns=1, width=1, height=1)
+    write, held = figure.savefig, []
+
+    def look(aside, **options):
+        with pytest.raises(BlockingIOError), alone_at(tmp_path / "x.png", BlockingIOError()):
+            pass
+        held.append(aside)
+        write(aside, **options)
+
+    monkeypatch.setattr(figure, "savefig", look)
+    figures.save(figure, tmp_path / "x.png", "title", [])
+    assert len(held) == 1 and [path.name for path in tmp_path.iterdir()] == ["x.png"]

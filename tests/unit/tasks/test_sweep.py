@@ -270,7 +270,7 @@ def test_a_sweep_may_grow_as_a_run_may(tmp_path, file, trained):
     folder = sweep(tmp_path, file, device="cpu").folder
     made.clear(), fails.clear()
     with (folder / "plain-seed0" / "metrics.jsonl").open("r+") as metrics:
-        metrics.write(metrics.read().replace('"step": 10', '"step": 11'))  # no better
+        metrics.write(metrics.read().replace('"step": 10', '"step": 9'))  # the last was no better
     file.write_text(grows.replace("max_steps=10", "max_steps=20"))
     asked = [run.reason for run in sweep(tmp_path, file, dry_run=True).runs]
     on = "finished 10 steps: goes on to 20"
@@ -294,6 +294,14 @@ def test_a_run_is_finished_by_the_steps_that_it_made(tmp_path, file, trained):
     config.write_text(config.read_text().replace("max_steps: 10", "max_steps: 20"))
     file.write_text(YAML.replace("train.max_steps=10", f"{CONSTANT.replace('10', '20')}, train.warmup_steps=1"))
     assert sweep(tmp_path, file, dry_run=True).runs[0].reason == "finished 10 steps: goes on to 20"
+
+
+def test_a_run_whose_metrics_were_moved_away_is_finished_all_the_same(tmp_path, file, trained):
+    """Whether a run is finished is asked of what pretraining asks: its newest checkpoint, whatever lines there are."""
+    folder = sweep(tmp_path, file, device="cpu").folder
+    trained[0].clear()
+    (folder / "plain-seed0" / "metrics.jsonl").unlink()
+    assert sweep(tmp_path, file, device="cpu").runs[0].reason == "finished before" and trained[0] == []
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,19 @@ def test_leftovers_go_and_what_is_alien_stays(run, workspace, config):
     assert (run / "notes.txt").read_text() == "mine" and not (run / ".config.yaml.tmp").exists()
 
 
+@pytest.mark.parametrize("out", ["run", "new/a/b"])
+def test_a_start_that_is_refused_changes_nothing(run, workspace, config, tree, out):
+    """What a killed process left of a checkpoint stays where a run is refused, and of a new run's folder nothing stays, nor
+    of those above it."""
+    (run / "checkpoints" / "step-000002").mkdir()
+    (run / "checkpoints" / "step-000002" / "model.safetensors").write_bytes(b"half")
+    place = run if out == "run" else workspace.parent / out
+    before = tree(workspace.parent)
+    with pytest.raises(TawtError):
+        pretrain(workspace, config, device="cpu" if out == "run" else "cuda:99", out=place)
+    assert tree(workspace.parent) == before
+
+
 def test_a_deletion_that_is_cut_off_leaves_no_half_checkpoint(run, workspace, config, monkeypatch):
     """A kill within the removal of an old checkpoint leaves nothing under the name of one."""
     real = shutil.rmtree
