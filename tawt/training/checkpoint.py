@@ -160,11 +160,7 @@ def _hold(path: Path, tensors: dict[str, Tensor], wanted: dict[str, tuple[torch.
 
 
 def save_checkpoint(
-    run: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    state: CheckpointState,
-    writes: bool = True,
+    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: CheckpointState, writes: bool = True
 ) -> Checkpoint:
     """Write a checkpoint and name it in `latest`; those before stay for now.
 
@@ -188,11 +184,9 @@ def save_checkpoint(
         write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
         write_hashes(aside)
     write_text(root / "latest", folder.name + "\n")
-    trained = {
-        name.removesuffix("/exp_avg_sq") for name, moment in moments.items() if name.endswith("_sq") and moment.any()
-    }
-    idle = tuple(name for name, p in model.named_parameters() if p.requires_grad and name not in trained)
-    return Checkpoint(folder, state, idle)
+    trains = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    moved = {name for name in trains if (moment := moments.get(f"{name}/exp_avg_sq")) is not None and moment.any()}
+    return Checkpoint(folder, state, tuple(name for name in trains if name not in moved))
 
 
 def outdated_checkpoints(run: Path, step: int, keep: int) -> list[Path]:
