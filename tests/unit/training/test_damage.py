@@ -15,7 +15,7 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import FileError, TawtError
-from tawt.files import write_hashes
+from tawt.files import write_hashes, write_sealed
 from tawt.tasks.compare import compare
 from tawt.tasks.embed import embed
 from tawt.tasks.plot import plot
@@ -138,29 +138,32 @@ def test_the_weights_that_a_run_was_begun_from_are_of_their_types(run, resumed, 
     shutil.rmtree(run / "checkpoints")
     (run / "unfinished.json").unlink()
     path = run / "versions.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"init": init}))
-    assert _clear(resumed(run), path)
+    write_sealed(path, json.loads(path.read_text()) | {"init": init})
+    assert _clear(error := resumed(run), path) and "does not fit" in str(error)
 
 
 def test_what_earlier_steps_were_made_with_is_a_list(run, resumed):
     """`versions.json` whose `earlier` is something else is named before it is written anew."""
     path = run / "versions.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"earlier": "lost"}))
+    write_sealed(path, json.loads(path.read_text()) | {"earlier": "lost"})
     before = path.read_bytes()
-    assert _clear(resumed(run), path) and path.read_bytes() == before
+    assert _clear(error := resumed(run), path) and path.read_bytes() == before
+    assert "does not fit" in str(error)
 
 
 @pytest.mark.parametrize("key", ["step", "config", "vocabulary", "threads", "batches_per_step", "precision"])
 def test_a_state_is_of_its_types(run, resumed, key):
-    """A state whose key is missing or of another type or size is refused, and so is one of another step."""
+    """A state whose key is missing or of another type or size is refused, however well it is listed, and so is one of another
+    step, vocabulary or number of batches."""
     path = run / NEWEST / "state.json"
+    of_type = {"step": ["is of step 1,000,000,000", "is of step 0"], "vocabulary": [f"belongs to vocabulary {DEEP[:12]}"],
+               "batches_per_step": ["makes a step of 1000000000"]}.get(key, [])  # fmt: skip
     state = json.loads(path.read_text())
-    for wrong in (None, {}, -1, 10**9, 10**30, [1], DEEP[:50]):
-        path.write_text(json.dumps(state | {key: wrong} if wrong is not None else {**state, key: None}))
-        assert _clear(resumed(run), run / NEWEST)
-    path.write_text(json.dumps({k: v for k, v in state.items() if k != key}))
-    if key != "step":
-        assert _clear(resumed(run), path)
+    for wrong in (None, {}, -1, 10**9, 10**30, [1], DEEP[:50], ...):
+        path.write_text(json.dumps({k: v for k, v in (state | {key: wrong}).items() if v is not ...}))
+        write_hashes(run / NEWEST)
+        assert _clear(error := resumed(run), run / NEWEST)
+        assert f"`{key}` does not fit" in str(error) or any(what in str(error) for what in of_type), (wrong, str(error))
 
 
 def test_a_step_beyond_the_last_is_refused(run, resumed):
