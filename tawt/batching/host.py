@@ -16,7 +16,8 @@ from tawt.batching.batch import PackedBatch
 from tawt.batching.chance import draw, stir
 from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
 
-_OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "available", "identity")
+_CONTENT = ("data_type", "value", "value_token", "value_status")
+_OF_TOKENS = (*_CONTENT, "time", "available", "identity")
 _OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end")
 _PERIODS = np.array([*PERIODS.values()])
 
@@ -122,7 +123,12 @@ class HostBatch:
         return self.time.astype(np.float64) / US_PER_HOUR  # faster than whole numbers through one
 
     def but(self, **columns: Any) -> HostBatch:
-        """Return the batch with other columns of the same triplets; what follows from their times is not made anew."""
+        """Return the batch with other content of the same triplets; what follows from their times is not made anew.
+
+        Args:
+            columns: Of `data_type`, `value`, `value_token` and `value_status` those that are others.
+        """
+        assert columns.keys() <= {*_CONTENT}, columns.keys()
         other = object.__new__(HostBatch)
         other.__dict__.update(self.__dict__ | columns)
         return other

@@ -70,12 +70,12 @@ def draw_masks(batch: HostBatch, config: MaskedConfig, losable: NDArray[np.int8]
         salts: What the masks are for: `TRAINING` or `VALIDATION`, seed, number of the batch.
     """
     may = losable.take(batch.data_type)
-    chance, losable_type = batch.triplet_words(_TOKEN, *salts), may > 0
+    words, losable_type = batch.triplet_words(_TOKEN, *salts), may > 0
     event, data_type, rest = (
         int(share * 2**32) for share in (config.event, config.event + config.data_type, 1 - config.value)
     )
-    no_type = (chance < data_type) & losable_type
-    no_value = ((chance < event) & losable_type) | ((chance >= rest) & (may > 1))
+    no_type = (words < data_type) & losable_type
+    no_value = ((words < event) & losable_type) | ((words >= rest) & (may > 1))
     variable = np.zeros(batch.n_tokens, dtype=np.bool_)
     if config.spans:
         within = _within_spans(batch, config, salts)

@@ -359,3 +359,13 @@ def test_a_hidden_data_type_is_not_known_by_its_value(data):
     masks = draw_masks(batch, config, may_lose(vocabulary), TRAINING, 0, 0)
     assert masks.data_type.sum() > 20 and masks.variable.sum() > 20
     assert bool((masks.value | ~masks.data_type).all())
+
+
+@pytest.mark.parametrize("name", ["time", "available", "identity", "bounds", "n_static", "vlaue"])
+def test_only_the_content_of_triplets_is_replaced_by_itself(data, name):
+    """What moments, gaps and draws were made from stays, and so does a batch given a name that it has not."""
+    _, batch = data
+    with pytest.raises(AssertionError, match=name):
+        batch.but(**{name: batch.value})
+    moments, other = batch.moments, batch.but(value=batch.value + 1)
+    assert other.moments is moments and np.array_equal(other.value, batch.value + 1)
