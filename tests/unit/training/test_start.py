@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -225,14 +224,13 @@ def test_what_no_gradient_reaches_is_told_once(workspace, config, settings, firs
         assert f"and {n - 3} more: no part of the loss hangs on them" in said
 
 
-def test_a_run_without_a_checkpoint_begins_again_from_the_same_weights_alone(workspace, config, tmp_path):
+def test_a_run_without_a_checkpoint_begins_again_from_the_same_weights_alone(workspace, config, tmp_path, broken_off):
     """Broken off before its first checkpoint, a run from another's weights is refused without them, and one from its
     seed is refused with them: neither goes on as what it is not."""
     init = {"init": pretrain(workspace, config, device="cpu", out=tmp_path / "first").run}
     for given, other in ((init, {}), ({}, init)):
         run = tmp_path / f"run{len(given)}"
-        pretrain(workspace, config, device="cpu", out=run, **given)
-        shutil.rmtree(run / "checkpoints")
+        broken_off(2, workspace, config, device="cpu", out=run, **given)
         with pytest.raises(ConfigError, match="was begun from the weights"):
             pretrain(workspace, config, device="cpu", out=run, resume=True, **other)
         assert pretrain(workspace, config, device="cpu", out=run, resume=True, **given).plan.start_step == 0
