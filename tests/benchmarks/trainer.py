@@ -99,7 +99,7 @@ def padded(batch: PackedBatch, group: list[dict[str, Tensor]]) -> tuple[PackedBa
     bounds = torch.arange(len(group) + 1, dtype=torch.int32) * longest
     ends = torch.stack([part["hours"].max() for part in group])  # nothing here asks who or when
     ids = torch.arange(len(group))
-    whose = {"subject_id": ids, "end_hours": ends, "end_time": ids}
+    whose = {"subject_id": ids, "clock_hours": torch.zeros_like(ends), "end_hours": ends, "end_time": ids}
     return replace(batch, **cells, **whose, cu_seqlens=bounds, max_seqlen=longest), index
 
 
