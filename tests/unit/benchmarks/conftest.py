@@ -22,6 +22,12 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> None:
     _importable(monkeypatch, "physionet2012_probe", "records", "probes", "variants")
 
 
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `trainer` importable."""
+    _importable(monkeypatch, "", "trainer")
+
+
 def _importable(monkeypatch: pytest.MonkeyPatch, folder: str, *modules: str) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS / folder))
     for name in modules:  # what is imported meanwhile goes again
