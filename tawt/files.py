@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tawt.errors import FileError
-from tawt.places import make_new, open_lock, remove
+from tawt.places import is_own, open_lock, remove
 from tawt.readers import read_map
 from tawt.seals import BLANK, LIST, fill, filled, hashes_of, sha256_file
 
@@ -27,19 +27,23 @@ ASIDE = ".aside"
 def whole(path: Path) -> Iterator[Path]:
     """Give the place to write a file aside; it is flushed and renamed to its name at the end, or removed.
 
-    The place has always the same name, so that the next write replaces what a killed one left.
+    The place has always the same name, so that the next write replaces what a killed one left. Who writes the same
+    file at once waits for the other: what lies under its name is of one of them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.tmp")
-    try:
-        make_new(aside)
-        yield aside
-        publish_file(aside, path)
-    except BaseException as error:
-        aside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # writing to an open file names none
-        raise
+    if not is_own(aside):
+        remove(aside)
+    with alone(aside, taken=lambda: None):
+        try:
+            os.truncate(aside, 0)
+            yield aside
+            publish_file(aside, path)
+        except BaseException as error:
+            aside.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename in (None, str(aside)):
+                error.filename = str(path)  # writing to an open file names none, and nobody knows of the place aside
+            raise
 
 
 @contextmanager

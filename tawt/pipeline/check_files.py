@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tawt.commands import command
 from tawt.contracts.dataset import THREADS
+from tawt.contracts.workspace import PIPELINE
 from tawt.pipeline.check_runs import Runs, check_embeddings, fault_of
 from tawt.pipeline.check_unfinished import at_rest
 from tawt.pipeline.finding import Finding, finding_of
@@ -126,7 +127,7 @@ def _records(workspace: Workspace, finished: bool, unread: Mapping[str, str]) ->
         elif finished and name in (INGEST, LEDGER) and not path.exists():
             wrong[name] = "is missing"
     again = command(
-        "ingest", workspace.raw_root or "RAW_DIR", pipeline=root / "pipeline.yaml", workspace=root,
+        "ingest", workspace.raw_root or "RAW_DIR", pipeline=root / PIPELINE, workspace=root,
         sample=workspace.ingested.sample,
     )  # fmt: skip
     mend = command("run", "+dataset", workspace=root) if {*wrong} == {LEDGER} else again

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tawt.contracts.dataset import THREADS
+from tawt.contracts.run import say_unfinished
 from tawt.errors import TawtError
 from tawt.files import write_sealed
 from tawt.pipeline.check import standing_of
@@ -32,6 +33,7 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
     broken_off = shutil.copytree(work / "runs" / "tiny", work / "runs" / "broken-off")
     for name in (LIST, "model.safetensors"):
         (broken_off / name).unlink()
+    say_unfinished(broken_off, 4)
     write_sealed(work / THREADS, {})
     opened = open_workspace(work)
     graph = load_graph(opened.pipeline)
@@ -63,13 +65,13 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
         THREADS,
     }
     rng = np.random.default_rng(5)
-    for path in files:
+    for number, path in enumerate(files):  # of each kind there are several
         content = path.read_bytes()
-        for bit in (int(rng.integers(8 * len(content))), 8 * len(content) - 1):
-            path.write_bytes(content[: bit // 8] + bytes([content[bit // 8] ^ 1 << bit % 8]) + content[bit // 8 + 1 :])
-            if path.is_relative_to(tmp_path / "raw"):
-                assert path.name.partition(".")[0] in raw_tables()
-                continue
+        bit = int(rng.integers(8 * len(content))) if number % 2 else 8 * len(content) - 1
+        path.write_bytes(content[: bit // 8] + bytes([content[bit // 8] ^ 1 << bit % 8]) + content[bit // 8 + 1 :])
+        if path.is_relative_to(tmp_path / "raw"):
+            assert path.name.partition(".")[0] in raw_tables()
+        else:
             said = named(path)
             assert path.relative_to(work).as_posix() in said, (path, bit, said)
         path.write_bytes(content)

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,44 @@ def test_a_file_is_flushed_before_its_name_and_its_folder_after(tmp_path: Path, 
     """Writing one file is: its bytes to the disk, its name, its folder to the disk."""
     write_text(tmp_path / "below" / "a.txt", "x")
     assert acts == [("flush", ".a.txt.tmp"), ("rename", "a.txt"), ("flush", "below")]
+
+
+def test_a_file_that_two_write_at_once_is_of_one_of_them(tmp_path: Path) -> None:
+    """The second waits for the first, whose half it would else give its name; what a killed one left is written over."""
+    path, begun = tmp_path / "a.txt", threading.Event()
+    (tmp_path / ".a.txt.tmp").write_text("left by a killed process")
+
+    def second() -> None:
+        with whole(path) as aside:
+            begun.set()
+            aside.write_text("2")
+
+    with whole(path) as aside:
+        assert aside.read_text() == ""
+        with aside.open("w") as file:
+            file.write("1" * 5)
+            file.flush()
+            (other := threading.Thread(target=second)).start()
+            assert not begun.wait(0.05) and aside.read_text() == "1" * 5
+            file.write("1" * 5)
+    assert path.read_text() in ("1" * 10, "2")
+    other.join()
+    assert path.read_text() == "2" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("kind", ["link", "another name", "folder", "pipe"])
+def test_nothing_is_written_through_the_place_aside(tmp_path: Path, kind: str) -> None:
+    """Whatever lies there goes, and what it leads to stays as it was; a folder under the file's own name is told by it."""
+    aside, other = tmp_path / ".a.txt.tmp", tmp_path / "other"
+    other.write_text("mine")
+    {"link": lambda: aside.symlink_to(other), "another name": lambda: os.link(other, aside),
+     "folder": aside.mkdir, "pipe": lambda: os.mkfifo(aside)}[kind]()  # fmt: skip
+    write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").read_text() == "x" and other.read_text() == "mine"
+    (tmp_path / "b.txt").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(tmp_path / "b.txt", "x")
+    assert caught.value.filename == str(tmp_path / "b.txt")
 
 
 def test_a_folder_is_flushed_before_its_name_and_what_holds_it_after(tmp_path: Path, acts) -> None:
