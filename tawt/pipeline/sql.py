@@ -114,6 +114,11 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
     writes = writing_node(tree)
     if writes is not None:
         raise StageError(where, f"holds a {writes}, expected one select", "the runner writes the files itself")
+    if parse(f"select * from ({text}\n)") is None:
+        raise StageError(
+            where, "ends in `;` or cannot stand in brackets, expected one select that can",
+            "take the `;` out: the runner reads from the select",
+        )  # fmt: skip
     references = _references(tree, where, layer)
     if layer == "staging":
         check_row_wise(tree, where, references)

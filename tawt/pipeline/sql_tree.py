@@ -24,11 +24,6 @@ _OF_ENGINE = (
 )  # fmt: skip
 """Functions that the catalog holds for constant, and that tell of the engine, the session or the clock; `age` of one
 time does."""
-_WITHOUT_BRACKETS = (
-    "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_schema",
-    "current_catalog", "current_database", "current_user", "session_user", "current_role",
-)  # fmt: skip
-"""Functions that are written like columns."""
 LONGEST_MADE = 10_000
 """Letters of a text whose length is a number that a function is given, and how often one may be repeated."""
 _MADE_LONG = {"lpad": 1, "rpad": 1, "repeat": 1, "bitstring": 1}
@@ -178,12 +173,23 @@ def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
         if kind == "COLUMN_REF":
             names = node.get("column_names") or [""]
             name = str(names[0]).lower()
-            if len(names) == 1 and name in _WITHOUT_BRACKETS:
+            if len(names) == 1 and _is_called(name):
                 yield name
         elif kind == "WINDOW" and row_wise:
             yield f"{name} over"
         elif kind in ("FUNCTION", "WINDOW") and not _is_allowed(name, row_wise):
             yield name
+
+
+@cache
+def _is_called(word: str) -> bool:
+    """Return whether the engine calls a function for a word that no relation has as a column."""
+    name = word.replace('"', '""')
+    try:
+        _engine().cursor().execute(f'explain select "{name}"')
+    except duckdb.BinderException:
+        return False
+    return True
 
 
 def unbounded_texts(tree: Node) -> Iterator[str]:
