@@ -35,7 +35,8 @@ from tawt.pipeline.engine import (
 from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.raw_views import bind_raw, damaged_file, hold_to_count, rejected_lines
+from tawt.pipeline.raw_views import bind_raw, damaged_file, hold_to_count
+from tawt.pipeline.rejects import rejected_lines
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
 from tawt.pipeline.stages import Stage
@@ -121,7 +122,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
             parameters = parameters_for(stage.sql, dict(workspace.pipeline.parameters))
             interruptible(connection, lambda: connection.execute(copy, parameters))
             lines = [line for reader in readers for line in reader.rejected]
-            lines += [line for table in tables for line in rejected_lines(connection, table, dialect)]
+            lines += [line for t in tables for line in rejected_lines(connection, t, dialect, parallel)]
     except RoomError:  # which no file is at fault for
         raise
     except TawtError as error:

@@ -1,4 +1,4 @@
-"""Raw tables as numbered views `raw.<table>`, and what the reading of their text files set aside.
+"""Raw tables as numbered views `raw.<table>`.
 
 Every CSV column arrives as VARCHAR and is typed in staging. `_row` numbers the readable records in file order. A
 record that breaks the CSV standard is set aside with its line, never padded.
@@ -16,7 +16,8 @@ from tawt.errors import SourceError
 from tawt.pipeline.engine import identifier, literal
 from tawt.pipeline.formats import format_of
 from tawt.pipeline.members import MemberReader
-from tawt.pipeline.raw_files import RawFile, delimiter_of, open_bytes
+from tawt.pipeline.raw_files import delimiter_of, open_bytes
+from tawt.pipeline.rejects import rejected_lines
 from tawt.pipeline.sources import RawTable
 from tawt.readers import parquet_batches, parquet_schema
 
@@ -162,55 +163,6 @@ def _read_csv(table: RawTable, dialect: Csv, parallel: bool) -> str:
         f"compression = {literal(compression)}, "
         f"rejects_table = '_rejects_{table.name}', rejects_scan = '_rejects_scan_{table.name}')"
     )
-
-
-def rejected_lines(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv) -> list[tuple[str, int, str]]:
-    """Return file, line and kind of every record that breaks the CSV standard, after the view was read to its end.
-
-    Raises:
-        SourceError: A quote is never closed: the records behind it were read as part of one cell.
-    """
-    if not table.is_text:
-        return []
-    # what a stray quote swallows is one record to the engine: it has line ends inside, and is no quoted text of its own
-    swallowing = "" if not dialect.strict else "and e.error_type in ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM')"
-    rows = connection.execute(
-        f"select s.file_path, e.line_byte_position, min(lower(replace(e.error_type::varchar, ' ', '_'))), "
-        f"bool_or(contains(trim(e.csv_line, chr(10) || chr(13)), chr(10)) {swallowing}) "
-        f"from _rejects_{table.name} e join _rejects_scan_{table.name} s using (scan_id, file_id) "
-        f"group by s.file_path, e.line_byte_position order by all"
-    ).fetchall()
-    lines: list[tuple[str, int, str]] = []
-    for file in table.files:
-        mine = [row[1:] for row in rows if row[0] == str(file.path)]
-        numbers = _line_numbers(file, [position for position, _, _ in mine])
-        for number, (_, kind, swallowed) in zip(numbers, mine, strict=True):
-            if swallowed:
-                raise SourceError(
-                    f"{file.place}:{number}",
-                    "opens a quote that swallows the lines after it, expected every quote to be closed in its cell",
-                    "mend the line, or set `csv: {quote: ...}` in the pipeline if the file quotes otherwise",
-                )
-            lines.append((file.place, number, kind))
-    return lines
-
-
-def _line_numbers(file: RawFile, positions: Sequence[int]) -> list[int]:
-    """Return the lines, from 1, of byte positions in ascending order; the engine's own numbers count records."""
-    numbers: list[int] = []
-    line, end = 1, 0
-    if not positions:
-        return numbers
-    with open_bytes(file.path, file.place) as stream:
-        while len(numbers) < len(positions) and (block := stream.read(1 << 20)):
-            start, end, seen = end, end + len(block), 0
-            while len(numbers) < len(positions) and positions[len(numbers)] < end:
-                here = positions[len(numbers)] - start
-                line += block.count(b"\n", seen, here)
-                numbers.append(line)
-                seen = here
-            line += block.count(b"\n", seen)
-    return numbers + [line] * (len(positions) - len(numbers))
 
 
 def hold_to_count(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv) -> None:
