@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema
-from tawt.errors import ContractError, RoomError, StageError, TawtError
+from tawt.errors import ContractError, RoomError, SourceError, StageError, TawtError
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.engine import (
     Limits,
@@ -35,7 +35,7 @@ from tawt.pipeline.engine import (
 from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.raw_views import bind_raw, damaged_file, hold_to_count
+from tawt.pipeline.raw_views import bind_raw, damaged_file, hold_to_count, unread_file
 from tawt.pipeline.rejects import rejected_lines
 from tawt.pipeline.sources import RawTable
 from tawt.pipeline.sql import parameters_for
@@ -126,7 +126,11 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
     except RoomError:  # which no file is at fault for
         raise
     except TawtError as error:
-        raise next((r.failed for r in readers if r.failed is not None), damaged_file(tables) or error) from None
+        failed = next((r.failed for r in readers if r.failed is not None), None) or damaged_file(tables)
+        if failed is None and isinstance(error, SourceError) and error.where == stage.name:
+            with closing(open_stage_connection(plan, stage)) as another:
+                failed = unread_file(another, tables, dialect, plan.limits)
+        raise failed or error from None
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -77,8 +76,8 @@ _BEGINNINGS = {
     b"\xfd7zXZ": "it begins as .xz does: unpack it",
 }
 """What to do with a file that is no text, by its first bytes."""
-_PADDED = 10
-"""Zeros at the end of a .gz file that no whole one has; an empty member ends in nine."""
+_MOST_BLANK = 64 << 20
+"""Bytes of blank lines in a row that the engine is given room for."""
 
 
 class _Hashed(io.RawIOBase):
@@ -149,8 +148,9 @@ def identify(
             if seen is None:
                 if not path.stat().st_size:
                     raise SourceError(where, "is empty (0 bytes), expected at least a header line", "copy it again")
-                sha256, n_records, n_passed = _read(path, place, number, dialect, alike)
-                seen = RawSeen(stamp=now, sha256=sha256, counted_as=counted_as, n_records=n_records, n_passed=n_passed)
+                seen = _read(path, place, number, dialect, alike).model_copy(
+                    update={"stamp": now, "counted_as": counted_as}
+                )
             file = RawFile(path, relative, place, seen)
             file.hold()
             return file
@@ -183,9 +183,9 @@ def _place(path: Path, root: Path, members: Members | None) -> str:
     return (path if alone else path.parent).relative_to(root).as_posix()
 
 
-def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None) -> tuple[str, int, int]:
-    """Return hash, records and files left out of one file."""
-    n_passed = 0
+def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None) -> RawSeen:
+    """Return what one file holds."""
+    n_passed = n_blank = 0
     with _Hashed(path) as source:
         if alike is not None:
             n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), alike)
@@ -198,21 +198,9 @@ def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None
             while block:
                 counter.add(block)
                 block = stream.read(_BLOCK)
-            n_records = _as_the_dialect_says(place, counter.end(), dialect, begin)
-            if format_of(path).is_gzip:
-                _hold_end(path, place)
-        return source.sha256(), n_records, n_passed
-
-
-def _hold_end(path: Path, place: str) -> None:
-    """Refuse a .gz file that was filled up with zeros, which Python passes over and the engine does not."""
-    with path.open("rb") as file:
-        file.seek(-_PADDED, os.SEEK_END)
-        if not any(file.read()):
-            raise SourceError(
-                place, "has zeros behind its end, expected a whole .gz file and no more",
-                "unpack it and pack it again: gunzip passes over them",
-            )  # fmt: skip
+            records = counter.end()
+            n_records, n_blank = _as_the_dialect_says(place, records, dialect, begin), records.n_blank
+        return RawSeen(stamp=(), sha256=source.sha256(), n_records=n_records, n_passed=n_passed, n_blank=n_blank)
 
 
 def _as_the_dialect_says(place: str, records: Records, dialect: Csv, begin: bytes) -> int:
@@ -234,6 +222,11 @@ def _as_the_dialect_says(place: str, records: Records, dialect: Csv, begin: byte
         raise SourceError(
             place, "has two kinds of line ends, or a lone carriage return, expected one kind",
             "convert it with dos2unix, or read what can be read with `csv: {strict: false}` in the pipeline",
+        )  # fmt: skip
+    if records.n_blank > _MOST_BLANK:
+        raise SourceError(
+            place, f"holds {records.n_blank:,} bytes of blank lines in a row, expected none or few",
+            "take them out, for example with grep -v '^$'",
         )  # fmt: skip
     return records.n_records
 

@@ -7,13 +7,14 @@ record that breaks the CSV standard is set aside with its line, never padded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
 
 from tawt.config.data import Csv
 from tawt.errors import SourceError
-from tawt.pipeline.engine import identifier, literal
+from tawt.pipeline.engine import Limits, identifier, literal, wrapped_errors
 from tawt.pipeline.formats import format_of
 from tawt.pipeline.members import MemberReader
 from tawt.pipeline.raw_files import delimiter_of, open_bytes
@@ -148,6 +149,10 @@ def damaged_file(tables: Sequence[RawTable]) -> SourceError | None:
     return None
 
 
+_LONGEST_LINE = 2_000_000
+"""Bytes of a record, as the engine has it by default; it counts blank lines to the record behind them."""
+
+
 def _read_csv(table: RawTable, dialect: Csv, parallel: bool) -> str:
     files = ", ".join(literal(str(file.path)) for file in table.files)
     # names in the order of the header; nothing is sniffed, so one odd cell cannot change how a file is read
@@ -155,14 +160,43 @@ def _read_csv(table: RawTable, dialect: Csv, parallel: bool) -> str:
     delimiter = literal(delimiter_of(table.files[0].path, dialect))
     # the engine tells by the letters before a `?`, which may stand in the name of any folder
     packed = {format_of(file.path).is_gzip for file in table.files}
+    longest = _LONGEST_LINE + max(file.seen.n_blank for file in table.files)
     compression = "auto" if len(packed) > 1 else "gzip" if True in packed else "none"
     return (
         f"read_csv([{files}], header = true, auto_detect = false, delim = {delimiter}, "
         f"quote = {literal(dialect.quote)}, escape = {literal(dialect.quote)}, nullstr = '', columns = {{{columns}}}, "
         f"strict_mode = {str(dialect.strict).lower()}, parallel = {str(parallel).lower()}, store_rejects = true, "
-        f"compression = {literal(compression)}, "
+        f"max_line_size = {longest}, compression = {literal(compression)}, "
         f"rejects_table = '_rejects_{table.name}', rejects_scan = '_rejects_scan_{table.name}')"
     )
+
+
+def unread_file(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[RawTable], dialect: Csv, limits: Limits
+) -> SourceError | None:
+    """Return the error of the first raw file that the engine does not read, whole as it may be, if there is one."""
+    for table, file in ((one, file) for one in tables if one.members is None for file in one.files):
+        try:
+            with wrapped_errors(file.place, limits=limits):
+                bind_raw(connection, replace(table, files=(file,)), dialect)
+                _n_read(connection, table)
+        except SourceError:
+            packed = format_of(file.path).is_gzip
+            return SourceError(
+                file.place,
+                f"is whole, but the engine does not read how it is {'packed' if packed else 'written'}, expected "
+                + ("what gzip makes" if packed else "an ordinary file"),
+                "unpack it, or unpack it and pack it again" if packed else "write it again with another tool",
+            )
+    return None
+
+
+def _n_read(connection: duckdb.DuckDBPyConnection, table: RawTable) -> int:
+    reader: pa.RecordBatchReader = connection.sql(f"from raw.{identifier(table.name)}").to_arrow_reader()
+    n_read = 0
+    while (batch := next(reader, None)) is not None:
+        n_read += batch.num_rows
+    return n_read
 
 
 def hold_to_count(connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv) -> None:
@@ -172,11 +206,7 @@ def hold_to_count(connection: duckdb.DuckDBPyConnection, table: RawTable, dialec
         SourceError: The engine and the count differ, as they do where quotes stand wildly.
     """
     bind_raw(connection, table, dialect)
-    reader: pa.RecordBatchReader = connection.sql(f"from raw.{identifier(table.name)}").to_arrow_reader()
-    n_read = 0
-    while (batch := next(reader, None)) is not None:
-        n_read += batch.num_rows
-    n_read += len(rejected_lines(connection, table, dialect))
+    n_read = _n_read(connection, table) + len(rejected_lines(connection, table, dialect))
     if n_read != table.n_records:
         raise SourceError(
             f"raw.{table.name}",

@@ -8,6 +8,7 @@ or without blanks before it, and is an ordinary character elsewhere; two of them
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 _LF, _CR = b"\n", b"\r"
 _BOM = codecs.BOM_UTF8
+_BLANK = re.compile(rb"[\r\n]{64,}")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Records:
     """The first line, from 1, with bytes that are not UTF-8."""
     open_quote: int | None = None
     """The line, from 1, of a quote that is never closed."""
+    n_blank: int = 0
+    """Bytes of the longest stretch of blank lines, if it is of 64 or more."""
 
 
 @dataclass
@@ -51,6 +55,9 @@ class RecordCounter:
     _ends: set[bytes] = field(default_factory=set)
     _utf8: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")())
     _not_utf8: int | None = None
+    _blank: int = 0
+    """Line ends at the end of the block before."""
+    _most_blank: int = 0
 
     def add(self, block: bytes) -> None:
         """Count what a block holds."""
@@ -75,13 +82,16 @@ class RecordCounter:
             self._not_utf8 = self._not_utf8 or self._n_lines + 1
         n = self._n_ended + (self._before[-1:] not in (_LF, _CR) or self._quoted)
         even_ends = self._ends <= {_LF} or self._ends <= {_CR + _LF}
-        return Records(max(0, n - 1), even_ends, self._not_utf8, self._opened if self._quoted else None)
+        return Records(
+            max(0, n - 1), even_ends, self._not_utf8, self._opened if self._quoted else None, self._most_blank
+        )
 
     def _count(self, block: bytes) -> None:
         if not block:
             return
         if self._not_utf8 is None and not (block.isascii() and not self._utf8.getstate()[0]):
             self._check_utf8(block)
+        self._note_blank(block)
         data = np.frombuffer(block, np.uint8)
         is_lf = data == _LF[0]
         is_end = is_lf | (data == _CR[0]) if _CR in block else is_lf
@@ -105,6 +115,13 @@ class RecordCounter:
                 self._ends.add(_LF)
         self._n_lines += int(np.count_nonzero(is_lf))
         self._before = (self._before + block[-8:])[-8:]
+
+    def _note_blank(self, block: bytes) -> None:
+        begin = len(block) - len(block.lstrip(_LF + _CR))
+        within = _BLANK.findall(block) if _LF * 64 in block or (_CR + _LF) * 32 in block else []
+        stretches = [self._blank + begin, *map(len, within)]
+        self._blank = self._blank + begin if begin == len(block) else len(block) - len(block.rstrip(_LF + _CR))
+        self._most_blank = max([self._most_blank, *(n for n in (*stretches, self._blank) if n >= 64)])
 
     def _outside(self, places: npt.NDArray[np.int64], toggles: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return places[(np.searchsorted(toggles, places) + self._quoted) % 2 == 0]

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -119,6 +120,7 @@ MALFORMED = {
     "text behind a quote": (b'1,"a"b,c,d\n1,a,b,c\n', 1),
     "nul and blanks": (b"1,\0,b,c\n\0\n  \n1,a,b,c\n", 2),
     "longer than a line may be": (b"1,a," + b"x" * 3_000_000 + b",c\n1,a,b,c\n", 1),
+    "longer than a line may be, of lines": (b'1,a,"' + b"x" * 3_000_000 + b'\n1",c\n1,a,b,c\n', 1),
     "in the last line, without an end": (b"1,a,b,c\n1,a", 1),
 }
 
@@ -133,9 +135,68 @@ def test_a_malformed_line_is_quarantined_and_its_neighbours_stay(
     content = HEADER.encode() + b"\n" + content
     (readings / f"readings.csv{'.gz' if packed else ''}").write_bytes(gzip.compress(content) if packed else content)
     account = _account(readings, tmp_path / "w")
-    n = content.rstrip(b"\n").count(b"\n")
+    n = re.sub(b'"[^"]*"', b"", content).rstrip(b"\n").count(b"\n")
     assert (account.n_records_in, account.count("quarantine")) == (n, n_malformed)
     assert account.n_records_kept == n - n_malformed
+
+
+@pytest.mark.parametrize(
+    ("ends", "begin", "strict"), [(b"\n", b"", True), (b"\r\n", b"\xef\xbb\xbf", True), (b"\n", b"\xef\xbb\xbf", False)]
+)
+def test_the_quarantine_names_the_line_that_a_malformed_record_begins_on(
+    ends: bytes, begin: bytes, strict: bool, readings: Path, tmp_path: Path
+) -> None:
+    """Behind blank lines, blanks and cells of several lines, at the end too, as a walk through the lines finds them."""
+    rng = random.Random(3)
+    shapes = [b"", b"", b"1,a,b,c", b'1,"a\nb","c\n\n",d', b"1,a", b'1,"a\n\nb"', b"   ", b",", b"1"]
+    lines, truth, at = [HEADER.encode()], [], 2
+    for shape in (rng.choice(shapes) for _ in range(3000)):
+        lines.append(shape)
+        if shape and shape.count(b",") < 3:
+            truth.append(at)
+        at += 1 + shape.count(b"\n")
+    (readings / "readings.csv").write_bytes(begin + ends.join([*lines, b"1,a"]))
+    _account(readings, tmp_path / "w", settings=(f"csv.strict={strict}",))
+    named = tawt.query("select line from quarantine where line is not null order by line", tmp_path / "w")
+    assert named.column(0).to_pylist() == [*truth, at] and len(truth) > 1000
+
+
+@pytest.mark.parametrize(("ends", "strict"), [(b"\n", True), (b"\r\n", False)])
+def test_records_behind_many_blank_lines_are_kept(ends: bytes, strict: bool, readings: Path, tmp_path: Path) -> None:
+    """The engine counts blank lines to the record behind them; longer together than a record may be, they are none."""
+    blank = ends * (2_300_000 // len(ends))
+    good = ends.join([b"1,a,b,c"] * 3)
+    content = ends.join([HEADER.encode() + blank, good, b"1,a" + blank, good])
+    (readings / "readings.csv").write_bytes(content)
+    account = _account(readings, tmp_path / "w", settings=(f"csv.strict={strict}",))
+    assert (account.n_records_in, account.n_records_kept, account.count("quarantine")) == (7, 6, 1)
+
+
+def test_blank_lines_beyond_bounds_are_told_as_that(readings: Path, tmp_path: Path, monkeypatch) -> None:
+    """More of them in a row than the engine is given room for: the file is named, and what takes them out."""
+    monkeypatch.setattr("tawt.pipeline.raw_files._MOST_BLANK", 100)
+    (readings / "readings.csv").write_text(HEADER + "\n" * 102 + "1,a,b,c\n")
+    with pytest.raises(SourceError, match=r"readings\.csv: holds 102 bytes of blank lines in a row") as caught:
+        _account(readings, tmp_path / "w")
+    assert "grep" in caught.value.hint
+
+
+SWALLOWED = {
+    "text behind a quote": b'1,"a,b\n1,a,b,c\n1,"a,b\n1,a,b,c\n',
+    "behind more than the engine shows of a record": b'1,"a' + b"a" * 11_000 + b'\n1,a,b,c\n1,"a,b\n1,a,b,c\n',
+    "in the last line": b'1,"a\n1,a,b,c\n1,"b',
+}
+
+
+@pytest.mark.parametrize("kind", SWALLOWED)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_quote_that_is_closed_lines_later_by_chance_is_refused(
+    kind: str, strict: bool, readings: Path, tmp_path: Path
+) -> None:
+    """The record that it makes of several is none that could be set aside: its line is named, strict or not."""
+    (readings / "readings.csv").write_bytes(f"{HEADER}\n1,a,b,c\n".encode() + SWALLOWED[kind])
+    with pytest.raises(SourceError, match=r"readings\.csv:3: opens a quote that swallows"):
+        _account(readings, tmp_path / "w", settings=(f"csv.strict={strict}",))
 
 
 REFUSED = {

@@ -86,3 +86,12 @@ def test_what_is_not_as_it_should_be_is_placed() -> None:
 def test_without_quotes_every_line_is_a_record() -> None:
     """A table that knows no quotes takes them as text."""
     assert _count(b'a,b\n1,"2\n3,4"\n\n"\n', 3, quote=None).n_records == 3
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+def test_the_longest_stretch_of_blank_lines_is_measured_wherever_blocks_end(ends: bytes) -> None:
+    """Of stretches of 64 bytes or more the longest is told, in blocks of any size; shorter ones are none."""
+    data = b"a,b,c" + ends * 100 + b"1,2,3" + ends * 500 + b"4,5,6" + ends * 200
+    for step in (3, 64, 129, 1000, 1 << 20):
+        assert _count(data, step).n_blank == 500 * len(ends), step
+        assert _count(b"a,b,c" + ends * 20 + b"1,2,3" + ends, step).n_blank == 0, step
