@@ -15,6 +15,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any, cast
 
 from tawt.config.data import Members
@@ -29,6 +30,8 @@ MEMBER_BYTES = 16 << 20
 """Largest file of one subject: it is held in memory."""
 _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST = 200, 256 << 20
 """What an archive may unpack to; dense text packs to a twentieth."""
+_HEADERS_PER_BYTE, _HEADERS_AT_LEAST = 0.5, 20_000
+"""How many headers an archive may have: each takes time, and that of a file with one record packs to eight bytes."""
 _CHUNK = 1 << 16
 _HEADER_BYTES = 1 << 20
 """Longest name or comment of a file in an archive: it is held in memory."""
@@ -42,6 +45,8 @@ class _Entry(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
         entry = super().frombuf(buf, encoding, errors)
+        if entry.isdir() and buf[156:157] == tarfile.AREGTYPE and entry.size:
+            raise _Refused("names a file as a folder is named")
         if entry.type not in tarfile.REGULAR_TYPES and entry.size > _HEADER_BYTES:
             raise _Refused("describes a file with more than 1 MB")
         return entry
@@ -62,6 +67,7 @@ class _Bounded:
     def __init__(self, stream: IO[bytes], n_packed: int) -> None:
         self.stream, self.walk = stream, TarWalk()
         self.left = max(n_packed * _UNPACKED_PER_BYTE, _UNPACKED_AT_LEAST)
+        self.most_headers = _HEADERS_AT_LEAST + n_packed * _HEADERS_PER_BYTE
 
     def read(self, size: int = -1) -> bytes:
         # never more at once than a block: what is packed may stand for any size
@@ -70,6 +76,8 @@ class _Bounded:
         if self.left < 0:
             raise _Refused(f"unpacks to more than {_UNPACKED_PER_BYTE} times its size")
         self.walk.add(block)
+        if self.walk.n_headers > self.most_headers:
+            raise _Refused(f"holds more than {int(self.most_headers):,} files and folders, too many for its size")
         return block
 
     def hold_to_end(self, n_read: int) -> None:
@@ -163,7 +171,7 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> 
                     raise _Refused(f"is larger than {MEMBER_BYTES >> 20} MB", of_file=True)
                 content = archive.extractfile(entry)
                 assert content is not None
-                yield _member(place, number, f"tar -tf {path.name}", entry.name, members, content.read())
+                yield _member(place, number, f"tar -tf {quote(place)}", entry.name, members, content.read())
         source.hold_to_end(number)
     except _Refused as refused:
         where = f"{place} (file {number})" if refused.of_file else place
@@ -199,7 +207,8 @@ def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: 
             f"{place} (file {number})", f"is larger than {MEMBER_BYTES >> 20} MB, expected small files",
             "is it one per subject?",
         )  # fmt: skip
-    finder = f"ls {place} | grep -i '{re.escape(members.suffix)}$'"
+    # in our order, one name to a line whatever is in it, folders with a slash at the end
+    finder = f"LC_ALL=C ls -A1bp -- {quote(place)} | grep -i {quote(re.escape(members.suffix) + '$')}"
     yield _member(place, number, finder, path.name, members, stream.read())
 
 

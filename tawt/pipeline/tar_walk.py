@@ -25,6 +25,8 @@ class TarWalk:
 
     n_entries: int = 0
     """Files, folders and links so far."""
+    n_headers: int = 0
+    """The same with what describes them."""
     ended: bool = False
     _n_to_skip: int = 0
     _held: bytes = b""
@@ -51,13 +53,15 @@ class TarWalk:
 
     def _enter(self, header: bytes) -> None:
         said, summed = header[148:156].strip(b" \0"), header[:148] + b" " * 8 + header[156:]
-        signed = sum(summed) - 256 * sum(byte > 127 for byte in summed)
+        total = sum(summed)
         size = header[124:136]
         try:
-            if int(said, 8) not in (sum(summed), signed):
+            # some writers summed bytes with a sign
+            if int(said, 8) != total and int(said, 8) != total - 256 * sum(byte > 127 for byte in summed):
                 raise ValueError
             n_bytes = int.from_bytes(size[1:]) if size[0] & 0x80 else int(size.strip(b" \0") or b"0", 8)
         except ValueError:
             raise TarBroken("is a damaged archive (header)") from None
+        self.n_headers += 1
         self.n_entries += header[156] not in _DESCRIBING
         self._n_to_skip = 0 if header[156] in _WITHOUT_DATA else -(-n_bytes // _BLOCK) * _BLOCK

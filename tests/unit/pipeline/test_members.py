@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -180,6 +181,9 @@ REFUSED = {
     "names that are one number": (lambda: [_entry("a/4407.txt"), _entry("a/x", b""), _entry("a/ +04407 .txt")], "(file 3): has the name of an earlier file"),
     "a large file": (lambda: [_entry("a/4407.txt", b"Time,Parameter,Value\n" + b"1,2,3\n" * 3_000_000)], "(file 1): is larger than 16 MB"),
     "zeros without end": (lambda: [_entry(f"a/{i}.bin", b"\0" * (30 << 20)) for i in range(10)], "unpacks to more than 200 times"),
+    "a file that is named as a folder": (
+        lambda: [_entry("a/1.txt"), _entry("a/4407.txt/", type=tarfile.AREGTYPE)], "names a file as a folder is named",
+    ),
     "a long description": (lambda: [_entry("a/4407.txt", pax_headers={"comment": "x" * (2 << 20)})], "describes a file with more than 1 MB"),
 }  # fmt: skip
 
@@ -194,6 +198,41 @@ def test_an_archive_of_anything_but_small_plain_files_is_refused(kind: str, tmp_
     assert ended.code == 1 and said in ended.error and ", expected " in ended.error, ended.err
     assert "4407" not in ended.err
     assert not any("4407" in p.read_text() for p in (tmp_path / "w").rglob("*.json") if p.name != "local.json")
+
+
+def test_an_archive_of_more_headers_than_its_size_allows_is_refused(tmp_path: Path, monkeypatch) -> None:
+    """A few kilobytes can stand for folders without end, each of which takes time; files with one record pass."""
+    monkeypatch.setattr("tawt.pipeline.archives._HEADERS_AT_LEAST", 100)
+    files = [_entry(f"a/{i}.txt", f"Time,Parameter,Value\n00:00,RecordID,{i}\n".encode()) for i in range(1000)]
+    _packed(tmp_path / "set-a.tar.xz", *files, mode="w:xz")
+    assert len(_read(tmp_path)[0]) == 1000
+    for layout in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(tmp_path / "set-a.tar.xz", "w:xz", format=layout) as archive:
+            for _ in range(1000):
+                archive.addfile(_entry("é/", b"", type=tarfile.DIRTYPE)[0])
+        with pytest.raises(SourceError, match=r"set-a\.tar\.xz: holds more than [0-9,]+ files and folders, too many"):
+            _read(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_hint_finds_the_file_of_a_number(packed: bool, tmp_path: Path) -> None:
+    """Run below the raw root it prints the name, whatever stands in it and in that of its folder, and no other."""
+    folder = "set-a's $(x) b"
+    names = [f"{folder}/{name}" for name in (".1.txt", "2.TXT", "3\n4.txt", "4.csv", "5.txt", "6 é.txt")]
+    files = dict.fromkeys(names, FILES["set-a/7.txt"]) | {names[-1]: "Time,Value\n"}
+    if packed:
+        _packed(tmp_path / f"{folder}.tar", *(_entry(name, text.encode()) for name, text in files.items()))
+    else:
+        _folder(tmp_path, files)
+        (tmp_path / folder / "5.5.txt").mkdir()
+    members = Members(table="records", folders=("set-*",), suffix=".txt")
+    paths = find_members(tmp_path, members)
+    places = [(path if packed else path.parent).name for path in paths]
+    with pytest.raises(SourceError) as caught:
+        MemberReader(members, list(zip(paths, places, strict=True))).batches().read_all()
+    command = caught.value.hint.split("`")[1]
+    told = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert told.count("\n") == 1 and "6" in told and ".txt" in told, (command, told)
 
 
 @pytest.mark.parametrize(
