@@ -343,7 +343,7 @@ def test_a_reason_of_two_is_the_first_by_name(make_project, tmp_path: Path) -> N
     columns = [{"name": "subject_id", "type": "string"}]
     staged = [{"name": "subject_id", "type": "int64", "nullable": False}]
     part = PART.replace("code::varchar", "'c'::varchar").replace("value::varchar", "null::varchar")
-    reasons = "['drop:a', 'quarantine:subject_id:b', 'quarantine:subject_id:a']"
+    reasons = "['drop:missing', 'quarantine:subject_id:unparseable', 'quarantine:subject_id:missing']"
     for order in ("asc", "desc"):
         crossed = f"from staging.readings, (select unnest({reasons}) as why) order by why {order}"
         text = part.replace("from staging.readings", crossed).replace(
@@ -354,7 +354,7 @@ def test_a_reason_of_two_is_the_first_by_name(make_project, tmp_path: Path) -> N
         (raw / "readings.csv").write_text("subject_id\n1\n2\n")
         result = tawt.ingest(raw, "lab", tmp_path / order, threads=1)
         account = next(s.manifest.accounts[0] for s in result.stages if s.stage == "event_parts.readings")
-        assert [(route.reason, route.n_records) for route in account.routes] == [("subject_id:a", 2)]
+        assert [(route.reason, route.n_records) for route in account.routes] == [("subject_id:missing", 2)]
 
 
 def test_an_ingest_above_its_memory_spills_and_gives_the_same_bytes(readings: Path, tmp_path: Path, tree) -> None:
