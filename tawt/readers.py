@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES = 64 << 20
 """A text file that is larger is none of ours: it is not read into memory."""
+MAX_WRITTEN_BYTES = 1 << 20
+"""The same of one that a person writes; the largest that comes with tawt holds 6 kB."""
 AGAIN = "make it again, or take it from a copy"
 
 
@@ -70,15 +72,21 @@ def reading(
         raise fault(f"is damaged or of another format ({type(error).__name__})") from None
 
 
-def read_text(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, expected: str = "a text file") -> str:
-    """Read a text file of ours.
+def read_text(
+    path: Path,
+    hint: str = AGAIN,
+    kind: type[TawtError] = FileError,
+    expected: str = "a text file",
+    most: int = MAX_TEXT_BYTES,
+) -> str:
+    """Read a text file of ours, of at most as many bytes.
 
     Raises:
         TawtError: Of that kind: it is absent, not UTF-8, larger than any of ours, or may not be read.
     """
     with reading(path, expected, hint, kind):
-        if (n_bytes := path.stat().st_size) > MAX_TEXT_BYTES:
-            raise kind(str(path), f"holds {n_bytes:,} bytes, expected {expected} of at most {MAX_TEXT_BYTES:,}", hint)
+        if (n_bytes := path.stat().st_size) > most:
+            raise kind(str(path), f"holds {n_bytes:,} bytes, expected {expected} of at most {most:,}", hint)
         return path.read_text(encoding="utf-8")
 
 
@@ -92,14 +100,16 @@ def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) 
         raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
 
 
-def read_map(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> dict[str, Any]:
+def read_map(
+    path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, most: int = MAX_TEXT_BYTES
+) -> dict[str, Any]:
     """Read a JSON file that holds keys, without its seal if it has one.
 
     Raises:
         TawtError: Of that kind: it is absent, not JSON, nested without end, or holds something else, or its seal does
             not hold.
     """
-    text = read_text(path, hint, kind, "a JSON file of keys")
+    text = read_text(path, hint, kind, "a JSON file of keys", most)
     with reading(path, "a JSON file of keys", hint, kind):
         data = json.loads(text)
     if not isinstance(data, dict):

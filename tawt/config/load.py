@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from tawt.config.base import one_or_more
 from tawt.errors import ConfigError, nearest
-from tawt.readers import read_text
+from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
 Tree = TypeVar("Tree", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
@@ -56,17 +56,27 @@ def _refused(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:
 
 
 class _Loader(BoundedLoader):
-    """Loader that reads `3e-4` as a number (YAML 1.1: a string) and keeps on, off, yes, no and dates as text."""
+    """Loader that reads `3e-4` as a number (YAML 1.1: a string) and keeps on, off, yes, no, dates and 12:30 as text."""
 
 
-_AS_TEXT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+_AS_TEXT = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int", "float"))
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _AS_TEXT]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+        r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
 )
 
 
@@ -76,7 +86,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     Raises:
         ConfigError: The file is absent, is not YAML, is not a mapping, or gives a key twice.
     """
-    return parse_yaml(read_text(path, "check the path", ConfigError, "a YAML file"), str(path))
+    return parse_yaml(read_text(path, "check the path", ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path))
 
 
 def parse_yaml(

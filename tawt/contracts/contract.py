@@ -13,7 +13,7 @@ from pydantic import Field
 from tawt.config.base import Section
 from tawt.config.load import build
 from tawt.errors import ContractError
-from tawt.readers import read_map
+from tawt.readers import MAX_WRITTEN_BYTES, read_map
 
 TYPES: dict[str, tuple[pa.DataType, str]] = {
     "bool": (pa.bool_(), "boolean"),
@@ -110,7 +110,7 @@ def read_contract(path: Path) -> Contract:
         ContractError: The file is absent or is not JSON.
         ConfigError: A key is unknown or a value does not fit.
     """
-    return build(Contract, read_map(path, "mend the file", ContractError), str(path))
+    return build(Contract, read_map(path, "mend the file", ContractError, MAX_WRITTEN_BYTES), str(path))
 
 
 def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple[str, ...] = ()) -> None:

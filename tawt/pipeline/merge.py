@@ -149,36 +149,49 @@ def splits_file(workspace: Workspace) -> Path | None:
 
 
 def _given_splits(plan: Plan, notes: list[str]) -> dict[int, int] | None:
-    """Read the split of every subject from the pipeline's file, where it names one and it is there.
-
-    Raises:
-        SourceError: The file is unreadable, or does not name one known split for each subject once.
-    """
+    """Return what the pipeline's file of splits lists, where it names one and it is there."""
     path = splits_file(plan.workspace)
     if path is None:
         if (name := plan.workspace.pipeline.splits.file) is not None:
             notes.append(f"{name} is absent: subjects are split by hash")
         return None
+    return _read_splits(path)
+
+
+def _read_splits(path: Path) -> dict[int, int]:
+    """Return the number of the split of every subject that a file lists.
+
+    Raises:
+        SourceError: It is unreadable, or does not name one known split for each subject once.
+    """
     hint = "write subject_id and split, one of train, tuning and held_out, once for each subject"
     if format_of(path).is_parquet:
         table = read_parquet(path, None, hint, SourceError, path.name)
     else:
         with reading(path, "a CSV file of subject splits", hint, SourceError, path.name):
             table = pacsv.read_csv(path)
-    missing = [column for column in ("subject_id", "split") if column not in table.column_names]
-    if missing:
-        raise SourceError(path.name, f"column `{missing[0]}` is missing, expected subject_id and split", hint)
+    for column in ("subject_id", "split"):
+        if (n := table.column_names.count(column)) != 1:
+            what = "is missing" if n == 0 else f"is there {n} times"
+            raise SourceError(path.name, f"column `{column}` {what}, expected subject_id and split", hint)
     if table["subject_id"].null_count or table["split"].null_count:
         raise SourceError(path.name, "has empty cells, expected a split for every subject", hint)
-    unknown = sorted(set(table["split"].to_pylist()) - set(SPLITS))
-    if unknown:
+    # the texts of these errors quote cells
+    try:
+        named = table["split"].cast(pa.string()).to_pylist()
+    except pa.ArrowException as error:
+        hold_memory(error, path.name)
+        raise SourceError(path.name, f"has splits that are no text, expected only {', '.join(SPLITS)}", hint) from None
+    if unknown := set(named) - set(SPLITS):
         raise SourceError(path.name, f"has {len(unknown)} other splits, expected only {', '.join(SPLITS)}", hint)
     try:
+        if pa.types.is_temporal(table["subject_id"].type) or pa.types.is_boolean(table["subject_id"].type):
+            raise pa.ArrowTypeError
         ids = table["subject_id"].cast(pa.int64()).to_pylist()
-    except pa.ArrowException as error:  # its own text quotes the cell
+    except pa.ArrowException as error:
         hold_memory(error, path.name)
         raise SourceError(path.name, "has a subject_id that is no whole number, expected int64", hint) from None
-    given = dict(zip(ids, (SPLITS.index(split) for split in table["split"].to_pylist()), strict=True))
+    given = dict(zip(ids, map(SPLITS.index, named), strict=True))
     if len(given) != len(ids):
         raise SourceError(path.name, f"lists {len(ids) - len(given):,} subjects again, expected each once", hint)
     return given

@@ -32,6 +32,7 @@ from tawt.pipeline.sql_tree import (
     unbounded_texts,
     writing_node,
 )
+from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.room import hold_memory
 
 READABLE = {
@@ -87,14 +88,7 @@ def read_sql(path: Path, layer: str) -> SqlFile:
     Raises:
         StageError: The text is not one plain `select` over relations that this layer may read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        hold_memory(error, f"{layer}.{path.stem}")
-        raise StageError(
-            f"{layer}.{path.stem} ({path.name})", f"cannot be read ({type(error).__name__}), expected UTF-8 text",
-            "mend the file",
-        ) from None  # fmt: skip
+    text = read_text(path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
     return _checked(path, layer, text)
 
 

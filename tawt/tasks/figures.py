@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,11 @@ def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
             "move it away, or choose another place",
         )  # fmt: skip
     with matplotlib().rc_context(_STYLE):
-        figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13, fontweight="bold")
+        n_letters = len(title)
+        shown = figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13, fontweight="bold")
+        while n_letters > 1 and (ratio := shown.get_window_extent().width / (0.98 * figure.bbox.width)) > 1:
+            n_letters = min(n_letters - 1, int(n_letters / ratio) + 1)
+            shown.set_text("\n".join(map(plain, wrap(title, n_letters))))
         if handles:
             figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=9.5)
         path.parent.mkdir(parents=True, exist_ok=True)

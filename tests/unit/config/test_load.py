@@ -11,6 +11,7 @@ from tawt.config.load import build, dump, load, merge, overrides, parse_yaml
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
 from tawt.pipeline.workspace import resolve_pipeline
+from tawt.readers import MAX_WRITTEN_BYTES
 
 GOOD = "name: lab\nsource: mimic_iv\nsplits: {train: 0.8, tuning: 0.1, held_out: 0.1}\nvocabulary:\n  min_count: 2\n"
 
@@ -92,11 +93,14 @@ def test_a_value_that_does_not_fit_gets_a_hint_that_helps(setting: str, hint: st
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path: Path) -> None:
-    """Absent, a folder, in another encoding, or nested without end: the reason stands in the message."""
+    """Absent, a folder, in another encoding, larger than anybody writes, or nested without end: the reason is told."""
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "nested.yaml").write_text("[" * 100_000)
+    with (tmp_path / "large.yaml").open("wb") as large:
+        large.truncate(MAX_WRITTEN_BYTES + 1)
     wrong = {"absent": "is not there", "latin": "is damaged", "folder": "is a folder", "nested": "is nested too deep"}
+    wrong["large"] = "holds 1,048,577 bytes"
     for name, said in wrong.items():
         with pytest.raises(ConfigError, match=f"{name}.yaml: {said}.*, expected .*YAML"):
             load(PipelineConfig, tmp_path / f"{name}.yaml")
@@ -128,9 +132,11 @@ def test_a_name_that_is_no_pipeline_brings_the_nearest(name: str, hint: str) -> 
 
 
 def test_words_that_yaml_turns_into_other_things_stay_words() -> None:
-    """`on`, `no` and dates are text; `3e-4` is a number."""
-    data, lines = parse_yaml("a: on\nb: no\nc: 2000-01-01\nd: 3e-4\ne: true\n", "x")
-    assert data == {"a": "on", "b": "no", "c": "2000-01-01", "d": 3e-4, "e": True}
+    """`on`, `no`, dates and `12:30`, which YAML takes for minutes, are text; `3e-4` is a number, as others are."""
+    data, lines = parse_yaml("a: on\nb: no\nc: 2000-01-01\nd: 3e-4\ne: true\nf: 12:30\ng: 1:20.5\n", "x")
+    assert data == {"a": "on", "b": "no", "c": "2000-01-01", "d": 3e-4, "e": True, "f": "12:30", "g": "1:20.5"}
+    numbers = ["7", "-7", "+1_000", "0x1f", "0b11", "1.5", ".5", "1.", "1.5e+3", "1E3"]
+    assert parse_yaml(f"a: [{', '.join(numbers)}]", "x")[0]["a"] == [7, -7, 1000, 31, 3, 1.5, 0.5, 1.0, 1500.0, 1000.0]
     assert lines[("d",)] == 4
 
 

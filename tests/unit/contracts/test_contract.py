@@ -107,6 +107,7 @@ def test_a_file_that_is_no_contract_is_an_error_of_use(tmp_path: Path) -> None:
     for name, text, kind, said in (
         ("absent", None, ContractError, "absent.json"),
         ("half", '{"name": ', ContractError, "half.json"),
+        ("large", " " * 1_048_577, ContractError, "large.json: holds 1,048,577 bytes"),
         ("key", json.dumps(VISITS | {"colums": []}), ConfigError, "unknown key `colums`"),
         ("type", json.dumps(VISITS).replace("float32", "float16"), ConfigError, "`columns.1.type` does not fit"),
         ("none", json.dumps({k: v for k, v in VISITS.items() if k != "columns"}), ConfigError, "`columns` is missing"),

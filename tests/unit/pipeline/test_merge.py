@@ -15,6 +15,7 @@ import pytest
 
 import tawt
 from tawt.errors import SourceError
+from tawt.pipeline.merge import _read_splits
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 
@@ -183,6 +184,40 @@ def test_a_wrong_split_file_is_named_and_not_quoted(
         tawt.ingest(write_meds(rows), "meds", tmp_path / "ws", settings=(f"splits.file={path}",), **QUICK)
     assert caught.value.where == "splits.csv" and said in caught.value.what and caught.value.hint
     assert "SECRET" not in f"{caught.value} {caught.value.hint}"
+
+
+WRONG_TYPES = {
+    "splits that are a struct": ({"split": [{"SECRET": 1}]}, "splits that are no text"),
+    "splits that are lists": ({"split": [["SECRET"]]}, "splits that are no text"),
+    "splits that are numbers": ({"split": [1.5]}, "1 other splits"),
+    "subjects that are lists": ({"subject_id": [[1]]}, "no whole number"),
+    "subjects that are times": ({"subject_id": pa.array([1], pa.timestamp("us"))}, "no whole number"),
+    "subjects that are true": ({"subject_id": [True]}, "no whole number"),
+    "subjects that are structs": ({"subject_id": [{"SECRET": 1}]}, "no whole number"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_TYPES)
+def test_a_split_file_of_other_types_is_named(kind: str, tmp_path: Path) -> None:
+    """Nested columns and those that a cast would make numbers of are refused in one line, without a cell."""
+    columns, said = WRONG_TYPES[kind]
+    pq.write_table(pa.table({"subject_id": [1], "split": ["train"], **columns}), tmp_path / "splits.parquet")
+    with pytest.raises(SourceError, match=f"splits.parquet: .*{said}.*, expected") as caught:
+        _read_splits(tmp_path / "splits.parquet")
+    assert "SECRET" not in str(caught.value) and caught.value.hint
+
+
+def test_a_split_file_gives_a_column_once_and_of_any_like_type(tmp_path: Path) -> None:
+    """Two columns of one name are refused; dictionaries, large texts and whole floats are what they stand for."""
+    path = tmp_path / "splits.parquet"
+    pq.write_table(
+        pa.Table.from_arrays([pa.array([1]), pa.array(["a"]), pa.array(["b"])], ["subject_id", "split", "split"]), path
+    )
+    with pytest.raises(SourceError, match="column `split` is there 2 times"):
+        _read_splits(path)
+    for split in (pa.array(["tuning"]).dictionary_encode(), pa.array(["tuning"], pa.large_string())):
+        pq.write_table(pa.table({"subject_id": [7.0], "split": split}), path)
+        assert _read_splits(path) == {7: 1}
 
 
 def test_a_shifted_calendar_changes_no_bit_of_the_dataset(write_meds: Callable[..., Path], tmp_path: Path) -> None:

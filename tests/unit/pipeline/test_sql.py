@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.sql import check_select, parameters_for, read_sql
 from tawt.pipeline.sql_tree import parse, unbounded_texts
+from tawt.readers import MAX_WRITTEN_BYTES
 
 KEPT = "1 as a, _row, null::varchar as _reason"
 
@@ -181,10 +183,14 @@ def test_the_functions_that_make_texts_as_long_as_a_number_says_are_those_that_t
 
 
 def test_a_stage_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    """A file in another encoding is an error of the stage."""
+    """A file in another encoding, a pipe, or one larger than anybody writes is an error of the stage."""
     (tmp_path / "x.sql").write_bytes(b"select '\xff' from raw.x")
-    with pytest.raises(StageError, match="cannot be read"):
-        read_sql(tmp_path / "x.sql", "staging")
+    os.mkfifo(tmp_path / "pipe.sql")
+    with (tmp_path / "large.sql").open("wb") as large:
+        large.truncate(MAX_WRITTEN_BYTES + 1)
+    for name, said in (("x", "is damaged"), ("pipe", "is no regular file"), ("large", "holds 1,048,577 bytes")):
+        with pytest.raises(StageError, match=rf"{name}\.sql: {said}.*, expected the text of a stage"):
+            read_sql(tmp_path / f"{name}.sql", "staging")
 
 
 def test_what_a_plain_stage_reads_and_needs_comes_from_its_tree(tmp_path: Path) -> None:

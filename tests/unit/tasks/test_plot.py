@@ -281,3 +281,16 @@ def test_a_figure_is_written_by_one_process_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(figure, "savefig", look)
     figures.save(figure, tmp_path / "x.png", "title", [])
     assert len(held) == 1 and [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize("of", ["run", "a run of a long name", "one_word_" * 12 + "$x$"])
+def test_a_title_stays_within_its_figure(of: str, tmp_path):
+    """However narrow the figure and long the name of the run, the title goes on in further lines, all letters there."""
+    pytest.importorskip("matplotlib")
+    figure, _ = figures.grid(1, columns=1, width=3.6, height=3.0)
+    title = f"What the attention of {of} makes of time, content aside"
+    figures.save(figure, tmp_path / "x.png", title, [])
+    figure.draw_without_rendering()
+    shown = figure._suptitle
+    assert shown.get_window_extent().x1 <= figure.bbox.width and shown.get_window_extent().y1 <= figure.bbox.height
+    assert shown.get_text().replace("\\$", "$").replace("\n", "").replace(" ", "") == title.replace(" ", "")
