@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tawt.config.base import one_or_more
+from tawt.config.loader import BoundedLoader, Loader
 from tawt.errors import ConfigError, nearest
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
@@ -22,62 +23,6 @@ KeyPath = tuple[str | int, ...]
 _QUOTED = re.compile(r"'([^']*)'")
 _FORM = "write `key: value`, one to a line, with two spaces more for a key inside another"
 _OVERRIDE = "for example --set train.lr=3e-4"
-
-
-MAX_NODES = 100_000
-"""Words, lists and mappings in one file, aliases written out: more is none of ours, and would keep a core busy."""
-
-
-class BoundedLoader(yaml.SafeLoader):
-    """SafeLoader of a bounded number of nodes, so that no alias of aliases stands for more than can be read."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._n_nodes = 0
-        self._within: dict[int, int] = {}
-        """Node -> nodes in it, itself counted."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose the next node and count what it holds; an alias holds what it stands for."""
-        event, before = self.peek_event(), self._n_nodes
-        node = super().compose_node(parent, index)
-        aliased = isinstance(event, yaml.AliasEvent)
-        if aliased and id(node) not in self._within:
-            raise _refused(event, "an alias stands within what it stands for")
-        self._n_nodes += self._within[id(node)] if aliased else 1
-        self._within[id(node)] = self._n_nodes - before
-        if self._n_nodes > MAX_NODES:
-            raise _refused(event, f"more than {MAX_NODES:,} keys and values, aliases written out")
-        return node
-
-
-def _refused(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.composer.ComposerError(None, None, problem, event.start_mark)
-
-
-class _Loader(BoundedLoader):
-    """Loader that reads `3e-4` as a number (YAML 1.1: a string) and keeps on, off, yes, no, dates and 12:30 as text."""
-
-
-_AS_TEXT = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int", "float"))
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _AS_TEXT]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int",
-    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+)$"),
-    list("-+0123456789"),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
-        r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+0123456789."),
-)
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -98,7 +43,7 @@ def parse_yaml(
         ConfigError: It is not YAML, is not a mapping, or gives a key twice.
     """
     try:
-        loader = (loader_type or _Loader)(text)
+        loader = (loader_type or Loader)(text)
         node = loader.get_single_node()
         if node is None:
             return {}, {}
@@ -165,7 +110,7 @@ def overrides(settings: str | Iterable[str]) -> dict[str, Any]:
         for parent in parents:
             leaf = leaf.setdefault(parent, {})
         try:
-            leaf[last] = _Loader(value).get_single_data() if value.strip() else None
+            leaf[last] = Loader(value).get_single_data() if value.strip() else None
         except (yaml.YAMLError, RecursionError, ValueError):
             raise ConfigError(
                 f"--set {key.strip()}", "has a value that is no YAML, expected `key=value`", _OVERRIDE

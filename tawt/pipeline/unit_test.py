@@ -19,7 +19,8 @@ from typing import Any
 import duckdb
 import yaml
 
-from tawt.config.load import BoundedLoader, parse_yaml
+from tawt.config.load import parse_yaml
+from tawt.config.loader import BoundedLoader
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.engine import identifier

@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path: Path) -> None:
 
 def test_an_alias_stands_for_what_can_be_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Aliases are written out as far as a file may be large; one that grows without bound, or into itself, is named."""
-    monkeypatch.setattr("tawt.config.load.MAX_NODES", 40)
+    monkeypatch.setattr("tawt.config.loader.MAX_NODES", 40)
     assert parse_yaml("a: &a {x: 1, y: 2}\nb: *a\nc: [*a, *a]\n", "x")[0]["c"] == [{"x": 1, "y": 2}] * 2
     rungs = "".join(f"k{i}: &r{i} [*r{i - 1}, *r{i - 1}]\n" for i in range(1, 60))
     for text, said in (
