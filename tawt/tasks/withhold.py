@@ -174,6 +174,10 @@ def without_withheld(encoder: Encoder, vocabulary: Vocabulary, less: Withheld) -
     blank("embedding.data_type.weight", types | (less.anything & (torch.arange(len(types)) == UNKNOWN)))
     blank("embedding.value.scale.weight", numbers)
     blank("embedding.value.shift.weight", numbers)
+    if less.statuses[ValueStatus.NUMERIC]:  # what all numbers share is of those few who have any
+        for name in kept:
+            if name.startswith("embedding.value.network."):
+                kept[name].zero_()
     # every record trains the row of what is hidden, the last
     blank("embedding.status.weight", torch.from_numpy(np.append(less.statuses, False)))
     # data_types share the bins; what is not known of any of them goes

@@ -62,13 +62,13 @@ def test_a_saved_model_gives_the_same_bits(pooling, make_run, batch, tmp_path):
 
 
 def test_a_shared_model_embeds_as_its_run_does(make_run, workspace, tmp_path):
-    """`tawt embed --run` takes a folder that was saved to share, and writes the bytes that the run's own weights give."""
+    """`tawt embed --run` takes a folder that was saved to share, and writes the rows that the run's own weights give."""
     run = make_run("a", "model.pooling=attention")
     shared = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
     ours = embed(workspace, run, device="cpu", out=tmp_path / "a.parquet")
     theirs = embed(workspace, shared, device="cpu", out=tmp_path / "b.parquet")
     assert theirs.weights == shared / "model.safetensors"
-    assert ours.path.read_bytes() == theirs.path.read_bytes()
+    assert pq.read_table(ours.path).equals(pq.read_table(theirs.path))  # each of its own weights, as metadata say
 
 
 def test_a_card_may_be_edited_and_is_named_where_it_is_no_text(make_run, tmp_path):
@@ -192,6 +192,16 @@ def test_weights_that_few_patients_trained_are_zero(make_run, tmp_path):
     d = model.config.model.readout.d_type
     assert zero.pop("pooling.bias") == {column * d + k for column in columns for k in range(d)}
     assert not any(zero.values())
+
+
+@pytest.mark.parametrize(("n", "is_told"), [(10, False), (11, True)])
+def test_what_reads_numbers_is_zero_where_few_have_any(n, is_told, make_run, tmp_path):
+    """The network that all data_types share is of those who have numbers: of 1 to 10 patients it is not shared."""
+    run = make_run("a")
+    _change(run, lambda i, row: None, status_subjects=[500, n, *[500] * 8])
+    folder = TawtModel.from_pretrained(run).save_pretrained(tmp_path / "shared")
+    network = {n: w for n, w in load_file(folder / "model.safetensors").items() if "embedding.value.network." in n}
+    assert network and all(bool(w.any()) == is_told for name, w in network.items() if name.endswith("weight"))
 
 
 def test_bins_that_only_few_patients_have_are_zero(make_run, workspace, tmp_path):
