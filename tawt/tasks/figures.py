@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tawt.commands import shell_line
 from tawt.errors import ConfigError
-from tawt.files import alone_at, whole
+from tawt.files import whole
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, which people with any colour vision tell apart."""
@@ -124,7 +124,7 @@ def weight_axis(axis: Any, curves: Sequence[NDArray[np.float64]]) -> None:
 
 
 def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
-    """Write a figure as PNG, aside and renamed, and return its path; others that write it now are waited for.
+    """Write a figure as PNG, aside and renamed, and return its path.
 
     Raises:
         ConfigError: There is a file of the name that is no figure of tawt.
@@ -142,7 +142,6 @@ def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
             shown.set_text("\n".join(map(plain, wrap(title, n_letters))))
         if handles:
             figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=9.5)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with alone_at(path, lambda: None), whole(path) as aside:
+        with whole(path) as aside:
             figure.savefig(aside, format="png", dpi=_DPI, metadata={"Software": "tawt"})
     return path

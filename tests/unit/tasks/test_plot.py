@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tawt.errors import ConfigError
-from tawt.files import alone_at
 from tawt.models.attention.terms import rotary_frequencies
 from tawt.tasks import curves, figures
 from tawt.tasks import plot as module
@@ -264,23 +263,6 @@ def test_what_is_no_figure_of_tawt_is_not_replaced(make_run, workspace, metrics_
     with pytest.raises(ConfigError, match="is no figure of tawt"):
         plot(workspace, ["a"], out=tmp_path / "figures")
     assert drawn.read_bytes() == first[:8] + b"mine"
-
-
-def test_a_figure_is_written_by_one_process_at_a_time(tmp_path, monkeypatch):
-    """While one is written, its lock is held, so that another that is to have the name is written after it; the lock goes."""
-    pytest.importorskip("matplotlib")
-    figure, _ = figures.grid(1, columns=1, width=1, height=1)
-    write, held = figure.savefig, []
-
-    def look(aside, **options):
-        with pytest.raises(BlockingIOError), alone_at(tmp_path / "x.png", BlockingIOError()):
-            pass
-        held.append(aside)
-        write(aside, **options)
-
-    monkeypatch.setattr(figure, "savefig", look)
-    figures.save(figure, tmp_path / "x.png", "title", [])
-    assert len(held) == 1 and [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
 @pytest.mark.parametrize("of", ["run", "a run of a long name", "one_word_" * 12 + "$x$"])
