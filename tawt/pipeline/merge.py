@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema, read_contract
 from tawt.contracts.dataset import SPLITS
-from tawt.errors import ContractError, SourceError
+from tawt.errors import ContractError, SourceError, StageError
 from tawt.files import write_json
 from tawt.pipeline.check_meds import MEDS_TYPES
 from tawt.pipeline.each_shard import Tick, each_shard, forget_shards
@@ -47,10 +47,16 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> EngineResu
 
     Raises:
         SourceError: The pipeline's file of splits is absent, unreadable or does not name a split per subject.
+        StageError: There is no event part.
         ContractError: A shard read back is not what the contract promises, or rows are missing.
     """
     workspace = plan.workspace
     families = [name for name in stage.inputs if name.startswith("event_parts.")]
+    if not families:
+        raise StageError(
+            "events", "has nothing to merge: each event part is off, or its tables are absent; expected one at least",
+            f"write sql/{workspace.pipeline.source}/event_parts/<name>.sql, or take one out of `off:`",
+        )  # fmt: skip
     ranks = table_ranks(workspace.pipeline, families)
     notes: list[str] = []
     given = _given_splits(plan, notes)
