@@ -189,7 +189,7 @@ def test_a_wrong_split_file_is_named_and_not_quoted(
 def test_a_pipeline_without_an_event_part_says_so(write_meds: Callable[..., Path], tmp_path: Path) -> None:
     """Where all of them are off there is nothing to merge: the events say it, and not that they do not fit."""
     rows = pa.table({"subject_id": pa.array([1], pa.int64()), "time": pa.array([0], pa.timestamp("us")), "code": ["A"]})
-    with pytest.raises(StageError, match="events: has nothing to merge.*expected one") as caught:
+    with pytest.raises(StageError, match=r"events: has nothing to merge.*expected one") as caught:
         tawt.ingest(write_meds(rows), "meds", tmp_path / "w", settings=("off=[event_parts.measurements]",), **QUICK)
     assert "sql/meds/event_parts/" in caught.value.hint
 
