@@ -98,12 +98,12 @@ def printable(text: str, keep: str = "") -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return "did you mean `x`?" for use as a hint, else the known names.
 
-    What is meant are the names of which it is the last part, or else the closest one.
+    What is meant are the names of which it is the last part, or else the closest one; never what was typed.
     """
-    names = sorted(set(known))
-    if last := [one for one in names if one != name and one.rpartition(".")[2] == name]:
+    names = sorted({*known} - {name})
+    if last := [one for one in names if one.rpartition(".")[2] == name]:
         return f"did you mean {' or '.join(f'`{one}`' for one in last)}?"
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean `{close[0]}`?"
+    folded = {one.casefold(): one for one in names}
+    if close := difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5):
+        return f"did you mean `{folded[close[0]]}`?"
     return "known: " + ", ".join(names) if names else ""

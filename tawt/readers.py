@@ -26,6 +26,8 @@ MAX_TEXT_BYTES = 64 << 20
 MAX_WRITTEN_BYTES = 1 << 20
 """The same of one that a person writes; the largest that comes with tawt holds 6 kB."""
 AGAIN = "make it again, or take it from a copy"
+GIVEN = "check the path"
+"""Of a file that the user gives, who would not mend it by moving what is there away."""
 
 
 @contextmanager
@@ -55,7 +57,8 @@ def reading(
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise fault("is a folder" if stat.S_ISDIR(mode) else "is no regular file", "move it away; " + hint)
+            remedy = hint if hint == GIVEN else f"move it away; {hint}"
+            raise fault("is a folder" if stat.S_ISDIR(mode) else "is no regular file", remedy)
         yield
     except TawtError:
         raise

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import reduce
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tawt.config.base import one_or_more
+from tawt.config.hints import KeyPath, expectation, fields_at, meant, mend_of
 from tawt.config.loader import BoundedLoader, Loader
 from tawt.errors import ConfigError, nearest
-from tawt.readers import MAX_WRITTEN_BYTES, read_text
+from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 
 Tree = TypeVar("Tree", bound=BaseModel)
-KeyPath = tuple[str | int, ...]
 
-_QUOTED = re.compile(r"'([^']*)'")
 _FORM = "write `key: value`, one to a line, with two spaces more for a key inside another"
 _OVERRIDE = "for example --set train.lr=3e-4"
 
@@ -31,7 +27,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     Raises:
         ConfigError: The file is absent, is not YAML, is not a mapping, or gives a key twice.
     """
-    return parse_yaml(read_text(path, "check the path", ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path))
+    return parse_yaml(read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path))
 
 
 def parse_yaml(
@@ -149,9 +145,9 @@ def build(
         if overridden is None and path not in (lines or {}):  # it came into being on the way to an override
             overridden = next((key for key in _keys(settings) if key.startswith(f"{dotted}.")), None)
         place = f"--set {overridden}" if overridden else f"{where}{line}"
-        known = _fields_at(tree_type, path[:-1])
+        known = fields_at(tree_type, path[:-1])
         if errors[0]["type"] == "extra_forbidden":
-            hint = nearest(str(path[-1]), known)
+            hint = meant(dotted, _keys(settings), tree_type) or nearest(str(path[-1]), known)
             raise ConfigError(place, f"unknown key `{dotted}`, expected a key of this section", hint) from None
         if errors[0]["type"] == "missing":
             raise ConfigError(place, f"key `{dotted}` is missing, expected a value", f"add `{path[-1]}:`") from None
@@ -167,13 +163,16 @@ def build(
             names = " and ".join(f"`{key}`" for key in near)
             said_of = f"{names}: " if names else ""
             what = errors[0]["msg"].removeprefix("Value error, ")
-            raise ConfigError(
-                place, f"{said_of}{what}, expected keys that fit together", "change one of them"
-            ) from None
+            expected, mend = "keys that fit together", "change one of them"
+            if len(near) == 1:
+                expected, mend = "another value", f"change {names}"
+            raise ConfigError(place, f"{said_of}{what}, expected {expected}", mend) from None
         # one message per kind that a value may have, as `a valid integer or 'auto'`
-        said = dict.fromkeys(_expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
+        said = dict.fromkeys(expectation(e["msg"]) for e in errors if _in_data(e["loc"], data) == path)
         hint = (
-            "see `tawt/config` for what each key means" if not path else _mend(path, _at(data, path), errors, tree_type)
+            "see `tawt/config` for what each key means"
+            if not path
+            else mend_of(path, _at(data, path), errors, tree_type)
         )
         raise ConfigError(place, f"`{dotted}` does not fit, expected {' or '.join(said)}", hint) from None
 
@@ -207,28 +206,6 @@ def _keys(settings: Iterable[str]) -> list[str]:
     return [setting.partition("=")[0].strip() for setting in one_or_more(settings)]
 
 
-def _mend(path: KeyPath, value: Any, errors: Sequence[Any], tree_type: type[BaseModel]) -> str:
-    """Return what would put a value right: the nearest word of those that it may be, or which key to change."""
-    allowed = [word for e in errors if e["type"] == "literal_error" for word in _QUOTED.findall(e["ctx"]["expected"])]
-    if allowed and isinstance(value, str):
-        return nearest(value, allowed)
-    if isinstance(path[-1], int):  # the place in a list
-        return f"change item {path[-1] + 1} of `{'.'.join(map(str, path[:-1]))}`"
-    if any(e["type"] in ("tuple_type", "list_type") for e in errors):
-        return f"write a list, as `{path[-1]}=[{value}]`"
-    with suppress(ValidationError, AttributeError):  # the default, where all of the tree has one
-        if isinstance(usual := reduce(getattr, map(str, path), tree_type()), int | float | str):
-            return f"for example {'.'.join(map(str, path))}={usual}"
-    return f"change `{path[-1]}`"
-
-
-def _expectation(message: str) -> str:
-    """Turn "Input should be a valid integer, unable to ..." into "a valid integer"."""
-    said = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    said = said.replace("valid dictionary or instance of ", "mapping, a ").replace("a valid tuple", "a list")
-    return said.partition(", unable to")[0]
-
-
 def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tree:
     """Read a YAML file, lay `--set` overrides on it and validate; see `read_yaml`, `overrides` and `build`."""
     data, lines = read_yaml(path)
@@ -239,15 +216,3 @@ def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tre
 def dump(tree: BaseModel) -> str:
     """Return the resolved tree as YAML, keys in the order of the fields."""
     return yaml.safe_dump(tree.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
-
-
-def _fields_at(tree_type: type[BaseModel], path: KeyPath) -> list[str]:
-    here: Any = tree_type
-    for part in path:
-        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
-            here = here.model_fields[str(part)].annotation
-        for option in (here, *get_args(here)):
-            if isinstance(option, type) and issubclass(option, BaseModel):
-                here = option
-                break
-    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []

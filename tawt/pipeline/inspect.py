@@ -83,11 +83,8 @@ class StageView:
 def _stage(graph: Graph, name: str, **where: object) -> Stage:
     if name not in graph.stages:
         if name in graph.skipped:
-            raise ConfigError(
-                f"stage {name}",
-                f"does not run here: {graph.skipped[name]}, expected a stage that does",
-                command("stages", **where),
-            )
+            why, hint = graph.why_not(name)
+            raise ConfigError(f"stage {name}", f"does not run here: {why}, expected a stage that does", hint)
         raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
     return graph.stages[name]
 

@@ -47,8 +47,8 @@ def query(
     root = Path(workspace).expanduser()
     with still(root):
         opened = open_workspace(root)
-        named = check_select(text, opened.root)
         limits, there = Limits.of(threads, memory_limit), standing(opened)
+        named = check_select(text, opened.root, _known(opened, there))
         for note in _notes(named, opened, there):
             report({"event": "note", "text": note})
         try:
@@ -62,7 +62,10 @@ def query(
         except SourceError as error:
             raise FileError(error.where, error.what, f"see `{command('check', workspace=opened.root)}`") from None
         except StageError as error:
-            hint = error.hint if "try_cast" in error.hint else f"relations: {command('stages', workspace=opened.root)}"
+            columns = command("query", f"select * from {min(named)} limit 0", workspace=opened.root) if named else ""
+            hint = error.hint if "try_cast" in error.hint or not named else f"its columns: `{columns}`"
+            if "fit" in error.what and '"' in text:
+                hint += "; a text stands in single quotes, as 'LAB'"
             raise StageError(error.where, error.what, hint) from None
 
 
@@ -85,6 +88,18 @@ def _notes(named: frozenset[str], workspace: Workspace, there: list[Standing]) -
         if (one.torn and named & {"ledger", "quarantine"})
         or ((one.torn or one.behind) and _relation(one.stage.name) in named)
     ]
+
+
+def _known(workspace: Workspace, there: list[Standing]) -> dict[str, str]:
+    """Return the relations of a workspace -> the command that makes one that is not made."""
+    make = {
+        _relation(one.stage.name): ""
+        if one.manifest is not None
+        else command("run", f"+{one.stage.name}", workspace=workspace.root)
+        for one in there
+        if one.stage.name != "dataset"
+    }
+    return make | {"ledger": "", "quarantine": ""}
 
 
 def _relation(stage: str) -> str:

@@ -88,7 +88,12 @@ def run_stages(
         StageError: A stage cannot run, or does not balance; everything before it stays.
     """
     graph = load_graph(workspace.pipeline)
-    raw, notes = find_raw_tables(workspace, graph.raw_contracts) if _reads_raw(graph, selection) else ({}, [])
+    try:
+        reads_raw = any(graph.stages[name].layer == "staging" for name in _choose(graph, selection))
+    except ConfigError:  # told again, of the stages that run here
+        _choose(graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables}), selection)
+        raise
+    raw, notes = find_raw_tables(workspace, graph.raw_contracts) if reads_raw else ({}, [])
     absent = tuple(sorted(set(graph.raw_contracts) - set(raw))) if raw else workspace.ingested.absent_tables
     graph = graph.without({f"raw.{name}" for name in absent})
     if raw:
@@ -162,10 +167,6 @@ def _input_bytes(plan: Plan, stage: Stage) -> int:
     raw = [file.path for name in stage.inputs if name.startswith("raw.") for file in plan.raw[name[4:]].files]
     made = [path for name in stage.inputs if not name.startswith("raw.") for path in stage_files(plan.workspace, name)]
     return max(1 << 20, sum(path.stat().st_size for path in raw + made))
-
-
-def _reads_raw(graph: Graph, selection: str | Sequence[str]) -> bool:
-    return any(graph.stages[name].layer == "staging" for name in _choose(graph, selection))
 
 
 def _choose(graph: Graph, selection: str | Sequence[str]) -> list[str]:

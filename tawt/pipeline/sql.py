@@ -7,6 +7,7 @@ without a known layer, what hangs on the order of rows, and in staging whatever 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -136,8 +137,14 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
     )
 
 
-def check_select(text: str, workspace: object = "WORKSPACE") -> frozenset[str]:
+def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str, str] | None = None) -> frozenset[str]:
     """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
+
+    Args:
+        text: The query.
+        workspace: For hints.
+        there: The relations of the workspace, in lower case -> the command that makes one that is not made, or nothing;
+            None = any that one may have.
 
     Returns:
         The relations that it reads, in lower case.
@@ -168,10 +175,14 @@ def check_select(text: str, workspace: object = "WORKSPACE") -> frozenset[str]:
     for found in relations(tree):
         schema, table = found.schema.lower(), found.table.lower()  # as the engine takes them
         name = f"{schema}.{table}" if schema and schema != table else table
-        if found.qualified or not (schema in SCHEMAS if schema else table in _QUERY_RELATIONS):
+        may = schema in SCHEMAS if schema else table in _QUERY_RELATIONS
+        known = dict.fromkeys(_QUERY_RELATIONS, "") if there is None else there
+        unmade = known.get(name, "") if not found.qualified else ""
+        if found.qualified or not may or (there is not None and name not in there) or unmade:
             shown = f"{found.schema}.{found.table}" if schema else found.table
-            hint = f"`{command('stages', workspace=workspace)}` lists them"
-            raise StageError("query", f"reads `{shown}`, expected a relation of the workspace", hint)
+            what = f"reads `{shown}`, {'which is not made yet, ' * bool(unmade)}expected a relation of the workspace"
+            near = nearest(name, [one for one, make in known.items() if not make])
+            raise StageError("query", what, f"`{unmade}`" if unmade else near)
         named.add(name)
     return frozenset(named)
 

@@ -16,6 +16,8 @@ from tawt.resources import asset, asset_root
 
 ENGINE_STAGES = ("events", "vocabulary", "triplets", "dataset")
 """Stages that are code, in their order."""
+OFF = "off in the pipeline"
+"""Why a stage is skipped that the pipeline lists under `off:`."""
 _SHARED_CONTRACTS = {"codes": "codes", "event_parts": "event_parts", "tasks": "labels"}
 
 
@@ -76,7 +78,7 @@ class Graph:
         """Return the stages of `X`, `X+` (and what follows) or `+X` (and what it needs), in order; commas join.
 
         Raises:
-            ConfigError: There is no such stage.
+            ConfigError: There is no such stage, or it does not run here.
         """
         chosen: set[str] = set()
         for part in selection.split(","):
@@ -84,17 +86,30 @@ class Graph:
             # a layer's name stands for all its stages
             starts = [s for s in self.stages if s == name or s.partition(".")[0] == name]
             if not starts:
-                raise ConfigError(
-                    f"selection `{part}`",
-                    "names no stage, expected a stage or a layer",
-                    nearest(name, [*self.stages, *self.skipped]),
-                )
+                last = [s for s in self.stages if s.rpartition(".")[2] == name]
+                meant = [s for s in self.skipped if s == name or (name in s.split(".", 1) and not last)]
+                what, hint = "no stage", nearest(name, [*self.stages, *(s.layer for s in self.stages.values())])
+                if meant:
+                    why, hint = self.why_not(meant[0])
+                    what = f"`{meant[0]}`, which does not run here: {why}"
+                raise ConfigError(f"selection `{part}`", f"names {what}, expected a stage or a layer that runs", hint)
             chosen.update(starts)
             if before:
                 self._reach(chosen, starts, {s: stage.inputs for s, stage in self.stages.items()})
             if after:
                 self._reach(chosen, starts, self._readers())
         return [name for name in self.stages if name in chosen]
+
+    def why_not(self, name: str) -> tuple[str, str]:
+        """Return why a stage that is skipped does not run, and what makes it: at the root, not at what lies between."""
+        why = self.skipped[name]
+        while (source := why.partition(" is absent")[0]) in self.skipped:
+            why = self.skipped[source]
+        absent = why != OFF
+        return (
+            why,
+            "give a raw folder that has it to `tawt ingest`" if absent else "take it out of `off:` in the pipeline",
+        )
 
     def _readers(self) -> dict[str, tuple[str, ...]]:
         return {
@@ -139,7 +154,7 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
             f"names the stage `{name}`, which is not there, expected a stage",
             nearest(name, found),
         )
-    skipped = dict.fromkeys(pipeline.off, "off in the pipeline")
+    skipped = dict.fromkeys(pipeline.off, OFF)
     for stage in found.values():
         for reference in stage.inputs:
             if reference.startswith("raw."):

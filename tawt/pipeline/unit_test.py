@@ -26,7 +26,7 @@ from tawt.errors import ConfigError, nearest
 from tawt.pipeline.engine import identifier
 from tawt.pipeline.sql_tree import parse, unparse
 from tawt.pipeline.stages import contract_path
-from tawt.readers import MAX_WRITTEN_BYTES, read_text
+from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 
 _KEYS = ("params", "given", "expect", "ctes")
 
@@ -89,9 +89,7 @@ def cte_text(text: str, name: str) -> str:
 
 
 def _read_case(path: Path) -> dict[str, Any]:
-    case, _ = parse_yaml(
-        read_text(path, "check the path", ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path), _TextLoader
-    )
+    case, _ = parse_yaml(read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path), _TextLoader)
     if not {"given", "expect"} <= set(case):
         raise ConfigError(str(path), "lacks `given:` or `expect:`, expected both")
     for key in case:

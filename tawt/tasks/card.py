@@ -17,7 +17,7 @@ from tawt.files import write_text
 from tawt.seals import BLANK, filled, holds
 from tawt.tasks.runs import RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.training.health import LEAST_SUBJECTS
-from tawt.training.versions import Versions, read_versions
+from tawt.training.versions import Start, Versions, read_versions
 
 CARD = "README.md"
 _TAGS = ("electronic-health-records", "time-series", "self-supervised", "transformer", "medical")
@@ -83,7 +83,7 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = Fal
         f"## Objectives\n\n{_objectives(folder)}",
         f"## Results\n\n{_results(folder, shared)}",
         f"## Embeddings\n\n{_health(folder)}",
-        f"## Settings\n\n{_settings(folder)}",
+        f"## Settings\n\n{_settings(folder, shared)}",
         f"## Made with\n\n{_made(read_versions(run))}",
         f"## Limits and intended use\n\n{_LIMITS.format(vocabulary=_SHARED if shared else _OWN)}",
     ]
@@ -211,9 +211,18 @@ def _health(run: RunFolder) -> str:
     return text
 
 
-def _settings(run: RunFolder) -> str:
+def _settings(run: RunFolder, shared: bool) -> str:
     rows = [(f"`{key}`", run.config[key]) for key in _SETTINGS if key in run.config]
-    return f"{table(('key', 'value'), rows)}\n\nAll of them: `config.yaml` or `config.json` beside this file."
+    text = f"{table(('key', 'value'), rows)}\n\nAll of them: `config.yaml` or `config.json` beside this file."
+    return f"{_began(run.init, shared)}{text}"
+
+
+def _began(start: Start | None, shared: bool) -> str:
+    """Return which weights a run was begun from, if not from those of its seed; a shared card names no path."""
+    if start is None:
+        return ""
+    where = "" if shared else f" `{start.weights}`"
+    return f"Begun from the weights{where} of another run, SHA-256 `{start.sha256[:16]}`, not from its seed's.\n\n"
 
 
 def _made(versions: Versions | None) -> str:

@@ -65,7 +65,8 @@ class Comparison:
     runs: tuple[str, ...]
     """Names, the first is the one that others are compared with."""
     differences: dict[str, tuple[Any, ...]]
-    """Config keys that differ -> their value in each run; None where a run has no such key."""
+    """Config keys that differ -> their value in each run; None where a run has no such key. `--init` stands for the
+    weights that runs were begun from."""
     results: tuple[PartResult, ...]
     """By part, then run."""
     paired: tuple[Paired, ...]
@@ -118,7 +119,7 @@ def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = 
         plot_losses(read, Path(plot))
     return Comparison(
         runs=tuple(run.name for run in read),
-        differences=differences(read),
+        differences=_starts(read) | differences(read),
         results=_results(read),
         paired=tuple(paired),
         unpaired=unpaired,
@@ -131,6 +132,14 @@ def differences(runs: Sequence[RunFolder]) -> dict[str, tuple[Any, ...]]:
     keys = dict.fromkeys(key for run in runs for key in run.config)
     rows = {key: tuple(run.config.get(key) for run in runs) for key in keys}
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+
+
+def _starts(runs: Sequence[RunFolder]) -> dict[str, tuple[Any, ...]]:
+    """Return the weights that runs were begun from, if those are not the same: their file, and of which bytes."""
+    began = [run.init for run in runs]
+    if len({start and start.sha256 for start in began}) == 1:
+        return {}
+    return {"--init": tuple(start and f"{start.weights} ({start.sha256[:12]})" for start in began)}
 
 
 def sparkline(curve: Sequence[tuple[int, float]], low: float, high: float, last_step: int, width: int = 32) -> str:

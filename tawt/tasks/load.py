@@ -15,7 +15,7 @@ from tawt.errors import CheckpointError, DatasetError
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
-from tawt.seals import LIST, hold
+from tawt.seals import LIST, hold, listed_files
 from tawt.tasks.runs import flat, no_run, workspace_of
 from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
 
@@ -88,10 +88,11 @@ def read_saved(run: Path) -> Saved:
     if (run / "config.json").exists():
         return _shared(run)
     listed, ended = (run / LIST).exists(), (run / WEIGHTS).exists()
+    names = listed_files(run)  # none of a list that is damaged, which tells of no other kind of folder
+    if not (run / "config.yaml").exists() and (names is None or (names and "config.yaml" not in names)):
+        raise no_run(run, "has neither config.yaml nor config.json, expected a run folder or a shared model")
     if listed:
         hold(run, ("config.yaml", VOCABULARY, WEIGHTS)[: 2 + ended], _COPY, CheckpointError)
-    if not (run / "config.yaml").exists():
-        raise no_run(run, "has neither config.yaml nor config.json, expected a run folder or a shared model")
     hold_seal(run / "config.yaml", _COPY, CheckpointError)
     config = load(PretrainConfig, run / "config.yaml")
     vocabulary = read_vocabulary(run / VOCABULARY, _COPY)

@@ -17,6 +17,7 @@ from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, nearest
 from tawt.seals import sha256_file
 from tawt.training.metrics import lines_of, read_metrics
+from tawt.training.versions import Start, read_versions
 
 
 def find_run(workspace: Path, run: str | Path) -> Path:
@@ -29,7 +30,7 @@ def find_run(workspace: Path, run: str | Path) -> Path:
     for folder in (runs / run, Path(run)):
         if folder.is_dir():
             return folder
-    known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs.is_dir() else []
+    known = [at.parent.relative_to(runs).as_posix() for way in ("*", "*/*") for at in runs.glob(f"{way}/config.yaml")]
     raise CheckpointError(
         f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both",
         nearest(str(run), known) or f"make one with `{command('pretrain', workspace=workspace)}`",
@@ -37,8 +38,12 @@ def find_run(workspace: Path, run: str | Path) -> Path:
 
 
 def no_run(run: Path, what: str) -> CheckpointError:
-    """Return the error of a folder that is none, with the runs that are in it (of a sweep) or how one is made."""
+    """Return the error of a folder that is none, with the runs in it (of a sweep), that around it (of a checkpoint), or
+    how one is made."""
     within = [f"`{path.parent}`" for path in sorted(run.glob("*/config.yaml"))][:3]
+    around = next((at for at in list(run.parents)[:2] if (at / "config.yaml").is_file()), None)
+    if not within and around is not None:
+        return CheckpointError(str(run), what, f"give the run that it is of, `{around}`")
     workspace = workspace_of(run)
     make = f"make one with `{command('pretrain', workspace=workspace)}`" if workspace else "give one of `tawt pretrain`"
     return CheckpointError(str(run), what, f"give one in it, as {' or '.join(within)}" if within else make)
@@ -61,6 +66,12 @@ class RunFolder:
     """The resolved config, `section.key` -> value."""
     metrics: tuple[dict[str, Any], ...]
     """Lines of metrics.jsonl."""
+
+    @cached_property
+    def init(self) -> Start | None:
+        """The weights that it was begun from; None where they are those of its seed."""
+        made = read_versions(self.path)
+        return made.init if made is not None else None
 
     @cached_property
     def vocabulary(self) -> str:

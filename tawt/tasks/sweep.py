@@ -82,6 +82,8 @@ def sweep(
     plan = load(SweepConfig, file)
     base = _beside(file, plan.config)
     trees = {arm: resolve_config(base, (*plan.settings, *own))[1] for arm, own in plan.arms.items()}
+    for note in _alike(trees):
+        tell({"event": "note", "text": note})
     folder = workspace / "runs" / file.stem
     refuse_no_sweep(folder, workspace)
     read = what_is_read(workspace)  # where there is nothing, every run would fail
@@ -161,6 +163,16 @@ def _state(path: Path, tree: PretrainConfig) -> tuple[str, str]:
     if (path / "checkpoints" / "latest").is_file():
         return "waiting", "broken off: goes on from its newest checkpoint"
     return "waiting", "broken off before its first checkpoint" if (path / "config.yaml").is_file() else NEW
+
+
+def _alike(trees: dict[str, PretrainConfig]) -> list[str]:
+    """Return what to say of arms whose runs would be equal, each beside the first that is like it."""
+    arms = list(trees)
+    first = {arm: next(other for other in arms if trees[other] == trees[arm]) for arm in arms}
+    return [
+        f"arm {arm} has the same config as arm {like}: its runs are equal to those"
+        for arm, like in first.items() if arm != like
+    ]  # fmt: skip
 
 
 def _beside(file: Path, config: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tawt.commands import command
+from tawt.commands import command, shell_line
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.contracts.run import METRICS, NO_METRICS, metrics_until, read_unfinished
 from tawt.errors import CheckpointError, ConfigError, nearest
@@ -22,7 +22,7 @@ from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, la
 from tawt.training.device import Compute
 from tawt.training.metrics import HINT, lines_of, read_metrics
 from tawt.training.optim import same_rates, warmup_steps
-from tawt.training.outputs import LOCK
+from tawt.training.outputs import LOCK, is_run
 from tawt.training.versions import read_versions
 
 MAY_CHANGE = {
@@ -117,6 +117,11 @@ def starting_point(
         if run.is_dir() and any(path.name != LOCK for path in run.iterdir()):
             text = f"{run} has no checkpoint yet: starting from the beginning"
         else:
+            if not run.is_absolute() and is_run(named := workspace / "runs" / run):
+                raise CheckpointError(
+                    str(run), f"is new, and {named} is a run, expected the folder of the run to go on with",
+                    f"give `--out {shell_line(str(named))}`, or leave out `--resume` for a new run in {run}",
+                )  # fmt: skip
             meant = nearest(run.name, [path.parent.name for path in run.parent.glob("*/config.yaml")])
             text = f"{run} is new: nothing to resume, a run starts there" + (f" ({meant})" if meant else "")
         report({"event": "note", "text": text})

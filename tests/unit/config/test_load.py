@@ -173,3 +173,27 @@ def test_keys_that_do_not_fit_together_are_named_with_their_overrides():
         ConfigError, match=r"^a\.yaml: `objective\.masked\.weight` and .*: all objectives have weight 0"
     ):
         build(PretrainConfig, {"objective": off}, "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tree", "setting", "hint"),
+    [
+        (PipelineConfig, "normalization=robust", "did you mean `vocabulary.normalization`?"),
+        (PretrainConfig, "max_steps=3", "did you mean `train.max_steps`?"),
+        (PipelineConfig, "train.max_steps=3", "`train.max_steps` is a key of a training config: `tawt pretrain"),
+        (PipelineConfig, "model.none=3", "`model.none` is a key of a training config"),
+        (PretrainConfig, "n_bins=3", "`vocabulary.n_bins` is a key of a pipeline: `tawt ingest --set` or"),
+        (PretrainConfig, "train.max_stepps=3", "did you mean `max_steps`?"),
+        (PretrainConfig, "objective=foo", "as `objective.masked` or `objective.forecast` or"),
+    ],
+)
+def test_the_key_that_is_meant_is_told_wherever_it_is(tree, setting, hint):
+    """A key further in is named with its sections, one of the other config with the command that takes it."""
+    with pytest.raises(ConfigError) as error:
+        build(
+            tree,
+            overrides([setting]) | ({"name": "a", "source": "b"} if tree is PipelineConfig else {}),
+            "x",
+            settings=[setting],
+        )
+    assert hint in error.value.hint and "ObjectiveConfig" not in str(error.value)

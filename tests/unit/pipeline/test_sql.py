@@ -262,3 +262,21 @@ def test_a_query_may_not_change_anything(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check_select(text)
     assert "expected one select" in caught.value.what and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("relation", "what", "hint"),
+    [
+        ("labs", "reads `labs`, expected", "did you mean `event_parts.labs`?"),
+        ("tasks.death", "reads `tasks.death`, expected", "did you mean `labels.death`?"),
+        ("vocabulary", "which is not made yet", "`tawt run +vocabulary`"),
+        ("zzz", "expected a relation", "known: event_parts.labs, events, labels.death"),
+    ],
+)
+def test_a_query_is_told_the_relations_that_are_there(relation, what, hint):
+    """What is near is a relation of the workspace; one that is not made comes with the command that makes it."""
+    there = {"event_parts.labs": "", "events": "", "labels.death": "", "vocabulary": "tawt run +vocabulary"}
+    with pytest.raises(StageError) as error:
+        check_select(f"select * from {relation}", there=there)
+    assert what in str(error.value) and error.value.hint == hint
+    assert check_select("select * from EVENTS, labels.death", there=there) == {"events", "labels.death"}

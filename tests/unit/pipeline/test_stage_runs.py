@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,13 +13,13 @@ import pytest
 
 import tawt
 from tawt.config.data import PipelineConfig
-from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError
+from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError, nearest
 from tawt.pipeline import inspect
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.ingest import ingest
 from tawt.pipeline.run import run_stages
 from tawt.pipeline.stages import load_graph
-from tawt.pipeline.workspace import open_workspace
+from tawt.pipeline.workspace import open_workspace, resolve_pipeline
 
 ROOT = Path(__file__).parents[3]
 STAGING = """-- One row is one reading.
@@ -400,3 +401,36 @@ def test_staging_codes_and_labels_have_the_same_bytes_at_any_number_of_threads(
     assert len(made) == 3 and len(seen) == 1
     rows = pq.read_table(tmp_path / "w" / "codes" / "readings", columns=["_row"])["_row"].to_pylist()
     assert rows == sorted(rows) and len(rows) == sum(i % 2999 >= 2 for i in range(9_000))
+
+
+def test_a_stage_that_does_not_run_here_is_told_so_and_never_proposed() -> None:
+    """What is off or lacks a raw table is named with why, at the root; what is near is of the stages that run."""
+    graph = load_graph(resolve_pipeline("mimic_iv")).without({"raw.chartevents"})
+    for given, why, hint in (
+        ("event_parts.lab_specimens", "lab_specimens`, which does not run here: off in the pipeline", "`off:`"),
+        ("lab_specimens+", "event_parts.lab_specimens`, which does not run here: off", "`off:`"),
+        ("staging.chartevents+", "does not run here: raw.chartevents is absent", "`tawt ingest`"),
+        ("event_parts.chart", "does not run here: raw.chartevents is absent", "`tawt ingest`"),
+        ("labs", "names no stage", "did you mean `codes.labs` or `event_parts.labs`?"),
+        ("event_parts.chrt", "names no stage", "did you mean `event_parts`?"),
+        ("stagin", "names no stage", "did you mean `staging`?"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            graph.select(given)
+        assert why in str(error.value) and hint in error.value.hint, given
+
+
+def test_a_hint_proposes_nothing_that_was_typed() -> None:
+    """A name that is known and still refused is not what is meant; capitals are no distance."""
+    assert nearest("labs", ["labs", "lab"]) == "did you mean `lab`?"
+    assert nearest("LABS", ["labs", "other"]) == "did you mean `labs`?"
+
+
+def test_a_selection_that_is_refused_proposes_what_runs_here(tmp_path: Path, run, project: Path) -> None:
+    """Stages without their raw table are proposed by no command of a workspace that was made without it."""
+    run()
+    opened = open_workspace(tmp_path / "w")
+    absent = opened.ingested.model_copy(update={"absent_tables": ("readings",)})
+    with pytest.raises(ConfigError, match="names no stage") as error:
+        run_stages(replace(opened, given_ingested=absent), "zzz", limits=Limits.of(1))
+    assert error.value.hint == "known: dataset, events, triplets, vocabulary"

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from tawt.errors import CheckpointError, ConfigError
+from tawt.files import write_hashes
+from tawt.tasks.card import card
 from tawt.tasks.compare import compare, sparkline
 from tawt.tasks.embed import embed
 from tawt.tasks.load import read_saved
+from tawt.tasks.runs import find_run
+from tawt.training.versions import Start, Versions, write_versions
 
 
 def test_settings_that_differ_stand_side_by_side(make_run, workspace):
@@ -153,3 +157,46 @@ def test_a_sparkline_keeps_height_and_place():
     assert sparkline([(1, 8.0), (2, 1.0)], 1.0, 8.0, 2, width=2) == "█▁"
     assert sparkline([(2, 4.0)], 1.0, 8.0, 2, width=2).startswith(" ")
     assert sparkline([(1, float("nan"))], 1.0, 8.0, 2) == ""
+
+
+def test_other_weights_at_the_start_are_told_as_a_setting(make_run, workspace):
+    """Of runs begun from other weights their file and hash stand beside the settings; the same bytes do not differ."""
+    for name, start in {"a": None, "b": "1" * 64, "c": "1" * 64}.items():
+        init = start and Start(weights=f"../{name}0/model.safetensors", sha256=start)
+        made = dict.fromkeys(("python", "machine", "device", "precision"), "x")
+        write_versions(
+            make_run(name), Versions(packages={}, threads=1, processes=1, seed=0, reasons={}, init=init, **made)
+        )
+    told = compare(workspace, ["a", "b"]).differences
+    assert told == {"--init": (None, f"../b0/model.safetensors ({'1' * 12})")}
+    assert compare(workspace, ["b", "c"]).differences == {}
+    own, shared = (card(workspace / "runs" / "b", shared=shared) for shared in (False, True))
+    assert f"from the weights `../b0/model.safetensors` of another run, SHA-256 `{'1' * 16}`" in own
+    assert f"from the weights of another run, SHA-256 `{'1' * 16}`" in shared and "b0" not in shared
+    assert "of another run" not in card(workspace / "runs" / "a")
+
+
+def test_a_name_near_a_run_is_told_of_runs_alone(make_run, workspace):
+    """Runs of sweeps count, their folder is none; capitals do not keep a name from being near."""
+    make_run("a b"), make_run("sw/plain-seed0")
+    for given, near in (("A B", "did you mean `a b`?"), ("zzzz", "known: a b, sw/plain-seed0")):
+        with pytest.raises(CheckpointError) as error:
+            find_run(workspace, given)
+        assert error.value.hint == near
+
+
+def test_a_folder_with_another_list_is_told_to_be_no_run(make_run, workspace):
+    """A sweep's and a checkpoint's folder list no config: the runs in it, or that around it, are named."""
+    run = make_run("sw/plain-seed0")
+    (workspace / "runs" / "sw" / "sweep.json").write_text("{}")
+    write_hashes(workspace / "runs" / "sw", ["sweep.json"])
+    (step := run / "checkpoints" / "step-000001").mkdir(parents=True)
+    (step / "state.json").write_text("{}")
+    write_hashes(step)
+    for folder in (run.parent, step):
+        with pytest.raises(CheckpointError, match=r"has neither config\.yaml") as error:
+            read_saved(folder)
+        assert f"`{run}`" in error.value.hint
+    (run / "config.yaml").unlink()
+    with pytest.raises(CheckpointError, match=r"config\.yaml: is not there, expected the file that was listed"):
+        read_saved(run)

@@ -7,6 +7,7 @@ import errno
 import json
 import shutil
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -415,3 +416,34 @@ def test_a_folder_that_is_no_sweep_is_not_swept_in(workspace, tmp_path) -> None:
     with pytest.raises(ConfigError, match="holds files and is no sweep of tawt"):
         sweep(workspace, tmp_path / "s.yaml", device="cpu")
     assert sorted(path.name for path in (workspace / "runs" / "s").rglob("*")) == ["mine", "notes.txt"]
+
+
+def test_arms_that_are_one_are_noted(trained, file, workspace):
+    """An arm whose config is equal to an earlier one's is noted before anything runs, in the dry run too."""
+    file.write_text(YAML.replace("seeds", "  usual: [model.decay.learned=true]\nseeds"))
+    for dry_run in (True, False):
+        events = []
+        sweep(workspace, file, dry_run=dry_run, report=events.append)
+        assert [e["text"] for e in events if e["event"] == "note"] == [
+            "arm usual has the same config as arm plain: its runs are equal to those"
+        ]
+
+
+def test_the_arms_of_the_guide_differ(trained, workspace, tmp_path):
+    """No arm of the example in the guide is another."""
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "sweep.md").read_text()
+    (tmp_path / "guide.yaml").write_text(guide.partition("```yaml")[2].partition("```")[0])
+    events = []
+    assert len(sweep(workspace, tmp_path / "guide.yaml", dry_run=True, report=events.append).runs) == 9
+    assert events == []
+
+
+def test_a_sweep_is_asked_for_by_its_file(trained, file, workspace):
+    """Its folder is told to be one, and not to be moved; an arm that makes no folder's name is told as one key."""
+    with pytest.raises(ConfigError, match="is a folder, expected a YAML file") as error:
+        sweep(workspace, workspace)
+    assert error.value.hint == "check the path"
+    file.write_text("arms: {no time: []}\n")
+    with pytest.raises(ConfigError, match=r"`arms`: .no time. is no name.*expected another value") as error:
+        sweep(workspace, file)
+    assert error.value.hint == "change `arms`"

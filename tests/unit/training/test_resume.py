@@ -357,3 +357,13 @@ def test_a_broken_checkpoint_is_one_clear_error(workspace, config, tmp_path, bro
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CheckpointError, match=broken):
         pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
+
+
+def test_resume_of_a_run_by_its_name_is_told_its_folder(workspace, config, tmp_path, monkeypatch):
+    """`--out` takes a place: where it is new and the workspace has a run of that name, none begins beside it."""
+    (run := workspace / "runs" / "a b").mkdir(parents=True)
+    (run / "packages.txt").write_text("sha256 of the rest: 0\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="a b is a run, expected the folder") as error:
+        pretrain(workspace, config, device="cpu", out="a b", resume=True)
+    assert f"`--out '{run}'`" in error.value.hint and not (tmp_path / "a b").exists()
