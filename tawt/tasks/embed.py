@@ -112,6 +112,9 @@ def embed(
     dataset = open_dataset(workspace)
     if report is not None and (newer := note_of_newer(workspace)) is not None:
         report({"event": "note", "text": newer})
+    if report is not None and loaded.weights.parent != folder:
+        text = f"{folder} has no final weights: those of its newest checkpoint are used, {loaded.weights.parent.name}"
+        report({"event": "note", "text": text})
     same_vocabulary(str(folder), loaded.vocabulary, dataset.vocabulary, workspace)
     encoder, own = loaded.encoder, loaded.config.model.pooling
     if pooling not in (None, own, "mean", "max"):

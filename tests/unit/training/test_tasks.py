@@ -238,11 +238,17 @@ def test_embeddings_are_the_encoders(workspace, config):
 
 
 def test_an_unfinished_run_embeds_from_its_checkpoint(workspace, config):
-    """Without final weights the newest checkpoint is used, and the result says which."""
-    run = pretrain(workspace, config, device="cpu").run
-    whole = pq.read_table(embed(workspace, run, device="cpu").path)
+    """Without final weights the newest checkpoint is used, and a note and the result say which."""
+    run, notes = pretrain(workspace, config, device="cpu").run, []
+
+    def heard(event):
+        notes.extend([event["text"]] if event["event"] == "note" else [])
+
+    whole = pq.read_table(embed(workspace, run, device="cpu", report=heard).path)
     (run / "model.safetensors").unlink()
-    result = embed(workspace, run, device="cpu")
+    assert notes == []
+    result = embed(workspace, run, device="cpu", report=heard)
+    assert notes == [f"{run} has no final weights: those of its newest checkpoint are used, step-000012"]
     assert result.weights == run / "checkpoints" / "step-000012" / "model.safetensors"
     assert pq.read_table(result.path).equals(whole)
 
