@@ -54,7 +54,7 @@ def plot_losses(runs: Sequence[RunFolder], path: Path) -> Path:
     colour = "#555555" if several else COLOURS[0]
     handles += [
         line(colour, "tuning", lw=2.0), line(colour, "train, smoothed", lw=1.3, alpha=0.55),
-        line(colour, "train, each step", lw=0.7, alpha=0.3),
+        line(colour, "train, as logged", lw=0.7, alpha=0.3),
         line("#555555", "trivial baseline", ls=DASHES, lw=1.2),
     ]  # fmt: skip
     return save(figure, path, "Loss by part" if several else f"Loss by part of {runs[0].name}", handles)

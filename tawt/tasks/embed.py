@@ -139,6 +139,11 @@ def embed(
             str(path), "is a file of another kind, expected a new one or embeddings, which are replaced",
             "give another file with `--out FILE`",
         )  # fmt: skip
+    if out is not None and path.suffix.lower() not in (".parquet", ".pq"):
+        raise ConfigError(
+            str(path), "does not end in .parquet, expected a Parquet file",
+            f"give one, as `--out {shell_line(str(path.with_suffix('.parquet')))}`",
+        )  # fmt: skip
     computed = {name: str(getattr(compute, name)) for name in compute.reasons}
     chosen = [split for split in map(dataset.split, one_or_more(splits)) if split.n_triplets]
     n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)

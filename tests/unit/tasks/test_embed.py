@@ -169,3 +169,11 @@ def test_only_embeddings_are_replaced(make_run, workspace, tmp_path, dry_run):
     made = tmp_path / "new.parquet"
     pq.write_table(pa.table({"x": [1]}, metadata={"vocabulary": "0", "dataset": "0"}), made)
     assert embed(workspace, "a", device="cpu", out=made, splits="tuning", dry_run=dry_run).path == made
+
+
+def test_embeddings_are_asked_for_as_parquet(make_run, workspace, tmp_path):
+    """A name that says another format is refused with one that would do, before anything is written."""
+    make_run("a")
+    with pytest.raises(ConfigError, match=r"does not end in \.parquet") as error:
+        embed(workspace, "a", device="cpu", out=tmp_path / "e.csv")
+    assert "e.parquet`" in error.value.hint and not (tmp_path / "e.csv").exists()
