@@ -103,9 +103,9 @@ def test_every_event_becomes_one_triplet_and_one_row_of_the_dataset(hospital) ->
             entries = pa.ipc.open_file(source).read_all().to_pylist()
         origin = {entry["subject_id"]: entry["origin"] for entry in entries}
         for row in (made := triplets.to_pylist()):
-            since, static = EPOCH + timedelta(microseconds=origin[row["subject_id"]]), row["timestamp"] is None
-            for name in ("timestamp", "available_time"):
-                row[name] = 0 if static else (row[name] - since) // timedelta(microseconds=1)
+            since = EPOCH + timedelta(microseconds=origin[row["subject_id"]])
+            for name, never in (("timestamp", 0), ("available_time", -(2**62))):
+                row[name] = never if row[name] is None else (row[name] - since) // timedelta(microseconds=1)
         written, moment = rows.drop_columns("identity").to_pylist(), itemgetter("subject_id", "timestamp")
         assert [moment(row) for row in written] == [moment(row) for row in made]
         assert Counter(tuple(row.items()) for row in written) == Counter(tuple(row.items()) for row in made)
