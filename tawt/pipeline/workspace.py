@@ -14,6 +14,7 @@ from tawt.commands import command, shell_line
 from tawt.config.base import Section
 from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
+from tawt.contracts.dataset import DATASET
 from tawt.contracts.workspace import HOSPITAL, PIPELINE
 from tawt.errors import ConfigError, FileError, nearest
 from tawt.files import ASIDE, sealed, sync, write_text
@@ -242,6 +243,12 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
     """
     path = root / PIPELINE
     if not path.is_file():
+        if (root / "dataset" / DATASET).is_file():
+            raise ConfigError(
+                str(root), "holds what a training needs alone (it has no pipeline.yaml), expected a whole workspace",
+                f"`{command('pretrain', workspace=root)}`, `embed`, `plot` and `compare` work here; all else works "
+                "where the dataset was made",
+            )  # fmt: skip
         raise ConfigError(
             str(root),
             "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",

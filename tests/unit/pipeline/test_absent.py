@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tawt.errors import StageError
+from tawt.errors import ConfigError, StageError
 from tawt.pipeline.stages import Graph, load_graph
-from tawt.pipeline.workspace import resolve_pipeline
+from tawt.pipeline.workspace import open_workspace, resolve_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +36,12 @@ def test_what_joins_an_absent_table_cannot_go_on(graph: Graph) -> None:
     assert caught.value.where in ("event_parts.diagnoses", "event_parts.patients") and "`off:`" in caught.value.hint
     less = graph.without({"raw.admissions", "raw.diagnoses_icd", "raw.patients"})
     assert {f"event_parts.{name}" for name in ("diagnoses", "admissions", "patients")} <= set(less.skipped)
+
+
+def test_what_was_carried_to_a_training_says_what_works_there(tmp_path: Path) -> None:
+    """A folder with a dataset and no pipeline is not told to be filled by ingest, which would refuse it."""
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "dataset.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds what a training needs alone") as told:
+        open_workspace(tmp_path)
+    assert "tawt pretrain -w" in str(told.value.hint) and "ingest" not in str(told.value.hint)
