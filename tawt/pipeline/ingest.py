@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tawt.commands import command
+from tawt.config.data import PipelineConfig
 from tawt.contracts.workspace import PIPELINE, is_workspace
-from tawt.errors import ConfigError, SourceError
+from tawt.errors import ConfigError, SourceError, TawtError
 from tawt.pipeline.engine import Limits
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
 from tawt.pipeline.ledger import standing
@@ -79,7 +80,28 @@ def ingest(
     with hold(root, dry_run):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
-        return run_stages(given, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
+        gone = _settings_that_go(root, resolved)
+        for note in gone:
+            report({"event": "note", "text": note})
+        result = run_stages(given, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
+        return replace(result, notes=(*gone, *result.notes))
+
+
+def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:
+    """Say which settings, kept in a workspace by `build-vocab --set`, go with its pipeline when that is replaced."""
+    try:
+        kept = open_workspace(root).pipeline.vocabulary
+    except TawtError:  # a new one, or one that this ingest mends
+        return ()
+    now = pipeline.vocabulary
+    changed = [key for key in type(now).model_fields if getattr(kept, key) != getattr(now, key)]
+    if not changed:
+        return ()
+    values = ", ".join(f"{key} {getattr(kept, key)} -> {getattr(now, key)}" for key in changed)
+    again = command(
+        "build-vocab", workspace=root, set=tuple(f"vocabulary.{key}={getattr(kept, key)}" for key in changed)
+    )
+    return (f"the pipeline replaces settings of this workspace's vocabulary: {values}; to keep them: {again}",)
 
 
 def build_vocab(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import tawt
 from tawt.config.data import PipelineConfig
 from tawt.pipeline.commit import commit
 from tawt.pipeline.manifest import Account, Components, Manifest
 from tawt.pipeline.workspace import Workspace
+from tests.unit.conftest import Hospital
 
 
 def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
@@ -35,3 +37,15 @@ def test_a_stage_keeps_nothing_of_its_last_run(tmp_path: Path) -> None:
     (tmp_path / "bad").write_text("record 7")
     assert run("a", tmp_path / "bad") == ["quarantine/staging.x.parquet", "staging/x/deep/a"]
     assert run("b", None) == ["staging/x/deep/b"]
+
+
+def test_an_ingest_names_the_settings_of_the_vocabulary_that_go_with_it(
+    hospital: Hospital, own_workspace: Path
+) -> None:
+    """What `build-vocab --set` kept and a new ingest replaces is said, with the command that brings it back."""
+    asked = {"threads": 1, "memory_limit": "500MB", "dry_run": True, "settings": ("shards=3",)}
+    assert not [note for note in tawt.ingest(hospital.raw, "demo", own_workspace, **asked).notes if "replaces" in note]
+    tawt.build_vocab(own_workspace, settings=("vocabulary.min_count=3",), threads=1, memory_limit="500MB")
+    (note,) = [note for note in tawt.ingest(hospital.raw, "demo", own_workspace, **asked).notes if "replaces" in note]
+    assert "min_count 3 -> 5" in note
+    assert note.endswith(f"build-vocab -w {own_workspace} --set vocabulary.min_count=3")
