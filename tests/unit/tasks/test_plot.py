@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, FileError
 from tawt.models.attention.terms import rotary_frequencies
 from tawt.tasks import curves, figures
 from tawt.tasks import plot as module
@@ -276,3 +276,14 @@ def test_a_title_stays_within_its_figure(of: str, tmp_path):
     shown = figure._suptitle
     assert shown.get_window_extent().x1 <= figure.bbox.width and shown.get_window_extent().y1 <= figure.bbox.height
     assert shown.get_text().replace("\\$", "$").replace("\n", "").replace(" ", "") == title.replace(" ", "")
+
+
+def test_the_plots_of_a_run_elsewhere_are_no_link(make_run, workspace, metrics_line, tmp_path):
+    """A run that lies outside of the workspace is drawn in its own folder, not where a link in it leads."""
+    make_run("a", metrics=[metrics_line(1, "train", value=(1, 1, 9))])
+    run = (workspace / "runs" / "a").rename(tmp_path / "carried")
+    (tmp_path / "others").mkdir()
+    (run / "plots").symlink_to(tmp_path / "others")
+    with pytest.raises(FileError, match="link"):
+        plot(workspace, [str(run)])
+    assert not list((tmp_path / "others").iterdir())
