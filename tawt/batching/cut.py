@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Ints
-from tawt.batching.chance import draw, uniform
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.batching.observed import ObservedTime
+from tawt.chance import draw, uniform
 from tawt.config.objective import ForecastConfig
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Codes, Floats, HalfWords, Ints, Places, Words
 from tawt.batching.batch import PackedBatch
-from tawt.batching.chance import draw, stir
 from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
+from tawt.chance import draw, stir
 
 _CONTENT = ("data_type", "value", "value_token", "value_status")
 _OF_TOKENS = (*_CONTENT, "time", "available", "identity")

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools
 from tawt.batching.batch import HIDDEN, MASK
-from tawt.batching.chance import draw, uniform
 from tawt.batching.host import HostBatch
+from tawt.chance import draw, uniform
 from tawt.config.objective import MaskedConfig
 from tawt.dataset.vocabulary import Vocabulary
 

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from tawt.arrays import Ints
-from tawt.batching.chance import shuffled
+from tawt.chance import shuffled
 
 _DOCUMENTS, _BINS = 2, 3
 N_PACKINGS = 16

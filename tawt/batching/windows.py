@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from tawt.arrays import Ints
-from tawt.batching.chance import draw
+from tawt.chance import draw
 
 _WINDOW = 1
 WindowKind = Literal["last", "random", "sliding"]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
+from tawt.arrays import Words
 from tawt.contracts.dataset import DATASET, DatasetManifest
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import FileError, StageError
@@ -27,7 +28,7 @@ from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Ingested, Local, Work
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
 from tawt.transforms.columns import times_of
-from tawt.transforms.identity import CONTENT, Words, identities
+from tawt.transforms.identity import CONTENT, identities
 
 _OF_BOTH = ("subject_id", "data_type", "value", "value_token", "value_status")
 """Columns that triplets and dataset share as they are."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Floats
 from tawt.batching.batch import PackedBatch
-from tawt.batching.chance import draw
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.loader import PackedLoader
+from tawt.chance import draw
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.reader import Split

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tawt.batching.chance import draw
 from tawt.batching.example import Example
+from tawt.chance import draw
 from tawt.objectives.contrastive import baseline_sum, count, info_nce
 from tawt.objectives.parts import weights
 from tawt.objectives.pretrain_model import PretrainModel

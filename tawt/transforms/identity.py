@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tawt.arrays import Words
+from tawt.chance import draw
+
 CONTENT = ("subject_id", "timestamp", "available_time", "data_type", "value", "value_token", "value_status")
 """What a triplet is, in the order in which its columns are mixed."""
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLY = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_30, _27, _31, _32 = (np.uint64(n) for n in (30, 27, 31, 32))
+_32 = np.uint64(32)
 
-Words = npt.NDArray[np.uint64]
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -31,7 +31,7 @@ def identities(*content: npt.NDArray[np.generic]) -> Words:
     words: Words = np.zeros(len(content[0]), dtype=np.uint64)
     for column in content:
         bits = column.view(np.uint32) if column.dtype == np.float32 else column
-        words = _mixed(words ^ bits.astype(np.uint64))
+        words = draw(words ^ bits.astype(np.uint64))
     ordered = np.sort(words)
     twins = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twins):
@@ -40,7 +40,7 @@ def identities(*content: npt.NDArray[np.generic]) -> Words:
         first = np.flatnonzero(np.append(True, words[at][1:] != words[at][:-1]))
         number = np.arange(len(at)) - np.repeat(first, np.diff(first, append=len(at)))
         again = at[number > 0]
-        words[again] = _mixed(words[again] ^ _mixed(number[number > 0].astype(np.uint64)))
+        words[again] = draw(words[again] ^ draw(number[number > 0].astype(np.uint64)))
     return words
 
 
@@ -60,17 +60,3 @@ def arranged(columns: Columns, static: npt.NDArray[np.bool_]) -> Columns:
     order = np.argsort(np.cumsum(opens).astype(np.uint64) << _32 | identity, kind="stable")
     columns = columns | {"identity": identity.astype(np.uint32)}
     return {name: column[order] for name, column in columns.items()}
-
-
-def _mixed(words: Words) -> Words:
-    """Return one uniform number for each word; equal words give equal numbers, others others.
-
-    Source: Steele, Lea and Flood 2014, SplitMix64 (its finalizer).
-    """
-    words = words + _GOLDEN  # else 0 would stay 0
-    words ^= words >> _30
-    words *= _MULTIPLY[0]
-    words ^= words >> _27
-    words *= _MULTIPLY[1]
-    words ^= words >> _31
-    return words

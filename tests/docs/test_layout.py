@@ -18,7 +18,7 @@ FLOW = {
 }  # fmt: skip
 """Folder -> packages that nothing in it imports."""
 RANK = [
-    ("arrays", "errors", "files", "places", "readers", "seals", "machine", "resources", "room", "commands"), ("config",), ("contracts",), ("transforms", "hospital"), ("pipeline",),
+    ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "resources", "room", "commands"), ("config",), ("contracts",), ("transforms", "hospital"), ("pipeline",),
     ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("tasks",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tawt.batching.chance import draw
+from tawt.chance import draw
 
 TILE_FLOATS = 1 << 18
 """Scores held at once on CPU: about 1 MB, which stays in a core's cache; speed is flat from half to eight times."""

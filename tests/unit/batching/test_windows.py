@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tawt.batching.chance import draw, shuffled
 from tawt.batching.windows import cut_windows, document_lengths, sliding_windows
+from tawt.chance import draw, shuffled
 
 LENGTHS = np.array([1, 9, 10, 11, 30, 30, 30, 12, 40])
 STATICS = np.array([0, 9, 3, 0, 4, 0, 10, 12, 25])
