@@ -27,13 +27,13 @@ import tawt
 import tawt.errors
 from tawt.batching.batch import PackedBatch
 from tawt.cli.app import app
-from tawt.config.data import PipelineConfig
+from tawt.config.pipeline import PipelineConfig
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.reasons import REASONS
 from tawt.pipeline.manifest import Manifest
-from tawt.tasks.hub import Embedded
+from tawt.runs.hub import Embedded
 
 ROOT = Path(__file__).resolve().parents[1]
 TREES: dict[str, tuple[type[BaseModel], str]] = {

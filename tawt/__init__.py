@@ -10,44 +10,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tawt.commands.compare import compare as compare
+    from tawt.commands.demo import demo as demo
+    from tawt.commands.embed import embed as embed
+    from tawt.commands.ingest import build_vocab as build_vocab
+    from tawt.commands.ingest import ingest as ingest
+    from tawt.commands.ingest import run as run
+    from tawt.commands.look import quarantined as quarantined
+    from tawt.commands.look import show as show
+    from tawt.commands.look import sql as sql
+    from tawt.commands.look import stages as stages
+    from tawt.commands.plot import plot as plot
+    from tawt.commands.pretrain import pretrain as pretrain
+    from tawt.commands.query import query as query
+    from tawt.commands.sweep import sweep as sweep
     from tawt.errors import TawtError as TawtError
-    from tawt.pipeline.check import check as check
-    from tawt.pipeline.check_meds import check_meds as check_meds
-    from tawt.pipeline.ingest import build_vocab as build_vocab
-    from tawt.pipeline.ingest import ingest as ingest
-    from tawt.pipeline.ingest import run as run
-    from tawt.pipeline.inspect import quarantined as quarantined
-    from tawt.pipeline.inspect import show as show
-    from tawt.pipeline.inspect import sql as sql
-    from tawt.pipeline.inspect import stages as stages
-    from tawt.pipeline.query import query as query
-    from tawt.tasks.compare import compare as compare
-    from tawt.tasks.demo import demo as demo
-    from tawt.tasks.embed import embed as embed
-    from tawt.tasks.hub import TawtModel as TawtModel
-    from tawt.tasks.plot import plot as plot
-    from tawt.tasks.pretrain import pretrain as pretrain
-    from tawt.tasks.sweep import sweep as sweep
+    from tawt.quality.meds import check_meds as check_meds
+    from tawt.quality.workspace import check as check
+    from tawt.runs.hub import TawtModel as TawtModel
 
 _HOME = {
     "TawtError": "tawt.errors",
-    "TawtModel": "tawt.tasks.hub",
-    "build_vocab": "tawt.pipeline.ingest",
-    "check": "tawt.pipeline.check",
-    "check_meds": "tawt.pipeline.check_meds",
-    "compare": "tawt.tasks.compare",
-    "demo": "tawt.tasks.demo",
-    "embed": "tawt.tasks.embed",
-    "ingest": "tawt.pipeline.ingest",
-    "plot": "tawt.tasks.plot",
-    "pretrain": "tawt.tasks.pretrain",
-    "quarantined": "tawt.pipeline.inspect",
-    "query": "tawt.pipeline.query",
-    "run": "tawt.pipeline.ingest",
-    "show": "tawt.pipeline.inspect",
-    "sql": "tawt.pipeline.inspect",
-    "stages": "tawt.pipeline.inspect",
-    "sweep": "tawt.tasks.sweep",
+    "TawtModel": "tawt.runs.hub",
+    "build_vocab": "tawt.commands.ingest",
+    "check": "tawt.quality.workspace",
+    "check_meds": "tawt.quality.meds",
+    "compare": "tawt.commands.compare",
+    "demo": "tawt.commands.demo",
+    "embed": "tawt.commands.embed",
+    "ingest": "tawt.commands.ingest",
+    "plot": "tawt.commands.plot",
+    "pretrain": "tawt.commands.pretrain",
+    "quarantined": "tawt.commands.look",
+    "query": "tawt.commands.query",
+    "run": "tawt.commands.ingest",
+    "show": "tawt.commands.look",
+    "sql": "tawt.commands.look",
+    "stages": "tawt.commands.look",
+    "sweep": "tawt.commands.sweep",
 }
 
 __all__ = sorted(_HOME)

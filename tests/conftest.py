@@ -23,7 +23,7 @@ if WORKER:  # one of as many as there are cores; told before torch and polars ar
 def _one_thread_each() -> Iterator[None]:
     """A worker's engine has one thread where a test does not say how many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tawt.pipeline.engine.usable_cpus", lambda: 1)
+        patch.setattr("tawt.database.connect.usable_cpus", lambda: 1)
         yield
 
 

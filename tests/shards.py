@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, read_contract
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.identity import arranged
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from tawt.cli.output import Format
-from tawt.commands import command, command_line
+from tawt.shell import command, command_line
 
 
 def again(*more: str) -> str:

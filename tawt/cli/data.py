@@ -31,8 +31,8 @@ def demo(
     Example: tawt demo
     """
     from tawt.cli.progress import training_progress
-    from tawt.tasks.demo import demo as run_demo
-    from tawt.tasks.demo import demo_plan
+    from tawt.commands.demo import demo as run_demo
+    from tawt.commands.demo import demo_plan
 
     if dry_run:
         plan = demo_plan(workspace, n_subjects=subjects, seed=seed)
@@ -71,7 +71,7 @@ def ingest(
 
     Example: tawt ingest raw/ --pipeline mimic_iv -w work/mimic
     """
-    from tawt.pipeline.ingest import ingest as run_ingest
+    from tawt.commands.ingest import ingest as run_ingest
 
     with stage_progress(dry_run) as report:
         result = run_ingest(
@@ -99,7 +99,7 @@ def build_vocab(
 
     Example: tawt build-vocab -w work/mimic
     """
-    from tawt.pipeline.ingest import build_vocab as run_build_vocab
+    from tawt.commands.ingest import build_vocab as run_build_vocab
 
     with stage_progress(dry_run) as report:
         result = run_build_vocab(
@@ -132,7 +132,7 @@ def run(
 
     Example: tawt run staging.labevents+ -w work/mimic
     """
-    from tawt.pipeline.ingest import run as run_selection
+    from tawt.commands.ingest import run as run_selection
 
     with stage_progress(dry_run) as report:
         result = run_selection(

@@ -27,7 +27,7 @@ def stages(
 
     Example: tawt stages --pipeline mimic_iv
     """
-    from tawt.pipeline.inspect import stages as list_stages
+    from tawt.commands.look import stages as list_stages
 
     listed = list_stages(workspace, pipeline)
     print_table(listed, form, spare=("description", "inputs"))
@@ -50,8 +50,8 @@ def show(
 
     Example: tawt show staging.labevents -w work/mimic --quarantine
     """
-    from tawt.pipeline.inspect import has_sql, quarantined
-    from tawt.pipeline.inspect import show as show_stage
+    from tawt.commands.look import has_sql, quarantined
+    from tawt.commands.look import show as show_stage
 
     if quarantine:
         records = quarantined(stage, workspace, limit)
@@ -91,7 +91,7 @@ def sql(
 
     Example: tawt sql staging.labevents --pipeline mimic_iv
     """
-    from tawt.pipeline.inspect import sql as sql_of
+    from tawt.commands.look import sql as sql_of
 
     text, parameters = sql_of(stage, workspace, pipeline)
     print_text(text)
@@ -115,7 +115,7 @@ def query(
 
     Example: tawt query "select code, count(*) n from events group by code order by n desc limit 5" -w work/mimic
     """
-    from tawt.pipeline.query import query as run_query
+    from tawt.commands.query import query as run_query
 
     result = run_query(
         text, workspace, threads=threads, memory_limit=memory_limit, report=lambda event: say(f"note: {event['text']}")
@@ -139,12 +139,12 @@ def check(
     from tawt.errors import ConfigError
 
     if kind == "meds" and path is not None and workspace is None:
-        from tawt.pipeline.check_meds import check_meds
+        from tawt.quality.meds import check_meds
 
         findings = check_meds(path)
         following = follow("ingest", path, pipeline="meds", workspace="WORKSPACE", form=form)
     elif kind is None and workspace is not None:
-        from tawt.pipeline.check import check as check_workspace
+        from tawt.quality.workspace import check as check_workspace
 
         findings = check_workspace(workspace)
         following = follow("stages", workspace=workspace, form=form)

@@ -11,7 +11,7 @@ import typer
 from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Set, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
-from tawt.commands import shell_line
+from tawt.shell import shell_line
 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")]
 
@@ -57,8 +57,8 @@ def pretrain(
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from tawt.cli.progress import training_progress
+    from tawt.commands.pretrain import pretrain as run_pretrain
     from tawt.objectives.parts import weights
-    from tawt.tasks.pretrain import pretrain as run_pretrain
     from tawt.training.threads import TO_BE_MEASURED
 
     if config is None:
@@ -160,9 +160,9 @@ def embed(
     """
     from typing import get_args
 
+    from tawt.commands.embed import embed as run_embed
     from tawt.config.model import Pooling
     from tawt.errors import ConfigError, nearest
-    from tawt.tasks.embed import embed as run_embed
 
     if pooling is not None and pooling not in get_args(Pooling):
         raise ConfigError(f"--pooling {pooling}", "is no pooling, expected one", nearest(pooling, get_args(Pooling)))

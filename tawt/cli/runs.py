@@ -16,7 +16,7 @@ from tawt.cli.options import MODEL_PANEL, DryRun, Form, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 
 if TYPE_CHECKING:
-    from tawt.tasks.compare import Comparison
+    from tawt.commands.compare import Comparison
 
 Runs = Annotated[list[str], typer.Argument(help="Names of runs in WORKSPACE/runs, or run folders", show_default=False)]
 
@@ -40,7 +40,7 @@ def compare(
 
     Example: tawt compare -w work/mimic pretrain_small deeper
     """
-    from tawt.tasks.compare import compare as run_compare
+    from tawt.commands.compare import compare as run_compare
 
     found = run_compare(workspace, runs, plot=plot)
     if form is Format.json:
@@ -57,7 +57,7 @@ def compare(
 
 
 def _print_tables(found: Comparison) -> None:
-    from tawt.tasks.compare import shown, sparkline
+    from tawt.commands.compare import shown, sparkline
 
     if found.differences:
         rows: list[tuple[Any, ...]] = [(key, *map(shown, values)) for key, values in found.differences.items()]
@@ -114,7 +114,7 @@ def sweep(
     Example: tawt sweep decay.yaml -w work/mimic
     """
     from tawt.cli.progress import training_progress
-    from tawt.tasks.sweep import sweep as run_sweep
+    from tawt.commands.sweep import sweep as run_sweep
 
     with training_progress(again()) as report:
 
@@ -163,7 +163,7 @@ def plot(
 
     Example: tawt plot -w work/mimic pretrain_small
     """
-    from tawt.tasks.plot import plot as run_plot
+    from tawt.commands.plot import plot as run_plot
 
     for path in run_plot(workspace, runs, out=out):
         print(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tawt.config.load import build, load, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, nearest
-from tawt.resources import asset, asset_root
+from tawt.project import asset, asset_root
 
 
 def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str]) -> tuple[str, PretrainConfig]:

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.commands import command
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import DATASET, FORMAT, DatasetManifest, ShardEntry
 from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
 from tawt.files import digest, stamp, touched
+from tawt.project import asset
 from tawt.readers import read_record
-from tawt.resources import asset
 from tawt.seals import sha256_file
+from tawt.shell import command
 
 SMALL_BYTES = 256 << 20
 """A split that is not larger is held to its hashes whenever it is opened."""

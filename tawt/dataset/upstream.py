@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tawt.commands import command
 from tawt.files import read_json
+from tawt.shell import command
 
 
 def made_anew(workspace: Path) -> list[str]:

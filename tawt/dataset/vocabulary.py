@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tawt.config.data import MAX_BINS
+from tawt.config.pipeline import MAX_BINS
 from tawt.contracts.contract import check_schema, read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.errors import ContractError, DatasetError
+from tawt.project import asset
 from tawt.readers import AGAIN, reading
-from tawt.resources import asset
 
 Number = TypeVar("Number", bound=np.generic)
 

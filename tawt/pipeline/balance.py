@@ -13,10 +13,10 @@ from tawt.contracts.contract import Contract
 from tawt.errors import ContractError, StageError
 from tawt.pipeline.manifest import Account, stage_files
 from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.sources import RawTable
-from tawt.pipeline.stages import Stage
 from tawt.pipeline.workspace import Workspace
+from tawt.raw.find import RawTable
 from tawt.readers import parquet_batches, parquet_metadata, read_parquet
+from tawt.sources.graph import Stage
 
 
 def check_nulls(contract: Contract, files: list[Path], where: str) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tawt.files import publish, publish_file, sealed, sync
 from tawt.pipeline.manifest import STAGE, Manifest, manifest_at
-from tawt.pipeline.stages import Graph
 from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, write_records
 from tawt.places import make_new, remove
 from tawt.seals import sha256_file
+from tawt.sources.graph import Graph
 
 _HALF = re.compile(rf"\.(?P<stage>{STAGE})\.json\.tmp(\.old)?")
 """Manifest of a stage whose files are being put in place: the new one, and that of the files which go."""

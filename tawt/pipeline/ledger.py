@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tawt.files import write_parquet
-from tawt.pipeline.components import SAMPLED, own_components
+from tawt.pipeline.fingerprint import SAMPLED, own_components
 from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
+from tawt.pipeline.plan import graph_of
 from tawt.pipeline.sample import shard_count
-from tawt.pipeline.stages import Graph, Stage, graph_of
 from tawt.pipeline.workspace import LEDGER, Workspace
+from tawt.sources.graph import Graph, Stage
 
 SCHEMA = pa.schema(
     [

@@ -13,7 +13,6 @@ import polars
 import pyarrow
 from pydantic import Field, model_validator
 
-from tawt.commands import command
 from tawt.config.base import Section
 from tawt.errors import FileError, StageError
 from tawt.files import digest
@@ -22,6 +21,7 @@ from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
 from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
+from tawt.shell import command
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 """Of rows or bytes: a sum of thousands of them is an int64 yet."""

@@ -9,25 +9,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tawt.builtin.encode import run_dataset, run_triplets, run_vocabulary
+from tawt.builtin.events import run_events
+from tawt.database.connect import Limits
 from tawt.errors import ConfigError, TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
-from tawt.pipeline.components import components_of
 from tawt.pipeline.each_shard import Tick
-from tawt.pipeline.encode import run_dataset, run_triplets, run_vocabulary
-from tawt.pipeline.engine import Limits
-from tawt.pipeline.execute import Plan, run_sql_stage
+from tawt.pipeline.fingerprint import components_of
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.manifest import Components, Manifest, fingerprint, read_manifest, reason_to_run, stage_files
-from tawt.pipeline.merge import run_events
+from tawt.pipeline.plan import raw_tables
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.result import EngineResult
 from tawt.pipeline.sample import sample_threshold, shard_count
-from tawt.pipeline.sources import find_raw_tables, seen_files
-from tawt.pipeline.stages import Graph, Stage, load_graph
+from tawt.pipeline.sql_stage import Plan, run_sql_stage
 from tawt.pipeline.workspace import Workspace, open_workspace, sample_of, write_records
 from tawt.places import remove
+from tawt.raw.find import seen_files
 from tawt.room import room_error
+from tawt.sources.graph import Graph, Stage, load_graph
 
 Report = Callable[[dict[str, Any]], None]
 """Hears what happens: `{"event": "note" | "start" | "progress" | "done", "stage": ..., ...}`."""
@@ -93,7 +94,7 @@ def run_stages(
     except ConfigError:  # told again, of the stages that run here
         _choose(graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables}), selection)
         raise
-    raw, notes = find_raw_tables(workspace, graph.raw_contracts) if reads_raw else ({}, [])
+    raw, notes = raw_tables(workspace, graph.raw_contracts) if reads_raw else ({}, [])
     absent = tuple(sorted(set(graph.raw_contracts) - set(raw))) if raw else workspace.ingested.absent_tables
     graph = graph.without({f"raw.{name}" for name in absent})
     if raw:

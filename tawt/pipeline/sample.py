@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from tawt.database.connect import bounded_memory, wrapped_errors
 from tawt.errors import ConfigError, StageError
-from tawt.pipeline.engine import bounded_memory, wrapped_errors
-from tawt.pipeline.execute import Plan, open_stage_connection
-from tawt.pipeline.formats import format_of
-from tawt.pipeline.raw_views import bind_raw
-from tawt.pipeline.sources import RawTable
-from tawt.pipeline.sql import parameters_for
-from tawt.pipeline.stages import Graph
+from tawt.pipeline.sql_stage import Plan, open_stage_connection
 from tawt.pipeline.workspace import Workspace
+from tawt.raw.find import RawTable
+from tawt.raw.formats import format_of
+from tawt.raw.views import bind_raw
+from tawt.sources.graph import Graph
+from tawt.sources.sql_file import parameters_for
 from tawt.transforms.subject_hash import SAMPLE_SALT
 
 _TEXT_BYTES_PER_SHARD = 128 << 20

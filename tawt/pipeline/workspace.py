@@ -10,18 +10,19 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from tawt.commands import command, shell_line
 from tawt.config.base import Section
-from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
+from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.dataset import DATASET
 from tawt.contracts.workspace import HOSPITAL, PIPELINE
 from tawt.errors import ConfigError, FileError, nearest
 from tawt.files import ASIDE, sealed, sync, write_text
 from tawt.places import real, remove
+from tawt.project import asset
+from tawt.raw.seen import RawSeen
 from tawt.readers import read_record
-from tawt.resources import asset
 from tawt.seals import BLANK, filled
+from tawt.shell import command, shell_line
 
 Record = TypeVar("Record", "Local", "Ingested")
 LOCK = ".lock"
@@ -36,22 +37,6 @@ STAGE_FOLDERS = ("staging", "codes", "event_parts", "labels", "events", "vocabul
 OF_STAGES = (*STAGE_FOLDERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
 OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, ".spill")
-
-
-class RawSeen(Section):
-    """A raw file as it was when it was hashed."""
-
-    stamp: tuple[int, ...]
-    """As `stamp` tells it: while it stays, so does the hash."""
-    sha256: str
-    n_records: int = 0
-    """Records that it holds, counted from its bytes."""
-    n_passed: int = 0
-    """Files of an archive that are none of the table's."""
-    n_blank: int = 0
-    """Bytes of the longest stretch of blank lines in it, which the engine counts to the record behind them."""
-    counted_as: str = ""
-    """Digest of how text was said to be written when they were counted."""
 
 
 class Local(Section):

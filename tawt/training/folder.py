@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tawt.commands import command, shell_line
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.contracts.run import METRICS, NO_METRICS, metrics_until, read_unfinished
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone, made_folder
 from tawt.places import refuse_links
 from tawt.seals import LIST, changed_files, hold, sha256_file
+from tawt.shell import command, shell_line
 from tawt.training.best import lost_best
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute

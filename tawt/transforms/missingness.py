@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tawt.config.data import Panel
+from tawt.config.pipeline import Panel
 from tawt.contracts.value_status import ValueStatus
 from tawt.transforms.columns import NO_TIME
 

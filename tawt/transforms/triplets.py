@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tawt.config.data import Panel, PipelineConfig
+from tawt.config.pipeline import Panel, PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import UNKNOWN
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus

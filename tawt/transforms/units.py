@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tawt.config.data import DataType, PipelineConfig
+from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.errors import ConfigError
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.columns import Int64s, dictionary_of
 
 

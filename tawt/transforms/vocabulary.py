@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.arrays import Floats, Ints
-from tawt.config.data import PipelineConfig
+from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPECIAL_CODES
 

@@ -57,11 +57,11 @@ import shards
 
 from tawt.batching.batch import to_device
 from tawt.batching.fill import ADDED
+from tawt.commands import pretrain as task
 from tawt.config.named import resolve_config
 from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.objectives.pretrain_model import count_parameters
-from tawt.tasks import pretrain as task
 from tawt.training.distributed import World
 from tawt.training.plan import looked_at
 from tawt.training.repeatable import repeatable

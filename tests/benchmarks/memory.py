@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import shards
 from loader import megabytes
 
-from tawt.tasks.pretrain import pretrain
+from tawt.commands.pretrain import pretrain
 
 STEPS = 40
 

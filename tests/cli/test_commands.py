@@ -68,9 +68,9 @@ def test_help_imports_nothing_heavy_and_gives_an_example() -> None:
 @pytest.mark.parametrize(
     ("modules", "forbidden"),
     [
-        ([f"tawt.pipeline.{name}" for name in ("ingest", "inspect", "check", "check_meds")], ["torch"]),
+        (["tawt.commands.ingest", "tawt.commands.look", "tawt.quality.workspace", "tawt.quality.meds"], ["torch"]),
         (["tawt.hospital.invent"], ["torch", "duckdb", "polars"]),
-        ([f"tawt.tasks.{name}" for name in ("pretrain", "embed")], ["duckdb", "polars"]),
+        ([f"tawt.commands.{name}" for name in ("pretrain", "embed")], ["duckdb", "polars"]),
     ],
 )
 def test_the_two_worlds_do_not_import_one_another(modules: list[str], forbidden: list[str]) -> None:
@@ -249,7 +249,7 @@ def test_one_interrupt_ends_a_query_that_the_engine_does_not_look_up_from(finish
     code = f"""
 import signal, sys, threading
 from tawt.cli import app
-from tawt.pipeline import query
+from tawt.commands import query
 def interrupted(connection, work, real=query.interruptible):
     threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
     return real(connection, work)

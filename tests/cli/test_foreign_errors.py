@@ -8,7 +8,7 @@ import re
 import pyarrow as pa
 import pytest
 
-from tawt.pipeline import inspect
+from tawt.commands import look as inspect
 
 CELL = "SECRET-4711"
 FORM = re.compile(r"\Aerror: .+: .+, expected .+\n\nhint: .+\n\Z")

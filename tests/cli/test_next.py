@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from tawt.cli.app import app
-from tawt.commands import command
+from tawt.shell import command
 
 COMMANDS = typer.main.get_command(app).commands
 

@@ -14,7 +14,7 @@ from tawt.cli.app import app
 from tawt.config.objective import ObjectiveConfig
 from tawt.errors import nearest
 from tawt.objectives.parts import MASKED, PARTS, weights
-from tawt.tasks.runs import RunFolder, flat
+from tawt.runs.find import RunFolder, flat
 
 ERRORS = {
     "a folder for a file": (

@@ -10,16 +10,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for path in (ROOT / "tawt").rglob("*.py") if "_assets" not in path.parts)
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+_DATA = ("torch",)
+_TRAINING = ("duckdb", "polars")
 FLOW = {
-    "pipeline": ("torch",), "transforms": ("torch",), "hospital": ("torch", "duckdb", "polars"),
-    "dataset": ("duckdb", "polars"), "batching": ("duckdb", "polars"), "models": ("duckdb", "polars"),
-    "objectives": ("duckdb", "polars"), "training": ("duckdb", "polars"),
-    "config": ("torch", "duckdb", "polars"), "contracts": ("torch", "duckdb", "polars"),
-}  # fmt: skip
+    **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "transforms"), _DATA),
+    **dict.fromkeys(("dataset", "batching", "models", "objectives", "training", "runs"), _TRAINING),
+    **dict.fromkeys(("hospital", "config", "contracts", "figures"), ("torch", "duckdb", "polars")),
+}
 """Folder -> packages that nothing in it imports."""
 RANK = [
-    ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "resources", "room", "commands"), ("config",), ("contracts",), ("transforms", "hospital"), ("pipeline",),
-    ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("tasks",), ("cli",),
+    ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
+    ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline", "builtin"),
+    ("quality",), ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("runs",), ("figures",),
+    ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""
 
@@ -74,9 +77,10 @@ def test_what_trains_reaches_no_package_of_the_data_stage() -> None:
                     found.add(f"{name} -> {step}")
         return found
 
-    trainers = [name for name, path in modules.items() if _folder(path) in ("tasks", "training", "dataset")]
-    assert "tawt.tasks.hub" in trainers
-    assert {way for name in trainers if name != "tawt.tasks.demo" for way in leads(name, {name})} == set()
+    trainers = [name for name, path in modules.items() if _folder(path) in ("runs", "training", "dataset")]
+    trainers += [f"tawt.commands.{name}" for name in ("pretrain", "embed", "sweep", "compare", "plot")]
+    assert "tawt.runs.hub" in trainers
+    assert {way for name in trainers for way in leads(name, {name})} == set()
 
 
 def test_imports_go_down_the_flow() -> None:

@@ -13,11 +13,11 @@ from types import ModuleType
 
 import pytest
 
-import tawt.resources
+import tawt.project
+from tawt.commands.ingest import ingest
 from tawt.config.load import read_yaml
 from tawt.contracts.contract import Contract
-from tawt.pipeline.ingest import ingest
-from tawt.pipeline.unit_test import run_case
+from tawt.sources.cases import run_case
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -199,8 +199,8 @@ def test_the_example_of_a_source_works(tmp_path: Path, monkeypatch: pytest.Monke
         sql = tmp_path / case.removeprefix("tests/").replace(".yaml", ".sql")
         assert run_case(tmp_path / case, sql) == []
 
-    monkeypatch.setattr(tawt.resources, "asset_root", lambda: tmp_path)
-    monkeypatch.setattr("tawt.pipeline.stages.asset_root", lambda: tmp_path)
+    monkeypatch.setattr(tawt.project, "asset_root", lambda: tmp_path)
+    monkeypatch.setattr("tawt.sources.graph.asset_root", lambda: tmp_path)
     raw = tmp_path / "exports"
     raw.mkdir()
     rows = [

@@ -114,7 +114,7 @@ def test_a_stage_that_breaks_on_a_cell_does_not_show_it(
     root = Path(__file__).parents[2]
     for folder in ("sql", "schemas", "pipelines"):
         shutil.copytree(root / folder, tmp_path / "assets" / folder)
-    monkeypatch.setattr("tawt.resources._PACKAGE", tmp_path / "assets" / "tawt")
+    monkeypatch.setattr("tawt.project._PACKAGE", tmp_path / "assets" / "tawt")
     stage = tmp_path / "assets" / "sql" / "mimic_iv" / "staging" / "patients.sql"
     old = stage.read_text()
     last = old[old.rindex("\nselect") :]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tawt.commands import demo as demos
 from tawt.config.load import dump
 from tawt.config.named import resolve_config
 from tawt.errors import ConfigError
 from tawt.files import alone, write_sealed
-from tawt.tasks import demo as demos
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from tawt.contracts.dataset import THREADS
 from tawt.contracts.run import say_unfinished
 from tawt.errors import TawtError
 from tawt.files import write_sealed
-from tawt.pipeline.check import standing_of
-from tawt.pipeline.check_files import check_files
-from tawt.pipeline.check_raw import check_raw
 from tawt.pipeline.ledger import standing
-from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import open_workspace
+from tawt.quality.files import check_files
+from tawt.quality.raw import check_raw
+from tawt.quality.workspace import standing_of
 from tawt.seals import LIST
+from tawt.sources.graph import load_graph
 
 
 def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, tmp_path: Path, tawt) -> None:

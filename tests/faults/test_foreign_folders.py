@@ -12,8 +12,8 @@ import pytest
 import tawt
 from tawt.errors import ConfigError
 from tawt.files import whole, write_hashes
-from tawt.pipeline.check import check
 from tawt.pipeline.holding import hold
+from tawt.quality.workspace import check
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 
@@ -74,7 +74,7 @@ def _said(work: Path, check: str) -> set[str]:
 def test_what_is_no_file_of_a_stage_or_a_run_is_said(finished: Path, tmp_path: Path, monkeypatch) -> None:
     """Files, links wherever they lead, pipes, sockets and empty folders, and names like those of what is being written that
     nothing writes: check names each of them, and nothing else."""
-    monkeypatch.setattr("tawt.pipeline.finding._SHOWN", 999)
+    monkeypatch.setattr("tawt.quality.finding._SHOWN", 999)
     work = Path(shutil.copytree(finished, tmp_path / "w"))
     step = next((work / "runs" / "tiny" / "checkpoints").glob("step-*")).relative_to(work).as_posix()
     (work / "embeddings").mkdir()

@@ -8,7 +8,7 @@ import parity
 import pytest
 import torch
 
-from tawt.tasks import pretrain as task
+from tawt.commands import pretrain as task
 from tawt.training.distributed import World
 from tawt.training.setup import set_up
 

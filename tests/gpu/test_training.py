@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import shards
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import TrainingError
-from tawt.tasks.pretrain import pretrain
 from tawt.training.checkpoint import read_tensors
 from tawt.training.metrics import read_metrics
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from tawt.batching.loader import PackedLoader
+from tawt.commands.embed import embed
+from tawt.commands.pretrain import pretrain
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import DecayConfig, ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.models.encoder import Encoder
-from tawt.tasks.embed import embed
-from tawt.tasks.pretrain import pretrain
 
 BATCHING = BatchingConfig(tokens_per_batch=700, max_length=300)
 

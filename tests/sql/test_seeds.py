@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tawt.config.data import PipelineConfig
 from tawt.config.load import load
+from tawt.config.pipeline import PipelineConfig
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = ("mimic_iv", "physionet2012", "meds")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tawt.errors import ConfigError
-from tawt.pipeline.unit_test import cte_text, run_case
+from tawt.sources.cases import cte_text, run_case
 
 ROOT = Path(__file__).parents[2]
 CASES = sorted((ROOT / "tests" / "sql").glob("*/*/*.yaml"))

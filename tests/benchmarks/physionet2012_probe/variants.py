@@ -6,7 +6,7 @@ from typing import Any
 
 from tawt.config.load import build, load, merge
 from tawt.config.train import PretrainConfig
-from tawt.resources import asset_root
+from tawt.project import asset_root
 
 STAYS_PER_BATCH = 64
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tawt.config.data import PipelineConfig
 from tawt.config.load import build, dump, load, merge, overrides, parse_yaml
+from tawt.config.pipeline import PipelineConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
 from tawt.pipeline.workspace import resolve_pipeline

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tawt.config.base import Section
-from tawt.config.data import PipelineConfig
 from tawt.config.load import build, merge, overrides
 from tawt.config.objective import MASKED
+from tawt.config.pipeline import PipelineConfig
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError

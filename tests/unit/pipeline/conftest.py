@@ -49,7 +49,7 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
             (assets / "schemas" / path.name).write_bytes(path.read_bytes())
         if not (assets / "sql" / "shared").exists():
             (assets / "sql" / "shared").symlink_to(ROOT / "sql" / "shared")
-        monkeypatch.setattr("tawt.resources._PACKAGE", assets / "tawt")
+        monkeypatch.setattr("tawt.project._PACKAGE", assets / "tawt")
         (tmp_path / "raw").mkdir(exist_ok=True)
         return tmp_path / "raw"
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import tawt
-from tawt.pipeline import sql_tree
-from tawt.pipeline.stages import load_graph
+from tawt.database import parse as sql_tree
 from tawt.pipeline.workspace import resolve_pipeline
+from tawt.sources.graph import load_graph
 
 ACTS = ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir")
 PROMISED = ("events", "vocabulary", "triplets", "dataset", "quarantine")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tawt.errors import ConfigError, StageError
-from tawt.pipeline.stages import Graph, load_graph
 from tawt.pipeline.workspace import open_workspace, resolve_pipeline
+from tawt.sources.graph import Graph, load_graph
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import pytest
 import tawt
 from tawt.errors import FileError
 from tawt.files import write_sealed
-from tawt.pipeline.check import _mistold
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import open_workspace
+from tawt.quality.workspace import _mistold
 from tawt.seals import sha256_file
 from tawt.transforms.identity import CONTENT, arranged
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tawt.errors import SourceError
-from tawt.pipeline.check_meds import check_meds
+from tawt.quality.meds import check_meds
 
 SHARD = "data/train/00000.parquet"
 SPLITS = "metadata/subject_splits.parquet"

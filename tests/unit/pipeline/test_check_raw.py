@@ -13,9 +13,9 @@ import pytest
 
 import tawt
 from tawt.files import write_sealed
-from tawt.pipeline.finding import Finding
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import open_workspace
+from tawt.quality.finding import Finding
 
 DATA, CODES = "data/0.parquet", "metadata/codes.parquet"
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tawt.config.data import PipelineConfig
+from tawt.config.pipeline import PipelineConfig
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.holding import hold, refuse_overlap
 from tawt.pipeline.manifest import Account, Components, Manifest, manifest_at, read_manifest
-from tawt.pipeline.stages import Graph
 from tawt.pipeline.workspace import OF_STAGES, Workspace, write_records
+from tawt.sources.graph import Graph
 
 NOTHING = Graph({}, {}, {})
 

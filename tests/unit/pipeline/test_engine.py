@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tawt.database.connect import Limits, bounded_memory, connect, wrapped_errors
 from tawt.errors import ConfigError, RoomError, SourceError, StageError
-from tawt.pipeline.engine import Limits, bounded_memory, connect, wrapped_errors
 
 LIMITS = Limits(1, "200MB")
 
@@ -123,7 +123,7 @@ def test_an_endless_query_can_be_interrupted() -> None:
     """Ctrl-C ends a recursion that the engine never looks up from, with the code of an interrupt."""
     code = """
 import signal, threading, sys
-from tawt.pipeline.engine import Limits, bounded_memory, connect, interruptible, wrapped_errors
+from tawt.database.connect import Limits, bounded_memory, connect, interruptible, wrapped_errors
 connection = connect(Limits(1, "60MB"), [])
 threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
 endless = "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r"

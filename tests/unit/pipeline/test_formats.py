@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tawt.pipeline.formats import bare_name, format_of, unpacked_name
+from tawt.raw.formats import bare_name, format_of, unpacked_name
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.builtin import encode
+from tawt.builtin import events as merge
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError, ContractError, FileError, StageError
-from tawt.pipeline import components, encode, merge
+from tawt.pipeline import fingerprint as components
 from tawt.pipeline.holding import hold
 from tawt.seals import BLANK, filled
 

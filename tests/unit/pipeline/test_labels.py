@@ -11,7 +11,7 @@ import pytest
 
 import tawt
 from tawt.contracts.contract import read_contract
-from tawt.resources import asset
+from tawt.project import asset
 
 HEADER = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death\n"
 OUTCOMES = {31: "31,6,1,5,-1,0", 7: "7,16,8,8,-1,1", 400: "400,21,11,-1,3,1", 52: "52,1,1,14,-1,", 66: "66,2,2,19,-1,0"}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import tawt
-from tawt.config.data import PipelineConfig
+from tawt.config.pipeline import PipelineConfig
 from tawt.pipeline.commit import commit
 from tawt.pipeline.manifest import Account, Components, Manifest
 from tawt.pipeline.workspace import Workspace

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from tawt import check
-from tawt.config.data import Csv, Members
+from tawt.config.pipeline import Csv, Members
 from tawt.errors import ConfigError, SourceError
-from tawt.pipeline.archives import Alike, count_members
-from tawt.pipeline.formats import format_of
-from tawt.pipeline.members import MemberReader, find_members
-from tawt.pipeline.raw_files import RawFile, identify
-from tawt.pipeline.tar_walk import TarWalk
-from tawt.pipeline.workspace import RawSeen
+from tawt.raw.archives import Alike, count_members
+from tawt.raw.formats import format_of
+from tawt.raw.identity import RawFile, identify
+from tawt.raw.members import MemberReader, find_members
+from tawt.raw.seen import RawSeen
+from tawt.raw.tar_walk import TarWalk
 
 MEMBERS = Members(table="records", folders=("set-?", "set-?.t*"))
 FILES = {
@@ -202,7 +202,7 @@ def test_an_archive_of_anything_but_small_plain_files_is_refused(kind: str, tmp_
 
 def test_an_archive_of_more_headers_than_its_size_allows_is_refused(tmp_path: Path, monkeypatch) -> None:
     """A few kilobytes can stand for folders without end, each of which takes time; files with one record pass."""
-    monkeypatch.setattr("tawt.pipeline.archives._HEADERS_AT_LEAST", 100)
+    monkeypatch.setattr("tawt.raw.archives._HEADERS_AT_LEAST", 100)
     files = [_entry(f"a/{i}.txt", f"Time,Parameter,Value\n00:00,RecordID,{i}\n".encode()) for i in range(1000)]
     _packed(tmp_path / "set-a.tar.xz", *files, mode="w:xz")
     assert len(_read(tmp_path)[0]) == 1000

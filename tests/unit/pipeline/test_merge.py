@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.builtin.events import _read_splits
 from tawt.errors import SourceError, StageError
-from tawt.pipeline.merge import _read_splits
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 

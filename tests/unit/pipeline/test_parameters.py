@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tawt.commands.ingest import ingest
+from tawt.database.parse import casts_of_parameters, fits, parse
 from tawt.errors import ConfigError
-from tawt.pipeline.ingest import ingest
-from tawt.pipeline.sql_tree import casts_of_parameters, fits, parse
-from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import resolve_pipeline
+from tawt.sources.graph import load_graph
 
 
 @pytest.mark.parametrize("value", ["xx", "5", "2024-13-01"])

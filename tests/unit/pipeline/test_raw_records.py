@@ -17,15 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.config.data import Csv
+from tawt.config.pipeline import Csv
 from tawt.contracts.contract import Contract
+from tawt.database.connect import Limits, connect
 from tawt.errors import SourceError, StageError
 from tawt.files import write_sealed
-from tawt.pipeline.engine import Limits, connect
-from tawt.pipeline.raw_files import RawFile
-from tawt.pipeline.raw_views import damaged_file
-from tawt.pipeline.sources import RawTable, _header
-from tawt.pipeline.workspace import RawSeen
+from tawt.raw.find import RawTable, _header
+from tawt.raw.identity import RawFile
+from tawt.raw.seen import RawSeen
+from tawt.raw.views import damaged_file
 
 HEADER = "subject_id,code,value,comments"
 STAGING = """-- One row is one reading.
@@ -79,7 +79,7 @@ def test_behind_malformed_lines_no_record_is_lost(readings: Path, tmp_path: Path
 def test_what_the_engine_loses_is_noticed(always: bool, readings: Path, tmp_path: Path, monkeypatch) -> None:
     """An engine that hands over five records less is asked again, with one thread; where that loses them too the
     ingest ends, and says how many there are."""
-    from tawt.pipeline import raw_views
+    from tawt.raw import views as raw_views
 
     read = raw_views._read_csv
 
@@ -98,7 +98,7 @@ def test_what_the_engine_loses_is_noticed(always: bool, readings: Path, tmp_path
         _account(readings, tmp_path / "w")
     assert not (tmp_path / "w" / "staging").exists()
     # the balance holds the stage to the same count, whoever loses
-    monkeypatch.setattr("tawt.pipeline.execute.hold_to_count", lambda *_: None)
+    monkeypatch.setattr("tawt.pipeline.sql_stage.hold_to_count", lambda *_: None)
     with pytest.raises(StageError, match=r"5 of 50 records of raw\.readings have neither"):
         _account(readings, tmp_path / "w")
 
@@ -174,7 +174,7 @@ def test_records_behind_many_blank_lines_are_kept(ends: bytes, strict: bool, rea
 
 def test_blank_lines_beyond_bounds_are_told_as_that(readings: Path, tmp_path: Path, monkeypatch) -> None:
     """More of them in a row than the engine is given room for: the file is named, and what takes them out."""
-    monkeypatch.setattr("tawt.pipeline.raw_files._MOST_BLANK", 100)
+    monkeypatch.setattr("tawt.raw.identity._MOST_BLANK", 100)
     (readings / "readings.csv").write_text(HEADER + "\n" * 102 + "1,a,b,c\n")
     with pytest.raises(SourceError, match=r"readings\.csv: holds 102 bytes of blank lines in a row") as caught:
         _account(readings, tmp_path / "w")
@@ -259,11 +259,11 @@ def test_a_raw_file_that_was_changed_is_read_again(
     path = readings / "readings.csv"
     path.write_text(f"{HEADER}\n1,a,b,c\n")
     _account(readings, tmp_path / "w")
-    monkeypatch.setattr("tawt.pipeline.raw_files._read", None)
+    monkeypatch.setattr("tawt.raw.identity._read", None)
     again = tawt.ingest(readings, "lab", tmp_path / "w", threads=1)
     assert again.n_run == 0
     monkeypatch.undo()
-    monkeypatch.setattr("tawt.resources._PACKAGE", tmp_path / "assets" / "tawt")
+    monkeypatch.setattr("tawt.project._PACKAGE", tmp_path / "assets" / "tawt")
     before = path.stat()
     path.write_text(f"{HEADER}\n1,a,d,c\n" if size == "the same" else f"{HEADER}\n1,a,d,c\n2,a,b,c\n")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later))
@@ -290,10 +290,10 @@ def test_a_raw_file_that_changes_while_it_is_read_ends_the_command(
 
         return changed
 
-    name = "raw_files._read" if when == "hashed" else "execute._select"
-    module, _, function = name.partition(".")
-    found = getattr(importlib.import_module(f"tawt.pipeline.{module}"), function)
-    monkeypatch.setattr(f"tawt.pipeline.{name}", and_write(found))
+    name = "raw.identity._read" if when == "hashed" else "pipeline.sql_stage._select"
+    module, _, function = name.rpartition(".")
+    found = getattr(importlib.import_module(f"tawt.{module}"), function)
+    monkeypatch.setattr(f"tawt.{name}", and_write(found))
     with pytest.raises(SourceError, match=r"readings\.csv: was changed while it was read"):
         tawt.ingest(readings, "lab", tmp_path / "w", threads=1)
     assert not (tmp_path / "w" / "manifests" / "staging.readings.json").exists()

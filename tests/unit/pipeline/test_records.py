@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from tawt.pipeline.records import RecordCounter, Records
+from tawt.raw.records import RecordCounter, Records
 
 
 def _count(data: bytes, step: int, quote: str | None = '"') -> Records:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tawt.config.data import PipelineConfig
+from tawt.config.pipeline import PipelineConfig
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
-from tawt.pipeline.check import check
 from tawt.pipeline.manifest import manifest_at, read_manifest
 from tawt.pipeline.workspace import LOCK, Ingested, Workspace
+from tawt.quality.workspace import check
 
 STAGE = "staging.labevents"
 ACCOUNT = {"driving": "raw.labevents", "n_records_in": 2, "n_records_kept": 2, "n_rows_out": 2}

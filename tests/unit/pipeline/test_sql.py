@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tawt.database.parse import parse, unbounded_texts
 from tawt.errors import ConfigError, StageError
-from tawt.pipeline.sql import check_select, parameters_for, read_sql
-from tawt.pipeline.sql_tree import parse, unbounded_texts
 from tawt.readers import MAX_WRITTEN_BYTES
+from tawt.sources.sql_file import check_select, parameters_for, read_sql
 
 KEPT = "1 as a, _row, null::varchar as _reason"
 

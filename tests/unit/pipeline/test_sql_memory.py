@@ -8,8 +8,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from tawt.database import parse as sql_tree
 from tawt.errors import RoomError, StageError
-from tawt.pipeline import sql, sql_rules, sql_tree
+from tawt.sources import row_wise as sql_rules
+from tawt.sources import sql_file as sql
 
 
 class _Engine:

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from tawt.errors import StageError
-from tawt.pipeline.sql import read_sql
-from tawt.pipeline.sql_rules import any_order_will_do
+from tawt.sources.row_wise import any_order_will_do
+from tawt.sources.sql_file import read_sql
 
 OTHERS = {
     "numbers that are swapped": "select a, case _row when 1 then 2 when 2 then 1 else _row end as _row from raw.x",

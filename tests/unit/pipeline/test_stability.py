@@ -18,9 +18,9 @@ from tawt.errors import ConfigError
 from tawt.hospital.invent import write_hospital
 from tawt.pipeline import workspace as workspaces
 from tawt.pipeline.holding import hold
-from tawt.pipeline.stages import Graph, load_graph
 from tawt.pipeline.workspace import resolve_pipeline
-from tawt.resources import asset_root
+from tawt.project import asset_root
+from tawt.sources.graph import Graph, load_graph
 from tests.unit.conftest import read_events
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
@@ -58,8 +58,8 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the SQL, schemas and pipelines that a test may edit."""
     for name in ("sql", "schemas", "pipelines"):
         shutil.copytree(asset_root() / name, tmp_path / "assets" / name)
-    monkeypatch.setattr("tawt.resources.asset_root", lambda: tmp_path / "assets")
-    monkeypatch.setattr("tawt.pipeline.stages.asset_root", lambda: tmp_path / "assets")
+    monkeypatch.setattr("tawt.project.asset_root", lambda: tmp_path / "assets")
+    monkeypatch.setattr("tawt.sources.graph.asset_root", lambda: tmp_path / "assets")
     return tmp_path / "assets"
 
 

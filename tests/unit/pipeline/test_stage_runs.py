@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.config.data import PipelineConfig
+from tawt.commands import look as inspect
+from tawt.commands.ingest import ingest
+from tawt.config.pipeline import PipelineConfig
+from tawt.database.connect import Limits
 from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError, nearest
-from tawt.pipeline import inspect
-from tawt.pipeline.engine import Limits
-from tawt.pipeline.ingest import ingest
 from tawt.pipeline.run import run_stages
-from tawt.pipeline.stages import load_graph
 from tawt.pipeline.workspace import open_workspace, resolve_pipeline
+from tawt.sources.graph import load_graph
 
 ROOT = Path(__file__).parents[3]
 STAGING = """-- One row is one reading.
@@ -77,7 +77,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in (ROOT / "schemas").glob("*.json"):
         (assets / "schemas" / path.name).write_bytes(path.read_bytes())
     (assets / "sql" / "shared").symlink_to(ROOT / "sql" / "shared")
-    monkeypatch.setattr("tawt.resources._PACKAGE", assets / "tawt")
+    monkeypatch.setattr("tawt.project._PACKAGE", assets / "tawt")
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress(RECORDS.encode()))
     return assets
@@ -232,7 +232,7 @@ def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path)
     import csv
     import io
 
-    from tawt.pipeline.inspect import quarantined
+    from tawt.commands.look import quarantined
 
     (tmp_path / "raw" / "readings.csv.gz").unlink()
     texts = {
@@ -267,7 +267,7 @@ def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path)
 def test_linked_folders_are_followed(run, tmp_path: Path) -> None:
     """A raw folder that is a link elsewhere is read when it is ingested, and again when its quarantine is shown, if it is
     as it was: the numbers of records would be those of others."""
-    from tawt.pipeline.inspect import quarantined
+    from tawt.commands.look import quarantined
 
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "raw" / "readings.csv.gz").rename(tmp_path / "elsewhere" / "part.csv.gz")
@@ -282,7 +282,7 @@ def test_linked_folders_are_followed(run, tmp_path: Path) -> None:
 
 def test_a_broken_line_in_a_packed_file_has_its_line_number(run, tmp_path: Path) -> None:
     """The line is that of the unpacked text, also far into it and behind quoted line ends."""
-    from tawt.pipeline.inspect import quarantined
+    from tawt.commands.look import quarantined
 
     lines = ["subject_id,seen,number", '1,2020-01-01,"1', '"']
     lines += ["1,2020-01-01,5"] * 200_000 + ["1,2", "1,2020-01-01,6", "9"]

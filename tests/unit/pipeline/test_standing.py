@@ -130,8 +130,8 @@ def test_nothing_that_is_shown_is_of_two_states(own_workspace: Path, name: str, 
                 tried.append("ended")
         return opened
 
-    for module in ("query", "inspect"):
-        monkeypatch.setattr(f"tawt.pipeline.{module}.open_workspace", beside)
+    for module in ("query", "look"):
+        monkeypatch.setattr(f"tawt.commands.{module}.open_workspace", beside)
     with nullcontext() if lock else pytest.raises(ConfigError, match="is in use by another tawt command"):
         LOOKS[name](own_workspace)
     assert tried == ["began"] if lock else ["began", "ended"]
@@ -165,13 +165,13 @@ def test_what_a_query_reads_is_told_by_what_it_names(own_workspace: Path) -> Non
 
 def test_a_file_that_is_lost_ends_a_query_with_the_command_that_names_it(own_workspace: Path, monkeypatch) -> None:
     """What the engine cannot open is a damaged file of the workspace, whenever it is found: no raw file is to be copied."""
-    bound = importlib.import_module("tawt.pipeline.execute").bind_output
+    bound = importlib.import_module("tawt.pipeline.sql_stage").bind_output
 
     def lost(connection: object, workspace: Workspace, name: str) -> None:
         shutil.rmtree(workspace.output("triplets"), ignore_errors=True)
         bound(connection, workspace, name)
 
-    monkeypatch.setattr("tawt.pipeline.query.bind_output", lost)
+    monkeypatch.setattr("tawt.commands.query.bind_output", lost)
     with pytest.raises((FileError, StageError)) as caught:
         tawt.query("select * from triplets", own_workspace)
     assert "tawt check" in caught.value.hint or "tawt stages" in caught.value.hint

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
-from tawt.tasks.pretrain import pretrain
 from tawt.training import loop
 
 

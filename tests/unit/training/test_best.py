@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError
 from tawt.files import write_hashes
-from tawt.tasks.pretrain import pretrain
 from tawt.training import loop
 from tawt.training.best import (
     best_file,

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.train import PretrainConfig
-from tawt.tasks.pretrain import pretrain
 
 WAVES = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "time": ["calendar"]}
 

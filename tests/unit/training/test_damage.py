@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tawt.commands.compare import compare
+from tawt.commands.embed import embed
+from tawt.commands.plot import plot
+from tawt.commands.pretrain import pretrain
+from tawt.commands.sweep import sweep
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import FileError, TawtError
 from tawt.files import write_hashes, write_sealed
-from tawt.tasks.compare import compare
-from tawt.tasks.embed import embed
-from tawt.tasks.plot import plot
-from tawt.tasks.pretrain import pretrain
-from tawt.tasks.sweep import sweep
 from tawt.training import loop
 from tawt.training.folder import alone_in
 from tawt.training.outputs import remove_leftovers

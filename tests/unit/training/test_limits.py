@@ -19,16 +19,16 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tawt import files
+from tawt.commands import embed as embed_task
+from tawt.commands.embed import embed
+from tawt.commands.pretrain import pretrain
+from tawt.commands.sweep import sweep
 from tawt.config.load import build, dump, merge, overrides
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from tawt.files import alone, write_hashes
 from tawt.objectives.pretrain_model import build_model
-from tawt.tasks import embed as embed_task
-from tawt.tasks.embed import embed
-from tawt.tasks.pretrain import pretrain
-from tawt.tasks.sweep import sweep
 from tawt.training import threads
 from tawt.training.memory import least_parameters
 
@@ -220,7 +220,7 @@ def test_a_workspace_that_may_not_be_written_is_trained_from(workspace, config, 
     (tmp_path / "small.yaml").write_text(dump(config))
     script = (
         "import sys; from pathlib import Path\n"
-        "from tawt.tasks.pretrain import pretrain; from tawt.tasks.embed import embed\n"
+        "from tawt.commands.pretrain import pretrain; from tawt.commands.embed import embed\n"
         "w, o = Path(sys.argv[1]), Path(sys.argv[2])\n"
         "try: (w / 'x').touch(); sys.exit('the case is not met')\n"
         "except PermissionError: pass\n"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.objective import ContrastiveConfig, ForecastConfig, ObjectiveConfig
@@ -18,7 +19,6 @@ from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import TrainingError
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.parts import weights
-from tawt.tasks.pretrain import pretrain
 from tawt.training import loop, scaler, watch
 from tawt.training.checkpoint import ScalerState
 from tawt.training.metrics import MetricsFile, read_metrics
@@ -336,7 +336,7 @@ def test_bf16_trains(workspace, config, tmp_path, with_train):
 def test_the_trainer_imports_neither_duckdb_nor_polars():
     """Importing pretrain and embed loads no duckdb, polars or pipeline module."""
     code = (
-        "import sys, tawt.tasks.pretrain, tawt.tasks.embed; "
+        "import sys, tawt.commands.pretrain, tawt.commands.embed; "
         "print([m for m in sys.modules if m.split('.')[0] in ('duckdb', 'polars') or m.startswith(('tawt.pipeline', 'tawt.transforms'))])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

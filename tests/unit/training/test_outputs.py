@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tawt.commands.pretrain import pretrain
 from tawt.errors import ConfigError
 from tawt.files import write_sealed
 from tawt.seals import SAYS
-from tawt.tasks.pretrain import pretrain
 from tawt.training.outputs import is_run, refuse_no_run, refuse_no_sweep, remove_leftovers
 
 SEALED = f"# {SAYS}0"

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.load import dump
 from tawt.errors import CheckpointError, ConfigError, DatasetError
 from tawt.files import write_hashes, write_sealed
 from tawt.seals import LIST, sha256_file
-from tawt.tasks.pretrain import pretrain
 from tawt.training import setup
 from tawt.training.metrics import read_metrics
 from tawt.training.versions import Versions
@@ -25,7 +25,7 @@ from tawt.training.versions import Versions
 SCRIPT = """
 import sys
 from pathlib import Path
-from tawt.tasks.pretrain import pretrain
+from tawt.commands.pretrain import pretrain
 from tawt.training import loop
 
 step = loop.Trainer._step

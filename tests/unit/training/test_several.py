@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.load import dump
 from tawt.config.objective import ContrastiveConfig, ForecastConfig, ObjectiveConfig
-from tawt.tasks.pretrain import pretrain
 from tawt.training.distributed import FSDP_ON_CPU, torch_version
 from tawt.training.metrics import read_metrics
 

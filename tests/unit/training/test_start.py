@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.augment import AugmentConfig
 from tawt.config.load import build, merge, overrides
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import CheckpointError, ConfigError
 from tawt.models.encoder import Encoder
 from tawt.seals import changed_files, sha256_file
-from tawt.tasks.pretrain import pretrain
 from tawt.training.metrics import read_metrics
 from tawt.training.optim import learning_rate, make_optimizer, same_rates
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from tawt.batching.loader import PackedLoader
+from tawt.commands.embed import embed
+from tawt.commands.pretrain import pretrain
 from tawt.config.load import load
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
@@ -19,9 +21,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from tawt.objectives import prepare
 from tawt.objectives.pretrain_model import PretrainModel, count_parameters
-from tawt.tasks.embed import embed
-from tawt.tasks.load import load_encoder
-from tawt.tasks.pretrain import pretrain
+from tawt.runs.load import load_encoder
 from tawt.training import memory, setup, step
 
 

@@ -7,9 +7,9 @@ import time
 import pytest
 import torch
 
+from tawt.commands.pretrain import pretrain
 from tawt.config.load import load
 from tawt.config.train import PretrainConfig
-from tawt.tasks.pretrain import pretrain
 from tawt.training import device, setup, threads
 from tawt.training.distributed import World
 from tawt.training.threads import fastest, known_threads, measure, measured_threads

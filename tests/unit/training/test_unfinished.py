@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
+from tawt.commands.pretrain import pretrain
 from tawt.errors import CheckpointError
-from tawt.pipeline.check_unfinished import changed_unlisted
+from tawt.quality.unfinished import changed_unlisted
 from tawt.seals import changed_files
-from tawt.tasks.pretrain import pretrain
 from tawt.training import loop
 
 

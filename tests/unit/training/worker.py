@@ -15,8 +15,8 @@ from pathlib import Path
 import torch._dynamo  # which the first step of an optimizer imports
 import torch.distributed.fsdp  # noqa: F401
 
+from tawt.commands.pretrain import pretrain
 from tawt.errors import TawtError
-from tawt.tasks.pretrain import pretrain
 from tawt.training import loop
 
 

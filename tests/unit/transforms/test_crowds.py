@@ -14,7 +14,7 @@ from tawt.contracts.cells import center_step, edge_steps, middle, round_number
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import STATUS_NAMES, STATUS_SUBJECTS
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.crowds import Crowds, _begin
 from tawt.transforms.vocabulary import _row, center_and_scale, fit_numbers
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tawt.config.data import DataType, PipelineConfig
+from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.events import ShardResult, SplitOf, merge_shard
 from tawt.transforms.units import PairRules, Units
 

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.config.data import Panel, PipelineConfig
+from tawt.config.pipeline import Panel, PipelineConfig
 from tawt.contracts.contract import read_contract
 from tawt.contracts.value_status import ValueStatus
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.triplets import Coder, to_triplets
 
 HOUR = 3_600_000_000

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tawt.contracts.contract import read_contract
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.shards import to_dataset, write_arrow
 
 TRIPLETS = read_contract(asset("schemas/triplets.json")).arrow_schema()

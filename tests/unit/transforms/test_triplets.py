@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.config.data import PipelineConfig, VocabularyConfig
+from tawt.config.pipeline import PipelineConfig, VocabularyConfig
 from tawt.contracts.contract import read_contract
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.triplets import Coder, edges_below, to_triplets
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
 

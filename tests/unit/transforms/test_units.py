@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.config.data import DataType, PipelineConfig
+from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import ConfigError
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.units import PairRules, Units
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -225,7 +225,7 @@ def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path, monkeypatch: 
     """A file that was cut down to its header would convert nothing and say nothing; it is named instead."""
     seeds = tmp_path / "sql" / "shared" / "seeds"
     shutil.copytree(asset("sql/shared/seeds"), seeds)
-    monkeypatch.setattr("tawt.resources._PACKAGE", tmp_path / "tawt")
+    monkeypatch.setattr("tawt.project._PACKAGE", tmp_path / "tawt")
     assert Units.of(pipeline()).spellings
     seed = seeds / f"{name}.csv"
     seed.write_text(seed.read_text().splitlines(keepends=True)[0])

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.config.data import DataType, PipelineConfig, VocabularyConfig
+from tawt.config.pipeline import DataType, PipelineConfig, VocabularyConfig
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import SPECIAL_CODES
-from tawt.resources import asset
+from tawt.project import asset
 from tawt.transforms.vocabulary import Counts, center_and_scale, fit_numbers, fit_vocabulary
 
 CONTRACT = read_contract(asset("schemas/vocabulary.json"))

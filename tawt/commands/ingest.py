@@ -1,0 +1,187 @@
+"""The public data commands: ingest, build_vocab and run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.workspace import PIPELINE, is_workspace
+from tawt.database.connect import Limits
+from tawt.errors import ConfigError, SourceError, TawtError
+from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
+from tawt.pipeline.ledger import standing
+from tawt.pipeline.plan import raw_tables
+from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
+from tawt.pipeline.workspace import (
+    Workspace,
+    given_workspace,
+    open_workspace,
+    resolve_pipeline,
+    write_records,
+)
+from tawt.raw.find import seen_files
+from tawt.shell import command
+from tawt.sources.graph import load_graph
+
+INGEST_LAYERS = ("staging", "codes", "event_parts", "events", "tasks")
+VOCABULARY_STAGES = ("vocabulary", "triplets", "dataset")
+
+
+def ingest(
+    raw_dir: str | Path,
+    pipeline: str,
+    workspace: str | Path,
+    *,
+    sample: str | int | None = None,
+    settings: tuple[str, ...] = (),
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    report: Report = lambda event: None,
+) -> RunResult:
+    """Turn raw tables into events: stage, check, merge, split, sort.
+
+    Args:
+        raw_dir: The folder of raw tables; nothing in it is copied or changed.
+        pipeline: Name of a pipeline that comes with tawt, or a YAML file.
+        workspace: The folder to work in, new or old.
+        sample: Only these subjects, whole, by hash: a number or a percentage (`"500"`, `"5%"`).
+        settings: Overrides of the pipeline, `key=value`.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default. What does not fit spills to the workspace.
+        force: Run every stage, even what is up to date.
+        dry_run: Only say what would run, and why; nothing is written, not even the workspace.
+        report: Hears what happens.
+
+    Returns:
+        What ran, why, and where every record went.
+
+    Raises:
+        ConfigError: The pipeline, an override or an option is wrong.
+        SourceError: The raw folder or a required table or column is absent, or a file is unreadable.
+        StageError: A stage cannot run, or does not balance.
+        ContractError: A stage's output is not what its contract promises.
+    """
+    root, raw_root = Path(workspace).expanduser(), Path(raw_dir).expanduser()
+    sample = check_sample(sample)
+    limits = Limits.of(threads, memory_limit)
+    resolved = resolve_pipeline(pipeline, settings)
+    if not raw_root.is_dir():
+        raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
+    graph = load_graph(resolved)
+    refuse_foreign(root)
+    refuse_overlap(root, raw_root)
+    given = given_workspace(root, resolved, raw_root, sample)
+    # the raw files are held to the contracts before a byte of the workspace changes
+    raw, _ = raw_tables(given, graph.raw_contracts)
+    # and are not read again for what comes
+    given = replace(given, given_local=given.local.model_copy(update={"files": seen_files(raw)}))
+    with hold(root, dry_run):
+        if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
+            write_records(given)
+        gone = _settings_that_go(root, resolved)
+        for note in gone:
+            report({"event": "note", "text": note})
+        result = run_stages(given, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
+        return replace(result, notes=(*gone, *result.notes))
+
+
+def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:
+    """Say which settings, kept in a workspace by `build-vocab --set`, go with its pipeline when that is replaced."""
+    try:
+        kept = open_workspace(root).pipeline.vocabulary
+    except TawtError:  # a new one, or one that this ingest mends
+        return ()
+    now = pipeline.vocabulary
+    changed = [key for key in type(now).model_fields if getattr(kept, key) != getattr(now, key)]
+    if not changed:
+        return ()
+    values = ", ".join(f"{key} {getattr(kept, key)} -> {getattr(now, key)}" for key in changed)
+    again = command(
+        "build-vocab", workspace=root, set=tuple(f"vocabulary.{key}={getattr(kept, key)}" for key in changed)
+    )
+    return (f"the pipeline replaces settings of this workspace's vocabulary: {values}; to keep them: {again}",)
+
+
+def build_vocab(
+    workspace: str | Path,
+    *,
+    settings: tuple[str, ...] = (),
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    report: Report = lambda event: None,
+) -> RunResult:
+    """Turn events into a vocabulary, triplets and a memory-mapped dataset.
+
+    Args:
+        workspace: A workspace that `ingest` made.
+        settings: Overrides of its pipeline, `key=value`; they are kept in the workspace.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+        force: Run every stage, even what is up to date.
+        dry_run: Only say what would run, and why.
+        report: Hears what happens.
+
+    Raises:
+        ConfigError: There is no workspace, or an override is wrong or of an earlier stage.
+        StageError: Events are absent, or a stage does not balance.
+    """
+    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    open_workspace(root, settings)
+    with hold(root, dry_run):
+        opened = open_workspace(root, settings)  # as the command before left it
+        if settings:
+            _refuse_earlier(open_workspace(root), opened, settings)
+        return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
+
+
+def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
+    """Refuse settings that finished stages of `ingest` were made without: they would be kept, and mean nothing."""
+    again = command(
+        "ingest", after.raw_root or "RAW_DIR", pipeline=after.root / PIPELINE, workspace=after.root,
+        sample=after.ingested.sample, set=settings,
+    )  # fmt: skip
+    stood = {one.stage.name for one in standing(before) if one.stands}
+    for one in standing(after):
+        if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
+            raise ConfigError(
+                "--set", f"changes what {one.stage.name} is made from ({', '.join(one.behind)}), expected settings of "
+                f"{', '.join(VOCABULARY_STAGES)}",
+                f"give it to `{again}`, then build the vocabulary",
+            )  # fmt: skip
+
+
+def run(
+    selection: str,
+    workspace: str | Path,
+    *,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    report: Report = lambda event: None,
+) -> RunResult:
+    """Run single stages again: `X` only it, `X+` and what follows, `+X` and what it needs; a layer names its stages.
+
+    Args:
+        selection: Stages or layers, joined by commas.
+        workspace: A workspace that `ingest` made.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+        force: Run even what is up to date.
+        dry_run: Only say what would run, and why.
+        report: Hears what happens.
+
+    Raises:
+        ConfigError: There is no workspace, or the selection names no stage.
+        StageError: An input is absent, or a stage cannot run.
+    """
+    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    open_workspace(root)
+    with hold(root, dry_run):
+        opened = open_workspace(root)  # as the command before left it
+        return run_stages(opened, selection, limits=limits, force=force, dry_run=dry_run, report=report)

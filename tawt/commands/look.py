@@ -1,0 +1,213 @@
+"""The data engineer's view of a workspace: its stages, one stage, a stage's SQL, and queries over its relations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tawt.commands.query import looking
+from tawt.database.connect import Limits, wrapped_errors
+from tawt.errors import ConfigError, FileError, SourceError, nearest
+from tawt.files import digest
+from tawt.pipeline.holding import still
+from tawt.pipeline.ledger import Standing, ledger_table, standing
+from tawt.pipeline.manifest import make_again, read_manifest, torn_files
+from tawt.pipeline.plan import graph_of, raw_tables
+from tawt.pipeline.quarantine import listed_records
+from tawt.pipeline.sql_stage import raw_folders
+from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
+from tawt.raw.views import bind_raw
+from tawt.shell import command
+from tawt.sources.graph import Graph, Stage, load_graph
+from tawt.sources.sql_file import parameters_for
+
+
+def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
+    """List the stages of a workspace, or of a pipeline, in the order in which they run.
+
+    Args:
+        workspace: A workspace; its finished stages come with their counts.
+        pipeline: Instead, the name or file of a pipeline.
+
+    Returns:
+        One row per stage: `stage`, `state`, `rows`, `inputs`, `description`.
+
+    Raises:
+        ConfigError: Neither or an unknown one is given.
+    """
+    if workspace is None and pipeline is None:
+        raise ConfigError(
+            "stages",
+            "has nothing to list, expected a workspace or a pipeline",
+            f"for example `{command('stages', pipeline='demo')}`",
+        )
+    opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
+    graph = graph_of(opened) if opened is not None else load_graph(resolve_pipeline(str(pipeline)))
+    there = standing(opened, graph) if opened is not None else [Standing(s, None) for s in graph.stages.values()]
+    rows: list[dict[str, Any]] = [
+        {
+            "stage": one.stage.name,
+            "state": one.state,
+            "rows": sum(a.n_rows_out for a in one.manifest.accounts) if one.manifest else None,
+            "inputs": ", ".join(one.stage.inputs),
+            "description": one.stage.summary,
+        }
+        for one in there
+    ]
+    rows += [
+        {"stage": name, "state": f"skipped: {why}", "rows": None, "inputs": "", "description": ""}
+        for name, why in graph.skipped.items()
+    ]
+    schema = pa.schema([("stage", pa.string()), ("state", pa.string()), ("rows", pa.int64()),
+                        ("inputs", pa.string()), ("description", pa.string())])  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+@dataclass(frozen=True)
+class StageView:
+    """One stage, as `tawt show` prints it."""
+
+    name: str
+    description: str
+    inputs: tuple[str, ...]
+    reason_last_run: str
+    columns: pa.Table | None
+    ledger: pa.Table
+    files: pa.Table
+    facts: dict[str, Any]
+
+
+def _stage(graph: Graph, name: str, **where: object) -> Stage:
+    if name not in graph.stages:
+        if name in graph.skipped:
+            why, hint = graph.why_not(name)
+            raise ConfigError(f"stage {name}", f"does not run here: {why}, expected a stage that does", hint)
+        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
+    return graph.stages[name]
+
+
+def has_sql(stage: str) -> bool:
+    """Return whether a stage of this name is an SQL file; the engine's own have no layer."""
+    return "." in stage
+
+
+def show(stage: str, workspace: str | Path) -> StageView:
+    """Describe a stage of a workspace: contract, files, and where its records went.
+
+    Args:
+        stage: `<layer>.<name>`, or an engine stage.
+        workspace: A workspace that `ingest` made.
+
+    Raises:
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        found = _stage(graph, stage, workspace=opened.root)
+        there = standing(opened, graph)
+    one = next(one for one in there if one.stage.name == stage)
+    manifest, columns = one.manifest, None
+    state = one.state if manifest is None else f"finished in {manifest.seconds:.1f} s"
+    if one.behind:
+        state += f"; {one.state}: `{command('run', f'+{stage}', workspace=opened.root)}`"
+    if found.contract is not None:
+        columns = pa.Table.from_pylist(
+            [
+                {"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description}
+                for c in found.contract.columns
+            ]
+        )
+    ledger = ledger_table(there)
+    ledger = ledger.filter(pa.array([name == stage for name in ledger["stage"].to_pylist()], pa.bool_()))
+    sizes = manifest.files if manifest else {}
+    files = pa.table({"file": pa.array(sizes, pa.string()), "bytes": pa.array(sizes.values(), pa.int64())})
+    facts = {k: v for k, v in manifest.facts.items() if k not in ("files", "file_starts")} if manifest else {}
+    return StageView(
+        stage, found.summary, found.inputs, state, columns, ledger.drop_columns(["stage"]), files, facts,
+    )  # fmt: skip
+
+
+def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool = True) -> pa.Table:
+    """List a stage's quarantined records and read them again from the raw files.
+
+    This is the one place that shows cells of rejected records, because it was asked to.
+
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made.
+        limit: At most so many records.
+        reread: Whether to add the raw cells; without, only places and reasons.
+
+    Raises:
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
+        FileError: The list is damaged.
+        SourceError: The raw files are not where they were, or not as they were read.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        return _quarantined(open_workspace(root), stage, limit, reread)
+
+
+def _quarantined(opened: Workspace, stage: str, limit: int, reread: bool) -> pa.Table:
+    graph = graph_of(opened)
+    found = _stage(graph, stage, workspace=opened.root)
+    manifest = read_manifest(opened, stage)
+    for torn in torn_files(opened, stage):
+        what = "is missing or damaged, expected it as the stage wrote it"
+        raise FileError(str(opened.root / torn), what, make_again(opened, stage))
+    places = listed_records(opened, manifest, ["file", "record", "line", "column", "reason"]).slice(0, limit)
+    numbers = [n for n in places["record"].to_pylist() if n is not None]
+    if not reread or not numbers:
+        return places
+    driving = found.inputs[0]
+    source = driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]
+    if not source.startswith("raw."):
+        return places  # of events: their numbers are those of several raw tables
+    raw_name = source.removeprefix("raw.")
+    raw, _ = raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
+    if raw_name not in raw:
+        raise SourceError(f"raw.{raw_name}", "is not there any more, expected it as it was", opened.ingest_again)
+    read = manifest if driving == source else read_manifest(opened, driving)
+    if read is None or read.components.inputs.get(source) != digest(raw[raw_name].identity):
+        # the numbers would be those of other records
+        raise SourceError(f"raw.{raw_name}", "is not as it was read, expected it as it was", opened.ingest_again)
+    folders = [opened.root, *raw_folders(raw.values())]
+    with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}", limits=Limits.of()):
+        bind_raw(connection, raw[raw_name], opened.pipeline.csv)
+        connection.register("_places", places)
+        return connection.sql(
+            f'select p.file, p.record, p.line, p."column", p.reason, r.* exclude (_row) from _places p '
+            f"left join raw.{raw_name} r on r._row = p.record order by p.file, p.record, p.line"
+        ).to_arrow_table()
+
+
+def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
+    """Return a stage's SQL text and the parameters that its pipeline binds.
+
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made.
+        pipeline: Instead, the name or file of a pipeline.
+
+    Raises:
+        ConfigError: There is no such stage, or it has no SQL.
+    """
+    if workspace is None and pipeline is None:
+        raise ConfigError(
+            "sql",
+            "has nothing to look in, expected a workspace or a pipeline",
+            f"for example `{command('sql', stage, pipeline='demo')}`",
+        )
+    opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
+    resolved = opened.pipeline if opened is not None else resolve_pipeline(str(pipeline))
+    where: dict[str, object] = {"workspace": workspace} if workspace is not None else {"pipeline": pipeline}
+    found = _stage(load_graph(resolved), stage, **where)
+    if found.sql is None:
+        hint = command("show", stage, workspace=workspace) if workspace is not None else command("stages", **where)
+        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
+    return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))

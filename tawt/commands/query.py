@@ -1,0 +1,120 @@
+"""One select over the relations of a workspace, none of which changes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import pyarrow as pa
+
+from tawt.database.connect import Limits, bounded_memory, connect, interruptible, wrapped_errors
+from tawt.errors import FileError, SourceError, StageError
+from tawt.pipeline.holding import still
+from tawt.pipeline.ledger import Standing, ledger_table, standing
+from tawt.pipeline.quarantine import SCHEMA, listed_records
+from tawt.pipeline.run import Report
+from tawt.pipeline.sql_stage import bind_output
+from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.shell import command
+from tawt.sources.sql_file import check_select, is_explained
+
+
+def query(
+    text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None,
+    report: Report = lambda event: None,
+) -> pa.Table:  # fmt: skip
+    """Run one select over the workspace's relations.
+
+    Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
+    `triplets`, `quarantine`, `ledger`. Nothing outside the workspace can be read and nothing can be written. No command
+    changes the workspace until the answer is there.
+
+    Args:
+        text: One `select`, or the `explain` of one.
+        workspace: A workspace that `ingest` made.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+        report: Hears `{"event": "note", ...}` of each relation in it that is damaged or older than its inputs.
+
+    Raises:
+        ConfigError: The text is not one select, there is no workspace, or a command that changes it is at work.
+        FileError: A file that it reads is damaged.
+        StageError: The engine refuses it.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        limits, there = Limits.of(threads, memory_limit), standing(opened)
+        named = check_select(text, opened.root, _known(opened, there))
+        for note in _notes(named, opened, there):
+            report({"event": "note", "text": note})
+        try:
+            with looking(limits, [opened.root]) as connection:
+                with wrapped_errors("query", limits=limits):
+                    _bind_all(connection, opened, there)
+                with wrapped_errors("query", text, len("explain "), limits=limits), bounded_memory(limits):
+                    if not is_explained(text):
+                        interruptible(connection, lambda: connection.execute(f"explain {text}"))
+                    return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
+        except SourceError as error:
+            raise FileError(error.where, error.what, f"see `{command('check', workspace=opened.root)}`") from None
+        except StageError as error:
+            columns = command("query", f"select * from {min(named)} limit 0", workspace=opened.root) if named else ""
+            hint = error.hint if "try_cast" in error.hint or not named else f"its columns: `{columns}`"
+            if "fit" in error.what and '"' in text:
+                hint += "; a text stands in single quotes, as 'LAB'"
+            raise StageError(error.where, error.what, hint) from None
+
+
+@contextmanager
+def looking(limits: Limits, folders: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection that only looks: it spills to the system's own folder, for the workspace may be read-only."""
+    with TemporaryDirectory(prefix="tawt-") as aside:
+        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill")
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _notes(named: frozenset[str], workspace: Workspace, there: list[Standing]) -> list[str]:
+    """Return what to say of the relations in a query that were made from older inputs than those that are there."""
+    return [
+        f"{one.stage.name} is {one.state}: `{command('run', f'+{one.stage.name}', workspace=workspace.root)}`"
+        for one in there
+        if (one.torn and named & {"ledger", "quarantine"})
+        or ((one.torn or one.behind) and _relation(one.stage.name) in named)
+    ]
+
+
+def _known(workspace: Workspace, there: list[Standing]) -> dict[str, str]:
+    """Return the relations of a workspace -> the command that makes one that is not made."""
+    make = {
+        _relation(one.stage.name): ""
+        if one.manifest is not None
+        else command("run", f"+{one.stage.name}", workspace=workspace.root)
+        for one in there
+        if one.stage.name != "dataset"
+    }
+    return make | {"ledger": "", "quarantine": ""}
+
+
+def _relation(stage: str) -> str:
+    return (f"labels.{stage.partition('.')[2]}" if stage.startswith("tasks.") else stage).lower()
+
+
+def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there: list[Standing]) -> None:
+    """Make a view of every finished stage of the pipeline as it is now, of the ledger and of the quarantine."""
+    finished = [one.manifest for one in there if one.manifest is not None]
+    for manifest in finished:
+        if manifest.stage == "dataset":
+            continue
+        bind_output(connection, workspace, manifest.stage)
+        if "." not in manifest.stage:
+            connection.execute(f"create view {manifest.stage} as select * from {manifest.stage}.{manifest.stage}")
+    connection.register("ledger", ledger_table(there))
+    listed = [listed_records(workspace, manifest) for manifest in finished]
+    connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))

@@ -1,0 +1,250 @@
+"""A locked DuckDB connection, and its errors without the cells that they quote."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from tawt.errors import ConfigError, SourceError, StageError, TawtError
+from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
+from tawt.places import real
+from tawt.room import NUMBERS, is_end_of_memory, memory_error
+from tawt.shell import command
+from tawt.transforms.subject_hash import SQL_MACROS
+
+T = TypeVar("T")
+SCHEMAS = ("raw", "staging", "codes", "event_parts", "events", "vocabulary", "triplets", "labels")
+_LEAST_MEGABYTES = 50
+_LEAST_MOST_THREADS = 64
+"""Threads that may be asked for on any machine; more may be where there are many cores."""
+_SHARD_MEGABYTES = 600
+"""What a shard of 128 MB of raw text takes while it is merged or encoded; 500 thousand rows took 480."""
+
+_BESIDE_MEGABYTES = 1000
+"""What the engine may take beside the blocks that it counts: buffers, stacks of threads, cells in the making."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a data command may use."""
+
+    threads: int
+    memory_limit: str
+    """As DuckDB writes it, `2GB`."""
+
+    @classmethod
+    def of(cls, threads: int | None = None, memory_limit: str | None = None) -> Limits:
+        """Return the limits asked for, else all cores and 60 % of the memory of the machine or cgroup, or of what a
+        limit of the shell leaves.
+
+        Raises:
+            ConfigError: A limit is not one.
+        """
+        most = max(_LEAST_MOST_THREADS, 8 * usable_cpus())
+        if threads is not None and not 1 <= threads <= most:
+            raise ConfigError("--threads", f"is {threads}, expected 1 to {most}", "leave it out for all cores")
+        if memory_limit is not None and not _LEAST_MEGABYTES <= _megabytes(memory_limit) < 1e12:
+            raise ConfigError(
+                "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
+                "leave it out for 60 % of the memory",
+            )  # fmt: skip
+        most_megabytes = max(_LEAST_MEGABYTES, int(available_bytes() * 0.6) >> 20)
+        return cls(threads or usable_cpus(), memory_limit or f"{most_megabytes}MiB")
+
+    @property
+    def workers(self) -> int:
+        """How many shards may be in memory at once: one per thread, as far as the memory limit goes."""
+        return max(1, min(self.threads, int(_megabytes(self.memory_limit) / _SHARD_MEGABYTES)))
+
+
+def _megabytes(size: str) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([mMgGtT])i?[bB]", size)
+    return float(match[1]) * 1000.0 ** "MGT".index(match[2].upper()) if match else 0.0
+
+
+def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database that reaches the given folders and nothing else, and cannot be unlocked.
+
+    Args:
+        limits: Threads and memory.
+        folders: The only folders that SQL may read or write.
+        spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
+
+    Raises:
+        ConfigError: The path of a folder holds what the engine cannot read.
+    """
+    for folder in folders:
+        if "\\" in str(real(folder)):
+            raise ConfigError(
+                str(folder), "has a backslash in its path, expected a path without one",
+                "the engine takes it for the end of a folder's name: choose another place",
+            )  # fmt: skip
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": limits.threads,
+        "memory_limit": limits.memory_limit,
+        "python_enable_replacements": False,
+        "autoinstall_known_extensions": False,
+        "preserve_insertion_order": True,
+        "errors_as_json": True,
+        "allow_persistent_secrets": False,
+    }
+    if spill is not None:
+        config["temp_directory"] = str(spill)
+    connection = duckdb.connect(":memory:", config=config)
+    # it writes over our own progress, and cannot be set before the database is open
+    connection.execute("set enable_progress_bar = false")
+    # a time with a zone reads the same on every machine
+    connection.execute("set TimeZone = 'UTC'")
+    for schema in SCHEMAS:
+        connection.execute(f"create schema {schema}")
+    for macro in SQL_MACROS:
+        connection.execute(macro)
+    listed = ", ".join(literal(str(real(folder))) for folder in folders)
+    connection.execute(f"set allowed_directories = [{listed}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def literal(text: str) -> str:
+    """Return text as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def parquet_files(files: Sequence[Path]) -> str:
+    """Return Parquet files as a relation; each is named, so that no letter of a path is taken for a pattern."""
+    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}], hive_partitioning = false)"
+
+
+def identifier(name: str) -> str:
+    """Return a name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextmanager
+def bounded_memory(limits: Limits) -> Iterator[None]:
+    """Keep the process from growing far beyond the memory limit while the engine works.
+
+    The engine counts blocks of rows, but not a cell or a list that a function is just making: `repeat('x', 1e9)` would
+    take the machine's memory first.
+    """
+    taken = data_bytes()
+    if taken is None:
+        yield
+        return
+    with data_limit(taken + int(_megabytes(limits.memory_limit) * 1e6) + _BESIDE_MEGABYTES * 1_000_000):
+        yield
+
+
+def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """Do work with a connection in a thread of its own, so that Ctrl-C reaches the engine whatever it is doing.
+
+    Between two looks of the engine a cell can be in the making for long; a second Ctrl-C ends the program then, and a
+    command ends by itself soon.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(work)
+        try:
+            # awake now and then: a signal that another thread takes does not end a wait
+            while wait([future], timeout=0.1).not_done:
+                pass
+            return future.result()
+        except KeyboardInterrupt:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            while not future.done():
+                connection.interrupt()
+                time.sleep(0.05)
+            raise
+
+
+def text_place(error: Exception, text: str, before: int = 0) -> str:
+    """Return where in an SQL text the engine stopped: the line and the word of the text itself, never of the error.
+
+    Args:
+        error: An error of a connection that gives errors as JSON.
+        text: What its author wrote.
+        before: How many characters of ours stood before it.
+    """
+    try:
+        position = int(json.loads(str(error).partition(": ")[2])["position"]) - before
+    except (ValueError, KeyError, TypeError):
+        return ""
+    content = text.encode()
+    if not 0 <= position < len(content):
+        return ""
+    word = re.match(r'"[^"]*"|[\w.$]+|\S', content[position:].decode(errors="replace"))
+    line = content.count(b"\n", 0, position) + 1
+    return f" at line {line}" + (f" near `{word[0][:80]}`" if word else "")
+
+
+@contextmanager
+def wrapped_errors(
+    where: str, text: str = "", before: int = 0, workspace: Path | None = None, limits: Limits | None = None
+) -> Iterator[None]:
+    """Turn an engine error into one of ours; its text can quote cells, so only its kind is looked at.
+
+    Args:
+        where: The stage.
+        text: The SQL text that its author wrote, in which the place of a mistake is shown.
+        before: How many characters of ours stand before it in the statement.
+        workspace: Of the stage, for hints; None where it is no stage's.
+        limits: That the engine works under.
+
+    Raises:
+        RoomError: Memory ran out.
+        SourceError: A raw file cannot be read.
+        StageError: Anything else that the engine refuses.
+        OSError: The disk, a quota or the size of a file is at its end.
+    """
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        if is_end_of_memory(error):
+            raise memory_error(where, limits.memory_limit if limits is not None else None) from None
+        # of a file that it cannot write it gives the system's number, in JSON within JSON
+        number = re.search(r'errno\\*":\\*"(\d+)', str(error)) if isinstance(error, duckdb.IOException) else None
+        if number and int(number[1]) in NUMBERS:
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+        if isinstance(error, duckdb.Error):
+            raise _own_error(where, error, text, before, workspace) from None
+        raise
+
+
+def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspace: Path | None) -> TawtError:
+    kind = type(error).__name__.removesuffix("Exception")
+    if isinstance(error, duckdb.PermissionException):
+        hint = "bind files as raw tables of the source"
+        return StageError(where, "reaches outside of the relations, expected to read only these", hint)
+    # the libraries that unpack a file have errors of no kind of the engine's
+    if isinstance(error, duckdb.IOException | duckdb.SerializationException) or type(error) is duckdb.Error:
+        hint = "copy the raw files again"
+        if workspace is not None:
+            again = command("run", f"+{where}", workspace=workspace, force=True)
+            hint += f"; files of the workspace are made again with `{again}`"
+        return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
+    if isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
+        what = "names what is not there" if isinstance(error, duckdb.CatalogException) else "does not fit its relations"
+        return StageError(
+            where, f"{what}{text_place(error, text, before)}, expected a select that fits",
+            f"see `{command('sql', where, workspace=workspace)}`" if workspace is not None else "mend it there",
+        )  # fmt: skip
+    return StageError(
+        where,
+        f"the engine stopped with the error {kind}, expected none (its text can quote cells and is not shown)",
+        "use try_cast instead of cast, and give the record a _reason",
+    )

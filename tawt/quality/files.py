@@ -1,0 +1,134 @@
+"""Every file of a workspace against the hash that was written with it, and what lies there beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tawt.contracts.dataset import THREADS
+from tawt.contracts.workspace import PIPELINE
+from tawt.pipeline.ledger import Standing
+from tawt.pipeline.manifest import manifest_at
+from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
+from tawt.quality.finding import Finding, finding_of
+from tawt.quality.runs import Runs, check_embeddings, fault_of
+from tawt.quality.strangers import of_workspace, strangers
+from tawt.quality.unfinished import at_rest
+from tawt.seals import holds, sha256_file
+from tawt.shell import command
+
+
+def check_files(
+    workspace: Workspace, stages: list[Standing], unread: Mapping[str, str] | None = None
+) -> tuple[list[Finding], set[str]]:
+    """Hold every file to its hash.
+
+    Args:
+        workspace: Where.
+        stages: Of its pipeline.
+        unread: Records that cannot be read -> what is wrong with each.
+
+    Returns:
+        One finding per kind of file, and the stages whose files are as they were written.
+    """
+    root = workspace.root
+    changed = {one.stage.name: _changed(workspace, one) for one in stages if one.manifest is not None}
+    whole = {one.stage.name for one in stages if one.stands and not changed[one.stage.name]}
+
+    def below(path: Path) -> str:
+        return path.relative_to(root).as_posix()
+
+    runs, embeddings, alien = at_rest(root / "runs", lambda: _look(workspace, stages))
+    unfinished = f", {runs.n_unfinished} of them not finished" if runs.n_unfinished else ""
+    return [
+        _stages(workspace, stages, changed, whole),
+        finding_of(
+            "files",
+            [
+                name + (" is of no finished stage" if name.partition("/")[0] in OF_STAGES else " is none of tawt's")
+                for name in map(below, alien)
+            ],
+            "none that tawt did not put there",
+        ),
+        _records(workspace, bool(whole), unread or {}),
+        finding_of(
+            "runs",
+            [f"{below(path)} {fault}" for path, fault in sorted(runs.wrong.items())],
+            f"{runs.n}, as they were written{unfinished}",
+        ),
+        finding_of(
+            "embeddings",
+            [f"{below(path)} {fault}" for path, fault in embeddings],
+            "as they were written",
+            next(filter(None, (_embed(root, path) for path, _ in embeddings)), ""),
+        ),
+    ], whole
+
+
+def _look(workspace: Workspace, stages: Sequence[Standing]) -> tuple[Runs, list[tuple[Path, str]], list[Path]]:
+    """Return runs, what is wrong with embeddings, and what is not tawt's, as all of it is now."""
+    root, known = workspace.root, of_workspace(workspace)
+    for one in stages:
+        path = workspace.manifest(one.stage.name)
+        known.files.add(path)
+        # of a stage that lost a file, the others are its still
+        if (manifest := one.manifest or manifest_at(path)) is not None:
+            known.files |= {root / name for name in manifest.files}
+            known.folders.add(workspace.output(one.stage.name))
+    return Runs(root, known), check_embeddings(root, known), strangers(root, known)
+
+
+def _embed(root: Path, path: Path) -> str:
+    """Return the command that makes embeddings again, none where no run has their name."""
+    run = path.relative_to(root / "embeddings").with_suffix("").as_posix()
+    return command("embed", workspace=root, run=run) if (root / "runs" / run).is_dir() else ""
+
+
+def _stages(
+    workspace: Workspace, stages: Sequence[Standing], changed: Mapping[str, list[str]], whole: set[str]
+) -> Finding:
+    wrong = [f"{name} is missing or damaged" for one in stages for name in one.torn]
+    wrong += [text for texts in changed.values() for text in texts]
+    lost = [f"manifests/{one.stage.name}.json is missing" for one in stages if _lost(workspace, one)]
+    behind = [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
+    # what has its size is up to date for a command that is not told otherwise
+    first = next((name for name, texts in changed.items() if texts), None)
+    mend = command("run", first or "+dataset", workspace=workspace.root, force=first is not None)
+    none = [] if whole or wrong or lost or behind else ["none is finished"]
+    return finding_of("stages", wrong + lost + behind + none, f"{len(whole)} finished, as written", mend)
+
+
+def _lost(workspace: Workspace, one: Standing) -> bool:
+    """Return whether a stage has files and no manifest."""
+    if one.manifest is not None or one.torn:
+        return False
+    output = workspace.output(one.stage.name)
+    return any(path.is_file() for path in output.rglob("*")) or workspace.quarantine(one.stage.name).exists()
+
+
+def _changed(workspace: Workspace, one: Standing) -> list[str]:
+    assert one.manifest is not None
+    hashes = one.manifest.hashes
+    faults = {
+        name: fault_of(workspace.root / name, lambda path, name=name: sha256_file(path) == hashes.get(name))  # type: ignore[misc]
+        for name in one.manifest.files
+    }
+    return [f"{name} {fault}" for name, fault in faults.items() if fault is not None]
+
+
+def _records(workspace: Workspace, finished: bool, unread: Mapping[str, str]) -> Finding:
+    root, wrong = workspace.root, {}
+    for name in (*RECORDS, THREADS):
+        path = root / name
+        if (path.exists() or path.is_symlink()) and (fault := fault_of(path, holds)):
+            wrong[name] = "is not as it was written" if "changed" in fault else fault
+        elif name in unread:
+            wrong[name] = unread[name]
+        elif finished and name in (INGEST, LEDGER) and not path.exists():
+            wrong[name] = "is missing"
+    again = command(
+        "ingest", workspace.raw_root or "RAW_DIR", pipeline=root / PIPELINE, workspace=root,
+        sample=workspace.ingested.sample,
+    )  # fmt: skip
+    mend = command("run", "+dataset", workspace=root) if {*wrong} == {LEDGER} else again
+    return finding_of("records", [f"{name} {what}" for name, what in wrong.items()], "as they were written", mend)

@@ -1,0 +1,234 @@
+"""Holds a finished workspace against its own promises: every number is counted again from the files."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import ValidationError
+
+from tawt.arrays import Words
+from tawt.contracts.dataset import DATASET, DatasetManifest
+from tawt.contracts.value_status import STATUS_NAMES
+from tawt.errors import FileError, StageError
+from tawt.pipeline.balance import marked_rows
+from tawt.pipeline.holding import still
+from tawt.pipeline.ledger import Standing, ledger_table, standing
+from tawt.pipeline.manifest import Manifest, make_again, manifest_at, stage_files
+from tawt.pipeline.plan import graph_of
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Ingested, Local, Workspace, open_workspace
+from tawt.quality.files import check_files
+from tawt.quality.finding import Finding
+from tawt.quality.meds import check_meds
+from tawt.quality.raw import check_raw
+from tawt.readers import parquet_metadata, read_parquet, read_record
+from tawt.seals import holds, sha256_file
+from tawt.transforms.columns import times_of
+from tawt.transforms.identity import CONTENT, identities
+
+_OF_BOTH = ("subject_id", "data_type", "value", "value_token", "value_status")
+"""Columns that triplets and dataset share as they are."""
+
+
+def check(workspace: str | Path) -> list[Finding]:
+    """Check a workspace: every file by its hash, raw files and runs too; ledger, events, triplets and dataset by count.
+
+    Args:
+        workspace: A workspace that `ingest` made.
+
+    Returns:
+        One finding per check.
+
+    Raises:
+        ConfigError: There is no workspace, or a command that changes it is at work.
+        FileError: A manifest may not be read.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        return _check(open_workspace(root))
+
+
+def _check(opened: Workspace) -> list[Finding]:
+    opened, there, unread = standing_of(opened)
+    findings, stages = check_files(opened, there, unread)
+    # only what is as it was written is counted again below
+    found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
+    findings += [_ledger(opened, there, found), _quarantine(opened, found)]
+    findings += [check_raw(opened, graph_of(opened).raw_contracts, found)]
+    if "events" in stages:
+        findings += [
+            Finding(f"events: {finding.check}", finding.ok, finding.detail)
+            for finding in check_meds(opened.output("events"))
+        ]
+    if {"vocabulary", "triplets"} <= stages:
+        findings += _triplets(opened)
+    if {"vocabulary", "triplets", "dataset"} <= stages:
+        findings += _dataset(opened)
+    return findings
+
+
+def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str, str]]:
+    """Return a workspace whose records can be read, how its stages stand, and what is wrong with records that cannot.
+
+    In the place of what an ingest was asked for stands what the stages say that they were made with, so that the rest
+    can be held to it.
+    """
+    unread = {}
+    try:
+        _ = opened.local
+    except FileError as error:
+        unread[LOCAL] = error.what.partition(", expected")[0]
+        opened = replace(opened, given_local=Local())
+    try:
+        made = opened.ingested if (opened.root / INGEST).exists() else None
+    except FileError as error:
+        unread[INGEST], made = error.what.partition(", expected")[0], None
+    if made is None:
+        asked: dict[str, Any] = {}
+        for path in sorted((opened.root / "manifests").glob("*.json")):
+            if (manifest := manifest_at(path)) is not None:
+                parameters = manifest.components.parameters
+                asked |= {"n_shards": parameters["shards"]} if "shards" in parameters else {}
+                asked |= {"sample": parameters["sample"]} if "sample" in parameters else {}
+        with suppress(ValidationError):  # of a stage that says what none of ours does
+            opened = replace(opened, given_ingested=Ingested.model_validate(asked))
+        opened = opened if opened.given_ingested is not None else replace(opened, given_ingested=Ingested())
+    return opened, standing(opened), unread
+
+
+def _n_rows(workspace: Workspace, stage: str) -> int:
+    n_rows = 0
+    for path in stage_files(workspace, stage, "data" if stage == "events" else ""):
+        n_rows += parquet_metadata(path).num_rows
+    for path in stage_files(workspace, stage, suffix=".arrow"):
+        if not path.name.endswith(".index.arrow"):
+            with pa.memory_map(str(path)) as source:
+                n_rows += pa.ipc.open_file(source).read_all().num_rows
+    return n_rows
+
+
+def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) -> Finding:
+    """Count every output and its records again, follow them from stage to stage, and compare with the table."""
+    out = {manifest.stage: sum(account.n_rows_out for account in manifest.accounts) for manifest in found}
+    wrong = []
+    for manifest in found:
+        for account in manifest.accounts:
+            try:
+                account.check(manifest.stage)
+            except StageError as error:
+                wrong.append(str(error))
+            if manifest.stage == "vocabulary":
+                continue
+            before = out.get(account.driving)
+            if before is not None and account.n_records_in != before:
+                wrong.append(
+                    f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}"
+                )
+        counted = _n_rows(workspace, manifest.stage)
+        if counted != out[manifest.stage]:
+            wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")
+        if manifest.stage.startswith(("staging.", "codes.", "event_parts.")):
+            kept = sum(account.n_records_kept for account in manifest.accounts)
+            behind = int(np.count_nonzero(marked_rows(stage_files(workspace, manifest.stage))))
+            if kept != behind:
+                wrong.append(f"{manifest.stage}: {behind:,} records behind its rows, expected {kept:,}")
+    path = workspace.root / LEDGER
+    if path.is_file() and holds(path) and not read_parquet(path).equals(ledger_table(there)):
+        wrong.append(f"{LEDGER} is not what the stages' manifests say")
+    n_in = sum(a.n_records_in for m in found if m.stage.startswith("staging.") for a in m.accounts)
+    return Finding("ledger", not wrong, wrong[0] if wrong else f"balances from {n_in:,} raw records")
+
+
+def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
+    expected = {m.stage: sum(account.count("quarantine") for account in m.accounts) for m in found}
+    wrong = []
+    for manifest in found:
+        path = workspace.quarantine(manifest.stage)
+        listed = 0
+        if path.relative_to(workspace.root).as_posix() in manifest.files:
+            listed = parquet_metadata(path).num_rows
+        if listed != expected[manifest.stage]:
+            wrong.append(f"{manifest.stage}: {listed:,} listed, expected {expected[manifest.stage]:,}")
+    return Finding(
+        "quarantine", not wrong, wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place"
+    )
+
+
+def _triplets(workspace: Workspace) -> list[Finding]:
+    vocabulary = read_parquet(workspace.output("vocabulary") / "vocabulary.parquet")
+    n_types = len(vocabulary)
+    n_bins = vocabulary["n_bins"].to_numpy()
+    n_categories = np.array([len(row) for row in vocabulary["categories"].to_pylist()])
+    n_tokens = n_bins + np.where(n_categories > 0, n_categories + 1, 0)
+    unsorted = out_of_range = not_finite = bad_status = 0
+    for path in stage_files(workspace, "triplets"):
+        table = read_parquet(path)
+        subject, time = table["subject_id"].to_numpy(), times_of(table["timestamp"])
+        data_type, token = table["data_type"].to_numpy(), table["value_token"].to_numpy()
+        inside = (data_type >= 0) & (data_type < n_types)
+        out_of_range += int(np.count_nonzero(~inside))
+        known = data_type[inside]
+        out_of_range += int(np.count_nonzero((token[inside] < 0) | (token[inside] > n_tokens[known])))
+        unsorted += int(np.count_nonzero(subject[1:] < subject[:-1]))
+        unsorted += int(np.count_nonzero((subject[1:] == subject[:-1]) & (time[1:] < time[:-1])))
+        not_finite += int(np.count_nonzero(~np.isfinite(table["value"].to_numpy())))
+        bad_status += int(np.count_nonzero(table["value_status"].to_numpy() >= len(STATUS_NAMES)))
+    index_ok = bool((vocabulary["data_type"].to_numpy() == np.arange(n_types)).all())
+    return [
+        Finding("vocabulary: index", index_ok, f"{n_types:,} rows, numbered in order"),
+        Finding("triplets: sorted", unsorted == 0, f"{unsorted:,} rows out of order"),
+        Finding("triplets: in the vocabulary", out_of_range == 0, f"{out_of_range:,} indices or tokens out of range"),
+        Finding("triplets: finite", not_finite == 0, f"{not_finite:,} values are not finite"),
+        Finding("triplets: statuses", bad_status == 0, f"{bad_status:,} unknown statuses"),
+    ]
+
+
+def _dataset(workspace: Workspace) -> list[Finding]:
+    folder = workspace.output("dataset")
+    manifest = read_record(folder / DATASET, DatasetManifest, make_again(workspace, "dataset"))
+    same_vocabulary = manifest.vocabulary == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
+    listed = {(split, shard.shard) for split, shards in manifest.splits.items() for shard in shards}
+    different = len({(path.parent.name, path.stem) for path in stage_files(workspace, "triplets")} - listed)
+    torn = nulls = mistold = 0
+    for split, shards in manifest.splits.items():
+        for shard in shards:
+            with pa.memory_map(str(folder / split / f"{shard.shard}.arrow")) as source:
+                rows = pa.ipc.open_file(source).read_all()
+                nulls += sum(column.null_count for column in rows.columns)
+                triplets = read_parquet(workspace.output("triplets") / split / f"{shard.shard}.parquet")
+                ours, theirs = (np.sort(_rows(table, _OF_BOTH)) for table in (rows, triplets))
+                different += not np.array_equal(ours, theirs)
+                mistold += _mistold(rows)
+            with pa.memory_map(str(folder / split / f"{shard.shard}.index.arrow")) as source:
+                index = pa.ipc.open_file(source).read_all()
+                start, length = index["start"].to_numpy(), index["length"].to_numpy()
+                expected = np.concatenate([[0], np.cumsum(length)])
+                torn += 0 if (start == expected[:-1]).all() and expected[-1] == shard.n_triplets else 1
+    return [
+        Finding(
+            "dataset: vocabulary",
+            same_vocabulary,
+            "is the one it was made with" if same_vocabulary else "is another one",
+        ),
+        Finding("dataset: equals triplets", different == 0, f"{different:,} shards differ"),
+        Finding("dataset: identities", mistold == 0, f"{mistold:,} rows whose identity is not theirs"),
+        Finding("dataset: index", torn == 0, f"{torn:,} shards whose index does not cover them"),
+        Finding("dataset: nothing null", nulls == 0, f"{nulls:,} nulls"),
+    ]
+
+
+def _mistold(rows: pa.Table) -> int:
+    """Count the rows that do not have the identity of what they hold; of equal rows each may have that of another."""
+    own, told = _rows(rows, CONTENT) >> np.uint64(32), rows["identity"].to_numpy()
+    other = np.flatnonzero(own != told)
+    own, told, content = own[other], told[other], [rows[name].to_numpy()[other] for name in CONTENT]
+    return int(np.count_nonzero(own[np.lexsort((own, *content))] != told[np.lexsort((told, *content))]))
+
+
+def _rows(table: pa.Table, names: tuple[str, ...]) -> Words:
+    """Return a number for each row, of what some columns hold; no two are alike, equal rows neither."""
+    return identities(*(table[name].fill_null(0).to_numpy() for name in names))

@@ -1,0 +1,284 @@
+"""Finds the files of every raw table below the raw root, and holds their bytes and headers to the contracts.
+
+Nothing is copied.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import fnmatch
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tawt.config.pipeline import Csv, Members, PipelineConfig
+from tawt.contracts.contract import Contract
+from tawt.errors import SourceError
+from tawt.raw.archives import is_member
+from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, unpacked_name
+from tawt.raw.identity import RawFile, delimiter_of, identify, open_bytes
+from tawt.raw.members import MemberReader, find_members
+from tawt.raw.seen import RawSeen
+from tawt.readers import parquet_schema
+
+_BESIDE = (
+    ".md5",
+    ".sha1",
+    ".sha256",
+    ".sha512",
+    ".asc",
+    ".sig",
+    ".md",
+    ".html",
+    ".pdf",
+    ".sql",
+    ".json",
+    ".yaml",
+    ".yml",
+)
+"""What lies beside tables under their names and is none."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A raw table that is there."""
+
+    name: str
+    contract: Contract
+    files: tuple[RawFile, ...]
+    columns: dict[str, str]
+    """Contract column -> column in the files; an absent optional column is not in it."""
+    header: tuple[str, ...]
+    """All columns in the first file, in order."""
+    members: Members | None = None
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the files are Parquet, whose columns keep their types."""
+        return self.members is None and format_of(self.files[0].path).is_parquet
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the engine parses the files as CSV."""
+        return self.members is None and not self.is_parquet
+
+    @property
+    def absent(self) -> list[str]:
+        """Optional columns that the files do not have."""
+        return [name for name in self.contract.names if name not in self.columns]
+
+    @property
+    def n_records(self) -> int:
+        """How many records the files hold, as their bytes say."""
+        return sum(file.n_records for file in self.files)
+
+    @property
+    def identity(self) -> list[str]:
+        """What the content of the table hangs on: hash of every file, in order, and the columns found."""
+        return [file.sha256 for file in self.files] + sorted(self.columns)
+
+
+def find_raw_tables(
+    root: Path, pipeline: PipelineConfig, contracts: dict[str, Contract], known: dict[str, RawSeen] | None
+) -> tuple[dict[str, RawTable], list[str]]:
+    """Find every raw table below the raw root.
+
+    Args:
+        root: The raw root.
+        pipeline: Says how its files are written.
+        contracts: Of the raw tables, by name.
+        known: What was read before, by path below the root; None = read everything.
+
+    Returns:
+        The tables that are there, and what is to be said of absent optional tables and columns.
+
+    Raises:
+        SourceError: A required table or column is absent, or a file is unreadable.
+    """
+    members = {entry.table: entry for entry in pipeline.members}
+    found: dict[str, list[Path]] = {}
+    said: list[str] = []
+    for name, contract in sorted(contracts.items()):
+        paths = find_members(root, members[name]) if name in members else _find_files(root, contract)
+        if paths:
+            found[name] = paths
+        elif contract.required:
+            raise SourceError(
+                f"raw.{name}",
+                f"no file found below the raw root, expected {_places(contract, members.get(name))}",
+                f"`{pipeline.name}` needs this table; is the raw folder the right one?",
+            )
+        else:
+            said.append(f"raw.{name} is absent (optional): the stages that read it are skipped")
+    dialect = pipeline.csv
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        jobs = {n: identify(pool, root, paths, dialect, members.get(n), known) for n, paths in found.items()}
+        identified = {name: tuple(file for job in of_table for file in job.result()) for name, of_table in jobs.items()}
+    tables = {}
+    for name, files in identified.items():
+        table = _with_columns(name, contracts[name], files, dialect, members.get(name))
+        tables[name] = table
+        if name in members and (n_passed := _passed_over(table, members[name])):
+            said.append(
+                f"raw.{name}: {n_passed:,} files in its folders and archives are not named *{members[name].suffix} and "
+                "are not read"
+            )
+        said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
+    return tables, said
+
+
+def _passed_over(table: RawTable, members: Members) -> int:
+    folders = {file.path.parent for file in table.files if file.relative != file.place}
+    beside = (path for folder in folders for path in folder.iterdir())
+    return sum(file.seen.n_passed for file in table.files) + sum(
+        not is_member(path.name, members) and not path.is_dir() for path in beside
+    )
+
+
+def _places(contract: Contract, members: Members | None) -> str:
+    if members is not None:
+        return " or ".join(f"`{pattern}`" for pattern in members.folders)
+    return " or ".join(f"`{path}.csv[.gz]`" for path in contract.paths)
+
+
+def _find_files(root: Path, contract: Contract) -> list[Path]:
+    """Return the files of the first place that has any; names match in any case, a folder gives all its parts."""
+    for place in contract.paths:
+        hits = _glob(root, place)
+        unread = _glob(root, place, unread=True)
+        stems: dict[Path, Path] = {}
+        for hit in (*hits, *(odd for odd in unread if odd.suffix.lower() in PACKED)):
+            twin = stems.setdefault(hit.with_name(bare_name(Path(unpacked_name(hit)))), hit)
+            if twin != hit:
+                raise SourceError(
+                    contract.name,
+                    f"lies there twice: {twin.name} and {hit.name}, expected one of them",
+                    f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
+                )
+        files = [part for hit in hits for part in (_parts(root, hit) if hit.is_dir() else [hit])]
+        if files:
+            return files
+        for odd in (*hits, *unread):
+            raise _unreadable(root, odd)
+    return []
+
+
+def _unreadable(root: Path, path: Path) -> SourceError:
+    place = path.relative_to(root).as_posix()
+    if path.is_dir():
+        return SourceError(
+            place, "is a folder without a table in it, expected its files", "copy it again, or remove it"
+        )
+    return SourceError(
+        place, f"is of a kind that is not read, expected {', '.join(TABLES)}", "unpack it, or pack it with gzip"
+    )
+
+
+def _glob(root: Path, place: str, unread: bool = False) -> list[Path]:
+    """Match `place` below root part by part, in any case, with any known suffix on the last part.
+
+    With `unread`, return what has the name with a suffix that nothing reads.
+    """
+    here = [root]
+    *folders, last = place.lower().split("/")
+    for folder in folders:
+        here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and fnmatch.fnmatch(c.name.lower(), folder)]
+    children = [child for folder_path in here for child in sorted(folder_path.iterdir())]
+    if unread:
+        files = [child for child in children if not child.is_dir() and child.suffix.lower() not in _BESIDE]
+        return [file for file in files if fnmatch.fnmatch(file.name.lower(), f"{last}.*")]
+    return [
+        child
+        for child in children
+        if (child.is_dir() or format_of(child).is_table) and fnmatch.fnmatch(bare_name(child), last)
+    ]
+
+
+def _parts(root: Path, folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    read = [path for path in files if format_of(path).is_table]
+    for path in files:
+        if path.suffix.lower() in PACKED and path not in read:
+            raise _unreadable(root, path)
+    return read
+
+
+def seen_files(raw: dict[str, RawTable]) -> dict[str, RawSeen]:
+    """Return what the raw files were when they were hashed, so that the next command need not read them."""
+    return {file.relative: file.seen for table in raw.values() for file in table.files}
+
+
+def _with_columns(
+    name: str, contract: Contract, files: tuple[RawFile, ...], dialect: Csv, members: Members | None
+) -> RawTable:
+    kinds = [(format_of(file.path).is_parquet, delimiter_of(file.path, dialect)) for file in files]
+    for file, kind in zip(files, kinds, strict=True):
+        if members is None and kind != kinds[0]:
+            raise SourceError(
+                file.place, f"is of another kind than `{files[0].place}`, expected parts that are written alike",
+                "write all parts of the table in one form",
+            )  # fmt: skip
+    # of small files the one that reads them holds each to the header of the first
+    headers = [_header(file, dialect, members) for file in files[: 1 if members is not None else None]]
+    # the parts of a Parquet table are joined by name, those of a text table by place
+    by_name = members is None and format_of(files[0].path).is_parquet
+    for file, header in zip(files, headers, strict=False):
+        if header != headers[0] and not by_name:
+            raise SourceError(
+                file.place,
+                f"has another header than `{files[0].place}`, expected the same columns in the same order",
+                "write both with the same columns",
+            )
+        if len({column.lower() for column in header}) != len(header):
+            raise SourceError(
+                file.place, "has a column name twice, expected every name once", "rename one in the header line"
+            )
+    by_lower = {column.lower(): column for header in headers for column in header}
+    columns = {c.name: by_lower[c.name.lower()] for c in contract.columns if c.name.lower() in by_lower}
+    for file, header in zip(files, headers, strict=True) if by_name else [(files[0], headers[0])]:
+        there = {column.lower() for column in header}
+        for column in contract.columns:
+            if column.required and column.name.lower() not in there:
+                raise SourceError(
+                    file.place,
+                    f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
+                    _about_header(column.name, header, set(columns.values()), len(contract.columns)),
+                )
+    return RawTable(name, contract, files, columns, headers[0], members)
+
+
+def _about_header(missing: str, header: tuple[str, ...], known: set[str], n_expected: int) -> str:
+    if 2 * len(known) >= n_expected:
+        # a name that no contract knows may be a cell: its place is said
+        close = difflib.get_close_matches(missing, [name for name in header if name not in known], n=1, cutoff=0.5)
+        return f"is column {header.index(close[0]) + 1} the one meant?" if close else "add it to the file"
+    # a first line that names hardly any column may be a record: its cells are not shown
+    return (
+        f"the first line holds {len(header)} fields, {len(known)} of them expected names; is it the header, and is "
+        "`csv: {delimiter: ...}` of the pipeline right?"
+    )
+
+
+def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, ...]:
+    if members is not None:
+        return ("_member", *MemberReader(members, [(file.path, file.place)]).header())
+    if format_of(file.path).is_parquet:
+        return tuple(parquet_schema(file.path, "copy it again", SourceError, file.place).names)
+    with open_bytes(file.path, file.place) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        try:
+            row = next(csv.reader(text, delimiter=delimiter_of(file.path, dialect), quotechar=dialect.quote), None)
+        except UnicodeDecodeError:
+            raise SourceError(
+                file.place, "is not UTF-8 text, expected UTF-8", "convert it, for example with iconv"
+            ) from None
+        except csv.Error:
+            raise SourceError(
+                file.place, "has a first line that is no header, expected the column names", "copy it again"
+            ) from None
+    if not row or not any(row):
+        raise SourceError(file.place, "has no header line, expected the column names", "copy it again")
+    # a column without a name is often the index of a data frame
+    return tuple(column.strip() or f"_unnamed_{i}" for i, column in enumerate(row, start=1))

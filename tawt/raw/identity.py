@@ -1,0 +1,262 @@
+"""One raw file: its hash, whether it is whole, and how many records it holds, from one reading per content.
+
+The count is made from the bytes alone, apart from the engine that reads the records later, which is held to it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from tawt.config.pipeline import Csv, Members
+from tawt.errors import SourceError
+from tawt.files import digest, stamp
+from tawt.places import is_utf8
+from tawt.raw.archives import Alike, count_members
+from tawt.raw.formats import format_of
+from tawt.raw.records import RecordCounter, Records
+from tawt.raw.seen import RawSeen
+from tawt.readers import parquet_metadata
+from tawt.room import hold_memory
+
+_BLOCK = 1 << 18
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file of a raw table."""
+
+    path: Path
+    relative: str
+    """Path below the raw root; where it is a file of one subject, only `local.json` may hold it."""
+    place: str
+    """What is said of it: the path below the raw root, of its folder where the file's own name can be an id."""
+    seen: RawSeen
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content."""
+        return self.seen.sha256
+
+    @property
+    def n_records(self) -> int:
+        """Counted from the bytes, apart from the engine that reads them; of Parquet, as its metadata has it."""
+        return self.seen.n_records
+
+    def hold(self) -> None:
+        """Hold the file to how it was when it was hashed.
+
+        Raises:
+            SourceError: It was written to, or replaced, since.
+        """
+        if stamp(self.path) != self.seen.stamp:
+            raise SourceError(
+                self.place, "was changed while it was read, expected to stay as it is",
+                "run this again when what writes it has ended",
+            )  # fmt: skip
+
+
+_BEGINNINGS = {
+    b"\xff\xfe": "it begins as UTF-16 does: convert it with iconv -f utf-16 -t utf-8",
+    b"\xfe\xff": "it begins as UTF-16 does: convert it with iconv -f utf-16 -t utf-8",
+    b"\x1f\x8b": "it begins as gzip does: unpack it, or let its name end in .gz",
+    b"PK\x03\x04": "it begins as .zip and spreadsheets do: unpack it, or write it as CSV",
+    b"PAR1": "it begins as Parquet does: let its name end in .parquet",
+    b"\x28\xb5\x2f\xfd": "it begins as .zst does: unpack it",
+    b"BZh": "it begins as .bz2 does: unpack it",
+    b"\xfd7zXZ": "it begins as .xz does: unpack it",
+}
+"""What to do with a file that is no text, by its first bytes."""
+_MOST_BLANK = 64 << 20
+"""Bytes of blank lines in a row that the engine is given room for."""
+
+
+class _Hashed(io.RawIOBase):
+    """A file that is hashed while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file, self._sha256 = path.open("rb"), hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n = self._file.readinto(buffer)
+        self._sha256.update(memoryview(buffer)[:n])
+        return int(n)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def sha256(self) -> str:
+        """Return the hash of the whole file; what nobody asked for is read for it."""
+        while self.read(_BLOCK):
+            pass
+        return self._sha256.hexdigest()
+
+
+def identify(
+    pool: Executor,
+    root: Path,
+    paths: list[Path],
+    dialect: Csv,
+    members: Members | None,
+    known: dict[str, RawSeen] | None,
+) -> list[Future[list[RawFile]]]:
+    """Hash every file of a table, verify what is packed and count its records.
+
+    Small files are read one after another, all of them where one is new: each is held to those before it.
+
+    Args:
+        pool: Where the work is done.
+        root: The raw root.
+        paths: Files below it.
+        dialect: How text is written.
+        members: How the table is spread over small files, if it is.
+        known: What is remembered of files, by their path below the root, which is not read again; None = read all.
+
+    Raises:
+        SourceError: (from the results) A file is unreadable, damaged, no UTF-8 or not written as the dialect says.
+    """
+    counted_as = digest((members or dialect).model_dump())
+    numbers: Counter[str] = Counter()
+
+    def remembered(path: Path) -> RawSeen | None:
+        seen = known.get(path.relative_to(root).as_posix()) if known is not None else None
+        return seen if seen is not None and (seen.stamp, seen.counted_as) == (stamp(path), counted_as) else None
+
+    def look(path: Path, place: str, number: int, alike: Alike | None = None, again: bool = False) -> RawFile:
+        relative = path.relative_to(root).as_posix()
+        where = place if place == relative else f"{place} (file {number})"
+        with named(where):
+            if not is_utf8(place):
+                raise SourceError(place, "has a name that is not UTF-8, expected one that is", "give it another name")
+            if path.exists() and not path.is_file():  # what it gives, it gives once, or without end
+                raise SourceError(where, "is a pipe or a device, expected a file", "write what it gives to a file")
+            now = stamp(path)
+            seen = None if again else remembered(path)
+            if seen is None:
+                if not path.stat().st_size:
+                    raise SourceError(where, "is empty (0 bytes), expected at least a header line", "copy it again")
+                seen = _read(path, place, number, dialect, alike).model_copy(
+                    update={"stamp": now, "counted_as": counted_as}
+                )
+            file = RawFile(path, relative, place, seen)
+            file.hold()
+            return file
+
+    def look_at_small(files: list[tuple[Path, str, int]], alike: Alike) -> list[RawFile]:
+        again = any(remembered(path) is None for path, _, _ in files)
+        return [look(*file, alike, again) for file in files]
+
+    files: list[tuple[Path, str, int]] = []
+    seen_at: dict[tuple[int, int], str] = {}
+    for path in paths:
+        place = _place(path, root, members)
+        if members is None and path.is_file():
+            status = path.stat()
+            twin = seen_at.setdefault((status.st_dev, status.st_ino), place)
+            if twin != place:
+                raise SourceError(
+                    place, f"is the same file as `{twin}`, expected each part of a table once",
+                    "remove one of the two links: its records would be read twice",
+                )  # fmt: skip
+        numbers[place] += 1
+        files.append((path, place, numbers[place]))
+    if members is not None:
+        return [pool.submit(look_at_small, files, Alike(members))]
+    return [pool.submit(lambda file: [look(*file)], file) for file in files]
+
+
+def _place(path: Path, root: Path, members: Members | None) -> str:
+    alone = members is None or format_of(path).is_archive
+    return (path if alone else path.parent).relative_to(root).as_posix()
+
+
+def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None) -> RawSeen:
+    """Return what one file holds."""
+    n_passed = n_blank = 0
+    with _Hashed(path) as source:
+        if alike is not None:
+            n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), alike)
+        elif format_of(path).is_parquet:
+            n_records = parquet_metadata(path, "copy it again", SourceError, place).num_rows
+        else:
+            stream = gzip.GzipFile(fileobj=source) if format_of(path).is_gzip else source
+            counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
+            begin = block = stream.read(_BLOCK)
+            while block:
+                counter.add(block)
+                block = stream.read(_BLOCK)
+            records = counter.end()
+            n_records, n_blank = _as_the_dialect_says(place, records, dialect, begin), records.n_blank
+        return RawSeen(stamp=(), sha256=source.sha256(), n_records=n_records, n_passed=n_passed, n_blank=n_blank)
+
+
+def _as_the_dialect_says(place: str, records: Records, dialect: Csv, begin: bytes) -> int:
+    if records.not_utf8 is not None:
+        raise SourceError(
+            f"{place}:{records.not_utf8}", "is not UTF-8 text, expected UTF-8",
+            next(
+                (hint for mark, hint in _BEGINNINGS.items() if begin.startswith(mark)),
+                "convert the file, for example with iconv -f latin1 -t utf-8",
+            ),
+        )  # fmt: skip
+    if records.open_quote is not None:
+        raise SourceError(
+            f"{place}:{records.open_quote}",
+            "opens a quote that swallows the lines after it, expected every quote to be closed in its cell",
+            "mend the line, or set `csv: {quote: ...}` in the pipeline if the file quotes otherwise",
+        )
+    if dialect.strict and not records.even_ends:
+        raise SourceError(
+            place, "has two kinds of line ends, or a lone carriage return, expected one kind",
+            "convert it with dos2unix, or read what can be read with `csv: {strict: false}` in the pipeline",
+        )  # fmt: skip
+    if records.n_blank > _MOST_BLANK:
+        raise SourceError(
+            place, f"holds {records.n_blank:,} bytes of blank lines in a row, expected none or few",
+            "take them out, for example with grep -v '^$'",
+        )  # fmt: skip
+    return records.n_records
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Turn what unpacking or reading a file brings into one line that names it."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
+        raise SourceError(place, f"{what}, expected a whole .gz file", "copy it again and compare its hash") from None
+    except (MemoryError, OSError) as error:
+        hold_memory(error, place)
+        raise SourceError(
+            place, f"cannot be read ({type(error).__name__}), expected a file", "check its link and its rights"
+        ) from None
+
+
+@contextmanager
+def open_bytes(path: Path, place: str) -> Iterator[IO[bytes]]:
+    """Open a file for reading, unpacked, within a `with`.
+
+    Raises:
+        SourceError: It is absent, may not be read, or is no whole .gz file; it is named as `place`.
+    """
+    with named(place), gzip.open(path, "rb") if format_of(path).is_gzip else path.open("rb") as stream:
+        yield cast(IO[bytes], stream)
+
+
+def delimiter_of(path: Path, dialect: Csv) -> str:
+    """Return the character between the fields of a text file."""
+    return "\t" if format_of(path).is_tabbed else dialect.delimiter

@@ -1,0 +1,21 @@
+"""What is remembered of a raw file, so that it need not be read again."""
+
+from __future__ import annotations
+
+from tawt.config.base import Section
+
+
+class RawSeen(Section):
+    """A raw file as it was when it was hashed."""
+
+    stamp: tuple[int, ...]
+    """As `stamp` tells it: while it stays, so does the hash."""
+    sha256: str
+    n_records: int = 0
+    """Records that it holds, counted from its bytes."""
+    n_passed: int = 0
+    """Files of an archive that are none of the table's."""
+    n_blank: int = 0
+    """Bytes of the longest stretch of blank lines in it, which the engine counts to the record behind them."""
+    counted_as: str = ""
+    """Digest of how text was said to be written when they were counted."""

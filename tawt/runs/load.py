@@ -1,0 +1,169 @@
+"""A pretrained encoder from where it lies: a run folder, or a folder that was made to be shared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tawt.config.base import Section
+from tawt.config.load import build, load
+from tawt.config.train import PretrainConfig
+from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
+from tawt.errors import CheckpointError, DatasetError
+from tawt.models.encoder import Encoder
+from tawt.objectives.pretrain_model import PretrainModel
+from tawt.readers import hold_seal, read_map, read_record
+from tawt.runs.find import flat, no_run, workspace_of
+from tawt.seals import LIST, hold, listed_files
+from tawt.shell import command
+from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
+
+VOCABULARY = "vocabulary.parquet"
+OF_SHARED = ("config.json", WEIGHTS, VOCABULARY)
+"""What a shared model is loaded from, listed by hash beside them; its card is there to be edited."""
+FORMAT = "tawt.model/1"
+"""Of a folder that `TawtModel.save_pretrained` wrote."""
+_COPY = "take it from a copy, or make the run again"
+_SAVED = "give a folder that `TawtModel.save_pretrained` wrote"
+
+
+class SharedModel(Section):
+    """What config.json of a shared model says."""
+
+    format: str = FORMAT
+    model_type: str = "tawt"
+    architectures: tuple[str, ...] = ("TawtModel",)
+    tawt_version: str
+    vocabulary_sha256: str
+    """Of the whole vocabulary, by which shards and runs name it."""
+    config: dict[str, Any]
+    """The run's."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A run or a shared model as it lies on disk, checked but for its weights."""
+
+    config: PretrainConfig
+    """The run's config."""
+    vocabulary: Vocabulary
+    """The run's vocabulary."""
+    weights: Path
+    """Where the weights are: those of the end of the run, or of its newest checkpoint while it has none."""
+
+
+@dataclass(frozen=True)
+class LoadedEncoder(Saved):
+    """A pretrained encoder, ready to use."""
+
+    encoder: Encoder
+    """In eval mode, on CPU."""
+
+
+def load_encoder(run: Path) -> LoadedEncoder:
+    """Load the encoder of a run folder, finished or not, or of one that `TawtModel.save_pretrained` wrote.
+
+    Raises:
+        CheckpointError: There is no run or no weights in it, they do not fit its config, or a file is not as it was
+            written.
+        ConfigError: Its config does not hold.
+        DatasetError: Its vocabulary cannot be read.
+    """
+    saved = read_saved(run)
+    encoder = Encoder(saved.config.model, saved.vocabulary)
+    load_weights(encoder, saved.weights, prefix="encoder.")
+    return LoadedEncoder(saved.config, saved.vocabulary, saved.weights, encoder.eval())
+
+
+def read_saved(run: Path) -> Saved:
+    """Read what `load_encoder` does, but for the weights.
+
+    Raises:
+        CheckpointError: There is no run or no weights in it, another vocabulary than theirs, or a file that is not
+            as it was written.
+        ConfigError: Its config does not hold.
+        DatasetError: Its vocabulary cannot be read.
+    """
+    if (run / "config.json").exists():
+        return _shared(run)
+    listed, ended = (run / LIST).exists(), (run / WEIGHTS).exists()
+    names = listed_files(run)  # none of a list that is damaged, which tells of no other kind of folder
+    if not (run / "config.yaml").exists() and (names is None or (names and "config.yaml" not in names)):
+        raise no_run(run, "has neither config.yaml nor config.json, expected a run folder or a shared model")
+    if listed:
+        hold(run, ("config.yaml", VOCABULARY, WEIGHTS)[: 2 + ended], _COPY, CheckpointError)
+    hold_seal(run / "config.yaml", _COPY, CheckpointError)
+    config = load(PretrainConfig, run / "config.yaml")
+    vocabulary = read_vocabulary(run / VOCABULARY, _COPY)
+    if listed and ended:
+        return Saved(config, vocabulary, run / WEIGHTS)
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None:
+        workspace = workspace_of(run)
+        again = command("pretrain", workspace=workspace, out=run, resume=True)
+        raise CheckpointError(
+            str(run), "has no weights yet, expected a finished run or a checkpoint",
+            "let it reach one" + (f": `{again}`" if workspace else ", by the command that began it"),
+        )  # fmt: skip
+    if checkpoint.state.vocabulary != vocabulary.sha256:
+        raise CheckpointError(
+            str(run / VOCABULARY), f"is another vocabulary, {vocabulary.sha256[:12]}, expected that of the "
+            f"weights, {checkpoint.state.vocabulary[:12]}", "put back the one that the run was made with",
+        )  # fmt: skip
+    hold(checkpoint.folder, (WEIGHTS,), ANOTHER, CheckpointError)
+    return Saved(config, vocabulary, checkpoint.folder / WEIGHTS)
+
+
+def _shared(folder: Path) -> Saved:
+    if read_map(folder / "config.json", _SAVED, CheckpointError).get("format") != FORMAT:
+        raise CheckpointError(str(folder / "config.json"), f"is of another format, expected {FORMAT}", _SAVED)
+    about = read_record(folder / "config.json", SharedModel, _SAVED, CheckpointError)
+    hold(folder, OF_SHARED, _SAVED, CheckpointError)
+    config = build(PretrainConfig, about.config, str(folder / "config.json"))
+    try:
+        read = read_vocabulary(folder / VOCABULARY)
+    except DatasetError as error:
+        raise CheckpointError(error.where, error.what, _SAVED) from None
+    # blanked cells change the file's bytes, not what it stands for
+    return Saved(config, replace(read, sha256=about.vocabulary_sha256), folder / WEIGHTS)
+
+
+def start_from(saved: Saved, model: PretrainModel, config: PretrainConfig) -> str:
+    """Put another run's weights into a model, and return what was taken and what starts anew.
+
+    The encoder's must all fit but for those of a readout; heads and readouts are taken as far as they fit.
+
+    Raises:
+        CheckpointError: The weights cannot be read, or are of an encoder of another shape.
+    """
+    tensors, own = read_tensors(saved.weights), dict(model.named_parameters())
+    fits = {name for name, p in own.items() if name in tensors and tensors[name].shape == p.shape}
+    needed = [name for name in own if name.startswith("encoder.") and not name.startswith("encoder.pooling.")]
+    if lacking := [name for name in needed if name not in fits]:
+        raise CheckpointError(
+            str(saved.weights), f"has another `{lacking[0]}`, or none, expected an encoder of this shape",
+            "give the `model` section of that run's config.yaml",
+        )  # fmt: skip
+    load_weights(model, saved.weights, only=fits)
+    anew = sorted({".".join(name.split(".")[:3]) for name in own if name not in fits})
+    was, now = (flat(c.model_dump(mode="json")["model"], "model.") for c in (saved.config, config))
+    other = [key for key in now if was.get(key) != now[key] and key != "model.kernel"]
+    return (
+        f"weights of {saved.weights}: {len(fits)} of {len(own)} tensors; optimizer, schedule and data start anew"
+        + (f"; so do {', '.join(anew)}" if anew else "")
+        + (f"; set otherwise there: {', '.join(other)}" if other else "")
+    )
+
+
+def same_vocabulary(model: str, ours: Vocabulary, theirs: Vocabulary, workspace: Path) -> None:
+    """Hold that a model and a workspace have one vocabulary.
+
+    Raises:
+        CheckpointError: They do not.
+    """
+    if ours.sha256 != theirs.sha256:
+        raise CheckpointError(
+            model, f"has vocabulary {ours.sha256[:12]}, expected that of {workspace}, {theirs.sha256[:12]}",
+            f"pretrain on this workspace first: `{command('pretrain', workspace=workspace)}`",
+        )  # fmt: skip

@@ -1,0 +1,240 @@
+"""The stages of a pipeline, found by looking into its folders, and the order that their references imply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.reasons import REASONS
+from tawt.errors import ConfigError, StageError, nearest
+from tawt.project import asset, asset_root
+from tawt.sources.sql_file import READABLE, REASON, SqlFile, hold_parameters, read_sql
+
+ENGINE_STAGES = ("events", "vocabulary", "triplets", "dataset")
+"""Stages that are code, in their order."""
+OFF = "off in the pipeline"
+"""Why a stage is skipped that the pipeline lists under `off:`."""
+_SHARED_CONTRACTS = {"codes": "codes", "event_parts": "event_parts", "tasks": "labels"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: an SQL file, or one of the engine's own."""
+
+    name: str
+    inputs: tuple[str, ...]
+    """Stages and raw tables that it reads."""
+    contract: Contract | None
+    """What its output promises; None for engine stages that check several."""
+    sql: SqlFile | None = None
+    summary: str = ""
+
+    @property
+    def layer(self) -> str:
+        """The folder of the workspace that it writes in."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All stages of a pipeline in an order in which they can run."""
+
+    stages: dict[str, Stage]
+    raw_contracts: dict[str, Contract]
+    skipped: dict[str, str]
+    """Stage -> why it does not run."""
+
+    def without(self, absent: set[str]) -> Graph:
+        """Return the graph less the stages whose driving input is absent, and whatever drives from those.
+
+        Raises:
+            StageError: A stage that stays would join something absent.
+        """
+        skipped = dict(self.skipped)
+        kept: dict[str, Stage] = {}
+        for name, stage in self.stages.items():
+            gone = [i for i in stage.inputs if i in absent or i in skipped]
+            if stage.sql is not None and gone and gone[0] == stage.inputs[0]:
+                skipped[name] = f"{gone[0]} is absent"
+            elif stage.sql is not None and gone:
+                raise StageError(
+                    name, f"joins {gone[0]}, which is absent, expected it to be there", "list the stage under `off:`"
+                )
+            else:
+                kept[name] = stage
+        stages = {
+            name: stage
+            if stage.sql is not None
+            else Stage(stage.name, tuple(i for i in stage.inputs if i not in skipped), None, None, stage.summary)
+            for name, stage in kept.items()
+        }
+        return Graph(stages, self.raw_contracts, skipped)
+
+    def select(self, selection: str) -> list[str]:
+        """Return the stages of `X`, `X+` (and what follows) or `+X` (and what it needs), in order; commas join.
+
+        Raises:
+            ConfigError: There is no such stage, or it does not run here.
+        """
+        chosen: set[str] = set()
+        for part in selection.split(","):
+            before, name, after = part.startswith("+"), part.strip().strip("+"), part.endswith("+")
+            # a layer's name stands for all its stages
+            starts = [s for s in self.stages if s == name or s.partition(".")[0] == name]
+            if not starts:
+                last = [s for s in self.stages if s.rpartition(".")[2] == name]
+                meant = [s for s in self.skipped if s == name or (name in s.split(".", 1) and not last)]
+                what, hint = "no stage", nearest(name, [*self.stages, *(s.layer for s in self.stages.values())])
+                if meant:
+                    why, hint = self.why_not(meant[0])
+                    what = f"`{meant[0]}`, which does not run here: {why}"
+                raise ConfigError(f"selection `{part}`", f"names {what}, expected a stage or a layer that runs", hint)
+            chosen.update(starts)
+            if before:
+                self._reach(chosen, starts, {s: stage.inputs for s, stage in self.stages.items()})
+            if after:
+                self._reach(chosen, starts, self._readers())
+        return [name for name in self.stages if name in chosen]
+
+    def why_not(self, name: str) -> tuple[str, str]:
+        """Return why a stage that is skipped does not run, and what makes it: at the root, not at what lies between."""
+        why = self.skipped[name]
+        while (source := why.partition(" is absent")[0]) in self.skipped:
+            why = self.skipped[source]
+        absent = why != OFF
+        return (
+            why,
+            "give a raw folder that has it to `tawt ingest`" if absent else "take it out of `off:` in the pipeline",
+        )
+
+    def _readers(self) -> dict[str, tuple[str, ...]]:
+        return {
+            name: tuple(other for other, stage in self.stages.items() if name in stage.inputs) for name in self.stages
+        }
+
+    def _reach(self, chosen: set[str], starts: list[str], edges: dict[str, tuple[str, ...]]) -> None:
+        todo = list(starts)
+        while todo:
+            for other in edges.get(todo.pop(), ()):
+                if other in self.stages and other not in chosen:
+                    chosen.add(other)
+                    todo.append(other)
+
+
+def load_graph(pipeline: PipelineConfig) -> Graph:
+    """Read every stage of a pipeline's source.
+
+    Raises:
+        ConfigError: The source has no stages, or `off:` or `order:` names none of them.
+        StageError: A file is refused, or a contract or an input is missing.
+    """
+    folder = asset_root() / "sql" / pipeline.source
+    if not folder.is_dir():
+        known = [p.name for p in asset("sql").iterdir() if p.is_dir() and p.name != "shared"]
+        raise ConfigError(
+            f"source `{pipeline.source}`", "has no folder below sql/, expected one", nearest(pipeline.source, known)
+        )
+    schemas = asset_root() / "schemas"
+    raw = {p.stem: read_contract(p) for p in sorted((schemas / pipeline.source / "raw").glob("*.json"))}
+    found: dict[str, Stage] = {}
+    for layer in READABLE:
+        for path in sorted((folder / layer).glob("*.sql")):
+            sql = read_sql(path, layer)
+            contract = _contract_of(sql, schemas, pipeline.source)
+            found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
+    named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
+    named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
+    for name in sorted(named - set(found)):
+        raise ConfigError(
+            f"pipeline {pipeline.name}",
+            f"names the stage `{name}`, which is not there, expected a stage",
+            nearest(name, found),
+        )
+    skipped = dict.fromkeys(pipeline.off, OFF)
+    for stage in found.values():
+        for reference in stage.inputs:
+            if reference.startswith("raw."):
+                there = reference.removeprefix("raw.") in raw
+            else:
+                there = reference in found or reference in ENGINE_STAGES
+            if not there:
+                raise StageError(
+                    stage.name,
+                    f"reads `{reference}`, which no file makes, expected a stage or a raw table",
+                    nearest(reference, [*found, *(f"raw.{r}" for r in raw)]),
+                )
+    for stage in found.values():
+        _hold_reasons(stage, found, raw)
+        if stage.sql is not None and stage.name not in skipped:
+            hold_parameters(stage.sql, dict(pipeline.parameters))
+    found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
+    # no circle can arise: a stage reads earlier layers alone
+    order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
+    return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
+
+
+def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> None:
+    """Hold the reasons of a stage to names in contracts, its own or one of what it came from, and to words in lists:
+    tawt's and that of its own contract."""
+    words = {*REASONS, *(stage.contract.reasons if stage.contract is not None else ())}
+    reasons = sorted(stage.sql.reasons if stage.sql is not None else ())
+    for reason in reasons:
+        if (word := reason.rpartition(":")[2]) not in words:
+            raise StageError(
+                stage.name, f"gives the reason `{word}`, expected a word of tawt's or of `reasons` in its contract",
+                nearest(word, words),
+            )  # fmt: skip
+    names: set[str] = set()
+    todo = [stage.name]
+    while todo:
+        name = todo.pop()
+        if name in ENGINE_STAGES:
+            return  # what the engine makes is of every pipeline's contract
+        contract = raw[name.removeprefix("raw.")] if name.startswith("raw.") else found[name].contract
+        names |= set(contract.names) if contract is not None else set()
+        todo += found[name].inputs if name in found else ()
+    for reason in reasons:
+        column = matched["column"] if (matched := REASON.fullmatch(reason)) else None
+        if column is not None and column not in names:
+            raise StageError(
+                stage.name,
+                f"quarantines for `{column}`, expected a column of its contract or of what it reads",
+                nearest(column, names),
+            )
+
+
+def contract_path(schemas: Path, source: str, layer: str, table: str) -> Path:
+    """Return where the contract of a stage lies: one for each layer whose stages all give the same, else its own."""
+    return schemas / f"{_SHARED_CONTRACTS.get(layer, f'{source}/{layer}/{table}')}.json"
+
+
+def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
+    path = contract_path(schemas, source, sql.layer, sql.path.stem)
+    if not path.is_file():
+        raise StageError(
+            sql.name, "has no contract, expected one",
+            f"describe its columns in schemas/{path.relative_to(schemas).as_posix()}",
+        )  # fmt: skip
+    return read_contract(path)
+
+
+def _engine_stages(found: dict[str, Stage], skipped: dict[str, str]) -> list[Stage]:
+    merged = tuple(
+        name for name in sorted(found) if found[name].layer in ("event_parts", "codes") and name not in skipped
+    )
+    return [
+        Stage("events", merged, None, None, "One row is one measurement, merged, split and sorted: a MEDS dataset."),
+        Stage("vocabulary", ("events",), None, None, "One row is one data_type, fitted on train."),
+        Stage("triplets", ("events", "vocabulary"), None, None, "One row is one triplet."),
+        Stage("dataset", ("triplets", "vocabulary"), None, None, "One row is one triplet, memory-mapped."),
+    ]
+
+
+def table_ranks(pipeline: PipelineConfig, families: list[str]) -> dict[str, int]:
+    """Return the rank of each event part: the pipeline's order first, the rest by name."""
+    order = [f"event_parts.{family}" for family in pipeline.order]
+    rest = sorted(name for name in families if name not in order)
+    return {name: rank for rank, name in enumerate([name for name in order if name in families] + rest)}

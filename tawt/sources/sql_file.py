@@ -1,0 +1,263 @@
+"""One SQL file -> its text, what it reads and its parameters; all taken from the parse tree, none from comments.
+
+Refused at load: more than one statement, anything but a `select`, a table function, a file path or a relation
+without a known layer, what hangs on the order of rows, and in staging whatever could lose or repeat a record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tawt.database.connect import SCHEMAS, text_place
+from tawt.database.parse import (
+    LONGEST_MADE,
+    Node,
+    casts_of_parameters,
+    constants,
+    fits,
+    parse,
+    refused_functions,
+    relations,
+    statements,
+    table_functions,
+    unbounded_texts,
+    writing_node,
+)
+from tawt.errors import ConfigError, StageError, TawtError, nearest
+from tawt.readers import MAX_WRITTEN_BYTES, read_text
+from tawt.room import hold_memory
+from tawt.shell import command
+from tawt.sources.row_wise import check_carried, check_row_wise, order_dependent
+
+READABLE = {
+    "staging": ("raw",),
+    "codes": ("staging",),
+    "event_parts": ("staging",),
+    "tasks": ("staging", "events"),
+}
+"""The layers of SQL stages, and the layers that each may read."""
+
+REASON = re.compile(r"drop:\w+|quarantine:(?P<column>[^:]+):\w+")
+_EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
+_QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
+_QUERY_FUNCTIONS = (
+    "unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp", "describe",
+    "summarize", "show tables",
+)  # fmt: skip
+"""What a query may call and a stage may not: nothing is made from its result."""
+
+
+@dataclass(frozen=True)
+class SqlFile:
+    """A checked stage file."""
+
+    name: str
+    """`<layer>.<relation>`."""
+    path: Path
+    text: str
+    references: tuple[str, ...]
+    """Relations read, in order of the text; the first is the driving input, whose `_row` the stage carries."""
+    parameters: tuple[str, ...]
+    """Named parameters, sorted."""
+    casts: frozenset[tuple[str, str]] = frozenset()
+    """Parameters that the text casts, each with the type."""
+    reasons: frozenset[str] = frozenset()
+    """The reasons that stand in the text: no other may come out, so that no cell gets into one."""
+
+    @property
+    def layer(self) -> str:
+        """The layer, which is the folder."""
+        return self.name.partition(".")[0]
+
+    @property
+    def summary(self) -> str:
+        """The first comment line: what one row is."""
+        first = self.text.lstrip().splitlines()[0] if self.text.strip() else ""
+        return first.lstrip("- ").strip() if first.startswith("--") else ""
+
+
+def read_sql(path: Path, layer: str) -> SqlFile:
+    """Read and check one stage file.
+
+    Raises:
+        StageError: The text is not one plain `select` over relations that this layer may read.
+    """
+    text = read_text(path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
+    return _checked(path, layer, text)
+
+
+@lru_cache(maxsize=256)
+def _checked(path: Path, layer: str, text: str) -> SqlFile:
+    name = f"{layer}.{path.stem}"
+    where = f"{name} ({path.name})"
+    found = _statements(text, where, StageError)
+    if len(found) != 1:
+        raise StageError(where, f"holds {len(found)} statements, expected one select", "keep one")
+    if found[0].type != duckdb.StatementType.SELECT:
+        kind = str(found[0].type).rpartition(".")[2].lower()
+        raise StageError(where, f"is a {kind} statement, expected one select", "the runner writes the files itself")
+    tree = parse(text)
+    if tree is None:
+        raise StageError(where, "is no plain select, expected one", "write it as one select")
+    writes = writing_node(tree)
+    if writes is not None:
+        raise StageError(where, f"holds a {writes}, expected one select", "the runner writes the files itself")
+    if parse(f"select * from ({text}\n)") is None:
+        raise StageError(
+            where, "ends in `;` or cannot stand in brackets, expected one select that can",
+            "take the `;` out: the runner reads from the select",
+        )  # fmt: skip
+    references = _references(tree, where, layer)
+    if layer == "staging":
+        check_row_wise(tree, where, references)
+    for function in refused_functions(tree, row_wise=layer == "staging"):
+        raise StageError(
+            where,
+            f"calls `{function}`, expected functions of cells" + (" of one row" if layer == "staging" else ""),
+            "what looks at several rows belongs in event_parts; clocks, chance, settings and files in no stage",
+        )
+    _hold_lengths(tree, where, StageError)
+    for what in order_dependent(tree):
+        raise StageError(
+            where, f"holds {what}, expected a result that any order of the rows gives",
+            "say which rows in an ORDER BY that leaves no ties, for example by _row",
+        )  # fmt: skip
+    if layer == "staging":
+        check_carried(tree, where)
+    reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable())
+    return SqlFile(
+        name, path, text, references, tuple(sorted(found[0].named_parameters)), casts_of_parameters(tree), reasons
+    )
+
+
+def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str, str] | None = None) -> frozenset[str]:
+    """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
+
+    Args:
+        text: The query.
+        workspace: For hints.
+        there: The relations of the workspace, in lower case -> the command that makes one that is not made, or nothing;
+            None = any that one may have.
+
+    Returns:
+        The relations that it reads, in lower case.
+
+    Raises:
+        ConfigError: It is anything else, or calls for files, settings or the engine itself.
+        StageError: It reads what is no relation of a workspace.
+    """
+    explained = _EXPLAIN.sub("", text)
+    example = f"for example `{command('query', 'select count(*) from events', workspace=workspace)}`"
+    listed = _statements(explained, "query", ConfigError)
+    kind = str(listed[0].type).rpartition(".")[2].lower() if len(listed) == 1 else ""
+    tree = parse(explained) if kind == "select" else None
+    if tree is None or writing_node(tree) is not None:
+        what = (
+            f"is a {kind} that does more than read"
+            if kind == "select"
+            else f"is a {kind} statement"
+            if kind
+            else (f"holds {len(listed)} statements")
+        )
+        raise ConfigError("query", f"{what}, expected one select (or the explain of one)", example)
+    for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
+        if function.lower() not in _QUERY_FUNCTIONS:
+            raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)
+    _hold_lengths(tree, "query", ConfigError)
+    named = set()
+    for found in relations(tree):
+        schema, table = found.schema.lower(), found.table.lower()  # as the engine takes them
+        name = f"{schema}.{table}" if schema and schema != table else table
+        may = schema in SCHEMAS if schema else table in _QUERY_RELATIONS
+        known = dict.fromkeys(_QUERY_RELATIONS, "") if there is None else there
+        unmade = known.get(name, "") if not found.qualified else ""
+        if found.qualified or not may or (there is not None and name not in there) or unmade:
+            shown = f"{found.schema}.{found.table}" if schema else found.table
+            what = f"reads `{shown}`, {'which is not made yet, ' * bool(unmade)}expected a relation of the workspace"
+            near = nearest(name, [one for one, make in known.items() if not make])
+            raise StageError("query", what, f"`{unmade}`" if unmade else near)
+        named.add(name)
+    return frozenset(named)
+
+
+def is_explained(text: str) -> bool:
+    """Return whether a query asks how it would run."""
+    return _EXPLAIN.match(text) is not None
+
+
+def _statements(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Statement]:
+    try:
+        return statements(text)
+    except duckdb.Error as error:
+        hold_memory(error, where)
+        place = text_place(error, text)
+        raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
+
+
+def _hold_lengths(tree: Node, where: str, kind: type[TawtError]) -> None:
+    for function in unbounded_texts(tree):
+        raise kind(
+            where, f"calls `{function}` for a length not written out, expected a number up to {LONGEST_MADE:,}",
+            "write it as `lpad(text, 5, '0')`; a length from a cell could fill the memory, and not be interrupted",
+        )  # fmt: skip
+
+
+def _references(tree: Node, where: str, layer: str) -> tuple[str, ...]:
+    for function in table_functions(tree):
+        raise StageError(
+            where,
+            f"calls `{function}` in the place of a relation, expected only relations",
+            "bind the file as a raw table of the source",
+        )
+    found: dict[str, int] = {}
+    for relation in relations(tree):
+        schema, table = relation.schema, relation.table
+        if schema not in READABLE[layer] or not table.replace("_", "").isalnum() or relation.qualified:
+            name = f"{schema}.{table}" if schema else table
+            raise StageError(
+                where,
+                f"reads `{name}`, expected a relation of {' or '.join(READABLE[layer])}",
+                f"a {layer} stage reads {', '.join(f'{known}.<name>' for known in READABLE[layer])}",
+            )
+        name = schema if schema == table == "events" else f"{schema}.{table}"
+        found[name] = min(found.get(name, relation.location), relation.location)
+    if not found:
+        raise StageError(where, "reads no relation, expected at least one", f"select from {READABLE[layer][0]}.<name>")
+    return tuple(sorted(found, key=lambda reference: found[reference]))
+
+
+def hold_parameters(sql: SqlFile, values: dict[str, Any]) -> None:
+    """Hold the pipeline's parameters to the types that a stage casts them to, before a stage runs.
+
+    Raises:
+        ConfigError: One is no such value.
+    """
+    for name, type_ in sorted(sql.casts):
+        if name in values and not fits(values[name], type_):
+            raise ConfigError(
+                f"parameters.{name}", f"`{values[name]}` is no {type_.lower()}, expected one, as {sql.name} reads it",
+                f"give another: `--set parameters.{name}=VALUE`, or in the pipeline's YAML",
+            )  # fmt: skip
+
+
+def parameters_for(sql: SqlFile, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a stage needs.
+
+    Raises:
+        StageError: A parameter has no value in the pipeline.
+    """
+    missing = [name for name in sql.parameters if name not in values]
+    if missing:
+        raise StageError(
+            sql.name,
+            f"parameter `${missing[0]}` has no value, expected one under `parameters:`",
+            nearest(missing[0], values),
+        )
+    return {name: values[name] for name in sql.parameters}
