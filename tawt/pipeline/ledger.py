@@ -24,7 +24,8 @@ SCHEMA = pa.schema(
         pa.field("n", pa.int64(), False),
     ]
 )
-"""`route` is in, kept, drop, quarantine (records of the input), rows_out or added (rows of the output)."""
+"""`route` is in, kept, drop, quarantine (records of the input), rows_out, added (rows of the output) or fault (cells
+that those rows go without)."""
 
 
 _ORDER = ("staging", "codes", "event_parts", "events", "tasks", "vocabulary", "triplets", "dataset")
@@ -92,6 +93,7 @@ def ledger_table(there: Iterable[Standing]) -> pa.Table:
             entries += [(route.kind, route.reason, route.n_records) for route in account.routes]
             entries += [("rows_out", None, account.n_rows_out)]
             entries += [("added", rule, n) for rule, n in account.n_rows_added.items()]
+            entries += [("fault", f"{fault.column}:{fault.reason}", fault.n_cells) for fault in account.faults]
             rows += [
                 {"stage": manifest.stage, "input": account.driving, "route": route, "reason": reason, "n": n}
                 for route, reason, n in entries

@@ -42,6 +42,14 @@ class Route(Section):
     n_records: Count
 
 
+class Fault(Section):
+    """Cells that rows which are kept go without: what stood there was not what its column holds."""
+
+    column: str
+    reason: str
+    n_cells: Count
+
+
 class Account(Section):
     """The balance of a stage, counted from its files: in = kept + dropped + quarantined (+ nothing else)."""
 
@@ -54,6 +62,8 @@ class Account(Section):
     routes: tuple[Route, ...] = ()
     n_rows_added: dict[str, Count] = {}
     """Rows that no record stands behind, by the rule that added them (`not_measured`)."""
+    faults: tuple[Fault, ...] = ()
+    """Cells that the rows written go without, by column and reason."""
 
     def count(self, kind: str) -> int:
         """Return the records that went one way."""

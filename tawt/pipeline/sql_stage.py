@@ -32,6 +32,7 @@ from tawt.database.connect import (
 )
 from tawt.errors import ContractError, RoomError, SourceError, StageError, TawtError
 from tawt.pipeline.balance import balance, check_nulls, rows_of
+from tawt.pipeline.faults import FAULTS, count_faults, held_faults
 from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.quarantine import Rejected
 from tawt.pipeline.workspace import Workspace
@@ -101,6 +102,7 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
         file.hold()
     check_nulls(stage.contract, kept, stage.name)
     account = balance(plan.workspace, stage, kept, rejected, raw)
+    account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
     if stage.layer == "tasks":
         _as_labels(stage.contract, kept)
     return Outcome(folder, account, rejected, _places(plan, driving, raw, rejected))
@@ -175,9 +177,10 @@ def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, nam
     """Make the view of a finished stage over its files."""
     layer, _, task = name.partition(".")
     relation = f"labels.{task}" if layer == "tasks" else name if task else f"{name}.{name}"
-    hidden = " exclude (_reason)" if layer in ("staging", "event_parts", "codes") else ""
     files = stage_files(workspace, name, "data" if name == "events" else "")
-    connection.execute(f"create or replace view {relation} as select *{hidden} from {parquet_files(files)}")
+    # what the runner alone reads; a stage gives some of it or none
+    shown = f"columns(lambda name: name not in ('_reason', '{FAULTS}'))"
+    connection.execute(f"create or replace view {relation} as select {shown} from {parquet_files(files)}")
 
 
 def _copy(plan: Plan, stage: Stage, folder: Path) -> str:
@@ -207,7 +210,9 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
         # what is made of constants is made while the engine plans
         interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
         empty = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())
-    for name, type_ in (("_row", pa.int64()), ("_reason", pa.string())):
+    for name, type_ in (("_row", pa.int64()), ("_reason", pa.string()), (FAULTS, pa.string())):
+        if name == FAULTS and name not in empty.column_names:
+            continue
         if name not in empty.column_names:
             raise ContractError(
                 stage.name,
@@ -221,7 +226,7 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
                 stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}",
                 "cast it in the last projection",
             )  # fmt: skip
-    check_schema(stage.contract, empty.schema, stage.name, extra=("_row", "_reason"))
+    check_schema(stage.contract, empty.schema, stage.name, extra=("_row", "_reason", FAULTS))
 
 
 def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:

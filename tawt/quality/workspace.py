@@ -16,6 +16,7 @@ from tawt.contracts.dataset import DATASET, DatasetManifest
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
+from tawt.pipeline.faults import count_faults
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, make_again, manifest_at, stage_files
@@ -136,6 +137,12 @@ def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) 
             behind = int(np.count_nonzero(marked_rows(stage_files(workspace, manifest.stage))))
             if kept != behind:
                 wrong.append(f"{manifest.stage}: {behind:,} records behind its rows, expected {kept:,}")
+            told = {f"{fault.column}:{fault.reason}": fault.n_cells for a in manifest.accounts for fault in a.faults}
+            counts = count_faults(stage_files(workspace, manifest.stage))
+            if counts != told:
+                wrong.append(
+                    f"{manifest.stage}: {counts.total():,} cells left out of its rows, expected {sum(told.values()):,}"
+                )
     path = workspace.root / LEDGER
     if path.is_file() and holds(path) and not read_parquet(path).equals(ledger_table(there)):
         wrong.append(f"{LEDGER} is not what the stages' manifests say")

@@ -144,6 +144,7 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, sql_path: Path) -> lis
     have = {str(name): f"{name} {str(type_).lower()}" for name, type_, *_ in described}
     columns = [c for c in read_contract(path).columns if c.required or c.name in have]
     wanted = [*(f"{c.name} {c.sql_type}" for c in columns), "_row bigint", "_reason varchar"]
+    wanted += ["_faults varchar"] if "_faults" in have else []
     pairs = enumerate(zip_longest(have.values(), wanted, fillvalue="none"), 1)
     return [f"column {n} is `{a}`, expected `{b}` of the contract" for n, (a, b) in pairs if a != b][:1]
 

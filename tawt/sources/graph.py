@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -31,6 +31,10 @@ class Stage:
     """What its output promises; None for engine stages that check several."""
     sql: SqlFile | None = None
     summary: str = ""
+    cells: frozenset[str] = frozenset()
+    """Columns of its contract and of all that it came from: what a `_reason` and a `_faults` may name."""
+    words: frozenset[str] = frozenset()
+    """Words that say what is wrong with a cell: tawt's and those of its contract."""
 
     @property
     def layer(self) -> str:
@@ -166,8 +170,8 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
                     f"reads `{reference}`, which no file makes, expected a stage or a raw table",
                     nearest(reference, [*found, *(f"raw.{r}" for r in raw)]),
                 )
-    for stage in found.values():
-        _hold_reasons(stage, found, raw)
+    for stage in list(found.values()):
+        found[stage.name] = _hold_reasons(stage, found, raw)
         if stage.sql is not None and stage.name not in skipped:
             hold_parameters(stage.sql, dict(pipeline.parameters))
     found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
@@ -176,9 +180,9 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
 
 
-def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> None:
+def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> Stage:
     """Hold the reasons of a stage to names in contracts, its own or one of what it came from, and to words in lists:
-    tawt's and that of its own contract."""
+    tawt's and that of its own contract; return the stage, which knows both."""
     words = {*REASONS, *(stage.contract.reasons if stage.contract is not None else ())}
     reasons = sorted(stage.sql.reasons if stage.sql is not None else ())
     for reason in reasons:
@@ -191,9 +195,10 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
     todo = [stage.name]
     while todo:
         name = todo.pop()
-        if name in ENGINE_STAGES:
-            return  # what the engine makes is of every pipeline's contract
-        contract = raw[name.removeprefix("raw.")] if name.startswith("raw.") else found[name].contract
+        if name in ENGINE_STAGES:  # what the engine makes is of every pipeline's contract
+            contract: Contract | None = read_contract(asset(f"schemas/{name}.json"))
+        else:
+            contract = raw[name.removeprefix("raw.")] if name.startswith("raw.") else found[name].contract
         names |= set(contract.names) if contract is not None else set()
         todo += found[name].inputs if name in found else ()
     for reason in reasons:
@@ -204,6 +209,7 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
                 f"quarantines for `{column}`, expected a column of its contract or of what it reads",
                 nearest(column, names),
             )
+    return replace(stage, cells=frozenset(names), words=frozenset(words))
 
 
 def contract_path(schemas: Path, source: str, layer: str, table: str) -> Path:

@@ -120,7 +120,8 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     tables = []
     for name, files in parts.items():
         for file in files:
-            table = read_parquet(file, read_dictionary=_TEXTS).drop_columns(["_reason"])
+            table = read_parquet(file, read_dictionary=_TEXTS)
+            table = table.drop_columns([name for name in ("_reason", "_faults") if name in table.column_names])
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
             tables.append(table.append_column("table_rank", rank))
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
