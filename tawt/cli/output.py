@@ -209,28 +209,17 @@ def say_run(result: RunResult) -> None:
 
 
 def print_ledger(result: RunResult, form: Format = Format.table) -> None:
-    """Print where every record went: in, kept, dropped and quarantined by reason, and cells left out, per stage."""
-    rows: list[tuple[Any, ...]] = []
+    """Print where every record went: in, kept, dropped and quarantined by reason, and what cells were left out."""
+    rows = []
     for stage in result.stages:
         for account in stage.manifest.accounts if stage.manifest is not None else ():
             reasons = ", ".join(f"{route.reason} {route.n_records:,}" for route in account.routes)
             added = ", ".join(f"{rule} +{n:,}" for rule, n in account.n_rows_added.items())
             faults = ", ".join(f"{one.column}:{one.reason} {one.n_cells:,}" for one in account.faults)
+            told = (reasons, added, f"cells left out: {faults}" if faults else "")
             rows.append(
                 (stage.stage, account.driving, account.n_records_in, account.n_records_kept, account.count("drop"),
-                 account.count("quarantine"), account.n_rows_out, "; ".join(filter(None, (reasons, added))), faults)
+                 account.count("quarantine"), account.n_rows_out, "; ".join(filter(None, told)))
             )  # fmt: skip
-    columns = [
-        "stage",
-        "input",
-        "records in",
-        "kept",
-        "dropped",
-        "quarantined",
-        "rows out",
-        "by reason",
-        "cells left out",
-    ]
-    if form is Format.table and not any(row[-1] for row in rows):  # most often
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    columns = ("stage", "input", "records in", "kept", "dropped", "quarantined", "rows out", "by reason")
     print_rows(columns, rows, form, spare=("input", "kept"))
