@@ -3,7 +3,7 @@
     TawtError
         ConfigError        a YAML file, an option or an override is wrong          exit 2
         SourceError        a raw file is absent, unreadable or lacks a column      exit 1
-        StageError         an SQL or engine stage cannot run or does not balance   exit 1
+        StageError         an SQL or built-in stage cannot run or does not balance   exit 1
         FileError          a file of ours is absent, damaged or unreadable         exit 1
         RoomError          a disk, a quota, a file's size or memory is at its end  exit 1
         ContractError      a file does not hold what its contract promises         exit 1

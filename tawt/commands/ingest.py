@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
@@ -24,8 +25,8 @@ from tawt.raw.find import seen_files
 from tawt.shell import command
 from tawt.sources.graph import load_graph
 
-INGEST_LAYERS = ("staging", "codes", "event_parts", "events", "tasks")
-VOCABULARY_STAGES = ("vocabulary", "triplets", "dataset")
+INGEST_LAYERS = made_by("ingest")
+VOCABULARY_STAGES = made_by("build-vocab")
 
 
 def ingest(

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tawt.commands.query import looking
+from tawt.contracts.layers import layer_of, raw_table
 from tawt.database.connect import Limits, wrapped_errors
 from tawt.errors import ConfigError, FileError, SourceError, nearest
 from tawt.files import digest
@@ -90,15 +91,15 @@ def _stage(graph: Graph, name: str, **where: object) -> Stage:
 
 
 def has_sql(stage: str) -> bool:
-    """Return whether a stage of this name is an SQL file; the engine's own have no layer."""
-    return "." in stage
+    """Return whether a stage of this name is an SQL file."""
+    return not layer_of(stage).built_in
 
 
 def show(stage: str, workspace: str | Path) -> StageView:
     """Describe a stage of a workspace: contract, files, and where its records went.
 
     Args:
-        stage: `<layer>.<name>`, or an engine stage.
+        stage: `<layer>.<name>`, or a built-in stage.
         workspace: A workspace that `ingest` made.
 
     Raises:
@@ -165,10 +166,9 @@ def _quarantined(opened: Workspace, stage: str, limit: int, reread: bool) -> pa.
     if not reread or not numbers:
         return places
     driving = found.inputs[0]
-    source = driving if driving.startswith("raw.") else graph.stages[driving].inputs[0]
-    if not source.startswith("raw."):
+    source = driving if raw_table(driving) else graph.stages[driving].inputs[0]
+    if (raw_name := raw_table(source)) is None:
         return places  # of events: their numbers are those of several raw tables
-    raw_name = source.removeprefix("raw.")
     raw, _ = raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
     if raw_name not in raw:
         raise SourceError(f"raw.{raw_name}", "is not there any more, expected it as it was", opened.ingest_again)

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import duckdb
 import pyarrow as pa
 
-from tawt.database.connect import Limits, bounded_memory, connect, interruptible, wrapped_errors
+from tawt.contracts.layers import layer_of
+from tawt.database.connect import SCHEMAS, Limits, bounded_memory, connect, interruptible, wrapped_errors
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
@@ -86,35 +87,28 @@ def _notes(named: frozenset[str], workspace: Workspace, there: list[Standing]) -
         f"{one.stage.name} is {one.state}: `{command('run', f'+{one.stage.name}', workspace=workspace.root)}`"
         for one in there
         if (one.torn and named & {"ledger", "quarantine"})
-        or ((one.torn or one.behind) and _relation(one.stage.name) in named)
+        or ((one.torn or one.behind) and one.stage.name.lower() in named)
     ]
 
 
 def _known(workspace: Workspace, there: list[Standing]) -> dict[str, str]:
     """Return the relations of a workspace -> the command that makes one that is not made."""
     make = {
-        _relation(one.stage.name): ""
+        one.stage.name.lower(): ""
         if one.manifest is not None
         else command("run", f"+{one.stage.name}", workspace=workspace.root)
         for one in there
-        if one.stage.name != "dataset"
+        if one.stage.layer.name in SCHEMAS
     }
     return make | {"ledger": "", "quarantine": ""}
-
-
-def _relation(stage: str) -> str:
-    return (f"labels.{stage.partition('.')[2]}" if stage.startswith("tasks.") else stage).lower()
 
 
 def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there: list[Standing]) -> None:
     """Make a view of every finished stage of the pipeline as it is now, of the ledger and of the quarantine."""
     finished = [one.manifest for one in there if one.manifest is not None]
     for manifest in finished:
-        if manifest.stage == "dataset":
-            continue
-        bind_output(connection, workspace, manifest.stage)
-        if "." not in manifest.stage:
-            connection.execute(f"create view {manifest.stage} as select * from {manifest.stage}.{manifest.stage}")
+        if layer_of(manifest.stage).name in SCHEMAS:
+            bind_output(connection, workspace, manifest.stage)
     connection.register("ledger", ledger_table(there))
     listed = [listed_records(workspace, manifest) for manifest in finished]
     connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import duckdb
 
+from tawt.contracts.layers import LAYERS
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
 from tawt.places import real
@@ -25,7 +26,7 @@ from tawt.shell import command
 from tawt.transforms.subject_hash import SQL_MACROS
 
 T = TypeVar("T")
-SCHEMAS = ("raw", "staging", "codes", "event_parts", "events", "vocabulary", "triplets", "labels")
+SCHEMAS = ("raw", *(layer.name for layer in LAYERS.values() if layer.suffix == ".parquet"))
 _LEAST_MEGABYTES = 50
 _LEAST_MOST_THREADS = 64
 """Threads that may be asked for on any machine; more may be where there are many cores."""

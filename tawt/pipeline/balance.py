@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract
+from tawt.contracts.layers import layer_of
 from tawt.errors import ContractError, StageError
 from tawt.pipeline.manifest import Account, stage_files
 from tawt.pipeline.quarantine import Rejected
@@ -80,7 +81,7 @@ def balance(
         return Account(
             driving=driving, n_records_in=raw.n_records, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
         )
-    if driving == "events":
+    if not layer_of(driving).numbered:
         # events number no records of their own: what comes out is all that can be counted
         routes = rejected.routes()
         n_in = n_rows + sum(route.n_records for route in routes)

@@ -6,8 +6,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from tawt.contracts.layers import STAGE, name_now
 from tawt.files import publish, publish_file, sealed, sync
-from tawt.pipeline.manifest import STAGE, Manifest, manifest_at
+from tawt.pipeline.manifest import Manifest, manifest_at
 from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, write_records
 from tawt.places import make_new, remove
 from tawt.seals import sha256_file
@@ -80,6 +81,11 @@ def forget_others(workspace: Workspace, graph: Graph) -> list[str]:
     """
     others = []
     for path in sorted((workspace.root / "manifests").glob("*.json")):
+        if name_now(path.stem) is not None:  # its output has made room for that of the stage as it is called now
+            others.append(path.stem)
+            remove(workspace.quarantine(path.stem))
+            remove(path)
+            continue
         manifest = manifest_at(path) if path.stem not in graph.stages else None
         if manifest is not None:
             others.append(manifest.stage)

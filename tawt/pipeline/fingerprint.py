@@ -7,6 +7,7 @@ from typing import Any
 from tawt.builtin.events import splits_file
 from tawt.contracts.contract import read_contract
 from tawt.contracts.dataset import FORMAT
+from tawt.contracts.layers import raw_table
 from tawt.errors import StageError
 from tawt.files import digest
 from tawt.pipeline.manifest import Components, read_manifest, versions
@@ -40,7 +41,7 @@ def components_of(plan: Plan, stage: Stage, fingerprints: dict[str, str]) -> Com
         StageError: An input is not finished.
     """
     own = own_components(plan.workspace, stage, plan.n_shards)
-    if stage.layer == "staging":
+    if stage.layer.row_wise:
         # `--sample 500` is another sample when the source has other subjects
         own.parameters[SAMPLED] = plan.sample_threshold
     inputs = {name: _input(plan, stage, name, fingerprints) for name in stage.inputs}
@@ -60,8 +61,8 @@ def own_components(workspace: Workspace, stage: Stage, n_shards: int) -> Compone
 
 
 def _input(plan: Plan, stage: Stage, name: str, fingerprints: dict[str, str]) -> str:
-    if name.startswith("raw."):
-        return digest(plan.raw[name.removeprefix("raw.")].identity)
+    if (table := raw_table(name)) is not None:
+        return digest(plan.raw[table].identity)
     if name in fingerprints:
         return fingerprints[name]
     manifest = read_manifest(plan.workspace, name)
@@ -78,9 +79,9 @@ def _of_sql(workspace: Workspace, stage: Stage, n_shards: int) -> dict[str, Any]
     assert stage.sql is not None
     pipeline = workspace.pipeline
     parameters: dict[str, Any] = {name: pipeline.parameters.get(name) for name in stage.sql.parameters}
-    if stage.layer == "staging":
+    if stage.layer.row_wise:
         return parameters | {"sample": workspace.ingested.sample, "csv": pipeline.csv.model_dump()}
-    return parameters | ({"shards": n_shards} if stage.layer == "event_parts" else {})
+    return parameters | ({"shards": n_shards} if stage.layer.sharded else {})
 
 
 def _of_events(workspace: Workspace, n_shards: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from tawt.contracts.layers import BUILT_IN
 from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone, stamp
@@ -17,8 +18,8 @@ from tawt.pipeline.commit import forget_half
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
 from tawt.places import is_utf8, real, refuse_links, remove
 
-RESUMABLE = re.compile(r"(?:events|vocabulary|triplets|dataset)-[0-9a-f]{16}")
-"""Folder aside of an engine stage, by the fingerprint of what it is made from."""
+RESUMABLE = re.compile(rf"(?:{BUILT_IN})-[0-9a-f]{{16}}")
+"""Folder aside of a built-in stage, by the fingerprint of what it is made from."""
 _held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())
 """Workspaces that the command in this thread holds already."""
 
@@ -163,7 +164,7 @@ def _tidy(root: Path) -> None:
 
 
 def _remove_leftovers(root: Path) -> None:
-    """Remove what a command that was killed, or failed, left; an engine stage's shards stay for who goes on with them.
+    """Remove what a command that was killed, or failed, left; a built-in stage's shards stay for who goes on with them.
 
     Only of files that are written by who holds the workspace: others are at work beside it.
     """

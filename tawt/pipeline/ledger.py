@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tawt.contracts.layers import LAYERS, layer_of, raw_table
 from tawt.files import write_parquet
 from tawt.pipeline.fingerprint import SAMPLED, own_components
 from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
@@ -26,9 +27,6 @@ SCHEMA = pa.schema(
 )
 """`route` is in, kept, drop, quarantine (records of the input), rows_out, added (rows of the output) or fault (cells
 that those rows go without)."""
-
-
-_ORDER = ("staging", "codes", "event_parts", "events", "tasks", "vocabulary", "triplets", "dataset")
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]
         for other in sorted({*stage.inputs, *made_from}):
             before = found.get(other)
             now = before.manifest.fingerprint if before is not None and before.stands and before.manifest else None
-            if not (other.startswith("raw.") and other in stage.inputs) and now != made_from.get(other):
+            if not (raw_table(other) and other in stage.inputs) and now != made_from.get(other):
                 behind.append(other)
         if manifest is not None:
             old = manifest.components.parameters
@@ -84,7 +82,8 @@ def ledger_table(there: Iterable[Standing]) -> pa.Table:
     """Return the ledger of the stages that stand: what another pipeline, or a table that is gone, left does not."""
     finished = [one.manifest for one in there if one.stands and one.manifest is not None]
     rows = []
-    for manifest in sorted(finished, key=lambda m: (_ORDER.index(m.stage.partition(".")[0]), m.stage)):
+    order = list(LAYERS.values())
+    for manifest in sorted(finished, key=lambda m: (order.index(layer_of(m.stage)), m.stage)):
         for account in manifest.accounts:
             entries: list[tuple[str, str | None, int]] = [
                 ("in", None, account.n_records_in),

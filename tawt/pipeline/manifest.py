@@ -14,6 +14,7 @@ import pyarrow
 from pydantic import Field, model_validator
 
 from tawt.config.base import Section
+from tawt.contracts.layers import STAGE
 from tawt.errors import FileError, StageError
 from tawt.files import digest
 from tawt.machine import version_of
@@ -84,10 +85,6 @@ class Account(Section):
                 + ", expected each once",
                 "keep the record, or give it `drop:<rule>` or `quarantine:<column>:<reason>` as _reason",
             )
-
-
-STAGE = r"(?:staging|codes|event_parts|tasks)\.[^./\\][^/\\]*|events|vocabulary|triplets|dataset"
-"""What names of stages are like."""
 
 
 class Components(Section):

@@ -11,6 +11,7 @@ from typing import Any
 
 from tawt.builtin.encode import run_dataset, run_triplets, run_vocabulary
 from tawt.builtin.events import run_events
+from tawt.contracts.layers import raw_table
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, TawtError
 from tawt.files import digest
@@ -90,7 +91,7 @@ def run_stages(
     """
     graph = load_graph(workspace.pipeline)
     try:
-        reads_raw = any(graph.stages[name].layer == "staging" for name in _choose(graph, selection))
+        reads_raw = any(graph.stages[name].layer.row_wise for name in _choose(graph, selection))
     except ConfigError:  # told again, of the stages that run here
         _choose(graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables}), selection)
         raise
@@ -108,7 +109,7 @@ def run_stages(
     for note in notes:
         report({"event": "note", "text": note})
     plan = Plan(workspace, raw, limits, shard_count(workspace, raw), None)
-    if any(graph.stages[name].layer == "staging" for name in chosen):
+    if any(graph.stages[name].layer.row_wise for name in chosen):
         plan = replace(plan, sample_threshold=sample_threshold(plan, graph))
     reports: list[StageReport] = []
     said = list(notes)
@@ -165,15 +166,15 @@ def _bring_up_to_date(
 
 def _input_bytes(plan: Plan, stage: Stage) -> int:
     """Return about how much room a stage takes: as much as what it reads, for all is compressed alike."""
-    raw = [file.path for name in stage.inputs if name.startswith("raw.") for file in plan.raw[name[4:]].files]
-    made = [path for name in stage.inputs if not name.startswith("raw.") for path in stage_files(plan.workspace, name)]
+    raw = [file.path for name in stage.inputs if (table := raw_table(name)) for file in plan.raw[table].files]
+    made = [path for name in stage.inputs if not raw_table(name) for path in stage_files(plan.workspace, name)]
     return max(1 << 20, sum(path.stat().st_size for path in raw + made))
 
 
 def _choose(graph: Graph, selection: str | Sequence[str]) -> list[str]:
     if isinstance(selection, str):
         return graph.select(selection)
-    return [name for name, stage in graph.stages.items() if name in selection or stage.layer in selection]
+    return [name for name, stage in graph.stages.items() if name in selection or stage.layer.name in selection]
 
 
 def _run_one(plan: Plan, stage: Stage, components: Components, started: float, report: Report) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tawt.contracts.layers import raw_table
 from tawt.database.connect import bounded_memory, wrapped_errors
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.sql_stage import Plan, open_stage_connection
@@ -54,7 +55,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
     connection = open_stage_connection(plan, stage)
     try:
         with wrapped_errors(name, workspace=plan.workspace.root, limits=plan.limits), bounded_memory(plan.limits):
-            bind_raw(connection, plan.raw[stage.inputs[0].removeprefix("raw.")], plan.workspace.pipeline.csv)
+            bind_raw(connection, plan.raw[raw_table(stage.inputs[0]) or ""], plan.workspace.pipeline.csv)
             parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
             row = connection.execute(
                 f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, check_schema
+from tawt.contracts.layers import layer_of, raw_table
 from tawt.database.connect import (
     Limits,
     bounded_memory,
@@ -89,7 +90,8 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     """
     assert stage.sql is not None and stage.contract is not None
     driving = stage.inputs[0]
-    raw = plan.raw[driving.removeprefix("raw.")] if driving.startswith("raw.") else None
+    table = raw_table(driving)
+    raw = plan.raw[table] if table is not None else None
     # several threads on one file lose records behind a malformed line; one does not, and is slower
     folder, kept, rejected = _select(plan, stage, parallel=True)
     if raw is not None and raw.is_text and (rejected.lines or rows_of(kept, rejected) != raw.n_records):
@@ -103,7 +105,7 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     check_nulls(stage.contract, kept, stage.name)
     account = balance(plan.workspace, stage, kept, rejected, raw)
     account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
-    if stage.layer == "tasks":
+    if not stage.layer.numbered:
         _as_labels(stage.contract, kept)
     return Outcome(folder, account, rejected, _places(plan, driving, raw, rejected))
 
@@ -114,7 +116,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
     workspace, dialect = plan.workspace, plan.workspace.pipeline.csv
     folder = workspace.start_clean(stage.name)
     connection = open_stage_connection(plan, stage)
-    tables = [plan.raw[name.removeprefix("raw.")] for name in stage.inputs if name.startswith("raw.")]
+    tables = _raw_tables(plan, stage)
     readers: list[MemberReader] = []
     try:
         with wrapped_errors(stage.name, workspace=workspace.root, limits=plan.limits), bounded_memory(plan.limits):
@@ -136,7 +138,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, stage, lines)
-    if stage.layer in ("codes", "tasks"):
+    if stage.layer.ordered:
         with wrapped_errors(stage.name, workspace=workspace.root, limits=plan.limits):
             _in_order(plan, kept)
     return folder, kept, rejected
@@ -160,12 +162,15 @@ def _in_order(plan: Plan, kept: list[Path]) -> None:
 def open_stage_connection(plan: Plan, stage: Stage) -> duckdb.DuckDBPyConnection:
     """Open a locked connection with the stage's upstream relations as views."""
     workspace = plan.workspace
-    raw = [plan.raw[name.removeprefix("raw.")] for name in stage.inputs if name.startswith("raw.")]
-    connection = connect(plan.limits, [workspace.root, *raw_folders(raw)], workspace.spill)
+    connection = connect(plan.limits, [workspace.root, *raw_folders(_raw_tables(plan, stage))], workspace.spill)
     for name in stage.inputs:
-        if not name.startswith("raw."):
+        if raw_table(name) is None:
             bind_output(connection, workspace, name)
     return connection
+
+
+def _raw_tables(plan: Plan, stage: Stage) -> list[RawTable]:
+    return [plan.raw[table] for name in stage.inputs if (table := raw_table(name)) is not None]
 
 
 def raw_folders(tables: Iterable[RawTable]) -> list[Path]:
@@ -174,24 +179,26 @@ def raw_folders(tables: Iterable[RawTable]) -> list[Path]:
 
 
 def bind_output(connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str) -> None:
-    """Make the view of a finished stage over its files."""
-    layer, _, task = name.partition(".")
-    relation = f"labels.{task}" if layer == "tasks" else name if task else f"{name}.{name}"
-    files = stage_files(workspace, name, "data" if name == "events" else "")
+    """Make the view of a finished stage over its files; one that is built in can be named without its layer too."""
+    layer = layer_of(name)
+    relation = f"{name}.{name}" if layer.built_in else name
+    files = parquet_files(stage_files(workspace, name, layer.rows))
     # what the runner alone reads; a stage gives some of it or none
     shown = f"columns(lambda name: name not in ('_reason', '{FAULTS}'))"
-    connection.execute(f"create or replace view {relation} as select {shown} from {parquet_files(files)}")
+    connection.execute(f"create or replace view {relation} as select {shown} from {files}")
+    if layer.built_in:
+        connection.execute(f"create or replace view main.{name} as select * from {relation}")
 
 
 def _copy(plan: Plan, stage: Stage, folder: Path) -> str:
     assert stage.sql is not None and stage.contract is not None
     reason = "_reason"
-    if stage.layer == "staging" and plan.sample_threshold is not None and "subject_id" in stage.contract.names:
+    if stage.layer.row_wise and plan.sample_threshold is not None and "subject_id" in stage.contract.names:
         reason = (
             f"coalesce(_reason, case when tawt_hash(subject_id, {SAMPLE_SALT}) > {plan.sample_threshold} "
             f"then {literal(_NOT_SAMPLED)} end)"
         )
-    route = f"tawt_hash(subject_id, {SHARD_SALT}) % {plan.n_shards}" if stage.layer == "event_parts" else "0"
+    route = f"tawt_hash(subject_id, {SHARD_SALT}) % {plan.n_shards}" if stage.layer.sharded else "0"
     # the newline keeps a closing comment of the stage from swallowing the bracket
     return (
         f"copy (select * replace ({reason} as _reason), case when {reason} is null then {route} else {_REJECTED} end "

@@ -14,6 +14,7 @@ from tawt.config.base import Section
 from tawt.config.load import build, dump, load, merge, overrides, read_yaml
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.dataset import DATASET
+from tawt.contracts.layers import LAYERS, name_now
 from tawt.contracts.workspace import HOSPITAL, PIPELINE
 from tawt.errors import ConfigError, FileError, nearest
 from tawt.files import ASIDE, sealed, sync, write_text
@@ -32,9 +33,7 @@ INGEST = "ingest.json"
 LEDGER = "ledger.parquet"
 RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
-STAGE_FOLDERS = ("staging", "codes", "event_parts", "labels", "events", "vocabulary", "triplets", "dataset")
-"""Folders of a workspace that hold what stages wrote."""
-OF_STAGES = (*STAGE_FOLDERS, "quarantine", "manifests")
+OF_STAGES = (*LAYERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
 OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, ".spill")
 
@@ -72,9 +71,7 @@ class Ingested(Section):
 
 def folder_of(stage: str) -> str:
     """Return the folder of a workspace that a stage's files lie in."""
-    layer, _, name = stage.partition(".")
-    folder = "labels" if layer == "tasks" else layer
-    return f"{folder}/{name}" if name else folder
+    return stage.replace(".", "/", 1)
 
 
 def quarantine_of(stage: str) -> str:
@@ -239,6 +236,12 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
             "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",
             command("ingest", "RAW_DIR", pipeline="NAME", workspace=root),
         )
+    former = [name for file in sorted((root / "manifests").glob("*.json")) if name_now(name := file.stem)]
+    if former:
+        raise ConfigError(
+            str(root), f"has the stage `{former[0]}` of an earlier tawt, expected it as `{name_now(former[0])}`",
+            f"make it anew: `{command('ingest', 'RAW_DIR', pipeline=path, workspace=root)}`",
+        )  # fmt: skip
     data, lines = read_yaml(path)
     pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings)
     return Workspace(root, pipeline, given_pipeline=bool(settings))

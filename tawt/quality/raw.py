@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tawt.contracts.contract import Contract
+from tawt.contracts.layers import raw_table
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.manifest import Manifest
@@ -22,7 +23,7 @@ def check_raw(workspace: Workspace, contracts: Mapping[str, Contract], found: Se
         found: The manifests of the finished stages.
     """
     name = "raw tables"
-    staged = {m.accounts[0].driving.removeprefix("raw."): m for m in found if m.stage.startswith("staging.")}
+    staged = {table: m for m in found if (table := raw_table(m.accounts[0].driving)) is not None}
     if workspace.raw_root is None or not workspace.raw_root.is_dir():
         return Finding(name, True, "not on this machine: not counted again")
     try:

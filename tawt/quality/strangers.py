@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
+from tawt.contracts.layers import STAGE
 from tawt.contracts.workspace import HOSPITAL
 from tawt.pipeline.holding import RESUMABLE
-from tawt.pipeline.manifest import STAGE
 from tawt.pipeline.workspace import LOCK, OWN_FOLDERS, RECORDS, Workspace
 from tawt.places import real
 

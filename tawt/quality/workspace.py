@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tawt.arrays import Words
 from tawt.contracts.dataset import DATASET, DatasetManifest
+from tawt.contracts.layers import layer_of
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
@@ -103,9 +104,10 @@ def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str,
 
 def _n_rows(workspace: Workspace, stage: str) -> int:
     n_rows = 0
-    for path in stage_files(workspace, stage, "data" if stage == "events" else ""):
+    layer = layer_of(stage)
+    for path in stage_files(workspace, stage, layer.rows):
         n_rows += parquet_metadata(path).num_rows
-    for path in stage_files(workspace, stage, suffix=".arrow"):
+    for path in stage_files(workspace, stage, suffix=layer.suffix) if layer.suffix == ".arrow" else ():
         if not path.name.endswith(".index.arrow"):
             with pa.memory_map(str(path)) as source:
                 n_rows += pa.ipc.open_file(source).read_all().num_rows
@@ -132,7 +134,7 @@ def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) 
         counted = _n_rows(workspace, manifest.stage)
         if counted != out[manifest.stage]:
             wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")
-        if manifest.stage.startswith(("staging.", "codes.", "event_parts.")):
+        if layer_of(manifest.stage).numbered:
             kept = sum(account.n_records_kept for account in manifest.accounts)
             behind = int(np.count_nonzero(marked_rows(stage_files(workspace, manifest.stage))))
             if kept != behind:
@@ -146,7 +148,7 @@ def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) 
     path = workspace.root / LEDGER
     if path.is_file() and holds(path) and not read_parquet(path).equals(ledger_table(there)):
         wrong.append(f"{LEDGER} is not what the stages' manifests say")
-    n_in = sum(a.n_records_in for m in found if m.stage.startswith("staging.") for a in m.accounts)
+    n_in = sum(a.n_records_in for m in found if layer_of(m.stage).row_wise for a in m.accounts)
     return Finding("ledger", not wrong, wrong[0] if wrong else f"balances from {n_in:,} raw records")
 
 

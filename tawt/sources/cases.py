@@ -104,8 +104,9 @@ def _create_relations(
     """Make every relation that the stage could read: with the given rows, or empty."""
     schemas, source = sql_path.parents[3] / "schemas", sql_path.parents[1].name
     paths = [path for layer in ("raw", "staging") for path in (schemas / source / layer).glob("*.json")]
+    paths += [path for path in [schemas / "events.json"] if path.is_file()]
     relations = {contract.name: contract for contract in map(read_contract, paths)}
-    for layer in ("raw", "staging"):
+    for layer in ("raw", "staging", "events"):
         connection.execute(f"create schema {layer}")
     for name in given:
         if name not in relations:
@@ -119,6 +120,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
     names = [column.name for column in columns]
     typed = ", ".join(f"{identifier(c.name)} {c.sql_type}" for c in columns)
     layer, _, table = contract.name.partition(".")
+    table = table or layer
     connection.execute(f"create table {layer}.{identifier(table)} ({typed})")
     for number, row in enumerate(rows, 1):
         for name in row:
@@ -129,6 +131,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
         cells = [_text(({"_row": str(number)} | row).get(name)) for name in names]
         marks = ", ".join(f"?::varchar::{c.sql_type}" for c in columns)
         connection.execute(f"insert into {layer}.{identifier(table)} values ({marks})", cells)
+    if layer == table:
+        connection.execute(f"create view main.{layer} as from {layer}.{layer}")
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.layers import LAYERS, SQL_LAYERS, Layer, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import asset, asset_root
-from tawt.sources.sql_file import READABLE, REASON, SqlFile, hold_parameters, read_sql
+from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
 
-ENGINE_STAGES = ("events", "vocabulary", "triplets", "dataset")
-"""Stages that are code, in their order."""
 OFF = "off in the pipeline"
 """Why a stage is skipped that the pipeline lists under `off:`."""
-_SHARED_CONTRACTS = {"codes": "codes", "event_parts": "event_parts", "tasks": "labels"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ class Stage:
     """Words that say what is wrong with a cell: tawt's and those of its contract."""
 
     @property
-    def layer(self) -> str:
-        """The folder of the workspace that it writes in."""
-        return self.name.partition(".")[0]
+    def layer(self) -> Layer:
+        """The layer that it is of."""
+        return layer_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Graph:
             if not starts:
                 last = [s for s in self.stages if s.rpartition(".")[2] == name]
                 meant = [s for s in self.skipped if s == name or (name in s.split(".", 1) and not last)]
-                what, hint = "no stage", nearest(name, [*self.stages, *(s.layer for s in self.stages.values())])
+                what, hint = "no stage", _near(name, [*self.stages, *(s.layer.name for s in self.stages.values())])
                 if meant:
                     why, hint = self.why_not(meant[0])
                     what = f"`{meant[0]}`, which does not run here: {why}"
@@ -144,9 +143,10 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
     schemas = asset_root() / "schemas"
     raw = {p.stem: read_contract(p) for p in sorted((schemas / pipeline.source / "raw").glob("*.json"))}
     found: dict[str, Stage] = {}
-    for layer in READABLE:
-        for path in sorted((folder / layer).glob("*.sql")):
-            sql = read_sql(path, layer)
+    _refuse_others(folder)
+    for layer in SQL_LAYERS:
+        for path in sorted((folder / layer.name).glob("*.sql")):
+            sql = read_sql(path, layer.name)
             contract = _contract_of(sql, schemas, pipeline.source)
             found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
@@ -155,16 +155,13 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
         raise ConfigError(
             f"pipeline {pipeline.name}",
             f"names the stage `{name}`, which is not there, expected a stage",
-            nearest(name, found),
+            _near(name, found),
         )
     skipped = dict.fromkeys(pipeline.off, OFF)
     for stage in found.values():
         for reference in stage.inputs:
-            if reference.startswith("raw."):
-                there = reference.removeprefix("raw.") in raw
-            else:
-                there = reference in found or reference in ENGINE_STAGES
-            if not there:
+            table = raw_table(reference)
+            if not (table in raw if table is not None else reference in found or layer_of(reference).built_in):
                 raise StageError(
                     stage.name,
                     f"reads `{reference}`, which no file makes, expected a stage or a raw table",
@@ -178,6 +175,22 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuse a folder of stages that is no layer's: nothing would ever read what is in it."""
+    known = [layer.name for layer in SQL_LAYERS]
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name not in known and path.name[0] not in "._":
+            raise ConfigError(
+                f"sql/{folder.name}/{path.name}", f"is no layer, expected {', '.join(known)}", _near(path.name, known)
+            )
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    """Return the hint for a stage or layer that is not there: what it is called now, or the nearest."""
+    now = name_now(name)
+    return f"it is called `{now}` now" if now in known else nearest(name, known)
 
 
 def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> Stage:
@@ -195,10 +208,11 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
     todo = [stage.name]
     while todo:
         name = todo.pop()
-        if name in ENGINE_STAGES:  # what the engine makes is of every pipeline's contract
+        table = raw_table(name)
+        if table is None and layer_of(name).built_in:  # what is built in is of every pipeline's contract
             contract: Contract | None = read_contract(asset(f"schemas/{name}.json"))
         else:
-            contract = raw[name.removeprefix("raw.")] if name.startswith("raw.") else found[name].contract
+            contract = raw[table] if table is not None else found[name].contract
         names |= set(contract.names) if contract is not None else set()
         todo += found[name].inputs if name in found else ()
     for reason in reasons:
@@ -214,11 +228,11 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
 
 def contract_path(schemas: Path, source: str, layer: str, table: str) -> Path:
     """Return where the contract of a stage lies: one for each layer whose stages all give the same, else its own."""
-    return schemas / f"{_SHARED_CONTRACTS.get(layer, f'{source}/{layer}/{table}')}.json"
+    return schemas / f"{LAYERS[layer].contract.format(source=source, layer=layer, name=table)}.json"
 
 
 def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
-    path = contract_path(schemas, source, sql.layer, sql.path.stem)
+    path = contract_path(schemas, source, layer_of(sql.name).name, sql.path.stem)
     if not path.is_file():
         raise StageError(
             sql.name, "has no contract, expected one",
@@ -229,7 +243,7 @@ def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
 
 def _engine_stages(found: dict[str, Stage], skipped: dict[str, str]) -> list[Stage]:
     merged = tuple(
-        name for name in sorted(found) if found[name].layer in ("event_parts", "codes") and name not in skipped
+        name for name in sorted(found) if found[name].layer.name in ("event_parts", "codes") and name not in skipped
     )
     return [
         Stage("events", merged, None, None, "One row is one measurement, merged, split and sorted: a MEDS dataset."),

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from tawt.contracts.layers import LAYERS, Layer
 from tawt.database.connect import SCHEMAS, text_place
 from tawt.database.parse import (
     LONGEST_MADE,
@@ -35,14 +36,6 @@ from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.room import hold_memory
 from tawt.shell import command
 from tawt.sources.row_wise import check_carried, check_row_wise, order_dependent
-
-READABLE = {
-    "staging": ("raw",),
-    "codes": ("staging",),
-    "event_parts": ("staging",),
-    "tasks": ("staging", "events"),
-}
-"""The layers of SQL stages, and the layers that each may read."""
 
 REASON = re.compile(r"drop:\w+|quarantine:(?P<column>[^:]+):\w+")
 _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
@@ -72,11 +65,6 @@ class SqlFile:
     """The reasons that stand in the text: no other may come out, so that no cell gets into one."""
 
     @property
-    def layer(self) -> str:
-        """The layer, which is the folder."""
-        return self.name.partition(".")[0]
-
-    @property
     def summary(self) -> str:
         """The first comment line: what one row is."""
         first = self.text.lstrip().splitlines()[0] if self.text.strip() else ""
@@ -90,12 +78,12 @@ def read_sql(path: Path, layer: str) -> SqlFile:
         StageError: The text is not one plain `select` over relations that this layer may read.
     """
     text = read_text(path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
-    return _checked(path, layer, text)
+    return _checked(path, LAYERS[layer], text)
 
 
 @lru_cache(maxsize=256)
-def _checked(path: Path, layer: str, text: str) -> SqlFile:
-    name = f"{layer}.{path.stem}"
+def _checked(path: Path, layer: Layer, text: str) -> SqlFile:
+    name = f"{layer.name}.{path.stem}"
     where = f"{name} ({path.name})"
     found = _statements(text, where, StageError)
     if len(found) != 1:
@@ -115,12 +103,12 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
             "take the `;` out: the runner reads from the select",
         )  # fmt: skip
     references = _references(tree, where, layer)
-    if layer == "staging":
+    if layer.row_wise:
         check_row_wise(tree, where, references)
-    for function in refused_functions(tree, row_wise=layer == "staging"):
+    for function in refused_functions(tree, row_wise=layer.row_wise):
         raise StageError(
             where,
-            f"calls `{function}`, expected functions of cells" + (" of one row" if layer == "staging" else ""),
+            f"calls `{function}`, expected functions of cells" + (" of one row" if layer.row_wise else ""),
             "what looks at several rows belongs in event_parts; clocks, chance, settings and files in no stage",
         )
     _hold_lengths(tree, where, StageError)
@@ -129,7 +117,7 @@ def _checked(path: Path, layer: str, text: str) -> SqlFile:
             where, f"holds {what}, expected a result that any order of the rows gives",
             "say which rows in an ORDER BY that leaves no ties, for example by _row",
         )  # fmt: skip
-    if layer == "staging":
+    if layer.row_wise:
         check_carried(tree, where)
     reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable())
     return SqlFile(
@@ -209,27 +197,28 @@ def _hold_lengths(tree: Node, where: str, kind: type[TawtError]) -> None:
         )  # fmt: skip
 
 
-def _references(tree: Node, where: str, layer: str) -> tuple[str, ...]:
+def _references(tree: Node, where: str, layer: Layer) -> tuple[str, ...]:
     for function in table_functions(tree):
         raise StageError(
             where,
             f"calls `{function}` in the place of a relation, expected only relations",
             "bind the file as a raw table of the source",
         )
+    built_in = [name for name in layer.reads if name in LAYERS and LAYERS[name].built_in]
+    readable = [name if name in built_in else f"{name}.<name>" for name in layer.reads]
     found: dict[str, int] = {}
     for relation in relations(tree):
-        schema, table = relation.schema, relation.table
-        if schema not in READABLE[layer] or not table.replace("_", "").isalnum() or relation.qualified:
-            name = f"{schema}.{table}" if schema else table
+        schema, table = relation.schema or (relation.table if relation.table in built_in else ""), relation.table
+        known = table == schema if schema in built_in else schema in layer.reads and table.replace("_", "").isalnum()
+        name = schema if schema == table else f"{schema}.{table}" if schema else table
+        if not known or relation.qualified:
             raise StageError(
-                where,
-                f"reads `{name}`, expected a relation of {' or '.join(READABLE[layer])}",
-                f"a {layer} stage reads {', '.join(f'{known}.<name>' for known in READABLE[layer])}",
-            )
-        name = schema if schema == table == "events" else f"{schema}.{table}"
+                where, f"reads `{name}`, expected a relation of {' or '.join(layer.reads)}",
+                f"a stage of {layer.name} reads {' or '.join(readable)}",
+            )  # fmt: skip
         found[name] = min(found.get(name, relation.location), relation.location)
     if not found:
-        raise StageError(where, "reads no relation, expected at least one", f"select from {READABLE[layer][0]}.<name>")
+        raise StageError(where, "reads no relation, expected at least one", f"select from {readable[0]}")
     return tuple(sorted(found, key=lambda reference: found[reference]))
 
 

@@ -88,7 +88,7 @@ def test_the_columns_of_a_stage_are_held_to_its_contract(stage: Path, columns: s
 
 
 @pytest.mark.parametrize(
-    "case", ["mimic_iv/event_parts/labs", "mimic_iv/codes/chart", "physionet2012/tasks/length_of_stay"]
+    "case", ["mimic_iv/event_parts/labs", "mimic_iv/codes/chart", "physionet2012/labels/length_of_stay"]
 )
 def test_the_columns_of_every_layer_are_held(case: str, tmp_path: Path) -> None:
     """Event parts, codes and labels have a contract for all sources; a `_row` of another width is told, not cast."""
@@ -126,6 +126,25 @@ def test_a_case_that_holds_gives_no_difference(stage: Path) -> None:
 def test_a_case_that_does_not_hold_is_told(stage: Path, expect: str, difference: str) -> None:
     """A wrong cell, a missing row, a null, an unknown column and a wrong step are each one line."""
     assert _case(stage, expect) == [difference]
+
+
+@pytest.mark.parametrize("relation", ["events", "events.events"])
+def test_a_label_over_events_has_a_case(relation: str, tmp_path: Path) -> None:
+    """The rows of `events` are given as those of any relation, and typed by the contract of events."""
+    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
+    sql = tmp_path / "sql" / "lab" / "labels" / "high.sql"
+    sql.parent.mkdir(parents=True)
+    sql.write_text(
+        "select subject_id, time as prediction_time, numeric_value > 5 as boolean_value, source_row as _row, "
+        f"null::varchar as _reason from {relation} where time is not null"
+    )
+    case = tmp_path / "high.yaml"
+    case.write_text(
+        "given: {events: [{subject_id: 1, numeric_value: 7, source_row: 1}, "
+        "{subject_id: 2, time: 2020-01-01, numeric_value: 7.5, source_row: 2}]}\n"
+        "expect: [{subject_id: 2, prediction_time: 2020-01-01, boolean_value: true, _row: 2}]\n"
+    )
+    assert run_case(case, sql) == []
 
 
 def test_a_stage_that_does_not_run_is_a_difference(stage: Path) -> None:

@@ -18,7 +18,7 @@ def graph() -> Graph:
 
 
 def test_what_reads_an_absent_table_first_is_left_out(graph: Graph) -> None:
-    """A stage whose records come from it goes, and so do those that come from that; engine stages take the rest."""
+    """A stage whose records come from it goes, and so do those that come from that; built-in stages take the rest."""
     less = graph.without({"raw.icustays"})
     gone = {"staging.icustays": "raw.icustays is absent", "event_parts.icustays": "staging.icustays is absent"}
     assert less.skipped == graph.skipped | gone

@@ -52,11 +52,11 @@ def test_a_task_gives_one_sorted_file_of_labels(work: Path) -> None:
 def test_labels_are_counted_asked_and_checked_as_any_stage(work: Path) -> None:
     """The ledger has who was dropped, `labels.<task>` is a relation, `show` tells of it, and `check` looks at it."""
     ledger = [(r["route"], r["reason"], r["n"]) for r in tawt.query(
-        "select * from ledger where stage = 'tasks.in_hospital_death'", work).to_pylist()]  # fmt: skip
+        "select * from ledger where stage = 'labels.in_hospital_death'", work).to_pylist()]  # fmt: skip
     assert ledger == [("in", None, 5), ("kept", None, 4), ("drop", "missing_outcome", 1), ("rows_out", None, 4)]
     n = tawt.query("select count(*) as n, sum(boolean_value::int) as died from labels.in_hospital_death", work)
     assert n.to_pylist() == [{"n": 4, "died": 2}]
-    view = tawt.show("tasks.length_of_stay", work)
+    view = tawt.show("labels.length_of_stay", work)
     assert view.inputs == ("staging.outcomes",) and view.files["file"].to_pylist() == [
         "labels/length_of_stay/labels.parquet"
     ]

@@ -105,7 +105,7 @@ LOOSE = {
 @pytest.mark.parametrize(
     ("what", "layer"),
     [(what, "event_parts") for what in LOOSE]
-    + [(what, layer) for what in ("a sample", "a limit", "numbers") for layer in ("codes", "tasks")],
+    + [(what, layer) for what in ("a sample", "a limit", "numbers") for layer in ("codes", "labels")],
 )
 def test_nothing_hangs_on_the_order_of_rows_or_on_chance(what: str, layer: str, tmp_path: Path) -> None:
     """What picks, numbers or joins rows as they come is refused in every layer that may look at several rows."""

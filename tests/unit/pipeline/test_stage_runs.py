@@ -346,21 +346,66 @@ from events.events
 """
 
 
-def test_a_task_over_events_that_quarantines_is_placed_by_the_number_of_the_event(
-    project: Path, run, tmp_path: Path
+@pytest.mark.parametrize("relation", ["events.events", "events", "events as e", "joined"])
+def test_a_label_over_events_that_quarantines_is_placed_by_the_number_of_the_event(
+    project: Path, run, tmp_path: Path, relation: str
 ) -> None:
-    """Events are merged of many tables: the quarantine names `events` and the number, and there is no raw record to show."""
-    (project / "sql" / "lab" / "tasks").mkdir()
-    (project / "sql" / "lab" / "tasks" / "high.sql").write_text(LABELS)
+    """Events, which a stage names as a query does, are merged of many tables: the quarantine names `events` and the
+    number, and there is no raw record to show."""
+    text = LABELS
+    if relation == "joined":
+        relation = "(select *, source_row as _row from events) e join staging.readings r using (_row, subject_id)"
+        text = LABELS.replace("source_row::bigint", "_row::bigint")
+    (project / "sql" / "lab" / "labels").mkdir()
+    (project / "sql" / "lab" / "labels" / "high.sql").write_text(text.replace("events.events", relation))
     run()
-    done = {one.stage: one for one in tawt.run("tasks.high", tmp_path / "w", threads=1).stages}
-    routes = done["tasks.high"].manifest.accounts[0].routes
+    done = {one.stage: one for one in tawt.run("labels.high", tmp_path / "w", threads=1).stages}
+    routes = done["labels.high"].manifest.accounts[0].routes
     assert [(route.kind, route.reason, route.n_records) for route in routes] == [
         ("quarantine", "numeric_value:out_of_range", 1)
     ]
     expected = [{"file": "events", "record": 10, "line": None, "column": "numeric_value", "reason": "out_of_range"}]
-    assert inspect.quarantined("tasks.high", tmp_path / "w").to_pylist() == expected
+    assert inspect.quarantined("labels.high", tmp_path / "w").to_pylist() == expected
+    assert tawt.query("from labels.high", tmp_path / "w").num_rows == 7
     assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
+
+
+def test_a_folder_of_stages_that_no_layer_has_is_refused(project: Path) -> None:
+    """What lies in it would never run; a layer that had another name says its present one, the others the nearest."""
+    pipeline = PipelineConfig(name="lab", source="lab", parameters={"least": 2})
+    for name, hint in (("tasks", "it is called `labels` now"), ("event_part", "did you mean `event_parts`?")):
+        (project / "sql" / "lab" / name).mkdir()
+        with pytest.raises(ConfigError, match=f"sql/lab/{name}: is no layer") as error:
+            load_graph(pipeline)
+        assert error.value.hint == hint
+        (project / "sql" / "lab" / name).rename(project / "sql" / "lab" / f".{name}")
+    (project / "sql" / "lab" / "labels").mkdir()
+    (project / "sql" / "lab" / "labels" / "high.sql").write_text(LABELS)
+    for name in ("tasks", "tasks.high"):
+        with pytest.raises(ConfigError, match="names no stage") as error:
+            load_graph(pipeline).select(name)
+        assert error.value.hint == f"it is called `{name.replace('tasks', 'labels')}` now"
+    with pytest.raises(ConfigError, match="names the stage `tasks\\.high`") as error:
+        load_graph(pipeline.model_copy(update={"off": ("tasks.high",)}))
+    assert error.value.hint == "it is called `labels.high` now"
+
+
+def test_a_workspace_with_the_former_name_of_a_layer_says_what_to_do(project: Path, run, tmp_path: Path) -> None:
+    """Its stages are refused with the command that makes them anew, after which nothing of the former name is left."""
+    (project / "sql" / "lab" / "labels").mkdir()
+    (project / "sql" / "lab" / "labels" / "high.sql").write_text(LABELS)
+    run()
+    work = tmp_path / "w"
+    for folder, end in (("manifests", "json"), ("quarantine", "parquet")):
+        (work / folder / f"labels.high.{end}").rename(work / folder / f"tasks.high.{end}")
+    with pytest.raises(
+        ConfigError, match=r"the stage `tasks\.high` of an earlier tawt, expected it as `labels\.high`"
+    ) as error:
+        tawt.stages(work)
+    assert f"`tawt ingest RAW_DIR -w {work} --pipeline {work}/pipeline.yaml`" in error.value.hint
+    run()
+    assert [finding for finding in tawt.check(work) if not finding.ok] == []
+    assert sorted(path.name for path in work.glob("*/*.high.*")) == ["labels.high.json", "labels.high.parquet"]
 
 
 CODES = """-- One row is the meaning of one code.
@@ -380,9 +425,9 @@ def test_staging_codes_and_labels_have_the_same_bytes_at_any_number_of_threads(
 ) -> None:
     """A window or a join gives its rows in no order: codes and labels are sorted, staging keeps that of the file."""
     (project / "sql" / "lab" / "codes").mkdir()
-    (project / "sql" / "lab" / "tasks").mkdir()
+    (project / "sql" / "lab" / "labels").mkdir()
     (project / "sql" / "lab" / "codes" / "readings.sql").write_text(CODES)
-    (project / "sql" / "lab" / "tasks" / "high.sql").write_text(
+    (project / "sql" / "lab" / "labels" / "high.sql").write_text(
         LABELS.replace("from events.events", "from staging.readings").replace("numeric_value >", "number >").replace("numeric_value =", "number =")
         .replace("time::", "timestamp '2020-01-01'::").replace("source_row", "_row").replace("quarantine:numeric_value", "quarantine:number")
     )  # fmt: skip
@@ -391,7 +436,7 @@ def test_staging_codes_and_labels_have_the_same_bytes_at_any_number_of_threads(
     run()
     seen = set()
     for threads in (1, 4, 4):
-        tawt.run("staging,codes,tasks", tmp_path / "w", threads=threads, force=True)
+        tawt.run("staging,codes,labels", tmp_path / "w", threads=threads, force=True)
         made = [
             path
             for layer in ("staging", "codes", "labels")

@@ -1,0 +1,80 @@
+"""The layers of the flow, in its order: what each reads, where its contract is, and what its rows are like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: a folder of the workspace, and where its stages are SQL, a folder of `sql/<source>/`."""
+
+    name: str
+    reads: tuple[str, ...] = ()
+    """Layers that its SQL may read; none = its one stage is built in and has its name."""
+    contract: str = "{source}/{layer}/{name}"
+    """Where the contract of a stage is, below `schemas/`."""
+    row_wise: bool = False
+    """Whether each record is told by itself: none can be lost or repeated."""
+    sharded: bool = False
+    """Whether its rows are spread over files by their subject."""
+    numbered: bool = True
+    """Whether its rows carry the number of the record that they come from."""
+    ordered: bool = False
+    """Whether it is sorted when it is whole, for its selects may look at several rows and give them in any order."""
+    rows: str = ""
+    """Folder of a stage's output that its rows are in."""
+    suffix: str = ".parquet"
+    """Of the files that hold its rows; what is Parquet can be queried."""
+    command: str = "ingest"
+    """The command that makes it."""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether its one stage is code."""
+        return not self.reads
+
+
+LAYERS = {
+    layer.name: layer
+    for layer in (
+        Layer("staging", ("raw",), row_wise=True),
+        Layer("codes", ("staging",), "codes", ordered=True),
+        Layer("event_parts", ("staging",), "event_parts", sharded=True),
+        Layer("events", sharded=True, numbered=False, rows="data"),
+        Layer("labels", ("staging", "events"), "labels", numbered=False, ordered=True),
+        Layer("vocabulary", numbered=False, command="build-vocab"),
+        Layer("triplets", sharded=True, numbered=False, command="build-vocab"),
+        Layer("dataset", sharded=True, numbered=False, suffix=".arrow", command="build-vocab"),
+    )
+}
+"""Name -> layer, in the order of the flow."""
+SQL_LAYERS = tuple(layer for layer in LAYERS.values() if not layer.built_in)
+BUILT_IN = "|".join(layer.name for layer in LAYERS.values() if layer.built_in)
+"""What names of built-in stages are like."""
+STAGE = rf"(?:{'|'.join(layer.name for layer in SQL_LAYERS)})\.[^./\\][^/\\]*|{BUILT_IN}"
+"""What names of stages are like."""
+_FORMER = {"tasks": "labels"}
+"""Names that layers had before -> their names now."""
+
+
+def layer_of(stage: str) -> Layer:
+    """Return the layer of a stage, by its name."""
+    return LAYERS[stage.partition(".")[0]]
+
+
+def raw_table(name: str) -> str | None:
+    """Return the raw table that an input is; None where it is a stage."""
+    layer, _, table = name.partition(".")
+    return table if layer == "raw" else None
+
+
+def made_by(command: str) -> tuple[str, ...]:
+    """Return the names of the layers that a command makes."""
+    return tuple(layer.name for layer in LAYERS.values() if layer.command == command)
+
+
+def name_now(name: str) -> str | None:
+    """Return what a layer, or a stage of it, that had another name once is called now; None where it had not."""
+    layer, dot, stage = name.partition(".")
+    return f"{_FORMER[layer]}{dot}{stage}" if layer in _FORMER else None
