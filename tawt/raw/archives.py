@@ -14,6 +14,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from shlex import quote
 from typing import IO, Any, cast
@@ -21,7 +22,7 @@ from typing import IO, Any, cast
 from tawt.config.pipeline import Members
 from tawt.errors import SourceError
 from tawt.places import is_utf8
-from tawt.raw.formats import format_of
+from tawt.raw.formats import format_of, is_hidden
 from tawt.raw.records import RecordCounter
 from tawt.raw.tar_walk import TarBroken, TarWalk
 from tawt.room import hold_memory
@@ -148,12 +149,21 @@ class Member:
         return f"`{self.finder} | sed -n {self.number}p` names the file"
 
 
-def is_member(name: str, members: Members) -> bool:
-    """Return whether a file is one of the table's; in any case, as the names of other tables."""
-    return name.lower().endswith(members.suffix.lower())
+class Passed(Enum):
+    """Why a file that lies with those of a table is none of them."""
+
+    OTHER = "has another suffix"
+    HIDDEN = "has a name, or lies in a folder with a name, of what is no data"
 
 
-def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> Iterator[Member | None]:
+def passed_over(name: str, members: Members) -> Passed | None:
+    """Return why a file is none of the table's; None = it is one, with the suffix in any case."""
+    if is_hidden(*name.split("/")):
+        return Passed.HIDDEN
+    return None if name.lower().endswith(members.suffix.lower()) else Passed.OTHER
+
+
+def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> Iterator[Member | Passed]:
     hint = "pack the files again, each once, as plain files"
     number = 0
     try:
@@ -162,8 +172,8 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> 
             for number, entry in enumerate(archive, start=1):
                 if entry.isdir():
                     continue
-                if not is_member(entry.name, members):
-                    yield None
+                if (why := passed_over(entry.name, members)) is not None:
+                    yield why
                     continue
                 if not entry.isreg() or entry.issparse():
                     raise _Refused("is a link or a sparse file", of_file=True)
@@ -197,8 +207,8 @@ def _member(place: str, number: int, finder: str, name: str, members: Members, d
     return member
 
 
-def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> Iterator[Member | None]:
-    """Yield the small files of an archive, or the one small file; None for each that is none of the table's."""
+def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: Members) -> Iterator[Member | Passed]:
+    """Yield the small files of an archive, or the one small file; for each that is none of the table's, why."""
     if format_of(path).is_archive:
         yield from _of_archive(path, place, stream, members)
         return
@@ -207,8 +217,8 @@ def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: 
             f"{place} (file {number})", f"is larger than {MEMBER_BYTES >> 20} MB, expected small files",
             "is it one per subject?",
         )  # fmt: skip
-    # in our order, one name to a line whatever is in it, folders with a slash at the end
-    finder = f"LC_ALL=C ls -A1bp -- {quote(place)} | grep -i {quote(re.escape(members.suffix) + '$')}"
+    # in our order, one name to a line whatever is in it, folders with a slash at the end, nothing hidden
+    finder = f"LC_ALL=C ls -1bp -- {quote(place)} | grep -v ^_ | grep -i {quote(re.escape(members.suffix) + '$')}"
     yield _member(place, number, finder, path.name, members, stream.read())
 
 
@@ -251,8 +261,9 @@ class Alike:
         return lines
 
 
-def count_members(path: Path, place: str, number: int, stream: IO[bytes], alike: Alike) -> tuple[int, int]:
-    """Count the records of an archive, or of one small file, by their line ends alone, and the files left out.
+def count_members(path: Path, place: str, number: int, stream: IO[bytes], alike: Alike) -> tuple[int, int, int]:
+    """Count the records of an archive, or of one small file, by their line ends alone, and the files left out: those of
+    another suffix, and those that are no data.
 
     Args:
         path: The archive or file.
@@ -264,13 +275,14 @@ def count_members(path: Path, place: str, number: int, stream: IO[bytes], alike:
     Raises:
         SourceError: An archive is damaged, or holds what is no small text file, or one that is not as those before.
     """
-    total = n_passed = 0
+    total = 0
+    n_passed = dict.fromkeys(Passed, 0)
     for member in members_of(path, place, number, stream, alike.members):
-        if member is None:
-            n_passed += 1
+        if isinstance(member, Passed):
+            n_passed[member] += 1
             continue
         alike.lines(member)
         counter = RecordCounter(alike.members.delimiter, quote=None)
         counter.add(member.data)
         total += counter.end().n_records
-    return total, n_passed
+    return total, n_passed[Passed.OTHER], n_passed[Passed.HIDDEN]

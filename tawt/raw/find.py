@@ -5,10 +5,8 @@ Nothing is copied.
 
 from __future__ import annotations
 
-import csv
-import difflib
 import fnmatch
-import io
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from pathlib import Path
 from tawt.config.pipeline import Csv, Members, PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError
-from tawt.raw.archives import is_member
-from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, unpacked_name
-from tawt.raw.identity import RawFile, delimiter_of, identify, open_bytes
-from tawt.raw.members import MemberReader, find_members
+from tawt.raw.archives import Passed, passed_over
+from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, unpacked_name
+from tawt.raw.header import about_header, read_header
+from tawt.raw.identity import RawFile, delimiter_of, identify
+from tawt.raw.members import find_members
 from tawt.raw.seen import RawSeen
-from tawt.readers import parquet_schema
 
 _BESIDE = (
     ".md5",
@@ -39,6 +37,7 @@ _BESIDE = (
     ".yml",
 )
 """What lies beside tables under their names and is none."""
+_HIDDEN = "{:,} files that lie there begin with `.` or `_`, or lie in such a folder, are no data and are not read"
 
 
 @dataclass(frozen=True)
@@ -100,15 +99,17 @@ def find_raw_tables(
     members = {entry.table: entry for entry in pipeline.members}
     found: dict[str, list[Path]] = {}
     said: list[str] = []
+    n_hidden: Counter[str] = Counter()
     for name, contract in sorted(contracts.items()):
-        paths = find_members(root, members[name]) if name in members else _find_files(root, contract)
+        paths = find_members(root, members[name]) if name in members else _find_files(root, contract, n_hidden)
         if paths:
             found[name] = paths
         elif contract.required:
             raise SourceError(
                 f"raw.{name}",
                 f"no file found below the raw root, expected {_places(contract, members.get(name))}",
-                f"`{pipeline.name}` needs this table; is the raw folder the right one?",
+                f"`{pipeline.name}` needs this table; is the raw folder the right one?"
+                + (f" {_HIDDEN.format(n_hidden[contract.name])}" if n_hidden[contract.name] else ""),
             )
         else:
             said.append(f"raw.{name} is absent (optional): the stages that read it are skipped")
@@ -120,21 +121,29 @@ def find_raw_tables(
     for name, files in identified.items():
         table = _with_columns(name, contracts[name], files, dialect, members.get(name))
         tables[name] = table
-        if name in members and (n_passed := _passed_over(table, members[name])):
-            said.append(
-                f"raw.{name}: {n_passed:,} files in its folders and archives are not named *{members[name].suffix} and "
-                "are not read"
-            )
+        if name in members:
+            passed = _passed_over(table, members[name])
+            n_hidden[contracts[name].name] = passed[Passed.HIDDEN]
+            if passed[Passed.OTHER]:
+                said.append(
+                    f"raw.{name}: {passed[Passed.OTHER]:,} files in its folders and archives are not named "
+                    f"*{members[name].suffix} and are not read"
+                )
+        if n := n_hidden[contracts[name].name]:
+            said.append(f"raw.{name}: {_HIDDEN.format(n)}")
         said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
     return tables, said
 
 
-def _passed_over(table: RawTable, members: Members) -> int:
+def _passed_over(table: RawTable, members: Members) -> Counter[Passed | None]:
+    passed: Counter[Passed | None] = Counter()
+    for file in table.files:
+        passed.update({Passed.OTHER: file.seen.n_passed, Passed.HIDDEN: file.seen.n_hidden})
     folders = {file.path.parent for file in table.files if file.relative != file.place}
-    beside = (path for folder in folders for path in folder.iterdir())
-    return sum(file.seen.n_passed for file in table.files) + sum(
-        not is_member(path.name, members) and not path.is_dir() for path in beside
+    passed.update(
+        passed_over(path.name, members) for folder in folders for path in folder.iterdir() if not path.is_dir()
     )
+    return passed
 
 
 def _places(contract: Contract, members: Members | None) -> str:
@@ -143,11 +152,15 @@ def _places(contract: Contract, members: Members | None) -> str:
     return " or ".join(f"`{path}.csv[.gz]`" for path in contract.paths)
 
 
-def _find_files(root: Path, contract: Contract) -> list[Path]:
-    """Return the files of the first place that has any; names match in any case, a folder gives all its parts."""
+def _find_files(root: Path, contract: Contract, n_hidden: Counter[str]) -> list[Path]:
+    """Return the files of the first place that has any; names match in any case, a folder gives all its parts.
+
+    Files that lie there and whose names say that they are no data are counted under the name of the contract.
+    """
     for place in contract.paths:
-        hits = _glob(root, place)
-        unread = _glob(root, place, unread=True)
+        hidden: set[Path] = set()
+        hits = _glob(root, place, hidden)
+        unread = _glob(root, place, hidden, unread=True)
         stems: dict[Path, Path] = {}
         for hit in (*hits, *(odd for odd in unread if odd.suffix.lower() in PACKED)):
             twin = stems.setdefault(hit.with_name(bare_name(Path(unpacked_name(hit)))), hit)
@@ -157,7 +170,8 @@ def _find_files(root: Path, contract: Contract) -> list[Path]:
                     f"lies there twice: {twin.name} and {hit.name}, expected one of them",
                     f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
                 )
-        files = [part for hit in hits for part in (_parts(root, hit) if hit.is_dir() else [hit])]
+        files = [part for hit in hits for part in (_parts(root, hit, hidden) if hit.is_dir() else [hit])]
+        n_hidden[contract.name] += sum(map(_n_files, hidden))
         if files:
             return files
         for odd in (*hits, *unread):
@@ -176,28 +190,39 @@ def _unreadable(root: Path, path: Path) -> SourceError:
     )
 
 
-def _glob(root: Path, place: str, unread: bool = False) -> list[Path]:
+def _glob(root: Path, place: str, hidden: set[Path], unread: bool = False) -> list[Path]:
     """Match `place` below root part by part, in any case, with any known suffix on the last part.
 
-    With `unread`, return what has the name with a suffix that nothing reads.
+    With `unread`, return what has the name with a suffix that nothing reads. What fits but for a name that says that it
+    is no data is added to `hidden`: a place means such a name only where it writes one.
     """
     here = [root]
     *folders, last = place.lower().split("/")
+
+    def meant(path: Path, name: str, pattern: str) -> bool:
+        passed = is_hidden(path.name) and not is_hidden(pattern)
+        if passed and (fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.lstrip("._"), pattern)):
+            hidden.add(path)
+        return not passed and fnmatch.fnmatch(name, pattern)
+
     for folder in folders:
-        here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and fnmatch.fnmatch(c.name.lower(), folder)]
+        here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and meant(c, c.name.lower(), folder)]
     children = [child for folder_path in here for child in sorted(folder_path.iterdir())]
     if unread:
         files = [child for child in children if not child.is_dir() and child.suffix.lower() not in _BESIDE]
-        return [file for file in files if fnmatch.fnmatch(file.name.lower(), f"{last}.*")]
-    return [
-        child
-        for child in children
-        if (child.is_dir() or format_of(child).is_table) and fnmatch.fnmatch(bare_name(child), last)
-    ]
+        return [file for file in files if meant(file, file.name.lower(), f"{last}.*")]
+    tables = [child for child in children if child.is_dir() or format_of(child).is_table]
+    return [child for child in tables if meant(child, bare_name(child), last)]
 
 
-def _parts(root: Path, folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def _n_files(path: Path) -> int:
+    return sum(below.is_file() for below in path.rglob("*")) if path.is_dir() else 1
+
+
+def _parts(root: Path, folder: Path, hidden: set[Path]) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [path for path in found if not is_hidden(*path.relative_to(folder).parts)]
+    hidden.update({*found} - {*files})
     read = [path for path in files if format_of(path).is_table]
     for path in files:
         if path.suffix.lower() in PACKED and path not in read:
@@ -221,7 +246,7 @@ def _with_columns(
                 "write all parts of the table in one form",
             )  # fmt: skip
     # of small files the one that reads them holds each to the header of the first
-    headers = [_header(file, dialect, members) for file in files[: 1 if members is not None else None]]
+    headers = [read_header(file, dialect, members) for file in files[: 1 if members is not None else None]]
     # the parts of a Parquet table are joined by name, those of a text table by place
     by_name = members is None and format_of(files[0].path).is_parquet
     for file, header in zip(files, headers, strict=False):
@@ -244,41 +269,6 @@ def _with_columns(
                 raise SourceError(
                     file.place,
                     f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
-                    _about_header(column.name, header, set(columns.values()), len(contract.columns)),
+                    about_header(column.name, header, set(columns.values()), len(contract.columns)),
                 )
     return RawTable(name, contract, files, columns, headers[0], members)
-
-
-def _about_header(missing: str, header: tuple[str, ...], known: set[str], n_expected: int) -> str:
-    if 2 * len(known) >= n_expected:
-        # a name that no contract knows may be a cell: its place is said
-        close = difflib.get_close_matches(missing, [name for name in header if name not in known], n=1, cutoff=0.5)
-        return f"is column {header.index(close[0]) + 1} the one meant?" if close else "add it to the file"
-    # a first line that names hardly any column may be a record: its cells are not shown
-    return (
-        f"the first line holds {len(header)} fields, {len(known)} of them expected names; is it the header, and is "
-        "`csv: {delimiter: ...}` of the pipeline right?"
-    )
-
-
-def _header(file: RawFile, dialect: Csv, members: Members | None) -> tuple[str, ...]:
-    if members is not None:
-        return ("_member", *MemberReader(members, [(file.path, file.place)]).header())
-    if format_of(file.path).is_parquet:
-        return tuple(parquet_schema(file.path, "copy it again", SourceError, file.place).names)
-    with open_bytes(file.path, file.place) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        try:
-            row = next(csv.reader(text, delimiter=delimiter_of(file.path, dialect), quotechar=dialect.quote), None)
-        except UnicodeDecodeError:
-            raise SourceError(
-                file.place, "is not UTF-8 text, expected UTF-8", "convert it, for example with iconv"
-            ) from None
-        except csv.Error:
-            raise SourceError(
-                file.place, "has a first line that is no header, expected the column names", "copy it again"
-            ) from None
-    if not row or not any(row):
-        raise SourceError(file.place, "has no header line, expected the column names", "copy it again")
-    # a column without a name is often the index of a data frame
-    return tuple(column.strip() or f"_unnamed_{i}" for i, column in enumerate(row, start=1))

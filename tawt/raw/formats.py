@@ -61,6 +61,12 @@ def format_of(path: Path) -> Format:
     return Format(max((end for end in (*TABLES, *ARCHIVES) if name.endswith(end)), key=len, default=""))
 
 
+def is_hidden(*names: str) -> bool:
+    """Return whether one of some names of files or folders says that it is no data, but what a system or a program put
+    there for itself: `.DS_Store`, `._labs.csv`, `_SUCCESS`, `__MACOSX`."""
+    return any(name.startswith((".", "_")) and name not in (".", "..") for name in names)
+
+
 def bare_name(path: Path) -> str:
     """Return the name of a table, in lower case, less what says how it is written."""
     return path.name.lower().removesuffix(format_of(path).suffix)

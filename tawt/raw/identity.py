@@ -76,6 +76,8 @@ _BEGINNINGS = {
     b"\xfd7zXZ": "it begins as .xz does: unpack it",
 }
 """What to do with a file that is no text, by its first bytes."""
+_RULES = 2
+"""Raised where files of the same bytes count otherwise than before: what is remembered of them is forgotten."""
 _MOST_BLANK = 64 << 20
 """Bytes of blank lines in a row that the engine is given room for."""
 
@@ -128,7 +130,7 @@ def identify(
     Raises:
         SourceError: (from the results) A file is unreadable, damaged, no UTF-8 or not written as the dialect says.
     """
-    counted_as = digest((members or dialect).model_dump())
+    counted_as = digest([_RULES, (members or dialect).model_dump()])
     numbers: Counter[str] = Counter()
 
     def remembered(path: Path) -> RawSeen | None:
@@ -185,10 +187,10 @@ def _place(path: Path, root: Path, members: Members | None) -> str:
 
 def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None) -> RawSeen:
     """Return what one file holds."""
-    n_passed = n_blank = 0
+    n_passed = n_hidden = n_blank = 0
     with _Hashed(path) as source:
         if alike is not None:
-            n_records, n_passed = count_members(path, place, number, cast(IO[bytes], source), alike)
+            n_records, n_passed, n_hidden = count_members(path, place, number, cast(IO[bytes], source), alike)
         elif format_of(path).is_parquet:
             n_records = parquet_metadata(path, "copy it again", SourceError, place).num_rows
         else:
@@ -200,7 +202,9 @@ def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None
                 block = stream.read(_BLOCK)
             records = counter.end()
             n_records, n_blank = _as_the_dialect_says(place, records, dialect, begin), records.n_blank
-        return RawSeen(stamp=(), sha256=source.sha256(), n_records=n_records, n_passed=n_passed, n_blank=n_blank)
+        return RawSeen(
+            stamp=(), sha256=source.sha256(), n_records=n_records, n_passed=n_passed, n_hidden=n_hidden, n_blank=n_blank
+        )
 
 
 def _as_the_dialect_says(place: str, records: Records, dialect: Csv, begin: bytes) -> int:

@@ -16,8 +16,8 @@ import pyarrow as pa
 from tawt.config.pipeline import Members
 from tawt.errors import ConfigError, SourceError
 from tawt.places import real
-from tawt.raw.archives import Alike, Member, is_member, members_of
-from tawt.raw.formats import PACKED, format_of, unpacked_name
+from tawt.raw.archives import Alike, Member, members_of, passed_over
+from tawt.raw.formats import PACKED, format_of, is_hidden, unpacked_name
 from tawt.raw.identity import named
 
 _BATCH_RECORDS = 100_000
@@ -38,13 +38,13 @@ def find_members(root: Path, members: Members) -> list[Path]:
                 "without `..`, and without `/` at the front",
             )  # fmt: skip
     patterns = [pattern for pattern in members.folders if pattern]
-    hits = {hit for pattern in patterns for hit in root.glob(pattern)}
-    beside = {hit for pattern in patterns for hit in root.glob(f"{pattern}.*") if not hit.is_dir()}
+    hits = {hit for pattern in patterns for hit in _asked(root, pattern)}
+    beside = {hit for pattern in patterns for hit in _asked(root, f"{pattern}.*") if not hit.is_dir()}
     folders = {hit.name for hit in hits if hit.is_dir()}
     found: list[Path] = []
     for hit in sorted(hits | beside):
         if hit.is_dir():
-            files = sorted(file for file in hit.iterdir() if is_member(file.name, members) and not file.is_dir())
+            files = sorted(file for file in hit.iterdir() if not passed_over(file.name, members) and not file.is_dir())
             if not files:
                 raise SourceError(
                     hit.relative_to(root).as_posix(), f"holds no *{members.suffix} file, expected one per subject",
@@ -69,6 +69,12 @@ def find_members(root: Path, members: Members) -> list[Path]:
                 "put the files there themselves",
             )  # fmt: skip
     return found
+
+
+def _asked(root: Path, pattern: str) -> Iterator[Path]:
+    """Yield what fits a pattern; what is no data by its name only where the pattern writes such a name."""
+    asks = is_hidden(*Path(pattern).parts)
+    return (hit for hit in root.glob(pattern) if asks or not is_hidden(*hit.relative_to(root).parts))
 
 
 @dataclass
@@ -150,4 +156,4 @@ class MemberReader:
             numbers[place] += 1
             with named(f"{place} (file {numbers[place]})"), path.open("rb") as stream:
                 files = members_of(path, place, numbers[place], stream, self.members)
-                yield from (member for member in files if member is not None)
+                yield from (member for member in files if isinstance(member, Member))

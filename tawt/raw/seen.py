@@ -15,6 +15,8 @@ class RawSeen(Section):
     """Records that it holds, counted from its bytes."""
     n_passed: int = 0
     """Files of an archive that are none of the table's."""
+    n_hidden: int = 0
+    """Files of an archive whose names say that they are no data."""
     n_blank: int = 0
     """Bytes of the longest stretch of blank lines in it, which the engine counts to the record behind them."""
     counted_as: str = ""

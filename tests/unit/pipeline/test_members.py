@@ -436,7 +436,7 @@ def test_every_layout_of_a_whole_archive_is_walked(tmp_path: Path) -> None:
         with tarfile.open(path) as archive:
             assert walk.ended and walk.n_entries == len(archive.getnames()) == 5
         with path.open("rb") as stream:
-            assert count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS)) == (4, 1)
+            assert count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS)) == (4, 1, 0)
 
 
 def test_a_suffix_is_read_in_any_case_and_what_has_another_is_counted(tmp_path: Path, tawt) -> None:
@@ -451,6 +451,27 @@ def test_a_suffix_is_read_in_any_case_and_what_has_another_is_counted(tmp_path: 
     assert "440" not in ended.err
     subjects = tawt(
         "query", "select distinct subject_id from staging.records order by all", "-w", tmp_path / "w", "--format", "csv"
+    )
+    assert subjects.out.split() == ["subject_id", "8", "9"]
+
+
+def test_small_files_that_are_no_data_are_passed_over_and_counted(tmp_path: Path, tawt) -> None:
+    """What a Mac packs beside each file, hidden files and folders are read neither from folders nor from archives."""
+    raw, text = tmp_path / "raw", "Time,Parameter,Value\n00:00,RecordID,{}\n00:07,HR,73\n"
+    raw.mkdir()
+    _archive(raw, {
+        "set-a/8.txt": text.format(8), "./set-a/._8.txt": "x", "__MACOSX/set-a/._8.txt": "x", "set-a/.DS_Store": "x",
+        "_old/8.txt": text.format(8), "set-a/notes.md": "x",
+    })  # fmt: skip
+    _folder(raw, {"set-b/9.txt": text.format(9), "set-b/._9.txt": "x", "set-b/_9.txt": text.format(9)})
+    ended = tawt("ingest", raw, "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
+    assert ended.code == 0, ended.err
+    assert (
+        "raw.records: 6 files that lie there begin with `.` or `_`, or lie in such a folder, are no data" in ended.err
+    )
+    assert "raw.records: 1 files in its folders and archives are not named *.txt" in ended.err
+    subjects = tawt(
+        "query", "select distinct subject_id from events order by 1", "-w", tmp_path / "w", "--format", "csv"
     )
     assert subjects.out.split() == ["subject_id", "8", "9"]
 
@@ -473,7 +494,7 @@ def test_a_nul_is_a_character_and_a_lone_carriage_return_ends_a_line(tmp_path: P
     rows, reader = _read(tmp_path)
     assert [(row["Parameter"], row["Value"]) for row in rows] == [("HR", "\x005"), ("H\0R", "6"), ("HR", "7")]
     with path.open("rb") as stream:
-        assert count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS)) == (3, 0) and reader.rejected == []
+        assert count_members(path, "set-a.tar", 1, stream, Alike(MEMBERS)) == (3, 0, 0) and reader.rejected == []
 
 
 def test_descriptions_of_descriptions_without_end_are_a_damaged_archive(tmp_path: Path) -> None:

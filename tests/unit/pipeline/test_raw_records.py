@@ -22,7 +22,8 @@ from tawt.contracts.contract import Contract
 from tawt.database.connect import Limits, connect
 from tawt.errors import SourceError, StageError
 from tawt.files import write_sealed
-from tawt.raw.find import RawTable, _header
+from tawt.raw.find import RawTable
+from tawt.raw.header import read_header
 from tawt.raw.identity import RawFile
 from tawt.raw.seen import RawSeen
 from tawt.raw.views import damaged_file
@@ -424,7 +425,7 @@ def test_whatever_reads_a_packed_file_names_it(tmp_path: Path) -> None:
         assert error is not None and error.where == "x.csv.gz" and error.hint, how
         if how.startswith("no "):
             with pytest.raises(SourceError, match=r"x\.csv\.gz: is damaged or is not gzip"):
-                _header(table.files[0], Csv(), None)
+                read_header(table.files[0], Csv(), None)
 
 
 def test_a_first_line_without_end_is_no_header(readings: Path, tmp_path: Path) -> None:

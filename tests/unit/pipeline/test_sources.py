@@ -58,3 +58,40 @@ def test_parts_are_told_by_their_ends_in_any_case(tmp_path: Path) -> None:
     (tmp_path / "raw/data/1.csv").write_text("subject_id,time,code\n2,2020-01-01 00:00:00,HR\n")
     with pytest.raises(SourceError, match=r"data/1\.csv: is of another kind than `data/0\.PARQUET`"):
         tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1)
+
+
+def test_files_of_systems_are_no_parts_of_a_table(tmp_path: Path) -> None:
+    """Hidden and underscored files, and folders such as `__MACOSX`, are passed over at every depth, and counted."""
+    columns = ["subject_id", "time", "code"]
+    _part(tmp_path / "raw", "train/0", 1, columns)
+    result = tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1)
+    assert not any("no data" in note for note in result.notes)
+    for name in ("train/._0", "train/.0", "train/_0", "__MACOSX/train/0", ".git/0", "_delta_log/0"):
+        _part(tmp_path / "raw", name, 2, columns)
+    (tmp_path / "raw" / "data" / "train" / "_SUCCESS").touch()
+    (tmp_path / "raw" / "data" / "train" / ".DS_Store").write_bytes(b"\0\1")
+    result = tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1)
+    assert result.n_run == 0
+    assert [note for note in result.notes if "no data" in note] == [
+        "raw.measurements: 8 files that lie there begin with `.` or `_`, or lie in such a folder, are no data and are not read"
+    ]
+
+
+def test_a_hidden_file_beside_a_table_is_counted_and_is_none(make_project, tmp_path: Path) -> None:
+    """Of `._readings.csv` and `__MACOSX/readings.csv` nothing is read; with nothing else the error says that they lie there."""
+    columns = [{"name": "subject_id", "type": "string"}]
+    staging = "select try_cast(subject_id as bigint) as subject_id, _row, null::varchar as _reason from raw.readings"
+    part = "select subject_id, _row, null::varchar as _reason from staging.readings"
+    raw = make_project(columns, [{"name": "subject_id", "type": "int64"}], staging, part)
+    contract = tmp_path / "assets" / "schemas" / "lab" / "raw" / "readings.json"
+    contract.write_text(contract.read_text().replace('["readings"]', '["*/readings"]'))
+    (raw / "__MACOSX").mkdir()
+    (raw / "a").mkdir()
+    (raw / "__MACOSX" / "readings.csv").write_text("subject_id\n8\n")
+    (raw / "a" / "._readings.csv").write_bytes(b"\0\5\x16\7")
+    with pytest.raises(SourceError, match=r"no file found below the raw root") as caught:
+        tawt.ingest(raw, "lab", tmp_path / "w", threads=1, dry_run=True)
+    assert "2 files that lie there begin with" in caught.value.hint
+    (raw / "a" / "readings.csv").write_text("subject_id\n7\n")
+    notes = tawt.ingest(raw, "lab", tmp_path / "w", threads=1, dry_run=True).notes
+    assert any("raw.readings: 2 files that lie there" in note for note in notes)
