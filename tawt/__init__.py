@@ -10,19 +10,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tawt.commands.attempt import attempt as attempt
     from tawt.commands.compare import compare as compare
     from tawt.commands.demo import demo as demo
     from tawt.commands.embed import embed as embed
     from tawt.commands.ingest import build_vocab as build_vocab
     from tawt.commands.ingest import ingest as ingest
     from tawt.commands.ingest import run as run
-    from tawt.commands.look import quarantined as quarantined
+    from tawt.commands.lineage import lineage as lineage
     from tawt.commands.look import show as show
     from tawt.commands.look import sql as sql
     from tawt.commands.look import stages as stages
     from tawt.commands.plot import plot as plot
     from tawt.commands.pretrain import pretrain as pretrain
     from tawt.commands.query import query as query
+    from tawt.commands.rejected import dropped as dropped
+    from tawt.commands.rejected import quarantined as quarantined
     from tawt.commands.sweep import sweep as sweep
     from tawt.errors import TawtError as TawtError
     from tawt.quality.meds import check_meds as check_meds
@@ -32,16 +35,19 @@ if TYPE_CHECKING:
 _HOME = {
     "TawtError": "tawt.errors",
     "TawtModel": "tawt.runs.hub",
+    "attempt": "tawt.commands.attempt",
     "build_vocab": "tawt.commands.ingest",
     "check": "tawt.quality.workspace",
     "check_meds": "tawt.quality.meds",
     "compare": "tawt.commands.compare",
     "demo": "tawt.commands.demo",
+    "dropped": "tawt.commands.rejected",
     "embed": "tawt.commands.embed",
     "ingest": "tawt.commands.ingest",
+    "lineage": "tawt.commands.lineage",
     "plot": "tawt.commands.plot",
     "pretrain": "tawt.commands.pretrain",
-    "quarantined": "tawt.commands.look",
+    "quarantined": "tawt.commands.rejected",
     "query": "tawt.commands.query",
     "run": "tawt.commands.ingest",
     "show": "tawt.commands.look",

@@ -9,7 +9,14 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
-from tawt.cli.output import Format, fact, next_command, print_rows, print_table, print_text, say
+from tawt.cli.output import Format, fact, next_command, print_rows, print_table, print_text, print_tree, say
+from tawt.shell import command
+
+Cte = Annotated[str | None, typer.Option(help="Try this step (CTE) of the stage", show_default=False)]
+First = Annotated[
+    int | None, typer.Option(help="On so many records of the stage's first relation; rows of a query", min=1,
+                             show_default=False),
+]  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,26 +50,36 @@ def show(
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Read its quarantined records again from the raw files")
     ] = False,
-    limit: Annotated[int, typer.Option(help="At most so many quarantined records", min=1)] = 10,
+    dropped: Annotated[
+        bool, typer.Option("--dropped", help="Read records that it dropped again from the raw files, by reason")
+    ] = False,
+    lineage: Annotated[bool, typer.Option("--lineage", help="Show what it was made from, as a tree")] = False,
+    limit: Annotated[
+        int, typer.Option(help="At most so many quarantined records, or dropped ones of each reason", min=1)
+    ] = 10,
     form: Form = Format.table,
 ) -> None:
     """Describe one stage: what a row is, its columns, its files, and where its records went
 
     Example: tawt show staging.labevents -w work/mimic --quarantine
     """
-    from tawt.commands.look import has_sql, quarantined
+    from tawt.commands.look import has_sql
     from tawt.commands.look import show as show_stage
+    from tawt.errors import ConfigError
 
-    if quarantine:
-        records = quarantined(stage, workspace, limit)
-        print_table(records, form, thousands=False)
-        say(
-            f"{records.num_rows:,} quarantined records shown"
-            + (", read again from the raw files" if records.num_columns > 5 else "")
-            if records.num_rows
-            else "nothing is quarantined"
+    if quarantine + dropped + lineage > 1:
+        raise ConfigError(
+            "show", "is asked for several views, expected one of --quarantine, --dropped, --lineage", "ask twice"
         )
+    if quarantine or dropped:
+        _show_rejected(stage, workspace, limit, form, "quarantined" if quarantine else "dropped")
         next_command(follow("sql" if has_sql(stage) else "show", stage, workspace=workspace))
+        return
+    if lineage:
+        from tawt.commands.lineage import lineage as lineage_of
+
+        print_tree(lineage_of(stage, workspace), form)
+        next_command(follow("show", stage, workspace=workspace, form=form))
         return
     view = show_stage(stage, workspace)
     say(f"{view.name}: {view.description}")
@@ -82,17 +99,38 @@ def show(
     next_command(again("--quarantine"))
 
 
+def _show_rejected(stage: str, workspace: Path, limit: int, form: Format, which: str) -> None:
+    from tawt.commands import rejected
+
+    list_them = rejected.quarantined if which == "quarantined" else rejected.dropped
+    records = list_them(stage, workspace, limit)
+    print_table(records, form, thousands=False)
+    placed = {"file", "record", "line", "column", "reason", "input"}
+    say(
+        f"{records.num_rows:,} {which} records shown"
+        + (", read again from the raw files" if not {*records.column_names} <= placed else "")
+        if records.num_rows
+        else f"nothing is {which}"
+    )
+
+
 def sql(
     stage: Annotated[str, typer.Argument(help="As staging.labevents", show_default=False)],
     workspace: OptionalWorkspace = None,
     pipeline: Pipeline = None,
+    cte: Cte = None,
+    limit: First = None,
+    form: Form = Format.table,
 ) -> None:
-    """Print a stage's SQL, and say the parameters it is bound to
+    """Print a stage's SQL and say the parameters it is bound to, or try it on the first records
 
     Example: tawt sql staging.labevents --pipeline mimic_iv
     """
     from tawt.commands.look import sql as sql_of
 
+    if cte is not None or limit is not None:
+        _try(stage, workspace, cte, limit, form)
+        return
     text, parameters = sql_of(stage, workspace, pipeline)
     print_text(text)
     for name, value in parameters.items():
@@ -104,21 +142,42 @@ def sql(
     )
 
 
+def _try(stage: str, workspace: Path | None, cte: str | None, limit: int | None, form: Format) -> None:
+    from tawt.commands.attempt import FIRST, attempt
+    from tawt.errors import ConfigError
+
+    if workspace is None:
+        example = command("sql", stage, cte=cte, limit=limit, workspace="WORKSPACE")
+        raise ConfigError("sql", "tries a stage on records, expected a workspace that has some", f"`{example}`")
+    tried = attempt(stage, workspace, cte, limit or FIRST, report=lambda event: say(f"note: {event['text']}"))
+    print_table(tried, form, thousands=False)
+    say(f"{tried.num_rows:,} rows of the first {limit or FIRST:,} records; nothing is written")
+    next_command(follow("run", f"{stage}+", workspace=workspace))
+
+
 def query(
-    text: Annotated[str, typer.Argument(help="One select", show_default=False)],
+    text: Annotated[str, typer.Argument(help="One select, or a stage whose step is tried", show_default=False)],
     workspace: Workspace,
+    cte: Cte = None,
+    limit: First = None,
     threads: Threads = None,
     memory_limit: Memory = None,
     form: Form = Format.table,
 ) -> None:
-    """Run one select over the workspace's relations
+    """Run one select over the workspace's relations, or with `--cte` a step of a stage on its first records
 
     Example: tawt query "select code, count(*) n from events group by code order by n desc limit 5" -w work/mimic
     """
     from tawt.commands.query import query as run_query
 
     result = run_query(
-        text, workspace, threads=threads, memory_limit=memory_limit, report=lambda event: say(f"note: {event['text']}")
+        text,
+        workspace,
+        cte,
+        limit,
+        threads=threads,
+        memory_limit=memory_limit,
+        report=lambda event: say(f"note: {event['text']}"),
     )
     print_table(result, form, thousands=False)
     next_command(follow("stages", workspace=workspace, form=form))

@@ -22,6 +22,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.tree import Tree
 
 from tawt.errors import printable
 
@@ -127,6 +128,40 @@ def print_table(table: pa.Table, form: Format, *, spare: Sequence[str] = (), tho
     """Print an Arrow table on stdout, as `print_rows` does."""
     rows = list(zip(*[column.to_pylist() for column in table.columns], strict=True)) if table.num_columns else []
     print_rows(table.column_names, rows, form, spare=spare, thousands=thousands)
+
+
+_FEW_LEAVES = 20
+"""Files of one raw table that a tree names."""
+
+
+def print_tree(table: pa.Table, form: Format) -> None:
+    """Print lines of a tree, `depth` and `name` first, on stdout; of many leaves of one branch the first."""
+    if form is not Format.table:
+        print_table(table, form)
+        return
+    lines = table.to_pylist()
+    root = Tree(_leaf(lines[0]))
+    branches, left_out = [root], 0
+    for line, after in zip(lines[1:], [*lines[2:], {"depth": 0}], strict=True):
+        above = branches[: line["depth"]]
+        is_file = line["state"] == "file"
+        if is_file and len(above[-1].children) >= _FEW_LEAVES:
+            left_out += 1
+            if after["depth"] < line["depth"]:
+                above[-1].add(f"and {left_out:,} more")
+                left_out = 0
+            continue
+        branches = [*above, above[-1].add(_leaf(line))]
+    page = io.StringIO()
+    width = max(4 * line["depth"] + len(_leaf(line)) for line in lines) + 8
+    Console(highlight=False, markup=False, width=width, file=page).print(root)
+    print("\n".join(text.rstrip() for text in page.getvalue().removesuffix("\n").split("\n")))
+
+
+def _leaf(line: dict[str, Any]) -> str:
+    is_raw = line["state"] in ("raw", "file")
+    rows = "" if line["rows"] is None else f"{line['rows']:,} {'records' if is_raw else 'rows'}"
+    return printable("  ".join(filter(None, (line["name"], rows, "" if is_raw else line["state"]))))
 
 
 def _cell(cell: Any, thousands: bool) -> str:

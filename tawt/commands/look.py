@@ -8,19 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from tawt.commands.query import looking
-from tawt.contracts.layers import layer_of, raw_table
-from tawt.database.connect import Limits, wrapped_errors
-from tawt.errors import ConfigError, FileError, SourceError, nearest
-from tawt.files import digest
+from tawt.contracts.layers import layer_of
+from tawt.errors import ConfigError, nearest
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import make_again, read_manifest, torn_files
-from tawt.pipeline.plan import graph_of, raw_tables
-from tawt.pipeline.quarantine import listed_records
-from tawt.pipeline.sql_stage import raw_folders
-from tawt.pipeline.workspace import Workspace, open_workspace, resolve_pipeline
-from tawt.raw.views import bind_raw
+from tawt.pipeline.plan import graph_of
+from tawt.pipeline.workspace import open_workspace, resolve_pipeline
 from tawt.shell import command
 from tawt.sources.graph import Graph, Stage, load_graph
 from tawt.sources.sql_file import parameters_for
@@ -81,7 +74,12 @@ class StageView:
     facts: dict[str, Any]
 
 
-def _stage(graph: Graph, name: str, **where: object) -> Stage:
+def stage_of(graph: Graph, name: str, **where: object) -> Stage:
+    """Return a stage that runs here.
+
+    Raises:
+        ConfigError: There is none of that name, or it does not run.
+    """
     if name not in graph.stages:
         if name in graph.skipped:
             why, hint = graph.why_not(name)
@@ -109,7 +107,7 @@ def show(stage: str, workspace: str | Path) -> StageView:
     with still(root):
         opened = open_workspace(root)
         graph = graph_of(opened)
-        found = _stage(graph, stage, workspace=opened.root)
+        found = stage_of(graph, stage, workspace=opened.root)
         there = standing(opened, graph)
     one = next(one for one in there if one.stage.name == stage)
     manifest, columns = one.manifest, None
@@ -133,59 +131,6 @@ def show(stage: str, workspace: str | Path) -> StageView:
     )  # fmt: skip
 
 
-def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool = True) -> pa.Table:
-    """List a stage's quarantined records and read them again from the raw files.
-
-    This is the one place that shows cells of rejected records, because it was asked to.
-
-    Args:
-        stage: `<layer>.<name>`.
-        workspace: A workspace that `ingest` made.
-        limit: At most so many records.
-        reread: Whether to add the raw cells; without, only places and reasons.
-
-    Raises:
-        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
-        FileError: The list is damaged.
-        SourceError: The raw files are not where they were, or not as they were read.
-    """
-    root = Path(workspace).expanduser()
-    with still(root):
-        return _quarantined(open_workspace(root), stage, limit, reread)
-
-
-def _quarantined(opened: Workspace, stage: str, limit: int, reread: bool) -> pa.Table:
-    graph = graph_of(opened)
-    found = _stage(graph, stage, workspace=opened.root)
-    manifest = read_manifest(opened, stage)
-    for torn in torn_files(opened, stage):
-        what = "is missing or damaged, expected it as the stage wrote it"
-        raise FileError(str(opened.root / torn), what, make_again(opened, stage))
-    places = listed_records(opened, manifest, ["file", "record", "line", "column", "reason"]).slice(0, limit)
-    numbers = [n for n in places["record"].to_pylist() if n is not None]
-    if not reread or not numbers:
-        return places
-    driving = found.inputs[0]
-    source = driving if raw_table(driving) else graph.stages[driving].inputs[0]
-    if (raw_name := raw_table(source)) is None:
-        return places  # of events: their numbers are those of several raw tables
-    raw, _ = raw_tables(opened, {raw_name: graph.raw_contracts[raw_name]})
-    if raw_name not in raw:
-        raise SourceError(f"raw.{raw_name}", "is not there any more, expected it as it was", opened.ingest_again)
-    read = manifest if driving == source else read_manifest(opened, driving)
-    if read is None or read.components.inputs.get(source) != digest(raw[raw_name].identity):
-        # the numbers would be those of other records
-        raise SourceError(f"raw.{raw_name}", "is not as it was read, expected it as it was", opened.ingest_again)
-    folders = [opened.root, *raw_folders(raw.values())]
-    with looking(Limits.of(), folders) as connection, wrapped_errors(f"raw.{raw_name}", limits=Limits.of()):
-        bind_raw(connection, raw[raw_name], opened.pipeline.csv)
-        connection.register("_places", places)
-        return connection.sql(
-            f'select p.file, p.record, p.line, p."column", p.reason, r.* exclude (_row) from _places p '
-            f"left join raw.{raw_name} r on r._row = p.record order by p.file, p.record, p.line"
-        ).to_arrow_table()
-
-
 def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
     """Return a stage's SQL text and the parameters that its pipeline binds.
 
@@ -206,7 +151,7 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
     resolved = opened.pipeline if opened is not None else resolve_pipeline(str(pipeline))
     where: dict[str, object] = {"workspace": workspace} if workspace is not None else {"pipeline": pipeline}
-    found = _stage(load_graph(resolved), stage, **where)
+    found = stage_of(load_graph(resolved), stage, **where)
     if found.sql is None:
         hint = command("show", stage, workspace=workspace) if workspace is not None else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)

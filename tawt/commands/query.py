@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
 
+from tawt.commands.attempt import FIRST, attempt, copied, tables_now
 from tawt.contracts.layers import layer_of
-from tawt.database.connect import SCHEMAS, Limits, bounded_memory, connect, interruptible, wrapped_errors
+from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, wrapped_errors
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
+from tawt.pipeline.plan import graph_of
 from tawt.pipeline.quarantine import SCHEMA, listed_records
 from tawt.pipeline.run import Report
-from tawt.pipeline.sql_stage import bind_output
+from tawt.pipeline.sql_stage import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.raw.views import bind_raw
 from tawt.shell import command
 from tawt.sources.sql_file import check_select, is_explained
 
 
 def query(
-    text: str, workspace: str | Path, *, threads: int | None = None, memory_limit: str | None = None,
-    report: Report = lambda event: None,
+    text: str, workspace: str | Path, cte: str | None = None, limit: int | None = None, *, threads: int | None = None,
+    memory_limit: str | None = None, report: Report = lambda event: None,
 ) -> pa.Table:  # fmt: skip
     """Run one select over the workspace's relations.
 
     Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
-    `triplets`, `quarantine`, `ledger`. Nothing outside the workspace can be read and nothing can be written. No command
-    changes the workspace until the answer is there.
+    `triplets`, `quarantine`, `ledger`, and `raw.<name>` as the raw files are now. Nothing else can be read and nothing
+    can be written. No command changes the workspace until the answer is there.
 
     Args:
-        text: One `select`, or the `explain` of one.
+        text: One `select`, or the `explain` of one; with `cte` the name of a stage.
         workspace: A workspace that `ingest` made.
+        cte: Instead, the step of that stage to try, as `attempt` does.
+        limit: At most so many rows; with `cte`, on how many records the step is tried, 10 by default.
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
         report: Hears `{"event": "note", ...}` of each relation in it that is damaged or older than its inputs.
@@ -46,20 +48,31 @@ def query(
         StageError: The engine refuses it.
     """
     root = Path(workspace).expanduser()
+    if cte is not None:
+        first = FIRST if limit is None else limit
+        return attempt(text, root, cte, first, threads=threads, memory_limit=memory_limit, report=report)
     with still(root):
         opened = open_workspace(root)
-        limits, there = Limits.of(threads, memory_limit), standing(opened)
-        named = check_select(text, opened.root, _known(opened, there))
+        graph, limits = graph_of(opened), Limits.of(threads, memory_limit)
+        there = standing(opened, graph)
+        raw_names = {f"raw.{name}".lower(): name for name in graph.raw_contracts}
+        named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names, ""))
         for note in _notes(named, opened, there):
             report({"event": "note", "text": note})
+        raw = tables_now(opened, graph, [name for relation, name in raw_names.items() if relation in named])
         try:
-            with looking(limits, [opened.root]) as connection:
+            with looking(limits, [opened.root, *raw_folders(raw)]) as connection:
                 with wrapped_errors("query", limits=limits):
                     _bind_all(connection, opened, there)
+                    for table in raw:
+                        if bind_raw(connection, table, opened.pipeline.csv) is not None:
+                            copied(connection, f"raw.{table.name}")
                 with wrapped_errors("query", text, len("explain "), limits=limits), bounded_memory(limits):
                     if not is_explained(text):
                         interruptible(connection, lambda: connection.execute(f"explain {text}"))
-                    return interruptible(connection, lambda: connection.sql(text).to_arrow_table())
+                    answer = connection.sql(text)
+                    cut = answer if limit is None or is_explained(text) else answer.limit(limit)
+                    return interruptible(connection, cut.to_arrow_table)
         except SourceError as error:
             raise FileError(error.where, error.what, f"see `{command('check', workspace=opened.root)}`") from None
         except StageError as error:
@@ -68,17 +81,6 @@ def query(
             if "fit" in error.what and '"' in text:
                 hint += "; a text stands in single quotes, as 'LAB'"
             raise StageError(error.where, error.what, hint) from None
-
-
-@contextmanager
-def looking(limits: Limits, folders: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection that only looks: it spills to the system's own folder, for the workspace may be read-only."""
-    with TemporaryDirectory(prefix="tawt-") as aside:
-        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill")
-        try:
-            yield connection
-        finally:
-            connection.close()
 
 
 def _notes(named: frozenset[str], workspace: Workspace, there: list[Standing]) -> list[str]:

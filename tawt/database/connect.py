@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import duckdb
@@ -117,6 +118,17 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
+
+
+@contextmanager
+def looking(limits: Limits, folders: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection that only looks: it spills to the system's own folder, for the workspace may be read-only."""
+    with TemporaryDirectory(prefix="tawt-") as aside:
+        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill")
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 def literal(text: str) -> str:

@@ -91,6 +91,13 @@ def listed_records(workspace: Workspace, manifest: Manifest | None, columns: Seq
     return read_parquet(path, columns, hint)
 
 
+def files_of(numbers: pa.ChunkedArray, places: tuple[tuple[str, ...], list[int]]) -> pa.Array:
+    """Return the file that each record lies in, by the number of each file's first record."""
+    files, starts = places
+    which = np.searchsorted(np.asarray(starts), numbers.to_numpy(), side="right") - 1
+    return pa.array([files[w] for w in which.tolist()], pa.string())
+
+
 def write_quarantine(
     path: Path, rejected: Rejected, stage: str, pipeline: str, files: tuple[str, ...], file_starts: list[int]
 ) -> Path | None:
@@ -106,11 +113,11 @@ def write_quarantine(
     """
     rows = rejected.quarantined()
     numbers = rows["_row"].to_numpy()
-    which = np.searchsorted(np.asarray(file_starts), numbers, side="right") - 1 if len(numbers) else numbers
+    from_files = files_of(rows["_row"], (files, file_starts))
     n, m = len(numbers), len(rejected.lines)
     table = pa.table(
         {
-            "file": pa.array([files[int(w)] for w in which] + [line[0] for line in rejected.lines], pa.string()),
+            "file": pa.array([*from_files.to_pylist(), *[line[0] for line in rejected.lines]], pa.string()),
             "record": pa.array([*numbers.tolist(), *[None] * m], pa.int64()),
             "line": pa.array([*[None] * n, *[line[1] for line in rejected.lines]], pa.int64()),
             "column": pa.array([*rows["column"].to_pylist(), *[MALFORMED] * m], pa.string()),

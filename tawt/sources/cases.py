@@ -23,7 +23,7 @@ from tawt.config.load import parse_yaml
 from tawt.config.loader import BoundedLoader
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.database.connect import identifier
-from tawt.database.parse import parse, unparse
+from tawt.database.parse import Node, parse, relations, unparse
 from tawt.errors import ConfigError, nearest
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 from tawt.sources.graph import contract_path
@@ -74,18 +74,32 @@ def run_case(case_path: Path, sql_path: Path) -> list[str]:
 
 
 def cte_text(text: str, name: str) -> str:
-    """Return the stage rewritten in its parse tree so that it hands back one of its steps.
+    """Return the stage rewritten in its parse tree so that it hands back one of its steps, made of those it needs.
 
     Raises:
         KeyError: The stage has no such CTE.
     """
     tree, step = parse(text), parse(f"select * from {identifier(name)}")
     assert tree is not None and step is not None
-    known = tree["statements"][0]["node"]["cte_map"]
-    if name not in [entry["key"] for entry in known["map"]]:
+    steps = tree["statements"][0]["node"]["cte_map"]["map"]
+    if name not in [entry["key"] for entry in steps]:
         raise KeyError(name)
+    needed = {name.lower()}
+    kept: list[Node] = []
+    for entry in reversed(steps):  # a step reads those before it
+        if entry["key"].lower() in needed:
+            kept.insert(0, entry)
+            needed |= {one.table.lower() for one in relations(entry["value"]) if not one.schema}
     (statement,) = step["statements"]
-    return unparse({**step, "statements": [{**statement, "node": {**statement["node"], "cte_map": known}}]})
+    node = {**statement["node"], "cte_map": {"map": kept}}
+    return unparse({**step, "statements": [{**statement, "node": node}]})
+
+
+def cte_names(text: str) -> list[str]:
+    """Return the steps of a stage, in order."""
+    tree = parse(text)
+    assert tree is not None
+    return [str(entry["key"]) for entry in tree["statements"][0]["node"]["cte_map"]["map"]]
 
 
 def _read_case(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def test_folders_of_any_name_work(tmp_path: Path) -> None:
     tawt.ingest(tmp_path / ODD / "raws", "demo", straight, **QUICK)
     n = "select count(*) n from events"
     assert tawt.query(n, work).to_pylist() == tawt.query(n, straight).to_pylist()
-    from tawt.commands.look import quarantined
+    from tawt.commands.rejected import quarantined
 
     assert quarantined("staging.labevents", work).num_rows > 0
 

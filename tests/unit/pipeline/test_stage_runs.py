@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.commands import look as inspect
 from tawt.commands.ingest import ingest
 from tawt.config.pipeline import PipelineConfig
 from tawt.database.connect import Limits
@@ -232,7 +231,7 @@ def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path)
     import csv
     import io
 
-    from tawt.commands.look import quarantined
+    from tawt.commands.rejected import quarantined
 
     (tmp_path / "raw" / "readings.csv.gz").unlink()
     texts = {
@@ -267,7 +266,7 @@ def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path)
 def test_linked_folders_are_followed(run, tmp_path: Path) -> None:
     """A raw folder that is a link elsewhere is read when it is ingested, and again when its quarantine is shown, if it is
     as it was: the numbers of records would be those of others."""
-    from tawt.commands.look import quarantined
+    from tawt.commands.rejected import quarantined
 
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "raw" / "readings.csv.gz").rename(tmp_path / "elsewhere" / "part.csv.gz")
@@ -282,7 +281,7 @@ def test_linked_folders_are_followed(run, tmp_path: Path) -> None:
 
 def test_a_broken_line_in_a_packed_file_has_its_line_number(run, tmp_path: Path) -> None:
     """The line is that of the unpacked text, also far into it and behind quoted line ends."""
-    from tawt.commands.look import quarantined
+    from tawt.commands.rejected import quarantined
 
     lines = ["subject_id,seen,number", '1,2020-01-01,"1', '"']
     lines += ["1,2020-01-01,5"] * 200_000 + ["1,2", "1,2020-01-01,6", "9"]
@@ -334,7 +333,7 @@ def test_a_file_that_breaks_the_standard_can_be_read_as_far_as_it_goes(
     account = run(settings=(f"csv.strict={strict}",))["staging.readings"]
     assert account.n_records_in == 5 == account.n_records_kept + account.count("quarantine")
     assert set(tawt.query("from staging.readings", tmp_path / "w")["number"].to_pylist()) == read
-    rows = inspect.quarantined("staging.readings", tmp_path / "w", 100).to_pylist()
+    rows = tawt.quarantined("staging.readings", tmp_path / "w", 100).to_pylist()
     assert {row["line"]: row["reason"] for row in rows} == rejected
 
 
@@ -365,7 +364,7 @@ def test_a_label_over_events_that_quarantines_is_placed_by_the_number_of_the_eve
         ("quarantine", "numeric_value:out_of_range", 1)
     ]
     expected = [{"file": "events", "record": 10, "line": None, "column": "numeric_value", "reason": "out_of_range"}]
-    assert inspect.quarantined("labels.high", tmp_path / "w").to_pylist() == expected
+    assert tawt.quarantined("labels.high", tmp_path / "w").to_pylist() == expected
     assert tawt.query("from labels.high", tmp_path / "w").num_rows == 7
     assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
 

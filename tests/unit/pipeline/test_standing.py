@@ -108,6 +108,9 @@ LOOKS = {
     "query": lambda work: tawt.query("select * from ledger", work),
     "show": lambda work: tawt.show("events", work),
     "quarantined": lambda work: tawt.quarantined("staging.labevents", work),
+    "dropped": lambda work: tawt.dropped("events", work),
+    "attempt": lambda work: tawt.attempt("event_parts.labs", work),
+    "lineage": lambda work: tawt.lineage("events", work),
 }
 
 
@@ -130,7 +133,7 @@ def test_nothing_that_is_shown_is_of_two_states(own_workspace: Path, name: str, 
                 tried.append("ended")
         return opened
 
-    for module in ("query", "look"):
+    for module in ("query", "look", "rejected", "attempt", "lineage"):
         monkeypatch.setattr(f"tawt.commands.{module}.open_workspace", beside)
     with nullcontext() if lock else pytest.raises(ConfigError, match="is in use by another tawt command"):
         LOOKS[name](own_workspace)

@@ -1,0 +1,191 @@
+"""Records that a stage rejected, by reason and place, and their cells read again from the raw files.
+
+This is the one place that shows cells of rejected records, because it was asked to.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from tawt.commands.attempt import raw_names, reading, tables_now
+from tawt.commands.look import stage_of
+from tawt.contracts.layers import raw_table
+from tawt.database.connect import (
+    Limits,
+    bounded_memory,
+    identifier,
+    interruptible,
+    literal,
+    looking,
+    wrapped_errors,
+)
+from tawt.errors import FileError, SourceError, StageError
+from tawt.files import digest
+from tawt.pipeline.holding import still
+from tawt.pipeline.ledger import standing
+from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
+from tawt.pipeline.plan import graph_of
+from tawt.pipeline.quarantine import files_of, listed_records
+from tawt.pipeline.sql_stage import bind_output, raw_folders
+from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.raw.find import RawTable
+from tawt.raw.views import bind_raw
+from tawt.shell import command
+from tawt.sources.graph import Graph, Stage
+from tawt.sources.sql_file import parameters_for
+
+_DROPPED = pa.schema([("file", pa.string()), ("record", pa.int64()), ("reason", pa.string())])
+
+
+def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool = True) -> pa.Table:
+    """List a stage's quarantined records and read them again from the raw files.
+
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made.
+        limit: At most so many records.
+        reread: Whether to add the raw cells; without, only places and reasons.
+
+    Raises:
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
+        FileError: The list is damaged.
+        SourceError: The raw files are not where they were, or not as they were read.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        found = stage_of(graph, stage, workspace=opened.root)
+        manifest = _finished(opened, stage)
+        places = listed_records(opened, manifest, ["file", "record", "line", "column", "reason"]).slice(0, limit)
+        return _with_cells(opened, graph, found, manifest, places) if reread else places
+
+
+def dropped(stage: str, workspace: str | Path, limit: int = 10, reread: bool = True) -> pa.Table:
+    """List records that a stage dropped and read them again from the raw files.
+
+    A stage writes down how many records it dropped, not which: its select is asked again, and nothing is written.
+    Records of subjects outside of a sample are left out.
+
+    Args:
+        stage: `<layer>.<name>`, or `events` for what it dropped as duplicates.
+        workspace: A workspace that `ingest` made.
+        limit: At most so many records of each reason.
+        reread: Whether to add the raw cells; without, only places and reasons.
+
+    Returns:
+        One row per record: `file`, `record` (its number in the raw table, from 1), `reason`, and the raw cells; of
+        `events` instead `input`, the event part.
+
+    Raises:
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
+        SourceError: The raw files are not where they were, or not as they were read.
+        StageError: The stage or what it reads is another than when it ran.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        found = stage_of(graph, stage, workspace=opened.root)
+        manifest = _finished(opened, stage)
+        routes = [route for account in manifest.accounts for route in account.routes] if manifest is not None else []
+        if manifest is None or not any(r.kind == "drop" and r.reason != "not_sampled" for r in routes):
+            return _DROPPED.empty_table()
+        for one in standing(opened, graph):
+            if one.stage.name == stage and one.behind:
+                raise StageError(
+                    stage, f"is {one.state}, expected it as it ran: what it drops now is something else",
+                    command("run", f"{stage}+", workspace=opened.root),
+                )  # fmt: skip
+        if found.sql is None:
+            return _duplicates(opened, manifest, limit)
+        places = _drops_of(opened, graph, found, manifest, limit)
+        return _with_cells(opened, graph, found, manifest, places) if reread else places
+
+
+def _finished(opened: Workspace, stage: str) -> Manifest | None:
+    for torn in torn_files(opened, stage):
+        what = "is missing or damaged, expected it as the stage wrote it"
+        raise FileError(str(opened.root / torn), what, make_again(opened, stage))
+    return read_manifest(opened, stage)
+
+
+def _drops_of(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest, limit: int) -> pa.Table:
+    """Ask the select of a stage again which records it drops."""
+    assert stage.sql is not None
+    raw = [_as_read(opened, graph, name, manifest) for name in raw_names(stage)]
+    text = f"select _row, min(_reason) as reason from ({stage.sql.text}\n) group by _row "
+    # a record that any row is kept of, or quarantined for, is not dropped
+    text += "having bool_and(coalesce(starts_with(_reason, 'drop:'), false))"
+    text = (
+        f"select _row as record, substr(reason, 6) as reason from ({text}) "
+        f"qualify row_number() over (partition by reason order by record) <= {int(limit)} order by reason, record"
+    )
+    limits = Limits.of()
+    parameters = parameters_for(stage.sql, dict(opened.pipeline.parameters))
+    with (
+        reading(opened, stage, raw, limits) as connection,
+        wrapped_errors(stage.name, workspace=opened.root, limits=limits),
+        bounded_memory(limits),
+    ):
+        rows = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())
+    return rows.add_column(0, "file", files_of(rows["record"], manifest.places)).cast(_DROPPED)
+
+
+def _duplicates(opened: Workspace, manifest: Manifest, limit: int) -> pa.Table:
+    """Return the records that gave more rows to a merged stage than came out."""
+    limits, tables = Limits.of(), []
+    with looking(limits, [opened.root]) as connection, wrapped_errors(manifest.stage, limits=limits):
+        bind_output(connection, opened, manifest.stage)
+        for account in manifest.accounts:
+            reasons = [route.reason for route in account.routes if route.kind == "drop"]
+            part = read_manifest(opened, account.driving)
+            if not reasons or part is None:
+                continue
+            bind_output(connection, opened, part.stage)
+            layer, _, name = part.stage.partition(".")
+            source = (
+                f"select _row, 1 as n from {layer}.{identifier(name)} union all select source_row, -1 from "
+                f"{manifest.stage}.{manifest.stage} where source = {literal(part.stage)}"
+            )
+            text = f"select _row as record from ({source}) group by _row having sum(n) > 0 order by _row limit {limit}"
+            rows = interruptible(connection, connection.sql(text).to_arrow_table)
+            table = rows.add_column(0, "file", files_of(rows["record"], part.places))
+            table = table.append_column("reason", pa.array([" or ".join(reasons)] * len(table), pa.string()))
+            tables.append(table.cast(_DROPPED).append_column("input", pa.array([part.stage] * len(table), pa.string())))
+    return pa.concat_tables(tables)
+
+
+def _as_read(opened: Workspace, graph: Graph, name: str, manifest: Manifest) -> RawTable:
+    """Return a raw table that is as the stage of a manifest read it.
+
+    Raises:
+        SourceError: It is not, so that record numbers would be those of others.
+    """
+    (table,) = tables_now(opened, graph, [name])
+    if manifest.components.inputs.get(f"raw.{name}") != digest(table.identity):
+        raise SourceError(f"raw.{name}", "is not as it was read, expected it as it was", opened.ingest_again)
+    return table
+
+
+def _with_cells(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest | None, places: pa.Table) -> pa.Table:
+    """Add the raw cells to the places of records."""
+    driving = stage.inputs[0]
+    source = driving if raw_table(driving) is not None else graph.stages[driving].inputs[0]
+    read = manifest if driving == source else read_manifest(opened, driving)
+    # records of events are those of several raw tables
+    if (name := raw_table(source)) is None or read is None or places["record"].null_count == len(places):
+        return places
+    table = _as_read(opened, graph, name, read)
+    limits = Limits.of()
+    with looking(limits, [opened.root, *raw_folders([table])]) as connection, wrapped_errors(source, limits=limits):
+        bind_raw(connection, table, opened.pipeline.csv)
+        connection.register("_places", places)
+        own = ", ".join(f"p.{identifier(name)}" for name in places.column_names)
+        order = "p.reason, p.record" if "line" not in places.column_names else "p.file, p.record, p.line"
+        text = f"select {own}, r.* exclude (_row) from _places p left join raw.{identifier(table.name)} r"
+        return interruptible(
+            connection, lambda: connection.sql(f"{text} on r._row = p.record order by {order}").to_arrow_table()
+        )
