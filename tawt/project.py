@@ -1,16 +1,26 @@
-"""Finds `sql/`, `schemas/` and `pipelines/`: beside the package in a checkout, inside it in a wheel."""
+"""A project: the user's folder of `pipelines/`, `sql/` and `schemas/`, laid over what comes with tawt.
+
+A file of the project takes the place of tawt's of the same path, whole: no two files are ever merged. What comes with
+tawt lies beside the package in a checkout, inside it in a wheel.
+"""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tawt.errors import ConfigError
+from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
 _PACKAGE = Path(__file__).resolve().parent
+FOLDERS = ("pipelines", "sql", "schemas")
+"""What makes a folder a project: one of these in it."""
 
 
 def asset_root() -> Path:
-    """Return the folder that holds `sql/`, `schemas/` and `pipelines/`."""
+    """Return the folder that holds tawt's own `sql/`, `schemas/` and `pipelines/`."""
     packaged = _PACKAGE / "_assets"
     return packaged if packaged.is_dir() else _PACKAGE.parent
 
@@ -25,3 +35,85 @@ def asset(relative: str) -> Path:
     if not path.exists():
         raise ConfigError(relative, "does not come with this tawt, expected it beside the package", "reinstall tawt")
     return path
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder is one of tawt's shape, and may be looked into."""
+    with suppress(OSError):
+        return any((folder / name).is_dir() for name in FOLDERS)
+    return False
+
+
+@dataclass(frozen=True)
+class Project:
+    """The files that a pipeline is made of: those of a folder, before those that come with tawt."""
+
+    root: Path | None = None
+    """The folder; None = what comes with tawt alone."""
+
+    @classmethod
+    def at(cls, folder: Path) -> Project:
+        """Return the project of a folder; a folder of another shape, and tawt's own, add nothing."""
+        place = Path(os.path.realpath(folder))
+        return cls(place if is_project(place) and place != Path(os.path.realpath(asset_root())) else None)
+
+    @classmethod
+    def of(cls, name_or_file: str) -> Project:
+        """Return the project that a pipeline is looked for in, or belongs to.
+
+        A name is looked for in the current folder. A file `pipelines/x.yaml` belongs to the folder around, another one
+        to the folder it lies in; where that is no project, the current folder is asked as for a name.
+        """
+        here = Path(os.path.realpath("."))
+        path = Path(os.path.normpath(here / Path(name_or_file).expanduser()))
+        if path.suffix not in (".yaml", ".yml"):
+            return cls.at(here)
+        if path.parent.name == "pipelines":
+            return cls.at(path.parents[1])
+        return cls.at(path.parent if is_project(path.parent) else here)
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders, the one that wins first."""
+        return [*([self.root] if self.root is not None else []), asset_root()]
+
+    def find(self, relative: str) -> Path | None:
+        """Return the file of a path such as `sql/mimic_iv/staging/labevents.sql`; None where there is none."""
+        return next((root / relative for root in self.roots if (root / relative).is_file()), None)
+
+    def files(self, folder: str, suffix: str) -> dict[str, Path]:
+        """Return the files of a folder whose names end so, by their stems and in order; hidden ones are none."""
+        found: dict[str, Path] = {}
+        for root in reversed(self.roots):
+            for path in (root / folder).glob(f"[!.]*{suffix}"):
+                if path.is_file():
+                    found[path.name.removesuffix(suffix)] = path
+        return dict(sorted(found.items()))
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders in a folder."""
+        return sorted({path.name for root in self.roots for path in (root / folder).glob("[!.]*/")})
+
+    def owns(self, path: Path) -> bool:
+        """Return whether a file is the user's."""
+        return self.root is not None and path.is_relative_to(self.root)
+
+    def hold(self) -> None:
+        """Refuse what the project would replace of tawt's own stages: their code knows these columns and no others.
+
+        Raises:
+            ConfigError: It has a contract of one that is another.
+        """
+        for path in sorted(asset("schemas").glob("*.json")):
+            own = self.root / "schemas" / path.name if self.root is not None else path
+            if path.name.endswith(".schema.json") or not own.is_file() or _text(own) == _text(path):
+                continue
+            raise ConfigError(
+                str(own), "is the contract of a stage that is code of tawt's, expected none in a project",
+                "take it out: a project has contracts of its raw tables and of its own stages, as "
+                "schemas/SOURCE/TABLE.json",
+            )  # fmt: skip
+
+
+def _text(path: Path) -> str:
+    return read_text(path, "mend the file", ConfigError, "a contract", MAX_WRITTEN_BYTES)

@@ -60,7 +60,7 @@ def run_events(plan: Plan, stage: Stage, folder: Path, tick: Tick) -> EngineResu
     given = _given_splits(plan, notes)
     splits = workspace.pipeline.splits
     split_of = SplitOf((splits.train, splits.tuning, splits.held_out), splits.seed, given)
-    rules = PairRules.fit(_pair_counts(plan, families, given), Units.of(workspace.pipeline))
+    rules = PairRules.fit(_pair_counts(plan, families, given), Units.of(workspace.pipeline, workspace.project))
     contract = read_contract(asset("schemas/events.json"))
     files = {name: _by_shard(stage_files(workspace, name), make_again(workspace, name)) for name in families}
     names = sorted({shard for by_shard in files.values() for shard in by_shard})

@@ -37,7 +37,7 @@ def stages(
     from tawt.commands.look import stages as list_stages
 
     listed = list_stages(workspace, pipeline)
-    print_table(listed, form, spare=("description", "inputs"))
+    print_table(listed, form, spare=("description", "inputs", "of"))
     first = listed["stage"][0]
     next_command(
         follow("show", first, workspace=workspace, form=form) if workspace else follow("sql", first, pipeline=pipeline)

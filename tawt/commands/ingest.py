@@ -16,11 +16,12 @@ from tawt.pipeline.plan import raw_tables
 from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
 from tawt.pipeline.workspace import (
     Workspace,
+    given_pipeline,
     given_workspace,
     open_workspace,
-    resolve_pipeline,
     write_records,
 )
+from tawt.project import Project
 from tawt.raw.find import seen_files
 from tawt.shell import command
 from tawt.sources.graph import load_graph
@@ -46,7 +47,8 @@ def ingest(
 
     Args:
         raw_dir: The folder of raw tables; nothing in it is copied or changed.
-        pipeline: Name of a pipeline that comes with tawt, or a YAML file.
+        pipeline: Name of a pipeline, looked for in `pipelines/` of the current folder and then among tawt's, or a YAML
+            file, which is of the project that it lies in.
         workspace: The folder to work in, new or old.
         sample: Only these subjects, whole, by hash: a number or a percentage (`"500"`, `"5%"`).
         settings: Overrides of the pipeline, `key=value`.
@@ -68,13 +70,13 @@ def ingest(
     root, raw_root = Path(workspace).expanduser(), Path(raw_dir).expanduser()
     sample = check_sample(sample)
     limits = Limits.of(threads, memory_limit)
-    resolved = resolve_pipeline(pipeline, settings)
+    resolved, project = given_pipeline(pipeline, settings)
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
-    graph = load_graph(resolved)
+    graph = load_graph(resolved, project)
     refuse_foreign(root)
     refuse_overlap(root, raw_root)
-    given = given_workspace(root, resolved, raw_root, sample)
+    given = given_workspace(root, resolved, raw_root, sample, project)
     # the raw files are held to the contracts before a byte of the workspace changes
     raw, _ = raw_tables(given, graph.raw_contracts)
     # and are not read again for what comes
@@ -82,11 +84,22 @@ def ingest(
     with hold(root, dry_run):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
-        gone = _settings_that_go(root, resolved)
-        for note in gone:
+        said = (*_about_project(root, project), *_settings_that_go(root, resolved))
+        for note in said:
             report({"event": "note", "text": note})
         result = run_stages(given, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
-        return replace(result, notes=(*gone, *result.notes))
+        return replace(result, notes=(*said, *result.notes))
+
+
+def _about_project(root: Path, project: Project) -> tuple[str, ...]:
+    """Say whose files the stages are made of, and when those of another project run no more."""
+    now = str(project.root) if project.root is not None else None
+    try:
+        before = open_workspace(root).local.project
+    except TawtError:  # a new one, or one that this ingest mends
+        before = None
+    left = (f"the files of the project {before} are left out from now on",) if before not in (None, now) else ()
+    return (*([f"project {now}"] if now is not None else []), *left)
 
 
 def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from tawt.errors import ConfigError, nearest
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.plan import graph_of
-from tawt.pipeline.workspace import open_workspace, resolve_pipeline
+from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
 from tawt.sources.graph import Graph, Stage, load_graph
 from tawt.sources.sql_file import parameters_for
@@ -27,7 +27,8 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
         pipeline: Instead, the name or file of a pipeline.
 
     Returns:
-        One row per stage: `stage`, `state`, `rows`, `inputs`, `description`.
+        One row per stage: `stage`, `state`, `rows`, `of` (whether its SQL is the project's or tawt's), `inputs`,
+        `description`.
 
     Raises:
         ConfigError: Neither or an unknown one is given.
@@ -39,23 +40,25 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
             f"for example `{command('stages', pipeline='demo')}`",
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
-    graph = graph_of(opened) if opened is not None else load_graph(resolve_pipeline(str(pipeline)))
+    resolved, project = (opened.pipeline, opened.project) if opened is not None else given_pipeline(str(pipeline))
+    graph = graph_of(opened) if opened is not None else load_graph(resolved, project)
     there = standing(opened, graph) if opened is not None else [Standing(s, None) for s in graph.stages.values()]
     rows: list[dict[str, Any]] = [
         {
             "stage": one.stage.name,
             "state": one.state,
             "rows": sum(a.n_rows_out for a in one.manifest.accounts) if one.manifest else None,
+            "of": "project" if one.stage.sql is not None and project.owns(one.stage.sql.path) else "tawt",
             "inputs": ", ".join(one.stage.inputs),
             "description": one.stage.summary,
         }
         for one in there
     ]
     rows += [
-        {"stage": name, "state": f"skipped: {why}", "rows": None, "inputs": "", "description": ""}
+        {"stage": name, "state": f"skipped: {why}", "rows": None, "of": "", "inputs": "", "description": ""}
         for name, why in graph.skipped.items()
     ]
-    schema = pa.schema([("stage", pa.string()), ("state", pa.string()), ("rows", pa.int64()),
+    schema = pa.schema([("stage", pa.string()), ("state", pa.string()), ("rows", pa.int64()), ("of", pa.string()),
                         ("inputs", pa.string()), ("description", pa.string())])  # fmt: skip
     return pa.Table.from_pylist(rows, schema=schema)
 
@@ -149,9 +152,9 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
             f"for example `{command('sql', stage, pipeline='demo')}`",
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
-    resolved = opened.pipeline if opened is not None else resolve_pipeline(str(pipeline))
+    resolved, project = (opened.pipeline, opened.project) if opened is not None else given_pipeline(str(pipeline))
     where: dict[str, object] = {"workspace": workspace} if workspace is not None else {"pipeline": pipeline}
-    found = stage_of(load_graph(resolved), stage, **where)
+    found = stage_of(load_graph(resolved, project), stage, **where)
     if found.sql is None:
         hint = command("show", stage, workspace=workspace) if workspace is not None else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)

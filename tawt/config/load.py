@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +16,15 @@ from tawt.errors import ConfigError, nearest
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 
 Tree = TypeVar("Tree", bound=BaseModel)
+Places = dict[KeyPath, str]
+"""Key -> the file and the line where it stands."""
 
 _FORM = "write `key: value`, one to a line, with two spaces more for a key inside another"
 _OVERRIDE = "for example --set train.lr=3e-4"
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Read a YAML mapping and the line on which each key stands.
+def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
+    """Read a YAML mapping and the place of each key, `file:line`.
 
     Raises:
         ConfigError: The file is absent, is not YAML, is not a mapping, or gives a key twice.
@@ -30,9 +32,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     return parse_yaml(read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path))
 
 
-def parse_yaml(
-    text: str, where: str, loader_type: type[BoundedLoader] | None = None
-) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def parse_yaml(text: str, where: str, loader_type: type[BoundedLoader] | None = None) -> tuple[dict[str, Any], Places]:
     """Parse YAML text as `read_yaml` does; `where` names it in errors, the loader says what words mean.
 
     Raises:
@@ -55,7 +55,7 @@ def parse_yaml(
         raise ConfigError(where, f"cannot be read ({type(error).__name__}), expected YAML", _FORM) from None
     if not isinstance(data, dict):
         raise ConfigError(where, f"holds a {type(data).__name__}, expected a mapping of keys", _FORM)
-    return data, lines
+    return data, {path: f"{where}:{line}" for path, line in lines.items()}
 
 
 def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], where: str) -> None:
@@ -89,6 +89,62 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def extended(
+    path: Path, base_of: Callable[[Path, str], Path], above: Sequence[Path] = ()
+) -> tuple[dict[str, Any], Places]:
+    """Read a YAML mapping that may extend another one: what it says is laid on what the other says.
+
+    Mappings are laid on key by key; anything else, lists too, takes the place of what was there, and `~` takes a key
+    of the other away.
+
+    Args:
+        path: The file.
+        base_of: Gives the file of what stands behind `extends:` in a file.
+        above: The files that lead here.
+
+    Returns:
+        The mapping, and the place of each key in whichever file it stands in.
+
+    Raises:
+        ConfigError: A file cannot be read, extends what is not there, or itself.
+    """
+    data, places = read_yaml(path)
+    if (name := data.pop("extends", None)) is None:
+        return data, places
+    place = places.pop(("extends",))
+    if not isinstance(name, str):
+        raise ConfigError(place, "`extends` is no name, expected a pipeline's name or a .yaml file", "write one there")
+    chain = (*above, path)
+    try:
+        base = base_of(path, name)
+    except ConfigError as error:
+        raise ConfigError(place, error.what, error.hint) from None
+    if any(base.samefile(one) for one in chain):
+        raise ConfigError(
+            place, f"`extends` leads in a circle: {' -> '.join(one.name for one in (*chain, base))}, expected an end",
+            "take one `extends` of these out",
+        )  # fmt: skip
+    under, stood = extended(base, base_of, chain)
+    return _laid(under, data, stood), stood | places
+
+
+def _laid(base: Mapping[str, Any], over: Mapping[str, Any], places: Places, at: KeyPath = ()) -> dict[str, Any]:
+    """Return a mapping with another laid on it, and forget the places of what that takes the place of."""
+    out = dict(base)
+    for key, value in over.items():
+        here, old = (*at, key), out.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            out[key] = _laid(old, value, places, here)
+            continue
+        for path in [path for path in places if path[: len(here)] == here]:
+            del places[path]
+        if value is None and key in out:
+            del out[key]
+        else:
+            out[key] = value
+    return out
+
+
 def overrides(settings: str | Iterable[str]) -> dict[str, Any]:
     """Turn `["train.lr=3e-4", ...]` into a nested mapping; values are read as YAML.
 
@@ -119,7 +175,7 @@ def build(
     tree_type: type[Tree],
     data: Mapping[str, Any],
     where: str,
-    lines: Mapping[KeyPath, int] | None = None,
+    places: Mapping[KeyPath, str] | None = None,
     settings: Iterable[str] = (),
 ) -> Tree:
     """Validate a mapping into a config tree.
@@ -128,7 +184,7 @@ def build(
         tree_type: The tree.
         data: What to validate.
         where: The file, for errors.
-        lines: The line of each key.
+        places: The file and the line of each key.
         settings: The overrides that were laid on; an error in one of them names it instead of the file.
 
     Raises:
@@ -140,11 +196,12 @@ def build(
         errors = error.errors(include_url=False, include_input=False)
         path = _in_data(errors[0]["loc"], data)
         dotted = ".".join(map(str, path))
-        line = next((f":{lines[path[:n]]}" for n in range(len(path), 0, -1) if lines and path[:n] in lines), "")
+        places = places or {}
+        stands = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), where)
         overridden = next((key for key in _keys(settings) if f"{dotted}.".startswith(f"{key}.")), None)
-        if overridden is None and path not in (lines or {}):  # it came into being on the way to an override
+        if overridden is None and path not in places:  # it came into being on the way to an override
             overridden = next((key for key in _keys(settings) if key.startswith(f"{dotted}.")), None)
-        place = f"--set {overridden}" if overridden else f"{where}{line}"
+        place = f"--set {overridden}" if overridden else stands
         known = fields_at(tree_type, path[:-1])
         if errors[0]["type"] == "extra_forbidden":
             hint = meant(dotted, _keys(settings), tree_type) or nearest(str(path[-1]), known)
@@ -157,9 +214,10 @@ def build(
             compared = [".".join((*map(str, path), key)) for key in own]
             near = compared or ([dotted] if path else [])
             within = [key for key in _keys(settings) if not near or any(_overlap(key, other) for other in near)]
-            placed = (lines[tuple(k.split("."))] for k in compared if lines and tuple(k.split(".")) in lines)
-            first = next(placed, None)
-            place = " ".join(f"--set {key}" for key in within) or (f"{where}:{first}" if first else place)
+            placed: dict[str, str] = {}  # the first in each file: a pipeline and what it extends are two
+            for at in filter(None, (places.get((*path, *key.split("."))) for key in own)):
+                placed.setdefault(at.rpartition(":")[0], at)
+            place = " ".join(f"--set {key}" for key in within) or " and ".join(placed.values()) or place
             names = " and ".join(f"`{key}`" for key in near)
             said_of = f"{names}: " if names else ""
             what = errors[0]["msg"].removeprefix("Value error, ")
@@ -208,9 +266,9 @@ def _keys(settings: Iterable[str]) -> list[str]:
 
 def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tree:
     """Read a YAML file, lay `--set` overrides on it and validate; see `read_yaml`, `overrides` and `build`."""
-    data, lines = read_yaml(path)
+    data, places = read_yaml(path)
     settings = one_or_more(settings)
-    return build(tree_type, merge(data, overrides(settings)), str(path), lines, settings)
+    return build(tree_type, merge(data, overrides(settings)), str(path), places, settings)
 
 
 def dump(tree: BaseModel) -> str:

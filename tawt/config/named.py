@@ -1,15 +1,67 @@
-"""A training config by its name, by its file, or as it is."""
+"""A pipeline or a training config by its name, by its file, or as it is; the user's come before those of tawt."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from tawt.config.load import build, load, merge, overrides
+from tawt.config.base import one_or_more
+from tawt.config.load import build, extended, load, merge, overrides, read_yaml
+from tawt.config.pipeline import PipelineConfig
 from tawt.config.train import PretrainConfig
-from tawt.errors import ConfigError, nearest
-from tawt.project import asset, asset_root
+from tawt.errors import ConfigError, TawtError, nearest
+from tawt.project import Project
+from tawt.shell import shell_line
+
+
+def resolve_pipeline(
+    name_or_file: str, settings: str | Sequence[str] = (), project: Project | None = None
+) -> PipelineConfig:
+    """Return the pipeline of that name, the project's or one that comes with tawt, or of that YAML file.
+
+    Args:
+        name_or_file: The name, or the file.
+        settings: Overrides, `key=value`.
+        project: Where names are looked for, and those that a pipeline extends; None = as of `Project.of`.
+
+    Raises:
+        ConfigError: There is no such pipeline or file, or it is wrong.
+    """
+    found = project or Project.of(name_or_file)
+    path = Path(name_or_file).expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        named = _named(found, name_or_file, of_pipeline=True)
+        if named is None:
+            written = Path(f"{name_or_file}.yaml").expanduser()
+            raise ConfigError(
+                f"--pipeline {name_or_file}",
+                "is no pipeline, expected a name or a .yaml file",
+                f"give the file: --pipeline {shell_line(str(written))}"
+                if written.is_file() and _is(written, of_pipeline=True)
+                else nearest(name_or_file, _names(found, of_pipeline=True)),
+            )
+        path = named
+
+    def base_of(file: Path, name: str) -> Path:
+        if Path(name).suffix in (".yaml", ".yml"):
+            if not (base := file.parent / Path(name).expanduser()).is_file():
+                where = f"it is looked for from {file.parent}"
+                raise ConfigError("", f"`extends: {name}` is not there, expected a file", where)
+            return base
+        # by its own name it extends the one whose place it takes
+        named = _named(found, name, of_pipeline=True, beside=file)
+        if named is None:
+            known = [one for one in _names(found, of_pipeline=True) if one != file.stem]
+            raise ConfigError("", f"`extends: {name}` names no pipeline, expected one", nearest(name, known))
+        return named
+
+    data, places = extended(path, base_of)
+    if places.get(("name",), f"{path}:").rpartition(":")[0] != str(path):
+        data["name"] = path.stem  # a variant is no second one of the name
+    settings = one_or_more(settings)
+    return build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
 
 
 def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str]) -> tuple[str, PretrainConfig]:
@@ -26,12 +78,35 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
                           "give single keys as `settings`, as `train.max_steps=80`")  # fmt: skip
     path = Path(config)
     if path.suffix not in (".yaml", ".yml"):
-        shipped = asset_root() / "pipelines" / f"{config}.yaml"
-        known = [file.stem for file in asset("pipelines").glob("pretrain*.yaml")]
-        if str(config) not in known:
+        project = Project.of(str(config))
+        named = _named(project, str(config), of_pipeline=False)
+        if named is None:
             raise ConfigError(
-                f"--config {config}", "is no config, expected a name or a .yaml file", nearest(str(config), known)
-            )
-        path = shipped
+                f"--config {config}", "is no config, expected a name or a .yaml file",
+                nearest(str(config), _names(project, of_pipeline=False)),
+            )  # fmt: skip
+        path = named
     name = path.resolve().parent.name if path.stem == "config" else path.stem
     return name, load(PretrainConfig, path, settings)
+
+
+def _named(project: Project, name: str, of_pipeline: bool, beside: Path | None = None) -> Path | None:
+    """Return the file of a name: of the project, or beside the file that names it, or tawt's; None = there is none."""
+    if Path(name).name != name:
+        return None
+    folders = [root / "pipelines" for root in project.roots]
+    folders[-1:-1] = [beside.parent] if beside is not None else []
+    files = [folder / f"{name}.yaml" for folder in folders if (folder / f"{name}.yaml").is_file()]
+    others = [file for file in files if beside is None or not file.samefile(beside)]
+    return next((file for file in others if _is(file, of_pipeline)), None)
+
+
+def _names(project: Project, of_pipeline: bool) -> list[str]:
+    return [name for name, file in project.files("pipelines", ".yaml").items() if _is(file, of_pipeline)]
+
+
+def _is(file: Path, of_pipeline: bool) -> bool:
+    """Return whether a config is of a pipeline, or else of a training; one that cannot be read may be either."""
+    with suppress(TawtError):
+        return bool({"source", "extends"} & set(read_yaml(file)[0])) == of_pipeline
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from tawt.config.base import Conflict, Section
 
@@ -118,9 +118,25 @@ class Panel(Section):
     """Windows per start; also cut where the subject's record ends."""
 
 
+def _of_a_file(extends: str | None) -> None:
+    """Refuse an `extends` that was not followed where the file was read."""
+    if extends is not None:
+        raise ValueError("a line of the pipeline's own file")
+
+
 class PipelineConfig(Section):
     """A pipeline: where the raw tables come from and what becomes of them."""
 
+    model_config = ConfigDict(
+        # an editor asks a variant for nothing that it can have from what it extends
+        json_schema_extra=lambda schema: schema.update(
+            anyOf=[{"required": ["extends"]}, {"required": schema.pop("required")}]
+        )
+    )
+
+    extends: Annotated[str | None, AfterValidator(_of_a_file), Field(exclude=True)] = None
+    """Another pipeline, by its name or as a YAML file: what stands here is laid on it. Mappings are laid on key by key,
+    a list takes the other's place, `~` takes a key of it away."""
     name: str
     """Name of the pipeline, as in `--pipeline`."""
     source: str = Field(pattern=r"^\w[\w.-]*$")

@@ -87,7 +87,8 @@ def _of_sql(workspace: Workspace, stage: Stage, n_shards: int) -> dict[str, Any]
 def _of_events(workspace: Workspace, n_shards: int) -> dict[str, Any]:
     pipeline, listed = workspace.pipeline, splits_file(workspace)
     known = {c: (d.concept, d.unit, d.low, d.high, d.description) for c, d in sorted(pipeline.data_types.items())}
-    seeds = {path.name: digest(path.read_text()) for path in sorted(asset("sql/shared/seeds").glob("*.csv"))}
+    files = workspace.project.files("sql/shared/seeds", ".csv").values()
+    seeds = {path.name: digest(path.read_text(encoding="utf-8")) for path in files}
     return {
         "splits": pipeline.splits.model_dump(),
         "splits_file": sha256_file(listed) if listed is not None else None,

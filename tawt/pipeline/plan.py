@@ -16,7 +16,8 @@ def graph_of(workspace: Workspace) -> Graph:
         ConfigError: As of `load_graph`.
         StageError: As of `load_graph`.
     """
-    return load_graph(workspace.pipeline).without({f"raw.{name}" for name in workspace.ingested.absent_tables})
+    graph = load_graph(workspace.pipeline, workspace.project)
+    return graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables})
 
 
 def raw_tables(

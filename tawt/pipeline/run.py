@@ -89,7 +89,7 @@ def run_stages(
         SourceError: A raw table that is needed is absent or unreadable.
         StageError: A stage cannot run, or does not balance; everything before it stays.
     """
-    graph = load_graph(workspace.pipeline)
+    graph = load_graph(workspace.pipeline, workspace.project)
     try:
         reads_raw = any(graph.stages[name].layer.row_wise for name in _choose(graph, selection))
     except ConfigError:  # told again, of the stages that run here

@@ -11,19 +11,20 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field
 
 from tawt.config.base import Section
-from tawt.config.load import build, dump, load, merge, overrides, read_yaml
+from tawt.config.load import build, dump, merge, overrides, read_yaml
+from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.dataset import DATASET
 from tawt.contracts.layers import LAYERS, name_now
-from tawt.contracts.workspace import HOSPITAL, PIPELINE
-from tawt.errors import ConfigError, FileError, nearest
+from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
+from tawt.errors import ConfigError, FileError
 from tawt.files import ASIDE, sealed, sync, write_text
 from tawt.places import real, remove
-from tawt.project import asset
+from tawt.project import Project, is_project
 from tawt.raw.seen import RawSeen
 from tawt.readers import read_record
 from tawt.seals import BLANK, filled
-from tawt.shell import command, shell_line
+from tawt.shell import command
 
 Record = TypeVar("Record", "Local", "Ingested")
 LOCK = ".lock"
@@ -39,9 +40,10 @@ OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, ".spill")
 
 
 class Local(Section):
-    """Where the raw tables are, for this machine only; not part of any artefact."""
+    """Where the raw tables and the project are, for this machine only; not part of any artefact."""
 
     raw_root: str | None = None
+    project: str | None = None
     files: dict[str, RawSeen] = {}
     """Path below the raw root -> what was seen there."""
 
@@ -134,6 +136,24 @@ class Workspace:
         raw_root = self.local.raw_root
         return Path(raw_root) if raw_root is not None else None
 
+    @property
+    def project(self) -> Project:
+        """The files that its stages are made of: the project's that the last ingest was given, and tawt's.
+
+        Raises:
+            ConfigError: The project is not where it was.
+        """
+        if (folder := self.local.project) is None:
+            return Project()
+        if not is_project(Path(folder)):
+            pipeline = self.root / PIPELINE
+            again = command("ingest", self.raw_root or "RAW_DIR", pipeline=real(pipeline), workspace=real(self.root))
+            raise ConfigError(
+                str(self.root), f"was made with the project {folder}, which is not there, expected it with its `sql/`",
+                f"put it back; or go to the folder where it is now and run `{again}`",
+            )  # fmt: skip
+        return Project.at(Path(folder))
+
     def output(self, stage: str) -> Path:
         """Return the folder that a stage's files lie in."""
         return self.root / folder_of(stage)
@@ -154,39 +174,32 @@ class Workspace:
         return folder
 
 
-def resolve_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> PipelineConfig:
-    """Return the pipeline of that name (one that comes with tawt) or of that YAML file.
+def given_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> tuple[PipelineConfig, Project]:
+    """Return a pipeline, by its name or file, and the project that it belongs to: that of a workspace, if it is one's.
 
     Raises:
         ConfigError: There is no such pipeline or file, or it is wrong.
     """
     path = Path(name_or_file).expanduser()
-    if path.suffix not in (".yaml", ".yml"):
-        files = {file.stem: file for file in sorted(asset("pipelines").glob("*.yaml"))}
-        path = files.get(name_or_file, path)
-        if name_or_file not in files or not _has_source(path):
-            written = Path(f"{name_or_file}.yaml").expanduser()
-            found = [file for file in (written, Path("pipelines") / written) if file.is_file() and _has_source(file)]
-            known = [name for name, file in files.items() if _has_source(file)]
-            raise ConfigError(
-                f"--pipeline {name_or_file}",
-                "is no pipeline, expected a name or a .yaml file",
-                f"give the file: --pipeline {shell_line(str(found[0]))}" if found else nearest(name_or_file, known),
-            )
-    return load(PipelineConfig, path, settings)
+    project = Project.of(name_or_file)
+    if path.name == PIPELINE and is_workspace(path.parent):
+        try:
+            project = open_workspace(path.parent).project
+        except ConfigError:  # it is gone: the current folder may be the place where it is now
+            if project.root is None:
+                raise
+    return resolve_pipeline(name_or_file, settings, project), project
 
 
-def _has_source(path: Path) -> bool:
-    """Return whether a config is of a pipeline, not of a training."""
-    return "source" in read_yaml(path)[0]
-
-
-def given_workspace(root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None) -> Workspace:
+def given_workspace(
+    root: Path, pipeline: PipelineConfig, raw_root: Path, sample: str | None, project: Project | None = None
+) -> Workspace:
     """Return a workspace, new or old, as an ingest will make it; nothing is written."""
-    local = Local(raw_root=str(real(raw_root)))
+    folder = project.root if project is not None else None
+    local = Local(raw_root=str(real(raw_root)), project=str(folder) if folder is not None else None)
     with suppress(FileError):  # what was seen spares reading the raw files again, no more
         seen = Workspace(root, pipeline).local
-        local = seen if seen.raw_root == local.raw_root else local
+        local = local.model_copy(update={"files": seen.files}) if seen.raw_root == local.raw_root else local
     return Workspace(root, pipeline, local, Ingested(sample=sample), given_pipeline=True)
 
 
@@ -242,6 +255,6 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
             str(root), f"has the stage `{former[0]}` of an earlier tawt, expected it as `{name_now(former[0])}`",
             f"make it anew: `{command('ingest', 'RAW_DIR', pipeline=path, workspace=root)}`",
         )  # fmt: skip
-    data, lines = read_yaml(path)
-    pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), lines, settings)
+    data, places = read_yaml(path)
+    pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
     return Workspace(root, pipeline, given_pipeline=bool(settings))

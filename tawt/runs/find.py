@@ -114,12 +114,12 @@ def flat_config(run: Path) -> dict[str, Any]:
     """
     if not (run / "config.yaml").is_file():
         raise no_run(run, "has no config.yaml, expected a run folder")
-    tree, lines = read_yaml(run / "config.yaml")
+    tree, places = read_yaml(run / "config.yaml")
     try:  # keys that have come since the run are at their defaults
         tree = PretrainConfig.model_validate(tree).model_dump(mode="json")
     except ValidationError as error:  # keys that have gone since the run are shown as they are
         if any(wrong["type"] != "extra_forbidden" for wrong in error.errors()):
-            build(PretrainConfig, tree, str(run / "config.yaml"), lines)
+            build(PretrainConfig, tree, str(run / "config.yaml"), places)
     return flat(tree)
 
 

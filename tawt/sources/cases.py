@@ -25,6 +25,7 @@ from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.database.connect import identifier
 from tawt.database.parse import Node, parse, relations, unparse
 from tawt.errors import ConfigError, nearest
+from tawt.project import Project
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 from tawt.sources.graph import contract_path
 
@@ -116,9 +117,11 @@ def _create_relations(
     connection: duckdb.DuckDBPyConnection, given: dict[str, list[Row]], sql_path: Path, where: str
 ) -> None:
     """Make every relation that the stage could read: with the given rows, or empty."""
-    schemas, source = sql_path.parents[3] / "schemas", sql_path.parents[1].name
-    paths = [path for layer in ("raw", "staging") for path in (schemas / source / layer).glob("*.json")]
-    paths += [path for path in [schemas / "events.json"] if path.is_file()]
+    files, source = Project.at(sql_path.parents[3]), sql_path.parents[1].name
+    paths = [
+        path for layer in ("raw", "staging") for path in files.files(f"schemas/{source}/{layer}", ".json").values()
+    ]
+    paths += [path for path in [files.find("schemas/events.json")] if path is not None]
     relations = {contract.name: contract for contract in map(read_contract, paths)}
     for layer in ("raw", "staging", "events"):
         connection.execute(f"create schema {layer}")
@@ -155,8 +158,8 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, sql_path: Path) -> list[str]:
     source, layer, _ = sql_path.parts[-3:]
-    path = contract_path(sql_path.parents[3] / "schemas", source, layer, sql_path.stem)
-    if not path.is_file():
+    path = Project.at(sql_path.parents[3]).find(contract_path(source, layer, sql_path.stem))
+    if path is None:
         return []
     described = connection.execute("describe result").fetchall()
     have = {str(name): f"{name} {str(type_).lower()}" for name, type_, *_ in described}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS, Layer, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.errors import ConfigError, StageError, nearest
-from tawt.project import asset, asset_root
+from tawt.project import Project
 from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
 
 OFF = "off in the pipeline"
@@ -127,27 +126,29 @@ class Graph:
                     todo.append(other)
 
 
-def load_graph(pipeline: PipelineConfig) -> Graph:
-    """Read every stage of a pipeline's source.
+def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Graph:
+    """Read every stage of a pipeline's source, the files of a project before tawt's.
 
     Raises:
-        ConfigError: The source has no stages, or `off:` or `order:` names none of them.
+        ConfigError: The source has no stages, `off:` or `order:` names none of them, or the project has what it cannot.
         StageError: A file is refused, or a contract or an input is missing.
     """
-    folder = asset_root() / "sql" / pipeline.source
-    if not folder.is_dir():
-        known = [p.name for p in asset("sql").iterdir() if p.is_dir() and p.name != "shared"]
+    files = project or Project()
+    files.hold()
+    folder = f"sql/{pipeline.source}"
+    if not files.folders(folder):
+        known = [name for name in files.folders("sql") if name != "shared"]
         raise ConfigError(
-            f"source `{pipeline.source}`", "has no folder below sql/, expected one", nearest(pipeline.source, known)
-        )
-    schemas = asset_root() / "schemas"
-    raw = {p.stem: read_contract(p) for p in sorted((schemas / pipeline.source / "raw").glob("*.json"))}
+            f"source `{pipeline.source}`", f"has no folder below sql/, expected one{_looked_in(files)}",
+            nearest(pipeline.source, known),
+        )  # fmt: skip
+    _refuse_others(files, folder)
+    raw = {name: read_contract(path) for name, path in files.files(f"schemas/{pipeline.source}/raw", ".json").items()}
     found: dict[str, Stage] = {}
-    _refuse_others(folder)
     for layer in SQL_LAYERS:
-        for path in sorted((folder / layer.name).glob("*.sql")):
+        for path in files.files(f"{folder}/{layer.name}", ".sql").values():
             sql = read_sql(path, layer.name)
-            contract = _contract_of(sql, schemas, pipeline.source)
+            contract = _contract_of(sql, files, pipeline.source)
             found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
@@ -177,14 +178,12 @@ def load_graph(pipeline: PipelineConfig) -> Graph:
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
 
 
-def _refuse_others(folder: Path) -> None:
+def _refuse_others(files: Project, folder: str) -> None:
     """Refuse a folder of stages that is no layer's: nothing would ever read what is in it."""
     known = [layer.name for layer in SQL_LAYERS]
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name not in known and path.name[0] not in "._":
-            raise ConfigError(
-                f"sql/{folder.name}/{path.name}", f"is no layer, expected {', '.join(known)}", _near(path.name, known)
-            )
+    for name in files.folders(folder):
+        if name not in known and name[0] not in "._":
+            raise ConfigError(f"{folder}/{name}", f"is no layer, expected {', '.join(known)}", _near(name, known))
 
 
 def _near(name: str, known: Collection[str]) -> str:
@@ -226,18 +225,19 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
     return replace(stage, cells=frozenset(names), words=frozenset(words))
 
 
-def contract_path(schemas: Path, source: str, layer: str, table: str) -> Path:
+def _looked_in(project: Project) -> str:
+    return f" in {project.root} or in what comes with tawt" if project.root is not None else ""
+
+
+def contract_path(source: str, layer: str, table: str) -> str:
     """Return where the contract of a stage lies: one for each layer whose stages all give the same, else its own."""
-    return schemas / f"{LAYERS[layer].contract.format(source=source, layer=layer, name=table)}.json"
+    return f"schemas/{LAYERS[layer].contract.format(source=source, layer=layer, name=table)}.json"
 
 
-def _contract_of(sql: SqlFile, schemas: Path, source: str) -> Contract:
-    path = contract_path(schemas, source, layer_of(sql.name).name, sql.path.stem)
-    if not path.is_file():
-        raise StageError(
-            sql.name, "has no contract, expected one",
-            f"describe its columns in schemas/{path.relative_to(schemas).as_posix()}",
-        )  # fmt: skip
+def _contract_of(sql: SqlFile, files: Project, source: str) -> Contract:
+    relative = contract_path(source, layer_of(sql.name).name, sql.path.stem)
+    if (path := files.find(relative)) is None:
+        raise StageError(sql.name, "has no contract, expected one", f"describe its columns in {relative}")
     return read_contract(path)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,8 @@ import pyarrow as pa
 from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.errors import ConfigError
-from tawt.project import asset
+from tawt.project import Project
+from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.transforms.columns import Int64s, dictionary_of
 
 
@@ -52,23 +52,21 @@ class Units:
     data_types: dict[str, DataType]
 
     @classmethod
-    def of(cls, pipeline: PipelineConfig) -> Units:
-        """Read the seeds.
+    def of(cls, pipeline: PipelineConfig, project: Project | None = None) -> Units:
+        """Read the seeds, a project's before those that come with tawt.
 
         Raises:
             ConfigError: A seed is absent or a number in it is none.
         """
-        spellings = {row["spelling"].lower(): row["unit"] for row in _seed("unit_spellings")}
+        files = project or Project()
+        spellings = {row["spelling"].lower(): row["unit"] for row in _seed(files, "unit_spellings", "spelling", "unit")}
         conversions = {
-            (row["concept"], row["from_unit"], row["to_unit"]): (
-                float(row["factor"]),
-                float(row["offset"] or 0),
-            )
-            for row in _seed("unit_conversions")
+            (row["concept"], row["from_unit"], row["to_unit"]): (_number(row, "factor"), _number(row, "offset", "0"))
+            for row in _seed(files, "unit_conversions", "concept", "from_unit", "to_unit", "factor", "offset")
         }
         ranges = {
-            row["concept"]: (row["unit"], float(row["low"] or "-inf"), float(row["high"] or "inf"))
-            for row in _seed("plausible_ranges")
+            row["concept"]: (row["unit"], _number(row, "low", "-inf"), _number(row, "high", "inf"))
+            for row in _seed(files, "plausible_ranges", "concept", "unit", "low", "high")
         }
         return cls(spellings, conversions, ranges, dict(pipeline.data_types))
 
@@ -225,10 +223,26 @@ class PairRules:
         return Judged(np.where(usable, value, np.float32("nan")), usable, came, status, rule, rules)
 
 
-def _seed(name: str) -> list[dict[str, str]]:
-    path: Path = asset(f"sql/shared/seeds/{name}.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+_PLACE = "\0place"
+"""Key of a seed's row: its file and line."""
+
+
+def _seed(files: Project, name: str, *columns: str) -> list[dict[str, str]]:
+    path = files.find(f"sql/shared/seeds/{name}.csv")
+    if path is None:
+        raise ConfigError(f"sql/shared/seeds/{name}.csv", "is not there, expected a seed of tawt", "reinstall tawt")
+    reader = csv.DictReader(read_text(path, "mend the file", ConfigError, "a seed", MAX_WRITTEN_BYTES).splitlines())
+    rows = [{_PLACE: f"{path}:{reader.line_num}"} | {c: (row.get(c) or "").strip() for c in columns} for row in reader]
+    mend = "mend it, or take it out of the project" if files.owns(path) else "reinstall tawt"
+    if lacking := [column for column in columns if rows and column not in (reader.fieldnames or ())]:
+        raise ConfigError(str(path), f"lacks the column `{lacking[0]}`, expected {', '.join(columns)}", mend)
     if not rows:
-        raise ConfigError(str(path), "is empty, expected a header and rows", "reinstall tawt")
+        raise ConfigError(str(path), "is empty, expected a header and rows", mend)
     return rows
+
+
+def _number(row: dict[str, str], column: str, default: str = "") -> float:
+    try:
+        return float(row[column] or default)
+    except ValueError:
+        raise ConfigError(row[_PLACE], f"`{column}` is no number, expected one", "mend it there") from None

@@ -200,7 +200,6 @@ def test_the_example_of_a_source_works(tmp_path: Path, monkeypatch: pytest.Monke
         assert run_case(tmp_path / case, sql) == []
 
     monkeypatch.setattr(tawt.project, "asset_root", lambda: tmp_path)
-    monkeypatch.setattr("tawt.sources.graph.asset_root", lambda: tmp_path)
     raw = tmp_path / "exports"
     raw.mkdir()
     rows = [

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tawt.config.load import build, dump, load, merge, overrides, parse_yaml
+from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
-from tawt.pipeline.workspace import resolve_pipeline
 from tawt.readers import MAX_WRITTEN_BYTES
 
 GOOD = "name: lab\nsource: mimic_iv\nsplits: {train: 0.8, tuning: 0.1, held_out: 0.1}\nvocabulary:\n  min_count: 2\n"
@@ -133,11 +133,11 @@ def test_a_name_that_is_no_pipeline_brings_the_nearest(name: str, hint: str) -> 
 
 def test_words_that_yaml_turns_into_other_things_stay_words() -> None:
     """`on`, `no`, dates and `12:30`, which YAML takes for minutes, are text; `3e-4` is a number, as others are."""
-    data, lines = parse_yaml("a: on\nb: no\nc: 2000-01-01\nd: 3e-4\ne: true\nf: 12:30\ng: 1:20.5\n", "x")
+    data, places = parse_yaml("a: on\nb: no\nc: 2000-01-01\nd: 3e-4\ne: true\nf: 12:30\ng: 1:20.5\n", "x")
     assert data == {"a": "on", "b": "no", "c": "2000-01-01", "d": 3e-4, "e": True, "f": "12:30", "g": "1:20.5"}
     numbers = ["7", "-7", "+1_000", "0x1f", "0b11", "1.5", ".5", "1.", "1.5e+3", "1E3"]
     assert parse_yaml(f"a: [{', '.join(numbers)}]", "x")[0]["a"] == [7, -7, 1000, 31, 3, 1.5, 0.5, 1.0, 1500.0, 1000.0]
-    assert lines[("d",)] == 4
+    assert places[("d",)] == "x:4"
 
 
 def test_overrides_are_laid_on_key_by_key() -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import tawt
+from tawt.config.named import resolve_pipeline
 from tawt.database import parse as sql_tree
-from tawt.pipeline.workspace import resolve_pipeline
 from tawt.sources.graph import load_graph
 
 ACTS = ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir")

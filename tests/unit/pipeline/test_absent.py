@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tawt.config.named import resolve_pipeline
 from tawt.errors import ConfigError, StageError
-from tawt.pipeline.workspace import open_workspace, resolve_pipeline
+from tawt.pipeline.workspace import open_workspace
 from tawt.sources.graph import Graph, load_graph
 
 

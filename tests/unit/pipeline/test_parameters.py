@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tawt.commands.ingest import ingest
+from tawt.config.named import resolve_pipeline
 from tawt.database.parse import casts_of_parameters, fits, parse
 from tawt.errors import ConfigError
-from tawt.pipeline.workspace import resolve_pipeline
 from tawt.sources.graph import load_graph
 
 

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.config.named import resolve_pipeline
 from tawt.errors import ConfigError
 from tawt.hospital.invent import write_hospital
 from tawt.pipeline import workspace as workspaces
 from tawt.pipeline.holding import hold
-from tawt.pipeline.workspace import resolve_pipeline
 from tawt.project import asset_root
 from tawt.sources.graph import Graph, load_graph
 from tests.unit.conftest import read_events
@@ -59,7 +59,6 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("sql", "schemas", "pipelines"):
         shutil.copytree(asset_root() / name, tmp_path / "assets" / name)
     monkeypatch.setattr("tawt.project.asset_root", lambda: tmp_path / "assets")
-    monkeypatch.setattr("tawt.sources.graph.asset_root", lambda: tmp_path / "assets")
     return tmp_path / "assets"
 
 
@@ -167,7 +166,7 @@ SELECTIONS: list[tuple[str, Callable[[str], bool]]] = [
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    return load_graph(workspaces.resolve_pipeline("demo"))
+    return load_graph(resolve_pipeline("demo"))
 
 
 @pytest.mark.parametrize(("selection", "chosen"), SELECTIONS, ids=[selection for selection, _ in SELECTIONS])
@@ -188,7 +187,7 @@ def test_a_selection_of_nothing_is_refused(hospital) -> None:
 
 def sampled(raw: Path, workspace: Path, sample: str | None) -> set[int]:
     """Stage two tables of a sample and return the subjects of the charts."""
-    given = workspaces.given_workspace(workspace, workspaces.resolve_pipeline("demo", ("shards=2",)), raw, sample)
+    given = workspaces.given_workspace(workspace, resolve_pipeline("demo", ("shards=2",)), raw, sample)
     with hold(workspace):
         workspaces.write_records(given)
     tawt.run("staging.patients,staging.diagnoses_icd", workspace, **QUICK)

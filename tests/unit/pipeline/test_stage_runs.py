@@ -13,11 +13,12 @@ import pytest
 
 import tawt
 from tawt.commands.ingest import ingest
+from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError, nearest
 from tawt.pipeline.run import run_stages
-from tawt.pipeline.workspace import open_workspace, resolve_pipeline
+from tawt.pipeline.workspace import open_workspace
 from tawt.sources.graph import load_graph
 
 ROOT = Path(__file__).parents[3]

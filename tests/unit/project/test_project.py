@@ -1,0 +1,199 @@
+"""A project: which of its files stand in the place of tawt's, which pipeline takes which project, and who finds it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tawt
+from tawt.config.named import resolve_pipeline
+from tawt.config.pipeline import PipelineConfig
+from tawt.errors import ConfigError
+from tawt.pipeline.run import RunResult
+from tawt.pipeline.workspace import open_workspace
+from tawt.project import Project, asset, asset_root
+from tawt.sources.graph import load_graph
+from tawt.transforms.units import Units
+from tests.unit.project.conftest import write
+
+LABS = "sql/mimic_iv/event_parts/labs.sql"
+
+
+def test_a_file_of_the_project_stands_in_the_place_of_tawts_and_all_others_stay(tmp_path: Path) -> None:
+    """Files go by their paths, whole; hidden ones, such as an editor leaves, are none."""
+    write(tmp_path, {LABS: "mine", "sql/mimic_iv/event_parts/.#labs.sql": "", "sql/mimic_iv/event_parts/new.sql": ""})
+    project, own = Project.at(tmp_path), asset_root() / "sql/mimic_iv/event_parts"
+    found = project.files("sql/mimic_iv/event_parts", ".sql")
+    assert set(found) == {*(path.stem for path in own.glob("*.sql")), "new"}
+    assert found["labs"] == project.find(LABS) == tmp_path / LABS and found["chart"] == own / "chart.sql"
+    assert [project.owns(found[name]) for name in ("labs", "chart")] == [True, False]
+    assert Project().find(LABS) == own / "labs.sql" and Project().find("sql/none.sql") is None
+
+
+def test_a_pipeline_takes_the_project_of_its_file_or_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name asks the current folder, `pipelines/x.yaml` the folder around, another file its own or the current one."""
+    here = write(tmp_path / "here", {"pipelines/mine.yaml": "", "sql/a.sql": ""})
+    there = write(
+        tmp_path / "there", {"pipelines/x.yaml": "", "lone/x.yaml": "", "beside/schemas/a": "", "beside/x.yaml": ""}
+    )
+    monkeypatch.chdir(here)
+    for given, root in (
+        ("mine", here),
+        ("mimic_iv", here),
+        (there / "pipelines" / "x.yaml", there),
+        ("../there/pipelines/x.yaml", there),
+        (there / "beside" / "x.yaml", there / "beside"),
+        (there / "lone" / "x.yaml", here),
+        (asset_root() / "pipelines" / "demo.yaml", None),
+    ):
+        assert Project.of(str(given)).root == root, given
+    monkeypatch.chdir(tmp_path)
+    assert Project.of("mimic_iv").root is None
+    monkeypatch.chdir(here / "pipelines")
+    assert Project.of("mine.yaml").root == here
+
+
+def test_a_name_is_looked_for_in_the_current_folder_before_tawt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pipelines/NAME.yaml` of the current folder wins; one that is nowhere brings the nearest of both."""
+    own = "name: mimic_iv\nsource: mimic_iv\ndescription: mine\n"
+    write(tmp_path, {"pipelines/mimic_iv.yaml": own, "pipelines/clinic.yaml": own, "pipelines/broken.yaml": "a: ["})
+    assert resolve_pipeline("mimic_iv").description != "mine"
+    monkeypatch.chdir(tmp_path)
+    assert resolve_pipeline("mimic_iv").description == resolve_pipeline("clinic").description == "mine"
+    assert resolve_pipeline("meds").name == "meds"
+    for given, hint in (("clinc", "`clinic`"), ("physionet201", "`physionet2012`")):
+        with pytest.raises(ConfigError, match=f"--pipeline {given}: is no pipeline") as error:
+            resolve_pipeline(given)
+        assert hint in error.value.hint
+    with pytest.raises(ConfigError, match=r"broken\.yaml:1"):
+        resolve_pipeline("broken")
+
+
+def test_one_stage_of_the_project_is_laid_over_a_packaged_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-p mimic_iv` in a project takes its stage, every other one is tawt's, and `stages` says whose each one is."""
+    text = asset(LABS).read_text(encoding="utf-8").replace("-- One row", "-- My row")
+    write(tmp_path, {LABS: text})
+    graph = load_graph(resolve_pipeline("mimic_iv"), Project.at(tmp_path))
+    assert graph.stages.keys() == load_graph(resolve_pipeline("mimic_iv")).stages.keys()
+    assert [name for name, stage in graph.stages.items() if stage.summary.startswith("My row")] == ["event_parts.labs"]
+    monkeypatch.chdir(tmp_path)
+    listed = {row["stage"]: row["of"] for row in tawt.stages(pipeline="mimic_iv").to_pylist()}
+    assert [name for name, of in listed.items() if of == "project"] == ["event_parts.labs"]
+    assert tawt.sql("event_parts.labs", pipeline="mimic_iv")[0] == text
+
+
+def test_the_contract_of_a_built_in_stage_cannot_be_replaced(tmp_path: Path) -> None:
+    """What tawt's own code relies on is named as such; a copy that says the same does no harm."""
+    events = asset("schemas/events.json").read_text(encoding="utf-8")
+    project = Project.at(write(tmp_path, {"schemas/events.json": events}))
+    assert load_graph(resolve_pipeline("demo"), project).stages
+    write(tmp_path, {"schemas/events.json": events.replace("subject_id", "person_id")})
+    with pytest.raises(ConfigError, match="is the contract of a stage that is code of tawt's") as error:
+        load_graph(resolve_pipeline("demo"), project)
+    assert error.value.where == str(tmp_path / "schemas" / "events.json")
+
+
+def test_a_folder_that_is_no_layer_is_told(clinic: Path) -> None:
+    """A stage in a misspelt folder would never run, and nobody would say so."""
+    write(clinic, {"sql/clinic/event_part/more.sql": ""})
+    with pytest.raises(ConfigError, match="sql/clinic/event_part: is no layer") as error:
+        load_graph(PipelineConfig(name="clinic", source="clinic"), Project.at(clinic))
+    assert "`event_parts`" in error.value.hint
+
+
+def test_a_source_that_is_nowhere_says_where_it_was_looked_for(clinic: Path) -> None:
+    """The project's folder is named beside what comes with tawt, with the nearest source of both."""
+    with pytest.raises(ConfigError, match=rf"below sql/, expected one in {clinic} or in what comes with tawt") as error:
+        load_graph(PipelineConfig(name="clinic", source="clinc"), Project.at(clinic))
+    assert "`clinic`" in error.value.hint
+
+
+def test_a_workspace_finds_its_project_from_anywhere(
+    ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was ingested with is what every later command reads, wherever it is typed; an edit there is an edit."""
+    ingested()
+    monkeypatch.chdir(write(tmp_path / "elsewhere", {"sql/clinic/staging/readings.sql": "no select"}))
+    stage = clinic / "sql" / "clinic" / "staging" / "readings.sql"
+    assert tawt.sql("staging.readings", tmp_path / "w")[0] == stage.read_text(encoding="utf-8")
+    stage.write_text(stage.read_text(encoding="utf-8").replace("as double)", "as double) * 18"), encoding="utf-8")
+    ran = tawt.run("staging.readings+", tmp_path / "w", threads=1)
+    assert [one.stage for one in ran.stages if one.reason][:3] == ["staging.readings", "event_parts.readings", "events"]
+    values = tawt.query("select numeric_value v from events order by v", tmp_path / "w")["v"].to_pylist()
+    assert values == [5 * 18, 6 * 18]
+
+
+def test_a_project_that_moved_is_named_and_taken_up_where_it_is(
+    ingested: Callable[..., RunResult], clinic: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says which folder is gone; the command of the hint, typed where it is now, runs nothing again."""
+    ingested()
+    moved, workspace = clinic.rename(tmp_path / "moved"), tmp_path / "w"
+    pipeline = str(workspace / "pipeline.yaml")
+    for command in (lambda: tawt.stages(workspace), lambda: tawt.run("events", workspace), lambda: tawt.sql("events", workspace),
+                    lambda: tawt.ingest(raw, pipeline, workspace)):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"made with the project {clinic}, which is not there") as error:
+            command()
+        assert f"--pipeline {pipeline}" in error.value.hint
+    monkeypatch.chdir(moved)
+    assert tawt.ingest(raw, pipeline, workspace, threads=1).n_run == 0
+    monkeypatch.chdir(tmp_path)
+    assert open_workspace(workspace).project.root == moved
+
+
+def test_a_project_that_is_left_out_is_told(ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path) -> None:
+    """Ingesting again with the files of another folder, or of tawt alone, says whose files run no more."""
+    ingested()
+    other = shutil.copytree(clinic, tmp_path / "other")
+    result = ingested(other / "pipelines" / "clinic.yaml")
+    assert result.notes[:2] == (f"project {other}", f"the files of the project {clinic} are left out from now on")
+    assert result.n_run == 0 and open_workspace(tmp_path / "w").project.root == other
+
+
+def test_the_workspaces_own_pipeline_is_of_its_project(
+    ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hints say to type, `-p W/pipeline.yaml`, keeps the project, even where another one is the current folder."""
+    ingested()
+    monkeypatch.chdir(write(tmp_path / "elsewhere", {"sql/clinic/staging/readings.sql": "no select"}))
+    assert ingested(tmp_path / "w" / "pipeline.yaml").n_run == 0
+    assert open_workspace(tmp_path / "w").project.root == clinic
+
+
+def test_a_seed_of_the_project_stands_in_the_place_of_tawts(tmp_path: Path) -> None:
+    """Its rows are all there are; what is no number, or lacks a column, is told with its place."""
+    seed = "sql/shared/seeds/unit_conversions.csv"
+    pipeline, project = PipelineConfig(name="clinic", source="clinic"), Project.at(write(tmp_path, {seed: ""}))
+    head = "concept,from_unit,to_unit,factor,offset\n"
+    write(tmp_path, {seed: head + "glucose,mmol/L,mg/dL,18.016,\n"})
+    units = Units.of(pipeline, project)
+    assert units.conversions == {("glucose", "mmol/L", "mg/dL"): (18.016, 0)}
+    assert units.spellings == Units.of(pipeline).spellings
+    for text, said in (
+        (head + "a,b,c,1,\na,b,c,two,\n", f"{tmp_path / seed}:3: `factor` is no number"),
+        ("concept,from_unit,to_unit\na,b,c\n", f"{tmp_path / seed}: lacks the column `factor`"),
+        (head, f"{tmp_path / seed}: is empty"),
+    ):
+        write(tmp_path, {seed: text})
+        with pytest.raises(ConfigError) as error:
+            Units.of(pipeline, project)
+        assert str(error.value).startswith(said) and "project" in error.value.hint + said
+
+
+def test_an_edited_seed_makes_the_events_anew(ingested: Callable[..., RunResult], clinic: Path) -> None:
+    """A seed is a part of what the events are made from, whoever it belongs to."""
+    ingested()
+    seeds = shutil.copytree(asset("sql/shared/seeds"), clinic / "sql" / "shared" / "seeds")
+    assert ingested().n_run == 0
+    with (seeds / "plausible_ranges.csv").open("a") as file:
+        file.write("glucose,mg/dL,10,2000\n")
+    assert {one.stage: one.reason for one in ingested().stages if one.reason}["events"].startswith("parameter seeds")
