@@ -11,7 +11,7 @@ from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS, Layer, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.errors import ConfigError, StageError, nearest
-from tawt.project import Project
+from tawt.project import Project, asset
 from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
 
 OFF = "off in the pipeline"
