@@ -158,4 +158,4 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
     if found.sql is None:
         hint = command("show", stage, workspace=workspace) if workspace is not None else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
-    return found.sql.text, parameters_for(found.sql, dict(resolved.parameters))
+    return found.sql.text, parameters_for(found.sql, resolved.values)

@@ -12,6 +12,7 @@ Normalization = Literal["zscore", "robust", "quantile", "none"]
 ParameterValue = bool | int | float | str
 Character = Annotated[str, Field(min_length=1, max_length=1, pattern=r"[^\r\n]")]
 Share = Annotated[float, Field(ge=0, le=1)]
+_USUAL = {"earliest_time": "1900-01-01", "latest_time": "2300-01-01"}
 MAX_BINS = 1000
 """Most quantile bins of a data_type."""
 
@@ -144,7 +145,11 @@ class PipelineConfig(Section):
     description: str = ""
     """What the source is, in one sentence."""
     parameters: dict[str, ParameterValue] = {}
-    """Values of the `$named` parameters in the stages."""
+    """Values of the `$named` parameters in the stages. Without other values `$earliest_time` is 1900-01-01 and
+    `$latest_time` 2300-01-01: a time outside is not believable."""
+    zone: str | None = None
+    """The zone whose clock the source tells, as `Europe/Berlin`; `$zone` in the stages. A time with `Z` or an offset is
+    told in it; without one such a time is `unparseable_zone`."""
     off: tuple[str, ...] = ()
     """Stages that exist and are not run."""
     order: tuple[str, ...] = ()
@@ -176,6 +181,11 @@ class PipelineConfig(Section):
     """What is known of data_types beforehand, by code."""
     panels: tuple[Panel, ...] = ()
     """Data_types whose absence from a window is itself a triplet."""
+
+    @property
+    def values(self) -> dict[str, ParameterValue | None]:
+        """The values of all parameters that a stage may name."""
+        return {**_USUAL, "zone": self.zone, **self.parameters}
 
     @field_validator("anchor")
     @classmethod

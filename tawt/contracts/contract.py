@@ -5,39 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import pyarrow as pa
 from pydantic import Field
 
 from tawt.config.base import Section
 from tawt.config.load import build
+from tawt.contracts.types import TYPES, TypeName
 from tawt.errors import ContractError
 from tawt.readers import MAX_WRITTEN_BYTES, read_map
-
-TYPES: dict[str, tuple[pa.DataType, str]] = {
-    "bool": (pa.bool_(), "boolean"),
-    "int8": (pa.int8(), "tinyint"),
-    "int16": (pa.int16(), "smallint"),
-    "int32": (pa.int32(), "integer"),
-    "int64": (pa.int64(), "bigint"),
-    "uint8": (pa.uint8(), "utinyint"),
-    "uint32": (pa.uint32(), "uinteger"),
-    "float32": (pa.float32(), "float"),
-    "float64": (pa.float64(), "double"),
-    "string": (pa.string(), "varchar"),
-    "large_string": (pa.large_string(), "varchar"),
-    "date32": (pa.date32(), "date"),
-    "timestamp[us]": (pa.timestamp("us"), "timestamp"),
-    "list<string>": (pa.list_(pa.string()), "varchar[]"),
-    "list<int64>": (pa.list_(pa.int64()), "bigint[]"),
-    "list<float64>": (pa.list_(pa.float64()), "double[]"),
-}
-"""Type in a contract -> the Arrow type and the SQL type that it is."""
-if TYPE_CHECKING:
-    TypeName = str
-else:
-    TypeName = Literal[tuple(TYPES)]
 
 
 class Column(Section):
@@ -46,7 +23,7 @@ class Column(Section):
     name: str
     """Name in the file."""
     type: TypeName
-    """Arrow type; every column of a raw table is `string`."""
+    """Its type."""
     nullable: bool = True
     """Whether a null may stand here; counted, never trusted."""
     required: bool = True
@@ -59,12 +36,12 @@ class Column(Section):
     @property
     def arrow_type(self) -> pa.DataType:
         """The type in files."""
-        return TYPES[self.type][0]
+        return TYPES[self.type].arrow
 
     @property
     def sql_type(self) -> str:
         """The type in the engine."""
-        return TYPES[self.type][1]
+        return TYPES[self.type].sql
 
 
 class Contract(Section):

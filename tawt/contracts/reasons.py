@@ -5,6 +5,7 @@ from __future__ import annotations
 REASONS = {
     "missing": "the cell is empty",
     "unparseable": "the cell is not of the column's type",
+    "unparseable_zone": "the cell is a time of a zone, as `2150-01-02T08:00:00Z`, and the pipeline names no `zone`",
     "out_of_range": "what the cell says lies outside what can be",
     "no_admission": "no admission has the number that the record names",
     "no_discharge": "the admission that the record names has no end",

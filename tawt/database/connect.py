@@ -19,12 +19,12 @@ from typing import TypeVar
 import duckdb
 
 from tawt.contracts.layers import LAYERS
+from tawt.database.macros import Macros, load_macros
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
 from tawt.places import real
 from tawt.room import NUMBERS, is_end_of_memory, memory_error
 from tawt.shell import command
-from tawt.transforms.subject_hash import SQL_MACROS
 
 T = TypeVar("T")
 SCHEMAS = ("raw", *(layer.name for layer in LAYERS.values() if layer.suffix == ".parquet"))
@@ -76,13 +76,16 @@ def _megabytes(size: str) -> float:
     return float(match[1]) * 1000.0 ** "MGT".index(match[2].upper()) if match else 0.0
 
 
-def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    limits: Limits, folders: Sequence[Path], spill: Path | None = None, macros: Macros | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database that reaches the given folders and nothing else, and cannot be unlocked.
 
     Args:
         limits: Threads and memory.
         folders: The only folders that SQL may read or write.
         spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
+        macros: What SQL may call beside the engine's functions; by default what comes with tawt.
 
     Raises:
         ConfigError: The path of a folder holds what the engine cannot read.
@@ -111,8 +114,7 @@ def connect(limits: Limits, folders: Sequence[Path], spill: Path | None = None) 
     connection.execute("set TimeZone = 'UTC'")
     for schema in SCHEMAS:
         connection.execute(f"create schema {schema}")
-    for macro in SQL_MACROS:
-        connection.execute(macro)
+    (macros or load_macros()).make(connection)
     listed = ", ".join(literal(str(real(folder))) for folder in folders)
     connection.execute(f"set allowed_directories = [{listed}]")
     connection.execute("set enable_external_access = false")

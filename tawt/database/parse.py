@@ -173,7 +173,7 @@ def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
         if kind == "COLUMN_REF":
             names = node.get("column_names") or [""]
             name = str(names[0]).lower()
-            if len(names) == 1 and _is_called(name):
+            if len(names) == 1 and is_called(name):
                 yield name
         elif kind == "WINDOW" and row_wise:
             yield f"{name} over"
@@ -182,7 +182,7 @@ def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
 
 
 @cache
-def _is_called(word: str) -> bool:
+def is_called(word: str) -> bool:
     """Return whether the engine calls a function for a word that no relation has as a column."""
     name = word.replace('"', '""')
     try:
@@ -228,6 +228,13 @@ def _catalog() -> dict[str, list[tuple[str, str | None, str | None]]]:
     for name, kind, stability, definition in rows:
         catalog.setdefault(name, []).append((kind, stability, definition))
     return catalog
+
+
+def is_taken(name: str) -> bool:
+    """Return whether a call of that name means something to the engine: a function of its own, a type, a word."""
+    tree = parse(f"select {name}(x)")
+    one = tree["statements"][0]["node"]["select_list"][0] if tree is not None else {}
+    return name in _catalog() or one.get("class") != "FUNCTION" or one.get("function_name") != name
 
 
 def is_aggregate(name: str) -> bool:

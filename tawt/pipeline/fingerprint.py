@@ -56,7 +56,7 @@ def own_components(workspace: Workspace, stage: Stage, n_shards: int) -> Compone
     else:
         parameters = _OF_ENGINE[stage.name](workspace, n_shards)
         contract = "+".join(read_contract(asset(f"schemas/{name}.json")).digest for name in _CONTRACTS[stage.name])
-    sql = digest(stage.sql.text) if stage.sql is not None else None
+    sql = digest(stage.sql.made_of) if stage.sql is not None else None
     return Components(sql=sql, parameters=parameters, contract=contract)
 
 
@@ -78,7 +78,7 @@ def _input(plan: Plan, stage: Stage, name: str, fingerprints: dict[str, str]) ->
 def _of_sql(workspace: Workspace, stage: Stage, n_shards: int) -> dict[str, Any]:
     assert stage.sql is not None
     pipeline = workspace.pipeline
-    parameters: dict[str, Any] = {name: pipeline.parameters.get(name) for name in stage.sql.parameters}
+    parameters: dict[str, Any] = {name: pipeline.values.get(name) for name in stage.sql.parameters}
     if stage.layer.row_wise:
         return parameters | {"sample": workspace.ingested.sample, "csv": pipeline.csv.model_dump()}
     return parameters | ({"shards": n_shards} if stage.layer.sharded else {})

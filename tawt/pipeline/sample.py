@@ -56,7 +56,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
     try:
         with wrapped_errors(name, workspace=plan.workspace.root, limits=plan.limits), bounded_memory(plan.limits):
             bind_raw(connection, plan.raw[raw_table(stage.inputs[0]) or ""], plan.workspace.pipeline.csv)
-            parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
+            parameters = parameters_for(stage.sql, plan.workspace.pipeline.values)
             row = connection.execute(
                 f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "
                 f"({stage.sql.text}\n) where _reason is null order by h limit {int(sample)})",

@@ -123,7 +123,7 @@ def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path],
             readers += [r for t in tables if (r := bind_raw(connection, t, dialect, parallel)) is not None]
             _check_output(connection, stage, plan)
             copy = _copy(plan, stage, folder)
-            parameters = parameters_for(stage.sql, dict(workspace.pipeline.parameters))
+            parameters = parameters_for(stage.sql, workspace.pipeline.values)
             interruptible(connection, lambda: connection.execute(copy, parameters))
             lines = [line for reader in readers for line in reader.rejected]
             lines += [line for t in tables for line in rejected_lines(connection, t, dialect, parallel)]
@@ -210,7 +210,7 @@ def _copy(plan: Plan, stage: Stage, folder: Path) -> str:
 def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Plan) -> None:
     """Hold the columns and types of the select against the contract before a row is read."""
     assert stage.sql is not None and stage.contract is not None
-    parameters = parameters_for(stage.sql, dict(plan.workspace.pipeline.parameters))
+    parameters = parameters_for(stage.sql, plan.workspace.pipeline.values)
     before = "select * from ("
     text = f"{before}{stage.sql.text}\n) limit 0"
     with wrapped_errors(stage.name, stage.sql.text, len("explain " + before), plan.workspace.root, plan.limits):

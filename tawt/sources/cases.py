@@ -23,6 +23,7 @@ from tawt.config.load import parse_yaml
 from tawt.config.loader import BoundedLoader
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.database.connect import identifier
+from tawt.database.macros import load_macros
 from tawt.database.parse import Node, parse, relations, unparse
 from tawt.errors import ConfigError, nearest
 from tawt.project import Project
@@ -34,11 +35,11 @@ _KEYS = ("params", "given", "expect", "ctes")
 Row = dict[str, Any]
 
 
-class _TextLoader(BoundedLoader):
+class TextLoader(BoundedLoader):
     """Loader that keeps every scalar but null as the text that stands there."""
 
 
-_TextLoader.yaml_implicit_resolvers = {
+TextLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:null",)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -60,6 +61,7 @@ def run_case(case_path: Path, sql_path: Path) -> list[str]:
     case = _read_case(case_path)
     text = sql_path.read_text(encoding="utf-8")
     with duckdb.connect() as connection:
+        load_macros().make(connection)
         _create_relations(connection, case.get("given") or {}, sql_path, str(case_path))
         params = case.get("params") or {}
         differences = _compare(connection, text, params, case.get("expect"), "")
@@ -104,7 +106,7 @@ def cte_names(text: str) -> list[str]:
 
 
 def _read_case(path: Path) -> dict[str, Any]:
-    case, _ = parse_yaml(read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path), _TextLoader)
+    case, _ = parse_yaml(read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path), TextLoader)
     if not {"given", "expect"} <= set(case):
         raise ConfigError(str(path), "lacks `given:` or `expect:`, expected both")
     for key in case:

@@ -10,6 +10,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS, Layer, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
+from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project, asset
 from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
@@ -145,9 +146,10 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Grap
     _refuse_others(files, folder)
     raw = {name: read_contract(path) for name, path in files.files(f"schemas/{pipeline.source}/raw", ".json").items()}
     found: dict[str, Stage] = {}
+    macros = load_macros(files.folders)
     for layer in SQL_LAYERS:
         for path in files.files(f"{folder}/{layer.name}", ".sql").values():
-            sql = read_sql(path, layer.name)
+            sql = read_sql(path, layer.name, macros)
             contract = _contract_of(sql, files, pipeline.source)
             found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
@@ -171,7 +173,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Grap
     for stage in list(found.values()):
         found[stage.name] = _hold_reasons(stage, found, raw)
         if stage.sql is not None and stage.name not in skipped:
-            hold_parameters(stage.sql, dict(pipeline.parameters))
+            hold_parameters(stage.sql, pipeline.values)
     found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()

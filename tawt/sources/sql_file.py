@@ -7,7 +7,7 @@ without a known layer, what hangs on the order of rows, and in staging whatever 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,18 +17,21 @@ import duckdb
 
 from tawt.contracts.layers import LAYERS, Layer
 from tawt.database.connect import SCHEMAS, text_place
+from tawt.database.macros import Macro, Macros, load_macros
 from tawt.database.parse import (
     LONGEST_MADE,
     Node,
     casts_of_parameters,
     constants,
     fits,
+    is_taken,
     parse,
     refused_functions,
     relations,
     statements,
     table_functions,
     unbounded_texts,
+    walk,
     writing_node,
 )
 from tawt.errors import ConfigError, StageError, TawtError, nearest
@@ -37,6 +40,8 @@ from tawt.room import hold_memory
 from tawt.shell import command
 from tawt.sources.row_wise import check_carried, check_row_wise, order_dependent
 
+_BAD = ("unparseable", "unparseable_zone", "out_of_range")
+"""What the macros say of a cell."""
 REASON = re.compile(r"drop:\w+|quarantine:(?P<column>[^:]+):\w+")
 _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
 _QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
@@ -62,7 +67,18 @@ class SqlFile:
     casts: frozenset[tuple[str, str]] = frozenset()
     """Parameters that the text casts, each with the type."""
     reasons: frozenset[str] = frozenset()
-    """The reasons that stand in the text: no other may come out, so that no cell gets into one."""
+    """The reasons that the text can give: no other may come out, so that no cell gets into one."""
+    faults: frozenset[str] = frozenset()
+    """The same of what it can give as `_faults`, each `column:reason`."""
+    macros: tuple[Macro, ...] = ()
+    """The macros that it hangs on."""
+    declared: bool = False
+    """Whether it follows from the contract of a raw table, and no file holds it."""
+
+    @property
+    def made_of(self) -> str:
+        """All text that its result hangs on: its own and that of its macros."""
+        return "\n".join([self.text, *(macro.text for macro in self.macros)])
 
     @property
     def summary(self) -> str:
@@ -71,18 +87,24 @@ class SqlFile:
         return first.lstrip("- ").strip() if first.startswith("--") else ""
 
 
-def read_sql(path: Path, layer: str) -> SqlFile:
+def read_sql(path: Path, layer: str, macros: Macros) -> SqlFile:
     """Read and check one stage file.
+
+    Args:
+        path: The file.
+        layer: Its layer.
+        macros: What it may call beside the engine's functions.
 
     Raises:
         StageError: The text is not one plain `select` over relations that this layer may read.
     """
     text = read_text(path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
-    return _checked(path, LAYERS[layer], text)
+    return checked(path, LAYERS[layer], text, macros)
 
 
 @lru_cache(maxsize=256)
-def _checked(path: Path, layer: Layer, text: str) -> SqlFile:
+def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool = False) -> SqlFile:
+    """Check the text of a stage; see `read_sql`. One that is `declared` was made from the contract at the path."""
     name = f"{layer.name}.{path.stem}"
     where = f"{name} ({path.name})"
     found = _statements(text, where, StageError)
@@ -106,10 +128,14 @@ def _checked(path: Path, layer: Layer, text: str) -> SqlFile:
     if layer.row_wise:
         check_row_wise(tree, where, references)
     for function in refused_functions(tree, row_wise=layer.row_wise):
+        if function in macros.names:
+            continue
+        hint = "what looks at several rows belongs in event_parts; clocks, chance, settings and files in no stage"
+        near = "" if is_taken(function) else nearest(function, macros.names)
         raise StageError(
             where,
             f"calls `{function}`, expected functions of cells" + (" of one row" if layer.row_wise else ""),
-            "what looks at several rows belongs in event_parts; clocks, chance, settings and files in no stage",
+            near if near.startswith("did you mean") else hint,
         )
     _hold_lengths(tree, where, StageError)
     for what in order_dependent(tree):
@@ -119,10 +145,22 @@ def _checked(path: Path, layer: Layer, text: str) -> SqlFile:
         )  # fmt: skip
     if layer.row_wise:
         check_carried(tree, where)
-    reasons = frozenset(text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable())
+    reasons = {text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable()}
+    keys = {f"quarantine:{column}:{word}" for column in _named(tree, "key_fault") for word in ("missing", *_BAD)}
+    faults = {f"{column}:{word}" for column in _named(tree, "cell_fault") for word in _BAD}
     return SqlFile(
-        name, path, text, references, tuple(sorted(found[0].named_parameters)), casts_of_parameters(tree), reasons
-    )
+        name, path, text, references, tuple(sorted(found[0].named_parameters)), casts_of_parameters(tree),
+        frozenset(reasons | keys), frozenset(faults), macros.used(tree), declared,
+    )  # fmt: skip
+
+
+def _named(tree: Node, macro: str) -> Iterator[str]:
+    """Yield the columns that the calls of a macro name first, where they are written out."""
+    for node in walk(tree):
+        if node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower() == macro:
+            given = [(one.get("expression") or {}).get("literal") or {} for one in node.get("arguments", ())]
+            if given and given[0].get("kind") == "STRING" and str(given[0]["text"]).isprintable():
+                yield str(given[0]["text"])
 
 
 def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str, str] | None = None) -> frozenset[str]:
@@ -155,8 +193,9 @@ def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str,
             else (f"holds {len(listed)} statements")
         )
         raise ConfigError("query", f"{what}, expected one select (or the explain of one)", example)
+    may = {*_QUERY_FUNCTIONS, *load_macros().names}
     for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
-        if function.lower() not in _QUERY_FUNCTIONS:
+        if function.lower() not in may:
             raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)
     _hold_lengths(tree, "query", ConfigError)
     named = set()

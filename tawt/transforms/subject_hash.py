@@ -1,4 +1,4 @@
-"""The project's own integer hash of a subject: equal in SQL and numpy, on every version and machine.
+"""The project's own integer hash of a subject: equal in SQL (`sql/shared/macros/tawt_hash.sql`) and numpy, on every version and machine.
 
 Splits, shards and samples follow from it, so its values never change (golden values in a test). It folds the
 64-bit id to 32 bits, salts it, and mixes twice by shift and multiplication; every product stays below 2^63.
@@ -16,15 +16,6 @@ SAMPLE_SALT = 1
 SHARD_SALT = 2
 SPLIT_SALT = 1000
 """`SPLIT_SALT + seed` salts the split."""
-
-SQL_MACROS = (
-    f"create macro _tawt_mix(x) as (xor(x >> 16, x) * {_MULTIPLIER}) & {_MASK}",
-    f"create macro _tawt_finish(h) as xor(h >> 16, h) & {_MASK}",
-    f"create macro _tawt_hash32(x) as _tawt_finish(_tawt_mix(_tawt_mix(x & {_MASK})))",
-    f"create macro tawt_hash(subject_id, salt) as _tawt_hash32(xor(xor(subject_id & {_MASK}, "
-    f"_tawt_hash32((subject_id >> 32) & {_MASK})), _tawt_hash32(salt)))",
-)
-"""Statements that give DuckDB `tawt_hash(subject_id, salt)`: 0 .. 2^32 - 1."""
 
 
 def subject_hash(subject_id: npt.NDArray[np.int64], salt: int) -> npt.NDArray[np.int64]:

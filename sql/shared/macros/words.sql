@@ -1,0 +1,2 @@
+-- A text without the blanks around it; null where nothing is left.
+create macro words(cell) as nullif(trim(cell), '')

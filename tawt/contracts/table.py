@@ -1,0 +1,202 @@
+"""What a raw table is, said once: its columns, what each is, and which hold the value of a record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tawt.config.base import Conflict, Section, one_or_more
+from tawt.config.load import build, read_yaml
+from tawt.contracts.contract import Column, Contract
+from tawt.contracts.types import TYPES
+from tawt.errors import ConfigError, ContractError, nearest
+
+SUFFIXES = (".json", ".yaml", ".yml")
+OF_VALUE = ("numeric_value", "text_value", "raw_value", "unit", "value_status")
+"""The columns of staging that a `value` becomes."""
+_DIRECTIVES = frozenset("aAbBdfgHIjmMpSuwWyYUV-%")
+"""Letters behind a `%` in a form of times."""
+_YEARS = ("%Y", "%y")
+_YES = ("true", "yes", "on", "1")
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(lambda one: tuple(map(str, one_or_more(one if isinstance(one, (str, list, tuple)) else [one]))))]  # fmt: skip
+
+
+class RawColumn(Column):
+    """One column of a raw table: what its cells are."""
+
+    key: bool = False
+    """Whether a record is of no use without it (whose it is, what, when): a bad cell quarantines the record. Any other
+    bad cell is left out, and counted."""
+    as_: Annotated[str | None, Field(alias="as", pattern=r"^[^\r\n]+$")] = None
+    """Its name in staging, where that is another."""
+    format: Texts = ()
+    """Days and times only: how they are written, as `%d.%m.%Y %H:%M`; one form or several. Without it year, month, day."""
+    marks: Texts = ()
+    """Cells that stand for a missing one in this column, beside empty ones, as `-1` or `NA`."""
+    low: int | float | str | None = None
+    """The smallest number, day or time that can be; a cell below is left out as `out_of_range`."""
+    high: int | float | str | None = None
+    """The largest one."""
+
+    @property
+    def plain(self) -> str:
+        """Its name in staging."""
+        return self.as_ or self.name
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> RawColumn:
+        type_ = TYPES[self.type]
+        if self.format and not type_.is_time:
+            raise Conflict(f"cells of type {self.type} have no form", "format", "type")
+        for form in self.format:
+            letters = form.replace("%%", "").split("%")[1:]
+            if any(not one or one[0] not in _DIRECTIVES for one in letters) or not any(y in form for y in _YEARS):
+                raise Conflict(
+                    "is no form of a day or a time that names its year, as `%d.%m.%Y %H:%M` (a zone is no part of it)",
+                    "format",
+                )
+        for key, bound in (("low", self.low), ("high", self.high)):
+            if bound is None:
+                continue
+            if type_.is_time:
+                try:
+                    datetime.fromisoformat(str(bound))
+                except ValueError:
+                    raise Conflict("is no day or time, as 1900-01-01", key) from None
+            elif not type_.is_number or isinstance(bound, str) or (type_.macro == "whole" and bound != int(bound)):
+                raise Conflict(f"is no bound of cells of type {self.type}", key, "type")
+        if type(self.low) is type(self.high) and self.low is not None and self.low > self.high:  # type: ignore[operator]
+            raise Conflict("nothing lies between them, for low is above high", "low", "high")
+        return self
+
+
+class Value(Section):
+    """Which columns hold the value of a record. They are judged together, and become `numeric_value`, `text_value`,
+    `raw_value`, `unit` and `value_status` in staging."""
+
+    text: str | None = None
+    """The result as text, which may be a number or a comparison as `<0.01`."""
+    number: str | None = None
+    """The result as a number."""
+    unit: str | None = None
+    """The unit of the number."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it is made of."""
+        return tuple(one for one in (self.text, self.number, self.unit) if one is not None)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Value:
+        if self.text is None and self.number is None:
+            raise Conflict("a value has a text, a number, or both", "text", "number")
+        return self
+
+
+class Table(Contract):
+    """A raw table. From it alone follow the select that stages it, the contract of that, and their documentation."""
+
+    source: str = ""
+    """Where the table is described: a manual, a web page."""
+    key: Texts = ()
+    """Columns that a record is of no use without; the same as `key: true` at each."""
+    optional: Texts = ()
+    """Columns that the files may lack; the same as `required: false` at each."""
+    value: Value | None = None
+    """Which columns hold the value of a record."""
+    columns: tuple[RawColumn, ...]
+    """The columns in order: a list, or a mapping of names to types or to what is said of each."""
+
+    @property
+    def table(self) -> str:
+        """Its name alone."""
+        return self.name.partition(".")[2]
+
+    @property
+    def staged(self) -> tuple[RawColumn, ...]:
+        """The columns that staging has one by one: all but those of the value."""
+        of_value = self.value.columns if self.value is not None else ()
+        return tuple(column for column in self.columns if column.name not in of_value)
+
+    @model_validator(mode="after")
+    def _names_its_columns(self) -> Table:
+        for key in self.value.columns if self.value is not None else ():
+            if key not in self.names:
+                raise Conflict(f"names the column `{key}`, which is not listed ({nearest(key, self.names)})", "value")
+            column = next(one for one in self.columns if one.name == key)
+            if column.key or column.as_:
+                raise Conflict(f"holds the column `{key}`, which is a key or has another name", "value")
+        plain = [column.plain for column in self.staged] + list(OF_VALUE if self.value is not None else ())
+        own = [f"{column.plain}_cell" for column in self.staged] + ["_row", "_reason", "_faults"]
+        own += ["said", "counted", "counted_cell"] if self.value is not None else []
+        counts = Counter(name.lower() for name in plain)
+        for name in plain:
+            if counts[name.lower()] > 1:
+                raise Conflict(f"two columns of staging would be called `{name}`: give one another name (`as:`)", "columns")
+            if name.lower() in map(str.lower, own):
+                raise Conflict(f"`{name}` is a name that staging uses itself: give the column another (`as:`)", "columns")
+        if len({name.lower() for name in self.names}) < len(self.names):
+            raise Conflict("a name stands twice, in small letters or large", "columns")
+        return self
+
+
+def read_table(path: Path) -> Table:
+    """Read the contract of a raw table: `schemas/SOURCE/TABLE.yaml` or `.json`.
+
+    Raises:
+        ConfigError: It is no YAML or JSON, a key is unknown, or a value does not fit.
+        ContractError: It is named otherwise than its file.
+    """
+    data, lines, names = _listed(*read_yaml(path), str(path))
+    name = data.setdefault("name", f"raw.{path.stem}")
+    data.setdefault("paths", [path.stem])
+    if name != f"raw.{path.stem}":
+        raise ContractError(
+            str(path), f"is called `{name}`, expected raw.{path.stem}, as its file is", "leave `name` out"
+        )
+    try:
+        return build(Table, data, str(path), lines)
+    except ConfigError as error:
+        what, hint = error.what, error.hint
+        for i, column in reversed(list(enumerate(names))):
+            what, hint = what.replace(f"columns.{i}", f"columns.{column}"), hint.replace(f"columns.{i}", f"columns.{column}")
+        raise ConfigError(error.where, what, hint) from None
+
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, Any], Lines, list[str]]:
+    """Return a table as it is validated: its columns as a list, each with its name and whether it is a key."""
+    columns = data.get("columns")
+    names = [str(name) for name in columns] if isinstance(columns, Mapping) else []
+    if names:
+        lines = {
+            ("columns", names.index(str(at[1])), *at[2:]) if at[0] == "columns" and len(at) > 1 else at: line
+            for at, line in lines.items()
+        }
+        said = [one if isinstance(one, Mapping) else {"type": one} for one in columns.values()]
+        columns = [{"name": name, **one} for name, one in zip(names, said, strict=True)]
+    if not isinstance(columns, list) or not all(isinstance(one, Mapping) for one in columns):
+        return data, lines, names
+    lists = {word: list(map(str, one_or_more(data.get(word) or ()))) for word in ("key", "optional")}
+    named = {str(one.get(name)) for one in columns for name in ("name", "as")} - {"None"}
+    for word, listed in lists.items():
+        for name in listed:
+            if name not in named:
+                line = lines.get((word,), 1)
+                raise ConfigError(f"{where}:{line}", f"`{word}` names the column `{name}`, expected one of `columns`", nearest(name, named))
+    columns = [_said(one, **lists) for one in columns]
+    return {**data, "columns": columns}, lines, names or [str(one.get("name")) for one in columns]
+
+
+def _said(column: Mapping[str, Any], key: list[str], optional: list[str]) -> dict[str, Any]:
+    own = {str(column.get("name")), str(column.get("as"))}
+    said = {**({"key": True} if own & set(key) else {}), **({"required": False} if own & set(optional) else {}), **column}
+    return said if str(said.get("key")).lower() not in _YES else {"nullable": False, **said}

@@ -1,0 +1,175 @@
+"""`sql/shared/macros/NAME.sql` -> the macros of every connection, in an order in which each is made before it is called.
+
+A macro is one expression over its parameters: it looks at no relation, no other row, no clock and no file. So it may
+stand in any stage, and hides nothing from the rules that stages are held to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import duckdb
+
+from tawt.database.parse import Node, is_taken, parse, refused_functions, unbounded_texts, walk
+from tawt.errors import StageError, nearest
+from tawt.project import asset_root
+from tawt.readers import MAX_WRITTEN_BYTES, read_text
+
+FOLDER = "sql/shared/macros"
+_FORM = re.compile(r"\s*(?:--[^\n]*\n\s*)*create\s+macro\s+(?P<head>(?P<name>\w+)\s*\((?P<given>[^()]*)\))\s+as\s", re.I)
+_RESERVED = "tawt_"
+"""How the names of macros begin that shards and samples hang on, and that a project cannot replace."""
+
+
+@dataclass(frozen=True)
+class Macro:
+    """One macro."""
+
+    name: str
+    path: Path
+    sentence: str
+    """The first line: what it gives."""
+    head: str
+    """How it is called, as `moment(cell, zone := null)`."""
+    text: str
+    """The statement that makes it."""
+    calls: tuple[str, ...]
+    """The macros that it calls."""
+
+
+@dataclass(frozen=True)
+class Macros:
+    """The macros of a project, each after those that it calls."""
+
+    listed: tuple[Macro, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(macro.name for macro in self.listed)
+
+    def make(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make them on a connection."""
+        connection.execute("".join(f"{macro.text};\n" for macro in self.listed))
+
+    def used(self, tree: Node) -> tuple[Macro, ...]:
+        """Return the macros that a select hangs on: those that it calls, and those that these call."""
+        found = called(tree, self.names)
+        for macro in reversed(self.listed):
+            found |= set(macro.calls) if macro.name in found else set()
+        return tuple(macro for macro in self.listed if macro.name in found)
+
+
+def load_macros(folders: Sequence[Path] | None = None) -> Macros:
+    """Return the macros of a project.
+
+    Args:
+        folders: Where `sql/` lies, the first one that has a file first: the project's own folder, then what comes with
+            tawt. By default what comes with tawt alone.
+
+    Raises:
+        StageError: A file is not one macro, or holds what no row by itself could give.
+    """
+    files: dict[str, Path] = {}
+    for folder in folders or [asset_root()]:
+        for path in sorted((folder / FOLDER).glob("*.sql")):
+            files.setdefault(path.stem, path)
+    return _checked(tuple((path, read_text(path, "mend the file", StageError, "a macro", MAX_WRITTEN_BYTES))
+                          for _, path in sorted(files.items())))  # fmt: skip
+
+
+def called(tree: Node, names: frozenset[str]) -> set[str]:
+    """Return which functions of a tree have one of some names."""
+    functions = (str(node.get("function_name", "")).lower() for node in walk(tree) if node.get("class") == "FUNCTION")
+    return names.intersection(functions)
+
+
+@lru_cache(maxsize=16)
+def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
+    names = frozenset(path.stem for path, _ in files)
+    macros = {path.stem: _read(path, text, names) for path, text in files}
+    try:
+        order = list(TopologicalSorter({name: macro.calls for name, macro in macros.items()}).static_order())
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise StageError(
+            f"macro {error.args[1][0]}", f"calls itself ({circle}), expected a macro that ends", "take one of the calls out"
+        ) from None
+    return Macros(tuple(macros[name] for name in order))
+
+
+def _read(path: Path, text: str, names: frozenset[str]) -> Macro:
+    where = f"macro {path.stem} ({path.name})"
+    form = _FORM.match(text)
+    if form is None:
+        raise StageError(
+            where, "is not of the form, expected `create macro NAME(cell) as EXPRESSION`",
+            "write one macro to a file, with a first line `-- SENTENCE.`",
+        )  # fmt: skip
+    name, body = form["name"], text[form.end() :].strip()
+    if name != path.stem or not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise StageError(
+            where, f"makes `{name}`, expected the name of its file in small letters", f"call the file {name.lower()}.sql"
+        )
+    if is_taken(name):
+        raise StageError(where, "has a name that means something to the engine, expected another", "give it one of its own")
+    packaged = asset_root() / FOLDER / path.name
+    if name.startswith(_RESERVED) and path != packaged:
+        raise StageError(
+            where, f"begins with `{_RESERVED}`, expected a name of its own",
+            "these macros are not to be replaced: shards and samples follow from them",
+        )  # fmt: skip
+    parameters = {given.partition(":=")[0].strip().lower() for given in form["given"].split(",")} - {""}
+    tree = parse(f"select {body}\n") if not body.endswith(";") else None
+    if tree is None or not _is_one_expression(tree):
+        raise StageError(
+            where, "does not end in one expression, expected one over its parameters", "no `;`, no select, no table"
+        )
+    _hold(tree, where, parameters, names)
+    first = text.lstrip().splitlines()[0]
+    sentence = first.lstrip("- ").strip() if first.startswith("--") else ""
+    head = " ".join(form["head"].split())
+    return Macro(name, path, sentence, head, f"create macro {head} as {body}", tuple(sorted(called(tree, names))))
+
+
+def _is_one_expression(tree: Node) -> bool:
+    node = tree["statements"][0]["node"] if len(tree["statements"]) == 1 else {}
+    return (
+        node.get("type") == "SELECT_NODE"
+        and [one["alias"] for one in node["select_list"]] == [""]
+        and node["from_table"]["type"] == "EMPTY"
+        and sum(one.get("type") == "SELECT_NODE" for one in walk(tree)) == 1
+        and not any(node.get(key) for key in ("where_clause", "having", "qualify", "sample", "group_expressions", "modifiers"))
+    )
+
+
+def _hold(tree: Node, where: str, parameters: set[str], names: frozenset[str]) -> None:
+    """Hold an expression to its parameters and to functions of one row."""
+    for function in refused_functions(tree, row_wise=True):
+        if function not in names:
+            raise StageError(
+                where, f"calls `{function}`, expected functions of cells of one row", nearest(function, names)
+            )
+    for function in unbounded_texts(tree):
+        raise StageError(where, f"calls `{function}` for a length not written out, expected a number", "write it out")
+    within = {str(one) for node in walk(tree) if node.get("class") == "LAMBDA" for one in _lambda_names(node)}
+    for node in walk(tree):
+        if node.get("class") == "PARAMETER":
+            raise StageError(
+                where, f"names the parameter `${node['identifier']}`, expected those in its brackets",
+                "hand it over where the macro is called",
+            )  # fmt: skip
+        if node.get("class") == "COLUMN_REF" and (word := str(node["column_names"][0]).lower()) not in parameters | within:
+            raise StageError(where, f"names `{word}`, expected one of its parameters", nearest(word, parameters))
+        if node.get("class") == "STAR":
+            raise StageError(where, "holds `*`, expected its parameters", "name them")
+
+
+def _lambda_names(node: Node) -> list[str]:
+    left = node.get("lhs") or {}
+    return [str(one["column_names"][0]).lower() for one in walk(left) if one.get("class") == "COLUMN_REF"]

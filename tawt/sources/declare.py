@@ -1,0 +1,184 @@
+"""A declared raw table -> the select that stages it, as text to read, print and edit, and the contract of that.
+
+Three levels, so that each cell is read once: `read` reads, `judged` names the status of a value, the last one gives the
+columns. A cell that is asked about again, should nothing have been read from it, goes along as `NAME_cell`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tawt.contracts.contract import Column, Contract
+from tawt.contracts.table import RawColumn, Table
+from tawt.contracts.types import TYPES
+from tawt.database.connect import identifier, literal
+from tawt.database.parse import is_called, parse
+from tawt.errors import ContractError
+from tawt.shell import command
+
+_VALUE = (
+    Column(name="numeric_value", type="float64", description="The number in `unit`; the bound where it is censored."),
+    Column(name="text_value", type="string", description="The text of a value that is no number."),
+    Column(
+        name="raw_value", type="string",
+        description="The cell as it came, where the number or the text does not already say it.",
+    ),
+    Column(name="unit", type="string", description="The unit as it came."),
+    Column(
+        name="value_status", type="string", nullable=False,
+        description="numeric, category, absent, unparsed, censored_low or censored_high.",
+    ),
+)  # fmt: skip
+_TIMES = ("$earliest_time::timestamp", "$latest_time::timestamp")
+_DAYS = ("$earliest_time::date", "$latest_time::date")
+
+
+def staging_contract(table: Table) -> Contract:
+    """Return what the declared staging of a table promises."""
+    columns = [
+        Column(name=c.plain, type=c.type, nullable=c.nullable, unit=c.unit, description=c.description)
+        for c in table.staged
+    ]
+    return Contract(
+        name=f"staging.{table.table}", description=table.description, grain=table.grain,
+        columns=(*columns, *(_VALUE if table.value is not None else ())),
+    )  # fmt: skip
+
+
+def staging_select(table: Table, place: str) -> str:
+    """Return the select that stages a table.
+
+    Args:
+        table: What the table is.
+        place: Where that is said, for the header.
+
+    Raises:
+        ContractError: A column has a name in staging that SQL reads as a function.
+    """
+    for column in table.staged:
+        if is_called(column.plain.lower()):
+            raise ContractError(
+                place, f"names a column `{column.plain}`, which SQL reads as a function, expected another name",
+                "give it one: `as: NAME`",
+            )  # fmt: skip
+    read = ["_row", *(part for column in table.staged for part in _read(table, column))]
+    given = [_given(column) for column in table.staged]
+    steps = [("read", read, f"raw.{plain_name(table.table)}")]
+    if table.value is not None:
+        read += _read_value(table)
+        steps.append(("judged", ["*", "result_status(said, counted, counted_cell) as value_status"], "read"))
+        given += [
+            "result_number(value_status, said, counted) as numeric_value",
+            "case when value_status = 'category' then said end as text_value",
+            "result_as_it_came(value_status, said, counted_cell) as raw_value",
+            "unit",
+            "value_status",
+        ]
+    keys = [_fault("key_fault", c) if not c.nullable else _bad_key(c) for c in table.staged if c.key]
+    faults = [_fault("cell_fault", c) for c in table.staged if not c.key and _may_fail(c)]
+    given += ["_row", f"{_first(keys)} as _reason"]
+    given += [f"{_all(faults)} as _faults"] if faults else []
+    lines = [f"-- {' '.join(table.description.split())}"]
+    lines += [f"-- source: {' '.join(table.source.split())}"] if table.source else []
+    lines += [f"-- made from {place}; `{command('sql', f'staging.{table.table}')} --write` makes a file of it to edit", ""]
+    withs = [f"{step} as (\n{_indented(_select(what, source))}\n)" for step, what, source in steps]
+    return "\n".join([*lines, "with " + ",\n\n".join(withs), "", _select(given, steps[-1][0])]) + "\n"
+
+
+@cache
+def plain_name(word: str) -> str:
+    """Return a name as SQL writes it: in quotes where it must be."""
+    simple = word.isascii() and word.islower() and word.replace("_", "a").isalnum() and not word[0].isdigit()
+    tree = parse(f"select {word} from t") if simple else None
+    one = tree["statements"][0]["node"]["select_list"][0] if tree is not None else {}
+    return word if one.get("column_names") == [word] else identifier(word)
+
+
+def _read(table: Table, column: RawColumn) -> list[str]:
+    """Return how a column is read, and its cell where that is asked about again."""
+    marked, plain = _marked(table, column), plain_name(column.plain)
+    macro = TYPES[column.type].macro
+    forms = f", [{', '.join(map(literal, column.format))}]" if column.format else ""
+    zone = ", $zone" if TYPES[column.type].is_time else ""
+    read = f"{macro}{'_as' if forms else ''}({marked}{forms}{zone})" if macro is not None else marked
+    parts = [f"{read} as {plain}" if read != plain else plain]
+    return [*parts, f"{marked} as {_cell(column)}"] if column.key or _may_fail(column) else parts
+
+
+def _marked(table: Table, column: RawColumn) -> str:
+    """Return the cell of a column; null where it is one of the column's marks of a missing one."""
+    cell = plain_name(column.name)
+    if is_called(column.name.lower()):  # where no relation stands before it
+        cell = f"raw.{plain_name(table.table)}.{identifier(column.name)}"
+    return f"unmarked({cell}, [{', '.join(map(literal, column.marks))}])" if column.marks else cell
+
+
+def _cell(column: RawColumn) -> str:
+    return plain_name(f"{column.plain}_cell")
+
+
+def _may_fail(column: RawColumn) -> bool:
+    """Return whether something can stand in a cell of which nothing is read."""
+    return TYPES[column.type].macro not in (None, "words")
+
+
+def _bounds(column: RawColumn) -> list[str]:
+    """Return the bounds of what can be, each with its word, as arguments."""
+    type_ = TYPES[column.type]
+    usual = (_TIMES if type_.macro == "moment" else _DAYS) if type_.is_time else (type_.smallest, type_.largest)
+    bounds = []
+    for word, own, other in (("low", column.low, usual[0]), ("high", column.high, usual[1])):
+        if own is not None and type_.is_time:
+            bounds.append(f"{word} := {type_.sql} {literal(str(own))}")
+        elif own is not None or other is not None:
+            bounds.append(f"{word} := {own if own is not None else other}")
+    return bounds
+
+
+def _given(column: RawColumn) -> str:
+    """Return a column as it is given: without what lies outside of what can be. Of a key that quarantines its record."""
+    plain, bounds = plain_name(column.plain), _bounds(column)
+    return f"believable({', '.join([plain, *bounds])}) as {plain}" if bounds and not column.key else plain
+
+
+def _fault(macro: str, column: RawColumn) -> str:
+    return f"{macro}({', '.join([literal(column.name), _cell(column), plain_name(column.plain), *_bounds(column)])})"
+
+
+def _bad_key(column: RawColumn) -> str:
+    """Return why a record cannot be used for a key that may be empty, as the time of a static fact may."""
+    return f"case when words({_cell(column)}) is not null then {_fault('key_fault', column)} end"
+
+
+def _first(reasons: list[str]) -> str:
+    if len(reasons) < 2:
+        return reasons[0] if reasons else "null::varchar"
+    return "coalesce(\n" + ",\n".join(f"        {reason}" for reason in reasons) + "\n    )"
+
+
+def _all(faults: list[str]) -> str:
+    if len(faults) == 1:
+        return faults[0]
+    return "nullif(concat_ws(' ',\n" + ",\n".join(f"        {fault}" for fault in faults) + "\n    ), '')"
+
+
+def _read_value(table: Table) -> list[str]:
+    value = table.value
+    assert value is not None
+    cell = {column.name: _marked(table, column) for column in table.columns}
+    text, number = value.text or value.number, value.number
+    assert text is not None
+    return [
+        f"result_text({cell[text]}) as said",
+        f"{f'number({cell[number]})' if number else 'null::double'} as counted",
+        f"{cell[number] if number else 'null::varchar'} as counted_cell",
+        f"{f'unit_text({cell[value.unit]})' if value.unit else 'null::varchar'} as unit",
+    ]
+
+
+def _select(what: list[str], source: str) -> str:
+    return "select\n" + ",\n".join(f"    {one}" for one in what) + f"\nfrom {source}"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else line for line in text.splitlines())

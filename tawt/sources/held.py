@@ -1,0 +1,113 @@
+"""A select, wrapped so that it gives what its contract promises: types are the contract's, and in an event part the
+columns that it leaves out follow from those that it has.
+
+What runs is this text, which `tawt sql STAGE --held` prints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tawt.contracts.contract import Column, Contract
+from tawt.contracts.types import TYPES
+from tawt.errors import ContractError, nearest
+from tawt.sources.declare import plain_name
+
+FAULTS = "_faults"
+"""The column of a staging select that tells which cells were left out of a kept record, as `column:reason` with blanks
+between; counted, and not stored."""
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_BECOMES = {
+    "whole": re.compile("|".join(_WHOLE)),
+    "number": re.compile("|".join((*_WHOLE, "FLOAT", "DOUBLE", r"DECIMAL\(.*\)"))),
+    "words": re.compile("|".join((*_WHOLE, "VARCHAR", r"ENUM\(.*\)", "UUID"))),
+    "moment": re.compile("TIMESTAMP(_S|_MS|_NS)?|DATE"),
+    "calendar_day": re.compile("DATE"),
+    "truth": re.compile("BOOLEAN"),
+    None: re.compile(r".*\[\]"),
+}
+"""By the macro that reads a type: what else becomes one without a guess."""
+_ROW = Column(name="_row", type="int64", nullable=False)
+_REASON = Column(name="_reason", type="string")
+
+_MAY_LACK = {
+    "event_parts": ("time", "numeric_value", "text_value", "unit", "raw_value"),
+    "codes": ("description", "parent_codes"),
+}
+"""What a stage of a layer may leave out: it is null then."""
+
+
+def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, str], driving: str) -> str:
+    """Return a stage's select, held to its contract.
+
+    Args:
+        text: The select of its author.
+        contract: What it promises.
+        stage: `<layer>.<name>`.
+        have: The columns that it gives, each with its type in the engine.
+        driving: The relation whose `_row` it carries.
+
+    Raises:
+        ContractError: It gives a column that is none of the contract's, or of a type that only could be guessed at, or
+            lacks one that follows from nothing.
+    """
+    columns = {column.name: column for column in (*contract.columns, _ROW, _REASON)}
+    for name, type_ in have.items():
+        column = columns.get(name)
+        if column is None and name != FAULTS:
+            raise ContractError(
+                stage, f"column `{name}` is not in the contract {contract.name}, expected only its columns",
+                f"{nearest(name, set(columns) - set(have))}; else add it to the contract or drop it from the last projection",
+            )  # fmt: skip
+        if column is not None and not becomes(type_, column.type):
+            macro = TYPES[column.type].macro
+            hint = f"read it with `{macro}(...)`" if type_ == "VARCHAR" and macro != "words" else "give another"
+            raise ContractError(stage, f"column `{name}` is {type_}, expected {column.type}", hint)
+    follows = _that_follow(stage, have)
+    given = {}
+    for name, column in columns.items():
+        if name in follows or name in have:
+            what = follows.get(name, plain_name(name))
+            given[name] = f"({what})::{column.sql_type}" if " " in what else f"{what}::{column.sql_type}"
+        elif name == "_row":
+            raise ContractError(
+                stage, "column `_row` is missing, expected it in the last projection", f"carry _row of {driving} through"
+            )
+        elif column.required:
+            raise ContractError(
+                stage, f"column `{name}` is missing, expected {', '.join(contract.names)}",
+                "give it in the last projection",
+            )  # fmt: skip
+    given |= {FAULTS: FAULTS} if FAULTS in have else {}
+    listed = ",\n".join(f"    {what} as {plain_name(name)}" for name, what in given.items())
+    # the newline keeps a closing comment of the author's from swallowing the bracket
+    return f"select\n{listed}\nfrom (\n{text.strip()}\n)"
+
+
+def _that_follow(stage: str, have: Mapping[str, str]) -> dict[str, str]:
+    """Return what the columns of a stage are that it leaves out, or cannot settle alone: a measurement is never
+    readable before its time, and what a value is follows from what there is of it."""
+    layer = stage.partition(".")[0]
+    follows = {name: "null" for name in (*_MAY_LACK.get(layer, ()), "_reason") if name not in have}
+    if layer != "event_parts":
+        return follows
+    time = "null" if "time" in follows else "time"
+    follows["available_time"] = f"greatest(available_time, {time})" if "available_time" in have else time
+    if "value_status" not in have:
+        whens = []
+        if "numeric_value" in have:
+            follows["numeric_value"] = "case when isfinite(numeric_value::double) then numeric_value end"
+            whens.append("when isfinite(numeric_value::double) then 'numeric'")
+            whens.append("when numeric_value is not null then 'unparsed'")
+        if "text_value" in have:
+            whens.append("when text_value is not null then 'category'")
+        if "raw_value" in have:
+            whens.append("when raw_value is not null then 'unparsed'")
+        follows["value_status"] = f"case {' '.join(whens)} else 'absent' end" if whens else "'none'"
+    return follows
+
+
+def becomes(type_: str, want: str) -> bool:
+    """Return whether a type of the engine becomes one of a contract without a guess."""
+    return type_ == '"NULL"' or _BECOMES[TYPES[want].macro].fullmatch(type_) is not None
