@@ -32,6 +32,7 @@ from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.reasons import REASONS
+from tawt.database.macros import load_macros
 from tawt.pipeline.manifest import Manifest
 from tawt.runs.hub import Embedded
 
@@ -155,6 +156,21 @@ def schemas_page() -> str:
         "adds others.\n",
     ]
     out += ["| word | |", "|---|---|", *(f"| `{word}` | {meaning} |" for word, meaning in REASONS.items()), ""]
+    return "\n".join(out)
+
+
+def macros_page() -> str:
+    """Return `macros.md`."""
+    out = [NOTE, "# Macros\n"]
+    out.append("What reads the cells of raw tables, in every stage and in `tawt query`; the text of each is in")
+    out.append(
+        "`sql/shared/macros/NAME.sql`, its case in `tests/sql/shared/macros/NAME.yaml`. A file of the same path in"
+    )
+    out.append("your own project takes its place. Of `name := null`, the argument may be left out.\n")
+    out += ["| macro | |", "|---|---|"]
+    out += [
+        f"| `{_cell(one.head)}` | {_cell(one.sentence)} |" for one in sorted(load_macros().listed, key=lambda m: m.name)
+    ]
     return "\n".join(out)
 
 
@@ -331,7 +347,14 @@ def schema(model: type[BaseModel]) -> str:
 
 def files() -> dict[Path, str]:
     """Return every generated file and its text."""
-    pages = {"cli": cli_page, "config": config_page, "schemas": schemas_page, "errors": errors_page, "api": api_page}
+    pages = {
+        "cli": cli_page,
+        "config": config_page,
+        "schemas": schemas_page,
+        "macros": macros_page,
+        "errors": errors_page,
+        "api": api_page,
+    }
     texts = {ROOT / "docs" / "reference" / f"{name}.md": page().rstrip() + "\n" for name, page in pages.items()}
     return texts | {ROOT / "schemas" / f"{name}.schema.json": schema(model) for name, model in SCHEMAS.items()}
 

@@ -24,7 +24,13 @@ _DIRECTIVES = frozenset("aAbBdfgHIjmMpSuwWyYUV-%")
 _YEARS = ("%Y", "%y")
 _YES = ("true", "yes", "on", "1")
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(lambda one: tuple(map(str, one_or_more(one if isinstance(one, (str, list, tuple)) else [one]))))]  # fmt: skip
+
+def _texts(given: Any) -> Any:
+    return tuple(str(one) for one in (given if isinstance(given, list | tuple) else [given]))
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | int | float])]
+"""Several texts; one by itself is meant as one."""
 
 
 class RawColumn(Column):
@@ -36,7 +42,7 @@ class RawColumn(Column):
     as_: Annotated[str | None, Field(alias="as", pattern=r"^[^\r\n]+$")] = None
     """Its name in staging, where that is another."""
     format: Texts = ()
-    """Days and times only: how they are written, as `%d.%m.%Y %H:%M`; one form or several. Without it year, month, day."""
+    """Days and times only: how they are written, as `%d.%m.%Y %H:%M`, one form or several; else year, month, day."""
     marks: Texts = ()
     """Cells that stand for a missing one in this column, beside empty ones, as `-1` or `NA`."""
     low: int | float | str | None = None
@@ -138,9 +144,13 @@ class Table(Contract):
         counts = Counter(name.lower() for name in plain)
         for name in plain:
             if counts[name.lower()] > 1:
-                raise Conflict(f"two columns of staging would be called `{name}`: give one another name (`as:`)", "columns")
+                raise Conflict(
+                    f"two columns of staging would be called `{name}`: give one another name (`as:`)", "columns"
+                )
             if name.lower() in map(str.lower, own):
-                raise Conflict(f"`{name}` is a name that staging uses itself: give the column another (`as:`)", "columns")
+                raise Conflict(
+                    f"`{name}` is a name that staging uses itself: give the column another (`as:`)", "columns"
+                )
         if len({name.lower() for name in self.names}) < len(self.names):
             raise Conflict("a name stands twice, in small letters or large", "columns")
         return self
@@ -165,7 +175,10 @@ def read_table(path: Path) -> Table:
     except ConfigError as error:
         what, hint = error.what, error.hint
         for i, column in reversed(list(enumerate(names))):
-            what, hint = what.replace(f"columns.{i}", f"columns.{column}"), hint.replace(f"columns.{i}", f"columns.{column}")
+            what, hint = (
+                what.replace(f"columns.{i}", f"columns.{column}"),
+                hint.replace(f"columns.{i}", f"columns.{column}"),
+            )
         raise ConfigError(error.where, what, hint) from None
 
 
@@ -176,7 +189,7 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
     """Return a table as it is validated: its columns as a list, each with its name and whether it is a key."""
     columns = data.get("columns")
     names = [str(name) for name in columns] if isinstance(columns, Mapping) else []
-    if names:
+    if isinstance(columns, Mapping):
         lines = {
             ("columns", names.index(str(at[1])), *at[2:]) if at[0] == "columns" and len(at) > 1 else at: line
             for at, line in lines.items()
@@ -191,12 +204,20 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
         for name in listed:
             if name not in named:
                 line = lines.get((word,), 1)
-                raise ConfigError(f"{where}:{line}", f"`{word}` names the column `{name}`, expected one of `columns`", nearest(name, named))
+                raise ConfigError(
+                    f"{where}:{line}",
+                    f"`{word}` names the column `{name}`, expected one of `columns`",
+                    nearest(name, named),
+                )
     columns = [_said(one, **lists) for one in columns]
     return {**data, "columns": columns}, lines, names or [str(one.get("name")) for one in columns]
 
 
 def _said(column: Mapping[str, Any], key: list[str], optional: list[str]) -> dict[str, Any]:
     own = {str(column.get("name")), str(column.get("as"))}
-    said = {**({"key": True} if own & set(key) else {}), **({"required": False} if own & set(optional) else {}), **column}
+    said = {
+        **({"key": True} if own & set(key) else {}),
+        **({"required": False} if own & set(optional) else {}),
+        **column,
+    }
     return said if str(said.get("key")).lower() not in _YES else {"nullable": False, **said}

@@ -1,4 +1,4 @@
-"""`sql/shared/macros/NAME.sql` -> the macros of every connection, in an order in which each is made before it is called.
+"""`sql/shared/macros/NAME.sql` -> the macros of every connection, each made before what calls it.
 
 A macro is one expression over its parameters: it looks at no relation, no other row, no clock and no file. So it may
 stand in any stage, and hides nothing from the rules that stages are held to.
@@ -21,7 +21,9 @@ from tawt.project import asset_root
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
 FOLDER = "sql/shared/macros"
-_FORM = re.compile(r"\s*(?:--[^\n]*\n\s*)*create\s+macro\s+(?P<head>(?P<name>\w+)\s*\((?P<given>[^()]*)\))\s+as\s", re.I)
+_FORM = re.compile(
+    r"\s*(?:--[^\n]*\n\s*)*create\s+macro\s+(?P<head>(?P<name>\w+)\s*\((?P<given>[^()]*)\))\s+as\s", re.IGNORECASE
+)
 _RESERVED = "tawt_"
 """How the names of macros begin that shards and samples hang on, and that a project cannot replace."""
 
@@ -79,14 +81,15 @@ def load_macros(folders: Sequence[Path] | None = None) -> Macros:
     for folder in folders or [asset_root()]:
         for path in sorted((folder / FOLDER).glob("*.sql")):
             files.setdefault(path.stem, path)
-    return _checked(tuple((path, read_text(path, "mend the file", StageError, "a macro", MAX_WRITTEN_BYTES))
-                          for _, path in sorted(files.items())))  # fmt: skip
+    paths = [path for _, path in sorted(files.items())]
+    texts = [read_text(path, "mend the file", StageError, "a macro", MAX_WRITTEN_BYTES) for path in paths]
+    return _checked(tuple(zip(paths, texts, strict=True)))
 
 
 def called(tree: Node, names: frozenset[str]) -> set[str]:
     """Return which functions of a tree have one of some names."""
     functions = (str(node.get("function_name", "")).lower() for node in walk(tree) if node.get("class") == "FUNCTION")
-    return names.intersection(functions)
+    return set(functions) & names
 
 
 @lru_cache(maxsize=16)
@@ -98,7 +101,9 @@ def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
     except CycleError as error:
         circle = " -> ".join(error.args[1])
         raise StageError(
-            f"macro {error.args[1][0]}", f"calls itself ({circle}), expected a macro that ends", "take one of the calls out"
+            f"macro {error.args[1][0]}",
+            f"calls itself ({circle}), expected a macro that ends",
+            "take one of the calls out",
         ) from None
     return Macros(tuple(macros[name] for name in order))
 
@@ -114,10 +119,14 @@ def _read(path: Path, text: str, names: frozenset[str]) -> Macro:
     name, body = form["name"], text[form.end() :].strip()
     if name != path.stem or not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise StageError(
-            where, f"makes `{name}`, expected the name of its file in small letters", f"call the file {name.lower()}.sql"
+            where,
+            f"makes `{name}`, expected the name of its file in small letters",
+            f"call the file {name.lower()}.sql",
         )
     if is_taken(name):
-        raise StageError(where, "has a name that means something to the engine, expected another", "give it one of its own")
+        raise StageError(
+            where, "has a name that means something to the engine, expected another", "give it one of its own"
+        )
     packaged = asset_root() / FOLDER / path.name
     if name.startswith(_RESERVED) and path != packaged:
         raise StageError(
@@ -144,7 +153,9 @@ def _is_one_expression(tree: Node) -> bool:
         and [one["alias"] for one in node["select_list"]] == [""]
         and node["from_table"]["type"] == "EMPTY"
         and sum(one.get("type") == "SELECT_NODE" for one in walk(tree)) == 1
-        and not any(node.get(key) for key in ("where_clause", "having", "qualify", "sample", "group_expressions", "modifiers"))
+        and not any(
+            node.get(key) for key in ("where_clause", "having", "qualify", "sample", "group_expressions", "modifiers")
+        )
     )
 
 
@@ -164,7 +175,10 @@ def _hold(tree: Node, where: str, parameters: set[str], names: frozenset[str]) -
                 where, f"names the parameter `${node['identifier']}`, expected those in its brackets",
                 "hand it over where the macro is called",
             )  # fmt: skip
-        if node.get("class") == "COLUMN_REF" and (word := str(node["column_names"][0]).lower()) not in parameters | within:
+        if (
+            node.get("class") == "COLUMN_REF"
+            and (word := str(node["column_names"][0]).lower()) not in parameters | within
+        ):
             raise StageError(where, f"names `{word}`, expected one of its parameters", nearest(word, parameters))
         if node.get("class") == "STAR":
             raise StageError(where, "holds `*`, expected its parameters", "name them")

@@ -80,7 +80,10 @@ def staging_select(table: Table, place: str) -> str:
     given += [f"{_all(faults)} as _faults"] if faults else []
     lines = [f"-- {' '.join(table.description.split())}"]
     lines += [f"-- source: {' '.join(table.source.split())}"] if table.source else []
-    lines += [f"-- made from {place}; `{command('sql', f'staging.{table.table}')} --write` makes a file of it to edit", ""]
+    lines += [
+        f"-- made from {place}; `{command('sql', f'staging.{table.table}')} --write` makes a file of it to edit",
+        "",
+    ]
     withs = [f"{step} as (\n{_indented(_select(what, source))}\n)" for step, what, source in steps]
     return "\n".join([*lines, "with " + ",\n\n".join(withs), "", _select(given, steps[-1][0])]) + "\n"
 
@@ -136,7 +139,7 @@ def _bounds(column: RawColumn) -> list[str]:
 
 
 def _given(column: RawColumn) -> str:
-    """Return a column as it is given: without what lies outside of what can be. Of a key that quarantines its record."""
+    """Return a column as it is given: without what lies outside of what can be; a key takes its record along."""
     plain, bounds = plain_name(column.plain), _bounds(column)
     return f"believable({', '.join([plain, *bounds])}) as {plain}" if bounds and not column.key else plain
 

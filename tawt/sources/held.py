@@ -58,7 +58,7 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
         if column is None and name != FAULTS:
             raise ContractError(
                 stage, f"column `{name}` is not in the contract {contract.name}, expected only its columns",
-                f"{nearest(name, set(columns) - set(have))}; else add it to the contract or drop it from the last projection",
+                f"{nearest(name, set(columns) - set(have))}; else add it to the contract, or do not give it",
             )  # fmt: skip
         if column is not None and not becomes(type_, column.type):
             macro = TYPES[column.type].macro
@@ -72,7 +72,9 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
             given[name] = f"({what})::{column.sql_type}" if " " in what else f"{what}::{column.sql_type}"
         elif name == "_row":
             raise ContractError(
-                stage, "column `_row` is missing, expected it in the last projection", f"carry _row of {driving} through"
+                stage,
+                "column `_row` is missing, expected it in the last projection",
+                f"carry _row of {driving} through",
             )
         elif column.required:
             raise ContractError(

@@ -46,7 +46,9 @@ def run_macro_case(path: Path, macros: Macros) -> list[str]:
         raise ConfigError(str(path), "holds no line, expected a list of cells and what they give", _FORM)
     with duckdb.connect() as connection:
         macros.make(connection)
-        return [said for number, line in enumerate(lines, 1) if (said := _differs(connection, macro, line, number, path))]
+        return [
+            said for number, line in enumerate(lines, 1) if (said := _differs(connection, macro, line, number, path))
+        ]
 
 
 def _differs(connection: duckdb.DuckDBPyConnection, macro: Macro, line: Any, number: int, path: Path) -> str | None:

@@ -87,19 +87,19 @@ class SqlFile:
         return first.lstrip("- ").strip() if first.startswith("--") else ""
 
 
-def read_sql(path: Path, layer: str, macros: Macros) -> SqlFile:
+def read_sql(path: Path, layer: str, macros: Macros | None = None) -> SqlFile:
     """Read and check one stage file.
 
     Args:
         path: The file.
         layer: Its layer.
-        macros: What it may call beside the engine's functions.
+        macros: What it may call beside the engine's functions; by default what comes with tawt.
 
     Raises:
         StageError: The text is not one plain `select` over relations that this layer may read.
     """
     text = read_text(path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
-    return checked(path, LAYERS[layer], text, macros)
+    return checked(path, LAYERS[layer], text, macros or load_macros())
 
 
 @lru_cache(maxsize=256)
@@ -193,9 +193,9 @@ def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str,
             else (f"holds {len(listed)} statements")
         )
         raise ConfigError("query", f"{what}, expected one select (or the explain of one)", example)
-    may = {*_QUERY_FUNCTIONS, *load_macros().names}
+    callable_ = {*_QUERY_FUNCTIONS, *load_macros().names}
     for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
-        if function.lower() not in may:
+        if function.lower() not in callable_:
             raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)
     _hold_lengths(tree, "query", ConfigError)
     named = set()

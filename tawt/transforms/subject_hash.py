@@ -1,7 +1,8 @@
-"""The project's own integer hash of a subject: equal in SQL (`sql/shared/macros/tawt_hash.sql`) and numpy, on every version and machine.
+"""The project's own integer hash of a subject: equal in SQL and numpy, on every version and machine.
 
-Splits, shards and samples follow from it, so its values never change (golden values in a test). It folds the
-64-bit id to 32 bits, salts it, and mixes twice by shift and multiplication; every product stays below 2^63.
+In SQL it is `sql/shared/macros/tawt_hash.sql`. Splits, shards and samples follow from it, so its values never change
+(golden values in a test). It folds the 64-bit id to 32 bits, salts it, and mixes twice by shift and multiplication;
+every product stays below 2^63.
 """
 
 from __future__ import annotations

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tawt.database.macros import load_macros
 from tawt.errors import ConfigError
 from tawt.sources.cases import cte_text, run_case
+from tawt.sources.macro_cases import run_macro_case
 
 ROOT = Path(__file__).parents[2]
-CASES = sorted((ROOT / "tests" / "sql").glob("*/*/*.yaml"))
+MACROS = sorted((ROOT / "sql" / "shared" / "macros").glob("*.sql"))
+CASES = [path for path in sorted((ROOT / "tests" / "sql").glob("*/*/*.yaml")) if path.parts[-3] != "shared"]
 STAGES = sorted(path for path in (ROOT / "sql").glob("*/*/*.sql") if path.parts[-3] != "shared")
 
 
@@ -37,6 +40,13 @@ def test_a_stage_has_all_that_belongs_to_it(stage: Path) -> None:
     if layer == "staging":
         assert (ROOT / "schemas" / source / "staging" / f"{name}.json").is_file()
         assert (ROOT / "schemas" / source / "raw" / f"{name}.json").is_file()
+
+
+@pytest.mark.parametrize("macro", MACROS, ids=lambda path: path.stem)
+def test_a_macro_gives_what_its_case_says(macro: Path) -> None:
+    """Each macro has a case of the same name, and a first line that is a sentence."""
+    assert run_macro_case(ROOT / "tests" / "sql" / "shared" / "macros" / f"{macro.stem}.yaml", load_macros()) == []
+    assert macro.read_text(encoding="utf-8").splitlines()[0].endswith(".")
 
 
 STAGE = """-- One row is one number.

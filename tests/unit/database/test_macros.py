@@ -1,0 +1,124 @@
+"""The macros of a project: what is one, what it may hold, and which one counts where several folders have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tawt.database.connect import Limits, connect
+from tawt.database.macros import Macros, load_macros
+from tawt.database.parse import parse
+from tawt.errors import ConfigError, StageError
+from tawt.project import asset_root
+from tawt.sources.macro_cases import run_macro_case
+
+
+def project(folder: Path, **macros: str) -> Path:
+    """Write macros into a project; a text that is no statement becomes the body of one over `cell`."""
+    for name, text in macros.items():
+        path = folder / "sql" / "shared" / "macros" / f"{name}.sql"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if "create" in text else f"-- Says it.\ncreate macro {name}(cell) as\n    {text}\n")
+    return folder
+
+
+def ask(macros: Macros, text: str) -> object:
+    """Return what a select of one value gives on a connection with macros."""
+    with connect(Limits(1, "100MB"), [], macros=macros) as connection:
+        return connection.execute(text).fetchall()[0][0]
+
+
+def test_each_macro_is_made_before_what_calls_it(tmp_path: Path) -> None:
+    """Names in any order: what calls another comes after it, and both can be called."""
+    macros = load_macros([project(tmp_path, a="b(cell) || '!'", b="c(cell)", c="trim(cell)")])
+    assert [one.name for one in macros.listed] == ["c", "b", "a"]
+    assert ask(macros, "select a(' x ')") == "x!"
+
+
+def test_a_macro_of_the_project_takes_the_place_of_the_one_that_comes_with_tawt(tmp_path: Path) -> None:
+    """The first folder that has a file counts, also for the macros that call it."""
+    folder = project(tmp_path, clock_time="timestamp '2000-01-01'")
+    both = load_macros([folder, asset_root()])
+    assert {one.name for one in both.listed} == {one.name for one in load_macros().listed}
+    assert str(ask(both, "select moment('noon')")) == "2000-01-01 00:00:00"
+    assert ask(load_macros(), "select moment('noon')") is None
+
+
+def test_a_select_tells_the_macros_that_it_hangs_on() -> None:
+    """Those that it calls, and those that these call, so that an edit of one of them is seen."""
+    tree = parse("select cell_fault('age', age, whole(age)) from raw.people")
+    assert tree is not None
+    used = [one.name for one in load_macros().used(tree)]
+    assert {"cell_fault", "whole", "unread", "clock_time", "words"} <= set(used)
+    assert "moment" not in used
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max(cell)", "calls `max`"),
+        ("row_number() over ()", "calls `row_number over`"),
+        ("(select 1)", "does not end in one expression"),
+        ("cell, cell", "does not end in one expression"),
+        ("cell as other", "does not end in one expression"),
+        ("table select 1", "does not end in one expression"),
+        ("cell;", "does not end in one expression"),
+        ("random()", "calls `random`"),
+        ("current_date", "calls `current_date`"),
+        ("repeat(cell, 10000000)", "calls `repeat`"),
+        ("getenv('HOME')", "calls `getenv`"),
+        ("trm(cell)", "calls `trm`"),
+        ("other", "names `other`"),
+        ("$zone", "names the parameter `$zone`"),
+        ("unnest([1, 2])", "calls `unnest`"),
+        ("create macro wrong(cell) as trim(cell)", "makes `wrong`"),
+        ("create table wrong(cell) as select 1", "is not of the form"),
+        ("create macro one(cell) as one(cell)", "calls itself"),
+    ],
+)
+def test_what_is_no_macro_of_one_row_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    """Anything but one expression over the parameters, made of functions of cells, is told at once."""
+    with pytest.raises(StageError) as refused:
+        load_macros([project(tmp_path, one=text)])
+    assert said in str(refused.value) and refused.value.where.startswith("macro one")
+
+
+@pytest.mark.parametrize("name", ["trim", "date", "left", "tawt_hash"])
+def test_a_name_that_is_taken_is_refused(name: str, tmp_path: Path) -> None:
+    """A macro changes no function of the engine and no type, and not what shards follow from."""
+    with pytest.raises(StageError, match="macro"):
+        load_macros([project(tmp_path, **{name: "create macro " + name + "(cell) as 'x'"}), asset_root()])
+
+
+def test_a_function_of_the_parameters_alone_may_be_written_out(tmp_path: Path) -> None:
+    """The parameter of a lambda is a name within it."""
+    macros = load_macros([project(tmp_path, letters="list_transform(string_split(cell, ''), lambda x: upper(x))")])
+    assert ask(macros, "select letters('ab')") == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('- {cell: " a ", gives: a}', []),
+        ('- {cell: " a ", gives: b}', ["line 1: gives 'a', expected 'b'"]),
+        ('- {cell: ~, gives: ~}\n- {cell: b, gives: ~}', ["line 2: gives 'b', expected None"]),
+        ('- {call: "one(upper(\'a\'))", gives: A}', []),
+        ('- {call: "one(3)", gives: 3}', ["line 1: does not run"]),
+    ],
+)  # fmt: skip
+def test_a_case_of_a_macro_tells_what_differs(line: str, said: list[str], tmp_path: Path) -> None:
+    """One line per cell whose value is another, or for which it does not run."""
+    case = tmp_path / "one.yaml"
+    case.write_text(line)
+    differences = run_macro_case(case, load_macros([project(tmp_path, one="trim(cell)")]))
+    assert [one[: len(wanted)] for one, wanted in zip(differences, said, strict=True)] == said
+
+
+@pytest.mark.parametrize("line", ["- {cell: a}", "- {cel: a, gives: a}", "- {cell: a, b: c, gives: a}", "cell: a", ""])
+def test_a_case_of_another_form_is_an_error(line: str, tmp_path: Path) -> None:
+    """A typing error is no case that passes because it says nothing."""
+    case = tmp_path / "one.yaml"
+    case.write_text(line)
+    with pytest.raises(ConfigError):
+        run_macro_case(case, load_macros([project(tmp_path, one="trim(cell)")]))
