@@ -20,7 +20,7 @@ from tawt.pipeline.sql_stage import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.raw.views import bind_raw
 from tawt.shell import command
-from tawt.sources.sql_file import check_select, is_explained
+from tawt.sources.asked import check_select, is_explained
 
 
 def query(

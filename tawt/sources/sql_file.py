@@ -7,7 +7,7 @@ without a known layer, what hangs on the order of rows, and in staging whatever 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from tawt.contracts.layers import LAYERS, Layer
-from tawt.database.connect import SCHEMAS, text_place
+from tawt.database.connect import text_place
 from tawt.database.macros import Macro, Macros, load_macros
 from tawt.database.parse import (
     LONGEST_MADE,
@@ -37,19 +37,11 @@ from tawt.database.parse import (
 from tawt.errors import ConfigError, StageError, TawtError, nearest
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.room import hold_memory
-from tawt.shell import command
 from tawt.sources.row_wise import check_carried, check_row_wise, order_dependent
 
 _BAD = ("unparseable", "unparseable_zone", "out_of_range")
 """What the macros say of a cell."""
 REASON = re.compile(r"drop:\w+|quarantine:(?P<column>[^:]+):\w+")
-_EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
-_QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
-_QUERY_FUNCTIONS = (
-    "unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp", "describe",
-    "summarize", "show tables",
-)  # fmt: skip
-"""What a query may call and a stage may not: nothing is made from its result."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +99,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
     """Check the text of a stage; see `read_sql`. One that is `declared` was made from the contract at the path."""
     name = f"{layer.name}.{path.stem}"
     where = f"{name} ({path.name})"
-    found = _statements(text, where, StageError)
+    found = statements_of(text, where, StageError)
     if len(found) != 1:
         raise StageError(where, f"holds {len(found)} statements, expected one select", "keep one")
     if found[0].type != duckdb.StatementType.SELECT:
@@ -137,7 +129,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
             f"calls `{function}`, expected functions of cells" + (" of one row" if layer.row_wise else ""),
             near if near.startswith("did you mean") else hint,
         )
-    _hold_lengths(tree, where, StageError)
+    hold_lengths(tree, where, StageError)
     for what in order_dependent(tree):
         raise StageError(
             where, f"holds {what}, expected a result that any order of the rows gives",
@@ -163,63 +155,8 @@ def _named(tree: Node, macro: str) -> Iterator[str]:
                 yield str(given[0]["text"])
 
 
-def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str, str] | None = None) -> frozenset[str]:
-    """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
-
-    Args:
-        text: The query.
-        workspace: For hints.
-        there: The relations of the workspace, in lower case -> the command that makes one that is not made, or nothing;
-            None = any that one may have.
-
-    Returns:
-        The relations that it reads, in lower case.
-
-    Raises:
-        ConfigError: It is anything else, or calls for files, settings or the engine itself.
-        StageError: It reads what is no relation of a workspace.
-    """
-    explained = _EXPLAIN.sub("", text)
-    example = f"for example `{command('query', 'select count(*) from events', workspace=workspace)}`"
-    listed = _statements(explained, "query", ConfigError)
-    kind = str(listed[0].type).rpartition(".")[2].lower() if len(listed) == 1 else ""
-    tree = parse(explained) if kind == "select" else None
-    if tree is None or writing_node(tree) is not None:
-        what = (
-            f"is a {kind} that does more than read"
-            if kind == "select"
-            else f"is a {kind} statement"
-            if kind
-            else (f"holds {len(listed)} statements")
-        )
-        raise ConfigError("query", f"{what}, expected one select (or the explain of one)", example)
-    callable_ = {*_QUERY_FUNCTIONS, *load_macros().names}
-    for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
-        if function.lower() not in callable_:
-            raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)
-    _hold_lengths(tree, "query", ConfigError)
-    named = set()
-    for found in relations(tree):
-        schema, table = found.schema.lower(), found.table.lower()  # as the engine takes them
-        name = f"{schema}.{table}" if schema and schema != table else table
-        may = schema in SCHEMAS if schema else table in _QUERY_RELATIONS
-        known = dict.fromkeys(_QUERY_RELATIONS, "") if there is None else there
-        unmade = known.get(name, "") if not found.qualified else ""
-        if found.qualified or not may or (there is not None and name not in there) or unmade:
-            shown = f"{found.schema}.{found.table}" if schema else found.table
-            what = f"reads `{shown}`, {'which is not made yet, ' * bool(unmade)}expected a relation of the workspace"
-            near = nearest(name, [one for one, make in known.items() if not make])
-            raise StageError("query", what, f"`{unmade}`" if unmade else near)
-        named.add(name)
-    return frozenset(named)
-
-
-def is_explained(text: str) -> bool:
-    """Return whether a query asks how it would run."""
-    return _EXPLAIN.match(text) is not None
-
-
-def _statements(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Statement]:
+def statements_of(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Statement]:
+    """Return the statements of a text; raise an error of a kind, with the place, where it does not parse."""
     try:
         return statements(text)
     except duckdb.Error as error:
@@ -228,7 +165,8 @@ def _statements(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Sta
         raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
 
 
-def _hold_lengths(tree: Node, where: str, kind: type[TawtError]) -> None:
+def hold_lengths(tree: Node, where: str, kind: type[TawtError]) -> None:
+    """Hold texts that are made to a length that is written out; raise an error of a kind."""
     for function in unbounded_texts(tree):
         raise kind(
             where, f"calls `{function}` for a length not written out, expected a number up to {LONGEST_MADE:,}",

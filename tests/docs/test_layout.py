@@ -123,10 +123,8 @@ def test_nothing_runs_foreign_data() -> None:
 
 
 def test_every_stage_and_every_case_has_its_other_half() -> None:
-    """Each SQL file has a unit test, each unit test a SQL file, and each raw or staged table a contract."""
-    stages = {
-        p.relative_to(ROOT / "sql").with_suffix("") for p in (ROOT / "sql").glob("*/*/*.sql") if "shared" not in p.parts
-    }
+    """Each SQL file has a unit test, each unit test a SQL file, and each staged table a contract."""
+    stages = {p.relative_to(ROOT / "sql").with_suffix("") for p in (ROOT / "sql").glob("*/*/*.sql")}
     cases = {p.relative_to(ROOT / "tests" / "sql").with_suffix("") for p in (ROOT / "tests" / "sql").glob("*/*/*.yaml")}
     assert stages == cases and stages
     staged = {p for p in stages if p.parts[1] == "staging"}

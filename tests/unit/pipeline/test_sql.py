@@ -13,7 +13,8 @@ import pytest
 from tawt.database.parse import parse, unbounded_texts
 from tawt.errors import ConfigError, StageError
 from tawt.readers import MAX_WRITTEN_BYTES
-from tawt.sources.sql_file import check_select, parameters_for, read_sql
+from tawt.sources.asked import check_select
+from tawt.sources.sql_file import parameters_for, read_sql
 
 KEPT = "1 as a, _row, null::varchar as _reason"
 
