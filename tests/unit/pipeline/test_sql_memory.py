@@ -46,7 +46,7 @@ def test_a_text_that_there_is_no_memory_to_parse_is_not_told_as_wrong(monkeypatc
 
         monkeypatch.setattr(sql, "statements", refuse)
         with pytest.raises(kind):
-            sql._statements("select 1", "staging.x", StageError)
+            sql.statements_of("select 1", "staging.x", StageError)
 
 
 def test_an_error_that_the_engine_hands_over_as_a_tree_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
