@@ -134,7 +134,7 @@ def reading(
         if raw_table(name) is None and read_manifest(opened, name) is None:
             again = command("run", f"+{name}", workspace=opened.root)
             raise StageError(stage.name, f"needs {name}, which is not there, expected it to be finished", again)
-    with looking(limits, [opened.root, *raw_folders(raw)]) as connection:
+    with looking(limits, [opened.root, *raw_folders(raw)], opened.project) as connection:
         with wrapped_errors(stage.name, workspace=opened.root, limits=limits):
             for table in raw:
                 bind_raw(connection, table, opened.pipeline.csv)

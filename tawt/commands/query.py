@@ -56,12 +56,12 @@ def query(
         graph, limits = graph_of(opened), Limits.of(threads, memory_limit)
         there = standing(opened, graph)
         raw_names = {f"raw.{name}".lower(): name for name in graph.raw_contracts}
-        named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names, ""))
+        named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names, ""), opened.project)
         for note in _notes(named, opened, there):
             report({"event": "note", "text": note})
         raw = tables_now(opened, graph, [name for relation, name in raw_names.items() if relation in named])
         try:
-            with looking(limits, [opened.root, *raw_folders(raw)]) as connection:
+            with looking(limits, [opened.root, *raw_folders(raw)], opened.project) as connection:
                 with wrapped_errors("query", limits=limits):
                     _bind_all(connection, opened, there)
                     for table in raw:

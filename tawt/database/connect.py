@@ -19,10 +19,11 @@ from typing import TypeVar
 import duckdb
 
 from tawt.contracts.layers import LAYERS
-from tawt.database.macros import Macros, load_macros
+from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
 from tawt.places import real
+from tawt.project import Project
 from tawt.room import NUMBERS, is_end_of_memory, memory_error
 from tawt.shell import command
 
@@ -77,7 +78,7 @@ def _megabytes(size: str) -> float:
 
 
 def connect(
-    limits: Limits, folders: Sequence[Path], spill: Path | None = None, macros: Macros | None = None
+    limits: Limits, folders: Sequence[Path], spill: Path | None = None, project: Project | None = None
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database that reaches the given folders and nothing else, and cannot be unlocked.
 
@@ -85,7 +86,7 @@ def connect(
         limits: Threads and memory.
         folders: The only folders that SQL may read or write.
         spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
-        macros: What SQL may call beside the engine's functions; by default what comes with tawt.
+        project: Whose macros SQL may call; by default those that come with tawt.
 
     Raises:
         ConfigError: The path of a folder holds what the engine cannot read.
@@ -114,7 +115,7 @@ def connect(
     connection.execute("set TimeZone = 'UTC'")
     for schema in SCHEMAS:
         connection.execute(f"create schema {schema}")
-    (macros or load_macros()).make(connection)
+    load_macros(project).make(connection)
     listed = ", ".join(literal(str(real(folder))) for folder in folders)
     connection.execute(f"set allowed_directories = [{listed}]")
     connection.execute("set enable_external_access = false")
@@ -123,10 +124,12 @@ def connect(
 
 
 @contextmanager
-def looking(limits: Limits, folders: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+def looking(
+    limits: Limits, folders: Sequence[Path], project: Project | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that only looks: it spills to the system's own folder, for the workspace may be read-only."""
     with TemporaryDirectory(prefix="tawt-") as aside:
-        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill")
+        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill", project)
         try:
             yield connection
         finally:

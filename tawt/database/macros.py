@@ -7,7 +7,6 @@ stand in any stage, and hides nothing from the rules that stages are held to.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -17,7 +16,7 @@ import duckdb
 
 from tawt.database.parse import Node, is_taken, parse, refused_functions, unbounded_texts, walk
 from tawt.errors import StageError, nearest
-from tawt.project import asset_root
+from tawt.project import Project, asset_root
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
 FOLDER = "sql/shared/macros"
@@ -67,21 +66,16 @@ class Macros:
         return tuple(macro for macro in self.listed if macro.name in found)
 
 
-def load_macros(folders: Sequence[Path] | None = None) -> Macros:
-    """Return the macros of a project.
+def load_macros(project: Project | None = None) -> Macros:
+    """Return the macros of a project, its own in the place of those that come with tawt.
 
     Args:
-        folders: Where `sql/` lies, the first one that has a file first: the project's own folder, then what comes with
-            tawt. By default what comes with tawt alone.
+        project: By default what comes with tawt alone.
 
     Raises:
         StageError: A file is not one macro, or holds what no row by itself could give.
     """
-    files: dict[str, Path] = {}
-    for folder in folders or [asset_root()]:
-        for path in sorted((folder / FOLDER).glob("*.sql")):
-            files.setdefault(path.stem, path)
-    paths = [path for _, path in sorted(files.items())]
+    paths = list((project or Project()).files(FOLDER, ".sql").values())
     texts = [read_text(path, "mend the file", StageError, "a macro", MAX_WRITTEN_BYTES) for path in paths]
     return _checked(tuple(zip(paths, texts, strict=True)))
 

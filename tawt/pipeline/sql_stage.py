@@ -162,7 +162,8 @@ def _in_order(plan: Plan, kept: list[Path]) -> None:
 def open_stage_connection(plan: Plan, stage: Stage) -> duckdb.DuckDBPyConnection:
     """Open a locked connection with the stage's upstream relations as views."""
     workspace = plan.workspace
-    connection = connect(plan.limits, [workspace.root, *raw_folders(_raw_tables(plan, stage))], workspace.spill)
+    folders = [workspace.root, *raw_folders(_raw_tables(plan, stage))]
+    connection = connect(plan.limits, folders, workspace.spill, workspace.project)
     for name in stage.inputs:
         if raw_table(name) is None:
             bind_output(connection, workspace, name)

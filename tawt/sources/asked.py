@@ -9,6 +9,7 @@ from tawt.database.connect import SCHEMAS
 from tawt.database.macros import load_macros
 from tawt.database.parse import parse, refused_functions, relations, table_functions, writing_node
 from tawt.errors import ConfigError, StageError, nearest
+from tawt.project import Project
 from tawt.shell import command
 from tawt.sources.sql_file import hold_lengths, statements_of
 
@@ -21,7 +22,9 @@ _QUERY_FUNCTIONS = (
 """What a query may call and a stage may not: nothing is made from its result."""
 
 
-def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str, str] | None = None) -> frozenset[str]:
+def check_select(
+    text: str, workspace: object = "WORKSPACE", there: Mapping[str, str] | None = None, project: Project | None = None
+) -> frozenset[str]:
     """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
 
     Args:
@@ -29,6 +32,7 @@ def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str,
         workspace: For hints.
         there: The relations of the workspace, in lower case -> the command that makes one that is not made, or nothing;
             None = any that one may have.
+        project: Whose macros it may call.
 
     Returns:
         The relations that it reads, in lower case.
@@ -51,7 +55,7 @@ def check_select(text: str, workspace: object = "WORKSPACE", there: Mapping[str,
             else (f"holds {len(listed)} statements")
         )
         raise ConfigError("query", f"{what}, expected one select (or the explain of one)", example)
-    callable_ = {*_QUERY_FUNCTIONS, *load_macros().names}
+    callable_ = {*_QUERY_FUNCTIONS, *load_macros(project).names}
     for function in (*table_functions(tree), *refused_functions(tree, row_wise=False)):
         if function.lower() not in callable_:
             raise ConfigError("query", f"calls `{function}`, expected functions of cells", example)

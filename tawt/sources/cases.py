@@ -61,7 +61,7 @@ def run_case(case_path: Path, sql_path: Path) -> list[str]:
     case = _read_case(case_path)
     text = sql_path.read_text(encoding="utf-8")
     with duckdb.connect() as connection:
-        load_macros().make(connection)
+        load_macros(Project.at(sql_path.parents[3])).make(connection)
         _create_relations(connection, case.get("given") or {}, sql_path, str(case_path))
         params = case.get("params") or {}
         differences = _compare(connection, text, params, case.get("expect"), "")

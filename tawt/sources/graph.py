@@ -146,7 +146,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Grap
     _refuse_others(files, folder)
     raw = {name: read_contract(path) for name, path in files.files(f"schemas/{pipeline.source}/raw", ".json").items()}
     found: dict[str, Stage] = {}
-    macros = load_macros(files.folders)
+    macros = load_macros(files)
     for layer in SQL_LAYERS:
         for path in files.files(f"{folder}/{layer.name}", ".sql").values():
             sql = read_sql(path, layer.name, macros)

@@ -7,42 +7,41 @@ from pathlib import Path
 import pytest
 
 from tawt.database.connect import Limits, connect
-from tawt.database.macros import Macros, load_macros
+from tawt.database.macros import load_macros
 from tawt.database.parse import parse
 from tawt.errors import ConfigError, StageError
-from tawt.project import asset_root
+from tawt.project import Project
 from tawt.sources.macro_cases import run_macro_case
 
 
-def project(folder: Path, **macros: str) -> Path:
+def project(folder: Path, **macros: str) -> Project:
     """Write macros into a project; a text that is no statement becomes the body of one over `cell`."""
     for name, text in macros.items():
         path = folder / "sql" / "shared" / "macros" / f"{name}.sql"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text if "create" in text else f"-- Says it.\ncreate macro {name}(cell) as\n    {text}\n")
-    return folder
+    return Project.at(folder)
 
 
-def ask(macros: Macros, text: str) -> object:
+def ask(project: Project | None, text: str) -> object:
     """Return what a select of one value gives on a connection with macros."""
-    with connect(Limits(1, "100MB"), [], macros=macros) as connection:
+    with connect(Limits(1, "100MB"), [], project=project) as connection:
         return connection.execute(text).fetchall()[0][0]
 
 
 def test_each_macro_is_made_before_what_calls_it(tmp_path: Path) -> None:
     """Names in any order: what calls another comes after it, and both can be called."""
-    macros = load_macros([project(tmp_path, a="b(cell) || '!'", b="c(cell)", c="trim(cell)")])
-    assert [one.name for one in macros.listed] == ["c", "b", "a"]
-    assert ask(macros, "select a(' x ')") == "x!"
+    own = project(tmp_path, a="b(cell) || '!'", b="c(cell)", c="trim(cell)")
+    assert [one.name for one in load_macros(own).listed if len(one.name) == 1] == ["c", "b", "a"]
+    assert ask(own, "select a(' x ')") == "x!"
 
 
 def test_a_macro_of_the_project_takes_the_place_of_the_one_that_comes_with_tawt(tmp_path: Path) -> None:
-    """The first folder that has a file counts, also for the macros that call it."""
-    folder = project(tmp_path, clock_time="timestamp '2000-01-01'")
-    both = load_macros([folder, asset_root()])
-    assert {one.name for one in both.listed} == {one.name for one in load_macros().listed}
-    assert str(ask(both, "select moment('noon')")) == "2000-01-01 00:00:00"
-    assert ask(load_macros(), "select moment('noon')") is None
+    """It counts also for the macros that call it."""
+    own = project(tmp_path, clock_time="timestamp '2000-01-01'")
+    assert load_macros(own).names == load_macros().names
+    assert str(ask(own, "select moment('noon')")) == "2000-01-01 00:00:00"
+    assert ask(None, "select moment('noon')") is None
 
 
 def test_a_select_tells_the_macros_that_it_hangs_on() -> None:
@@ -80,7 +79,7 @@ def test_a_select_tells_the_macros_that_it_hangs_on() -> None:
 def test_what_is_no_macro_of_one_row_is_refused(text: str, said: str, tmp_path: Path) -> None:
     """Anything but one expression over the parameters, made of functions of cells, is told at once."""
     with pytest.raises(StageError) as refused:
-        load_macros([project(tmp_path, one=text)])
+        load_macros(project(tmp_path, one=text))
     assert said in str(refused.value) and refused.value.where.startswith("macro one")
 
 
@@ -88,13 +87,13 @@ def test_what_is_no_macro_of_one_row_is_refused(text: str, said: str, tmp_path: 
 def test_a_name_that_is_taken_is_refused(name: str, tmp_path: Path) -> None:
     """A macro changes no function of the engine and no type, and not what shards follow from."""
     with pytest.raises(StageError, match="macro"):
-        load_macros([project(tmp_path, **{name: "create macro " + name + "(cell) as 'x'"}), asset_root()])
+        load_macros(project(tmp_path, **{name: "create macro " + name + "(cell) as 'x'"}))
 
 
 def test_a_function_of_the_parameters_alone_may_be_written_out(tmp_path: Path) -> None:
     """The parameter of a lambda is a name within it."""
-    macros = load_macros([project(tmp_path, letters="list_transform(string_split(cell, ''), lambda x: upper(x))")])
-    assert ask(macros, "select letters('ab')") == ["A", "B"]
+    own = project(tmp_path, letters="list_transform(string_split(cell, ''), lambda x: upper(x))")
+    assert ask(own, "select letters('ab')") == ["A", "B"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ def test_a_case_of_a_macro_tells_what_differs(line: str, said: list[str], tmp_pa
     """One line per cell whose value is another, or for which it does not run."""
     case = tmp_path / "one.yaml"
     case.write_text(line)
-    differences = run_macro_case(case, load_macros([project(tmp_path, one="trim(cell)")]))
+    differences = run_macro_case(case, load_macros(project(tmp_path, one="trim(cell)")))
     assert [one[: len(wanted)] for one, wanted in zip(differences, said, strict=True)] == said
 
 
@@ -121,4 +120,4 @@ def test_a_case_of_another_form_is_an_error(line: str, tmp_path: Path) -> None:
     case = tmp_path / "one.yaml"
     case.write_text(line)
     with pytest.raises(ConfigError):
-        run_macro_case(case, load_macros([project(tmp_path, one="trim(cell)")]))
+        run_macro_case(case, load_macros(project(tmp_path, one="trim(cell)")))
