@@ -182,7 +182,7 @@ def read_table(path: Path) -> Table:
         raise ConfigError(error.where, what, hint) from None
 
 
-Lines = dict[tuple[str | int, ...], int]
+Lines = dict[tuple[str | int, ...], str]
 
 
 def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, Any], Lines, list[str]]:
@@ -203,9 +203,8 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
     for word, listed in lists.items():
         for name in listed:
             if name not in named:
-                line = lines.get((word,), 1)
                 raise ConfigError(
-                    f"{where}:{line}",
+                    lines.get((word,), where),
                     f"`{word}` names the column `{name}`, expected one of `columns`",
                     nearest(name, named),
                 )

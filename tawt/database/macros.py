@@ -122,7 +122,7 @@ def _read(path: Path, text: str, names: frozenset[str]) -> Macro:
             where, "has a name that means something to the engine, expected another", "give it one of its own"
         )
     packaged = asset_root() / FOLDER / path.name
-    if name.startswith(_RESERVED) and path != packaged:
+    if name.startswith(_RESERVED) and not (packaged.is_file() and packaged.read_text(encoding="utf-8") == text):
         raise StageError(
             where, f"begins with `{_RESERVED}`, expected a name of its own",
             "these macros are not to be replaced: shards and samples follow from them",
