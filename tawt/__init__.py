@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from tawt.commands.ingest import run as run
     from tawt.commands.lineage import lineage as lineage
     from tawt.commands.look import show as show
-    from tawt.commands.look import sql as sql
     from tawt.commands.look import stages as stages
     from tawt.commands.plot import plot as plot
     from tawt.commands.pretrain import pretrain as pretrain
     from tawt.commands.query import query as query
     from tawt.commands.rejected import dropped as dropped
     from tawt.commands.rejected import quarantined as quarantined
+    from tawt.commands.sql import sql as sql
+    from tawt.commands.sql import write_sql as write_sql
     from tawt.commands.sweep import sweep as sweep
     from tawt.errors import TawtError as TawtError
     from tawt.quality.meds import check_meds as check_meds
@@ -51,9 +52,10 @@ _HOME = {
     "query": "tawt.commands.query",
     "run": "tawt.commands.ingest",
     "show": "tawt.commands.look",
-    "sql": "tawt.commands.look",
+    "sql": "tawt.commands.sql",
     "stages": "tawt.commands.look",
     "sweep": "tawt.commands.sweep",
+    "write_sql": "tawt.commands.sql",
 }
 
 __all__ = sorted(_HOME)

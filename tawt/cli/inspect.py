@@ -120,21 +120,28 @@ def sql(
     pipeline: Pipeline = None,
     cte: Cte = None,
     limit: First = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Only what has changed since it ran")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write it as a file of the project, to edit")] = False,
     form: Form = Format.table,
 ) -> None:
-    """Print a stage's SQL and say the parameters it is bound to, or try it on the first records
+    """Print the SQL that made a stage and say whether it has changed since; try it, or make a file of it to edit
 
     Example: tawt sql staging.labevents --pipeline mimic_iv
     """
-    from tawt.commands.look import sql as sql_of
+    from tawt.commands.sql import sql as sql_of
+    from tawt.commands.sql import write_sql
 
     if cte is not None or limit is not None:
         _try(stage, workspace, cte, limit, form)
         return
-    text, parameters = sql_of(stage, workspace, pipeline)
-    print_text(text)
-    for name, value in parameters.items():
-        say(f"${name} = {value}")
+    if write:
+        say(f"wrote {write_sql(stage, workspace, pipeline)}: it is what runs from now on")
+    else:
+        found = sql_of(stage, workspace, pipeline)
+        print_text(found.diff if diff else found.text)
+        for name, value in found.parameters.items() if not diff else ():
+            say(f"${name} = {value}")
+        say(found.state)
     next_command(
         follow("run", f"{stage}+", workspace=workspace)
         if workspace

@@ -1,4 +1,4 @@
-"""The data engineer's view of a workspace: its stages, one stage, a stage's SQL, and queries over its relations."""
+"""The data engineer's view of a workspace: its stages, and one stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tawt.pipeline.plan import graph_of
 from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
 from tawt.sources.graph import Graph, Stage, load_graph
-from tawt.sources.sql_file import parameters_for
 
 
 def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
@@ -132,30 +131,3 @@ def show(stage: str, workspace: str | Path) -> StageView:
     return StageView(
         stage, found.summary, found.inputs, state, columns, ledger.drop_columns(["stage"]), files, facts,
     )  # fmt: skip
-
-
-def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> tuple[str, dict[str, Any]]:
-    """Return a stage's SQL text and the parameters that its pipeline binds.
-
-    Args:
-        stage: `<layer>.<name>`.
-        workspace: A workspace that `ingest` made.
-        pipeline: Instead, the name or file of a pipeline.
-
-    Raises:
-        ConfigError: There is no such stage, or it has no SQL.
-    """
-    if workspace is None and pipeline is None:
-        raise ConfigError(
-            "sql",
-            "has nothing to look in, expected a workspace or a pipeline",
-            f"for example `{command('sql', stage, pipeline='demo')}`",
-        )
-    opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
-    resolved, project = (opened.pipeline, opened.project) if opened is not None else given_pipeline(str(pipeline))
-    where: dict[str, object] = {"workspace": workspace} if workspace is not None else {"pipeline": pipeline}
-    found = stage_of(load_graph(resolved, project), stage, **where)
-    if found.sql is None:
-        hint = command("show", stage, workspace=workspace) if workspace is not None else command("stages", **where)
-        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
-    return found.sql.text, parameters_for(found.sql, resolved.values)

@@ -119,6 +119,8 @@ class Manifest(Section):
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
     seconds: float
+    sql: str | None = None
+    """The select that made it; None of a stage that is code, and where an earlier tawt did not keep it."""
     notes: tuple[str, ...] = ()
     """What the user was told."""
     facts: dict[str, Count | dict[str, Count] | tuple[str, ...] | tuple[Count, ...]] = {}

@@ -205,6 +205,7 @@ def _run_one(plan: Plan, stage: Stage, components: Components, started: float, r
     manifest = Manifest(
         stage=stage.name, fingerprint=key, components=components, accounts=result.accounts, files={}, hashes={},
         seconds=round(time.perf_counter() - started, 3), notes=result.notes, facts=result.facts,
+        sql=stage.sql.text if stage.sql is not None else None,
     )  # fmt: skip
     return commit(workspace, folder, quarantine, manifest)
 

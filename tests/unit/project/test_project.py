@@ -88,7 +88,7 @@ def test_one_stage_of_the_project_is_laid_over_a_packaged_source(
     monkeypatch.chdir(tmp_path)
     listed = {row["stage"]: row["of"] for row in tawt.stages(pipeline="mimic_iv").to_pylist()}
     assert [name for name, of in listed.items() if of == "project"] == ["event_parts.labs"]
-    assert tawt.sql("event_parts.labs", pipeline="mimic_iv")[0] == text
+    assert tawt.sql("event_parts.labs", pipeline="mimic_iv").text == text
 
 
 def test_the_contract_of_a_built_in_stage_cannot_be_replaced(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_workspace_finds_its_project_from_anywhere(
     ingested()
     monkeypatch.chdir(write(tmp_path / "elsewhere", {"sql/clinic/staging/readings.sql": "no select"}))
     stage = clinic / "sql" / "clinic" / "staging" / "readings.sql"
-    assert tawt.sql("staging.readings", tmp_path / "w")[0] == stage.read_text(encoding="utf-8")
+    assert tawt.sql("staging.readings", tmp_path / "w").text == stage.read_text(encoding="utf-8")
     stage.write_text(stage.read_text(encoding="utf-8").replace("as double)", "as double) * 18"), encoding="utf-8")
     ran = tawt.run("staging.readings+", tmp_path / "w", threads=1)
     assert [one.stage for one in ran.stages if one.reason][:3] == ["staging.readings", "event_parts.readings", "events"]

@@ -1,0 +1,142 @@
+"""A stage's SQL: what ran, what would run now, and the file of a project in which to edit it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tawt.commands.look import stage_of
+from tawt.errors import ConfigError, FileError
+from tawt.files import write_text
+from tawt.pipeline.holding import still
+from tawt.pipeline.manifest import read_manifest
+from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
+from tawt.project import Project
+from tawt.shell import command, shell_line
+from tawt.sources.graph import Graph, load_graph
+from tawt.sources.sql_file import parameters_for
+
+
+@dataclass(frozen=True)
+class StageSql:
+    """The SQL of one stage."""
+
+    text: str
+    """What made the output that is there; where there is none, what would make it."""
+    parameters: dict[str, Any]
+    """What the pipeline binds to it now."""
+    now: str
+    """What would run now."""
+    place: str
+    """The file that says so."""
+    ran: bool
+    """Whether `text` is what made an output."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether another text would run now than the one that ran."""
+        return self.text != self.now
+
+    @property
+    def state(self) -> str:
+        """Whether it ran, and whether something else would now, in words."""
+        if not self.ran:
+            return f"{self.place}; no output was made by it yet"
+        return f"as it ran; {self.place} {'has changed since' if self.changed else 'says the same'}"
+
+    @property
+    def diff(self) -> str:
+        """What has changed since it ran, as a unified diff; nothing where nothing has."""
+        ran, now = (text.splitlines(keepends=True) for text in (self.text, self.now))
+        changes = difflib.unified_diff(ran, now, "as it ran", self.place)
+        return "".join(line if line.endswith("\n") else f"{line}\n" for line in changes)
+
+
+def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> StageSql:
+    """Return a stage's SQL: what ran, and what would run now, with the parameters that its pipeline binds.
+
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made.
+        pipeline: Instead, the name or file of a pipeline.
+
+    Raises:
+        ConfigError: There is no such stage, or it has no SQL.
+    """
+    return _look(stage, workspace, pipeline)[0]
+
+
+def write_sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> Path:
+    """Write the SQL that a stage would run now as a file of the project, which from then on is what runs.
+
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made with a project.
+        pipeline: Instead, the name or file of a pipeline, of the project that it is looked for in.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: There is no such stage, no project, or the file is there already.
+        FileError: The file cannot be written.
+    """
+    found, project, source, opened = _look(stage, workspace, pipeline)
+    layer, _, name = stage.partition(".")
+    if project.root is None:
+        raise ConfigError("--write", "has no project to write in, expected one", _make_project(opened))
+    path = project.root / "sql" / source / layer / f"{name}.sql"
+    if path.exists():
+        raise ConfigError(str(path), "is there already, expected no file", "edit it: it is what runs")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, found.now)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror}), expected a folder that may be written in"
+        raise FileError(str(path), what, "give the right to") from None
+    return path
+
+
+def _make_project(opened: Workspace | None) -> str:
+    """Return the hint that makes a project."""
+    if opened is None:
+        return "make one of the current folder: `mkdir sql`; or give a pipeline's file, whose project it is then"
+    name = opened.pipeline.name
+    copy = shell_line("cp", str(opened.root.absolute() / "pipeline.yaml"), f"pipelines/{name}.yaml")
+    again = command("ingest", opened.raw_root or "RAW_DIR", pipeline=name, workspace=opened.root.absolute())
+    return f"make one, in a folder of your own: `mkdir pipelines && {copy} && {again}`"
+
+
+def _look(
+    stage: str, workspace: str | Path | None, pipeline: str | None
+) -> tuple[StageSql, Project, str, Workspace | None]:
+    if workspace is None and pipeline is None:
+        raise ConfigError(
+            "sql",
+            "has nothing to look in, expected a workspace or a pipeline",
+            f"for example `{command('sql', stage, pipeline='demo')}`",
+        )
+    if workspace is None:
+        resolved, project = given_pipeline(str(pipeline))
+        found = _of(load_graph(resolved, project), stage, resolved.values, None, pipeline=pipeline)
+        return found, project, resolved.source, None
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        manifest = read_manifest(opened, stage)
+    ran = manifest.sql if manifest is not None else None
+    graph = load_graph(opened.pipeline, opened.project)
+    found = _of(graph, stage, opened.pipeline.values, ran, workspace=workspace)
+    return found, opened.project, opened.pipeline.source, opened
+
+
+def _of(graph: Graph, stage: str, values: Any, ran: str | None, **where: object) -> StageSql:
+    found = stage_of(graph, stage, **where)
+    if found.sql is None:
+        hint = command("show", stage, **where) if "workspace" in where else command("stages", **where)
+        raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
+    now = found.sql.text
+    text = ran if ran is not None else now
+    return StageSql(text, parameters_for(found.sql, dict(values)), now, str(found.sql.path), ran is not None)

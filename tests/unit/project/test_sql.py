@@ -1,0 +1,83 @@
+"""`tawt sql`: the text that ran, what has changed since, and the file to edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tawt
+from tawt.errors import ConfigError
+from tawt.pipeline.run import RunResult
+from tawt.project import asset
+from tests.unit.project.conftest import write
+
+
+def test_what_ran_is_kept_and_told_from_what_would_run_now(
+    ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path
+) -> None:
+    """An edit shows as a diff against the text that made the output, until it has run itself."""
+    ingested()
+    stage = clinic / "sql" / "clinic" / "staging" / "readings.sql"
+    ran = stage.read_text(encoding="utf-8")
+    before = tawt.sql("staging.readings", tmp_path / "w")
+    assert (before.text, before.now, before.ran, before.changed, before.diff) == (ran, ran, True, False, "")
+    stage.write_text(ran.replace("as double)", "as double) * 18"), encoding="utf-8")
+    edited = tawt.sql("staging.readings", tmp_path / "w")
+    assert edited.text == ran and edited.changed and edited.state.endswith("readings.sql has changed since")
+    changed = [line for line in edited.diff.splitlines() if line[0] in "+-" and line[:3] not in ("+++", "---")]
+    assert [line[0] for line in changed] == ["-", "+"] and "* 18" in changed[1] and str(stage) in edited.diff
+    tawt.run("staging.readings", tmp_path / "w", threads=1)
+    assert not tawt.sql("staging.readings", tmp_path / "w").changed
+
+
+def test_a_stage_that_never_ran_shows_what_would(clinic: Path) -> None:
+    """By a pipeline there is no output, and nothing to have changed since."""
+    found = tawt.sql("staging.readings", pipeline=str(clinic / "pipelines" / "clinic.yaml"))
+    assert not found.ran and found.text == found.now and found.diff == "" and "no output" in found.state
+
+
+def test_the_diff_is_printed_alone(ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path, tawt) -> None:
+    """`--diff` gives what `patch` reads on the standard output, and nothing where nothing changed."""
+    ingested()
+    assert tawt("sql", "staging.readings", "-w", tmp_path / "w", "--diff").out.strip() == ""
+    with (clinic / "sql" / "clinic" / "staging" / "readings.sql").open("a") as file:
+        file.write("-- the end\n")
+    ended = tawt("sql", "staging.readings", "-w", tmp_path / "w", "--diff")
+    assert ended.code == 0 and ended.out.startswith("--- as it ran\n+++ ") and ended.out.endswith("+-- the end\n")
+
+
+def test_a_stage_is_written_into_the_project_to_be_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file holds what ran all along, is the project's from then on, and is never written over."""
+    (tmp_path / "sql").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = tawt.write_sql("event_parts.labs", pipeline="mimic_iv")
+    assert path == tmp_path / "sql/mimic_iv/event_parts/labs.sql"
+    assert path.read_text(encoding="utf-8") == asset("sql/mimic_iv/event_parts/labs.sql").read_text(encoding="utf-8")
+    of = {row["stage"]: row["of"] for row in tawt.stages(pipeline="mimic_iv").to_pylist()}
+    assert [stage for stage in of if of[stage] == "project"] == ["event_parts.labs"]
+    with pytest.raises(ConfigError, match=r"labs\.sql: is there already"):
+        tawt.write_sql("event_parts.labs", pipeline="mimic_iv")
+
+
+def test_without_a_project_it_is_said_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a pipeline a folder is enough; for a workspace its pipeline is copied, and ingested again from there."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+    with pytest.raises(ConfigError, match="has no project to write in") as error:
+        tawt.write_sql("event_parts.measurements", pipeline="meds")
+    assert "`mkdir sql`" in error.value.hint
+    raw = write(tmp_path / "meds", {"data/0.csv": "subject_id,time,code,numeric_value\n1,2020-01-01 00:00:00,A,1\n"})
+    tawt.ingest(raw, "meds", tmp_path / "w", threads=1)
+    with pytest.raises(ConfigError, match="has no project to write in") as error:
+        tawt.write_sql("event_parts.measurements", tmp_path / "w")
+    copied = f"cp {tmp_path}/w/pipeline.yaml pipelines/meds.yaml"
+    assert f"`mkdir pipelines && {copied} && tawt ingest {raw} -w {tmp_path}/w --pipeline meds`" in error.value.hint
+    write(Path(), {"pipelines/meds.yaml": (tmp_path / "w" / "pipeline.yaml").read_text(encoding="utf-8")})
+    assert tawt.ingest(raw, "meds", tmp_path / "w", threads=1).n_run == 0
+    path = tawt.write_sql("event_parts.measurements", tmp_path / "w")
+    assert (
+        path == tmp_path / "home/sql/meds/event_parts/measurements.sql"
+        and tawt.run("+events", tmp_path / "w").n_run == 0
+    )
