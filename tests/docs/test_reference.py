@@ -214,3 +214,27 @@ def test_the_example_of_a_source_works(tmp_path: Path, monkeypatch: pytest.Monke
     assert accounts["staging.readings"].n_records_in == 4
     assert accounts["staging.readings"].count("quarantine") == 1
     assert accounts["events"].n_rows_out == 3
+
+
+def test_every_concept_begins_with_three_triplets() -> None:
+    """A page of concepts shows a table of three triplets before it explains, and the page of words defines them."""
+    rows = {}
+    for page in sorted((ROOT / "docs" / "concepts").glob("*.md")):
+        before, _, _ = page.read_text(encoding="utf-8").partition("\n## ")
+        table = re.search(r"^\|[-|: ]+\|\n((?:\|.*\|\n)+)", before, re.MULTILINE)
+        rows[page.stem] = len(table[1].splitlines()) if table else 0
+    assert rows == dict.fromkeys(rows, 3)
+
+
+def test_the_words_of_the_house_are_defined_once() -> None:
+    """The page of words has a line for each, and each of its parts is linked from elsewhere."""
+    text = (ROOT / "docs" / "concepts" / "words.md").read_text(encoding="utf-8")
+    defined = re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)
+    wanted = {"record", "row", "measurement", "event part", "driving", "key cell", "moment", "document", "window"}
+    assert len(defined) == len(set(defined)) and wanted | {"part", "built-in stage", "layer", "behind", "place"} <= set(
+        defined
+    )
+    linked = {
+        anchor for page in PAGES for anchor in re.findall(r"words\.md#([a-z-]+)", page.read_text(encoding="utf-8"))
+    }
+    assert linked == {"data", "stages", "training"}
