@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tawt.commands.attempt import attempt as attempt
     from tawt.commands.compare import compare as compare
     from tawt.commands.demo import demo as demo
+    from tawt.commands.diff import diff as diff
     from tawt.commands.embed import embed as embed
     from tawt.commands.ingest import build_vocab as build_vocab
     from tawt.commands.ingest import ingest as ingest
@@ -42,6 +43,7 @@ _HOME = {
     "check_meds": "tawt.quality.meds",
     "compare": "tawt.commands.compare",
     "demo": "tawt.commands.demo",
+    "diff": "tawt.commands.diff",
     "dropped": "tawt.commands.rejected",
     "embed": "tawt.commands.embed",
     "ingest": "tawt.commands.ingest",

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 import typer.core
 
-from tawt.cli import data, inspect, model, runs
+from tawt.cli import data, diff, inspect, model, runs
 from tawt.cli.limited import reserve, watched
 from tawt.cli.output import console
 from tawt.errors import RoomError, TawtError, printable
@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 data.add_to(app)
 inspect.add_to(app)
+diff.add_to(app)
 model.add_to(app)
 runs.add_to(app)
 

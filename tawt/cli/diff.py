@@ -1,0 +1,66 @@
+"""The command that counts what differs: diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tawt.cli.again import follow
+from tawt.cli.options import DATA_PANEL, Form, Memory, Threads
+from tawt.cli.output import Format, next_command, print_table, say
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MOST_TYPES = 20
+"""Data_types of a stage that a table of differences lists."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to the application."""
+    app.command("diff", rich_help_panel=DATA_PANEL)(diff)
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(help="A workspace", show_default=False)],
+    after: Annotated[Path, typer.Argument(help="Another one", show_default=False)],
+    stage: Annotated[str | None, typer.Option(help="Only this stage", show_default=False)] = None,
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    form: Form = Format.table,
+) -> None:
+    """Count what differs between two workspaces: schema, rows, nulls, statuses, reasons, rows by data_type
+
+    Example: tawt diff work/mimic work/mimic-edited
+    """
+    from tawt.commands.diff import diff as diff_of
+
+    found = diff_of(
+        before, after, stage, threads=threads, memory_limit=memory_limit,
+        report=lambda event: say(f"note: {event['text']}"),
+    )  # fmt: skip
+    shown = found if form is not Format.table else shortened(found)
+    print_table(shown, form)
+    n_left = found.num_rows - shown.num_rows
+    say(
+        f"{found.num_rows:,} differences"
+        + (f", {n_left:,} of data_types are not shown: --format csv shows all" if n_left else "")
+        if found.num_rows
+        else "no difference"
+    )
+    next_command(follow("stages", workspace=after, form=form))
+
+
+def shortened(found: pa.Table) -> pa.Table:
+    """Leave the first data_types of each stage, of which the most rows differ."""
+    import pyarrow as pa
+
+    n_of: dict[str, int] = {}
+    kept = []
+    for stage, what, name in zip(*(found[column].to_pylist() for column in ("stage", "what", "name")), strict=True):
+        is_type = what == "rows only here" and bool(name)
+        n_of[stage] = n_of.get(stage, 0) + is_type
+        kept.append(not is_type or n_of[stage] <= _MOST_TYPES)
+    return found.filter(pa.array(kept, pa.bool_()))

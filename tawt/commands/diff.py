@@ -1,0 +1,126 @@
+"""What differs between two workspaces, stage by stage, in counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from tawt.commands.look import stage_of
+from tawt.contracts.layers import layer_of
+from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
+from tawt.pipeline.holding import still
+from tawt.pipeline.ledger import Standing, standing
+from tawt.pipeline.manifest import Manifest, stage_files
+from tawt.pipeline.plan import graph_of
+from tawt.pipeline.run import Report
+from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.quality.diff import Difference, Output, differences
+from tawt.sources.graph import Graph
+
+_SCHEMA = pa.schema([(name, pa.string()) for name in ("stage", "what", "name", "before", "after")])
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A workspace that is compared."""
+
+    workspace: Workspace
+    graph: Graph
+    there: dict[str, Standing]
+
+    @classmethod
+    def of(cls, root: Path) -> _Side:
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        return cls(opened, graph, {one.stage.name: one for one in standing(opened, graph)})
+
+    def output(self, stage: str) -> Output | None:
+        """What is there of a stage; None where it is not finished or not of this pipeline."""
+        manifest = self.there[stage].manifest if stage in self.there else None
+        return _output(self.workspace, manifest) if manifest is not None else None
+
+
+def diff(
+    before: str | Path, after: str | Path, stage: str | None = None, *, threads: int | None = None,
+    memory_limit: str | None = None, report: Report = lambda event: None,
+) -> pa.Table:  # fmt: skip
+    """Tell what differs between two workspaces.
+
+    Rows are compared as they come, in any order, by all cells but those that say where a row came from; a row that is
+    changed counts on both sides. Counts of rows from 1 to 10 by column, status or data_type are told as `<11`.
+
+    Args:
+        before: A workspace that `ingest` made.
+        after: Another one.
+        stage: Only this stage; all by default.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+        report: Hears `{"event": "note", ...}` of each stage that is older than what it was made from.
+
+    Returns:
+        One row per difference, none where there is none: `stage`, `what`, `name`, `before`, `after`. `what` is `stage`
+        (only one has it), `rows`, `records in`, `drop`, `quarantine`, `fault`, `added` (as the ledger counts them),
+        `column` (types), `nulls` (of a column), `status` (rows by value_status) or `rows only here` (which the other
+        lacks: of all, and by data_type).
+
+    Raises:
+        ConfigError: There is no such workspace or stage, or a command that changes one is at work.
+        FileError: A file that is compared is damaged.
+    """
+    limits = Limits.of(threads, memory_limit)
+    with _both(Path(before).expanduser(), Path(after).expanduser()) as sides:
+        found: list[Difference] = []
+        for name in _stages(sides, stage):
+            for one in sides:
+                if name in one.there and one.there[name].behind:
+                    text = f"{name} in {one.workspace.root} is {one.there[name].state}"
+                    report({"event": "note", "text": text})
+            found += compared(
+                name, sides[0].output(name), sides[1].output(name), [s.workspace.root for s in sides], limits
+            )
+    return as_table(found)
+
+
+def compared(
+    stage: str, before: Output | None, after: Output | None, folders: list[Path], limits: Limits
+) -> list[Difference]:
+    """Return what differs between two outputs of a stage, each perhaps not there."""
+    if before is None or after is None:
+        states = ["there" if one is not None else "not there" for one in (before, after)]
+        return [Difference(stage, "stage", "", *states)] if before is not after else []
+    with looking(limits, folders) as connection, wrapped_errors(stage, limits=limits), bounded_memory(limits):
+        return list(differences(connection, stage, before, after))
+
+
+def as_table(found: list[Difference]) -> pa.Table:
+    """Return differences as a table."""
+    return pa.Table.from_pylist([asdict(one) for one in found], schema=_SCHEMA)
+
+
+@contextmanager
+def _both(before: Path, after: Path) -> Iterator[list[_Side]]:
+    with ExitStack() as held:
+        for root in (before, after):
+            held.enter_context(still(root))
+        yield [_Side.of(before), _Side.of(after)]
+
+
+def _stages(sides: list[_Side], stage: str | None) -> list[str]:
+    if stage is None:
+        return list(dict.fromkeys(name for one in sides for name in one.there))
+    for one in sides:
+        if stage not in sides[0].there and stage not in sides[1].there:
+            stage_of(one.graph, stage, workspace=one.workspace.root)
+    return [stage]
+
+
+def _output(workspace: Workspace, manifest: Manifest) -> Output:
+    layer = layer_of(manifest.stage)
+    files = stage_files(workspace, manifest.stage, layer.rows) if layer.suffix == ".parquet" else []
+    hashes = {name: manifest.hashes[name] for name in manifest.files if not name.startswith("quarantine/")}
+    vocabulary = stage_files(workspace, "vocabulary") if manifest.stage == "triplets" else []
+    return Output(files, manifest.accounts, hashes, vocabulary)

@@ -1,0 +1,177 @@
+"""What differs between two outputs of a stage: schema, rows, nulls, statuses, reasons, and rows that only one has.
+
+Nothing but names and counts comes out. A count of rows by column, status or data_type that could point at people is
+told as `<11`, and a data_type of so few rows is not named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.value_status import STATUS_NAMES
+from tawt.database.connect import identifier, interruptible, parquet_files
+from tawt.pipeline.faults import FAULTS
+from tawt.pipeline.manifest import Account
+
+_PLACES = ("_row", "_reason", FAULTS, "source_row", "table_rank")
+"""Columns that say where a row came from: the same row of another file is the same."""
+RARE = f"data types of fewer than {SMALL_CELL + 1} rows"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which two outputs differ."""
+
+    stage: str
+    what: str
+    """`stage`, `column`, `rows`, `drop`, `quarantine`, `fault`, `added`, `nulls`, `status` or `rows only here`."""
+    name: str
+    """Of the column, reason, rule, status or data_type; empty = of all."""
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stage wrote, or would write."""
+
+    files: Sequence[Path]
+    """Parquet files of its rows; none of a stage that writes others."""
+    accounts: Sequence[Account]
+    hashes: Mapping[str, str]
+    """File -> hash of its content, of what is known to stand there."""
+    vocabulary: Sequence[Path] = ()
+    """What names the data_types of triplets, by their index."""
+
+    @property
+    def relation(self) -> str:
+        """The rows, data_types by their names."""
+        rows = parquet_files(self.files)
+        if not self.vocabulary:
+            return rows
+        return (
+            f"(select t.* replace (v.code as data_type) from {rows} t left join "
+            f"(select data_type, code from {parquet_files(self.vocabulary)}) v using (data_type))"
+        )
+
+
+def differences(
+    connection: duckdb.DuckDBPyConnection, stage: str, before: Output, after: Output
+) -> Iterator[Difference]:
+    """Yield what differs between two outputs of a stage.
+
+    Rows are told apart by a hash of 64 bits of all cells but those of `_PLACES`, as often as they stand there.
+    """
+    counted = [_accounted(one.accounts) for one in (before, after)]
+    for what, name in sorted({*counted[0], *counted[1]}, key=lambda key: (key[0] != "rows", key)):
+        yield from _if_other(stage, what, name, counted[0][what, name], counted[1][what, name], exact=True)
+    if not before.files or not after.files or (before.hashes and before.hashes == after.hashes):
+        return
+    types = [_types(connection, one) for one in (before, after)]
+    for name in dict.fromkeys((*types[0], *types[1])):
+        if types[0].get(name) != types[1].get(name):
+            yield Difference(stage, "column", name, types[0].get(name), types[1].get(name))
+    shared = [name for name in types[0] if name in types[1] and name not in _PLACES]
+    nulls = [_nulls(connection, one, shared) for one in (before, after)]
+    n_rows = [one["rows", ""] for one in counted]
+    for name in shared:
+        if [one[name] for one in nulls] != n_rows:  # else it holds nothing on either side
+            yield from _if_other(stage, "nulls", name, nulls[0][name], nulls[1][name])
+    if "value_status" in shared:
+        of = [_counts(connection, one, "value_status") for one in (before, after)]
+        for name in sorted({*of[0], *of[1]}):
+            yield from _if_other(stage, "status", _status(name), of[0][name], of[1][name])
+    yield from _only_here(connection, stage, before, after, shared, types)
+
+
+def _accounted(accounts: Sequence[Account]) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for account in accounts:
+        counts["rows", ""] += account.n_rows_out
+        counts["records in", account.driving] += account.n_records_in
+        for route in account.routes:
+            counts[route.kind, route.reason] += route.n_records
+        for rule, n in account.n_rows_added.items():
+            counts["added", rule] += n
+        for fault in account.faults:
+            counts["fault", f"{fault.column}:{fault.reason}"] += fault.n_cells
+    return counts
+
+
+def _if_other(stage: str, what: str, name: str, n: int, m: int, exact: bool = False) -> Iterator[Difference]:
+    if n != m:
+        yield Difference(stage, what, name, _told(n, exact), _told(m, exact))
+
+
+def _told(n: int, exact: bool = False) -> str:
+    return f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL and not exact else str(n)
+
+
+def _types(connection: duckdb.DuckDBPyConnection, one: Output) -> dict[str, str]:
+    rows = _ask(connection, f"describe select * from {one.relation}")
+    return {str(name): str(type_).lower() for name, type_, *_ in rows}
+
+
+def _nulls(connection: duckdb.DuckDBPyConnection, one: Output, names: Sequence[str]) -> dict[str, int]:
+    counts = ", ".join(f"count(*) - count({identifier(name)})" for name in names)
+    (row,) = _ask(connection, f"select {counts} from {one.relation}")
+    return dict(zip(names, row, strict=True))
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, one: Output, column: str) -> Counter[Any]:
+    rows = _ask(connection, f"select {identifier(column)}, count(*) from {one.relation} group by all")
+    return Counter(dict(rows))
+
+
+def _status(value: object) -> str:
+    return STATUS_NAMES[value] if isinstance(value, int) else str(value)
+
+
+def _only_here(
+    connection: duckdb.DuckDBPyConnection, stage: str, before: Output, after: Output, shared: Sequence[str],
+    types: Sequence[Mapping[str, str]],
+) -> Iterator[Difference]:  # fmt: skip
+    """Yield how many rows only one of two outputs has: of all, and by data_type."""
+    kind = next((name for name in ("code", "data_type") if name in shared), None)
+    # where it differs nearly all rows would, for one data_type more moves the rest
+    hashed = [name for name in shared if stage != "vocabulary" or name != "data_type"]
+    cells = ", ".join(
+        identifier(name) if types[0][name] == types[1][name] else f"{identifier(name)}::varchar" for name in hashed
+    )
+    named = f"{identifier(kind)}::varchar" if kind is not None else "''"
+    sides = " union all ".join(
+        f"select {named} as name, hash({cells}) as h, {n} as n from {one.relation}"
+        for n, one in ((1, before), (-1, after))
+    )
+    rows = _ask(
+        connection,
+        f"select name, sum(n) filter (n > 0), -sum(n) filter (n < 0) from "
+        f"(select name, h, sum(n) as n from ({sides}) group by name, h having sum(n) <> 0) group by name",
+    )
+    only = [Counter({str(name): int(row[i] or 0) for name, *row in rows}) for i in (0, 1)]
+    yield from _only(stage, "", sum(only[0].values()), sum(only[1].values()), exact=True)
+    if kind is None or stage == "vocabulary":
+        return
+    there = [_counts(connection, one, kind) for one in (before, after)]
+    rare = [name for name in only[0] if max(there[0][name], there[1][name]) <= SMALL_CELL]
+    told = {name: max(one[name] for one in only) for name in only[0] if name not in rare}
+    # the order among those that are told as few would tell more
+    for name in sorted(told, key=lambda name: (-max(told[name], SMALL_CELL), name)):
+        yield from _only(stage, name, only[0][name], only[1][name])
+    yield from _only(stage, RARE, sum(only[0][name] for name in rare), sum(only[1][name] for name in rare))
+
+
+def _only(stage: str, name: str, n: int, m: int, exact: bool = False) -> Iterator[Difference]:
+    if n or m:
+        yield Difference(stage, "rows only here", name, _told(n, exact), _told(m, exact))
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, text: str) -> list[tuple[Any, ...]]:
+    return interruptible(connection, lambda: connection.execute(text).fetchall())
