@@ -34,7 +34,7 @@ doubled as (
 select
     subject_id, '2020-01-01'::timestamp as time, code::varchar as code, number::double as numeric_value,
     null::varchar as text_value, null::varchar as unit, null::varchar as raw_value, '2020-01-01'::timestamp as available_time,
-    'numeric'::varchar as value_status, _row, (case when number = 7 or code = 'EVEN' then 'drop:unwanted' end)::varchar as _reason
+    'numeric'::varchar as value_status, _row, (case when number = 7 or code = 'EVEN' then 'drop:missing_outcome' end)::varchar as _reason
 from doubled
 """
 NUMBERS = [0, 1, 2, 3, "", 5, 6, 7, 8, 5, 1]
@@ -49,9 +49,8 @@ def made(make_project: Callable[..., Path], tmp_path: Path) -> Path:
               {"name": "number", "type": "float64"}]  # fmt: skip
     raw = make_project(columns, staged, STAGING, PART)
     (tmp_path / "assets" / "pipelines" / "lab.yaml").write_text("name: lab\nsource: lab\nparameters: {least: 2}\n")
-    for name in ("staging/readings", "event_parts"):
-        path = tmp_path / "assets" / "schemas" / (f"lab/{name}.json" if "/" in name else f"{name}.json")
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"reasons": ["small", "empty", "unwanted"]}))
+    path = tmp_path / "assets" / "schemas" / "lab" / "staging" / "readings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reasons": ["small", "empty"]}))
     (raw / "readings").mkdir()
     for name, part in (("a.csv", RECORDS[:4]), ("b.csv", RECORDS[4:])):
         (raw / "readings" / name).write_text("\n".join(["subject_id,seen,number", *part, ""]))
@@ -133,7 +132,7 @@ def test_dropped_records_are_found_again(made: Path) -> None:
 def test_a_record_of_which_any_row_is_kept_is_not_dropped(made: Path) -> None:
     """Of a stage that gives several rows of a record, those records are dropped that no row is kept of."""
     rows = tawt.dropped("event_parts.readings", made, reread=False).to_pylist()
-    assert rows == [{"file": "readings/b.csv", "record": 8, "reason": "unwanted"}]
+    assert rows == [{"file": "readings/b.csv", "record": 8, "reason": "missing_outcome"}]
     (account,) = tawt.run("event_parts.readings", made).stages[0].manifest.accounts
     assert account.count("drop") == len(rows)
 
@@ -152,7 +151,7 @@ others as (select subject_id, count(*) as n from events.events group by subject_
 
 select
     s.subject_id, s.time as prediction_time, (s.numeric_value > 5)::boolean as boolean_value, s.source_row as _row,
-    (case when s.numeric_value = 8 then 'drop:unwanted' end)::varchar as _reason
+    (case when s.numeric_value = 8 then 'drop:missing_outcome' end)::varchar as _reason
 from seen s
 join others o using (subject_id)
 """
@@ -163,11 +162,11 @@ def test_a_label_over_events_is_tried_and_tells_its_drops(made: Path) -> None:
     assets = made.parent / "assets"
     (assets / "sql" / "lab" / "labels").mkdir()
     (assets / "sql" / "lab" / "labels" / "high.sql").write_text(LABELS)
-    path = assets / "schemas" / "labels.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"reasons": ["unwanted"]}))
     assert len(tawt.attempt("labels.high", made, limit=2)) <= len(tawt.attempt("labels.high", made, "seen", 2)) == 2
     tawt.run("labels.high", made, threads=1)
-    assert tawt.dropped("labels.high", made).to_pylist() == [{"file": "events", "record": 9, "reason": "unwanted"}]
+    assert tawt.dropped("labels.high", made).to_pylist() == [
+        {"file": "events", "record": 9, "reason": "missing_outcome"}
+    ]
     assert tawt.lineage("labels.high", made)["name"].to_pylist()[:2] == ["labels.high", "events"]
 
 
