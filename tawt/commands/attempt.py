@@ -21,6 +21,7 @@ from tawt.pipeline.plan import graph_of, raw_tables
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
 from tawt.shell import command
@@ -134,10 +135,10 @@ def reading(
         if raw_table(name) is None and read_manifest(opened, name) is None:
             again = command("run", f"+{name}", workspace=opened.root)
             raise StageError(stage.name, f"needs {name}, which is not there, expected it to be finished", again)
-    with looking(limits, [opened.root, *raw_folders(raw)], opened.project) as connection:
+    with readable(raw) as tables, looking(limits, [opened.root, *raw_folders(tables)], opened.project) as connection:
         with wrapped_errors(stage.name, workspace=opened.root, limits=limits):
-            for table in raw:
-                bind_raw(connection, table, opened.pipeline.csv)
+            for table in tables:
+                bind_raw(connection, table)
             for name in stage.inputs:
                 if raw_table(name) is None:
                     bind_output(connection, opened, name)

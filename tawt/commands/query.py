@@ -18,6 +18,7 @@ from tawt.pipeline.quarantine import SCHEMA, listed_records
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.raw.copies import readable
 from tawt.raw.views import bind_raw
 from tawt.shell import command
 from tawt.sources.asked import check_select, is_explained
@@ -61,11 +62,11 @@ def query(
             report({"event": "note", "text": note})
         raw = tables_now(opened, graph, [name for relation, name in raw_names.items() if relation in named])
         try:
-            with looking(limits, [opened.root, *raw_folders(raw)], opened.project) as connection:
+            with readable(raw) as tables, looking(limits, [opened.root, *raw_folders(tables)], opened.project) as connection:
                 with wrapped_errors("query", limits=limits):
                     _bind_all(connection, opened, there)
-                    for table in raw:
-                        if bind_raw(connection, table, opened.pipeline.csv) is not None:
+                    for table in tables:
+                        if bind_raw(connection, table) is not None:
                             copied(connection, f"raw.{table.name}")
                 with wrapped_errors("query", text, len("explain "), limits=limits), bounded_memory(limits):
                     if not is_explained(text):

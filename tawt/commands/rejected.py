@@ -30,6 +30,7 @@ from tawt.pipeline.plan import graph_of
 from tawt.pipeline.quarantine import files_of, listed_records
 from tawt.pipeline.sql_stage import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
 from tawt.shell import command
@@ -180,8 +181,12 @@ def _with_cells(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifes
         return places
     table = _as_read(opened, graph, name, read)
     limits = Limits.of()
-    with looking(limits, [opened.root, *raw_folders([table])]) as connection, wrapped_errors(source, limits=limits):
-        bind_raw(connection, table, opened.pipeline.csv)
+    with (
+        readable([table]) as tables,
+        looking(limits, [opened.root, *raw_folders(tables)]) as connection,
+        wrapped_errors(source, limits=limits),
+    ):
+        bind_raw(connection, tables[0])
         connection.register("_places", places)
         own = ", ".join(f"p.{identifier(name)}" for name in places.column_names)
         order = "p.reason, p.record" if "line" not in places.column_names else "p.file, p.record, p.line"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import codecs
+from contextlib import suppress
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from tawt.config.base import Conflict, Section
 
@@ -17,21 +19,75 @@ MAX_BINS = 1000
 """Most quantile bins of a data_type."""
 
 
+def _encoding(given: Any) -> Any:
+    """Return an encoding by the name that is usual here, whatever it is called."""
+    with suppress(LookupError, TypeError, ValueError):
+        name = codecs.lookup(given).name
+        return {"iso8859-1": "latin-1", "utf-8-sig": "utf-8", "utf-16-le": "utf-16", "utf-16-be": "utf-16"}.get(
+            name, name
+        )
+    return given
+
+
+def _marks(given: Any) -> Any:
+    """Return marks as texts; what YAML takes for a number is meant as it stands, and `NULL` in any of its spellings."""
+    if given is None:
+        return None
+    marks: list[Any] = []
+    for mark in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(mark, bool):
+            raise ValueError('texts; words that YAML takes for true or false in quotes, as "No"')
+        if mark is None:
+            marks += ["NULL", "null", "Null"]
+        else:
+            marks.append(str(mark).strip() if isinstance(mark, int | float | str) else mark)
+    return tuple(dict.fromkeys(marks))
+
+
+Encoding = Annotated[Literal["utf-8", "latin-1", "cp1252", "utf-16"], BeforeValidator(_encoding)]
+Marks = Annotated[tuple[str, ...], BeforeValidator(_marks)]
+"""Cells that stand for a missing one, compared without blanks around them, in quotes or not."""
+Quote = Annotated[str, Field(max_length=1, pattern=r"^[^\r\n]?$")]
+
+
 class Csv(Section):
     """How the raw text tables are written."""
 
     delimiter: Character = ","
-    """Character between fields."""
-    quote: Character = '"'
-    """Character around a field that holds a delimiter or a line end."""
+    """Character between fields; in files that end in `.tsv` it is a tab."""
+    quote: Quote = '"'
+    """Character around a field that holds a delimiter or a line end; empty = every quote is an ordinary character."""
     strict: bool = True
     """Quarantine a record that breaks the CSV standard; false reads as much of it as can be read."""
+    encoding: Encoding = "utf-8"
+    """How letters are written, with or without a byte order mark."""
+    header: bool = True
+    """Whether the first line names the columns; without, they are those of the contract, in its order."""
+    marks: Marks = ()
+    """Cells that stand for a missing one beside empty ones, as `NA` or `\\N`; of Parquet too."""
 
     @model_validator(mode="after")
     def _differ(self) -> Csv:
         if self.delimiter == self.quote:
             raise Conflict("one character cannot be both", "delimiter", "quote")
         return self
+
+
+class TableCsv(Section):
+    """How the files of one raw table are written, where otherwise than `csv:` says."""
+
+    delimiter: Character | None = None
+    """Character between fields; also of files that end in `.tsv`."""
+    quote: Quote | None = None
+    """Character around a field that holds a delimiter or a line end; empty = there is none."""
+    strict: bool | None = None
+    """Whether a record that breaks the CSV standard is quarantined."""
+    encoding: Encoding | None = None
+    """How letters are written."""
+    header: bool | None = None
+    """Whether the first line names the columns."""
+    marks: Marks | None = None
+    """Cells that stand for a missing one, in the place of those of `csv:`."""
 
 
 class Members(Section):
@@ -156,6 +212,8 @@ class PipelineConfig(Section):
     """Event parts in the order that settles ties in time; those not named follow by name."""
     csv: Csv = Csv()
     """How the raw text tables are written."""
+    tables: dict[str, TableCsv] = {}
+    """How single raw tables are written, by name, where otherwise."""
     members: tuple[Members, ...] = ()
     """Raw tables spread over many files."""
     sample_from: str | None = None
@@ -197,3 +255,23 @@ class PipelineConfig(Section):
         except ValueError:
             raise ValueError("a date, as 1970-01-01") from None
         return value
+
+    @model_validator(mode="after")
+    def _tables_can_be_read(self) -> PipelineConfig:
+        spread = {members.table for members in self.members}
+        for name, own in self.tables.items():
+            at = f"tables.{name}"
+            said = [key for key in own.model_fields_set - {"marks", "encoding"} if getattr(own, key) is not None]
+            if name in spread and said:
+                raise Conflict(
+                    "of a table that is spread over small files, `members` says how they are written", f"{at}.{said[0]}"
+                )
+            merged = self.csv.model_dump() | own.model_dump(exclude_none=True)
+            if merged["delimiter"] == merged["quote"]:
+                raise Conflict("one character cannot be both", f"{at}.delimiter", f"{at}.quote")
+        return self
+
+    def csv_of(self, table: str) -> Csv:
+        """Return how the files of a raw table are written."""
+        own = self.tables.get(table)
+        return self.csv if own is None else Csv(**(self.csv.model_dump() | own.model_dump(exclude_none=True)))

@@ -141,9 +141,15 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def parquet_files(files: Sequence[Path]) -> str:
-    """Return Parquet files as a relation; each is named, so that no letter of a path is taken for a pattern."""
-    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}], hive_partitioning = false)"
+def parquet_files(files: Sequence[Path], by_name: bool = False) -> str:
+    """Return Parquet files as a relation; each is named, so that no letter of a path is taken for a pattern.
+
+    Args:
+        files: The files.
+        by_name: Whether their columns are joined by name.
+    """
+    listed, union = ", ".join(literal(str(file)) for file in files), ", union_by_name = true" * by_name
+    return f"read_parquet([{listed}], hive_partitioning = false{union})"
 
 
 def identifier(name: str) -> str:

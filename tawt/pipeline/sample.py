@@ -55,7 +55,7 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
     connection = open_stage_connection(plan, stage)
     try:
         with wrapped_errors(name, workspace=plan.workspace.root, limits=plan.limits), bounded_memory(plan.limits):
-            bind_raw(connection, plan.raw[raw_table(stage.inputs[0]) or ""], plan.workspace.pipeline.csv)
+            bind_raw(connection, plan.raw[raw_table(stage.inputs[0]) or ""])
             parameters = parameters_for(stage.sql, plan.workspace.pipeline.values)
             row = connection.execute(
                 f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "

@@ -99,7 +99,7 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
         if rows_of(kept, rejected) < raw.n_records:
             connection = open_stage_connection(plan, stage)
             with closing(connection), wrapped_errors(driving, limits=plan.limits):
-                hold_to_count(connection, raw, plan.workspace.pipeline.csv)
+                hold_to_count(connection, raw)
     for file in raw.files if raw is not None else ():
         file.hold()
     check_nulls(stage.contract, kept, stage.name)
@@ -113,27 +113,27 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
 def _select(plan: Plan, stage: Stage, parallel: bool) -> tuple[Path, list[Path], Rejected]:
     """Write what the stage gives into a folder aside, kept rows and rejected ones apart."""
     assert stage.sql is not None
-    workspace, dialect = plan.workspace, plan.workspace.pipeline.csv
+    workspace = plan.workspace
     folder = workspace.start_clean(stage.name)
     connection = open_stage_connection(plan, stage)
     tables = _raw_tables(plan, stage)
     readers: list[MemberReader] = []
     try:
         with wrapped_errors(stage.name, workspace=workspace.root, limits=plan.limits), bounded_memory(plan.limits):
-            readers += [r for t in tables if (r := bind_raw(connection, t, dialect, parallel)) is not None]
+            readers += [r for t in tables if (r := bind_raw(connection, t, parallel)) is not None]
             _check_output(connection, stage, plan)
             copy = _copy(plan, stage, folder)
             parameters = parameters_for(stage.sql, workspace.pipeline.values)
             interruptible(connection, lambda: connection.execute(copy, parameters))
             lines = [line for reader in readers for line in reader.rejected]
-            lines += [line for t in tables for line in rejected_lines(connection, t, dialect, parallel)]
+            lines += [line for t in tables for line in rejected_lines(connection, t, parallel)]
     except RoomError:  # which no file is at fault for
         raise
     except TawtError as error:
         failed = next((r.failed for r in readers if r.failed is not None), None) or damaged_file(tables)
         if failed is None and isinstance(error, SourceError) and error.where == stage.name:
             with closing(open_stage_connection(plan, stage)) as another:
-                failed = unread_file(another, tables, dialect, plan.limits)
+                failed = unread_file(another, tables, plan.limits)
         raise failed or error from None
     finally:
         connection.close()

@@ -22,6 +22,7 @@ from typing import IO, Any, cast
 from tawt.config.pipeline import Members
 from tawt.errors import SourceError
 from tawt.places import is_utf8
+from tawt.raw.encoding import NotText, as_utf8
 from tawt.raw.formats import format_of, is_hidden
 from tawt.raw.records import RecordCounter
 from tawt.raw.tar_walk import TarBroken, TarWalk
@@ -227,6 +228,7 @@ class Alike:
     """Holds the small files of a table, one after another, to the header of the first, and each to its own name."""
 
     members: Members
+    encoding: str = "utf-8"
     header: tuple[str, ...] = ()
     """Of the first file; () = none was read."""
     _stems: set[str] = field(default_factory=set)
@@ -235,12 +237,15 @@ class Alike:
         """Return the lines of a file behind its header; only carriage returns and line feeds end them.
 
         Raises:
-            SourceError: It is empty or not UTF-8, or has another header than the first or the name of an earlier one.
+            SourceError: It is empty, in another encoding, or has another header than the first or an earlier name.
         """
         try:
-            text = member.data.decode("utf-8-sig")
+            data = as_utf8(io.BytesIO(member.data), self.encoding).read()
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SourceError(member.where, "is not UTF-8 text, expected UTF-8", member.hint) from None
+        except NotText as error:
+            raise SourceError(member.where, error.at("").what, member.hint) from None
         lines = (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
         names = tuple(name.strip() for name in next(lines, "").split(self.members.delimiter))
         if not self.header and not any(names):
@@ -283,6 +288,6 @@ def count_members(path: Path, place: str, number: int, stream: IO[bytes], alike:
             continue
         alike.lines(member)
         counter = RecordCounter(alike.members.delimiter, quote=None)
-        counter.add(member.data)
+        counter.add(as_utf8(io.BytesIO(member.data), alike.encoding).read())
         total += counter.end().n_records
     return total, n_passed[Passed.OTHER], n_passed[Passed.HIDDEN]

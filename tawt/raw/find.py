@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tawt.config.pipeline import Csv, Members, PipelineConfig
@@ -17,7 +17,7 @@ from tawt.errors import SourceError
 from tawt.raw.archives import Passed, passed_over
 from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, unpacked_name
 from tawt.raw.header import about_header, read_header
-from tawt.raw.identity import RawFile, delimiter_of, identify
+from tawt.raw.identity import RawFile, identify
 from tawt.raw.members import find_members
 from tawt.raw.seen import RawSeen
 
@@ -52,6 +52,8 @@ class RawTable:
     header: tuple[str, ...]
     """All columns in the first file, in order."""
     members: Members | None = None
+    dialect: Csv = field(default_factory=Csv)
+    """How the files are written."""
 
     @property
     def is_parquet(self) -> bool:
@@ -113,13 +115,13 @@ def find_raw_tables(
             )
         else:
             said.append(f"raw.{name} is absent (optional): the stages that read it are skipped")
-    dialect = pipeline.csv
+    dialects = {name: _dialect_of(pipeline, name, paths) for name, paths in found.items()}
     with ThreadPoolExecutor(max_workers=4) as pool:
-        jobs = {n: identify(pool, root, paths, dialect, members.get(n), known) for n, paths in found.items()}
+        jobs = {n: identify(pool, root, paths, dialects[n], members.get(n), known) for n, paths in found.items()}
         identified = {name: tuple(file for job in of_table for file in job.result()) for name, of_table in jobs.items()}
     tables = {}
     for name, files in identified.items():
-        table = _with_columns(name, contracts[name], files, dialect, members.get(name))
+        table = _with_columns(name, contracts[name], files, dialects[name], members.get(name))
         tables[name] = table
         if name in members:
             passed = _passed_over(table, members[name])
@@ -133,6 +135,13 @@ def find_raw_tables(
             said.append(f"raw.{name}: {_HIDDEN.format(n)}")
         said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
     return tables, said
+
+
+def _dialect_of(pipeline: PipelineConfig, name: str, paths: list[Path]) -> Csv:
+    """Return how the files of a table are written: with tabs where their names say so and the table itself does not."""
+    dialect, own = pipeline.csv_of(name), pipeline.tables.get(name)
+    tabbed = all(format_of(path).is_tabbed for path in paths) and (own is None or own.delimiter is None)
+    return dialect.model_copy(update={"delimiter": "\t"}) if tabbed else dialect
 
 
 def _passed_over(table: RawTable, members: Members) -> Counter[Passed | None]:
@@ -238,7 +247,7 @@ def seen_files(raw: dict[str, RawTable]) -> dict[str, RawSeen]:
 def _with_columns(
     name: str, contract: Contract, files: tuple[RawFile, ...], dialect: Csv, members: Members | None
 ) -> RawTable:
-    kinds = [(format_of(file.path).is_parquet, delimiter_of(file.path, dialect)) for file in files]
+    kinds = [(format_of(file.path).is_parquet, format_of(file.path).is_tabbed) for file in files]
     for file, kind in zip(files, kinds, strict=True):
         if members is None and kind != kinds[0]:
             raise SourceError(
@@ -246,7 +255,9 @@ def _with_columns(
                 "write all parts of the table in one form",
             )  # fmt: skip
     # of small files the one that reads them holds each to the header of the first
-    headers = [read_header(file, dialect, members) for file in files[: 1 if members is not None else None]]
+    headers = [
+        read_header(file, dialect, members, contract.names) for file in files[: 1 if members is not None else None]
+    ]
     # the parts of a Parquet table are joined by name, those of a text table by place
     by_name = members is None and format_of(files[0].path).is_parquet
     for file, header in zip(files, headers, strict=False):
@@ -271,4 +282,4 @@ def _with_columns(
                     f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
                     about_header(column.name, header, set(columns.values()), len(contract.columns)),
                 )
-    return RawTable(name, contract, files, columns, headers[0], members)
+    return RawTable(name, contract, files, columns, headers[0], members, dialect)

@@ -22,6 +22,7 @@ from tawt.errors import SourceError
 from tawt.files import digest, stamp
 from tawt.places import is_utf8
 from tawt.raw.archives import Alike, count_members
+from tawt.raw.encoding import NotText, as_utf8, hint_of
 from tawt.raw.formats import format_of
 from tawt.raw.records import RecordCounter, Records
 from tawt.raw.seen import RawSeen
@@ -65,18 +66,12 @@ class RawFile:
             )  # fmt: skip
 
 
-_BEGINNINGS = {
-    b"\xff\xfe": "it begins as UTF-16 does: convert it with iconv -f utf-16 -t utf-8",
-    b"\xfe\xff": "it begins as UTF-16 does: convert it with iconv -f utf-16 -t utf-8",
-    b"\x1f\x8b": "it begins as gzip does: unpack it, or let its name end in .gz",
-    b"PK\x03\x04": "it begins as .zip and spreadsheets do: unpack it, or write it as CSV",
-    b"PAR1": "it begins as Parquet does: let its name end in .parquet",
-    b"\x28\xb5\x2f\xfd": "it begins as .zst does: unpack it",
-    b"BZh": "it begins as .bz2 does: unpack it",
-    b"\xfd7zXZ": "it begins as .xz does: unpack it",
-}
-"""What to do with a file that is no text, by its first bytes."""
-_RULES = 2
+QUOTES = (
+    'mend the line; if the file quotes otherwise, or not at all, say so in the pipeline: `csv: {quote: ...}`, `""` for '
+    "not at all, or of this table alone under `tables:`"
+)
+"""The hint for a quote that is not closed where its cell ends."""
+_RULES = 3
 """Raised where files of the same bytes count otherwise than before: what is remembered of them is forgotten."""
 _MOST_BLANK = 64 << 20
 """Bytes of blank lines in a row that the engine is given room for."""
@@ -130,7 +125,8 @@ def identify(
     Raises:
         SourceError: (from the results) A file is unreadable, damaged, no UTF-8 or not written as the dialect says.
     """
-    counted_as = digest([_RULES, (members or dialect).model_dump()])
+    # what a mark stands for changes no count
+    counted_as = digest([_RULES, dialect.model_dump(exclude={"marks"}), members.model_dump() if members else None])
     numbers: Counter[str] = Counter()
 
     def remembered(path: Path) -> RawSeen | None:
@@ -176,7 +172,7 @@ def identify(
         numbers[place] += 1
         files.append((path, place, numbers[place]))
     if members is not None:
-        return [pool.submit(look_at_small, files, Alike(members))]
+        return [pool.submit(look_at_small, files, Alike(members, dialect.encoding))]
     return [pool.submit(lambda file: [look(*file)], file) for file in files]
 
 
@@ -194,8 +190,9 @@ def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None
         elif format_of(path).is_parquet:
             n_records = parquet_metadata(path, "copy it again", SourceError, place).num_rows
         else:
-            stream = gzip.GzipFile(fileobj=source) if format_of(path).is_gzip else source
-            counter = RecordCounter(delimiter_of(path, dialect), dialect.quote)
+            packed = gzip.GzipFile(fileobj=source) if format_of(path).is_gzip else source
+            stream = as_utf8(cast(IO[bytes], packed), dialect.encoding)
+            counter = RecordCounter(dialect.delimiter, dialect.quote or None, dialect.header)
             begin = block = stream.read(_BLOCK)
             while block:
                 counter.add(block)
@@ -209,18 +206,12 @@ def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None
 
 def _as_the_dialect_says(place: str, records: Records, dialect: Csv, begin: bytes) -> int:
     if records.not_utf8 is not None:
-        raise SourceError(
-            f"{place}:{records.not_utf8}", "is not UTF-8 text, expected UTF-8",
-            next(
-                (hint for mark, hint in _BEGINNINGS.items() if begin.startswith(mark)),
-                "convert the file, for example with iconv -f latin1 -t utf-8",
-            ),
-        )  # fmt: skip
+        raise NotText(records.not_utf8, "utf-8", hint_of(begin, "utf-8")).at(place)
     if records.open_quote is not None:
         raise SourceError(
             f"{place}:{records.open_quote}",
             "opens a quote that swallows the lines after it, expected every quote to be closed in its cell",
-            "mend the line, or set `csv: {quote: ...}` in the pipeline if the file quotes otherwise",
+            QUOTES,
         )
     if dialect.strict and not records.even_ends:
         raise SourceError(
@@ -240,6 +231,8 @@ def named(place: str) -> Iterator[None]:
     """Turn what unpacking or reading a file brings into one line that names it."""
     try:
         yield
+    except NotText as error:
+        raise error.at(place) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         what = "ends early" if isinstance(error, EOFError) else "is damaged or is not gzip"
         raise SourceError(place, f"{what}, expected a whole .gz file", "copy it again and compare its hash") from None
@@ -251,7 +244,7 @@ def named(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_bytes(path: Path, place: str) -> Iterator[IO[bytes]]:
+def open_packed(path: Path, place: str) -> Iterator[IO[bytes]]:
     """Open a file for reading, unpacked, within a `with`.
 
     Raises:
@@ -261,6 +254,12 @@ def open_bytes(path: Path, place: str) -> Iterator[IO[bytes]]:
         yield cast(IO[bytes], stream)
 
 
-def delimiter_of(path: Path, dialect: Csv) -> str:
-    """Return the character between the fields of a text file."""
-    return "\t" if format_of(path).is_tabbed else dialect.delimiter
+@contextmanager
+def open_bytes(path: Path, place: str, encoding: str) -> Iterator[IO[bytes]]:
+    """Open a text for reading, unpacked and as UTF-8, within a `with`.
+
+    Raises:
+        SourceError: It is absent, may not be read, is no whole .gz file or in another encoding; it is named as `place`.
+    """
+    with open_packed(path, place) as stream:
+        yield as_utf8(stream, encoding)

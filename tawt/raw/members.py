@@ -84,6 +84,7 @@ class MemberReader:
     members: Members
     paths: list[tuple[Path, str]]
     """Every archive or file, and what is said of it."""
+    encoding: str = "utf-8"
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
     """Place, line and kind of every line with another number of fields than the header; lines are counted through
     all files of the place."""
@@ -97,7 +98,7 @@ class MemberReader:
         Raises:
             SourceError: There is no file, or it is empty.
         """
-        alike = Alike(self.members)
+        alike = Alike(self.members, self.encoding)
         for member in self._files():
             alike.lines(member)
             return alike.header
@@ -123,7 +124,7 @@ class MemberReader:
         rows: list[list[str]] = []
         number, n_bytes = 0, 0
         n_lines: Counter[str] = Counter()
-        alike = Alike(self.members)
+        alike = Alike(self.members, self.encoding)
 
         def batch() -> pa.RecordBatch:
             columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in schema.names[:-1]]

@@ -24,7 +24,7 @@ class Records:
     """What a text file holds, whatever it means."""
 
     n_records: int
-    """Lines that are not blank, less the header."""
+    """Lines that are not blank, less the header if there is one."""
     even_ends: bool
     """Whether all lines end with `\\n`, or all with `\\r\\n`; a line end in quotes is text."""
     not_utf8: int | None = None
@@ -42,6 +42,8 @@ class RecordCounter:
     delimiter: str = ","
     quote: str | None = '"'
     """None = there are no quotes."""
+    header: bool = True
+    """Whether the first line is none."""
     _n_ended: int = 0
     _n_lines: int = 0
     _quoted: bool = False
@@ -83,7 +85,7 @@ class RecordCounter:
         n = self._n_ended + (self._before[-1:] not in (_LF, _CR) or self._quoted)
         even_ends = self._ends <= {_LF} or self._ends <= {_CR + _LF}
         return Records(
-            max(0, n - 1), even_ends, self._not_utf8, self._opened if self._quoted else None, self._most_blank
+            max(0, n - self.header), even_ends, self._not_utf8, self._opened if self._quoted else None, self._most_blank
         )
 
     def _count(self, block: bytes) -> None:

@@ -14,7 +14,7 @@ import duckdb
 from tawt.config.pipeline import Csv
 from tawt.errors import SourceError
 from tawt.raw.find import RawTable
-from tawt.raw.identity import RawFile, delimiter_of, open_bytes
+from tawt.raw.identity import QUOTES, RawFile, open_bytes
 
 _BLOCK = 1 << 20
 _LONGEST = 32 << 20
@@ -23,14 +23,13 @@ _FILLED, _END = re.compile(rb"[^\r\n]"), re.compile(rb"[\r\n]")
 
 
 def rejected_lines(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, dialect: Csv, parallel: bool = False
+    connection: duckdb.DuckDBPyConnection, table: RawTable, parallel: bool = False
 ) -> list[tuple[str, int, str]]:
     """Return file, line and kind of every record that breaks the CSV standard, after the view was read to its end.
 
     Args:
         connection: Where.
         table: The table.
-        dialect: How it is written.
         parallel: Whether several threads read one file. They can take what is none for the begin of a record: then
             only how many there are is told, with line 0.
 
@@ -50,13 +49,13 @@ def rejected_lines(
     lines: list[tuple[str, int, str]] = []
     for file in table.files:
         mine = [row[1:] for row in rows if row[0] == str(file.path)]
-        found = _records(file, [position for position, _ in mine], dialect)
+        found = _records(file, [position for position, _ in mine], table.dialect)
         for (number, swallows), (_, kind) in zip(found, mine, strict=True):
             if swallows:
                 raise SourceError(
                     f"{file.place}:{number}",
                     "opens a quote that swallows the lines after it, expected every quote to be closed in its cell",
-                    "mend the line, or set `csv: {quote: ...}` in the pipeline if the file quotes otherwise",
+                    QUOTES,
                 )
             lines.append((file.place, number, kind))
     return lines
@@ -69,8 +68,8 @@ def _records(file: RawFile, positions: Sequence[int], dialect: Csv) -> Iterator[
     """
     if not positions:
         return
-    record = _record(delimiter_of(file.path, dialect).encode(), dialect.quote.encode())
-    with open_bytes(file.path, file.place) as stream:
+    record = _record(dialect.delimiter.encode(), dialect.quote.encode())
+    with open_bytes(file.path, file.place, dialect.encoding) as stream:
         window = _Window(stream)
         for position in positions:
             window.move(position)
@@ -89,6 +88,8 @@ def _record(delimiter: bytes, quote: bytes) -> re.Pattern[bytes]:
 
     Its group `behind` is text between a closing quote and the end of that cell.
     """
+    if not quote:
+        return re.compile(rb"[^\r\n]*(?P<behind>(?!))?")
     q, d, first = re.escape(quote), re.escape(delimiter), re.escape(delimiter[:1])
     blanks = b"" if delimiter == b" " else b" *"
     plain = rb"[^\r\n%b]*(?:(?!%b)%b[^\r\n%b]*)*" % (first, d, first, first)

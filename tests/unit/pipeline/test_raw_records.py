@@ -84,8 +84,8 @@ def test_what_the_engine_loses_is_noticed(always: bool, readings: Path, tmp_path
 
     read = raw_views._read_csv
 
-    def losing(table, dialect, parallel):
-        source = read(table, dialect, parallel)
+    def losing(table, parallel):
+        source = read(table, parallel)
         return f"(from {source} limit {table.n_records - 5})" if parallel or always else source
 
     monkeypatch.setattr(raw_views, "_read_csv", losing)

@@ -1,0 +1,92 @@
+"""Columns of Parquet as the text that a CSV file would hold, so that they go through the same macros; NaN is none."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from tawt.database.connect import literal
+from tawt.errors import SourceError
+from tawt.raw.find import RawTable
+from tawt.readers import parquet_schema
+
+_NO_TEXT = (
+    pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)  # fmt: skip
+_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_READABLE = {
+    "string": (lambda have: not any(is_it(have) for is_it in _NO_TEXT),),
+    "int64": (pa.types.is_integer,),
+    "float32": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, *_TEXT),
+    "timestamp[us]": (pa.types.is_timestamp, pa.types.is_date, *_TEXT),
+    "list<string>": (pa.types.is_list, pa.types.is_large_list),
+}
+"""Type in a contract -> what a Parquet column may be instead, without a rounded id or a guessed time."""
+_UTC = ("UTC", "Etc/UTC", "GMT", "Z", "+00:00")
+
+
+def parquet_types(table: RawTable) -> dict[str, pa.DataType]:
+    """Return the type in the files of each column of the contract; where files differ, the one that needs most care.
+
+    Raises:
+        SourceError: A column is of a type that could only be guessed at.
+    """
+    types: dict[str, pa.DataType] = {}
+    for file in table.files:
+        for field in parquet_schema(file.path, "copy it again", SourceError, file.place):
+            column = next((c for c in table.contract.columns if c.name.lower() == field.name.lower()), None)
+            if column is None or pa.types.is_null(field.type):
+                continue
+            have = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+            zone = _zone(have)
+            if zone is not None and zone not in _UTC:
+                raise SourceError(
+                    file.place, f"column `{column.name}` is in the time zone {zone}, expected clock times or UTC",
+                    "write the times as they stood on the clock, without a zone",
+                )  # fmt: skip
+            readable = _READABLE.get(column.type)
+            kind = str(have).partition("<")[0]  # the fields of a struct have names of their own
+            if readable is not None and not any(is_it(have) for is_it in readable):
+                raise SourceError(
+                    file.place, f"column `{column.name}` is {kind}, expected {column.type}", "cast it in the file"
+                )
+            if column.name not in types or _care(have) > _care(types[column.name]):
+                types[column.name] = have
+    return types
+
+
+def _zone(type_: pa.DataType) -> str | None:
+    return type_.tz if pa.types.is_timestamp(type_) else None
+
+
+def _care(type_: pa.DataType) -> int:
+    """Return how much is to be looked at in cells of a type."""
+    if pa.types.is_floating(type_) or _zone(type_) is not None:
+        return 2
+    return int(pa.types.is_decimal(type_))
+
+
+def as_contracted(column: str, have: pa.DataType | None, want: str) -> str:
+    """Return the SQL that reads a Parquet column; where text is wanted, as the text that a CSV file would hold.
+
+    Where a NaN can stand it is null. It is asked for by name, before anything else: what the engine takes a range or a
+    rounding of it for hangs on the smallest and largest number of the column, which the file lists without it.
+    """
+    if have is None:
+        return column
+    if _zone(have) is not None:
+        column = f"{column}::timestamptz::timestamp"
+    if want != "string":
+        return f"case when not isnan({column}) then {column} end" if pa.types.is_floating(have) else column
+    if pa.types.is_timestamp(have):
+        return f"{column}::timestamp::varchar"
+    if pa.types.is_floating(have):
+        # ids with gaps are often written as floats: 7.0 is the id 7, and 7.5 is none
+        whole = f"isfinite({column}) and {column} = trunc({column}) and abs({column}) < 9e15"
+        return (
+            f"case when isnan({column}) then null when {whole} then try_cast({column} as bigint)::varchar "
+            f"else {column}::varchar end"
+        )
+    if pa.types.is_decimal(have) and have.scale > 0:  # as databases write whole numbers, with all zeros
+        return f"regexp_replace({column}::varchar, {literal('[.]?0+$')}, '')"
+    return f"{column}::varchar"
