@@ -36,7 +36,7 @@ def _marks(given: Any) -> Any:
     marks: list[Any] = []
     for mark in given if isinstance(given, list | tuple) else [given]:
         if isinstance(mark, bool):
-            raise ValueError('texts; words that YAML takes for true or false in quotes, as "No"')
+            raise ValueError("texts; words that YAML takes for true or false in quotes")
         if mark is None:
             marks += ["NULL", "null", "Null"]
         else:

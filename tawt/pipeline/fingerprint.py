@@ -80,7 +80,8 @@ def _of_sql(workspace: Workspace, stage: Stage, n_shards: int) -> dict[str, Any]
     pipeline = workspace.pipeline
     parameters: dict[str, Any] = {name: pipeline.values.get(name) for name in stage.sql.parameters}
     if stage.layer.row_wise:
-        return parameters | {"sample": workspace.ingested.sample, "csv": pipeline.csv.model_dump()}
+        table = raw_table(stage.inputs[0]) or ""
+        return parameters | {"sample": workspace.ingested.sample, "csv": pipeline.csv_of(table).model_dump()}
     return parameters | ({"shards": n_shards} if stage.layer.sharded else {})
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import bounded_memory, wrapped_errors
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.sql_stage import Plan, open_stage_connection
 from tawt.pipeline.workspace import Workspace
+from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.formats import format_of
 from tawt.raw.views import bind_raw
@@ -52,16 +55,18 @@ def sample_threshold(plan: Plan, graph: Graph) -> int | None:
         raise StageError(
             name, "is off or has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
         )
-    connection = open_stage_connection(plan, stage)
-    try:
-        with wrapped_errors(name, workspace=plan.workspace.root, limits=plan.limits), bounded_memory(plan.limits):
-            bind_raw(connection, plan.raw[raw_table(stage.inputs[0]) or ""])
-            parameters = parameters_for(stage.sql, plan.workspace.pipeline.values)
-            row = connection.execute(
-                f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "
-                f"({stage.sql.text}\n) where _reason is null order by h limit {int(sample)})",
-                parameters,
-            ).fetchone()
-    finally:
-        connection.close()
+    scratch = plan.workspace.aside / f"{name}-raw"
+    with (
+        readable([plan.raw[raw_table(stage.inputs[0]) or ""]], scratch) as tables,
+        closing(open_stage_connection(plan, stage)) as connection,
+        wrapped_errors(name, workspace=plan.workspace.root, limits=plan.limits),
+        bounded_memory(plan.limits),
+    ):
+        bind_raw(connection, tables[0])
+        parameters = parameters_for(stage.sql, plan.workspace.pipeline.values)
+        row = connection.execute(
+            f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "
+            f"({stage.sql.text}\n) where _reason is null order by h limit {int(sample)})",
+            parameters,
+        ).fetchone()
     return int(row[0]) if row and row[0] is not None else _HASHES

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from tawt.pipeline.manifest import Account, read_manifest, stage_files
 from tawt.pipeline.quarantine import Rejected
 from tawt.pipeline.workspace import Workspace
 from tawt.places import real
+from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.members import MemberReader
 from tawt.raw.rejects import rejected_lines
@@ -92,14 +93,16 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     driving = stage.inputs[0]
     table = raw_table(driving)
     raw = plan.raw[table] if table is not None else None
-    # several threads on one file lose records behind a malformed line; one does not, and is slower
-    folder, kept, rejected = _select(plan, stage, parallel=True)
-    if raw is not None and raw.is_text and (rejected.lines or rows_of(kept, rejected) != raw.n_records):
-        folder, kept, rejected = _select(plan, stage, parallel=False)
-        if rows_of(kept, rejected) < raw.n_records:
-            connection = open_stage_connection(plan, stage)
-            with closing(connection), wrapped_errors(driving, limits=plan.limits):
-                hold_to_count(connection, raw)
+    with readable(_raw_tables(plan, stage), plan.workspace.aside / f"{stage.name}-raw") as tables:
+        reading = replace(plan, raw=plan.raw | {one.name: one for one in tables})
+        # several threads on one file lose records behind a malformed line; one does not, and is slower
+        folder, kept, rejected = _select(reading, stage, parallel=True)
+        if raw is not None and raw.is_text and (rejected.lines or rows_of(kept, rejected) != raw.n_records):
+            folder, kept, rejected = _select(reading, stage, parallel=False)
+            if rows_of(kept, rejected) < raw.n_records:
+                connection = open_stage_connection(plan, stage)
+                with closing(connection), wrapped_errors(driving, limits=plan.limits):
+                    hold_to_count(connection, reading.raw[raw.name])
     for file in raw.files if raw is not None else ():
         file.hold()
     check_nulls(stage.contract, kept, stage.name)

@@ -79,10 +79,10 @@ class _Utf8(io.RawIOBase):
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
         self._stream, self._encoding = stream, encoding
         self._begin = stream.read(_BLOCK)
-        codec = encoding
+        self._codec = encoding
         if encoding == "utf-16":
-            codec = "utf-16-be" if self._begin.startswith(_BIG) else "utf-16-le"
-        self._decoder = codecs.getincrementaldecoder(codec)()
+            self._codec = "utf-16-be" if self._begin.startswith(_BIG) else "utf-16-le"
+        self._decoder = codecs.getincrementaldecoder(self._codec)()
         self._lines, self._left, self._ended = 0, memoryview(b""), False
         if any(self._begin.startswith(mark) for mark in (*MAGIC, *(m for m, e in _MARKS.items() if e != encoding))):
             raise NotText(1, encoding, hint_of(self._begin, encoding))
@@ -100,11 +100,12 @@ class _Utf8(io.RawIOBase):
         return n
 
     def _decoded(self, block: bytes) -> str:
+        held = bytes(self._decoder.getstate()[0])
         try:
             text = self._decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            good = block[: max(0, error.start - 3)].decode(self._encoding, errors="ignore")
-            raise self._not_text(good) from None
+            good = (held + block)[: error.start]
+            raise self._not_text(good.decode(self._codec, errors="ignore")) from None
         # controls that no text has: the engine refuses them
         if self._encoding == "latin-1" and (odd := _C1.search(text)) is not None:
             raise self._not_text(text[: odd.start()])

@@ -160,6 +160,13 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Grap
             f"names the stage `{name}`, which is not there, expected a stage",
             _near(name, found),
         )
+    for key, names in (("tables", list(pipeline.tables)), ("members", [one.table for one in pipeline.members])):
+        for name in sorted(set(names) - set(raw)):
+            raise ConfigError(
+                f"pipeline {pipeline.name}",
+                f"says under `{key}` how raw table `{name}` is written, which has no contract, expected one that has",
+                nearest(name, raw),
+            )
     skipped = dict.fromkeys(pipeline.off, OFF)
     for stage in found.values():
         for reference in stage.inputs:
