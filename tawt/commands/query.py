@@ -62,7 +62,10 @@ def query(
             report({"event": "note", "text": note})
         raw = tables_now(opened, graph, [name for relation, name in raw_names.items() if relation in named])
         try:
-            with readable(raw) as tables, looking(limits, [opened.root, *raw_folders(tables)], opened.project) as connection:
+            with (
+                readable(raw) as tables,
+                looking(limits, [opened.root, *raw_folders(tables)], opened.project) as connection,
+            ):
                 with wrapped_errors("query", limits=limits):
                     _bind_all(connection, opened, there)
                     for table in tables:
