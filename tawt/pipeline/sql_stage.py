@@ -100,8 +100,10 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
         if raw is not None and raw.is_text and (rejected.lines or rows_of(kept, rejected) != raw.n_records):
             folder, kept, rejected = _select(reading, stage, parallel=False)
             if rows_of(kept, rejected) < raw.n_records:
-                connection = open_stage_connection(plan, stage)
-                with closing(connection), wrapped_errors(driving, limits=plan.limits):
+                with (
+                    closing(open_stage_connection(plan, stage)) as connection,
+                    wrapped_errors(driving, limits=plan.limits),
+                ):
                     hold_to_count(connection, reading.raw[raw.name])
     for file in raw.files if raw is not None else ():
         file.hold()
@@ -225,13 +227,10 @@ def _check_output(connection: duckdb.DuckDBPyConnection, stage: Stage, plan: Pla
         if name == FAULTS and name not in empty.column_names:
             continue
         if name not in empty.column_names:
-            raise ContractError(
-                stage.name,
-                f"column `{name}` is missing, expected it in the last projection",
-                f"carry {name} of {stage.inputs[0]} through"
-                if name == "_row"
-                else "null::varchar as _reason keeps all",
+            hint = (
+                f"carry {name} of {stage.inputs[0]} through" if name == "_row" else "null::varchar as _reason keeps all"
             )
+            raise ContractError(stage.name, f"column `{name}` is missing, expected it in the last projection", hint)
         if empty.schema.field(name).type != type_:
             raise ContractError(
                 stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}",
