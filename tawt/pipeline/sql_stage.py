@@ -91,8 +91,7 @@ def run_sql_stage(plan: Plan, stage: Stage) -> Outcome:
     """
     assert stage.sql is not None and stage.contract is not None
     driving = stage.inputs[0]
-    table = raw_table(driving)
-    raw = plan.raw[table] if table is not None else None
+    raw = plan.raw[table] if (table := raw_table(driving)) is not None else None
     with readable(_raw_tables(plan, stage), plan.workspace.aside / f"{stage.name}-raw") as tables:
         reading = replace(plan, raw=plan.raw | {one.name: one for one in tables})
         # several threads on one file lose records behind a malformed line; one does not, and is slower
@@ -254,9 +253,8 @@ def _take_routes(folder: Path, stage: Stage, lines: list[tuple[str, int, str]]) 
         route.rmdir()
     if not kept:
         assert stage.contract is not None
-        schema = (
-            stage.contract.arrow_schema().append(pa.field("_row", pa.int64())).append(pa.field("_reason", pa.string()))
-        )
+        schema = stage.contract.arrow_schema()
+        schema = schema.append(pa.field("_row", pa.int64())).append(pa.field("_reason", pa.string()))
         kept = [folder / "part-00000-0.parquet"]
         pq.write_table(schema.empty_table(), kept[0])
     empty = pa.table({"_row": pa.array([], pa.int64()), "_reason": pa.array([], pa.string())})
