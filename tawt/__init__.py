@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tawt.commands.attempt import attempt as attempt
+    from tawt.commands.cases import test as test
     from tawt.commands.compare import compare as compare
     from tawt.commands.demo import demo as demo
     from tawt.commands.diff import diff as diff
@@ -57,6 +58,7 @@ _HOME = {
     "sql": "tawt.commands.sql",
     "stages": "tawt.commands.look",
     "sweep": "tawt.commands.sweep",
+    "test": "tawt.commands.cases",
     "write_sql": "tawt.commands.sql",
 }
 

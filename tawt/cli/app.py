@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 import typer.core
 
-from tawt.cli import data, diff, inspect, model, runs
+from tawt.cli import data, diff, inspect, model, project, runs
 from tawt.cli.limited import reserve, watched
 from tawt.cli.output import console
 from tawt.errors import RoomError, TawtError, printable
@@ -45,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+project.add_to(app)
 data.add_to(app)
 inspect.add_to(app)
 diff.add_to(app)

@@ -12,6 +12,8 @@ columns of `staging` and `event_parts` are held to their contract: names, types 
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,22 @@ import yaml
 
 from tawt.config.load import parse_yaml
 from tawt.config.loader import BoundedLoader
+from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract, read_contract
-from tawt.database.connect import identifier
-from tawt.database.macros import load_macros
+from tawt.contracts.layers import LAYERS, SQL_LAYERS
+from tawt.database.connect import Limits, connect, identifier, text_place
 from tawt.database.parse import Node, parse, relations, unparse
 from tawt.errors import ConfigError, nearest
 from tawt.project import Project
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 from tawt.sources.graph import contract_path
+from tawt.sources.sql_file import read_sql
 
 _KEYS = ("params", "given", "expect", "ctes")
+_FORM = "as `given: {raw.labs: [{subject_id: 1}]}` and `expect: [{subject_id: 1}]`"
 
 Row = dict[str, Any]
+_NO_VALUE = object()
 
 
 class TextLoader(BoundedLoader):
@@ -45,34 +51,40 @@ TextLoader.yaml_implicit_resolvers = {
 }
 
 
-def run_case(case_path: Path, sql_path: Path) -> list[str]:
+def run_case(path: Path, project: Project) -> list[str]:
     """Run one stage on the rows of one case, in a fresh database.
 
     Args:
-        case_path: `tests/sql/<source>/<layer>/<name>.yaml`.
-        sql_path: `<root>/sql/<source>/<layer>/<name>.sql`; the contracts are in `<root>/schemas`.
+        path: `tests/sql/<source>/<layer>/<name>.yaml`.
+        project: Has the stage of that name, and the contracts.
 
     Returns:
         One line per difference; none where the stage does what the case says.
 
     Raises:
         ConfigError: The case is not of the form above, or names a relation or column that no contract has.
+        StageError: The stage is refused.
     """
-    case = _read_case(case_path)
-    text = sql_path.read_text(encoding="utf-8")
-    with duckdb.connect() as connection:
-        load_macros(Project.at(sql_path.parents[3])).make(connection)
-        _create_relations(connection, case.get("given") or {}, sql_path, str(case_path))
-        params = case.get("params") or {}
+    case = _read_case(path)
+    source, layer, name = (*path.parts[-3:-1], path.stem)
+    stages = project.files(f"sql/{source}/{layer}", ".sql") if layer in LAYERS else {}
+    if name not in stages:
+        near = nearest(name, stages) if stages else nearest(layer, [one.name for one in SQL_LAYERS])
+        return [f"is of no stage: sql/{source}/{layer}/{name}.sql is not there, {near}"]
+    text = read_sql(stages[name], layer).text
+    params = PipelineConfig(name=source, source=source).values | (case.get("params") or {})
+    with closing(connect(Limits.of(1), [], project=project)) as connection:
+        _create_relations(connection, case.get("given") or {}, project, source, str(path))
         differences = _compare(connection, text, params, case.get("expect"), "")
-        differences += _check_columns(connection, sql_path) if "result" in _tables(connection) else []
-        for name, rows in (case.get("ctes") or {}).items():
+        if "result" in _tables(connection):
+            differences += _check_columns(connection, project.find(contract_path(source, layer, name)))
+        for step, rows in (case.get("ctes") or {}).items():
             try:
-                step = cte_text(text, name)
+                shown = cte_text(text, step)
             except KeyError:
-                differences.append(f"cte `{name}`: is not in the stage")
+                differences.append(f"cte `{step}`: is not in the stage")
                 continue
-            differences += _compare(connection, step, params, rows, f"cte `{name}`: ")
+            differences += _compare(connection, shown, params, rows, f"cte `{step}`: ")
     return differences
 
 
@@ -106,27 +118,39 @@ def cte_names(text: str) -> list[str]:
 
 
 def _read_case(path: Path) -> dict[str, Any]:
-    case, _ = parse_yaml(read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path), TextLoader)
+    case, places = parse_yaml(
+        read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path), TextLoader
+    )
     if not {"given", "expect"} <= set(case):
-        raise ConfigError(str(path), "lacks `given:` or `expect:`, expected both")
-    for key in case:
+        raise ConfigError(str(path), "lacks `given:` or `expect:`, expected both", _FORM)
+    for key, said in case.items():
+        where = places.get((key,), str(path))
         if key not in _KEYS:
-            raise ConfigError(str(path), f"unknown key `{key}`, expected a case's", nearest(key, _KEYS))
+            raise ConfigError(where, f"unknown key `{key}`, expected a case's", nearest(key, _KEYS))
+        if key == "expect":
+            _hold_rows(said, "expect", where)
+        elif not isinstance(said, dict | None):
+            raise ConfigError(where, f"`{key}` is no mapping, expected names and what they have", _FORM)
+        elif key != "params":
+            for name, rows in (said or {}).items():
+                _hold_rows(rows, f"{key}.{name}", places.get((key, name), where))
     return case
 
 
+def _hold_rows(rows: Any, key: str, where: str) -> None:
+    if not isinstance(rows, list | None) or not all(isinstance(row, dict) for row in rows or ()):
+        raise ConfigError(where, f"`{key}` is no list of rows, expected one, each as {{column: cell}}", _FORM)
+
+
 def _create_relations(
-    connection: duckdb.DuckDBPyConnection, given: dict[str, list[Row]], sql_path: Path, where: str
+    connection: duckdb.DuckDBPyConnection, given: dict[str, list[Row]], files: Project, source: str, where: str
 ) -> None:
     """Make every relation that the stage could read: with the given rows, or empty."""
-    files, source = Project.at(sql_path.parents[3]), sql_path.parents[1].name
     paths = [
         path for layer in ("raw", "staging") for path in files.files(f"schemas/{source}/{layer}", ".json").values()
     ]
     paths += [path for path in [files.find("schemas/events.json")] if path is not None]
     relations = {contract.name: contract for contract in map(read_contract, paths)}
-    for layer in ("raw", "staging", "events"):
-        connection.execute(f"create schema {layer}")
     for name in given:
         if name not in relations:
             raise ConfigError(where, f"`{name}` has no contract, expected one", nearest(name, relations))
@@ -147,20 +171,30 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
                 raise ConfigError(
                     where, f"`{contract.name}` has no column `{name}`, expected one of its own", nearest(name, names)
                 )
-        cells = [_text(({"_row": str(number)} | row).get(name)) for name in names]
+        given = {"_row": str(number)} | row
+        if wrong := [c for c in columns if _typed(connection, given.get(c.name), c.sql_type) is _NO_VALUE]:
+            what = f"row {number} of `{contract.name}`: `{wrong[0].name}` is no {wrong[0].type}, expected one"
+            raise ConfigError(where, what, _FORM)
         marks = ", ".join(f"?::varchar::{c.sql_type}" for c in columns)
+        cells = [_text(given.get(name)) for name in names]
         connection.execute(f"insert into {layer}.{identifier(table)} values ({marks})", cells)
     if layer == table:
         connection.execute(f"create view main.{layer} as from {layer}.{layer}")
+
+
+def _typed(connection: duckdb.DuckDBPyConnection, cell: Any, sql_type: str) -> Any:
+    """Return a cell as a value of a type; `_NO_VALUE` where it is none."""
+    try:
+        return connection.execute(f"select ?::varchar::{sql_type}", [_text(cell)]).fetchall()[0][0]
+    except duckdb.Error:
+        return _NO_VALUE
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     return {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
 
 
-def _check_columns(connection: duckdb.DuckDBPyConnection, sql_path: Path) -> list[str]:
-    source, layer, _ = sql_path.parts[-3:]
-    path = Project.at(sql_path.parents[3]).find(contract_path(source, layer, sql_path.stem))
+def _check_columns(connection: duckdb.DuckDBPyConnection, path: Path | None) -> list[str]:
     if path is None:
         return []
     described = connection.execute("describe result").fetchall()
@@ -178,17 +212,27 @@ def _text(cell: Any) -> str | None:
     return None if cell is None else str(cell)
 
 
+def _said(error: duckdb.Error) -> str:
+    """Return what the engine says of a mistake: the rows are invented, so it may quote them."""
+    kind, _, said = str(error).partition(": ")
+    try:
+        return f"{kind}: {json.loads(said)['exception_message'].splitlines()[0]}"
+    except (ValueError, KeyError, TypeError):
+        return str(error).splitlines()[0]
+
+
 def _compare(
     connection: duckdb.DuckDBPyConnection, text: str, params: Row, expect: list[Row] | None, where: str
 ) -> list[str]:
     """Run one text and list where its rows are not the expected ones."""
+    made = "create or replace table result as "
     try:
         used = duckdb.extract_statements(text)[0].named_parameters
         values = {name: params[name] for name in used if name in params}
-        connection.execute(f"create or replace table result as {text}", values)
+        connection.execute(f"{made}{text}", values)
         described = connection.execute("describe result").fetchall()
     except duckdb.Error as error:
-        return [f"{where}does not run: {str(error).splitlines()[0]}"]
+        return [f"{where}does not run{text_place(error, text, len(made))}: {_said(error)}"]
     types = {str(name): str(type_) for name, type_, *_ in described}
     order = ", ".join(f"{identifier(n)} nulls first" for n in sorted(types, key=lambda n: n != "_row"))
     result = connection.execute(f"select * from result order by {order}").fetchall()
@@ -202,7 +246,8 @@ def _compare(
             if name not in row:
                 differences.append(f"{where}row {number}: no column `{name}`, {nearest(name, types)}")
                 continue
-            value = connection.execute(f"select ?::varchar::{types[name]}", [_text(cell)]).fetchall()[0][0]
-            if row[name] != value:
+            value = _typed(connection, cell, types[name])
+            value = cell if value is _NO_VALUE else value
+            if row[name] != value and (row[name] == row[name] or value == value):  # NaN is not itself
                 differences.append(f"{where}row {number}: `{name}` is {row[name]!r}, expected {value!r}")
     return differences

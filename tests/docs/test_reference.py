@@ -17,6 +17,7 @@ import tawt.project
 from tawt.commands.ingest import ingest
 from tawt.config.load import read_yaml
 from tawt.contracts.contract import Contract
+from tawt.project import Project
 from tawt.sources.cases import run_case
 
 ROOT = Path(__file__).parents[2]
@@ -196,8 +197,7 @@ def test_the_example_of_a_source_works(tmp_path: Path, monkeypatch: pytest.Monke
     cases = [name for name, _ in found if name.startswith("tests/")]
     assert len(cases) == 2
     for case in cases:
-        sql = tmp_path / case.removeprefix("tests/").replace(".yaml", ".sql")
-        assert run_case(tmp_path / case, sql) == []
+        assert run_case(tmp_path / case, Project.at(tmp_path)) == []
 
     monkeypatch.setattr(tawt.project, "asset_root", lambda: tmp_path)
     raw = tmp_path / "exports"

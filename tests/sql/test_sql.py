@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tawt.database.macros import load_macros
+from tawt.commands.cases import run_one
 from tawt.errors import ConfigError
+from tawt.project import Project
 from tawt.sources.cases import cte_text, run_case
-from tawt.sources.macro_cases import run_macro_case
 
 ROOT = Path(__file__).parents[2]
 MACROS = sorted((ROOT / "sql" / "shared" / "macros").glob("*.sql"))
@@ -25,8 +25,7 @@ def _name(path: Path) -> str:
 @pytest.mark.parametrize("case", CASES, ids=_name)
 def test_a_stage_does_what_its_case_says(case: Path) -> None:
     """The stage turns the given rows into the expected rows, and so does each step that the case names."""
-    sql = ROOT / "sql" / case.relative_to(ROOT / "tests" / "sql").with_suffix(".sql")
-    assert run_case(case, sql) == []
+    assert run_one(case, Project()) == []
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=_name)
@@ -45,7 +44,7 @@ def test_a_stage_has_all_that_belongs_to_it(stage: Path) -> None:
 @pytest.mark.parametrize("macro", MACROS, ids=lambda path: path.stem)
 def test_a_macro_gives_what_its_case_says(macro: Path) -> None:
     """Each macro has a case of the same name, and a first line that is a sentence."""
-    assert run_macro_case(ROOT / "tests" / "sql" / "shared" / "macros" / f"{macro.stem}.yaml", load_macros()) == []
+    assert run_one(ROOT / "tests" / "sql" / "shared" / "macros" / f"{macro.stem}.yaml", Project()) == []
     assert macro.read_text(encoding="utf-8").splitlines()[0].endswith(".")
 
 
@@ -75,7 +74,7 @@ def stage(tmp_path: Path) -> Path:
 def _case(stage: Path, text: str) -> list[str]:
     case = stage.with_suffix(".yaml")
     case.write_text("params: {factor: 2}\ngiven: {raw.readings: [{number: 1.50}, {number: ~}]}\n" + text)
-    return run_case(case, stage)
+    return run_case(case, Project.at(stage.parents[3]))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_the_columns_of_every_layer_are_held(case: str, tmp_path: Path) -> None:
     ):
         assert "_row::bigint" in text
         sql.write_text(text.replace("_row::bigint", row))
-        differences = run_case(ROOT / "tests" / "sql" / f"{case}.yaml", sql)
+        differences = run_case(ROOT / "tests" / "sql" / f"{case}.yaml", Project.at(tmp_path))
         assert [line.partition(" is ")[2] for line in differences] == said
 
 
@@ -130,6 +129,7 @@ def test_a_case_that_holds_gives_no_difference(stage: Path) -> None:
         ("expect: [{}, {twice: 0}]", "row 2: `twice` is None, expected 0.0"),
         ("expect: [{thrice: 3}, {}]", "row 1: no column `thrice`, did you mean `twice`?"),
         ("expect: [{}, {}]\nctes: {readings: [{number: 1.5}, {}]}", "cte `readings`: row 1: `number` is '1.50', expected '1.5'"),
+        ("expect: [{twice: three}, {}]", "row 1: `twice` is 3.0, expected 'three'"),
         ("expect: [{}, {}]\nctes: {tripled: []}", "cte `tripled`: is not in the stage"),
     ],
 )  # fmt: skip
@@ -148,20 +148,20 @@ def test_a_label_over_events_has_a_case(relation: str, tmp_path: Path) -> None:
         "select subject_id, time as prediction_time, numeric_value > 5 as boolean_value, source_row as _row, "
         f"null::varchar as _reason from {relation} where time is not null"
     )
-    case = tmp_path / "high.yaml"
+    case = sql.with_suffix(".yaml")
     case.write_text(
         "given: {events: [{subject_id: 1, numeric_value: 7, source_row: 1}, "
         "{subject_id: 2, time: 2020-01-01, numeric_value: 7.5, source_row: 2}]}\n"
         "expect: [{subject_id: 2, prediction_time: 2020-01-01, boolean_value: true, _row: 2}]\n"
     )
-    assert run_case(case, sql) == []
+    assert run_case(case, Project.at(tmp_path)) == []
 
 
 def test_a_stage_that_does_not_run_is_a_difference(stage: Path) -> None:
     """An error of the engine, such as a missing parameter, is told and does not end the tests."""
     case = stage.with_suffix(".yaml")
     case.write_text("given: {raw.readings: [{number: 1}]}\nexpect: [{}]\n")
-    (difference,) = run_case(case, stage)
+    (difference,) = run_case(case, Project.at(stage.parents[3]))
     assert difference.startswith("does not run: ") and "factor" in difference
 
 
@@ -173,6 +173,14 @@ def test_a_stage_that_does_not_run_is_a_difference(stage: Path) -> None:
         "given: {}\nexpected: []",
         "given: {}\nexpect: []\nparam: {}",
         "given: [",
+        "given: []\nexpect: []",
+        "given: {raw.readings: {number: 1}}\nexpect: []",
+        "given: {raw.readings: [1]}\nexpect: []",
+        "given: {}\nexpect: {number: 1}",
+        "given: {}\nexpect: [1]",
+        "given: {}\nexpect: []\nctes: [readings]",
+        "given: {}\nexpect: []\nparams: [factor]",
+        "given: {raw.readings: [{number: 1, _row: one}]}\nexpect: []",
     ],
 )
 def test_a_case_of_another_form_is_refused(stage: Path, text: str) -> None:
@@ -180,7 +188,7 @@ def test_a_case_of_another_form_is_refused(stage: Path, text: str) -> None:
     case = stage.with_suffix(".yaml")
     case.write_text(text)
     with pytest.raises(ConfigError):
-        run_case(case, stage)
+        run_case(case, Project.at(stage.parents[3]))
 
 
 def test_a_step_is_cut_out_of_the_parse_tree() -> None:

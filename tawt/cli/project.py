@@ -1,0 +1,56 @@
+"""The commands around a project of one's own: test."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tawt.cli.again import again, follow
+from tawt.cli.options import DATA_PANEL, Form, OptionalWorkspace
+from tawt.cli.output import Format, next_command, print_rows, print_text, say
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("test", rich_help_panel=DATA_PANEL)(test)
+
+
+def test(
+    where: Annotated[
+        str | None,
+        typer.Argument(help="A project, cases of one, or a source; the current folder", show_default=False),
+    ] = None,
+    match: Annotated[
+        str | None, typer.Option("-k", help="Only cases with this word in their name", show_default=False)
+    ] = None,
+    workspace: OptionalWorkspace = None,
+    form: Form = Format.table,
+) -> None:
+    """Run the cases of a project: invented rows, and what its stages and macros make of them
+
+    Example: tawt test clinic -k readings
+    """
+    from tawt.commands.cases import CaseResult
+    from tawt.commands.cases import test as run_cases
+
+    def told(result: CaseResult) -> None:
+        if form is Format.table and not result.ok:
+            print_text(f"{result.file}: {'; '.join(result.differences)}")
+
+    tried = run_cases(where, match=match, workspace=workspace, report=told)
+    if form is not Format.table:
+        rows = [(one.name, str(one.file), one.ok, "; ".join(one.differences)) for one in tried.results]
+        print_rows(("case", "file", "ok", "differs"), rows, form)
+    failed = [one for one in tried.results if not one.ok]
+    if tried.untested:
+        say(f"without a case: {', '.join(tried.untested)}")
+    say(f"{len(tried.results) - len(failed)} cases passed, {len(failed)} failed")
+    if failed:
+        next_command(again("-k", failed[0].name) if match is None else again())
+        raise typer.Exit(1)
+    next_command(
+        follow("stages", workspace=workspace, form=form)
+        if workspace is not None
+        else follow("ingest", "RAW_DIR", pipeline="PIPELINE", workspace="WORKSPACE", form=form)
+    )

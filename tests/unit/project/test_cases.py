@@ -1,0 +1,127 @@
+"""`tawt test`: which cases of a project are run, and what is said of one that does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tawt
+from tawt.errors import ConfigError
+from tawt.pipeline.run import RunResult
+from tests.unit.project.conftest import write
+
+HOLDS = """given:
+  raw.readings: [{patient: 1, seen: "2020-01-01 08:00:00", glucose: 5.4}, {patient: 2}]
+expect: [{patient: 1, glucose: 5.4, _reason: ~}, {_reason: "quarantine:seen:missing"}]
+"""
+PART = """given: {staging.readings: [{patient: 1, seen: "2020-01-01", glucose: 5}]}
+expect: [{subject_id: 1, code: GLUCOSE, numeric_value: 5}]
+"""
+CASES = {"tests/sql/clinic/staging/readings.yaml": HOLDS, "tests/sql/clinic/event_parts/readings.yaml": PART}
+
+
+@pytest.fixture
+def tested(clinic: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project with a case that holds of each of its stages, as the current folder."""
+    monkeypatch.chdir(write(clinic, CASES))
+    return clinic
+
+
+def _names(results: tawt.commands.cases.CaseResults) -> list[str]:
+    return [one.name for one in results.results]
+
+
+def test_all_cases_of_the_project_are_run(tested: Path) -> None:
+    """Each is named by its place; hidden files are none."""
+    write(tested, {"tests/sql/clinic/staging/.#readings.yaml": "", "tests/sql/clinic/staging/notes.txt": ""})
+    tried = tawt.test()
+    assert tried.ok and tried.untested == ()
+    assert _names(tried) == ["clinic.event_parts.readings", "clinic.staging.readings"]
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        ("clinic", ["event_parts", "staging"]),
+        (".", ["event_parts", "staging"]),
+        ("tests/sql", ["event_parts", "staging"]),
+        ("tests/sql/clinic/staging", ["staging"]),
+        ("tests/sql/clinic/staging/readings.yaml", ["staging"]),
+    ],
+)
+def test_a_project_a_folder_a_file_or_a_source_may_be_named(
+    where: str, names: list[str], tested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path is enough from anywhere, a source is one of the current folder."""
+    assert _names(tawt.test(where)) == [f"clinic.{name}.readings" for name in names]
+    monkeypatch.chdir(tmp_path)
+    if where == "clinic":
+        with pytest.raises(ConfigError, match="is no project"):
+            tawt.test(where)
+    else:
+        assert _names(tawt.test(tested / where)) == [f"clinic.{name}.readings" for name in names]
+
+
+def test_a_word_chooses_cases(tested: Path) -> None:
+    """In capitals or not; one that stands in no name is an error, for nothing would be tested."""
+    assert _names(tawt.test(match="STAGING")) == ["clinic.staging.readings"]
+    with pytest.raises(ConfigError, match="-k labs: stands in no case's name"):
+        tawt.test(match="labs")
+
+
+def test_the_project_of_a_workspace_is_tested_from_anywhere(
+    ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path
+) -> None:
+    """`-w` stands for the folder that the workspace was made with; a source is one of that."""
+    ingested()
+    write(clinic, CASES)
+    assert _names(tawt.test(workspace=tmp_path / "w")) == ["clinic.event_parts.readings", "clinic.staging.readings"]
+    assert len(_names(tawt.test("clinic", workspace=tmp_path / "w"))) == 2
+
+
+def test_a_source_without_cases_is_not_red(tested: Path) -> None:
+    """Its stages are named as untested, and nothing fails; a source that is nowhere is an error."""
+    text = (tested / "sql/clinic/staging/readings.sql").read_text(encoding="utf-8")
+    write(
+        tested, {"sql/other/staging/readings.sql": text, "sql/shared/macros/half.sql": "create macro half(x) as x / 2"}
+    )
+    tried = tawt.test()
+    assert tried.ok and len(tried.results) == 2
+    assert tried.untested == ("other.staging.readings", "shared.macros.half")
+    assert (tawt.test("other").results, tawt.test("other").untested) == ((), ("other.staging.readings",))
+    assert tawt.test("mimic_iv").results == ()
+    with pytest.raises(ConfigError, match="is no project, case or source") as error:
+        tawt.test("clinc")
+    assert "`clinic`" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"tests/sql/clinic/staging/readings.yaml": HOLDS.replace("glucose: 5.4, _", "glucose: 5.5, _")}, "row 1: `glucose` is 5.4, expected 5.5"),
+        ({"tests/sql/clinic/staging/reading.yaml": HOLDS}, "is of no stage: sql/clinic/staging/reading.sql is not there, did you mean `readings`?"),
+        ({"tests/sql/clinic/stagin/readings.yaml": HOLDS}, "is of no stage: sql/clinic/stagin/readings.sql is not there, did you mean `staging`?"),
+        ({"tests/sql/clinic/readings.yaml": HOLDS}, "lies at another place than tests/sql/SOURCE/LAYER/STAGE.yaml"),
+        ({"tests/sql/clinic/staging/readings.yaml": "given: ["}, "expected YAML"),
+        ({"tests/sql/clinic/staging/readings.yaml": "given: {}\n"}, "lacks `given:` or `expect:`"),
+        ({"tests/sql/clinic/staging/readings.yaml": "given: {raw.reading: []}\nexpect: []\n"}, "`raw.reading` has no contract"),
+        ({"sql/clinic/staging/readings.sql": "select 1 from raw.readings, raw.readings"}, "staging.readings"),
+        ({"sql/clinic/staging/readings.sql": "select _row,\n glucos from raw.readings"}, "does not run at line 2 near `glucos`: Binder Error: "),
+        ({"sql/clinic/staging/readings.sql": "selec"}, "does not parse"),
+        ({"tests/sql/shared/macros/half.yaml": "- {cell: 1, gives: 1}"}, "is of no macro"),
+        ({"tests/sql/shared/macros/half.yaml": "- {cell: 4, gives: 3}", "sql/shared/macros/half.sql": "create macro half(cell) as cell::int / 2"}, "gives 2.0, expected 3.0"),
+    ],
+)  # fmt: skip
+def test_what_does_not_hold_is_one_line_and_the_others_are_run(
+    files: dict[str, str], said: str, tested: Path, tawt
+) -> None:
+    """What differs, a case of no stage, of another form or at another place, and a stage that is refused: each is told
+    on a line with its file, and the command ends with 1."""
+    write(tested, files)
+    ended = tawt("test")
+    assert ended.code == 1, ended.err
+    (line,) = ended.out.splitlines()
+    assert line.startswith(f"{tested}/tests/sql/") and said in line
+    assert ", 1 failed\n" in ended.err and "mistake in tawt" not in ended.err
