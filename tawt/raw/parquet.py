@@ -69,24 +69,28 @@ def _care(type_: pa.DataType) -> int:
 def as_contracted(column: str, have: pa.DataType | None, want: str) -> str:
     """Return the SQL that reads a Parquet column; where text is wanted, as the text that a CSV file would hold.
 
-    Where a NaN can stand it is null. It is asked for by name, before anything else: what the engine takes a range or a
-    rounding of it for hangs on the smallest and largest number of the column, which the file lists without it.
+    NaN is null. Whether a number is finite is asked first: what the engine takes `isnan`, a range or a rounding for
+    hangs on the smallest and largest number of the column, which many files list without it.
     """
     if have is None:
         return column
     if _zone(have) is not None:
         column = f"{column}::timestamptz::timestamp"
     if want != "string":
-        return f"case when not isnan({column}) then {column} end" if pa.types.is_floating(have) else column
+        if not pa.types.is_floating(have):
+            return column
+        return f"case when isfinite({column}) then {column} when {_is_infinite(column)} then {column} end"
     if pa.types.is_timestamp(have):
         return f"{column}::timestamp::varchar"
     if pa.types.is_floating(have):
         # ids with gaps are often written as floats: 7.0 is the id 7, and 7.5 is none
-        whole = f"isfinite({column}) and {column} = trunc({column}) and abs({column}) < 9e15"
-        return (
-            f"case when isnan({column}) then null when {whole} then try_cast({column} as bigint)::varchar "
-            f"else {column}::varchar end"
-        )
+        whole = f"{column} = trunc({column}) and abs({column}) < 9e15"
+        number = f"case when {whole} then try_cast({column} as bigint)::varchar else {column}::varchar end"
+        return f"case when isfinite({column}) then {number} when {_is_infinite(column)} then {column}::varchar end"
     if pa.types.is_decimal(have) and have.scale > 0:  # as databases write whole numbers, with all zeros
         return f"regexp_replace({column}::varchar, {literal('[.]?0+$')}, '')"
     return f"{column}::varchar"
+
+
+def _is_infinite(column: str) -> str:
+    return f"contains({column}::varchar, 'inf')"
