@@ -52,6 +52,8 @@ class NumberFit:
     """101 nearest-rank percentiles."""
     edges: Floats
     """Inner bin edges, ascending, all above the smallest number."""
+    step: float
+    """Gap between float32 numbers as large as the largest: what varies by no more is rounded, not measured."""
 
 
 def fit_numbers(values: Floats, counts: Ints, n_bins: int) -> NumberFit:
@@ -73,16 +75,17 @@ def fit_numbers(values: Floats, counts: Ints, n_bins: int) -> NumberFit:
         return values[np.searchsorted(below, rank)]
 
     edges = np.unique(nearest_rank(n_bins)[1:-1])
-    return NumberFit(n, mean, std, nearest_rank(100), edges[edges > values[0]])
+    step = float(np.spacing(np.float32(max(abs(values[0]), abs(values[-1])))))
+    return NumberFit(n, mean, std, nearest_rank(100), edges[edges > values[0]], step)
 
 
 def center_and_scale(fit: NumberFit, normalization: str) -> tuple[float, float]:
-    """Return what turns a number into a value; the scale is 1 where the numbers do not vary."""
+    """Return what turns a number into a value; the scale is 1 where the numbers do not vary beyond a float32 step."""
     if normalization == "zscore":
-        return fit.mean, fit.std if fit.std > 0 else 1.0
+        return fit.mean, fit.std if fit.std > fit.step else 1.0
     if normalization == "robust":
         low, middle, high = fit.quantiles[[25, 50, 75]]
-        return float(middle), float((high - low) / _IQR_OF_A_NORMAL) if high > low else 1.0
+        return float(middle), float((high - low) / _IQR_OF_A_NORMAL) if high - low > fit.step else 1.0
     return 0.0, 1.0
 
 

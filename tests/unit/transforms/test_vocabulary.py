@@ -105,6 +105,19 @@ def test_center_and_scale_by_normalization() -> None:
     assert center_and_scale(constant, "zscore") == center_and_scale(constant, "robust") == (3.0, 1.0)
 
 
+@pytest.mark.parametrize("number", [0.1, -36.6, 1e5, 3.4e38, 0.0, 1e-40])
+@pytest.mark.parametrize("normalization", ["zscore", "robust"])
+def test_a_spread_that_is_only_rounding_is_none(number: float, normalization: str) -> None:
+    """Numbers a float32 step apart, as two ways to convert one unit leave them, are not blown up to values of +-1."""
+    one = np.float32(number)
+    numbers = np.array([one, np.nextafter(one, np.float32(0)) if one else np.float32(1e-45)] * 50)
+    center, scale = center_and_scale(fit(numbers), normalization)
+    assert scale == 1.0 and center == pytest.approx(float(one), rel=1e-6)
+    # three steps are a spread, of however small numbers
+    wide = np.array([one, one - 3 * np.spacing(one)] * 50)
+    assert center_and_scale(fit(wide), normalization)[1] < 1 or abs(number) > 1e7
+
+
 def counts_of(rows: list[tuple[int, str, object]]) -> Counts:
     """Count rows of (subject, code, number or text or None), as the engine does."""
     codes = sorted({code for _, code, _ in rows})
