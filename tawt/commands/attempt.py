@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from tawt.builtin.all import graph_of
 from tawt.commands.look import stage_of
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import Limits, bounded_memory, identifier, interruptible, looking, wrapped_errors
@@ -16,18 +17,18 @@ from tawt.database.parse import parse, relations, statements
 from tawt.errors import ConfigError, SourceError, StageError, nearest
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import standing
-from tawt.pipeline.manifest import read_manifest
-from tawt.pipeline.plan import graph_of, raw_tables
+from tawt.pipeline.plan import inputs_of, raw_tables
+from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.run import Report
-from tawt.pipeline.sql_stage import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
 from tawt.shell import command
 from tawt.sources.cases import cte_names, cte_text
-from tawt.sources.graph import Graph, Stage
+from tawt.sources.graph import Graph
 from tawt.sources.sql_file import parameters_for
+from tawt.sources.stage import Stage
 
 FIRST = 10
 """Records that a stage is tried on where nobody says how many."""
@@ -74,7 +75,7 @@ def attempt(
                 again = command("run", f"+{one.stage.name}", workspace=opened.root)
                 report({"event": "note", "text": f"{one.stage.name} is {one.state}: `{again}`"})
         with (
-            reading(opened, found, tables_now(opened, graph, raw_names(found)), limits) as connection,
+            reading(opened, found, tables_now(opened, graph, found.raw_tables), limits) as connection,
             wrapped_errors(stage, text, len("explain "), opened.root, limits),
             bounded_memory(limits),
         ):
@@ -104,11 +105,6 @@ def step_of(text: str, stage: str, cte: str) -> str:
         raise ConfigError(f"stage {stage}", f"`{cte}` {what}", nearest(cte, known)) from None
 
 
-def raw_names(stage: Stage) -> list[str]:
-    """Return the raw tables that a stage reads."""
-    return [table for name in stage.inputs if (table := raw_table(name)) is not None]
-
-
 def tables_now(opened: Workspace, graph: Graph, names: Sequence[str]) -> list[RawTable]:
     """Return raw tables by name, as they are now.
 
@@ -131,17 +127,17 @@ def reading(
     Raises:
         StageError: One of them is not made.
     """
+    made = inputs_of(opened, stage)
     for name in stage.inputs:
-        if raw_table(name) is None and read_manifest(opened, name) is None:
+        if raw_table(name) is None and name not in made:
             again = command("run", f"+{name}", workspace=opened.root)
             raise StageError(stage.name, f"needs {name}, which is not there, expected it to be finished", again)
     with readable(raw) as tables, looking(limits, [opened.root, *raw_folders(tables)], opened.project) as connection:
         with wrapped_errors(stage.name, workspace=opened.root, limits=limits):
             for table in tables:
                 bind_raw(connection, table)
-            for name in stage.inputs:
-                if raw_table(name) is None:
-                    bind_output(connection, opened, name)
+            for one in made.values():
+                bind_output(connection, one)
         yield connection
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from tawt.builtin.all import graph_of
 from tawt.commands.look import stage_of
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, standing
-from tawt.pipeline.manifest import Manifest, stage_files
-from tawt.pipeline.plan import graph_of
+from tawt.pipeline.manifest import Manifest, input_of, read_manifest
 from tawt.pipeline.run import Report
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.quality.diff import Difference, Output, differences
@@ -119,8 +119,8 @@ def _stages(sides: list[_Side], stage: str | None) -> list[str]:
 
 
 def _output(workspace: Workspace, manifest: Manifest) -> Output:
-    layer = layer_of(manifest.stage)
-    files = stage_files(workspace, manifest.stage, layer.rows) if layer.suffix == ".parquet" else []
+    files = input_of(workspace, manifest).rows if layer_of(manifest.stage).suffix == ".parquet" else []
     hashes = {name: manifest.hashes[name] for name in manifest.files if not name.startswith("quarantine/")}
-    vocabulary = stage_files(workspace, "vocabulary") if manifest.stage == "triplets" else []
+    fitted = read_manifest(workspace, "vocabulary") if manifest.stage == "triplets" else None
+    vocabulary = input_of(workspace, fitted).rows if fitted is not None else []
     return Output(files, manifest.accounts, hashes, vocabulary)

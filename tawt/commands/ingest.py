@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tawt.builtin.all import all_stages, graph_of, stages_of
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import PIPELINE, is_workspace
@@ -12,8 +14,9 @@ from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
 from tawt.pipeline.ledger import standing
-from tawt.pipeline.plan import raw_tables
-from tawt.pipeline.run import Report, RunResult, check_sample, run_stages
+from tawt.pipeline.plan import RawTables, make_plan, raw_tables
+from tawt.pipeline.run import Report, RunResult, foresee, run_stages
+from tawt.pipeline.sample import check_sample
 from tawt.pipeline.workspace import (
     Workspace,
     given_pipeline,
@@ -22,9 +25,8 @@ from tawt.pipeline.workspace import (
     write_records,
 )
 from tawt.project import Project
-from tawt.raw.find import seen_files
 from tawt.shell import command
-from tawt.sources.graph import load_graph
+from tawt.sources.graph import Graph
 
 INGEST_LAYERS = made_by("ingest")
 VOCABULARY_STAGES = made_by("build-vocab")
@@ -73,21 +75,19 @@ def ingest(
     resolved, project = given_pipeline(pipeline, settings)
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
-    graph = load_graph(resolved, project)
+    graph = stages_of(resolved, project)
     refuse_foreign(root)
     refuse_overlap(root, raw_root)
     given = given_workspace(root, resolved, raw_root, sample, project)
     # the raw files are held to the contracts before a byte of the workspace changes
-    raw, _ = raw_tables(given, graph.raw_contracts)
-    # and are not read again for what comes
-    given = replace(given, given_local=given.local.model_copy(update={"files": seen_files(raw)}))
+    found = raw_tables(given, graph.raw_contracts)
     with hold(root, dry_run):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
         said = (*_about_project(root, project), *_settings_that_go(root, resolved))
         for note in said:
             report({"event": "note", "text": note})
-        result = run_stages(given, INGEST_LAYERS, limits=limits, force=force, dry_run=dry_run, report=report)
+        result = _run(given, graph, INGEST_LAYERS, limits, force, dry_run, report, found)
         return replace(result, notes=(*said, *result.notes))
 
 
@@ -150,7 +150,9 @@ def build_vocab(
         opened = open_workspace(root, settings)  # as the command before left it
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
-        return run_stages(opened, VOCABULARY_STAGES, limits=limits, force=force, dry_run=dry_run, report=report)
+        return _run(
+            opened, stages_of(opened.pipeline, opened.project), VOCABULARY_STAGES, limits, force, dry_run, report
+        )
 
 
 def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
@@ -159,8 +161,8 @@ def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ..
         "ingest", after.raw_root or "RAW_DIR", pipeline=after.root / PIPELINE, workspace=after.root,
         sample=after.ingested.sample, set=settings,
     )  # fmt: skip
-    stood = {one.stage.name for one in standing(before) if one.stands}
-    for one in standing(after):
+    stood = {one.stage.name for one in standing(before, graph_of(before)) if one.stands}
+    for one in standing(after, graph_of(after)):
         if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
             raise ConfigError(
                 "--set", f"changes what {one.stage.name} is made from ({', '.join(one.behind)}), expected settings of "
@@ -198,4 +200,12 @@ def run(
     open_workspace(root)
     with hold(root, dry_run):
         opened = open_workspace(root)  # as the command before left it
-        return run_stages(opened, selection, limits=limits, force=force, dry_run=dry_run, report=report)
+        return _run(opened, all_stages(opened), selection, limits, force, dry_run, report)
+
+
+def _run(
+    workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool, dry_run: bool,
+    report: Report, found: RawTables | None = None,
+) -> RunResult:  # fmt: skip
+    workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, found=found)
+    return (foresee if dry_run else run_stages)(workspace, plan, report)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from tawt.builtin.all import graph_of
 from tawt.commands.look import stage_of
+from tawt.contracts.account import MALFORMED
 from tawt.contracts.layers import raw_table
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, standing
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.plan import graph_of
-from tawt.pipeline.quarantine import MALFORMED
 from tawt.pipeline.workspace import open_workspace
 
 _SCHEMA = pa.schema([("depth", pa.int64()), ("name", pa.string()), ("rows", pa.int64()), ("state", pa.string())])
@@ -33,7 +33,7 @@ class _Tree:
     def add_stage(self, depth: int, name: str) -> None:
         one = self.there[name]
         manifest = one.manifest
-        rows = sum(a.n_rows_out for a in manifest.accounts) if manifest is not None else None
+        rows = manifest.n_rows if manifest is not None else None
         again = name in self.told and bool(one.stage.inputs)
         self.add(depth, name, rows, f"{one.state}, see above" if again else one.state)
         if again:
@@ -51,10 +51,10 @@ class _Tree:
             return
         (account,) = manifest.accounts
         self.add(depth, name, account.n_records_in, "raw")
-        files, starts = manifest.places
+        places = manifest.places
         malformed = sum(r.n_records for r in account.routes if r.reason.startswith(f"{MALFORMED}:"))
-        ends = [*starts[1:], account.n_records_in - malformed + 1]
-        for file, start, end in zip(files, starts, ends, strict=True):
+        ends = [*places.starts[1:], account.n_records_in - malformed + 1]
+        for file, start, end in zip(places.files, places.starts, ends, strict=True):
             self.add(depth + 1, file, end - start, "file")
 
 

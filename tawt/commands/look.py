@@ -8,14 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from tawt.builtin.all import graph_of, stages_of
 from tawt.contracts.layers import layer_of
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.plan import graph_of
 from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
-from tawt.sources.graph import Graph, Stage, load_graph
+from tawt.sources.graph import Graph
+from tawt.sources.stage import Stage
 
 
 def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
@@ -40,7 +41,7 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
     resolved, project = (opened.pipeline, opened.project) if opened is not None else given_pipeline(str(pipeline))
-    graph = graph_of(opened) if opened is not None else load_graph(resolved, project)
+    graph = graph_of(opened) if opened is not None else stages_of(resolved, project)
     there = standing(opened, graph) if opened is not None else [Standing(s, None) for s in graph.stages.values()]
     rows: list[dict[str, Any]] = [
         {
@@ -70,7 +71,7 @@ class StageView:
     description: str
     inputs: tuple[str, ...]
     reason_last_run: str
-    columns: pa.Table | None
+    columns: pa.Table
     ledger: pa.Table
     files: pa.Table
     facts: dict[str, Any]
@@ -112,22 +113,21 @@ def show(stage: str, workspace: str | Path) -> StageView:
         found = stage_of(graph, stage, workspace=opened.root)
         there = standing(opened, graph)
     one = next(one for one in there if one.stage.name == stage)
-    manifest, columns = one.manifest, None
+    manifest = one.manifest
     state = one.state if manifest is None else f"finished in {manifest.seconds:.1f} s"
     if one.behind:
         state += f"; {one.state}: `{command('run', f'+{stage}', workspace=opened.root)}`"
-    if found.contract is not None:
-        columns = pa.Table.from_pylist(
-            [
-                {"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description}
-                for c in found.contract.columns
-            ]
-        )
+    columns = pa.Table.from_pylist(
+        [
+            {"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description}
+            for c in found.contract.columns
+        ]
+    )
     ledger = ledger_table(there)
     ledger = ledger.filter(pa.array([name == stage for name in ledger["stage"].to_pylist()], pa.bool_()))
     sizes = manifest.files if manifest else {}
     files = pa.table({"file": pa.array(sizes, pa.string()), "bytes": pa.array(sizes.values(), pa.int64())})
-    facts = {k: v for k, v in manifest.facts.items() if k not in ("files", "file_starts")} if manifest else {}
+    facts = manifest.facts if manifest else {}
     return StageView(
         stage, found.summary, found.inputs, state, columns, ledger.drop_columns(["stage"]), files, facts,
     )  # fmt: skip

@@ -7,16 +7,17 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from tawt.builtin.all import graph_of
 from tawt.commands.attempt import FIRST, attempt, copied, tables_now
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, wrapped_errors
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.plan import graph_of
+from tawt.pipeline.manifest import input_of
 from tawt.pipeline.quarantine import SCHEMA, listed_records
+from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.run import Report
-from tawt.pipeline.sql_stage import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.raw.copies import readable
 from tawt.raw.views import bind_raw
@@ -114,7 +115,7 @@ def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there
     finished = [one.manifest for one in there if one.manifest is not None]
     for manifest in finished:
         if layer_of(manifest.stage).name in SCHEMAS:
-            bind_output(connection, workspace, manifest.stage)
+            bind_output(connection, input_of(workspace, manifest))
     connection.register("ledger", ledger_table(there))
     listed = [listed_records(workspace, manifest) for manifest in finished]
     connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))

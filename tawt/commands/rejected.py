@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tawt.commands.attempt import raw_names, reading, tables_now
+from tawt.builtin.all import graph_of
+from tawt.commands.attempt import reading, tables_now
 from tawt.commands.look import stage_of
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import (
@@ -25,17 +26,17 @@ from tawt.errors import FileError, SourceError, StageError
 from tawt.files import digest
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import standing
-from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
-from tawt.pipeline.plan import graph_of
-from tawt.pipeline.quarantine import files_of, listed_records
-from tawt.pipeline.sql_stage import bind_output, raw_folders
+from tawt.pipeline.manifest import Manifest, input_of, make_again, read_manifest, torn_files
+from tawt.pipeline.quarantine import listed_records
+from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
 from tawt.shell import command
-from tawt.sources.graph import Graph, Stage
+from tawt.sources.graph import Graph
 from tawt.sources.sql_file import parameters_for
+from tawt.sources.stage import Stage
 
 _DROPPED = pa.schema([("file", pa.string()), ("record", pa.int64()), ("reason", pa.string())])
 
@@ -116,7 +117,7 @@ def _finished(opened: Workspace, stage: str) -> Manifest | None:
 def _drops_of(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest, limit: int) -> pa.Table:
     """Ask the select of a stage again which records it drops."""
     assert stage.sql is not None
-    raw = [_as_read(opened, graph, name, manifest) for name in raw_names(stage)]
+    raw = [_as_read(opened, graph, name, manifest) for name in stage.raw_tables]
     text = f"select _row, min(_reason) as reason from ({stage.sql.text}\n) group by _row "
     # a record that any row is kept of, or quarantined for, is not dropped
     text += "having bool_and(coalesce(starts_with(_reason, 'drop:'), false))"
@@ -132,20 +133,25 @@ def _drops_of(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest,
         bounded_memory(limits),
     ):
         rows = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())
-    return rows.add_column(0, "file", files_of(rows["record"], manifest.places)).cast(_DROPPED)
+    return _placed(rows, manifest, stage.inputs[0]).cast(_DROPPED)
+
+
+def _placed(rows: pa.Table, manifest: Manifest, driving: str) -> pa.Table:
+    files = manifest.places.of(rows["record"].to_numpy(), driving)
+    return rows.add_column(0, "file", pa.array(files, pa.string()))
 
 
 def _duplicates(opened: Workspace, manifest: Manifest, limit: int) -> pa.Table:
     """Return the records that gave more rows to a merged stage than came out."""
     limits, tables = Limits.of(), []
     with looking(limits, [opened.root]) as connection, wrapped_errors(manifest.stage, limits=limits):
-        bind_output(connection, opened, manifest.stage)
+        bind_output(connection, input_of(opened, manifest))
         for account in manifest.accounts:
             reasons = [route.reason for route in account.routes if route.kind == "drop"]
             part = read_manifest(opened, account.driving)
             if not reasons or part is None:
                 continue
-            bind_output(connection, opened, part.stage)
+            bind_output(connection, input_of(opened, part))
             layer, _, name = part.stage.partition(".")
             source = (
                 f"select _row, 1 as n from {layer}.{identifier(name)} union all select source_row, -1 from "
@@ -153,7 +159,7 @@ def _duplicates(opened: Workspace, manifest: Manifest, limit: int) -> pa.Table:
             )
             text = f"select _row as record from ({source}) group by _row having sum(n) > 0 order by _row limit {limit}"
             rows = interruptible(connection, connection.sql(text).to_arrow_table)
-            table = rows.add_column(0, "file", files_of(rows["record"], part.places))
+            table = _placed(rows, part, part.stage)
             table = table.append_column("reason", pa.array([" or ".join(reasons)] * len(table), pa.string()))
             tables.append(table.cast(_DROPPED).append_column("input", pa.array([part.stage] * len(table), pa.string())))
     return pa.concat_tables(tables)

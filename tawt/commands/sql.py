@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tawt.builtin.all import all_stages, stages_of
 from tawt.commands.look import stage_of
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_text
@@ -15,7 +16,7 @@ from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
 from tawt.project import Project
 from tawt.shell import command, shell_line
-from tawt.sources.graph import Graph, load_graph
+from tawt.sources.graph import Graph
 from tawt.sources.sql_file import parameters_for
 
 
@@ -120,14 +121,14 @@ def _look(
         )
     if workspace is None:
         resolved, project = given_pipeline(str(pipeline))
-        found = _of(load_graph(resolved, project), stage, resolved.values, None, pipeline=pipeline)
+        found = _of(stages_of(resolved, project), stage, resolved.values, None, pipeline=pipeline)
         return found, project, resolved.source, None
     root = Path(workspace).expanduser()
     with still(root):
         opened = open_workspace(root)
         manifest = read_manifest(opened, stage)
     ran = manifest.sql if manifest is not None else None
-    graph = load_graph(opened.pipeline, opened.project)
+    graph = all_stages(opened)
     found = _of(graph, stage, opened.pipeline.values, ran, workspace=workspace)
     return found, opened.project, opened.pipeline.source, opened
 

@@ -9,15 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from tawt.contracts.account import Account, Rejected
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import layer_of
 from tawt.errors import ContractError, StageError
-from tawt.pipeline.manifest import Account, stage_files
-from tawt.pipeline.quarantine import Rejected
-from tawt.pipeline.workspace import Workspace
 from tawt.raw.find import RawTable
 from tawt.readers import parquet_batches, parquet_metadata, read_parquet
-from tawt.sources.graph import Stage
+from tawt.sources.stage import Input, Stage
 
 
 def check_nulls(contract: Contract, files: list[Path], where: str) -> None:
@@ -58,35 +56,28 @@ def rows_of(kept: list[Path], rejected: Rejected) -> int:
     return sum(parquet_metadata(file).num_rows for file in kept) + rejected.table.num_rows + len(rejected.lines)
 
 
-def balance(
-    workspace: Workspace, stage: Stage, kept: list[Path], rejected: Rejected, raw: RawTable | None = None
-) -> Account:
+def balance(stage: Stage, driving: RawTable | Input, kept: list[Path], rejected: Rejected) -> Account:
     """Count the records of the driving input, each exactly once, from the files alone.
 
     Args:
-        workspace: Where the inputs lie.
         stage: The stage.
+        driving: What its records come from; how many a raw table holds was counted from its bytes.
         kept: What it wrote.
         rejected: What it rejected.
-        raw: The raw table that drives it, if one does: how many records that holds was counted from its bytes.
 
     Raises:
         StageError: A row claims a record that is not there, or that another row has.
     """
-    driving = stage.inputs[0]
-    n_rows = sum(parquet_metadata(file).num_rows for file in kept)
-    if raw is not None:
-        _hold_row_wise(stage, raw, kept, rejected)
+    name, n_rows = stage.inputs[0], sum(parquet_metadata(file).num_rows for file in kept)
+    if isinstance(driving, RawTable) or not layer_of(name).numbered:
         routes = rejected.routes()
-        return Account(
-            driving=driving, n_records_in=raw.n_records, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
-        )
-    if not layer_of(driving).numbered:
-        # events number no records of their own: what comes out is all that can be counted
-        routes = rejected.routes()
-        n_in = n_rows + sum(route.n_records for route in routes)
-        return Account(driving=driving, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
-    came = marked_rows(stage_files(workspace, driving))
+        if isinstance(driving, RawTable):
+            _hold_row_wise(stage, driving, kept, rejected)
+            n_in = driving.n_records
+        else:  # events number no records of their own: what comes out is all that can be counted
+            n_in = n_rows + sum(route.n_records for route in routes)
+        return Account(driving=name, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
+    came = marked_rows(driving.rows)
     covered = np.zeros(len(came), dtype=np.bool_)
     stray = 0
     for numbers in _row_numbers(kept):
@@ -97,12 +88,12 @@ def balance(
     if stray:
         raise StageError(
             stage.name,
-            f"gives {stray:,} rows a _row that {driving} does not have, expected its own",
-            f"carry {driving}'s _row",
+            f"gives {stray:,} rows a _row that {name} does not have, expected its own",
+            f"carry {name}'s _row",
         )
     routes = rejected.unless(covered).routes()
     n_in, n_kept = int(np.count_nonzero(came)), int(np.count_nonzero(covered))
-    return Account(driving=driving, n_records_in=n_in, n_records_kept=n_kept, n_rows_out=n_rows, routes=routes)
+    return Account(driving=name, n_records_in=n_in, n_records_kept=n_kept, n_rows_out=n_rows, routes=routes)
 
 
 def _hold_row_wise(stage: Stage, raw: RawTable, kept: list[Path], rejected: Rejected) -> None:

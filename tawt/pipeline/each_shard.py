@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tawt.contracts.dataset import SPLITS
 from tawt.files import read_json, sync, write_json
-
-Tick = Callable[[int, int], None]
-"""Called with shards done and shards in all."""
+from tawt.sources.stage import Input, Tick
 
 
 def each_shard(
@@ -60,3 +59,24 @@ def each_shard(
 def forget_shards(folder: Path) -> None:
     """Remove the markers: the stage is whole, and they are no part of it."""
     shutil.rmtree(folder / ".done", ignore_errors=True)
+
+
+def each_shard_of(
+    source: Input, folder: Path, suffixes: tuple[str, ...], one: Callable[..., dict[str, Any]], workers: int, tick: Tick
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Run `one(shard, *files to write)` for every shard of a stage, and return (split, shard) -> what it hands back.
+
+    Args:
+        source: The stage, whose files are `SPLIT/SHARD.*`.
+        folder: Where shards of the same names are written.
+        suffixes: Of the files that each gives.
+        one: As in `each_shard`.
+        workers: Shards at a time.
+        tick: Hears of every finished shard.
+    """
+    read = {(s, path.stem): path for s in SPLITS for path in source.rows if path.parent.name == s}
+    keys = {f"{split}-{name}": (split, name) for split, name in read}
+    files = {key: [folder / split / f"{name}{end}" for end in suffixes] for key, (split, name) in keys.items()}
+    done = each_shard(folder, files, lambda key: one(read[keys[key]], *files[key]), workers, tick)
+    forget_shards(folder)
+    return {keys[key]: result for key, result in done.items()}

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from tawt.contracts.account import Fault
 from tawt.errors import StageError
-from tawt.pipeline.manifest import Fault
 from tawt.readers import parquet_batches, parquet_schema
-from tawt.sources.graph import Stage
+from tawt.sources.stage import Stage
 
 FAULTS = "_faults"
 """The column, which is the runner's as `_row` and `_reason` are."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from tawt.contracts.layers import LAYERS, layer_of, raw_table
 from tawt.files import write_parquet
-from tawt.pipeline.fingerprint import SAMPLED, own_components
+from tawt.pipeline.fingerprint import own_components
 from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
-from tawt.pipeline.plan import graph_of
-from tawt.pipeline.sample import shard_count
+from tawt.pipeline.plan import settings_of
 from tawt.pipeline.workspace import LEDGER, Workspace
-from tawt.sources.graph import Graph, Stage
+from tawt.sources.graph import Graph
+from tawt.sources.stage import Stage
 
 SCHEMA = pa.schema(
     [
@@ -54,10 +54,9 @@ class Standing:
         return self.manifest is not None and not self.behind
 
 
-def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]:
+def standing(workspace: Workspace, graph: Graph) -> list[Standing]:
     """Return every stage of the pipeline and the tables as they are now, in the order of the flow."""
-    graph = graph or graph_of(workspace)
-    n_shards = shard_count(workspace, {})
+    settings = settings_of(workspace)
     found: dict[str, Standing] = {}
     for name, stage in graph.stages.items():
         manifest = read_manifest(workspace, name)
@@ -70,8 +69,9 @@ def standing(workspace: Workspace, graph: Graph | None = None) -> list[Standing]
                 behind.append(other)
         if manifest is not None:
             old = manifest.components.parameters
-            own = own_components(workspace, stage, n_shards)
-            own.parameters.update({SAMPLED: old[SAMPLED]} if SAMPLED in old else {})
+            # which is known from the raw tables alone
+            sampled = old["sampled_hash"] if isinstance(old.get("sampled_hash"), int) else None
+            own = own_components(stage, replace(settings, sampled_hash=sampled))
             behind += [f"its {what}" for what in own_changes(manifest.components, own)]
         torn = torn_files(workspace, name) if manifest is None else ()
         found[name] = Standing(stage, manifest, tuple(behind) if manifest is not None else (), torn)
@@ -100,6 +100,6 @@ def ledger_table(there: Iterable[Standing]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def write_ledger(workspace: Workspace, graph: Graph | None = None) -> None:
+def write_ledger(workspace: Workspace, graph: Graph) -> None:
     """Write `ledger.parquet`."""
     write_parquet(workspace.root / LEDGER, ledger_table(standing(workspace, graph)))

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import duckdb
 import polars
@@ -14,8 +14,9 @@ import pyarrow
 from pydantic import Field, model_validator
 
 from tawt.config.base import Section
+from tawt.contracts.account import Account, Count, Places
 from tawt.contracts.layers import STAGE
-from tawt.errors import FileError, StageError
+from tawt.errors import FileError
 from tawt.files import digest
 from tawt.machine import version_of
 from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
@@ -23,68 +24,12 @@ from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
 from tawt.shell import command
-
-Count = Annotated[int, Field(ge=0, le=1 << 53)]
-"""Of rows or bytes: a sum of thousands of them is an int64 yet."""
+from tawt.sources.stage import Input
 
 
 def make_again(workspace: Workspace, stage: str) -> str:
     """Return the hint for a damaged file of a stage."""
     return f"make it again with `{command('run', stage, workspace=workspace.root, force=True)}`"
-
-
-class Route(Section):
-    """Records that left a stage for one reason."""
-
-    kind: str
-    """`drop` or `quarantine`."""
-    reason: str
-    """`<rule>` or `<column>:<reason>`."""
-    n_records: Count
-
-
-class Fault(Section):
-    """Cells that rows which are kept go without: what stood there was not what its column holds."""
-
-    column: str
-    reason: str
-    n_cells: Count
-
-
-class Account(Section):
-    """The balance of a stage, counted from its files: in = kept + dropped + quarantined (+ nothing else)."""
-
-    driving: str
-    """The input whose records are counted."""
-    n_records_in: Count
-    n_records_kept: Count
-    n_rows_out: Count
-    """Rows written; more than the records kept where a record gives several."""
-    routes: tuple[Route, ...] = ()
-    n_rows_added: dict[str, Count] = {}
-    """Rows that no record stands behind, by the rule that added them (`not_measured`)."""
-    faults: tuple[Fault, ...] = ()
-    """Cells that the rows written go without, by column and reason."""
-
-    def count(self, kind: str) -> int:
-        """Return the records that went one way."""
-        return sum(route.n_records for route in self.routes if route.kind == kind)
-
-    def check(self, stage: str) -> None:
-        """Hold the balance.
-
-        Raises:
-            StageError: Records came in and are nowhere.
-        """
-        lost = self.n_records_in - self.n_records_kept - self.count("drop") - self.count("quarantine")
-        if lost:
-            raise StageError(
-                stage,
-                f"{abs(lost):,} of {self.n_records_in:,} records of {self.driving} "
-                + ("have neither an output row nor a _reason" if lost > 0 else "are counted twice")
-                + ", expected each once",
-                "keep the record, or give it `drop:<rule>` or `quarantine:<column>:<reason>` as _reason",
-            )
 
 
 class Components(Section):
@@ -97,13 +42,6 @@ class Components(Section):
     inputs: dict[str, str] = {}
     """Input -> what it is known by: a stage's fingerprint, or the hash of a raw table."""
     versions: dict[str, str] = {}
-
-
-class _Places(Section):
-    """Facts of a stage that tell where its records stand."""
-
-    files: tuple[str, ...] = ()
-    file_starts: tuple[Count, ...] = ()
 
 
 class Manifest(Section):
@@ -123,8 +61,10 @@ class Manifest(Section):
     """The select that made it; None of a stage that is code, and where an earlier tawt did not keep it."""
     notes: tuple[str, ...] = ()
     """What the user was told."""
-    facts: dict[str, Count | dict[str, Count] | tuple[str, ...] | tuple[Count, ...]] = {}
+    facts: dict[str, Count | dict[str, Count]] = {}
     """Counts that later stages or reports need."""
+    places: Places = Places()
+    """Where the records behind it stand."""
 
     @model_validator(mode="after")
     def _lists_its_own(self) -> Manifest:
@@ -139,18 +79,10 @@ class Manifest(Section):
             raise ValueError("has not the one account of a stage of SQL")
         return self
 
-    @model_validator(mode="after")
-    def _tells_places(self) -> Manifest:
-        files, starts = self.places
-        if len(files) != len(starts):
-            raise ValueError("has raw files without the number of each one's first record")
-        return self
-
     @property
-    def places(self) -> tuple[tuple[str, ...], list[int]]:
-        """The raw files behind a stage, and the number of each one's first record; none where they are not known."""
-        told = _Places.model_validate({key: self.facts[key] for key in _Places.model_fields if key in self.facts})
-        return told.files, list(told.file_starts)
+    def n_rows(self) -> int:
+        """Rows that it wrote."""
+        return sum(account.n_rows_out for account in self.accounts)
 
 
 def versions() -> dict[str, str]:
@@ -161,11 +93,6 @@ def versions() -> dict[str, str]:
         "pyarrow": pyarrow.__version__,
         "polars": polars.__version__,
     }
-
-
-def fingerprint(components: Components) -> str:
-    """Return the hash of everything that a stage is made from."""
-    return digest(components.model_dump())
 
 
 def manifest_at(path: Path, stage: str | None = None) -> Manifest | None:
@@ -212,19 +139,11 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
     return (None, tuple(torn)) if torn else (manifest, ())
 
 
-def stage_files(workspace: Workspace, stage: str, below: str = "", suffix: str = ".parquet") -> list[Path]:
-    """Return the files of a finished stage as its manifest lists them, by name; what else lies there is none of it.
-
-    Args:
-        workspace: Where.
-        stage: Its name.
-        below: Only those in this folder of its output.
-        suffix: Only those whose names end so.
-    """
-    manifest = read_manifest(workspace, stage)
-    folder = workspace.output(stage) / below
-    paths = [workspace.root / name for name in sorted(manifest.files)] if manifest is not None else []
-    return [path for path in paths if path.is_relative_to(folder) and path.name.endswith(suffix)]
+def input_of(workspace: Workspace, manifest: Manifest) -> Input:
+    """Return a finished stage as others read it."""
+    stage, files = manifest.stage, tuple(workspace.root / name for name in sorted(manifest.files))
+    again = make_again(workspace, stage)
+    return Input(stage, workspace.output(stage), files, manifest.places, manifest.n_rows, again)
 
 
 def own_changes(old: Components, new: Components) -> list[str]:
@@ -236,14 +155,19 @@ def own_changes(old: Components, new: Components) -> list[str]:
     return ["sql"] * sql + [f"parameter {name}" for name in names] + ["contract"] * contract
 
 
-def reason_to_run(workspace: Workspace, stage: str, components: Components, forced: bool) -> str | None:
-    """Return why a stage must run, or None if it is up to date."""
+def reason_to_run(manifest: Manifest | None, components: Components, forced: bool) -> str | None:
+    """Return why a stage must run, or None if it is up to date.
+
+    Args:
+        manifest: Of what is there of it; None = it is not finished.
+        components: What it would be made from.
+        forced: Whether it runs in any case.
+    """
     if forced:
         return "forced"
-    manifest = read_manifest(workspace, stage)
     if manifest is None:
         return "new"
-    if manifest.fingerprint == fingerprint(components):
+    if manifest.fingerprint == digest(components.model_dump()):
         return None
     old, new = manifest.components, components
     changed_own = own_changes(old, new)

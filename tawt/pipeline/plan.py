@@ -1,28 +1,165 @@
-"""What the pipeline of a workspace runs, and the raw tables that it reads."""
+"""What a run will do, made once: stages, raw tables, shards, sample, and what each stage hangs on and why it runs.
+
+A dry run ends with the plan.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 from tawt.contracts.contract import Contract
-from tawt.errors import SourceError
+from tawt.contracts.layers import raw_table
+from tawt.database.connect import Limits
+from tawt.errors import ConfigError, SourceError, StageError
+from tawt.files import digest
+from tawt.pipeline.fingerprint import components_of
+from tawt.pipeline.manifest import Components, Manifest, input_of, read_manifest, reason_to_run
+from tawt.pipeline.sample import sampled_hash, shard_count
 from tawt.pipeline.workspace import Workspace
-from tawt.raw.find import RawTable, find_raw_tables
-from tawt.sources.graph import Graph, load_graph
+from tawt.raw.find import RawTable, find_raw_tables, seen_files
+from tawt.shell import command
+from tawt.sources.graph import Graph
+from tawt.sources.sql_file import parameters_for
+from tawt.sources.stage import Bound, Input, Settings, Stage
+
+RawTables = tuple[dict[str, RawTable], list[str]]
+"""Raw tables that are there, by name, and what is to be said of those that are not."""
 
 
-def graph_of(workspace: Workspace) -> Graph:
-    """Return the stages of a workspace's pipeline, less those that the last ingest had no raw table for.
+@dataclass(frozen=True)
+class Step:
+    """A stage of a plan."""
+
+    stage: Stage
+    components: Components
+    """What it will be made from."""
+    manifest: Manifest | None
+    """Of what is there of it; None = it is not finished."""
+    reason: str | None
+    """Why it runs; None = it is up to date."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    graph: Graph
+    """The stages that run here."""
+    raw: dict[str, RawTable]
+    settings: Settings
+    limits: Limits
+    steps: tuple[Step, ...]
+    """The stages that were asked for, in order."""
+    notes: tuple[str, ...]
+    """What is to be said of the raw tables."""
+
+    def bound(self, stage: Stage, inputs: dict[str, Input], workspace: Workspace) -> Bound:
+        """Return a stage with all that it reads and may use.
+
+        Raises:
+            StageError: A parameter has no value.
+        """
+        raw = {name: self.raw[name] for name in stage.raw_tables}
+        values = self.settings.pipeline.values
+        parameters = parameters_for(stage.sql, values) if stage.sql is not None else {}
+        return Bound(
+            stage, inputs, raw, parameters, self.settings, self.limits, root=workspace.root, spill=workspace.spill
+        )
+
+
+def make_plan(
+    workspace: Workspace,
+    graph: Graph,
+    selection: str | Sequence[str],
+    *,
+    limits: Limits,
+    force: bool = False,
+    found: RawTables | None = None,
+) -> tuple[Workspace, Plan]:
+    """Return what a run of the selected stages will do, and the workspace with what is to be written down of it.
+
+    Args:
+        workspace: Where.
+        graph: All stages of its pipeline.
+        selection: A selection (`X`, `X+`, `+X`), or names of layers and stages.
+        limits: Threads and memory.
+        force: Run even what is up to date.
+        found: The raw tables, where somebody has found them already.
 
     Raises:
-        ConfigError: As of `load_graph`.
-        StageError: As of `load_graph`.
+        ConfigError: The selection names no stage.
+        SourceError: A raw table that is needed is absent or unreadable.
+        StageError: What a stage reads is not there, or will not be.
     """
-    graph = load_graph(workspace.pipeline, workspace.project)
-    return graph.without({f"raw.{name}" for name in workspace.ingested.absent_tables})
+    try:
+        reads_raw = any(graph.stages[name].raw_tables for name in chosen(graph, selection))
+    except ConfigError:  # told again, of the stages that run here
+        chosen(graph.without_tables(workspace.ingested.absent_tables), selection)
+        raise
+    raw, notes = ({}, []) if not reads_raw else found or raw_tables(workspace, graph.raw_contracts)
+    settings = settings_of(workspace, raw)
+    if raw:
+        absent = tuple(sorted(set(graph.raw_contracts) - set(raw)))
+        ingested = workspace.ingested.model_copy(update={"n_shards": settings.n_shards, "absent_tables": absent})
+        local = workspace.local.model_copy(update={"files": seen_files(raw)})
+        workspace = replace(workspace, given_local=local, given_ingested=ingested)
+    graph = graph.without_tables(workspace.ingested.absent_tables)
+    plan = Plan(graph, raw, settings, limits, (), tuple(notes))
+    stages = [graph.stages[name] for name in chosen(graph, selection)]
+    if any(stage.layer.row_wise for stage in stages):
+        plan = replace(plan, settings=replace(settings, sampled_hash=_sampled(plan, workspace)))
+    steps: list[Step] = []
+    for stage in stages:
+        made = {step.stage.name: digest(step.components.model_dump()) for step in steps}
+        steps.append(_step(plan, workspace, stage, made, force))
+    return workspace, replace(plan, steps=tuple(steps))
 
 
-def raw_tables(
-    workspace: Workspace, contracts: dict[str, Contract], afresh: bool = False
-) -> tuple[dict[str, RawTable], list[str]]:
+def _step(plan: Plan, workspace: Workspace, stage: Stage, made: dict[str, str], force: bool) -> Step:
+    inputs = {}
+    for name in stage.inputs:
+        if (table := raw_table(name)) is not None:
+            inputs[name] = digest(plan.raw[table].identity)
+        elif name in made:
+            inputs[name] = made[name]
+        elif (manifest := read_manifest(workspace, name)) is not None:
+            inputs[name] = manifest.fingerprint
+        else:
+            raise StageError(
+                stage.name, f"needs {name}, which is not there, expected it to be finished",
+                command("run", f"+{stage.name}", workspace=workspace.root),
+            )  # fmt: skip
+    components, manifest = components_of(stage, plan.settings, inputs), read_manifest(workspace, stage.name)
+    return Step(stage, components, manifest, reason_to_run(manifest, components, force))
+
+
+def chosen(graph: Graph, selection: str | Sequence[str]) -> list[str]:
+    """Return the names of the selected stages, in order.
+
+    Raises:
+        ConfigError: The selection names no stage.
+    """
+    if isinstance(selection, str):
+        return graph.select(selection)
+    return [name for name, stage in graph.stages.items() if name in selection or stage.layer.name in selection]
+
+
+def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) -> Settings:
+    """Return what the stages of a workspace hang on; without raw tables, as the last ingest counted shards."""
+    n_shards = shard_count(workspace.pipeline, raw or {}, workspace.ingested.n_shards)
+    return Settings(
+        workspace.pipeline, n_shards, workspace.ingested.sample, raw_root=workspace.raw_root, project=workspace.project
+    )
+
+
+def inputs_of(workspace: Workspace, stage: Stage) -> dict[str, Input]:
+    """Return the finished stages that a stage reads."""
+    read = {name: read_manifest(workspace, name) for name in stage.inputs if raw_table(name) is None}
+    return {name: input_of(workspace, manifest) for name, manifest in read.items() if manifest is not None}
+
+
+def raw_tables(workspace: Workspace, contracts: dict[str, Contract], afresh: bool = False) -> RawTables:
     """Return the raw tables that are there, and what is to be said of those that are not.
 
     Args:
@@ -41,3 +178,20 @@ def raw_tables(
             f"{workspace.ingest_again} with the folder's place on this machine",
         )
     return find_raw_tables(root, workspace.pipeline, contracts, None if afresh else workspace.local.files)
+
+
+def _sampled(plan: Plan, workspace: Workspace) -> int | None:
+    """Return the largest subject hash that is in the sample; None = no sample was asked for."""
+    sample, name = plan.settings.sample, plan.settings.pipeline.sample_from
+    if sample is None or sample.endswith("%"):
+        return sampled_hash(sample)
+    if name is None:
+        raise ConfigError(
+            "--sample", "a number of subjects needs `sample_from:`, expected a stage there", "give a percentage"
+        )
+    stage = plan.graph.stages.get(name)
+    if stage is None or not stage.layer.row_wise or "subject_id" not in stage.contract.names:
+        raise StageError(
+            name, "is off or has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
+        )
+    return sampled_hash(sample, plan.bound(stage, {}, workspace))

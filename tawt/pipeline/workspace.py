@@ -166,11 +166,18 @@ class Workspace:
         """Return the path of a stage's quarantined records."""
         return self.root / quarantine_of(stage)
 
-    def start_clean(self, stage: str) -> Path:
-        """Return an empty folder to write a stage in, free of what a killed run left."""
-        folder = self.aside / stage
-        remove(folder)
-        folder.mkdir(parents=True)
+    def start(self, stage: str, key: str | None) -> Path:
+        """Return the folder to write a stage in, and remove those of other runs of it.
+
+        Args:
+            stage: Its name.
+            key: Of what it is made from: what a killed run finished of it for the same is kept. None = nothing is.
+        """
+        folder = self.aside / (f"{stage}-{key}" if key is not None else stage)
+        for left in (self.aside / stage, *self.aside.glob(f"{stage}-*")):
+            if left != folder or key is None:
+                remove(left)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from tawt.arrays import Words
+from tawt.builtin.all import graph_of
 from tawt.contracts.dataset import DATASET, DatasetManifest
 from tawt.contracts.layers import layer_of
 from tawt.contracts.value_status import STATUS_NAMES
@@ -20,8 +21,7 @@ from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.faults import count_faults
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import Manifest, make_again, manifest_at, stage_files
-from tawt.pipeline.plan import graph_of
+from tawt.pipeline.manifest import Manifest, input_of, manifest_at
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Ingested, Local, Workspace, open_workspace
 from tawt.quality.files import check_files
 from tawt.quality.finding import Finding
@@ -29,6 +29,7 @@ from tawt.quality.meds import check_meds
 from tawt.quality.raw import check_raw
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
+from tawt.sources.stage import Input
 from tawt.transforms.columns import times_of
 from tawt.transforms.identity import CONTENT, identities
 
@@ -59,6 +60,7 @@ def _check(opened: Workspace) -> list[Finding]:
     findings, stages = check_files(opened, there, unread)
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
+    read = {manifest.stage: input_of(opened, manifest) for manifest in found}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
     findings += [check_raw(opened, graph_of(opened).raw_contracts, found)]
     if "events" in stages:
@@ -67,9 +69,9 @@ def _check(opened: Workspace) -> list[Finding]:
             for finding in check_meds(opened.output("events"))
         ]
     if {"vocabulary", "triplets"} <= stages:
-        findings += _triplets(opened)
+        findings += _triplets(read["vocabulary"], read["triplets"])
     if {"vocabulary", "triplets", "dataset"} <= stages:
-        findings += _dataset(opened)
+        findings += _dataset(read["vocabulary"], read["triplets"], read["dataset"])
     return findings
 
 
@@ -99,16 +101,15 @@ def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str,
         with suppress(ValidationError):  # of a stage that says what none of ours does
             opened = replace(opened, given_ingested=Ingested.model_validate(asked))
         opened = opened if opened.given_ingested is not None else replace(opened, given_ingested=Ingested())
-    return opened, standing(opened), unread
+    return opened, standing(opened, graph_of(opened)), unread
 
 
-def _n_rows(workspace: Workspace, stage: str) -> int:
+def _n_rows(files: list[Path]) -> int:
     n_rows = 0
-    layer = layer_of(stage)
-    for path in stage_files(workspace, stage, layer.rows):
-        n_rows += parquet_metadata(path).num_rows
-    for path in stage_files(workspace, stage, suffix=layer.suffix) if layer.suffix == ".arrow" else ():
-        if not path.name.endswith(".index.arrow"):
+    for path in files:
+        if path.suffix == ".parquet":
+            n_rows += parquet_metadata(path).num_rows
+        elif not path.name.endswith(".index.arrow"):
             with pa.memory_map(str(path)) as source:
                 n_rows += pa.ipc.open_file(source).read_all().num_rows
     return n_rows
@@ -116,7 +117,7 @@ def _n_rows(workspace: Workspace, stage: str) -> int:
 
 def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) -> Finding:
     """Count every output and its records again, follow them from stage to stage, and compare with the table."""
-    out = {manifest.stage: sum(account.n_rows_out for account in manifest.accounts) for manifest in found}
+    out = {manifest.stage: manifest.n_rows for manifest in found}
     wrong = []
     for manifest in found:
         for account in manifest.accounts:
@@ -131,16 +132,17 @@ def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) 
                 wrong.append(
                     f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}"
                 )
-        counted = _n_rows(workspace, manifest.stage)
+        rows = input_of(workspace, manifest).rows
+        counted = _n_rows(rows)
         if counted != out[manifest.stage]:
             wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")
         if layer_of(manifest.stage).numbered:
             kept = sum(account.n_records_kept for account in manifest.accounts)
-            behind = int(np.count_nonzero(marked_rows(stage_files(workspace, manifest.stage))))
+            behind = int(np.count_nonzero(marked_rows(rows)))
             if kept != behind:
                 wrong.append(f"{manifest.stage}: {behind:,} records behind its rows, expected {kept:,}")
             told = {f"{fault.column}:{fault.reason}": fault.n_cells for a in manifest.accounts for fault in a.faults}
-            counts = count_faults(stage_files(workspace, manifest.stage))
+            counts = count_faults(rows)
             if counts != told:
                 wrong.append(
                     f"{manifest.stage}: {counts.total():,} cells left out of its rows, expected {sum(told.values()):,}"
@@ -167,14 +169,14 @@ def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
     )
 
 
-def _triplets(workspace: Workspace) -> list[Finding]:
-    vocabulary = read_parquet(workspace.output("vocabulary") / "vocabulary.parquet")
+def _triplets(fitted: Input, triplets: Input) -> list[Finding]:
+    vocabulary = read_parquet(fitted.rows[0])
     n_types = len(vocabulary)
     n_bins = vocabulary["n_bins"].to_numpy()
     n_categories = np.array([len(row) for row in vocabulary["categories"].to_pylist()])
     n_tokens = n_bins + np.where(n_categories > 0, n_categories + 1, 0)
     unsorted = out_of_range = not_finite = bad_status = 0
-    for path in stage_files(workspace, "triplets"):
+    for path in triplets.rows:
         table = read_parquet(path)
         subject, time = table["subject_id"].to_numpy(), times_of(table["timestamp"])
         data_type, token = table["data_type"].to_numpy(), table["value_token"].to_numpy()
@@ -196,19 +198,19 @@ def _triplets(workspace: Workspace) -> list[Finding]:
     ]
 
 
-def _dataset(workspace: Workspace) -> list[Finding]:
-    folder = workspace.output("dataset")
-    manifest = read_record(folder / DATASET, DatasetManifest, make_again(workspace, "dataset"))
-    same_vocabulary = manifest.vocabulary == sha256_file(workspace.output("vocabulary") / "vocabulary.parquet")
+def _dataset(fitted: Input, encoded: Input, dataset: Input) -> list[Finding]:
+    folder = dataset.folder
+    manifest = read_record(folder / DATASET, DatasetManifest, dataset.make_again)
+    same_vocabulary = manifest.vocabulary == sha256_file(fitted.rows[0])
     listed = {(split, shard.shard) for split, shards in manifest.splits.items() for shard in shards}
-    different = len({(path.parent.name, path.stem) for path in stage_files(workspace, "triplets")} - listed)
+    different = len({(path.parent.name, path.stem) for path in encoded.rows} - listed)
     torn = nulls = mistold = 0
     for split, shards in manifest.splits.items():
         for shard in shards:
             with pa.memory_map(str(folder / split / f"{shard.shard}.arrow")) as source:
                 rows = pa.ipc.open_file(source).read_all()
                 nulls += sum(column.null_count for column in rows.columns)
-                triplets = read_parquet(workspace.output("triplets") / split / f"{shard.shard}.parquet")
+                triplets = read_parquet(encoded.folder / split / f"{shard.shard}.parquet")
                 ours, theirs = (np.sort(_rows(table, _OF_BOTH)) for table in (rows, triplets))
                 different += not np.array_equal(ours, theirs)
                 mistold += _mistold(rows)

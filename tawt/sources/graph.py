@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
-from tawt.contracts.layers import LAYERS, SQL_LAYERS, Layer, layer_of, name_now, raw_table
+from tawt.contracts.layers import LAYERS, SQL_LAYERS, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project, asset
 from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
+from tawt.sources.stage import BuiltIn, Stage
 
 OFF = "off in the pipeline"
 """Why a stage is skipped that the pipeline lists under `off:`."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: an SQL file, or one of the engine's own."""
-
-    name: str
-    inputs: tuple[str, ...]
-    """Stages and raw tables that it reads."""
-    contract: Contract | None
-    """What its output promises; None for engine stages that check several."""
-    sql: SqlFile | None = None
-    summary: str = ""
-    cells: frozenset[str] = frozenset()
-    """Columns of its contract and of all that it came from: what a `_reason` and a `_faults` may name."""
-    words: frozenset[str] = frozenset()
-    """Words that say what is wrong with a cell: tawt's and those of its contract."""
-
-    @property
-    def layer(self) -> Layer:
-        """The layer that it is of."""
-        return layer_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -60,21 +39,25 @@ class Graph:
         kept: dict[str, Stage] = {}
         for name, stage in self.stages.items():
             gone = [i for i in stage.inputs if i in absent or i in skipped]
-            if stage.sql is not None and gone and gone[0] == stage.inputs[0]:
+            if stage.sql is None:  # it takes what is there
+                kept[name] = replace(stage, inputs=tuple(i for i in stage.inputs if i not in gone))
+            elif gone and gone[0] == stage.inputs[0]:
                 skipped[name] = f"{gone[0]} is absent"
-            elif stage.sql is not None and gone:
+            elif gone:
                 raise StageError(
                     name, f"joins {gone[0]}, which is absent, expected it to be there", "list the stage under `off:`"
                 )
             else:
                 kept[name] = stage
-        stages = {
-            name: stage
-            if stage.sql is not None
-            else Stage(stage.name, tuple(i for i in stage.inputs if i not in skipped), None, None, stage.summary)
-            for name, stage in kept.items()
-        }
-        return Graph(stages, self.raw_contracts, skipped)
+        return Graph(kept, self.raw_contracts, skipped)
+
+    def without_tables(self, absent: Iterable[str]) -> Graph:
+        """Return the graph without raw tables that are not there, as `without`.
+
+        Raises:
+            StageError: A stage that stays would join one.
+        """
+        return self.without({f"raw.{name}" for name in absent})
 
     def select(self, selection: str) -> list[str]:
         """Return the stages of `X`, `X+` (and what follows) or `+X` (and what it needs), in order; commas join.
@@ -127,8 +110,8 @@ class Graph:
                     todo.append(other)
 
 
-def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Graph:
-    """Read every stage of a pipeline's source, the files of a project before tawt's.
+def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_in: Iterable[BuiltIn] = ()) -> Graph:
+    """Read every stage of a pipeline's source, the files of a project before tawt's, and add those that are built in.
 
     Raises:
         ConfigError: The source has no stages, `off:` or `order:` names none of them, or the project has what it cannot.
@@ -151,7 +134,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Grap
         for path in files.files(f"{folder}/{layer.name}", ".sql").values():
             sql = read_sql(path, layer.name, macros)
             contract = _contract_of(sql, files, pipeline.source)
-            found[sql.name] = Stage(sql.name, sql.references, contract, sql, sql.summary)
+            found[sql.name] = Stage(sql.name, sql.references, contract, sql)
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
     for name in sorted(named - set(found)):
@@ -181,7 +164,9 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None) -> Grap
         found[stage.name] = _hold_reasons(stage, found, raw)
         if stage.sql is not None and stage.name not in skipped:
             hold_parameters(stage.sql, pipeline.values)
-    found |= {stage.name: stage for stage in _engine_stages(found, skipped)}
+    for code in built_in:
+        read = [n for n in sorted(found) if n not in skipped and (n in code.reads or found[n].layer.name in code.reads)]
+        found[code.name] = Stage(code.name, tuple(read), code.contracts[0], code)
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
@@ -204,7 +189,7 @@ def _near(name: str, known: Collection[str]) -> str:
 def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> Stage:
     """Hold the reasons of a stage to names in contracts, its own or one of what it came from, and to words in lists:
     tawt's and that of its own contract; return the stage, which knows both."""
-    words = {*REASONS, *(stage.contract.reasons if stage.contract is not None else ())}
+    words = {*REASONS, *stage.contract.reasons}
     reasons = sorted(stage.sql.reasons if stage.sql is not None else ())
     for reason in reasons:
         if (word := reason.rpartition(":")[2]) not in words:
@@ -218,10 +203,10 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract
         name = todo.pop()
         table = raw_table(name)
         if table is None and layer_of(name).built_in:  # what is built in is of every pipeline's contract
-            contract: Contract | None = read_contract(asset(f"schemas/{name}.json"))
+            contract = read_contract(asset(f"schemas/{name}.json"))
         else:
             contract = raw[table] if table is not None else found[name].contract
-        names |= set(contract.names) if contract is not None else set()
+        names |= set(contract.names)
         todo += found[name].inputs if name in found else ()
     for reason in reasons:
         column = matched["column"] if (matched := REASON.fullmatch(reason)) else None
@@ -248,22 +233,3 @@ def _contract_of(sql: SqlFile, files: Project, source: str) -> Contract:
     if (path := files.find(relative)) is None:
         raise StageError(sql.name, "has no contract, expected one", f"describe its columns in {relative}")
     return read_contract(path)
-
-
-def _engine_stages(found: dict[str, Stage], skipped: dict[str, str]) -> list[Stage]:
-    merged = tuple(
-        name for name in sorted(found) if found[name].layer.name in ("event_parts", "codes") and name not in skipped
-    )
-    return [
-        Stage("events", merged, None, None, "One row is one measurement, merged, split and sorted: a MEDS dataset."),
-        Stage("vocabulary", ("events",), None, None, "One row is one data_type, fitted on train."),
-        Stage("triplets", ("events", "vocabulary"), None, None, "One row is one triplet."),
-        Stage("dataset", ("triplets", "vocabulary"), None, None, "One row is one triplet, memory-mapped."),
-    ]
-
-
-def table_ranks(pipeline: PipelineConfig, families: list[str]) -> dict[str, int]:
-    """Return the rank of each event part: the pipeline's order first, the rest by name."""
-    order = [f"event_parts.{family}" for family in pipeline.order]
-    rest = sorted(name for name in families if name not in order)
-    return {name: rank for rank, name in enumerate([name for name in order if name in families] + rest)}

@@ -20,7 +20,7 @@ FLOW = {
 """Folder -> packages that nothing in it imports."""
 RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
-    ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline", "builtin"),
+    ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("runs",), ("figures",),
     ("commands",), ("cli",),
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tawt.builtin.all import graph_of
 from tawt.contracts.dataset import THREADS
 from tawt.contracts.run import say_unfinished
 from tawt.errors import TawtError
@@ -18,7 +19,6 @@ from tawt.quality.files import check_files
 from tawt.quality.raw import check_raw
 from tawt.quality.workspace import standing_of
 from tawt.seals import LIST
-from tawt.sources.graph import load_graph
 
 
 def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, tmp_path: Path, tawt) -> None:
@@ -36,7 +36,7 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
     say_unfinished(broken_off, 4)
     write_sealed(work / THREADS, {})
     opened = open_workspace(work)
-    graph = load_graph(opened.pipeline)
+    graph = graph_of(opened)
 
     def named(path: Path = work) -> str:
         try:

@@ -18,9 +18,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import tawt
+from tawt.builtin.all import stages_of
 from tawt.config.named import resolve_pipeline
 from tawt.database import parse as sql_tree
-from tawt.sources.graph import load_graph
 
 ACTS = ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir")
 PROMISED = ("events", "vocabulary", "triplets", "dataset", "quarantine")
@@ -104,7 +104,7 @@ def main() -> None:
         return [done[0], contents(w)]
 
     # what each try would read and check anew; the engine that did it has threads, which no fork takes along
-    load_graph(resolve_pipeline("demo"))
+    stages_of(resolve_pipeline("demo"))
     sql_tree._engine().close()
     sql_tree._engine.cache_clear()
     code, said = forked(calm)

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tawt.builtin.all import stages_of
 from tawt.config.named import resolve_pipeline
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.workspace import open_workspace
-from tawt.sources.graph import Graph, load_graph
+from tawt.sources.graph import Graph
 
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
     """All stages of MIMIC-IV."""
-    return load_graph(resolve_pipeline("mimic_iv"))
+    return stages_of(resolve_pipeline("mimic_iv"))
 
 
 def test_what_reads_an_absent_table_first_is_left_out(graph: Graph) -> None:

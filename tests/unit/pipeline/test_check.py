@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.builtin.all import graph_of
 from tawt.errors import FileError
 from tawt.files import write_parquet, write_sealed
 from tawt.pipeline.ledger import write_ledger
@@ -116,7 +117,8 @@ def edit_manifest(workspace: Path, stage: str, edit: Callable[[dict], None]) -> 
     manifest = json.loads(path.read_text())
     edit(manifest)
     write_sealed(path, manifest)
-    write_ledger(open_workspace(workspace))
+    opened = open_workspace(workspace)
+    write_ledger(opened, graph_of(opened))
 
 
 def one_more(key: str) -> Callable[[dict], None]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.builtin.all import graph_of
 from tawt.errors import FileError
 from tawt.files import write_sealed
 from tawt.pipeline.ledger import write_ledger
@@ -53,7 +54,7 @@ def vouched(workspace: Path, *files: str) -> Iterator[None]:
     for manifest in before.values():
         assert manifest is not None
         write_sealed(opened.manifest(manifest.stage), manifest.model_dump(mode="json"))
-    write_ledger(opened)
+    write_ledger(opened, graph_of(opened))
 
 
 def read(path: Path) -> pa.Table:

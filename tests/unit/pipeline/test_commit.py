@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.account import Account
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.holding import hold, refuse_overlap
-from tawt.pipeline.manifest import Account, Components, Manifest, manifest_at, read_manifest
+from tawt.pipeline.manifest import Components, Manifest, manifest_at, read_manifest
 from tawt.pipeline.workspace import OF_STAGES, Workspace, write_records
 from tawt.sources.graph import Graph
 
@@ -99,7 +100,7 @@ def test_what_a_kill_leaves_of_a_stage_goes_though_the_stage_is_no_more(
 
     def begin(workspace: Workspace) -> None:
         for run in ("old", "new") if not first else ("new",):
-            aside = workspace.start_clean("staging.x")
+            aside = workspace.start("staging.x", None)
             for name in ("a", run):
                 (aside / name).write_text(run)
             (rejected := workspace.aside / "rejected").write_text(run)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import tawt
 from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.account import Account
 from tawt.pipeline.commit import commit
-from tawt.pipeline.manifest import Account, Components, Manifest
+from tawt.pipeline.manifest import Components, Manifest
 from tawt.pipeline.workspace import Workspace
 from tests.unit.conftest import Hospital
 

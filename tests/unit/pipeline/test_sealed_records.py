@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.account import Places
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
 from tawt.pipeline.manifest import manifest_at, read_manifest
@@ -21,7 +22,7 @@ ACCOUNT = {"driving": "raw.labevents", "n_records_in": 2, "n_records_kept": 2, "
 MANIFEST: dict[str, Any] = {
     "stage": STAGE, "fingerprint": "0", "components": {"inputs": {"raw.labevents": "0"}, "parameters": {"a": 1}},
     "files": {}, "hashes": {}, "accounts": [ACCOUNT], "seconds": 0.0,
-    "facts": {"files": ["a.csv", "b.csv"], "file_starts": [1, 2], "n_rows": {"train": 2}, "n_rare_codes": 0},
+    "facts": {"n_rows": {"train": 2}, "n_rare_codes": 0}, "places": {"files": ["a.csv", "b.csv"], "starts": [1, 2]},
 }  # fmt: skip
 
 
@@ -40,8 +41,8 @@ MANIFEST: dict[str, Any] = {
         ("accounts", [{**ACCOUNT, "routes": [{"kind": "drop", "reason": "r", "n_records": 2**70}]}]),
         ("accounts", [{**ACCOUNT, "n_rows_added": {"not_measured": -1}}]),
         ("files", {f"{STAGE.replace('.', '/')}/part-0.parquet": 2**70}),
-        *(("facts", {"files": wrong, "file_starts": [1]}) for wrong in (None, 5, "x", [5], ["a", "b"])),
-        *(("facts", {"files": ["a"], "file_starts": wrong}) for wrong in (None, 1, ["x"], [2**70], [], {"a": 1})),
+        *(("places", {"files": wrong, "starts": [1]}) for wrong in (None, 5, "x", [5], ["a", "b"])),
+        *(("places", {"files": ["a"], "starts": wrong}) for wrong in (None, 1, ["x"], [2**70], [], {"a": 1})),
         *(("facts", wrong) for wrong in ([], {"n": None}, {"n": [None]}, {"n": {"a": [1]}}, {"n": 10**400})),
         ("seconds", float("nan")),
     ],
@@ -53,7 +54,7 @@ def test_a_manifest_that_says_what_none_of_ours_does_is_damaged(tmp_path: Path, 
     path.parent.mkdir()
     write_sealed(path, MANIFEST)
     whole = manifest_at(path)
-    assert whole is not None and whole.places == (("a.csv", "b.csv"), [1, 2])
+    assert whole is not None and whole.places == Places(files=("a.csv", "b.csv"), starts=(1, 2))
     write_sealed(path, {**MANIFEST, key: value})
     assert manifest_at(path) is None
     assert read_manifest(workspace, STAGE) is None

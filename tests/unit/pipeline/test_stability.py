@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.builtin.all import stages_of
 from tawt.config.named import resolve_pipeline
 from tawt.errors import ConfigError
 from tawt.hospital.invent import write_hospital
 from tawt.pipeline import workspace as workspaces
 from tawt.pipeline.holding import hold
 from tawt.project import asset_root
-from tawt.sources.graph import Graph, load_graph
+from tawt.sources.graph import Graph
 from tests.unit.conftest import read_events
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
@@ -166,7 +167,7 @@ SELECTIONS: list[tuple[str, Callable[[str], bool]]] = [
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    return load_graph(resolve_pipeline("demo"))
+    return stages_of(resolve_pipeline("demo"))
 
 
 @pytest.mark.parametrize(("selection", "chosen"), SELECTIONS, ids=[selection for selection, _ in SELECTIONS])

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.builtin.all import stages_of
 from tawt.commands.ingest import ingest
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError, nearest
-from tawt.pipeline.run import run_stages
+from tawt.pipeline.plan import make_plan
 from tawt.pipeline.workspace import open_workspace
 from tawt.sources.graph import load_graph
 
@@ -164,7 +165,7 @@ def test_a_word_that_a_contract_adds_is_a_reason_and_changes_no_row(project: Pat
     path = project / "schemas" / "lab" / "staging" / "readings.json"
     contract = json.loads(path.read_text())
     path.write_text(json.dumps({**contract, "reasons": ["small", "smelt"]}))
-    done = run_stages(open_workspace(tmp_path / "w"), "staging", limits=Limits(1, "200MB"))
+    done = tawt.run("staging", tmp_path / "w", threads=1)
     assert [stage.reason for stage in done.stages] == [None]
     path.write_text(json.dumps({**contract, "reasons": ["smalls"]}))
     with pytest.raises(StageError, match="gives the reason `small`") as caught:
@@ -183,10 +184,10 @@ def test_a_stage_that_fails_later_leaves_the_ones_before(project: Path, run, tmp
         run()
     _edit(project, "event_parts/readings", " where number > 5", "")
     run()
-    result = run_stages(open_workspace(tmp_path / "w"), "staging.readings+", limits=Limits(1, "200MB"))
+    result = tawt.run("staging.readings+", tmp_path / "w", threads=1)
     assert [stage.reason for stage in result.stages][:3] == [None, None, None]
     _edit(project, "event_parts/readings", "'READING'", "'R'")
-    result = run_stages(open_workspace(tmp_path / "w"), "staging.readings+", limits=Limits(1, "200MB"), dry_run=True)
+    result = tawt.run("staging.readings+", tmp_path / "w", threads=1, dry_run=True)
     reasons = {stage.stage: stage.reason for stage in result.stages}
     assert reasons["staging.readings"] is None and reasons["event_parts.readings"] == "sql changed"
     assert reasons["events"] == "input changed: event_parts.readings"
@@ -221,7 +222,7 @@ def test_a_stage_without_a_contract_is_refused(project: Path) -> None:
 )
 def test_a_selection_names_stages_layers_and_their_neighbours(selection: str, stages: list[str], project: Path) -> None:
     """`X`, `X+`, `+X` and commas choose, always in the order of the flow."""
-    graph = load_graph(PipelineConfig(name="lab", source="lab"))
+    graph = stages_of(PipelineConfig(name="lab", source="lab"))
     assert graph.select(selection) == stages
     with pytest.raises(ConfigError, match="names no stage"):
         graph.select("stagin")
@@ -302,12 +303,12 @@ def test_a_stage_made_from_older_input_says_so(run, project: Path, tmp_path: Pat
 
     assert states()["events"] == "finished"
     _edit(project, "staging/readings", "with", "-- edited\nwith")
-    run_stages(open_workspace(tmp_path / "w"), "staging.readings", limits=Limits(1, "200MB"))
+    tawt.run("staging.readings", tmp_path / "w", threads=1)
     after = states()
     assert after["staging.readings"] == "finished"
     assert after["event_parts.readings"] == "behind staging.readings"
     assert after["events"] == "behind event_parts.readings"
-    run_stages(open_workspace(tmp_path / "w"), "staging.readings+", limits=Limits(1, "200MB"))
+    tawt.run("staging.readings+", tmp_path / "w", threads=1)
     assert states()["events"] == "finished"
 
 
@@ -450,7 +451,7 @@ def test_staging_codes_and_labels_have_the_same_bytes_at_any_number_of_threads(
 
 def test_a_stage_that_does_not_run_here_is_told_so_and_never_proposed() -> None:
     """What is off or lacks a raw table is named with why, at the root; what is near is of the stages that run."""
-    graph = load_graph(resolve_pipeline("mimic_iv")).without({"raw.chartevents"})
+    graph = stages_of(resolve_pipeline("mimic_iv")).without({"raw.chartevents"})
     for given, why, hint in (
         ("event_parts.lab_specimens", "lab_specimens`, which does not run here: off in the pipeline", "`off:`"),
         ("lab_specimens+", "event_parts.lab_specimens`, which does not run here: off", "`off:`"),
@@ -477,5 +478,5 @@ def test_a_selection_that_is_refused_proposes_what_runs_here(tmp_path: Path, run
     opened = open_workspace(tmp_path / "w")
     absent = opened.ingested.model_copy(update={"absent_tables": ("readings",)})
     with pytest.raises(ConfigError, match="names no stage") as error:
-        run_stages(replace(opened, given_ingested=absent), "zzz", limits=Limits.of(1))
+        make_plan(replace(opened, given_ingested=absent), stages_of(opened.pipeline), "zzz", limits=Limits.of(1))
     assert error.value.hint == "known: dataset, events, triplets, vocabulary"

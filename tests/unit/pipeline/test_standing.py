@@ -6,15 +6,18 @@ import fcntl
 import importlib
 import shutil
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.builtin import all as built_in
+from tawt.builtin.all import graph_of
+from tawt.builtin.events import EVENTS
 from tawt.dataset.upstream import made_anew
 from tawt.errors import ConfigError, FileError, StageError
-from tawt.pipeline import run as runner
 from tawt.pipeline.holding import hold
 from tawt.pipeline.ledger import ledger_table, standing
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
@@ -24,8 +27,8 @@ QUICK = {"threads": 1, "memory_limit": "500MB"}
 
 def stages_in(workspace: Path) -> set[str]:
     """Stages that the published ledger counts, which the query counts likewise."""
-    published = pq.read_table(workspace / "ledger.parquet")
-    assert published.equals(ledger_table(standing(open_workspace(workspace))))
+    published, opened = pq.read_table(workspace / "ledger.parquet"), open_workspace(workspace)
+    assert published.equals(ledger_table(standing(opened, graph_of(opened))))
     assert tawt.query("select * from ledger", workspace).to_pylist() == published.to_pylist()
     return set(published["stage"].to_pylist())
 
@@ -73,7 +76,7 @@ def test_a_failed_command_leaves_the_ledger_of_what_stands(own_workspace: Path, 
     def fails(*_: object) -> None:
         raise StageError("events", "cannot go on, expected to")
 
-    monkeypatch.setattr(runner, "run_events", fails)
+    monkeypatch.setattr(built_in, "BUILT_IN", (replace(EVENTS, run=fails), *built_in.BUILT_IN[1:]))
     before = stages_in(own_workspace)
     assert "events" in before and "dataset" in before
     opened = open_workspace(own_workspace)
@@ -168,11 +171,11 @@ def test_what_a_query_reads_is_told_by_what_it_names(own_workspace: Path) -> Non
 
 def test_a_file_that_is_lost_ends_a_query_with_the_command_that_names_it(own_workspace: Path, monkeypatch) -> None:
     """What the engine cannot open is a damaged file of the workspace, whenever it is found: no raw file is to be copied."""
-    bound = importlib.import_module("tawt.pipeline.sql_stage").bind_output
+    bound = importlib.import_module("tawt.pipeline.relations").bind_output
 
-    def lost(connection: object, workspace: Workspace, name: str) -> None:
-        shutil.rmtree(workspace.output("triplets"), ignore_errors=True)
-        bound(connection, workspace, name)
+    def lost(connection: object, one: object) -> None:
+        shutil.rmtree(own_workspace / "triplets", ignore_errors=True)
+        bound(connection, one)
 
     monkeypatch.setattr("tawt.commands.query.bind_output", lost)
     with pytest.raises((FileError, StageError)) as caught:

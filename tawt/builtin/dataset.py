@@ -1,0 +1,88 @@
+"""The stage `dataset`: triplets laid out for memory mapping, shard by shard, resumable."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tawt.contracts.account import Account
+from tawt.contracts.dataset import DATASET as MANIFEST
+from tawt.contracts.dataset import FORMAT, SPLITS, DatasetManifest, ShardEntry
+from tawt.errors import StageError
+from tawt.files import write_sealed
+from tawt.pipeline.each_shard import each_shard_of
+from tawt.readers import read_parquet
+from tawt.seals import sha256_file
+from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
+from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
+
+BIRTH = "MEDS_BIRTH"
+
+
+def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
+    """Lay every shard out for memory mapping, with its index and the dataset's own manifest."""
+    triplets, vocabulary, pipeline = bound.inputs["triplets"], bound.inputs["vocabulary"], bound.pipeline
+    contract, index_contract = DATASET.contracts
+    fitted = vocabulary.rows[0]
+    birth = anchor = None
+    if pipeline.time_origin == "birth":
+        codes = read_parquet(fitted, ["code"], vocabulary.make_again)["code"].to_pylist()
+        birth = codes.index(BIRTH) if BIRTH in codes else NOWHERE
+    if pipeline.time_origin == "anchor":
+        epoch = datetime.fromisoformat(pipeline.anchor).replace(tzinfo=None)
+        anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
+
+    def one(shard: Path, path: Path, index_path: Path) -> dict[str, Any]:
+        read = read_parquet(shard, None, triplets.make_again)
+        table, index, n_fallback = to_dataset(read, contract, index_contract, birth, anchor)
+        write_arrow(table, path)
+        write_arrow(index, index_path)
+        return {
+            "n_rows": len(table), "n_subjects": len(index), "n_fallback": n_fallback,
+            "n_static": int(np.sum(index["n_static"].to_numpy())), "sha256": sha256_file(path),
+            "index_sha256": sha256_file(index_path),
+        }  # fmt: skip
+
+    results = each_shard_of(triplets, folder, (".arrow", ".index.arrow"), one, bound.limits.workers, tick)
+    shards: dict[str, list[ShardEntry]] = {split: [] for split in SPLITS}
+    for (split, name), result in results.items():
+        n_bytes = (folder / split / f"{name}.arrow").stat().st_size
+        known = {key: result[key] for key in ("n_subjects", "sha256", "index_sha256")}
+        shards[split].append(ShardEntry(shard=name, n_triplets=result["n_rows"], n_bytes=n_bytes, **known))
+    manifest = DatasetManifest(
+        format=FORMAT, contract=contract.digest, vocabulary=sha256_file(fitted),
+        time_origin=pipeline.time_origin, calendar=pipeline.calendar,
+        splits={split: tuple(entries) for split, entries in shards.items()},
+    )  # fmt: skip
+    write_sealed(folder / MANIFEST, manifest.model_dump(mode="json"))
+    n_rows = sum(result["n_rows"] for result in results.values())
+    if n_rows != triplets.n_rows:
+        raise StageError("dataset", f"holds {n_rows:,} rows, expected the {triplets.n_rows:,} of triplets")
+    notes = []
+    if n_fallback := sum(result["n_fallback"] for result in results.values()):
+        notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
+    facts = {
+        "n_subjects": {split: sum(s.n_subjects for s in shards[split]) for split in SPLITS},
+        "n_triplets": {split: sum(s.n_triplets for s in shards[split]) for split in SPLITS},
+        "n_static": sum(result["n_static"] for result in results.values()),
+    }
+    return StageResult((Account.of_rows("triplets", n_rows),), facts, tuple(notes))
+
+
+def _depends_on(settings: Settings) -> dict[str, Any]:
+    pipeline = settings.pipeline
+    return {
+        "format": FORMAT,
+        "time_origin": pipeline.time_origin,
+        "anchor": pipeline.anchor,
+        "calendar": pipeline.calendar,
+    }
+
+
+DATASET = BuiltIn(
+    "dataset", ("triplets", "vocabulary"), ("dataset", "dataset_index"), "One row is one triplet, memory-mapped.",
+    _depends_on, run_dataset,
+)  # fmt: skip

@@ -1,0 +1,72 @@
+"""The stage `triplets`: events and the vocabulary -> one triplet per event, shard by shard, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tawt.contracts.account import Account
+from tawt.contracts.dataset import SPLITS
+from tawt.errors import StageError
+from tawt.files import digest
+from tawt.pipeline.each_shard import each_shard_of
+from tawt.readers import read_parquet
+from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
+from tawt.transforms.events import ROW_GROUP
+from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
+
+
+def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
+    """Encode every shard; shards that a killed run finished in `folder` are kept."""
+    events, vocabulary, contract = bound.inputs["events"], bound.inputs["vocabulary"], bound.stage.contract
+    coder = Coder.of(read_parquet(vocabulary.rows[0], None, vocabulary.make_again))
+
+    def one(shard: Path, path: Path) -> dict[str, Any]:
+        read = read_parquet(
+            shard, EVENT_COLUMNS, events.make_again, read_dictionary=["code", "text_value", "value_status"]
+        )
+        table, counts = to_triplets(read, coder, bound.pipeline, contract)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(
+            table,
+            path,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=ROW_GROUP,
+            use_dictionary=["subject_id", "data_type", "value", "value_token", "value_status"],
+        )
+        return {
+            "n_in": len(read), "n_out": len(table), "n_unknown_code": counts.n_unknown_code,
+            "n_without_statistics": counts.n_without_statistics, "n_other": counts.n_other,
+            "n_not_measured": counts.n_not_measured,
+        }  # fmt: skip
+
+    results = each_shard_of(events, folder, (".parquet",), one, bound.limits.workers, tick)
+    added: dict[str, int] = {}
+    for result in results.values():
+        for panel, n in result["n_not_measured"].items():
+            added[f"not_measured:{panel}"] = added.get(f"not_measured:{panel}", 0) + n
+    n_in = sum(result["n_in"] for result in results.values())
+    account = Account(
+        driving="events", n_records_in=n_in, n_records_kept=n_in, n_rows_added=added,
+        n_rows_out=sum(result["n_out"] for result in results.values()),
+    )  # fmt: skip
+    if account.n_rows_out != n_in + sum(added.values()):
+        raise StageError(
+            "triplets", f"gave {account.n_rows_out:,} rows from {n_in:,} events and {sum(added.values()):,} added"
+        )
+    keys = ("n_unknown_code", "n_without_statistics", "n_other")
+    facts = {key: {s: sum(r[key] for (split, _), r in results.items() if split == s) for s in SPLITS} for key in keys}
+    return StageResult((account,), facts)
+
+
+def _depends_on(settings: Settings) -> dict[str, Any]:
+    pipeline = settings.pipeline
+    return {"clock": pipeline.clock, "panels": digest([panel.model_dump() for panel in pipeline.panels])}
+
+
+TRIPLETS = BuiltIn(
+    "triplets", ("events", "vocabulary"), ("triplets",), "One row is one triplet.", _depends_on, run_triplets
+)

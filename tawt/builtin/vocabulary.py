@@ -1,0 +1,98 @@
+"""The stage `vocabulary`: events of train -> the index, statistics, bins and categories of every data_type."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tawt.contracts.account import Account
+from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.database.connect import connect, parquet_files, wrapped_errors
+from tawt.errors import StageError
+from tawt.files import digest
+from tawt.readers import read_parquet
+from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
+from tawt.transforms.crowds import COLUMNS, Crowds
+from tawt.transforms.vocabulary import Counts, fit_vocabulary
+
+
+def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
+    """Fit the vocabulary on train.
+
+    Raises:
+        StageError: Train holds no event.
+    """
+    events = bound.inputs["events"]
+    train = events.below("data/train")
+    counts = _count_train(bound, train)
+    metadata = read_parquet(events.folder / "metadata" / "codes.parquet", None, events.make_again).to_pylist()
+    dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
+    crowds = Crowds(fit_vocabulary(counts, bound.pipeline, bound.stage.contract, dictionary))
+    for file in train:
+        crowds.add(read_parquet(file, COLUMNS, events.make_again, read_dictionary=["code", "value_status"]))
+    table = crowds.table()
+    pq.write_table(table, folder / "vocabulary.parquet", compression="zstd")
+    rows = table.slice(len(SPECIAL_CODES))
+    kinds = rows["value_kind"].value_counts().to_pylist()
+    facts = {
+        "n_data_types": len(rows), "n_rare_codes": len(counts.codes) - len(rows),
+        "value_kinds": {entry["values"]: entry["counts"] for entry in sorted(kinds, key=lambda e: e["values"])},
+    }  # fmt: skip
+    n_rows = int(counts.n_rows.sum())
+    account = Account(driving="events", n_records_in=n_rows, n_records_kept=n_rows, n_rows_out=len(table))
+    return StageResult((account,), facts)
+
+
+def _count_train(bound: Bound, files: list[Path]) -> Counts:
+    if not files:
+        raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
+    train, most = f"(select * from {parquet_files(files)})", bound.pipeline.vocabulary.max_categories
+    with (
+        closing(connect(bound.limits, [bound.root], bound.spill)) as connection,
+        wrapped_errors("vocabulary", workspace=bound.root, limits=bound.limits),
+    ):
+        codes = connection.sql(
+            "select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit, "
+            "count(*) filter (has_number) as n_value_subjects from (select code, subject_id, count(*) as n, "
+            "max(unit) as unit, count(*) filter (value_status = 'numeric') > 0 as has_number "
+            f"from {train} group by code, subject_id) group by code order by code"
+        ).to_arrow_table()
+        connection.register(
+            "_codes", codes.select(["code"]).append_column("i", pa.array(range(len(codes)), pa.int64()))
+        )
+        numbers = connection.sql(
+            f"select i as code, value, n from (select code, numeric_value::double as value, count(*) as n "
+            f"from {train} where value_status = 'numeric' group by all) join _codes using (code) order by i, value"
+        ).to_arrow_table()
+        texts = connection.sql(
+            "select i as code, text, n, n_subjects from (select code, text, sum(n)::bigint as n, "
+            "count(*) as n_subjects from (select code, text_value as text, subject_id, count(*) as n "
+            f"from {train} where value_status = 'category' group by all) group by all) join _codes using (code) "
+            # the vocabulary keeps no others, and a chart's free text may have millions
+            f"qualify row_number() over (partition by i order by n desc, text) <= {most} order by i, text"
+        ).to_arrow_table()
+    return Counts(
+        codes=codes["code"].to_pylist(), n_rows=codes["n_rows"].to_numpy(), n_subjects=codes["n_subjects"].to_numpy(),
+        n_value_subjects=codes["n_value_subjects"].to_numpy(), units=codes["unit"].to_pylist(), numbers=numbers,
+        texts=texts,
+    )  # fmt: skip
+
+
+def _depends_on(settings: Settings) -> dict[str, Any]:
+    pipeline = settings.pipeline
+    known = {c: (d.normalization, d.description) for c, d in sorted(pipeline.data_types.items())}
+    return {**pipeline.vocabulary.model_dump(), "data_types": digest(known)}
+
+
+VOCABULARY = BuiltIn(
+    "vocabulary",
+    ("events",),
+    ("vocabulary",),
+    "One row is one data_type, fitted on train.",
+    _depends_on,
+    run_vocabulary,
+)

@@ -1,0 +1,41 @@
+"""What a stage reads, as views of a locked connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from tawt.contracts.layers import layer_of
+from tawt.database.connect import connect, parquet_files
+from tawt.pipeline.faults import FAULTS
+from tawt.places import real
+from tawt.raw.find import RawTable
+from tawt.sources.stage import Bound, Input
+
+
+def connected(bound: Bound) -> duckdb.DuckDBPyConnection:
+    """Open a locked connection with the stages that a stage reads as views; raw tables are bound one by one."""
+    connection = connect(
+        bound.limits, [bound.root, *raw_folders(bound.raw.values())], bound.spill, bound.settings.project
+    )
+    for one in bound.inputs.values():
+        bind_output(connection, one)
+    return connection
+
+
+def raw_folders(tables: Iterable[RawTable]) -> list[Path]:
+    """Return the folders that the files of raw tables lie in, links followed: the engine follows them too."""
+    return sorted({real(file.path).parent for table in tables for file in table.files})
+
+
+def bind_output(connection: duckdb.DuckDBPyConnection, one: Input) -> None:
+    """Make the view of a finished stage over its files; one that is built in can be named without its layer too."""
+    built_in = layer_of(one.name).built_in
+    relation = f"{one.name}.{one.name}" if built_in else one.name
+    # what the runner alone reads; a stage gives some of it or none
+    shown = f"columns(lambda name: name not in ('_reason', '{FAULTS}'))"
+    connection.execute(f"create or replace view {relation} as select {shown} from {parquet_files(one.rows)}")
+    if built_in:
+        connection.execute(f"create or replace view main.{one.name} as select * from {relation}")

@@ -1,0 +1,164 @@
+"""What a stage is, SQL or code: what the graph knows of it, what it is handed to run, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.account import Account, Places, Rejected
+from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.layers import Layer, layer_of, raw_table
+from tawt.database.connect import Limits
+from tawt.project import Project, asset
+from tawt.raw.find import RawTable
+from tawt.sources.sql_file import SqlFile
+
+Tick = Callable[[int, int], None]
+"""Called with shards done and shards in all."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stages of a run hang on besides what they read."""
+
+    pipeline: PipelineConfig
+    n_shards: int
+    sample: str | None = None
+    """As it was asked for: `N` or `P%`; None = everything."""
+    sampled_hash: int | None = None
+    """Largest hash of a subject that is in the sample, known from the raw tables alone; None = everything."""
+    raw_root: Path | None = None
+    project: Project = field(default_factory=Project)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A finished stage, as its manifest lists it: what else lies in its folder is none of it."""
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    places: Places
+    n_rows: int
+    make_again: str
+    """The hint where a file of it is damaged."""
+
+    @property
+    def rows(self) -> list[Path]:
+        """The files that hold its rows."""
+        layer = layer_of(self.name)
+        return self.below(layer.rows, layer.suffix)
+
+    def below(self, folder: str = "", suffix: str = ".parquet") -> list[Path]:
+        """Return the files in a folder of it, by name, whose names end so."""
+        place = self.folder / folder
+        return [path for path in self.files if path.is_relative_to(place) and path.name.endswith(suffix)]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A stage with all that it reads and may use: nothing else of a workspace is its business."""
+
+    stage: Stage
+    inputs: dict[str, Input]
+    raw: dict[str, RawTable]
+    """Raw tables among its inputs, by name."""
+    parameters: dict[str, Any]
+    """Values of the `$named` parameters of its SQL."""
+    settings: Settings
+    limits: Limits
+    root: Path
+    """The workspace, which is all that its SQL may reach beside the raw tables."""
+    spill: Path
+
+    @property
+    def pipeline(self) -> PipelineConfig:
+        """The pipeline that it is of."""
+        return self.settings.pipeline
+
+    @property
+    def sql(self) -> SqlFile:
+        """Its SQL, which it has."""
+        assert isinstance(self.stage.made_by, SqlFile), self.stage.name
+        return self.stage.made_by
+
+    @property
+    def driving(self) -> RawTable | Input:
+        """What its records come from: the first of its inputs."""
+        name = self.stage.inputs[0]
+        table = raw_table(name)
+        return self.raw[table] if table is not None else self.inputs[name]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage hands back, having written its files aside."""
+
+    accounts: tuple[Account, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Counts that later stages or reports need."""
+    notes: tuple[str, ...] = ()
+    """What the user is to be told."""
+    places: Places = field(default_factory=Places)
+    rejected: Rejected | None = None
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A stage that is code: all that the engine knows of it."""
+
+    name: str
+    reads: tuple[str, ...]
+    """Layers, whole, or built-in stages."""
+    schemas: tuple[str, ...]
+    """Names of the contracts of what it gives; its rows are of the first."""
+    summary: str
+    """What one row is."""
+    depends_on: Callable[[Settings], dict[str, Any]]
+    """What it hangs on besides what it reads, by name."""
+    run: Callable[[Bound, Path, Tick], StageResult]
+    """Writes its files into a folder aside, where shards that a killed run finished for the same inputs lie yet."""
+
+    @property
+    def contracts(self) -> tuple[Contract, ...]:
+        """What its output promises."""
+        return tuple(read_contract(asset(f"schemas/{name}.json")) for name in self.schemas)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a pipeline: an SQL file, or one that is built in."""
+
+    name: str
+    inputs: tuple[str, ...]
+    """Stages and raw tables that it reads."""
+    contract: Contract
+    """What its rows promise."""
+    made_by: SqlFile | BuiltIn
+    cells: frozenset[str] = frozenset()
+    """Columns of its contract and of all that it came from: what a `_reason` and a `_faults` may name."""
+    words: frozenset[str] = frozenset()
+    """Words that say what is wrong with a cell: tawt's and those of its contract."""
+
+    @property
+    def layer(self) -> Layer:
+        """The layer that it is of."""
+        return layer_of(self.name)
+
+    @property
+    def sql(self) -> SqlFile | None:
+        """Its SQL; None of one that is built in."""
+        return self.made_by if isinstance(self.made_by, SqlFile) else None
+
+    @property
+    def summary(self) -> str:
+        """What one row is."""
+        return self.made_by.summary
+
+    @property
+    def raw_tables(self) -> list[str]:
+        """The raw tables that it reads."""
+        return [table for name in self.inputs if (table := raw_table(name)) is not None]
