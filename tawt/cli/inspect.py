@@ -138,7 +138,8 @@ def sql(
         say(f"wrote {write_sql(stage, workspace, pipeline)}: it is what runs from now on")
     else:
         found = sql_of(stage, workspace, pipeline)
-        print_text(found.diff if diff else found.text)
+        if shown := found.diff if diff else found.text:
+            print_text(shown)
         for name, value in found.parameters.items() if not diff else ():
             say(f"${name} = {value}")
         say(found.state)

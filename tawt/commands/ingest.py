@@ -98,8 +98,9 @@ def _about_project(root: Path, project: Project) -> tuple[str, ...]:
         before = open_workspace(root).local.project
     except TawtError:  # a new one, or one that this ingest mends
         before = None
-    left = (f"the files of the project {before} are left out from now on",) if before not in (None, now) else ()
-    return (*([f"project {now}"] if now is not None else []), *left)
+    if before not in (None, now):
+        return (f"project {now or 'none, tawt alone'}, in the place of {before}, whose files run no more",)
+    return (f"project {now}",) if now is not None else ()
 
 
 def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ with readings as (select _row, patient, seen, glucose from raw.readings)
 select
     try_cast(patient as bigint)::bigint as patient, try_cast(seen as timestamp)::timestamp as seen,
     try_cast(glucose as double)::double as glucose, _row::bigint as _row,
-    (case when seen is null then 'quarantine:seen:missing' end)::varchar as _reason
+    (case when seen is null then 'quarantine:seen:missing'
+          when try_cast(seen as timestamp) is null then 'quarantine:seen:unparseable' end)::varchar as _reason
 from readings
 """,
     "sql/clinic/event_parts/readings.sql": """-- One row is one reading as an event.

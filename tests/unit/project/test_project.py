@@ -155,7 +155,7 @@ def test_a_project_that_is_left_out_is_told(ingested: Callable[..., RunResult], 
     ingested()
     other = shutil.copytree(clinic, tmp_path / "other")
     result = ingested(other / "pipelines" / "clinic.yaml")
-    assert result.notes[:2] == (f"project {other}", f"the files of the project {clinic} are left out from now on")
+    assert result.notes[0] == f"project {other}, in the place of {clinic}, whose files run no more"
     assert result.n_run == 0 and open_workspace(tmp_path / "w").project.root == other
 
 
