@@ -58,19 +58,22 @@ class Project:
         return cls(place if is_project(place) and place != Path(os.path.realpath(asset_root())) else None)
 
     @classmethod
+    def here(cls) -> Project:
+        """Return the project of the current folder."""
+        return cls.at(Path())
+
+    @classmethod
     def of(cls, name_or_file: str) -> Project:
         """Return the project that a pipeline is looked for in, or belongs to.
 
         A name is looked for in the current folder. A file `pipelines/x.yaml` belongs to the folder around, another one
         to the folder it lies in; where that is no project, the current folder is asked as for a name.
         """
-        here = Path(os.path.realpath("."))
-        path = Path(os.path.normpath(here / Path(name_or_file).expanduser()))
-        if path.suffix not in (".yaml", ".yml"):
-            return cls.at(here)
-        if path.parent.name == "pipelines":
+        path = Path(os.path.normpath(os.path.realpath(".") / Path(name_or_file).expanduser()))
+        if path.suffix in (".yaml", ".yml") and path.parent.name == "pipelines":
             return cls.at(path.parents[1])
-        return cls.at(path.parent if is_project(path.parent) else here)
+        beside = path.suffix in (".yaml", ".yml") and is_project(path.parent)
+        return cls.at(path.parent) if beside else cls.here()
 
     @property
     def roots(self) -> list[Path]:
@@ -93,6 +96,11 @@ class Project:
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders in a folder."""
         return sorted({path.name for root in self.roots for path in (root / folder).glob("[!.]*/")})
+
+    def has(self, source: str) -> bool:
+        """Return whether the user's folder has a file of a source, or one for all sources."""
+        names = (f"sql/{source}", f"schemas/{source}", "sql/shared")
+        return self.root is not None and any((self.root / name).is_dir() for name in names)
 
     def owns(self, path: Path) -> bool:
         """Return whether a file is the user's."""

@@ -140,19 +140,25 @@ class Workspace:
     def project(self) -> Project:
         """The files that its stages are made of: the project's that the last ingest was given, and tawt's.
 
+        Where that project is gone, the current folder may be the place where it is now.
+
         Raises:
-            ConfigError: The project is not where it was.
+            ConfigError: The project is neither where it was nor here.
         """
         if (folder := self.local.project) is None:
             return Project()
-        if not is_project(Path(folder)):
-            pipeline = self.root / PIPELINE
-            again = command("ingest", self.raw_root or "RAW_DIR", pipeline=real(pipeline), workspace=real(self.root))
-            raise ConfigError(
-                str(self.root), f"was made with the project {folder}, which is not there, expected it with its `sql/`",
-                f"put it back; or go to the folder where it is now and run `{again}`",
-            )  # fmt: skip
-        return Project.at(Path(folder))
+        if is_project(Path(folder)):
+            return Project.at(Path(folder))
+        here = Project.here()
+        if here.has(self.pipeline.source):
+            return here
+        again = command(
+            "ingest", self.raw_root or "RAW_DIR", pipeline=real(self.root / PIPELINE), workspace=real(self.root)
+        )
+        raise ConfigError(
+            str(self.root), f"was made with the project {folder}, which is not there, expected it with its `sql/`",
+            f"put it back; or go to the folder where it is now: commands find it there, and `{again}` remembers it",
+        )  # fmt: skip
 
     def output(self, stage: str) -> Path:
         """Return the folder that a stage's files lie in."""
@@ -188,13 +194,8 @@ def given_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> tuple[P
         ConfigError: There is no such pipeline or file, or it is wrong.
     """
     path = Path(name_or_file).expanduser()
-    project = Project.of(name_or_file)
-    if path.name == PIPELINE and is_workspace(path.parent):
-        try:
-            project = open_workspace(path.parent).project
-        except ConfigError:  # it is gone: the current folder may be the place where it is now
-            if project.root is None:
-                raise
+    of_workspace = path.name == PIPELINE and is_workspace(path.parent)
+    project = open_workspace(path.parent).project if of_workspace else Project.of(name_or_file)
     return resolve_pipeline(name_or_file, settings, project), project
 
 

@@ -145,6 +145,7 @@ def test_a_project_that_moved_is_named_and_taken_up_where_it_is(
             command()
         assert f"--pipeline {pipeline}" in error.value.hint
     monkeypatch.chdir(moved)
+    assert "not run" not in tawt.stages(workspace)["state"].to_pylist()[:3]
     assert tawt.ingest(raw, pipeline, workspace, threads=1).n_run == 0
     monkeypatch.chdir(tmp_path)
     assert open_workspace(workspace).project.root == moved
