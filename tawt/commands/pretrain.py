@@ -154,9 +154,15 @@ def ready(setup: Setup, start: Saved | None = None) -> Setup:
     elif start is not None:
         setup.note(start_from(start, model, config))
     model.to(device=compute.device)
-    longest = config.batching.max_length + (config.model.pooling == "cls")
-    again = config.train.activation_checkpointing
-    model.encoder.prepare(compute.device, compute.dtype, setup.static, setup.compiled[0], again, longest)
+    model.prepare(
+        compute.device,
+        compute.dtype,
+        static_step=setup.static,
+        compiled=setup.compiled[0],
+        activation_checkpointing=config.train.activation_checkpointing,
+        max_seqlen=config.batching.max_length + (config.model.pooling == "cls"),
+        filled=setup.replayed[0],
+    )
     if setup.measures:
         prepare = setup.prepare[0]
         work = one_pass(Entry(model, tuple(prepare.parts)), prepare(setup.train.batch(0), 0), compute)

@@ -71,10 +71,14 @@ class Block(nn.Module):
         self.ffn = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, where: Geometry) -> Tensor:
-        """`(t, d_model)` -> `(t, d_model)`."""
-        x = x + self.dropout(self.attention(self.norm_attention(x), where))
-        return x + self.dropout(self.ffn(self.norm_ffn(x)))
+    def forward(self, x: Tensor, more: Tensor | None, where: Geometry) -> tuple[Tensor, Tensor]:
+        """Return states and what is still to be added to them, `(t, d_model)` both; `more` is that of the block before.
+
+        The sum is left to the next block, where it is one pass with the norm.
+        """
+        x = _plus(x, more, self.dropout)
+        x = _plus(x, self.attention(self.norm_attention(x), where), self.dropout)
+        return x, self.ffn(self.norm_ffn(x))
 
 
 class Encoder(nn.Module):
@@ -106,8 +110,9 @@ class Encoder(nn.Module):
         self.kernel = ""
         self.static_step: int | None = None
         self.max_seqlen: int | None = None
-        self.checkpointed = False
-        self._one: Callable[[nn.Module, Tensor, Geometry], Tensor] = _through
+        self.checkpointed = self.narrow = False
+        self._one: Callable[..., tuple[Tensor, Tensor]] = _through
+        self._embed: Callable[..., tuple[Tensor, Tensor]] = _embedded
 
     @property
     def d_embedding(self) -> int:
@@ -122,6 +127,7 @@ class Encoder(nn.Module):
         compiled: bool = False,
         activation_checkpointing: bool = False,
         max_seqlen: int | None = None,
+        filled: bool = False,
     ) -> dict[str, str]:
         """Set how the blocks compute; weights and their names stay as they are.
 
@@ -129,10 +135,12 @@ class Encoder(nn.Module):
             device: Where it runs.
             dtype: What it computes in; under autocast, the dtype of that.
             static_step: Tokens to whose multiple every batch is padded within the blocks; None = as long as it is.
-            compiled: Whether the blocks go through `torch.compile`: but for the kernel of our own once for each length,
-                which wants a `static_step`.
+            compiled: Whether the blocks go through `torch.compile`, once for each length: that wants a `static_step`.
+                States between blocks are in `dtype` then.
             activation_checkpointing: Whether blocks compute again in the backward pass what they did not keep.
             max_seqlen: Longest document of any batch, for a kernel that must know it beforehand.
+            filled: Whether batches of training have few shapes (`tawt.batching.fill`): then the embedding is compiled
+                too, for training.
 
         Returns:
             The reason of each choice, for the user, by `kernel`, `compile` and `activation_checkpointing`.
@@ -144,12 +152,13 @@ class Encoder(nn.Module):
         self.kernel, reason = choose_kernel(self.config, device, dtype)
         self.static_step, self.max_seqlen = static_step, max_seqlen
         self.checkpointed = activation_checkpointing
+        self.narrow = compiled and dtype != torch.float32
         if compiled:
             allow_graphs()
-        # the kernel of our own has no shape in its code, so the second length makes one graph for all
-        dynamic = None if self.kernel == "fused" else False
-        # a function of a block: the weights keep their names, and one graph serves all blocks
-        self._one = torch.compile(_through, dynamic=dynamic) if compiled else _through
+        # functions of modules: the weights keep their names, and one graph serves all blocks. The kernel of our own has
+        # no shape in its code, so the second length makes one graph for all
+        self._one = torch.compile(_through, dynamic=None if self.kernel == "fused" else False) if compiled else _through
+        self._embed = torch.compile(_embedded) if compiled and filled else _embedded
         length = f"at lengths of whole {static_step} tokens" if static_step else "at each new length"
         kept = "blocks are computed again in the backward pass" if activation_checkpointing else "all activations kept"
         return {
@@ -160,14 +169,27 @@ class Encoder(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Encoded:
         """Return the states of a batch's tokens."""
+        return self.closed(*self.opened(batch))
+
+    def opened(self, batch: PackedBatch) -> tuple[Tensor, Tensor | None, Layout, Tensor]:
+        """Go through the blocks.
+
+        Returns:
+            States `(t, d_model)`, what is still to be added to them, where they lie, and the encoding of each triplet's
+            value: what `closed` takes.
+        """
         layout = batch.layout
         if layout is None:
             layout = make_layout(batch, self.config.granularity, with_cls=self.config.pooling == "cls")
-        x, values = self.embedding(batch, layout)
-        x = self.dropout(x)
+        x, values = (self._embed if self.training else _embedded)(self, batch, layout)
+        more: Tensor | None = None
         if self.blocks:
-            x = self._through_blocks(x, layout)
-        return Encoded(self.norm(x), layout, values)
+            x, more = self._through_blocks(x, layout)
+        return x, more, layout, values
+
+    def closed(self, x: Tensor, more: Tensor | None, layout: Layout, values: Tensor) -> Encoded:
+        """Return the states of tokens, from what `opened` gives."""
+        return Encoded(self.norm(_plus(x, more, self.dropout)), layout, values)
 
     def readout(self, encoded: Encoded, batch: PackedBatch) -> Tensor:
         """Return one embedding per document, `(d, d_embedding)` float32; it is computed in that, too."""
@@ -185,7 +207,7 @@ class Encoder(nn.Module):
         """Return the state of each triplet of a batch, `(n, d_model)`."""
         return self(batch).of_triplets()
 
-    def _through_blocks(self, x: Tensor, layout: Layout) -> Tensor:
+    def _through_blocks(self, x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         kernel = self.kernel or choose_kernel(self.config, x.device, _computes_in(x), self.training)[0]
         n = len(x)
         static = whole_steps(n, self.static_step) if self.static_step else None
@@ -195,20 +217,39 @@ class Encoder(nn.Module):
             self.config, layout, kernel=kernel, static_length=static, max_seqlen=self.max_seqlen,
             grids=(self.of_rotary, self.of_cosine),
         )  # fmt: skip
-        if static is not None:
+        if static is not None and static > n:
             x = functional.pad(x, (0, 0, 0, static - n))
-        return self._stack(x, where)[:n]
+        x, more = self._stack(x, where)
+        return x[:n], more[:n]
 
-    def _stack(self, x: Tensor, where: Geometry) -> Tensor:
+    def _stack(self, x: Tensor, where: Geometry) -> tuple[Tensor, Tensor]:
         again = self.checkpointed and self.training and torch.is_grad_enabled()
+        # FlexAttention must be compiled; of our own kernel, lengths that come in validation alone make no graph
+        one = self._one if self.training or self.kernel != "fused" else _through
+        more: Tensor | None = None
+        if one is not _through:
+            x = x.to(_computes_in(x)) if self.narrow else x
+            more = torch.zeros_like(x, dtype=_computes_in(x))  # so that the first block is as the others
         for block in self.blocks:
-            x = checkpoint(self._one, block, x, where, use_reentrant=False) if again else self._one(block, x, where)
-        return x
+            given = (block, x, more, where)
+            x, more = checkpoint(one, *given, use_reentrant=False) if again else one(*given)
+        assert more is not None
+        return x, more
 
 
-def _through(block: nn.Module, x: Tensor, where: Geometry) -> Tensor:
-    out: Tensor = block(x, where)
+def _through(block: nn.Module, x: Tensor, more: Tensor | None, where: Geometry) -> tuple[Tensor, Tensor]:
+    out: tuple[Tensor, Tensor] = block(x, more, where)
     return out
+
+
+def _embedded(encoder: Encoder, batch: PackedBatch, layout: Layout) -> tuple[Tensor, Tensor]:
+    x, values = encoder.embedding(batch, layout)
+    return encoder.dropout(x), values
+
+
+def _plus(x: Tensor, more: Tensor | None, dropout: nn.Module) -> Tensor:
+    """States with what a branch adds to them."""
+    return x if more is None else x + dropout(more)
 
 
 def _computes_in(x: Tensor) -> torch.dtype:

@@ -63,7 +63,8 @@ class DocumentPooling(nn.Module):
         if self.how == "mean":
             return segment_mean(tokens, layout.document, layout.n_documents)
         if self.how == "max":
-            return segment_max(tokens, layout.document, layout.n_documents)
+            most = segment_max(tokens, layout.document, layout.n_documents)
+            return most.masked_fill(most == -torch.inf, 0.0)  # of a document without a token, which fills a batch up
         if self.how == "cls":
             assert layout.cls_at is not None, "a layout for cls pooling has a [CLS] token per document"
             return tokens[layout.cls_at]

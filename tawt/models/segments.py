@@ -16,9 +16,9 @@ def segment_sum(rows: Tensor, segment: Tensor, n_segments: int) -> Tensor:
 
 
 def segment_mean(rows: Tensor, segment: Tensor, n_segments: int) -> Tensor:
-    """Mean over each segment, none of them empty: `(n, c)` -> `(n_segments, c)`."""
+    """Mean over each segment: `(n, c)` -> `(n_segments, c)`; an empty one is 0."""
     lengths = segment_sum(rows.new_ones(len(rows)), segment, n_segments)
-    return segment_sum(rows, segment, n_segments) / lengths[:, None]
+    return segment_sum(rows, segment, n_segments) / lengths.clamp_min(1)[:, None]
 
 
 def segment_max(rows: Tensor, segment: Tensor, n_segments: int) -> Tensor:

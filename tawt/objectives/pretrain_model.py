@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tawt.batching.example import Example
+from tawt.batching.layout import Layout
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.encoder import Encoder
+from tawt.models.encoder import Encoded, Encoder
 from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
 from tawt.objectives import forecast, masked
 from tawt.objectives.baselines import Baselines, forecast_types
@@ -57,6 +60,7 @@ class PretrainModel(nn.Module):
         self.parts = weights(config.objective)
         self.encoder = Encoder(config.model, vocabulary)
         self.heads = Heads(config, vocabulary, self.encoder.d_embedding)
+        self._after: Callable[..., Outputs] = _after
         self.reads_out = bool(self.parts.keys() & set(ON_EMBEDDING))
         for name, parameter in self.encoder.named_parameters():
             if not self.reads_out and name.split(".")[0] not in _BELOW_READOUT:
@@ -69,10 +73,18 @@ class PretrainModel(nn.Module):
         columns = self.heads.get_buffer("columns").cpu()
         documents.start_at(b.mean[columns], b.forecast_mean[columns], b.presence)
 
+    def prepare(self, device: torch.device, dtype: torch.dtype, **how: Any) -> dict[str, str]:
+        """Set how it computes; see `Encoder.prepare`. What lies behind the blocks is compiled as the embedding is."""
+        self._after = torch.compile(_after) if how.get("compiled") and how.get("filled") else _after
+        return self.encoder.prepare(device, dtype, **how)
+
     def forward(self, example: Example) -> Outputs:
         """Return the sums of losses of an example, and the projections of its documents."""
-        batch = example.batch
-        encoded = self.encoder(batch)
+        through = self.encoder.opened(example.batch)
+        return (self._after if self.training else _after)(self, through, example)
+
+    def sums(self, encoded: Encoded, example: Example) -> Outputs:
+        """Return the same from the states of an example's tokens."""
         sums: dict[str, Tensor] = {}
         if example.masked is not None:
             tables = self.encoder.embedding.data_type.weight, self.encoder.embedding.value.category_rows
@@ -80,7 +92,7 @@ class PretrainModel(nn.Module):
             sums |= masked.token_sums(self.heads.tokens, tables, encoded.tokens, encoded.layout, example.masked, how)
         if not self.reads_out:
             return Outputs(sums, None)
-        more, projection = self._of_documents(self.encoder.readout(encoded, batch), example)
+        more, projection = self._of_documents(self.encoder.readout(encoded, example.batch), example)
         return Outputs(sums | more, projection)
 
     def _of_documents(self, embedding: Tensor, example: Example) -> tuple[dict[str, Tensor], Tensor | None]:
@@ -92,6 +104,11 @@ class PretrainModel(nn.Module):
         if example.forecast is not None:
             sums |= forecast.loss_sums(heads, embedding, example.forecast, objective.forecast)
         return sums, heads.project(embedding) if "contrastive" in self.parts else None
+
+
+def _after(model: PretrainModel, through: tuple[Tensor, Tensor | None, Layout, Tensor], example: Example) -> Outputs:
+    """What lies behind the blocks."""
+    return model.sums(model.encoder.closed(*through), example)
 
 
 def build_model(config: PretrainConfig, vocabulary: Vocabulary, seed: int) -> PretrainModel:

@@ -30,7 +30,9 @@ from torch.nn.functional import pad
 
 from tawt.batching.batch import to_device
 from tawt.batching.example import Example
+from tawt.batching.fill import filled, sizes_of
 from tawt.batching.layout import Layout
+from tawt.batching.left import make_cutter
 from tawt.batching.loader import PackedLoader
 from tawt.config.load import build, merge
 from tawt.config.model import ModelConfig
@@ -227,7 +229,14 @@ def examples(
     dataset = open_dataset(workspace)
     vocabulary = dataset.vocabulary
     ahead = bool(config.objective.forecast.weight)
-    loader = PackedLoader(dataset.split("train"), vocabulary, loader_config(config), 0, with_available=ahead)
+    loader = PackedLoader(
+        dataset.split("train"),
+        vocabulary,
+        loader_config(config, True),
+        0,
+        with_available=ahead,
+        cutter=make_cutter(config, True),
+    )
     batches = [loader.batch(number) for number in range(n)]
     baselines = count_baselines(loader.split.shards, vocabulary, config.objective, iter(batches))
     model = build_model(config, vocabulary, 0)
@@ -288,7 +297,11 @@ def model_parity(
     model.to(device).train()
     static = static_step(config) if device.type == "cuda" else None
     longest = config.batching.max_length + 1  # a [CLS] token comes on top
-    model.encoder.prepare(device, dtype, static, compiled, max_seqlen=longest)
+    fills = compiled and static is not None and given[0].view_of is None
+    model.prepare(device, dtype, static_step=static, compiled=compiled, max_seqlen=longest, filled=fills)
+    if fills:  # as in training, and then all of it is compiled
+        assert static is not None
+        given = [filled(given[0], sizes_of(given, config.batching.tokens_per_batch, static))]
     with measured_exactly():
         ours = loss_and_gradient(model, given[0], dtype)
     forward = float((ours[0] - exact[0]).abs().max() / exact[0].abs().max())

@@ -155,7 +155,7 @@ def geometry(
         document = torch.where(place < n - more, torch.nn.functional.pad(layout.document, (0, more)), padded).int()
         blocks.mask_mod = same_document(document)  # the one that came along asks a tensor in the host's memory
         return _with(made, coarse=coarse, fine=fine, blocks=blocks)
-    made = _with(made, spans=tuple(pairwise(bounds)))
+    made = _with(made, spans=tuple((a, b) for a, b in pairwise(bounds) if a < b))
     if kernel == "packed" and sum((b - a) ** 2 for a, b in made.spans) <= CACHED_GAPS:
         fades = [_cached(made, i, rule.fade) for i in range(len(made.spans))] if "decay" in on else None
         buckets = [_cached(made, i, rule.bucket) for i in range(len(made.spans))] if "bucket" in on else None
