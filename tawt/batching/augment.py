@@ -32,12 +32,28 @@ def _normal(words: HalfWords) -> NDArray[np.float32]:
     return np.sqrt(-2 * np.log(radius)) * np.cos(angle)
 
 
-def augment(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *salts: int) -> HostBatch:
-    """Apply what the config turns on, in this order.
+def thinned(batch: HostBatch, config: AugmentConfig, *salts: int) -> HostBatch:
+    """Remove what the config says; values and times stay.
 
     - `crop`: cut off a share of each document's moments at both ends, uniform between 0 and the amount;
     - `variable_dropout`: remove each data_type of each document with the chance, statics too;
-    - `event_dropout`: remove each timed triplet with one chance per document, uniform between 0 and the amount;
+    - `event_dropout`: remove each timed triplet with one chance per document, uniform between 0 and the amount.
+
+    Args:
+        batch: Documents.
+        config: How much of each.
+        salts: What it is for, such as `AUGMENT`, seed, number of the packing.
+    """
+    removals = [
+        (config.crop, _keeps_crop), (config.variable_dropout, _keeps_variable), (config.event_dropout, _keeps_event),
+    ]  # fmt: skip
+    kept = [keeps(batch, amount, salts) for amount, keeps in removals if amount]
+    return batch.select(np.logical_and.reduce(kept)) if kept else batch
+
+
+def altered(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *salts: int) -> HostBatch:
+    """Change values and times as the config says, in this order.
+
     - `scaling`: multiply the normalized numbers of each data_type of a document by a factor, its logarithm normal with
       the standard deviation; bins follow;
     - `jitter`: add normal noise of the standard deviation to each normalized number; bins follow. The bound of a
@@ -50,12 +66,6 @@ def augment(batch: HostBatch, config: AugmentConfig, vocabulary: Vocabulary, *sa
         vocabulary: Whose bins the numbers fall in.
         salts: What it is for, such as `AUGMENT`, seed, number of the batch.
     """
-    removals = [
-        (config.crop, _keeps_crop), (config.variable_dropout, _keeps_variable), (config.event_dropout, _keeps_event),
-    ]  # fmt: skip
-    kept = [keeps(batch, amount, salts) for amount, keeps in removals if amount]
-    if kept:
-        batch = batch.select(np.logical_and.reduce(kept))
     if config.scaling or config.jitter:
         at = np.flatnonzero(batch.value_status == ValueStatus.NUMERIC)
         value = batch.value[at]

@@ -1,5 +1,8 @@
 """Documents cut at a prediction time: what was known then, and what came after.
 
+Times are drawn before documents are packed, for how much a cut leaves decides how many fit into a batch. What comes is
+looked up when the batch is made.
+
 Two clocks: a record is known at a time when it had happened and could be read by then, a static fact when it could be
 read. What is not known leaves no trace in the batch. A record that had happened but could not be read yet is neither
 input nor target.
@@ -12,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.arrays import Ints
+from tawt.arrays import Bools, Ints
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.batching.observed import ObservedTime
@@ -42,24 +45,21 @@ class Coming:
     """`(b,)`, the number, as the batch has it."""
 
 
-def cut(batch: HostBatch, config: ForecastConfig, columns: Ints, *salts: int) -> tuple[HostBatch, Coming]:
-    """Cut documents at a random time and say what comes in the window after it.
+def draw_times(batch: HostBatch, config: ForecastConfig, *salts: int) -> HostBatch:
+    """Draw a prediction time for each document, which becomes its end; nothing is cut off yet.
 
     The time is uniform over the observed hours (`observed`) between `earliest_hours` of record and one window before
     the prediction time, so that the whole window lies within what the document tells. Documents that are too short for
     that, or of which nothing was known by then, stay whole, as does the share `whole_share` of the others.
 
     Args:
-        batch: With `available`.
+        batch: With `available`; the columns of what triplets are may be missing.
         config: Window and shares.
-        columns: `(f,)`, the data_types that are forecast.
-        salts: What it is for, such as `CUT`, seed, number of the batch.
+        salts: What it is for, such as `CUT`, seed, number of the batch or of the packing.
 
     Returns:
-        The batch with the cut documents' prediction time as their end, and what is to be forecast.
+        The batch with `is_cut`.
     """
-    assert batch.available is not None, "a cut needs both clocks: load with `with_available`"
-    document, static = batch.document, batch.is_static
     observed = ObservedTime(batch, config.longest_gap)
     latest = observed.of(batch.end / US_PER_HOUR - config.window_hours)
     earliest = observed.after(config.earliest_hours)
@@ -68,16 +68,52 @@ def cut(batch: HostBatch, config: ForecastConfig, columns: Ints, *salts: int) ->
     earliest, latest = np.where(is_cut, earliest, 0.0), np.where(is_cut, latest, 0.0)
     when = observed.calendar(earliest + (latest - earliest) * uniform(draw(words, _WHEN)))
     end = np.floor(when * US_PER_HOUR).astype(np.int64)
+    is_cut &= np.logical_or.reduceat(_known(batch, end), batch.bounds[:-1])
+    return replace(batch, end=np.where(is_cut, end, batch.end), is_cut=is_cut)
 
-    then = end[document]
-    known = (static | (batch.time <= then)) & (batch.available <= then)
-    is_cut &= np.add.reduceat(known, batch.bounds[:-1], dtype=np.int64) > 0
-    of_cut = is_cut[document]
-    window = round(config.window_hours * US_PER_HOUR)
-    coming = of_cut & ~static & (batch.time > then) & (batch.time <= then + window)
-    came = _coming(batch, columns, np.flatnonzero(is_cut), np.flatnonzero(coming))
-    batch = replace(batch, end=np.where(is_cut, end, batch.end))
-    return batch.select(known | ~of_cut), came
+
+def known(batch: HostBatch) -> Bools:
+    """Return `(n,)`, which triplets a cut leaves."""
+    assert batch.is_cut is not None, "times were not drawn"
+    return _known(batch, batch.end) | ~batch.is_cut[batch.document]
+
+
+def _known(batch: HostBatch, end: Ints) -> Bools:
+    assert batch.available is not None, "a cut needs both clocks: load with `with_available`"
+    then = end.repeat(batch.lengths)
+    # a static has the time 0, which may lie behind the end of a record that begins before its origin
+    return (batch.is_static | (batch.time <= then)) & (batch.available <= then)
+
+
+def needed(batch: HostBatch, config: ForecastConfig) -> Ints:
+    """Return `(d,)`, how many timed triplets of each document a cut looks at: up to the end of its window."""
+    assert batch.is_cut is not None, "times were not drawn"
+    until = np.where(batch.is_cut, batch.end + _window(config), np.iinfo(np.int64).max)
+    within = (batch.time <= until.repeat(batch.lengths)) & ~batch.is_static
+    return np.add.reduceat(within, batch.bounds[:-1], dtype=np.int64)
+
+
+def cut(batch: HostBatch, config: ForecastConfig, columns: Ints) -> tuple[HostBatch, Coming]:
+    """Cut documents at their prediction times and say what comes in the window after it.
+
+    Args:
+        batch: With `is_cut` and `available`.
+        config: Window.
+        columns: `(f,)`, the data_types that are forecast.
+
+    Returns:
+        What was known, and what is to be forecast.
+    """
+    assert batch.is_cut is not None, "times were not drawn"
+    then = batch.end.repeat(batch.lengths)
+    of_cut = batch.is_cut.repeat(batch.lengths)
+    coming = of_cut & ~batch.is_static & (batch.time > then) & (batch.time <= then + _window(config))
+    came = _coming(batch, columns, np.flatnonzero(batch.is_cut), np.flatnonzero(coming))
+    return replace(batch.select(known(batch)), is_cut=None), came
+
+
+def _window(config: ForecastConfig) -> int:
+    return round(config.window_hours * US_PER_HOUR)
 
 
 def _coming(batch: HostBatch, columns: Ints, cut_documents: Ints, coming: Ints) -> Coming:

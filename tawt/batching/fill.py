@@ -1,7 +1,7 @@
 """Examples filled up to a few fixed sizes, so that what was captured of one can be replayed with another.
 
-What is added lies in documents of its own behind the others: statics without value. Lists of positions are filled up
-with places whose truth is not asked for. So losses and gradients are those of the example as it was.
+What is added lies in documents of its own behind the others: statics without value, or none. Lists of positions are
+filled up with places whose truth is not asked for. So losses and gradients are those of the example as it was.
 
 The sizes are a pure function of the first examples of a run and of the example itself, not of what came before: dropout
 draws by shape, and a run that is resumed must draw alike.
@@ -26,6 +26,8 @@ ROOM = 1.25
 """Lists have room for so many times what the longest of the first examples has."""
 LONGEST = 64
 """Tokens of a document that is added: of more it would cost attention more than a tile."""
+WHOLE = 128
+"""Triplets come in multiples of this, as tiles of attention do."""
 _LISTS = ("type", "value", "token", "category", "status", "summary")
 
 
@@ -33,29 +35,30 @@ _LISTS = ("type", "value", "token", "category", "status", "summary")
 class Sizes:
     """To whose multiples each size of an example is filled up."""
 
+    triplets: int
     step: int
-    """Of triplets, and of tokens."""
+    """Of tokens, where they are fewer than triplets."""
     documents: int
     lists: dict[str, int]
     """Of the lists of positions by name; of the logits of categories as `logits`."""
 
 
-def sizes_of(examples: Sequence[Example], step: int) -> Sizes:
+def sizes_of(examples: Sequence[Example], budget: int, step: int) -> Sizes:
     """Return sizes that most examples of a run fit into.
 
     Args:
         examples: Its first ones.
-        step: To whose multiple tokens are filled up.
+        budget: Most triplets of an example.
+        step: To whose multiple tokens are filled up, where they are fewer than triplets.
     """
     layouts = [example.batch.layout for example in examples]
-    # a step of tokens that is added is cut into documents
-    documents = max(layout.n_documents for layout in layouts if layout is not None) + step // LONGEST
+    documents = max(layout.n_documents for layout in layouts if layout is not None)
     lists: dict[str, int] = {}
     for example in examples:
         for name, length in _lengths(example).items():
             lists[name] = max(lists.get(name, 1), length)
     most = {name: _room(length) for name, length in lists.items()}
-    return Sizes(step, _room(documents), most)
+    return Sizes(_up(budget, WHOLE), step, _room(documents), most)
 
 
 def filled(example: Example, sizes: Sizes) -> Example:
@@ -67,13 +70,16 @@ def filled(example: Example, sizes: Sizes) -> Example:
     """
     layout = example.batch.layout
     assert layout is not None and layout.blocks is None and example.view_of is None
-    t, d = layout.n_tokens, layout.n_documents
-    n_tokens, n_documents = _up(t, sizes.step), d
-    while n_documents == d or n_tokens - t < n_documents - d:  # each document that is added has a token
-        n_documents = _up(d + max(1, -(-(n_tokens - t) // LONGEST)), sizes.documents)
-        n_tokens += sizes.step if n_tokens - t < n_documents - d else 0
+    t, d, n = layout.n_tokens, layout.n_documents, _up(example.batch.n_tokens, sizes.triplets)
+    n_tokens = n if layout.token_of is None else _up(t, sizes.step)
+    n_documents = _up(d + -(-(n_tokens - t) // LONGEST), sizes.documents)
+    # a [CLS] token has its document, and a triplet that is added its token
+    while layout.token_of is not None and n_tokens - t < max(1, n_documents - d):
+        n_tokens += sizes.step
+        n_documents = _up(d + -(-(n_tokens - t) // LONGEST), sizes.documents)
+    if n_documents == d and n_tokens > t:
+        n_documents += sizes.documents
     new = _fill_layout(layout, n_tokens, n_documents)
-    n = n_tokens if layout.token_of is None else _up(example.batch.n_tokens, sizes.step)
     if layout.token_of is not None:
         new = replace(new, token_of=torch.cat((layout.token_of, t + _dealt(n - len(layout.token_of), n_tokens - t))))
     batch = replace(_fill_batch(example.batch, n, n_documents), cu_seqlens=new.cu_seqlens, layout=new)
@@ -89,7 +95,7 @@ def filled(example: Example, sizes: Sizes) -> Example:
 def _fill_layout(layout: Layout, n_tokens: int, n_documents: int) -> Layout:
     t, d = layout.n_tokens, layout.n_documents
     document = d + _dealt(n_tokens - t, n_documents - d)
-    ends = t + torch.searchsorted(document, torch.arange(d, n_documents), right=True)
+    ends = t + torch.searchsorted(document, torch.arange(d, n_documents), right=True)  # some are empty
     return replace(
         layout,
         hours=_longer(layout.hours, n_tokens),

@@ -53,13 +53,18 @@ class HostBatch:
     """`(d,)`, time of the document's last token (or prediction time), us since the origin."""
     n_cut: int
     """Triplets of these subjects that the windows left out."""
+    is_cut: Bools | None = None
+    """`(d,)`, whether `end` is a prediction time, behind which the record still goes on (`batching.cut`); None = no
+    times were drawn, or what lies behind them is cut off."""
+    packing: int | None = None
+    """What decides how much is left of each document, with seed and subject; None = the number of the batch."""
     view: Ints | None = None
     """`(d,)`, which of a document's views each is, for draws that differ between them; None = all are the first."""
 
     @property
     def n_tokens(self) -> int:
         """Number of triplets."""
-        return len(self.data_type)
+        return len(self.time)
 
     @property
     def n_documents(self) -> int:
@@ -214,4 +219,5 @@ def concatenate(batches: Sequence[HostBatch]) -> HostBatch:
         **joined,
         bounds=np.cumsum(np.concatenate([[0], *lengths])),
         n_cut=sum(batch.n_cut for batch in batches),
+        packing=batches[0].packing,
     )

@@ -50,8 +50,8 @@ class Layout:
 
     @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
-        """First and one past the last token of each document."""
-        return tuple(pairwise(self.bounds))
+        """First and one past the last token of each document that has one."""
+        return tuple((a, b) for a, b in pairwise(self.bounds) if a < b)
 
     @property
     def max_seqlen(self) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count, islice
 from typing import Any, TypeVar
 
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.batching.host import HostBatch
-from tawt.batching.packing import N_PACKINGS, EpochPlan, next_fit, plan_epoch
+from tawt.batching.left import Cutter, Left, together
+from tawt.batching.packing import N_PACKINGS, next_fit, plan_epoch
+from tawt.batching.passes import Documents, Pass, in_parts
 from tawt.batching.source import Source, find_source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
@@ -29,37 +31,6 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, eq=False)
-class _Documents:
-    """`d` documents of a split."""
-
-    subjects: Ints
-    """`(d,)`, number of the subject in the split."""
-    lengths: Ints
-    """`(d,)`, tokens."""
-    number: Ints | None
-    """`(d,)`, which of the subject's sliding windows; None = the only one."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Pass:
-    """One way through documents, batch by batch."""
-
-    documents: _Documents
-    plan: EpochPlan
-    """Which documents each batch holds."""
-    windows: Windows
-    """Which rows of its subject each document holds."""
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, i: int) -> tuple[Ints, Windows]:
-        """Return the subjects of batch `i`, and their windows."""
-        chosen = self.plan[i]
-        return self.documents.subjects[chosen], self.windows.of(chosen)
 
 
 def _tensors(batch: HostBatch, number: int) -> Any:
@@ -75,6 +46,7 @@ class PackedLoader:
         config: Budget and windows.
         seed: Decides the order, the packing and the windows.
         with_available: Whether batches have `available`.
+        cutter: What training batches lose on their way to the model, so that what is left is packed; None = nothing.
 
     Raises:
         DatasetError: No subject of the split has a triplet.
@@ -88,12 +60,14 @@ class PackedLoader:
         seed: int = 0,
         *,
         with_available: bool = False,
+        cutter: Cutter | None = None,
     ) -> None:
         self.split = split
         self.vocabulary = vocabulary
         self.config = config
         self.seed = seed
         self.with_available = with_available
+        self.cutter = cutter or None
         self.subjects: Ints = np.flatnonzero(split.lengths)
         """Numbers of the subjects that have a document, in the split's order."""
         if not len(self.subjects):
@@ -107,7 +81,8 @@ class PackedLoader:
         self._columns = {name: ([memoryview(x) for x in shards], shards[0].dtype) for name, shards in views.items()}
         self._documents = self._of_window(config.window)
         self._ends = [0]  # batches of the packings planned so far, summed
-        self._passes: dict[int, _Pass] = {}
+        self._passes: dict[int, Pass] = {}
+        self._planned: dict[int, Future[Pass]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -117,8 +92,14 @@ class PackedLoader:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of one epoch; the rest of the split's triplets lies outside the windows."""
+        """Tokens of one epoch before anything is cut off; the rest of the split's triplets lies outside the windows."""
         return int(self._documents.lengths.sum())
+
+    def n_left(self, epoch: int) -> int:
+        """Return the tokens of an epoch that reach the model."""
+        with self._lock:
+            left = self._pass(epoch).left
+        return self.n_tokens if left is None else int(left.lengths.sum())
 
     def n_batches(self, epoch: int) -> int:
         """Return the number of batches of an epoch; it differs a little between epochs."""
@@ -141,12 +122,15 @@ class PackedLoader:
         Raises:
             DatasetError: A data_type in the shard is not in the vocabulary.
         """
-        return self._pack(*self._training(step))
+        passed, i = self._training(step)
+        return self._pack(*passed[i], **passed.told(i))
 
     def stream(
         self, start_step: int = 0, stride: int = 1, *, make: Callable[[HostBatch, int], Made] = _tensors
     ) -> Generator[Made, None, None]:
         """Yield batches `start_step, start_step + stride, ...` without end, made ahead by one thread.
+
+        Where documents are cut, another looks through them for the next epoch meanwhile.
 
         Rank `r` of `w` takes `stream(step * w + r, w)`.
 
@@ -156,7 +140,21 @@ class PackedLoader:
             make: What becomes of each, in that thread: `make(batch, number)`; by default, a `PackedBatch`. What it
                 raises, the consumer gets.
         """
-        return self._ahead(count(start_step, stride), lambda i: make(self.batch(i), i))
+        with ThreadPoolExecutor(1, thread_name_prefix="tawt-loader") as planner:
+
+            def batch(i: int) -> HostBatch:
+                made, (epoch, position) = self.batch(i), self.locate(i)
+                with self._lock:
+                    late = self.cutter and 2 * position > len(self._pass(epoch))
+                    if late and epoch + 1 not in {*self._planned, *self._passes}:
+                        self._planned = {epoch + 1: planner.submit(self._plan, epoch + 1)}
+                return made
+
+            try:
+                yield from self._ahead(count(start_step, stride), lambda i: make(batch(i), i))
+            finally:
+                planner.shutdown(cancel_futures=True)
+                self._planned = {}
 
     def sequential(self, *, make: Callable[[HostBatch, int], Made] = _tensors) -> Generator[Made, None, None]:
         """Yield every subject once, its window `last`, in the split's order: for validation and embedding.
@@ -169,37 +167,55 @@ class PackedLoader:
 
     def source(self, number: int) -> Source:
         """Return the rows of the shards that training batch `number` holds, for messages about it."""
-        return self._source(*self._training(number))
+        passed, i = self._training(number)
+        return self._source(*passed[i])
 
     def sequential_source(self, number: int) -> Source:
         """Return the rows of the shards that batch `number` of `sequential` holds."""
         return self._source(*self._sequential()[number])
 
-    def _of_window(self, window: WindowKind) -> _Documents:
+    def _of_window(self, window: WindowKind) -> Documents:
         lengths, n_static = self.split.lengths[self.subjects], self.split.n_static[self.subjects]
         if window == "sliding":
             at, number, tokens = sliding_windows(lengths, n_static, self.config.max_length)
-            return _Documents(self.subjects[at], tokens, number)
-        return _Documents(self.subjects, document_lengths(lengths, self.config.max_length), None)
+            return Documents(self.subjects[at], tokens, number)
+        return Documents(self.subjects, document_lengths(lengths, self.config.max_length), None)
 
-    def _training(self, step: int) -> tuple[Ints, Windows]:
+    def _training(self, step: int) -> tuple[Pass, int]:
         epoch, position = self.locate(step)
         with self._lock:
-            return self._pass(epoch)[position]
+            return self._pass(epoch), position
 
-    def _sequential(self) -> _Pass:
+    def _sequential(self) -> Pass:
         documents = self._of_window("last")
         plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return _Pass(documents, plan, self._windows(documents, "last", 0))
+        return Pass(documents, plan, self._windows(documents, "last", 0))
 
-    def _pass(self, epoch: int) -> _Pass:
+    def _pass(self, epoch: int) -> Pass:
         if epoch not in self._passes:
             while len(self._passes) > 1:  # the thread may be one epoch ahead of the training step
                 del self._passes[next(iter(self._passes))]
-            plan = plan_epoch(self._documents.lengths, self.seed, epoch, self.config.tokens_per_batch)
-            windows = self._windows(self._documents, self.config.window, epoch)
-            self._passes[epoch] = _Pass(self._documents, plan, windows)
+            planned = self._planned.pop(epoch, None)
+            self._passes[epoch] = self._plan(epoch) if planned is None else planned.result()
         return self._passes[epoch]
+
+    def _plan(self, epoch: int) -> Pass:
+        documents, packing, left = self._documents, epoch % N_PACKINGS, None
+        # what is left hangs on the window, and how batches are packed on what is left
+        windows = self._windows(documents, self.config.window, packing if self.cutter else epoch)
+        if self.cutter:
+            left = self._left(self.cutter, documents, windows, packing)
+            windows = replace(windows, n_timed=left.n_timed)
+        lengths = documents.lengths if left is None else left.lengths
+        plan = plan_epoch(lengths, self.seed, epoch, self.config.tokens_per_batch)
+        return Pass(documents, plan, windows, left, packing)
+
+    def _left(self, cutter: Cutter, documents: Documents, windows: Windows, packing: int) -> Left:
+        """Look through all documents for what is left of them, some rows at a time."""
+        return together(
+            cutter.left(self._pack(documents.subjects[part], windows.of(part), cutter.columns), packing)
+            for part in in_parts(windows.n_static + windows.n_timed)
+        )
 
     def _ahead(self, numbers: Iterable[int], make: Callable[[int], Made]) -> Generator[Made, None, None]:
         todo = iter(numbers)
@@ -210,19 +226,20 @@ class PackedLoader:
                 ready.extend(thread.submit(make, n) for n in islice(todo, 1))
                 yield made
 
-    def _windows(self, documents: _Documents, window: WindowKind, epoch: int) -> Windows:
+    def _windows(self, documents: Documents, window: WindowKind, epoch: int) -> Windows:
         split, subjects = self.split, documents.subjects
         return cut_windows(
             split.lengths[subjects], split.n_static[subjects], self.config.max_length, window,
             split.subject_ids[subjects], self.seed, epoch, documents.number,
         )  # fmt: skip
 
-    def _pack(self, subjects: Ints, windows: Windows) -> HostBatch:
+    def _pack(self, subjects: Ints, windows: Windows, names: Collection[str] = (), **told: Any) -> HostBatch:
+        """Return a batch; with `names`, of all columns those alone, the others being empty."""
         split = self.split
         bounds = np.zeros(len(subjects) + 1, dtype=np.int64)
         np.cumsum(windows.n_static + windows.n_timed, out=bounds[1:])
-        column = self._copy(subjects, windows)
-        if column["data_type"].max() >= len(self.vocabulary):
+        column = self._copy(subjects, windows, names or self._columns.keys())
+        if "data_type" in column and column["data_type"].max() >= len(self.vocabulary):
             raise DatasetError(
                 str(split.folder),
                 f"has a data_type beyond the vocabulary, expected one of its {len(self.vocabulary)}",
@@ -230,15 +247,20 @@ class PackedLoader:
             )
         time = column.pop("timestamp")
         available = column.pop("available_time", None)
-        return HostBatch(
+        made: dict[str, Any] = {
+            "end": time[bounds[1:] - 1],  # of a document that is all static: 0
+            **dict.fromkeys(self._columns.keys() - {"timestamp", "available_time"}),
             **column,
+            **told,
+        }
+        return HostBatch(
+            **made,
             time=time,
             available=available,
             bounds=bounds,
             n_static=windows.n_static,
             subject_id=split.subject_ids[subjects],
             origin=split.origins[subjects],
-            end=time[bounds[1:] - 1],  # of a document that is all static: 0
             n_cut=int(windows.n_cut.sum()),
         )
 
@@ -262,13 +284,14 @@ class PackedLoader:
                 runs += [(shard, slice(a, b)), (shard, slice(c, d))]
         return runs
 
-    def _copy(self, subjects: Ints, windows: Windows) -> dict[str, NDArray[Any]]:
+    def _copy(self, subjects: Ints, windows: Windows, names: Collection[str]) -> dict[str, NDArray[Any]]:
         """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
         runs = self._runs(subjects, windows)
         return {
             # of bare memory, which takes half of numpy's time
             name: np.frombuffer(bytearray().join([shards[shard][rows] for shard, rows in runs]), dtype)
             for name, (shards, dtype) in self._columns.items()
+            if name in names
         }
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tawt.batching.cut import CUT, cut
+from tawt.batching.cut import cut
 from tawt.batching.host import HostBatch
 from tawt.config.objective import ForecastConfig, MaskedConfig, ObjectiveConfig
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
@@ -73,7 +73,7 @@ def count_baselines(
         shards: Mapped columns, in a fixed order.
         vocabulary: Their vocabulary.
         config: What numbers are predicted as.
-        sample: The first `SAMPLE_BATCHES` training batches; looked at only if `forecast` is on.
+        sample: The first `SAMPLE_BATCHES` training batches, with prediction times; looked at only if `forecast` is on.
         max_rows: Where to stop.
     """
     v, n_status, n_bins = len(vocabulary), len(ValueStatus), max(1, vocabulary.max_bins)
@@ -121,8 +121,8 @@ def count_baselines(
 def _presence(sample: Iterable[HostBatch], vocabulary: Vocabulary, config: ForecastConfig) -> Tensor:
     columns = forecast_types(vocabulary, config.n_types)
     came, windows = np.zeros(len(columns)), 0
-    for number, batch in enumerate(sample):
-        _, coming = cut(batch, config, columns, CUT, number)
+    for batch in sample:
+        _, coming = cut(batch, config, columns)
         came += coming.present.sum(0)
         windows += len(coming.document)
     return torch.from_numpy((came + 1) / (windows + 2)).float()

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tawt.batching.augment import AUGMENT, augment
+from tawt.batching.augment import AUGMENT, altered
 from tawt.batching.batch import PackedBatch
-from tawt.batching.cut import CUT, cut
+from tawt.batching.cut import cut
 from tawt.batching.example import Example, ForecastTargets, MaskedTargets
 from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout, make_layout
+from tawt.batching.left import make_cutter
 from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
-from tawt.batching.views import VIEWS, two_views
+from tawt.batching.views import VIEWS
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.objectives import forecast, masked
@@ -49,6 +50,7 @@ class Preparer:
         self.training = training
         self.blocks = blocks
         self.parts = weights(config.objective)
+        self.cutter = make_cutter(config, training)
         self.losable = may_lose(vocabulary)
         self.columns = forecast_types(vocabulary, config.objective.forecast.n_types)
 
@@ -64,16 +66,18 @@ class Preparer:
         baseline: dict[str, float] = {}
         ahead: ForecastTargets | None = None
         hidden: MaskedTargets | None = None
+        drawn = number if batch.packing is None else batch.packing
         # cut first: what comes next is asked of the record as it was, not of an augmented one
         if objective.forecast.weight:
-            batch, coming = cut(batch, objective.forecast, self.columns, CUT, *self._salts(number))
+            batch = batch if batch.is_cut is not None else self.cutter.timed(batch, drawn)
+            batch, coming = cut(batch, objective.forecast, self.columns)
             ahead = forecast.make_targets(coming, self.columns, vocabulary, objective.forecast)
             counts |= forecast.counts(ahead)
             baseline |= forecast.baseline_sums(self.baselines, ahead, self.columns, objective.forecast)
-        if self.training:
-            batch = augment(batch, self.config.augment, vocabulary, AUGMENT, *self._salts(number))
-        if objective.contrastive.weight:
-            batch = two_views(batch, objective.contrastive.views, vocabulary, VIEWS, *self._salts(number))
+        batch = self.cutter.thin(batch, drawn)
+        batch = altered(batch, self.cutter.augment, vocabulary, AUGMENT, *self._salts(number))
+        if self.cutter.views is not None:
+            batch = altered(batch, self.cutter.views, vocabulary, VIEWS, *self._salts(number))
         if objective.masked.weight:
             masks = draw_masks(batch, objective.masked, self.losable, *self._salts(number))
             hidden = masked.make_targets(batch, masks, vocabulary, objective.masked, self.columns)

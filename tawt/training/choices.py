@@ -39,8 +39,10 @@ def batches_per_step(config: PretrainConfig, n_processes: int = 1, checkpoint: C
     return n_processes * max(1, -(-wanted // n_processes))
 
 
-def loader_config(config: PretrainConfig) -> BatchingConfig:
-    """Return the token budget of what is loaded: half of it where every document becomes two views.
+def loader_config(config: PretrainConfig, training: bool) -> BatchingConfig:
+    """Return the token budget of what is loaded: in validation half of it where every document becomes two views.
+
+    In training, views are made before documents are packed.
 
     Raises:
         ConfigError: The longest document does not fit twice.
@@ -55,7 +57,7 @@ def loader_config(config: PretrainConfig) -> BatchingConfig:
             f"objective a batch of {batching.tokens_per_batch} tokens holds each document twice",
             f"use `--set batching.tokens_per_batch={2 * batching.max_length}`",
         )  # fmt: skip
-    return batching.model_copy(update={"tokens_per_batch": half})
+    return batching if training else batching.model_copy(update={"tokens_per_batch": half})
 
 
 def static_step(config: PretrainConfig, kernel: str = "") -> int:

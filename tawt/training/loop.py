@@ -250,7 +250,7 @@ class Trainer:
         setup = self.setup
         first = [setup.prepare[0](setup.train.batch(number), number) for number in range(N_LOOKED_AT)]
         assert setup.static is not None
-        return sizes_of(first, setup.static)
+        return sizes_of(first, setup.config.batching.tokens_per_batch, setup.static)
 
     def _make(self, batch: HostBatch, number: int) -> Example:
         example = self.setup.prepare[0](batch, number)

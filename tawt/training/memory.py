@@ -23,10 +23,10 @@ CUDA_BYTES = 800_000_000
 """What the CUDA context and its libraries take on the device."""
 EXAMPLE_BYTES = 120
 """What a triplet of a batch takes with its gaps, masks and truths."""
-FUSED_BYTES = {False: (26, 4, 95), True: (42, 8, 190)}
+FUSED_BYTES = {False: (22, 4, 85), True: (42, 8, 190)}
 """Whether all is in float32 -> bytes that a token keeps: of each layer for each of d_model and of d_ffn, and outside of
-the layers for each of d_model. Counted for the layers (two residuals in float32, two masks, and queries to the inner
-of the feed-forward in the format of products); the rest was measured (`docs/benchmarks.md`)."""
+the layers for each of d_model. Counted for the layers (two residuals, two masks, and queries to the inner of the
+feed-forward in the format of products); the rest was measured (`docs/benchmarks.md`)."""
 
 
 @contextmanager

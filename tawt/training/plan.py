@@ -21,7 +21,7 @@ from tawt.training.step import tally
 N_LOOKED_AT = 4
 """Batches that a dry run makes to see what reaches the model."""
 LITTLE_LEFT = 0.1
-"""Share of the token budget below which a dry run of forecasting says how more would reach the model."""
+"""Share of a pass's tokens below which a dry run of forecasting says how more would reach the model."""
 FEW_DOCUMENTS = 16
 """Documents a step below which a plan doubts a contrastive loss."""
 MANY_EPOCHS = 50
@@ -45,10 +45,10 @@ class PretrainPlan:
     n_batches: int
     """Packed batches of the first pass."""
     packing_efficiency: float
-    """Share of the batches' token budget that holds tokens."""
+    """Share of the batches' token budget that holds tokens, once documents are cut, thinned and doubled."""
     reaching: float | None
-    """Share of the token budget that reaches the model after cutting, augmenting and making moments of triplets, in
-    the first batches; None = not looked at, as only a dry run does."""
+    """Share of the token budget that reaches the model, moments made of triplets, in the first batches; None = not
+    looked at, as only a dry run does."""
     tokens_per_step: int
     """Token budget of one optimizer step, over all processes."""
     n_steps: int
@@ -84,7 +84,6 @@ def make_plan(setup: Setup, reached: tuple[int, int] | None = None) -> PretrainP
     per_step, checkpoint, parameters = setup.batches_per_step, setup.checkpoint, count_parameters(setup.model)
     n_batches = train.n_batches(0)
     budget = config.batching.tokens_per_batch
-    own = train.config.tokens_per_batch
     fused = setup.kernel[0] == "fused" and setup.compiled[0]
     memory = [
         memory_estimate(
@@ -97,7 +96,7 @@ def make_plan(setup: Setup, reached: tuple[int, int] | None = None) -> PretrainP
     n_documents = train.n_documents * per_step / n_batches
     checkpointing = config.train.activation_checkpointing
     on_machine = memory[checkpointing] * (1 if compute.device.type == "cuda" else world.local_size)
-    views = " (two views of each document)" if own < budget else ""
+    views = " (two views of each document)" if config.objective.contrastive.weight else ""
     batches = "batch" if per_step == 1 else "batches"
     each = f", {per_step // world.size} for each process" if world.several else ""
     return PretrainPlan(
@@ -107,7 +106,7 @@ def make_plan(setup: Setup, reached: tuple[int, int] | None = None) -> PretrainP
         n_subjects=len(train.subjects),
         n_tokens=train.n_tokens,
         n_batches=n_batches,
-        packing_efficiency=train.n_tokens / (n_batches * own),
+        packing_efficiency=train.n_left(0) / (n_batches * budget),
         reaching=None,
         tokens_per_step=per_step * budget,
         n_steps=config.train.max_steps,
@@ -188,9 +187,10 @@ def looked_at(setup: Setup) -> PretrainPlan:
     silent = [part for part in prepare.parts if not any(count[part] for count in counts)]
     share = sum(tokens) / (N_LOOKED_AT * setup.config.batching.tokens_per_batch)
     doubts = [without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent]
-    if share < LITTLE_LEFT and setup.config.objective.forecast.weight:
+    left = setup.train.n_left(0) / setup.train.n_tokens
+    if left < LITTLE_LEFT and setup.config.objective.forecast.weight:
         doubts.append(
-            f"only {share:.1%} of the token budget reaches the model: documents are cut at a prediction time, early in "
+            f"only {left:.1%} of the tokens reaches the model: documents are cut at a prediction time, early in "
             "long records; raise objective.forecast.window_hours and objective.forecast.earliest_hours for these"
         )
     most = (max(example.n_tokens for example in examples), max(tokens))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tawt.batching.layout import Layout
+from tawt.batching.left import make_cutter
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, fingerprint_of
@@ -171,7 +172,7 @@ def set_up(
     compiled = choose_compile(config, compute, world, kernel[0])
     static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
-    loader = _loader(train, vocabulary, config)
+    loader = _loader(train, vocabulary, config, True)
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
     validation = _tuning(tuning, vocabulary, config, report)
     model = build_model(config, vocabulary, config.train.seed)
@@ -238,7 +239,7 @@ def _shapes(config: PretrainConfig, compute: Compute, vocabulary: Vocabulary) ->
 
 def _tuning(split: Split | None, vocabulary: Vocabulary, config: PretrainConfig, report: Report) -> PackedLoader | None:
     if split is not None and split.n_triplets:
-        return _loader(split, vocabulary, config)
+        return _loader(split, vocabulary, config, False)
     if config.train.final != "last":
         raise ConfigError(
             "train.final", f"is `{config.train.final}` and there is no tuning subject, expected one to choose by",
@@ -248,11 +249,12 @@ def _tuning(split: Split | None, vocabulary: Vocabulary, config: PretrainConfig,
     return None
 
 
-def _loader(split: Split, vocabulary: Vocabulary, config: PretrainConfig) -> PackedLoader:
+def _loader(split: Split, vocabulary: Vocabulary, config: PretrainConfig, training: bool) -> PackedLoader:
     # cutting asks when a record could be read
     return PackedLoader(
-        split, vocabulary, loader_config(config), config.train.seed,
+        split, vocabulary, loader_config(config, training), config.train.seed,
         with_available=bool(config.objective.forecast.weight),
+        cutter=make_cutter(config, True) if training else None,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -396,7 +396,8 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
 def real_spans(example: Any) -> list[tuple[int, int]]:
     """Return where the documents of an example lie, without those that fill it up."""
     alone = example.batch.subject_id.tolist()
-    return [span for span, subject in zip(example.batch.layout.spans, alone, strict=True) if subject != ADDED]
+    spans = pairwise(example.batch.layout.bounds)
+    return [span for span, subject in zip(spans, alone, strict=True) if subject != ADDED]
 
 
 def _traced(bench: Bench, setup: Any, trainer: Any, k: int) -> dict[str, Any]:

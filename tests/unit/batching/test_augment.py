@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tawt.batching.augment import augment
+from tawt.batching.augment import altered, thinned
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch, concatenate
 from tawt.batching.loader import PackedLoader
@@ -20,6 +20,11 @@ from tawt.dataset.reader import open_dataset
 OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "is_static", "available", "identity")
 ALL = AugmentConfig(variable_dropout=0.1, event_dropout=0.3, crop=0.3, jitter=0.1, scaling=0.1, time_warp=0.2)
 EACH = [AugmentConfig(**{name: value}) for name, value in ALL.model_dump().items()] + [ALL]
+
+
+def augment(batch, config, vocabulary, *salts):
+    """All changes, removals first."""
+    return altered(thinned(batch, config, *salts), config, vocabulary, *salts)
 
 
 @pytest.fixture
@@ -203,11 +208,11 @@ def test_select_keeps_the_last_moment_of_a_document_that_would_be_empty(data):
 
 def test_two_views_are_two_documents_of_one_subject(data):
     """A batch of views is each document augmented twice, differently, under its subject's number."""
-    vocabulary, batch = data
-    both, d = two_views(batch, ALL, vocabulary, 7, 0, 3), batch.n_documents
+    _, batch = data
+    both, d = two_views(batch, ALL, 7, 0, 3), batch.n_documents
     assert both.subject_id.tolist() == batch.subject_id.tolist() * 2 and both.n_documents == 2 * d
     for view in (0, 1):
-        expected = documents(augment(batch, ALL, vocabulary, 7, 0, 3, view))
+        expected = documents(thinned(batch, ALL, 7, 0, 3, view))
         got = documents(only(both, range(view * d, (view + 1) * d)))
         assert all(same(got[s], expected[s]) for s in expected)
     first, second = documents(only(both, range(d))), documents(only(both, range(d, 2 * d)))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tawt.batching.cut import cut
+from tawt.batching import cut as module
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
@@ -20,6 +20,11 @@ from tawt.dataset.reader import open_dataset
 
 COLUMNS = np.array([9, 4, 8, 14, 19])
 CONFIG = ForecastConfig(weight=1, window_hours=3, earliest_hours=2, whole_share=0.25)
+
+
+def cut(batch, config, columns, *salts):
+    """Draw prediction times and cut there."""
+    return module.cut(module.draw_times(batch, config, *salts), config, columns)
 
 
 @pytest.fixture

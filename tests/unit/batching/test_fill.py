@@ -9,6 +9,7 @@ import torch
 
 from tawt.batching.batch import in_one_piece, piece_of, tensors_of, to_device
 from tawt.batching.fill import ADDED, filled, sizes_of
+from tawt.batching.left import make_cutter
 from tawt.batching.loader import PackedLoader
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
@@ -43,7 +44,10 @@ def examples(tmp_path, write_dataset):
             train=TrainConfig(max_steps=1, threads=1),
         )
         dataset = open_dataset(tmp_path / "w")
-        loader = PackedLoader(dataset.split("train"), dataset.vocabulary, config.batching, 0, with_available=True)
+        loader = PackedLoader(
+            dataset.split("train"), dataset.vocabulary, config.batching, 0,
+            with_available=True, cutter=make_cutter(config, True),
+        )  # fmt: skip
         batches = [loader.batch(number) for number in range(4)]
         baselines = count_baselines(loader.split.shards, dataset.vocabulary, config.objective, batches)
         made = build_model(config, dataset.vocabulary, 0)
@@ -68,7 +72,7 @@ def learned(model, example):
 def test_what_is_added_costs_and_teaches_nothing(examples, shape):
     """Losses and gradients of an example are those of the same one filled up, of whatever tokens and readout."""
     model, made = examples(shape)
-    sizes = sizes_of(made[:2], 128)
+    sizes = sizes_of(made[:2], 640, 128)
     for example in made:
         full = filled(example, sizes)
         assert full.n_tokens == example.batch.n_tokens < full.batch.n_tokens
@@ -83,9 +87,9 @@ def test_what_is_added_costs_and_teaches_nothing(examples, shape):
 
 
 def test_most_examples_have_the_same_shapes(examples):
-    """Examples of a run differ in all their sizes; filled up they agree, but for the whole steps of their tokens."""
+    """Examples of a run differ in all their sizes; filled up they agree."""
     _, made = examples({})
-    sizes = sizes_of(made[:2], 512)
+    sizes = sizes_of(made[:2], 512, 512)
     assert len({tuple(x.shape for x in tensors_of(example)) for example in made}) == len(made)
     assert len({tuple(x.shape for x in tensors_of(filled(example, sizes))) for example in made}) == 1
 
@@ -93,17 +97,29 @@ def test_most_examples_have_the_same_shapes(examples):
 def test_one_that_is_larger_than_the_first_gets_the_next_size(examples):
     """An example that does not fit takes a multiple of the sizes, and loses nothing."""
     model, made = examples({})
-    small = replace(sizes_of(made, 128), documents=3)
+    small = replace(sizes_of(made, 512, 128), documents=3)
     small = replace(small, lists=dict.fromkeys(small.lists, 5))
     full = filled(made[0], small)
     assert len(full.masked.value_at) % 5 == 0 and full.batch.n_documents % 3 == 0
     torch.testing.assert_close(learned(model, full)[0], learned(model, made[0])[0], rtol=1e-5, atol=1e-5)
 
 
+def test_a_full_example_gets_empty_documents(examples):
+    """Where no token is missing, documents are added that hold none, and the others keep their losses and gradients."""
+    for pooling in ("mean", "max", "attention", "per_type"):
+        model, made = examples({"pooling": pooling})
+        n = made[0].batch.n_tokens
+        full = filled(made[0], replace(sizes_of(made, 512, 128), triplets=n, documents=100))
+        assert full.batch.n_tokens == n and full.batch.n_documents == 100 > made[0].batch.n_documents
+        (sums, gradients), (like, those) = learned(model, full), learned(model, made[0])
+        torch.testing.assert_close(sums, like, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(gradients, those, rtol=1e-4, atol=1e-5)
+
+
 def test_documents_that_are_added_are_short_and_not_empty(examples):
-    """Each has a token at least and 64 at most, lies behind the real ones, and is nobody's."""
+    """With [CLS] tokens each has a token at least, 64 at most, lies behind the real ones, and is nobody's."""
     _, made = examples({"granularity": "timestamp", "pooling": "cls"})
-    full = filled(made[0], replace(sizes_of(made, 1024), documents=1)).batch
+    full = filled(made[0], replace(sizes_of(made, 1024, 1024), documents=1)).batch
     real, layout = made[0].batch.n_documents, full.layout
     lengths = [b - a for a, b in layout.spans]
     assert layout.bounds[-1] == layout.n_tokens == int(layout.cu_seqlens[-1])

@@ -258,7 +258,7 @@ def test_a_document_has_the_same_masks_alone_and_in_its_batch(data):
 def test_two_views_of_a_document_have_masks_of_their_own(data):
     """Views that nothing has changed differ in what is hidden, also in their spans and variables."""
     vocabulary, batch = data
-    views = two_views(batch, AugmentConfig(), vocabulary, VIEWS, 0, 0)
+    views = two_views(batch, AugmentConfig(), VIEWS, 0, 0)
     for config in (CONFIG, NONE | {"spans": 1, "span_share": 0.3}, NONE | {"variables": 0.3}):
         masks = draw_masks(views, MaskedConfig.model_validate(config), may_lose(vocabulary), TRAINING, 0, 0)
         first, second = np.split(masks.value, 2)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tawt.batching.host import HostBatch
+from tawt.batching.left import make_cutter
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -60,7 +61,8 @@ def make(workspace: Path) -> Callable[..., Case]:
         train, vocabulary = dataset.split("train"), dataset.vocabulary
         loader = PackedLoader(train, vocabulary, config.batching, 0, with_available=True)
         batch = loader.batch(0)
-        baselines = count_baselines(train.shards, vocabulary, config.objective, [batch])
+        timed = make_cutter(config, training).timed(batch, 0)
+        baselines = count_baselines(train.shards, vocabulary, config.objective, [timed])
         built = build_model(config, vocabulary, 0).eval()
         if fresh:
             built.start_at(baselines)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tawt.batching.batch import MASK
-from tawt.batching.cut import CUT, cut
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.layout import make_layout
 from tawt.objectives import prepare
@@ -113,7 +112,7 @@ def test_presence_is_the_smoothed_share_of_windows(make):
     """A loop over the sampled windows counts how often each data_type comes: (came + 1) / (windows + 2)."""
     case = make({"masked": {"weight": 0}, "forecast": ALL["forecast"] | {"window_hours": 12.0, "whole_share": 0.0}})
     config, columns = case.config.objective.forecast, case.prepare.columns
-    after, _ = cut(case.batch, config, columns, CUT, 0)
+    after = case.prepare.cutter.timed(case.batch, 0)
     windows = [i for i in range(case.batch.n_documents) if after.end[i] < case.batch.end[i]]
     came = dict.fromkeys(columns.tolist(), 0)
     for i in windows:

@@ -388,10 +388,10 @@ def test_two_views_may_fill_a_batch(config):
         batching = config.batching.model_copy(update={"tokens_per_batch": 512, "max_length": longest})
         asked = config.model_copy(update={"objective": twice, "batching": batching})
         if fits:
-            assert loader_config(asked).tokens_per_batch == 256
+            assert [loader_config(asked, training).tokens_per_batch for training in (True, False)] == [512, 256]
         else:
             with pytest.raises(ConfigError, match="expected at most 256"):
-                loader_config(asked)
+                loader_config(asked, True)
 
 
 def test_a_gpu_without_bf16_has_fp16(monkeypatch):
