@@ -138,7 +138,7 @@ def sql(
         say(f"wrote {write_sql(stage, workspace, pipeline)}: it is what runs from now on")
     else:
         found = sql_of(stage, workspace, pipeline)
-        if shown := found.diff if diff else found.text:
+        if shown := "".join(found.changes.values()) if diff else found.text:
             print_text(shown)
         for name, value in found.parameters.items() if not diff else ():
             say(f"${name} = {value}")

@@ -12,7 +12,7 @@ from tawt.commands.look import stage_of
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_text
 from tawt.pipeline.holding import still
-from tawt.pipeline.manifest import read_manifest
+from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
 from tawt.project import Project
 from tawt.shell import command, shell_line
@@ -34,25 +34,15 @@ class StageSql:
     """The file that says so."""
     ran: bool
     """Whether `text` is what made an output."""
-
-    @property
-    def changed(self) -> bool:
-        """Whether another text would run now than the one that ran."""
-        return self.text != self.now
+    changes: dict[str, str]
+    """What has changed since, the file or a macro that it hangs on -> how, as a unified diff."""
 
     @property
     def state(self) -> str:
         """Whether it ran, and whether something else would now, in words."""
         if not self.ran:
             return f"{self.place}; no output was made by it yet"
-        return f"as it ran; {self.place} {'has changed since' if self.changed else 'says the same'}"
-
-    @property
-    def diff(self) -> str:
-        """What has changed since it ran, as a unified diff; nothing where nothing has."""
-        ran, now = (text.splitlines(keepends=True) for text in (self.text, self.now))
-        changes = difflib.unified_diff(ran, now, "as it ran", self.place)
-        return "".join(line if line.endswith("\n") else f"{line}\n" for line in changes)
+        return f"as it ran; changed since: {', '.join(self.changes)}" if self.changes else "as it ran, and as it is now"
 
 
 def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> StageSql:
@@ -127,17 +117,28 @@ def _look(
     with still(root):
         opened = open_workspace(root)
         manifest = read_manifest(opened, stage)
-    ran = manifest.sql if manifest is not None else None
-    graph = all_stages(opened)
-    found = _of(graph, stage, opened.pipeline.values, ran, workspace=workspace)
+    found = _of(all_stages(opened), stage, opened.pipeline.values, manifest, workspace=workspace)
     return found, opened.project, opened.pipeline.source, opened
 
 
-def _of(graph: Graph, stage: str, values: Any, ran: str | None, **where: object) -> StageSql:
+def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **where: object) -> StageSql:
     found = stage_of(graph, stage, **where)
     if found.sql is None:
         hint = command("show", stage, **where) if "workspace" in where else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
-    now = found.sql.text
-    text = ran if ran is not None else now
-    return StageSql(text, parameters_for(found.sql, dict(values)), now, str(found.sql.path), ran is not None)
+    now, place = found.sql.text, str(found.sql.path)
+    ran = manifest.sql if manifest is not None else None
+    changes = {place: _diff(ran, now, place)} if ran is not None else {}
+    macros = manifest.macros if manifest is not None else {}
+    changes |= {
+        f"macro {one.name}": _diff(macros[one.name], one.text, str(one.path))
+        for one in found.sql.macros
+        if one.name in macros
+    }
+    changes = {name: change for name, change in changes.items() if change}
+    return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, changes)
+
+
+def _diff(ran: str, now: str, place: str) -> str:
+    lines = difflib.unified_diff(ran.splitlines(), now.splitlines(), "as it ran", place, lineterm="")
+    return "".join(f"{line}\n" for line in lines)

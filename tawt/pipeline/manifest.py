@@ -59,6 +59,8 @@ class Manifest(Section):
     seconds: float
     sql: str | None = None
     """The select that made it; None of a stage that is code, and where an earlier tawt did not keep it."""
+    macros: dict[str, str] = {}
+    """The macros that the select hung on, as they were."""
     notes: tuple[str, ...] = ()
     """What the user was told."""
     facts: dict[str, Count | dict[str, Count]] = {}

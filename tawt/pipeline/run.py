@@ -128,6 +128,7 @@ def _run(workspace: Workspace, plan: Plan, step: Step, report: Report) -> Manife
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},
             hashes={}, seconds=round(seconds, 3), notes=result.notes, facts=result.facts, places=result.places,
             sql=stage.sql.text if stage.sql is not None else None,
+            macros={macro.name: macro.text for macro in (stage.sql.macros if stage.sql is not None else ())},
         )  # fmt: skip
         manifest = commit(workspace, folder, quarantine, manifest)
     except Exception as error:

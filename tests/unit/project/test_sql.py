@@ -22,20 +22,44 @@ def test_what_ran_is_kept_and_told_from_what_would_run_now(
     stage = clinic / "sql" / "clinic" / "staging" / "readings.sql"
     ran = stage.read_text(encoding="utf-8")
     before = tawt.sql("staging.readings", tmp_path / "w")
-    assert (before.text, before.now, before.ran, before.changed, before.diff) == (ran, ran, True, False, "")
+    assert (before.text, before.now, before.ran, before.changes) == (ran, ran, True, {})
     stage.write_text(ran.replace("as double)", "as double) * 18"), encoding="utf-8")
     edited = tawt.sql("staging.readings", tmp_path / "w")
-    assert edited.text == ran and edited.changed and edited.state.endswith("readings.sql has changed since")
-    changed = [line for line in edited.diff.splitlines() if line[0] in "+-" and line[:3] not in ("+++", "---")]
-    assert [line[0] for line in changed] == ["-", "+"] and "* 18" in changed[1] and str(stage) in edited.diff
+    assert edited.text == ran and edited.state == f"as it ran; changed since: {stage}"
+    changed = [
+        line for line in edited.changes[str(stage)].splitlines() if line[0] in "+-" and line[:3] not in ("+++", "---")
+    ]
+    assert (
+        [line[0] for line in changed] == ["-", "+"]
+        and "* 18" in changed[1]
+        and f"+++ {stage}" in edited.changes[str(stage)]
+    )
     tawt.run("staging.readings", tmp_path / "w", threads=1)
-    assert not tawt.sql("staging.readings", tmp_path / "w").changed
+    assert tawt.sql("staging.readings", tmp_path / "w").changes == {}
+
+
+def test_a_macro_that_a_stage_hangs_on_is_kept_with_it(
+    ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path
+) -> None:
+    """The text of a select means what its macros mean: one that is another now is told, and shown in the diff."""
+    stage, macro = "sql/clinic/staging/readings.sql", "sql/shared/macros/mild.sql"
+    text = (clinic / stage).read_text(encoding="utf-8").replace("try_cast(glucose as double)", "mild(glucose)")
+    write(clinic, {stage: text, macro: "-- A reading.\ncreate macro mild(cell) as try_cast(cell as double)\n"})
+    ingested()
+    assert tawt.sql("staging.readings", tmp_path / "w").changes == {}
+    write(clinic, {macro: "-- A reading.\ncreate macro mild(cell) as try_cast(cell as double) / 2\n"})
+    found = tawt.sql("staging.readings", tmp_path / "w")
+    assert found.state == "as it ran; changed since: macro mild"
+    assert "mild.sql" in found.changes["macro mild"] and "+create macro mild" in found.changes["macro mild"]
+    assert "staging.readings" in [
+        one.stage for one in tawt.run("staging.readings", tmp_path / "w").stages if one.reason
+    ]
 
 
 def test_a_stage_that_never_ran_shows_what_would(clinic: Path) -> None:
     """By a pipeline there is no output, and nothing to have changed since."""
     found = tawt.sql("staging.readings", pipeline=str(clinic / "pipelines" / "clinic.yaml"))
-    assert not found.ran and found.text == found.now and found.diff == "" and "no output" in found.state
+    assert not found.ran and found.text == found.now and found.changes == {} and "no output" in found.state
 
 
 def test_the_diff_is_printed_alone(ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path, tawt) -> None:
