@@ -32,14 +32,19 @@ from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.reasons import REASONS
+from tawt.contracts.table import Table
+from tawt.contracts.types import SHORT, TYPES
 from tawt.database.macros import load_macros
 from tawt.pipeline.manifest import Manifest
+from tawt.project import Project
 from tawt.runs.hub import Embedded
+from tawt.sources.tables import contract_of, read_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 TREES: dict[str, tuple[type[BaseModel], str]] = {
     "pipeline": (PipelineConfig, "A pipeline: `pipelines/mimic_iv.yaml`, `tawt ingest --pipeline`."),
     "pretrain": (PretrainConfig, "A pretraining run: `pipelines/pretrain_small.yaml`, `tawt pretrain --config`."),
+    "table": (Table, "A raw table: `schemas/mimic_iv/labevents.yaml`. Its name is that of the file."),
     "sweep": (SweepConfig, "Arms times seeds, run in turn: `tawt sweep`."),
 }
 SCHEMAS: dict[str, type[BaseModel]] = {
@@ -96,7 +101,8 @@ def config_page() -> str:
             out += [f"### {title}: {heading}\n", f"{_sentence(section)}\n"]
             out += ["| key | type | default | |", "|---|---|---|---|"]
             for key, field in section.model_fields.items():
-                out.append(f"| `{key}` | {_field_type(field)} | {_default(field)} | {_cell(field.description)} |")
+                name = field.alias or key
+                out.append(f"| `{name}` | {_field_type(field)} | {_default(field)} | {_cell(field.description)} |")
             out.append("")
     return "\n".join(out)
 
@@ -126,14 +132,16 @@ def schemas_page() -> str:
     out.append("What each relation promises, from the contracts in `schemas/`. A stage whose output differs fails.")
     out.append("`?` marks a column that may be null, *optional* one that may be absent.\n")
     folder = ROOT / "schemas"
-    groups = {"Every source": sorted(p for p in folder.glob("*.json") if not p.name.endswith(".schema.json"))}
-    for source in sorted(p for p in folder.iterdir() if p.is_dir()):
-        groups[f"Source {source.name}"] = [
-            p for layer in ("raw", "staging") for p in sorted((source / layer).glob("*.json"))
-        ]
-    for title, paths in groups.items():
+    groups = {
+        "Every source": [read_contract(p) for p in sorted(folder.glob("*.json")) if not p.name.endswith(".schema.json")]
+    }
+    for source in sorted(p.name for p in folder.iterdir() if p.is_dir()):
+        tables = read_tables(Project(), source)
+        staged = (contract_of(Project(), source, "staging", name, tables) for name in tables)
+        groups[f"Source {source}"] = [*tables.values(), *(one for one in staged if one is not None)]
+    for title, contracts in groups.items():
         out.append(f"## {title}\n")
-        for contract in map(read_contract, paths):
+        for contract in contracts:
             out += [f"### {contract.name}\n", f"{contract.description}\n"]
             if contract.paths:
                 absent = "" if contract.required else "; the table may be absent"
@@ -345,6 +353,21 @@ def schema(model: type[BaseModel]) -> str:
     )
 
 
+def table_schema() -> str:
+    """Return the JSON schema of a raw table, whose columns may also be a mapping, and whose name is its file's."""
+    made = json.loads(schema(Table))
+    listed, known = made["properties"]["columns"], made["$defs"]
+    named = {**known["RawColumn"], "required": ["type"]}
+    known["NamedColumn"] = {**named, "properties": {k: v for k, v in named["properties"].items() if k != "name"}}
+    types = {"enum": [*TYPES, *SHORT]}
+    mapping = {"type": "object", "additionalProperties": {"anyOf": [types, {"$ref": "#/$defs/NamedColumn"}]}}
+    made["properties"]["columns"] = {
+        "description": listed.pop("description"), "anyOf": [listed, mapping], "title": listed.pop("title")
+    }  # fmt: skip
+    made["required"] = [key for key in made["required"] if key != "name"]
+    return json.dumps(made, indent=2) + "\n"
+
+
 def files() -> dict[Path, str]:
     """Return every generated file and its text."""
     pages = {
@@ -356,6 +379,7 @@ def files() -> dict[Path, str]:
         "api": api_page,
     }
     texts = {ROOT / "docs" / "reference" / f"{name}.md": page().rstrip() + "\n" for name, page in pages.items()}
+    texts[ROOT / "schemas" / "table.schema.json"] = table_schema()
     return texts | {ROOT / "schemas" / f"{name}.schema.json": schema(model) for name, model in SCHEMAS.items()}
 
 

@@ -81,7 +81,7 @@ def attempt(
         ):
             driving = found.inputs[0]
             interruptible(connection, lambda: copied(connection, driving, limit))
-            values = parameters_for(found.sql, dict(opened.pipeline.parameters))
+            values = parameters_for(found.sql, opened.pipeline.values)
             values = {name: values[name] for name in statements(text)[0].named_parameters}
             interruptible(connection, lambda: connection.execute(f"explain {text}", values))
             relation = connection.sql(text, params=values)

@@ -126,7 +126,7 @@ def _drops_of(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest,
         f"qualify row_number() over (partition by reason order by record) <= {int(limit)} order by reason, record"
     )
     limits = Limits.of()
-    parameters = parameters_for(stage.sql, dict(opened.pipeline.parameters))
+    parameters = parameters_for(stage.sql, opened.pipeline.values)
     with (
         reading(opened, stage, raw, limits) as connection,
         wrapped_errors(stage.name, workspace=opened.root, limits=limits),

@@ -14,7 +14,8 @@ Normalization = Literal["zscore", "robust", "quantile", "none"]
 ParameterValue = bool | int | float | str
 Character = Annotated[str, Field(min_length=1, max_length=1, pattern=r"[^\r\n]")]
 Share = Annotated[float, Field(ge=0, le=1)]
-_USUAL = {"earliest_time": "1900-01-01", "latest_time": "2300-01-01"}
+USUAL: dict[str, ParameterValue | None] = {"earliest_time": "1900-01-01", "latest_time": "2300-01-01", "zone": None}
+"""Values of parameters that no pipeline needs to give."""
 MAX_BINS = 1000
 """Most quantile bins of a data_type."""
 
@@ -243,7 +244,7 @@ class PipelineConfig(Section):
     @property
     def values(self) -> dict[str, ParameterValue | None]:
         """The values of all parameters that a stage may name."""
-        return {**_USUAL, "zone": self.zone, **self.parameters}
+        return {**USUAL, "zone": self.zone, **self.parameters}
 
     @field_validator("anchor")
     @classmethod

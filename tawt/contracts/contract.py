@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from tawt.config.base import Section
-from tawt.config.load import build
+from tawt.config.load import build, read_yaml
 from tawt.contracts.types import TYPES, TypeName
 from tawt.errors import ContractError
 from tawt.readers import MAX_WRITTEN_BYTES, read_map
@@ -32,6 +32,11 @@ class Column(Section):
     """Unit of the numbers, as in `mmol/L` or `us`."""
     description: str = ""
     """What it means, in one sentence."""
+
+    @property
+    def cell_type(self) -> str:
+        """The type that its cells arrive with, where it is a column of a raw table."""
+        return self.type
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -85,9 +90,12 @@ def read_contract(path: Path) -> Contract:
 
     Raises:
         ContractError: The file is absent or is not JSON.
-        ConfigError: A key is unknown or a value does not fit.
+        ConfigError: It is not YAML, if it is called so, a key is unknown or a value does not fit.
     """
-    return build(Contract, read_map(path, "mend the file", ContractError, MAX_WRITTEN_BYTES), str(path))
+    if path.suffix == ".json":
+        return build(Contract, read_map(path, "mend the file", ContractError, MAX_WRITTEN_BYTES), str(path))
+    data, lines = read_yaml(path)
+    return build(Contract, data, str(path), lines)
 
 
 def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple[str, ...] = ()) -> None:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tawt.config.base import Conflict, Section, one_or_more
 from tawt.config.load import build, read_yaml
+from tawt.config.pipeline import Marks
 from tawt.contracts.contract import Column, Contract
 from tawt.contracts.types import TYPES
 from tawt.errors import ConfigError, ContractError, nearest
@@ -43,12 +44,17 @@ class RawColumn(Column):
     """Its name in staging, where that is another."""
     format: Texts = ()
     """Days and times only: how they are written, as `%d.%m.%Y %H:%M`, one form or several; else year, month, day."""
-    marks: Texts = ()
+    marks: Marks = ()
     """Cells that stand for a missing one in this column, beside empty ones, as `-1` or `NA`."""
     low: int | float | str | None = None
     """The smallest number, day or time that can be; a cell below is left out as `out_of_range`."""
     high: int | float | str | None = None
     """The largest one."""
+
+    @property
+    def cell_type(self) -> str:
+        """Text, for macros to read; a list is one already."""
+        return self.type if TYPES[self.type].macro is None else "string"
 
     @property
     def plain(self) -> str:

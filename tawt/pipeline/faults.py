@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from tawt.contracts.account import Fault
 from tawt.errors import StageError
 from tawt.readers import parquet_batches, parquet_schema
+from tawt.sources.held import FAULTS
 from tawt.sources.stage import Stage
 
-FAULTS = "_faults"
-"""The column, which is the runner's as `_row` and `_reason` are."""
+_EACH = re.compile(r"(?: |^)(.+?:[a-z][a-z0-9_]*)(?= |$)")
+"""One of several: a name may hold blanks, what stands behind it does not."""
 _ONE = re.compile(r"(?P<column>.+):(?P<reason>[a-z][a-z0-9_]*)")
 
 
@@ -36,7 +37,8 @@ def count_faults(files: Iterable[Path]) -> Counter[str]:
                 combined.update({entry["values"]: entry["counts"] for entry in counted.to_pylist()})
     counts: Counter[str] = Counter()
     for text, n in combined.items():
-        for one in text.split(" "):
+        told = _EACH.findall(text)
+        for one in told if told and " ".join(told) == text else [text]:
             counts[one] += n
     return counts
 

@@ -9,9 +9,9 @@ import duckdb
 
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import connect, parquet_files
-from tawt.pipeline.faults import FAULTS
 from tawt.places import real
 from tawt.raw.find import RawTable
+from tawt.sources.held import FAULTS
 from tawt.sources.stage import Bound, Input
 
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.account import Places, Rejected
-from tawt.contracts.contract import Contract, check_schema
+from tawt.contracts.contract import Contract
 from tawt.database.connect import (
     bounded_memory,
     connect,
@@ -28,9 +28,9 @@ from tawt.database.connect import (
     parquet_files,
     wrapped_errors,
 )
-from tawt.errors import ContractError, RoomError, SourceError, StageError, TawtError
+from tawt.errors import RoomError, SourceError, StageError, TawtError
 from tawt.pipeline.balance import balance, check_nulls, rows_of
-from tawt.pipeline.faults import FAULTS, count_faults, held_faults
+from tawt.pipeline.faults import count_faults, held_faults
 from tawt.pipeline.relations import connected
 from tawt.places import remove
 from tawt.raw.copies import readable
@@ -39,6 +39,7 @@ from tawt.raw.members import MemberReader
 from tawt.raw.rejects import rejected_lines
 from tawt.raw.views import bind_raw, damaged_file, hold_to_count, unread_file
 from tawt.readers import parquet_schema, read_parquet
+from tawt.sources.held import held_select
 from tawt.sources.stage import Bound, Input, StageResult, Tick
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
@@ -86,8 +87,7 @@ def _select(bound: Bound, folder: Path, parallel: bool) -> tuple[list[Path], Rej
     try:
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits), bounded_memory(bound.limits):
             readers += [r for t in tables if (r := bind_raw(connection, t, parallel)) is not None]
-            _check_output(connection, bound)
-            copy = _copy(bound, folder)
+            copy = _copy(bound, _held(connection, bound), folder)
             interruptible(connection, lambda: connection.execute(copy, bound.parameters))
             lines = [line for reader in readers for line in reader.rejected]
             lines += [line for t in tables for line in rejected_lines(connection, t, parallel)]
@@ -123,7 +123,7 @@ def _in_order(bound: Bound, kept: list[Path]) -> None:
     kept[:] = [sorted_aside.rename(kept[0])]
 
 
-def _copy(bound: Bound, folder: Path) -> str:
+def _copy(bound: Bound, select: str, folder: Path) -> str:
     layer, sampled = bound.stage.layer, bound.settings.sampled_hash
     reason = "_reason"
     if layer.row_wise and sampled is not None and "subject_id" in bound.stage.contract.names:
@@ -132,37 +132,22 @@ def _copy(bound: Bound, folder: Path) -> str:
             f"then {literal(_NOT_SAMPLED)} end)"
         )
     route = f"tawt_hash(subject_id, {SHARD_SALT}) % {bound.settings.n_shards}" if layer.sharded else "0"
-    # the newline keeps a closing comment of the stage from swallowing the bracket
     return (
         f"copy (select * replace ({reason} as _reason), case when {reason} is null then {route} else {_REJECTED} end "
-        f"as {_ROUTE} from ({bound.sql.text}\n)) to {literal(str(folder))} "
+        f"as {_ROUTE} from ({select})) to {literal(str(folder))} "
         f"(format parquet, compression snappy, partition_by ({_ROUTE}), overwrite_or_ignore)"
     )
 
 
-def _check_output(connection: duckdb.DuckDBPyConnection, bound: Bound) -> None:
-    """Hold the columns and types of the select against the contract before a row is read."""
-    stage, sql, parameters = bound.stage, bound.sql, bound.parameters
-    before = "select * from ("
-    text = f"{before}{sql.text}\n) limit 0"
-    with wrapped_errors(stage.name, sql.text, len("explain " + before), bound.root, bound.limits):
+def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
+    """Return the select that runs, after its columns and types were held to the contract; no row is read."""
+    stage, text, parameters = bound.stage, bound.sql.text, bound.parameters
+    with wrapped_errors(stage.name, text, len("explain "), bound.root, bound.limits):
         # what is made of constants is made while the engine plans
         interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
-        empty = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())
-    for name, type_ in (("_row", pa.int64()), ("_reason", pa.string()), (FAULTS, pa.string())):
-        if name == FAULTS and name not in empty.column_names:
-            continue
-        if name not in empty.column_names:
-            hint = (
-                f"carry {name} of {stage.inputs[0]} through" if name == "_row" else "null::varchar as _reason keeps all"
-            )
-            raise ContractError(stage.name, f"column `{name}` is missing, expected it in the last projection", hint)
-        if empty.schema.field(name).type != type_:
-            raise ContractError(
-                stage.name, f"column `{name}` is {empty.schema.field(name).type}, expected {type_}",
-                "cast it in the last projection",
-            )  # fmt: skip
-    check_schema(stage.contract, empty.schema, stage.name, extra=("_row", "_reason", FAULTS))
+        given = interruptible(connection, lambda: connection.sql(text, params=parameters))
+    have = dict(zip(given.columns, map(str, given.types), strict=True))
+    return held_select(text, stage.contract, stage.name, have, stage.inputs[0])
 
 
 def _take_routes(folder: Path, bound: Bound, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:

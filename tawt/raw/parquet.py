@@ -44,11 +44,11 @@ def parquet_types(table: RawTable) -> dict[str, pa.DataType]:
                     file.place, f"column `{column.name}` is in the time zone {zone}, expected clock times or UTC",
                     "write the times as they stood on the clock, without a zone",
                 )  # fmt: skip
-            readable = _READABLE.get(column.type)
+            readable = _READABLE.get(column.cell_type)
             kind = str(have).partition("<")[0]  # the fields of a struct have names of their own
             if readable is not None and not any(is_it(have) for is_it in readable):
                 raise SourceError(
-                    file.place, f"column `{column.name}` is {kind}, expected {column.type}", "cast it in the file"
+                    file.place, f"column `{column.name}` is {kind}, expected {column.cell_type}", "cast it in the file"
                 )
             if column.name not in types or _care(have) > _care(types[column.name]):
                 types[column.name] = have

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.contract import Column
+from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, identifier, literal, parquet_files, wrapped_errors
 from tawt.errors import SourceError
 from tawt.raw.find import RawTable
@@ -57,11 +58,11 @@ def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, parallel: b
 def _cell(table: RawTable, column: Column, types: dict[str, pa.DataType]) -> str:
     """Return the SQL that reads a column of a table; what stands for a missing cell is one."""
     if column.name not in table.columns:
-        return "null::varchar"
+        return f"null::{TYPES[column.cell_type].sql}"
     cell = identifier(table.columns[column.name])
     if table.is_parquet:
-        cell = as_contracted(cell, types.get(column.name), column.type)
-        if column.type != "string":
+        cell = as_contracted(cell, types.get(column.name), column.cell_type)
+        if column.cell_type != "string":
             return cell
     # the nearest has the say: the column, else the table, else the pipeline
     marks = getattr(column, "marks", ()) if "marks" in column.model_fields_set else table.dialect.marks

@@ -6,15 +6,15 @@
     ctes: {typed: [{subject: 1}]}               # the same for single steps of the stage (optional)
 
 Cells are read as text, just as they stand (`~` is null), and take the type of their column; so `1.50` in a
-raw table stays `1.50`. Rows are compared in order of `_row`, then of the other columns, nulls first. The
-columns of `staging` and `event_parts` are held to their contract: names, types and order, `_row`, `_reason`.
+raw table stays `1.50`. Rows are compared in order of `_row`, then of the other columns, nulls first. What a
+stage gives is held to its contract, as when it runs: so a case sees the columns that follow from others too.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import closing
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,17 @@ from tawt.config.loader import BoundedLoader
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS
+from tawt.contracts.table import Table
+from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, connect, identifier, text_place
+from tawt.database.macros import load_macros
 from tawt.database.parse import Node, parse, relations, unparse
-from tawt.errors import ConfigError, nearest
-from tawt.project import Project
+from tawt.errors import ConfigError, ContractError, nearest
+from tawt.project import Project, asset
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
-from tawt.sources.graph import contract_path
+from tawt.sources.held import held_select
 from tawt.sources.sql_file import read_sql
+from tawt.sources.tables import contract_of, declared_stage, read_tables, table_files
 
 _KEYS = ("params", "given", "expect", "ctes")
 _FORM = "as `given: {raw.labs: [{subject_id: 1}]}` and `expect: [{subject_id: 1}]`"
@@ -67,17 +71,17 @@ def run_case(path: Path, project: Project) -> list[str]:
     """
     case = _read_case(path)
     source, layer, name = (*path.parts[-3:-1], path.stem)
-    stages = project.files(f"sql/{source}/{layer}", ".sql") if layer in LAYERS else {}
-    if name not in stages:
-        near = nearest(name, stages) if stages else nearest(layer, [one.name for one in SQL_LAYERS])
+    tables = read_tables(project, source)
+    text = _text_of(project, source, layer, name, tables)
+    if text is None:
+        stages = [*project.files(f"sql/{source}/{layer}", ".sql"), *(tables if layer == "staging" else ())]
+        near = nearest(name, stages) if layer in LAYERS and stages else nearest(layer, [one.name for one in SQL_LAYERS])
         return [f"is of no stage: sql/{source}/{layer}/{name}.sql is not there, {near}"]
-    text = read_sql(stages[name], layer).text
+    contract = contract_of(project, source, layer, name, tables)
     params = PipelineConfig(name=source, source=source).values | (case.get("params") or {})
     with closing(connect(Limits.of(1), [], project=project)) as connection:
-        _create_relations(connection, case.get("given") or {}, project, source, str(path))
-        differences = _compare(connection, text, params, case.get("expect"), "")
-        if "result" in _tables(connection):
-            differences += _check_columns(connection, project.find(contract_path(source, layer, name)))
+        _create_relations(connection, case.get("given") or {}, project, source, tables, str(path))
+        differences = _compare(connection, text, params, case.get("expect"), "", contract, f"{layer}.{name}")
         for step, rows in (case.get("ctes") or {}).items():
             try:
                 shown = cte_text(text, step)
@@ -86,6 +90,15 @@ def run_case(path: Path, project: Project) -> list[str]:
                 continue
             differences += _compare(connection, shown, params, rows, f"cte `{step}`: ")
     return differences
+
+
+def _text_of(project: Project, source: str, layer: str, name: str, tables: Mapping[str, Table]) -> str | None:
+    """Return the text of a stage, that of its file or the one that follows from a raw table; None where it is none."""
+    if layer in LAYERS and (path := project.find(f"sql/{source}/{layer}/{name}.sql")) is not None:
+        return read_sql(path, layer, load_macros(project)).text
+    if layer == "staging" and name in tables:
+        return declared_stage(tables[name], table_files(project, source)[name], load_macros(project)).text
+    return None
 
 
 def cte_text(text: str, name: str) -> str:
@@ -143,14 +156,14 @@ def _hold_rows(rows: Any, key: str, where: str) -> None:
 
 
 def _create_relations(
-    connection: duckdb.DuckDBPyConnection, given: dict[str, list[Row]], files: Project, source: str, where: str
-) -> None:
-    """Make every relation that the stage could read: with the given rows, or empty."""
-    paths = [
-        path for layer in ("raw", "staging") for path in files.files(f"schemas/{source}/{layer}", ".json").values()
-    ]
-    paths += [path for path in [files.find("schemas/events.json")] if path is not None]
-    relations = {contract.name: contract for contract in map(read_contract, paths)}
+    connection: duckdb.DuckDBPyConnection, given: dict[str, list[Row]], project: Project, source: str,
+    tables: Mapping[str, Table], where: str,
+) -> None:  # fmt: skip
+    """Make every relation that a stage of a source could read: with the given rows, or empty."""
+    staged = {*tables, *project.files(f"schemas/{source}/staging", ".json")}
+    contracts = [*tables.values(), read_contract(asset("schemas/events.json"))]
+    contracts += [c for name in staged if (c := contract_of(project, source, "staging", name, tables)) is not None]
+    relations = {contract.name: contract for contract in contracts}
     for name in given:
         if name not in relations:
             raise ConfigError(where, f"`{name}` has no contract, expected one", nearest(name, relations))
@@ -161,7 +174,8 @@ def _create_relations(
 def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[Row], where: str) -> None:
     columns = (*contract.columns, Column(name="_row", type="int64"))
     names = [column.name for column in columns]
-    typed = ", ".join(f"{identifier(c.name)} {c.sql_type}" for c in columns)
+    types = [TYPES[column.cell_type].sql for column in columns]
+    typed = ", ".join(f"{identifier(name)} {type_}" for name, type_ in zip(names, types, strict=True))
     layer, _, table = contract.name.partition(".")
     table = table or layer
     connection.execute(f"create table {layer}.{identifier(table)} ({typed})")
@@ -172,10 +186,11 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
                     where, f"`{contract.name}` has no column `{name}`, expected one of its own", nearest(name, names)
                 )
         given = {"_row": str(number)} | row
-        if wrong := [c for c in columns if _typed(connection, given.get(c.name), c.sql_type) is _NO_VALUE]:
-            what = f"row {number} of `{contract.name}`: `{wrong[0].name}` is no {wrong[0].type}, expected one"
-            raise ConfigError(where, what, _FORM)
-        marks = ", ".join(f"?::varchar::{c.sql_type}" for c in columns)
+        for column, type_ in zip(columns, types, strict=True):
+            if _typed(connection, given.get(column.name), type_) is _NO_VALUE:
+                what = f"row {number} of `{contract.name}`: `{column.name}` is no {column.type}, expected one"
+                raise ConfigError(where, what, _FORM)
+        marks = ", ".join(f"?::varchar::{type_}" for type_ in types)
         cells = [_text(given.get(name)) for name in names]
         connection.execute(f"insert into {layer}.{identifier(table)} values ({marks})", cells)
     if layer == table:
@@ -188,22 +203,6 @@ def _typed(connection: duckdb.DuckDBPyConnection, cell: Any, sql_type: str) -> A
         return connection.execute(f"select ?::varchar::{sql_type}", [_text(cell)]).fetchall()[0][0]
     except duckdb.Error:
         return _NO_VALUE
-
-
-def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    return {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
-
-
-def _check_columns(connection: duckdb.DuckDBPyConnection, path: Path | None) -> list[str]:
-    if path is None:
-        return []
-    described = connection.execute("describe result").fetchall()
-    have = {str(name): f"{name} {str(type_).lower()}" for name, type_, *_ in described}
-    columns = [c for c in read_contract(path).columns if c.required or c.name in have]
-    wanted = [*(f"{c.name} {c.sql_type}" for c in columns), "_row bigint", "_reason varchar"]
-    wanted += ["_faults varchar"] if "_faults" in have else []
-    pairs = enumerate(zip_longest(have.values(), wanted, fillvalue="none"), 1)
-    return [f"column {n} is `{a}`, expected `{b}` of the contract" for n, (a, b) in pairs if a != b][:1]
 
 
 def _text(cell: Any) -> str | None:
@@ -222,17 +221,25 @@ def _said(error: duckdb.Error) -> str:
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, text: str, params: Row, expect: list[Row] | None, where: str
-) -> list[str]:
-    """Run one text and list where its rows are not the expected ones."""
-    made = "create or replace table result as "
+    connection: duckdb.DuckDBPyConnection, text: str, params: Row, expect: list[Row] | None, where: str,
+    contract: Contract | None = None, stage: str = "",
+) -> list[str]:  # fmt: skip
+    """Run one text, held to a contract if it has one, and list where its rows are not the expected ones."""
+    select, asked = text, "explain "
     try:
         used = duckdb.extract_statements(text)[0].named_parameters
         values = {name: params[name] for name in used if name in params}
-        connection.execute(f"{made}{text}", values)
+        connection.execute(f"{asked}{text}", values)  # which tells the place of a mistake
+        given = connection.sql(text, params=values)
+        if contract is not None:
+            have = dict(zip(given.columns, map(str, given.types), strict=True))
+            select = held_select(text, contract, stage, have, "its first relation")
+        connection.execute(f"create or replace table result as {select}", values)
         described = connection.execute("describe result").fetchall()
+    except ContractError as error:
+        return [error.what]
     except duckdb.Error as error:
-        return [f"{where}does not run{text_place(error, text, len(made))}: {_said(error)}"]
+        return [f"{where}does not run{text_place(error, text, len(asked))}: {_said(error)}"]
     types = {str(name): str(type_) for name, type_, *_ in described}
     order = ", ".join(f"{identifier(n)} nulls first" for n in sorted(types, key=lambda n: n != "_row"))
     result = connection.execute(f"select * from result order by {order}").fetchall()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
-from tawt.contracts.layers import LAYERS, SQL_LAYERS, layer_of, name_now, raw_table
+from tawt.contracts.layers import SQL_LAYERS, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
+from tawt.contracts.table import Table, read_table
 from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project, asset
 from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
+from tawt.sources.tables import contract_of, declared_stage, table_files
 
 OFF = "off in the pipeline"
 """Why a stage is skipped that the pipeline lists under `off:`."""
@@ -127,14 +129,16 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
             nearest(pipeline.source, known),
         )  # fmt: skip
     _refuse_others(files, folder)
-    raw = {name: read_contract(path) for name, path in files.files(f"schemas/{pipeline.source}/raw", ".json").items()}
-    found: dict[str, Stage] = {}
-    macros = load_macros(files)
-    for layer in SQL_LAYERS:
-        for path in files.files(f"{folder}/{layer.name}", ".sql").values():
-            sql = read_sql(path, layer.name, macros)
-            contract = _contract_of(sql, files, pipeline.source)
-            found[sql.name] = Stage(sql.name, sql.references, contract, sql)
+    said, macros = table_files(files, pipeline.source), load_macros(files)
+    raw = {name: read_table(path) for name, path in said.items()}
+    written = [
+        read_sql(path, layer.name, macros)
+        for layer in SQL_LAYERS
+        for path in files.files(f"{folder}/{layer.name}", ".sql").values()
+    ]
+    by_hand = {sql.name for sql in written}
+    declared = [declared_stage(raw[name], said[name], macros) for name in raw if f"staging.{name}" not in by_hand]
+    found = {sql.name: _stage(sql, files, pipeline.source, raw) for sql in (*declared, *written)}
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
     for name in sorted(named - set(found)):
@@ -169,7 +173,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
         found[code.name] = Stage(code.name, tuple(read), code.contracts[0], code)
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
-    return Graph({name: found[name] for name in order if name in found and name not in skipped}, raw, skipped)
+    return Graph({name: found[name] for name in order if name in found and name not in skipped}, {**raw}, skipped)
 
 
 def _refuse_others(files: Project, folder: str) -> None:
@@ -186,7 +190,7 @@ def _near(name: str, known: Collection[str]) -> str:
     return f"it is called `{now}` now" if now in known else nearest(name, known)
 
 
-def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: dict[str, Contract]) -> Stage:
+def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: Mapping[str, Table]) -> Stage:
     """Hold the reasons of a stage to names in contracts, its own or one of what it came from, and to words in lists:
     tawt's and that of its own contract; return the stage, which knows both."""
     words = {*REASONS, *stage.contract.reasons}
@@ -223,13 +227,11 @@ def _looked_in(project: Project) -> str:
     return f" in {project.root} or in what comes with tawt" if project.root is not None else ""
 
 
-def contract_path(source: str, layer: str, table: str) -> str:
-    """Return where the contract of a stage lies: one for each layer whose stages all give the same, else its own."""
-    return f"schemas/{LAYERS[layer].contract.format(source=source, layer=layer, name=table)}.json"
-
-
-def _contract_of(sql: SqlFile, files: Project, source: str) -> Contract:
-    relative = contract_path(source, layer_of(sql.name).name, sql.path.stem)
-    if (path := files.find(relative)) is None:
-        raise StageError(sql.name, "has no contract, expected one", f"describe its columns in {relative}")
-    return read_contract(path)
+def _stage(sql: SqlFile, files: Project, source: str, tables: Mapping[str, Table]) -> Stage:
+    layer, _, name = sql.name.partition(".")
+    contract = contract_of(files, source, layer, name, tables)
+    if contract is None:
+        raise StageError(
+            sql.name, "has no contract, expected one", f"describe its columns in schemas/{source}/{layer}/{name}.json"
+        )
+    return Stage(sql.name, sql.references, contract, sql)

@@ -35,7 +35,7 @@ _MAY_LACK = {
     "event_parts": ("time", "numeric_value", "text_value", "unit", "raw_value"),
     "codes": ("description", "parent_codes"),
 }
-"""What a stage of a layer may leave out: it is null then."""
+"""What a stage of a layer may leave out: it is null then, a list is empty."""
 
 
 def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, str], driving: str) -> str:
@@ -60,7 +60,8 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
                 stage, f"column `{name}` is not in the contract {contract.name}, expected only its columns",
                 f"{nearest(name, set(columns) - set(have))}; else add it to the contract, or do not give it",
             )  # fmt: skip
-        if column is not None and not becomes(type_, column.type):
+        column = column or Column(name=FAULTS, type="string")
+        if not becomes(type_, column.type) or (name == FAULTS and type_ not in ("VARCHAR", '"NULL"')):
             macro = TYPES[column.type].macro
             hint = f"read it with `{macro}(...)`" if type_ == "VARCHAR" and macro != "words" else "give another"
             raise ContractError(stage, f"column `{name}` is {type_}, expected {column.type}", hint)
@@ -81,7 +82,7 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
                 stage, f"column `{name}` is missing, expected {', '.join(contract.names)}",
                 "give it in the last projection",
             )  # fmt: skip
-    given |= {FAULTS: FAULTS} if FAULTS in have else {}
+    given |= {FAULTS: f"{FAULTS}::varchar"} if FAULTS in have else {}
     listed = ",\n".join(f"    {what} as {plain_name(name)}" for name, what in given.items())
     # the newline keeps a closing comment of the author's from swallowing the bracket
     return f"select\n{listed}\nfrom (\n{text.strip()}\n)"
@@ -91,7 +92,8 @@ def _that_follow(stage: str, have: Mapping[str, str]) -> dict[str, str]:
     """Return what the columns of a stage are that it leaves out, or cannot settle alone: a measurement is never
     readable before its time, and what a value is follows from what there is of it."""
     layer = stage.partition(".")[0]
-    follows = {name: "null" for name in (*_MAY_LACK.get(layer, ()), "_reason") if name not in have}
+    lacks = [name for name in (*_MAY_LACK.get(layer, ()), "_reason") if name not in have]
+    follows = {name: "[]" if name == "parent_codes" else "null" for name in lacks}
     if layer != "event_parts":
         return follows
     time = "null" if "time" in follows else "time"

@@ -31,6 +31,8 @@ _DICTIONARIES = [
 ]  # fmt: skip
 """Columns with few distinct values; dictionaries of times and row numbers cost a quarter of the writing and make the
 files larger."""
+RECORD_ID = "record_id"
+"""The column of an event part that tells records apart which are otherwise alike; in no events."""
 _TEXTS = ["code", "text_value", "unit", "raw_value", "value_status"]
 
 
@@ -122,6 +124,9 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
         for file in files:
             table = read_parquet(file, read_dictionary=_TEXTS)
             table = table.drop_columns([name for name in ("_reason", "_faults") if name in table.column_names])
+            if RECORD_ID not in table.column_names:
+                table = table.append_column(RECORD_ID, pa.nulls(len(table), pa.string()))
+            table = table.select([*(name for name in table.column_names if name != RECORD_ID), RECORD_ID])
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
             tables.append(table.append_column("table_rank", rank))
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
@@ -150,6 +155,14 @@ def _order(table: pa.Table, judged: Judged, drop_duplicates: bool) -> tuple[npt.
         return order.to_numpy().astype(np.int64), {}
     others = [name for name in frame.columns if name != "source_row"]
     first = frame[order].select(pl.struct(others).is_first_distinct()).to_series()
+    if table[RECORD_ID].null_count < len(table):
+        # few rows are alike in all else: of these alone is asked whether they are of one record
+        alike = frame[order].select(pl.struct(others).is_duplicated()).to_series().arg_true()
+        ids = pl.Series(
+            RECORD_ID, table[RECORD_ID].take(pa.array(order.gather(alike).to_numpy())).to_pylist(), pl.String
+        )
+        told = frame[order.gather(alike)].with_columns(ids).select(pl.struct([*others, RECORD_ID]).is_first_distinct())
+        first = first.scatter(alike, told.to_series())
     dropped = frame["table_rank"].gather(order.filter(~first))
     counts = {int(rank): int(n) for rank, n in dropped.value_counts().iter_rows()}
     return order.filter(first).to_numpy().astype(np.int64), counts

@@ -9,6 +9,7 @@ import pytest
 
 from tawt.config.load import load
 from tawt.config.pipeline import PipelineConfig
+from tawt.sources.graph import load_graph
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = ("mimic_iv", "physionet2012", "meds")
@@ -77,10 +78,9 @@ def test_a_conversion_gives_the_textbook_number(rule: tuple[str, str, str], numb
 def test_a_pipeline_names_only_what_is_there(name: str) -> None:
     """Stages that are off or ordered exist, concepts have a range in the declared unit, and panels are declared codes."""
     pipeline = load(PipelineConfig, ROOT / "pipelines" / f"{name}.yaml")
-    sql = ROOT / "sql" / pipeline.source
-    assert {path.stem for path in (sql / "event_parts").glob("*.sql")} == set(pipeline.order)
+    assert {path.stem for path in (ROOT / "sql" / pipeline.source / "event_parts").glob("*.sql")} == set(pipeline.order)
     for stage in (*pipeline.off, *([pipeline.sample_from] if pipeline.sample_from else [])):
-        assert (sql / f"{stage.replace('.', '/')}.sql").is_file()
+        assert stage in load_graph(pipeline.model_copy(update={"off": ()})).stages
     for data_type in pipeline.data_types.values():
         if data_type.unit is not None:
             assert SPELLINGS.get(data_type.unit.lower(), data_type.unit) == data_type.unit

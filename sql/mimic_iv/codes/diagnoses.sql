@@ -1,18 +1,13 @@
 -- One row is the meaning of one diagnosis code, with its code in the standard vocabulary.
 -- source: MIMIC-IV manual, hosp/d_icd_diagnoses (https://mimic.mit.edu/docs/iv/modules/hosp/d_icd_diagnoses/)
 
-with d_icd_diagnoses as (
-    select _row, icd_code, icd_version, long_title
-    from staging.d_icd_diagnoses
-),
-
 -- The hospital leaves the point out: it stands after three characters, in the E codes of ICD-9 after four.
-pointed as (
+with pointed as (
     select
         *,
         case when icd_version = 9 and starts_with(icd_code, 'E') then 4 else 3 end as n_before,
         row_number() over (partition by icd_version, icd_code order by _row) as nth
-    from d_icd_diagnoses
+    from staging.d_icd_diagnoses
 ),
 
 named as (
@@ -26,9 +21,9 @@ named as (
 )
 
 select
-    ('DIAGNOSIS//ICD//' || icd_version || '//' || icd_code)::varchar as code,
-    long_title::varchar as description,
-    [parent]::varchar[] as parent_codes,
-    _row::bigint as _row,
-    (case when nth > 1 then 'drop:listed_before' end)::varchar as _reason
+    'DIAGNOSIS//ICD//' || icd_version || '//' || icd_code as code,
+    long_title as description,
+    [parent] as parent_codes,
+    _row,
+    case when nth > 1 then 'drop:listed_before' end as _reason
 from named

@@ -1,13 +1,8 @@
 -- One row is one measurement at its time since admission, or one trait at admission, which is static.
 -- source: PhysioNet Challenge 2012, data description (https://physionet.org/content/challenge-2012/1.0.0/)
 
-with records as (
-    select _row, subject_id, minutes_since_admission, parameter, numeric_value, raw_value, value_status
-    from staging.records
-),
-
 -- A file that names another stay in itself belongs to nobody for certain.
-misnamed as (
+with misnamed as (
     select distinct subject_id
     from staging.records
     where parameter = 'RecordID'
@@ -28,7 +23,7 @@ named as (
                 when 4 then 'surgical ICU'
             end
         end as class
-    from records
+    from staging.records
 ),
 
 -- The source has clock times only, so every stay begins at one declared day; no other clock is given.
@@ -42,19 +37,17 @@ placed as (
 )
 
 select
-    subject_id::bigint as subject_id,
-    time::timestamp as time,
-    parameter::varchar as code,
-    (case when not is_class then numeric_value end)::double as numeric_value,
-    class::varchar as text_value,
-    null::varchar as unit,
-    (case when is_class then printf('%g', numeric_value) else raw_value end)::varchar as raw_value,
-    time::timestamp as available_time,
-    (case
+    subject_id,
+    time,
+    parameter as code,
+    case when not is_class then numeric_value end as numeric_value,
+    class as text_value,
+    case when is_class then printf('%g', numeric_value) else raw_value end as raw_value,
+    case
         when is_class and class is null then 'unparsed'
         when is_class then 'category'
         else value_status
-    end)::varchar as value_status,
-    _row::bigint as _row,
-    (case when is_misnamed then 'quarantine:Value:another_stay' end)::varchar as _reason
+    end as value_status,
+    _row,
+    case when is_misnamed then 'quarantine:Value:another_stay' end as _reason
 from placed

@@ -1,55 +1,47 @@
 -- One row is one line of a stay's file: a trait at admission, a measurement of the first 48 hours, or another stay's id.
 -- source: PhysioNet Challenge 2012, data description (https://physionet.org/content/challenge-2012/1.0.0/)
 
-with records as (
-    select _row, _member, "Time" as clock, "Parameter" as parameter, "Value" as value
-    from raw.records
-),
-
--- A name that is not a whole number is refused: a cast would round it to another stay's. The clock counts hours and minutes since admission and goes on past 24:00.
-typed as (
+-- The clock counts hours and minutes since admission and goes on past 24:00.
+with read as (
     select
         _row,
-        _member as member,
-        clock,
-        nullif(trim(parameter), '') as parameter,
-        nullif(trim(value), '') as value_text,
-        case when regexp_full_match(trim(_member), '[+-]?[0-9]+') then try_cast(_member as bigint) end as subject,
-        case when substr(clock, -3, 1) = ':' then try_cast(left(clock, -3) as integer) end as hours,
-        case when substr(clock, -3, 1) = ':' then try_cast(right(clock, 2) as integer) end as minutes,
-        try_cast(value as double) as number
-    from records
+        _member,
+        whole(_member) as subject_id,
+        "Time" as clock,
+        case when substr("Time", -3, 1) = ':' then believable(whole(left("Time", -3)), 0, 9999) end as hours,
+        case when substr("Time", -3, 1) = ':' then believable(whole(right("Time", 2)), 0, 59) end as minutes,
+        words("Parameter") as parameter,
+        words("Value") as said,
+        number("Value") as counted
+    from raw.records
 ),
 
 -- -1 is how the source writes that a trait or the weight is not known; elsewhere it is a number like any other.
 judged as (
     select
         *,
-        hours between 0 and 9999 and minutes between 0 and 59 as is_clock,
         case
-            when value_text is null then 'absent'
-            when number = -1 and parameter in ('Age', 'Gender', 'Height', 'ICUType', 'Weight') then 'absent'
-            when isfinite(number) then 'numeric'
+            when said is null then 'absent'
+            when counted = -1 and parameter in ('Age', 'Gender', 'Height', 'ICUType', 'Weight') then 'absent'
+            when counted is not null then 'numeric'
             else 'unparsed'
-        end as status
-    from typed
+        end as value_status
+    from read
 )
 
 -- A file's own id is dropped where it is that of its name; where it is not, event_parts holds the whole file back.
 select
-    subject::bigint as subject_id,
-    (case when is_clock then hours * 60 + minutes end)::integer as minutes_since_admission,
-    parameter::varchar as parameter,
-    (case when status = 'numeric' then number end)::double as numeric_value,
-    (case when status = 'unparsed' then value_text end)::varchar as raw_value,
-    status::varchar as value_status,
-    _row::bigint as _row,
-    (case
-        when member is null then 'quarantine:_member:missing'
-        when subject is null then 'quarantine:_member:unparseable'
+    subject_id,
+    hours * 60 + minutes as minutes_since_admission,
+    parameter,
+    case when value_status = 'numeric' then counted end as numeric_value,
+    case when value_status = 'unparsed' then said end as raw_value,
+    value_status,
+    _row,
+    case
+        when key_fault('_member', _member, subject_id) is not null then key_fault('_member', _member, subject_id)
         when parameter is null then 'quarantine:Parameter:missing'
-        when parameter = 'RecordID' and coalesce(number = subject, value_text is null) then 'drop:record_id_row'
-        when clock is null then 'quarantine:Time:missing'
-        when is_clock is not true then 'quarantine:Time:unparseable'
-    end)::varchar as _reason
+        when parameter = 'RecordID' and coalesce(counted = subject_id, said is null) then 'drop:record_id_row'
+        else key_fault('Time', clock, hours * 60 + minutes)
+    end as _reason
 from judged

@@ -37,7 +37,7 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         for path, text in {
             "sql/lab/staging/readings.sql": staging,
             "sql/lab/event_parts/readings.sql": part,
-            "schemas/lab/raw/readings.json": json.dumps(contract),
+            "schemas/lab/readings.json": json.dumps(contract),
             "schemas/lab/staging/readings.json": json.dumps(
                 {"name": "staging.readings", "description": "One row is one reading.", "columns": staged}
             ),

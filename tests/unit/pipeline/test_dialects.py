@@ -229,13 +229,12 @@ def test_a_changed_way_to_read_reruns_that_table_alone(project, tmp_path: Path) 
 def test_tables_of_one_pipeline_are_written_differently(make_project, tmp_path: Path) -> None:
     """A dictionary with tabs and inches lies beside a table with commas: each is read as it is written."""
     columns = [{"name": name, "type": "string"} for name in NAMES]
-    staging = STAGING.replace("from raw.readings", "from raw.readings")
-    raw = make_project(columns, [{**columns[0], "type": "int64"}, *columns[1:]], staging, PART)
+    raw = make_project(columns, [{**columns[0], "type": "int64"}, *columns[1:]], STAGING, PART)
     assets = tmp_path / "assets"
     concept = [{"name": "concept_id", "type": "string"}, {"name": "concept_name", "type": "string"}]
-    for place, layer in (("raw", "raw"), ("staging", "staging")):
+    for place, layer in (("", "raw"), ("staging/", "staging")):
         said = {"name": f"{layer}.concept", "description": "One row is one concept.", "columns": concept}
-        (assets / f"schemas/lab/{place}/concept.json").write_text(
+        (assets / f"schemas/lab/{place}concept.json").write_text(
             json.dumps({**said, **({"paths": ["concept"]} if layer == "raw" else {})})
         )
     (assets / "sql/lab/staging/concept.sql").write_text(

@@ -84,11 +84,16 @@ def test_another_zone_is_refused(write_meds: Callable[..., Path], tmp_path: Path
 
 
 @pytest.mark.parametrize("subjects", [pa.array([1.5]), pa.array(["p1"])])
-def test_ids_of_another_type_are_refused(write_meds: Callable[..., Path], tmp_path: Path, subjects: pa.Array) -> None:
-    """A MEDS subject_id that is no integer column is refused, never rounded to somebody else's."""
+def test_ids_that_are_no_whole_numbers_are_nobodys(
+    write_meds: Callable[..., Path], tmp_path: Path, subjects: pa.Array
+) -> None:
+    """A subject_id that is no whole number quarantines its record, and is never rounded to somebody else's."""
     raw = write_meds(meds_rows(pa.array([NOON], pa.timestamp("us")), subjects))
-    with pytest.raises(SourceError, match=r"column `subject_id` is (double|string), expected int64"):
-        tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
+    result = tawt.ingest(raw, "meds", tmp_path / "ws", **LIMITS)
+    (staging,) = [s.manifest for s in result.stages if s.stage == "staging.measurements"]
+    assert [(r.kind, r.reason, r.n_records) for r in staging.accounts[0].routes] == [
+        ("quarantine", "subject_id:unparseable", 1)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_hidden_file_beside_a_table_is_counted_and_is_none(make_project, tmp_p
     staging = "select try_cast(subject_id as bigint) as subject_id, _row, null::varchar as _reason from raw.readings"
     part = "select subject_id, _row, null::varchar as _reason from staging.readings"
     raw = make_project(columns, [{"name": "subject_id", "type": "int64"}], staging, part)
-    contract = tmp_path / "assets" / "schemas" / "lab" / "raw" / "readings.json"
+    contract = tmp_path / "assets" / "schemas" / "lab" / "readings.json"
     contract.write_text(contract.read_text().replace('["readings"]', '["*/readings"]'))
     (raw / "__MACOSX").mkdir()
     (raw / "a").mkdir()

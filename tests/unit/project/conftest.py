@@ -34,7 +34,7 @@ select
     'numeric'::varchar as value_status, _row::bigint as _row, null::varchar as _reason
 from readings
 """,
-    "schemas/clinic/raw/readings.json": json.dumps({
+    "schemas/clinic/readings.json": json.dumps({
         "name": "raw.readings", "description": "One row is one reading.", "paths": ["readings"],
         "columns": [{"name": column["name"], "type": "string"} for column in COLUMNS],
     }),

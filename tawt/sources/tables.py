@@ -1,0 +1,67 @@
+"""The raw tables of a source: `schemas/SOURCE/TABLE.yaml` or `.json`, each with the stage that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.layers import LAYERS
+from tawt.contracts.table import SUFFIXES, Table, read_table
+from tawt.database.macros import Macros
+from tawt.errors import ConfigError
+from tawt.project import Project
+from tawt.sources.declare import staging_contract, staging_select
+from tawt.sources.sql_file import SqlFile, checked
+
+
+def table_files(project: Project, source: str) -> dict[str, Path]:
+    """Return the files that say what the raw tables of a source are, by table; a project's before tawt's.
+
+    Raises:
+        ConfigError: A table is said twice in one folder, as YAML and as JSON.
+    """
+    found: dict[str, Path] = {}
+    for root in reversed(project.roots):
+        here: dict[str, Path] = {}
+        for path in sorted((root / "schemas" / source).glob("[!.]*")):
+            if path.suffix not in SUFFIXES or not path.is_file():
+                continue
+            if path.stem in here:
+                raise ConfigError(
+                    str(path), f"says what {here[path.stem].name} says too, expected one file of a table", "remove one"
+                )
+            here[path.stem] = path
+        found |= here
+    return dict(sorted(found.items()))
+
+
+def read_tables(project: Project, source: str) -> dict[str, Table]:
+    """Return what the raw tables of a source are, by name.
+
+    Raises:
+        ConfigError: As of `table_files`, or one does not hold.
+        ContractError: One is named otherwise than its file.
+    """
+    return {name: read_table(path) for name, path in table_files(project, source).items()}
+
+
+def declared_stage(table: Table, path: Path, macros: Macros) -> SqlFile:
+    """Return the stage that follows from a table.
+
+    Raises:
+        ContractError: A column has a name in staging that SQL reads as a function.
+        StageError: A table or a column has a name that no select can hold.
+    """
+    place = "/".join(path.parts[-3:])
+    return checked(path, LAYERS["staging"], staging_select(table, place), macros, declared=True)
+
+
+def contract_of(project: Project, source: str, layer: str, name: str, tables: Mapping[str, Table]) -> Contract | None:
+    """Return what a stage promises: what all stages of its layer do, or its own file in `schemas/SOURCE/staging`, or
+    what follows from the raw table of its name; None where nothing says it."""
+    relative = f"schemas/{LAYERS[layer].contract.format(source=source, layer=layer, name=name)}"
+    for suffix in SUFFIXES:
+        if (path := project.find(f"{relative}{suffix}")) is not None:
+            return read_contract(path)
+    return staging_contract(tables[name]) if layer == "staging" and name in tables else None
