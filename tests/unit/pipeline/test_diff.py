@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tawt.pipeline.manifest import Account, Route
+from tawt.contracts.account import Account, Route
 from tawt.quality.diff import RARE, Difference, Output, differences
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.builtin import encode
+from tawt.builtin import dataset, triplets
 from tawt.builtin import events as merge
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError, ContractError, FileError, StageError
@@ -75,13 +75,13 @@ def test_a_row_of_events_that_is_lost_on_the_way_to_disk_fails_the_stage(own_wor
 
 def test_a_row_of_triplets_that_is_lost_fails_the_stage(own_workspace: Path, monkeypatch) -> None:
     """Triplets are the events and what rules added: one fewer ends the stage, and nothing is published."""
-    real = encode.to_triplets
+    real = triplets.to_triplets
 
     def loses(*given):
         table, counts = real(*given)
         return table.slice(0, max(len(table) - 1, 0)), counts
 
-    monkeypatch.setattr(encode, "to_triplets", loses)
+    monkeypatch.setattr(triplets, "to_triplets", loses)
     with pytest.raises(StageError, match=r"triplets: gave [\d,]+ rows from [\d,]+ events and [\d,]+ added"):
         tawt.run("triplets", own_workspace, force=True, **QUICK)
     monkeypatch.undo()
@@ -90,13 +90,13 @@ def test_a_row_of_triplets_that_is_lost_fails_the_stage(own_workspace: Path, mon
 
 def test_a_row_of_the_dataset_that_is_lost_fails_the_stage(own_workspace: Path, monkeypatch) -> None:
     """The dataset holds as many rows as the triplets: one fewer ends the stage, and nothing is published."""
-    real = encode.to_dataset
+    real = dataset.to_dataset
 
     def loses(*given):
         table, index, n_fallback = real(*given)
         return table.slice(0, max(len(table) - 1, 0)), index, n_fallback
 
-    monkeypatch.setattr(encode, "to_dataset", loses)
+    monkeypatch.setattr(dataset, "to_dataset", loses)
     with pytest.raises(StageError, match=r"dataset: holds [\d,]+ rows, expected the [\d,]+ of triplets"):
         tawt.run("dataset", own_workspace, force=True, **QUICK)
     monkeypatch.undo()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.builtin.events import _read_splits
+from tawt.builtin.splits import _read_splits
 from tawt.errors import SourceError, StageError
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
