@@ -90,7 +90,7 @@ def read_text(
     with reading(path, expected, hint, kind):
         if (n_bytes := path.stat().st_size) > most:
             raise kind(str(path), f"holds {n_bytes:,} bytes, expected {expected} of at most {most:,}", hint)
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors write a mark of the encoding first
 
 
 def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> None:

@@ -10,6 +10,9 @@ from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, Form, OptionalWorkspace
 from tawt.cli.output import Format, next_command, print_rows, print_text, say
 
+_SHOWN = 8
+"""How many stages without a case are named."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
@@ -43,8 +46,9 @@ def test(
         rows = [(one.name, str(one.file), one.ok, "; ".join(one.differences)) for one in tried.results]
         print_rows(("case", "file", "ok", "differs"), rows, form)
     failed = [one for one in tried.results if not one.ok]
-    if tried.untested:
-        say(f"without a case: {', '.join(tried.untested)}")
+    if n_untested := len(tried.untested):
+        more = f" and {n_untested - _SHOWN} more" if n_untested > _SHOWN else ""
+        say(f"without a case: {', '.join(tried.untested[:_SHOWN])}{more}")
     say(f"{len(tried.results) - len(failed)} cases passed, {len(failed)} failed")
     if failed:
         next_command(again("-k", failed[0].name) if match is None else again())

@@ -12,7 +12,7 @@ from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
-from tawt.pipeline.holding import hold, refuse_foreign, refuse_overlap
+from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.ledger import standing
 from tawt.pipeline.plan import RawTables, make_plan, raw_tables
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
@@ -78,6 +78,8 @@ def ingest(
     graph = stages_of(resolved, project)
     refuse_foreign(root)
     refuse_overlap(root, raw_root)
+    if project.root is not None:
+        refuse_odd_letters(project.root)
     given = given_workspace(root, resolved, raw_root, sample, project)
     # the raw files are held to the contracts before a byte of the workspace changes
     found = raw_tables(given, graph.raw_contracts)

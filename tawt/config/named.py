@@ -43,6 +43,8 @@ def resolve_pipeline(
                 else nearest(name_or_file, _names(found, of_pipeline=True)),
             )
         path = named
+    elif not path.exists() and path.name == name_or_file and _named(found, path.stem, of_pipeline=True):
+        raise ConfigError(f"--pipeline {name_or_file}", "is no file here, expected one", f"--pipeline {path.stem}")
 
     def base_of(file: Path, name: str) -> Path:
         if Path(name).suffix in (".yaml", ".yml"):

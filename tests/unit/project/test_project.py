@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,9 @@ def test_a_name_is_looked_for_in_the_current_folder_before_tawt(
         assert hint in error.value.hint
     with pytest.raises(ConfigError, match=r"broken\.yaml:1"):
         resolve_pipeline("broken")
+    with pytest.raises(ConfigError, match=r"clinic\.yaml: is no file here") as error:
+        resolve_pipeline("clinic.yaml")
+    assert error.value.hint == "--pipeline clinic"
 
 
 def test_one_stage_of_the_project_is_laid_over_a_packaged_source(
@@ -149,6 +153,25 @@ def test_a_project_that_moved_is_named_and_taken_up_where_it_is(
     assert tawt.ingest(raw, pipeline, workspace, threads=1).n_run == 0
     monkeypatch.chdir(tmp_path)
     assert open_workspace(workspace).project.root == moved
+
+
+def test_a_place_that_no_record_can_hold_is_refused(clinic: Path, raw: Path, tmp_path: Path) -> None:
+    """The workspace could not remember it; nothing is written."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/pr\xff"))
+    shutil.copytree(clinic, odd)
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        tawt.ingest(raw, str(odd / "pipelines" / "clinic.yaml"), tmp_path / "w", threads=1)
+    assert not (tmp_path / "w").exists()
+
+
+def test_files_that_begin_with_a_mark_of_their_encoding_are_read(
+    ingested: Callable[..., RunResult], clinic: Path
+) -> None:
+    """As editors and spreadsheets of Windows write them: pipelines, contracts, stages and seeds."""
+    shutil.copytree(asset("sql/shared/seeds"), clinic / "sql" / "shared" / "seeds")
+    for path in [path for path in clinic.rglob("*.*") if path.is_file()]:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert ingested().n_run == 3
 
 
 def test_a_project_that_is_left_out_is_told(ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path) -> None:
