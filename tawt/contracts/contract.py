@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 from tawt.config.load import build, read_yaml
 from tawt.contracts.types import TYPES, TypeName
-from tawt.errors import ContractError
+from tawt.errors import ContractError, nearest
 from tawt.readers import MAX_WRITTEN_BYTES, read_map
 
 
@@ -68,6 +68,15 @@ class Contract(Section):
     """Stages only: words of a `_reason` that they use beside those that every stage may."""
     columns: tuple[Column, ...]
     """The columns in order."""
+
+    @model_validator(mode="after")
+    def _is_of_its_columns(self) -> Contract:
+        known = {*self.names, *(str(getattr(column, "plain", column.name)) for column in self.columns)}
+        for key in ("grain", "sorted_by"):
+            for name in getattr(self, key):
+                if name not in known:
+                    raise Conflict(f"names the column `{name}`, which is not listed ({nearest(name, known)})", key)
+        return self
 
     @property
     def names(self) -> list[str]:

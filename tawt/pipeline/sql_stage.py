@@ -29,6 +29,7 @@ from tawt.database.connect import (
     wrapped_errors,
 )
 from tawt.errors import RoomError, SourceError, StageError, TawtError
+from tawt.pipeline.authored import hold_rows
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.faults import count_faults, held_faults
 from tawt.pipeline.relations import connected
@@ -72,9 +73,10 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     check_nulls(stage.contract, kept, stage.name)
     account = balance(stage, driving, kept, rejected)
     account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
+    notes = hold_rows(bound, kept, account)
     if not stage.layer.numbered:
         _as_labels(stage.contract, kept)
-    return StageResult((account,), places=_places(driving, rejected), rejected=rejected)
+    return StageResult((account,), notes=notes, places=_places(driving, rejected), rejected=rejected)
 
 
 def _select(bound: Bound, folder: Path, parallel: bool) -> tuple[list[Path], Rejected]:
@@ -131,7 +133,8 @@ def _copy(bound: Bound, select: str, folder: Path) -> str:
             f"coalesce(_reason, case when tawt_hash(subject_id, {SAMPLE_SALT}) > {sampled} "
             f"then {literal(_NOT_SAMPLED)} end)"
         )
-    route = f"tawt_hash(subject_id, {SHARD_SALT}) % {bound.settings.n_shards}" if layer.sharded else "0"
+    shard = f"tawt_hash(subject_id, {SHARD_SALT}) % {bound.settings.n_shards}"
+    route = f"coalesce({shard}, 0)" if layer.sharded else "0"  # a row of nobody is counted, and told
     return (
         f"copy (select * replace ({reason} as _reason), case when {reason} is null then {route} else {_REJECTED} end "
         f"as {_ROUTE} from ({select})) to {literal(str(folder))} "

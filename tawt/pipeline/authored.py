@@ -1,0 +1,136 @@
+"""What a stage's author got wrong and only its rows tell: statuses, codes and times that are none, rows that are there
+more often than the contract says, and joins that multiply records. Counts and names alone are told, never a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from tawt.contracts.account import Account
+from tawt.contracts.value_status import STATUS_NAMES
+from tawt.database.connect import connect, identifier, literal, parquet_files, wrapped_errors
+from tawt.errors import ContractError, StageError, TawtError, nearest
+from tawt.sources.stage import Bound
+
+EARLIEST, LATEST = datetime(1000, 1, 1), datetime(3000, 1, 1)
+"""What lies before the one, or from the other on, is no time of a record, in shifted calendars neither."""
+_ROWS = "_rows"
+
+
+def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str, ...]:
+    """Hold what a stage gave to what a measurement, a label or a dictionary can be; return what is to be said of it.
+
+    Args:
+        bound: The stage.
+        kept: What it wrote.
+        account: Where its records went.
+
+    Raises:
+        StageError: It gives a status that is none, a code without a letter, or a time that can be none.
+        ContractError: Rows are alike that its contract says are not.
+    """
+    contract = bound.stage.contract
+    with (
+        closing(connect(bound.limits, [bound.root], bound.spill)) as connection,
+        wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits),
+    ):
+        connection.execute(f"create view {_ROWS} as from {parquet_files(kept)}")
+        have = {name for name, *_ in connection.execute(f"describe {_ROWS}").fetchall()}
+        for error in _mistakes(connection, bound, have):
+            raise error
+        if contract.grain and (alike := _alike(connection, contract.grain)):
+            raise ContractError(
+                bound.stage.name,
+                f"gives {alike:,} of {account.n_rows_out:,} rows that share {_listed(contract.grain)} with another, "
+                "expected each once: that is their `grain`",
+                _about_grain(bound),
+            )
+        return tuple(_multiplied(connection, bound, account))
+
+
+def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str]) -> Iterator[TawtError]:
+    """Yield the mistakes that stages of some layers can make; what tells whether there is any is asked first."""
+    stage, layer = bound.stage.name, bound.stage.layer.name
+    if layer in ("event_parts", "codes"):
+        ((first, n),) = connection.execute(
+            f"select min(code), count(*) filter (where trim(code) = '') from {_ROWS} where code < '!'"
+        ).fetchall()
+        if first is not None and n:
+            yield StageError(
+                stage, f"gives {n:,} rows a `code` without a letter, expected a name",
+                "give such a record the _reason `quarantine:code:missing`",
+            )  # fmt: skip
+    if layer == "event_parts":
+        known = ", ".join(map(literal, STATUS_NAMES))
+        unknown = connection.execute(
+            f"select value_status, count(*) from {_ROWS} where value_status not in ({known}) group by 1 order by 2 desc"
+        ).fetchall()
+        if unknown:
+            yield StageError(
+                stage,
+                f"gives {sum(n for _, n in unknown):,} rows a `value_status` that is none, expected one of "
+                f"{', '.join(STATUS_NAMES)}",
+                nearest(str(unknown[0][0]), STATUS_NAMES),
+            )
+    if layer in ("event_parts", "labels"):
+        for name in ("time", "available_time", "prediction_time"):
+            if name in have and (n := _impossible(connection, name)):
+                yield StageError(
+                    stage,
+                    f"gives {n:,} rows a `{name}` that is infinite or not of the years {EARLIEST.year} to "
+                    f"{LATEST.year - 1}, expected a time that can be",
+                    "read times with `moment(...)`, and leave out what none can be: `believable(...)`",
+                )
+
+
+def _impossible(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    outside = f"{name} < {literal(str(EARLIEST))}::timestamp or {name} >= {literal(str(LATEST))}::timestamp"
+    ((n,),) = connection.execute(f"select count(*) from {_ROWS} where {outside}").fetchall()
+    return int(n)
+
+
+def _alike(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> int:
+    """Return how many rows share some columns with another."""
+    by = ", ".join(map(identifier, columns))
+    ((n,),) = connection.execute(
+        f"select coalesce(sum(n), 0)::bigint from (select count(*) as n from {_ROWS} group by {by}) where n > 1"
+    ).fetchall()
+    return int(n)
+
+
+def _about_grain(bound: Bound) -> str:
+    if bound.stage.layer.row_wise:
+        return (
+            "the raw table holds them more than once: name in `grain` of its contract what tells them apart, or take "
+            "`grain` out"
+        )
+    joined = (
+        f"; a join with {' or '.join(bound.stage.inputs[1:])} may find several rows" if bound.stage.inputs[1:] else ""
+    )
+    return f"keep one of them: give the others the _reason `drop:listed_before`{joined}"
+
+
+def _multiplied(connection: duckdb.DuckDBPyConnection, bound: Bound, account: Account) -> Iterator[str]:
+    """Yield what to say where one record gives several rows of one code, and others were joined to it."""
+    stage = bound.stage
+    if stage.layer.name != "event_parts" or len(stage.inputs) == 1 or account.n_rows_out == account.n_records_kept:
+        return
+    ((n_records, n_rows, most),) = connection.execute(
+        "select count(distinct _row), coalesce(sum(n), 0)::bigint, max(n) from "
+        f"(select _row, count(*) as n from {_ROWS} group by _row, code) where n > 1"
+    ).fetchall()
+    if n_records:
+        yield (
+            f"{stage.name}: {n_records:,} records of {stage.inputs[0]} give {n_rows:,} rows, up to {most:,} of a code "
+            f"each: does its join with {' or '.join(stage.inputs[1:])} find more than one row for them? `grain` in the "
+            "contract of what is joined is checked"
+        )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in columns)

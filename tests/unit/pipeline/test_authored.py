@@ -1,0 +1,164 @@
+"""What only the rows of a stage tell of its author's mistakes: told with stage, column, count and a way out, no cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tawt
+from tawt.errors import ContractError, StageError, TawtError
+from tawt.pipeline.run import RunResult
+
+NAMES = ("subject_id", "code", "value", "ward")
+STAGING = """-- One row is one reading.
+select try_cast(subject_id as bigint) as subject_id, code, try_cast(value as double) as value, ward, _row,
+    null::varchar as _reason
+from raw.readings
+"""
+PART = """-- One row is one reading as an event.
+select
+    r.subject_id, '2020-01-01 08:00:00'::timestamp as time, r.code, r.value as numeric_value,
+    null::varchar as text_value, null::varchar as unit, null::varchar as raw_value,
+    '2020-01-01 08:00:00'::timestamp as available_time, 'numeric'::varchar as value_status, r._row,
+    null::varchar as _reason
+from staging.readings as r
+"""
+RECORDS = [(1, "SECRET a", 5), (1, "b", 6), (2, "SECRET a", 7), (3, "c", 8), (3, "c", 9)]
+TIME = "'2020-01-01 08:00:00'::timestamp"
+
+
+@pytest.fixture
+def ingested(make_project, tmp_path: Path):
+    """`ingested(part, staging, grain)`: the workspace of a project of one table with these texts."""
+
+    def make(part: str = PART, staging: str = STAGING, grain: tuple[str, ...] = (), **more: str) -> RunResult:
+        types = ("int64", "string", "float64", "string")
+        staged = [{"name": name, "type": type_} for name, type_ in zip(NAMES, types, strict=True)]
+        raw = make_project([{"name": name, "type": "string"} for name in NAMES], staged, staging, part)
+        contract = tmp_path / "assets" / "schemas" / "lab" / "staging" / "readings.json"
+        contract.write_text(json.dumps({**json.loads(contract.read_text()), "grain": grain}))
+        for name, text in more.items():
+            path = tmp_path / "assets" / "sql" / "lab" / name / "readings.sql"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        rows = "".join(f"{subject},{code},{value},w\n" for subject, code, value in RECORDS)
+        (raw / "readings.csv").write_text(",".join(NAMES) + "\n" + rows)
+        return tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+
+    return make
+
+
+def _case(what: str, when: str = "r.value > 6") -> str:
+    return f"case when {when} then {what} else "
+
+
+MISTAKES = {
+    "an unknown status": (
+        ("'numeric'::varchar as", f"{_case(chr(39) + 'numerik' + chr(39))}'numeric' end as"),
+        "gives 3 rows a `value_status` that is none", "did you mean `numeric`"),
+    "a status that is a cell": (("'numeric'::varchar as", "r.code as"), "gives 5 rows a `value_status`", "known: absent"),
+    "a null status": (
+        ("'numeric'::varchar as", f"{_case('null')}'numeric' end as"), "`value_status` is null in 3 kept rows", "_reason"),
+    "a null code": ((" r.code,", f" {_case('null')}r.code end as code,"), "`code` is null in 3 kept rows", "code:missing"),
+    "an empty code": ((" r.code,", f" {_case(chr(39) * 2)}r.code end as code,"), "gives 3 rows a `code` without a", "code:m"),
+    "a blank code": ((" r.code,", " '  ' as code,"), "gives 5 rows a `code` without a letter", "quarantine:code:missing"),
+    "a null subject": (
+        (" r.subject_id,", " nullif(r.subject_id, 3) as subject_id,"), "`subject_id` is null in 2 kept", "subject_id:missing"),
+    "an infinite time": (
+        (f" {TIME} as time", f" {_case(chr(39) + 'infinity' + chr(39) + '::timestamp')}{TIME} end as time"),
+        "gives 3 rows a `time` that is infinite or not of the years 1000 to 2999", "moment"),
+    "a time before all": ((f" {TIME} as time", f" {TIME} - interval 2019 years as time"), "gives 5 rows a `time`", "believable"),
+    "a time after all": ((f" {TIME} as time", f" {TIME} + interval 7979 years as time"), "gives 5 rows a `time`", "believable"),
+    "readable never": (
+        (f" {TIME} as available", " '-infinity'::timestamp as available"), "gives 5 rows a `available_time`", "believable"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_row_that_can_be_none_is_told_as_the_authors_mistake(mistake: str, ingested, tmp_path: Path) -> None:
+    """A status, a code, a subject or a time that is none is counted under its stage; nothing of it is published."""
+    (old, new), what, hint = MISTAKES[mistake]
+    assert old in PART
+    with pytest.raises(TawtError) as caught:
+        ingested(PART.replace(old, new))
+    assert caught.value.where == "event_parts.readings" and what in caught.value.what and hint in caught.value.hint
+    assert "SECRET" not in str(caught.value) + caught.value.hint
+    assert not (tmp_path / "w" / "event_parts" / "readings").exists()
+
+
+def test_a_grain_that_does_not_hold_is_told_with_counts(ingested, tmp_path: Path) -> None:
+    """Rows that share what their contract calls their grain end the stage; where it holds, nothing is said."""
+    with pytest.raises(ContractError, match=r"gives 4 of 5 rows that share `subject_id` with another") as caught:
+        ingested(grain=("subject_id",))
+    assert caught.value.where == "staging.readings" and "take `grain` out" in caught.value.hint
+    assert ingested(grain=("subject_id", "value")).n_run > 0
+
+
+def test_a_grain_names_columns(ingested) -> None:
+    """A grain of a column that the contract does not have is an error with the nearest name."""
+    with pytest.raises(TawtError) as caught:
+        ingested(grain=("subjectid",))
+    assert "subjectid" in str(caught.value) and "`subject_id`" in str(caught.value) + caught.value.hint
+
+
+def test_a_dictionary_that_says_a_code_twice_is_told(ingested) -> None:
+    """The contract of codes has one row per code: a dictionary with two is told with their number."""
+    with pytest.raises(ContractError, match=r"gives 4 of 5 rows that share `code` with another") as caught:
+        ingested(codes="-- One.\nselect code, ward as description, null::varchar[] as parent_codes, _row, "
+                 "null::varchar as _reason from staging.readings\n")  # fmt: skip
+    assert caught.value.where == "codes.readings" and "drop:listed_before" in caught.value.hint
+
+
+def test_a_label_that_stands_twice_is_told(ingested) -> None:
+    """A subject has one label at one time."""
+    with pytest.raises(ContractError, match=r"gives 4 of 5 rows that share `subject_id`, `prediction_time`") as caught:
+        ingested(labels=f"-- One.\nselect subject_id, {TIME} as prediction_time, true as boolean_value, _row, "
+                 "null::varchar as _reason from staging.readings\n")  # fmt: skip
+    assert caught.value.where == "labels.readings"
+
+
+def test_a_join_that_multiplies_records_is_said_with_counts(ingested, tmp_path: Path) -> None:
+    """Records that give several rows of a code behind a join are a note with counts; without a join they are meant."""
+    wards = "select subject_id, code as other from staging.readings"
+    joined = PART.replace(
+        "from staging.readings as r", f"from staging.readings as r join ({wards}) as s using (subject_id)"
+    )
+    assert not [note for note in ingested(joined).notes if "join" in note]  # one relation: it may be meant
+    staging = tmp_path / "assets" / "sql" / "lab" / "staging"
+    (staging / "wards.sql").write_text(STAGING.replace("raw.readings", "raw.wards"))
+    for layer in ("raw", "staging"):
+        said = json.loads((tmp_path / "assets" / "schemas" / "lab" / layer / "readings.json").read_text())
+        said = {**said, "name": f"{layer}.wards", **({"paths": ["wards"]} if layer == "raw" else {})}
+        (tmp_path / "assets" / "schemas" / "lab" / layer / "wards.json").write_text(json.dumps(said))
+    (tmp_path / "raw" / "wards.csv").write_text(",".join(NAMES) + "\n1,x,,A\n1,x,,B\n2,x,,A\n3,x,,A\n")
+    joined = PART.replace(
+        "from staging.readings as r", "from staging.readings as r join staging.wards as w using (subject_id)"
+    )
+    (note,) = (note for note in ingested(joined).notes if "join" in note)
+    assert note.startswith("event_parts.readings: 2 records of staging.readings give 4 rows, up to 2 of a code each")
+    assert "staging.wards" in note
+
+
+def test_a_status_that_does_not_fit_its_row_is_no_error(ingested, tmp_path: Path) -> None:
+    """A number that is none under `numeric` becomes unparsed, as before: the row is kept."""
+    ingested(
+        PART.replace(
+            "r.value as numeric_value", f"{_case(chr(39) + 'nan' + chr(39) + '::double')}r.value end as numeric_value"
+        )
+    )
+    counts = tawt.query(
+        "select value_status, count(*) n from events group by all order by all", tmp_path / "w"
+    ).to_pylist()
+    assert counts == [
+        {"value_status": "numeric", "n": 2},
+        {"value_status": "unparsed", "n": 2},
+    ]  # two of them are alike now
+
+
+def test_the_error_is_a_stage_error(ingested) -> None:
+    """It ends a command with 1, as any mistake of a stage."""
+    with pytest.raises(StageError) as caught:
+        ingested(PART.replace(" r.code,", " '' as code,"))
+    assert caught.value.exit_code == 1
