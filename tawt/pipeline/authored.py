@@ -14,6 +14,7 @@ import duckdb
 from tawt.contracts.account import Account
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.database.connect import connect, identifier, literal, parquet_files, wrapped_errors
+from tawt.database.parse import parse, walk
 from tawt.errors import ContractError, StageError, TawtError, nearest
 from tawt.sources.stage import Bound
 
@@ -32,7 +33,7 @@ def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str
 
     Raises:
         StageError: It gives a status that is none, a code without a letter, or a time that can be none.
-        ContractError: Rows are alike that its contract says are not.
+        ContractError: Records of a raw table are alike that its contract says are not.
     """
     contract = bound.stage.contract
     with (
@@ -43,14 +44,22 @@ def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str
         have = {name for name, *_ in connection.execute(f"describe {_ROWS}").fetchall()}
         for error in _mistakes(connection, bound, have):
             raise error
+        notes = list(_multiplied(connection, bound, account))
         if contract.grain and (alike := _alike(connection, contract.grain)):
-            raise ContractError(
-                bound.stage.name,
-                f"gives {alike:,} of {account.n_rows_out:,} rows that share {_listed(contract.grain)} with another, "
-                "expected each once: that is their `grain`",
-                _about_grain(bound),
+            shared = ", ".join(f"`{name}`" for name in contract.grain)
+            what = f"gives {alike:,} of {account.n_rows_out:,} rows that share {shared} with another"
+            if bound.stage.layer.row_wise:
+                raise ContractError(
+                    bound.stage.name, f"{what}, expected each once: that is their `grain`",
+                    "the raw table holds them more than once: name in `grain` of the contract what tells them apart, "
+                    "or take it out",
+                )  # fmt: skip
+            joined = (
+                f"; its join with {' or '.join(others)} may find several" if (others := bound.stage.inputs[1:]) else ""
             )
-        return tuple(_multiplied(connection, bound, account))
+            hint = "if they are not meant, give all but one the _reason `drop:listed_before`"
+            notes.append(f"{bound.stage.name} {what}: {hint}{joined}")
+        return tuple(notes)
 
 
 def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str]) -> Iterator[TawtError]:
@@ -103,22 +112,10 @@ def _alike(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> int
     return int(n)
 
 
-def _about_grain(bound: Bound) -> str:
-    if bound.stage.layer.row_wise:
-        return (
-            "the raw table holds them more than once: name in `grain` of its contract what tells them apart, or take "
-            "`grain` out"
-        )
-    joined = (
-        f"; a join with {' or '.join(bound.stage.inputs[1:])} may find several rows" if bound.stage.inputs[1:] else ""
-    )
-    return f"keep one of them: give the others the _reason `drop:listed_before`{joined}"
-
-
 def _multiplied(connection: duckdb.DuckDBPyConnection, bound: Bound, account: Account) -> Iterator[str]:
     """Yield what to say where one record gives several rows of one code, and others were joined to it."""
     stage = bound.stage
-    if stage.layer.name != "event_parts" or len(stage.inputs) == 1 or account.n_rows_out == account.n_records_kept:
+    if stage.layer.name != "event_parts" or account.n_rows_out == account.n_records_kept or not _joins(bound.sql.text):
         return
     ((n_records, n_rows, most),) = connection.execute(
         "select count(distinct _row), coalesce(sum(n), 0)::bigint, max(n) from "
@@ -127,10 +124,10 @@ def _multiplied(connection: duckdb.DuckDBPyConnection, bound: Bound, account: Ac
     if n_records:
         yield (
             f"{stage.name}: {n_records:,} records of {stage.inputs[0]} give {n_rows:,} rows, up to {most:,} of a code "
-            f"each: does its join with {' or '.join(stage.inputs[1:])} find more than one row for them? `grain` in the "
-            "contract of what is joined is checked"
+            f"each: does its join with {' or '.join(stage.inputs[1:] or stage.inputs)} find several rows for each? "
+            "`grain` in the contract of what is joined is checked"
         )
 
 
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in columns)
+def _joins(text: str) -> bool:
+    return any(node.get("type") == "JOIN" for node in walk(parse(text)))
