@@ -72,7 +72,7 @@ MISTAKES = {
     "a time before all": ((f" {TIME} as time", f" {TIME} - interval 2019 years as time"), "gives 5 rows a `time`", "believable"),
     "a time after all": ((f" {TIME} as time", f" {TIME} + interval 7979 years as time"), "gives 5 rows a `time`", "believable"),
     "readable never": (
-        (f" {TIME} as available", " '-infinity'::timestamp as available"), "gives 5 rows a `available_time`", "believable"),
+        (f" {TIME} as available", " 'infinity'::timestamp as available"), "gives 5 rows a `available_time`", "believable"),
 }  # fmt: skip
 
 
