@@ -26,7 +26,7 @@ from tawt.pipeline.relations import connected
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, BuiltIn, Input, Settings, StageResult, Tick
-from tawt.transforms.columns import Int64s, times_of
+from tawt.transforms.columns import Int64s, out_of_order, times_of
 from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.subject_hash import SPLIT_SALT
 from tawt.transforms.units import PairRules, Units
@@ -134,8 +134,7 @@ def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str,
             check_schema(contract, parquet_schema(path), path.name)
             table = read_parquet(path, ["subject_id", "time"])
             subject, time = table["subject_id"].to_numpy(), times_of(table["time"])
-            later = subject[1:] == subject[:-1]
-            if (subject[1:] < subject[:-1]).any() or (time[1:] < time[:-1])[later].any():
+            if out_of_order(subject, time):
                 raise ContractError(path.name, "is not sorted by subject and time, expected it to be")
             subjects[split].append(np.unique(subject))
             n_rows += len(table)

@@ -15,7 +15,7 @@ from tawt.contracts.meds import MEDS_TYPES
 from tawt.errors import SourceError
 from tawt.quality.finding import Finding
 from tawt.readers import parquet_schema, read_parquet
-from tawt.transforms.columns import times_of
+from tawt.transforms.columns import out_of_order, times_of
 
 _COPY = "copy it again"
 _REQUIRED = ("subject_id", "time", "code")
@@ -64,7 +64,7 @@ def check_meds(path: str | Path) -> list[Finding]:
         runs = subject[changes]
         unique = np.unique(runs)
         torn += len(runs) - len(unique)
-        unsorted += int(np.count_nonzero((subject[1:] == subject[:-1]) & (time[1:] < time[:-1])))
+        unsorted += out_of_order(subject, time, ascending=False)
         subjects.append(unique)
         first = file.relative_to(root / "data").parts[0]
         splits.append((first if first in SPLITS else "", unique))

@@ -30,7 +30,7 @@ from tawt.quality.raw import check_raw
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
 from tawt.sources.stage import Input
-from tawt.transforms.columns import times_of
+from tawt.transforms.columns import out_of_order, times_of
 from tawt.transforms.identity import CONTENT, identities
 
 _OF_BOTH = ("subject_id", "data_type", "value", "value_token", "value_status")
@@ -184,8 +184,7 @@ def _triplets(fitted: Input, triplets: Input) -> list[Finding]:
         out_of_range += int(np.count_nonzero(~inside))
         known = data_type[inside]
         out_of_range += int(np.count_nonzero((token[inside] < 0) | (token[inside] > n_tokens[known])))
-        unsorted += int(np.count_nonzero(subject[1:] < subject[:-1]))
-        unsorted += int(np.count_nonzero((subject[1:] == subject[:-1]) & (time[1:] < time[:-1])))
+        unsorted += out_of_order(subject, time)
         not_finite += int(np.count_nonzero(~np.isfinite(table["value"].to_numpy())))
         bad_status += int(np.count_nonzero(table["value_status"].to_numpy() >= len(STATUS_NAMES)))
     index_ok = bool((vocabulary["data_type"].to_numpy() == np.arange(n_types)).all())

@@ -25,6 +25,18 @@ def times_of(column: pa.ChunkedArray) -> Int64s:
     return column.cast(pa.int64()).fill_null(NO_TIME).to_numpy()
 
 
+def out_of_order(subject: Int64s, time: Int64s, ascending: bool = True) -> int:
+    """Return how many rows are followed by an earlier one of their subject.
+
+    Args:
+        subject: Whose each row is.
+        time: When, as of `times_of`.
+        ascending: Whether subjects are to ascend too: then a row that is followed by one of a smaller subject counts.
+    """
+    early = (subject[1:] == subject[:-1]) & (time[1:] < time[:-1])
+    return int(np.count_nonzero(early | (subject[1:] < subject[:-1]) if ascending else early))
+
+
 def encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """Return a column of texts as one array of a dictionary."""
     array = array_of(column)
