@@ -104,7 +104,8 @@ def _select(bound: Bound, folder: Path, parallel: bool) -> tuple[list[Path], Rej
     finally:
         connection.close()
     kept, rejected = _take_routes(folder, bound, lines)
-    if bound.stage.layer.ordered:
+    # a stream of small files is read by several threads at once, which hand on what they have as they have it
+    if bound.stage.layer.ordered or any(table.members is not None for table in tables):
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits):
             _in_order(bound, kept)
     return kept, rejected
@@ -113,8 +114,8 @@ def _select(bound: Bound, folder: Path, parallel: bool) -> tuple[list[Path], Rej
 def _in_order(bound: Bound, kept: list[Path]) -> None:
     """Sort what a stage gave whole, by number and then by all columns: a window or a join gives no order of its own."""
     sorted_aside = kept[0].with_suffix(".sorted")
-    names = parquet_schema(kept[0]).names
-    order = ", ".join(map(identifier, ["_row", *(name for name in names if name != "_row")]))
+    others = [name for name in parquet_schema(kept[0]).names if name != "_row" and not bound.stage.layer.row_wise]
+    order = ", ".join(map(identifier, ["_row", *others]))
     with closing(connect(bound.limits, [bound.root], bound.spill)) as connection:
         connection.execute(
             f"copy (from {parquet_files(kept)} order by {order}) to {literal(str(sorted_aside))} "

@@ -11,6 +11,7 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tawt import check
@@ -539,3 +540,21 @@ def test_another_header_among_the_files_is_told_by_its_number(tmp_path: Path, ta
     ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
     assert ended.code == 1 and "error: set-a (file 3): has another header than the first file" in ended.err
     assert "| sed -n 3p` names the file" in ended.err and "4409" not in ended.err
+
+
+def test_small_files_are_staged_in_their_order_by_any_number_of_threads(tmp_path: Path, tawt) -> None:
+    """Threads that share a stream hand on what they have as they have it: the stage's rows stand by their numbers, and the
+    bytes are the same."""
+    lines = "".join(f"{i // 60 % 48:02}:{i % 60:02},HR,{60 + i % 40}\n" for i in range(20_000))
+    files = {f"set-a/{n}.txt": f"Time,Parameter,Value\n00:00,RecordID,{n}\n{lines}" for n in range(101, 107)}
+    _folder(tmp_path / "raw", files)
+    written = []
+    for threads in (1, 4):
+        work = tmp_path / str(threads)
+        ended = tawt("ingest", tmp_path / "raw", "-p", "physionet2012", "-w", work, "--threads", threads)
+        assert ended.code == 0, ended.error
+        (path,) = (work / "staging" / "records").glob("*.parquet")
+        written.append(path.read_bytes())
+        numbers = pq.read_table(path, columns=["_row"])["_row"].to_pylist()
+        assert numbers == sorted(numbers) and len(numbers) > 100_000
+    assert written[0] == written[1]
