@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tawt.builtin.dataset import DATASET
 from tawt.builtin.events import EVENTS
+from tawt.builtin.subjects import SUBJECTS
 from tawt.builtin.triplets import TRIPLETS
 from tawt.builtin.vocabulary import VOCABULARY
 from tawt.config.pipeline import PipelineConfig
@@ -11,7 +12,7 @@ from tawt.pipeline.workspace import Workspace
 from tawt.project import Project
 from tawt.sources.graph import Graph, load_graph
 
-BUILT_IN = (EVENTS, VOCABULARY, TRIPLETS, DATASET)
+BUILT_IN = (SUBJECTS, EVENTS, VOCABULARY, TRIPLETS, DATASET)
 
 
 def stages_of(pipeline: PipelineConfig, project: Project | None = None) -> Graph:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from tawt.builtin.all import graph_of
 from tawt.commands.look import stage_of
 from tawt.contracts.layers import raw_table
+from tawt.contracts.subjects import SUBJECTS
 from tawt.database.connect import Limits, bounded_memory, identifier, interruptible, looking, wrapped_errors
 from tawt.database.parse import parse, relations, statements
 from tawt.errors import ConfigError, SourceError, StageError, nearest
@@ -132,12 +133,16 @@ def reading(
         if raw_table(name) is None and name not in made:
             again = command("run", f"+{name}", workspace=opened.root)
             raise StageError(stage.name, f"needs {name}, which is not there, expected it to be finished", again)
-    with readable(raw) as tables, looking(limits, [opened.root, *raw_folders(tables)], opened.project) as connection:
+    numbers = f"{SUBJECTS}.{SUBJECTS}" if SUBJECTS in made else ""
+    with (
+        readable(raw) as tables,
+        looking(limits, [opened.root, *raw_folders(tables)], opened.project, keep_order=bool(numbers)) as connection,
+    ):
         with wrapped_errors(stage.name, workspace=opened.root, limits=limits):
-            for table in tables:
-                bind_raw(connection, table)
             for one in made.values():
                 bind_output(connection, one)
+            for table in tables:
+                bind_raw(connection, table, numbers=numbers)
         yield connection
 
 

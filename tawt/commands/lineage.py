@@ -49,9 +49,11 @@ class _Tree:
         if manifest is None:
             self.add(depth, name, None, "not read")
             return
-        (account,) = manifest.accounts
+        account = next(account for account in manifest.accounts if account.driving == name)
         self.add(depth, name, account.n_records_in, "raw")
         places = manifest.places
+        if not places.files:  # it reads several tables
+            return
         malformed = sum(r.n_records for r in account.routes if r.reason.startswith(f"{MALFORMED}:"))
         ends = [*places.starts[1:], account.n_records_in - malformed + 1]
         for file, start, end in zip(places.files, places.starts, ends, strict=True):

@@ -79,6 +79,11 @@ class Contract(Section):
         return self
 
     @property
+    def subjects(self) -> tuple[str, ...]:
+        """The columns of a raw table that name subjects by text."""
+        return tuple(column.name for column in self.columns if column.type == "subject")
+
+    @property
     def names(self) -> list[str]:
         """Names of the columns in order."""
         return [column.name for column in self.columns]

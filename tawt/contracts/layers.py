@@ -38,6 +38,7 @@ class Layer:
 LAYERS = {
     layer.name: layer
     for layer in (
+        Layer("subjects", numbered=False),
         Layer("staging", ("raw",), row_wise=True),
         Layer("codes", ("staging",), "codes", ordered=True),
         Layer("event_parts", ("staging",), "event_parts", sharded=True),

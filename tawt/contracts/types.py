@@ -49,6 +49,7 @@ TYPES: dict[str, Type] = {
     "uint32": _whole(pa.uint32(), "uinteger", 32, signed=False),
     "float32": Type(pa.float32(), "float", "number"),
     "float64": Type(pa.float64(), "double", "number"),
+    "subject": Type(pa.int64(), "bigint", "whole"),
     "string": Type(pa.string(), "varchar", "words"),
     "large_string": Type(pa.large_string(), "varchar", "words"),
     "date32": Type(pa.date32(), "date", "calendar_day"),
@@ -57,7 +58,7 @@ TYPES: dict[str, Type] = {
     "list<int64>": Type(pa.list_(pa.int64()), "bigint[]"),
     "list<float64>": Type(pa.list_(pa.float64()), "double[]"),
 }
-"""Type in a contract -> what it is elsewhere."""
+"""Type in a contract -> what it is elsewhere. The id of a `subject` is text; its number stands in the place of it."""
 SHORT = {"timestamp": "timestamp[us]", "date": "date32", "int": "int64", "float": "float64", "text": "string"}
 """Other words for some types."""
 

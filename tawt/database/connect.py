@@ -78,7 +78,11 @@ def _megabytes(size: str) -> float:
 
 
 def connect(
-    limits: Limits, folders: Sequence[Path], spill: Path | None = None, project: Project | None = None
+    limits: Limits,
+    folders: Sequence[Path],
+    spill: Path | None = None,
+    project: Project | None = None,
+    keep_order: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database that reaches the given folders and nothing else, and cannot be unlocked.
 
@@ -87,6 +91,7 @@ def connect(
         folders: The only folders that SQL may read or write.
         spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
         project: Whose macros SQL may call; by default those that come with tawt.
+        keep_order: Whether a join keeps the order of its left side, even where that is the smaller one.
 
     Raises:
         ConfigError: The path of a folder holds what the engine cannot read.
@@ -116,6 +121,8 @@ def connect(
     for schema in SCHEMAS:
         connection.execute(f"create schema {schema}")
     load_macros(project).make(connection)
+    if keep_order:
+        connection.execute("set disabled_optimizers = 'build_side_probe_side'")
     listed = ", ".join(literal(str(real(folder))) for folder in folders)
     connection.execute(f"set allowed_directories = [{listed}]")
     connection.execute("set enable_external_access = false")
@@ -125,11 +132,11 @@ def connect(
 
 @contextmanager
 def looking(
-    limits: Limits, folders: Sequence[Path], project: Project | None = None
+    limits: Limits, folders: Sequence[Path], project: Project | None = None, keep_order: bool = False
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that only looks: it spills to the system's own folder, for the workspace may be read-only."""
     with TemporaryDirectory(prefix="tawt-") as aside:
-        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill", project)
+        connection = connect(limits, [*folders, Path(aside)], Path(aside) / "spill", project, keep_order)
         try:
             yield connection
         finally:

@@ -6,12 +6,14 @@ A dry run ends with the plan.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
+from tawt.contracts.subjects import MAP, SUBJECTS, key_of_map, new_key
 from tawt.database.connect import Limits
-from tawt.errors import ConfigError, SourceError, StageError
+from tawt.errors import ConfigError, FileError, SourceError, StageError
 from tawt.files import digest
 from tawt.pipeline.fingerprint import components_of
 from tawt.pipeline.manifest import Components, Manifest, input_of, read_manifest, reason_to_run
@@ -100,9 +102,13 @@ def make_plan(
     raw, notes = ({}, []) if not reads_raw else found or raw_tables(workspace, graph.raw_contracts)
     settings = settings_of(workspace, raw)
     if raw:
+        if SUBJECTS in graph.stages and settings.subject_key is None:
+            files = {name: [file.sha256 for file in raw[name].files] for name in sorted(raw)}
+            settings = replace(settings, subject_key=new_key(files))
         absent = tuple(sorted(set(graph.raw_contracts) - set(raw)))
         ingested = workspace.ingested.model_copy(update={"n_shards": settings.n_shards, "absent_tables": absent})
-        local = workspace.local.model_copy(update={"files": seen_files(raw)})
+        known = {"files": seen_files(raw), "subject_key": settings.subject_key}
+        local = workspace.local.model_copy(update=known)
         workspace = replace(workspace, given_local=local, given_ingested=ingested)
     graph = graph.without_tables(workspace.ingested.absent_tables)
     plan = Plan(graph, raw, settings, limits, (), tuple(notes))
@@ -124,6 +130,8 @@ def _step(plan: Plan, workspace: Workspace, stage: Stage, made: dict[str, str], 
         elif name in made:
             inputs[name] = made[name]
         elif (manifest := read_manifest(workspace, name)) is not None:
+            if name == SUBJECTS:
+                _hold_map(plan, workspace, stage, manifest)
             inputs[name] = manifest.fingerprint
         else:
             raise StageError(
@@ -132,6 +140,16 @@ def _step(plan: Plan, workspace: Workspace, stage: Stage, made: dict[str, str], 
             )  # fmt: skip
     components, manifest = components_of(stage, plan.settings, inputs), read_manifest(workspace, stage.name)
     return Step(stage, components, manifest, reason_to_run(manifest, components, force))
+
+
+def _hold_map(plan: Plan, workspace: Workspace, stage: Stage, manifest: Manifest) -> None:
+    """Hold the map of subjects to the raw tables of a stage that reads it: who is not in it would have no number."""
+    for table in stage.raw_tables:
+        if manifest.components.inputs.get(f"raw.{table}") != digest(plan.raw[table].identity):
+            raise StageError(
+                stage.name, f"needs {SUBJECTS} made from raw.{table} as it is now, expected it to be up to date",
+                f"`{command('run', f'+{stage.name}', workspace=workspace.root)}`",
+            )  # fmt: skip
 
 
 def chosen(graph: Graph, selection: str | Sequence[str]) -> list[str]:
@@ -149,8 +167,18 @@ def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) ->
     """Return what the stages of a workspace hang on; without raw tables, as the last ingest counted shards."""
     n_shards = shard_count(workspace.pipeline, raw or {}, workspace.ingested.n_shards)
     return Settings(
-        workspace.pipeline, n_shards, workspace.ingested.sample, raw_root=workspace.raw_root, project=workspace.project
-    )
+        workspace.pipeline, n_shards, workspace.ingested.sample, raw_root=workspace.raw_root, project=workspace.project,
+        subject_key=_subject_key(workspace),
+    )  # fmt: skip
+
+
+def _subject_key(workspace: Workspace) -> str | None:
+    """Return the key that the map of subjects has, or had; None where there never was one."""
+    place = workspace.output(SUBJECTS) / MAP
+    with suppress(FileError):  # the stage that writes it tells
+        if place.is_file() and (key := key_of_map(place)) is not None:
+            return key
+    return workspace.local.subject_key
 
 
 def inputs_of(workspace: Workspace, stage: Stage) -> dict[str, Input]:
@@ -194,4 +222,7 @@ def _sampled(plan: Plan, workspace: Workspace) -> int | None:
         raise StageError(
             name, "is off or has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
         )
-    return sampled_hash(sample, plan.bound(stage, {}, workspace))
+    inputs = inputs_of(workspace, stage)
+    if set(stage.inputs) > {*inputs, *(f"raw.{table}" for table in stage.raw_tables)}:
+        return None  # what will be run first, to be known by then
+    return sampled_hash(sample, plan.bound(stage, inputs, workspace))

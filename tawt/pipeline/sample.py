@@ -69,7 +69,7 @@ def sampled_hash(sample: str | None, subjects: Bound | None = None) -> int | Non
         bounded_memory(limits),
     ):
         for table in tables:
-            bind_raw(connection, table)
+            bind_raw(connection, table, numbers=subjects.numbers)
         row = connection.execute(
             f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "
             f"({subjects.sql.text}\n) where _reason is null order by h limit {int(sample)})",

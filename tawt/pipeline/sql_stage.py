@@ -88,7 +88,8 @@ def _select(bound: Bound, folder: Path, parallel: bool) -> tuple[list[Path], Rej
     readers: list[MemberReader] = []
     try:
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits), bounded_memory(bound.limits):
-            readers += [r for t in tables if (r := bind_raw(connection, t, parallel)) is not None]
+            given = [bind_raw(connection, table, parallel, bound.numbers) for table in tables]
+            readers += [reader for reader in given if reader is not None]
             copy = _copy(bound, _held(connection, bound), folder)
             interruptible(connection, lambda: connection.execute(copy, bound.parameters))
             lines = [line for reader in readers for line in reader.rejected]

@@ -44,6 +44,8 @@ class Local(Section):
 
     raw_root: str | None = None
     project: str | None = None
+    subject_key: str | None = None
+    """What numbers of subjects whose ids are text hang on."""
     files: dict[str, RawSeen] = {}
     """Path below the raw root -> what was seen there."""
 
@@ -207,7 +209,8 @@ def given_workspace(
     local = Local(raw_root=str(real(raw_root)), project=str(folder) if folder is not None else None)
     with suppress(FileError):  # what was seen spares reading the raw files again, no more
         seen = Workspace(root, pipeline).local
-        local = local.model_copy(update={"files": seen.files}) if seen.raw_root == local.raw_root else local
+        files = seen.files if seen.raw_root == local.raw_root else {}
+        local = local.model_copy(update={"files": files, "subject_key": seen.subject_key})
     return Workspace(root, pipeline, local, Ingested(sample=sample), given_pipeline=True)
 
 

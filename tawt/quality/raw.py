@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tawt.contracts.contract import Contract
-from tawt.contracts.layers import raw_table
+from tawt.contracts.layers import layer_of, raw_table
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.manifest import Manifest
@@ -23,7 +23,8 @@ def check_raw(workspace: Workspace, contracts: Mapping[str, Contract], found: Se
         found: The manifests of the finished stages.
     """
     name = "raw tables"
-    staged = {table: m for m in found if (table := raw_table(m.accounts[0].driving)) is not None}
+    by_table = {raw_table(m.accounts[0].driving): m for m in found if layer_of(m.stage).row_wise}
+    staged = {table: m for table, m in by_table.items() if table is not None}
     if workspace.raw_root is None or not workspace.raw_root.is_dir():
         return Finding(name, True, "not on this machine: not counted again")
     try:

@@ -25,7 +25,9 @@ from tawt.raw.rejects import rejected_lines
 from tawt.readers import parquet_batches
 
 
-def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, parallel: bool = False) -> MemberReader | None:
+def bind_raw(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, parallel: bool = False, numbers: str = ""
+) -> MemberReader | None:
     """Make the view `raw.<table>`: the contract's columns and `_row`.
 
     Args:
@@ -33,6 +35,8 @@ def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, parallel: b
         table: The table.
         parallel: Whether several threads read one file. Behind a malformed line the engine then can lose records, so
             the caller counts.
+        numbers: The relation of subjects whose ids are text, whose numbers stand in the place of ids; by default these
+            stand as they are.
 
     Returns:
         The reader behind the view where the table is spread over many small files (it counts what it sets aside).
@@ -49,10 +53,26 @@ def bind_raw(connection: duckdb.DuckDBPyConnection, table: RawTable, parallel: b
     types = parquet_types(table) if table.is_parquet else {}
     selected = [f"{_cell(table, column, types)} as {identifier(column.name)}" for column in table.contract.columns]
     number = "_row" if table.members is not None else "row_number() over () as _row"
-    connection.execute(
-        f"create or replace view raw.{identifier(table.name)} as select {', '.join(selected)}, {number} from {source}"
-    )
+    rows = f"select {', '.join(selected)}, {number} from {source}"
+    if numbers and table.contract.subjects:
+        rows = _numbered(table, rows, numbers)
+    connection.execute(f"create or replace view raw.{identifier(table.name)} as {rows}")
     return reader
+
+
+def subject_id(cell: str) -> str:
+    """Return the SQL that reads the id of a subject which is text: blanks around it are none of it."""
+    return f"nullif(trim({cell}), '')"
+
+
+def _numbered(table: RawTable, rows: str, numbers: str) -> str:
+    """Return rows with numbers in the place of ids, as text like all cells."""
+    columns = list(enumerate(table.contract.subjects))
+    given = ", ".join(f"s{i}.subject_id::varchar as {identifier(column)}" for i, column in columns)
+    joins = " ".join(
+        f"left join {numbers} s{i} on s{i}.id = {subject_id(f'r.{identifier(column)}')}" for i, column in columns
+    )
+    return f"select r.* replace ({given}) from ({rows}) r {joins}"
 
 
 def _cell(table: RawTable, column: Column, types: dict[str, pa.DataType]) -> str:

@@ -14,7 +14,7 @@ from tawt.shell import command
 from tawt.sources.sql_file import hold_lengths, statements_of
 
 _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
-_QUERY_RELATIONS = ("events", "vocabulary", "triplets", "ledger", "quarantine")
+_QUERY_RELATIONS = ("subjects", "events", "vocabulary", "triplets", "ledger", "quarantine")
 _QUERY_FUNCTIONS = (
     "unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp", "describe",
     "summarize", "show tables",

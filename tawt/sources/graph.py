@@ -10,6 +10,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import SQL_LAYERS, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
+from tawt.contracts.subjects import SUBJECTS
 from tawt.contracts.table import Table, read_table
 from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, StageError, nearest
@@ -168,12 +169,27 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
         found[stage.name] = _hold_reasons(stage, found, raw)
         if stage.sql is not None and stage.name not in skipped:
             hold_parameters(stage.sql, pipeline.values)
+    _hold_subjects(found, raw)
     for code in built_in:
         read = [n for n in sorted(found) if n not in skipped and (n in code.reads or found[n].layer.name in code.reads)]
+        if code.name == SUBJECTS and not (read := [f"raw.{name}" for name in sorted(raw) if raw[name].subjects]):
+            continue
         found[code.name] = Stage(code.name, tuple(read), code.contracts[0], code)
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, {**raw}, skipped)
+
+
+def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table]) -> None:
+    """Hold the tables of a source to one kind of subjects: a number that stands in a table is none that was given."""
+    by_text = sorted(name for name, contract in raw.items() if contract.subjects)
+    for stage in found.values():
+        driving = raw_table(stage.inputs[0])
+        if by_text and driving is not None and driving not in by_text and "subject_id" in stage.contract.names:
+            raise StageError(
+                stage.name, f"takes subjects as numbers, and raw.{by_text[0]} as text, expected all in one way",
+                f"say `type: subject` of the column in the contract of raw.{driving} too",
+            )  # fmt: skip
 
 
 def _refuse_others(files: Project, folder: str) -> None:
@@ -234,4 +250,5 @@ def _stage(sql: SqlFile, files: Project, source: str, tables: Mapping[str, Table
         raise StageError(
             sql.name, "has no contract, expected one", f"describe its columns in schemas/{source}/{layer}/{name}.json"
         )
-    return Stage(sql.name, sql.references, contract, sql)
+    by_text = any(table.subjects for one, table in tables.items() if f"raw.{one}" in sql.references)
+    return Stage(sql.name, (*sql.references, *[SUBJECTS] * by_text), contract, sql)

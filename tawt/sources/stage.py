@@ -11,6 +11,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account, Places, Rejected
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import Layer, layer_of, raw_table
+from tawt.contracts.subjects import SUBJECTS
 from tawt.database.connect import Limits
 from tawt.project import Project, asset
 from tawt.raw.find import RawTable
@@ -31,6 +32,8 @@ class Settings:
     sampled_hash: int | None = None
     """Largest hash of a subject that is in the sample, known from the raw tables alone; None = everything."""
     raw_root: Path | None = None
+    subject_key: str | None = None
+    """What numbers of subjects whose ids are text hang on; no part of any artefact but the map of them."""
     project: Project = field(default_factory=Project)
 
 
@@ -84,6 +87,11 @@ class Bound:
         """Its SQL, which it has."""
         assert isinstance(self.stage.made_by, SqlFile), self.stage.name
         return self.stage.made_by
+
+    @property
+    def numbers(self) -> str:
+        """The relation of numbers for subjects whose ids are text; empty where it reads none."""
+        return f"{SUBJECTS}.{SUBJECTS}" if SUBJECTS in self.inputs else ""
 
     @property
     def driving(self) -> RawTable | Input:

@@ -1,0 +1,161 @@
+"""Subjects whose ids are text: numbered once for good, and the way back in one folder alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.errors import StageError
+
+STAGING = """-- One row is one reading.
+with readings as (select _row, patient, number from raw.readings)
+
+select
+    whole(patient) as subject_id, number(number) as number, _row,
+    case when patient is null then 'quarantine:patient:missing' end as _reason
+from readings
+"""
+PART = """-- One row is one reading as an event.
+select
+    subject_id, timestamp '2020-01-01' as time, 'READING' as code, number as numeric_value, null::varchar as text_value,
+    null::varchar as unit, null::varchar as raw_value, timestamp '2020-01-01' as available_time, 'numeric' as value_status,
+    _row, null::varchar as _reason
+from staging.readings
+"""
+IDS = [f"{site:03d}-{1000 + 7 * i}" for site in (2, 11) for i in range(20)] + ["7", "007", "9" * 25, "b3d1-UUID"]
+
+
+@pytest.fixture
+def raw(make_project: Callable[..., Path]) -> Path:
+    """The raw folder of a project whose one table names patients by text, two files of readings in it."""
+    columns = [{"name": "patient", "type": "subject"}, {"name": "number", "type": "string"}]
+    staged = [{"name": "subject_id", "type": "int64", "nullable": False}, {"name": "number", "type": "float64"}]
+    raw = make_project(columns, staged, STAGING, PART)
+    (raw / "readings").mkdir()
+    write(raw, "a", IDS)
+    write(raw, "b", [*IDS[5:9], f" {IDS[0]} ", "", "  "], first=100)
+    return raw
+
+
+def write(raw: Path, name: str, ids: list[str], first: int = 0) -> None:
+    """A file of readings, one of each id, numbered on: so a number leads back to the id that was written."""
+    with (raw / "readings" / f"{name}.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["patient", "number"])
+        rows.writerows([one, first + i] for i, one in enumerate(ids))
+
+
+def by_reading(work: Path) -> dict[float, int]:
+    """The subject of each reading in events."""
+    rows = tawt.query("select numeric_value, subject_id from events", work).to_pylist()
+    return {row["numeric_value"]: row["subject_id"] for row in rows}
+
+
+def the_map(work: Path) -> dict[str, int]:
+    """Id -> number, as a query tells it."""
+    return {row["id"]: row["subject_id"] for row in tawt.query("from subjects", work).to_pylist()}
+
+
+def test_every_id_has_one_number_and_every_number_leads_back(raw: Path, tmp_path: Path) -> None:
+    """Blanks around an id are none of it, zeros before it are; a cell without an id is quarantined as missing."""
+    result = tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    numbers = the_map(tmp_path / "w")
+    assert set(numbers) == set(IDS) and len(set(numbers.values())) == len(IDS)
+    subject = by_reading(tmp_path / "w")
+    assert {i: subject[i] for i in range(len(IDS))} == {i: numbers[one] for i, one in enumerate(IDS)}
+    assert [subject[100 + i] for i in range(5)] == [numbers[one] for one in (*IDS[5:9], IDS[0])]
+    accounts = {one.stage: one.manifest.accounts[0] for one in result.stages}
+    assert [(r.reason, r.n_records) for r in accounts["staging.readings"].routes] == [("patient:missing", 2)]
+    assert accounts["subjects"].n_rows_out == len(IDS)
+    assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
+
+
+def test_no_number_changes_when_records_are_appended(raw: Path, tmp_path: Path) -> None:
+    """Nor when the raw folder has moved, anything runs again, or `local.json` is gone: the key is in the map."""
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    before = the_map(tmp_path / "w")
+    shutil.move(raw, tmp_path / "moved")
+    write(tmp_path / "moved", "0", ["000-1", "zzz"], first=500)
+    tawt.ingest(tmp_path / "moved", "lab", tmp_path / "w", threads=1)
+    after = the_map(tmp_path / "w")
+    assert set(after) - set(before) == {"000-1", "zzz"} and after | before == after
+    assert by_reading(tmp_path / "w")[500] == after["000-1"]
+    for lost in ("local.json", "subjects/subjects.parquet"):
+        (tmp_path / "w" / lost).unlink()
+        tawt.ingest(tmp_path / "moved", "lab", tmp_path / "w", threads=1)
+        assert the_map(tmp_path / "w") == after
+
+
+def test_new_workspaces_of_the_same_tables_have_the_same_bytes(raw: Path, tmp_path: Path, tree) -> None:
+    """At any number of threads, with the files listed in any order; of other tables the numbers are others."""
+    for name, threads in (("one", 1), ("four", 4)):
+        tawt.ingest(raw, "lab", tmp_path / name, threads=threads, settings=("shards=2",))
+    for folder in ("subjects", "staging", "events/data"):
+        one, four = (tree(tmp_path / name / folder) for name in ("one", "four"))
+        assert one and one == four
+    write(raw, "c", ["1"])
+    tawt.ingest(raw, "lab", tmp_path / "other", threads=1)
+    assert not set(the_map(tmp_path / "other").values()) & set(the_map(tmp_path / "one").values())
+
+
+def test_ids_are_in_the_map_alone(raw: Path, tmp_path: Path) -> None:
+    """No file but the map holds an id, nor does anything that is said; the key is in the map and `local.json`."""
+    said: list[str] = []
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1, report=lambda event: said.append(str(event)))
+    tawt.build_vocab(tmp_path / "w", threads=1, report=lambda event: said.append(str(event)))
+    key = json.loads((tmp_path / "w" / "local.json").read_text())["subject_key"]
+    telling = [one for one in IDS if len(one) > 3]
+    assert not any(one in " ".join(said) for one in telling)
+    holds: dict[str, set[Path]] = {"id": set(), "key": set()}
+    for path in tmp_path.joinpath("w").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            if path.suffix == ".parquet":  # as it reads, not as it is packed
+                content += (
+                    str(pq.read_table(path, partitioning=None).to_pydict()) + str(pq.read_schema(path).metadata)
+                ).encode()
+            holds["id"] |= (
+                {path.relative_to(tmp_path / "w")} if any(one.encode() in content for one in telling) else set()
+            )
+            holds["key"] |= {path.relative_to(tmp_path / "w")} if key.encode() in content else set()
+    assert holds["id"] == {Path("subjects/subjects.parquet")}
+    assert holds["key"] == {Path("subjects/subjects.parquet"), Path("local.json")}
+
+
+def test_a_sample_is_drawn_by_the_numbers(raw: Path, tmp_path: Path) -> None:
+    """So many subjects, or a share of them, each whole."""
+    path = tmp_path / "assets" / "pipelines" / "lab.yaml"
+    path.write_text("name: lab\nsource: lab\nsample_from: staging.readings\n")
+    tawt.ingest(raw, "lab", tmp_path / "w", sample="10", threads=1)
+    drawn = set(by_reading(tmp_path / "w").values())
+    assert len(drawn) == 10 and drawn < set(the_map(tmp_path / "w").values())
+    assert len(the_map(tmp_path / "w")) == len(IDS)
+
+
+def test_a_stage_is_not_run_with_a_map_of_other_tables(raw: Path, tmp_path: Path) -> None:
+    """Who is not in it yet would have no number: what to run is said."""
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    write(raw, "c", ["new"], first=600)
+    with pytest.raises(StageError, match="needs subjects") as caught:
+        tawt.run("staging.readings", tmp_path / "w", threads=1)
+    assert "+staging.readings" in caught.value.hint
+    tawt.run("+staging.readings,event_parts,events", tmp_path / "w", threads=1)
+    assert by_reading(tmp_path / "w")[600] == the_map(tmp_path / "w")["new"]
+
+
+def test_what_only_looks_shows_numbers_or_what_the_raw_tables_hold(raw: Path, tmp_path: Path) -> None:
+    """A stage that is tried sees numbers; a raw table that is asked for holds its own cells."""
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    numbers = the_map(tmp_path / "w")
+    assert tawt.attempt("staging.readings", tmp_path / "w", "readings", 3)["patient"].to_pylist() == [
+        str(numbers[one]) for one in IDS[:3]
+    ]
+    assert tawt.query("select patient from raw.readings", tmp_path / "w", limit=2)["patient"].to_pylist() == IDS[:2]
+    assert tawt.lineage("staging.readings", tmp_path / "w")["name"].to_pylist().count("subjects") == 1
