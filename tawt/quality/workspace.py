@@ -27,6 +27,7 @@ from tawt.quality.files import check_files
 from tawt.quality.finding import Finding
 from tawt.quality.meds import check_meds
 from tawt.quality.raw import check_raw
+from tawt.quality.subjects import check_subjects
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
 from tawt.sources.stage import Input
@@ -68,6 +69,8 @@ def _check(opened: Workspace) -> list[Finding]:
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
             for finding in check_meds(opened.output("events"))
         ]
+    if {"subjects", "events"} <= stages:
+        findings.append(check_subjects(read["subjects"], read["events"]))
     if {"vocabulary", "triplets"} <= stages:
         findings += _triplets(read["vocabulary"], read["triplets"])
     if {"vocabulary", "triplets", "dataset"} <= stages:
