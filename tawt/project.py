@@ -80,9 +80,10 @@ class Project:
         """The folders, the one that wins first."""
         return [*([self.root] if self.root is not None else []), asset_root()]
 
-    def find(self, relative: str) -> Path | None:
-        """Return the file of a path such as `sql/mimic_iv/staging/labevents.sql`; None where there is none."""
-        return next((root / relative for root in self.roots if (root / relative).is_file()), None)
+    def find(self, *paths: str) -> Path | None:
+        """Return the file of a path such as `sql/mimic_iv/staging/labevents.sql`, or of several that mean the same;
+        None where there is none."""
+        return next((root / path for root in self.roots for path in paths if (root / path).is_file()), None)
 
     def files(self, folder: str, suffix: str) -> dict[str, Path]:
         """Return the files of a folder whose names end so, by their stems and in order; hidden ones are none."""

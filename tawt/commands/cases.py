@@ -121,7 +121,9 @@ def _chosen(where: str | Path | None, workspace: str | Path | None) -> tuple[Pat
         )
     if where is None:
         return root, root
-    sources = {*Project.at(root).folders("sql"), *(path.name for path in (root / FOLDER).glob("[!.]*/"))}
+    project = Project.at(root)
+    sources = {*project.folders("sql"), *project.folders("schemas")}
+    sources |= {path.name for path in (root / FOLDER).glob("[!.]*/")}
     if str(where) not in sources:
         raise ConfigError(str(where), "is no project, case or source, expected one", nearest(str(where), sources))
     return root, root / FOLDER / str(where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from tawt.project import Project
 from tawt.shell import command, shell_line
 from tawt.sources.graph import Graph
 from tawt.sources.sql_file import parameters_for
+
+_MADE = re.compile(r"^(-- made from [^;\n]*); .*$", re.MULTILINE)
+"""What a declared select says of how to make a file of it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def write_sql(stage: str, workspace: str | Path | None = None, pipeline: str | N
         raise ConfigError(str(path), "is there already, expected no file", "edit it: it is what runs")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, found.now)
+        write_text(path, _MADE.sub(r"\g<1>, and edited here since", found.now, count=1))
     except OSError as error:
         what = f"cannot be written ({error.strerror}), expected a folder that may be written in"
         raise FileError(str(path), what, "give the right to") from None

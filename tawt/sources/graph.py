@@ -122,15 +122,14 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
     """
     files = project or Project()
     files.hold()
-    folder = f"sql/{pipeline.source}"
-    if not files.folders(folder):
-        known = [name for name in files.folders("sql") if name != "shared"]
+    folder, said, macros = f"sql/{pipeline.source}", table_files(files, pipeline.source), load_macros(files)
+    if not files.folders(folder) and not said:
+        known = [name for name in (*files.folders("sql"), *files.folders("schemas")) if name != "shared"]
         raise ConfigError(
-            f"source `{pipeline.source}`", f"has no folder below sql/, expected one{_looked_in(files)}",
+            f"source `{pipeline.source}`", f"has no folder below sql/ or schemas/, expected one{_looked_in(files)}",
             nearest(pipeline.source, known),
         )  # fmt: skip
     _refuse_others(files, folder)
-    said, macros = table_files(files, pipeline.source), load_macros(files)
     raw = {name: read_table(path) for name, path in said.items()}
     written = [
         read_sql(path, layer.name, macros)

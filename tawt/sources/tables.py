@@ -61,7 +61,6 @@ def contract_of(project: Project, source: str, layer: str, name: str, tables: Ma
     """Return what a stage promises: what all stages of its layer do, or its own file in `schemas/SOURCE/staging`, or
     what follows from the raw table of its name; None where nothing says it."""
     relative = f"schemas/{LAYERS[layer].contract.format(source=source, layer=layer, name=name)}"
-    for suffix in SUFFIXES:
-        if (path := project.find(f"{relative}{suffix}")) is not None:
-            return read_contract(path)
+    if (path := project.find(*(f"{relative}{suffix}" for suffix in SUFFIXES))) is not None:
+        return read_contract(path)
     return staging_contract(tables[name]) if layer == "staging" and name in tables else None

@@ -19,24 +19,18 @@ FILES = {
 with readings as (select _row, patient, seen, glucose from raw.readings)
 
 select
-    try_cast(patient as bigint)::bigint as patient, try_cast(seen as timestamp)::timestamp as seen,
-    try_cast(glucose as double)::double as glucose, _row::bigint as _row,
-    (case when seen is null then 'quarantine:seen:missing'
-          when try_cast(seen as timestamp) is null then 'quarantine:seen:unparseable' end)::varchar as _reason
+    whole(patient) as patient, moment(seen) as seen, number(glucose) as glucose, _row,
+    case when seen is null then 'quarantine:seen:missing'
+         when moment(seen) is null then 'quarantine:seen:unparseable' end as _reason
 from readings
 """,
     "sql/clinic/event_parts/readings.sql": """-- One row is one reading as an event.
 with readings as (select _row, patient, seen, glucose from staging.readings)
 
-select
-    patient::bigint as subject_id, seen::timestamp as time, 'GLUCOSE'::varchar as code, glucose::double as numeric_value,
-    null::varchar as text_value, null::varchar as unit, null::varchar as raw_value, seen::timestamp as available_time,
-    'numeric'::varchar as value_status, _row::bigint as _row, null::varchar as _reason
-from readings
+select patient as subject_id, seen as time, 'GLUCOSE' as code, glucose as numeric_value, _row from readings
 """,
     "schemas/clinic/readings.json": json.dumps({
-        "name": "raw.readings", "description": "One row is one reading.", "paths": ["readings"],
-        "columns": [{"name": column["name"], "type": "string"} for column in COLUMNS],
+        "description": "One row is one reading.", "columns": dict.fromkeys(("patient", "seen", "glucose"), "string"),
     }),
     "schemas/clinic/staging/readings.json": json.dumps({
         "name": "staging.readings", "description": "One row is one reading.", "columns": COLUMNS,

@@ -116,7 +116,9 @@ def test_a_folder_that_is_no_layer_is_told(clinic: Path) -> None:
 
 def test_a_source_that_is_nowhere_says_where_it_was_looked_for(clinic: Path) -> None:
     """The project's folder is named beside what comes with tawt, with the nearest source of both."""
-    with pytest.raises(ConfigError, match=rf"below sql/, expected one in {clinic} or in what comes with tawt") as error:
+    with pytest.raises(
+        ConfigError, match=rf"below sql/ or schemas/, expected one in {clinic} or in what comes with tawt"
+    ) as error:
         load_graph(PipelineConfig(name="clinic", source="clinc"), Project.at(clinic))
     assert "`clinic`" in error.value.hint
 
@@ -129,7 +131,9 @@ def test_a_workspace_finds_its_project_from_anywhere(
     monkeypatch.chdir(write(tmp_path / "elsewhere", {"sql/clinic/staging/readings.sql": "no select"}))
     stage = clinic / "sql" / "clinic" / "staging" / "readings.sql"
     assert tawt.sql("staging.readings", tmp_path / "w").text == stage.read_text(encoding="utf-8")
-    stage.write_text(stage.read_text(encoding="utf-8").replace("as double)", "as double) * 18"), encoding="utf-8")
+    stage.write_text(
+        stage.read_text(encoding="utf-8").replace("number(glucose)", "number(glucose) * 18"), encoding="utf-8"
+    )
     ran = tawt.run("staging.readings+", tmp_path / "w", threads=1)
     assert [one.stage for one in ran.stages if one.reason][:3] == ["staging.readings", "event_parts.readings", "events"]
     values = tawt.query("select numeric_value v from events order by v", tmp_path / "w")["v"].to_pylist()

@@ -23,7 +23,7 @@ def test_what_ran_is_kept_and_told_from_what_would_run_now(
     ran = stage.read_text(encoding="utf-8")
     before = tawt.sql("staging.readings", tmp_path / "w")
     assert (before.text, before.now, before.ran, before.changes) == (ran, ran, True, {})
-    stage.write_text(ran.replace("as double)", "as double) * 18"), encoding="utf-8")
+    stage.write_text(ran.replace("number(glucose)", "number(glucose) * 18"), encoding="utf-8")
     edited = tawt.sql("staging.readings", tmp_path / "w")
     assert edited.text == ran and edited.state == f"as it ran; changed since: {stage}"
     changed = [
@@ -43,11 +43,11 @@ def test_a_macro_that_a_stage_hangs_on_is_kept_with_it(
 ) -> None:
     """The text of a select means what its macros mean: one that is another now is told, and shown in the diff."""
     stage, macro = "sql/clinic/staging/readings.sql", "sql/shared/macros/mild.sql"
-    text = (clinic / stage).read_text(encoding="utf-8").replace("try_cast(glucose as double)", "mild(glucose)")
-    write(clinic, {stage: text, macro: "-- A reading.\ncreate macro mild(cell) as try_cast(cell as double)\n"})
+    text = (clinic / stage).read_text(encoding="utf-8").replace("number(glucose)", "mild(glucose)")
+    write(clinic, {stage: text, macro: "-- A reading.\ncreate macro mild(cell) as number(cell)\n"})
     ingested()
     assert tawt.sql("staging.readings", tmp_path / "w").changes == {}
-    write(clinic, {macro: "-- A reading.\ncreate macro mild(cell) as try_cast(cell as double) / 2\n"})
+    write(clinic, {macro: "-- A reading.\ncreate macro mild(cell) as number(cell) / 2\n"})
     found = tawt.sql("staging.readings", tmp_path / "w")
     assert found.state == "as it ran; changed since: macro mild"
     assert "mild.sql" in found.changes["macro mild"] and "+create macro mild" in found.changes["macro mild"]
@@ -83,6 +83,30 @@ def test_a_stage_is_written_into_the_project_to_be_edited(tmp_path: Path, monkey
     assert [stage for stage in of if of[stage] == "project"] == ["event_parts.labs"]
     with pytest.raises(ConfigError, match=r"labs\.sql: is there already"):
         tawt.write_sql("event_parts.labs", pipeline="mimic_iv")
+
+
+def test_the_select_that_follows_from_a_table_is_written_and_edited(
+    ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path
+) -> None:
+    """A declared stage becomes a file of the same meaning, which runs instead, held to the same contract."""
+    for path in (
+        "sql/clinic/staging/readings.sql",
+        "schemas/clinic/staging/readings.json",
+        "schemas/clinic/readings.json",
+    ):
+        (clinic / path).unlink()
+    table = "description: One row is one reading.\nkey: [patient, seen]\ncolumns: {patient: int64, seen: timestamp, glucose: float64}\n"
+    write(clinic, {"schemas/clinic/readings.yaml": table})
+    ingested()
+    declared = tawt.sql("staging.readings", tmp_path / "w")
+    path = tawt.write_sql("staging.readings", tmp_path / "w")
+    assert path == clinic / "sql/clinic/staging/readings.sql" and declared.place.endswith("readings.yaml")
+    text = path.read_text(encoding="utf-8")
+    assert "-- made from schemas/clinic/readings.yaml, and edited here since\n" in text and "--write" not in text
+    path.write_text(text.replace("number(glucose)", "number(glucose) * 18"), encoding="utf-8")
+    tawt.run("staging.readings+", tmp_path / "w", threads=1)
+    values = tawt.query("select numeric_value v from events order by v", tmp_path / "w")["v"].to_pylist()
+    assert values == [5 * 18, 6 * 18]
 
 
 def test_without_a_project_it_is_said_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
