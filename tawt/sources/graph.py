@@ -12,9 +12,10 @@ from tawt.contracts.layers import SQL_LAYERS, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.contracts.subjects import SUBJECTS
 from tawt.contracts.table import Table, read_table
-from tawt.database.macros import load_macros
+from tawt.database.macros import Macros, load_macros
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project, asset
+from tawt.sources.casts import hold_reading
 from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
 from tawt.sources.tables import contract_of, declared_stage, table_files
@@ -166,6 +167,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
                 )
     for stage in list(found.values()):
         found[stage.name] = _hold_reasons(stage, found, raw)
+        _hold_reading(stage, found, raw, macros)
         if stage.sql is not None and stage.name not in skipped:
             hold_parameters(stage.sql, pipeline.values)
     _hold_subjects(found, raw)
@@ -236,6 +238,21 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: Mapping[str, Table
                 nearest(column, names),
             )
     return replace(stage, cells=frozenset(names), words=frozenset(words))
+
+
+def _hold_reading(stage: Stage, found: Mapping[str, Stage], raw: Mapping[str, Table], macros: Macros) -> None:
+    """Hold a stage that is written by hand to macros where it reads cells."""
+    if stage.sql is None or stage.sql.declared:
+        return
+    read: dict[str, Contract] = {}
+    for name in stage.inputs:
+        table = raw_table(name)
+        read[name] = raw[table] if table is not None else found[name].contract if name in found else _built_in(name)
+    hold_reading(stage.sql, read, macros)
+
+
+def _built_in(name: str) -> Contract:
+    return read_contract(asset(f"schemas/{name}.json"))
 
 
 def _looked_in(project: Project) -> str:
