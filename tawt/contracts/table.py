@@ -114,6 +114,10 @@ class Value(Section):
 class Table(Contract):
     """A raw table. From it alone follow the select that stages it, the contract of that, and their documentation."""
 
+    paths: Texts = ()
+    """Where the table may lie below the raw root, without suffix (`hosp/labevents`); by default under its own name."""
+    grain: Texts = ()
+    """Columns of staging that identify a row."""
     source: str = ""
     """Where the table is described: a manual, a web page."""
     key: Texts = ()

@@ -102,7 +102,7 @@ BROKEN = {
     "overflow": "select (gender || '1')::tinyint::bigint as subject_id, {rest} from raw.patients",
     "pattern": "select regexp_extract('x', '[' || gender)::bigint as subject_id, {rest} from raw.patients",
     "json": "select json_extract(gender, '$.a')::bigint as subject_id, {rest} from raw.patients",
-    "reason": "select try_cast(subject_id as bigint) as subject_id, {rest} from raw.patients",
+    "reason": "select whole(subject_id) as subject_id, {rest} from raw.patients",
 }
 
 

@@ -132,6 +132,6 @@ def test_the_numbers_of_value_status_are_part_of_the_format() -> None:
 @pytest.mark.parametrize("name", TYPES)
 def test_each_type_is_one_to_files_and_to_the_engine(name: str) -> None:
     """What the engine hands over for the SQL type of a contract's type is its Arrow type, but for the width of offsets."""
-    in_files, in_sql = TYPES[name]
+    in_files, in_sql = TYPES[name].arrow, TYPES[name].sql
     given = duckdb.sql(f"select null::{in_sql} as it").to_arrow_table().schema.field("it").type
     assert given == (pa.string() if pa.types.is_large_string(in_files) else in_files)

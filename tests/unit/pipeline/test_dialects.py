@@ -17,8 +17,8 @@ from tawt.errors import ConfigError, SourceError
 
 NAMES = ("subject_id", "code", "value", "comments")
 STAGING = """-- One row is one reading.
-select try_cast(subject_id as bigint) as subject_id, code, value, comments, _row,
-    case when try_cast(subject_id as bigint) is null then 'quarantine:subject_id:unparseable' end as _reason
+select whole(subject_id) as subject_id, code, value, comments, _row,
+    case when whole(subject_id) is null then 'quarantine:subject_id:unparseable' end as _reason
 from raw.readings
 """
 PART = """-- One row is one reading as an event.

@@ -16,8 +16,8 @@ from tawt.files import sealed
 
 STAGING = """-- One row is one reading.
 select
-    try_cast(subject_id as bigint) as subject_id, code, try_cast(value as double) as value, _row,
-    case when try_cast(subject_id as bigint) is null then 'quarantine:subject_id:unparseable' end as _reason,
+    whole(subject_id) as subject_id, code, try_cast(value as double) as value, _row,
+    case when whole(subject_id) is null then 'quarantine:subject_id:unparseable' end as _reason,
     FAULTS
 from raw.readings
 """

@@ -31,9 +31,9 @@ from tawt.raw.views import damaged_file
 HEADER = "subject_id,code,value,comments"
 STAGING = """-- One row is one reading.
 select
-    try_cast(subject_id as bigint)::bigint as subject_id, code::varchar as code, value::varchar as value,
+    whole(subject_id)::bigint as subject_id, code::varchar as code, value::varchar as value,
     _row::bigint as _row,
-    (case when try_cast(subject_id as bigint) is null then 'quarantine:subject_id:unparseable' end)::varchar as _reason
+    (case when whole(subject_id) is null then 'quarantine:subject_id:unparseable' end)::varchar as _reason
 from raw.readings
 """
 PART = """-- One row is one reading as an event.

@@ -80,7 +80,7 @@ def test_files_of_systems_are_no_parts_of_a_table(tmp_path: Path) -> None:
 def test_a_hidden_file_beside_a_table_is_counted_and_is_none(make_project, tmp_path: Path) -> None:
     """Of `._readings.csv` and `__MACOSX/readings.csv` nothing is read; with nothing else the error says that they lie there."""
     columns = [{"name": "subject_id", "type": "string"}]
-    staging = "select try_cast(subject_id as bigint) as subject_id, _row, null::varchar as _reason from raw.readings"
+    staging = "select whole(subject_id) as subject_id, _row, null::varchar as _reason from raw.readings"
     part = "select subject_id, _row, null::varchar as _reason from staging.readings"
     raw = make_project(columns, [{"name": "subject_id", "type": "int64"}], staging, part)
     contract = tmp_path / "assets" / "schemas" / "lab" / "readings.json"

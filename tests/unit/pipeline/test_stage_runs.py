@@ -29,8 +29,8 @@ with readings as (select _row, subject_id, seen, number from raw.readings),
 typed as (select *, try_cast(number as double) as x from readings)
 
 select
-    try_cast(subject_id as bigint)::bigint as subject_id,
-    try_cast(seen as timestamp)::timestamp as seen,
+    whole(subject_id)::bigint as subject_id,
+    moment(seen)::timestamp as seen,
     x::double as number,
     _row::bigint as _row,
     (case when subject_id is null then 'quarantine:subject_id:missing'
@@ -135,7 +135,7 @@ FAILS: dict[str, tuple[str, str, str, type[TawtError], str]] = {
     "a word of another contract as a reason": ("event_parts/readings", "null::varchar as _reason", "'drop:small'::varchar as _reason", StageError, "gives the reason `small`, expected a word"),
     "control characters as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "E'quarantine:\\x1b[31m:missing'", StageError, "_reason that does not stand in its text"),
     "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "error Conversion"),
-    "unknown column": ("staging/readings", "try_cast(seen", "try_cast(time_of", StageError, "time_of"),
+    "unknown column": ("staging/readings", "moment(seen", "moment(time_of", StageError, "time_of"),
     "missing parameter": ("staging/readings", "$least", "$leas", StageError, "`$leas` has no value"),
     "missing input": ("event_parts/readings", "staging.readings", "staging.reading", StageError, "which no file makes"),
 }  # fmt: skip
@@ -247,7 +247,7 @@ def test_a_quarantined_record_is_found_again(run, tmp_path: Path, project: Path)
         project,
         "staging/readings",
         "when subject_id is null",
-        "when try_cast(seen as timestamp) is null then 'quarantine:seen:unparseable' when subject_id is null",
+        "when moment(seen) is null then 'quarantine:seen:unparseable' when subject_id is null",
     )
     run()
     rows = quarantined("staging.readings", tmp_path / "w", 100).to_pylist()

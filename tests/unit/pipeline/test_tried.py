@@ -17,7 +17,7 @@ with readings as (select _row, subject_id, seen, number from raw.readings),
 typed as (select *, try_cast(number as double) as x from readings)
 
 select
-    try_cast(subject_id as bigint)::bigint as subject_id, seen::varchar as seen, x::double as number, _row::bigint as _row,
+    whole(subject_id)::bigint as subject_id, seen::varchar as seen, x::double as number, _row::bigint as _row,
     (case when subject_id is null then 'quarantine:subject_id:missing' when x < $least then 'drop:small'
           when x is null then 'drop:empty' end)::varchar as _reason
 from typed

@@ -1,0 +1,196 @@
+"""A declared table becomes a select that can be read, which reads every cell as its contract says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tawt.config.pipeline import USUAL
+from tawt.contracts.table import Table, read_table
+from tawt.database.connect import identifier
+from tawt.database.macros import load_macros
+from tawt.errors import ContractError
+from tawt.sources.declare import staging_contract, staging_select
+from tawt.sources.tables import declared_stage
+
+
+def table(tmp_path: Path, text: str) -> Table:
+    """Read a table that is called `t`."""
+    path = tmp_path / "t.yaml"
+    path.write_text("description: One row is one t.\n" + text)
+    return read_table(path)
+
+
+def stage(declared: Table, rows: list[dict[str, str | None]], **values: object) -> list[dict[str, object]]:
+    """Stage rows of text; what the select gives, without `_row`."""
+    with duckdb.connect() as connection:
+        load_macros().make(connection)
+        connection.execute("create schema raw")
+        names = ", ".join(f"{identifier(name)} varchar" for name in declared.names)
+        connection.execute(f"create table raw.t ({names}, _row bigint)")
+        for number, row in enumerate(rows, 1):
+            cells = [row.get(name) for name in declared.names]
+            marks = ", ".join("?" for _ in cells)
+            connection.execute(f"insert into raw.t values ({marks}, {number})", cells)
+        text = staging_select(declared, "schemas/x/t.yaml")
+        named = duckdb.extract_statements(text)[0].named_parameters
+        given = {name: value for name, value in {**USUAL, **values}.items() if name in named}
+        relation = connection.sql(text, params=given)
+        return [dict(zip(relation.columns, row, strict=True)) for row in relation.order("_row").fetchall()]
+
+
+SHORT = "key: id\ncolumns: {id: int64, name: string, n: int64, x: float64, at: timestamp, on: date, yes: bool}\n"
+
+
+def test_cells_are_read_as_what_they_are(tmp_path: Path) -> None:
+    """A column of each type, from a text that is one and from a text that is none."""
+    cells = {
+        "id": " 7 ",
+        "name": " a ",
+        "n": "8",
+        "x": "1.5",
+        "at": "2020-01-02 08:00:00 PM",
+        "on": "2020-01-02",
+        "yes": "1",
+    }
+    good, bad = stage(
+        table(tmp_path, SHORT),
+        [cells, {"id": "7", "n": "8.5", "x": "1_0", "at": "epoch", "on": "soon", "yes": "0.5", "name": " "}],
+    )
+    assert {name: str(good[name]) for name in ("id", "name", "n", "x", "at", "on", "yes")} == {
+        "id": "7", "name": "a", "n": "8", "x": "1.5", "at": "2020-01-02 20:00:00", "on": "2020-01-02", "yes": "True",
+    }  # fmt: skip
+    assert good["_reason"] is None and good["_faults"] is None
+    assert {name: bad[name] for name in ("name", "n", "x", "at", "on", "yes")} == dict.fromkeys(
+        ("name", "n", "x", "at", "on", "yes")
+    )
+    assert bad["_reason"] is None
+    assert bad["_faults"] == "n:unparseable x:unparseable at:unparseable on:unparseable yes:unparseable"
+
+
+@pytest.mark.parametrize(("cell", "reason"), [(None, "missing"), ("  ", "missing"), ("1E+11", "unparseable")])
+def test_a_bad_key_takes_its_record_along(cell: str | None, reason: str, tmp_path: Path) -> None:
+    """The reason names the column of the file."""
+    (row,) = stage(table(tmp_path, "key: [No]\ncolumns: {No: {type: int64, as: id}}"), [{"No": cell}])
+    assert row["_reason"] == f"quarantine:No:{reason}"
+
+
+def test_a_key_may_be_empty_where_that_is_said(tmp_path: Path) -> None:
+    """The time of a static fact is null; a time that is none still takes its record along."""
+    declared = table(tmp_path, "columns: {at: {type: timestamp, key: true, nullable: true}}")
+    rows = stage(declared, [{"at": None}, {"at": " "}, {"at": "noon"}, {"at": "2020-01-02"}])
+    assert [row["_reason"] for row in rows] == [None, None, "quarantine:at:unparseable", None]
+
+
+def test_what_lies_outside_of_what_can_be_is_left_out(tmp_path: Path) -> None:
+    """Of numbers, days and times; the ends themselves can be, one end may be said alone, and a type has its own."""
+    declared = table(
+        tmp_path,
+        "columns: {n: {type: int64, low: 0, high: 130}, m: {type: int64, high: 5}, small: int8,"
+        " on: {type: date, low: 2000-01-01}, at: timestamp}",
+    )
+    rows = stage(
+        declared,
+        [
+            {"n": "0", "m": "-999", "small": "127", "on": "2000-01-01", "at": "1900-01-01 00:00:00"},
+            {"n": "131", "m": "6", "small": "128", "on": "1999-12-31", "at": "1899-12-31 23:59:59"},
+            {"n": "130", "on": "2300-01-02", "at": "2300-01-01 00:00:01"},
+        ],
+    )
+    assert [row["_faults"] for row in rows] == [
+        None,
+        "n:out_of_range m:out_of_range small:out_of_range on:out_of_range at:out_of_range",
+        "on:out_of_range at:out_of_range",
+    ]
+    assert (rows[1]["n"], rows[1]["small"], rows[1]["at"], rows[2]["n"]) == (None, None, None, 130)
+
+
+def test_marks_stand_for_a_missing_cell(tmp_path: Path) -> None:
+    """A mark is no cell: a column without it is empty, a key is missing."""
+    declared = table(tmp_path, 'key: id\ncolumns: {id: {type: int64, marks: "-1"}, n: {type: int64, marks: [-9, NA]}}')
+    rows = stage(
+        declared, [{"id": "-1", "n": "1"}, {"id": "1", "n": " NA "}, {"id": "1", "n": "-9"}, {"id": "1", "n": "?"}]
+    )
+    assert [row["_reason"] for row in rows] == ["quarantine:id:missing", None, None, None]
+    assert [row["_faults"] for row in rows] == [None, None, None, "n:unparseable"]
+
+
+def test_forms_and_zones(tmp_path: Path) -> None:
+    """A form that is declared is the only one; a zone is that of the pipeline."""
+    declared = table(
+        tmp_path, 'key: at\ncolumns: {at: {type: timestamp, format: ["%d.%m.%Y %H:%M", "%d.%m.%Y"]}, seen: timestamp}'
+    )
+    cells = [{"at": "02.01.2020 13:05", "seen": "2020-07-01T12:00:00Z"}, {"at": "2020-01-02 13:05:00"}]
+    first, second = stage(declared, cells, zone="Europe/Berlin")
+    assert (str(first["at"]), str(first["seen"])) == ("2020-01-02 13:05:00", "2020-07-01 14:00:00")
+    assert second["_reason"] == "quarantine:at:unparseable"
+    assert stage(declared, cells)[0]["_faults"] == "seen:unparseable_zone"
+
+
+@pytest.mark.parametrize(
+    ("value", "cells", "given"),
+    [
+        ("{text: v, number: n, unit: u}", {"v": "<0.1", "u": " mg "}, ("censored_low", 0.1, None, "<0.1", "mg")),
+        ("{text: v, number: n}", {"v": "POS"}, ("category", None, "POS", None, None)),
+        ("{text: v}", {"v": "4.5"}, ("numeric", 4.5, None, None, None)),
+        ("{text: v}", {"v": "1-10"}, ("category", None, "1-10", None, None)),
+        ("{number: n}", {"n": ">5"}, ("censored_high", 5.0, None, ">5", None)),
+        ("{number: n}", {"n": "high"}, ("unparsed", None, None, "high", None)),
+        ("{number: n, unit: u}", {"u": "mg"}, ("absent", None, None, None, "mg")),
+    ],
+)
+def test_a_value_is_judged_by_what_there_is_of_it(
+    value: str, cells: dict[str, str | None], given: tuple[object, ...], tmp_path: Path
+) -> None:
+    """Text, number and unit, or one of the first two alone."""
+    declared = table(tmp_path, f"columns: {{v: string, n: float64, u: string}}\nvalue: {value}\n")
+    (row,) = stage(declared, [cells])
+    names = ("value_status", "numeric_value", "text_value", "raw_value", "unit")
+    assert tuple(row[name] for name in names) == given and row["_reason"] is None
+
+
+def test_odd_names_are_quoted(tmp_path: Path) -> None:
+    """Names with blanks, quotes, large letters, and words of SQL stand in quotes; a name may begin with a digit."""
+    names = ['In-hospital "death"', "order", "Wert", "24h", "value", "user", "it's"]
+    columns = [{"name": name, "type": "int64", "as": f"c{i}"} for i, name in enumerate(names)]
+    declared = Table.model_validate({"name": "raw.t", "description": "One row is one t.", "columns": columns})
+    (row,) = stage(declared, [dict(zip(names, ["1", "2", "3", "4", "5", "6", "x"], strict=True))])
+    assert [row[f"c{i}"] for i in range(7)] == [1, 2, 3, 4, 5, 6, None]
+    assert row["_faults"] == "it's:unparseable"
+
+
+def test_a_name_that_sql_takes_for_a_function_needs_another(tmp_path: Path) -> None:
+    """A stage that reads `user` of staging would be told who runs it."""
+    with pytest.raises(ContractError, match="`user`, which SQL reads as a function") as caught:
+        staging_select(table(tmp_path, "columns: {user: string}"), "schemas/x/t.yaml")
+    assert "as:" in caught.value.hint
+
+
+def test_the_contract_of_staging_follows(tmp_path: Path) -> None:
+    """Plain names and types in order, keys never null, and the columns of the value behind them."""
+    declared = table(
+        tmp_path,
+        "key: [No]\ngrain: [id]\ncolumns: {No: {type: int64, as: id}, at: timestamp, v: float64}\nvalue: {number: v}\n",
+    )
+    contract = staging_contract(declared)
+    assert contract.name == "staging.t" and contract.grain == ("id",)
+    assert [(c.name, c.type, c.nullable) for c in contract.columns] == [
+        ("id", "int64", False), ("at", "timestamp[us]", True), ("numeric_value", "float64", True),
+        ("text_value", "string", True), ("raw_value", "string", True), ("unit", "string", True),
+        ("value_status", "string", False),
+    ]  # fmt: skip
+
+
+def test_a_declared_stage_passes_the_checks_of_one_that_is_written(tmp_path: Path) -> None:
+    """It is row-wise, tells all reasons and faults that it can give, and names the macros that it hangs on."""
+    declared = declared_stage(table(tmp_path, SHORT), tmp_path / "t.yaml", load_macros())
+    assert declared.declared and declared.references == ("raw.t",)
+    assert declared.reasons == {
+        f"quarantine:id:{w}" for w in ("missing", "unparseable", "unparseable_zone", "out_of_range")
+    }
+    assert "at:out_of_range" in declared.faults and "id:missing" not in declared.faults
+    assert {"whole", "moment", "truth"} <= {macro.name for macro in declared.macros}
+    assert declared.parameters == ("earliest_time", "latest_time", "zone")
+    assert declared.text.splitlines()[0] == "-- One row is one t."
