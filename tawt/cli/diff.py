@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tawt.cli.again import follow
-from tawt.cli.options import DATA_PANEL, Form, Memory, Threads
+from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Threads
 from tawt.cli.output import Format, next_command, print_table, say
+from tawt.shell import command
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,23 +25,33 @@ def add_to(app: typer.Typer) -> None:
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(help="A workspace", show_default=False)],
-    after: Annotated[Path, typer.Argument(help="Another one", show_default=False)],
-    stage: Annotated[str | None, typer.Option(help="Only this stage", show_default=False)] = None,
+    before: Annotated[Path, typer.Argument(help="A workspace; with -w a stage, as it is there", show_default=False)],
+    after: Annotated[
+        Path | None,
+        typer.Argument(help="Another one; with -w none: its SQL as it is now", show_default=False),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only this stage of two workspaces", show_default=False)] = None,
+    workspace: OptionalWorkspace = None,
     threads: Threads = None,
     memory_limit: Memory = None,
     form: Form = Format.table,
 ) -> None:
-    """Count what differs between two workspaces: schema, rows, nulls, statuses, reasons, rows by data_type
+    """Count what differs between two workspaces, or with `-w W STAGE` what an edit of a stage changes
 
     Example: tawt diff work/mimic work/mimic-edited
     """
     from tawt.commands.diff import diff as diff_of
+    from tawt.errors import ConfigError
 
+    if workspace is not None and (after is not None or stage is not None):
+        raise ConfigError(
+            "diff", "has a workspace with -w and more than a stage, expected two workspaces, or one and a stage",
+            f"`{command('diff', 'A', 'B')}`, or `{command('diff', 'STAGE', workspace=workspace)}`",
+        )  # fmt: skip
+    places = (before, after, stage) if workspace is None else (workspace, None, str(before))
     found = diff_of(
-        before, after, stage, threads=threads, memory_limit=memory_limit,
-        report=lambda event: say(f"note: {event['text']}"),
-    )  # fmt: skip
+        *places, threads=threads, memory_limit=memory_limit, report=lambda event: say(f"note: {event['text']}")
+    )
     shown = found if form is not Format.table else shortened(found)
     print_table(shown, form)
     n_left = found.num_rows - shown.num_rows
@@ -50,7 +61,12 @@ def diff(
         if found.num_rows
         else "no difference"
     )
-    next_command(follow("stages", workspace=after, form=form))
+    edited = after is None and found.num_rows
+    next_command(
+        follow("run", f"{places[2]}+", workspace=places[0])
+        if edited
+        else follow("stages", workspace=after or places[0], form=form)
+    )
 
 
 def shortened(found: pa.Table) -> pa.Table:

@@ -1,11 +1,12 @@
-"""What differs between two workspaces, stage by stage, in counts."""
+"""What differs between two workspaces, or a stage before and after an edit, in counts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
@@ -13,12 +14,16 @@ from tawt.builtin.all import graph_of
 from tawt.commands.look import stage_of
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
+from tawt.errors import ConfigError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, standing
 from tawt.pipeline.manifest import Manifest, input_of, read_manifest
+from tawt.pipeline.plan import inputs_of, make_plan
 from tawt.pipeline.run import Report
+from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.quality.diff import Difference, Output, differences
+from tawt.shell import command
 from tawt.sources.graph import Graph
 
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("stage", "what", "name", "before", "after")])
@@ -45,18 +50,19 @@ class _Side:
 
 
 def diff(
-    before: str | Path, after: str | Path, stage: str | None = None, *, threads: int | None = None,
+    before: str | Path, after: str | Path | None = None, stage: str | None = None, *, threads: int | None = None,
     memory_limit: str | None = None, report: Report = lambda event: None,
 ) -> pa.Table:  # fmt: skip
-    """Tell what differs between two workspaces.
+    """Tell what differs between two workspaces, or between what is there of a stage and what its SQL gives now.
 
     Rows are compared as they come, in any order, by all cells but those that say where a row came from; a row that is
     changed counts on both sides. Counts of rows from 1 to 10 by column, status or data_type are told as `<11`.
 
     Args:
         before: A workspace that `ingest` made.
-        after: Another one.
-        stage: Only this stage; all by default.
+        after: Another one; None = what the stage's SQL gives now of what it reads there: it is run aside, and nothing
+            is written into the workspace.
+        stage: Only this stage; all of two workspaces by default.
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
         report: Hears `{"event": "note", ...}` of each stage that is older than what it was made from.
@@ -70,8 +76,11 @@ def diff(
     Raises:
         ConfigError: There is no such workspace or stage, or a command that changes one is at work.
         FileError: A file that is compared is damaged.
+        StageError: What the stage's SQL gives now is refused, or the stage is not there yet.
     """
     limits = Limits.of(threads, memory_limit)
+    if after is None:
+        return as_table(_of_edit(Path(before).expanduser(), stage, limits, report))
     with _both(Path(before).expanduser(), Path(after).expanduser()) as sides:
         found: list[Difference] = []
         for name in _stages(sides, stage):
@@ -83,6 +92,36 @@ def diff(
                 name, sides[0].output(name), sides[1].output(name), [s.workspace.root for s in sides], limits
             )
     return as_table(found)
+
+
+def _of_edit(root: Path, stage: str | None, limits: Limits, report: Report) -> list[Difference]:
+    """Return what differs between what is there of a stage and what it would be now."""
+    with still(root), TemporaryDirectory(prefix="tawt-") as aside:
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        if stage is None:
+            example = command("diff", min(graph.stages), workspace=root)
+            raise ConfigError("diff", "has one workspace alone, expected another one or a stage of it", f"`{example}`")
+        found = stage_of(graph, stage, workspace=root)
+        if found.sql is None:
+            hint = f"give two workspaces: `{command('diff', root, 'ANOTHER', stage=stage)}`"
+            raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
+        manifest = read_manifest(opened, stage)
+        if manifest is None:
+            again = command("run", f"+{stage}", workspace=root)
+            raise StageError(stage, "is not there yet, expected it to be finished", f"`{again}`")
+        for one in standing(opened, graph):
+            if one.stage.name in found.inputs and not one.stands:
+                report({"event": "note", "text": f"{stage} reads {one.stage.name}, which is {one.state}"})
+        _, plan = make_plan(opened, graph, stage, limits=limits)
+        (step,) = plan.steps
+        report({"event": "note", "text": f"{stage}: {step.reason or 'up to date'}"})
+        if step.reason is None:
+            return []
+        bound = replace(plan.bound(found, inputs_of(opened, found), opened), spill=Path(aside) / "spill")
+        result = run_sql(bound, Path(aside) / stage, lambda done, total: None)
+        now = Output(sorted((Path(aside) / stage).rglob("*.parquet")), result.accounts, {})
+        return compared(stage, _output(opened, manifest), now, [root, Path(aside)], limits)
 
 
 def compared(

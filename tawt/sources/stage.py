@@ -76,6 +76,7 @@ class Bound:
     root: Path
     """The workspace, which is all that its SQL may reach beside the raw tables."""
     spill: Path
+    """Where the engine puts what does not fit in memory; beside it a stage may be written."""
 
     @property
     def pipeline(self) -> PipelineConfig:

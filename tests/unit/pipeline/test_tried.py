@@ -194,6 +194,36 @@ def test_lineage_leads_to_the_raw_files(made: Path) -> None:
     assert tawt.lineage("dataset", made)["name"].to_pylist().count("readings/a.csv") == 1
 
 
+def test_an_edit_is_counted_before_it_is_run(made: Path, tree, tawt) -> None:
+    """What lies there of a stage against what its SQL gives now, of the same inputs: nothing is written."""
+    assert tawt_diff(made, "staging.readings") == {}
+    edit(made, "staging/readings", "x < $least", "x < 3")
+    before = tree(made)
+    told = tawt_diff(made, "staging.readings")
+    assert told["rows", ""] == ("7", "6") and told["drop", "small"] == ("3", "4")
+    assert told["rows only here", ""] == ("1", "0")
+    edit(made, "event_parts/readings", "'OTHER' as code", "'ANOTHER' as code")
+    assert tawt_diff(made, "event_parts.readings") == {}
+    edit(made, "event_parts/readings", "then ['EVEN', 'READING']", "then ['READING', 'READ']")
+    assert tawt_diff(made, "event_parts.readings")["rows", ""] == ("6", "9")
+    ended = tawt("diff", "staging.readings", "-w", made)
+    assert "sql changed" in ended.err and ended.err.splitlines()[-1].startswith("next: tawt run staging.readings+")
+    assert tree(made) == before
+
+
+def tawt_diff(workspace: Path, stage: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """What an edit of a stage changes."""
+    rows = tawt.diff(workspace, stage=stage).to_pylist()
+    return {(row["what"], row["name"]): (row["before"], row["after"]) for row in rows}
+
+
+def test_an_edit_of_what_is_not_there_is_no_edit(made: Path, tawt) -> None:
+    """A stage that is code, none at all, and one too many are refused with what to type."""
+    assert "give two workspaces" in tawt("diff", "events", "-w", made).error
+    assert "expected another one or a stage of it" in tawt("diff", made).error
+    assert "expected two workspaces, or one and a stage" in tawt("diff", made, made, "-w", made).error
+
+
 def test_views_are_printed(made: Path, tawt) -> None:
     """The commands show a tree, dropped records and a tried step, and refuse two views at once."""
     shown = tawt("show", "events", "-w", made, "--lineage").out.splitlines()
