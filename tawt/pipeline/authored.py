@@ -37,7 +37,7 @@ def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str
     """
     contract = bound.stage.contract
     with (
-        closing(connect(bound.limits, [bound.root], bound.spill)) as connection,
+        closing(connect(bound.limits, bound.folders, bound.spill)) as connection,
         wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits),
     ):
         connection.execute(f"create view {_ROWS} as from {parquet_files(kept)}")

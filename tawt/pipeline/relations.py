@@ -17,7 +17,7 @@ from tawt.sources.stage import Bound, Input
 
 def connected(bound: Bound) -> duckdb.DuckDBPyConnection:
     """Open a locked connection with the stages that a stage reads as views; raw tables are bound one by one."""
-    folders = [bound.root, bound.spill.parent, *raw_folders(bound.raw.values())]
+    folders = [*bound.folders, *raw_folders(bound.raw.values())]
     connection = connect(bound.limits, folders, bound.spill, bound.settings.project, keep_order=bool(bound.numbers))
     for one in bound.inputs.values():
         bind_output(connection, one)

@@ -76,7 +76,12 @@ class Bound:
     root: Path
     """The workspace, which is all that its SQL may reach beside the raw tables."""
     spill: Path
-    """Where the engine puts what does not fit in memory; beside it a stage may be written."""
+    """Where the engine puts what does not fit in memory."""
+
+    @property
+    def folders(self) -> list[Path]:
+        """The workspace, and the folder that it is written in: another one where a stage is only tried."""
+        return [self.root, self.spill.parent]
 
     @property
     def pipeline(self) -> PipelineConfig:
