@@ -204,7 +204,20 @@ def run(
     open_workspace(root)
     with hold(root, dry_run):
         opened = open_workspace(root)  # as the command before left it
-        return _run(opened, all_stages(opened), selection, limits, force, dry_run, report)
+        said = _not_used(opened)
+        for note in said:
+            report({"event": "note", "text": note})
+        result = _run(opened, all_stages(opened), selection, limits, force, dry_run, report)
+        return replace(result, notes=(*said, *result.notes))
+
+
+def _not_used(workspace: Workspace) -> tuple[str, ...]:
+    """Say that the current folder has files of the source which a workspace without a project does not use."""
+    here, pipeline = Project.here(), workspace.pipeline
+    if workspace.project.root is not None or not here.has(pipeline.source):
+        return ()
+    again = command("ingest", workspace.raw_root or "RAW_DIR", pipeline=pipeline.name, workspace=workspace.root)
+    return (f"the files of {here.root} are not those of this workspace; to use them: `{again}`",)
 
 
 def _run(

@@ -159,6 +159,23 @@ def test_a_project_that_moved_is_named_and_taken_up_where_it_is(
     assert open_workspace(workspace).project.root == moved
 
 
+def test_an_edit_that_a_workspace_does_not_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run from a folder with files of its source, a workspace that was made without a project says how to take them."""
+    raw = write(tmp_path / "raw", {"data/0.csv": "subject_id,time,code,numeric_value\n1,2020-01-01 00:00:00,A,1\n"})
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    tawt.ingest(raw, "meds", tmp_path / "w", threads=1)
+    assert tawt.run("events", tmp_path / "w", threads=1).notes == ()
+    (here / "sql").mkdir()
+    tawt.write_sql("event_parts.measurements", pipeline="meds")
+    (note,) = tawt.run("events", tmp_path / "w", threads=1).notes
+    assert f"files of {here} are not those of this workspace" in note
+    assert f"`tawt ingest {raw} -w {tmp_path / 'w'} --pipeline meds`" in note
+    tawt.ingest(raw, "meds", tmp_path / "w", threads=1)
+    assert tawt.run("events", tmp_path / "w", threads=1).notes == ()
+
+
 def test_a_place_that_no_record_can_hold_is_refused(clinic: Path, raw: Path, tmp_path: Path) -> None:
     """The workspace could not remember it; nothing is written."""
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/pr\xff"))
