@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.project.conftest import FILES, RECORDS, write
+from tests.unit.project.test_cases import CASES
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("tawt", "sql", "schemas", "pipelines", "pyproject.toml", "README.md", "LICENSE")
 
@@ -50,20 +53,50 @@ def test_the_wheel_holds_every_asset(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 
 
-def test_an_installed_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
-    """In a fresh environment, `tawt stages --pipeline demo` finds its stages inside the installed package."""
-    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
-    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory) -> Path:
+    """The packages of a fresh environment with the wheel in it, the wheel's own not to be written in."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
     zipfile.ZipFile(wheel).extractall(site)
     # the other packages come from this environment, whose own tawt stands behind the new one
     (site / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    text = "import tawt; print(tawt.__file__); from tawt.cli.app import main; main()"
+    for path in (site / "tawt").rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    return site
+
+
+def _python(site: Path, folder: Path, text: str, *words: str) -> str:
+    """Run Python of the fresh environment in a folder, and return what it prints after the place of its tawt."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(
-        [tmp_path / "venv" / "bin" / "python", "-c", text, "stages", "--pipeline", "demo", "--format", "json"],
-        cwd=tmp_path, capture_output=True, text=True, env=environment,
+        [site.parents[2] / "bin" / "python", "-B", "-c", f"import tawt; print(tawt.__file__); {text}", *words],
+        cwd=folder, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    place, _, rows = ended.stdout.partition("\n")
+    place, _, printed = ended.stdout.partition("\n")
     assert Path(place).is_relative_to(site)
-    assert "staging.labevents" in {row["stage"] for row in json.loads(rows)}
+    return printed
+
+
+def test_an_installed_wheel_works_from_any_folder(site: Path, tmp_path: Path) -> None:
+    """In a fresh environment, `tawt stages --pipeline demo` finds its stages inside the installed package."""
+    words = ("stages", "--pipeline", "demo", "--format", "json")
+    rows = json.loads(_python(site, tmp_path, "from tawt.cli.app import main; main()", *words))
+    assert "staging.labevents" in {row["stage"] for row in rows}
+
+
+def test_a_project_works_from_an_installed_wheel(site: Path, tmp_path: Path) -> None:
+    """Its own source is tested and ingested, and a stage of `mimic_iv` becomes its own; the package stays as it is."""
+    project = write(tmp_path / "mein Prüf-Projekt", {**FILES, **CASES})
+    write(tmp_path / "raw", {"readings.csv": RECORDS})
+    before = sorted((path, path.stat().st_mtime_ns) for path in (site / "tawt").rglob("*"))
+    text = (
+        "print(len(tawt.test().results), tawt.test().ok, "
+        "tawt.ingest('../raw', 'clinic', '../w', threads=1).n_run, "
+        "tawt.write_sql('staging.labevents', pipeline='mimic_iv').name, "
+        "[row['stage'] for row in tawt.stages(pipeline='mimic_iv').to_pylist() if row['of'] == 'project'])"
+    )
+    assert _python(site, project, text) == "2 True 3 labevents.sql ['staging.labevents']\n"
+    assert sorted((path, path.stat().st_mtime_ns) for path in (site / "tawt").rglob("*")) == before
