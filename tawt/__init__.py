@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tawt.commands.ingest import build_vocab as build_vocab
     from tawt.commands.ingest import ingest as ingest
     from tawt.commands.ingest import run as run
+    from tawt.commands.init import init as init
     from tawt.commands.lineage import lineage as lineage
     from tawt.commands.look import show as show
     from tawt.commands.look import stages as stages
@@ -48,6 +49,7 @@ _HOME = {
     "dropped": "tawt.commands.rejected",
     "embed": "tawt.commands.embed",
     "ingest": "tawt.commands.ingest",
+    "init": "tawt.commands.init",
     "lineage": "tawt.commands.lineage",
     "plot": "tawt.commands.plot",
     "pretrain": "tawt.commands.pretrain",

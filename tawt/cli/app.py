@@ -140,7 +140,7 @@ def _fail_foreign(error: BaseException) -> NoReturn:
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)] or frames
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
     _fail(
-        f"tawt failed inside: {type(error).__name__} at {place}, expected none (a bug in tawt, not in your data)",
+        f"tawt failed inside ({type(error).__name__} at {place}), expected to finish: a bug in tawt, not in your data",
         "report that line; TAWT_TRACEBACK=1 before the command prints all of it, which can quote cells",
     )
 

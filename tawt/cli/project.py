@@ -1,13 +1,14 @@
-"""The commands around a project of one's own: test."""
+"""The commands around a project of one's own: init and test."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tawt.cli.again import again, follow
-from tawt.cli.options import DATA_PANEL, Form, OptionalWorkspace
+from tawt.cli.options import DATA_PANEL, DryRun, Form, OptionalWorkspace
 from tawt.cli.output import Format, next_command, print_rows, print_text, say
 
 _SHOWN = 8
@@ -16,7 +17,45 @@ _SHOWN = 8
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    app.command("test", rich_help_panel=DATA_PANEL)(test)
+    for name, function in (("init", init), ("test", test)):
+        app.command(name, rich_help_panel=DATA_PANEL)(function)
+
+
+def init(
+    raw_dir: Annotated[Path, typer.Argument(help="Folder of the raw tables", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the new source and its pipeline", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the project; the current one by default", show_default=False)
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Column that says whose a record is", show_default=False)] = None,
+    records: Annotated[int, typer.Option(help="Records of each table to look at", min=1)] = 20_000,
+    force: Annotated[bool, typer.Option("--force", help="Draft anew what was drafted before and not edited")] = False,
+    dry_run: DryRun = False,
+    form: Form = Format.table,
+) -> None:
+    """Look at raw tables and draft a project for them: contracts, SQL, a pipeline, cases
+
+    Example: tawt init raw/ --name clinic
+    """
+    from tawt.commands.init import init as draft
+
+    result = draft(raw_dir, name, out, subject=subject, records=records, force=force, dry_run=dry_run)
+    print_rows(("table", "taken for", "subject", "time", "says"), result.rows(), form)
+    notes = result.notes()
+    if notes:
+        say("look at:")
+    for note in notes:
+        say(f"  {note}")
+    for path in result.kept:
+        say(f"kept, edited since it was drafted: {path}")
+    say(
+        f"{len(result.written)} files {'to write' if dry_run else 'written'} below {result.root}/, "
+        "every guess marked `guessed:`"
+    )
+    pipeline = name if out is None else result.pipeline
+    next_command(
+        again() if dry_run else follow("ingest", raw_dir, pipeline=pipeline, workspace=f"work/{name}", form=form)
+    )
 
 
 def test(

@@ -25,7 +25,7 @@ class Column(Section):
     type: TypeName
     """Its type."""
     nullable: bool = True
-    """Whether a null may stand here; counted, never trusted."""
+    """Whether kept rows may be null here; checked after every run."""
     required: bool = True
     """Whether it must be there; an absent optional raw column reads as null, and that is said."""
     unit: str | None = None

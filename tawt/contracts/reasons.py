@@ -11,6 +11,7 @@ REASONS = {
     "no_discharge": "the admission that the record names has no end",
     "another_stay": "the record names another stay than the one that it lies with",
     "listed_before": "an earlier record of the same table says the same",
+    "nothing_measured": "no column of the record that becomes a measurement is filled",
     "not_a_chart_item": "the entry of a dictionary is of another table",
     "record_id_row": "the record only names the stay",
     "missing_outcome": "there is no outcome to predict",

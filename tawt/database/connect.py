@@ -60,7 +60,7 @@ class Limits:
             raise ConfigError("--threads", f"is {threads}, expected 1 to {most}", "leave it out for all cores")
         if memory_limit is not None and not _LEAST_MEGABYTES <= _megabytes(memory_limit) < 1e12:
             raise ConfigError(
-                "--memory-limit", f"is no size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
+                "--memory-limit", f"is not a size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
                 "leave it out for 60 % of the memory",
             )  # fmt: skip
         most_megabytes = max(_LEAST_MEGABYTES, int(available_bytes() * 0.6) >> 20)
@@ -276,6 +276,6 @@ def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspac
         )  # fmt: skip
     return StageError(
         where,
-        f"the engine stopped with the error {kind}, expected none (its text can quote cells and is not shown)",
+        f"the database stopped with the error {kind}, expected a result (its text can quote cells and is not shown)",
         "use try_cast instead of cast, and give the record a _reason",
     )

@@ -1,4 +1,4 @@
-"""The one handle: a folder with the resolved pipeline, every stage's files, the shards and the runs."""
+"""A workspace: the folder that every command works in, with the resolved pipeline, all files and the runs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,304 @@
+"""Every table below a folder, whatever its name: what lies there, how it is written, and its first records."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import io
+import os
+import re
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
+from pathlib import Path
+
+import pyarrow as pa
+
+from tawt.config.pipeline import Members
+from tawt.errors import SourceError, TawtError
+from tawt.raw.formats import ARCHIVES, PACKED, bare_name, format_of, is_hidden
+from tawt.raw.identity import open_packed
+from tawt.raw.members import MemberReader
+from tawt.readers import parquet_batches, parquet_schema
+
+_SAMPLE = 1 << 18
+"""Bytes of text from which is told how it is written."""
+_DELIMITERS = ",;\t|"
+_FEW_FILES = 20
+"""Up to this many alike files are parts of a table; more are one per subject."""
+_SERIES = re.compile(r"(?P<stem>.+?)(?P<sep>[-_. ]?)(?P<last>\d+|(?<=[-_. ])[a-z])", re.ASCII)
+_DATA = re.compile(r"\s*([-+<>]?\d[\d.,:/ -]*|\d{4}-\d\d-\d\d.*)\s*", re.ASCII)
+"""A number, a day or a time: hardly the name of a column."""
+_CASELESS_GLOB = str.maketrans({c: f"[{c}]" for c in "*?["})
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table as it lies there."""
+
+    place: str
+    """Where, below the root, as a contract's `paths` has it: in lower case, without suffix."""
+    files: tuple[Path, ...]
+    header: tuple[str, ...]
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    has_header: bool = True
+    members: Members | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of its place."""
+        return re.sub(r"\[(.)\]", r"\1", self.place.rpartition("/")[2]).strip("-_. *?")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is one text file or several."""
+        return self.members is None and not format_of(self.files[0]).is_parquet
+
+    def columns(self, most: int) -> dict[str, list[str | None]]:
+        """Return the cells of the first records by column, as text.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        rows = list(islice(self._records(), most))
+        width = len(self.header)
+        rows = [row for row in rows if len(row) == width]
+        columns: list[list[str | None]] = [list(column) for column in zip(*rows, strict=True)]
+        return dict(zip(self.header, columns or [[] for _ in self.header], strict=True))
+
+    def _records(self) -> Iterator[Sequence[str | None]]:
+        if self.members is not None:
+            reader = MemberReader(self.members, [(file, file.name) for file in self.files])
+            for batch in reader.batches():
+                yield from _rows(batch.select(list(self.header)))
+        for file in self.files if self.members is None else ():
+            if self.is_text:
+                with open_packed(file, file.name) as stream:
+                    text = io.TextIOWrapper(stream, encoding=self.encoding, errors="replace", newline="")
+                    rows = csv.reader(text, delimiter=self.delimiter)
+                    yield from (row for row in islice(_unbroken(rows), int(self.has_header), None) if row)
+            else:
+                for batch in parquet_batches(file, None, "copy it again", SourceError, file.name):
+                    yield from _rows(batch)
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """What lies there and is not read."""
+
+    place: str
+    why: str
+
+
+def tables_below(root: Path) -> tuple[list[FoundTable], list[PassedOver]]:
+    """Return the tables below a folder, and what is not read and why.
+
+    Raises:
+        SourceError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise SourceError(str(root), "is no folder, expected the folder of the raw tables", "check the path")
+    tables: list[FoundTable] = []
+    passed: list[PassedOver] = []
+    for folder, files in _folders(root):
+        for found in _tables_of(root, folder, files):
+            (tables if isinstance(found, FoundTable) else passed).append(found)  # type: ignore[arg-type]
+    return tables, passed
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield every folder that is one of data, and its files; a folder that links lead to twice comes once."""
+    seen = set()
+    for name, folders, files in os.walk(root, followlinks=True):
+        folder = Path(name)
+        folders[:] = sorted(one for one in folders if not is_hidden(one))
+        if (real := folder.resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield folder, [folder / file for file in sorted(files) if not is_hidden(file) and (folder / file).is_file()]
+
+
+def _tables_of(root: Path, folder: Path, files: list[Path]) -> Iterator[FoundTable | PassedOver]:
+    by_suffix = defaultdict(list)
+    for file in files:
+        by_suffix[file.suffix.lower()].append(file)
+    many = {suffix for suffix, alike in by_suffix.items() if len(alike) > _FEW_FILES and folder != root}
+    single: list[FoundTable] = []
+    for file in files:
+        place = file.relative_to(root).as_posix()
+        if file.suffix.lower() in many and not format_of(file).is_parquet and not format_of(file).is_gzip:
+            continue
+        try:
+            if format_of(file).is_archive:
+                found: FoundTable | PassedOver | None = _of_archive(root, file)
+            elif format_of(file).is_table:
+                found = _of_file(root, file)
+            elif file.suffix.lower() in PACKED:
+                found = PassedOver(place, "is packed in a form that is not read: unpack it")
+            else:
+                continue
+        except TawtError as error:
+            found = PassedOver(place, error.what)
+        if isinstance(found, PassedOver):
+            yield found
+        elif found is not None:
+            single.append(found)
+    yield from _joined(root, folder, single)
+    for suffix in sorted(many):
+        if by_suffix[suffix][0].suffix and not format_of(by_suffix[suffix][0]).is_gzip:
+            yield from _of_many(root, folder, by_suffix[suffix], suffix)
+
+
+def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
+    """Return the table in a file; None where it is a text that is none."""
+    relative = file.relative_to(root)
+    place = relative.with_name(bare_name(file)).as_posix().translate(_CASELESS_GLOB)
+    if format_of(file).is_parquet:
+        return FoundTable(place, (file,), tuple(parquet_schema(file, "copy it again", SourceError, file.name).names))
+    with open_packed(file, file.name) as stream:
+        sample = stream.read(_SAMPLE)
+    if not sample.strip():
+        return PassedOver(relative.as_posix(), "is empty")
+    encoding = _encoding(sample)
+    text = sample.decode(encoding, "replace")
+    if len(sample) == _SAMPLE:
+        text = text[: max(text.rfind("\n"), 0)] or text
+    delimiter = "\t" if format_of(file).is_tabbed else _delimiter(text)
+    first = next(_unbroken(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
+    if len(first) < 2 and format_of(file).suffix.startswith(".txt"):
+        return None
+    if not any(first):
+        return PassedOver(relative.as_posix(), "has no header line")
+    if len(first) > 1 and any(_DATA.fullmatch(name) for name in first):
+        return PassedOver(
+            relative.as_posix(), "begins with a record and not with names of columns: give it a header line"
+        )
+    header = tuple(name.strip() or f"_unnamed_{i}" for i, name in enumerate(first, start=1))
+    if len({name.lower() for name in header}) < len(header):
+        return PassedOver(relative.as_posix(), "has a column name twice")
+    return FoundTable(place, (file,), header, delimiter, encoding)
+
+
+def _encoding(sample: bytes) -> str:
+    for mark, name in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
+        if sample.startswith(mark):
+            return name
+    try:
+        sample[: max(sample.rfind(b"\n"), 0) or len(sample)].decode("utf-8")
+    except UnicodeDecodeError:
+        return "cp1252" if any(0x80 <= byte < 0xA0 for byte in sample) else "latin-1"
+    return "utf-8"
+
+
+def _delimiter(text: str) -> str:
+    """Return what cuts the first lines into the same number of fields, and into most."""
+    best, most = ",", 1
+    for delimiter in _DELIMITERS:
+        rows = [
+            row for row in islice(_unbroken(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), 50) if row
+        ]
+        if not rows:
+            continue
+        n_fields = len(rows[0])
+        alike = sum(len(row) == n_fields for row in rows)
+        if n_fields > most and alike >= 0.8 * len(rows):
+            best, most = delimiter, n_fields
+    return best
+
+
+def _unbroken(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yield rows up to one that no reader of CSV takes, such as a field without end."""
+    try:
+        yield from rows
+    except csv.Error:
+        return
+
+
+def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
+    """Return the table that the small files in an archive make up, told from its first two."""
+    place = file.relative_to(root).as_posix()
+    try:
+        with tarfile.open(file, mode="r|*") as archive:
+            names = [Path(entry.name).name for entry in islice(archive, 50) if entry.isreg()]
+    except (tarfile.TarError, OSError, EOFError):
+        return PassedOver(place, "is damaged or no archive")
+    names = [name for name in names if not is_hidden(name)]
+    suffixes = {Path(name).suffix for name in names}
+    if len(names) < 2 or len(suffixes) != 1 or not (suffix := suffixes.pop()) or suffix.lower() in PACKED:
+        return PassedOver(place, "holds no small text files of one kind: unpack it")
+    return _of_members(root, [file], [place], suffix, place)
+
+
+def _of_many(root: Path, folder: Path, files: list[Path], suffix: str) -> Iterator[FoundTable | PassedOver]:
+    place = folder.relative_to(root).as_posix()
+    yield _of_members(root, files, [place], suffix, place)
+
+
+def _of_members(root: Path, files: list[Path], folders: list[str], suffix: str, place: str) -> FoundTable | PassedOver:
+    globs = tuple(folder.translate(_CASELESS_GLOB) for folder in folders)
+    for delimiter in _DELIMITERS:
+        members = Members(table="records", folders=globs, suffix=suffix, delimiter=delimiter)
+        try:
+            header = MemberReader(members, [(file, place) for file in files]).header()
+        except SourceError as error:
+            return PassedOver(place, error.what)
+        if len(header) > 1:
+            bare = place
+            for end in (*ARCHIVES, *PACKED):
+                bare = bare.removesuffix(end)
+            return FoundTable(bare.lower(), tuple(files), ("_member", *header), delimiter, members=members)
+    return PassedOver(place, "holds small files without columns")
+
+
+def _joined(root: Path, folder: Path, tables: list[FoundTable]) -> Iterator[FoundTable]:
+    """Yield tables, those that are alike but for the number behind their names as one."""
+    series: dict[object, list[FoundTable]] = defaultdict(list)
+    for table in tables:
+        last = table.place.rpartition("/")[2]
+        found = _SERIES.fullmatch(last)
+        kind = (table.header, table.delimiter, table.encoding, table.is_text, table.members is None)
+        stem = (found["stem"], found["sep"], found["last"].isdigit()) if found else last
+        series[(stem, kind)].append(table)
+    for alike in series.values():
+        first = alike[0]
+        if first.members is not None:
+            globs = tuple(glob for table in alike if table.members is not None for glob in table.members.folders)
+            files = tuple(file for table in alike for file in table.files)
+            stem = _common(alike) if len(alike) > 1 else first.place
+            members = first.members.model_copy(update={"folders": globs})
+            yield replace(first, place=stem.rstrip("-_. ") or first.place, files=files, members=members)
+        elif len(alike) > 1 and (place := _one_place(root, folder, alike, tables)):
+            yield replace(first, place=place, files=tuple(file for table in alike for file in table.files))
+        else:
+            yield from alike
+
+
+def _common(alike: list[FoundTable]) -> str:
+    """Return the letters that all places begin with."""
+    letters = takewhile(lambda one: len(set(one)) == 1, zip(*(table.place for table in alike), strict=False))
+    return "".join(one[0] for one in letters).rstrip("[")
+
+
+def _one_place(root: Path, folder: Path, alike: list[FoundTable], tables: list[FoundTable]) -> str | None:
+    """Return a path that means these tables and no other: their folder, or a pattern of their names."""
+    if len(alike) == len(tables) and folder != root:
+        return folder.relative_to(root).as_posix().lower().translate(_CASELESS_GLOB)
+    pattern = _common(alike) + "*"
+    meant = [table for table in tables if fnmatch.fnmatch(bare_name(table.files[0]), pattern.rpartition("/")[2])]
+    return pattern if len(meant) == len(alike) else None
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[Sequence[str | None]]:
+    """Yield the rows of a batch as the texts that a CSV file would hold."""
+    columns = [[None if cell is None else _text(cell) for cell in column.to_pylist()] for column in batch.columns]
+    yield from zip(*columns, strict=True)
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 9e15:
+        return str(int(cell))
+    return str(cell)

@@ -1,0 +1,105 @@
+"""The contract of a raw table as it is drafted, every guess marked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from tawt.sources.names import flat
+from tawt.sources.relate import Drafted
+from tawt.sources.roles import Guess
+from tawt.sources.shapes import ColumnShape
+
+_SIMPLE = re.compile(r"[A-Za-z_]([A-Za-z0-9_ .-]*[A-Za-z0-9_.-])?")
+_NOT_TEXT = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+
+
+def forms_of(shape: ColumnShape) -> list[str]:
+    """Return how the days of a column are written, where that must be said."""
+    if all(form.is_plain for form in shape.forms):
+        return []
+    day_first = shape.day_first is not False
+    return list(dict.fromkeys(form.written(day_first) for form, _ in shape.forms.most_common()))
+
+
+def contract_of(table: Drafted) -> str:
+    """Return the contract of a raw table as YAML."""
+    guess = table.guess
+    keys = [c for c in (guess.subject, *guess.codes) if c is not None]
+    keys += [guess.time] if guess.time is not None else [guess.stay] if table.stays is not None and guess.stay else []
+    keys = [column for column in keys if column is not None]
+    lines = [
+        f"description: {quoted(f'One row is one record of {table.name}.')}  # guessed: say what a row is",
+        f"paths: [{quoted(table.found.place)}]",
+        f"key: [{', '.join(map(quoted, keys))}]  # guessed: a record without one of these is quarantined",
+        "columns:",
+        *_columns(table),
+    ]
+    if table.of_value:
+        said = {"text": guess.text, "number": guess.number, "unit": guess.unit}
+        parts = ", ".join(f"{key}: {quoted(column)}" for key, column in said.items() if column is not None)
+        lines.append(f"value: {{{parts}}}  # guessed")
+    lines += [f"# look at: {note}" for note in guess.notes]
+    if guess.unread:
+        lines.append(f"# not read: {', '.join(one_line(column) for column in guess.unread)}")
+    return "\n".join(lines) + "\n"
+
+
+def _columns(table: Drafted) -> Iterator[str]:
+    meaning = _meanings(table.guess)
+    for column, type_ in table.types.items():
+        said: dict[str, str] = {"type": type_}
+        shape = table.shapes[column]
+        if table.staged[column] != column and column not in table.of_value:
+            said["as"] = table.staged[column]
+        if type_ == "timestamp" and (forms := forms_of(shape)):
+            said["format"] = quoted(forms[0]) if len(forms) == 1 else f"[{', '.join(map(quoted, forms))}]"
+        if shape.used_marks:
+            said["marks"] = f"[{', '.join(map(quoted, shape.used_marks))}]"
+        said |= _birth_bounds(table.guess, column)
+        text = type_ if len(said) == 1 else "{" + ", ".join(f"{key}: {value}" for key, value in said.items()) + "}"
+        yield f"  {quoted(column)}: {text}" + (f"  # guessed: {meaning[column]}" if column in meaning else "")
+
+
+def _birth_bounds(guess: Guess, column: str) -> dict[str, str]:
+    if len(guess.birth) == 3 and column in guess.birth:
+        low, high = ((1850, 2300), (1, 12), (1, 31))[guess.birth.index(column)]
+        return {"low": str(low), "high": str(high)}
+    if (column in guess.birth[-1:] and len(guess.birth) == 2) or (guess.birth == (column,) and "year" in flat(column)):
+        return {"low": "1850", "high": "2300"}
+    return {"low": "0", "high": "150"} if column in guess.birth[:1] and len(guess.birth) == 2 else {}
+
+
+def _meanings(guess: Guess) -> dict[str, str]:
+    pairs = [
+        *((column, "another time, told as an event of its own") for column in guess.events),
+        *((column, "of the birth") for column in guess.birth),
+        *((column, "a text") for column in guess.traits),
+        *((column, "a text that is known at the end") for column in guess.late),
+        *((column, "a number") for column in guess.measured),
+        *((column, "says what the record is of") for column in guess.codes),
+        (guess.label, "what a code means"),
+        (guess.stay, "the number of a stay"),
+        (guess.specimen, "tells equal results apart"),
+        (guess.end, "when it ended"),
+        (guess.ready, "when it could be read"),
+        (guess.death, "the death"),
+        (guess.time, "when it happened"),
+        (guess.subject, "whose record it is"),
+    ]
+    return {column: meaning for column, meaning in pairs if column is not None}
+
+
+def quoted(text: str) -> str:
+    """Return a text as YAML has it, in quotes where it must be."""
+    if _SIMPLE.fullmatch(text) and text.lower() not in _NOT_TEXT:
+        return text
+    return (
+        json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f").replace("\u2028", "\\L").replace("\u2029", "\\P")
+    )
+
+
+def one_line(text: str) -> str:
+    """Return a name as it may stand in a comment."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

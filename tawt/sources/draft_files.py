@@ -1,0 +1,118 @@
+"""Every file of a draft, by its path in the project."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tawt.sources.draft import contract_of, quoted
+from tawt.sources.draft_cases import EPOCH, codes_case, event_case, staging_case
+from tawt.sources.draft_sql import codes, event_part
+from tawt.sources.relate import Drafted
+
+
+def files_of(name: str, drafted: Sequence[Drafted]) -> dict[str, str]:
+    """Return the text of every file of a project.
+
+    Args:
+        name: Of the pipeline and its source.
+        drafted: The tables.
+    """
+    files = {f"pipelines/{name}.yaml": pipeline(name, drafted)}
+    for table in drafted:
+        if table.guess.kind == "other":
+            continue
+        files[f"schemas/{name}/{table.name}.yaml"] = contract_of(table)
+        stages = [("staging", "", staging_case(table))]
+        if table.has_events:
+            stages.append(("event_parts", event_part(table), event_case(table)))
+        if (of := table.names or ([table] if table.guess.label else [])) and table.guess.label is not None:
+            stages.append(("codes", codes(table, of), codes_case(table, of[0].prefix)))
+        for layer, text, case in stages:
+            if text:
+                files[f"sql/{name}/{layer}/{table.name}.sql"] = text
+            files[f"tests/sql/{name}/{layer}/{table.name}.yaml"] = case
+    return files
+
+
+def pipeline(name: str, drafted: Sequence[Drafted]) -> str:
+    """Return the pipeline as YAML."""
+    return "\n".join(_pipeline(name, drafted)) + "\n"
+
+
+def _pipeline(name: str, drafted: Sequence[Drafted]) -> Iterator[str]:
+    read = [table for table in drafted if table.guess.kind != "other"]
+    events = [table for table in read if table.has_events]
+    counted = any(table.guess.minutes is not None for table in events)
+    born = any(table.guess.birth for table in events)
+    yield f"name: {name}"
+    yield f"source: {name}"
+    yield f"description: {quoted(f'Records of {name}.')}  # guessed: say whose they are and where they are described"
+    people = sorted(events, key=lambda t: (not t.shapes[t.guess.subject or ""].is_unique, not t.guess.birth, t.name))
+    if people:
+        yield f"sample_from: staging.{people[0].name}  # guessed: the table of the subjects"
+        first = [table.name for table in people if table.shapes[table.guess.subject or ""].is_unique]
+        if first:
+            yield f"order: [{', '.join(first)}]  # guessed: at one time these come first"
+    if counted:
+        yield "parameters:"
+        yield f'  pseudo_epoch: "{EPOCH}"  # guessed: there is no calendar, so every record begins on this day'
+        yield "time_origin: anchor"
+        yield f'anchor: "{EPOCH}"'
+        yield "calendar: none  # guessed: times count from an admission"
+    else:
+        origin = "birth" if born else "first_event"
+        yield f"time_origin: {origin}  # guessed"
+        yield "calendar: kept  # guessed: `shifted` where dates were moved by days to protect the subjects"
+    if any(_has_zone(table) for table in events):
+        yield "zone: UTC  # guessed: UNDECIDED where the clock stood: times with a zone are told in this one"
+    yield from _dialect(read)
+    members = [table for table in read if table.found.members is not None]
+    if members:
+        yield "members:  # guessed: tables of one small file per subject"
+    for table in members:
+        found = table.found.members
+        assert found is not None
+        yield f"  - table: {table.name}"
+        yield f"    folders: [{', '.join(map(quoted, found.folders))}]"
+        yield f"    suffix: {quoted(found.suffix)}"
+        if found.delimiter != ",":
+            yield f"    delimiter: {quoted(found.delimiter)}"
+
+
+def _dialect(read: Sequence[Drafted]) -> Iterator[str]:
+    """Yield how text is written, where that is not with commas and in UTF-8: of most tables, and of the others."""
+    written = {
+        table.name: (None if _is_tabbed(table) else table.found.delimiter, table.found.encoding.removesuffix("-sig"))
+        for table in read
+        if table.found.is_text
+    }
+    if not written:
+        return
+    delimiters, encodings = zip(*written.values(), strict=True)
+    usual = (
+        (Counter(filter(None, delimiters)).most_common(1) or [(",", 0)])[0][0],
+        Counter(encodings).most_common(1)[0][0],
+    )
+    if said := _written(usual, (",", "utf-8")):
+        yield f"csv: {said}  # guessed"
+    others = {name: said for name, one in written.items() if (said := _written(one, usual))}
+    if others:
+        yield "tables:  # guessed: how these are written, otherwise than the rest"
+    for name, said in others.items():
+        yield f"  {name}: {said}"
+
+
+def _written(one: tuple[str | None, str], usual: tuple[str, str]) -> str:
+    pairs = zip(("delimiter", "encoding"), one, usual, strict=True)
+    parts = [f"{key}: {quoted(own)}" for key, own, other in pairs if own is not None and own != other]
+    return f"{{{', '.join(parts)}}}" if parts else ""
+
+
+def _has_zone(table: Drafted) -> bool:
+    times = [column for column, type_ in table.types.items() if type_ == "timestamp"]
+    return any(form.zone for column in times for form in table.shapes[column].forms)
+
+
+def _is_tabbed(table: Drafted) -> bool:
+    return table.found.files[0].name.lower().removesuffix(".gz").endswith(".tsv")

@@ -1,0 +1,268 @@
+"""The event parts and the dictionaries of a draft, as SQL to read and to edit."""
+
+from __future__ import annotations
+
+from tawt.database.connect import literal
+from tawt.sources.names import flat, plain
+from tawt.sources.relate import Drafted
+
+_OF_VALUE = "numeric_value, text_value, raw_value, unit, value_status"
+
+
+def event_part(table: Drafted) -> str:
+    """Return the event part of a table."""
+    if table.guess.kind == "wide":
+        return _wide(table)
+    guess = table.guess
+    steps, source, time, reason = _placed(table)
+    given = [
+        "subject_id",
+        f"{time} as time, -- guessed" if time else "null::timestamp as time, -- guessed: a static fact",
+    ]
+    given.append(f"{code_of(table)} as code, -- guessed: what the record is of")
+    given += [_OF_VALUE] if table.of_value else []
+    given += [f"{when(table, guess.ready)} as available_time, -- guessed: when it could be read"] if guess.ready else []
+    given += [f"{table.column(guess.specimen)} as record_id"] if guess.specimen else []
+    given += ["_row", *([f"{reason} as _reason"] if reason else [])]
+    return "\n".join([*_header(table), *_with(steps), _select(given, source)]) + "\n"
+
+
+def codes(table: Drafted, of: list[Drafted]) -> str:
+    """Return the stage that says what codes mean: of a dictionary, or of a table that names its codes itself."""
+    guess = table.guess
+    label = table.column(guess.label)
+    keys = ", ".join(table.column(c) for c in guess.codes)
+    names = sorted(one.name for one in of)
+    text = [
+        f"-- One row is the meaning of one code of {', '.join(names[:-1])}{' and ' * (len(names) > 1)}{names[-1]}.",
+        f"-- guessed: `{label}` names a code in words",
+        "",
+        "with numbered as (",
+        f"    select *, row_number() over (partition by {keys} order by _row) as nth",
+        f"    from staging.{table.name}",
+        ")",
+        "",
+        "select",
+        f"    {code_of(table, of[0].prefix)} as code,",
+        f"    {label} as description,",
+        "    _row,",
+        "    case when nth > 1 then 'drop:listed_before' end as _reason",
+        "from numbered",
+    ]
+    return "\n".join(text) + "\n"
+
+
+def code_of(table: Drafted, prefix: str | None = None) -> str:
+    """Return the SQL of a record's code."""
+    parts = [f"{literal((prefix or table.prefix) + '//')} || {table.column(table.guess.codes[0])}"]
+    parts += [f"'//' || {table.column(column)}" for column in table.guess.codes[1:]]
+    return " || ".join(parts)
+
+
+def when(table: Drafted, column: str | None) -> str:
+    """Return the SQL of a time, as a time of the calendar; empty where there is none."""
+    if column is None:
+        return ""
+    name, minutes = table.column(column), table.guess.minutes
+    if minutes is None:
+        return name
+    if minutes == 0:
+        return f"$pseudo_epoch::timestamp + to_minutes({_clock(name)})"
+    return f"$pseudo_epoch::timestamp + to_minutes({name if minutes == 1 else f'{minutes} * {name}'})"
+
+
+def _clock(name: str) -> str:
+    return f"60 * whole(split_part({name}, ':', 1)) + whole(split_part({name}, ':', 2))"
+
+
+def _placed(table: Drafted) -> tuple[list[str], str, str, str]:
+    """Return the steps that give a table its time, the relation to select from, the time, and why there may be none."""
+    guess = table.guess
+    time = when(table, guess.time)
+    if table.stays is not None:
+        reason = f"quarantine:{table.column(guess.stay)}:no_discharge"
+        return _joined(table), "told", "stay_end", f"case when stay_end is null then {literal(reason)} end"
+    if guess.minutes is None or not time:
+        return [], f"staging.{table.name}", time, ""
+    if guess.minutes:
+        return [], f"staging.{table.name}", time, ""
+    name = table.column(guess.time)
+    steps = [f"placed as (\n    select *, {_clock(name)} as minutes\n    from staging.{table.name}\n)"]
+    reason = f"case when minutes is null then {literal(f'quarantine:{name}:unparseable')} end"
+    return steps, "placed", "$pseudo_epoch::timestamp + to_minutes(minutes)", reason
+
+
+def code_of_column(table: Drafted, column: str) -> str:
+    """Return the code of a column that is a measurement of its own."""
+    return f"{table.prefix}//{plain(column).upper()}"
+
+
+def _wide(table: Drafted) -> str:
+    steps, source, time, reason = _placed(table)
+    begins = bool(time) and bool(table.guess.end or table.guess.events)
+    branches = _branches(table, source, time, begins)
+    steps = [*steps, "events as (\n" + "\n    union all\n".join(branches) + "\n)"]
+    given = [", ".join(["subject_id", "time", "code", *_of_values(table)])]
+    if tells_facts(table):
+        given.append(f"{_status(table)} as value_status")
+    given += ["greatest(time, begins) as available_time, -- not before what it is of began"] if begins else []
+    given.append("_row")
+    whens = [reason.removeprefix("case ").removesuffix(" end").replace("stay_end", "time")] if table.stays else []
+    whens += ["when code is null then 'drop:nothing_measured'"] if not is_told_whole(table) else []
+    given += [f"case {' '.join(whens)} end as _reason"] if whens else []
+    return "\n".join([*_header(table), *_with(steps), _select(given, "events")]) + "\n"
+
+
+def _of_values(table: Drafted) -> list[str]:
+    guess = table.guess
+    return ["numeric_value"] * bool(guess.measured) + ["text_value"] * bool(guess.traits or guess.late)
+
+
+def _status(table: Drafted) -> str:
+    """Return the SQL of a status where rows with a value stand beside those that are facts without one."""
+    words = {"numeric_value": "numeric", "text_value": "category"}
+    whens = [f"when {column} is not null then '{words[column]}'" for column in _of_values(table)]
+    return f"case {' '.join(whens)} else 'none' end" if whens else "'none'"
+
+
+def tells_facts(table: Drafted) -> bool:
+    """Whether some of its events carry no value: the beginning or the end of a stay, a birth, a death."""
+    guess = table.guess
+    return is_told_whole(table) or bool(guess.birth or guess.death or guess.end or guess.events)
+
+
+def is_told_whole(table: Drafted) -> bool:
+    """Whether each record of a table of columns is an event itself, as the beginning of a stay is."""
+    guess = table.guess
+    has_time = guess.time is not None or table.stays is not None
+    return has_time and bool(guess.end or not (guess.measured or guess.traits))
+
+
+def _branches(table: Drafted, source: str, time: str, begins: bool) -> list[str]:
+    """Return the selects whose rows are the events of a record, and last the records that have none."""
+    guess = table.guess
+    time = time or "null::timestamp"
+    events = {c: code_of_column(table, c) for c in (*guess.events, *([guess.end] if guess.end else []))}
+    found = [(time, literal(table.prefix), "null", "null", "")] if is_told_whole(table) else []
+    if birth := _born(table):
+        found.append((birth, "'MEDS_BIRTH'", "null", "null", f"\n    where {birth} is not null"))
+    if guess.death is not None:
+        where = f"\n    where {table.column(guess.death)} is not null"
+        found.append((_died(table), "'MEDS_DEATH'", "null", "null", where))
+    if events and guess.minutes is None:
+        found.append(("time", "code", "null", "null", _unpivot(table, "time", events)))
+    elif events:
+        for column, code in events.items():
+            where = f"\n    where {table.column(column)} is not null"
+            found.append((when(table, column), literal(code), "null", "null", where))
+    end = table.column(guess.end) if guess.end else ""
+    for texts_of, at in ((guess.traits, time), (guess.late, when(table, guess.end))):
+        if texts_of:
+            named = {c: code_of_column(table, c) for c in texts_of}
+            where = f"\n    where {end} is not null" if texts_of is guess.late else ""  # it would be a static fact
+            found.append((at, "code", "null", "text_value", _unpivot(table, "text_value", named) + where))
+    if guess.measured:
+        named = {c: code_of_column(table, c) for c in guess.measured}
+        found.append((time, "code", "numeric_value", "null", _unpivot(table, "numeric_value", named)))
+    if not is_told_whole(table):
+        found.append((time, "null", "null", "null", f"\n    where {_says_nothing(table)}"))
+    columns = {"time": "timestamp", "code": "varchar", "numeric_value": "double", "text_value": "varchar"}
+    kept = [name for name in columns if name in ("time", "code", *_of_values(table))]
+    texts = []
+    for place, (*said, rest) in enumerate(found):
+        given = dict(zip(columns, said, strict=True))
+        if place == 0:  # the first select names the columns for all
+            typed = {name: f"null::{columns[name]}" if what == "null" else what for name, what in given.items()}
+            given = {name: what if what == name else f"{what} as {name}" for name, what in typed.items()}
+        parts = [given[name] for name in kept] + [time if place else f"{time} as begins"] * begins
+        texts.append(f"    select _row, subject_id, {', '.join(parts)}\n    from {source}{rest}")
+    return texts
+
+
+def _unpivot(table: Drafted, into: str, codes: dict[str, str]) -> str:
+    """Return what makes a row of each filled cell of some columns."""
+    pairs = ",\n        ".join(f"{table.column(column)} as {literal(code)}" for column, code in codes.items())
+    return f" unpivot ({into} for code in (\n        {pairs}\n    ))"
+
+
+def _says_nothing(table: Drafted) -> str:
+    guess = table.guess
+    columns = [*guess.traits, *(c for c in (guess.death, *guess.events, *guess.birth[:1]) if c is not None)]
+    parts = [f"coalesce({', '.join(table.column(c) for c in guess.measured)}) is null"] if guess.measured else []
+    return "\n        and ".join([*parts, *(f"{table.column(column)} is null" for column in columns)])
+
+
+def _born(table: Drafted) -> str:
+    """Return the SQL of a birth."""
+    birth = table.guess.birth
+    names = [table.column(column) for column in birth]
+    if len(names) == 3:
+        year, month, day = names
+        return f"make_timestamp({year}, coalesce({month}, 1), 1, 0, 0, 0) + to_days(coalesce({day}, 1) - 1)"
+    if len(names) == 2:
+        return f"make_timestamp({names[1]} - {names[0]}, 1, 1, 0, 0, 0)"
+    if names and table.types[birth[0]] == "int64":
+        return f"make_timestamp({names[0]}, 1, 1, 0, 0, 0)"
+    return names[0] if names else ""
+
+
+def _died(table: Drafted) -> str:
+    """Return the SQL of a death: one that is known by its day alone counts from the end of the day."""
+    column = table.guess.death
+    assert column is not None
+    clock = table.shapes[column].has_clock or table.guess.minutes is not None
+    return when(table, column) + ("" if clock else " + interval '23:59:59'")
+
+
+def _joined(table: Drafted) -> list[str]:
+    """Return the steps that join the end of a stay to the records that name it."""
+    stays = table.stays
+    assert stays is not None and table.guess.stay is not None
+    own = table.column(table.guess.stay)
+    theirs = stays.column(stays_key(stays, table.guess.stay))
+    end = when(stays, stays.guess.end or stays.guess.time)
+    return [
+        "-- What is named first drives: its records are counted, and its _row is carried on.\n"
+        f"records as (\n    from staging.{table.name}\n)",
+        "-- A stay that is listed twice would double its records: one end of each speaks.\n"
+        f"stays as (\n    select subject_id, {theirs} as stay, max({end}) as stay_end\n"
+        f"    from staging.{stays.name}\n    group by subject_id, {theirs}\n)",
+        f"told as (\n    select records.*, stays.stay_end\n    from records\n"
+        f"    left join stays on stays.subject_id = records.subject_id and stays.stay = records.{own}\n)",
+    ]
+
+
+def stays_key(stays: Drafted, stay: str) -> str:
+    """Return the column by which a table of stays numbers them."""
+    wanted = flat(stay)
+    return next((c for c in stays.shapes if flat(c) == wanted), None) or next(
+        c for c in stays.shapes if flat(c) == "id"
+    )
+
+
+def _header(table: Drafted) -> list[str]:
+    row = "one record" if table.guess.kind == "results" else "one measurement in a record"
+    return [
+        f"-- One row is {row} of {table.name}.",
+        "-- guessed: hold it to the manual of the source, and name that here",
+        "",
+    ]
+
+
+def _with(steps: list[str]) -> list[str]:
+    """Return the steps in front of a select, each with the comment that says what it is for."""
+    texts = []
+    for place, step in enumerate(steps):
+        comment, _, rest = step.partition("\n") if step.startswith("--") else ("", "", step)
+        texts.append((f"{comment}\n" if comment else "") + ("with " if place == 0 else "") + rest)
+    return [",\n\n".join(texts), ""] if texts else []
+
+
+def _select(given: list[str], source: str) -> str:
+    """Return the last projection; a mark of a guess stands behind its comma."""
+    lines = []
+    for place, item in enumerate(given):
+        what, dash, mark = item.partition(", -- ")
+        comma = "," if place < len(given) - 1 else ""
+        lines.append(f"    {what}{comma}" + (f"  -- {mark}" if dash else ""))
+    return "select\n" + "\n".join(lines) + f"\nfrom {source}"

@@ -1,0 +1,45 @@
+"""What a table of an unknown source may be, and what its columns may mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tawt.sources.shapes import ColumnShape
+
+Shapes = Mapping[str, ColumnShape]
+"""The shapes of a table's columns."""
+
+
+@dataclass
+class Guess:
+    """What a table may be, and what its columns may mean."""
+
+    kind: str
+    """`results` (a code per row), `wide` (a measurement per column), `dictionary`, or `other` (nothing to tell)."""
+    subject: str | None = None
+    time: str | None = None
+    minutes: int | None = None
+    """Where times are numbers: the minutes that one counts from admission; 0 = they are `hours:minutes`."""
+    ready: str | None = None
+    """When it could be read."""
+    end: str | None = None
+    stay: str | None = None
+    specimen: str | None = None
+    """What tells two equal results apart."""
+    codes: tuple[str, ...] = ()
+    label: str | None = None
+    number: str | None = None
+    text: str | None = None
+    unit: str | None = None
+    birth: tuple[str, ...] = ()
+    """A day; or the columns of year, month and day; or of an age and the year it was reached in."""
+    death: str | None = None
+    events: tuple[str, ...] = ()
+    """Other times, each an event of its own."""
+    measured: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+    """Traits that are known at the end."""
+    unread: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,245 @@
+"""What a column looks like: counts of the shapes of its cells. A cell is looked at, counted and forgotten."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "-", "?")
+"""Texts that often stand for a missing cell."""
+_LONG = 80
+"""Letters from which on a text is prose."""
+_ENOUGH = 0.98
+"""Share of the filled cells that must have a shape: a few dirty ones change no guess."""
+_WHOLE = re.compile(r"\s*[-+]?\d{1,18}\s*", re.ASCII)
+_COMPARED = re.compile(r"\s*[<>]=?\s*\d+([.,]\d+)?\s*\S{0,12}", re.ASCII)
+_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*", re.ASCII)
+_CLOCK = re.compile(r"\s*\d{1,4}:\d{2}(:\d{2}(\.\d+)?)?\s*", re.ASCII)
+_TIME = re.compile(
+    r"\s*(?P<a>\d{1,4})(?P<sep>[-/. ]?)(?P<b>\d{1,2}|[A-Za-z]{3})(?P=sep)(?P<c>\d{1,4})"
+    r"(?:(?P<gap>[ T:]) *(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?P<fraction>\.\d{1,9})?)?)(?P<noon> ?[AaPp][Mm])?"
+    r"\s*(?P<zone>Z|z|UTC|GMT|[-+]\d{2}(?::?\d{2})?)?)?\s*",
+    re.ASCII,
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+@dataclass(frozen=True)
+class TimeForm:
+    """How a day, and perhaps a time on it, is written."""
+
+    order: str
+    """`ymd`, or `xxy` where day or month comes first, or `dby` with the month's name."""
+    separator: str
+    year: str = "%Y"
+    clock: str = ""
+    """`%H:%M` and the like; empty = a day alone."""
+    gap: str = " "
+    zone: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is read without being told how."""
+        return self.order == "ymd" and self.separator in ("-", "/") and ("%p" not in self.clock or self.gap == " ")
+
+    def written(self, day_first: bool) -> str:
+        """Return the form as `strptime` takes it."""
+        orders = {"ymd": "ymd", "dby": "dby", "xxy": "dmy" if day_first else "mdy"}
+        letters = {"y": self.year, "m": "%m", "d": "%d", "b": "%b"}
+        day = self.separator.join(letters[letter] for letter in orders[self.order])
+        return day + (self.gap + self.clock if self.clock else "")
+
+
+@dataclass
+class ColumnShape:
+    """Counts of a column's cells by shape."""
+
+    name: str
+    n: int = 0
+    n_distinct: int = 0
+    n_long: int = 0
+    n_negative: int = 0
+    n_years: int = 0
+    """Whole numbers that could be a year of birth or of a record."""
+    n_padded: int = 0
+    """Whole numbers with zeros in front, which mean something else without."""
+    n_joined: int = 0
+    """Whole numbers that could be days, as 20240131."""
+    n_big: int = 0
+    """Whole numbers of seven digits and more: hardly counts of anything."""
+    first_above_12: int = 0
+    second_above_12: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    """`empty`, `mark`, `whole`, `decimal`, `comma`, `compared`, `clock`, `time`, `text` -> cells."""
+    forms: Counter[TimeForm] = field(default_factory=Counter)
+    marks: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def n_filled(self) -> int:
+        """Cells that say something."""
+        return self.n - self.kinds["empty"] - self.kinds["mark"]
+
+    def share(self, *kinds: str) -> float:
+        """Return the share of the filled cells that are of these kinds."""
+        return sum(self.kinds[kind] for kind in kinds) / self.n_filled if self.n_filled else 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the cells are whole numbers."""
+        return self.share("whole") >= _ENOUGH and not self.is_time
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the cells are numbers, or bounds as `<0.1`."""
+        return self.share("whole", "decimal", "compared") >= _ENOUGH and not self.is_time
+
+    @property
+    def is_mostly_number(self) -> bool:
+        """Whether most cells are numbers: the result of a test, with words here and there."""
+        return self.share("whole", "decimal", "compared") >= 0.3
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the cells are days, with or without a time."""
+        return self.share("time") >= _ENOUGH or (self.n_filled > 0 and self.n_joined >= _ENOUGH * self.n_filled)
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether most of the days have a time on them."""
+        return 2 * sum(n for form, n in self.forms.items() if form.clock) > self.forms.total()
+
+    @property
+    def is_clock(self) -> bool:
+        """Whether the cells are times without a day."""
+        return self.share("clock") >= _ENOUGH
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether no cell comes twice, and none is empty."""
+        return self.n > 1 and self.n_distinct == self.n == self.n_filled
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether the cells are long texts."""
+        return self.n_long > 0.2 * self.n_filled
+
+    @property
+    def day_first(self) -> bool | None:
+        """Whether the day stands before the month; None = no cell decides it."""
+        if (self.first_above_12 > 0) == (self.second_above_12 > 0):
+            return None
+        return self.first_above_12 > 0
+
+    @property
+    def used_marks(self) -> list[str]:
+        """The marks that may stand for a missing cell: of a text, those that are hardly a word."""
+        is_text = self.share("text") > 1 - _ENOUGH
+        words = ("None", ".", "-", "?", "NA", "n/a", "N/A") if is_text else ()
+        return sorted(mark for mark in self.marks if mark not in words)
+
+
+def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
+    """Count the shapes of a column's cells."""
+    shape = ColumnShape(name)
+    counted = Counter(cells)  # equal cells are looked at once
+    for cell, n in counted.items():
+        shape.n += n
+        _note(shape, cell or "", n)
+    shape.n_distinct = len(counted)
+    return shape
+
+
+def looks_like_cell(text: str) -> bool:
+    """Whether a field of a first line is a number, a day or a time, and so no name of a column."""
+    return kind_of(text) not in ("text", "empty", "mark")
+
+
+def kind_of(cell: str) -> str:
+    """Return the shape of a cell."""
+    if not cell.strip():
+        return "empty"
+    if cell.strip() in MARKS:
+        return "mark"
+    if _WHOLE.fullmatch(cell):
+        return "whole"
+    if _form(cell) is not None:
+        return "time"
+    if _is_decimal(cell):
+        return "decimal"
+    for kind, pattern in (("clock", _CLOCK), ("comma", _COMMA), ("compared", _COMPARED)):
+        if pattern.fullmatch(cell):
+            return kind
+    return "text"
+
+
+def _note(shape: ColumnShape, cell: str, n: int) -> None:
+    kind = kind_of(cell)
+    shape.kinds[kind] += n
+    shape.n_long += n * (len(cell) > _LONG)
+    if kind == "mark":
+        shape.marks[cell.strip()] += n
+    elif kind == "whole":
+        number = int(cell)
+        shape.n_negative += n * (number < 0)
+        shape.n_years += n * (1850 <= number <= 2300)
+        shape.n_big += n * (abs(number) >= 1_000_000)
+        shape.n_padded += n * (cell.strip().startswith("0") and number != 0)
+        if (joined := _joined(cell.strip())) is not None:
+            shape.n_joined += n
+            shape.forms[joined] += n
+    elif kind == "time":
+        form, found = _form(cell), _TIME.fullmatch(cell)
+        assert form is not None and found is not None
+        shape.forms[form] += n
+        if form.order == "xxy":
+            shape.first_above_12 += n * (int(found["a"]) > 12)
+            shape.second_above_12 += n * (int(found["b"]) > 12)
+
+
+def _form(cell: str) -> TimeForm | None:
+    """Return how a cell is written that is a day of the calendar, if it is one."""
+    found = _TIME.fullmatch(cell)
+    if found is None:
+        return None
+    a, b, c, sep = found["a"], found["b"], found["c"], found["sep"]
+    if b.isalpha():
+        if b.lower() not in _MONTHS or len(a) > 2 or len(c) not in (2, 4):
+            return None
+        order, year = "dby", c
+    elif sep in ("", " "):
+        return None
+    elif len(a) == 4:
+        if len(c) > 2 or not (1 <= int(b) <= 12 and 1 <= int(c) <= 31):
+            return None
+        order, year = "ymd", a
+    else:
+        first, second = sorted((int(a), int(b)))
+        # 1.25.30 is as well a version, and 1/2/3 a grade: a year has two or four digits
+        if len(c) not in (2, 4) or len(a) > 2 or not (1 <= first <= 12 and 1 <= second <= 31):
+            return None
+        order, year = "xxy", c
+    clock = ""
+    if found["clock"]:
+        hour = "%I" if found["noon"] else "%H"
+        seconds = ("", "", ":%S")[found["clock"].count(":")] + (".%f" if found["fraction"] else "")
+        clock = f"{hour}:%M{seconds}" + (
+            " %p" if (found["noon"] or "").startswith(" ") else "%p" if found["noon"] else ""
+        )
+    return TimeForm(order, sep, "%Y" if len(year) == 4 else "%y", clock, found["gap"] or " ", bool(found["zone"]))
+
+
+def _joined(cell: str) -> TimeForm | None:
+    """A day of eight digits, as 20240131."""
+    if len(cell) != 8 or not ("1850" <= cell[:4] <= "2300" and "01" <= cell[4:6] <= "12" and "01" <= cell[6:] <= "31"):
+        return None
+    return TimeForm("ymd", "")
+
+
+def _is_decimal(cell: str) -> bool:
+    try:
+        return "_" not in cell and math.isfinite(float(cell))
+    except ValueError:
+        return False

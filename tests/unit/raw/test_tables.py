@@ -1,0 +1,81 @@
+"""Every table below a folder is found, whatever its name and form."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tawt.errors import SourceError
+from tawt.raw.tables import FoundTable, tables_below
+
+TEXT = "pid,value\n1,5.4\n2,7\n"
+
+
+def _found(root: Path) -> dict[str, FoundTable]:
+    return {table.place: table for table in tables_below(root)[0]}
+
+
+def test_tables_are_found_in_every_form(tmp_path: Path) -> None:
+    """CSV, gzip, tabs, semicolons, another encoding and Parquet give the same cells."""
+    (tmp_path / "hosp").mkdir()
+    (tmp_path / "hosp" / "Plain.CSV").write_text(TEXT)
+    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (tmp_path / "tabs.tsv").write_text(TEXT.replace(",", "\t"))
+    (tmp_path / "semi.csv").write_text(TEXT.replace(",", ";"))
+    (tmp_path / "wide.txt").write_bytes(TEXT.replace("pid", "Größe").encode("latin-1"))
+    (tmp_path / "utf16.csv").write_bytes(TEXT.encode("utf-16"))
+    pq.write_table(pa.table({"pid": [1, 2], "value": [5.4, 7.0]}), tmp_path / "typed.parquet")
+    found = _found(tmp_path)
+    assert sorted(found) == ["hosp/plain", "packed", "semi", "tabs", "typed", "utf16", "wide"]
+    cells = {place: list(table.columns(10).values()) for place, table in found.items()}
+    assert list(cells.values()) == [[["1", "2"], ["5.4", "7"]]] * 7
+    assert found["wide"].header == ("Größe", "value") and found["wide"].encoding == "latin-1"
+
+
+def test_parts_are_one_table(tmp_path: Path) -> None:
+    """Files that are alike but for a number, a folder of them, and an archive of small files are a table each."""
+    (tmp_path / "labs").mkdir()
+    (tmp_path / "stays").mkdir()
+    for n in range(3):
+        (tmp_path / f"outcomes-{n}.txt").write_text(TEXT)
+        (tmp_path / "labs" / f"part-{n:03}.csv").write_text(TEXT)
+    for n in range(30):
+        (tmp_path / "stays" / f"{n}.psv").write_text("Hour|HR\n1|88\n")
+    with tarfile.open(tmp_path / "set-a.tar.gz", "w:gz") as archive:
+        for n in range(3):
+            entry = tarfile.TarInfo(f"set-a/{n}.txt")
+            entry.size = len(TEXT)
+            archive.addfile(entry, io.BytesIO(TEXT.encode()))
+    found = _found(tmp_path)
+    assert {place: len(table.files) for place, table in found.items()} == {
+        "labs": 3, "outcomes-*": 3, "set-a": 1, "stays": 30,
+    }  # fmt: skip
+    assert found["stays"].header == ("_member", "Hour", "HR") and found["set-a"].header[0] == "_member"
+    assert found["stays"].columns(2) == {"_member": ["0", "1"], "Hour": ["1", "1"], "HR": ["88", "88"]}
+
+
+def test_what_is_no_table_is_told(tmp_path: Path) -> None:
+    """Packed folders, empty files, files without a header and names that come twice are passed over with the reason."""
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("labs.csv", TEXT)
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "bare.csv").write_text("1,5.4\n2,7\n")
+    (tmp_path / "twice.csv").write_text("pid,PID\n1,2\n")
+    (tmp_path / "README.txt").write_text("Our hospital.\n\nHello.\n")
+    (tmp_path / "._labs.csv").write_text("junk")
+    tables, passed = tables_below(tmp_path)
+    assert tables == [] and sorted(one.place for one in passed) == ["all.zip", "bare.csv", "empty.csv", "twice.csv"]
+    assert "5.4" not in repr(passed)
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    """A wrong path is one line."""
+    with pytest.raises(SourceError, match="is no folder"):
+        tables_below(tmp_path / "raw")
