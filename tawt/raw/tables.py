@@ -44,7 +44,6 @@ class FoundTable:
     header: tuple[str, ...]
     delimiter: str = ","
     encoding: str = "utf-8"
-    has_header: bool = True
     members: Members | None = None
 
     @property
@@ -79,7 +78,7 @@ class FoundTable:
                 with open_packed(file, file.name) as stream:
                     text = io.TextIOWrapper(stream, encoding=self.encoding, errors="replace", newline="")
                     rows = csv.reader(text, delimiter=self.delimiter)
-                    yield from (row for row in islice(_unbroken(rows), int(self.has_header), None) if row)
+                    yield from (row for row in islice(_unbroken(rows), 1, None) if row)
             else:
                 for batch in parquet_batches(file, None, "copy it again", SourceError, file.name):
                     yield from _rows(batch)
@@ -150,7 +149,7 @@ def _tables_of(root: Path, folder: Path, files: list[Path]) -> Iterator[FoundTab
     yield from _joined(root, folder, single)
     for suffix in sorted(many):
         if by_suffix[suffix][0].suffix and not format_of(by_suffix[suffix][0]).is_gzip:
-            yield from _of_many(root, folder, by_suffix[suffix], suffix)
+            yield _of_members(by_suffix[suffix], folder.relative_to(root).as_posix(), suffix)
 
 
 def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
@@ -230,18 +229,15 @@ def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
     suffixes = {Path(name).suffix for name in names}
     if len(names) < 2 or len(suffixes) != 1 or not (suffix := suffixes.pop()) or suffix.lower() in PACKED:
         return PassedOver(place, "holds no small text files of one kind: unpack it")
-    return _of_members(root, [file], [place], suffix, place)
+    return _of_members([file], place, suffix)
 
 
-def _of_many(root: Path, folder: Path, files: list[Path], suffix: str) -> Iterator[FoundTable | PassedOver]:
-    place = folder.relative_to(root).as_posix()
-    yield _of_members(root, files, [place], suffix, place)
-
-
-def _of_members(root: Path, files: list[Path], folders: list[str], suffix: str, place: str) -> FoundTable | PassedOver:
-    globs = tuple(folder.translate(_CASELESS_GLOB) for folder in folders)
+def _of_members(files: list[Path], place: str, suffix: str) -> FoundTable | PassedOver:
+    """Return the table that small files make up, in an archive or a folder."""
     for delimiter in _DELIMITERS:
-        members = Members(table="records", folders=globs, suffix=suffix, delimiter=delimiter)
+        members = Members(
+            table="records", folders=(place.translate(_CASELESS_GLOB),), suffix=suffix, delimiter=delimiter
+        )
         try:
             header = MemberReader(members, [(file, place) for file in files]).header()
         except SourceError as error:

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +13,8 @@ from types import ModuleType
 import pytest
 
 import tawt.project
-from tawt.commands.ingest import ingest
 from tawt.config.load import read_yaml
 from tawt.contracts.contract import Contract
-from tawt.project import Project
-from tawt.sources.cases import run_case
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -182,38 +178,6 @@ def test_a_config_that_comes_with_tawt_fits_its_json_schema(path: Path) -> None:
     data, _ = read_yaml(path)
     assert [error.message for error in validator.iter_errors(data)] == []
     assert list(validator.iter_errors({**data, "nonsense": 1}))
-
-
-def test_the_example_of_a_source_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files of the guide on sources pass their cases and ingest a raw table, each record accounted for."""
-    text = (ROOT / "docs" / "guides" / "add-a-source.md").read_text(encoding="utf-8")
-    found = re.findall(r"^`([\w/]+\.\w+)`\n\n```\w+\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(found) == 5
-    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
-    shutil.copytree(ROOT / "sql" / "shared", tmp_path / "sql" / "shared")
-    for name, content in found:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(content, encoding="utf-8")
-    cases = [name for name, _ in found if name.startswith("tests/")]
-    assert len(cases) == 2
-    for case in cases:
-        assert run_case(tmp_path / case, Project.at(tmp_path)) == []
-
-    monkeypatch.setattr(tawt.project, "asset_root", lambda: tmp_path)
-    raw = tmp_path / "exports"
-    raw.mkdir()
-    rows = [
-        "1,2024-03-01 08:00,5.4,mmol/L",
-        "1,2024-03-01 09:00,97,mg/dL",
-        "2,2024-03-01 08:00,high,",
-        "2,soon,90,mg/dL",
-    ]
-    (raw / "readings.csv").write_text("\n".join(["patient,taken_at,glucose,unit", *rows]) + "\n")
-    result = ingest(raw, str(tmp_path / "pipelines" / "clinic.yaml"), tmp_path / "work", threads=1)
-    accounts = {s.stage: s.manifest.accounts[0] for s in result.stages if s.manifest is not None}
-    assert accounts["staging.readings"].n_records_in == 4
-    assert accounts["staging.readings"].count("quarantine") == 1
-    assert accounts["events"].n_rows_out == 3
 
 
 def test_every_concept_begins_with_three_triplets() -> None:
