@@ -4,6 +4,7 @@
         ConfigError        a YAML file, an option or an override is wrong          exit 2
         SourceError        a raw file is absent, unreadable or lacks a column      exit 1
         StageError         an SQL or built-in stage cannot run or does not balance   exit 1
+        StaleError         an output is older than what it was made from           exit 1
         FileError          a file of ours is absent, damaged or unreadable         exit 1
         RoomError          a disk, a quota, a file's size or memory is at its end  exit 1
         ContractError      a file does not hold what its contract promises         exit 1
@@ -50,6 +51,10 @@ class SourceError(TawtError):
 
 class StageError(TawtError):
     """A stage cannot run, or its records do not balance."""
+
+
+class StaleError(TawtError):
+    """An output is older than what it was made from, or that was edited since."""
 
 
 class FileError(TawtError):

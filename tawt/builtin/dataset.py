@@ -84,5 +84,5 @@ def _depends_on(settings: Settings) -> dict[str, Any]:
 
 DATASET = BuiltIn(
     "dataset", ("triplets", "vocabulary"), ("dataset", "dataset_index"), "One row is one triplet, memory-mapped.",
-    _depends_on, run_dataset,
+    _depends_on, ("pipeline.time_origin", "pipeline.anchor", "pipeline.calendar"), run_dataset,
 )  # fmt: skip

@@ -146,20 +146,22 @@ def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str,
 def _depends_on(settings: Settings) -> dict[str, Any]:
     pipeline, listed = settings.pipeline, splits_file(settings)
     known = {c: (d.concept, d.unit, d.low, d.high, d.description) for c, d in sorted(pipeline.data_types.items())}
-    files = settings.project.files("sql/shared/seeds", ".csv").values()
-    seeds = {path.name: digest(path.read_text(encoding="utf-8")) for path in files}
     return {
         "splits": pipeline.splits.model_dump(),
         "splits_file": sha256_file(listed) if listed is not None else None,
         "duplicates": pipeline.duplicates,
         "order": list(pipeline.order),
         "data_types": digest(known),
-        "seeds": digest(seeds),
         "shards": settings.n_shards,
     }
 
 
+_TOLD = (
+    *(f"sql/shared/seeds/{name}.csv" for name in ("plausible_ranges", "unit_conversions", "unit_spellings")),
+    "sql/{source}/codes/", "sql/{source}/event_parts/", "pipeline.off", "ingest.absent_tables", "ingest.n_shards",
+    "pipeline.splits", "pipeline.splits.file", "pipeline.duplicates", "pipeline.order", "pipeline.data_types",
+)  # fmt: skip
 EVENTS = BuiltIn(
     "events", ("codes", "event_parts"), ("events",),
-    "One row is one measurement, merged, split and sorted: a MEDS dataset.", _depends_on, run_events,
+    "One row is one measurement, merged, split and sorted: a MEDS dataset.", _depends_on, _TOLD, run_events,
 )  # fmt: skip

@@ -68,5 +68,11 @@ def _depends_on(settings: Settings) -> dict[str, Any]:
 
 
 TRIPLETS = BuiltIn(
-    "triplets", ("events", "vocabulary"), ("triplets",), "One row is one triplet.", _depends_on, run_triplets
+    "triplets",
+    ("events", "vocabulary"),
+    ("triplets",),
+    "One row is one triplet.",
+    _depends_on,
+    ("pipeline.clock", "pipeline.panels"),
+    run_triplets,
 )

@@ -94,5 +94,6 @@ VOCABULARY = BuiltIn(
     ("vocabulary",),
     "One row is one data_type, fitted on train.",
     _depends_on,
+    ("pipeline.vocabulary", "pipeline.data_types"),
     run_vocabulary,
 )

@@ -147,4 +147,4 @@ def run(
     say_run(result)
     if not dry_run:
         print_ledger(result, form)
-    next_command(again() if dry_run else follow("check", workspace=workspace, form=form))
+    next_command(again() if dry_run else result.following or follow("check", workspace=workspace, form=form))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tawt.cli.again import again, follow
-from tawt.cli.options import MODEL_PANEL, DryRun, Form, Set, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, Set, StaleOk, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 from tawt.shell import shell_line
 
@@ -46,6 +46,7 @@ def pretrain(
             help="Start from the weights of this run or shared model, of the same vocabulary", show_default=False
         ),
     ] = None,
+    stale_ok: StaleOk = False,
     form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
@@ -67,8 +68,7 @@ def pretrain(
     with training_progress(again("--resume")) as report:
         result = run_pretrain(
             workspace, config, device=device, settings=tuple(settings or ()), out=out, resume=resume, init=init,
-            dry_run=dry_run,
-            report=report,
+            stale_ok=stale_ok, dry_run=dry_run, report=report,
         )  # fmt: skip
     plan = result.plan
     if int(os.environ.get("RANK", "0")):
@@ -122,7 +122,7 @@ def pretrain(
         )
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
-    next_command(follow("embed", workspace=workspace, run=name, device=device, form=form))
+    next_command(follow("embed", workspace=workspace, run=name, device=device, stale_ok=stale_ok, form=form))
 
 
 def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:
@@ -151,6 +151,7 @@ def embed(
     pooling: Annotated[
         str | None, typer.Option(help="mean or max instead of the run's own readout", show_default=False)
     ] = None,
+    stale_ok: StaleOk = False,
     form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
@@ -167,7 +168,7 @@ def embed(
     if pooling is not None and pooling not in get_args(Pooling):
         raise ConfigError(f"--pooling {pooling}", "is no pooling, expected one", nearest(pooling, get_args(Pooling)))
     result = run_embed(
-        workspace, run, out=out, device=device, pooling=pooling, dry_run=dry_run,  # type: ignore[arg-type]
+        workspace, run, out=out, device=device, pooling=pooling, stale_ok=stale_ok, dry_run=dry_run,  # type: ignore[arg-type]
         report=lambda event: say(f"note: {event['text']}") if event["event"] == "note" else None,
     )  # fmt: skip
     say("  ".join(f"{key} {result.computed[key]} ({why})" for key, why in result.reasons.items()))

@@ -20,6 +20,9 @@ Memory = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
+StaleOk = Annotated[
+    bool, typer.Option("--stale-ok", help="Go on although the dataset is older than what it was made from")
+]
 Form = Annotated[Format, typer.Option("--format", help="How data is printed")]
 OptionalWorkspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)

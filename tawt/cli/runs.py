@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tawt.cli.again import again, follow
-from tawt.cli.options import MODEL_PANEL, DryRun, Form, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, StaleOk, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def compare(
     plot: Annotated[
         Path | None, typer.Option(help="A PNG file for the curves; needs the extra `plots`", show_default=False)
     ] = None,
+    stale_ok: StaleOk = False,
 ) -> None:
     """Lay runs beside one another: settings that differ, losses, and paired differences
 
@@ -42,7 +43,7 @@ def compare(
     """
     from tawt.commands.compare import compare as run_compare
 
-    found = run_compare(workspace, runs, plot=plot)
+    found = run_compare(workspace, runs, plot=plot, stale_ok=stale_ok)
     if form is Format.json:
         print(json.dumps(asdict(found), indent=2))
     elif form is Format.csv:
@@ -53,7 +54,7 @@ def compare(
         _print_tables(found)
     if plot is not None:
         say(f"curves: {plot}")
-    next_command(follow("plot", *runs, workspace=workspace))
+    next_command(follow("plot", *runs, workspace=workspace, stale_ok=stale_ok))
 
 
 def _print_tables(found: Comparison) -> None:
@@ -106,6 +107,7 @@ def sweep(
     workspace: Workspace,
     file: Annotated[Path, typer.Argument(help="A YAML file: config, settings, arms, seeds", show_default=False)],
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
+    stale_ok: StaleOk = False,
     form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
@@ -125,7 +127,7 @@ def sweep(
             else:
                 report(event)
 
-        result = run_sweep(workspace, file, device=device, dry_run=dry_run, report=heard)
+        result = run_sweep(workspace, file, device=device, stale_ok=stale_ok, dry_run=dry_run, report=heard)
     if dry_run:
         runs = [
             (run.arm, run.seed, "would skip" if run.state == "finished" else "would run", run.reason)
@@ -146,9 +148,9 @@ def sweep(
         raise typer.Exit(1)
     names = [str(run.path.relative_to(workspace / "runs")) for run in result.runs]
     next_command(
-        follow("compare", *names[:2], workspace=workspace, form=form)
+        follow("compare", *names[:2], workspace=workspace, stale_ok=stale_ok, form=form)
         if len(names) > 1
-        else follow("plot", *names, workspace=workspace)
+        else follow("plot", *names, workspace=workspace, stale_ok=stale_ok)
     )
 
 
@@ -158,6 +160,7 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help="The folder; RUN/plots of the first run by default", show_default=False)
     ] = None,
+    stale_ok: StaleOk = False,
 ) -> None:
     """Draw losses, and what attention and encodings make of time, as PNG files
 
@@ -165,6 +168,6 @@ def plot(
     """
     from tawt.commands.plot import plot as run_plot
 
-    for path in run_plot(workspace, runs, out=out):
+    for path in run_plot(workspace, runs, out=out, stale_ok=stale_ok):
         print(path)
-    next_command(follow("embed", workspace=workspace, run=runs[0]))
+    next_command(follow("embed", workspace=workspace, run=runs[0], stale_ok=stale_ok))

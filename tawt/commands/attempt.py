@@ -17,7 +17,7 @@ from tawt.database.connect import Limits, bounded_memory, identifier, interrupti
 from tawt.database.parse import parse, relations, statements
 from tawt.errors import ConfigError, SourceError, StageError, nearest
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import standing
+from tawt.pipeline.ledger import mend_of, standing
 from tawt.pipeline.plan import inputs_of, raw_tables
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.run import Report
@@ -71,9 +71,10 @@ def attempt(
             hint = command("show", stage, workspace=opened.root)
             raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
         text = found.sql.text if cte is None else step_of(found.sql.text, stage, cte)
-        for one in standing(opened, graph):
-            if one.stage.name in found.inputs and (one.torn or one.behind):
-                again = command("run", f"+{one.stage.name}", workspace=opened.root)
+        there = standing(opened, graph)
+        for one in there:
+            if one.stage.name in found.inputs and (one.torn or one.stale):
+                again = mend_of(opened, there, one.stage.name)
                 report({"event": "note", "text": f"{one.stage.name} is {one.state}: `{again}`"})
         with (
             reading(opened, found, tables_now(opened, graph, found.raw_tables), limits) as connection,

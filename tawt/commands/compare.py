@@ -12,6 +12,7 @@ from typing import Any
 
 from tawt.errors import ConfigError
 from tawt.figures.common import hold_png
+from tawt.pipeline.stale import hold_fresh
 from tawt.runs.find import RunFolder, baseline_key, find_run, loss_key, parts_of, read_runs
 from tawt.shell import command
 from tawt.training.outputs import refuse_among
@@ -77,7 +78,9 @@ class Comparison:
     """Run -> (step, loss on `tuning`)."""
 
 
-def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = None) -> Comparison:
+def compare(
+    workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = None, stale_ok: bool = False
+) -> Comparison:
     """Compare runs, finished or not.
 
     Runs are paired only where it is fair: the same vocabulary, batching and hidden fields, and validations that
@@ -87,11 +90,13 @@ def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = 
         workspace: Whose runs.
         runs: Names in WORKSPACE/runs, or folders; at least two, the first is what others are compared with.
         plot: A file whose name ends in .png, for the curves, laid over one another.
+        stale_ok: Compare also where the workspace's dataset is older than what it was made from.
 
     Raises:
         CheckpointError: A run is not there.
         ConfigError: There are fewer than two runs or one is named twice, `plot` is no name of a PNG, or matplotlib is
             not installed for it.
+        StaleError: The workspace's dataset is older than what it was made from.
     """
     workspace = Path(workspace)
     folders = [find_run(workspace, run) for run in runs]
@@ -100,6 +105,7 @@ def compare(workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = 
         what = f"names `{twice[0]}` twice" if twice else f"names {len(folders)} run{'s' * (len(folders) != 1)}"
         hint = f"as `{command('compare', 'RUN', 'OTHER', workspace=workspace)}`"
         raise ConfigError("tawt compare", f"{what}, expected two or more, each once", hint)
+    hold_fresh(workspace, stale_ok)
     if plot is not None:
         hold_png(Path(plot), "--plot")
         refuse_among(Path(plot), workspace, folders, "--plot FILE")

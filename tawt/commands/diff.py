@@ -17,8 +17,8 @@ from tawt.database.connect import Limits, bounded_memory, looking, wrapped_error
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, standing
-from tawt.pipeline.manifest import Manifest, input_of, read_manifest
-from tawt.pipeline.plan import inputs_of, make_plan
+from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.plan import input_of, inputs_of, make_plan
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.workspace import Workspace, open_workspace
@@ -85,7 +85,7 @@ def diff(
         found: list[Difference] = []
         for name in _stages(sides, stage):
             for one in sides:
-                if name in one.there and one.there[name].behind:
+                if name in one.there and one.there[name].stale:
                     text = f"{name} in {one.workspace.root} is {one.there[name].state}"
                     report({"event": "note", "text": text})
             found += compared(

@@ -19,12 +19,12 @@ from tawt.batching.loader import PackedLoader
 from tawt.config.base import one_or_more
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
-from tawt.contracts.embeddings import OF, about_embeddings
+from tawt.contracts.embeddings import OF, STALE, about_embeddings
 from tawt.dataset.reader import fingerprint_of, open_dataset
-from tawt.dataset.upstream import note_of_newer
 from tawt.errors import ConfigError, nearest
 from tawt.files import alone_at, made_folder, write_parquet
 from tawt.models.encoder import Encoder
+from tawt.pipeline.stale import hold_fresh
 from tawt.places import remove
 from tawt.runs.find import find_run
 from tawt.runs.load import load_encoder, same_vocabulary
@@ -79,6 +79,7 @@ def embed(
     splits: Sequence[str] = SPLITS,
     device: str = "auto",
     pooling: Pooling | None = None,
+    stale_ok: bool = False,
     dry_run: bool = False,
     report: Report | None = None,
 ) -> EmbedResult:
@@ -95,6 +96,7 @@ def embed(
         splits: Which splits.
         device: auto, cpu, cuda or cuda:N.
         pooling: `mean` or `max` instead of the run's own readout.
+        stale_ok: Embed also a dataset that is older than what it was made from; the file then says so.
         dry_run: Only say what would be written.
         report: Called after each batch with `n_done` and `n_subjects`, and with notes.
 
@@ -103,6 +105,7 @@ def embed(
         ConfigError: The pooling was not trained, the run's config does not hold, or `out` is a folder, another kind of
             file or among a workspace's own.
         DatasetError: The dataset is absent or broken, or lacks a split.
+        StaleError: The dataset is older than what it was made from.
         DeviceError: The device is not there.
         TrainingError: An embedding is not finite, or memory ran out.
     """
@@ -110,8 +113,7 @@ def embed(
     folder = find_run(workspace, run)
     loaded = load_encoder(folder)
     dataset = open_dataset(workspace)
-    if report is not None and (newer := note_of_newer(workspace)) is not None:
-        report({"event": "note", "text": newer})
+    stale = hold_fresh(workspace, stale_ok, lambda text: report({"event": "note", "text": text}) if report else None)
     if report is not None and loaded.weights.parent != folder:
         text = f"{folder} has no final weights: those of its newest checkpoint are used, {loaded.weights.parent.name}"
         report({"event": "note", "text": text})
@@ -174,7 +176,8 @@ def embed(
         if dataset.has_changed() and report is not None:
             report({"event": "note", "text": f"{dataset.folder} has changed: what was read is embedded"})
         made_of = (dataset.vocabulary.sha256, fingerprint_of(chosen), sha256_file(loaded.weights))
-        table = _table(found, width, dict(zip(OF, made_of, strict=True)))
+        about = dict(zip(OF, made_of, strict=True)) | ({STALE: stale} if stale is not None else {})
+        table = _table(found, width, about)
         write_parquet(path, table)
     n_cut = sum(part.n_cut for part in found)
     return EmbedResult(path, len(table), width, n_cut, loaded.weights, computed, compute.reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
-from tawt.pipeline.ledger import standing
+from tawt.pipeline.ledger import mend_of, needed, standing
 from tawt.pipeline.plan import RawTables, chosen, make_plan, raw_tables
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
+from tawt.pipeline.stale import in_words
 from tawt.pipeline.workspace import (
     Workspace,
     given_pipeline,
@@ -135,6 +136,8 @@ def build_vocab(
 ) -> RunResult:
     """Turn events into a vocabulary, triplets and a memory-mapped dataset.
 
+    What they are made from is brought up to date first: a stage that was edited runs again, and what follows it.
+
     Args:
         workspace: A workspace that `ingest` made.
         settings: Overrides of its pipeline, `key=value`; they are kept in the workspace.
@@ -146,7 +149,8 @@ def build_vocab(
 
     Raises:
         ConfigError: There is no workspace, or an override is wrong or of an earlier stage.
-        StageError: Events are absent, or a stage does not balance.
+        SourceError: A stage that reads raw tables was edited, and they are not here.
+        StageError: A stage cannot run, or does not balance.
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
     open_workspace(root, settings)
@@ -154,9 +158,14 @@ def build_vocab(
         opened = open_workspace(root, settings)  # as the command before left it
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
-        return _run(
-            opened, stages_of(opened.pipeline, opened.project), VOCABULARY_STAGES, limits, force, dry_run, report
-        )
+        first = needed(standing(opened, graph_of(opened)), "dataset")
+        before = [one for one in first if not one.stands and one.stage.name not in VOCABULARY_STAGES]
+        if before:
+            why = in_words({one.stage.name: one.stale or ("not finished",) for one in before})
+            report({"event": "note", "text": f"what the vocabulary is made from is brought up to date first: {why}"})
+        chosen = (*(one.stage.name for one in before), *VOCABULARY_STAGES)
+        forced = VOCABULARY_STAGES if force else ()
+        return _run(opened, all_stages(opened), chosen, limits, forced, dry_run, report)
 
 
 def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
@@ -169,7 +178,7 @@ def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ..
     for one in standing(after, graph_of(after)):
         if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
             raise ConfigError(
-                "--set", f"changes what {one.stage.name} is made from ({', '.join(one.behind)}), expected settings of "
+                "--set", f"changes what {one.stage.name} is made from ({', '.join(one.stale)}), expected settings of "
                 f"{', '.join(VOCABULARY_STAGES)}",
                 f"give it to `{again}`, then build the vocabulary",
             )  # fmt: skip
@@ -208,7 +217,7 @@ def run(
         for note in said:
             report({"event": "note", "text": note})
         result = _run(opened, all_stages(opened), selection, limits, force, dry_run, report)
-        return replace(result, notes=(*said, *result.notes))
+        return replace(result, notes=(*said, *result.notes), following=_following(result, selection, report))
 
 
 def _not_used(workspace: Workspace) -> tuple[str, ...]:
@@ -220,9 +229,27 @@ def _not_used(workspace: Workspace) -> tuple[str, ...]:
     return (f"the files of {here.root} are not those of this workspace; to use them: `{again}`",)
 
 
+def _following(result: RunResult, selection: str, report: Report) -> str | None:
+    """Say what stages were made from that is stale, and return the command for what is not of them yet."""
+    there = standing(result.workspace, graph_of(result.workspace))
+    ran = {one.stage for one in result.stages}
+    read = {other for one in there if one.stage.name in ran for other in one.stage.inputs} - ran
+    for one in there:
+        if one.stage.name in read and one.stale:
+            again = mend_of(result.workspace, there, one.stage.name)
+            report({"event": "note", "text": f"{one.stage.name}, which is read, is {one.state}: `{again}`"})
+    reach, behind = set(ran), False
+    for one in there:
+        if reach & set(one.stage.inputs):
+            reach.add(one.stage.name)
+            behind = behind or (one.stage.name not in ran and not one.stands)
+    onward = ",".join(f"{part.strip().rstrip('+')}+" for part in selection.split(","))
+    return command("run", onward, workspace=result.workspace.root) if behind else None
+
+
 def _run(
-    workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool, dry_run: bool,
-    report: Report, found: RawTables | None = None,
+    workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
+    dry_run: bool, report: Report, found: RawTables | None = None,
 ) -> RunResult:  # fmt: skip
     if SUBJECTS in graph.stages and not dry_run and str(workspace.ingested.sample).isdecimal():
         # so many subjects are drawn by their numbers

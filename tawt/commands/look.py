@@ -12,7 +12,7 @@ from tawt.builtin.all import graph_of, stages_of
 from tawt.contracts.layers import layer_of
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import Standing, ledger_table, standing
+from tawt.pipeline.ledger import Standing, accounts_table, mend_of, standing
 from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
 from tawt.sources.graph import Graph
@@ -115,16 +115,15 @@ def show(stage: str, workspace: str | Path) -> StageView:
     one = next(one for one in there if one.stage.name == stage)
     manifest = one.manifest
     state = one.state if manifest is None else f"finished in {manifest.seconds:.1f} s"
-    if one.behind:
-        state += f"; {one.state}: `{command('run', f'+{stage}', workspace=opened.root)}`"
+    if one.stale:
+        state += f"; {one.state}: `{mend_of(opened, there, stage)}`"
     columns = pa.Table.from_pylist(
         [
             {"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description}
             for c in found.contract.columns
         ]
     )
-    ledger = ledger_table(there)
-    ledger = ledger.filter(pa.array([name == stage for name in ledger["stage"].to_pylist()], pa.bool_()))
+    ledger = accounts_table([manifest] if manifest is not None else [])
     sizes = manifest.files if manifest else {}
     files = pa.table({"file": pa.array(sizes, pa.string()), "bytes": pa.array(sizes.values(), pa.int64())})
     facts = manifest.facts if manifest else {}

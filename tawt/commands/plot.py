@@ -18,6 +18,7 @@ from tawt.errors import ConfigError
 from tawt.figures.common import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.figures.curves import plot_losses
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
+from tawt.pipeline.stale import hold_fresh
 from tawt.places import refuse_links
 from tawt.runs.find import find_run, read_runs
 from tawt.seals import LATER
@@ -28,7 +29,9 @@ _MOST_LAYERS = 6
 _WITHIN = 15
 
 
-def plot(workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None) -> tuple[Path, ...]:
+def plot(
+    workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None, stale_ok: bool = False
+) -> tuple[Path, ...]:
     """Draw runs as PNG files and return their paths.
 
     `losses.png` has all runs in it. For the first run that has weights, `attention.png` shows each head's weight
@@ -38,15 +41,18 @@ def plot(workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None
         workspace: Whose runs.
         runs: Names in WORKSPACE/runs, or folders.
         out: The folder; RUN/plots of the first run by default.
+        stale_ok: Draw also where the workspace's dataset is older than what it was made from.
 
     Raises:
         CheckpointError: A run is not there, or its weights do not fit its config.
         ConfigError: There is no run, matplotlib is not installed, `out` lies among the files of a workspace or a run,
             or there is a file of the name that is no figure of tawt.
+        StaleError: The workspace's dataset is older than what it was made from.
     """
     if not runs:
         raise ConfigError("tawt plot", "no run, expected one or more", command("plot", "RUN", workspace=workspace))
     matplotlib()
+    hold_fresh(Path(workspace), stale_ok)
     read = read_runs([find_run(Path(workspace), run) for run in runs])
     folder = Path(out) if out is not None else read[0].path / LATER
     for root in (Path(workspace), read[0].path):

@@ -12,8 +12,8 @@ from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.contracts.run import say_unfinished
 from tawt.dataset.reader import open_dataset
-from tawt.dataset.upstream import note_of_newer
 from tawt.files import write_hashes
+from tawt.pipeline.stale import hold_fresh
 from tawt.runs.card import CARD, was_edited, write_card
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, read_saved, same_vocabulary, start_from
@@ -58,6 +58,7 @@ def pretrain(
     out: Path | None = None,
     resume: bool = False,
     init: str | Path | None = None,
+    stale_ok: bool = False,
     dry_run: bool = False,
     report: Report | None = None,
 ) -> PretrainResult:
@@ -71,12 +72,14 @@ def pretrain(
         out: The run folder; default WORKSPACE/runs/NAME OF THE CONFIG.
         resume: Continue the run that is there; start it where there is no checkpoint yet.
         init: A run, or a shared model, of the same vocabulary, whose weights a new run starts from.
+        stale_ok: Train also on a dataset that is older than what it was made from; the run then says so.
         dry_run: Only say what would happen.
         report: Called with each event of the run: step, validation, checkpoint, stopped, note.
 
     Raises:
         ConfigError: The config does not hold, or the run folder is taken.
         DatasetError: The dataset is absent or broken.
+        StaleError: The dataset is older than what it was made from.
         DeviceError: The device is not there.
         CheckpointError: What is to be resumed is broken, or has another config or vocabulary.
         TrainingError: A loss or gradient is not finite, or memory ran out.
@@ -85,7 +88,7 @@ def pretrain(
     workspace = Path(workspace)
     with open_world(device) as world:
         tell: Report = report if report is not None and world.first else lambda event: None
-        return _run(workspace, config, device, settings, out, resume, init, dry_run, world, tell)
+        return _run(workspace, config, device, settings, out, resume, init, stale_ok, dry_run, world, tell)
 
 
 def _run(
@@ -96,6 +99,7 @@ def _run(
     out: Path | None,
     resume: bool,
     init: str | Path | None,
+    stale_ok: bool,
     dry_run: bool,
     world: World,
     tell: Report,
@@ -107,10 +111,9 @@ def _run(
             name, tree = resolve_config(config, settings)
             run = Path(out) if out is not None else workspace / "runs" / name
             refuse_no_run(run, workspace)
-            again = resume_command(workspace, config, settings, device, out, init)
+            again = resume_command(workspace, config, settings, device, out, init, stale_ok)
             dataset = open_dataset(workspace)
-            if (newer := note_of_newer(workspace)) is not None:
-                tell({"event": "note", "text": newer})
+            stale = hold_fresh(workspace, stale_ok, lambda text: tell({"event": "note", "text": text}))
             start = read_saved(find_run(workspace, init)) if init is not None else None
             if world.first and not dry_run:
                 held.enter_context(alone_in(run, workspace, resume, tell, again))
@@ -123,7 +126,7 @@ def _run(
             setup = set_up(
                 workspace, run, tree, dataset, device, world, resume=resume, dry_run=dry_run, report=tell,
                 resume_command=again,
-                init=start.weights if start is not None else None,
+                init=start.weights if start is not None else None, stale=stale,
             )  # fmt: skip
             if dry_run:
                 return PretrainResult(run, looked_at(setup), None, {})

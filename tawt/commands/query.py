@@ -13,8 +13,8 @@ from tawt.contracts.layers import layer_of
 from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, wrapped_errors
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import input_of
+from tawt.pipeline.ledger import Standing, ledger_table, mend_of, standing
+from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import SCHEMA, listed_records
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.run import Report
@@ -91,10 +91,10 @@ def query(
 def _notes(named: frozenset[str], workspace: Workspace, there: list[Standing]) -> list[str]:
     """Return what to say of the relations in a query that were made from older inputs than those that are there."""
     return [
-        f"{one.stage.name} is {one.state}: `{command('run', f'+{one.stage.name}', workspace=workspace.root)}`"
+        f"{one.stage.name} is {one.state}: `{mend_of(workspace, there, one.stage.name)}`"
         for one in there
         if (one.torn and named & {"ledger", "quarantine"})
-        or ((one.torn or one.behind) and one.stage.name.lower() in named)
+        or ((one.torn or one.stale) and one.stage.name.lower() in named)
     ]
 
 

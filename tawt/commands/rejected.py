@@ -26,7 +26,8 @@ from tawt.errors import FileError, SourceError, StageError
 from tawt.files import digest
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import standing
-from tawt.pipeline.manifest import Manifest, input_of, make_again, read_manifest, torn_files
+from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
+from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import listed_records
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace, open_workspace
@@ -96,7 +97,7 @@ def dropped(stage: str, workspace: str | Path, limit: int = 10, reread: bool = T
         if manifest is None or not any(r.kind == "drop" and r.reason != "not_sampled" for r in routes):
             return _DROPPED.empty_table()
         for one in standing(opened, graph):
-            if one.stage.name == stage and one.behind:
+            if one.stage.name == stage and one.stale:
                 raise StageError(
                     stage, f"is {one.state}, expected it as it ran: what it drops now is something else",
                     command("run", f"{stage}+", workspace=opened.root),

@@ -16,6 +16,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.errors import ConfigError, RoomError, TawtError
 from tawt.files import alone
+from tawt.pipeline.stale import hold_fresh
 from tawt.readers import read_record
 from tawt.room import room_error
 from tawt.runs.find import flat
@@ -56,6 +57,7 @@ def sweep(
     file: str | Path,
     *,
     device: str = "auto",
+    stale_ok: bool = False,
     dry_run: bool = False,
     report: Report | None = None,
 ) -> SweepResult:
@@ -69,12 +71,14 @@ def sweep(
         workspace: Holds `dataset/` and `vocabulary/`.
         file: A YAML file, see the config reference; its name names the sweep.
         device: auto, cpu, cuda or cuda:N.
+        stale_ok: Train also on a dataset that is older than what it was made from; the runs then say so.
         dry_run: Only say what would run, and why.
         report: Called with the events of each run, and with `run` events of the sweep itself.
 
     Raises:
         ConfigError: The YAML, or the config of an arm, does not hold, has changed since, or the sweep is running.
         DatasetError: The dataset is absent or broken.
+        StaleError: The dataset is older than what it was made from.
         KeyboardInterrupt: A run was stopped; the same command goes on with it.
     """
     workspace, file = Path(workspace), Path(file)
@@ -87,16 +91,17 @@ def sweep(
     folder = workspace / "runs" / file.stem
     refuse_no_sweep(folder, workspace)
     read = what_is_read(workspace)  # where there is nothing, every run would fail
+    hold_fresh(workspace, stale_ok, lambda text: tell({"event": "note", "text": text}))
     _refuse_changes(folder, plan, trees, read)
     todo = [(arm, seed, folder / f"{arm}-seed{seed}") for seed in plan.seeds for arm in plan.arms]
     if dry_run:
         runs = [SweepRun(arm, seed, path, *_state(path, trees[arm])) for arm, seed, path in todo]
         return SweepResult(folder, tuple(runs), table_of(runs, trees))
     folder.mkdir(parents=True, exist_ok=True)
-    again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device)
+    again = command("sweep", file, workspace=workspace, device=None if device == "auto" else device, stale_ok=stale_ok)
     in_use = ConfigError(str(folder), "is in use by another process, expected to sweep alone", "wait for it to end")
     with alone(folder / LOCK, in_use):
-        return _run_all(workspace, folder, trees, read, todo, device, tell, again)
+        return _run_all(workspace, folder, trees, read, todo, device, stale_ok, tell, again)
 
 
 def what_is_read(workspace: Path) -> dict[str, str]:
@@ -117,6 +122,7 @@ def _run_all(
     read: dict[str, str],
     todo: Sequence[tuple[str, int, Path]],
     device: str,
+    stale_ok: bool,
     tell: Report,
     again: str,
 ) -> SweepResult:
@@ -130,7 +136,8 @@ def _run_all(
             _refuse_others(workspace / "dataset", _others(read, what_is_read(workspace)))
             tree = _seeded(trees[run.arm], run.seed)
             try:
-                pretrain(workspace, tree, device=device, out=run.path, resume=run.reason != NEW, report=heard)
+                resume = run.reason != NEW
+                pretrain(workspace, tree, device=device, out=run.path, resume=resume, stale_ok=stale_ok, report=heard)
                 runs[i] = SweepRun(run.arm, run.seed, run.path, "finished", run.reason)
             except RoomError:  # which the others would end at too
                 raise

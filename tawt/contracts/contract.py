@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -90,8 +90,9 @@ class Contract(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of all that rows hang on: a word more changes none."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"reasons"}), sort_keys=True)
+        """Hash of all that rows hang on: a word more, or another description, changes none."""
+        words: Any = {"reasons": True, "description": True, "source": True, "columns": {"__all__": {"description"}}}
+        text = json.dumps(self.model_dump(mode="json", exclude=words), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def arrow_schema(self) -> pa.Schema:

@@ -9,6 +9,8 @@ from tawt.readers import parquet_schema
 
 OF = ("vocabulary", "dataset", "weights")
 """What it was made of, each by its hash."""
+STALE = "stale"
+"""Why the dataset was older than what it was made from, where embedding it was wanted; absent where it was not."""
 
 
 def about_embeddings(path: Path) -> dict[str, str] | None:

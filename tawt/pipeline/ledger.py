@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tawt.contracts.layers import LAYERS, layer_of, raw_table
-from tawt.files import write_parquet
-from tawt.pipeline.fingerprint import own_components
+from tawt.contracts.layers import LAYERS, layer_of
+from tawt.files import write_parquet, write_sealed
+from tawt.pipeline.fingerprint import own_components, told_of
 from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
 from tawt.pipeline.plan import settings_of
+from tawt.pipeline.stale import mend, reasons
 from tawt.pipeline.workspace import LEDGER, Workspace
+from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.sources.stage import Stage
 
+SPLITS_FILE = "splits_file"
+"""The parameter that hangs on a file which mostly lies among the raw tables."""
 SCHEMA = pa.schema(
     [
         pa.field("stage", pa.string(), False),
@@ -36,54 +40,72 @@ class Standing:
     stage: Stage
     manifest: Manifest | None
     """None = not finished."""
-    behind: tuple[str, ...] = ()
-    """Its inputs that were made anew since, or are not finished, and what of its own is another by now."""
+    stale: tuple[str, ...] = ()
+    """Why it is older than what it is made from now; nothing where it is not."""
     torn: tuple[str, ...] = ()
     """Files that are missing or damaged, for which a stage that was finished is so no more."""
 
     @property
     def state(self) -> str:
-        """In words: not run, damaged, behind or finished."""
+        """In words: not run, damaged, stale or finished."""
         if self.manifest is None:
             return f"damaged: {self.torn[0]}" if self.torn else "not run"
-        return f"behind {', '.join(self.behind)}" if self.behind else "finished"
+        return f"stale: {', '.join(self.stale)}" if self.stale else "finished"
 
     @property
     def stands(self) -> bool:
         """Whether it is finished and was made from what is there."""
-        return self.manifest is not None and not self.behind
+        return self.manifest is not None and not self.stale
 
 
 def standing(workspace: Workspace, graph: Graph) -> list[Standing]:
     """Return every stage of the pipeline and the tables as they are now, in the order of the flow."""
-    settings = settings_of(workspace)
-    found: dict[str, Standing] = {}
-    for name, stage in graph.stages.items():
-        manifest = read_manifest(workspace, name)
-        made_from = manifest.components.inputs if manifest is not None else {}
-        behind = []
-        for other in sorted({*stage.inputs, *made_from}):
-            before = found.get(other)
-            now = before.manifest.fingerprint if before is not None and before.stands and before.manifest else None
-            if not (raw_table(other) and other in stage.inputs) and now != made_from.get(other):
-                behind.append(other)
-        if manifest is not None:
-            old = manifest.components.parameters
-            # which is known from the raw tables alone
-            sampled = old["sampled_hash"] if isinstance(old.get("sampled_hash"), int) else None
-            own = own_components(stage, replace(settings, sampled_hash=sampled))
-            behind += [f"its {what}" for what in own_changes(manifest.components, own)]
-        torn = torn_files(workspace, name) if manifest is None else ()
-        found[name] = Standing(stage, manifest, tuple(behind) if manifest is not None else (), torn)
-    return list(found.values())
+    settings, stages = settings_of(workspace), graph.stages
+    manifests = {name: read_manifest(workspace, name) for name in stages}
+    # what only the raw tables tell is here as it was
+    apart = ["sampled_hash"] if workspace.has_raw else ["sampled_hash", SPLITS_FILE]
+
+    def own(name: str, manifest: Manifest) -> list[str]:
+        old, now = manifest.components, own_components(stages[name], settings)
+        kept = {key: old.parameters[key] for key in apart if key in old.parameters and key in now.parameters}
+        return [f"{w} changed" for w in own_changes(old, now.model_copy(update={"parameters": now.parameters | kept}))]
+
+    stale = reasons(manifests, {name: stage.inputs for name, stage in stages.items()}, own)
+    return [
+        Standing(
+            stage, manifests[name], stale.get(name, ()), torn_files(workspace, name) if not manifests[name] else ()
+        )
+        for name, stage in stages.items()
+    ]
+
+
+def needed(there: Iterable[Standing], target: str) -> list[Standing]:
+    """Return a stage and all that it is made from, in the order of the flow."""
+    listed = {one.stage.name: one for one in there}
+    names = [target]
+    for name in names:
+        names += [other for other in listed[name].stage.inputs if other in listed and other not in names]
+    return [one for name, one in listed.items() if name in names]
+
+
+def mend_of(workspace: Workspace, there: Iterable[Standing], target: str) -> str:
+    """Return the command that brings a stage up to date."""
+    behind = needed(there, target)
+    if any(one.manifest is None for one in behind):
+        return command("run", f"+{target}", workspace=workspace.root)
+    return mend(workspace.root, {one.stage.name: one.stale for one in behind if one.stale}, target)
 
 
 def ledger_table(there: Iterable[Standing]) -> pa.Table:
     """Return the ledger of the stages that stand: what another pipeline, or a table that is gone, left does not."""
-    finished = [one.manifest for one in there if one.stands and one.manifest is not None]
+    return accounts_table(one.manifest for one in there if one.stands and one.manifest is not None)
+
+
+def accounts_table(manifests: Iterable[Manifest]) -> pa.Table:
+    """Return the accounts of stages as rows of the ledger."""
     rows = []
     order = list(LAYERS.values())
-    for manifest in sorted(finished, key=lambda m: (order.index(layer_of(m.stage)), m.stage)):
+    for manifest in sorted(manifests, key=lambda m: (order.index(layer_of(m.stage)), m.stage)):
         for account in manifest.accounts:
             entries: list[tuple[str, str | None, int]] = [
                 ("in", None, account.n_records_in),
@@ -101,5 +123,10 @@ def ledger_table(there: Iterable[Standing]) -> pa.Table:
 
 
 def write_ledger(workspace: Workspace, graph: Graph) -> None:
-    """Write `ledger.parquet`."""
-    write_parquet(workspace.root / LEDGER, ledger_table(standing(workspace, graph)))
+    """Write `ledger.parquet`, and into the manifests of what stands how it is set now, for whoever has no engine."""
+    there = standing(workspace, graph)
+    for one in there:
+        if one.manifest is not None and one.stands and one.manifest.told != (told := told_of(workspace, one.stage)):
+            retold = one.manifest.model_copy(update={"told": told})
+            write_sealed(workspace.manifest(one.stage.name), retold.model_dump(mode="json"))
+    write_parquet(workspace.root / LEDGER, ledger_table(there))

@@ -8,9 +8,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import polars
-import pyarrow
 from pydantic import Field, model_validator
 
 from tawt.config.base import Section
@@ -24,7 +21,6 @@ from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
 from tawt.shell import command
-from tawt.sources.stage import Input
 
 
 def make_again(workspace: Workspace, stage: str) -> str:
@@ -32,16 +28,26 @@ def make_again(workspace: Workspace, stage: str) -> str:
     return f"make it again with `{command('run', stage, workspace=workspace.root, force=True)}`"
 
 
+FORMAT = "2"
+"""Of what manifests say: a stage of another is made again before it is compared with anything."""
+UNKNOWN = "unknown"
+"""What an input is known by that is to be made again first."""
+
+
 class Components(Section):
     """What a stage was made from."""
 
-    sql: str | None = None
-    """Hash of its text; None of a stage that is code."""
+    sources: dict[str, str] = {}
+    """What was written for it, as `sql`, `contract` or `macro NAME` -> hash of what it means: a comment has none."""
     parameters: dict[str, Any] = {}
-    contract: str | None = None
     inputs: dict[str, str] = {}
-    """Input -> what it is known by: a stage's fingerprint, or the hash of a raw table."""
+    """Input -> what it is known by: the hash of what a stage gave, or of a raw table."""
     versions: dict[str, str] = {}
+
+    @property
+    def unknown(self) -> bool:
+        """Whether one of its inputs is to be made again first."""
+        return UNKNOWN in self.inputs.values()
 
 
 class Manifest(Section):
@@ -57,6 +63,8 @@ class Manifest(Section):
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
     seconds: float
+    told: dict[str, str] = {}
+    """What it was made from, by the keys and hashes of `tawt.pipeline.told`."""
     sql: str | None = None
     """The select that made it; None of a stage that is code, and where an earlier tawt did not keep it."""
     macros: dict[str, str] = {}
@@ -67,6 +75,22 @@ class Manifest(Section):
     """Counts that later stages or reports need."""
     places: Places = Places()
     """Where the records behind it stand."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_of_this_form(cls, said: Any) -> Any:
+        """Take of a manifest of another form only what says which files are its stage's: the rest is not compared."""
+        parts = said.get("components") if isinstance(said, dict) else None
+        versions = parts.get("versions") if isinstance(parts, dict) else None
+        if not isinstance(versions, dict) or not versions or versions.get("manifest") == FORMAT:
+            return said
+        kept = {key: said[key] for key in ("stage", "files", "hashes", "accounts", "seconds") if key in said}
+        return kept | {"fingerprint": "", "components": {"versions": versions}}
+
+    @property
+    def other_form(self) -> bool:
+        """Whether it was written by a tawt whose manifests say other things."""
+        return self.components.versions.get("manifest") != FORMAT
 
     @model_validator(mode="after")
     def _lists_its_own(self) -> Manifest:
@@ -82,19 +106,20 @@ class Manifest(Section):
         return self
 
     @property
+    def content(self) -> str:
+        """What the output is known by: its bytes, and the places of the records behind it. Other bytes are another."""
+        mine = {name: sha256 for name, sha256 in self.hashes.items() if name != quarantine_of(self.stage)}
+        return digest([mine, self.places.model_dump()])
+
+    @property
     def n_rows(self) -> int:
         """Rows that it wrote."""
         return sum(account.n_rows_out for account in self.accounts)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that the bytes depend on."""
-    return {
-        "tawt": version_of("tawt"),
-        "duckdb": duckdb.__version__,
-        "pyarrow": pyarrow.__version__,
-        "polars": polars.__version__,
-    }
+    """Return the versions that the bytes depend on, and that of what manifests say."""
+    return {"manifest": FORMAT, **{name: version_of(name) for name in ("tawt", "duckdb", "pyarrow", "polars")}}
 
 
 def manifest_at(path: Path, stage: str | None = None) -> Manifest | None:
@@ -141,20 +166,14 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
     return (None, tuple(torn)) if torn else (manifest, ())
 
 
-def input_of(workspace: Workspace, manifest: Manifest) -> Input:
-    """Return a finished stage as others read it."""
-    stage, files = manifest.stage, tuple(workspace.root / name for name in sorted(manifest.files))
-    again = make_again(workspace, stage)
-    return Input(stage, workspace.output(stage), files, manifest.places, manifest.n_rows, again)
-
-
 def own_changes(old: Components, new: Components) -> list[str]:
-    """Return what differs of that which a stage hangs on besides its inputs: `sql`, `parameter NAME`, `contract`."""
-    before, after = old.parameters, new.parameters
+    """Return what differs of that which a stage hangs on besides its inputs: `sql`, `contract`, `parameter NAME`."""
+    before, after = old.sources, new.sources
+    written = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     # as hashes: a manifest has lists where a pipeline has tuples
-    names = sorted(name for name in {*before, *after} if digest(before.get(name)) != digest(after.get(name)))
-    sql, contract = old.sql != new.sql, old.contract != new.contract
-    return ["sql"] * sql + [f"parameter {name}" for name in names] + ["contract"] * contract
+    was, now = old.parameters, new.parameters
+    names = sorted(name for name in {*was, *now} if digest(was.get(name)) != digest(now.get(name)))
+    return written + [f"parameter {name}" for name in names]
 
 
 def reason_to_run(manifest: Manifest | None, components: Components, forced: bool) -> str | None:
@@ -172,13 +191,12 @@ def reason_to_run(manifest: Manifest | None, components: Components, forced: boo
     if manifest.fingerprint == digest(components.model_dump()):
         return None
     old, new = manifest.components, components
-    changed_own = own_changes(old, new)
-    if changed_own:
-        name = changed_own[0].removeprefix("parameter ")
+    if old.versions != new.versions:
+        return "version changed"
+    for what in own_changes(old, new):
+        name = what.removeprefix("parameter ")
         before, after = (one.parameters.get(name) for one in (old, new))
-        return f"{changed_own[0]} changed" if name == changed_own[0] else f"{changed_own[0]} {before} -> {after}"
+        return f"{what} changed" if name == what else f"{what} {before} -> {after}"
     before, after = old.inputs, new.inputs
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    if changed:
-        return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")
-    return "version changed"
+    return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")

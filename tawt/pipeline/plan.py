@@ -5,7 +5,7 @@ A dry run ends with the plan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from tawt.database.connect import Limits
 from tawt.errors import ConfigError, FileError, SourceError, StageError
 from tawt.files import digest
 from tawt.pipeline.fingerprint import components_of
-from tawt.pipeline.manifest import Components, Manifest, input_of, read_manifest, reason_to_run
+from tawt.pipeline.manifest import UNKNOWN, Components, Manifest, make_again, read_manifest, reason_to_run
 from tawt.pipeline.sample import sampled_hash, shard_count
 from tawt.pipeline.workspace import Workspace
 from tawt.raw.find import RawTable, find_raw_tables, seen_files
@@ -76,7 +76,7 @@ def make_plan(
     selection: str | Sequence[str],
     *,
     limits: Limits,
-    force: bool = False,
+    force: bool | Collection[str] = False,
     found: RawTables | None = None,
 ) -> tuple[Workspace, Plan]:
     """Return what a run of the selected stages will do, and the workspace with what is to be written down of it.
@@ -86,7 +86,7 @@ def make_plan(
         graph: All stages of its pipeline.
         selection: A selection (`X`, `X+`, `+X`), or names of layers and stages.
         limits: Threads and memory.
-        force: Run even what is up to date.
+        force: Run even what is up to date; or the stages for which that holds.
         found: The raw tables, where somebody has found them already.
 
     Raises:
@@ -117,22 +117,37 @@ def make_plan(
         plan = replace(plan, settings=replace(settings, sampled_hash=_sampled(plan, workspace)))
     steps: list[Step] = []
     for stage in stages:
-        made = {step.stage.name: digest(step.components.model_dump()) for step in steps}
-        steps.append(_step(plan, workspace, stage, made, force))
+        to_be_made = {step.stage.name for step in steps if step.reason is not None}
+        forced = force if isinstance(force, bool) else stage.name in force
+        steps.append(make_step(plan, workspace, stage, to_be_made, forced))
     return workspace, replace(plan, steps=tuple(steps))
 
 
-def _step(plan: Plan, workspace: Workspace, stage: Stage, made: dict[str, str], force: bool) -> Step:
+def make_step(
+    plan: Plan, workspace: Workspace, stage: Stage, to_be_made: Collection[str] = (), force: bool = False
+) -> Step:
+    """Return what a stage will be made from, and why it runs.
+
+    Args:
+        plan: That of the run.
+        workspace: Where.
+        stage: The stage.
+        to_be_made: Stages that run before: what they will give is not known, and taken for something else.
+        force: Whether it runs in any case.
+
+    Raises:
+        StageError: An input is not there, nor to be made.
+    """
     inputs = {}
     for name in stage.inputs:
         if (table := raw_table(name)) is not None:
             inputs[name] = digest(plan.raw[table].identity)
-        elif name in made:
-            inputs[name] = made[name]
+        elif name in to_be_made:
+            inputs[name] = UNKNOWN
         elif (manifest := read_manifest(workspace, name)) is not None:
             if name == SUBJECTS:
                 _hold_map(plan, workspace, stage, manifest)
-            inputs[name] = manifest.fingerprint
+            inputs[name] = manifest.content
         else:
             raise StageError(
                 stage.name, f"needs {name}, which is not there, expected it to be finished",
@@ -179,6 +194,13 @@ def _subject_key(workspace: Workspace) -> str | None:
         if place.is_file() and (key := key_of_map(place)) is not None:
             return key
     return workspace.local.subject_key
+
+
+def input_of(workspace: Workspace, manifest: Manifest) -> Input:
+    """Return a finished stage as others read it."""
+    stage, files = manifest.stage, tuple(workspace.root / name for name in sorted(manifest.files))
+    again = make_again(workspace, stage)
+    return Input(stage, workspace.output(stage), files, manifest.places, manifest.n_rows, again)
 
 
 def inputs_of(workspace: Workspace, stage: Stage) -> dict[str, Input]:

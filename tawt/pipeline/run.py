@@ -12,9 +12,10 @@ from typing import Any
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.fingerprint import told_of
 from tawt.pipeline.ledger import write_ledger
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.plan import Plan, Step, inputs_of
+from tawt.pipeline.plan import Plan, Step, inputs_of, make_step
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
@@ -47,6 +48,8 @@ class RunResult:
     skipped: dict[str, str]
     """Stage -> why it does not run at all."""
     dry_run: bool
+    following: str | None = None
+    """The command for what follows and is not of these stages yet; None where all that follows is."""
 
     @property
     def n_run(self) -> int:
@@ -81,6 +84,8 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
     begun = False
     try:
         for step in plan.steps:
+            if step.components.unknown:  # what it reads has been made by now, perhaps as it was
+                step = make_step(plan, workspace, step.stage, force=step.reason == "forced")
             begun = begun or step.reason is not None
             manifest = _run(workspace, plan, step, report) if step.reason is not None else step.manifest
             for left in workspace.aside.glob(f"{step.stage.name}-*"):
@@ -112,6 +117,7 @@ def _run(workspace: Workspace, plan: Plan, step: Step, report: Report) -> Manife
     """Run one stage, publish what it gave and return its manifest."""
     stage, started, key = step.stage, time.perf_counter(), digest(step.components.model_dump())
     report({"event": "start", "stage": stage.name, "reason": step.reason})
+    told = told_of(workspace, stage)
     bound = plan.bound(stage, inputs_of(workspace, stage), workspace)
 
     def tick(done: int, total: int) -> None:
@@ -127,7 +133,7 @@ def _run(workspace: Workspace, plan: Plan, step: Step, report: Report) -> Manife
         manifest = Manifest(
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},
             hashes={}, seconds=round(seconds, 3), notes=result.notes, facts=result.facts, places=result.places,
-            sql=stage.sql.text if stage.sql is not None else None,
+            sql=stage.sql.text if stage.sql is not None else None, told=told,
             macros={macro.name: macro.text for macro in (stage.sql.macros if stage.sql is not None else ())},
         )  # fmt: skip
         manifest = commit(workspace, folder, quarantine, manifest)

@@ -9,6 +9,7 @@ from tawt.contracts.dataset import THREADS
 from tawt.contracts.workspace import PIPELINE
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.manifest import manifest_at
+from tawt.pipeline.stale import roots
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.runs import Runs, check_embeddings, fault_of
@@ -90,12 +91,13 @@ def _stages(
     wrong = [f"{name} is missing or damaged" for one in stages for name in one.torn]
     wrong += [text for texts in changed.values() for text in texts]
     lost = [f"manifests/{one.stage.name}.json is missing" for one in stages if _lost(workspace, one)]
-    behind = [f"{one.stage.name} is behind {', '.join(one.behind)}" for one in stages if one.manifest and one.behind]
+    own = roots({one.stage.name: one.stale for one in stages if one.manifest})
+    stale = [f"{name} is stale: {', '.join(why)}" for name, why in own.items()]
     # what has its size is up to date for a command that is not told otherwise
     first = next((name for name, texts in changed.items() if texts), None)
     mend = command("run", first or "+dataset", workspace=workspace.root, force=first is not None)
-    none = [] if whole or wrong or lost or behind else ["none is finished"]
-    return finding_of("stages", wrong + lost + behind + none, f"{len(whole)} finished, as written", mend)
+    none = [] if whole or wrong or lost or stale else ["none is finished"]
+    return finding_of("stages", wrong + lost + stale + none, f"{len(whole)} finished, as written", mend)
 
 
 def _lost(workspace: Workspace, one: Standing) -> bool:

@@ -230,7 +230,8 @@ def _made(versions: Versions | None) -> str:
         return "Not recorded."
     rows = [*versions.packages.items()]
     rows += [(key, str(getattr(versions, key))) for key in ("python", "device", "precision", "threads")]
-    return table(("what", "version or value"), rows)
+    said = f"The dataset was stale when it was trained on: {versions.stale}.\n\n" if versions.stale is not None else ""
+    return said + table(("what", "version or value"), rows)
 
 
 _LEARNS = {

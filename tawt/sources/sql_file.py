@@ -68,11 +68,6 @@ class SqlFile:
     """Whether it follows from the contract of a raw table, and no file holds it."""
 
     @property
-    def made_of(self) -> str:
-        """All text that its result hangs on: its own and that of its macros."""
-        return "\n".join([self.text, *(macro.text for macro in self.macros)])
-
-    @property
     def summary(self) -> str:
         """The first comment line: what one row is."""
         first = self.text.lstrip().splitlines()[0] if self.text.strip() else ""

@@ -133,6 +133,8 @@ class BuiltIn:
     """What one row is."""
     depends_on: Callable[[Settings], dict[str, Any]]
     """What it hangs on besides what it reads, by name."""
+    told: tuple[str, ...]
+    """The same by the keys of `tawt.pipeline.told`."""
     run: Callable[[Bound, Path, Tick], StageResult]
     """Writes its files into a folder aside, where shards that a killed run finished for the same inputs lie yet."""
 

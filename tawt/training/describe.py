@@ -42,6 +42,7 @@ def describe_run(setup: Setup) -> None:
         processes=setup.world.size,
         seed=config.train.seed,
         vocabulary=setup.vocabulary.sha256,
+        stale=setup.stale,
         reasons=compute.reasons,
         init=Start(weights=os.path.relpath(init, run), sha256=sha256_file(init)) if init is not None and new else None,
     )

@@ -216,12 +216,13 @@ def resume_command(
     device: str,
     out: Path | None,
     init: str | Path | None = None,
+    stale_ok: bool = False,
 ) -> str:
     """Return the command line that continues a run."""
     named = not isinstance(config, PretrainConfig) and str(config) != "pretrain_small"
     return command(
         "pretrain", workspace=workspace, config=config if named else None, device=None if device == "auto" else device,
-        set=list(settings), out=out, init=init, resume=True,
+        set=list(settings), out=out, init=init, stale_ok=stale_ok, resume=True,
     )  # fmt: skip
 
 

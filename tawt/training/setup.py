@@ -78,6 +78,8 @@ class Setup:
     """Tokens to whose multiple batches are padded; None = as long as they are."""
     replayed: tuple[bool, str]
     """Whether forward and backward are replayed as CUDA graphs, and why."""
+    stale: str | None
+    """Why the dataset is older than what it was made from, where that is no hindrance; None where it is not."""
 
     @property
     def start_step(self) -> int:
@@ -136,6 +138,7 @@ def set_up(
     report: Report = lambda event: None,
     resume_command: str = "",
     init: Path | None = None,
+    stale: str | None = None,
 ) -> Setup:
     """Decide all that a run needs, and load it; nothing is written.
 
@@ -151,6 +154,7 @@ def set_up(
         report: Hears the events of the run.
         resume_command: The command line that continues it.
         init: Weights that a new run starts from.
+        stale: Why the dataset is older than what it was made from.
 
     Raises:
         ConfigError: The config does not hold here, or the run folder is taken.
@@ -204,6 +208,7 @@ def set_up(
         compiled=compiled,
         static=static,
         replayed=choose_replay(config, world, kernel[0], compiled[0]),
+        stale=stale,
     )
 
 

@@ -85,16 +85,16 @@ def test_nothing_runs_where_nothing_changed(hospital, own_workspace: Path) -> No
 
 def test_an_edited_stage_reruns_alone_and_then_what_follows(own_workspace: Path, assets: Path) -> None:
     """After an edit, X runs for `sql changed`; X+ then names the changed input of every stage that reads it."""
-    sql = assets / "sql" / "mimic_iv" / "staging" / "icustays.sql"
-    edit(sql, "nullif(trim(first_careunit), '')", "nullif(upper(trim(first_careunit)), '')")
-    assert dry("staging", own_workspace) == {"staging.icustays": "sql changed"}
-    assert reasons(tawt.run("staging.icustays", own_workspace, **QUICK)) == {"staging.icustays": "sql changed"}
-    assert reasons(tawt.run("staging.icustays+", own_workspace, **QUICK)) == {
-        "event_parts.icustays": "input changed: staging.icustays",
+    sql = assets / "sql" / "mimic_iv" / "event_parts" / "icustays.sql"
+    edit(sql, "coalesce(first_careunit, 'UNK')", "coalesce(upper(first_careunit), 'UNK')")
+    assert dry("event_parts", own_workspace) == {"event_parts.icustays": "sql changed"}
+    ran = reasons(tawt.run("event_parts.icustays", own_workspace, **QUICK))
+    assert ran == {"event_parts.icustays": "sql changed"}
+    assert reasons(tawt.run("event_parts.icustays+", own_workspace, **QUICK)) == {
         "events": "input changed: event_parts.icustays",
         "vocabulary": "input changed: events",
         "triplets": "input changed: events, vocabulary",
-        "dataset": "input changed: triplets, vocabulary",
+        "dataset": "input changed: vocabulary",  # triplets know codes by number: theirs are the same bytes
     }
     codes = {row["code"] for row in pq.read_table(own_workspace / "events/metadata/codes.parquet").to_pylist()}
     assert any(code.startswith("ICU_ADMISSION//MEDICAL INTENSIVE") for code in codes)
@@ -103,19 +103,24 @@ def test_an_edited_stage_reruns_alone_and_then_what_follows(own_workspace: Path,
 
 def test_each_kind_of_change_has_its_reason(own_workspace: Path, assets: Path) -> None:
     """A contract, a parameter, a seed, a setting and a removed file are each named, at the first stage they reach."""
-    edit(assets / "schemas" / "mimic_iv" / "staging" / "patients.json", '"One row', '"Each row')
+    patients = assets / "schemas" / "mimic_iv" / "patients.yaml"
+    edit(patients, "One row", "Each row")
+    assert dry("staging", own_workspace) == {}
+    edit(patients, "unit: years", "unit: days")
     assert dry("staging", own_workspace) == {"staging.patients": "contract changed"}
+    edit(assets / "schemas" / "mimic_iv" / "d_items.yaml", "required: false", "required: true")
+    assert dry("staging", own_workspace)["staging.d_items"] == "contract of raw.d_items changed"
     text = (own_workspace / "pipeline.yaml").read_text()
     (own_workspace / "pipeline.yaml").write_text(text.replace("2300-01-01", "2299-01-01"))
     said = dry("staging", own_workspace)
     assert said["staging.labevents"] == "parameter latest_time 2300-01-01 -> 2299-01-01"
-    assert "staging.d_items" not in said
+    assert "staging.d_labitems" not in said
     (own_workspace / "pipeline.yaml").write_text(text)
     next((own_workspace / "event_parts" / "labs").glob("*.parquet")).unlink()
     assert dry("event_parts", own_workspace) == {"event_parts.labs": "new"}
     edit(assets / "sql" / "shared" / "seeds" / "plausible_ranges.csv", "potassium,mEq/L,0,30", "potassium,mEq/L,0,29")
     tawt.run("event_parts.labs", own_workspace, **QUICK)
-    assert dry("events", own_workspace)["events"].startswith("parameter seeds")
+    assert dry("events", own_workspace)["events"] == "seed plausible_ranges changed"
 
 
 def test_a_changed_dialect_reads_every_raw_table_again(hospital) -> None:

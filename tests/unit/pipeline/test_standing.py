@@ -16,10 +16,10 @@ import tawt
 from tawt.builtin import all as built_in
 from tawt.builtin.all import graph_of
 from tawt.builtin.events import EVENTS
-from tawt.dataset.upstream import made_anew
 from tawt.errors import ConfigError, FileError, StageError
 from tawt.pipeline.holding import hold
 from tawt.pipeline.ledger import ledger_table, standing
+from tawt.pipeline.stale import look
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
@@ -43,9 +43,9 @@ def test_another_pipeline_in_the_same_workspace_does_not_add_up(hospital, own_wo
     with pytest.raises((StageError, ConfigError)):
         tawt.query("select * from staging.labevents", own_workspace)
     assert not any("labevents" in path.name for path in own_workspace.rglob("*"))
-    # the vocabulary of the pipeline before is said to be behind, and counted no more
+    # the vocabulary of the pipeline before is said to be stale, and counted no more
     states = {row["stage"]: row["state"] for row in tawt.stages(own_workspace).to_pylist()}
-    assert states["vocabulary"].startswith("behind ") and "vocabulary" not in stages_in(own_workspace)
+    assert states["vocabulary"].startswith("stale: ") and "vocabulary" not in stages_in(own_workspace)
     tawt.build_vocab(own_workspace, **QUICK)
     assert [finding for finding in tawt.check(own_workspace) if not finding.ok] == []
 
@@ -103,7 +103,7 @@ def test_what_is_refused_or_fails_at_its_first_stage_changes_nothing(hospital, o
     (own_workspace / "manifests" / "events.json").unlink()
     before = tree(own_workspace)
     with pytest.raises(StageError, match="needs events"):
-        tawt.build_vocab(own_workspace, settings=("vocabulary.n_bins=7",), **QUICK)
+        tawt.run("vocabulary", own_workspace, **QUICK)
     assert tree(own_workspace) == before
 
 
@@ -186,17 +186,17 @@ def test_a_file_that_is_lost_ends_a_query_with_the_command_that_names_it(own_wor
 def test_a_relation_that_is_behind_can_be_asked_and_is_said_to_be(hospital, own_workspace: Path) -> None:
     """After an upstream stage changed, a query of what follows still answers, and the command to run is named; a training
     is told the same from what the stages wrote."""
-    assert made_anew(own_workspace) == []
+    assert look(own_workspace).why is None
     tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3", "splits.seed=8"), **QUICK)
-    assert made_anew(own_workspace) == ["events"]
+    assert "events is newer" in str(look(own_workspace).why)
     notes: list[dict] = []
     assert len(tawt.query("select * from triplets", own_workspace, report=notes.append)) > 0
     (note,) = notes
     assert note["event"] == "note" and note["text"].startswith(
-        "triplets is behind events, vocabulary: `tawt run +triplets"
+        "triplets is stale: events is newer, vocabulary is stale: `tawt run "
     )
     assert len(tawt.query("select * from events", own_workspace, report=notes.append)) > 0 and notes == [note]
-    assert "behind events" in tawt.show("triplets", own_workspace).reason_last_run
+    assert "events is newer" in tawt.show("triplets", own_workspace).reason_last_run
 
 
 def test_a_setting_of_an_earlier_stage_is_refused_where_it_would_only_be_kept(own_workspace: Path) -> None:
@@ -212,9 +212,9 @@ def test_a_stage_whose_own_settings_changed_is_behind_them(own_workspace: Path) 
     """Events of another seed than the pipeline says now do not stand, nor what follows; check and stages say so."""
     write_records(open_workspace(own_workspace, ("splits.seed=7",)))
     states = {row["stage"]: row["state"] for row in tawt.stages(own_workspace).to_pylist()}
-    assert states["events"] == "behind its parameter splits" and states["dataset"].startswith("behind ")
+    assert states["events"] == "stale: parameter splits changed" and states["dataset"].startswith("stale: ")
     earlier = {name: state for name, state in states.items() if name.startswith(("staging.", "event_parts."))}
     assert set(earlier.values()) <= {"finished", "skipped: off in the pipeline"}
     said = next(finding for finding in tawt.check(own_workspace) if finding.check == "stages")
-    assert not said.ok and "events is behind its parameter splits" in said.detail
+    assert not said.ok and "events is stale: parameter splits changed" in said.detail
     assert tawt.run("events", own_workspace, dry_run=True, **QUICK).stages[0].reason.startswith("parameter splits")

@@ -10,9 +10,12 @@ import pytest
 
 from tawt.commands.embed import embed
 from tawt.commands.pretrain import pretrain
-from tawt.dataset.upstream import made_anew
-from tawt.errors import ConfigError, DatasetError
-from tawt.files import alone, write_json
+from tawt.contracts.embeddings import STALE, about_embeddings
+from tawt.errors import ConfigError, DatasetError, StaleError
+from tawt.files import alone, write_json, write_sealed
+from tawt.pipeline.manifest import FORMAT, Account, Components, Manifest
+from tawt.pipeline.stale import look
+from tawt.training.versions import read_versions
 
 
 def test_what_a_killed_one_left_goes_at_the_next(make_run, workspace, tmp_path):
@@ -52,8 +55,9 @@ def test_nothing_is_embedded_of_a_shard_that_is_written_to(make_run, workspace):
 
     def write(event):
         content = path.read_bytes()
-        with path.open("r+b") as file:
-            file.write(content[:-1] + bytes([content[-1] ^ 1]))
+        if event["event"] == "embed":
+            with path.open("r+b") as file:
+                file.write(content[:-1] + bytes([content[-1] ^ 1]))
 
     with pytest.raises(DatasetError, match="is not as it was written"):
         embed(workspace, "a", device="cpu", splits="train", report=write)
@@ -79,20 +83,34 @@ def test_a_dry_run_tells_what_would_be_written(pooling, make_run, workspace):
     assert embed(workspace, "a", device="cpu", pooling=pooling) == told and told.n_cut > 0 and told.n_subjects == 140
 
 
+READS = {
+    "staging.labs": ("raw.labs",), "codes.labs": ("staging.labs",), "event_parts.labs": ("staging.labs",),
+    "events": ("event_parts.labs", "codes.labs"), "vocabulary": ("events",), "triplets": ("events", "vocabulary"),
+    "dataset": ("triplets", "vocabulary"),
+}  # fmt: skip
+
+
 @pytest.fixture
 def stages(workspace):
     """Manifests of what a dataset came from, as far as its age hangs on them; `stages(events="2")` makes one anew."""
-    inputs = {
-        "dataset": {"triplets": "1", "vocabulary": "1"}, "triplets": {"events": "1", "vocabulary": "1"},
-        "vocabulary": {"events": "1"}, "events": {"event_parts.labs": "1", "codes.labs": "1"},
-        "event_parts.labs": {"staging.labs": "1"}, "staging.labs": {"raw.labs": "of its bytes"}, "codes.labs": {},
-    }  # fmt: skip
 
-    def made(**fingerprints: str) -> None:
-        for stage, own in inputs.items():
-            fingerprint = fingerprints.get(stage.replace(".", "_"), "1")
-            about = {"fingerprint": fingerprint, "components": {"inputs": own}}
-            write_json(workspace / "manifests" / f"{stage}.json", about)
+    def made(**contents: str) -> None:
+        for stage in READS:
+            write(stage, contents.get(stage.replace(".", "_"), "1"))
+
+    def write(stage: str, content: str) -> None:
+        path = workspace / "manifests" / f"{stage}.json"
+        path.parent.mkdir(exist_ok=True)
+        write_sealed(path, manifest(stage, content).model_dump(mode="json"))
+
+    def manifest(stage: str, content: str) -> Manifest:
+        inputs = {other: "0" if other.startswith("raw.") else manifest(other, "1").content for other in READS[stage]}
+        folder = stage.replace(".", "/")
+        return Manifest(
+            stage=stage, fingerprint="0", files={}, hashes={f"{folder}/part": content}, seconds=0,
+            components=Components(inputs=inputs, versions={"manifest": FORMAT}),
+            accounts=(Account(driving=READS[stage][0], n_records_in=0, n_records_kept=0, n_rows_out=0),),
+        )  # fmt: skip
 
     made()
     return made
@@ -101,48 +119,45 @@ def stages(workspace):
 @pytest.mark.parametrize(
     "stage", ["triplets", "vocabulary", "events", "event_parts.labs", "staging.labs", "codes.labs"]
 )
-def test_a_stage_that_was_made_anew_makes_a_dataset_old(stage, workspace, stages):
+def test_a_stage_that_was_made_anew_makes_a_dataset_stale(stage, workspace, stages):
     """However far before it, and also one that went; the dataset itself and raw tables are no such stage."""
-    assert made_anew(workspace) == []
+    assert look(workspace).stale == {}
     stages(**{stage.replace(".", "_"): "2"})
-    assert made_anew(workspace) == [stage]
+    assert f"{stage} is newer" in look(workspace).why
     stages(dataset="2")
-    assert made_anew(workspace) == []
+    assert look(workspace).stale == {}
     (workspace / "manifests" / f"{stage}.json").unlink()
-    assert made_anew(workspace) == [stage]
+    assert f"{stage} is not finished" in look(workspace).why
 
 
-@pytest.mark.parametrize("components", [None, [], "x", {}, {"inputs": None}, {"inputs": [1]}, {"inputs": "x"}])
-def test_a_manifest_of_another_form_tells_no_age(components, workspace, stages):
-    """What is damaged is for `check` to name: whoever trains goes by the dataset alone."""
-    stages(events="2")
-    path = workspace / "manifests" / "dataset.json"
-    write_json(path, {"fingerprint": "1", "components": components})
-    assert made_anew(workspace) == []
+@pytest.mark.parametrize("components", [None, [], "x", {"inputs": None}, {"inputs": [1]}, {"inputs": "x"}])
+def test_a_manifest_that_is_damaged_is_of_no_finished_dataset(components, workspace, stages):
+    """Whatever stands in it, whoever trains is told that the dataset is not finished, and stops."""
+    write_json(workspace / "manifests" / "dataset.json", {"fingerprint": "1", "components": components})
+    assert look(workspace).why == "dataset (it is not finished)"
 
 
-def test_whoever_reads_an_old_dataset_is_told(make_run, workspace, stages):
-    """In one line, with what is newer and what builds it again; a workspace that holds a dataset alone says nothing."""
+def test_whoever_reads_a_stale_dataset_stops_unless_it_is_wanted(make_run, workspace, stages):
+    """In one line, with what is newer and what mends it; a run and embeddings that were wanted all the same say so."""
     make_run("a")
-    said: list[str] = []
+    settings = ["train.threads=1", "train.max_steps=2", "model.d_model=16", "model.n_heads=2", "model.n_layers=1"]
 
-    def hear(event: dict) -> None:
-        said.extend([event["text"]] if "older than" in event.get("text", "") else [])
+    def both(**options: bool) -> None:
+        pretrain(workspace, device="cpu", settings=settings, out=workspace / "runs" / "b", **options)
+        embed(workspace, "a", device="cpu", **options)
 
-    def look() -> list[str]:
-        said.clear()
-        pretrain(workspace, device="cpu", settings=["train.threads=1"], dry_run=True, report=hear)
-        embed(workspace, "a", device="cpu", dry_run=True, report=hear)
-        return said
-
-    assert look() == []
-    stages(events="2", event_parts_labs="2", staging_labs="2", codes_labs="2")
-    again = f"`tawt build-vocab -w {workspace}` builds it again"
-    text = f"the dataset is older than codes.labs, event_parts.labs, events and 1 more, and not of what is there now: {again}"
-    assert look() == [text] * 2
-    for path in (workspace / "manifests").iterdir():
-        path.unlink()
-    assert look() == []
+    stages(events="2")
+    for command in (lambda: pretrain(workspace, device="cpu"), lambda: embed(workspace, "a", device="cpu")):
+        with pytest.raises(StaleError, match=r"events is newer.*expected what is made of what is there now") as caught:
+            command()
+        assert "tawt run " in caught.value.hint and "--stale-ok" in caught.value.hint
+    both(stale_ok=True)
+    why = look(workspace).why
+    assert read_versions(workspace / "runs" / "b").stale == why and why in (workspace / "runs/b/README.md").read_text()
+    assert about_embeddings(workspace / "embeddings" / "a.parquet")[STALE] == why
+    stages()
+    embed(workspace, "a", device="cpu")
+    assert STALE not in about_embeddings(workspace / "embeddings" / "a.parquet")
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
