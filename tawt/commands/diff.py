@@ -18,7 +18,7 @@ from tawt.errors import ConfigError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, standing
 from tawt.pipeline.manifest import Manifest, read_manifest
-from tawt.pipeline.plan import input_of, inputs_of, make_plan
+from tawt.pipeline.plan import input_of, make_plan
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.workspace import Workspace, open_workspace
@@ -118,7 +118,7 @@ def _of_edit(root: Path, stage: str | None, limits: Limits, report: Report) -> l
         report({"event": "note", "text": f"{stage}: {step.reason or 'up to date'}"})
         if step.reason is None:
             return []
-        bound = replace(plan.bound(found, inputs_of(opened, found), opened), spill=Path(aside) / "spill")
+        bound = replace(plan.bound(found, plan.there), spill=Path(aside) / "spill")
         result = run_sql(bound, Path(aside) / stage, lambda done, total: None)
         now = Output(sorted((Path(aside) / stage).rglob("*.parquet")), result.accounts, {})
         return compared(stage, _output(opened, manifest), now, [root, Path(aside)], limits)
@@ -158,8 +158,8 @@ def _stages(sides: list[_Side], stage: str | None) -> list[str]:
 
 
 def _output(workspace: Workspace, manifest: Manifest) -> Output:
-    files = input_of(workspace, manifest).rows if layer_of(manifest.stage).suffix == ".parquet" else []
+    files = input_of(workspace.root, manifest).rows if layer_of(manifest.stage).suffix == ".parquet" else []
     hashes = {name: manifest.hashes[name] for name in manifest.files if not name.startswith("quarantine/")}
     fitted = read_manifest(workspace, "vocabulary") if manifest.stage == "triplets" else None
-    vocabulary = input_of(workspace, fitted).rows if fitted is not None else []
+    vocabulary = input_of(workspace.root, fitted).rows if fitted is not None else []
     return Output(files, manifest.accounts, hashes, vocabulary)

@@ -115,7 +115,7 @@ def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there
     finished = [one.manifest for one in there if one.manifest is not None]
     for manifest in finished:
         if layer_of(manifest.stage).name in SCHEMAS:
-            bind_output(connection, input_of(workspace, manifest))
+            bind_output(connection, input_of(workspace.root, manifest))
     connection.register("ledger", ledger_table(there))
     listed = [listed_records(workspace, manifest) for manifest in finished]
     connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))

@@ -111,7 +111,7 @@ def dropped(stage: str, workspace: str | Path, limit: int = 10, reread: bool = T
 def _finished(opened: Workspace, stage: str) -> Manifest | None:
     for torn in torn_files(opened, stage):
         what = "is missing or damaged, expected it as the stage wrote it"
-        raise FileError(str(opened.root / torn), what, make_again(opened, stage))
+        raise FileError(str(opened.root / torn), what, make_again(opened.root, stage))
     return read_manifest(opened, stage)
 
 
@@ -146,13 +146,13 @@ def _duplicates(opened: Workspace, manifest: Manifest, limit: int) -> pa.Table:
     """Return the records that gave more rows to a merged stage than came out."""
     limits, tables = Limits.of(), []
     with looking(limits, [opened.root]) as connection, wrapped_errors(manifest.stage, limits=limits):
-        bind_output(connection, input_of(opened, manifest))
+        bind_output(connection, input_of(opened.root, manifest))
         for account in manifest.accounts:
             reasons = [route.reason for route in account.routes if route.kind == "drop"]
             part = read_manifest(opened, account.driving)
             if not reasons or part is None:
                 continue
-            bind_output(connection, input_of(opened, part))
+            bind_output(connection, input_of(opened.root, part))
             layer, _, name = part.stage.partition(".")
             source = (
                 f"select _row, 1 as n from {layer}.{identifier(name)} union all select source_row, -1 from "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from tawt.contracts.layers import STAGE, name_now
 from tawt.files import publish, publish_file, sealed, sync
 from tawt.pipeline.manifest import Manifest, manifest_at
-from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, write_records
+from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, manifest_path, quarantine_of, write_records
 from tawt.places import make_new, remove
 from tawt.seals import sha256_file
 from tawt.sources.graph import Graph
@@ -70,40 +71,42 @@ def forget_half(root: Path) -> None:
             finished = (root / "manifests" / f"{half['stage']}.json").exists()
             manifest = None if finished else manifest_at(path, half["stage"])
             if manifest is not None:
-                _forget(root, path, manifest)
+                _forget(root, path, manifest.stage, manifest.files)
             remove(path)
 
 
-def forget_others(workspace: Workspace, graph: Graph) -> list[str]:
-    """Remove the files of stages that the pipeline and the tables as they are now do not have; return their names.
+def others_of(root: Path, graph: Graph) -> dict[str, Manifest | None]:
+    """Return the finished stages that the pipeline and the tables as they are now do not have, by name.
+
+    Of one that is called otherwise now nothing more is known: its output has made room for that of the present name.
+    """
+    paths = [path for path in sorted((root / "manifests").glob("*.json")) if path.stem not in graph.stages]
+    found = {path.stem: manifest_at(path) for path in paths}
+    return {name: manifest for name, manifest in found.items() if manifest is not None or name_now(name) is not None}
+
+
+def forget_others(root: Path, others: Mapping[str, Manifest | None]) -> None:
+    """Remove the files of stages that are of no use any more.
 
     Only what a manifest of ours lists is removed: whatever else lies there is somebody's, and `check` tells it.
     """
-    others = []
-    for path in sorted((workspace.root / "manifests").glob("*.json")):
-        if name_now(path.stem) is not None:  # its output has made room for that of the stage as it is called now
-            others.append(path.stem)
-            remove(workspace.quarantine(path.stem))
-            remove(path)
-            continue
-        manifest = manifest_at(path) if path.stem not in graph.stages else None
-        if manifest is not None:
-            others.append(manifest.stage)
-            _forget(workspace.root, path, manifest)
-    return others
+    for name, manifest in others.items():
+        _forget(
+            root, manifest_path(root, name), name, manifest.files if manifest is not None else [quarantine_of(name)]
+        )
 
 
-def _forget(root: Path, path: Path, manifest: Manifest) -> None:
+def _forget(root: Path, path: Path, stage: str, files: Iterable[str]) -> None:
     """Remove the files that a manifest lists, folders that are empty then, and last the manifest.
 
     So that a kill between leaves what tells the next command of the rest.
     """
     folders = set()
-    for name in manifest.files:
+    for name in files:
         file = root / name
         with suppress(IsADirectoryError, NotADirectoryError):  # a folder is not what was listed
             file.unlink(missing_ok=True)
-        folders |= {above for above in file.parents if above.is_relative_to(root / folder_of(manifest.stage))}
+        folders |= {above for above in file.parents if above.is_relative_to(root / folder_of(stage))}
     for folder in sorted(folders, reverse=True):
         with suppress(OSError):  # not empty, or gone already
             folder.rmdir()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 
 from tawt.contracts.layers import LAYERS, layer_of
 from tawt.files import write_parquet, write_sealed
-from tawt.pipeline.fingerprint import own_components, told_of
+from tawt.pipeline.fingerprint import own_components
 from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
 from tawt.pipeline.plan import settings_of
 from tawt.pipeline.stale import mend, reasons
-from tawt.pipeline.workspace import LEDGER, Workspace
+from tawt.pipeline.workspace import LEDGER, Workspace, manifest_path
 from tawt.shell import command
 from tawt.sources.graph import Graph
-from tawt.sources.stage import Stage
+from tawt.sources.stage import Settings, Stage
 
 SPLITS_FILE = "splits_file"
 """The parameter that hangs on a file which mostly lies among the raw tables."""
@@ -60,10 +61,18 @@ class Standing:
 
 def standing(workspace: Workspace, graph: Graph) -> list[Standing]:
     """Return every stage of the pipeline and the tables as they are now, in the order of the flow."""
-    settings, stages = settings_of(workspace), graph.stages
-    manifests = {name: read_manifest(workspace, name) for name in stages}
+    there = {name: manifest for name in graph.stages if (manifest := read_manifest(workspace, name)) is not None}
+    return [
+        one if one.manifest is not None else replace(one, torn=torn_files(workspace, one.stage.name))
+        for one in stand(graph, settings_of(workspace), there)
+    ]
+
+
+def stand(graph: Graph, settings: Settings, there: Mapping[str, Manifest]) -> list[Standing]:
+    """Return how every stage stands, from what is finished of them."""
+    stages, manifests = graph.stages, {name: there.get(name) for name in graph.stages}
     # what only the raw tables tell is here as it was
-    apart = ["sampled_hash"] if workspace.has_raw else ["sampled_hash", SPLITS_FILE]
+    apart = ["sampled_hash"] if settings.has_raw else ["sampled_hash", SPLITS_FILE]
 
     def own(name: str, manifest: Manifest) -> list[str]:
         old, now = manifest.components, own_components(stages[name], settings)
@@ -71,12 +80,7 @@ def standing(workspace: Workspace, graph: Graph) -> list[Standing]:
         return [f"{w} changed" for w in own_changes(old, now.model_copy(update={"parameters": now.parameters | kept}))]
 
     stale = reasons(manifests, {name: stage.inputs for name, stage in stages.items()}, own)
-    return [
-        Standing(
-            stage, manifests[name], stale.get(name, ()), torn_files(workspace, name) if not manifests[name] else ()
-        )
-        for name, stage in stages.items()
-    ]
+    return [Standing(stage, manifests[name], stale.get(name, ())) for name, stage in stages.items()]
 
 
 def needed(there: Iterable[Standing], target: str) -> list[Standing]:
@@ -122,11 +126,18 @@ def accounts_table(manifests: Iterable[Manifest]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def write_ledger(workspace: Workspace, graph: Graph) -> None:
-    """Write `ledger.parquet`, and into the manifests of what stands how it is set now, for whoever has no engine."""
-    there = standing(workspace, graph)
+def write_ledger(root: Path, there: Iterable[Standing], told: Mapping[str, dict[str, str]] | None = None) -> None:
+    """Write `ledger.parquet`.
+
+    Args:
+        root: The workspace.
+        there: Its stages.
+        told: Of each, how it is set now: written into the manifests of what stands, for whoever has no engine.
+    """
+    there = list(there)
     for one in there:
-        if one.manifest is not None and one.stands and one.manifest.told != (told := told_of(workspace, one.stage)):
-            retold = one.manifest.model_copy(update={"told": told})
-            write_sealed(workspace.manifest(one.stage.name), retold.model_dump(mode="json"))
-    write_parquet(workspace.root / LEDGER, ledger_table(there))
+        now = (told or {}).get(one.stage.name)
+        if one.manifest is not None and one.stands and now is not None and one.manifest.told != now:
+            retold = one.manifest.model_copy(update={"told": now})
+            write_sealed(manifest_path(root, one.stage.name), retold.model_dump(mode="json"))
+    write_parquet(root / LEDGER, ledger_table(there))

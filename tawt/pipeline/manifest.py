@@ -23,9 +23,9 @@ from tawt.seals import holds
 from tawt.shell import command
 
 
-def make_again(workspace: Workspace, stage: str) -> str:
+def make_again(root: Path, stage: str) -> str:
     """Return the hint for a damaged file of a stage."""
-    return f"make it again with `{command('run', stage, workspace=workspace.root, force=True)}`"
+    return f"make it again with `{command('run', stage, workspace=root, force=True)}`"
 
 
 FORMAT = "2"

@@ -5,9 +5,10 @@ A dry run ends with the plan.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
@@ -15,10 +16,11 @@ from tawt.contracts.subjects import MAP, SUBJECTS, key_of_map, new_key
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, FileError, SourceError, StageError
 from tawt.files import digest
-from tawt.pipeline.fingerprint import components_of
+from tawt.pipeline.commit import others_of
+from tawt.pipeline.fingerprint import components_of, told_of
 from tawt.pipeline.manifest import UNKNOWN, Components, Manifest, make_again, read_manifest, reason_to_run
 from tawt.pipeline.sample import sampled_hash, shard_count
-from tawt.pipeline.workspace import Workspace
+from tawt.pipeline.workspace import SPILL, Workspace, folder_of
 from tawt.raw.find import RawTable, find_raw_tables, seen_files
 from tawt.shell import command
 from tawt.sources.graph import Graph
@@ -41,32 +43,50 @@ class Step:
     reason: str | None
     """Why it runs; None = it is up to date."""
 
+    def once_made(self, there: dict[str, Manifest]) -> Step:
+        """Return it with what the stages before it gave, perhaps what they gave before: then it need not run."""
+        if not self.components.unknown:
+            return self
+        known = {n: there[n].content if is_ == UNKNOWN else is_ for n, is_ in self.components.inputs.items()}
+        components = self.components.model_copy(update={"inputs": known})
+        reason = reason_to_run(self.manifest, components, self.reason == "forced")
+        return replace(self, components=components, reason=reason)
+
 
 @dataclass(frozen=True)
 class Plan:
     """What a run will do."""
 
+    root: Path
+    """The workspace."""
     graph: Graph
     """The stages that run here."""
     raw: dict[str, RawTable]
     settings: Settings
     limits: Limits
-    steps: tuple[Step, ...]
-    """The stages that were asked for, in order."""
+    there: dict[str, Manifest]
+    """What is finished of the stages that run here."""
+    told: dict[str, dict[str, str]]
+    """Stage -> what it hangs on, by the keys and hashes of `tawt.pipeline.told`."""
+    others: dict[str, Manifest | None]
+    """What is finished of stages that this pipeline and the tables as they are now do not have."""
     notes: tuple[str, ...]
     """What is to be said of the raw tables."""
+    steps: tuple[Step, ...] = ()
+    """The stages that were asked for, in order."""
 
-    def bound(self, stage: Stage, inputs: dict[str, Input], workspace: Workspace) -> Bound:
-        """Return a stage with all that it reads and may use.
+    def bound(self, stage: Stage, there: Mapping[str, Manifest]) -> Bound:
+        """Return a stage with all that it reads, of what is there, and may use.
 
         Raises:
             StageError: A parameter has no value.
         """
+        inputs = {name: input_of(self.root, there[name]) for name in stage.inputs if name in there}
         raw = {name: self.raw[name] for name in stage.raw_tables}
         values = self.settings.pipeline.values
         parameters = parameters_for(stage.sql, values) if stage.sql is not None else {}
         return Bound(
-            stage, inputs, raw, parameters, self.settings, self.limits, root=workspace.root, spill=workspace.spill
+            stage, inputs, raw, parameters, self.settings, self.limits, root=self.root, spill=self.root / SPILL
         )
 
 
@@ -111,59 +131,49 @@ def make_plan(
         local = workspace.local.model_copy(update=known)
         workspace = replace(workspace, given_local=local, given_ingested=ingested)
     graph = graph.without_tables(workspace.ingested.absent_tables)
-    plan = Plan(graph, raw, settings, limits, (), tuple(notes))
+    there = {name: manifest for name in graph.stages if (manifest := read_manifest(workspace, name)) is not None}
+    told = {name: told_of(workspace, stage) for name, stage in graph.stages.items()}
+    others = others_of(workspace.root, graph)
+    plan = Plan(workspace.root, graph, raw, settings, limits, there, told, others, tuple(notes))
     stages = [graph.stages[name] for name in chosen(graph, selection)]
     if any(stage.layer.row_wise for stage in stages):
-        plan = replace(plan, settings=replace(settings, sampled_hash=_sampled(plan, workspace)))
+        plan = replace(plan, settings=replace(settings, sampled_hash=_sampled(plan)))
     steps: list[Step] = []
     for stage in stages:
         to_be_made = {step.stage.name for step in steps if step.reason is not None}
         forced = force if isinstance(force, bool) else stage.name in force
-        steps.append(make_step(plan, workspace, stage, to_be_made, forced))
+        steps.append(_step(plan, stage, to_be_made, forced))
     return workspace, replace(plan, steps=tuple(steps))
 
 
-def make_step(
-    plan: Plan, workspace: Workspace, stage: Stage, to_be_made: Collection[str] = (), force: bool = False
-) -> Step:
-    """Return what a stage will be made from, and why it runs.
-
-    Args:
-        plan: That of the run.
-        workspace: Where.
-        stage: The stage.
-        to_be_made: Stages that run before: what they will give is not known, and taken for something else.
-        force: Whether it runs in any case.
-
-    Raises:
-        StageError: An input is not there, nor to be made.
-    """
+def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) -> Step:
+    """Return what a stage will be made from, and why it runs; what stages give that run before is not known yet."""
     inputs = {}
     for name in stage.inputs:
         if (table := raw_table(name)) is not None:
             inputs[name] = digest(plan.raw[table].identity)
         elif name in to_be_made:
             inputs[name] = UNKNOWN
-        elif (manifest := read_manifest(workspace, name)) is not None:
+        elif name in plan.there:
             if name == SUBJECTS:
-                _hold_map(plan, workspace, stage, manifest)
-            inputs[name] = manifest.content
+                _hold_map(plan, stage, plan.there[name])
+            inputs[name] = plan.there[name].content
         else:
             raise StageError(
                 stage.name, f"needs {name}, which is not there, expected it to be finished",
-                command("run", f"+{stage.name}", workspace=workspace.root),
+                command("run", f"+{stage.name}", workspace=plan.root),
             )  # fmt: skip
-    components, manifest = components_of(stage, plan.settings, inputs), read_manifest(workspace, stage.name)
+    components, manifest = components_of(stage, plan.settings, inputs), plan.there.get(stage.name)
     return Step(stage, components, manifest, reason_to_run(manifest, components, force))
 
 
-def _hold_map(plan: Plan, workspace: Workspace, stage: Stage, manifest: Manifest) -> None:
+def _hold_map(plan: Plan, stage: Stage, manifest: Manifest) -> None:
     """Hold the map of subjects to the raw tables of a stage that reads it: who is not in it would have no number."""
     for table in stage.raw_tables:
         if manifest.components.inputs.get(f"raw.{table}") != digest(plan.raw[table].identity):
             raise StageError(
                 stage.name, f"needs {SUBJECTS} made from raw.{table} as it is now, expected it to be up to date",
-                f"`{command('run', f'+{stage.name}', workspace=workspace.root)}`",
+                f"`{command('run', f'+{stage.name}', workspace=plan.root)}`",
             )  # fmt: skip
 
 
@@ -196,17 +206,16 @@ def _subject_key(workspace: Workspace) -> str | None:
     return workspace.local.subject_key
 
 
-def input_of(workspace: Workspace, manifest: Manifest) -> Input:
-    """Return a finished stage as others read it."""
-    stage, files = manifest.stage, tuple(workspace.root / name for name in sorted(manifest.files))
-    again = make_again(workspace, stage)
-    return Input(stage, workspace.output(stage), files, manifest.places, manifest.n_rows, again)
+def input_of(root: Path, manifest: Manifest) -> Input:
+    """Return a finished stage of a workspace as others read it."""
+    stage, files = manifest.stage, tuple(root / name for name in sorted(manifest.files))
+    return Input(stage, root / folder_of(stage), files, manifest.places, manifest.n_rows, make_again(root, stage))
 
 
 def inputs_of(workspace: Workspace, stage: Stage) -> dict[str, Input]:
     """Return the finished stages that a stage reads."""
     read = {name: read_manifest(workspace, name) for name in stage.inputs if raw_table(name) is None}
-    return {name: input_of(workspace, manifest) for name, manifest in read.items() if manifest is not None}
+    return {name: input_of(workspace.root, manifest) for name, manifest in read.items() if manifest is not None}
 
 
 def raw_tables(workspace: Workspace, contracts: dict[str, Contract], afresh: bool = False) -> RawTables:
@@ -230,7 +239,7 @@ def raw_tables(workspace: Workspace, contracts: dict[str, Contract], afresh: boo
     return find_raw_tables(root, workspace.pipeline, contracts, None if afresh else workspace.local.files)
 
 
-def _sampled(plan: Plan, workspace: Workspace) -> int | None:
+def _sampled(plan: Plan) -> int | None:
     """Return the largest subject hash that is in the sample; None = no sample was asked for."""
     sample, name = plan.settings.sample, plan.settings.pipeline.sample_from
     if sample is None or sample.endswith("%"):
@@ -244,7 +253,6 @@ def _sampled(plan: Plan, workspace: Workspace) -> int | None:
         raise StageError(
             name, "is off or has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
         )
-    inputs = inputs_of(workspace, stage)
-    if set(stage.inputs) > {*inputs, *(f"raw.{table}" for table in stage.raw_tables)}:
+    if any(name not in plan.there for name in stage.inputs if raw_table(name) is None):
         return None  # what will be run first, to be known by then
-    return sampled_hash(sample, plan.bound(stage, inputs, workspace))
+    return sampled_hash(sample, plan.bound(stage, plan.there))

@@ -39,7 +39,7 @@ def listed_records(workspace: Workspace, manifest: Manifest | None, columns: Seq
     name = path.relative_to(workspace.root).as_posix() if path is not None else ""
     if manifest is None or path is None or name not in manifest.files:
         return SCHEMA.empty_table().select(list(columns))
-    hint = make_again(workspace, manifest.stage)
+    hint = make_again(workspace.root, manifest.stage)
     if manifest.hashes.get(name) != sha256_file(path):
         raise FileError(str(path), "is not as it was written, expected the content that the stage lists", hint)
     return read_parquet(path, columns, hint)

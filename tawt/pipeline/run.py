@@ -12,14 +12,12 @@ from typing import Any
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
-from tawt.pipeline.fingerprint import told_of
-from tawt.pipeline.ledger import write_ledger
+from tawt.pipeline.ledger import stand, write_ledger
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.plan import Plan, Step, inputs_of, make_step
+from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
-from tawt.pipeline.workspace import Workspace, open_workspace, write_records
-from tawt.places import remove
+from tawt.pipeline.workspace import Workspace, write_records
 from tawt.room import room_error
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
 
@@ -81,44 +79,40 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
     """
     _tell_notes(plan.notes, report)
     reports: list[StageReport] = []
-    begun = False
+    there, n_made = dict(plan.there), 0
     try:
-        for step in plan.steps:
-            if step.components.unknown:  # what it reads has been made by now, perhaps as it was
-                step = make_step(plan, workspace, step.stage, force=step.reason == "forced")
-            begun = begun or step.reason is not None
-            manifest = _run(workspace, plan, step, report) if step.reason is not None else step.manifest
-            for left in workspace.aside.glob(f"{step.stage.name}-*"):
-                remove(left)
+        for planned in plan.steps:
+            step = planned.once_made(there)
+            if step.reason is None:
+                workspace.forget_aside(step.stage.name)
+            else:
+                _run(workspace, plan, step, there, report)
+                n_made += 1
+            manifest = there.get(step.stage.name)
             _tell_done(step, manifest, report)
             reports.append(StageReport(step.stage.name, step.reason, manifest))
     except BaseException:
-        if begun:  # else it was refused, and changes nothing
+        # else the workspace is of another pipeline or of other raw tables yet
+        if n_made or workspace.as_written:
             with suppress(TawtError, OSError):  # the error that ended the command is the one to tell
-                _write_what_stands(workspace, plan)
+                write_ledger(workspace.root, stand(plan.graph, plan.settings, there))
         raise
-    write_records(workspace)
+    if not n_made:  # else they were, before what was made was published
+        write_records(workspace)
     notes = [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
-    if others := forget_others(workspace, plan.graph):
-        notes.append(f"removed what is of no stage of this pipeline any more: {', '.join(others)}")
+    forget_others(workspace.root, plan.others)
+    if plan.others:
+        notes.append(f"removed what is of no stage of this pipeline any more: {', '.join(plan.others)}")
         _tell_notes(notes[-1:], report)
-    write_ledger(workspace, plan.graph)
+    write_ledger(workspace.root, stand(plan.graph, plan.settings, there), plan.told)
     return RunResult(workspace, tuple(reports), (*plan.notes, *notes), plan.graph.skipped, dry_run=False)
 
 
-def _write_what_stands(workspace: Workspace, plan: Plan) -> None:
-    """Write the ledger after an error, where the workspace is of this plan's pipeline and raw tables yet."""
-    there, given = open_workspace(workspace.root), workspace.ingested
-    if (there.pipeline, there.ingested.absent_tables) == (workspace.pipeline, given.absent_tables):
-        write_ledger(there, plan.graph)
-
-
-def _run(workspace: Workspace, plan: Plan, step: Step, report: Report) -> Manifest:
-    """Run one stage, publish what it gave and return its manifest."""
+def _run(workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest], report: Report) -> None:
+    """Run one stage on what is there, and publish what it gave."""
     stage, started, key = step.stage, time.perf_counter(), digest(step.components.model_dump())
     report({"event": "start", "stage": stage.name, "reason": step.reason})
-    told = told_of(workspace, stage)
-    bound = plan.bound(stage, inputs_of(workspace, stage), workspace)
+    bound = plan.bound(stage, there)
 
     def tick(done: int, total: int) -> None:
         report({"event": "progress", "stage": stage.name, "done": done, "total": total})
@@ -133,16 +127,16 @@ def _run(workspace: Workspace, plan: Plan, step: Step, report: Report) -> Manife
         manifest = Manifest(
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},
             hashes={}, seconds=round(seconds, 3), notes=result.notes, facts=result.facts, places=result.places,
-            sql=stage.sql.text if stage.sql is not None else None, told=told,
+            sql=stage.sql.text if stage.sql is not None else None, told=plan.told[stage.name],
             macros={macro.name: macro.text for macro in (stage.sql.macros if stage.sql is not None else ())},
         )  # fmt: skip
-        manifest = commit(workspace, folder, quarantine, manifest)
+        there.pop(stage.name, None)  # while its files move, none stands
+        there[stage.name] = commit(workspace, folder, quarantine, manifest)
     except Exception as error:
         if (full := room_error(error, workspace.output(stage.name), _n_bytes(bound))) is not None:
             raise full from None
         raise
     _tell_notes(result.notes, report)
-    return manifest
 
 
 def _quarantine(workspace: Workspace, plan: Plan, stage: Stage, result: StageResult) -> Path | None:

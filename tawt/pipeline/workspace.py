@@ -27,6 +27,7 @@ from tawt.seals import BLANK, filled
 from tawt.shell import command
 
 Record = TypeVar("Record", "Local", "Ingested")
+SPILL = ".spill"
 LOCK = ".lock"
 """File that the command which changes a workspace holds."""
 LOCAL = "local.json"
@@ -36,7 +37,7 @@ RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 OF_STAGES = (*LAYERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
-OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, ".spill")
+OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, SPILL)
 
 
 class Local(Section):
@@ -78,6 +79,11 @@ def folder_of(stage: str) -> str:
     return stage.replace(".", "/", 1)
 
 
+def manifest_path(root: Path, stage: str) -> Path:
+    """Return the path of a stage's manifest in a workspace."""
+    return root / "manifests" / f"{stage}.json"
+
+
 def quarantine_of(stage: str) -> str:
     """Return the file of a workspace that lists a stage's quarantined records."""
     return f"quarantine/{stage}.parquet"
@@ -96,6 +102,11 @@ class Workspace:
     """Whether the pipeline may be another than what is written down."""
 
     @property
+    def as_written(self) -> bool:
+        """Whether it is as it is written down, with nothing given instead."""
+        return not (self.given_pipeline or self.given_local or self.given_ingested)
+
+    @property
     def aside(self) -> Path:
         """Where files are written before they are published."""
         return self.root / ASIDE
@@ -103,7 +114,7 @@ class Workspace:
     @property
     def spill(self) -> Path:
         """Where the engine puts what does not fit in memory; it makes this folder, one level deep, when it needs it."""
-        return self.root / ".spill"
+        return self.root / SPILL
 
     @property
     def ingest_again(self) -> str:
@@ -173,7 +184,7 @@ class Workspace:
 
     def manifest(self, stage: str) -> Path:
         """Return the path of a stage's manifest."""
-        return self.root / "manifests" / f"{stage}.json"
+        return manifest_path(self.root, stage)
 
     def quarantine(self, stage: str) -> Path:
         """Return the path of a stage's quarantined records."""
@@ -187,11 +198,15 @@ class Workspace:
             key: Of what it is made from: what a killed run finished of it for the same is kept. None = nothing is.
         """
         folder = self.aside / (f"{stage}-{key}" if key is not None else stage)
-        for left in (self.aside / stage, *self.aside.glob(f"{stage}-*")):
-            if left != folder or key is None:
-                remove(left)
+        self.forget_aside(stage, kept=folder if key is not None else None)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def forget_aside(self, stage: str, kept: Path | None = None) -> None:
+        """Remove what killed runs of a stage left aside."""
+        for left in (self.aside / stage, *self.aside.glob(f"{stage}-*")):
+            if left != kept:
+                remove(left)
 
 
 def given_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> tuple[PipelineConfig, Project]:

@@ -62,7 +62,7 @@ def _check(opened: Workspace) -> list[Finding]:
     findings, stages = check_files(opened, there, unread)
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
-    read = {manifest.stage: input_of(opened, manifest) for manifest in found}
+    read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
     findings += [check_raw(opened, graph_of(opened).raw_contracts, found)]
     if "events" in stages:
@@ -136,7 +136,7 @@ def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) 
                 wrong.append(
                     f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}"
                 )
-        rows = input_of(workspace, manifest).rows
+        rows = input_of(workspace.root, manifest).rows
         counted = _n_rows(rows)
         if counted != out[manifest.stage]:
             wrong.append(f"{manifest.stage}: {counted:,} rows in its files, expected {out[manifest.stage]:,}")

@@ -36,6 +36,11 @@ class Settings:
     """What numbers of subjects whose ids are text hang on; no part of any artefact but the map of them."""
     project: Project = field(default_factory=Project)
 
+    @property
+    def has_raw(self) -> bool:
+        """Whether the raw tables are on this machine."""
+        return self.raw_root is not None and self.raw_root.is_dir()
+
 
 @dataclass(frozen=True)
 class Input:

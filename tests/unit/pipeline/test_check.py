@@ -16,7 +16,7 @@ import tawt
 from tawt.builtin.all import graph_of
 from tawt.errors import FileError
 from tawt.files import write_parquet, write_sealed
-from tawt.pipeline.ledger import write_ledger
+from tawt.pipeline.ledger import standing, write_ledger
 from tawt.pipeline.workspace import open_workspace
 from tawt.seals import sha256_file
 
@@ -118,7 +118,7 @@ def edit_manifest(workspace: Path, stage: str, edit: Callable[[dict], None]) -> 
     edit(manifest)
     write_sealed(path, manifest)
     opened = open_workspace(workspace)
-    write_ledger(opened, graph_of(opened))
+    write_ledger(workspace, standing(opened, graph_of(opened)))
 
 
 def one_more(key: str) -> Callable[[dict], None]:

@@ -16,7 +16,7 @@ import tawt
 from tawt.builtin.all import graph_of
 from tawt.errors import FileError
 from tawt.files import write_sealed
-from tawt.pipeline.ledger import write_ledger
+from tawt.pipeline.ledger import standing, write_ledger
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import open_workspace
 from tawt.quality.workspace import _mistold
@@ -59,7 +59,7 @@ def vouched(workspace: Path, *files: str) -> Iterator[None]:
         parts = parts.model_copy(update={"inputs": parts.inputs | read_so})
         manifest = manifest.model_copy(update={"components": parts})
         write_sealed(opened.manifest(name), manifest.model_dump(mode="json"))
-    write_ledger(opened, graph_of(opened))
+    write_ledger(workspace, standing(opened, graph_of(opened)))
 
 
 def read(path: Path) -> pa.Table:

@@ -15,7 +15,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
-from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.commit import commit, forget_others, others_of
 from tawt.pipeline.holding import hold, refuse_overlap
 from tawt.pipeline.manifest import Components, Manifest, manifest_at, read_manifest
 from tawt.pipeline.workspace import OF_STAGES, Workspace, write_records
@@ -78,6 +78,13 @@ def _killed_at(n: int, act: Callable[[], None]) -> bool:
     return False
 
 
+def _forgotten(workspace: Workspace) -> list[str]:
+    """Forget what is of no stage of a pipeline without any, and return the stages."""
+    others = others_of(workspace.root, NOTHING)
+    forget_others(workspace.root, others)
+    return [*others]
+
+
 def test_the_files_of_a_stage_that_is_gone_go_with_it(made: Workspace) -> None:
     """What its manifest lists goes, folders that are empty then too; what else lies there stays."""
     listed = ["staging/old/part-0.parquet", "staging/old/in/part-1.parquet", "quarantine/staging.old.parquet"]
@@ -85,7 +92,7 @@ def test_the_files_of_a_stage_that_is_gone_go_with_it(made: Workspace) -> None:
         (made.root / name).parent.mkdir(parents=True, exist_ok=True)
         (made.root / name).write_text("x")
     _finish(made, "staging.old", [*listed, "staging/old/gone/part-2.parquet"])
-    assert forget_others(made, NOTHING) == ["staging.old"]
+    assert _forgotten(made) == ["staging.old"]
     left = {path.relative_to(made.root).as_posix() for path in made.root.rglob("*") if path.is_file()}
     assert left == {"pipeline.yaml", "staging/old/notes"} and not (made.root / "staging/old/in").exists()
 
@@ -110,7 +117,7 @@ def test_what_a_kill_leaves_of_a_stage_goes_though_the_stage_is_no_more(
 
     def end(workspace: Workspace) -> None:
         commit(workspace, workspace.aside / "staging.x", workspace.aside / "rejected", _manifest("staging.x"))
-        forget_others(workspace, NOTHING)
+        _forgotten(workspace)
 
     def left(root: Path) -> list[str]:
         return [path.name for path in root.rglob("*") if path.is_file() and path.name not in ("pipeline.yaml", ".lock")]
@@ -127,7 +134,7 @@ def test_what_a_kill_leaves_of_a_stage_goes_though_the_stage_is_no_more(
             states.append(stands)
             there = left(work.root)
             assert len(there) == 5 if stands else there == ["mine"] or "staging.x.json" in there, n
-            forget_others(work, NOTHING)
+            _forgotten(work)
         assert left(work.root) == ["mine"], n
         if not killed:
             break
@@ -164,14 +171,14 @@ def test_a_manifest_that_lists_other_files_is_none(how: str, made: Workspace, tm
         made, stage, [name.format(outside=tmp_path / "others")], file="staging.old" if "/" in stage else None
     )
     before = sorted(tmp_path.rglob("*"))
-    assert manifest_at(path) is None and forget_others(made, NOTHING) == []
+    assert manifest_at(path) is None and _forgotten(made) == []
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_manifest_under_another_name_is_none(made: Workspace) -> None:
     """The file is named like the stage that it speaks of."""
     path = _finish(made, "staging.old", ["staging/old/part-0.parquet"], file="staging.other")
-    assert manifest_at(path) is None and forget_others(made, NOTHING) == []
+    assert manifest_at(path) is None and _forgotten(made) == []
     assert manifest_at(path.rename(path.with_stem("staging.old"))) is not None
 
 
@@ -180,7 +187,7 @@ def test_a_folder_under_the_name_of_a_listed_file_stays(made: Workspace) -> None
     (made.root / "staging/old/part-0.parquet/in").mkdir(parents=True)
     (made.root / "staging/old/part-1.parquet").write_text("not a folder")
     _finish(made, "staging.old", ["staging/old/part-0.parquet", "staging/old/part-1.parquet/x"])
-    assert forget_others(made, NOTHING) == ["staging.old"]
+    assert _forgotten(made) == ["staging.old"]
     assert {path.name for path in (made.root / "staging/old").rglob("*")} == {"part-0.parquet", "in", "part-1.parquet"}
 
 
