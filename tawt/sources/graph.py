@@ -183,13 +183,16 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
 
 def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table]) -> None:
     """Hold the tables of a source to one kind of subjects: a number that stands in a table is none that was given."""
-    by_text = sorted(name for name, contract in raw.items() if contract.subjects)
-    for stage in found.values():
-        driving = raw_table(stage.inputs[0])
-        if by_text and driving is not None and driving not in by_text and "subject_id" in stage.contract.names:
+    by_text = sorted(name for name, table in raw.items() if table.subjects)
+    for stage in found.values() if by_text else ():
+        table = raw.get(raw_table(stage.inputs[0]) or "")
+        if table is None or "subject_id" not in stage.contract.names:
+            continue
+        own = [column.type for column in table.columns if column.plain == "subject_id"]
+        if "subject" not in (own or [column.type for column in table.columns]):
             raise StageError(
-                stage.name, f"takes subjects as numbers, and raw.{by_text[0]} as text, expected all in one way",
-                f"say `type: subject` of the column in the contract of raw.{driving} too",
+                stage.name, f"takes subjects as numbers, and raw.{by_text[0]} has them as text, expected one kind",
+                f"say `type: subject` of the column in the contract of {table.name}",
             )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -129,6 +130,38 @@ def test_ids_are_in_the_map_alone(raw: Path, tmp_path: Path) -> None:
             holds["key"] |= {path.relative_to(tmp_path / "w")} if key.encode() in content else set()
     assert holds["id"] == {Path("subjects/subjects.parquet")}
     assert holds["key"] == {Path("subjects/subjects.parquet"), Path("local.json")}
+
+
+VISITS = """description: One row is one visit.
+columns:
+  person: {type: KIND, as: subject_id, marks: ["-"]}
+  mother: {type: subject}
+key: [person]
+"""
+
+
+def test_tables_share_their_subjects_whatever_the_columns_are_called(raw: Path, tmp_path: Path) -> None:
+    """Declared tables need no more than the type: several columns of several tables, Parquet too, lead to one map."""
+    (tmp_path / "assets" / "schemas" / "lab" / "visits.yaml").write_text(VISITS.replace("KIND", "subject"))
+    big = 2**64 - 1
+    pq.write_table(
+        pa.table({"person": pa.array([7, 7, big], pa.uint64()), "mother": ["-", "m-1", IDS[0]]}), raw / "visits.parquet"
+    )
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    numbers = the_map(tmp_path / "w")
+    assert set(numbers) == {*IDS, str(big), "-", "m-1"}
+    rows = tawt.query("select subject_id, mother from staging.visits order by _row", tmp_path / "w").to_pylist()
+    assert [(row["subject_id"], row["mother"]) for row in rows] == [
+        (numbers["7"], numbers["-"]), (numbers["7"], numbers["m-1"]), (numbers[str(big)], numbers[IDS[0]])
+    ]  # fmt: skip
+
+
+def test_a_source_has_subjects_of_one_kind(raw: Path, tmp_path: Path) -> None:
+    """A number that stands in one table would be taken for the one that a text of another table was given."""
+    (tmp_path / "assets" / "schemas" / "lab" / "visits.yaml").write_text(VISITS.replace("KIND", "int64"))
+    with pytest.raises(StageError, match="takes subjects as numbers") as caught:
+        tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    assert "raw.visits" in caught.value.hint and not (tmp_path / "w").exists()
 
 
 def test_a_sample_is_drawn_by_the_numbers(raw: Path, tmp_path: Path) -> None:
