@@ -131,10 +131,12 @@ def test_a_join_that_multiplies_records_is_said_with_counts(ingested, tmp_path: 
     assert note.startswith("event_parts.readings: 4 records of staging.readings give 8 rows, up to 2 of a code each")
     staging = tmp_path / "assets" / "sql" / "lab" / "staging"
     (staging / "wards.sql").write_text(STAGING.replace("raw.readings", "raw.wards"))
-    for layer in ("raw", "staging"):
-        said = json.loads((tmp_path / "assets" / "schemas" / "lab" / layer / "readings.json").read_text())
-        said = {**said, "name": f"{layer}.wards", **({"paths": ["wards"]} if layer == "raw" else {})}
-        (tmp_path / "assets" / "schemas" / "lab" / layer / "wards.json").write_text(json.dumps(said))
+    schemas = tmp_path / "assets" / "schemas" / "lab"
+    for folder, own in (
+        (schemas, {"name": "raw.wards", "paths": ["wards"]}),
+        (schemas / "staging", {"name": "staging.wards"}),
+    ):
+        (folder / "wards.json").write_text(json.dumps({**json.loads((folder / "readings.json").read_text()), **own}))
     (tmp_path / "raw" / "wards.csv").write_text(",".join(NAMES) + "\n1,x,,A\n1,x,,B\n2,x,,A\n3,x,,A\n")
     joined = PART.replace(
         "from staging.readings as r", "from staging.readings as r join staging.wards as w using (subject_id)"
