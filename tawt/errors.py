@@ -52,6 +52,9 @@ class SourceError(TawtError):
 class StageError(TawtError):
     """A stage cannot run, or its records do not balance."""
 
+    near = ""
+    """The word of its author's text at which the engine stopped, where that is known."""
+
 
 class StaleError(TawtError):
     """An output is older than what it was made from, or that was edited since."""

@@ -194,6 +194,8 @@ def build(
         return tree_type.model_validate(data)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
+        # a key that is misspelled is missing too: what is there is told first
+        errors.sort(key=lambda one: one["type"] != "extra_forbidden")
         path = _in_data(errors[0]["loc"], data)
         dotted = ".".join(map(str, path))
         places = places or {}

@@ -44,8 +44,9 @@ class RawColumn(Column):
     """Its name in staging, where that is another."""
     format: Texts = ()
     """Days and times only: how they are written, as `%d.%m.%Y %H:%M`, one form or several; else year, month, day."""
-    marks: Marks = ()
-    """Cells that stand for a missing one in this column, beside empty ones, as `-1` or `NA`."""
+    marks: Marks | None = None
+    """Cells that stand for a missing one in this column, as `-1` or `NA`, in the place of those that the pipeline says;
+    `[]` = none but empty ones."""
     low: int | float | str | None = None
     """The smallest number, day or time that can be; a cell below is left out as `out_of_range`."""
     high: int | float | str | None = None
@@ -164,6 +165,12 @@ class Table(Contract):
         if len({name.lower() for name in self.names}) < len(self.names):
             raise Conflict("a name stands twice, in small letters or large", "columns")
         return self
+
+
+def marks_of(contract: Contract) -> dict[str, tuple[str, ...]]:
+    """Return the marks of missing that columns say themselves, by name."""
+    columns = contract.columns if isinstance(contract, Table) else ()
+    return {column.name: column.marks for column in columns if column.marks is not None}
 
 
 def read_table(path: Path) -> Table:

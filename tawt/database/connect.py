@@ -209,16 +209,21 @@ def text_place(error: Exception, text: str, before: int = 0) -> str:
         text: What its author wrote.
         before: How many characters of ours stood before it.
     """
+    line, word = _stopped_at(error, text, before)
+    return f" at line {line}" * bool(line) + f" near `{word[:80]}`" * bool(word)
+
+
+def _stopped_at(error: Exception, text: str, before: int) -> tuple[int, str]:
+    """Return the line, from 1, and the word; 0 and no word where they are not known."""
     try:
         position = int(json.loads(str(error).partition(": ")[2])["position"]) - before
     except (ValueError, KeyError, TypeError):
-        return ""
+        return 0, ""
     content = text.encode()
     if not 0 <= position < len(content):
-        return ""
-    word = re.match(r'"[^"]*"|[\w.$]+|\S', content[position:].decode(errors="replace"))
-    line = content.count(b"\n", 0, position) + 1
-    return f" at line {line}" + (f" near `{word[0][:80]}`" if word else "")
+        return 0, ""
+    word = re.match(r'(?:"[^"]*"|[\w$]+)(?:\.(?:"[^"]*"|[\w$]+))*|\S', content[position:].decode(errors="replace"))
+    return content.count(b"\n", 0, position) + 1, word[0] if word else ""
 
 
 @contextmanager
@@ -270,10 +275,12 @@ def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspac
         return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
     if isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
         what = "names what is not there" if isinstance(error, duckdb.CatalogException) else "does not fit its relations"
-        return StageError(
+        told = StageError(
             where, f"{what}{text_place(error, text, before)}, expected a select that fits",
             f"see `{command('sql', where, workspace=workspace)}`" if workspace is not None else "mend it there",
         )  # fmt: skip
+        told.near = _stopped_at(error, text, before)[1]
+        return told
     return StageError(
         where,
         f"the database stopped with the error {kind}, expected a result (its text can quote cells and is not shown)",

@@ -5,7 +5,7 @@ more often than the contract says, and joins that multiply records. Counts and n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from tawt.contracts.value_status import STATUS_NAMES
 from tawt.database.connect import connect, identifier, literal, parquet_files, wrapped_errors
 from tawt.database.parse import parse, walk
 from tawt.errors import ContractError, StageError, TawtError, nearest
+from tawt.readers import parquet_schema
 from tawt.sources.stage import Bound
+from tawt.sources.tables import table_files
 
 EARLIEST, LATEST = datetime(1000, 1, 1), datetime(3000, 1, 1)
 """What lies before the one, or from the other on, is no time of a record, in shifted calendars neither."""
@@ -131,3 +133,32 @@ def _multiplied(connection: duckdb.DuckDBPyConnection, bound: Bound, account: Ac
 
 def _joins(text: str) -> bool:
     return any(node.get("type") == "JOIN" for node in walk(parse(text)))
+
+
+@contextmanager
+def names_told(bound: Bound) -> Iterator[None]:
+    """Say of a name that the engine does not find which one may be meant, or where to add it."""
+    try:
+        yield
+    except StageError as error:
+        name = error.near.rpartition(".")[2].strip('"')
+        if not name or (hint := _about(bound, name)) is None:
+            raise
+        raise StageError(error.where, error.what, hint) from None
+
+
+def _about(bound: Bound, name: str) -> str | None:
+    """Return a hint at a column that no relation of a stage has; None where it has, or none is like it."""
+    known: set[str] = {"_row"}
+    for table in bound.raw.values():
+        known |= set(table.contract.names)
+        if name.lower() in {column.lower() for column in table.header} - {one.lower() for one in table.contract.names}:
+            place = table_files(bound.settings.project, bound.pipeline.source).get(table.name)
+            where = "/".join(place.parts[-3:]) if place is not None else "its contract"
+            return (
+                f"the files of raw.{table.name} have that column, and its contract does not name it: add it to {where}"
+            )
+    for one in bound.inputs.values():
+        known |= {column for file in one.rows[:1] for column in parquet_schema(file).names}
+    hint = nearest(name, known - {"_reason", "_faults"})
+    return hint if name.lower() not in map(str.lower, known) and hint.startswith("did you mean") else None

@@ -28,8 +28,8 @@ from tawt.database.connect import (
     parquet_files,
     wrapped_errors,
 )
-from tawt.errors import RoomError, SourceError, StageError, TawtError
-from tawt.pipeline.authored import hold_rows
+from tawt.errors import ContractError, RoomError, SourceError, StageError, TawtError
+from tawt.pipeline.authored import hold_rows, names_told
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.faults import count_faults, held_faults
 from tawt.pipeline.relations import connected
@@ -147,10 +147,15 @@ def _copy(bound: Bound, select: str, folder: Path) -> str:
 def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
     """Return the select that runs, after its columns and types were held to the contract; no row is read."""
     stage, text, parameters = bound.stage, bound.sql.text, bound.parameters
-    with wrapped_errors(stage.name, text, len("explain "), bound.root, bound.limits):
+    with names_told(bound), wrapped_errors(stage.name, text, len("explain "), bound.root, bound.limits):
         # what is made of constants is made while the engine plans
         interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
         given = interruptible(connection, lambda: connection.sql(text, params=parameters))
+    for column, n in Counter(given.columns).items():
+        if n > 1:
+            raise ContractError(
+                stage.name, f"gives `{column}` {n} times, expected once", "give one another name, or none"
+            )
     have = dict(zip(given.columns, map(str, given.types), strict=True))
     return held_select(text, stage.contract, stage.name, have, stage.inputs[0])
 

@@ -22,7 +22,11 @@ def about_header(missing: str, header: tuple[str, ...], known: set[str], n_expec
     if 2 * len(known) >= n_expected:
         # a name that no contract knows may be a cell: its place is said
         close = difflib.get_close_matches(missing, [name for name in header if name not in known], n=1, cutoff=0.5)
-        return f"is column {header.index(close[0]) + 1} the one meant?" if close else "add it to the file"
+        return (
+            f"is column {header.index(close[0]) + 1} the one meant?"
+            if close
+            else ("add it to the file; if files may lack it, say so in its contract (`required: false`, or `optional`)")
+        )
     # a first line that names hardly any column may be a record: its cells are not shown
     return (
         f"the first line holds {len(header)} fields, {len(known)} of them expected names; is it the header, and is "

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.contract import Column
+from tawt.contracts.table import marks_of
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, identifier, literal, parquet_files, wrapped_errors
 from tawt.errors import SourceError
@@ -85,7 +86,8 @@ def _cell(table: RawTable, column: Column, types: dict[str, pa.DataType]) -> str
         if column.cell_type != "string":
             return cell
     # the nearest has the say: the column, else the table, else the pipeline
-    marks = getattr(column, "marks", ()) if "marks" in column.model_fields_set else table.dialect.marks
+    own = marks_of(table.contract).get(column.name)
+    marks = table.dialect.marks if own is None else own
     return f"case when trim({cell}) not in ({', '.join(map(literal, marks))}) then {cell} end" if marks else cell
 
 

@@ -35,12 +35,14 @@ _DAYS = ("$earliest_time::date", "$latest_time::date")
 
 def staging_contract(table: Table) -> Contract:
     """Return what the declared staging of a table promises."""
+    plain = {column.name: column.plain for column in table.columns}
     columns = [
         Column(name=c.plain, type=c.type, nullable=c.nullable, unit=c.unit, description=c.description)
         for c in table.staged
     ]
     return Contract(
-        name=f"staging.{table.table}", description=table.description, grain=table.grain,
+        name=f"staging.{table.table}", description=table.description,
+        grain=tuple(plain.get(name, name) for name in table.grain),
         columns=(*columns, *(_VALUE if table.value is not None else ())),
     )  # fmt: skip
 
@@ -99,21 +101,19 @@ def plain_name(word: str) -> str:
 
 def _read(table: Table, column: RawColumn) -> list[str]:
     """Return how a column is read, and its cell where that is asked about again."""
-    marked, plain = _marked(table, column), plain_name(column.plain)
+    cell, plain = _named(table, column), plain_name(column.plain)
     macro = TYPES[column.type].macro
     forms = f", [{', '.join(map(literal, column.format))}]" if column.format else ""
     zone = ", $zone" if TYPES[column.type].is_time else ""
-    read = f"{macro}{'_as' if forms else ''}({marked}{forms}{zone})" if macro is not None else marked
+    read = f"{macro}{'_as' if forms else ''}({cell}{forms}{zone})" if macro is not None else cell
     parts = [f"{read} as {plain}" if read != plain else plain]
-    return [*parts, f"{marked} as {_cell(column)}"] if column.key or _may_fail(column) else parts
+    return [*parts, f"{cell} as {_cell(column)}"] if column.key or _may_fail(column) else parts
 
 
-def _marked(table: Table, column: RawColumn) -> str:
-    """Return the cell of a column; null where it is one of the column's marks of a missing one."""
-    cell = plain_name(column.name)
-    if is_called(column.name.lower()):  # where no relation stands before it
-        cell = f"raw.{plain_name(table.table)}.{identifier(column.name)}"
-    return f"unmarked({cell}, [{', '.join(map(literal, column.marks))}])" if column.marks else cell
+def _named(table: Table, column: RawColumn) -> str:
+    """Return a column by its name in the files, with its relation where the name alone would be a function."""
+    own = plain_name(column.name)
+    return f"raw.{plain_name(table.table)}.{identifier(column.name)}" if is_called(column.name.lower()) else own
 
 
 def _cell(column: RawColumn) -> str:
@@ -168,7 +168,7 @@ def _all(faults: list[str]) -> str:
 def _read_value(table: Table) -> list[str]:
     value = table.value
     assert value is not None
-    cell = {column.name: _marked(table, column) for column in table.columns}
+    cell = {column.name: _named(table, column) for column in table.columns}
     text, number = value.text or value.number, value.number
     assert text is not None
     return [

@@ -63,7 +63,14 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
         column = column or Column(name=FAULTS, type="string")
         if not becomes(type_, column.type) or (name == FAULTS and type_ not in ("VARCHAR", '"NULL"')):
             macro = TYPES[column.type].macro
-            hint = f"read it with `{macro}(...)`" if type_ == "VARCHAR" and macro != "words" else "give another"
+            reads = type_ == "VARCHAR" and macro not in (None, "words")
+            hint = (
+                f"read it with `{macro}(...)`"
+                if reads
+                else "give another; a list is written `[one, two]`"
+                if macro is None
+                else "give another"
+            )
             raise ContractError(stage, f"column `{name}` is {type_}, expected {column.type}", hint)
     follows = _that_follow(stage, have)
     given = {}

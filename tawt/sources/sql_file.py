@@ -99,7 +99,9 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
         raise StageError(where, f"holds {len(found)} statements, expected one select", "keep one")
     if found[0].type != duckdb.StatementType.SELECT:
         kind = str(found[0].type).rpartition(".")[2].lower()
-        raise StageError(where, f"is a {kind} statement, expected one select", "the runner writes the files itself")
+        raise StageError(
+            where, f"holds the statement `{kind}`, expected one select", "the runner writes the files itself"
+        )
     tree = parse(text)
     if tree is None:
         raise StageError(where, "is no plain select, expected one", "write it as one select")
@@ -184,9 +186,11 @@ def _references(tree: Node, where: str, layer: Layer) -> tuple[str, ...]:
         known = table == schema if schema in built_in else schema in layer.reads and table.replace("_", "").isalnum()
         name = schema if schema == table else f"{schema}.{table}" if schema else table
         if not known or relation.qualified:
+            steps = [one["key"] for node in walk(tree) for one in (node.get("cte_map") or {}).get("map", [])]
+            near = nearest(name, steps) if not schema and steps else ""
             raise StageError(
                 where, f"reads `{name}`, expected a relation of {' or '.join(layer.reads)}",
-                f"a stage of {layer.name} reads {' or '.join(readable)}",
+                near if near.startswith("did you mean") else f"a stage of {layer.name} reads {' or '.join(readable)}",
             )  # fmt: skip
         found[name] = min(found.get(name, relation.location), relation.location)
     if not found:

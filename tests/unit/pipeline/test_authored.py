@@ -43,8 +43,8 @@ def ingested(make_project, tmp_path: Path):
             path = tmp_path / "assets" / "sql" / "lab" / name / "readings.sql"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        rows = "".join(f"{subject},{code},{value},w\n" for subject, code, value in RECORDS)
-        (raw / "readings.csv").write_text(",".join(NAMES) + "\n" + rows)
+        rows = "".join(f"{subject},{code},{value},w,SECRET\n" for subject, code, value in RECORDS)
+        (raw / "readings.csv").write_text(",".join(NAMES) + ",Sample Kind\n" + rows)
         return tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
 
     return make
@@ -167,3 +167,31 @@ def test_the_error_is_a_stage_error(ingested) -> None:
     with pytest.raises(StageError) as caught:
         ingested(PART.replace(" r.code,", " '' as code,"))
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "hint"),
+    [
+        (
+            STAGING.replace("ward,", '"sample kind" as ward,'),
+            "staging",
+            "does not name it: add it to schemas/lab/readings.json",
+        ),
+        (
+            STAGING.replace("ward,", '(raw.readings."Sample Kind") as ward,'),
+            "staging",
+            "add it to schemas/lab/readings.json",
+        ),
+        (STAGING.replace("ward,", "wrad as ward,"), "staging", "did you mean `ward`?"),
+        (PART.replace("r.value", "r.valu"), "event_parts", "did you mean `value`?"),
+        (PART.replace("r.value", "nothing_like_it"), "event_parts", "tawt sql event_parts.readings"),
+    ],
+)
+def test_a_column_that_is_not_there_is_told_with_the_one_that_is_meant(
+    text: str, stage: str, hint: str, ingested
+) -> None:
+    """One that the files have and the contract does not name is to be added there; else the nearest name is told."""
+    with pytest.raises(StageError, match=r"does not fit its relations at line \d near `") as caught:
+        ingested(**{"staging" if stage == "staging" else "part": text})
+    assert caught.value.where == f"{stage}.readings" and hint in caught.value.hint
+    assert "SECRET" not in str(caught.value) + caught.value.hint

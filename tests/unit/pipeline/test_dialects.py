@@ -249,3 +249,26 @@ def test_tables_of_one_pipeline_are_written_differently(make_project, tmp_path: 
     assert _staged(tmp_path / "w") == _expected()
     rows = tawt.query("select concept_name from staging.concept order by _row", tmp_path / "w").to_pylist()
     assert [row["concept_name"] for row in rows] == ['"6 inch, größer', "a, b"]
+
+
+def test_a_column_has_the_say_over_its_marks(project, tmp_path: Path) -> None:
+    """Marks in the contract take the place of the pipeline's for their column, an empty list too, and belong to what
+    staging is made from; no select mentions them."""
+    raw, work = project("csv: {marks: [NA]}"), tmp_path / "w"
+    (raw / "readings.csv").write_text(_text([("1", "NA", "NA", "NA"), ("2", "-", "-", "-")]))
+    contract = tmp_path / "assets" / "schemas" / "lab" / "readings.json"
+    said = json.loads(contract.read_text())
+
+    def say(**marks: list[str]) -> list[tuple[object, ...]]:
+        columns = [
+            {**one, **({"marks": marks[one["name"]]} if one["name"] in marks else {})} for one in said["columns"]
+        ]
+        contract.write_text(json.dumps({**said, "columns": columns}))
+        reasons.append({one.stage: one.reason for one in tawt.ingest(raw, "lab", work).stages}["staging.readings"])
+        return _staged(work)
+
+    reasons: list[str | None] = []
+    assert say() == [(1, None, None, None), (2, "-", "-", "-")]
+    assert say(code=["-"], value=[]) == [(1, "NA", "NA", None), (2, None, "-", "-")]
+    assert say(code=["-"], value=[]) == [(1, "NA", "NA", None), (2, None, "-", "-")]
+    assert reasons[0] == "new" and str(reasons[1]).startswith("parameter marks") and reasons[2] is None
