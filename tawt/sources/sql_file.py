@@ -99,9 +99,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
         raise StageError(where, f"holds {len(found)} statements, expected one select", "keep one")
     if found[0].type != duckdb.StatementType.SELECT:
         kind = str(found[0].type).rpartition(".")[2].lower()
-        raise StageError(
-            where, f"holds the statement `{kind}`, expected one select", "the runner writes the files itself"
-        )
+        raise StageError(where, f"holds a {kind} statement, expected one select", "the runner writes the files itself")
     tree = parse(text)
     if tree is None:
         raise StageError(where, "is no plain select, expected one", "write it as one select")
