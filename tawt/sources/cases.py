@@ -26,7 +26,7 @@ from tawt.config.loader import BoundedLoader
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS
-from tawt.contracts.table import Table
+from tawt.contracts.table import Table, marks_of
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, connect, identifier, text_place
 from tawt.database.macros import load_macros
@@ -177,7 +177,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
     types = [TYPES[column.cell_type].sql for column in columns]
     typed = ", ".join(f"{identifier(name)} {type_}" for name, type_ in zip(names, types, strict=True))
     layer, _, table = contract.name.partition(".")
-    table = table or layer
+    table, marks = table or layer, marks_of(contract)
     connection.execute(f"create table {layer}.{identifier(table)} ({typed})")
     for number, row in enumerate(rows, 1):
         for name in row:
@@ -190,9 +190,13 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
             if _typed(connection, given.get(column.name), type_) is _NO_VALUE:
                 what = f"row {number} of `{contract.name}`: `{column.name}` is no {column.type}, expected one"
                 raise ConfigError(where, what, _FORM)
-        marks = ", ".join(f"?::varchar::{type_}" for type_ in types)
+        places = ", ".join(f"?::varchar::{type_}" for type_ in types)
         cells = [_text(given.get(name)) for name in names]
-        connection.execute(f"insert into {layer}.{identifier(table)} values ({marks})", cells)
+        # as the raw view gives them: what the column says to stand for a missing cell is one
+        cells = [
+            None if str(cell).strip() in marks.get(name, ()) else cell for name, cell in zip(names, cells, strict=True)
+        ]
+        connection.execute(f"insert into {layer}.{identifier(table)} values ({places})", cells)
     if layer == table:
         connection.execute(f"create view main.{layer} as from {layer}.{layer}")
 
