@@ -70,5 +70,4 @@ def _of_sql(stage: Stage, sql: SqlFile, settings: Settings) -> dict[str, Any]:
         # `--sample 500` is another sample when the source has other subjects
         parameters |= {"sample": settings.sample, "sampled_hash": settings.sampled_hash}
         parameters |= {"csv": pipeline.csv_of(raw_table(stage.inputs[0]) or "").model_dump()}
-        parameters |= {"marks": stage.marks} if stage.marks else {}
     return parameters | ({"shards": settings.n_shards} if stage.layer.sharded else {})

@@ -11,7 +11,7 @@ from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import SQL_LAYERS, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.contracts.subjects import SUBJECTS
-from tawt.contracts.table import Table, marks_of, read_table
+from tawt.contracts.table import Table, read_table
 from tawt.database.macros import Macros, load_macros
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project, asset
@@ -270,6 +270,4 @@ def _stage(sql: SqlFile, files: Project, source: str, tables: Mapping[str, Table
             sql.name, "has no contract, expected one", f"describe its columns in schemas/{source}/{layer}/{name}.json"
         )
     by_text = any(table.subjects for one, table in tables.items() if f"raw.{one}" in sql.references)
-    driving = tables.get(raw_table(sql.references[0]) or "")
-    marks = marks_of(driving) if driving is not None else {}
-    return Stage(sql.name, (*sql.references, *[SUBJECTS] * by_text), contract, sql, marks=marks)
+    return Stage(sql.name, (*sql.references, *[SUBJECTS] * by_text), contract, sql)

@@ -163,8 +163,6 @@ class Stage:
     """Columns of its contract and of all that it came from: what a `_reason` and a `_faults` may name."""
     words: frozenset[str] = frozenset()
     """Words that say what is wrong with a cell: tawt's and those of its contract."""
-    marks: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """What the columns of its raw table say to stand for a missing cell: it gets such cells as null."""
 
     @property
     def layer(self) -> Layer:

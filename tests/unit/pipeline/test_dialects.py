@@ -271,4 +271,4 @@ def test_a_column_has_the_say_over_its_marks(project, tmp_path: Path) -> None:
     assert say() == [(1, None, None, None), (2, "-", "-", "-")]
     assert say(code=["-"], value=[]) == [(1, "NA", "NA", None), (2, None, "-", "-")]
     assert say(code=["-"], value=[]) == [(1, "NA", "NA", None), (2, None, "-", "-")]
-    assert reasons[0] == "new" and str(reasons[1]).startswith("parameter marks") and reasons[2] is None
+    assert reasons[0] == "new" and reasons[1] == "contract of raw.readings changed" and reasons[2] is None
