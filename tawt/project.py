@@ -37,6 +37,14 @@ def asset(relative: str) -> Path:
     return path
 
 
+def current_folder() -> Path:
+    """Return the current folder; where it was removed meanwhile, a path that leads nowhere."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.devnull) / "gone"
+
+
 def is_project(folder: Path) -> bool:
     """Return whether a folder is one of tawt's shape, and may be looked into."""
     with suppress(OSError):
@@ -60,7 +68,7 @@ class Project:
     @classmethod
     def here(cls) -> Project:
         """Return the project of the current folder."""
-        return cls.at(Path())
+        return cls.at(current_folder())
 
     @classmethod
     def of(cls, name_or_file: str) -> Project:
@@ -69,7 +77,7 @@ class Project:
         A name is looked for in the current folder. A file `pipelines/x.yaml` belongs to the folder around, another one
         to the folder it lies in; where that is no project, the current folder is asked as for a name.
         """
-        path = Path(os.path.normpath(os.path.realpath(".") / Path(name_or_file).expanduser()))
+        path = Path(os.path.normpath(current_folder() / Path(name_or_file).expanduser()))
         if path.suffix in (".yaml", ".yml") and path.parent.name == "pipelines":
             return cls.at(path.parents[1])
         beside = path.suffix in (".yaml", ".yml") and is_project(path.parent)

@@ -10,7 +10,7 @@ from tawt.contracts.layers import SQL_LAYERS
 from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, ContractError, StageError, nearest
 from tawt.pipeline.workspace import open_workspace
-from tawt.project import Project, is_project
+from tawt.project import Project, current_folder, is_project
 from tawt.shell import command
 from tawt.sources.cases import run_case
 from tawt.sources.macro_cases import run_macro_case
@@ -99,7 +99,7 @@ def run_one(file: Path, project: Project) -> list[str]:
 
 def _chosen(where: str | Path | None, workspace: str | Path | None) -> tuple[Path, Path]:
     """Return the folder of a project, and the folder or file of the cases that are asked for."""
-    root = Path.cwd()
+    root = current_folder()
     if workspace is not None:
         opened = open_workspace(Path(workspace).expanduser())
         if opened.project.root is None:

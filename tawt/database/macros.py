@@ -61,8 +61,16 @@ class Macros:
         return frozenset(macro.name for macro in self.listed)
 
     def make(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make them on a connection."""
-        connection.execute("".join(f"{macro.text};\n" for macro in self.listed))
+        """Make them on a connection.
+
+        Raises:
+            StageError: One does not fit those that it calls.
+        """
+        try:
+            connection.execute("".join(f"{macro.text};\n" for macro in self.listed))
+        except duckdb.Error:
+            for macro in self.listed:
+                _make(connection, macro)
 
     def used(self, tree: Node) -> tuple[Macro, ...]:
         """Return the macros that a select hangs on: those that it calls, and those that these call."""
@@ -70,6 +78,16 @@ class Macros:
         for macro in reversed(self.listed):
             found |= set(macro.calls) if macro.name in found else set()
         return tuple(macro for macro in self.listed if macro.name in found)
+
+
+def _make(connection: duckdb.DuckDBPyConnection, macro: Macro) -> None:
+    try:
+        connection.execute(macro.text.replace("create", "create or replace", 1))
+    except duckdb.Error:
+        what = f"does not fit the macros that it calls ({', '.join(macro.calls)})" if macro.calls else "has no type"
+        raise StageError(
+            f"macro {macro.name} ({macro.path.name})", f"{what}, expected an expression of types that fit", "mend one"
+        ) from None
 
 
 def load_macros(project: Project | None = None) -> Macros:

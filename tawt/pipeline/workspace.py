@@ -216,8 +216,10 @@ def given_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> tuple[P
         ConfigError: There is no such pipeline or file, or it is wrong.
     """
     path = Path(name_or_file).expanduser()
-    of_workspace = path.name == PIPELINE and is_workspace(path.parent)
-    project = open_workspace(path.parent).project if of_workspace else Project.of(name_or_file)
+    project = Project.of(name_or_file)
+    if path.name == PIPELINE and is_workspace(path.parent):
+        with suppress(FileError):  # what it remembers is damaged: the current folder is asked, as for a name
+            project = open_workspace(path.parent).project
     return resolve_pipeline(name_or_file, settings, project), project
 
 

@@ -44,6 +44,22 @@ def test_a_name_that_is_no_config_brings_the_nearest() -> None:
         assert hint in caught.value.hint
 
 
+def test_a_config_of_the_current_folder_comes_before_those_of_tawt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, below `pipelines/`, as a pipeline is; what is a pipeline is no config."""
+    (tmp_path / "pipelines").mkdir()
+    for name in ("mine", "pretrain_small"):
+        (tmp_path / "pipelines" / f"{name}.yaml").write_text("train: {max_steps: 7}\n")
+    (tmp_path / "pipelines" / "clinic.yaml").write_text("extends: mimic_iv\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "pretrain_small"):
+        assert resolve_config(name, ())[0] == name and resolve_config(name, ())[1].train.max_steps == 7
+    with pytest.raises(ConfigError, match="--config clinic: is no config") as caught:
+        resolve_config("clinic", ())
+    assert "mine" in caught.value.hint
+
+
 def test_what_is_no_config_and_a_lone_override_are_told_apart() -> None:
     """A mapping is refused by its type; one override by itself is one, and not its letters."""
     with pytest.raises(ConfigError, match="is a dict, expected a name, a file or a PretrainConfig"):

@@ -121,3 +121,9 @@ def test_a_case_of_another_form_is_an_error(line: str, tmp_path: Path) -> None:
     case.write_text(line)
     with pytest.raises(ConfigError):
         run_macro_case(case, load_macros(project(tmp_path, one="trim(cell)")))
+
+
+def test_a_macro_that_gives_another_type_than_those_before_it_need_is_told(tmp_path: Path) -> None:
+    """A project's macro stands in the place of tawt's: the one that it no longer fits is named, with what it calls."""
+    with pytest.raises(StageError, match=r"macro offset_of \(offset_of\.sql\): does not fit the macros .*whole"):
+        connect(Limits.of(1), [], project=project(tmp_path, whole="cell"))

@@ -12,7 +12,7 @@ import pytest
 import tawt
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, FileError
 from tawt.pipeline.run import RunResult
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset, asset_root
@@ -159,6 +159,30 @@ def test_a_project_that_moved_is_named_and_taken_up_where_it_is(
     assert open_workspace(workspace).project.root == moved
 
 
+def test_a_workspace_whose_memory_is_damaged_is_mended_by_its_own_pipeline(
+    ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command of the hint, typed in the project, remembers it again."""
+    ingested()
+    with (tmp_path / "w" / "local.json").open("a") as file:
+        file.write("x")
+    with pytest.raises(FileError, match="damaged") as error:
+        tawt.stages(tmp_path / "w")
+    assert f"--pipeline {tmp_path}/w/pipeline.yaml" in error.value.hint
+    monkeypatch.chdir(clinic)
+    assert ingested(tmp_path / "w" / "pipeline.yaml").n_run == 0
+    assert open_workspace(tmp_path / "w").project.root == clinic
+
+
+def test_a_current_folder_that_was_removed_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes with tawt is found from there all the same."""
+    monkeypatch.chdir(write(tmp_path / "here", {"sql/a.sql": ""}))
+    shutil.rmtree(tmp_path / "here")
+    assert Project.of("mimic_iv").root is None and resolve_pipeline("meds").name == "meds"
+    with pytest.raises(ConfigError, match="is no project"):
+        tawt.test()
+
+
 def test_an_edit_that_a_workspace_does_not_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run from a folder with files of its source, a workspace that was made without a project says how to take them."""
     raw = write(tmp_path / "raw", {"data/0.csv": "subject_id,time,code,numeric_value\n1,2020-01-01 00:00:00,A,1\n"})
@@ -241,4 +265,6 @@ def test_an_edited_seed_makes_the_events_anew(ingested: Callable[..., RunResult]
     assert ingested().n_run == 0
     with (seeds / "plausible_ranges.csv").open("a") as file:
         file.write("glucose,mg/dL,10,2000\n")
-    assert {one.stage: one.reason for one in ingested().stages if one.reason}["events"].startswith("parameter seeds")
+    assert {one.stage: one.reason for one in ingested().stages if one.reason}[
+        "events"
+    ] == "seed plausible_ranges changed"
