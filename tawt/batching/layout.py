@@ -7,10 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor
-
-from tawt.batching.batch import PackedBatch
 
 
 @dataclass(frozen=True)
@@ -61,39 +58,3 @@ class Layout:
     def of_triplets(self, tokens: Tensor) -> Tensor:
         """States of tokens `(t, ...)` -> states of triplets `(n, ...)`."""
         return tokens if self.token_of is None else tokens.index_select(0, self.token_of)
-
-
-def make_layout(batch: PackedBatch, granularity: str = "triplet", with_cls: bool = False) -> Layout:
-    """Lay out a batch's tokens.
-
-    Triplets of one document at one moment share a token with `granularity="timestamp"`, a document's statics
-    too. With `with_cls`, each document starts with one more token, a static.
-    """
-    document = batch.document
-    n, d, device = batch.n_tokens, batch.n_documents, batch.data_type.device
-    token_of: Tensor | None = None
-    if granularity == "timestamp":
-        starts = torch.ones(n, dtype=torch.bool, device=device)
-        same = (document[1:] == document[:-1]) & (batch.hours[1:] == batch.hours[:-1])
-        starts[1:] = ~(same & (batch.is_static[1:] == batch.is_static[:-1]))
-        token_of = starts.long().cumsum(0) - 1
-        first = starts.nonzero()[:, 0]
-        hours, is_static, gap = batch.hours[first], batch.is_static[first], batch.gap_hours[first]
-        document = document[first]
-    else:
-        hours, is_static, gap = batch.hours, batch.is_static, batch.gap_hours
-    cls_at: Tensor | None = None
-    if with_cls:
-        t = hours.shape[0]
-        place = torch.arange(t, device=device) + document + 1
-        lengths = torch.bincount(document, minlength=d) + 1
-        cls_at = lengths.cumsum(0) - lengths
-        hours = hours.new_zeros(t + d).index_copy(0, place, hours)
-        gap = gap.new_zeros(t + d).index_copy(0, place, gap)
-        is_static = is_static.new_ones(t + d).index_copy(0, place, is_static)
-        document = torch.arange(d, device=device).repeat_interleave(lengths)
-        token_of = place if token_of is None else place[token_of]
-    cu_seqlens = torch.zeros(d + 1, dtype=torch.int32, device=device)
-    cu_seqlens[1:] = torch.bincount(document, minlength=d).cumsum(0)
-    age = (batch.end_hours[document] - hours).clamp_min(0).masked_fill(is_static, 0).float()
-    return Layout(hours, is_static, age, gap, cu_seqlens, tuple(cu_seqlens.tolist()), document, token_of, cls_at)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from tawt.batching.batch import PackedBatch
-from tawt.batching.layout import Layout, make_layout
+from tawt.batching.batch import PackedBatch, make_layout
+from tawt.batching.layout import Layout
 from tawt.config.model import ModelConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, geometry

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from tawt.batching.augment import AUGMENT, altered
-from tawt.batching.batch import PackedBatch
+from tawt.batching.batch import PackedBatch, make_layout
 from tawt.batching.cut import cut
 from tawt.batching.example import Example, ForecastTargets, MaskedTargets
 from tawt.batching.host import HostBatch
-from tawt.batching.layout import Layout, make_layout
+from tawt.batching.layout import Layout
 from tawt.batching.left import make_cutter
 from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
 from tawt.batching.views import VIEWS

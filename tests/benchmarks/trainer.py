@@ -41,8 +41,7 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import shards
 
-from tawt.batching.batch import PackedBatch
-from tawt.batching.layout import make_layout
+from tawt.batching.batch import PackedBatch, make_layout
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import TRAINING, draw_masks, hide, may_lose
 from tawt.config.batching import BatchingConfig

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tawt.batching.layout import make_layout
+from tawt.batching.batch import make_layout
 from tawt.config.model import ModelConfig
 from tawt.models.encoder import Encoder
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tawt.batching.batch import make_layout
 from tawt.batching.host import HostBatch
-from tawt.batching.layout import make_layout
 from tawt.config.model import CalendarConfig, ModelConfig, WavelengthsConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.value_status import ValueStatus

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tawt.batching.layout import make_layout
+from tawt.batching.batch import make_layout
 from tawt.batching.masking import HIDDEN, MASK
 from tawt.config.model import ModelConfig
 from tawt.contracts.value_status import HAS_NUMBER

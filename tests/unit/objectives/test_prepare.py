@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tawt.batching.batch import MASK
+from tawt.batching.batch import MASK, make_layout
 from tawt.batching.gaps import US_PER_HOUR
-from tawt.batching.layout import make_layout
 from tawt.objectives import prepare
 from tawt.objectives.baselines import forecast_types
 from tawt.objectives.parts import PARTS, weights
