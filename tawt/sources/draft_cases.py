@@ -25,8 +25,6 @@ def staging_case(table: Drafted) -> str:
     expect: Row = {table.staged[c]: _read(table, c) for c in table.staged if c not in table.of_value}
     if table.of_value:
         expect |= _value(table)
-    if table.types.get(guess.subject or "") == "subject":
-        expect.pop("subject_id")
     key = guess.subject or guess.codes[-1]
     bad = {**given, key: None}
     refused: Row = {"_reason": f"quarantine:{key}:missing"}
@@ -133,8 +131,9 @@ def _cell(table: Drafted, column: str) -> str:
         return str(_MINUTES) if guess.minutes else "01:30"
     if column == guess.text:
         return "1.5" if guess.number else "a word"
-    invented = {"int64": "1" if column == guess.subject else "101", "float64": "1.5", "subject": "S-1"}
-    return invented.get(type_, "mg" if column == guess.unit else "a word")
+    if column == guess.subject:  # of one that is text, staging is given the number
+        return "1"
+    return {"int64": "101", "float64": "1.5"}.get(type_, "mg" if column == guess.unit else "a word")
 
 
 def _read(table: Drafted, column: str) -> str:

@@ -158,3 +158,17 @@ def test_a_subject_may_be_named(tmp_path: Path) -> None:
         ("test",),
         "result",
     )
+
+
+def test_subjects_that_are_text_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UUIDs and ids with dashes are declared as subjects, in every table; the draft runs and its cases hold."""
+    monkeypatch.chdir(tmp_path)
+    readings = [f"{n % 9:08}-00{n % 9},2150-03-02 08:{n:02},HR,{n}" for n in range(40)]
+    _write(tmp_path / "raw" / "readings.csv", "patient,taken at,test,result", readings)
+    people = [f"{n:08}-00{n},2100-01-0{n + 1},F" for n in range(9)]
+    _write(tmp_path / "raw" / "people.csv", "patient,birthdate,sex", people)
+    drafted = _draft(tmp_path / "raw", tmp_path)
+    assert {table.types["patient"] for table in drafted.tables} == {"subject"} and tawt.test().ok
+    tawt.ingest("raw", "clinic", "work", threads=1)
+    events = _events(Path("work"))
+    assert len(events) == 40 + 18 and len(set(events["subject_id"].to_pylist())) == 9
