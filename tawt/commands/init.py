@@ -77,10 +77,13 @@ def init(
     """
     raw, root = Path(raw_dir).expanduser(), Path(out if out is not None else ".").expanduser()
     _hold_place(raw, root, name)
-    found, passed = tables_below(raw)
+    tables, passed = tables_below(raw)
     looked = {}
-    for table, one in by_name(found).items():
-        shapes = {column: shape_of(column, cells) for column, cells in one.columns(records).items()}
+    for table, one in by_name(tables).items():
+        cells = one.columns(records)
+        shapes = {column: shape_of(column, found) for column, found in cells.items() if _can_be_named(column)}
+        if len(shapes) < len(cells):
+            passed.append(PassedOver(one.place, "has a column called `_row`, or with a line end in its name: not read"))
         if any(shape.n for shape in shapes.values()):
             looked[table] = (one, shapes)
         else:
@@ -111,6 +114,10 @@ def init(
         write_text(root / path, files[path])
     pipeline = root / "pipelines" / f"{name}.yaml"
     return DraftResult(root, pipeline, tuple(drafted), tuple(passed), written, kept)
+
+
+def _can_be_named(column: str) -> bool:
+    return column.isprintable() and column.lower() != "_row"
 
 
 def _hold_place(raw: Path, root: Path, name: str) -> None:

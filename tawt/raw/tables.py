@@ -21,16 +21,14 @@ from tawt.errors import SourceError, TawtError
 from tawt.raw.formats import ARCHIVES, PACKED, bare_name, format_of, is_hidden
 from tawt.raw.identity import open_packed
 from tawt.raw.members import MemberReader
+from tawt.raw.sniff import DELIMITERS, delimiter_in, is_record, rows_in, text_of, unbroken
 from tawt.readers import parquet_batches, parquet_schema
 
 _SAMPLE = 1 << 18
 """Bytes of text from which is told how it is written."""
-_DELIMITERS = ",;\t|"
 _FEW_FILES = 20
 """Up to this many alike files are parts of a table; more are one per subject."""
 _SERIES = re.compile(r"(?P<stem>.+?)(?P<sep>[-_. ]?)(?P<last>\d+|(?<=[-_. ])[a-z])", re.ASCII)
-_DATA = re.compile(r"\s*([-+<>]?\d[\d.,:/ -]*|\d{4}-\d\d-\d\d.*)\s*", re.ASCII)
-"""A number, a day or a time: hardly the name of a column."""
 _CASELESS_GLOB = str.maketrans({c: f"[{c}]" for c in "*?["})
 
 
@@ -78,7 +76,7 @@ class FoundTable:
                 with open_packed(file, file.name) as stream:
                     text = io.TextIOWrapper(stream, encoding=self.encoding, errors="replace", newline="")
                     rows = csv.reader(text, delimiter=self.delimiter)
-                    yield from (row for row in islice(_unbroken(rows), 1, None) if row)
+                    yield from (row for row in islice(unbroken(rows), 1, None) if row)
             else:
                 for batch in parquet_batches(file, None, "copy it again", SourceError, file.name):
                     yield from _rows(batch)
@@ -162,59 +160,20 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
         sample = stream.read(_SAMPLE)
     if not sample.strip():
         return PassedOver(relative.as_posix(), "is empty")
-    encoding = _encoding(sample)
-    text = sample.decode(encoding, "replace")
-    if len(sample) == _SAMPLE:
-        text = text[: max(text.rfind("\n"), 0)] or text
-    delimiter = "\t" if format_of(file).is_tabbed else _delimiter(text)
-    first = next(_unbroken(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
+    text, encoding = text_of(sample, whole=len(sample) < _SAMPLE)
+    delimiter = "\t" if format_of(file).is_tabbed else delimiter_in(text)
+    first, *rows = [*islice(rows_in(text, delimiter), 500)] or [[]]
     if len(first) < 2 and format_of(file).suffix.startswith(".txt"):
         return None
     if not any(first):
         return PassedOver(relative.as_posix(), "has no header line")
-    if len(first) > 1 and any(_DATA.fullmatch(name) for name in first):
-        return PassedOver(
-            relative.as_posix(), "begins with a record and not with names of columns: give it a header line"
-        )
+    if is_record(first, rows):
+        what = "begins with a record and not with names of columns: give it a header line"
+        return PassedOver(relative.as_posix(), what)
     header = tuple(name.strip() or f"_unnamed_{i}" for i, name in enumerate(first, start=1))
     if len({name.lower() for name in header}) < len(header):
         return PassedOver(relative.as_posix(), "has a column name twice")
     return FoundTable(place, (file,), header, delimiter, encoding)
-
-
-def _encoding(sample: bytes) -> str:
-    for mark, name in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
-        if sample.startswith(mark):
-            return name
-    try:
-        sample[: max(sample.rfind(b"\n"), 0) or len(sample)].decode("utf-8")
-    except UnicodeDecodeError:
-        return "cp1252" if any(0x80 <= byte < 0xA0 for byte in sample) else "latin-1"
-    return "utf-8"
-
-
-def _delimiter(text: str) -> str:
-    """Return what cuts the first lines into the same number of fields, and into most."""
-    best, most = ",", 1
-    for delimiter in _DELIMITERS:
-        rows = [
-            row for row in islice(_unbroken(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), 50) if row
-        ]
-        if not rows:
-            continue
-        n_fields = len(rows[0])
-        alike = sum(len(row) == n_fields for row in rows)
-        if n_fields > most and alike >= 0.8 * len(rows):
-            best, most = delimiter, n_fields
-    return best
-
-
-def _unbroken(rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Yield rows up to one that no reader of CSV takes, such as a field without end."""
-    try:
-        yield from rows
-    except csv.Error:
-        return
 
 
 def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
@@ -234,7 +193,7 @@ def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
 
 def _of_members(files: list[Path], place: str, suffix: str) -> FoundTable | PassedOver:
     """Return the table that small files make up, in an archive or a folder."""
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         members = Members(
             table="records", folders=(place.translate(_CASELESS_GLOB),), suffix=suffix, delimiter=delimiter
         )

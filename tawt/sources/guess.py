@@ -114,7 +114,8 @@ def _take_times(name: str, left: Shapes, guess: Guess, is_once: bool) -> None:
         if column is not None:
             _note_form(column, times[column], guess)
     if guess.time is not None and not times[guess.time].has_clock:
-        guess.notes.append(f"`{guess.time}` has days without a time: they stand at 0:00 of the day")
+        clock = next((f"; `{column}` may have it" for column, shape in left.items() if shape.is_clock), "")
+        guess.notes.append(f"`{guess.time}` has days without a time: they stand at 0:00 of the day{clock}")
     if guess.time is not None and (empty := times[guess.time].n - times[guess.time].n_filled):
         guess.notes.append(
             f"`{guess.time}` is empty in {empty / times[guess.time].n:.0%} of the records: they are quarantined"
@@ -247,9 +248,7 @@ def _label_beside(left: Shapes, guess: Guess) -> str | None:
 
 def _take_columns(left: Shapes, guess: Guess) -> None:
     """Each column that is a number or one of few words becomes a measurement of its own."""
-    measured: list[str] = []
-    traits: list[str] = []
-    late: list[str] = []
+    measured, traits, late = list[str](), list[str](), list[str]()
     for column, shape in left.items():
         bare = flat(column)
         if re.search(PERSONAL, bare) or shape.is_prose or shape.is_time or shape.is_clock:
@@ -281,16 +280,16 @@ def _is_an_id(shape: ColumnShape) -> bool:
     return shape.is_unique and shape.n > 20 and (not shape.is_number or 2 * shape.n_big > shape.n)
 
 
-def _is_key(column: str) -> bool:
-    return flat(column) in CODES or re.search(r"(id|code|cd|key|nr)$", flat(column)) is not None
-
-
 def _dictionary(shapes: Shapes) -> Guess:
     """Return whether a table without subjects names codes: ids that come once, beside texts."""
     labels = [c for name in LABELS for c in shapes if flat(c).endswith(name) and shapes[c].share("text") > 0.5]
     if not labels:
         return Guess("other", unread=tuple(shapes))
-    ids = [c for c in shapes if c not in labels and _is_key(c) and shapes[c].n_filled]
+    ids = [
+        c
+        for c in shapes
+        if c not in labels and (flat(c) in CODES or re.search(r"(id|code|cd|key|nr)$", flat(c))) and shapes[c].n_filled
+    ]
     unique = [c for c in ids if shapes[c].is_unique]
     if unique:
         code: tuple[str, ...] = (unique[0],)

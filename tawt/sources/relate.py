@@ -11,6 +11,7 @@ from functools import cache
 
 import duckdb
 
+from tawt.database.parse import is_called
 from tawt.raw.tables import FoundTable
 from tawt.sources.guess import guess_table
 from tawt.sources.names import IDS, STAYS, SUBJECTS, flat, plain
@@ -260,7 +261,9 @@ def _name_columns(table: Drafted, wholes: Mapping[str, bool]) -> None:
             table.types[column] = read[column]
             own = (*(_OF_EVENTS if guess.kind == "wide" else ()), *(_OF_VALUE if table.of_value else ()), "minutes")
             reserved = frozenset() if column in table.of_value else reserved_words().union(own)
-            table.staged[column] = plain(column, table.staged.values(), reserved)
+            name = plain(column, table.staged.values(), reserved)
+            # staging has names in `_cell` itself, and SQL takes some words for functions
+            table.staged[column] = f"{name}_" if name.endswith("_cell") or is_called(name) else name
     guess.unread = tuple(column for column in table.shapes if column not in table.staged)
 
 
@@ -278,5 +281,5 @@ def by_name(found: Iterable[FoundTable]) -> dict[str, FoundTable]:
         for table in alike:
             folder = table.place.rpartition("/")[0]
             wanted = name if len(alike) == 1 else f"{folder.rpartition('/')[2]}_{name}"
-            named[plain(wanted, named)] = table
+            named[plain(wanted, named, reserved_words())] = table
     return named

@@ -68,11 +68,14 @@ def test_what_is_no_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "bare.csv").write_text("1,5.4\n2,7\n")
     (tmp_path / "twice.csv").write_text("pid,PID\n1,2\n")
+    (tmp_path / "people.csv").write_text("Zqvyx,F,Ward\nZqvyy,M,Ward\nZqvyz,F,Ward\n")
     (tmp_path / "README.txt").write_text("Our hospital.\n\nHello.\n")
     (tmp_path / "._labs.csv").write_text("junk")
     tables, passed = tables_below(tmp_path)
-    assert tables == [] and sorted(one.place for one in passed) == ["all.zip", "bare.csv", "empty.csv", "twice.csv"]
-    assert "5.4" not in repr(passed)
+    assert tables == [] and sorted(one.place for one in passed) == [
+        "all.zip", "bare.csv", "empty.csv", "people.csv", "twice.csv",
+    ]  # fmt: skip
+    assert "5.4" not in repr(passed) and "Zqvy" not in repr(passed)
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:

@@ -160,6 +160,23 @@ def test_a_subject_may_be_named(tmp_path: Path) -> None:
     )
 
 
+def test_odd_names_of_tables_and_columns_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanks, umlauts, quotes, words of SQL and names that staging uses get names that SQL takes; the draft's cases hold."""
+    monkeypatch.chdir(tmp_path)
+    header = 'patient id,when,"he said ""hi""",100%,group,user,_reason,value_cell,current_date,Größe,a b,a_b,true,~'
+    rows = [f"{n % 9},2150-03-02," + ",".join(f"{n}.{i}" for i in range(1, 13)) for n in range(30)]
+    for name in ("order.csv", "2024 'Labor' [neu].csv", "größer/Select.csv"):
+        _write(tmp_path / "raw" / name, header, rows)
+    _write(
+        tmp_path / "raw" / "lines.csv", 'pid,when,"two\nlines",_row', [f"{n % 9},2150-03-02,{n}.5,1" for n in range(30)]
+    )
+    drafted = _draft(tmp_path / "raw", tmp_path)
+    assert sorted(len(table.guess.measured) for table in drafted.tables) == [0, 12, 12, 12]
+    assert tawt.test().ok
+    tawt.ingest("raw", "clinic", "work", threads=1)
+    assert len(_events(Path("work"))) == 3 * 30 * 12 + 9
+
+
 def test_subjects_that_are_text_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """UUIDs and ids with dashes are declared as subjects, in every table; the draft runs and its cases hold."""
     monkeypatch.chdir(tmp_path)
