@@ -195,3 +195,19 @@ def test_a_column_that_is_not_there_is_told_with_the_one_that_is_meant(
         ingested(**{"staging" if stage == "staging" else "part": text})
     assert caught.value.where == f"{stage}.readings" and hint in caught.value.hint
     assert "SECRET" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("part", "what", "hint"),
+    [
+        (PART.replace("r.code,", "r.code, 'x' as code,"), "gives `code` 2 times, expected once", "another name"),
+        (PART.replace("-- One row is one reading as an event.\n", "with readings as (from staging.readings)\n")
+         .replace("from staging.readings as r", "from reading as r"), "reads `reading`", "did you mean `readings`?"),
+        (PART.replace("r.value as", "(1 / (r.value - 5))::integer::utinyint as"), "stopped with the error", "number(...)"),
+    ],
+)  # fmt: skip
+def test_a_text_that_cannot_run_is_told_with_a_way_out(part: str, what: str, hint: str, ingested) -> None:
+    """A name given twice, a misspelled step and an error of the engine each end in one line with what to do."""
+    with pytest.raises(TawtError) as caught:
+        ingested(part)
+    assert what in caught.value.what and hint in caught.value.hint and "event_parts.readings" in caught.value.where
