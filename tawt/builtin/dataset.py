@@ -62,7 +62,9 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     if n_rows != triplets.n_rows:
         raise StageError("dataset", f"holds {n_rows:,} rows, expected the {triplets.n_rows:,} of triplets")
     notes = []
-    if n_fallback := sum(result["n_fallback"] for result in results.values()):
+    if birth == NOWHERE:
+        notes.append(f"`time_origin: birth` and train has no {BIRTH}: each subject's time counts from its first event")
+    elif n_fallback := sum(result["n_fallback"] for result in results.values()):
         notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
     facts = {
         "n_subjects": {split: sum(s.n_subjects for s in shards[split]) for split in SPLITS},

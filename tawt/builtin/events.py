@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.builtin.meds_metadata import write_metadata
-from tawt.builtin.splits import given_splits, splits_file
+from tawt.builtin.names import hold_codes
+from tawt.builtin.splits import given_splits, splits_file, unnamed_subjects
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account
 from tawt.contracts.contract import Contract, check_schema
@@ -28,6 +29,7 @@ from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, BuiltIn, Input, Settings, StageResult, Tick
 from tawt.transforms.columns import Int64s, out_of_order, times_of
 from tawt.transforms.events import SplitOf, merge_shard
+from tawt.transforms.losses import counted
 from tawt.transforms.subject_hash import SPLIT_SALT
 from tawt.transforms.units import PairRules, Units
 
@@ -51,7 +53,9 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     given, notes = given_splits(bound.settings)
     splits = pipeline.splits
     split_of = SplitOf((splits.train, splits.tuning, splits.held_out), splits.seed, given)
-    rules = PairRules.fit(_pair_counts(bound, families, given), Units.of(pipeline, bound.settings.project))
+    units, pairs = Units.of(pipeline, bound.settings.project), _pair_counts(bound, families, given)
+    units.hold(pairs)
+    rules = PairRules.fit(pairs, units)
     files = {one.name: _by_shard(one) for one in families}
     names = sorted({shard for by_shard in files.values() for shard in by_shard})
     out = {name: {split: folder / "data" / split / f"{name}.parquet" for split in SPLITS} for name in names}
@@ -68,14 +72,18 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         Account.of_rows(one.name, one.n_rows, n_duplicates.get(one.name, 0), "duplicate") for one in families
     )
     subjects = _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
-    write_metadata(bound, folder, subjects, sorted({code for r in results for code in r["codes"]}))
+    codes = sorted({code for r in results for code in r["codes"]})
+    absent = hold_codes(bound, codes)
+    write_metadata(bound, folder, subjects, codes)
     forget_shards(folder)
     facts = {
         "n_subjects": {split: len(subjects[split]) for split in SPLITS},
         "n_rows": {split: sum(r["n_rows"].get(split, 0) for r in results) for split in SPLITS},
         "value_status": _summed(results, "statuses"),
         "unit_rules": _summed(results, "unit_rules"),
+        **counted((one for result in results for one in result["numbers"]), rules),
     }
+    notes += [*unnamed_subjects(bound.settings, subjects, given), *absent]
     return StageResult(accounts, facts, tuple(notes))
 
 

@@ -70,15 +70,15 @@ def write_metadata(bound: Bound, folder: Path, subjects: dict[str, Int64s], code
     )
 
 
-def code_dictionary(bound: Bound) -> dict[str, tuple[str | None, list[str] | None]]:
-    """Return code -> description and parents: the source's dictionaries, then what the pipeline says."""
+def code_dictionary(bound: Bound, own: bool = True) -> dict[str, tuple[str | None, list[str] | None]]:
+    """Return code -> description and parents: the source's dictionaries, then, if `own`, what the pipeline says."""
     known: dict[str, tuple[str | None, list[str] | None]] = {}
     for source in bound.inputs.values():
         for file in source.rows if layer_of(source.name).name == "codes" else ():
             table = read_parquet(file, ["code", "description", "parent_codes"], source.make_again)
             for row in table.to_pylist():
                 known.setdefault(row["code"], (row["description"], row["parent_codes"]))
-    for code, data_type in bound.pipeline.data_types.items():
+    for code, data_type in bound.pipeline.data_types.items() if own else ():
         if data_type.description is not None:
             known[code] = (data_type.description, known.get(code, (None, None))[1])
     return known

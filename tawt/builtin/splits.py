@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
@@ -13,6 +15,7 @@ from tawt.raw.formats import format_of
 from tawt.readers import read_parquet, reading
 from tawt.room import hold_memory
 from tawt.sources.stage import Settings
+from tawt.transforms.columns import Int64s
 
 
 def splits_file(settings: Settings) -> Path | None:
@@ -44,6 +47,17 @@ def given_splits(settings: Settings) -> tuple[dict[int, int] | None, list[str]]:
         return _read_splits(path), []
     name = settings.pipeline.splits.file
     return None, [f"{name} is absent: subjects are split by hash"] if name is not None else []
+
+
+def unnamed_subjects(settings: Settings, subjects: Mapping[str, Int64s], given: Mapping[int, int] | None) -> list[str]:
+    """Return what is to be said of subjects that the file of splits does not name."""
+    if given is None:
+        return []
+    n_subjects = sum(len(ids) for ids in subjects.values())
+    listed = np.array(sorted(given), dtype=np.int64)
+    n = n_subjects - sum(int(np.isin(ids, listed).sum()) for ids in subjects.values())
+    name = settings.pipeline.splits.file
+    return [f"{name} does not name {n:,} of {n_subjects:,} subjects: they are split by hash"] if n else []
 
 
 def _read_splits(path: Path) -> dict[int, int]:

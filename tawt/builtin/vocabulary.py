@@ -84,7 +84,8 @@ def _count_train(bound: Bound, files: list[Path]) -> Counts:
 
 def _depends_on(settings: Settings) -> dict[str, Any]:
     pipeline = settings.pipeline
-    known = {c: (d.normalization, d.description) for c, d in sorted(pipeline.data_types.items())}
+    said = sorted(pipeline.data_types.items())
+    known = {c: (d.normalization, d.description) for c, d in said if d.normalization or d.description is not None}
     return {**pipeline.vocabulary.model_dump(), "data_types": digest(known)}
 
 

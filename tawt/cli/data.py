@@ -9,7 +9,17 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
-from tawt.cli.output import Format, fact, next_command, print_ledger, print_rows, say, say_run, stage_progress
+from tawt.cli.output import (
+    Format,
+    fact,
+    next_command,
+    print_ledger,
+    print_rows,
+    say,
+    say_run,
+    say_values,
+    stage_progress,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -83,6 +93,7 @@ def ingest(
         next_command(again())
         return
     print_ledger(result, form)
+    say_values(result)
     next_command(follow("build-vocab", workspace=workspace, threads=threads, memory_limit=memory_limit, form=form))
 
 

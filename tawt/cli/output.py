@@ -258,3 +258,16 @@ def print_ledger(result: RunResult, form: Format = Format.table) -> None:
             )  # fmt: skip
     columns = ("stage", "input", "records in", "kept", "dropped", "quarantined", "rows out", "by reason")
     print_rows(columns, rows, form, spare=("input", "kept"))
+
+
+def say_values(result: RunResult) -> None:
+    """Say what became of values: shares by status, and the data_types that lost most of their numbers."""
+    from tawt.transforms.losses import in_words, shares, warning
+
+    facts = next((s.manifest.facts for s in result.stages if s.stage == "events" and s.manifest is not None), {})
+    if isinstance(counts := facts.get("value_status"), dict) and counts:
+        say("values: " + ", ".join(f"{name} {n:,} ({share:.1%})" for name, n, share in shares(counts)))
+    for line in in_words(facts):
+        say(f"  {line}")
+    if (said := warning(facts, result.workspace.pipeline.most_lost)) is not None:
+        say(f"warning: {said}")

@@ -29,6 +29,7 @@ from tawt.pipeline.workspace import (
 from tawt.project import Project
 from tawt.shell import command
 from tawt.sources.graph import Graph
+from tawt.transforms.units import Units
 
 INGEST_LAYERS = made_by("ingest")
 VOCABULARY_STAGES = made_by("build-vocab")
@@ -78,6 +79,7 @@ def ingest(
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
     graph = stages_of(resolved, project)
+    Units.of(resolved, project).hold()
     refuse_foreign(root)
     refuse_overlap(root, raw_root)
     if project.root is not None:

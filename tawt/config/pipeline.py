@@ -238,6 +238,8 @@ class PipelineConfig(Section):
     """How data_types are indexed and their values normalized."""
     data_types: dict[str, DataType] = {}
     """What is known of data_types beforehand, by code."""
+    most_lost: Share = 0.1
+    """Share of a data_type's numbers that may be of an unknown unit or out of range without a warning."""
     panels: tuple[Panel, ...] = ()
     """Data_types whose absence from a window is itself a triplet."""
 

@@ -34,6 +34,7 @@ from tawt.seals import holds, sha256_file
 from tawt.sources.stage import Input
 from tawt.transforms.columns import out_of_order, times_of
 from tawt.transforms.identity import CONTENT, identities
+from tawt.transforms.losses import warning
 
 _OF_BOTH = ("subject_id", "data_type", "value", "value_token", "value_status")
 """Columns that triplets and dataset share as they are."""
@@ -70,6 +71,7 @@ def _check(opened: Workspace) -> list[Finding]:
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
             for finding in check_meds(opened.output("events"))
         ]
+        findings.append(_numbers(opened, next(manifest for manifest in found if manifest.stage == "events")))
     if {"subjects", "events"} <= stages:
         findings.append(check_subjects(read["subjects"], read["events"]))
     if {"vocabulary", "triplets"} <= stages:
@@ -117,6 +119,14 @@ def _n_rows(files: list[Path]) -> int:
             with pa.memory_map(str(path)) as source:
                 n_rows += pa.ipc.open_file(source).read_all().num_rows
     return n_rows
+
+
+def _numbers(workspace: Workspace, events: Manifest) -> Finding:
+    """Repeat the warning of numbers that lost their use, which is none of a defect."""
+    limit = workspace.pipeline.most_lost
+    said = warning(events.facts, limit)
+    good = f"no data_type lost more than {limit:.1%} to unknown units and ranges"
+    return Finding("events: numbers", True, f"warning: {said}" if said is not None else good)
 
 
 def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) -> Finding:

@@ -54,6 +54,8 @@ class RawTable:
     members: Members | None = None
     dialect: Csv = field(default_factory=Csv)
     """How the files are written."""
+    in_some: dict[str, int] = field(default_factory=dict)
+    """Contract column -> files that have it, where others lack it."""
 
     @property
     def is_parquet(self) -> bool:
@@ -134,6 +136,10 @@ def find_raw_tables(
         if n := n_hidden[contracts[name].name]:
             said.append(f"raw.{name}: {_HIDDEN.format(n)}")
         said += [f"raw.{name} has no column `{column}` (optional): it reads as empty" for column in table.absent]
+        said += [
+            f"raw.{name}: column `{column}` is in {n:,} of {len(files):,} files, and reads as empty in the others"
+            for column, n in table.in_some.items()
+        ]
     return tables, said
 
 
@@ -282,4 +288,6 @@ def _with_columns(
                     f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
                     about_header(column.name, header, set(columns.values()), len(contract.columns)),
                 )
-    return RawTable(name, contract, files, columns, headers[0], members, dialect)
+    n_files = Counter(column.lower() for header in headers for column in header)
+    in_some = {c: n for c, in_files in columns.items() if (n := n_files[in_files.lower()]) < len(headers)}
+    return RawTable(name, contract, files, columns, headers[0], members, dialect, in_some)

@@ -48,6 +48,8 @@ class ShardResult:
     """Unit rule -> rows it was applied to."""
     statuses: dict[str, int]
     """value_status -> rows."""
+    numbers: list[tuple[int, int, int]]
+    """Index of a rule, of a status, and rows with a number that have both."""
     codes: list[str]
     """The codes in this shard, sorted."""
 
@@ -102,9 +104,13 @@ def merge_shard(
             write_events(events.filter(pa.array(chosen)), contract, out[split])
             n_rows[split] = int(np.count_nonzero(chosen))
     statuses = np.bincount(judged.status[order], minlength=len(STATUS_NAMES))
+    n_statuses = len(STATUS_NAMES)
+    kept = order[judged.came[order]]
+    pairs = np.bincount(judged.rule[kept] * n_statuses + judged.status[kept])
     return ShardResult(
         n_rows=n_rows, duplicates={names[rank]: n for rank, n in duplicates.items()},
         unit_rules=judged.rule_counts(order), statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
+        numbers=[(int(p) // n_statuses, int(p) % n_statuses, int(pairs[p])) for p in np.flatnonzero(pairs)],
         codes=sorted(pc.unique(events["code"].cast(pa.string())).to_pylist()),
     )  # fmt: skip
 

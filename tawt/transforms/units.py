@@ -15,10 +15,13 @@ import pyarrow as pa
 
 from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, nearest
 from tawt.project import Project
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.transforms.columns import Int64s, dictionary_of
+
+SHOWN_FROM = 11
+"""Rows from which on a unit, which is a cell of the source, is named."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,36 @@ class Units:
             for row in _seed(files, "plausible_ranges", "concept", "unit", "low", "high")
         }
         return cls(spellings, conversions, ranges, dict(pipeline.data_types))
+
+    def hold(self, pairs: pa.Table | None = None) -> None:
+        """Hold what a pipeline says of its data_types to names that are there.
+
+        Args:
+            pairs: `unit` and `n` rows with a number, as they came; None = units are not looked at.
+
+        Raises:
+            ConfigError: A concept is of no seed, or a unit is of none and no number comes in it.
+        """
+        concepts = {*self.ranges, *(concept for concept, _, _ in self.conversions)} - {""}
+        known = {*self.spellings.values(), *(unit for unit, _, _ in self.ranges.values())}
+        known |= {unit for _, *both in self.conversions for unit in both}
+        came: dict[str | None, int] = {}
+        for row in pairs.to_pylist() if pairs is not None else ():
+            came[self.spelled(row["unit"])] = came.get(self.spelled(row["unit"]), 0) + row["n"]
+        for code, data_type in self.data_types.items():
+            if data_type.concept is not None and data_type.concept not in concepts:
+                raise ConfigError(
+                    f"data_types.{code}.concept", f"`{data_type.concept}` is of no seed, expected one that has a range "
+                    "or a conversion", nearest(data_type.concept, concepts),
+                )  # fmt: skip
+            unit = data_type.unit
+            if pairs is not None and unit is not None and unit not in {*known, *came}:
+                # a unit that hardly any row has may be somebody's cell
+                named = known | {one for one, n in came.items() if one is not None and n >= SHOWN_FROM}
+                raise ConfigError(
+                    f"data_types.{code}.unit", f"`{unit}` is of no seed, and no number comes in it, expected a unit "
+                    "that is somewhere", nearest(unit, named - {""}),
+                )  # fmt: skip
 
     def spelled(self, unit: str | None) -> str | None:
         """Return the canonical spelling of a unit; a unit that no seed knows is its own."""

@@ -195,7 +195,7 @@ def test_the_words_of_the_house_are_defined_once() -> None:
     text = (ROOT / "docs" / "concepts" / "words.md").read_text(encoding="utf-8")
     defined = re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)
     wanted = {"record", "row", "measurement", "event part", "driving", "key cell", "moment", "document", "window"}
-    assert len(defined) == len(set(defined)) and wanted | {"part", "built-in stage", "layer", "behind", "place"} <= set(
+    assert len(defined) == len(set(defined)) and wanted | {"part", "built-in stage", "layer", "stale", "place"} <= set(
         defined
     )
     linked = {

@@ -4,6 +4,7 @@ infinities, ingested once."""
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,29 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tests.unit.pipeline.days import QUICK, Day, write_place
 
 N_LARGE = 1_200_000
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def day_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day's place, ingested and encoded; not to be changed."""
+    place = tmp_path_factory.mktemp("day")
+    write_place(place)
+    day = Day(place)
+    day.ingest()
+    tawt.build_vocab(day.work, **QUICK)
+    return place
+
+
+@pytest.fixture
+def day(day_made: Path, tmp_path: Path) -> Day:
+    """A place of one's own."""
+    day = Day(Path(shutil.copytree(day_made, tmp_path / "day")))
+    day.ingest()
+    return day
 
 
 @pytest.fixture

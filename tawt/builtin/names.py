@@ -1,0 +1,47 @@
+"""Whether what a pipeline says of data_types is of any that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tawt.builtin.meds_metadata import code_dictionary
+from tawt.config.load import read_yaml
+from tawt.errors import ConfigError, nearest
+from tawt.project import asset_root
+from tawt.sources.stage import Bound
+
+_NAMED = 5
+
+
+def hold_codes(bound: Bound, codes: Collection[str]) -> list[str]:
+    """Return what is to be said of data_types that a pipeline names and no event has.
+
+    An extract, or a sample, may lack what a source's dictionary or a pipeline of tawt's knows. What neither knows is
+    a mistake.
+
+    Raises:
+        ConfigError: A data_type exists nowhere.
+    """
+    declared = bound.pipeline.data_types
+    missing = [code for code in declared if code not in codes]
+    if not missing:
+        return []
+    elsewhere = {*_of_tawt(), *code_dictionary(bound, own=False)}
+    nowhere = [code for code in missing if code not in elsewhere]
+    if nowhere and bound.settings.sample is None:
+        near = nearest(nowhere[0], codes)
+        raise ConfigError(
+            f"data_types.{nowhere[0]}", "is of no event and in no dictionary, expected a data_type that is there",
+            near if near.startswith("did you mean") else "mend its name, or take it out of `data_types:`",
+        )  # fmt: skip
+    missing = [*nowhere, *(code for code in missing if code not in nowhere)]
+    more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+    return [f"no event has {', '.join(missing[:_NAMED])}{more}, of which `data_types:` speaks"]
+
+
+def _of_tawt() -> set[str]:
+    """The data_types that pipelines which come with tawt know."""
+    found: set[str] = set()
+    for path in (asset_root() / "pipelines").glob("*.yaml"):
+        found |= set(read_yaml(path)[0].get("data_types") or ())
+    return found

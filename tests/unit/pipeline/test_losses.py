@@ -1,0 +1,124 @@
+"""Numbers that lose their unit, names that are nowhere, columns and subjects that only some files name: each is said."""
+
+from __future__ import annotations
+
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.contracts.value_status import ValueStatus
+from tawt.errors import ConfigError
+from tawt.raw.find import find_raw_tables
+from tawt.sources.tables import read_tables
+from tawt.transforms.losses import counted, in_words, shares, warning
+from tawt.transforms.units import PairRules, Units
+from tests.unit.pipeline.days import QUICK, Day
+
+UNIT, RANGE, FINE = int(ValueStatus.UNIT_UNKNOWN), int(ValueStatus.OUT_OF_RANGE), int(ValueStatus.NUMERIC)
+
+
+def test_lost_numbers_are_told_by_data_type_with_share_and_unit() -> None:
+    """The worst first; a unit that fewer than 11 rows have is not named, for it is a cell."""
+    rules = PairRules({("NA", "mmol/L"): 0, ("NA", "odd"): 1, ("NA", "1234 Smith"): 2, ("K", None): 3}, [])
+    facts = counted([(0, FINE, 80), (1, UNIT, 15), (2, UNIT, 5), (0, RANGE, 2), (3, UNIT, 3), (3, FINE, 97)], rules)
+    assert in_words(facts) == [
+        "unit_unknown: NA 20 of 102 (19.6%): odd 15, other units 5; K 3 of 100 (3.0%): no unit 3",
+        "out_of_range: NA 2 of 102 (2.0%): mmol/L 2",
+    ]
+    assert "Smith" not in str(facts)
+    assert warning(facts, 0.25) is None
+    said = warning(facts, 0.1)
+    assert said == "1 data_types lost more than 10.0% of their numbers (`most_lost`): NA (21.6%)"
+
+
+def test_statuses_are_shares_of_all_rows() -> None:
+    """The most frequent first."""
+    assert shares({"absent": 1, "numeric": 3}) == [("numeric", 3, 0.75), ("absent", 1, 0.25)]
+
+
+def test_an_ingest_ends_with_the_statuses_and_what_was_lost(day: Day, tawt) -> None:
+    """A range that few numbers keep is a warning at the end of ingest and in `check`, above the limit of the pipeline."""
+    pipeline = day.project / "pipelines" / "lab.yaml"
+    pipeline.write_text(pipeline.read_text() + "data_types: {LABS: {high: 60}}\n")
+    ended = tawt("ingest", day.raw, "-p", pipeline, "-w", day.work, "--threads", 1)
+    assert ended.code == 0 and "values: numeric " in ended.err and "out_of_range: LABS " in ended.err
+    assert "warning: 1 data_types lost more than 10.0% of their numbers" in ended.err
+    assert (
+        "events: numbers" in (checked := tawt("check", "-w", day.work)).out and "warning: 1 data_types" in checked.out
+    )
+    again = tawt("ingest", day.raw, "-p", pipeline, "-w", day.work, "--threads", 1, "--set", "most_lost=0.9")
+    assert "warning" not in again.err and "ran nothing" in again.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "where", "hint"),
+    [
+        ("data_types.LABS.concept=potasium", "data_types.LABS.concept", "potassium"),
+        ("data_types.LABS.unit=mmoll", "data_types.LABS.unit", "mmol/L"),
+        ("data_types.LABZ.high=5", "data_types.LABZ", "LABS"),
+    ],
+)
+def test_a_name_that_is_nowhere_is_refused_with_the_nearest(day: Day, setting: str, where: str, hint: str) -> None:
+    """A concept that no seed has, a unit of no seed and no number, a data_type of no event and no dictionary."""
+    with pytest.raises(ConfigError) as caught:
+        tawt.ingest(day.raw, str(day.project / "pipelines" / "lab.yaml"), day.work, settings=(setting,), **QUICK)
+    assert caught.value.where == where and f"`{hint}`" in caught.value.hint
+
+
+def test_what_an_extract_lacks_is_said_and_no_mistake(hospital, own_workspace) -> None:
+    """A data_type that a pipeline of tawt's speaks of may be in no event of a small extract or a sample."""
+    settings = ("shards=3", "data_types.CHART//220210.high=99")
+    assert tawt.ingest(hospital.raw, "demo", own_workspace, settings=settings, dry_run=True, **QUICK).n_run
+    notes = tawt.ingest(
+        hospital.raw, "demo", own_workspace, sample="5%", settings=(*settings, "data_types.X.low=0"), **QUICK
+    )
+    assert any("no event has " in note and "X" in note for note in notes.notes)
+
+
+def test_pipelines_of_tawt_name_what_is_there() -> None:
+    """Every concept of a pipeline that comes with tawt is one of the seeds'."""
+    from tawt.config.named import resolve_pipeline
+
+    pipelines = [resolve_pipeline(name) for name in ("demo", "mimic_iv", "physionet2012", "meds")]
+    assert any(pipeline.data_types for pipeline in pipelines)
+    for pipeline in pipelines:
+        Units.of(pipeline).hold()
+
+
+def test_subjects_that_a_file_of_splits_does_not_name_are_counted(day: Day) -> None:
+    """They are split by hash, and it is said how many they are."""
+    lines = "".join(f"{subject},train\n" for subject in range(1, 16))
+    (day.raw / "splits.csv").write_text(f"subject_id,split\n{lines}")
+    pipeline = str(day.project / "pipelines" / "lab.yaml")
+    result = tawt.ingest(day.raw, pipeline, day.work, settings=("splits.file=splits.csv",), **QUICK)
+    assert "splits.csv does not name 5 of 20 subjects: they are split by hash" in result.notes
+
+
+def test_an_origin_at_births_that_nobody_has_is_said(day: Day) -> None:
+    """`time_origin: birth` without a birth in train counts from first events, with a word that names the setting."""
+    result = tawt.build_vocab(day.work, settings=("time_origin=birth",), **QUICK)
+    assert any("`time_origin: birth` and train has no MEDS_BIRTH" in note for note in result.notes)
+
+
+def test_a_column_that_some_files_lack_is_said(day: Day) -> None:
+    """Of parts of a Parquet table that are joined by name: how many have it."""
+    (day.raw / "labs.csv").unlink()
+    folder = day.raw / "labs"
+    folder.mkdir()
+    rows = {"subject_id": ["1"], "seen": ["2020-01-01"], "number": ["5"]}
+    for i in range(3):
+        pq.write_table(pa.table(rows if i else {k: rows[k] for k in ("subject_id", "seen")}), folder / f"{i}.parquet")
+    contract = day.project / "schemas" / "lab" / "labs.json"
+    contract.write_text(
+        contract.read_text().replace('"number", "type": "string"', '"number", "required": false, "type": "string"')
+    )
+    from tawt.pipeline.workspace import open_workspace
+
+    opened = open_workspace(day.work)
+    tables = read_tables(opened.project, "lab")
+    _, said = find_raw_tables(day.raw, opened.pipeline, {**tables}, None)
+    assert "raw.labs: column `number` is in 2 of 3 files, and reads as empty in the others" in said
+    shutil.rmtree(folder)
