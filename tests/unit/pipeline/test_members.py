@@ -559,3 +559,26 @@ def test_small_files_are_staged_in_their_order_by_any_number_of_threads(tmp_path
         numbers = pq.read_table(path, columns=["_row"])["_row"].to_pylist()
         assert numbers == sorted(numbers) and len(numbers) > 100_000
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-8"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_small_files_are_read_in_their_encoding(encoding: str, packed: bool, tmp_path: Path) -> None:
+    """What is counted is what is read, letter by letter, from folders and archives; another encoding is one line."""
+    texts = {f"set-a/{i}.txt": f"Time,Parameter,Value\n00:00,Größe,{i}\n00:10,ä,ü\n" for i in (7, 8)}
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode(encoding))
+    if packed:
+        with tarfile.open(tmp_path / "set-b.tar", "w") as archive:
+            archive.add(tmp_path / "set-a", "set-a")
+    members = Members(table="records", folders=("set-b.tar" if packed else "set-a",))
+    paths = find_members(tmp_path, members)
+    with ThreadPoolExecutor(1) as pool:
+        (job,) = identify(pool, tmp_path, paths, Csv(encoding=encoding), members, None)
+        assert sum(file.n_records for file in job.result()) == 4
+    rows = MemberReader(members, [(path, "x") for path in paths], encoding).batches().read_all()
+    assert rows["Parameter"].to_pylist() == ["Größe", "ä", "Größe", "ä"] and rows["Value"].to_pylist()[1] == "ü"
+    if encoding in ("latin-1", "utf-16"):
+        with pytest.raises(SourceError, match="is not UTF-8 text"):
+            MemberReader(members, [(path, "x") for path in paths]).batches().read_all()
