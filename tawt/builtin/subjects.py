@@ -93,7 +93,10 @@ def _known(path: Path, key: str) -> pa.Table:
 
 
 def _depends_on(settings: Settings) -> dict[str, Any]:
-    return {"numbers": 1}
+    pipeline = settings.pipeline
+    # ids are cells: in another encoding, or with other marks of missing, they are others
+    written = {name: own.model_dump(exclude_none=True) for name, own in sorted(pipeline.tables.items())}
+    return {"numbers": 1, "csv": pipeline.csv.model_dump(), "tables": written}
 
 
 SUBJECTS = BuiltIn(
