@@ -122,19 +122,24 @@ def sql(
     limit: First = None,
     diff: Annotated[bool, typer.Option("--diff", help="Only what has changed since it ran")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write it as a file of the project, to edit")] = False,
+    held: Annotated[
+        bool, typer.Option("--held", help="All that would run: wrapped, so that its contract holds")
+    ] = False,
     form: Form = Format.table,
 ) -> None:
     """Print the SQL that made a stage and say whether it has changed since; try it, or make a file of it to edit
 
     Example: tawt sql staging.labevents --pipeline mimic_iv
     """
+    from tawt.commands.sql import held_sql, write_sql
     from tawt.commands.sql import sql as sql_of
-    from tawt.commands.sql import write_sql
 
     if cte is not None or limit is not None:
         _try(stage, workspace, cte, limit, form)
         return
-    if write:
+    if held:
+        print_text(held_sql(stage, workspace, pipeline))
+    elif write:
         say(f"wrote {write_sql(stage, workspace, pipeline)}: it is what runs from now on")
     else:
         found = sql_of(stage, workspace, pipeline)

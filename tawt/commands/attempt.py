@@ -28,6 +28,7 @@ from tawt.raw.views import bind_raw
 from tawt.shell import command
 from tawt.sources.cases import cte_names, cte_text
 from tawt.sources.graph import Graph
+from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Stage
 
@@ -86,7 +87,7 @@ def attempt(
             values = parameters_for(found.sql, opened.pipeline.values)
             values = {name: values[name] for name in statements(text)[0].named_parameters}
             interruptible(connection, lambda: connection.execute(f"explain {text}", values))
-            relation = connection.sql(text, params=values)
+            relation = connection.sql(held_on(connection, found, values) if cte is None else text, params=values)
             read = {f"{one.schema or one.table}.{one.table}".lower() for one in relations(parse(text))}
             if f"{driving.partition('.')[0]}.{driving.rpartition('.')[2]}".lower() not in read:
                 relation = relation.limit(limit)

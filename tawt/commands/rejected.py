@@ -36,6 +36,7 @@ from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
 from tawt.shell import command
 from tawt.sources.graph import Graph
+from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Stage
 
@@ -119,13 +120,6 @@ def _drops_of(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest,
     """Ask the select of a stage again which records it drops."""
     assert stage.sql is not None
     raw = [_as_read(opened, graph, name, manifest) for name in stage.raw_tables]
-    text = f"select _row, min(_reason) as reason from ({stage.sql.text}\n) group by _row "
-    # a record that any row is kept of, or quarantined for, is not dropped
-    text += "having bool_and(coalesce(starts_with(_reason, 'drop:'), false))"
-    text = (
-        f"select _row as record, substr(reason, 6) as reason from ({text}) "
-        f"qualify row_number() over (partition by reason order by record) <= {int(limit)} order by reason, record"
-    )
     limits = Limits.of()
     parameters = parameters_for(stage.sql, opened.pipeline.values)
     with (
@@ -133,6 +127,13 @@ def _drops_of(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest,
         wrapped_errors(stage.name, workspace=opened.root, limits=limits),
         bounded_memory(limits),
     ):
+        text = f"select _row, min(_reason) as reason from ({held_on(connection, stage, parameters)}) group by _row "
+        # a record that any row is kept of, or quarantined for, is not dropped
+        text += "having bool_and(coalesce(starts_with(_reason, 'drop:'), false))"
+        text = (
+            f"select _row as record, substr(reason, 6) as reason from ({text}) "
+            f"qualify row_number() over (partition by reason order by record) <= {int(limit)} order by reason, record"
+        )
         rows = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())
     return _placed(rows, manifest, stage.inputs[0]).cast(_DROPPED)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tawt.builtin.all import all_stages, stages_of
 from tawt.commands.look import stage_of
+from tawt.database.connect import Limits, connect, wrapped_errors
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_text
 from tawt.pipeline.holding import still
@@ -17,8 +19,11 @@ from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
 from tawt.project import Project
 from tawt.shell import command, shell_line
+from tawt.sources.cases import make_relations
 from tawt.sources.graph import Graph
+from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
+from tawt.sources.stage import Stage
 
 _MADE = re.compile(r"^(-- made from [^;\n]*); .*$", re.MULTILINE)
 """What a declared select says of how to make a file of it."""
@@ -38,6 +43,8 @@ class StageSql:
     """The file that says so."""
     ran: bool
     """Whether `text` is what made an output."""
+    stage: Stage
+    """What it is of."""
     changes: dict[str, str]
     """What has changed since, the file or a macro that it hangs on -> how, as a unified diff."""
 
@@ -61,6 +68,26 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
         ConfigError: There is no such stage, or it has no SQL.
     """
     return _look(stage, workspace, pipeline)[0]
+
+
+def held_sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> str:
+    """Return the text that would run now, to its end: a stage's select, wrapped so that it holds to its contract.
+
+    Args:
+        stage: `<layer>.<name>`.
+        workspace: A workspace that `ingest` made.
+        pipeline: Instead, the name or file of a pipeline.
+
+    Raises:
+        ConfigError: There is no such stage, or it has no SQL.
+        ContractError: It gives what its contract does not have, or lacks what follows from nothing.
+        StageError: The engine refuses it.
+    """
+    found, project, source, _ = _look(stage, workspace, pipeline)
+    with closing(connect(Limits.of(1), [], project=project)) as connection:
+        make_relations(connection, project, source)
+        with wrapped_errors(stage, found.now, len("explain ")):
+            return held_on(connection, found.stage, found.parameters)
 
 
 def write_sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> Path:
@@ -140,7 +167,7 @@ def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **wher
         if one.name in macros
     }
     changes = {name: change for name, change in changes.items() if change}
-    return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, changes)
+    return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, found, changes)
 
 
 def _diff(ran: str, now: str, place: str) -> str:

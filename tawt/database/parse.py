@@ -117,6 +117,18 @@ def fits(value: object, type_: str) -> bool:
     return True
 
 
+@cache
+def is_zone(name: str) -> bool:
+    """Return whether the engine knows a time zone of that name."""
+    try:
+        _engine().cursor().execute("select timezone(?, timestamptz '2000-01-01 00:00:00+00')", [name]).fetchall()
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
+        return False
+    return True
+
+
 def writing_node(tree: Node) -> str | None:
     """Return the kind of a node that does more than read: a `with` may hold a `copy` or an `insert`."""
     kinds = (str(node.get("type", "")) for node in walk(tree))

@@ -14,6 +14,7 @@ from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.formats import format_of
 from tawt.raw.views import bind_raw
+from tawt.sources.held import held_on
 from tawt.sources.stage import Bound
 from tawt.transforms.subject_hash import SAMPLE_SALT
 
@@ -70,9 +71,10 @@ def sampled_hash(sample: str | None, subjects: Bound | None = None) -> int | Non
     ):
         for table in tables:
             bind_raw(connection, table, numbers=subjects.numbers)
+        select = held_on(connection, subjects.stage, subjects.parameters)
         row = connection.execute(
             f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "
-            f"({subjects.sql.text}\n) where _reason is null order by h limit {int(sample)})",
+            f"({select}) where _reason is null order by h limit {int(sample)})",
             subjects.parameters,
         ).fetchone()
     return int(row[0]) if row and row[0] is not None else _HASHES

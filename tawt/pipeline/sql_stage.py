@@ -28,7 +28,7 @@ from tawt.database.connect import (
     parquet_files,
     wrapped_errors,
 )
-from tawt.errors import ContractError, RoomError, SourceError, StageError, TawtError
+from tawt.errors import RoomError, SourceError, StageError, TawtError
 from tawt.pipeline.authored import hold_rows, names_told
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.faults import count_faults, held_faults
@@ -40,7 +40,7 @@ from tawt.raw.members import MemberReader
 from tawt.raw.rejects import rejected_lines
 from tawt.raw.views import bind_raw, damaged_file, hold_to_count, unread_file
 from tawt.readers import parquet_schema, read_parquet
-from tawt.sources.held import held_select
+from tawt.sources.held import held_on
 from tawt.sources.stage import Bound, Input, StageResult, Tick
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
@@ -145,19 +145,9 @@ def _copy(bound: Bound, select: str, folder: Path) -> str:
 
 
 def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
-    """Return the select that runs, after its columns and types were held to the contract; no row is read."""
-    stage, text, parameters = bound.stage, bound.sql.text, bound.parameters
-    with names_told(bound), wrapped_errors(stage.name, text, len("explain "), bound.root, bound.limits):
-        # what is made of constants is made while the engine plans
-        interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
-        given = interruptible(connection, lambda: connection.sql(text, params=parameters))
-    for column, n in Counter(given.columns).items():
-        if n > 1:
-            raise ContractError(
-                stage.name, f"gives `{column}` {n} times, expected once", "give one another name, or none"
-            )
-    have = dict(zip(given.columns, map(str, given.types), strict=True))
-    return held_select(text, stage.contract, stage.name, have, stage.inputs[0])
+    """Return the select that runs, after its columns and types were held to the contract."""
+    with names_told(bound), wrapped_errors(bound.stage.name, bound.sql.text, len("explain "), bound.root, bound.limits):
+        return held_on(connection, bound.stage, bound.parameters)
 
 
 def _take_routes(folder: Path, bound: Bound, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:

@@ -43,6 +43,7 @@ _FORM = "as `given: {raw.labs: [{subject_id: 1}]}` and `expect: [{subject_id: 1}
 
 Row = dict[str, Any]
 _NO_VALUE = object()
+_NO_ROWS: Mapping[str, list[Row]] = {}
 
 
 class TextLoader(BoundedLoader):
@@ -80,7 +81,7 @@ def run_case(path: Path, project: Project) -> list[str]:
     contract = contract_of(project, source, layer, name, tables)
     params = PipelineConfig(name=source, source=source).values | (case.get("params") or {})
     with closing(connect(Limits.of(1), [], project=project)) as connection:
-        _create_relations(connection, case.get("given") or {}, project, source, tables, str(path))
+        make_relations(connection, project, source, case.get("given") or {}, str(path))
         differences = _compare(connection, text, params, case.get("expect"), "", contract, f"{layer}.{name}")
         for step, rows in (case.get("ctes") or {}).items():
             try:
@@ -155,11 +156,16 @@ def _hold_rows(rows: Any, key: str, where: str) -> None:
         raise ConfigError(where, f"`{key}` is no list of rows, expected one, each as {{column: cell}}", _FORM)
 
 
-def _create_relations(
-    connection: duckdb.DuckDBPyConnection, given: dict[str, list[Row]], project: Project, source: str,
-    tables: Mapping[str, Table], where: str,
+def make_relations(
+    connection: duckdb.DuckDBPyConnection, project: Project, source: str, given: Mapping[str, list[Row]] = _NO_ROWS,
+    where: str = "",
 ) -> None:  # fmt: skip
-    """Make every relation that a stage of a source could read: with the given rows, or empty."""
+    """Make every relation that a stage of a source could read: with the given rows, or empty.
+
+    Raises:
+        ConfigError: What is given is of no such relation, or does not fit.
+    """
+    tables = read_tables(project, source)
     staged = {*tables, *project.files(f"schemas/{source}/staging", ".json")}
     contracts = [*tables.values(), read_contract(asset("schemas/events.json"))]
     contracts += [c for name in staged if (c := contract_of(project, source, "staging", name, tables)) is not None]

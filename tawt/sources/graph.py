@@ -13,6 +13,7 @@ from tawt.contracts.reasons import REASONS
 from tawt.contracts.subjects import SUBJECTS
 from tawt.contracts.table import Table, read_table
 from tawt.database.macros import Macros, load_macros
+from tawt.database.parse import is_zone
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project, asset
 from tawt.sources.casts import hold_reading
@@ -131,6 +132,11 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
             nearest(pipeline.source, known),
         )  # fmt: skip
     _refuse_others(files, folder)
+    if pipeline.zone is not None and not is_zone(pipeline.zone):
+        raise ConfigError(
+            f"pipeline {pipeline.name}", f"`zone`: `{pipeline.zone}` is no time zone, expected one by its name",
+            "for example `Europe/Berlin`, or `UTC`",
+        )  # fmt: skip
     raw = {name: read_table(path) for name, path in said.items()}
     written = [
         read_sql(path, layer.name, macros)

@@ -7,12 +7,18 @@ What runs is this text, which `tawt sql STAGE --held` prints.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
+
+import duckdb
 
 from tawt.contracts.contract import Column, Contract
 from tawt.contracts.types import TYPES
+from tawt.database.connect import interruptible
 from tawt.errors import ContractError, nearest
 from tawt.sources.declare import plain_name
+from tawt.sources.stage import Stage
 
 FAULTS = "_faults"
 """The column of a staging select that tells which cells were left out of a kept record, as `column:reason` with blanks
@@ -36,6 +42,27 @@ _MAY_LACK = {
     "codes": ("description", "parent_codes"),
 }
 """What a stage of a layer may leave out: it is null then, a list is empty."""
+
+
+def held_on(connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Mapping[str, Any]) -> str:
+    """Return the select that runs, on a connection that has what the stage reads; no row is read.
+
+    Raises:
+        ContractError: As of `held_select`.
+        duckdb.Error: The engine refuses the select.
+    """
+    assert stage.sql is not None and stage.contract is not None
+    text = stage.sql.text
+    # what is made of constants is made while the engine plans
+    interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
+    given = interruptible(connection, lambda: connection.sql(text, params=parameters))
+    for column, n in Counter(given.columns).items():
+        if n > 1:
+            raise ContractError(
+                stage.name, f"gives `{column}` {n} times, expected once", "give one another name, or none"
+            )
+    have = dict(zip(given.columns, map(str, given.types), strict=True))
+    return held_select(text, stage.contract, stage.name, have, stage.inputs[0])
 
 
 def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, str], driving: str) -> str:

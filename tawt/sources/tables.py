@@ -19,10 +19,15 @@ def table_files(project: Project, source: str) -> dict[str, Path]:
     """Return the files that say what the raw tables of a source are, by table; a project's before tawt's.
 
     Raises:
-        ConfigError: A table is said twice in one folder, as YAML and as JSON.
+        ConfigError: A table is said twice in one folder, as YAML and as JSON, or in `raw/`, where they were before.
     """
     found: dict[str, Path] = {}
     for root in reversed(project.roots):
+        for path in sorted((root / "schemas" / source / "raw").glob("[!.]*.json")):
+            raise ConfigError(
+                str(path), f"lies where no raw table is said any more, expected schemas/{source}/{path.name}",
+                "move it there, and say of each column what it is: docs/guides/add-a-source.md",
+            )  # fmt: skip
         here: dict[str, Path] = {}
         for path in sorted((root / "schemas" / source).glob("[!.]*")):
             if path.suffix not in SUFFIXES or not path.is_file():

@@ -161,14 +161,16 @@ def _order(table: pa.Table, judged: Judged, drop_duplicates: bool) -> tuple[npt.
         return order.to_numpy().astype(np.int64), {}
     others = [name for name in frame.columns if name != "source_row"]
     first = frame[order].select(pl.struct(others).is_first_distinct()).to_series()
-    if table[RECORD_ID].null_count < len(table):
-        # few rows are alike in all else: of these alone is asked whether they are of one record
-        alike = frame[order].select(pl.struct(others).is_duplicated()).to_series().arg_true()
-        ids = pl.Series(
-            RECORD_ID, table[RECORD_ID].take(pa.array(order.gather(alike).to_numpy())).to_pylist(), pl.String
-        )
-        told = frame[order.gather(alike)].with_columns(ids).select(pl.struct([*others, RECORD_ID]).is_first_distinct())
-        first = first.scatter(alike, told.to_series())
+    if table[RECORD_ID].null_count < len(table) and not first.all():
+        # few subjects have rows that are alike in all else: of theirs alone is asked whether they are of one record
+        told = pl.Series(pc.unique(table["table_rank"].filter(pc.is_valid(table[RECORD_ID]))).to_numpy())
+        suspects = frame[order.filter(~first)].filter(pl.col("table_rank").is_in(told))["subject_id"].unique()
+        of_them = pl.col("subject_id").is_in(suspects) & pl.col("table_rank").is_in(told)
+        alike = frame[order].select(of_them).to_series().arg_true()
+        rows = order.gather(alike)
+        ids = pl.Series(RECORD_ID, table[RECORD_ID].take(pa.array(rows.to_numpy())).to_pylist(), pl.String)
+        kept = frame[rows].with_columns(ids).select(pl.struct([*others, RECORD_ID]).is_first_distinct())
+        first = first.scatter(alike, kept.to_series())
     dropped = frame["table_rank"].gather(order.filter(~first))
     counts = {int(rank): int(n) for rank, n in dropped.value_counts().iter_rows()}
     return order.filter(first).to_numpy().astype(np.int64), counts

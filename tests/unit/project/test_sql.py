@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import tawt
+from tawt.cli.app import app
 from tawt.errors import ConfigError
 from tawt.pipeline.run import RunResult
 from tawt.project import asset
@@ -129,3 +131,11 @@ def test_without_a_project_it_is_said_how_to_make_one(tmp_path: Path, monkeypatc
         path == tmp_path / "home/sql/meds/event_parts/measurements.sql"
         and tawt.run("+events", tmp_path / "w").n_run == 0
     )
+
+
+def test_all_that_runs_can_be_printed(clinic: Path) -> None:
+    """`--held` wraps the select so that its contract holds; what follows from other columns is written out."""
+    ran = CliRunner().invoke(app, ["sql", "event_parts.readings", "-p", "clinic", "--held"])
+    assert ran.exit_code == 0, ran.output
+    assert "time::timestamp as available_time" in ran.stdout and "null::varchar as _reason" in ran.stdout
+    assert "then 'numeric'" in ran.stdout and "from staging.readings" in ran.stdout
