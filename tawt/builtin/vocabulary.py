@@ -52,7 +52,7 @@ def _count_train(bound: Bound, files: list[Path]) -> Counts:
         raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
     train, most = f"(select * from {parquet_files(files)})", bound.pipeline.vocabulary.max_categories
     with (
-        closing(connect(bound.limits, bound.folders, bound.spill)) as connection,
+        closing(connect(bound.limits, bound.folders, bound.spill, macros=())) as connection,
         wrapped_errors("vocabulary", workspace=bound.root, limits=bound.limits),
     ):
         codes = connection.sql(

@@ -8,7 +8,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from typing import TypeVar
 import duckdb
 
 from tawt.contracts.layers import LAYERS
-from tawt.database.macros import load_macros
+from tawt.database.macros import Macro, load_macros
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
 from tawt.places import real
@@ -83,6 +83,7 @@ def connect(
     spill: Path | None = None,
     project: Project | None = None,
     keep_order: bool = False,
+    macros: Collection[Macro] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database that reaches the given folders and nothing else, and cannot be unlocked.
 
@@ -92,6 +93,7 @@ def connect(
         spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
         project: Whose macros SQL may call; by default those that come with tawt.
         keep_order: Whether a join keeps the order of its left side, even where that is the smaller one.
+        macros: Which macros SQL calls; None = any.
 
     Raises:
         ConfigError: The path of a folder holds what the engine cannot read.
@@ -120,7 +122,7 @@ def connect(
     connection.execute("set TimeZone = 'UTC'")
     for schema in SCHEMAS:
         connection.execute(f"create schema {schema}")
-    load_macros(project).make(connection)
+    load_macros(project).make(connection, macros)
     if keep_order:
         connection.execute("set disabled_optimizers = 'build_side_probe_side'")
     listed = ", ".join(literal(str(real(folder))) for folder in folders)

@@ -7,6 +7,7 @@ stand in any stage, and hides nothing from the rules that stages are held to.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -60,16 +61,17 @@ class Macros:
         """Their names."""
         return frozenset(macro.name for macro in self.listed)
 
-    def make(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make them on a connection.
+    def make(self, connection: duckdb.DuckDBPyConnection, only: Collection[Macro] | None = None) -> None:
+        """Make them on a connection, all or some, and those that shards follow from with any: each takes a while.
 
         Raises:
             StageError: One does not fit those that it calls.
         """
+        made = [one for one in self.listed if only is None or one in only or one.name.startswith(_RESERVED)]
         try:
-            connection.execute("".join(f"{macro.text};\n" for macro in self.listed))
+            connection.execute("".join(f"{macro.text};\n" for macro in made))
         except duckdb.Error:
-            for macro in self.listed:
+            for macro in made:
                 _make(connection, macro)
 
     def used(self, tree: Node) -> tuple[Macro, ...]:

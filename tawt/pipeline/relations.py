@@ -18,7 +18,10 @@ from tawt.sources.stage import Bound, Input
 def connected(bound: Bound) -> duckdb.DuckDBPyConnection:
     """Open a locked connection with the stages that a stage reads as views; raw tables are bound one by one."""
     folders = [*bound.folders, *raw_folders(bound.raw.values())]
-    connection = connect(bound.limits, folders, bound.spill, bound.settings.project, keep_order=bool(bound.numbers))
+    called = bound.stage.sql.macros if bound.stage.sql is not None else ()
+    connection = connect(
+        bound.limits, folders, bound.spill, bound.settings.project, keep_order=bool(bound.numbers), macros=called
+    )
     for one in bound.inputs.values():
         bind_output(connection, one)
     return connection

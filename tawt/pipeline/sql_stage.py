@@ -117,7 +117,7 @@ def _in_order(bound: Bound, kept: list[Path]) -> None:
     sorted_aside = kept[0].with_suffix(".sorted")
     others = [name for name in parquet_schema(kept[0]).names if name != "_row" and not bound.stage.layer.row_wise]
     order = ", ".join(map(identifier, ["_row", *others]))
-    with closing(connect(bound.limits, bound.folders, bound.spill)) as connection:
+    with closing(connect(bound.limits, bound.folders, bound.spill, macros=())) as connection:
         connection.execute(
             f"copy (from {parquet_files(kept)} order by {order}) to {literal(str(sorted_aside))} "
             "(format parquet, compression snappy)"

@@ -194,6 +194,21 @@ def test_two_unusable_numbers_are_no_duplicates(tmp_path: Path) -> None:
     assert result.duplicates == {"event_parts.a": 1}
 
 
+def test_records_that_differ_by_their_id_alone_are_no_duplicates(tmp_path: Path) -> None:
+    """Results of two specimens stay two rows, those of one become one; a part without ids is judged without."""
+    base: Row = {"subject_id": 1, "time": START, "code": "A", "unit": None, "text_value": None, "raw_value": None,
+                 "numeric_value": 9.0, "available_time": START, "value_status": "numeric"}  # fmt: skip
+    ids = [(1, "7"), (2, "8"), (3, "7"), (4, None), (5, None)]
+    with_ids = [{**base, "_row": row, "record_id": one} for row, one in ids]
+    with_ids.append({**base, "subject_id": 2, "_row": 6, "record_id": "7"})
+    without = [{**base, "_row": row} for row in (1, 2)]
+    result, events = merged(tmp_path / "m", {"event_parts.a": with_ids, "event_parts.b": without})
+    rows = sorted((row["source"], row["source_row"]) for row in events)
+    assert rows == [*(("event_parts.a", row) for row in (1, 2, 4, 6)), ("event_parts.b", 1)]
+    assert result.duplicates == {"event_parts.a": 2, "event_parts.b": 1}
+    assert "record_id" not in events[0]
+
+
 def test_the_layout_of_the_files_changes_no_byte(tmp_path: Path) -> None:
     """The same rows in one file or in five, in another order, give the same bytes."""
     rng = random.Random(5)
