@@ -107,16 +107,6 @@ def test_what_lies_outside_of_what_can_be_is_left_out(tmp_path: Path) -> None:
     assert (rows[1]["n"], rows[1]["small"], rows[1]["at"], rows[2]["n"]) == (None, None, None, 130)
 
 
-def test_marks_stand_for_a_missing_cell(tmp_path: Path) -> None:
-    """A mark is no cell: a column without it is empty, a key is missing."""
-    declared = table(tmp_path, 'key: id\ncolumns: {id: {type: int64, marks: "-1"}, n: {type: int64, marks: [-9, NA]}}')
-    rows = stage(
-        declared, [{"id": "-1", "n": "1"}, {"id": "1", "n": " NA "}, {"id": "1", "n": "-9"}, {"id": "1", "n": "?"}]
-    )
-    assert [row["_reason"] for row in rows] == ["quarantine:id:missing", None, None, None]
-    assert [row["_faults"] for row in rows] == [None, None, None, "n:unparseable"]
-
-
 def test_forms_and_zones(tmp_path: Path) -> None:
     """A form that is declared is the only one; a zone is that of the pipeline."""
     declared = table(
