@@ -135,7 +135,9 @@ def test_without_a_project_it_is_said_how_to_make_one(tmp_path: Path, monkeypatc
 
 def test_all_that_runs_can_be_printed(clinic: Path) -> None:
     """`--held` wraps the select so that its contract holds; what follows from other columns is written out."""
-    ran = CliRunner().invoke(app, ["sql", "event_parts.readings", "-p", "clinic", "--held"])
+    ran = CliRunner().invoke(
+        app, ["sql", "event_parts.readings", "-p", str(clinic / "pipelines/clinic.yaml"), "--held"]
+    )
     assert ran.exit_code == 0, ran.output
     assert "time::timestamp as available_time" in ran.stdout and "null::varchar as _reason" in ran.stdout
     assert "then 'numeric'" in ran.stdout and "from staging.readings" in ran.stdout
