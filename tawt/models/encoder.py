@@ -220,7 +220,7 @@ class Encoder(nn.Module):
         if static is not None and static > n:
             x = functional.pad(x, (0, 0, 0, static - n))
         x, more = self._stack(x, where)
-        return x[:n], more[:n]
+        return (x, more) if len(x) == n else (x[:n], more[:n])
 
     def _stack(self, x: Tensor, where: Geometry) -> tuple[Tensor, Tensor]:
         again = self.checkpointed and self.training and torch.is_grad_enabled()

@@ -11,7 +11,7 @@ takes toy sizes and one number format; with `--device cpu` it runs what a CPU ca
               in training; graphs that later batches add (should be 0)
     speed     one layer's attention, forward + backward, on one packed batch (lognormal lengths, median 200, sigma 1)
     presets   the real training step: tokens/s, MFU, memory, seconds of compiling (some steps, made three times: the first
-              pass compiles, the second captures, the third is timed), share of a step that making its batches takes, and
+              pass compiles, the second captures, the third is timed: the median step), share of a step that making its batches takes, and
               that it waits for them; on CUDA how long the device is idle, launches and kernels of a batch (`gpu_trace.py`)
 
 Floors, printed before the figures. Attention, t tokens in documents of length L, width d, `b` bytes a number, without
@@ -72,7 +72,7 @@ RATES = {
 }  # fmt: skip
 """Part of a device's name -> TFLOP/s in bf16 and GB/s of memory, as its maker states them."""
 PARTS = ("kernels", "models", "speed", "presets")
-PRESETS = ("pretrain_small", "pretrain_3090ti", "pretrain_base")
+PRESETS = ("pretrain_base", "pretrain_3090ti", "pretrain_small")
 OPTIONS = flex.FORWARD
 ON_CPU = {
     "model.n_layers": 1, "batching.tokens_per_batch": 512, "batching.max_length": 256, "train.accumulate_tokens": 0,
@@ -91,6 +91,7 @@ class Bench:
         rate, bandwidth = next((v for part, v in RATES.items() if part in self.name), (0.0, 0.0))
         self.rate = (options.peak or rate) * 1e12
         self.bandwidth = (options.bandwidth or bandwidth) * 1e9
+        self.ceiling = self._ceiling()
 
     @property
     def formats(self) -> dict[str, torch.dtype]:
@@ -148,11 +149,26 @@ class Bench:
         free, whole = torch.cuda.mem_get_info(self.device)
         return (whole - free) / 1e9
 
+    def mark(self) -> Any:
+        """Return a point in time of the device; None on CPU."""
+        if self.device.type != "cuda":
+            return None
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
     def forget_peak(self) -> None:
         """Start to look for the peak of memory anew."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _ceiling(self) -> float:
+        """Return the operations a second of a large product in bf16, which is what this very card reaches."""
+        if self.device.type != "cuda":
+            return 0.0
+        one, other = torch.randn(2, 8192, 8192, device=self.device, dtype=torch.bfloat16).unbind()
+        return 2.0 * 8192**3 / self.seconds(lambda: one @ other, 10)
 
     def mfu(self, operations: float, seconds: float) -> float | None:
         """Return the share of the device's rate; None where that is unknown."""
@@ -322,7 +338,7 @@ def _lengths(budget: int, median: int, longest: int) -> list[int]:
 def presets(bench: Bench) -> None:
     """The training step of each preset, as `tawt pretrain` sets it up."""
     small = bench.quick or bench.device.type == "cpu"
-    for name in PRESETS[:1] if small else bench.options.presets.split(","):
+    for name in PRESETS[-1:] if small else bench.options.presets.split(","):
         with bench.attempt("presets", name) as got, tempfile.TemporaryDirectory() as folder:
             settings = [f"{key}={value}" for key, value in ON_CPU.items()] if small else []
             _, tree = resolve_config(name, [*settings, "train.threads=1", *bench.options.set])
@@ -349,7 +365,7 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
 
     first = make()
     making = bench.seconds(make, 3)
-    seconds, waited, tokens, area = [], [], 0, 0
+    seconds, waited, marks, tokens, area = [], [], [], 0, 0
     graphs = []
     # the same steps three times: what is compiled is compiled in the first pass, graphs are captured in the second
     for told in (None, False, True):
@@ -363,6 +379,7 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
                 counted = stepper.count(examples, False)
                 stepper.step(1e-5, examples, counted)
                 if told:
+                    marks.append(bench.mark())
                     waited.append(had - began)
                     tokens += counted.tokens
                     area += sum((b - a) ** 2 for e in examples for a, b in real_spans(e))
@@ -376,10 +393,14 @@ def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], roun
     n = parameters.encoder + parameters.heads
     foretold = looked_at(setup).memory_bytes
     operations = 6.0 * n * tokens + 12.0 * model.n_layers * model.d_model * area
+    each = [a.elapsed_time(b) for a, b in pairwise(marks)] if marks[0] is not None else []
+    median = statistics.median(each) / 1e3 if each else whole / rounds
     got |= {
         "kernel": setup.kernel[0], "precision": setup.compute.precision, "compiled": setup.compiled[0],
         "parameters": parameters.total, "tokens_per_step": tokens // rounds, "ms_per_step": whole / rounds * 1e3,
-        "tokens_per_s": tokens / whole, "mfu": bench.mfu(operations, whole), "peak_gb": bench.peak_gb(), "held_gb": bench.held_gb(),
+        "ms_median": median * 1e3, "ms_longest": max(each, default=0.0),
+        "tokens_per_s": tokens / rounds / median, "mfu": bench.mfu(operations / rounds, median),
+        "mfu_of_ceiling": operations / rounds / median / bench.ceiling if bench.ceiling else None, "peak_gb": bench.peak_gb(), "held_gb": bench.held_gb(),
         "foretold_gb": foretold / 1e9, "graphs": graphs[0], "graphs_later": graphs[-1] - graphs[0],
         "first_step_s": seconds[0], "compiling_s": sum(seconds) - whole,
         "making_batches_of_step": making * rounds / whole, "waiting_of_step": sum(waited) / whole,
@@ -444,7 +465,8 @@ def main(words: list[str] | None = None) -> int:
         options.error(f"torch {torch.__version__} finds no CUDA device; use `--device cpu --quick`")
     bench = Bench(chosen)
     rate = f"{bench.rate / 1e12:.0f} TFLOP/s" if bench.rate else "rate unknown: no MFU (see --peak)"
-    print(f"{bench.name}, torch {torch.__version__}, {rate}, {bench.bandwidth / 1e9:.0f} GB/s", flush=True)
+    reached = f", {bench.ceiling / 1e12:.0f} reached by a large product" if bench.ceiling else ""
+    print(f"{bench.name}, torch {torch.__version__}, {rate}{reached}, {bench.bandwidth / 1e9:.0f} GB/s", flush=True)
     for part in parts:
         print(f"{part}:", flush=True)
         began = time.perf_counter()

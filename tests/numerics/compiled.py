@@ -50,7 +50,7 @@ def compiled(name: str, tiling: fused.Tiling, capability: int) -> dict[str, Any]
         if argument not in ("n", "scale"):
             aligned[(i,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=types, constexprs=given, attrs=aligned)
-    options = {"num_warps": tiling.warps, "num_stages": tiling.stages}
+    options = {"num_warps": tiling.warps, "num_stages": tiling.stages, "maxnreg": tiling.registers}
     made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(made.asm["cubin"])
@@ -68,5 +68,5 @@ def compiled(name: str, tiling: fused.Tiling, capability: int) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    tilings = fused.tilings(torch.bfloat16, D_HEAD) | {"turn": fused.Tiling(fused.TURNED, 0, 4, 3)}
+    tilings = fused.tilings(torch.bfloat16, D_HEAD, int(sys.argv[1])) | {"turn": fused.Tiling(fused.TURNED, 0, 4, 3)}
     print(json.dumps({name: compiled(name, tiling, int(sys.argv[1])) for name, tiling in tilings.items()}))

@@ -13,7 +13,7 @@ from tawt.models.attention import fused_kernels as kernels
 from tawt.models.attention.batch_geometry import SPAN, Geometry
 from tawt.models.attention.terms import Terms
 
-TURNED = 64
+TURNED = 32
 """Tokens that a program turns."""
 
 
@@ -27,10 +27,12 @@ class Tiling:
     """Tokens that it visits at once."""
     warps: int
     stages: int
+    registers: int | None = None
+    """Most registers of a thread, so that more programs run at once; None = as many as there are."""
 
 
-def tilings(dtype: torch.dtype, d_head: int) -> dict[str, Tiling]:
-    """Return the tiles of each kernel for a number format and a head's width.
+def tilings(dtype: torch.dtype, d_head: int, capability: int = 80) -> dict[str, Tiling]:
+    """Return the tiles of each kernel for a number format, a head's width and a compute capability.
 
     Those for half precision are the fastest that were measured on an H100 (`docs/benchmarks.md`). All fit the 99 KB
     that a program has on compute capability 8.6.
@@ -39,7 +41,13 @@ def tilings(dtype: torch.dtype, d_head: int) -> dict[str, Tiling]:
         return dict.fromkeys(("forward", "to_queries", "to_keys"), Tiling(32, 32, 4 if d_head <= 64 else 8, 1))
     if d_head > 64:
         return {"forward": Tiling(64, 32, 4, 2), "to_queries": Tiling(64, 32, 8, 2), "to_keys": Tiling(64, 32, 8, 2)}
-    return {"forward": Tiling(64, 64, 4, 3), "to_queries": Tiling(64, 32, 4, 3), "to_keys": Tiling(64, 64, 4, 2)}
+    if capability < 90:
+        return {"forward": Tiling(64, 64, 4, 3), "to_queries": Tiling(64, 32, 4, 3), "to_keys": Tiling(64, 64, 4, 2)}
+    # what bounds the gradient of keys is how many programs a multiprocessor holds
+    return {
+        "forward": Tiling(64, 32, 4, 3, registers=96), "to_queries": Tiling(64, 32, 4, 3),
+        "to_keys": Tiling(64, 32, 4, 3, registers=168),
+    }  # fmt: skip
 
 
 def fused_attention(qkv: Tensor, terms: Terms, where: Geometry, causal: bool = False) -> Tensor:
@@ -91,7 +99,7 @@ def _attend(
     """Return the output, log sums of weights, and turned queries and keys: the gradient needs them again."""
     out, log_sum, turned = _attend_shapes(qkv, slopes, recency, cos)
     n, _, n_heads, d_head = qkv.shape
-    tiling = tilings(qkv.dtype, d_head)["forward"]
+    tiling = tilings(qkv.dtype, d_head, _capability(qkv))["forward"]
     with torch.cuda.device_of(qkv):
         if cos is not None:
             kernels.turn[n_heads, -(-n // TURNED)](
@@ -141,7 +149,7 @@ def _attend_backward(
     """Return the gradients of `qkv`, slopes and recency; zeros for strengths that are not learned or not there."""
     n, _, n_heads, d_head = qkv.shape
     half = cos.shape[-1] if cos is not None else 0
-    tiling = tilings(qkv.dtype, d_head)
+    tiling = tilings(qkv.dtype, d_head, _capability(qkv))
     to_queries, to_keys = tiling["to_queries"], tiling["to_keys"]
     n_tiles = len(order) * (SPAN // to_queries.side)
     d_qkv = qkv.new_empty(qkv.shape)
@@ -186,6 +194,11 @@ def _gradient(ctx: Any, d_out: Tensor, *of_the_rest: Tensor) -> tuple[Tensor | N
 _attend.register_autograd(_gradient, setup_context=_keep)
 
 
+def _capability(x: Tensor) -> int:
+    major, minor = torch.cuda.get_device_capability(x.device) if x.is_cuda else (8, 0)
+    return 10 * major + minor
+
+
 def _wide(d_head: int) -> int:
     """Width of a tile: a power of two, and no product of the hardware is narrower than 16."""
     return max(16, 1 << (d_head - 1).bit_length())
@@ -215,4 +228,5 @@ def _options(
         "DECAY": slopes is not None, "LINEAR": linear, "RECENCY": recency is not None, "CAUSAL": causal,
         # of float32: three products of TF32 are one of float32
         "PRECISION": "tf32x3" if exact else "tf32", "num_warps": tiling.warps, "num_stages": tiling.stages,
+        "maxnreg": tiling.registers,
     }  # fmt: skip
