@@ -49,9 +49,16 @@ class Graph:
             elif gone and gone[0] == stage.inputs[0]:
                 skipped[name] = f"{gone[0]} is absent"
             elif gone:
+                root = gone[0]
+                while (source := skipped.get(root, "").partition(" is absent")[0]) in (absent | skipped.keys()):
+                    root = source
+                table = raw_table(root)
+                because = f"raw table `{table}` was not found" if table is not None else f"{root} is {skipped[root]}"
+                way = "add the table" if table is not None else f"let {root} run"
                 raise StageError(
-                    name, f"joins {gone[0]}, which is absent, expected it to be there", "list the stage under `off:`"
-                )
+                    name, f"needs {gone[0]}, but {because}, expected it there",
+                    f"{way}, or leave the stage out with `off: [{name}]`",
+                )  # fmt: skip
             else:
                 kept[name] = stage
         return Graph(kept, self.raw_contracts, skipped)
