@@ -77,7 +77,8 @@ class Units:
         """Hold what a pipeline says of its data_types to names that are there.
 
         Args:
-            pairs: `unit` and `n` rows with a number, as they came; None = units are not looked at.
+            pairs: `code`, `unit` and `n` rows with a number, as they came; None = units are not looked at. Where all of
+                a code came without a unit, the one that is said is theirs.
 
         Raises:
             ConfigError: A concept is of no seed, or a unit is of none and no number comes in it.
@@ -86,7 +87,9 @@ class Units:
         known = {*self.spellings.values(), *(unit for unit, _, _ in self.ranges.values())}
         known |= {unit for _, *both in self.conversions for unit in both}
         came: dict[str | None, int] = {}
+        with_unit: set[str] = set()
         for row in pairs.to_pylist() if pairs is not None else ():
+            with_unit |= {row["code"]} if row["unit"] is not None else set()
             came[self.spelled(row["unit"])] = came.get(self.spelled(row["unit"]), 0) + row["n"]
         for code, data_type in self.data_types.items():
             if data_type.concept is not None and data_type.concept not in concepts:
@@ -95,7 +98,7 @@ class Units:
                     "or a conversion", nearest(data_type.concept, concepts),
                 )  # fmt: skip
             unit = data_type.unit
-            if pairs is not None and unit is not None and unit not in {*known, *came}:
+            if code in with_unit and unit is not None and unit not in {*known, *came}:
                 # a unit that hardly any row has may be somebody's cell
                 named = known | {one for one, n in came.items() if one is not None and n >= SHOWN_FROM}
                 raise ConfigError(

@@ -231,3 +231,12 @@ def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path, monkeypatch: 
     seed.write_text(seed.read_text().splitlines(keepends=True)[0])
     with pytest.raises(ConfigError, match=rf"{name}\.csv: is empty, expected a header and rows"):
         Units.of(pipeline())
+
+
+def test_a_unit_of_numbers_that_come_without_one_may_be_any() -> None:
+    """What the pipeline says of a code whose source gives no units is their unit; where it gives some, it is one of them."""
+    units = Units.of(PipelineConfig(name="t", source="t", data_types={"AGE": DataType(unit="years")}))
+    counts = {"n_train": pa.array([3], pa.int64()), "n": pa.array([3], pa.int64())}
+    units.hold(pa.table({"code": ["AGE"], "unit": pa.array([None], pa.string()), **counts}))
+    with pytest.raises(ConfigError, match="`years` is of no seed"):
+        units.hold(pa.table({"code": ["AGE"], "unit": ["months"], **counts}))
