@@ -163,8 +163,8 @@ def _order(table: pa.Table, judged: Judged, drop_duplicates: bool) -> tuple[npt.
     first = frame[order].select(pl.struct(others).is_first_distinct()).to_series()
     if table[RECORD_ID].null_count < len(table) and not first.all():
         # few subjects have rows that are alike in all else: of theirs alone is asked whether they are of one record
-        told = pl.Series(pc.unique(table["table_rank"].filter(pc.is_valid(table[RECORD_ID]))).to_numpy())
-        suspects = frame[order.filter(~first)].filter(pl.col("table_rank").is_in(told))["subject_id"].unique()
+        told = pc.unique(table["table_rank"].filter(pc.is_valid(table[RECORD_ID]))).to_pylist()
+        suspects = frame[order.filter(~first)].filter(pl.col("table_rank").is_in(told))["subject_id"].unique().to_list()
         of_them = pl.col("subject_id").is_in(suspects) & pl.col("table_rank").is_in(told)
         alike = frame[order].select(of_them).to_series().arg_true()
         rows = order.gather(alike)

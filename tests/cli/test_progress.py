@@ -14,7 +14,7 @@ import pytest
 
 from tawt.cli import output, progress
 from tawt.cli.output import Format, fact, print_ledger, print_rows, say_run, stage_progress
-from tawt.pipeline.manifest import Account, Route
+from tawt.contracts.account import Account, Route
 
 
 def _step(step: int, **more: float) -> dict[str, object]:
