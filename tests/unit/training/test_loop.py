@@ -334,10 +334,10 @@ def test_bf16_trains(workspace, config, tmp_path, with_train):
 
 
 def test_the_trainer_imports_neither_duckdb_nor_polars():
-    """Importing pretrain and embed loads no duckdb, polars or pipeline module."""
+    """Importing pretrain and embed loads no duckdb or polars, nor what turns records into shards."""
     code = (
         "import sys, tawt.commands.pretrain, tawt.commands.embed; "
-        "print([m for m in sys.modules if m.split('.')[0] in ('duckdb', 'polars') or m.startswith(('tawt.pipeline', 'tawt.transforms'))])"
+        "print([m for m in sys.modules if m.split('.')[0] in ('duckdb', 'polars') or m.startswith(('tawt.database', 'tawt.builtin', 'tawt.transforms'))])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
