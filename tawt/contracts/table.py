@@ -162,6 +162,12 @@ class Table(Contract):
                 raise Conflict(
                     f"`{name}` is a name that staging uses itself: give the column another (`as:`)", "columns"
                 )
+        if any(name.lower() == "_row" for name in self.names):
+            raise Conflict(
+                "lists the column `_row`, which is the number that records get here: leave it out", "columns"
+            )
+        if any(len(name.splitlines()) > 1 for name in self.names):
+            raise Conflict("a name of several lines cannot stand in SQL: leave the column out", "columns")
         if len({name.lower() for name in self.names}) < len(self.names):
             raise Conflict("a name stands twice, in small letters or large", "columns")
         return self

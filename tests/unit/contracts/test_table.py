@@ -67,6 +67,8 @@ def test_a_table_lies_where_its_file_says_unless_it_says_otherwise(tmp_path: Pat
         ("columns: {a: int64, b: {type: int64, as: a}}", 2, "two columns of staging would be called `a`"),
         ("columns: {a: int64, a_cell: int64}", 2, "`a_cell` is a name that staging uses itself"),
         ("columns: {_row: int64}", 2, "`_row` is a name that staging uses itself"),
+        ("columns: {_row: {type: int64, as: number}}", 2, "lists the column `_row`"),
+        ('columns: {"a\\nb": int64}', 2, "a name of several lines"),
         ("columns: {unit: string, v: string}\nvalue: {text: v}", 2, "would be called `unit`"),
         ("columns: {v: string}\nvalue: {text: w}", 3, "names the column `w`"),
         ("columns: {v: string}\nvalue: {unit: v}", 3, "a text, a number, or both"),
