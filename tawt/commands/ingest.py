@@ -19,6 +19,7 @@ from tawt.pipeline.plan import RawTables, chosen, make_plan, raw_tables
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.stale import in_words
+from tawt.pipeline.told import source_edited, source_of
 from tawt.pipeline.workspace import (
     Workspace,
     given_pipeline,
@@ -85,6 +86,7 @@ def ingest(
     if project.root is not None:
         refuse_odd_letters(project.root)
     given = given_workspace(root, resolved, raw_root, sample, project)
+    given = replace(given, given_local=given.local.model_copy(update=source_of(pipeline, project)))
     # the raw files are held to the contracts before a byte of the workspace changes
     found = raw_tables(given, graph.raw_contracts)
     with hold(root, dry_run):
@@ -160,6 +162,8 @@ def build_vocab(
         opened = open_workspace(root, settings)  # as the command before left it
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
+        for note in _edited(opened):
+            report({"event": "note", "text": note})
         first = needed(standing(opened, graph_of(opened)), "dataset")
         before = [one for one in first if not one.stands and one.stage.name not in VOCABULARY_STAGES]
         if before:
@@ -215,7 +219,7 @@ def run(
     open_workspace(root)
     with hold(root, dry_run):
         opened = open_workspace(root)  # as the command before left it
-        said = _not_used(opened)
+        said = (*_not_used(opened), *_edited(opened))
         for note in said:
             report({"event": "note", "text": note})
         result = _run(opened, all_stages(opened), selection, limits, force, dry_run, report)
@@ -229,6 +233,11 @@ def _not_used(workspace: Workspace) -> tuple[str, ...]:
         return ()
     again = command("ingest", workspace.raw_root or "RAW_DIR", pipeline=pipeline.name, workspace=workspace.root)
     return (f"the files of {here.root} are not those of this workspace; to use them: `{again}`",)
+
+
+def _edited(workspace: Workspace) -> tuple[str, ...]:
+    edit = source_edited(workspace)
+    return (edit,) if edit is not None else ()
 
 
 def _following(result: RunResult, selection: str, report: Report) -> str | None:

@@ -10,7 +10,7 @@ from tawt.contracts.layers import raw_table
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import StaleError
 from tawt.pipeline.manifest import Manifest, manifest_at
-from tawt.pipeline.told import edited, without_project
+from tawt.pipeline.told import edited, source_edited, without_project
 from tawt.pipeline.workspace import open_workspace
 from tawt.shell import command
 
@@ -117,6 +117,9 @@ def look(root: Path) -> Fresh:
         notes.append(
             f"the project {workspace.local.project} is not here: whether its SQL was edited since is not known"
         )
+
+    elif (edit := source_edited(workspace)) is not None:
+        notes.append(edit)
 
     def own(name: str, manifest: Manifest) -> list[str]:
         return edited(manifest.told, workspace) if workspace is not None else []

@@ -17,12 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from tawt.config.load import read_yaml
+from tawt.config.named import resolve_pipeline
 from tawt.contracts.table import SUFFIXES
+from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.workspace import Workspace
+from tawt.places import real
 from tawt.project import Project
 from tawt.seals import sha256_file
+from tawt.shell import command
 
 _ABSENT = "absent"
 _TOKEN = re.compile(
@@ -48,6 +52,40 @@ def edited(told: Mapping[str, str], workspace: Workspace) -> list[str]:
     """Return what is another by now than when it was told, in words."""
     now = tell(told, workspace)
     return [_in_words(key) for key, hashed in told.items() if now.get(key, hashed) != hashed]
+
+
+def source_of(name_or_file: str, project: Project) -> dict[str, str]:
+    """Return what is remembered of the pipeline that an ingest takes; nothing where it is a workspace's own copy.
+
+    Raises:
+        ConfigError: It does not hold without overrides.
+    """
+    path = Path(name_or_file).expanduser()
+    if path.name == PIPELINE and is_workspace(path.parent):
+        return {}
+    source = str(real(path)) if path.suffix else name_or_file
+    return {"pipeline": source, "pipeline_hash": digest(_said_by(source, project))}
+
+
+def source_edited(workspace: Workspace) -> str | None:
+    """Return what to say where the pipeline that was ingested by says something else now; None where it does not."""
+    local = workspace.local
+    if local.pipeline is None or without_project(workspace):
+        return None
+    try:
+        now = _said_by(local.pipeline, workspace.project)
+    except TawtError:  # gone, or no pipeline now: whoever ingests by it is told
+        return None
+    if digest(now) == local.pipeline_hash:
+        return None
+    before = workspace.pipeline.model_dump(mode="json")
+    keys = ", ".join(sorted(key for key in now if now[key] != before.get(key))) or "overrides alone differ"
+    again = command("ingest", local.raw_root or "RAW_DIR", pipeline=local.pipeline, workspace=workspace.root)
+    return f"the pipeline {local.pipeline} was edited since the ingest ({keys}); `{again}` takes it over"
+
+
+def _said_by(source: str, project: Project) -> dict[str, Any]:
+    return resolve_pipeline(source, (), project).model_dump(mode="json")
 
 
 def without_project(workspace: Workspace) -> bool:

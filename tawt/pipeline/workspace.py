@@ -37,6 +37,7 @@ RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 OF_STAGES = (*LAYERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
+_KEPT = ("subject_key", "pipeline", "pipeline_hash")
 OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, SPILL)
 
 
@@ -45,6 +46,10 @@ class Local(Section):
 
     raw_root: str | None = None
     project: str | None = None
+    pipeline: str | None = None
+    """The name or file of the pipeline that was ingested by."""
+    pipeline_hash: str | None = None
+    """Of what it said then, without overrides."""
     subject_key: str | None = None
     """What numbers of subjects whose ids are text hang on."""
     files: dict[str, RawSeen] = {}
@@ -232,7 +237,7 @@ def given_workspace(
     with suppress(FileError):  # what was seen spares reading the raw files again, no more
         seen = Workspace(root, pipeline).local
         files = seen.files if seen.raw_root == local.raw_root else {}
-        local = local.model_copy(update={"files": files, "subject_key": seen.subject_key})
+        local = local.model_copy(update={"files": files, **{key: getattr(seen, key) for key in _KEPT}})
     return Workspace(root, pipeline, local, Ingested(sample=sample), given_pipeline=True)
 
 

@@ -54,6 +54,20 @@ def test_a_training_stops_at_a_stale_dataset_unless_it_is_told(day: Day) -> None
     assert hold_fresh(day.work, True, notes.append) == day.said() and "taken as it is" in notes[0]
 
 
+def test_a_pipeline_that_is_edited_after_the_ingest_is_told(day: Day) -> None:
+    """The workspace follows its own copy of the pipeline: each command says so, and the ingest that takes it over."""
+    day.edit("pipelines/lab.yaml", "least: 2", "least: 3")
+    day.edit("pipelines/lab.yaml", "name: lab", "name: lab  # a remark")
+    result = tawt.run("event_parts.labs", day.work, **QUICK)
+    assert len(result.notes) == 1 and "was edited since the ingest (parameters)" in result.notes[0]
+    notes: list[str] = []
+    assert hold_fresh(day.work, False, notes.append) is None and notes == list(result.notes)
+    failed = {finding.check: finding.detail for finding in tawt.check(day.work) if not finding.ok}
+    assert failed == {"stages": result.notes[0]}
+    day.ingest()
+    assert tawt.run("event_parts.labs", day.work, **QUICK).notes == ()
+
+
 EDITS = {
     "a macro": ("sql/shared/macros/doubled.sql", "2 * x", "3 * x", "staging.labs", "macro doubled changed"),
     "a contract": ("schemas/lab/staging/labs.json", '"nullable": false', '"nullable": true', "staging.labs",
