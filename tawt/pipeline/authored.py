@@ -15,7 +15,7 @@ from tawt.contracts.account import Account
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.database.connect import connect, identifier, literal, parquet_files, wrapped_errors
 from tawt.database.parse import parse, walk
-from tawt.errors import ContractError, StageError, TawtError, nearest
+from tawt.errors import StageError, TawtError, nearest
 from tawt.readers import parquet_schema
 from tawt.sources.stage import Bound
 from tawt.sources.tables import table_files
@@ -35,7 +35,6 @@ def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str
 
     Raises:
         StageError: It gives a status that is none, a code without a letter, or a time that can be none.
-        ContractError: Records of a raw table are alike that its contract says are not.
     """
     contract = bound.stage.contract
     with (
@@ -50,16 +49,15 @@ def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str
         if contract.grain and (alike := _alike(connection, contract.grain)):
             shared = ", ".join(f"`{name}`" for name in contract.grain)
             what = f"gives {alike:,} of {account.n_rows_out:,} rows that share {shared} with another"
-            if bound.stage.layer.row_wise:
-                raise ContractError(
-                    bound.stage.name, f"{what}, expected each once: that is their `grain`",
-                    "the raw table holds them more than once: name in `grain` of the contract what tells them apart, "
-                    "or take it out",
-                )  # fmt: skip
             joined = (
                 f"; its join with {' or '.join(others)} may find several" if (others := bound.stage.inputs[1:]) else ""
             )
-            hint = "if they are not meant, give all but one the _reason `drop:listed_before`"
+            # a record of staging is one of the raw table, and nobody's mistake here
+            hint = (
+                "the raw table holds them more than once, or other columns of the contract tell them apart (`grain`)"
+                if bound.stage.layer.row_wise
+                else "if they are not meant, give all but one the _reason `drop:listed_before`"
+            )
             notes.append(f"{bound.stage.name} {what}: {hint}{joined}")
         return tuple(notes)
 
