@@ -16,4 +16,4 @@ REASONS = {
     "record_id_row": "the record only names the stay",
     "missing_outcome": "there is no outcome to predict",
 }
-"""Words that every stage may use, and what they mean; a contract's `reasons` adds others to its own stages."""
+"""Words that every stage may use, and what they mean; a contract's `reasons` adds others to all that comes from it."""

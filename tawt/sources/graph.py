@@ -224,28 +224,27 @@ def _near(name: str, known: Collection[str]) -> str:
 
 
 def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: Mapping[str, Table]) -> Stage:
-    """Hold the reasons of a stage to names in contracts, its own or one of what it came from, and to words in lists:
-    tawt's and that of its own contract; return the stage, which knows both."""
-    words = {*REASONS, *stage.contract.reasons}
+    """Hold the reasons of a stage to names and words in contracts, its own or one of what it came from, and to tawt's
+    words; return the stage, which knows both."""
+    words = {*REASONS}
     reasons = sorted(stage.sql.reasons if stage.sql is not None else ())
-    for reason in reasons:
-        if (word := reason.rpartition(":")[2]) not in words:
-            raise StageError(
-                stage.name, f"gives the reason `{word}`, expected a word of tawt's or of `reasons` in its contract",
-                nearest(word, words),
-            )  # fmt: skip
     names: set[str] = set()
-    todo = [stage.name]
-    while todo:
-        name = todo.pop()
+    for name in (stage.name, *_origins(stage, found)):
         table = raw_table(name)
         if table is None and layer_of(name).built_in:  # what is built in is of every pipeline's contract
             contract = read_contract(asset(f"schemas/{name}.json"))
         else:
             contract = raw[table] if table is not None else found[name].contract
         names |= set(contract.names)
-        todo += found[name].inputs if name in found else ()
+        words |= set(contract.reasons)
     for reason in reasons:
+        if (word := reason.rpartition(":")[2]) not in words:
+            first = next((n for n in _origins(stage, found) if raw_table(n) is not None), stage.inputs[0])
+            raise StageError(
+                stage.name, f"gives the reason `{word}`, expected a word of tawt's or of `reasons` in a contract",
+                near if (near := nearest(word, words)).startswith("did you mean")
+                else f"a word of your own stands in `reasons: [{word}]` of the contract of {first}",
+            )  # fmt: skip
         column = matched["column"] if (matched := REASON.fullmatch(reason)) else None
         if column is not None and column not in names:
             raise StageError(
@@ -254,6 +253,14 @@ def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: Mapping[str, Table
                 nearest(column, names),
             )
     return replace(stage, cells=frozenset(names), words=frozenset(words))
+
+
+def _origins(stage: Stage, found: Mapping[str, Stage]) -> list[str]:
+    """Return what a stage came from, nearest first."""
+    todo = list(stage.inputs)
+    for name in todo:
+        todo += [one for one in (found[name].inputs if name in found else ()) if one not in todo]
+    return todo
 
 
 def _hold_reading(stage: Stage, found: Mapping[str, Stage], raw: Mapping[str, Table], macros: Macros) -> None:

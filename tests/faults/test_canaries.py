@@ -67,7 +67,9 @@ def _written(workspace: Path) -> dict[str, str]:
         if path.suffix == ".parquet" and path.name != "vocabulary.parquet":
             # the numbers of an embedding are digits of any order
             names = [name for name in pq.read_schema(path).names if name != "embedding"]
-            texts[str(inside)] = str(pq.read_table(path, columns=names).to_pylist()) + str(pq.read_schema(path).metadata)
+            texts[str(inside)] = str(pq.read_table(path, columns=names).to_pylist()) + str(
+                pq.read_schema(path).metadata
+            )
         elif path.suffix not in (".parquet", ".safetensors"):
             texts[str(inside)] = path.read_bytes().decode("latin-1")
     return texts

@@ -172,10 +172,10 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_written(fault: str, raw: Pa
 @pytest.mark.parametrize(
     ("spoil", "hint"),
     [
-        (_text(lambda b: b.decode().encode("utf-16")), "begins as UTF-16 does"),
+        (_text(lambda b: b.decode().encode("utf-16")), "begins as utf-16 does"),
         (_text(gzip.compress), "begins as gzip does"),
         (_text(lambda b: b"PK\x03\x04\xff" + b), "begins as .zip"),
-        (_text(lambda b: b.replace(b"\n1", b"\n\xb51", 1)), "iconv -f latin1"),
+        (_text(lambda b: b.replace(b"\n1", b"\n\xb51", 1)), "encoding: latin-1"),
     ],
 )
 def test_what_is_no_text_is_told_by_its_first_bytes(

@@ -57,12 +57,11 @@ def test_an_ingest_ends_with_the_statuses_and_what_was_lost(day: Day, tawt) -> N
     ("setting", "where", "hint"),
     [
         ("data_types.LABS.concept=potasium", "data_types.LABS.concept", "potassium"),
-        ("data_types.LABS.unit=mmoll", "data_types.LABS.unit", "mmol/L"),
         ("data_types.LABZ.high=5", "data_types.LABZ", "LABS"),
     ],
 )
 def test_a_name_that_is_nowhere_is_refused_with_the_nearest(day: Day, setting: str, where: str, hint: str) -> None:
-    """A concept that no seed has, a unit of no seed and no number, a data_type of no event and no dictionary."""
+    """A concept that no seed has, a data_type of no event and no dictionary."""
     with pytest.raises(ConfigError) as caught:
         tawt.ingest(day.raw, str(day.project / "pipelines" / "lab.yaml"), day.work, settings=(setting,), **QUICK)
     assert caught.value.where == where and f"`{hint}`" in caught.value.hint

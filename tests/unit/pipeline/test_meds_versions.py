@@ -109,7 +109,7 @@ def test_what_a_dataset_lacks_is_said_with_the_result(tmp_path: Path) -> None:
     made.append(tawt.build_vocab(tmp_path / "w", **options))
     notes = [note for result in made for note in result.notes]
     assert "metadata/subject_splits.parquet is absent: subjects are split by hash" in " ".join(notes)
-    assert any(note.startswith("20 subjects have no birth in the record") for note in notes)
+    assert any(note.startswith("`time_origin: birth` and train has no MEDS_BIRTH") for note in notes)
     assert [event["text"] for event in heard if event["event"] == "note"] == notes
 
 

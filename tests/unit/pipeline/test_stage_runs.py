@@ -132,7 +132,6 @@ FAILS: dict[str, tuple[str, str, str, type[TawtError], str]] = {
     "a column that is nowhere as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:subjet:missing'", StageError, "quarantines for `subjet`"),
     "a rule of no list as a reason": ("staging/readings", "'drop:small'", "'drop:smal'", StageError, "gives the reason `smal`, expected a word"),
     "a name as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:subject_id:Smith'", StageError, "gives the reason `Smith`, expected a word"),
-    "a word of another contract as a reason": ("event_parts/readings", "null::varchar as _reason", "'drop:small'::varchar as _reason", StageError, "gives the reason `small`, expected a word"),
     "control characters as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "E'quarantine:\\x1b[31m:missing'", StageError, "_reason that does not stand in its text"),
     "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "error Conversion"),
     "unknown column": ("staging/readings", "moment(seen", "moment(time_of", StageError, "time_of"),
@@ -174,6 +173,18 @@ def test_a_word_that_a_contract_adds_is_a_reason_and_changes_no_row(project: Pat
     with pytest.raises(ConfigError, match="reasons") as refused:
         run()
     assert "Jane" not in str(refused.value)
+
+
+def test_a_stage_may_use_the_words_of_what_it_came_from(project: Path, run, tmp_path: Path) -> None:
+    """An event part, whose contract is tawt's own, gives a reason of the contract of its staging; no other one."""
+    _edit(project, "event_parts/readings", "null::varchar as _reason", "'drop:small'::varchar as _reason")
+    assert run()
+    rows = tawt.show("event_parts.readings", tmp_path / "w").ledger.to_pylist()
+    assert any("small" in str(row.values()) for row in rows)
+    _edit(project, "event_parts/readings", "'drop:small'", "'drop:tall'")
+    with pytest.raises(StageError, match="gives the reason `tall`") as caught:
+        run()
+    assert "`reasons: [tall]` of the contract of raw.readings" in caught.value.hint
 
 
 def test_a_stage_that_fails_later_leaves_the_ones_before(project: Path, run, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_label_over_events_is_tried_and_tells_its_drops(made: Path) -> None:
 def test_what_is_dropped_is_told_of_what_ran(made: Path) -> None:
     """After an edit of the stage, or of a raw file, its numbers would be those of other records."""
     edit(made, "staging/readings", "x < $least", "x < 5")
-    with pytest.raises(StageError, match="its sql"):
+    with pytest.raises(StageError, match="sql changed"):
         tawt.dropped("staging.readings", made)
     edit(made, "staging/readings", "x < 5", "x < $least")
     (made.parent / "raw" / "readings" / "a.csv").write_text("subject_id,seen,number\n1,day 0,1\n")
@@ -190,7 +190,7 @@ def test_lineage_leads_to_the_raw_files(made: Path) -> None:
     ]  # fmt: skip
     edit(made, "event_parts/readings", "number = 7", "number = 8")
     states = {line["name"]: line["state"] for line in tawt.lineage("events", made).to_pylist()}
-    assert "its sql" in states["event_parts.readings"] and states["staging.readings"] == "finished"
+    assert "sql changed" in states["event_parts.readings"] and states["staging.readings"] == "finished"
     assert tawt.lineage("dataset", made)["name"].to_pylist().count("readings/a.csv") == 1
 
 
