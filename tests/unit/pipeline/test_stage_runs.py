@@ -181,10 +181,10 @@ def test_a_stage_may_use_the_words_of_what_it_came_from(project: Path, run, tmp_
     assert run()
     rows = tawt.show("event_parts.readings", tmp_path / "w").ledger.to_pylist()
     assert any("small" in str(row.values()) for row in rows)
-    _edit(project, "event_parts/readings", "'drop:small'", "'drop:tall'")
-    with pytest.raises(StageError, match="gives the reason `tall`") as caught:
+    _edit(project, "event_parts/readings", "'drop:small'", "'drop:postponed'")
+    with pytest.raises(StageError, match="gives the reason `postponed`") as caught:
         run()
-    assert "`reasons: [tall]` of the contract of raw.readings" in caught.value.hint
+    assert "`reasons: [postponed]` of the contract of raw.readings" in caught.value.hint
 
 
 def test_a_stage_that_fails_later_leaves_the_ones_before(project: Path, run, tmp_path: Path) -> None:
