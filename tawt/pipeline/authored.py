@@ -17,6 +17,7 @@ from tawt.database.connect import connect, identifier, literal, parquet_files, w
 from tawt.database.parse import parse, walk
 from tawt.errors import StageError, TawtError, nearest
 from tawt.readers import parquet_schema
+from tawt.sources.held import FAULTS
 from tawt.sources.stage import Bound
 from tawt.sources.tables import table_files
 
@@ -86,6 +87,14 @@ def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str
                 f"{', '.join(STATUS_NAMES)}",
                 nearest(str(unknown[0][0]), STATUS_NAMES),
             )
+    if layer == "event_parts" and "time" in have and (n := _early(connection, bound)):
+        yield StageError(
+            stage,
+            f"gives {n:,} rows no time, of records with a cell that could not be read, expected a time as others of "
+            "their data_type have: without one it would be known from the start",
+            f"name the time in `key:` of the contract of {bound.stage.inputs[0]}, or give such a row the _reason "
+            "`quarantine:time:missing`",
+        )
     if layer in ("event_parts", "labels"):
         for name in ("time", "available_time", "prediction_time"):
             if name in have and (n := _impossible(connection, name)):
@@ -95,6 +104,24 @@ def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str
                     f"{LATEST.year - 1}, expected a time that can be",
                     "read times with `moment(...)`, and leave out what none can be: `believable(...)`",
                 )
+
+
+def _early(connection: duckdb.DuckDBPyConnection, bound: Bound) -> int:
+    """Return how many rows have no time since that of their record was left out: they would be known from the start.
+
+    Rows without a time are facts; these are of data_types that have times otherwise.
+    """
+    ((n,),) = connection.execute(f"select count(*) from {_ROWS} where time is null").fetchall()
+    driving = bound.inputs.get(bound.stage.inputs[0])
+    files = driving.rows if driving is not None else []
+    if not n or not files or FAULTS not in parquet_schema(files[0]).names:
+        return 0
+    ((n,),) = connection.execute(
+        f"select count(*) from {_ROWS} where time is null "
+        f"and code in (select code from {_ROWS} where time is not null) "
+        f"and _row in (select _row from {parquet_files(files)} where {FAULTS} is not null)"
+    ).fetchall()
+    return int(n)
 
 
 def _impossible(connection: duckdb.DuckDBPyConnection, name: str) -> int:

@@ -88,6 +88,23 @@ def test_a_row_that_can_be_none_is_told_as_the_authors_mistake(mistake: str, ing
     assert not (tmp_path / "w" / "event_parts" / "readings").exists()
 
 
+def test_a_time_that_was_left_out_makes_no_fact_that_is_known_from_the_start(ingested, tmp_path: Path) -> None:
+    """Rows of a data_type with times that have none for a bad cell are an error; of one that has no times they are facts."""
+    staging = STAGING.rstrip().replace(
+        "as _reason\n", "as _reason, case when value in ('5', '6') then 'value:unparseable' end as _faults\n"
+    )
+    part = PART.replace(f" {TIME} as time", f" case when r.value > 5 then {TIME} end as time").replace(
+        f"{TIME} as available_time", "null::timestamp as available_time"
+    )
+    assert staging != STAGING.rstrip()
+    with pytest.raises(StageError, match="gives 1 rows no time") as caught:
+        ingested(part, staging)
+    assert "`key:` of the contract of staging.readings" in caught.value.hint
+    assert ingested(
+        part.replace("r.code,", "r.value::varchar as code,"), staging
+    ).n_run  # each code is timed, or is not
+
+
 def test_a_grain_that_does_not_hold_is_told_with_counts(ingested, tmp_path: Path) -> None:
     """Rows that share what their contract calls their grain are kept, and told with counts; else nothing is said."""
     (note,) = [one for one in ingested(grain=("subject_id",)).notes if "share" in one]
