@@ -19,9 +19,9 @@ class Type:
     """In the engine."""
     macro: str | None = None
     """What reads a cell of text as one; None where a cell is taken as it is."""
-    smallest: int | None = None
+    smallest: int | float | None = None
     """The smallest number of it, where that is not the smallest that the macro reads."""
-    largest: int | None = None
+    largest: int | float | None = None
 
     @property
     def is_time(self) -> bool:
@@ -32,6 +32,9 @@ class Type:
     def is_number(self) -> bool:
         """Whether it is a number."""
         return self.macro in ("whole", "number")
+
+
+_FLOAT32 = 3.4028234663852886e38
 
 
 def _whole(arrow: pa.DataType, sql: str, n_bits: int, signed: bool = True) -> Type:
@@ -47,7 +50,7 @@ TYPES: dict[str, Type] = {
     "int64": Type(pa.int64(), "bigint", "whole"),
     "uint8": _whole(pa.uint8(), "utinyint", 8, signed=False),
     "uint32": _whole(pa.uint32(), "uinteger", 32, signed=False),
-    "float32": Type(pa.float32(), "float", "number"),
+    "float32": Type(pa.float32(), "float", "number", -_FLOAT32, _FLOAT32),
     "float64": Type(pa.float64(), "double", "number"),
     "subject": Type(pa.int64(), "bigint", "whole"),
     "string": Type(pa.string(), "varchar", "words"),

@@ -139,9 +139,11 @@ def _bounds(column: RawColumn) -> list[str]:
 
 
 def _given(column: RawColumn) -> str:
-    """Return a column as it is given: without what lies outside of what can be; a key takes its record along."""
+    """Return a column as it is given: without what lies outside of what can be. A key takes its record along; what its
+    type cannot hold is left out all the same."""
     plain, bounds = plain_name(column.plain), _bounds(column)
-    return f"believable({', '.join([plain, *bounds])}) as {plain}" if bounds and not column.key else plain
+    left_out = bounds and (not column.key or TYPES[column.type].smallest is not None)
+    return f"believable({', '.join([plain, *bounds])}) as {plain}" if left_out else plain
 
 
 def _fault(macro: str, column: RawColumn) -> str:

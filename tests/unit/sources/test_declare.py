@@ -107,6 +107,14 @@ def test_what_lies_outside_of_what_can_be_is_left_out(tmp_path: Path) -> None:
     assert (rows[1]["n"], rows[1]["small"], rows[1]["at"], rows[2]["n"]) == (None, None, None, 130)
 
 
+def test_a_number_that_its_type_cannot_hold_is_out_of_range(tmp_path: Path) -> None:
+    """A key takes its record along, any other cell is left out; no number reaches a type that is too small for it."""
+    declared = table(tmp_path, "key: [k]\ncolumns: {k: int32, f: float32}\n")
+    big, small = stage(declared, [{"k": "3000000000", "f": "1"}, {"k": "3", "f": "-1e39"}])
+    assert (big["k"], big["_reason"]) == (None, "quarantine:k:out_of_range")
+    assert (small["k"], small["f"], small["_reason"], small["_faults"]) == (3, None, None, "f:out_of_range")
+
+
 def test_forms_and_zones(tmp_path: Path) -> None:
     """A form that is declared is the only one; a zone is that of the pipeline."""
     declared = table(
