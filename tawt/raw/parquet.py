@@ -74,14 +74,16 @@ def as_contracted(column: str, have: pa.DataType | None, want: str) -> str:
     """
     if have is None:
         return column
-    if _zone(have) is not None:
+    utc = _zone(have) is not None
+    if utc:
         column = f"{column}::timestamptz::timestamp"
     if want != "string":
         if not pa.types.is_floating(have):
             return column
         return f"case when isfinite({column}) then {column} when {_is_infinite(column)} then {column} end"
     if pa.types.is_timestamp(have):
-        return f"{column}::timestamp::varchar"
+        # an instant is told in the zone of the source, or is none, as the same text would be
+        return f"{column}::timestamp::varchar || 'Z'" if utc else f"{column}::timestamp::varchar"
     if pa.types.is_floating(have):
         # ids with gaps are often written as floats: 7.0 is the id 7, and 7.5 is none
         whole = f"{column} = trunc({column}) and abs({column}) < 9e15"

@@ -83,7 +83,7 @@ AS_TEXT = {
     "bool": (pa.array([True, None]), ["true", None]),
     "date": (pa.array([date(2150, 1, 2), None]), ["2150-01-02", None]),
     "timestamp": (pa.array([datetime(2150, 1, 2, 3, 4, 5), None], pa.timestamp("ns")), ["2150-01-02 03:04:05", None]),
-    "utc": (pa.array([datetime(2150, 1, 2, 3)], pa.timestamp("us", "UTC")), ["2150-01-02 03:00:00"]),
+    "utc": (pa.array([datetime(2150, 1, 2, 3)], pa.timestamp("us", "UTC")), ["2150-01-02 03:00:00Z"]),
     "null": (pa.nulls(2), [None, None]),
 }  # fmt: skip
 
