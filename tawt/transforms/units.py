@@ -6,7 +6,6 @@ averaged in. A number without any unit counts as unknown too where the data_type
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +16,8 @@ from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.errors import ConfigError, nearest
 from tawt.project import Project
-from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.transforms.columns import Int64s, dictionary_of
+from tawt.transforms.seeds import conversions_of, ranges_of, spellings_of
 
 SHOWN_FROM = 11
 """Rows from which on a unit, which is a cell of the source, is named."""
@@ -59,19 +58,11 @@ class Units:
         """Read the seeds, a project's before those that come with tawt.
 
         Raises:
-            ConfigError: A seed is absent or a number in it is none.
+            ConfigError: A seed is absent, says one thing twice, or a number in it is none or can be none.
         """
         files = project or Project()
-        spellings = {row["spelling"].lower(): row["unit"] for row in _seed(files, "unit_spellings", "spelling", "unit")}
-        conversions = {
-            (row["concept"], row["from_unit"], row["to_unit"]): (_number(row, "factor"), _number(row, "offset", "0"))
-            for row in _seed(files, "unit_conversions", "concept", "from_unit", "to_unit", "factor", "offset")
-        }
-        ranges = {
-            row["concept"]: (row["unit"], _number(row, "low", "-inf"), _number(row, "high", "inf"))
-            for row in _seed(files, "plausible_ranges", "concept", "unit", "low", "high")
-        }
-        return cls(spellings, conversions, ranges, dict(pipeline.data_types))
+        seeds = spellings_of(files), conversions_of(files), ranges_of(files)
+        return cls(*seeds, dict(pipeline.data_types))
 
     def hold(self, pairs: pa.Table | None = None) -> None:
         """Hold what a pipeline says of its data_types to names that are there.
@@ -257,28 +248,3 @@ class PairRules:
         status[unknown] = ValueStatus.UNIT_UNKNOWN
         status[outside] = ValueStatus.OUT_OF_RANGE
         return Judged(np.where(usable, value, np.float32("nan")), usable, came, status, rule, rules)
-
-
-_PLACE = "\0place"
-"""Key of a seed's row: its file and line."""
-
-
-def _seed(files: Project, name: str, *columns: str) -> list[dict[str, str]]:
-    path = files.find(f"sql/shared/seeds/{name}.csv")
-    if path is None:
-        raise ConfigError(f"sql/shared/seeds/{name}.csv", "is not there, expected a seed of tawt", "reinstall tawt")
-    reader = csv.DictReader(read_text(path, "mend the file", ConfigError, "a seed", MAX_WRITTEN_BYTES).splitlines())
-    rows = [{_PLACE: f"{path}:{reader.line_num}"} | {c: (row.get(c) or "").strip() for c in columns} for row in reader]
-    mend = "mend it, or take it out of the project" if files.owns(path) else "reinstall tawt"
-    if lacking := [column for column in columns if rows and column not in (reader.fieldnames or ())]:
-        raise ConfigError(str(path), f"lacks the column `{lacking[0]}`, expected {', '.join(columns)}", mend)
-    if not rows:
-        raise ConfigError(str(path), "is empty, expected a header and rows", mend)
-    return rows
-
-
-def _number(row: dict[str, str], column: str, default: str = "") -> float:
-    try:
-        return float(row[column] or default)
-    except ValueError:
-        raise ConfigError(row[_PLACE], f"`{column}` is no number, expected one", "mend it there") from None

@@ -233,6 +233,43 @@ def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path, monkeypatch: 
         Units.of(pipeline())
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "what"),
+    [
+        ("unit_conversions", "glucose,mmol/L,oz,0,0", "makes one number of all"),
+        ("unit_conversions", "glucose,mmol/L,oz,nan,0", "makes one number of all"),
+        ("unit_conversions", "glucose,mmol/L,oz,2", None),
+        ("plausible_ranges", "zeal,oz,3,1", "has no number between"),
+        ("plausible_ranges", "zeal,oz,nan,1", "has no number between"),
+        ("plausible_ranges", "zeal,oz,1,x", "`high` is no number"),
+        ("unit_spellings", "MMOL/L,oz", "says again what line"),
+    ],
+)
+def test_a_row_of_a_seed_that_can_be_none_is_told_with_its_line(
+    name: str, row: str, what: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What turns all numbers into one, a range without a number, or one thing said twice ends before anything runs."""
+    seeds = tmp_path / "sql" / "shared" / "seeds"
+    shutil.copytree(asset("sql/shared/seeds"), seeds)
+    monkeypatch.setattr("tawt.project._PACKAGE", tmp_path / "tawt")
+    seed = seeds / f"{name}.csv"
+    n_lines = len(seed.read_text().splitlines()) + 1
+    header = seed.read_text().splitlines()[0].split(",")
+    cells = dict(zip(_HEADERS[name], row.split(","), strict=False))
+    seed.write_text(seed.read_text().rstrip() + "\n" + ",".join(cells.get(one, "") for one in header) + "\n")
+    if what is None:
+        assert Units.of(pipeline())
+    else:
+        with pytest.raises(ConfigError, match=rf"{name}\.csv:{n_lines}: {what}"):
+            Units.of(pipeline())
+
+
+_HEADERS = {
+    "unit_conversions": ("concept", "from_unit", "to_unit", "factor", "offset"),
+    "plausible_ranges": ("concept", "unit", "low", "high"), "unit_spellings": ("spelling", "unit"),
+}  # fmt: skip
+
+
 def test_a_unit_of_numbers_that_come_without_one_may_be_any() -> None:
     """What the pipeline says of a code whose source gives no units is their unit; where it gives some, it is one of them."""
     units = Units.of(PipelineConfig(name="t", source="t", data_types={"AGE": DataType(unit="years")}))
