@@ -9,19 +9,17 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of
-from tawt.commands.look import stage_of
+from tawt.commands.look import seen_stage
 from tawt.contracts.layers import raw_table
 from tawt.contracts.subjects import SUBJECTS
 from tawt.database.connect import Limits, bounded_memory, identifier, interruptible, looking, wrapped_errors
 from tawt.database.parse import parse, relations, statements
 from tawt.errors import ConfigError, SourceError, StageError, nearest
-from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import mend_of, standing
 from tawt.pipeline.plan import inputs_of, raw_tables
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.run import Report
-from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.pipeline.workspace import Workspace
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
@@ -62,12 +60,8 @@ def attempt(
         SourceError: A raw table is not there or unreadable.
         StageError: The engine refuses it, or what it reads is not made.
     """
-    root = Path(workspace).expanduser()
     limits = Limits.of(threads, memory_limit)
-    with still(root):
-        opened = open_workspace(root)
-        graph = graph_of(opened)
-        found = stage_of(graph, stage, workspace=opened.root)
+    with seen_stage(stage, workspace) as (opened, graph, found):
         if found.sql is None:
             hint = command("show", stage, workspace=opened.root)
             raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)

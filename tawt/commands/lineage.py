@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of
-from tawt.commands.look import stage_of
+from tawt.commands.look import seen_stage
 from tawt.contracts.account import MALFORMED
 from tawt.contracts.layers import raw_table
-from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, standing
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.workspace import open_workspace
 
 _SCHEMA = pa.schema([("depth", pa.int64()), ("name", pa.string()), ("rows", pa.int64()), ("state", pa.string())])
 
@@ -75,11 +72,7 @@ def lineage(stage: str, workspace: str | Path) -> pa.Table:
     Raises:
         ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
     """
-    root = Path(workspace).expanduser()
-    with still(root):
-        opened = open_workspace(root)
-        graph = graph_of(opened)
-        stage_of(graph, stage, workspace=opened.root)
+    with seen_stage(stage, workspace) as (opened, graph, _):
         tree = _Tree({one.stage.name: one for one in standing(opened, graph)})
     tree.add_stage(0, stage)
     return pa.Table.from_pylist(tree.lines, schema=_SCHEMA)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from tawt.contracts.layers import layer_of
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, accounts_table, mend_of, standing
-from tawt.pipeline.workspace import given_pipeline, open_workspace
+from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
 from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.sources.stage import Stage
@@ -91,6 +93,20 @@ def stage_of(graph: Graph, name: str, **where: object) -> Stage:
     return graph.stages[name]
 
 
+@contextmanager
+def seen_stage(stage: str, workspace: str | Path) -> Iterator[tuple[Workspace, Graph, Stage]]:
+    """Hold a workspace still, and give it, its stages, and the one of a name.
+
+    Raises:
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        yield opened, graph, stage_of(graph, stage, workspace=opened.root)
+
+
 def has_sql(stage: str) -> bool:
     """Return whether a stage of this name is an SQL file."""
     return not layer_of(stage).built_in
@@ -106,11 +122,7 @@ def show(stage: str, workspace: str | Path) -> StageView:
     Raises:
         ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
     """
-    root = Path(workspace).expanduser()
-    with still(root):
-        opened = open_workspace(root)
-        graph = graph_of(opened)
-        found = stage_of(graph, stage, workspace=opened.root)
+    with seen_stage(stage, workspace) as (opened, graph, found):
         there = standing(opened, graph)
     one = next(one for one in there if one.stage.name == stage)
     manifest = one.manifest

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of
 from tawt.commands.attempt import reading, tables_now
-from tawt.commands.look import stage_of
+from tawt.commands.look import seen_stage
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import (
     Limits,
@@ -24,13 +23,12 @@ from tawt.database.connect import (
 )
 from tawt.errors import FileError, SourceError, StageError
 from tawt.files import digest
-from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import standing
 from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import listed_records
 from tawt.pipeline.relations import bind_output, raw_folders
-from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.pipeline.workspace import Workspace
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
@@ -43,31 +41,26 @@ from tawt.sources.stage import Stage
 _DROPPED = pa.schema([("file", pa.string()), ("record", pa.int64()), ("reason", pa.string())])
 
 
-def quarantined(stage: str, workspace: str | Path, limit: int = 10, reread: bool = True) -> pa.Table:
+def quarantined(stage: str, workspace: str | Path, limit: int = 10) -> pa.Table:
     """List a stage's quarantined records and read them again from the raw files.
 
     Args:
         stage: `<layer>.<name>`.
         workspace: A workspace that `ingest` made.
         limit: At most so many records.
-        reread: Whether to add the raw cells; without, only places and reasons.
 
     Raises:
         ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
         FileError: The list is damaged.
         SourceError: The raw files are not where they were, or not as they were read.
     """
-    root = Path(workspace).expanduser()
-    with still(root):
-        opened = open_workspace(root)
-        graph = graph_of(opened)
-        found = stage_of(graph, stage, workspace=opened.root)
+    with seen_stage(stage, workspace) as (opened, graph, found):
         manifest = _finished(opened, stage)
         places = listed_records(opened, manifest, ["file", "record", "line", "column", "reason"]).slice(0, limit)
-        return _with_cells(opened, graph, found, manifest, places) if reread else places
+        return _with_cells(opened, graph, found, manifest, places)
 
 
-def dropped(stage: str, workspace: str | Path, limit: int = 10, reread: bool = True) -> pa.Table:
+def dropped(stage: str, workspace: str | Path, limit: int = 10) -> pa.Table:
     """List records that a stage dropped and read them again from the raw files.
 
     A stage writes down how many records it dropped, not which: its select is asked again, and nothing is written.
@@ -77,7 +70,6 @@ def dropped(stage: str, workspace: str | Path, limit: int = 10, reread: bool = T
         stage: `<layer>.<name>`, or `events` for what it dropped as duplicates.
         workspace: A workspace that `ingest` made.
         limit: At most so many records of each reason.
-        reread: Whether to add the raw cells; without, only places and reasons.
 
     Returns:
         One row per record: `file`, `record` (its number in the raw table, from 1), `reason`, and the raw cells; of
@@ -88,11 +80,7 @@ def dropped(stage: str, workspace: str | Path, limit: int = 10, reread: bool = T
         SourceError: The raw files are not where they were, or not as they were read.
         StageError: The stage or what it reads is another than when it ran.
     """
-    root = Path(workspace).expanduser()
-    with still(root):
-        opened = open_workspace(root)
-        graph = graph_of(opened)
-        found = stage_of(graph, stage, workspace=opened.root)
+    with seen_stage(stage, workspace) as (opened, graph, found):
         manifest = _finished(opened, stage)
         routes = [route for account in manifest.accounts for route in account.routes] if manifest is not None else []
         if manifest is None or not any(r.kind == "drop" and r.reason != "not_sampled" for r in routes):
@@ -106,7 +94,7 @@ def dropped(stage: str, workspace: str | Path, limit: int = 10, reread: bool = T
         if found.sql is None:
             return _duplicates(opened, manifest, limit)
         places = _drops_of(opened, graph, found, manifest, limit)
-        return _with_cells(opened, graph, found, manifest, places) if reread else places
+        return _with_cells(opened, graph, found, manifest, places)
 
 
 def _finished(opened: Workspace, stage: str) -> Manifest | None:

@@ -138,7 +138,7 @@ def test_nothing_that_is_shown_is_of_two_states(own_workspace: Path, name: str, 
                 tried.append("ended")
         return opened
 
-    for module in ("query", "look", "rejected", "attempt", "lineage"):
+    for module in ("query", "look"):
         monkeypatch.setattr(f"tawt.commands.{module}.open_workspace", beside)
     with nullcontext() if lock else pytest.raises(ConfigError, match="is in use by another tawt command"):
         LOOKS[name](own_workspace)
