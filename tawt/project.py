@@ -89,7 +89,7 @@ class Project:
         return [*([self.root] if self.root is not None else []), asset_root()]
 
     def find(self, *paths: str) -> Path | None:
-        """Return the file of a path such as `sql/mimic_iv/staging/labevents.sql`, or of several that mean the same;
+        """Return the file of a path such as `sql/mimic_iv/event_parts/labs.sql`, or of several that mean the same;
         None where there is none."""
         return next((root / path for root in self.roots for path in paths if (root / path).is_file()), None)
 

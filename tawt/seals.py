@@ -84,11 +84,6 @@ def _find(path: Path) -> tuple[int, str, str] | None:
         return start, content[start:end].decode(), digest.hexdigest()
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Return every file below a folder, links of all kinds too, which are not followed."""
-    return sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
-
-
 def hashes_of(folder: Path) -> dict[str, str]:
     """Return the hash of every file below a folder that belongs into its list, by its path there."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())

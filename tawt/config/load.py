@@ -201,7 +201,7 @@ def build(
         places = places or {}
         stands = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), where)
         overridden = next((key for key in _keys(settings) if f"{dotted}.".startswith(f"{key}.")), None)
-        if overridden is None and path not in places:  # it came into being on the way to an override
+        if overridden is None and path not in places:  # an override made it
             overridden = next((key for key in _keys(settings) if key.startswith(f"{dotted}.")), None)
         place = f"--set {overridden}" if overridden else stands
         known = fields_at(tree_type, path[:-1])

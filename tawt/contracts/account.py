@@ -39,7 +39,7 @@ class Fault(Section):
 
 
 class Account(Section):
-    """The balance of a stage, counted from its files: in = kept + dropped + quarantined (+ nothing else)."""
+    """The balance of a stage, counted from its files: in = kept + dropped + quarantined."""
 
     driving: str
     """The input whose records are counted."""

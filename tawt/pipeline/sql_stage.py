@@ -1,4 +1,4 @@
-"""Runs one SQL stage: bind, write aside, route by `_reason`, balance, check the contract, publish.
+"""Runs one SQL stage: bind, write aside, route by `_reason`, balance, check the contract.
 
 The runner owns all writing; a stage is only a `select`. One pass writes kept rows and rejected rows to different
 files, so that routing costs no second reading.

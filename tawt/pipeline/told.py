@@ -1,6 +1,6 @@
 """What stages were made from, as it is told without the engine: whoever trains has none, and must know of an edit too.
 
-Each thing has a key: a file below a project (`sql/mimic_iv/staging/labevents.sql`; a contract without its ending), the
+Each thing has a key: a file below a project (`sql/mimic_iv/event_parts/labs.sql`; a contract without its ending), the
 names in a folder of it (a key that ends in `/`), a key of the pipeline (`pipeline.clock`) or of what an ingest found
 (`ingest.sample`). It is known by a hash of what it says: remarks, blanks and descriptions are none of it. The data
 stage compares what a select means; this is stricter about how it is set (`!=` for `<>`), and such a difference goes

@@ -26,7 +26,7 @@ _TIMES = (
 )  # fmt: skip
 _READS = {**dict.fromkeys(_WHOLE, "whole"), **dict.fromkeys(_TIMES, "moment"), "DATE": "calendar_day"}
 """Type that a text is cast to -> the macro that reads it."""
-_PARSERS = ("strptime", "try_strptime", "to_timestamp", "make_date_from_text", "epoch_ms")
+_PARSERS = ("strptime", "try_strptime", "to_timestamp", "epoch_ms")
 _TELLS = frozenset(
     [
         "length",

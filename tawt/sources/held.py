@@ -22,7 +22,7 @@ from tawt.sources.stage import Stage
 
 FAULTS = "_faults"
 """The column of a staging select that tells which cells were left out of a kept record, as `column:reason` with blanks
-between; counted, and not stored."""
+between; counted, and stored beside the rows, where no relation shows it."""
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _BECOMES = {
     "whole": re.compile("|".join(_WHOLE)),

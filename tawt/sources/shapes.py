@@ -61,9 +61,6 @@ class ColumnShape:
     n: int = 0
     n_distinct: int = 0
     n_long: int = 0
-    n_negative: int = 0
-    n_years: int = 0
-    """Whole numbers that could be a year of birth or of a record."""
     n_padded: int = 0
     """Whole numbers with zeros in front, which mean something else without."""
     n_joined: int = 0
@@ -95,11 +92,6 @@ class ColumnShape:
     def is_number(self) -> bool:
         """Whether the cells are numbers, or bounds as `<0.1`."""
         return self.share("whole", "decimal", "compared") >= _ENOUGH and not self.is_time
-
-    @property
-    def is_mostly_number(self) -> bool:
-        """Whether most cells are numbers: the result of a test, with words here and there."""
-        return self.share("whole", "decimal", "compared") >= 0.3
 
     @property
     def is_time(self) -> bool:
@@ -152,11 +144,6 @@ def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
     return shape
 
 
-def looks_like_cell(text: str) -> bool:
-    """Whether a field of a first line is a number, a day or a time, and so no name of a column."""
-    return kind_of(text) not in ("text", "empty", "mark")
-
-
 def kind_of(cell: str) -> str:
     """Return the shape of a cell."""
     if not cell.strip():
@@ -183,8 +170,6 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
         shape.marks[cell.strip()] += n
     elif kind == "whole":
         number = int(cell)
-        shape.n_negative += n * (number < 0)
-        shape.n_years += n * (1850 <= number <= 2300)
         shape.n_big += n * (abs(number) >= 1_000_000)
         shape.n_padded += n * (cell.strip().startswith("0") and number != 0)
         if (joined := _joined(cell.strip())) is not None:
