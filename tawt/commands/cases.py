@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tawt.builtin.all import stages_of
+from tawt.config.named import names_of, resolve_pipeline
 from tawt.contracts.layers import SQL_LAYERS
 from tawt.database.macros import load_macros
-from tawt.errors import ConfigError, ContractError, StageError, nearest
+from tawt.errors import ConfigError, ContractError, StageError, TawtError, nearest
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, current_folder, is_project
 from tawt.shell import command
@@ -58,6 +60,8 @@ def test(
 ) -> CaseResults:
     """Run the cases of a project: `tests/sql/<source>/<layer>/<stage>.yaml`, and those of its macros.
 
+    What an ingest by one of its pipelines would refuse before it reads a record fails too.
+
     Args:
         where: The project, a folder or file below its `tests/sql`, or a source; the current folder by default.
         match: Only cases with this in their name, as `labs` or `clinic.staging`.
@@ -80,8 +84,29 @@ def test(
     for file, name in files.items():
         results.append(CaseResult(name, file, tuple(run_one(file, project))))
         report(results[-1])
+    below = chosen.relative_to(root / FOLDER).parts if chosen.is_relative_to(root / FOLDER) else ()
+    if match is None and len(below) < 2:  # else single stages are asked for
+        told = " ".join(text for one in results for text in one.differences)
+        for failed in _refused(project, below):
+            if failed.differences[0] not in told:  # else a case says it
+                results.append(failed)
+                report(failed)
     tested = {file.relative_to(root / FOLDER).with_suffix("") for file in found}
     return CaseResults(tuple(results), tuple(name for name, case in own if case not in tested) if match is None else ())
+
+
+def _refused(project: Project, sources: tuple[str, ...]) -> Iterator[CaseResult]:
+    """Yield a project's pipelines that an ingest would refuse before it reads a record; of some sources, or of all."""
+    for name in names_of(project, of_pipeline=True):
+        file = project.find(f"pipelines/{name}.yaml")
+        if file is None or not project.owns(file):
+            continue
+        try:
+            pipeline = resolve_pipeline(name, (), project)
+            if not sources or pipeline.source in sources:
+                stages_of(pipeline, project)
+        except TawtError as error:
+            yield CaseResult(f"pipelines.{name}", file, (str(error),))
 
 
 def run_one(file: Path, project: Project) -> list[str]:

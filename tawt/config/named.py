@@ -40,7 +40,7 @@ def resolve_pipeline(
                 "is no pipeline, expected a name or a .yaml file",
                 f"give the file: --pipeline {shell_line(str(written))}"
                 if written.is_file() and _is(written, of_pipeline=True)
-                else nearest(name_or_file, _names(found, of_pipeline=True)),
+                else nearest(name_or_file, names_of(found, of_pipeline=True)),
             )
         path = named
     elif not path.exists() and path.name == name_or_file and _named(found, path.stem, of_pipeline=True):
@@ -55,7 +55,7 @@ def resolve_pipeline(
         # by its own name it extends the one whose place it takes
         named = _named(found, name, of_pipeline=True, beside=file)
         if named is None:
-            known = [one for one in _names(found, of_pipeline=True) if one != file.stem]
+            known = [one for one in names_of(found, of_pipeline=True) if one != file.stem]
             raise ConfigError("", f"`extends: {name}` names no pipeline, expected one", nearest(name, known))
         return named
 
@@ -85,7 +85,7 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
         if named is None:
             raise ConfigError(
                 f"--config {config}", "is no config, expected a name or a .yaml file",
-                nearest(str(config), _names(project, of_pipeline=False)),
+                nearest(str(config), names_of(project, of_pipeline=False)),
             )  # fmt: skip
         path = named
     name = path.resolve().parent.name if path.stem == "config" else path.stem
@@ -103,7 +103,7 @@ def _named(project: Project, name: str, of_pipeline: bool, beside: Path | None =
     return next((file for file in others if _is(file, of_pipeline)), None)
 
 
-def _names(project: Project, of_pipeline: bool) -> list[str]:
+def names_of(project: Project, of_pipeline: bool) -> list[str]:
     return [name for name, file in project.files("pipelines", ".yaml").items() if _is(file, of_pipeline)]
 
 

@@ -64,6 +64,18 @@ def test_a_project_a_folder_a_file_or_a_source_may_be_named(
         assert _names(tawt.test(tested / where)) == [f"clinic.{name}.readings" for name in names]
 
 
+def test_what_an_ingest_would_refuse_fails(tested: Path) -> None:
+    """A reason of no list passes its case, which sees rows alone; the pipeline that would stop at it is told."""
+    part = tested / "sql/clinic/event_parts/readings.sql"
+    part.write_text(
+        part.read_text().replace("from ", ", case when false then 'drop:wrong_entry' end as _reason from ", 1)
+    )
+    assert tawt.test("tests/sql/clinic/event_parts/readings.yaml").ok
+    for where in (None, "clinic"):
+        (failed,) = [one for one in tawt.test(where).results if not one.ok]
+        assert failed.name == "pipelines.clinic" and "gives the reason `wrong_entry`" in failed.differences[0]
+
+
 def test_a_word_chooses_cases(tested: Path) -> None:
     """In capitals or not; one that stands in no name is an error, for nothing would be tested."""
     assert _names(tawt.test(match="STAGING")) == ["clinic.staging.readings"]

@@ -248,7 +248,7 @@ def test_a_seed_of_the_project_stands_in_the_place_of_tawts(tmp_path: Path) -> N
     assert units.conversions == {("glucose", "mmol/L", "mg/dL"): (18.016, 0)}
     assert units.spellings == Units.of(pipeline).spellings
     for text, said in (
-        (head + "a,b,c,1,\na,b,c,two,\n", f"{tmp_path / seed}:3: `factor` is no number"),
+        (head + "a,b,c,1,\na,b,d,two,\n", f"{tmp_path / seed}:3: `factor` is no number"),
         ("concept,from_unit,to_unit\na,b,c\n", f"{tmp_path / seed}: lacks the column `factor`"),
         (head, f"{tmp_path / seed}: is empty"),
     ):
@@ -264,7 +264,7 @@ def test_an_edited_seed_makes_the_events_anew(ingested: Callable[..., RunResult]
     seeds = shutil.copytree(asset("sql/shared/seeds"), clinic / "sql" / "shared" / "seeds")
     assert ingested().n_run == 0
     with (seeds / "plausible_ranges.csv").open("a") as file:
-        file.write("glucose,mg/dL,10,2000\n")
+        file.write("zeal,mg/dL,10,2000\n")
     assert {one.stage: one.reason for one in ingested().stages if one.reason}[
         "events"
     ] == "seed plausible_ranges changed"
