@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,12 +40,22 @@ def parse_yaml(text: str, where: str, loader_type: type[BoundedLoader] | None = 
     Raises:
         ConfigError: It is not YAML, is not a mapping, or gives a key twice.
     """
+    loader: Callable[[str], BoundedLoader] = loader_type or Loader
+    data, lines = _parsed(text, where, loader)
+    return copy.deepcopy(data), {path: f"{where}:{line}" for path, line in lines.items()}
+
+
+@lru_cache(maxsize=256)
+def _parsed(
+    text: str, where: str, loader_of: Callable[[str], BoundedLoader]
+) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """Parse a text once: a command reads the contracts of its project many times over."""
     try:
-        loader = (loader_type or Loader)(text)
+        loader = loader_of(text)
         node = loader.get_single_node()
-        if node is None:
-            return {}, {}
         lines: dict[KeyPath, int] = {}
+        if node is None:
+            return {}, lines
         _note_lines(node, (), lines, where)
         data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
@@ -55,7 +67,7 @@ def parse_yaml(text: str, where: str, loader_type: type[BoundedLoader] | None = 
         raise ConfigError(where, f"cannot be read ({type(error).__name__}), expected YAML", _FORM) from None
     if not isinstance(data, dict):
         raise ConfigError(where, f"holds a {type(data).__name__}, expected a mapping of keys", _FORM)
-    return data, {path: f"{where}:{line}" for path, line in lines.items()}
+    return data, lines
 
 
 def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], where: str) -> None:

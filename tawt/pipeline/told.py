@@ -13,6 +13,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,17 @@ def of_file(key: str, project: Project) -> str:
         return _ABSENT
     try:
         if path.suffix == ".sql":
-            return digest(tokens(path.read_text(encoding="utf-8")))
+            return _of_sql(path.read_text(encoding="utf-8"))
         if path.suffix == ".csv":
             return digest([*csv.reader(io.StringIO(path.read_text(encoding="utf-8")))])
         return digest(_undescribed(read_yaml(path)[0]))
     except (TawtError, OSError, ValueError) as error:  # whoever reads it for its own sake says more
         return digest(type(error).__name__)
+
+
+@lru_cache(maxsize=512)
+def _of_sql(text: str) -> str:
+    return digest(tokens(text))
 
 
 def _contract(key: str, project: Project) -> Path | None:

@@ -140,6 +140,12 @@ def test_words_that_yaml_turns_into_other_things_stay_words() -> None:
     assert places[("d",)] == "x:4"
 
 
+def test_what_was_read_is_the_readers_own() -> None:
+    """Whoever changes what it read changes nothing for the next reader of the same text."""
+    parse_yaml("a: {b: [1]}\n", "x")[0]["a"]["b"].append(2)
+    assert parse_yaml("a: {b: [1]}\n", "x") == ({"a": {"b": [1]}}, {("a",): "x:1", ("a", "b"): "x:1"})
+
+
 def test_overrides_are_laid_on_key_by_key() -> None:
     """A later override wins, its neighbours stay, and values are read as YAML."""
     tree = overrides(["a.b=1", "a.c=[x, y]", "a.b=2", "d=~"])
