@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.project.conftest import FILES, RECORDS, write
-from tests.unit.project.test_cases import CASES
+from tests.unit.clinic import FILES, RECORDS, write
+from tests.unit.commands.test_cases import CASES
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("tawt", "sql", "schemas", "pipelines", "pyproject.toml", "README.md", "LICENSE")

@@ -1,4 +1,4 @@
-"""The invented hospital, ingested and encoded once for all tests that only look at it."""
+"""The invented hospital, ingested and encoded once for all tests that only look at it, and projects that tests edit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 
 import tawt
 from tawt.hospital.invent import HospitalSummary, write_hospital
+from tests.unit.clinic import clinic, ingested, make_project, raw  # noqa: F401
+from tests.unit.days import day, day_made  # noqa: F401
 
 
 @dataclass(frozen=True)

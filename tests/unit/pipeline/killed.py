@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import tawt
 from tawt.builtin.all import stages_of
 from tawt.config.named import resolve_pipeline
-from tawt.database import parse as sql_tree
+from tawt.database import parse as trees
 
 ACTS = ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir")
 PROMISED = ("events", "vocabulary", "triplets", "dataset", "quarantine")
@@ -105,8 +105,8 @@ def main() -> None:
 
     # what each try would read and check anew; the engine that did it has threads, which no fork takes along
     stages_of(resolve_pipeline("demo"))
-    sql_tree._engine().close()
-    sql_tree._engine.cache_clear()
+    trees._engine().close()
+    trees._engine.cache_clear()
     code, said = forked(calm)
     assert code == 0, said
     n_killed = 0

@@ -8,11 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.builtin import dataset, triplets
-from tawt.builtin import events as merge
+from tawt.builtin import dataset, events, triplets
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError, ContractError, FileError, StageError
-from tawt.pipeline import fingerprint as components
+from tawt.pipeline import fingerprint
 from tawt.pipeline.holding import hold
 from tawt.seals import BLANK, filled
 
@@ -22,8 +21,8 @@ QUICK = {"threads": 1, "memory_limit": "500MB"}
 @pytest.mark.parametrize("package", ["tawt", "duckdb", "pyarrow", "polars"])
 def test_another_version_of_a_package_reruns_every_stage(package: str, own_workspace: Path, monkeypatch) -> None:
     """The bytes depend on the four packages: another version of each of them is a reason of its own for every stage."""
-    now = components.versions()
-    monkeypatch.setattr(components, "versions", lambda: {**now, package: "0.0.1"})
+    now = fingerprint.versions()
+    monkeypatch.setattr(fingerprint, "versions", lambda: {**now, package: "0.0.1"})
     layers = "staging,codes,event_parts,events,vocabulary,triplets,dataset"
     planned = tawt.run(layers, own_workspace, dry_run=True, **QUICK).stages
     first = {stage.stage: stage.reason for stage in planned}
@@ -59,14 +58,14 @@ def _one_row_less(path: Path) -> None:
 def test_a_row_of_events_that_is_lost_on_the_way_to_disk_fails_the_stage(own_workspace: Path, monkeypatch) -> None:
     """Events are counted again from the files: one fewer than their parts gave ends the stage, and nothing is published."""
     before = (own_workspace / "manifests" / "events.json").read_bytes()
-    real = merge.merge_shard
+    real = events.merge_shard
 
     def loses(parts, ranks, rules, split_of, contract, out, drop):
         result = real(parts, ranks, rules, split_of, contract, out, drop)
         _one_row_less(next(path for path in out.values() if path.exists() and pq.read_metadata(path).num_rows))
         return result
 
-    monkeypatch.setattr(merge, "merge_shard", loses)
+    monkeypatch.setattr(events, "merge_shard", loses)
     with pytest.raises(ContractError, match=r"events: holds [\d,]+ rows, expected [\d,]+ from its parts"):
         tawt.run("events", own_workspace, force=True, **QUICK)
     assert (own_workspace / "manifests" / "events.json").read_bytes() == before

@@ -16,7 +16,7 @@ from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.stale import hold_fresh
 from tawt.pipeline.told import tokens
 from tawt.pipeline.workspace import open_workspace
-from tests.unit.pipeline.days import LABS, PART, QUICK, Day
+from tests.unit.days import LABS, PART, QUICK, Day
 
 
 def test_an_edited_stage_that_runs_alone_leaves_nothing_stale_without_a_word(day: Day) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from tawt.database import parse as sql_tree
+from tawt.database import parse as trees
 from tawt.errors import RoomError, StageError
-from tawt.sources import row_wise as sql_rules
-from tawt.sources import sql_file as sql
+from tawt.sources import row_wise, sql_file
 
 
 class _Engine:
@@ -44,23 +43,23 @@ def test_a_text_that_there_is_no_memory_to_parse_is_not_told_as_wrong(monkeypatc
         def refuse(text: str, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(sql, "statements", refuse)
+        monkeypatch.setattr(sql_file, "statements", refuse)
         with pytest.raises(kind):
-            sql.statements_of("select 1", "staging.x", StageError)
+            sql_file.statements_of("select 1", "staging.x", StageError)
 
 
 def test_an_error_that_the_engine_hands_over_as_a_tree_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """No select is None; whatever else is no mistake of the text ends it."""
     for kind in ("parser", "not implemented"):
-        monkeypatch.setattr(sql_tree, "_engine", lambda kind=kind: _Says(kind))
-        assert sql_tree.parse.__wrapped__("copy x to y") is None
-    monkeypatch.setattr(sql_tree, "_engine", lambda: _Says("out of memory"))
+        monkeypatch.setattr(trees, "_engine", lambda kind=kind: _Says(kind))
+        assert trees.parse.__wrapped__("copy x to y") is None
+    monkeypatch.setattr(trees, "_engine", lambda: _Says("out of memory"))
     with pytest.raises(MemoryError):
-        sql_tree.parse.__wrapped__("select 1")
+        trees.parse.__wrapped__("select 1")
 
 
 def test_an_aggregate_that_there_is_no_memory_to_try_is_not_told_as_unordered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that the engine does not take is passed over; one that memory ran out for says nothing of the aggregate."""
-    monkeypatch.setattr(sql_rules, "_trial", _Engine)
+    monkeypatch.setattr(row_wise, "_trial", _Engine)
     with pytest.raises(duckdb.OutOfMemoryException):
-        sql_rules.any_order_will_do.__wrapped__("min", (True,))
+        row_wise.any_order_will_do.__wrapped__("min", (True,))

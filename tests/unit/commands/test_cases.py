@@ -10,7 +10,7 @@ import pytest
 import tawt
 from tawt.errors import ConfigError
 from tawt.pipeline.run import RunResult
-from tests.unit.project.conftest import write
+from tests.unit.clinic import write
 
 HOLDS = """given:
   raw.readings: [{patient: 1, seen: "2020-01-01 08:00:00", glucose: 5.4}, {patient: 2}]

@@ -80,15 +80,15 @@ def test_behind_malformed_lines_no_record_is_lost(readings: Path, tmp_path: Path
 def test_what_the_engine_loses_is_noticed(always: bool, readings: Path, tmp_path: Path, monkeypatch) -> None:
     """An engine that hands over five records less is asked again, with one thread; where that loses them too the
     ingest ends, and says how many there are."""
-    from tawt.raw import views as raw_views
+    from tawt.raw import views
 
-    read = raw_views._read_csv
+    read = views._read_csv
 
     def losing(table, parallel):
         source = read(table, parallel)
         return f"(from {source} limit {table.n_records - 5})" if parallel or always else source
 
-    monkeypatch.setattr(raw_views, "_read_csv", losing)
+    monkeypatch.setattr(views, "_read_csv", losing)
     (readings / "readings.csv").write_text(HEADER + "\n" + "1,a,b,c\n" * 50)
     if not always:
         assert _account(readings, tmp_path / "w").n_records_kept == 50

@@ -18,7 +18,7 @@ from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset, asset_root
 from tawt.sources.graph import load_graph
 from tawt.transforms.units import Units
-from tests.unit.project.conftest import write
+from tests.unit.clinic import write
 
 LABS = "sql/mimic_iv/event_parts/labs.sql"
 

@@ -13,7 +13,7 @@ from tawt.cli.app import app
 from tawt.errors import ConfigError
 from tawt.pipeline.run import RunResult
 from tawt.project import asset
-from tests.unit.project.conftest import write
+from tests.unit.clinic import write
 
 
 def test_what_ran_is_kept_and_told_from_what_would_run_now(

@@ -15,7 +15,7 @@ from tawt.raw.find import find_raw_tables
 from tawt.sources.tables import read_tables
 from tawt.transforms.losses import counted, in_words, shares, warning
 from tawt.transforms.units import PairRules, Units
-from tests.unit.pipeline.days import QUICK, Day
+from tests.unit.days import QUICK, Day
 
 UNIT, RANGE, FINE = int(ValueStatus.UNIT_UNKNOWN), int(ValueStatus.OUT_OF_RANGE), int(ValueStatus.NUMERIC)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+
+import pytest
 
 import tawt
 from tawt.pipeline.stale import look
@@ -82,3 +85,22 @@ class Day:
     def fresh(self) -> bool:
         stale = [finding for finding in tawt.check(self.work) if not finding.ok]
         return not self.states() and self.said() is None and not stale
+
+
+@pytest.fixture(scope="session")
+def day_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day's place, ingested and encoded; not to be changed."""
+    place = tmp_path_factory.mktemp("day")
+    write_place(place)
+    day = Day(place)
+    day.ingest()
+    tawt.build_vocab(day.work, **QUICK)
+    return place
+
+
+@pytest.fixture
+def day(day_made: Path, tmp_path: Path) -> Day:
+    """A place of one's own."""
+    day = Day(Path(shutil.copytree(day_made, tmp_path / "day")))
+    day.ingest()
+    return day

@@ -1,4 +1,4 @@
-"""A project of one raw table, one staging stage and one event part, and the raw table that it reads."""
+"""Projects of one raw table, one staging stage and one event part: the one that there is, and one of a test's own texts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from tawt.pipeline.run import RunResult
 
+ROOT = Path(__file__).parents[2]
 COLUMNS = [
     {"name": "patient", "type": "int64", "nullable": False}, {"name": "seen", "type": "timestamp[us]", "nullable": False},
     {"name": "glucose", "type": "float64"},
@@ -69,3 +70,40 @@ def ingested(clinic: Path, raw: Path, tmp_path: Path) -> Callable[..., RunResult
         return ingest(raw, str(pipeline), tmp_path / "w", threads=1, **options)  # type: ignore[arg-type]
 
     return one
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """`make_project(raw_columns, staged_columns, staging, part)`: the pipeline `lab` over one table `readings`.
+
+    It lies in `tmp_path / "assets"`, and can be made again with other texts. Returns the empty raw folder.
+    """
+
+    def make(raw: list[dict[str, object]], staged: list[dict[str, object]], staging: str, part: str) -> Path:
+        assets = tmp_path / "assets"
+        contract = {
+            "name": "raw.readings",
+            "description": "One row is one reading.",
+            "paths": ["readings"],
+            "columns": raw,
+        }
+        for path, text in {
+            "sql/lab/staging/readings.sql": staging,
+            "sql/lab/event_parts/readings.sql": part,
+            "schemas/lab/readings.json": json.dumps(contract),
+            "schemas/lab/staging/readings.json": json.dumps(
+                {"name": "staging.readings", "description": "One row is one reading.", "columns": staged}
+            ),
+            "pipelines/lab.yaml": "name: lab\nsource: lab\n",
+        }.items():
+            (assets / path).parent.mkdir(parents=True, exist_ok=True)
+            (assets / path).write_text(text)
+        for path in (ROOT / "schemas").glob("*.json"):
+            (assets / "schemas" / path.name).write_bytes(path.read_bytes())
+        if not (assets / "sql" / "shared").exists():
+            (assets / "sql" / "shared").symlink_to(ROOT / "sql" / "shared")
+        monkeypatch.setattr("tawt.project._PACKAGE", assets / "tawt")
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        return tmp_path / "raw"
+
+    return make
