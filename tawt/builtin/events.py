@@ -26,6 +26,7 @@ from tawt.pipeline.each_shard import each_shard, forget_shards
 from tawt.pipeline.relations import connected
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
 from tawt.seals import sha256_file
+from tawt.shell import command
 from tawt.sources.stage import Bound, BuiltIn, Input, Settings, StageResult, Tick
 from tawt.transforms.columns import Int64s, out_of_order, times_of
 from tawt.transforms.events import SplitOf, merge_shard
@@ -48,6 +49,11 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         raise StageError(
             "events", "has nothing to merge: each event part is off, or its tables are absent; expected one at least",
             f"write sql/{pipeline.source}/event_parts/<name>.sql, or take one out of `off:`",
+        )  # fmt: skip
+    if not any(one.n_rows for one in families):
+        raise StageError(
+            "events", f"has nothing to merge: no row came of {', '.join(one.name for one in families)}, expected one "
+            "at least", f"where the records went: `{command('query', 'select * from ledger', workspace=bound.root)}`",
         )  # fmt: skip
     ranks = _table_ranks(pipeline, [one.name for one in families])
     given, notes = given_splits(bound.settings)

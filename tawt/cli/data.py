@@ -9,17 +9,8 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
-from tawt.cli.output import (
-    Format,
-    fact,
-    next_command,
-    print_ledger,
-    print_rows,
-    say,
-    say_run,
-    say_values,
-    stage_progress,
-)
+from tawt.cli.output import Format, next_command, print_rows
+from tawt.cli.ran import stage_progress, tell_run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +46,7 @@ def demo(
             workspace, n_subjects=subjects, seed=seed, device=device, threads=threads,
             report=stage_report, train_report=train_report,
         )  # fmt: skip
-    print_ledger(result.data)
+    tell_run(result.data)
     print()
     print_rows(("what", "value"), result.summary(), Format.table)
     next_command(follow("query", "select value_status, count(*) n from events group by all", workspace=workspace))
@@ -83,17 +74,15 @@ def ingest(
     """
     from tawt.commands.ingest import ingest as run_ingest
 
-    with stage_progress(dry_run) as report:
+    with stage_progress(dry_run, form) as report:
         result = run_ingest(
             raw_dir, pipeline, workspace, sample=sample, settings=tuple(settings or ()), threads=threads,
             memory_limit=memory_limit, force=force, dry_run=dry_run, report=report,
         )  # fmt: skip
-    say_run(result)
+    tell_run(result, form)
     if dry_run:
         next_command(again())
         return
-    print_ledger(result, form)
-    say_values(result)
     next_command(follow("build-vocab", workspace=workspace, threads=threads, memory_limit=memory_limit, form=form))
 
 
@@ -112,19 +101,15 @@ def build_vocab(
     """
     from tawt.commands.ingest import build_vocab as run_build_vocab
 
-    with stage_progress(dry_run) as report:
+    with stage_progress(dry_run, form) as report:
         result = run_build_vocab(
             workspace, settings=tuple(settings or ()), threads=threads, memory_limit=memory_limit, force=force,
             dry_run=dry_run, report=report,
         )  # fmt: skip
-    say_run(result)
+    tell_run(result, form)
     if dry_run:
         next_command(again())
         return
-    print_ledger(result, form)
-    for stage in result.stages:
-        for key, value in (stage.manifest.facts if stage.manifest is not None else {}).items():
-            say(f"  {stage.stage}: {key.removeprefix('n_').replace('_', ' ')}: {fact(value)}")
     next_command(follow("pretrain", workspace=workspace, form=form))
 
 
@@ -145,7 +130,7 @@ def run(
     """
     from tawt.commands.ingest import run as run_selection
 
-    with stage_progress(dry_run) as report:
+    with stage_progress(dry_run, form) as report:
         result = run_selection(
             selection,
             workspace,
@@ -155,7 +140,5 @@ def run(
             dry_run=dry_run,
             report=report,
         )
-    say_run(result)
-    if not dry_run:
-        print_ledger(result, form)
+    tell_run(result, form)
     next_command(again() if dry_run else result.following or follow("check", workspace=workspace, form=form))

@@ -9,7 +9,8 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
-from tawt.cli.output import Format, fact, next_command, print_rows, print_table, print_text, print_tree, say
+from tawt.cli.output import Format, next_command, print_rows, print_table, print_text, print_tree, say
+from tawt.cli.ran import facts_in_words
 from tawt.shell import command
 
 Cte = Annotated[str | None, typer.Option(help="Try this step (CTE) of the stage", show_default=False)]
@@ -84,8 +85,8 @@ def show(
     view = show_stage(stage, workspace)
     say(f"{view.name}: {view.description}")
     say(f"reads {', '.join(view.inputs)}; {view.reason_last_run}")
-    for key, value in view.facts.items():
-        say(f"  {key}: {fact(value)}")
+    for line in facts_in_words(view.name, view.facts, view.most_lost):
+        say(line)
     if form is not Format.table:
         print_table(view.ledger, form)
         next_command(again("--quarantine"))

@@ -6,21 +6,14 @@ import csv
 import io
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import textwrap
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 from rich.tree import Tree
 
@@ -28,8 +21,6 @@ from tawt.errors import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from tawt.pipeline.run import Report, RunResult
 
 
 class Format(StrEnum):
@@ -48,18 +39,39 @@ class _Person(Console):
         super().print(*[printable(one, keep="\n") if isinstance(one, str) else one for one in objects], **options)
 
 
+_TIED = "\ufdd0"
+"""In the place of a blank that no line ends at; no text has it."""
 console = _Person(stderr=True, highlight=False, soft_wrap=True)
 """What is said to a person."""
 
 
 def say(text: str, style: str = "") -> None:
-    """Say a line on stderr."""
-    console.print(text, style=style, markup=False)
+    """Say a line on stderr; on a terminal a long one goes on below, where a command in it is not broken."""
+    console.print(_wrapped(text, console.width) if console.is_terminal else text, style=style, markup=False)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break a line between words, what stands in backticks whole, so that it can be pasted."""
+    if len(text) <= width:
+        return text
+    tied = re.sub("`[^`]*`", lambda quoted: quoted[0].replace(" ", _TIED), text)
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    lines = textwrap.wrap(tied, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(_TIED, " ")
 
 
 def next_command(command: str) -> None:
     """Say what to do next: the last line of every command."""
     console.print(f"next: {command}", style="bold", markup=False)
+
+
+LEAST_FOLDED = 24
+"""How wide a column is at least that is folded rather than left out."""
+
+
+def terminal_width() -> int | None:
+    """Return how wide the terminal is that data goes to; None = a line may be of any length."""
+    return Console().width if sys.stdout.isatty() else None
 
 
 def print_rows(
@@ -68,6 +80,7 @@ def print_rows(
     form: Format,
     *,
     spare: Sequence[str] = (),
+    folds: str = "",
     thousands: bool = True,
 ) -> None:
     """Print rows on stdout.
@@ -79,6 +92,7 @@ def print_rows(
         rows: A cell per column.
         form: How.
         spare: Columns that a table leaves out, in this order, where the terminal is too narrow for all.
+        folds: A column that may be folded before any is left out.
         thousands: Whether whole numbers of a table are grouped; ids read better without.
     """
     if form is Format.json:
@@ -100,6 +114,8 @@ def print_rows(
     texts = [[_cell(cell, thousands) for cell in row] for row in rows]
     widest = {name: max(map(len, (name, *(row[i] for row in texts)))) for i, name in enumerate(columns)}
     left_out: list[str] = []
+    if on_terminal and folds:
+        widest[folds] = min(widest[folds], LEAST_FOLDED)
     for name in spare:
         if sum(widest.values()) + 2 * (len(widest) - 1) > width:
             del widest[name]
@@ -174,6 +190,11 @@ def _cell(cell: Any, thousands: bool) -> str:
     return f"{cell:.6g}" if isinstance(cell, float) else printable(" ".join(str(cell).split("\n")))
 
 
+def counted(n: int, what: str) -> str:
+    """Return a number of things in words: one without an `s`."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
 def print_text(text: str) -> None:
     """Print text of several lines on stdout."""
     print(printable(text.rstrip(), keep="\n\t"))
@@ -189,85 +210,3 @@ def fact(value: Any) -> str:
 def show_progress() -> bool:
     """Return whether bars are wanted: on a terminal, unless `TAWT_NO_PROGRESS` is set."""
     return console.is_terminal and not os.environ.get("TAWT_NO_PROGRESS")
-
-
-@contextmanager
-def stage_progress(dry_run: bool) -> Iterator[Report]:
-    """Report stages as they run: a bar on a terminal, plain lines elsewhere."""
-    progress = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=console, transient=True, disable=not show_progress() or dry_run,
-    )  # fmt: skip
-    tasks: dict[str, Any] = {}
-
-    def report(event: dict[str, Any]) -> None:
-        kind, stage = event["event"], event.get("stage", "")
-        if kind == "note":
-            say(f"note: {event['text']}")
-        elif kind == "start":
-            tasks[stage] = progress.add_task(stage, total=None)
-        elif kind == "progress":
-            progress.update(tasks[stage], completed=event["done"], total=event["total"])
-        elif kind == "done":
-            if stage in tasks:
-                progress.remove_task(tasks.pop(stage))
-            say(_stage_line(event))
-
-    with progress:
-        yield report
-
-
-def _stage_line(event: dict[str, Any]) -> str:
-    stage, reason, manifest = event["stage"], event["reason"], event["manifest"]
-    if event["dry_run"]:
-        return f"  {stage:<28} would run: {reason}" if reason else f"  {stage:<28} would skip: up to date"
-    if reason is None:
-        return f"  {stage:<28} up to date"
-    n_in = sum(account.n_records_in for account in manifest.accounts)
-    n_out = sum(account.n_rows_out for account in manifest.accounts)
-    gone = sum(account.count("drop") + account.count("quarantine") for account in manifest.accounts)
-    lost = f", {gone:,} dropped or quarantined" if gone else ""
-    return f"  {stage:<28} {n_in:>11,} -> {n_out:,} rows{lost}  ({reason}, {manifest.seconds:.1f} s)"
-
-
-def say_run(result: RunResult) -> None:
-    """Say what a data command did, in one line."""
-    for stage, why in result.skipped.items():
-        say(f"  {stage:<28} skipped: {why}")
-    verb = "would run" if result.dry_run else "ran"
-    n_idle = len(result.stages) - result.n_run
-    say(
-        f"{verb} {result.n_run} stages, {n_idle} up to date"
-        if result.n_run
-        else f"{verb} nothing: all {n_idle} stages are up to date"
-    )
-
-
-def print_ledger(result: RunResult, form: Format = Format.table) -> None:
-    """Print where every record went: in, kept, dropped and quarantined by reason, and what cells were left out."""
-    rows = []
-    for stage in result.stages:
-        for account in stage.manifest.accounts if stage.manifest is not None else ():
-            reasons = ", ".join(f"{route.reason} {route.n_records:,}" for route in account.routes)
-            added = ", ".join(f"{rule} +{n:,}" for rule, n in account.n_rows_added.items())
-            faults = ", ".join(f"{one.column}:{one.reason} {one.n_cells:,}" for one in account.faults)
-            told = (reasons, added, f"cells left out: {faults}" if faults else "")
-            rows.append(
-                (stage.stage, account.driving, account.n_records_in, account.n_records_kept, account.count("drop"),
-                 account.count("quarantine"), account.n_rows_out, "; ".join(filter(None, told)))
-            )  # fmt: skip
-    columns = ("stage", "input", "records in", "kept", "dropped", "quarantined", "rows out", "by reason")
-    print_rows(columns, rows, form, spare=("input", "kept"))
-
-
-def say_values(result: RunResult) -> None:
-    """Say what became of values: shares by status, and the data_types that lost most of their numbers."""
-    from tawt.transforms.losses import in_words, shares, warning
-
-    facts = next((s.manifest.facts for s in result.stages if s.stage == "events" and s.manifest is not None), {})
-    if isinstance(counts := facts.get("value_status"), dict) and counts:
-        say("values: " + ", ".join(f"{name} {n:,} ({share:.1%})" for name, n, share in shares(counts)))
-    for line in in_words(facts):
-        say(f"  {line}")
-    if (said := warning(facts, result.workspace.pipeline.most_lost)) is not None:
-        say(f"warning: {said}")

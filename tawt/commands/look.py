@@ -77,6 +77,8 @@ class StageView:
     ledger: pa.Table
     files: pa.Table
     facts: dict[str, Any]
+    most_lost: float
+    """The share of its numbers that a data_type may lose before it is warned of."""
 
 
 def stage_of(graph: Graph, name: str, **where: object) -> Stage:
@@ -141,4 +143,5 @@ def show(stage: str, workspace: str | Path) -> StageView:
     facts = manifest.facts if manifest else {}
     return StageView(
         stage, found.summary, found.inputs, state, columns, ledger.drop_columns(["stage"]), files, facts,
+        opened.pipeline.most_lost,
     )  # fmt: skip

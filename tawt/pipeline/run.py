@@ -22,7 +22,8 @@ from tawt.room import room_error
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
 
 Report = Callable[[dict[str, Any]], None]
-"""Hears what happens: `{"event": "note" | "start" | "progress" | "done", "stage": ..., ...}`."""
+"""Hears what happens: `{"event": "plan" | "note" | "start" | "progress" | "done", "stage": ..., ...}`; a plan has
+`stages`, all that may be done."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RunResult:
 
 def foresee(workspace: Workspace, plan: Plan, report: Report = lambda event: None) -> RunResult:
     """Tell what a plan would do, and why; nothing is written."""
-    _tell_notes(plan.notes, report)
+    _tell_plan(plan, report)
     for step in plan.steps:
         _tell_done(step, step.manifest, report, dry_run=True)
     told = tuple(StageReport(step.stage.name, step.reason, step.manifest) for step in plan.steps)
@@ -77,7 +78,7 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
         StageError: A stage cannot run, or does not balance; everything before it stays.
         ContractError: A stage's output is not what its contract promises.
     """
-    _tell_notes(plan.notes, report)
+    _tell_plan(plan, report)
     reports: list[StageReport] = []
     there, n_made = dict(plan.there), 0
     try:
@@ -154,6 +155,11 @@ def _n_bytes(bound: Bound) -> int:
     paths = [file.path for table in bound.raw.values() for file in table.files]
     paths += [path for one in bound.inputs.values() for path in one.files]
     return max(1 << 20, sum(path.stat().st_size for path in paths))
+
+
+def _tell_plan(plan: Plan, report: Report) -> None:
+    report({"event": "plan", "stages": tuple(step.stage.name for step in plan.steps)})
+    _tell_notes(plan.notes, report)
 
 
 def _tell_notes(notes: tuple[str, ...] | list[str], report: Report) -> None:

@@ -11,6 +11,8 @@ from tawt.transforms.units import SHOWN_FROM, PairRules
 
 LOST = {"unit_unknown": ValueStatus.UNIT_UNKNOWN, "out_of_range": ValueStatus.OUT_OF_RANGE}
 """The statuses of numbers that came and cannot be used."""
+LISTED = ("value_status", "numbers", "lost_numbers")
+"""The facts that are told in words of their own."""
 _SHOWN = 5
 _OTHER = "other units"
 _APART = "\t"
@@ -43,14 +45,13 @@ def counted(numbers: Iterable[Sequence[int]], rules: PairRules) -> dict[str, dic
 
 
 def in_words(facts: Mapping[str, Any]) -> list[str]:
-    """Return, for each status, the data_types that lost most, with their shares and units."""
+    """Return, for each status, the data_types that lost most, a line each, with their shares and units."""
     told = []
     for name in LOST:
         lost = _by_code(facts, (name,))
         worst = sorted(lost, key=lambda code: (-lost[code].total(), code))[:_SHOWN]
-        if lost:
-            rest = f", and {len(lost) - _SHOWN:,} more data_types" if len(lost) > _SHOWN else ""
-            told.append(f"{name}: {'; '.join(_one(facts, code, lost[code]) for code in worst)}{rest}")
+        told += [f"{name}: {_one(facts, code, lost[code])}" for code in worst]
+        told += [f"{name}: {len(lost) - _SHOWN:,} more data_types"] if len(lost) > _SHOWN else []
     return told
 
 

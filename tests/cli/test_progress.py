@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from tawt.cli import output, progress
-from tawt.cli.output import Format, fact, print_ledger, print_rows, say_run, stage_progress
+from tawt.cli.output import Format, fact, print_rows
+from tawt.cli.ran import stage_progress, tell_run
 from tawt.contracts.account import Account, Route
 
 
@@ -69,7 +70,7 @@ with training_progress() as report:
         report({"event": "step", "step": step, "max_steps": 400, "tokens_per_s": 1e3, "loss": 1.0, "baseline": 2.0, "lr": 0.1, "eta_s": 5})
 """
 STAGES = """
-from tawt.cli.output import stage_progress
+from tawt.cli.ran import stage_progress
 with stage_progress(DRY_RUN) as report:
     report({"event": "start", "stage": "events"})
     report({"event": "progress", "stage": "events", "done": 2, "total": 400})
@@ -91,7 +92,7 @@ def test_a_terminal_gets_a_bar(script: str, quiet: str, bars: bool, on_terminal)
 
 @dataclass
 class Stage:
-    """What `print_ledger` and `say_run` look at."""
+    """What `tell_run` looks at."""
 
     stage: str
     manifest: object = None
@@ -103,6 +104,7 @@ class Result:
     n_run: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
+    workspace: object = field(default_factory=lambda: SimpleNamespace(pipeline=SimpleNamespace(most_lost=0.1)))
 
 
 READS = Account(
@@ -114,12 +116,40 @@ READS = Account(
 
 def test_a_ledger_says_where_every_record_went(capsys: pytest.CaptureFixture[str]) -> None:
     """Drops and quarantines are apart, each reason has its count, and what a rule added is said as such."""
-    result = Result([Stage("staging.x", SimpleNamespace(accounts=(READS,))), Stage("events")])
-    print_ledger(result, Format.csv)  # type: ignore[arg-type]
+    result = Result([Stage("staging.x", SimpleNamespace(accounts=(READS,), facts={})), Stage("events")])
+    tell_run(result, Format.csv)  # type: ignore[arg-type]
     assert capsys.readouterr().out.splitlines() == [
         "stage,input,records in,kept,dropped,quarantined,rows out,by reason",
         'staging.x,raw.x,1100,1000,70,30,1004,"twice 70, t:missing 30; not_measured +4"',
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_ledger_on_a_terminal_has_room_for_inputs_and_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 100 columns a stage of several inputs is named once; drops and quarantines stand with their reasons, folded."""
+    parts = [READS.model_copy(update={"driving": f"event_parts.{name * 12}"}) for name in "ab"]
+    result = Result([Stage("event_parts.measurements", SimpleNamespace(accounts=parts, facts={}))])
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    tell_run(result)  # type: ignore[arg-type]
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    assert max(map(len, lines)) <= 100 and lines[0].split()[:5] == ["stage", "input", "records", "in", "kept"]
+    told = " ".join(" ".join(lines).split())
+    assert told.count("event_parts.measurements") == 1 and "event_parts.bbbbbbbbbbbb 1,100 1,000" in told
+    assert "dropped: twice 70;" in told and "quarantined:" in told
+
+
+def test_long_lines_break_on_a_terminal_but_not_within_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be typed stays whole; elsewhere a line is one line."""
+    command = "`tawt run 'staging.a long name'+ -w work`"
+    text = f"  note: {'word ' * 9}{command} {'word ' * 9}end"
+    shown = output._wrapped(text, 60).splitlines()
+    assert max(map(len, shown)) <= 60 and [line for line in shown if command in line] and shown[1][:4] == "    "
+    assert output._wrapped(text[:50], 60) == text[:50]
 
 
 def test_a_stage_says_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +170,11 @@ def test_a_stage_says_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert told("forced", clean, False) == "staging.x 1,100 -> 1,004 rows (forced, 0.0 s)"
     assert told(None, manifest, False) == "staging.x up to date"
+    with stage_progress(True) as report:
+        report({"event": "plan", "stages": ("staging.x", "staging." + "y" * 40)})
+        for name in ("staging.x", "staging." + "y" * 40):
+            report({"event": "done", "stage": name, "reason": "new", "manifest": None, "dry_run": True})
+    assert len({line.index("would") for line in capsys.readouterr().err.splitlines()}) == 1
     assert told("sql changed", manifest, True) == "staging.x would run: sql changed"
     assert told(None, manifest, True) == "staging.x would skip: up to date"
 
@@ -149,13 +184,13 @@ def test_a_stage_says_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> Non
     [
         (Result([Stage("a"), Stage("b"), Stage("c")], n_run=2), "ran 2 stages, 1 up to date"),
         (Result([Stage("a"), Stage("b")]), "ran nothing: all 2 stages are up to date"),
-        (Result([Stage("a")], n_run=1, dry_run=True), "would run 1 stages, 0 up to date"),
-        (Result([Stage("a")], n_run=1, skipped={"staging.y": "raw.y is absent"}), " staging.y skipped: raw.y is absent|ran 1 stages, 0 up to date"),
+        (Result([Stage("a")], n_run=1, dry_run=True), "would run 1 stage, 0 up to date"),
+        (Result([Stage("a")], n_run=1, skipped={"staging.y": "raw.y is absent"}), " staging.y skipped: raw.y is absent|ran 1 stage, 0 up to date"),
     ],
 )  # fmt: skip
 def test_a_command_sums_up_what_ran(result: Result, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """How many stages ran, how many were up to date, and which were left out and why."""
-    say_run(result)  # type: ignore[arg-type]
+    tell_run(result, Format.csv)  # type: ignore[arg-type]
     assert [re.sub(r" +", " ", line) for line in capsys.readouterr().err.splitlines()] == said.split("|")
 
 
@@ -192,10 +227,6 @@ def test_a_table_that_just_fits_is_left_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Columns are spared from the first one of too little room on, not before."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
 
     for width, whole in ((25, True), (24, False)):  # 4 + 2 + 4 + 2 + 13
         monkeypatch.setenv("COLUMNS", str(width))

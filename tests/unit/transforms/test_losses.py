@@ -25,7 +25,8 @@ def test_lost_numbers_are_told_by_data_type_with_share_and_unit() -> None:
     rules = PairRules({("NA", "mmol/L"): 0, ("NA", "odd"): 1, ("NA", "1234 Smith"): 2, ("K", None): 3}, [])
     facts = counted([(0, FINE, 80), (1, UNIT, 15), (2, UNIT, 5), (0, RANGE, 2), (3, UNIT, 3), (3, FINE, 97)], rules)
     assert in_words(facts) == [
-        "unit_unknown: NA 20 of 102 (19.6%): odd 15, other units 5; K 3 of 100 (3.0%): no unit 3",
+        "unit_unknown: NA 20 of 102 (19.6%): odd 15, other units 5",
+        "unit_unknown: K 3 of 100 (3.0%): no unit 3",
         "out_of_range: NA 2 of 102 (2.0%): mmol/L 2",
     ]
     assert "Smith" not in str(facts)
@@ -49,8 +50,21 @@ def test_an_ingest_ends_with_the_statuses_and_what_was_lost(day: Day, tawt) -> N
     assert (
         "events: numbers" in (checked := tawt("check", "-w", day.work)).out and "warning: 1 data_types" in checked.out
     )
+    anew = tawt("run", "events", "--force", "-w", day.work)
+    assert (
+        "values: numeric " in anew.err and "warning: 1 data_types lost" in anew.err and "lost numbers" not in anew.err
+    )
     again = tawt("ingest", day.raw, "-p", pipeline, "-w", day.work, "--threads", 1, "--set", "most_lost=0.9")
     assert "warning" not in again.err and "ran nothing" in again.err
+
+
+def test_where_no_event_came_the_reasons_are_told_before_the_error(day: Day, tawt) -> None:
+    """Where no record is kept, that is told with where they went, and no data_type is blamed."""
+    pipeline = day.project / "pipelines" / "lab.yaml"
+    settings = [word for one in ("parameters.least=1000", "data_types.LABS.high=60") for word in ("--set", one)]
+    ended = tawt("ingest", day.raw, "-p", pipeline, "-w", day.work, "--threads", 1, *settings)
+    assert ended.code == 1 and "listed_before 60" in ended.out
+    assert "error: events: has nothing to merge: no row came of " in ended.err and "from ledger" in ended.err
 
 
 @pytest.mark.parametrize(
