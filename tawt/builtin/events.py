@@ -50,11 +50,6 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
             "events", "has nothing to merge: each event part is off, or its tables are absent; expected one at least",
             f"write sql/{pipeline.source}/event_parts/<name>.sql, or take one out of `off:`",
         )  # fmt: skip
-    if not any(one.n_rows for one in families):
-        raise StageError(
-            "events", f"has nothing to merge: no row came of {', '.join(one.name for one in families)}, expected one "
-            "at least", f"where the records went: `{command('query', 'select * from ledger', workspace=bound.root)}`",
-        )  # fmt: skip
     ranks = _table_ranks(pipeline, [one.name for one in families])
     given, notes = given_splits(bound.settings)
     splits = pipeline.splits
@@ -79,7 +74,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     )
     subjects = _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
     codes = sorted({code for r in results for code in r["codes"]})
-    absent = hold_codes(bound, codes)
+    absent = hold_codes(bound, codes) if codes else [_no_event(bound, families)]
     write_metadata(bound, folder, subjects, codes)
     forget_shards(folder)
     facts = {
@@ -91,6 +86,13 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     }
     notes += [*unnamed_subjects(bound.settings, subjects, given), *absent]
     return StageResult(accounts, facts, tuple(notes))
+
+
+def _no_event(bound: Bound, families: list[Input]) -> str:
+    where = command("query", "select * from ledger", workspace=bound.root)
+    return (
+        f"there is no event, for no row came of {', '.join(one.name for one in families)}; where they went: `{where}`"
+    )
 
 
 def _table_ranks(pipeline: PipelineConfig, families: list[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from tawt.database.connect import connect, parquet_files, wrapped_errors
 from tawt.errors import StageError
 from tawt.files import digest
 from tawt.readers import read_parquet
+from tawt.shell import command
 from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
 from tawt.transforms.crowds import COLUMNS, Crowds
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
@@ -49,7 +50,11 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
 
 def _count_train(bound: Bound, files: list[Path]) -> Counts:
     if not files:
-        raise StageError("vocabulary", "train holds no event, expected at least one", "check `splits:`")
+        ledger = command("query", "select * from ledger", workspace=bound.root)
+        raise StageError(
+            "vocabulary", "train holds no event, expected at least one",
+            "check `splits:`" if bound.inputs["events"].n_rows else f"where the records went: `{ledger}`",
+        )  # fmt: skip
     train, most = f"(select * from {parquet_files(files)})", bound.pipeline.vocabulary.max_categories
     with (
         closing(connect(bound.limits, bound.folders, bound.spill, macros=())) as connection,

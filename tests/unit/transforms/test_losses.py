@@ -58,13 +58,17 @@ def test_an_ingest_ends_with_the_statuses_and_what_was_lost(day: Day, tawt) -> N
     assert "warning" not in again.err and "ran nothing" in again.err
 
 
-def test_where_no_event_came_the_reasons_are_told_before_the_error(day: Day, tawt) -> None:
-    """Where no record is kept, that is told with where they went, and no data_type is blamed."""
+def test_where_no_event_came_that_is_told_and_no_data_type_is_blamed(day: Day, tawt) -> None:
+    """Where records went is told then, and before any error that ends a command after stages ran."""
     pipeline = day.project / "pipelines" / "lab.yaml"
     settings = [word for one in ("parameters.least=1000", "data_types.LABS.high=60") for word in ("--set", one)]
     ended = tawt("ingest", day.raw, "-p", pipeline, "-w", day.work, "--threads", 1, *settings)
-    assert ended.code == 1 and "listed_before 60" in ended.out
-    assert "error: events: has nothing to merge: no row came of " in ended.err and "from ledger" in ended.err
+    assert ended.code == 0 and "listed_before 60" in ended.out and "there is no event, for no row came" in ended.err
+    failed = tawt("build-vocab", "-w", day.work)
+    assert failed.code == 1 and "where the records went: `tawt query" in failed.err
+    settings = ("--set", "parameters.least=5", "--set", "data_types.LABZ.high=60")
+    failed = tawt("ingest", day.raw, "-p", pipeline, "-w", day.work, "--threads", 1, *settings)
+    assert failed.code == 2 and "listed_before 5" in failed.out and "data_types.LABZ" in failed.err
 
 
 @pytest.mark.parametrize(
