@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -287,4 +288,10 @@ def load(tree_type: type[Tree], path: Path, settings: Iterable[str] = ()) -> Tre
 
 def dump(tree: BaseModel) -> str:
     """Return the resolved tree as YAML, keys in the order of the fields."""
-    return yaml.safe_dump(tree.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    return _written(json.dumps(tree.model_dump(mode="json")))
+
+
+@lru_cache(maxsize=16)
+def _written(tree: str) -> str:
+    """A workspace looks at its pipeline's text at every stage; to write it takes a hundred times as long."""
+    return yaml.safe_dump(json.loads(tree), sort_keys=False, allow_unicode=True, width=100)
