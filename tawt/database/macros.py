@@ -15,7 +15,8 @@ from pathlib import Path
 
 import duckdb
 
-from tawt.database.parse import Node, is_taken, meaning, parse, refused_functions, unbounded_texts, walk
+from tawt.database.catalog import is_taken, refused_functions, unbounded_texts
+from tawt.database.parse import Node, meaning, parse, walk
 from tawt.errors import StageError, nearest
 from tawt.files import digest
 from tawt.project import Project, asset_root

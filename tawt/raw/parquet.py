@@ -13,15 +13,6 @@ _NO_TEXT = (
     pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
     pa.types.is_fixed_size_binary,
 )  # fmt: skip
-_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-_READABLE = {
-    "string": (lambda have: not any(is_it(have) for is_it in _NO_TEXT),),
-    "int64": (pa.types.is_integer,),
-    "float32": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, *_TEXT),
-    "timestamp[us]": (pa.types.is_timestamp, pa.types.is_date, *_TEXT),
-    "list<string>": (pa.types.is_list, pa.types.is_large_list),
-}
-"""Type in a contract -> what a Parquet column may be instead, without a rounded id or a guessed time."""
 _UTC = ("UTC", "Etc/UTC", "GMT", "Z", "+00:00")
 
 
@@ -44,9 +35,9 @@ def parquet_types(table: RawTable) -> dict[str, pa.DataType]:
                     file.place, f"column `{column.name}` is in the time zone {zone}, expected clock times or UTC",
                     "write the times as they stood on the clock, without a zone",
                 )  # fmt: skip
-            readable = _READABLE.get(column.cell_type)
+            is_list = pa.types.is_list(have) or pa.types.is_large_list(have)
             kind = str(have).partition("<")[0]  # the fields of a struct have names of their own
-            if readable is not None and not any(is_it(have) for is_it in readable):
+            if not is_list if column.cell_type != "string" else any(is_it(have) for is_it in _NO_TEXT):
                 raise SourceError(
                     file.place, f"column `{column.name}` is {kind}, expected {column.cell_type}", "cast it in the file"
                 )
@@ -78,9 +69,7 @@ def as_contracted(column: str, have: pa.DataType | None, want: str) -> str:
     if utc:
         column = f"{column}::timestamptz::timestamp"
     if want != "string":
-        if not pa.types.is_floating(have):
-            return column
-        return f"case when isfinite({column}) then {column} when {_is_infinite(column)} then {column} end"
+        return column
     if pa.types.is_timestamp(have):
         # an instant is told in the zone of the source, or is none, as the same text would be
         return f"{column}::timestamp::varchar || 'Z'" if utc else f"{column}::timestamp::varchar"

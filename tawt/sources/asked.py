@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from tawt.database.catalog import refused_functions
 from tawt.database.connect import SCHEMAS
 from tawt.database.macros import load_macros
-from tawt.database.parse import parse, refused_functions, relations, table_functions, writing_node
+from tawt.database.parse import parse, relations, table_functions, writing_node
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project
 from tawt.shell import command

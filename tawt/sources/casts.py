@@ -1,7 +1,7 @@
-"""Cells are read by macros: a stage that casts a text to a whole number, a day or a time by itself is refused.
+"""Cells are read by macros: a stage that casts a text to a number, a day, a time or a truth by itself is refused.
 
-A cast takes `1E+11` for a whole number, `1.7` for 2, the evening for the morning and `epoch` for 1970. Whether what is
-cast comes from a text is told from the parse tree, column by column, through the steps of the stage.
+A cast takes `1E+11` for a whole number, `1.7` for 2, `1_000` and `nan` for numbers and `epoch` for 1970. Whether what
+is cast comes from a text is told from the parse tree, column by column, through the steps of the stage.
 """
 
 from __future__ import annotations
@@ -9,69 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tawt.contracts.contract import Contract
-from tawt.contracts.types import TYPES
+from tawt.contracts.types import TYPES, macro_for
+from tawt.database.catalog import tells, type_called
 from tawt.database.macros import Macros
 from tawt.database.parse import Node, parse
 from tawt.errors import StageError
 from tawt.sources.sql_file import SqlFile
 
-_WHOLE = (
-    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT",
-    "INT", "INT1", "INT2", "INT4", "INT8", "INT16", "INT32", "INT64", "INT128", "LONG", "SHORT", "SIGNED", "INTEGRAL",
-    "UINT8", "UINT16", "UINT32", "UINT64", "OID",
-)  # fmt: skip
-_TIMES = (
-    "TIMESTAMP", "DATETIME", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP_US", "TIMESTAMPTZ",
-    "TIMESTAMP WITH TIME ZONE", "TIME", "TIMETZ", "TIME WITH TIME ZONE",
-)  # fmt: skip
-_READS = {**dict.fromkeys(_WHOLE, "whole"), **dict.fromkeys(_TIMES, "moment"), "DATE": "calendar_day"}
-"""Type that a text is cast to -> the macro that reads it."""
 _PARSERS = ("strptime", "try_strptime", "to_timestamp", "epoch_ms")
-_TELLS = frozenset(
-    [
-        "length",
-        "strlen",
-        "len",
-        "contains",
-        "starts_with",
-        "ends_with",
-        "prefix",
-        "suffix",
-        "regexp_matches",
-        "regexp_full_match",
-        "instr",
-        "position",
-        "strpos",
-        "ascii",
-        "unicode",
-        "ord",
-        "bit_length",
-        "octet_length",
-        "levenshtein",
-        "jaro_similarity",
-        "jaccard",
-        "isnan",
-        "isfinite",
-        "list_contains",
-        "count",
-        "row_number",
-        "rank",
-        "dense_rank",
-        "hash",
-        "=",
-        "<>",
-        "<",
-        ">",
-        "<=",
-        ">=",
-        "~~",
-        "!~~",
-        "~~*",
-        "~~~",
-    ]
-)
-"""Functions of a text that are no text and not read from one: what they give may be cast."""
-
 Columns = Mapping[str, bool]
 """Column of a relation -> whether it comes from a text."""
 
@@ -166,7 +111,7 @@ class _Reading:
                 self._of_query(node["subquery"]["node"], {**steps})
             elif kind == "CAST":
                 type_ = str((node.get("type_expr") or {}).get("type_name", ""))
-                macro = _READS.get(type_.upper())
+                macro = macro_for(type_called(type_))
                 if macro is not None and self._is_text(node["child"], columns):
                     self.found.append((f"casts a text to {type_.lower()}", macro))
             elif (
@@ -197,7 +142,7 @@ class _Reading:
             return any(self._is_text(one, columns) for one in node.get("children", ()))
         if kind in ("FUNCTION", "WINDOW"):
             name = str(node.get("function_name", "")).lower()
-            if name in _TELLS or name in self.macros:
+            if name in self.macros or tells(name):
                 return False
             return any(self._is_text(one, columns) for one in _given_to(node))
         return False

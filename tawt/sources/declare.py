@@ -11,8 +11,9 @@ from functools import cache
 from tawt.contracts.contract import Column, Contract
 from tawt.contracts.table import RawColumn, Table
 from tawt.contracts.types import TYPES
+from tawt.database.catalog import is_called
 from tawt.database.connect import identifier, literal
-from tawt.database.parse import is_called, parse
+from tawt.database.parse import parse
 from tawt.errors import ContractError
 from tawt.shell import command
 

@@ -6,7 +6,6 @@ What runs is this text, which `tawt sql STAGE --held` prints.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -23,17 +22,6 @@ from tawt.sources.stage import Stage
 FAULTS = "_faults"
 """The column of a staging select that tells which cells were left out of a kept record, as `column:reason` with blanks
 between; counted, and stored beside the rows, where no relation shows it."""
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_BECOMES = {
-    "whole": re.compile("|".join(_WHOLE)),
-    "number": re.compile("|".join((*_WHOLE, "FLOAT", "DOUBLE", r"DECIMAL\(.*\)"))),
-    "words": re.compile("|".join((*_WHOLE, "VARCHAR", r"ENUM\(.*\)", "UUID"))),
-    "moment": re.compile("TIMESTAMP(_S|_MS|_NS)?|DATE"),
-    "calendar_day": re.compile("DATE"),
-    "truth": re.compile("BOOLEAN"),
-    None: re.compile(r".*\[\]"),
-}
-"""By the macro that reads a type: what else becomes one without a guess."""
 _ROW = Column(name="_row", type="int64", nullable=False)
 _REASON = Column(name="_reason", type="string")
 
@@ -88,7 +76,7 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
                 f"{nearest(name, set(columns) - set(have))}; else add it to the contract, or do not give it",
             )  # fmt: skip
         column = column or Column(name=FAULTS, type="string")
-        if not becomes(type_, column.type) or (name == FAULTS and type_ not in ("VARCHAR", '"NULL"')):
+        if not TYPES[column.type].becomes(type_) or (name == FAULTS and type_ not in ("VARCHAR", '"NULL"')):
             macro = TYPES[column.type].macro
             reads = type_ == "VARCHAR" and macro not in (None, "words")
             hint = (
@@ -144,8 +132,3 @@ def _that_follow(stage: str, have: Mapping[str, str]) -> dict[str, str]:
             whens.append("when raw_value is not null then 'unparsed'")
         follows["value_status"] = f"case {' '.join(whens)} else 'absent' end" if whens else "'none'"
     return follows
-
-
-def becomes(type_: str, want: str) -> bool:
-    """Return whether a type of the engine becomes one of a contract without a guess."""
-    return type_ == '"NULL"' or _BECOMES[TYPES[want].macro].fullmatch(type_) is not None

@@ -11,7 +11,7 @@ from functools import cache
 
 import duckdb
 
-from tawt.database.parse import is_called
+from tawt.database.catalog import is_called
 from tawt.raw.tables import FoundTable
 from tawt.sources.guess import guess_table
 from tawt.sources.names import IDS, STAYS, SUBJECTS, flat, plain

@@ -15,7 +15,8 @@ from typing import Any
 
 import duckdb
 
-from tawt.database.parse import Node, is_aggregate, macro_trees, walk
+from tawt.database.catalog import is_aggregate, macro_trees
+from tawt.database.parse import Node, walk
 from tawt.errors import StageError
 from tawt.room import is_end_of_memory
 

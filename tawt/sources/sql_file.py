@@ -16,21 +16,18 @@ from typing import Any
 import duckdb
 
 from tawt.contracts.layers import LAYERS, Layer
+from tawt.database.catalog import LONGEST_MADE, is_taken, refused_functions, unbounded_texts
 from tawt.database.connect import text_place
 from tawt.database.macros import Macro, Macros, load_macros
 from tawt.database.parse import (
-    LONGEST_MADE,
     Node,
     casts_of_parameters,
     constants,
     fits,
-    is_taken,
     parse,
-    refused_functions,
     relations,
     statements,
     table_functions,
-    unbounded_texts,
     walk,
     writing_node,
 )

@@ -14,7 +14,7 @@ from tawt.errors import ConfigError, SourceError, StageError
 STAGING = """-- One row is one reading.
 with readings as (select _row, subject_id, seen, number from raw.readings),
 
-typed as (select *, try_cast(number as double) as x from readings)
+typed as (select *, number(number) as x from readings)
 
 select
     whole(subject_id)::bigint as subject_id, seen::varchar as seen, x::double as number, _row::bigint as _row,

@@ -105,8 +105,8 @@ def main() -> None:
 
     # what each try would read and check anew; the engine that did it has threads, which no fork takes along
     stages_of(resolve_pipeline("demo"))
-    trees._engine().close()
-    trees._engine.cache_clear()
+    trees.engine().close()
+    trees.engine.cache_clear()
     code, said = forked(calm)
     assert code == 0, said
     n_killed = 0

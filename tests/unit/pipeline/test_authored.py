@@ -13,7 +13,7 @@ from tawt.pipeline.run import RunResult
 
 NAMES = ("subject_id", "code", "value", "ward")
 STAGING = """-- One row is one reading.
-select whole(subject_id) as subject_id, code, try_cast(value as double) as value, ward, _row,
+select whole(subject_id) as subject_id, code, number(value) as value, ward, _row,
     null::varchar as _reason
 from raw.readings
 """

@@ -16,13 +16,13 @@ from tawt.files import sealed
 
 STAGING = """-- One row is one reading.
 select
-    whole(subject_id) as subject_id, code, try_cast(value as double) as value, _row,
+    whole(subject_id) as subject_id, code, number(value) as value, _row,
     case when whole(subject_id) is null then 'quarantine:subject_id:unparseable' end as _reason,
     FAULTS
 from raw.readings
 """
 FAULTS = """nullif(concat_ws(' ',
-        case when value is not null and try_cast(value as double) is null then 'value:unparseable' end,
+        case when value is not null and number(value) is null then 'value:unparseable' end,
         case when code like '?%' then 'code:out_of_range' end), '') as _faults"""
 PART = """-- One row is one reading as an event.
 select

@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tawt.database.parse import parse, unbounded_texts
+from tawt.database.catalog import unbounded_texts
+from tawt.database.parse import parse
 from tawt.errors import ConfigError, StageError
 from tawt.readers import MAX_WRITTEN_BYTES
 from tawt.sources.asked import check_select

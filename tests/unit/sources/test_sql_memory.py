@@ -51,9 +51,9 @@ def test_a_text_that_there_is_no_memory_to_parse_is_not_told_as_wrong(monkeypatc
 def test_an_error_that_the_engine_hands_over_as_a_tree_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """No select is None; whatever else is no mistake of the text ends it."""
     for kind in ("parser", "not implemented"):
-        monkeypatch.setattr(trees, "_engine", lambda kind=kind: _Says(kind))
+        monkeypatch.setattr(trees, "engine", lambda kind=kind: _Says(kind))
         assert trees.parse.__wrapped__("copy x to y") is None
-    monkeypatch.setattr(trees, "_engine", lambda: _Says("out of memory"))
+    monkeypatch.setattr(trees, "engine", lambda: _Says("out of memory"))
     with pytest.raises(MemoryError):
         trees.parse.__wrapped__("select 1")
 
