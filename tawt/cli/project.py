@@ -11,9 +11,6 @@ from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Form, OptionalWorkspace
 from tawt.cli.output import Format, next_command, print_rows, print_text, say
 
-_SHOWN = 8
-"""How many stages without a case are named."""
-
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
@@ -78,16 +75,17 @@ def test(
 
     def told(result: CaseResult) -> None:
         if form is Format.table and not result.ok:
-            print_text(f"{result.file}: {'; '.join(result.differences)}")
+            print_text(f"{result.place}: {'; '.join(result.differences)}")
 
     tried = run_cases(where, match=match, workspace=workspace, report=told)
     if form is not Format.table:
         rows = [(one.name, str(one.file), one.ok, "; ".join(one.differences)) for one in tried.results]
         print_rows(("case", "file", "ok", "differs"), rows, form)
     failed = [one for one in tried.results if not one.ok]
-    if n_untested := len(tried.untested):
-        more = f" and {n_untested - _SHOWN} more" if n_untested > _SHOWN else ""
-        say(f"without a case: {', '.join(tried.untested[:_SHOWN])}{more}")
+    if tried.untested:
+        say(f"without a case: {', '.join(tried.untested)}")
+    if tried.declared:
+        say(f"held by their contracts alone: {', '.join(tried.declared)}")
     say(f"{len(tried.results) - len(failed)} cases passed, {len(failed)} failed")
     if failed:
         # a pipeline is no case, and has no name of one

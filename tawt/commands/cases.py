@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tawt.builtin.all import stages_of
 from tawt.config.named import names_of, resolve_pipeline
-from tawt.contracts.layers import SQL_LAYERS
+from tawt.contracts.layers import SQL_LAYERS, raw_table
+from tawt.contracts.table import SUFFIXES
 from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, ContractError, StageError, TawtError, nearest
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, current_folder, is_project
 from tawt.shell import command
+from tawt.sources.case_files import CASES, Case, read_cases
 from tawt.sources.cases import run_case
 from tawt.sources.macro_cases import run_macro_case
 
-FOLDER = Path("tests") / "sql"
 _MACROS = ("shared", "macros")
 
 
@@ -28,6 +31,8 @@ class CaseResult:
     name: str
     """`<source>.<layer>.<stage>`, or `shared.macros.<macro>`."""
     file: Path
+    line: int | None
+    """Where it begins, in a file that holds several."""
     differences: tuple[str, ...]
     """What differs from what the case says, or why it could not be tried; none where it holds."""
 
@@ -35,6 +40,11 @@ class CaseResult:
     def ok(self) -> bool:
         """Whether it holds."""
         return not self.differences
+
+    @property
+    def place(self) -> str:
+        """The file, and in one that holds several the line and the stage."""
+        return f"{self.file}:{self.line}: {self.name}" if self.line is not None else str(self.file)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class CaseResults:
     results: tuple[CaseResult, ...]
     untested: tuple[str, ...]
     """Stages and macros of the project without a case."""
+    declared: tuple[str, ...] = ()
+    """Staging that no case holds, neither by itself nor on the way to another stage: it follows from its contract."""
 
     @property
     def ok(self) -> bool:
@@ -58,7 +70,8 @@ def test(
     workspace: str | Path | None = None,
     report: Callable[[CaseResult], None] = lambda result: None,
 ) -> CaseResults:
-    """Run the cases of a project: `tests/sql/<source>/<layer>/<stage>.yaml`, and those of its macros.
+    """Run the cases of a project: `tests/sql/<source>.yaml`, `tests/sql/<source>/<layer>/<stage>.yaml`, and those of
+    its macros.
 
     What an ingest by one of its pipelines would refuse before it reads a record fails too.
 
@@ -73,26 +86,35 @@ def test(
     """
     root, chosen = _chosen(where, workspace)
     project = Project.at(root)
-    found = {file: _name(root, file) for file in _files(root / FOLDER) if file.is_relative_to(chosen)}
-    own = [one for one in _own(root) if (root / FOLDER / one[1]).is_relative_to(chosen)]
-    files = {file: name for file, name in found.items() if match is None or match.lower() in name.lower()}
-    if match is not None and found and not files:
+    found = {file: cases_of(file, root) for file in _files(root / CASES)}
+    asked = [case for file, cases in found.items() if _is_in(file, chosen, root) for case in cases]
+    cases = [case for case in asked if match is None or match.lower() in case.name.lower()]
+    if match is not None and asked and not cases:
         raise ConfigError(
-            f"-k {match}", "stands in no case's name, expected one that does", nearest(match, found.values())
+            f"-k {match}",
+            "stands in no case's name, expected one that does",
+            nearest(match, [one.name for one in asked]),
         )
     results = []
-    for file, name in files.items():
-        results.append(CaseResult(name, file, tuple(run_one(file, project))))
+    for case in cases:
+        results.append(CaseResult(case.name, case.file, case.line, tuple(case.differences(project))))
         report(results[-1])
-    below = chosen.relative_to(root / FOLDER).parts if chosen.is_relative_to(root / FOLDER) else ()
-    if match is None and len(below) < 2:  # else single stages are asked for
-        told = " ".join(text for one in results for text in one.differences)
-        for failed in _refused(project, below):
-            if failed.differences[0] not in told:  # else a case says it
-                results.append(failed)
-                report(failed)
-    tested = {file.relative_to(root / FOLDER).with_suffix("") for file in found}
-    return CaseResults(tuple(results), tuple(name for name, case in own if case not in tested) if match is None else ())
+    below = chosen.relative_to(root / CASES).parts if chosen.is_relative_to(root / CASES) else ()
+    if match is not None or len(below) > 1:  # single stages are asked for
+        return CaseResults(tuple(results), ())
+    sources = tuple(name.removesuffix(".yaml") for name in below)
+    told = " ".join(text for one in results for text in one.differences)
+    for failed in _refused(project, sources):
+        if failed.differences[0] not in told:  # else a case says it
+            results.append(failed)
+            report(failed)
+    tested = {name for cases in found.values() for case in cases for name in case.holds}
+    own, declared = _own(root, sources)
+    return CaseResults(
+        tuple(results),
+        tuple(one for one in own if one not in tested),
+        tuple(one for one in declared if one not in tested),
+    )
 
 
 def _refused(project: Project, sources: tuple[str, ...]) -> Iterator[CaseResult]:
@@ -106,20 +128,53 @@ def _refused(project: Project, sources: tuple[str, ...]) -> Iterator[CaseResult]
             if not sources or pipeline.source in sources:
                 stages_of(pipeline, project)
         except TawtError as error:
-            yield CaseResult(f"pipelines.{name}", file, (str(error),))
+            yield CaseResult(f"pipelines.{name}", file, None, (str(error),))
 
 
-def run_one(file: Path, project: Project) -> list[str]:
-    """Run one case of a project, and return one line per difference; a case that cannot be tried differs too."""
-    source, layer = file.parts[-3:-1]
+@dataclass(frozen=True)
+class FoundCase:
+    """A case of a file, whatever it is of."""
+
+    name: str
+    file: Path
+    holds: tuple[str, ...]
+    """The stages that it tries: its own, and staging on the way from raw rows."""
+    try_on: Callable[[Project], list[str]]
+    """Says what differs, by the files of a project."""
+    line: int | None = None
+
+    def differences(self, project: Project) -> list[str]:
+        """Return one line per difference; a case that cannot be tried differs too."""
+        try:
+            return self.try_on(project)
+        except (ConfigError, ContractError, StageError) as error:
+            return [_less(error, self.file)]
+
+
+def cases_of(file: Path, root: Path) -> list[FoundCase]:
+    """Return the cases of a file of a project; one that cannot be read is one that differs."""
+    parts = file.relative_to(root / CASES).with_suffix("").parts
+    name = ".".join(parts)
+    if parts[:-1] == _MACROS:
+        return [FoundCase(name, file, (name,), lambda project: run_macro_case(file, load_macros(project)))]
     try:
-        if (source, layer) == _MACROS:
-            return run_macro_case(file, load_macros(project))
-        if file.parts[-5:-3] != FOLDER.parts:
-            return [f"lies at another place than {FOLDER}/SOURCE/LAYER/STAGE.yaml, where a case is found by its stage"]
-        return run_case(file, project)
-    except (ConfigError, ContractError, StageError) as error:
-        return [str(error).removeprefix(f"{file}: ")]
+        cases = read_cases(file, root / CASES)
+    except ConfigError as error:
+        said = [_less(error, file)]
+        return [FoundCase(name, file, (name,), lambda project: said)]
+    return [FoundCase(one.name, file, (one.name, *_on_the_way(one)), partial(run_case, one), one.line) for one in cases]
+
+
+def _less(error: TawtError, file: Path) -> str:
+    """Return what is said of a file that is named beside it."""
+    return re.sub(r"^:(\d+): ", r"line \1: ", str(error).removeprefix(str(file))).removeprefix(": ")
+
+
+def _on_the_way(case: Case) -> Iterator[str]:
+    given = case.said.get("given")
+    for name in given if isinstance(given, dict) else ():
+        if (table := raw_table(name)) is not None:
+            yield f"{case.source}.staging.{table}"
 
 
 def _chosen(where: str | Path | None, workspace: str | Path | None) -> tuple[Path, Path]:
@@ -136,34 +191,42 @@ def _chosen(where: str | Path | None, workspace: str | Path | None) -> tuple[Pat
     if where is not None and (path := root / Path(where).expanduser()).exists():
         path = path.resolve()
         for folder in (path, *path.parents):
-            if folder.parts[-2:] == FOLDER.parts:
+            if folder.parts[-2:] == CASES.parts:
                 return folder.parents[1], path
-        if is_project(path) or (path / FOLDER).is_dir():
+        if is_project(path) or (path / CASES).is_dir():
             return path, path
-    if not is_project(root) and not (root / FOLDER).is_dir():
+    if not is_project(root) and not (root / CASES).is_dir():
         raise ConfigError(
-            str(root), f"is no project, expected a folder with `sql/` and `{FOLDER}/`", "give its path: tawt test PATH"
+            str(root), f"is no project, expected a folder with `sql/` and `{CASES}/`", "give its path: tawt test PATH"
         )
     if where is None:
         return root, root
     project = Project.at(root)
     sources = {*project.folders("sql"), *project.folders("schemas")}
-    sources |= {path.name for path in (root / FOLDER).glob("[!.]*/")}
+    sources |= {path.stem for path in (root / CASES).glob("[!.]*")}
     if str(where) not in sources:
         raise ConfigError(str(where), "is no project, case or source, expected one", nearest(str(where), sources))
-    return root, root / FOLDER / str(where)
+    return root, root / CASES / str(where)
 
 
 def _files(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.rglob("[!.]*")) if file.suffix in (".yaml", ".yml") and file.is_file()]
 
 
-def _name(root: Path, file: Path) -> str:
-    return ".".join(file.relative_to(root / FOLDER).with_suffix("").parts)
+def _is_in(file: Path, chosen: Path, root: Path) -> bool:
+    """Return whether a file is among what is asked for; that of a source beside its folder is."""
+    beside = chosen.parent == root / CASES and file.with_suffix("") == chosen
+    return file.is_relative_to(chosen) or beside
 
 
-def _own(root: Path) -> list[tuple[str, Path]]:
-    """Return the stages and macros of a project's own, each with the place of its case without its ending."""
+def _own(root: Path, sources: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return the stages and macros of a project's own, of one source or of all, and those that contracts imply."""
     layers = [layer.name for layer in SQL_LAYERS]
-    files = [path.relative_to(root / "sql").with_suffix("") for path in sorted((root / "sql").glob("*/*/[!.]*.sql"))]
-    return [(".".join(file.parts), file) for file in files if file.parts[1] in layers or file.parts[:2] == _MACROS]
+    files = [path.relative_to(root / "sql").with_suffix("").parts for path in sorted(root.glob("sql/*/*/[!.]*.sql"))]
+    own = [".".join(parts) for parts in files if parts[1] in layers or parts[:2] == _MACROS]
+    tables = [path for path in sorted(root.glob("schemas/*/[!.]*")) if path.suffix in SUFFIXES and path.is_file()]
+    declared = [f"{path.parent.name}.staging.{path.stem}" for path in tables]
+    declared = [name for name in declared if name not in own]
+    if sources:
+        own, declared = ([one for one in names if one.startswith(f"{sources[0]}.")] for names in (own, declared))
+    return own, declared

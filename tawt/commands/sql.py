@@ -24,6 +24,7 @@ from tawt.sources.graph import Graph
 from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Stage
+from tawt.sources.tables import Tables
 
 _MADE = re.compile(r"^(-- made from [^;\n]*); .*$", re.MULTILINE)
 """What a declared select says of how to make a file of it."""
@@ -85,7 +86,7 @@ def held_sql(stage: str, workspace: str | Path | None = None, pipeline: str | No
     """
     found, project, source, _ = _look(stage, workspace, pipeline)
     with closing(connect(Limits.of(1), [], project=project)) as connection:
-        make_relations(connection, project, source)
+        make_relations(connection, Tables(project, source), found.stage.inputs)
         with wrapped_errors(stage, found.now, len("explain ")):
             return held_on(connection, found.stage, found.parameters)
 

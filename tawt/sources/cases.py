@@ -8,84 +8,87 @@
 Cells are read as text, just as they stand (`~` is null), and take the type of their column; so `1.50` in a
 raw table stays `1.50`. Rows are compared in order of `_row`, then of the other columns, nulls first. What a
 stage gives is held to its contract, as when it runs: so a case sees the columns that follow from others too.
+
+Where a stage reads a staging table, and rows of the raw table are given instead, staging is made of them on the way:
+so one case holds a raw table's contract and what becomes of it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import duckdb
-import yaml
 
-from tawt.config.load import parse_yaml
-from tawt.config.loader import BoundedLoader
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS
-from tawt.contracts.table import Table, marks_of
+from tawt.contracts.table import marks_of
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, connect, identifier, text_place
 from tawt.database.macros import load_macros
 from tawt.database.parse import Node, parse, relations, unparse
 from tawt.errors import ConfigError, ContractError, nearest
 from tawt.project import Project, asset
-from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
-from tawt.sources.held import held_select
-from tawt.sources.sql_file import read_sql
-from tawt.sources.tables import contract_of, declared_stage, read_tables, table_files
+from tawt.sources.case_files import FORM, Case, Row
+from tawt.sources.held import FAULTS, held_select
+from tawt.sources.sql_file import SqlFile, read_sql
+from tawt.sources.tables import Tables, declared_stage
 
-_KEYS = ("params", "given", "expect", "ctes")
-_FORM = "as `given: {raw.labs: [{subject_id: 1}]}` and `expect: [{subject_id: 1}]`"
-
-Row = dict[str, Any]
 _NO_VALUE = object()
 _NO_ROWS: Mapping[str, list[Row]] = {}
 
 
-class TextLoader(BoundedLoader):
-    """Loader that keeps every scalar but null as the text that stands there."""
-
-
-TextLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag in ("tag:yaml.org,2002:null",)]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def run_case(path: Path, project: Project) -> list[str]:
+def run_case(case: Case, project: Project) -> list[str]:
     """Run one stage on the rows of one case, in a fresh database.
 
     Args:
-        path: `tests/sql/<source>/<layer>/<name>.yaml`.
-        project: Has the stage of that name, and the contracts.
+        case: What is given, and what is expected.
+        project: Has the stage, and the contracts.
 
     Returns:
         One line per difference; none where the stage does what the case says.
 
     Raises:
-        ConfigError: The case is not of the form above, or names a relation or column that no contract has.
+        ConfigError: The case is of another form, or names a relation or column that no contract has.
         StageError: The stage is refused.
     """
-    case = _read_case(path)
-    source, layer, name = (*path.parts[-3:-1], path.stem)
-    tables = read_tables(project, source)
-    text = _text_of(project, source, layer, name, tables)
-    if text is None:
-        stages = [*project.files(f"sql/{source}/{layer}", ".sql"), *(tables if layer == "staging" else ())]
+    case.hold()
+    tables = Tables(project, case.source)
+    layer, _, name = case.stage.partition(".")
+    sql = _sql_of(tables, layer, name)
+    if sql is None:
+        stages = [*project.files(f"sql/{case.source}/{layer}", ".sql"), *(tables if layer == "staging" else ())]
         near = nearest(name, stages) if layer in LAYERS and stages else nearest(layer, [one.name for one in SQL_LAYERS])
-        return [f"is of no stage: sql/{source}/{layer}/{name}.sql is not there, {near}"]
-    contract = contract_of(project, source, layer, name, tables)
-    params = PipelineConfig(name=source, source=source).values | (case.get("params") or {})
+        return [f"is of no stage: sql/{case.source}/{layer}/{name}.sql is not there, {near}"]
+    params = PipelineConfig(name=case.source, source=case.source).values | case.params
+    on_the_way = [made for name in sql.references if (made := _staging_of(case, name, tables)) is not None]
+    read = {*sql.references, *(name for made in on_the_way for name in made.references)}
     with closing(connect(Limits.of(1), [], project=project)) as connection:
-        make_relations(connection, project, source, case.get("given") or {}, str(path))
-        differences = _compare(connection, text, params, case.get("expect"), "", contract, f"{layer}.{name}")
-        for step, rows in (case.get("ctes") or {}).items():
+        make_relations(connection, tables, read, case.given, case)
+        for relation in case.given:
+            if relation not in read:
+                what = f"gives `{relation}`, which {case.stage} does not read, expected what it reads"
+                raise ConfigError(case.place("given", relation), what, nearest(relation, read))
+        differences: list[str] = []
+        for made in on_the_way:
+            table = made.name.partition(".")[2]
+            if said := _make(connection, made.text, params, tables.contract("staging", table), made.name):
+                differences.append(f"{made.name}, which it reads: {said}")
+                continue
+            columns = f"* exclude (_reason{f', {FAULTS}' if FAULTS in _types(connection) else ''})"
+            connection.execute(
+                f"insert into staging.{identifier(table)} by name select {columns} from result where _reason is null"
+            )
+        if differences:
+            return differences
+        contract = tables.contract(layer, name)
+        differences = _compare(connection, sql.text, params, case.expect, "", contract, case.stage)
+        for step, rows in case.ctes.items():
             try:
-                shown = cte_text(text, step)
+                shown = cte_text(sql.text, step)
             except KeyError:
                 differences.append(f"cte `{step}`: is not in the stage")
                 continue
@@ -93,13 +96,21 @@ def run_case(path: Path, project: Project) -> list[str]:
     return differences
 
 
-def _text_of(project: Project, source: str, layer: str, name: str, tables: Mapping[str, Table]) -> str | None:
-    """Return the text of a stage, that of its file or the one that follows from a raw table; None where it is none."""
-    if layer in LAYERS and (path := project.find(f"sql/{source}/{layer}/{name}.sql")) is not None:
-        return read_sql(path, layer, load_macros(project)).text
+def _sql_of(tables: Tables, layer: str, name: str) -> SqlFile | None:
+    """Return the SQL of a stage, that of its file or what follows from a raw table; None where it is none."""
+    macros = load_macros(tables.project)
+    if layer in LAYERS and (path := tables.project.find(f"sql/{tables.source}/{layer}/{name}.sql")) is not None:
+        return read_sql(path, layer, macros)
     if layer == "staging" and name in tables:
-        return declared_stage(tables[name], table_files(project, source)[name], load_macros(project)).text
+        return declared_stage(tables[name], tables.files[name], macros)
     return None
+
+
+def _staging_of(case: Case, relation: str, tables: Tables) -> SqlFile | None:
+    """Return the staging stage that must make a relation of what a case gives; None where it gives that itself."""
+    layer, _, name = relation.partition(".")
+    sql = _sql_of(tables, layer, name) if layer == "staging" and relation not in case.given else None
+    return sql if sql is not None and case.given.keys() & set(sql.references) else None
 
 
 def cte_text(text: str, name: str) -> str:
@@ -131,80 +142,54 @@ def cte_names(text: str) -> list[str]:
     return [str(entry["key"]) for entry in tree["statements"][0]["node"]["cte_map"]["map"]]
 
 
-def _read_case(path: Path) -> dict[str, Any]:
-    case, places = parse_yaml(
-        read_text(path, GIVEN, ConfigError, "a YAML file", MAX_WRITTEN_BYTES), str(path), TextLoader
-    )
-    if not {"given", "expect"} <= set(case):
-        raise ConfigError(str(path), "lacks `given:` or `expect:`, expected both", _FORM)
-    for key, said in case.items():
-        where = places.get((key,), str(path))
-        if key not in _KEYS:
-            raise ConfigError(where, f"unknown key `{key}`, expected a case's", nearest(key, _KEYS))
-        if key == "expect":
-            _hold_rows(said, "expect", where)
-        elif not isinstance(said, dict | None):
-            raise ConfigError(where, f"`{key}` is no mapping, expected names and what they have", _FORM)
-        elif key != "params":
-            for name, rows in (said or {}).items():
-                _hold_rows(rows, f"{key}.{name}", places.get((key, name), where))
-    return case
-
-
-def _hold_rows(rows: Any, key: str, where: str) -> None:
-    if not isinstance(rows, list | None) or not all(isinstance(row, dict) for row in rows or ()):
-        raise ConfigError(where, f"`{key}` is no list of rows, expected one, each as {{column: cell}}", _FORM)
-
-
 def make_relations(
-    connection: duckdb.DuckDBPyConnection, project: Project, source: str, given: Mapping[str, list[Row]] = _NO_ROWS,
-    where: str = "",
+    connection: duckdb.DuckDBPyConnection, tables: Tables, read: Iterable[str],
+    given: Mapping[str, list[Row]] = _NO_ROWS, case: Case | None = None,
 ) -> None:  # fmt: skip
-    """Make every relation that a stage of a source could read: with the given rows, or empty.
+    """Make the relations that a stage of a source reads: with the given rows, or empty.
 
     Raises:
-        ConfigError: What is given is of no such relation, or does not fit.
+        ConfigError: What is given is of no relation of the source, or does not fit.
     """
-    tables = read_tables(project, source)
-    staged = {*tables, *project.files(f"schemas/{source}/staging", ".json")}
-    contracts = [*tables.values(), read_contract(asset("schemas/events.json"))]
-    contracts += [c for name in staged if (c := contract_of(project, source, "staging", name, tables)) is not None]
-    relations = {contract.name: contract for contract in contracts}
-    for name in given:
-        if name not in relations:
-            raise ConfigError(where, f"`{name}` has no contract, expected one", nearest(name, relations))
-    for name, contract in relations.items():
-        _fill(connection, contract, given.get(name) or [], where)
+    for name in {**dict.fromkeys(read), **given}:
+        layer, _, table = name.partition(".")
+        contract = None
+        if layer == "events":
+            contract = read_contract(asset("schemas/events.json"))
+        elif layer in ("raw", "staging"):
+            contract = tables.get(table) if layer == "raw" else tables.contract(layer, table)
+        where = case.place("given", name) if case is not None else ""
+        if contract is not None:
+            _fill(connection, contract, given.get(name, []), where)
+        elif name in given:
+            staged = {*tables, *tables.project.files(f"schemas/{tables.source}/staging", ".json")}
+            known = ["events", *(f"raw.{one}" for one in tables), *(f"staging.{one}" for one in staged)]
+            raise ConfigError(where, f"`{name}` has no contract, expected one", nearest(name, known))
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[Row], where: str) -> None:
     columns = (*contract.columns, Column(name="_row", type="int64"))
-    names = [column.name for column in columns]
-    types = [TYPES[column.cell_type].sql for column in columns]
-    typed = ", ".join(f"{identifier(name)} {type_}" for name, type_ in zip(names, types, strict=True))
+    types = {column.name: TYPES[column.cell_type].sql for column in columns}
+    typed = ", ".join(f"{identifier(name)} {type_}" for name, type_ in types.items())
     layer, _, table = contract.name.partition(".")
-    table, marks = table or layer, marks_of(contract)
-    connection.execute(f"create table {layer}.{identifier(table)} ({typed})")
+    place, marks = f"{layer}.{identifier(table or layer)}", marks_of(contract)
+    connection.execute(f"create table {place} ({typed})")
+    if not table:
+        connection.execute(f"create view main.{layer} as from {place}")
     for number, row in enumerate(rows, 1):
-        for name in row:
-            if name not in names:
-                raise ConfigError(
-                    where, f"`{contract.name}` has no column `{name}`, expected one of its own", nearest(name, names)
-                )
-        given = {"_row": str(number)} | row
-        for column, type_ in zip(columns, types, strict=True):
-            if _typed(connection, given.get(column.name), type_) is _NO_VALUE:
-                what = f"row {number} of `{contract.name}`: `{column.name}` is no {column.type}, expected one"
-                raise ConfigError(where, what, _FORM)
-        places = ", ".join(f"?::varchar::{type_}" for type_ in types)
-        cells = [_text(given.get(name)) for name in names]
-        # as the raw view gives them: what the column says to stand for a missing cell is one
-        cells = [
-            None if str(cell).strip() in marks.get(name, ()) else cell for name, cell in zip(names, cells, strict=True)
-        ]
-        connection.execute(f"insert into {layer}.{identifier(table)} values ({places})", cells)
-    if layer == table:
-        connection.execute(f"create view main.{layer} as from {layer}.{layer}")
+        cells: Row = {"_row": str(number)} | row
+        for name, cell in cells.items():
+            if name not in types:
+                what = f"`{contract.name}` has no column `{name}`, expected one of its own"
+                raise ConfigError(where, what, nearest(name, types))
+            if types[name] != "varchar" and _typed(connection, cell, types[name]) is _NO_VALUE:
+                type_ = next(column.type for column in columns if column.name == name)
+                what = f"row {number} of `{contract.name}`: `{name}` is no {type_}, expected one"
+                raise ConfigError(where, what, FORM)
+            # as the raw view gives them: what the column says to stand for a missing cell is one
+            cells[name] = None if str(cell).strip() in marks.get(name, ()) else _text(cell)
+        names, places = ", ".join(map(identifier, cells)), ", ".join(f"?::varchar::{types[name]}" for name in cells)
+        connection.execute(f"insert into {place} ({names}) values ({places})", list(cells.values()))
 
 
 def _typed(connection: duckdb.DuckDBPyConnection, cell: Any, sql_type: str) -> Any:
@@ -230,31 +215,43 @@ def _said(error: duckdb.Error) -> str:
         return str(error).splitlines()[0]
 
 
-def _compare(
-    connection: duckdb.DuckDBPyConnection, text: str, params: Row, expect: list[Row] | None, where: str,
-    contract: Contract | None = None, stage: str = "",
-) -> list[str]:  # fmt: skip
-    """Run one text, held to a contract if it has one, and list where its rows are not the expected ones."""
+def _make(
+    connection: duckdb.DuckDBPyConnection, text: str, params: Row, contract: Contract | None = None, stage: str = ""
+) -> str | None:
+    """Make the table `result` of a text, held to a contract if it has one; return what is wrong where it cannot be."""
     select, asked = text, "explain "
     try:
         used = duckdb.extract_statements(text)[0].named_parameters
         values = {name: params[name] for name in used if name in params}
         connection.execute(f"{asked}{text}", values)  # which tells the place of a mistake
-        given = connection.sql(text, params=values)
         if contract is not None:
+            given = connection.sql(text, params=values)
             have = dict(zip(given.columns, map(str, given.types), strict=True))
             select = held_select(text, contract, stage, have, "its first relation")
         connection.execute(f"create or replace table result as {select}", values)
-        described = connection.execute("describe result").fetchall()
     except ContractError as error:
-        return [error.what]
+        return error.what
     except duckdb.Error as error:
-        return [f"{where}does not run{text_place(error, text, len(asked))}: {_said(error)}"]
-    types = {str(name): str(type_) for name, type_, *_ in described}
+        return f"does not run{text_place(error, text, len(asked))}: {_said(error)}"
+    return None
+
+
+def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the columns of `result`, each with its type."""
+    return {str(name): str(type_) for name, type_, *_ in connection.execute("describe result").fetchall()}
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, text: str, params: Row, expected: list[Row], where: str,
+    contract: Contract | None = None, stage: str = "",
+) -> list[str]:  # fmt: skip
+    """Run one text, held to a contract if it has one, and list where its rows are not the expected ones."""
+    if said := _make(connection, text, params, contract, stage):
+        return [f"{where}{said}"]
+    types = _types(connection)
     order = ", ".join(f"{identifier(n)} nulls first" for n in sorted(types, key=lambda n: n != "_row"))
     result = connection.execute(f"select * from result order by {order}").fetchall()
     rows = [dict(zip(types, row, strict=True)) for row in result]
-    expected = expect or []
     differences = []
     if len(rows) != len(expected):
         differences.append(f"{where}{len(rows)} rows, expected {len(expected)}")

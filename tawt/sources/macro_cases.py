@@ -20,7 +20,7 @@ from tawt.database.connect import literal
 from tawt.database.macros import Macro, Macros
 from tawt.errors import ConfigError, nearest
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
-from tawt.sources.cases import TextLoader
+from tawt.sources.case_files import TextLoader
 
 _FORM = "a line is as `- {cell: 12, gives: 12}`"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tawt.contracts.contract import Contract, read_contract
@@ -41,14 +41,40 @@ def table_files(project: Project, source: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def read_tables(project: Project, source: str) -> dict[str, Table]:
-    """Return what the raw tables of a source are, by name.
+class Tables(Mapping[str, Table]):
+    """The raw tables of a source by name, each read when it is asked for."""
 
-    Raises:
-        ConfigError: As of `table_files`, or one does not hold.
-        ContractError: One is named otherwise than its file.
-    """
-    return {name: read_table(path) for name, path in table_files(project, source).items()}
+    def __init__(self, project: Project, source: str) -> None:
+        self.project, self.source = project, source
+        self.files = table_files(project, source)
+        self._read: dict[str, Table] = {}
+
+    def __getitem__(self, name: str) -> Table:
+        """Return what a table is.
+
+        Raises:
+            ConfigError: Its contract does not hold.
+            ContractError: It is named otherwise than its file.
+        """
+        if name not in self._read:
+            self._read[name] = read_table(self.files[name])
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is such a table."""
+        return name in self.files
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield their names."""
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.files)
+
+    def contract(self, layer: str, name: str) -> Contract | None:
+        """Return what a stage of the source promises, as `contract_of`."""
+        return contract_of(self.project, self.source, layer, name, self)
 
 
 def declared_stage(table: Table, path: Path, macros: Macros) -> SqlFile:

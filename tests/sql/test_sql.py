@@ -7,43 +7,40 @@ from pathlib import Path
 
 import pytest
 
-from tawt.commands.cases import run_one
+from tawt.commands.cases import FoundCase, cases_of
 from tawt.errors import ConfigError
 from tawt.project import Project
+from tawt.sources.case_files import read_cases
 from tawt.sources.cases import cte_text, run_case
 
 ROOT = Path(__file__).parents[2]
 MACROS = sorted((ROOT / "sql" / "shared" / "macros").glob("*.sql"))
-CASES = [path for path in sorted((ROOT / "tests" / "sql").glob("*/*/*.yaml")) if path.parts[-3] != "shared"]
+CASES = [case for path in sorted((ROOT / "tests" / "sql").rglob("*.yaml")) for case in cases_of(path, ROOT)]
 STAGES = sorted(path for path in (ROOT / "sql").glob("*/*/*.sql") if path.parts[-3] != "shared")
 
 
-def _name(path: Path) -> str:
-    return ".".join((*path.parts[-3:-1], path.stem))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_stage_or_macro_does_what_its_case_says(case: FoundCase) -> None:
+    """The stage turns the given rows into the expected rows, and so does each step that the case names; a macro its cells."""
+    assert case.differences(Project()) == []
 
 
-@pytest.mark.parametrize("case", CASES, ids=_name)
-def test_a_stage_does_what_its_case_says(case: Path) -> None:
-    """The stage turns the given rows into the expected rows, and so does each step that the case names."""
-    assert run_one(case, Project()) == []
-
-
-@pytest.mark.parametrize("stage", STAGES, ids=_name)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda path: ".".join((*path.parts[-3:-1], path.stem)))
 def test_a_stage_has_all_that_belongs_to_it(stage: Path) -> None:
     """Each stage has a case, a first line that says what a row is, its source and, in staging, a raw table."""
     source, layer, name = stage.parts[-3], stage.parts[-2], stage.stem
     lines = stage.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("-- One row is ") and lines[0].endswith(".")
     assert lines[1].startswith("-- source: ")
-    assert (ROOT / "tests" / "sql" / source / layer / f"{name}.yaml").is_file()
+    assert f"{source}.{layer}.{name}" in {case.name for case in CASES}
     if layer == "staging":
         assert (ROOT / "schemas" / source / f"{name}.yaml").is_file()
 
 
 @pytest.mark.parametrize("macro", MACROS, ids=lambda path: path.stem)
-def test_a_macro_gives_what_its_case_says(macro: Path) -> None:
+def test_a_macro_has_all_that_belongs_to_it(macro: Path) -> None:
     """Each macro has a case of the same name, and a first line that is a sentence."""
-    assert run_one(ROOT / "tests" / "sql" / "shared" / "macros" / f"{macro.stem}.yaml", Project()) == []
+    assert (ROOT / "tests" / "sql" / "shared" / "macros" / f"{macro.stem}.yaml").is_file()
     assert macro.read_text(encoding="utf-8").splitlines()[0].endswith(".")
 
 
@@ -72,10 +69,15 @@ def stage(tmp_path: Path) -> Path:
     return sql
 
 
+def _run(path: Path, root: Path) -> list[str]:
+    (case,) = read_cases(path, root / "sql")
+    return run_case(case, Project.at(root))
+
+
 def _case(stage: Path, text: str) -> list[str]:
     case = stage.with_suffix(".yaml")
     case.write_text("params: {factor: 2}\ngiven: {raw.readings: [{number: 1.50}, {number: ~}]}\n" + text)
-    return run_case(case, Project.at(stage.parents[3]))
+    return _run(case, stage.parents[3])
 
 
 @pytest.mark.parametrize(
@@ -135,14 +137,14 @@ def test_a_label_over_events_has_a_case(relation: str, tmp_path: Path) -> None:
         "{subject_id: 2, time: 2020-01-01, numeric_value: 7.5, source_row: 2}]}\n"
         "expect: [{subject_id: 2, prediction_time: 2020-01-01, boolean_value: true, _row: 2}]\n"
     )
-    assert run_case(case, Project.at(tmp_path)) == []
+    assert _run(case, tmp_path) == []
 
 
 def test_a_stage_that_does_not_run_is_a_difference(stage: Path) -> None:
     """An error of the engine, such as a missing parameter, is told and does not end the tests."""
     case = stage.with_suffix(".yaml")
     case.write_text("given: {raw.readings: [{number: 1}]}\nexpect: [{}]\n")
-    (difference,) = run_case(case, Project.at(stage.parents[3]))
+    (difference,) = _run(case, stage.parents[3])
     assert difference.startswith("does not run: ") and "factor" in difference
 
 
@@ -169,7 +171,7 @@ def test_a_case_of_another_form_is_refused(stage: Path, text: str) -> None:
     case = stage.with_suffix(".yaml")
     case.write_text(text)
     with pytest.raises(ConfigError):
-        run_case(case, Project.at(stage.parents[3]))
+        _run(case, stage.parents[3])
 
 
 def test_a_step_is_cut_out_of_the_parse_tree() -> None:

@@ -19,6 +19,12 @@ expect: [{patient: 1, glucose: 5.4, _reason: ~}, {_reason: "quarantine:seen:miss
 PART = """given: {staging.readings: [{patient: 1, seen: "2020-01-01", glucose: 5}]}
 expect: [{subject_id: 1, code: GLUCOSE, numeric_value: 5}]
 """
+SEVERAL = """event_parts.readings:
+  - given: {raw.readings: [{patient: 1, seen: "2020-01-01 08:00:00", glucose: 5.4}, {patient: 2}]}
+    expect: [{subject_id: 1, numeric_value: 5.4, _row: 1}]
+  - given: {staging.readings: [{patient: 1, seen: "2020-01-01", glucose: 5}]}
+    expect: [{code: GLUCOSE}]
+"""
 CASES = {"tests/sql/clinic/staging/readings.yaml": HOLDS, "tests/sql/clinic/event_parts/readings.yaml": PART}
 
 
@@ -62,6 +68,27 @@ def test_a_project_a_folder_a_file_or_a_source_may_be_named(
             tawt.test(where)
     else:
         assert _names(tawt.test(tested / where)) == [f"clinic.{name}.readings" for name in names]
+
+
+@pytest.mark.parametrize("place", ["tests/sql/clinic.yaml", "tests/sql/clinic/readings.yaml"])
+def test_a_file_holds_the_cases_of_several_stages(place: str, clinic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its path does not say, keys do; staging is made of raw rows on the way, less what it sets aside, and is held."""
+    monkeypatch.chdir(write(clinic, {place: SEVERAL}))
+    for where in (None, "clinic", place):
+        tried = tawt.test(where)
+        assert tried.ok and _names(tried) == ["clinic.event_parts.readings"] * 2
+        assert (tried.untested, [one.line for one in tried.results]) == ((), [2, 4])
+    write(clinic, {place: SEVERAL.replace("raw.readings", "staging.readings").replace(", {patient: 2}", "")})
+    assert tawt.test(match="parts.read").ok and tawt.test().untested == ("clinic.staging.readings",)
+    write(clinic, {place: SEVERAL, "sql/clinic/staging/readings.sql": "select _row, glucos from raw.readings"})
+    assert "staging.readings, which it reads: does not run" in tawt.test(match="parts").results[0].differences[0]
+
+
+def test_staging_that_no_case_holds_is_told(clinic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That which follows from a contract is named beside stages without a case, for the contract alone holds it."""
+    contract = '{"description": "One row is one.", "key": ["a"], "columns": {"a": "int64"}}'
+    monkeypatch.chdir(write(clinic, {"schemas/clinic/more.json": contract, "tests/sql/clinic.yaml": SEVERAL}))
+    assert (tawt.test().declared, tawt.test().untested) == (("clinic.staging.more",), ())
 
 
 def test_what_an_ingest_would_refuse_fails(tested: Path) -> None:
@@ -119,6 +146,13 @@ def test_a_source_without_cases_is_not_red(tested: Path) -> None:
         ({"tests/sql/clinic/staging/readings.yaml": "given: ["}, "expected YAML"),
         ({"tests/sql/clinic/staging/readings.yaml": "given: {}\n"}, "lacks `given:` or `expect:`"),
         ({"tests/sql/clinic/staging/readings.yaml": "given: {raw.reading: []}\nexpect: []\n"}, "`raw.reading` has no contract"),
+        ({"tests/sql/clinic.yaml": SEVERAL.replace("5.4, _", "5.5, _")}, "tests/sql/clinic.yaml:2: clinic.event_parts.readings: row 1: `numeric_value` is 5.4, expected 5.5"),
+        ({"tests/sql/clinic.yaml": SEVERAL.replace("event_parts.", "")}, "line 1: `readings` is no stage, expected one"),
+        ({"tests/sql/clinic.yaml": "event_parts.readings: []"}, "line 1: `event_parts.readings` is no case, expected one or a list"),
+        ({"tests/sql/clinic.yaml": "event_parts.witings:\n  given: {}\n  expect: []\n"}, "clinic.yaml:1: clinic.event_parts.witings: is of no stage"),
+        ({"tests/sql/clinic.yaml": SEVERAL.replace("expect: [{code", "expects: [{code")}, "line 5: unknown key `expects`"),
+        ({"tests/sql/clinic.yaml": "event_parts.readings: {given: {raw.readings: []}}"}, "lacks `given:` or `expect:`"),
+        ({"tests/sql/clinic/staging/readings.yaml": "given: {raw.readings: [], staging.readings: []}\nexpect: []\n"}, "which staging.readings does not read"),
         ({"sql/clinic/staging/readings.sql": "select 1 from raw.readings, raw.readings"}, "staging.readings"),
         ({"sql/clinic/staging/readings.sql": "select _row,\n glucos from raw.readings"}, "does not run at line 2 near `glucos`: Binder Error: "),
         ({"sql/clinic/staging/readings.sql": "selec"}, "does not parse"),

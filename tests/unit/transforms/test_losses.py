@@ -12,7 +12,7 @@ import tawt
 from tawt.contracts.value_status import ValueStatus
 from tawt.errors import ConfigError
 from tawt.raw.find import find_raw_tables
-from tawt.sources.tables import read_tables
+from tawt.sources.tables import Tables
 from tawt.transforms.losses import counted, in_words, shares, warning
 from tawt.transforms.units import PairRules, Units
 from tests.unit.days import QUICK, Day
@@ -135,7 +135,7 @@ def test_a_column_that_some_files_lack_is_said(day: Day) -> None:
     from tawt.pipeline.workspace import open_workspace
 
     opened = open_workspace(day.work)
-    tables = read_tables(opened.project, "lab")
+    tables = Tables(opened.project, "lab")
     _, said = find_raw_tables(day.raw, opened.pipeline, {**tables}, None)
     assert "raw.labs: column `number` is in 2 of 3 files, and reads as empty in the others" in said
     shutil.rmtree(folder)
