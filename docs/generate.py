@@ -38,7 +38,7 @@ from tawt.database.macros import load_macros
 from tawt.pipeline.manifest import Manifest
 from tawt.project import Project
 from tawt.runs.hub import Embedded
-from tawt.sources.tables import contract_of, read_tables
+from tawt.sources.tables import Tables
 
 ROOT = Path(__file__).resolve().parents[1]
 TREES: dict[str, tuple[type[BaseModel], str]] = {
@@ -136,8 +136,8 @@ def schemas_page() -> str:
         "Every source": [read_contract(p) for p in sorted(folder.glob("*.json")) if not p.name.endswith(".schema.json")]
     }
     for source in sorted(p.name for p in folder.iterdir() if p.is_dir()):
-        tables = read_tables(Project(), source)
-        staged = (contract_of(Project(), source, "staging", name, tables) for name in tables)
+        tables = Tables(Project(), source)
+        staged = (tables.contract("staging", name) for name in tables)
         groups[f"Source {source}"] = [*tables.values(), *(one for one in staged if one is not None)]
     for title, contracts in groups.items():
         out.append(f"## {title}\n")

@@ -24,11 +24,11 @@ from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw
 from tawt.shell import command
-from tawt.sources.cases import cte_names, cte_text
 from tawt.sources.graph import Graph
 from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Stage
+from tawt.sources.steps import cte_names, cte_text
 
 FIRST = 10
 """Records that a stage is tried on where nobody says how many."""

@@ -16,8 +16,9 @@ so one case holds a raw table's contract and what becomes of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -29,16 +30,20 @@ from tawt.contracts.table import marks_of
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, connect, identifier, text_place
 from tawt.database.macros import load_macros
-from tawt.database.parse import Node, parse, relations, unparse
 from tawt.errors import ConfigError, ContractError, nearest
 from tawt.project import Project, asset
 from tawt.sources.case_files import FORM, Case, Row
 from tawt.sources.held import FAULTS, held_select
 from tawt.sources.sql_file import SqlFile, read_sql
+from tawt.sources.steps import cte_text
 from tawt.sources.tables import Tables, declared_stage
 
 _NO_VALUE = object()
 _NO_ROWS: Mapping[str, list[Row]] = {}
+
+
+class DoesNotRun(ValueError):
+    """A stage is not there, gives what its contract does not have, or is refused by the engine."""
 
 
 def run_case(case: Case, project: Project) -> list[str]:
@@ -56,44 +61,90 @@ def run_case(case: Case, project: Project) -> list[str]:
         StageError: The stage is refused.
     """
     case.hold()
+    differences: list[str] = []
+    try:
+        with _ready(case, project) as made:
+            differences += _differences(made, made.rows(), case.expect)
+            for step, expected in case.ctes.items():
+                differences += [f"cte `{step}`: {said}" for said in _of_step(made, step, expected)]
+    except DoesNotRun as error:
+        differences.append(str(error))
+    return differences
+
+
+def rows_of(case: Case, project: Project) -> list[Row]:
+    """Return the rows that a stage makes of what a case gives, in the order in which cases compare them.
+
+    Raises:
+        ConfigError: What is given is of no relation or column that a contract has.
+        DoesNotRun: The stage does not run.
+        StageError: The stage is refused.
+    """
+    with _ready(case, project) as made:
+        return made.rows()
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A stage, and a database that has what it reads."""
+
+    connection: duckdb.DuckDBPyConnection
+    sql: SqlFile
+    contract: Contract | None
+    params: Row
+
+    def rows(self, step: str | None = None) -> list[Row]:
+        """Return the rows that it gives, or that one of its steps does."""
+        if step is None:
+            _make(self.connection, self.sql.text, self.params, self.contract, self.sql.name)
+        else:
+            _make(self.connection, cte_text(self.sql.text, step), self.params)
+        order = sorted(_types(self.connection), key=lambda name: name != "_row")
+        listed = ", ".join(f"{identifier(name)} nulls first" for name in order)
+        result = self.connection.execute(f"select * from result order by {listed}").fetchall()
+        return [dict(zip(_types(self.connection), row, strict=True)) for row in result]
+
+
+@contextmanager
+def _ready(case: Case, project: Project) -> Iterator[_Made]:
+    """Make what the stage of a case reads, staging on the way if that is not given."""
     tables = Tables(project, case.source)
     layer, _, name = case.stage.partition(".")
     sql = _sql_of(tables, layer, name)
     if sql is None:
         stages = [*project.files(f"sql/{case.source}/{layer}", ".sql"), *(tables if layer == "staging" else ())]
         near = nearest(name, stages) if layer in LAYERS and stages else nearest(layer, [one.name for one in SQL_LAYERS])
-        return [f"is of no stage: sql/{case.source}/{layer}/{name}.sql is not there, {near}"]
+        raise DoesNotRun(f"is of no stage: sql/{case.source}/{layer}/{name}.sql is not there, {near}")
     params = PipelineConfig(name=case.source, source=case.source).values | case.params
     on_the_way = [made for name in sql.references if (made := _staging_of(case, name, tables)) is not None]
     read = {*sql.references, *(name for made in on_the_way for name in made.references)}
-    with closing(connect(Limits.of(1), [], project=project)) as connection:
+    macros = {macro for made in (sql, *on_the_way) for macro in made.macros}
+    with closing(connect(Limits.of(1), [], project=project, macros=macros)) as connection:
         make_relations(connection, tables, read, case.given, case)
         for relation in case.given:
             if relation not in read:
                 what = f"gives `{relation}`, which {case.stage} does not read, expected what it reads"
                 raise ConfigError(case.place("given", relation), what, nearest(relation, read))
-        differences: list[str] = []
         for made in on_the_way:
             table = made.name.partition(".")[2]
-            if said := _make(connection, made.text, params, tables.contract("staging", table), made.name):
-                differences.append(f"{made.name}, which it reads: {said}")
-                continue
+            try:
+                _make(connection, made.text, params, tables.contract("staging", table), made.name)
+            except DoesNotRun as error:
+                raise DoesNotRun(f"{made.name}, which it reads: {error}") from None
             columns = f"* exclude (_reason{f', {FAULTS}' if FAULTS in _types(connection) else ''})"
             connection.execute(
                 f"insert into staging.{identifier(table)} by name select {columns} from result where _reason is null"
             )
-        if differences:
-            return differences
-        contract = tables.contract(layer, name)
-        differences = _compare(connection, sql.text, params, case.expect, "", contract, case.stage)
-        for step, rows in case.ctes.items():
-            try:
-                shown = cte_text(sql.text, step)
-            except KeyError:
-                differences.append(f"cte `{step}`: is not in the stage")
-                continue
-            differences += _compare(connection, shown, params, rows, f"cte `{step}`: ")
-    return differences
+        yield _Made(connection, sql, tables.contract(layer, name), params)
+
+
+def _of_step(made: _Made, step: str, expected: list[Row]) -> list[str]:
+    try:
+        return _differences(made, made.rows(step), expected)
+    except KeyError:
+        return ["is not in the stage"]
+    except DoesNotRun as error:
+        return [str(error)]
 
 
 def _sql_of(tables: Tables, layer: str, name: str) -> SqlFile | None:
@@ -111,35 +162,6 @@ def _staging_of(case: Case, relation: str, tables: Tables) -> SqlFile | None:
     layer, _, name = relation.partition(".")
     sql = _sql_of(tables, layer, name) if layer == "staging" and relation not in case.given else None
     return sql if sql is not None and case.given.keys() & set(sql.references) else None
-
-
-def cte_text(text: str, name: str) -> str:
-    """Return the stage rewritten in its parse tree so that it hands back one of its steps, made of those it needs.
-
-    Raises:
-        KeyError: The stage has no such CTE.
-    """
-    tree, step = parse(text), parse(f"select * from {identifier(name)}")
-    assert tree is not None and step is not None
-    steps = tree["statements"][0]["node"]["cte_map"]["map"]
-    if name not in [entry["key"] for entry in steps]:
-        raise KeyError(name)
-    needed = {name.lower()}
-    kept: list[Node] = []
-    for entry in reversed(steps):  # a step reads those before it
-        if entry["key"].lower() in needed:
-            kept.insert(0, entry)
-            needed |= {one.table.lower() for one in relations(entry["value"]) if not one.schema}
-    (statement,) = step["statements"]
-    node = {**statement["node"], "cte_map": {"map": kept}}
-    return unparse({**step, "statements": [{**statement, "node": node}]})
-
-
-def cte_names(text: str) -> list[str]:
-    """Return the steps of a stage, in order."""
-    tree = parse(text)
-    assert tree is not None
-    return [str(entry["key"]) for entry in tree["statements"][0]["node"]["cte_map"]["map"]]
 
 
 def make_relations(
@@ -217,8 +239,12 @@ def _said(error: duckdb.Error) -> str:
 
 def _make(
     connection: duckdb.DuckDBPyConnection, text: str, params: Row, contract: Contract | None = None, stage: str = ""
-) -> str | None:
-    """Make the table `result` of a text, held to a contract if it has one; return what is wrong where it cannot be."""
+) -> None:
+    """Make the table `result` of a text, held to a contract if it has one.
+
+    Raises:
+        DoesNotRun: It cannot be made, or is not as the contract says.
+    """
     select, asked = text, "explain "
     try:
         used = duckdb.extract_statements(text)[0].named_parameters
@@ -230,10 +256,9 @@ def _make(
             select = held_select(text, contract, stage, have, "its first relation")
         connection.execute(f"create or replace table result as {select}", values)
     except ContractError as error:
-        return error.what
+        raise DoesNotRun(error.what) from None
     except duckdb.Error as error:
-        return f"does not run{text_place(error, text, len(asked))}: {_said(error)}"
-    return None
+        raise DoesNotRun(f"does not run{text_place(error, text, len(asked))}: {_said(error)}") from None
 
 
 def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -241,27 +266,18 @@ def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {str(name): str(type_) for name, type_, *_ in connection.execute("describe result").fetchall()}
 
 
-def _compare(
-    connection: duckdb.DuckDBPyConnection, text: str, params: Row, expected: list[Row], where: str,
-    contract: Contract | None = None, stage: str = "",
-) -> list[str]:  # fmt: skip
-    """Run one text, held to a contract if it has one, and list where its rows are not the expected ones."""
-    if said := _make(connection, text, params, contract, stage):
-        return [f"{where}{said}"]
-    types = _types(connection)
-    order = ", ".join(f"{identifier(n)} nulls first" for n in sorted(types, key=lambda n: n != "_row"))
-    result = connection.execute(f"select * from result order by {order}").fetchall()
-    rows = [dict(zip(types, row, strict=True)) for row in result]
-    differences = []
+def _differences(made: _Made, rows: list[Row], expected: list[Row]) -> list[str]:
+    """List where rows are not the expected ones."""
+    types, differences = _types(made.connection), []
     if len(rows) != len(expected):
-        differences.append(f"{where}{len(rows)} rows, expected {len(expected)}")
+        differences.append(f"{len(rows)} rows, expected {len(expected)}")
     for number, (row, wanted) in enumerate(zip(rows, expected, strict=False), 1):
         for name, cell in wanted.items():
             if name not in row:
-                differences.append(f"{where}row {number}: no column `{name}`, {nearest(name, types)}")
+                differences.append(f"row {number}: no column `{name}`, {nearest(name, types)}")
                 continue
-            value = _typed(connection, cell, types[name])
+            value = _typed(made.connection, cell, types[name])
             value = cell if value is _NO_VALUE else value
             if row[name] != value and (row[name] == row[name] or value == value):  # NaN is not itself
-                differences.append(f"{where}row {number}: `{name}` is {row[name]!r}, expected {value!r}")
+                differences.append(f"row {number}: `{name}` is {row[name]!r}, expected {value!r}")
     return differences

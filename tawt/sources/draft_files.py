@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tawt.sources.draft import contract_of, quoted
-from tawt.sources.draft_cases import EPOCH, codes_case, event_case, staging_case
+from tawt.sources.draft_cases import EPOCH, cases_of
 from tawt.sources.draft_sql import codes, event_part
 from tawt.sources.relate import Drafted
 
@@ -18,21 +18,17 @@ def files_of(name: str, drafted: Sequence[Drafted]) -> dict[str, str]:
         name: Of the pipeline and its source.
         drafted: The tables.
     """
-    files = {f"pipelines/{name}.yaml": pipeline(name, drafted)}
+    files: dict[str, str] = {}
     for table in drafted:
         if table.guess.kind == "other":
             continue
         files[f"schemas/{name}/{table.name}.yaml"] = contract_of(table)
-        stages = [("staging", "", staging_case(table))]
         if table.has_events:
-            stages.append(("event_parts", event_part(table), event_case(table)))
+            files[f"sql/{name}/event_parts/{table.name}.sql"] = event_part(table)
         if (of := table.names or ([table] if table.guess.label else [])) and table.guess.label is not None:
-            stages.append(("codes", codes(table, of), codes_case(table, of[0].prefix)))
-        for layer, text, case in stages:
-            if text:
-                files[f"sql/{name}/{layer}/{table.name}.sql"] = text
-            files[f"tests/sql/{name}/{layer}/{table.name}.yaml"] = case
-    return files
+            files[f"sql/{name}/codes/{table.name}.sql"] = codes(table, of)
+    cases = cases_of(name, drafted, files)
+    return {f"pipelines/{name}.yaml": pipeline(name, drafted), **files, f"tests/sql/{name}.yaml": cases}
 
 
 def pipeline(name: str, drafted: Sequence[Drafted]) -> str:

@@ -11,7 +11,8 @@ from tawt.commands.cases import FoundCase, cases_of
 from tawt.errors import ConfigError
 from tawt.project import Project
 from tawt.sources.case_files import read_cases
-from tawt.sources.cases import cte_text, run_case
+from tawt.sources.cases import run_case
+from tawt.sources.steps import cte_text
 
 ROOT = Path(__file__).parents[2]
 MACROS = sorted((ROOT / "sql" / "shared" / "macros").glob("*.sql"))
