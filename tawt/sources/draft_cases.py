@@ -32,7 +32,7 @@ def cases_of(name: str, drafted: Sequence[Drafted], files: Mapping[str, str]) ->
     """
     text = [
         "# invented rows, and what each stage made of them when it was drafted; guessed: hold it to what should come",
-        "# the second of two rows is set aside: it lacks what a record is of no use without, or says what the first says",
+        "# the second of two rows is set aside: it lacks what a record must have, or says again what the first says",
     ]
     with TemporaryDirectory(prefix="tawt-") as aside:
         for path, written in files.items():
@@ -58,7 +58,8 @@ def _given(table: Drafted, layer: str) -> dict[str, list[Row]]:
     if layer == "codes":
         return {f"raw.{table.name}": [record, {**record, guess.label or "": "another"}]}
     key = guess.subject or guess.codes[-1]
-    given = {f"raw.{table.name}": [record, {key: None}]}
+    without: Row = {key: None}
+    given = {f"raw.{table.name}": [record, without]}
     if table.stays is not None:
         given[f"raw.{table.stays.name}"] = [{column: _cell(table.stays, column) for column in table.stays.staged}]
     return given
