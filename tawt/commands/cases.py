@@ -12,7 +12,6 @@ from tawt.builtin.all import stages_of
 from tawt.config.named import names_of, resolve_pipeline
 from tawt.contracts.layers import SQL_LAYERS, raw_table
 from tawt.contracts.table import SUFFIXES
-from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, ContractError, StageError, TawtError, nearest
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, current_folder, is_project
@@ -156,7 +155,7 @@ def cases_of(file: Path, root: Path) -> list[FoundCase]:
     parts = file.relative_to(root / CASES).with_suffix("").parts
     name = ".".join(parts)
     if parts[:-1] == _MACROS:
-        return [FoundCase(name, file, (name,), lambda project: run_macro_case(file, load_macros(project)))]
+        return [FoundCase(name, file, (name,), lambda project: run_macro_case(file, project))]
     try:
         cases = read_cases(file, root / CASES)
     except ConfigError as error:

@@ -155,16 +155,31 @@ def _read(path: Path, text: str, names: frozenset[str]) -> Macro:
             "these macros are not to be replaced: shards and samples follow from them",
         )  # fmt: skip
     parameters = {given.partition(":=")[0].strip().lower() for given in form["given"].split(",")} - {""}
-    tree = parse(f"select {body}\n") if not body.endswith(";") else None
-    if tree is None or not _is_one_expression(tree):
-        raise StageError(
-            where, "does not end in one expression, expected one over its parameters", "no `;`, no select, no table"
-        )
-    _hold(tree, where, parameters, names)
+    tree = one_expression(body, where, parameters, names)
     first = text.lstrip().splitlines()[0]
     sentence = first.lstrip("- ").strip() if first.startswith("--") else ""
     head = " ".join(form["head"].split())
     return Macro(name, path, sentence, head, f"create macro {head} as {body}", tuple(sorted(called(tree, names))))
+
+
+def one_expression(text: str, where: str, parameters: Collection[str], names: Collection[str]) -> Node:
+    """Return the parse tree of a text that is one expression over parameters, made of functions of one row's cells.
+
+    Args:
+        text: What its author wrote.
+        where: Where it stands.
+        parameters: The names that it may say, in small letters.
+        names: Of the macros that it may call.
+
+    Raises:
+        StageError: It is anything else.
+    """
+    tree = parse(f"select {text}\n") if not text.rstrip().endswith(";") else None
+    if tree is None or not _is_one_expression(tree):
+        expected = "one over its parameters" if parameters else "one of cells that are written out"
+        raise StageError(where, f"does not end in one expression, expected {expected}", "no `;`, no select, no table")
+    _hold(tree, where, parameters, names)
+    return tree
 
 
 def _is_one_expression(tree: Node) -> bool:
@@ -180,7 +195,7 @@ def _is_one_expression(tree: Node) -> bool:
     )
 
 
-def _hold(tree: Node, where: str, parameters: set[str], names: frozenset[str]) -> None:
+def _hold(tree: Node, where: str, parameters: Collection[str], names: Collection[str]) -> None:
     """Hold an expression to its parameters and to functions of one row."""
     for function in refused_functions(tree, row_wise=True):
         if function not in names:
@@ -196,9 +211,8 @@ def _hold(tree: Node, where: str, parameters: set[str], names: frozenset[str]) -
                 where, f"names the parameter `${node['identifier']}`, expected those in its brackets",
                 "hand it over where the macro is called",
             )  # fmt: skip
-        if (
-            node.get("class") == "COLUMN_REF"
-            and (word := str(node["column_names"][0]).lower()) not in parameters | within
+        if node.get("class") == "COLUMN_REF" and (word := str(node["column_names"][0]).lower()) not in within.union(
+            parameters
         ):
             raise StageError(where, f"names `{word}`, expected one of its parameters", nearest(word, parameters))
         if node.get("class") == "STAR":

@@ -20,7 +20,7 @@ _READING = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE
 @cache
 def engine() -> duckdb.DuckDBPyConnection:
     """An engine that only parses: opening one takes longer than all stages of a pipeline do to parse."""
-    return duckdb.connect(":memory:", config={"threads": 1, "errors_as_json": True})
+    return duckdb.connect(":memory:", config={"threads": 1, "errors_as_json": True, "enable_external_access": False})
 
 
 def statements(text: str) -> list[duckdb.Statement]:

@@ -228,7 +228,7 @@ def _text(cell: Any) -> str | None:
     return None if cell is None else str(cell)
 
 
-def _said(error: duckdb.Error) -> str:
+def told(error: duckdb.Error) -> str:
     """Return what the engine says of a mistake: the rows are invented, so it may quote them."""
     kind, _, said = str(error).partition(": ")
     try:
@@ -258,7 +258,7 @@ def _make(
     except ContractError as error:
         raise DoesNotRun(error.what) from None
     except duckdb.Error as error:
-        raise DoesNotRun(f"does not run{text_place(error, text, len(asked))}: {_said(error)}") from None
+        raise DoesNotRun(f"does not run{text_place(error, text, len(asked))}: {told(error)}") from None
 
 
 def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:

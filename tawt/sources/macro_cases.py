@@ -5,36 +5,42 @@
     - {call: "believable(5, low := 9)", gives: ~}
 
 A line names the parameters by their names; all of them are texts, just as they stand, and `~` is null. Where one is no
-text, `call` is the whole expression. What comes out is compared as a value of its type.
+text, `call` is the whole expression, held to what a macro itself may say: cells written out, functions of them and
+nothing else. What comes out is compared as a value of its type.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from tawt.config.load import parse_yaml
-from tawt.database.connect import literal
-from tawt.database.macros import Macro, Macros
-from tawt.errors import ConfigError, nearest
+from tawt.database.connect import Limits, connect, literal
+from tawt.database.macros import Macro, Macros, load_macros, one_expression
+from tawt.errors import ConfigError, StageError, nearest
+from tawt.project import Project
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 from tawt.sources.case_files import TextLoader
+from tawt.sources.cases import told
 
 _FORM = "a line is as `- {cell: 12, gives: 12}`"
 
 
-def run_macro_case(path: Path, macros: Macros) -> list[str]:
+def run_macro_case(path: Path, project: Project) -> list[str]:
     """Run a macro on the cells of its case, and return one line per difference.
 
     Args:
         path: `tests/sql/shared/macros/NAME.yaml`.
-        macros: Those of the project, one of which has that name.
+        project: Has the macro of that name.
 
     Raises:
         ConfigError: The case is not of the form above, or there is no such macro.
+        StageError: A macro of the project is refused.
     """
+    macros = load_macros(project)
     macro = next((one for one in macros.listed if one.name == path.stem), None)
     if macro is None:
         raise ConfigError(str(path), "is of no macro, expected the name of one", nearest(path.stem, macros.names))
@@ -44,24 +50,27 @@ def run_macro_case(path: Path, macros: Macros) -> list[str]:
     lines = parse_yaml(f"lines:\n{indented}", str(path), TextLoader)[0]["lines"]
     if not isinstance(lines, list) or not lines:
         raise ConfigError(str(path), "holds no line, expected a list of cells and what they give", _FORM)
-    with duckdb.connect() as connection:
-        macros.make(connection)
-        return [
-            said for number, line in enumerate(lines, 1) if (said := _differs(connection, macro, line, number, path))
-        ]
+    with closing(connect(Limits.of(1), [], project=project)) as connection:
+        found = (_differs(connection, macro, macros, line, number, path) for number, line in enumerate(lines, 1))
+        return [difference for difference in found if difference is not None]
 
 
-def _differs(connection: duckdb.DuckDBPyConnection, macro: Macro, line: Any, number: int, path: Path) -> str | None:
+def _differs(
+    connection: duckdb.DuckDBPyConnection, macro: Macro, macros: Macros, line: Any, number: int, path: Path
+) -> str | None:
     if not isinstance(line, dict) or "gives" not in line:
         raise ConfigError(str(path), f"line {number} says not what it `gives`, expected a cell and that", _FORM)
     call = _call(macro, {name: given for name, given in line.items() if name != "gives"}, str(path))
     try:
-        relation = connection.sql(f"select {call} as given")
+        one_expression(call, f"line {number}", set(), macros.names)
+        relation = connection.sql(f"select {call}\nas given")
         type_ = relation.types[0]
         given = relation.fetchall()[0][0]
         wanted = connection.execute(f"select {_text(line['gives'])}::{type_}").fetchall()[0][0]
+    except StageError as error:
+        return f"line {number}: {error.what}"
     except duckdb.Error as error:
-        return f"line {number}: does not run: {str(error).splitlines()[0]}"
+        return f"line {number}: does not run: {told(error)}"
     return None if given == wanted else f"line {number}: gives {given!r}, expected {wanted!r}"
 
 

@@ -159,7 +159,7 @@ def _trial() -> duckdb.DuckDBPyConnection:
     Each value stands twice in a column, beside two others of each other column: what picks a row by a key hangs on the
     order where keys are alike. There are many values: few are counted in a table of all, in its own order.
     """
-    connection = duckdb.connect(config={"threads": 1})
+    connection = duckdb.connect(config={"threads": 1, "enable_external_access": False})
     for name, order in _ORDERS.items():
         connection.execute(
             f"create table {name} as select (i // 2) * 1000003 as x, (i * 7919 % 10000) // 2 as y, "

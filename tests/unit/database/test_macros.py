@@ -104,14 +104,37 @@ def test_a_function_of_the_parameters_alone_may_be_written_out(tmp_path: Path) -
         ('- {cell: ~, gives: ~}\n- {cell: b, gives: ~}', ["line 2: gives 'b', expected None"]),
         ('- {call: "one(upper(\'a\'))", gives: A}', []),
         ('- {call: "one(3)", gives: 3}', ["line 1: does not run"]),
+        ('- {call: "one(cell)", gives: 3}', ["line 1: names `cell`"]),
     ],
 )  # fmt: skip
 def test_a_case_of_a_macro_tells_what_differs(line: str, said: list[str], tmp_path: Path) -> None:
     """One line per cell whose value is another, or for which it does not run."""
     case = tmp_path / "one.yaml"
     case.write_text(line)
-    differences = run_macro_case(case, load_macros(project(tmp_path, one="trim(cell)")))
+    differences = run_macro_case(case, project(tmp_path, one="trim(cell)"))
     assert [one[: len(wanted)] for one, wanted in zip(differences, said, strict=True)] == said
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "1; copy (select 1) to 'FOLDER/made'; select 1",
+        "1; attach 'FOLDER/made' as made; select 1",
+        "(select content from read_text('FOLDER/one.yaml'))",
+        "(select count(*) from glob('FOLDER/*'))",
+        "content from read_text('FOLDER/one.yaml')",
+        "one('a'); set enable_external_access = true",
+        "getenv('HOME')",
+        "repeat('x', 1000000000)",
+    ],
+)
+def test_a_case_of_a_macro_is_one_expression_and_reaches_nothing(call: str, tmp_path: Path) -> None:
+    """A project comes from elsewhere: its cases read no file, write none and set nothing, whatever they say."""
+    case = tmp_path / "one.yaml"
+    case.write_text(f'- {{call: "{call}", gives: 1}}'.replace("FOLDER", str(tmp_path)))
+    (said,) = run_macro_case(case, project(tmp_path, one="trim(cell)"))
+    assert said.startswith(("line 1: does not end in one expression", "line 1: calls `"))
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("line", ["- {cell: a}", "- {cel: a, gives: a}", "- {cell: a, b: c, gives: a}", "cell: a", ""])
@@ -120,7 +143,7 @@ def test_a_case_of_another_form_is_an_error(line: str, tmp_path: Path) -> None:
     case = tmp_path / "one.yaml"
     case.write_text(line)
     with pytest.raises(ConfigError):
-        run_macro_case(case, load_macros(project(tmp_path, one="trim(cell)")))
+        run_macro_case(case, project(tmp_path, one="trim(cell)"))
 
 
 def test_a_macro_that_gives_another_type_than_those_before_it_need_is_told(tmp_path: Path) -> None:
