@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.contracts.dataset import SPLITS
@@ -39,7 +41,7 @@ def write_metadata(bound: Bound, folder: Path, subjects: dict[str, Int64s], code
         ),
         metadata / "subject_splits.parquet",
     )
-    known = code_dictionary(bound)
+    known = code_dictionary(bound, codes)
     pq.write_table(
         pa.table(
             {
@@ -70,13 +72,22 @@ def write_metadata(bound: Bound, folder: Path, subjects: dict[str, Int64s], code
     )
 
 
-def code_dictionary(bound: Bound, own: bool = True) -> dict[str, tuple[str | None, list[str] | None]]:
-    """Return code -> description and parents: the source's dictionaries, then, if `own`, what the pipeline says."""
+def code_dictionary(
+    bound: Bound, codes: Iterable[str], own: bool = True
+) -> dict[str, tuple[str | None, list[str] | None]]:
+    """Return code -> description and parents, of some codes alone: a dictionary holds many that no event has.
+
+    Args:
+        bound: The stage `events`, with the code dictionaries among its inputs.
+        codes: The codes that are asked for.
+        own: Whether the pipeline has the last word, behind the source's dictionaries.
+    """
+    asked = pa.array(codes, pa.string())
     known: dict[str, tuple[str | None, list[str] | None]] = {}
     for source in bound.inputs.values():
         for file in source.rows if layer_of(source.name).name == "codes" else ():
             table = read_parquet(file, ["code", "description", "parent_codes"], source.make_again)
-            for row in table.to_pylist():
+            for row in table.filter(pc.is_in(table["code"], value_set=asked)).to_pylist():
                 known.setdefault(row["code"], (row["description"], row["parent_codes"]))
     for code, data_type in bound.pipeline.data_types.items() if own else ():
         if data_type.description is not None:

@@ -26,8 +26,10 @@ def hold_codes(bound: Bound, codes: Collection[str]) -> list[str]:
     missing = [code for code in declared if code not in codes]
     if not missing:
         return []
-    elsewhere = {*_of_tawt(), *code_dictionary(bound, own=False)}
-    nowhere = [code for code in missing if code not in elsewhere]
+    known = code_dictionary(bound, missing, own=False)
+    if nowhere := [code for code in missing if code not in known]:
+        of_tawt = _of_tawt()
+        nowhere = [code for code in nowhere if code not in of_tawt]
     if nowhere and bound.settings.sample is None:
         near = nearest(nowhere[0], codes)
         raise ConfigError(

@@ -5,7 +5,7 @@ more often than the contract says, and joins that multiply records. Counts and n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import duckdb
 
 from tawt.contracts.account import Account
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.database.connect import connect, identifier, literal, parquet_files, wrapped_errors
+from tawt.database.connect import identifier, literal, parquet_files, wrapped_errors
 from tawt.database.parse import parse, walk
 from tawt.errors import StageError, TawtError, nearest
 from tawt.readers import parquet_schema
@@ -26,10 +26,13 @@ EARLIEST, LATEST = datetime(1000, 1, 1), datetime(3000, 1, 1)
 _ROWS = "_rows"
 
 
-def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str, ...]:
+def hold_rows(
+    connection: duckdb.DuckDBPyConnection, bound: Bound, kept: Sequence[Path], account: Account
+) -> tuple[str, ...]:
     """Hold what a stage gave to what a measurement, a label or a dictionary can be; return what is to be said of it.
 
     Args:
+        connection: That of the stage.
         bound: The stage.
         kept: What it wrote.
         account: Where its records went.
@@ -38,10 +41,7 @@ def hold_rows(bound: Bound, kept: Sequence[Path], account: Account) -> tuple[str
         StageError: It gives a status that is none, a code without a letter, or a time that can be none.
     """
     contract = bound.stage.contract
-    with (
-        closing(connect(bound.limits, bound.folders, bound.spill)) as connection,
-        wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits),
-    ):
+    with wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits):
         connection.execute(f"create view {_ROWS} as from {parquet_files(kept)}")
         have = {name for name, *_ in connection.execute(f"describe {_ROWS}").fetchall()}
         for error in _mistakes(connection, bound, have):

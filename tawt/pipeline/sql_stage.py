@@ -7,7 +7,7 @@ files, so that routing costs no second reading.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from tawt.contracts.account import Places, Rejected
 from tawt.contracts.contract import Contract
 from tawt.database.connect import (
     bounded_memory,
-    connect,
     identifier,
     interruptible,
     literal,
@@ -58,33 +57,38 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         ContractError: What it gives is not what its contract promises.
     """
     stage, driving = bound.stage, bound.driving
-    with readable(list(bound.raw.values()), folder.with_name(f"{stage.name}-raw")) as tables:
+    # opening one takes longer than what a small table needs of it: all that is asked of a stage is asked of one
+    with readable(list(bound.raw.values()), folder.with_name(f"{stage.name}-raw")) as tables, ExitStack() as stack:
         reading = replace(bound, raw={table.name: table for table in tables})
+        connection = stack.enter_context(closing(connected(reading)))
         # several threads on one file lose records behind a malformed line; one does not, and is slower
-        kept, rejected = _select(reading, folder, parallel=True)
+        kept, rejected = _select(connection, reading, folder, parallel=True)
         if isinstance(driving, RawTable) and driving.is_text:
             if rejected.lines or rows_of(kept, rejected) != driving.n_records:
-                kept, rejected = _select(reading, folder, parallel=False)
+                connection.close()
+                connection = stack.enter_context(closing(connected(reading)))  # which has set no line aside
+                kept, rejected = _select(connection, reading, folder, parallel=False)
             if rows_of(kept, rejected) < driving.n_records:
-                with closing(connected(bound)) as connection, wrapped_errors(stage.inputs[0], limits=bound.limits):
-                    hold_to_count(connection, reading.raw[driving.name])
-    for file in driving.files if isinstance(driving, RawTable) else ():
-        file.hold()
-    check_nulls(stage.contract, kept, stage.name)
-    account = balance(stage, driving, kept, rejected)
-    account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
-    notes = hold_rows(bound, kept, account)
+                with closing(connected(bound)) as another, wrapped_errors(stage.inputs[0], limits=bound.limits):
+                    hold_to_count(another, reading.raw[driving.name])
+        for file in driving.files if isinstance(driving, RawTable) else ():
+            file.hold()
+        check_nulls(stage.contract, kept, stage.name)
+        account = balance(stage, driving, kept, rejected)
+        account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
+        notes = hold_rows(connection, bound, kept, account)
     if not stage.layer.numbered:
         _as_labels(stage.contract, kept)
     return StageResult((account,), notes=notes, places=_places(driving, rejected), rejected=rejected)
 
 
-def _select(bound: Bound, folder: Path, parallel: bool) -> tuple[list[Path], Rejected]:
+def _select(
+    connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path, parallel: bool
+) -> tuple[list[Path], Rejected]:
     """Write what the stage gives into a folder aside, kept rows and rejected ones apart."""
     name, tables = bound.stage.name, list(bound.raw.values())
     remove(folder)
     folder.mkdir(parents=True)
-    connection = connected(bound)
     readers: list[MemberReader] = []
     try:
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits), bounded_memory(bound.limits):
@@ -102,26 +106,23 @@ def _select(bound: Bound, folder: Path, parallel: bool) -> tuple[list[Path], Rej
             with closing(connected(bound)) as another:
                 failed = unread_file(another, tables, bound.limits)
         raise failed or error from None
-    finally:
-        connection.close()
     kept, rejected = _take_routes(folder, bound, lines)
     # a stream of small files is read by several threads at once, which hand on what they have as they have it
     if bound.stage.layer.ordered or any(table.members is not None for table in tables):
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits):
-            _in_order(bound, kept)
+            _in_order(connection, bound, kept)
     return kept, rejected
 
 
-def _in_order(bound: Bound, kept: list[Path]) -> None:
+def _in_order(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Path]) -> None:
     """Sort what a stage gave whole, by number and then by all columns: a window or a join gives no order of its own."""
     sorted_aside = kept[0].with_suffix(".sorted")
     others = [name for name in parquet_schema(kept[0]).names if name != "_row" and not bound.stage.layer.row_wise]
     order = ", ".join(map(identifier, ["_row", *others]))
-    with closing(connect(bound.limits, bound.folders, bound.spill, macros=())) as connection:
-        connection.execute(
-            f"copy (from {parquet_files(kept)} order by {order}) to {literal(str(sorted_aside))} "
-            "(format parquet, compression snappy)"
-        )
+    connection.execute(
+        f"copy (from {parquet_files(kept)} order by {order}) to {literal(str(sorted_aside))} "
+        "(format parquet, compression snappy)"
+    )
     for file in kept:
         file.unlink()
     kept[:] = [sorted_aside.rename(kept[0])]
