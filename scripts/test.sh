@@ -6,6 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh dev || exit 1
 export PATH="$PWD/.venv/bin:$PATH"
+unset PYTHONDONTWRITEBYTECODE # each worker, and each process that a test starts, would compile all modules anew
 
 failed=""
 ruff check . || failed="$failed, ruff check"

@@ -10,6 +10,7 @@ import tawt
 from tawt.hospital.invent import write_hospital
 
 QUICK = {"threads": 1, "memory_limit": "500MB"}
+LABS = "off=[staging.icustays, event_parts.icustays, staging.chartevents, event_parts.chart, event_parts.lab_specimens]"
 ODD = "a [1]*?'\"x\n{b} \u00fc,%c"
 
 
@@ -19,12 +20,12 @@ def test_folders_of_any_name_work(tmp_path: Path) -> None:
     raw, work = tmp_path / ODD / "raw[s]", tmp_path / ODD / "w[0-9]"
     write_hospital(raw, n_subjects=10, seed=2)
     shutil.copytree(raw, tmp_path / ODD / "raws")
-    tawt.ingest(raw, "demo", work, **QUICK)
+    tawt.ingest(raw, "demo", work, settings=LABS, **QUICK)
     shutil.copytree(work, tmp_path / ODD / "w0")
     tawt.build_vocab(work, **QUICK)
     assert [finding for finding in tawt.check(work) if not finding.ok] == []
     straight = tmp_path / "straight"
-    tawt.ingest(tmp_path / ODD / "raws", "demo", straight, **QUICK)
+    tawt.ingest(tmp_path / ODD / "raws", "demo", straight, settings=LABS, **QUICK)
     n = "select count(*) n from events"
     assert tawt.query(n, work).to_pylist() == tawt.query(n, straight).to_pylist()
     from tawt.commands.rejected import quarantined

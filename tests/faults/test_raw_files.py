@@ -158,7 +158,7 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_written(fault: str, raw: Pa
     and leaves only stages that are finished."""
     spoil, said = FAULTS[fault]
     spoil(raw)
-    ended = ingest()
+    ended = ingest(*LABS_ALONE)
     assert ended.code == 1 and ended.out == ""
     assert FORM.match(ended.error) and said in ended.error, ended.err
     assert str(tmp_path) not in ended.error
@@ -220,15 +220,18 @@ def _in_parts(raw: Path) -> None:
 
 
 READABLE: dict[str, Callable[[Path], object]] = {
-    "crlf": _text(lambda b: b.replace(b"\n", b"\r\n")),
-    "byte order mark": _text(lambda b: b"\xef\xbb\xbf" + b),
-    "no last line end": _text(lambda b: b.rstrip(b"\n")),
-    "blank lines at the end": _text(lambda b: b + b"\n\n"),
-    "header in capitals": _text(lambda b: b.partition(b"\n")[0].upper() + b"\n" + b.partition(b"\n")[2]),
-    "column without a name": _cells(b",comments", b","),
-    "not packed": lambda raw: ((raw / "hosp/labevents.csv").write_bytes(_unpack(raw / LABS)), (raw / LABS).unlink()),
-    "folder of parts": lambda raw: (
-        (raw / "hosp/labevents").mkdir(), (raw / LABS).rename(raw / "hosp/labevents/part-0.csv.gz")
+    "byte order mark, crlf, none at the end": _text(
+        lambda b: b"\xef\xbb\xbf" + b.rstrip(b"\n").replace(b"\n", b"\r\n")
+    ),
+    "header in capitals, blank lines at the end": _text(
+        lambda b: b.partition(b"\n")[0].upper() + b"\n" + b.partition(b"\n")[2] + b"\n\n"
+    ),
+    "not packed, no last line end": lambda raw: (
+        (raw / "hosp/labevents.csv").write_bytes(_unpack(raw / LABS).rstrip(b"\n")), (raw / LABS).unlink()
+    ),
+    "folder of parts, column without a name": lambda raw: (
+        _cells(b",comments", b",")(raw), (raw / "hosp/labevents").mkdir(),
+        (raw / LABS).rename(raw / "hosp/labevents/part-0.csv.gz"),
     ),
     "end in capitals": lambda raw: (raw / LABS).rename(raw / "hosp/LABEVENTS.CSV.GZ"),
     "parts packed and not, in capitals": _in_parts,
@@ -281,7 +284,7 @@ def test_a_part_that_is_packed_otherwise_is_no_absent_one(raw: Path, ingest) -> 
     (raw / LABS).rename(raw / "hosp/labevents/part-0.csv.gz")
     for name in ("hosp/patients.csv.gz.sha256", "hosp/README.md", "hosp/labevents/_SUCCESS"):
         (raw / name).write_text("x")
-    assert ingest().code == 0
+    assert ingest(*LABS_ALONE).code == 0
     (raw / "hosp/labevents/part-1.csv.zst").write_bytes(b"x")
     assert "hosp/labevents/part-1.csv.zst: is of a kind that is not read" in ingest().error
 
@@ -303,7 +306,7 @@ def test_what_is_absent_and_optional_is_said(raw: Path, ingest, tawt, tmp_path: 
 
 def test_a_failed_ingest_does_not_touch_another_pipelines_workspace(raw: Path, ingest, tree, tmp_path: Path) -> None:
     """Pipeline and raw root of a workspace stay when the raw folder of a later ingest does not fit."""
-    assert ingest().code == 0
+    assert ingest(*LABS_ALONE).code == 0
     before = tree(tmp_path / "w")
     (raw / PATIENTS).unlink()
     assert ingest(pipeline="mimic_iv").code == 1

@@ -125,6 +125,7 @@ def test_an_endless_query_can_be_interrupted() -> None:
 import signal, threading, sys
 from tawt.database.connect import Limits, bounded_memory, connect, interruptible, wrapped_errors
 connection = connect(Limits(1, "60MB"), [])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell has it ignored
 threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
 endless = "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r"
 try:

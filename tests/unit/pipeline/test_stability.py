@@ -258,11 +258,10 @@ def test_a_pipeline_named_without_its_ending_is_found(tmp_path: Path, monkeypatc
         assert caught.value.hint == f"give the file: --pipeline {path}"
 
 
-@pytest.mark.parametrize("sample", ["7", "20%"])
-def test_an_ingest_of_a_sample_holds_all_of_some(hospital, tmp_path: Path, sample: str) -> None:
+def test_an_ingest_of_a_sample_holds_all_of_some(hospital, tmp_path: Path) -> None:
     """The events of a sampled ingest are those of its subjects in the whole one, in their splits, and of nobody else."""
-    tawt.ingest(hospital.raw, "demo", tmp_path / "ws", sample=sample, settings=("shards=3",), **QUICK)
+    tawt.ingest(hospital.raw, "demo", tmp_path / "ws", sample="7", settings=("shards=3",), **QUICK)
     sampled, everyone = read_events(tmp_path / "ws"), hospital.events()
     subjects = set(sampled["subject_id"].to_pylist())
-    assert len(subjects) == 7 if sample == "7" else 3 < len(subjects) < 30
+    assert len(subjects) == 7
     assert sampled.equals(everyone.filter(pc.is_in(everyone["subject_id"], pa.array(sorted(subjects)))))

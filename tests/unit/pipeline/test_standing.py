@@ -50,23 +50,24 @@ def test_another_pipeline_in_the_same_workspace_does_not_add_up(hospital, own_wo
     assert [finding for finding in tawt.check(own_workspace) if not finding.ok] == []
 
 
-def test_what_a_removed_table_or_a_stage_that_is_off_left_behind_is_not_counted(hospital, tmp_path: Path) -> None:
+def test_what_a_removed_table_or_a_stage_that_is_off_left_behind_is_not_counted(
+    hospital, own_workspace: Path, tmp_path: Path
+) -> None:
     """An optional table that is gone, and a stage under `off:`, take their files, their ledger and their quarantine."""
     raw = Path(shutil.copytree(hospital.raw, tmp_path / "raw"))
-    work = tmp_path / "w"
-    tawt.ingest(raw, "demo", work, **QUICK)
+    work = own_workspace
     assert {"staging.icustays", "event_parts.icustays", "event_parts.diagnoses"} <= stages_in(work)
     assert tawt.query("select count(*) n from quarantine where stage = 'event_parts.diagnoses'", work)["n"][0].as_py()
     (raw / "icu" / "icustays.csv.gz").unlink()
-    result = tawt.ingest(
-        raw, "demo", work, settings=("off=[event_parts.diagnoses,event_parts.lab_specimens]",), **QUICK
-    )
+    settings = ("shards=3", "off=[event_parts.diagnoses,event_parts.lab_specimens]")
+    result = tawt.ingest(raw, "demo", work, settings=settings, **QUICK)
     gone = {"staging.icustays", "event_parts.icustays", "event_parts.diagnoses"}
     assert not gone & stages_in(work) and "events" in stages_in(work)
     assert all(any(name in note for note in result.notes) for name in gone)
     assert (
         tawt.query("select count(*) n from quarantine where stage = 'event_parts.diagnoses'", work)["n"][0].as_py() == 0
     )
+    tawt.build_vocab(work, **QUICK)
     assert [finding for finding in tawt.check(work) if not finding.ok] == []
 
 
