@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.account import Account
-from tawt.contracts.subjects import MAP, key_of_map, with_key
+from tawt.contracts.subjects import MAP, with_key
 from tawt.database.connect import bounded_memory, identifier, interruptible, wrapped_errors
 from tawt.pipeline.relations import connected
+from tawt.pipeline.subject_map import whole_map
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw, subject_id
-from tawt.readers import read_parquet
 from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
 from tawt.transforms.subject_numbers import numbered
 
@@ -87,9 +88,9 @@ def _meet(connection: duckdb.DuckDBPyConnection, table: RawTable, place: int) ->
 
 def _known(path: Path, key: str) -> pa.Table:
     """Return the numbers that subjects have."""
-    if not path.is_file() or key_of_map(path) != key:
-        return pa.table({"id": pa.array([], pa.string()), "subject_id": pa.array([], pa.int64())})
-    return read_parquet(path, ["id", "subject_id"])
+    if os.path.lexists(path) and (whole := whole_map(path))[0] == key:
+        return whole[1]
+    return pa.table({"id": pa.array([], pa.string()), "subject_id": pa.array([], pa.int64())})
 
 
 def _depends_on(settings: Settings) -> dict[str, Any]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
 
+from tawt.errors import FileError
 from tawt.readers import parquet_schema
 
 SUBJECTS = "subjects"
 """The stage, its folder and its relation."""
 MAP = "subjects.parquet"
 _KEY = b"key"
-_AGAIN = "put back a copy of it: with another key every subject gets another number; remove it to number them anew"
+MAP_AGAIN = (
+    "put back a copy of the map; where `local.json` holds `subject_key`, removing it and ingesting again gives each id "
+    "the number that it had; without a copy and that key every subject gets another number"
+)
+"""What can be done for a map that is damaged: the numbers hang on the ids and the key alone."""
 
 
 def new_key(content: dict[str, list[str]]) -> str:
@@ -26,14 +32,16 @@ def new_key(content: dict[str, list[str]]) -> str:
     return sha256(b"tawt subjects\0" + json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def key_of_map(path: Path) -> str | None:
+def key_of_map(path: Path) -> str:
     """Return the key that the numbers of a map hang on.
 
     Raises:
         FileError: The map is damaged.
     """
-    key = (parquet_schema(path, _AGAIN).metadata or {}).get(_KEY)
-    return key.decode() if key is not None else None
+    key = (parquet_schema(path, MAP_AGAIN).metadata or {}).get(_KEY, b"").decode(errors="replace")
+    if re.fullmatch("[0-9a-f]{64}", key) is None:
+        raise FileError(str(path), "has no key, expected that of the numbers in it", MAP_AGAIN)
+    return key
 
 
 def with_key(rows: pa.Table, key: str) -> pa.Table:

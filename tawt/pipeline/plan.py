@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
-from tawt.contracts.subjects import MAP, SUBJECTS, key_of_map, new_key
+from tawt.contracts.subjects import MAP, MAP_AGAIN, SUBJECTS, key_of_map, new_key
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, FileError, SourceError, StageError
 from tawt.files import digest
@@ -20,8 +20,11 @@ from tawt.pipeline.commit import others_of
 from tawt.pipeline.fingerprint import components_of, told_of
 from tawt.pipeline.manifest import UNKNOWN, Components, Manifest, make_again, read_manifest, reason_to_run
 from tawt.pipeline.sample import sampled_hash, shard_count
+from tawt.pipeline.subject_map import whole_map
 from tawt.pipeline.workspace import SPILL, Workspace, folder_of
 from tawt.raw.find import RawTable, find_raw_tables, seen_files
+from tawt.readers import reading
+from tawt.seals import sha256_file
 from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.sources.sql_file import parameters_for
@@ -132,6 +135,8 @@ def make_plan(
         workspace = replace(workspace, given_local=local, given_ingested=ingested)
     graph = graph.without_tables(workspace.ingested.absent_tables)
     there = {name: manifest for name in graph.stages if (manifest := read_manifest(workspace, name)) is not None}
+    if SUBJECTS in there and not _holds_map(workspace, there[SUBJECTS]):
+        del there[SUBJECTS]  # it runs again first, and looks whether the map is a copy put back, or damaged
     told = {name: told_of(workspace, stage) for name, stage in graph.stages.items()}
     others = others_of(workspace.root, graph)
     plan = Plan(workspace.root, graph, raw, settings, limits, there, told, others, tuple(notes))
@@ -201,9 +206,16 @@ def _subject_key(workspace: Workspace) -> str | None:
     """Return the key that the map of subjects has, or had; None where there never was one."""
     place = workspace.output(SUBJECTS) / MAP
     with suppress(FileError):  # the stage that writes it tells
-        if place.is_file() and (key := key_of_map(place)) is not None:
-            return key
+        if place.is_file() and key_of_map(place) != workspace.local.subject_key:
+            return whole_map(place)[0]
     return workspace.local.subject_key
+
+
+def _holds_map(workspace: Workspace, manifest: Manifest) -> bool:
+    """Return whether the map of subjects is as it was written: a turned bit in it is another person's number."""
+    place = workspace.output(SUBJECTS) / MAP
+    with reading(place, "the numbers that subjects have", MAP_AGAIN):
+        return sha256_file(place) == manifest.hashes.get(place.relative_to(workspace.root).as_posix())
 
 
 def input_of(root: Path, manifest: Manifest) -> Input:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
+from tawt.contracts.subjects import MAP_AGAIN, SUBJECTS
 from tawt.contracts.workspace import PIPELINE
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.manifest import manifest_at
@@ -97,7 +98,11 @@ def _stages(
     stale += [edit] if (edit := source_edited(workspace)) is not None else []
     # what has its size is up to date for a command that is not told otherwise
     first = next((name for name, texts in changed.items() if texts), None)
-    mend = command("run", first or "+dataset", workspace=workspace.root, force=first is not None)
+    mend = (
+        MAP_AGAIN
+        if first == SUBJECTS
+        else command("run", first or "+dataset", workspace=workspace.root, force=first is not None)
+    )
     none = [] if whole or wrong or lost or stale else ["none is finished"]
     return finding_of("stages", wrong + lost + stale + none, f"{len(whole)} finished, as written", mend)
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from tawt.arrays import Ints
 
 _BITS = 53
+_TURNS = 4
+"""More turns than any map has needed, or will."""
 
 
 def numbers_of(key: bytes, ids: Sequence[str], turn: int = 0) -> Ints:
@@ -40,6 +42,14 @@ def numbered(key: bytes, ids: Sequence[str], known: npt.ArrayLike) -> Ints:
         turn += 1
         numbers[clashing] = numbers_of(key, [ids[i] for i in clashing.tolist()], turn)
     return numbers
+
+
+def could_be_of(key: bytes, ids: Sequence[str], numbers: Ints) -> bool:
+    """Return whether every number is one that `numbered` gives its id, in the first turn or a later one."""
+    left = np.arange(len(ids))
+    for turn in range(_TURNS):
+        left = left[numbers[left] != numbers_of(key, [ids[i] for i in left.tolist()], turn)]
+    return not len(left)
 
 
 def _later(numbers: Ints, given: Ints) -> Ints:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.errors import StageError
+from tawt.errors import FileError, StageError
+from tawt.pipeline.subject_map import whole_map
 
 STAGING = """-- One row is one reading.
 with readings as (select _row, patient, number from raw.readings)
@@ -194,3 +195,38 @@ def test_what_only_looks_shows_numbers_or_what_the_raw_tables_hold(raw: Path, tm
     ]
     assert tawt.query("select patient from raw.readings", tmp_path / "w", limit=2)["patient"].to_pylist() == IDS[:2]
     assert tawt.lineage("staging.readings", tmp_path / "w")["name"].to_pylist().count("subjects") == 1
+
+
+def test_a_damaged_map_renumbers_nobody(raw: Path, tmp_path: Path) -> None:
+    """A bit turned anywhere in the map: it is refused or nothing of it is used; what is done then brings all back."""
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    place = tmp_path / "w" / "subjects" / "subjects.parquet"
+    before, content = the_map(tmp_path / "w"), place.read_bytes()
+    refused = []
+    for at in range(4, len(content) - 4, 11):
+        turned = bytearray(content)
+        turned[at] ^= 1
+        place.write_bytes(turned)
+        try:
+            key, rows = whole_map(place)
+        except FileError as error:
+            assert "put back a copy" in error.hint
+            refused += [bytes(turned)] if "not of its ids" in error.what else []
+        else:
+            assert before == before | dict(zip(*rows.to_pydict().values(), strict=True))
+            assert key == json.loads((tmp_path / "w" / "local.json").read_text())["subject_key"]
+    assert len(refused) > 5
+    place.write_bytes(refused[0])
+    (finding,) = [one for one in tawt.check(tmp_path / "w") if one.check == "stages"]
+    assert "--force" not in finding.mend and "put back a copy" in finding.mend
+    write(raw, "c", ["new"], first=600)
+    with pytest.raises(FileError, match="not of its ids"):
+        tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    with pytest.raises(StageError, match="needs subjects"):
+        tawt.run("staging.readings", tmp_path / "w", threads=1)
+    place.unlink()
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    assert the_map(tmp_path / "w") == before | {"new": by_reading(tmp_path / "w")[600]}
+    place.write_bytes(content)  # a copy from before the new subject is as good
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    assert the_map(tmp_path / "w") == before | {"new": by_reading(tmp_path / "w")[600]}

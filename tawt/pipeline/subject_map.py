@@ -1,0 +1,32 @@
+"""The map of subjects whose ids are text, held to itself: each number hangs on the id and the key beside it.
+
+So a map that a bit was turned in is found without anything else, and an older copy that was put back is as good as the
+one that was lost.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from tawt.contracts.subjects import MAP_AGAIN, key_of_map
+from tawt.errors import FileError
+from tawt.readers import read_parquet, reading
+from tawt.transforms.subject_numbers import could_be_of
+
+
+def whole_map(path: Path) -> tuple[str, pa.Table]:
+    """Return the key of a map, and its ids with their numbers.
+
+    Raises:
+        FileError: It is damaged: an id, a number or the key is not what it was.
+    """
+    key = key_of_map(path)
+    rows = read_parquet(path, ["id", "subject_id"], MAP_AGAIN)
+    with reading(path, "the numbers that subjects have", MAP_AGAIN, FileError):
+        ids, numbers = rows["id"].to_pylist(), rows["subject_id"].to_numpy()
+        whole = len({*ids}) == len({*numbers.tolist()}) == len(ids) and could_be_of(bytes.fromhex(key), ids, numbers)
+    if not whole:
+        raise FileError(str(path), "holds numbers that are not of its ids and its key, expected those given", MAP_AGAIN)
+    return key, rows
