@@ -107,13 +107,14 @@ def test(
         if failed.differences[0] not in told:  # else a case says it
             results.append(failed)
             report(failed)
-    tested = {name for cases in found.values() for case in cases for name in case.holds}
-    own, declared = _own(root, sources)
-    return CaseResults(
-        tuple(results),
-        tuple(one for one in own if one not in tested),
-        tuple(one for one in declared if one not in tested),
+    cases = [case for cases in found.values() for case in cases]
+    tested = {name for case in cases for name in case.holds}
+    unknown = tuple(f"{case.name.partition('.')[0]}." for case in cases if not case.readable)
+    own, declared = (
+        tuple(one for one in names if one not in tested and not one.startswith(unknown))
+        for names in _own(root, sources)
     )
+    return CaseResults(tuple(results), own, declared)
 
 
 def _refused(project: Project, sources: tuple[str, ...]) -> Iterator[CaseResult]:
@@ -127,7 +128,7 @@ def _refused(project: Project, sources: tuple[str, ...]) -> Iterator[CaseResult]
             if not sources or pipeline.source in sources:
                 stages_of(pipeline, project)
         except TawtError as error:
-            yield CaseResult(f"pipelines.{name}", file, None, (str(error),))
+            yield CaseResult(f"pipelines.{name}", file, None, (_less(error, file),))
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ class FoundCase:
     try_on: Callable[[Project], list[str]]
     """Says what differs, by the files of a project."""
     line: int | None = None
+    readable: bool = True
+    """Whether it is known which stages it tries."""
 
     def differences(self, project: Project) -> list[str]:
         """Return one line per difference; a case that cannot be tried differs too."""
@@ -160,13 +163,14 @@ def cases_of(file: Path, root: Path) -> list[FoundCase]:
         cases = read_cases(file, root / CASES)
     except ConfigError as error:
         said = [_less(error, file)]
-        return [FoundCase(name, file, (name,), lambda project: said)]
+        return [FoundCase(name, file, (), lambda project: said, readable=False)]
     return [FoundCase(one.name, file, (one.name, *_on_the_way(one)), partial(run_case, one), one.line) for one in cases]
 
 
 def _less(error: TawtError, file: Path) -> str:
-    """Return what is said of a file that is named beside it."""
-    return re.sub(r"^:(\d+): ", r"line \1: ", str(error).removeprefix(str(file))).removeprefix(": ")
+    """Return what is said of a file that is named beside it, and what mends it."""
+    said = re.sub(r"^:(\d+): ", r"line \1: ", str(error).removeprefix(str(file))).removeprefix(": ")
+    return f"{said} ({error.hint})" if error.hint else said
 
 
 def _on_the_way(case: Case) -> Iterator[str]:

@@ -57,8 +57,7 @@ class Case:
     @property
     def line(self) -> int | None:
         """The line where it begins, in a file of several."""
-        place = self.places.get(self.at) or self.places.get((*self.at, next(iter(self.said), "")), "")
-        return int(place.rpartition(":")[2]) if self.at and place else None
+        return int(self.place().rpartition(":")[2]) if self.at else None
 
     @property
     def given(self) -> dict[str, list[Row]]:
@@ -81,8 +80,10 @@ class Case:
         return {name: rows or [] for name, rows in (self.said.get("ctes") or {}).items()}
 
     def place(self, *keys: str | int) -> str:
-        """Return the file and the line where something of it stands."""
-        return self.places.get((*self.at, *keys), str(self.file))
+        """Return the file and the line where something of it stands, or where it begins itself."""
+        first = next(iter(self.said), "")  # an entry of a list has no key of its own
+        begins = (self.places.get(at) for at in (self.at, (*self.at, first), self.at[:1]) if self.at)
+        return self.places.get((*self.at, *keys)) or next(filter(None, begins), str(self.file))
 
     def hold(self) -> None:
         """Hold it to the form of a case.
@@ -90,6 +91,9 @@ class Case:
         Raises:
             ConfigError: It is of another form.
         """
+        if "." not in self.stage:
+            form = f"`LAYER.STAGE:`, and below it a case {FORM}"
+            raise ConfigError(self.place(), f"`{self.stage}` is no stage, expected one", form)
         for key, said in self.said.items():
             where = self.place(key)
             if key not in _KEYS:
@@ -102,7 +106,7 @@ class Case:
                 for name, rows in (said or {}).items():
                     _hold_rows(rows, f"{key}.{name}", self.place(key, name))
         if not {"given", "expect"} <= set(self.said):
-            raise ConfigError(self.place(*self.said), "lacks `given:` or `expect:`, expected both", FORM)
+            raise ConfigError(self.place(), "lacks `given:` or `expect:`, expected both", FORM)
 
 
 def _hold_rows(rows: Any, key: str, where: str) -> None:
@@ -132,14 +136,8 @@ def read_cases(path: Path, folder: Path) -> list[Case]:
         )  # fmt: skip
     cases = []
     for stage, one in said.items():
-        for at, case in [((stage,), one)] if isinstance(one, dict) else _numbered(stage, one):
-            if "." not in stage or not isinstance(case, dict):
-                what = "is no stage, expected one" if isinstance(case, dict) else "is no case, expected one or a list"
-                raise ConfigError(places[stage,], f"`{stage}` {what}", f"`LAYER.STAGE:`, and below it a case {FORM}")
-            cases.append(Case(source, stage, path, case, places, at))
+        listed: list[tuple[tuple[str | int, ...], Any]]
+        listed = [((stage, n), case) for n, case in enumerate(one)] if isinstance(one, list) else []
+        for at, case in listed or [((stage,), one)]:
+            cases.append(Case(source, stage, path, case if isinstance(case, dict) else {}, places, at))
     return cases
-
-
-def _numbered(stage: str, cases: Any) -> list[tuple[tuple[str | int, ...], Any]]:
-    listed = cases if isinstance(cases, list) and cases else [cases]
-    return [((stage, number), case) for number, case in enumerate(listed)]

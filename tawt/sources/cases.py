@@ -19,6 +19,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -279,5 +280,9 @@ def _differences(made: _Made, rows: list[Row], expected: list[Row]) -> list[str]
             value = _typed(made.connection, cell, types[name])
             value = cell if value is _NO_VALUE else value
             if row[name] != value and (row[name] == row[name] or value == value):  # NaN is not itself
-                differences.append(f"row {number}: `{name}` is {row[name]!r}, expected {value!r}")
+                differences.append(f"row {number}: `{name}` is {_shown(row[name])}, expected {_shown(value)}")
     return differences
+
+
+def _shown(value: Any) -> str:
+    return repr(str(value)) if isinstance(value, str | date) else "null" if value is None else str(value)

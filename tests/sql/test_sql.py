@@ -110,7 +110,7 @@ def test_a_case_that_holds_gives_no_difference(stage: Path) -> None:
     [
         ("expect: [{twice: 4}, {}]", "row 1: `twice` is 3.0, expected 4.0"),
         ("expect: [{twice: 3}]", "2 rows, expected 1"),
-        ("expect: [{}, {twice: 0}]", "row 2: `twice` is None, expected 0.0"),
+        ("expect: [{}, {twice: 0}]", "row 2: `twice` is null, expected 0.0"),
         ("expect: [{thrice: 3}, {}]", "row 1: no column `thrice`, did you mean `twice`?"),
         ("expect: [{}, {}]\nctes: {readings: [{number: 1.5}, {}]}", "cte `readings`: row 1: `number` is '1.50', expected '1.5'"),
         ("expect: [{twice: three}, {}]", "row 1: `twice` is 3.0, expected 'three'"),

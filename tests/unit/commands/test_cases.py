@@ -89,6 +89,8 @@ def test_staging_that_no_case_holds_is_told(clinic: Path, monkeypatch: pytest.Mo
     contract = '{"description": "One row is one.", "key": ["a"], "columns": {"a": "int64"}}'
     monkeypatch.chdir(write(clinic, {"schemas/clinic/more.json": contract, "tests/sql/clinic.yaml": SEVERAL}))
     assert (tawt.test().declared, tawt.test().untested) == (("clinic.staging.more",), ())
+    write(clinic, {"tests/sql/clinic.yaml": "- ["})  # what it holds is not known
+    assert (tawt.test().declared, tawt.test().untested, tawt.test().ok) == ((), (), False)
 
 
 def test_what_an_ingest_would_refuse_fails(tested: Path) -> None:
@@ -145,10 +147,10 @@ def test_a_source_without_cases_is_not_red(tested: Path) -> None:
         ({"tests/sql/clinic/readings.yaml": HOLDS}, "lies at another place than tests/sql/SOURCE/LAYER/STAGE.yaml"),
         ({"tests/sql/clinic/staging/readings.yaml": "given: ["}, "expected YAML"),
         ({"tests/sql/clinic/staging/readings.yaml": "given: {}\n"}, "lacks `given:` or `expect:`"),
-        ({"tests/sql/clinic/staging/readings.yaml": "given: {raw.reading: []}\nexpect: []\n"}, "`raw.reading` has no contract"),
+        ({"tests/sql/clinic/staging/readings.yaml": "given: {raw.reading: []}\nexpect: []\n"}, "`raw.reading` has no contract, expected one (did you mean `raw.readings`?)"),
         ({"tests/sql/clinic.yaml": SEVERAL.replace("5.4, _", "5.5, _")}, "tests/sql/clinic.yaml:2: clinic.event_parts.readings: row 1: `numeric_value` is 5.4, expected 5.5"),
-        ({"tests/sql/clinic.yaml": SEVERAL.replace("event_parts.", "")}, "line 1: `readings` is no stage, expected one"),
-        ({"tests/sql/clinic.yaml": "event_parts.readings: []"}, "line 1: `event_parts.readings` is no case, expected one or a list"),
+        ({"tests/sql/clinic.yaml": "readings: {given: {}, expect: []}"}, "yaml:1: clinic.readings: line 1: `readings` is no stage, expected one"),
+        ({"tests/sql/clinic.yaml": "event_parts.readings: []"}, "yaml:1: clinic.event_parts.readings: line 1: lacks `given:` or `expect:`"),
         ({"tests/sql/clinic.yaml": "event_parts.witings:\n  given: {}\n  expect: []\n"}, "clinic.yaml:1: clinic.event_parts.witings: is of no stage"),
         ({"tests/sql/clinic.yaml": SEVERAL.replace("expect: [{code", "expects: [{code")}, "line 5: unknown key `expects`"),
         ({"tests/sql/clinic.yaml": "event_parts.readings: {given: {raw.readings: []}}"}, "lacks `given:` or `expect:`"),
