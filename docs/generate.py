@@ -160,8 +160,8 @@ def schemas_page() -> str:
                 )
     out += [
         "## Words of a _reason\n",
-        "Every stage may give these as `<rule>` or `<reason>`; `reasons` in its contract",
-        "adds others.\n",
+        "Every stage may give these as `<rule>` or `<reason>`; `reasons` in the contract of a",
+        "raw table adds others, for all that comes from it.\n",
     ]
     out += ["| word | |", "|---|---|", *(f"| `{word}` | {meaning} |" for word, meaning in REASONS.items()), ""]
     return "\n".join(out)
