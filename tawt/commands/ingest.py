@@ -92,7 +92,7 @@ def ingest(
     with hold(root, dry_run):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
-        said = (*_about_project(root, project), *_settings_that_go(root, resolved))
+        said = (*_about_project(root, project), *_settings_that_go(root, resolved), *filter(None, [graph.keyless]))
         for note in said:
             report({"event": "note", "text": note})
         result = _run(given, graph, INGEST_LAYERS, limits, force, dry_run, report, found)

@@ -5,8 +5,10 @@ from __future__ import annotations
 REASONS = {
     "missing": "the cell is empty",
     "unparseable": "the cell is not of the column's type",
-    "unparseable_zone": "the cell is a time of a zone, as `2150-01-02T08:00:00Z`, and the pipeline names no `zone`",
+    "unparseable_zone": "the cell is a time of a zone, as `2150-01-02T08:00:00Z`, and the pipeline names no `zone`; or "
+    "of one by its name, as `EST`",
     "out_of_range": "what the cell says lies outside what can be",
+    "time_of_day_lost": "the cell is a day and a time on it, and its column holds days",
     "no_admission": "no admission has the number that the record names",
     "no_discharge": "the admission that the record names has no end",
     "another_stay": "the record names another stay than the one that it lies with",

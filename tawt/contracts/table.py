@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -141,6 +143,13 @@ class Table(Contract):
         of_value = self.value.columns if self.value is not None else ()
         return tuple(column for column in self.columns if column.name not in of_value)
 
+    @property
+    def names_its_key(self) -> bool:
+        """Whether its author says without which cells a record is of no use, beside whose it is."""
+        return bool(self.key) or any(
+            column.key and not _is_subject(column.plain, column.type) for column in self.columns
+        )
+
     @model_validator(mode="after")
     def _names_its_columns(self) -> Table:
         for key in self.value.columns if self.value is not None else ():
@@ -177,6 +186,26 @@ def marks_of(contract: Contract) -> dict[str, tuple[str, ...]]:
     """Return the marks of missing that columns say themselves, by name."""
     columns = contract.columns if isinstance(contract, Table) else ()
     return {column.name: column.marks for column in columns if column.marks is not None}
+
+
+def number_marks(column: Column, marks: Sequence[str]) -> list[float]:
+    """Return the marks that stand for a missing cell of a column by their number, however that is written: -9 is -9.0.
+    In a column of texts, as ids of subjects are, letters count alone."""
+    if not TYPES[column.type].is_number or column.type == "subject":
+        return []
+    return [float(mark) for mark in marks if re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", mark)]
+
+
+def is_mark(contract: Contract, name: str, cell: str) -> bool:
+    """Return whether a cell stands for a missing one by what its column says."""
+    column = next((one for one in contract.columns if one.name == name), None)
+    marks = marks_of(contract).get(name, ())
+    if column is None or not marks:
+        return False
+    with suppress(ValueError):
+        if (numbers := number_marks(column, marks)) and float(cell) in numbers:
+            return True
+    return cell.strip() in marks
 
 
 def read_table(path: Path) -> Table:
@@ -235,10 +264,16 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
     return {**data, "columns": columns}, lines, names or [str(one.get("name")) for one in columns]
 
 
+def _is_subject(plain: str, type_: object) -> bool:
+    return type_ == "subject" or plain == "subject_id"
+
+
 def _said(column: Mapping[str, Any], key: list[str], optional: list[str]) -> dict[str, Any]:
     own = {str(column.get("name")), str(column.get("as"))}
+    # a record of nobody is of no use
+    is_subject = _is_subject(str(column.get("as", column.get("name"))), column.get("type"))
     said = {
-        **({"key": True} if own & set(key) else {}),
+        **({"key": True} if own & set(key) or is_subject else {}),
         **({"required": False} if own & set(optional) else {}),
         **column,
     }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pyarrow as pa
-from pydantic import BeforeValidator
+from pydantic import AfterValidator
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ TYPES: dict[str, Type] = {
     "list<float64>": Type(pa.list_(pa.float64()), "double[]", takes=(r".*\[\]",)),
 }
 """Type in a contract -> what it is elsewhere. The id of a `subject` is text; its number stands in the place of it."""
-SHORT = {"timestamp": "timestamp[us]", "date": "date32", "int": "int64", "float": "float64", "text": "string"}
+SHORT = {
+    "date": "date32", "timestamp": "timestamp[us]", "datetime": "timestamp[us]", "int": "int64", "float": "float64",
+    "text": "string",
+}  # fmt: skip
 """Other words for some types."""
 
 
@@ -88,14 +91,13 @@ def macro_for(type_: str) -> str | None:
     return None if macro == "words" else macro
 
 
-def _long(name: Any) -> Any:
-    return SHORT.get(name, name) if isinstance(name, str) else name
+def _long(name: str) -> str:
+    return SHORT.get(name, name)
 
 
 if TYPE_CHECKING:
     TypeName = str
 else:
     TypeName = Annotated[
-        Literal[tuple(TYPES)],
-        BeforeValidator(_long, json_schema_input_type=Literal[(*TYPES, *SHORT)]),
+        Literal[("int64", "float64", "string", "bool", *SHORT, *dict.fromkeys(TYPES))], AfterValidator(_long)
     ]

@@ -286,5 +286,5 @@ def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspac
     return StageError(
         where,
         f"the database stopped with the error {kind}, expected a result (its text can quote cells and is not shown)",
-        "read a text with a macro, as `number(...)`, and use try_cast instead of any other cast",
+        "read a text with a macro, as `number(...)`: it stops at no cell",
     )

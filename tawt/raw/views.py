@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.contract import Column
-from tawt.contracts.table import marks_of
+from tawt.contracts.table import marks_of, number_marks
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, identifier, literal, parquet_files, wrapped_errors
 from tawt.errors import SourceError
@@ -88,7 +88,16 @@ def _cell(table: RawTable, column: Column, types: dict[str, pa.DataType]) -> str
     # the nearest has the say: the column, else the table, else the pipeline
     own = marks_of(table.contract).get(column.name)
     marks = table.dialect.marks if own is None else own
-    return f"case when trim({cell}) not in ({', '.join(map(literal, marks))}) then {cell} end" if marks else cell
+    return f"case when not {_is_mark(cell, marks, column)} then {cell} end" if marks else cell
+
+
+def _is_mark(cell: str, marks: Sequence[str], column: Column) -> str:
+    """Return the SQL that asks whether a cell stands for a missing one: by its letters, and of a number by what it is,
+    for `-9.0` is -9 however a file is written."""
+    is_one = f"trim({cell}) in ({', '.join(map(literal, marks))})"
+    if numbers := number_marks(column, marks):
+        is_one += f" or try_cast({cell} as double) in ({', '.join(map(str, numbers))})"
+    return f"coalesce({is_one}, false)"
 
 
 def damaged_file(tables: Sequence[RawTable]) -> SourceError | None:

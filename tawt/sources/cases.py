@@ -27,7 +27,7 @@ import duckdb
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS
-from tawt.contracts.table import marks_of
+from tawt.contracts.table import is_mark
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, connect, identifier, text_place
 from tawt.database.macros import load_macros
@@ -195,7 +195,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
     types = {column.name: TYPES[column.cell_type].sql for column in columns}
     typed = ", ".join(f"{identifier(name)} {type_}" for name, type_ in types.items())
     layer, _, table = contract.name.partition(".")
-    place, marks = f"{layer}.{identifier(table or layer)}", marks_of(contract)
+    place = f"{layer}.{identifier(table or layer)}"
     connection.execute(f"create table {place} ({typed})")
     if not table:
         connection.execute(f"create view main.{layer} as from {place}")
@@ -210,7 +210,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
                 what = f"row {number} of `{contract.name}`: `{name}` is no {type_}, expected one"
                 raise ConfigError(where, what, FORM)
             # as the raw view gives them: what the column says to stand for a missing cell is one
-            cells[name] = None if str(cell).strip() in marks.get(name, ()) else _text(cell)
+            cells[name] = None if is_mark(contract, name, str(cell)) else _text(cell)
         names, places = ", ".join(map(identifier, cells)), ", ".join(f"?::varchar::{types[name]}" for name in cells)
         connection.execute(f"insert into {place} ({names}) values ({places})", list(cells.values()))
 

@@ -79,6 +79,7 @@ def staging_select(table: Table, place: str) -> str:
         ]
     keys = [_fault("key_fault", c) if not c.nullable else _bad_key(c) for c in table.staged if c.key]
     faults = [_fault("cell_fault", c) for c in table.staged if not c.key and _may_fail(c)]
+    faults += [_clock_fault(c) for c in table.staged if TYPES[c.type].macro == "calendar_day"]
     given += ["_row", f"{_first(keys)} as _reason"]
     given += [f"{_all(faults)} as _faults"] if faults else []
     lines = [f"-- {' '.join(table.description.split())}"]
@@ -104,11 +105,16 @@ def _read(table: Table, column: RawColumn) -> list[str]:
     """Return how a column is read, and its cell where that is asked about again."""
     cell, plain = _named(table, column), plain_name(column.plain)
     macro = TYPES[column.type].macro
-    forms = f", [{', '.join(map(literal, column.format))}]" if column.format else ""
-    zone = ", $zone" if TYPES[column.type].is_time else ""
-    read = f"{macro}{'_as' if forms else ''}({cell}{forms}{zone})" if macro is not None else cell
+    read = _call(macro, column, cell) if macro is not None else cell
     parts = [f"{read} as {plain}" if read != plain else plain]
     return [*parts, f"{cell} as {_cell(column)}"] if column.key or _may_fail(column) else parts
+
+
+def _call(macro: str, column: RawColumn, cell: str) -> str:
+    """Return the call that reads a cell of a column."""
+    forms = f", [{', '.join(map(literal, column.format))}]" if column.format else ""
+    zone = ", $zone" if TYPES[column.type].is_time else ""
+    return f"{macro}{'_as' if forms else ''}({cell}{forms}{zone})"
 
 
 def _named(table: Table, column: RawColumn) -> str:
@@ -149,6 +155,11 @@ def _given(column: RawColumn) -> str:
 
 def _fault(macro: str, column: RawColumn) -> str:
     return f"{macro}({', '.join([literal(column.name), _cell(column), plain_name(column.plain), *_bounds(column)])})"
+
+
+def _clock_fault(column: RawColumn) -> str:
+    """Return what tells that a day was read from a cell with a time of day."""
+    return f"clock_fault({literal(column.name)}, {_cell(column)}, {_call('moment', column, _cell(column))})"
 
 
 def _bad_key(column: RawColumn) -> str:

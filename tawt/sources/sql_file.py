@@ -36,6 +36,7 @@ from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.room import hold_memory
 from tawt.sources.row_wise import check_carried, check_row_wise, order_dependent
 
+_CLOCK = "time_of_day_lost"
 _BAD = ("unparseable", "unparseable_zone", "out_of_range")
 """What the macros say of a cell."""
 REASON = re.compile(r"drop:\w+|quarantine:(?P<column>[^:]+):\w+")
@@ -132,6 +133,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
     reasons = {text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable()}
     keys = {f"quarantine:{column}:{word}" for column in _named(tree, "key_fault") for word in ("missing", *_BAD)}
     faults = {f"{column}:{word}" for column in _named(tree, "cell_fault") for word in _BAD}
+    faults |= {f"{column}:{_CLOCK}" for column in _named(tree, "clock_fault")}
     return SqlFile(
         name, path, text, references, tuple(sorted(found[0].named_parameters)), casts_of_parameters(tree),
         frozenset(reasons | keys), frozenset(faults), macros.used(tree), declared,

@@ -67,7 +67,7 @@ def edit(workspace: Path, stage: str, old: str, new: str) -> None:
 
 def test_a_step_is_tried_on_the_first_raw_records_and_nothing_is_written(made: Path, tree) -> None:
     """Of a raw table the first records in the order of its files, by the SQL as it is now, before it was ever run."""
-    edit(made, "staging/readings", "as double) as x", "as double) * 10 as x")
+    edit(made, "staging/readings", "number(number) as x", "number(number) * 10 as x")
     before = tree(made)
     tried = tawt.attempt("staging.readings", made, "typed", 5)
     assert tried["x"].to_pylist() == [0, 10, 20, 30, None]
@@ -101,7 +101,7 @@ def test_a_step_that_is_not_there_is_refused_by_name(made: Path, stage: str, cte
 
 def test_a_step_with_a_mistake_tells_its_place_and_no_cell(made: Path) -> None:
     """The engine's own text can quote cells: only the kind of the mistake is told."""
-    edit(made, "staging/readings", "try_cast(number as double) as x", "cast(seen as double) as x")
+    edit(made, "staging/readings", "number(number) as x", "(1000 * number(number))::utinyint as x")
     with pytest.raises(StageError) as caught:
         tawt.attempt("staging.readings", made, "typed")
     assert "day" not in str(caught.value) + caught.value.hint

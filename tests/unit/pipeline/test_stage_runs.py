@@ -133,7 +133,7 @@ FAILS: dict[str, tuple[str, str, str, type[TawtError], str]] = {
     "a rule of no list as a reason": ("staging/readings", "'drop:small'", "'drop:smal'", StageError, "gives the reason `smal`, expected a word"),
     "a name as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "'quarantine:subject_id:Smith'", StageError, "gives the reason `Smith`, expected a word"),
     "control characters as a reason": ("staging/readings", "'quarantine:subject_id:missing'", "E'quarantine:\\x1b[31m:missing'", StageError, "_reason that does not stand in its text"),
-    "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "error Conversion"),
+    "cast of a cell": ("staging/readings", "x::double as number", "(number || 'x')::double as number", StageError, "casts a text to double"),
     "unknown column": ("staging/readings", "moment(seen", "moment(time_of", StageError, "time_of"),
     "missing parameter": ("staging/readings", "$least", "$leas", StageError, "`$leas` has no value"),
     "missing input": ("event_parts/readings", "staging.readings", "staging.reading", StageError, "which no file makes"),

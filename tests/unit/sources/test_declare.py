@@ -192,3 +192,12 @@ def test_a_declared_stage_passes_the_checks_of_one_that_is_written(tmp_path: Pat
     assert {"whole", "moment", "truth"} <= {macro.name for macro in declared.macros}
     assert declared.parameters == ("earliest_time", "latest_time", "zone")
     assert declared.text.splitlines()[0] == "-- One row is one t."
+
+
+def test_a_clock_in_a_column_of_days_is_told(tmp_path: Path) -> None:
+    """The day is kept, and that its time of day is lost is counted; midnight is none. A subject is a key unasked."""
+    declared = table(tmp_path, 'columns: {p: {type: int64, as: subject_id}, on: {type: date, format: "%d.%m.%Y %H:%M"}}')
+    rows = stage(declared, [{"p": "1", "on": "02.01.2020 13:05"}, {"p": "2", "on": "02.01.2020 00:00"}, {"p": "x"}])
+    assert [row["_faults"] for row in rows] == ["on:time_of_day_lost", None, None]
+    assert str(rows[0]["on"]) == "2020-01-02" and rows[2]["_reason"] == "quarantine:p:unparseable"
+    assert not declared.names_its_key and table(tmp_path, "key: on\ncolumns: {on: date}").names_its_key
