@@ -77,8 +77,8 @@ TYPES: dict[str, Type] = {
 }
 """Type in a contract -> what it is elsewhere. The id of a `subject` is text; its number stands in the place of it."""
 SHORT = {
-    "date": "date32", "timestamp": "timestamp[us]", "datetime": "timestamp[us]", "int": "int64", "float": "float64",
-    "text": "string",
+    "date": "date32", "timestamp": "timestamp[us]", "datetime": "timestamp[us]", "int": "int64", "integer": "int64",
+    "float": "float64", "double": "float64", "text": "string",
 }  # fmt: skip
 """Other words for some types."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tawt.contracts.table import read_table
+from tawt.contracts.table import is_mark, read_table
 from tawt.errors import TawtError
 
 
@@ -91,3 +91,17 @@ def test_words_that_other_yaml_takes_for_truths_are_names(tmp_path: Path) -> Non
     assert read_table(write(tmp_path, "description: d\ncolumns: {on: date, no: int64, y: string, 24: int64}\n")).names == [
         "on", "no", "y", "24",
     ]  # fmt: skip
+
+
+def test_a_mark_of_numbers_is_a_number(tmp_path: Path) -> None:
+    """-9 and -9.0 are one mark in a column of numbers; in a column of texts letters count."""
+    said = "description: d\ncolumns: {n: {type: float64, marks: ['-9', NA]}, t: {type: text, marks: ['-9']}}\n"
+    table = read_table(write(tmp_path, said))
+    assert [is_mark(table, "n", cell) for cell in ("-9.0", " -9", "NA", "-9.1", "9")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [is_mark(table, "t", cell) for cell in ("-9.0", " -9")] == [False, True]

@@ -196,7 +196,9 @@ def test_a_declared_stage_passes_the_checks_of_one_that_is_written(tmp_path: Pat
 
 def test_a_clock_in_a_column_of_days_is_told(tmp_path: Path) -> None:
     """The day is kept, and that its time of day is lost is counted; midnight is none. A subject is a key unasked."""
-    declared = table(tmp_path, 'columns: {p: {type: int64, as: subject_id}, on: {type: date, format: "%d.%m.%Y %H:%M"}}')
+    declared = table(
+        tmp_path, 'columns: {p: {type: int64, as: subject_id}, on: {type: date, format: "%d.%m.%Y %H:%M"}}'
+    )
     rows = stage(declared, [{"p": "1", "on": "02.01.2020 13:05"}, {"p": "2", "on": "02.01.2020 00:00"}, {"p": "x"}])
     assert [row["_faults"] for row in rows] == ["on:time_of_day_lost", None, None]
     assert str(rows[0]["on"]) == "2020-01-02" and rows[2]["_reason"] == "quarantine:p:unparseable"
