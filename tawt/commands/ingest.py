@@ -10,6 +10,7 @@ from tawt.builtin.all import all_stages, graph_of, stages_of
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.subjects import SUBJECTS
+from tawt.contracts.table import key_is_named
 from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
@@ -92,7 +93,7 @@ def ingest(
     with hold(root, dry_run):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
-        said = (*_about_project(root, project), *_settings_that_go(root, resolved), *filter(None, [graph.keyless]))
+        said = (*_about_project(root, project), *_settings_that_go(root, resolved), *_without_keys(graph))
         for note in said:
             report({"event": "note", "text": note})
         result = _run(given, graph, INGEST_LAYERS, limits, force, dry_run, report, found)
@@ -109,6 +110,19 @@ def _about_project(root: Path, project: Project) -> tuple[str, ...]:
     if before not in (None, now):
         return (f"project {now or 'none, tawt alone'}, in the place of {before}, whose files run no more",)
     return (f"project {now}",) if now is not None else ()
+
+
+def _without_keys(graph: Graph) -> tuple[str, ...]:
+    """Say which raw tables that are staged by their contracts name no key there."""
+    tables = {stage.inputs[0].partition(".")[2] for stage in graph.stages.values() if stage.sql and stage.sql.declared}
+    named = [one.name for name, one in graph.raw_contracts.items() if name in tables and not key_is_named(one)]
+    if not named:
+        return ()
+    return (
+        f"no `key:` in the contract of {', '.join(named)}: a record there is set aside only where it has no subject, "
+        "any other cell that cannot be read is left out; name under `key:` what a record is of no use without, as its "
+        "code and its time",
+    )
 
 
 def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ KeyPath = tuple[str | int, ...]
 
 _QUOTED = re.compile(r"'([^']*)'")
 _INSTANCE = re.compile(r"a valid dictionary or instance of \w+")
+_LENGTH = re.compile(r"(String|Tuple|List) should have (at (?:most|least)) (\d+ (?:character|item)s?).*")
 _TREES: dict[type[BaseModel], str] = {
     PretrainConfig: "a key of a training config: `tawt pretrain --set` takes it",
     PipelineConfig: "a key of a pipeline: `tawt ingest --set` or `tawt build-vocab --set` takes it",
@@ -73,6 +74,7 @@ def mend_of(path: KeyPath, value: Any, errors: Sequence[Any], tree_type: type[Ba
 def expectation(message: str) -> str:
     """Turn "Input should be a valid integer, unable to ..." into "a valid integer"."""
     said = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    said = _LENGTH.sub(r"\2 \3", said)
     said = _INSTANCE.sub("a mapping of keys", said).replace("a valid tuple", "a list")
     return said.partition(", unable to")[0]
 

@@ -37,7 +37,7 @@ def resolve_pipeline(
             written = Path(f"{name_or_file}.yaml").expanduser()
             raise ConfigError(
                 f"--pipeline {name_or_file}",
-                "is no pipeline, expected a name or a .yaml file",
+                f"is no pipeline, expected a name or a .yaml file: names are looked for in {_looked_in(found)}",
                 f"give the file: --pipeline {shell_line(str(written))}"
                 if written.is_file() and _is(written, of_pipeline=True)
                 else nearest(name_or_file, names_of(found, of_pipeline=True)),
@@ -64,6 +64,14 @@ def resolve_pipeline(
         data["name"] = path.stem  # a variant is no second one of the name
     settings = one_or_more(settings)
     return build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
+
+
+def _looked_in(project: Project) -> str:
+    """Say where the file of a name may lie."""
+    tawt = "among those that come with tawt"
+    if project.root is None:
+        return f"`pipelines/` of the current folder, which has none, and {tawt}"
+    return f"{project.root / 'pipelines'} and {tawt}"
 
 
 def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str]) -> tuple[str, PretrainConfig]:

@@ -143,13 +143,6 @@ class Table(Contract):
         of_value = self.value.columns if self.value is not None else ()
         return tuple(column for column in self.columns if column.name not in of_value)
 
-    @property
-    def names_its_key(self) -> bool:
-        """Whether its author says without which cells a record is of no use, beside whose it is."""
-        return bool(self.key) or any(
-            column.key and not _is_subject(column.plain, column.type) for column in self.columns
-        )
-
     @model_validator(mode="after")
     def _names_its_columns(self) -> Table:
         for key in self.value.columns if self.value is not None else ():
@@ -186,6 +179,13 @@ def marks_of(contract: Contract) -> dict[str, tuple[str, ...]]:
     """Return the marks of missing that columns say themselves, by name."""
     columns = contract.columns if isinstance(contract, Table) else ()
     return {column.name: column.marks for column in columns if column.marks is not None}
+
+
+def key_is_named(contract: Contract) -> bool:
+    """Return whether its author says without which cells a record is of no use, beside whose it is."""
+    if not isinstance(contract, Table):
+        return False
+    return bool(contract.key) or any(c.key and not _is_subject(c.plain, c.type) for c in contract.columns)
 
 
 def number_marks(column: Column, marks: Sequence[str]) -> list[float]:

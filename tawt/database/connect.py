@@ -211,11 +211,11 @@ def text_place(error: Exception, text: str, before: int = 0) -> str:
         text: What its author wrote.
         before: How many characters of ours stood before it.
     """
-    line, word = _stopped_at(error, text, before)
+    line, word = stopped_at(error, text, before)
     return f" at line {line}" * bool(line) + f" near `{word[:80]}`" * bool(word)
 
 
-def _stopped_at(error: Exception, text: str, before: int) -> tuple[int, str]:
+def stopped_at(error: Exception, text: str, before: int = 0) -> tuple[int, str]:
     """Return the line, from 1, and the word; 0 and no word where they are not known."""
     try:
         position = int(json.loads(str(error).partition(": ")[2])["position"]) - before
@@ -277,11 +277,11 @@ def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspac
         return SourceError(where, f"reads a file that is damaged ({kind}), expected a whole one", hint)
     if isinstance(error, duckdb.BinderException | duckdb.ParserException | duckdb.CatalogException):
         what = "names what is not there" if isinstance(error, duckdb.CatalogException) else "does not fit its relations"
-        told = StageError(
-            where, f"{what}{text_place(error, text, before)}, expected a select that fits",
-            f"see `{command('sql', where, workspace=workspace)}`" if workspace is not None else "mend it there",
-        )  # fmt: skip
-        told.near = _stopped_at(error, text, before)[1]
+        hint = f"see `{command('sql', where, workspace=workspace)}`" if workspace is not None else "mend it there"
+        if "mbiguous" in str(error):
+            what, hint = "names a column that several of its relations have", "say whose: `RELATION.COLUMN`"
+        told = StageError(where, f"{what}{text_place(error, text, before)}, expected a select that fits", hint)
+        told.near = stopped_at(error, text, before)[1]
         return told
     return StageError(
         where,

@@ -167,7 +167,12 @@ def names_told(bound: Bound) -> Iterator[None]:
         yield
     except StageError as error:
         name = error.near.rpartition(".")[2].strip('"')
-        if not name or (hint := _about(bound, name)) is None:
+        if not name:
+            raise
+        if "several of its relations" in error.what:
+            whose = bound.stage.inputs[0].rpartition(".")[2]
+            raise StageError(error.where, error.what, f"say whose: `{whose}.{name}`, or by the alias of it") from None
+        if (hint := _about(bound, name)) is None:
             raise
         raise StageError(error.where, error.what, hint) from None
 
@@ -185,5 +190,8 @@ def _about(bound: Bound, name: str) -> str | None:
             )
     for one in bound.inputs.values():
         known |= {column for file in one.rows[:1] for column in parquet_schema(file).names}
+    if name.lower() == "subject_id" and name.lower() not in map(str.lower, known):
+        raw = bound.stage.inputs[0].rpartition(".")[2]
+        return f"say `as: subject_id` in the contract of raw.{raw}, at the column that says whose a record is"
     hint = nearest(name, known - {"_reason", "_faults"})
     return hint if name.lower() not in map(str.lower, known) and hint.startswith("did you mean") else None

@@ -16,17 +16,25 @@ from tawt.raw.identity import RawFile, open_bytes
 from tawt.raw.members import MemberReader
 from tawt.readers import parquet_schema
 
+_FEW = 5
+"""How many columns are told by their places."""
+
 
 def about_header(missing: str, header: tuple[str, ...], known: set[str], n_expected: int) -> str:
     """Return the hint for a header without a column that is expected, by how much of it is known."""
     if 2 * len(known) >= n_expected:
-        # a name that no contract knows may be a cell: its place is said
-        close = difflib.get_close_matches(missing, [name for name in header if name not in known], n=1, cutoff=0.5)
-        return (
-            f"is column {header.index(close[0]) + 1} the one meant?"
+        others = [name for name in header if name not in known]
+        close = difflib.get_close_matches(missing, others, n=1, cutoff=0.5)
+        # a name that no contract knows may be a cell, unless it is nearly the one that is looked for: its place is said
+        there = (
+            f"did you mean `{close[0]}`, column {header.index(close[0]) + 1} of the file? "
             if close
-            else ("add it to the file; if files may lack it, say so in its contract (`required: false`, or `optional`)")
+            else f"column {', '.join(str(header.index(name) + 1) for name in others[:_FEW])} of the file is of no name "
+            "in the contract; "
+            if others
+            else ""
         )
+        return f"{there}else take it out of the contract, or name it under `optional:` there if some files have it"
     # a first line that names hardly any column may be a record: its cells are not shown
     return (
         f"the first line holds {len(header)} fields, {len(known)} of them expected names; is it the header, and is "

@@ -108,21 +108,6 @@ class Graph:
             "give a raw folder that has it to `tawt ingest`" if absent else "take it out of `off:` in the pipeline",
         )
 
-    @property
-    def keyless(self) -> str | None:
-        """What is to be said of declared tables whose contracts name no key; None where all do."""
-        declared = {name for name in self.raw_contracts if (made := self.stages.get(f"staging.{name}")) is not None
-                    and made.sql is not None and made.sql.declared}  # fmt: skip
-        tables = [self.raw_contracts[name] for name in sorted(declared)]
-        named = [one.name for one in tables if isinstance(one, Table) and not one.names_its_key]
-        if not named:
-            return None
-        return (
-            f"no `key:` in the contract of {', '.join(named)}: a record there is set aside only where it has no "
-            "subject, any other cell that cannot be read is left out; name under `key:` what a record is of no use "
-            "without, as its code and its time"
-        )
-
     def _readers(self) -> dict[str, tuple[str, ...]]:
         return {
             name: tuple(other for other, stage in self.stages.items() if name in stage.inputs) for name in self.stages

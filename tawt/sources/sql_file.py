@@ -17,7 +17,7 @@ import duckdb
 
 from tawt.contracts.layers import LAYERS, Layer
 from tawt.database.catalog import LONGEST_MADE, is_taken, refused_functions, unbounded_texts
-from tawt.database.connect import text_place
+from tawt.database.connect import stopped_at, text_place
 from tawt.database.macros import Macro, Macros, load_macros
 from tawt.database.parse import (
     Node,
@@ -156,7 +156,20 @@ def statements_of(text: str, where: str, kind: type[TawtError]) -> list[duckdb.S
     except duckdb.Error as error:
         hold_memory(error, where)
         place = text_place(error, text)
-        raise kind(where, f"does not parse{place}, expected one select", "mend it there") from None
+        line, _ = stopped_at(error, text)
+        word = _word_as_name(text.splitlines()[line - 1]) if line else None
+        word = None if word == "end" and "case" in text.lower() else word
+        hint = f'`{word}` is a word of SQL: as the name of a column it stands in quotes, `"{word}"`' if word else ""
+        raise kind(where, f"does not parse{place}, expected one select", hint or "mend it there") from None
+
+
+def _word_as_name(line: str) -> str | None:
+    """Return the word of SQL that stands in a line where a column is: first in an item, before `as` or a comma."""
+    words = duckdb.execute(
+        "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
+    ).fetchall()
+    named = re.findall(r"(?:^|,|\bselect\b)\s*([a-z_]+)(?=\s+as\b|\s*,)", line, re.IGNORECASE)
+    return next((word for word in named if (word.lower(),) in words), None)
 
 
 def hold_lengths(tree: Node, where: str, kind: type[TawtError]) -> None:

@@ -65,10 +65,11 @@ def _seed(files: Project, name: str, *others: str, keys: tuple[str, ...]) -> lis
     reader = csv.DictReader(read_text(path, "mend the file", ConfigError, "a seed", MAX_WRITTEN_BYTES).splitlines())
     rows = [{_PLACE: f"{path}:{reader.line_num}"} | {c: (row.get(c) or "").strip() for c in columns} for row in reader]
     mend = "mend it, or take it out of the project" if files.owns(path) else "reinstall tawt"
-    if lacking := [column for column in columns if rows and column not in (reader.fieldnames or ())]:
+    if lacking := [column for column in columns if reader.fieldnames and column not in reader.fieldnames]:
         raise ConfigError(str(path), f"lacks the column `{lacking[0]}`, expected {', '.join(columns)}", mend)
     if not rows:
-        raise ConfigError(str(path), "is empty, expected a header and rows", mend)
+        what = "has a header alone" if reader.fieldnames else "is empty"
+        raise ConfigError(str(path), f"{what}, expected a header and rows", mend)
     first: dict[tuple[str, ...], str] = {}
     for row in rows:
         key = tuple(row[name].lower() for name in keys)

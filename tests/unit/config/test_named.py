@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tawt.config.load import dump
-from tawt.config.named import resolve_config
+from tawt.config.named import resolve_config, resolve_pipeline
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import ConfigError
 
@@ -42,6 +42,16 @@ def test_a_name_that_is_no_config_brings_the_nearest() -> None:
         with pytest.raises(ConfigError, match="is no config") as caught:
             resolve_config(name, ())
         assert hint in caught.value.hint
+
+
+def test_where_a_pipeline_is_looked_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is none here may be one in another folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="`pipelines/` of the current folder, which has none, and among those"):
+        resolve_pipeline("mimic_iii")
+    (tmp_path / "pipelines").mkdir()
+    with pytest.raises(ConfigError, match=f"looked for in {tmp_path}/pipelines and among those"):
+        resolve_pipeline("mimic_iii")
 
 
 def test_a_config_of_the_current_folder_comes_before_those_of_tawt(

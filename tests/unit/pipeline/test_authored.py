@@ -220,6 +220,9 @@ def test_a_column_that_is_not_there_is_told_with_the_one_that_is_meant(
         (PART.replace("r.code,", "r.code, 'x' as code,"), "gives `code` 2 times, expected once", "another name"),
         (PART.replace("-- One row is one reading as an event.\n", "with readings as (from staging.readings)\n")
          .replace("from staging.readings as r", "from reading as r"), "reads `reading`", "did you mean `readings`?"),
+        (PART.replace("from staging.readings as r", "from staging.readings as r join staging.readings as o using (code)").replace("r._row", "_row"),
+         "names a column that several of its relations have at line", "say whose: `readings._row`"),
+        (PART.replace(" r.code,", " order as code,"), "does not parse at line", '`order` is a word of SQL'),
         (PART.replace("r.value as", "(1 / (r.value - 5))::integer::utinyint as"), "stopped with the error", "number(...)"),
     ],
 )  # fmt: skip

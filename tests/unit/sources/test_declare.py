@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from tawt.config.pipeline import USUAL
-from tawt.contracts.table import Table, read_table
+from tawt.contracts.table import Table, key_is_named, read_table
 from tawt.database.connect import identifier
 from tawt.database.macros import load_macros
 from tawt.errors import ContractError
@@ -202,4 +202,4 @@ def test_a_clock_in_a_column_of_days_is_told(tmp_path: Path) -> None:
     rows = stage(declared, [{"p": "1", "on": "02.01.2020 13:05"}, {"p": "2", "on": "02.01.2020 00:00"}, {"p": "x"}])
     assert [row["_faults"] for row in rows] == ["on:time_of_day_lost", None, None]
     assert str(rows[0]["on"]) == "2020-01-02" and rows[2]["_reason"] == "quarantine:p:unparseable"
-    assert not declared.names_its_key and table(tmp_path, "key: on\ncolumns: {on: date}").names_its_key
+    assert not key_is_named(declared) and key_is_named(table(tmp_path, "key: on\ncolumns: {on: date}"))

@@ -229,7 +229,7 @@ def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path, monkeypatch: 
     assert Units.of(pipeline()).spellings
     seed = seeds / f"{name}.csv"
     seed.write_text(seed.read_text().splitlines(keepends=True)[0])
-    with pytest.raises(ConfigError, match=rf"{name}\.csv: is empty, expected a header and rows"):
+    with pytest.raises(ConfigError, match=rf"{name}\.csv: has a header alone, expected a header and rows"):
         Units.of(pipeline())
 
 
