@@ -13,9 +13,13 @@ from tawt.places import real, refuse_links
 from tawt.project import asset_root
 from tawt.raw.tables import PassedOver, tables_below
 from tawt.sources.draft_files import files_of
-from tawt.sources.relate import Drafted, by_name, look_at
+from tawt.sources.drafted import Drafted
+from tawt.sources.relate import Looked, by_name, look_at, said_of_all
 from tawt.sources.shapes import shape_of
+from tawt.sources.subjects import whose_records
 
+_OF_DICTIONARY = 10
+"""So many times the records of a table without subjects are looked at."""
 _SEAL = re.compile(r"(?:#|--) draft (?P<hash>[0-9a-f]{12}) of tawt init: .*\n")
 
 
@@ -27,6 +31,8 @@ class DraftResult:
     """The project."""
     pipeline: Path
     tables: tuple[Drafted, ...]
+    said: tuple[str, ...]
+    """What to look at that is of no table alone."""
     passed: tuple[PassedOver, ...]
     """What lies in the raw folder and is not read."""
     written: tuple[str, ...]
@@ -38,14 +44,22 @@ class DraftResult:
         rows = []
         for table in self.tables:
             guess = table.guess
-            of_stay = f"end of its stay in {table.stays.name}" if table.stays is not None else ""
-            rows.append((table.name, _kind(table), guess.subject or "", guess.time or of_stay, _says(table)))
+            time = guess.time or (f"end of its stay in {table.stays.name}" if table.stays is not None else "")
+            whose = guess.subject or (f"of {guess.stay} in {table.owner.name}" if table.owner is not None else "")
+            rows.append((table.name, _kind(table), whose, time, _says(table)))
         return rows
 
     def notes(self) -> list[str]:
-        """Return what to look at, a line each."""
-        notes = [f"{table.name}: {note}" for table in self.tables for note in table.guess.notes]
-        return notes + [f"{one.place} {one.why}" for one in self.passed]
+        """Return what to look at, a line each: what concerns all first, and what is said of several once."""
+        of_tables: dict[str, list[str]] = {}
+        for table in self.tables:
+            for note in table.guess.notes:
+                of_tables.setdefault(note, []).append(table.name)
+        of_files: dict[str, list[str]] = {}
+        for one in self.passed:
+            of_files.setdefault(one.why, []).append(one.place)
+        notes = [*self.said, *(f"{', '.join(names)}: {note}" for note, names in of_tables.items())]
+        return notes + [f"not read, {why}: {', '.join(places)}" for why, places in of_files.items()]
 
 
 def init(
@@ -78,22 +92,30 @@ def init(
     raw, root = Path(raw_dir).expanduser(), Path(out if out is not None else ".").expanduser()
     _hold_place(raw, root, name)
     tables, passed = tables_below(raw)
-    looked = {}
+    looked: dict[str, Looked] = {}
     for table, one in by_name(tables).items():
-        cells = one.columns(records)
+        cells, n_read = one.columns(records)
         shapes = {column: shape_of(column, found) for column, found in cells.items() if _can_be_named(column)}
         if len(shapes) < len(cells):
-            passed.append(PassedOver(one.place, "has a column called `_row`, or with a line end in its name: not read"))
+            passed.append(PassedOver(one.place, "a column is called `_row`, or has a line end in its name"))
         if any(shape.n for shape in shapes.values()):
-            looked[table] = (one, shapes)
+            looked[table] = Looked(one, shapes, n_read == records)
         else:
-            passed.append(PassedOver(one.place, "holds no record with as many fields as its header"))
-    columns = {column for _, shapes in looked.values() for column in shapes}
+            why = "no record has as many fields as the header" if n_read else "a header and no record"
+            passed.append(PassedOver(one.place, why))
+    columns = {column for one in looked.values() for column in one.shapes}
     if subject is not None and subject not in columns:
         raise ConfigError(
             f"--subject {subject}", "is a column of no table, expected one that is", nearest(subject, columns)
         )
-    drafted = look_at(looked, subject)
+    whose = whose_records({table: one.shapes for table, one in looked.items()}, subject)
+    for table, seen in looked.items():
+        # a dictionary whose first records alone were seen would seem not to know the codes behind them
+        if seen.is_cut and table not in whose.columns and table not in whose.owners:
+            cells, n_read = seen.found.columns(_OF_DICTIONARY * records)
+            shapes = {column: shape_of(column, cells[column]) for column in seen.shapes}
+            looked[table] = Looked(seen.found, shapes, n_read == _OF_DICTIONARY * records)
+    drafted = look_at(looked, whose)
     if not any(table.has_events for table in drafted):
         raise SourceError(
             str(raw), f"holds {len(looked)} tables, none with a column that says whose a record is, expected one",
@@ -113,7 +135,8 @@ def init(
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         write_text(root / path, files[path])
     pipeline = root / "pipelines" / f"{name}.yaml"
-    return DraftResult(root, pipeline, tuple(drafted), tuple(passed), written, kept)
+    said = (*whose.notes, *said_of_all(drafted))
+    return DraftResult(root, pipeline, tuple(drafted), said, tuple(passed), written, kept)
 
 
 def _can_be_named(column: str) -> bool:
@@ -151,14 +174,14 @@ def _is_own_draft(path: Path) -> bool:
 
 def _kind(table: Drafted) -> str:
     kinds = {"results": "a code per record", "wide": "a measurement per column", "dictionary": "names of codes"}
-    return kinds.get(table.guess.kind, "left out")
+    return "off" if table.off is not None else kinds.get(table.guess.kind, "left out")
 
 
 def _says(table: Drafted) -> str:
     guess = table.guess
     if guess.kind == "wide":
-        parts = [f"{len(guess.measured)} numbers"] * bool(guess.measured)
-        parts += [f"{len(guess.traits) + len(guess.late)} texts"] * bool(guess.traits or guess.late)
+        counts = {"number": len(guess.measured), "text": len(guess.traits) + len(guess.late)}
+        parts = [f"{n} {what}{'s' * (n > 1)}" for what, n in counts.items() if n]
         return ", ".join([*parts, *["birth"] * bool(guess.birth), *["death"] * bool(guess.death)])
     value = next((f": {column}" for column in (guess.number, guess.text) if column is not None), "")
     unit = f" in {guess.unit}" if guess.unit is not None else ""

@@ -54,17 +54,17 @@ class FoundTable:
         """Whether it is one text file or several."""
         return self.members is None and not format_of(self.files[0]).is_parquet
 
-    def columns(self, most: int) -> dict[str, list[str | None]]:
-        """Return the cells of the first records by column, as text.
+    def columns(self, most: int) -> tuple[dict[str, list[str | None]], int]:
+        """Return the cells of the first records by column, as text, and how many records these are, odd ones too.
 
         Raises:
             SourceError: It cannot be read.
         """
         rows = list(islice(self._records(), most))
         width = len(self.header)
-        rows = [row for row in rows if len(row) == width]
-        columns: list[list[str | None]] = [list(column) for column in zip(*rows, strict=True)]
-        return dict(zip(self.header, columns or [[] for _ in self.header], strict=True))
+        whole = [row for row in rows if len(row) == width]
+        columns: list[list[str | None]] = [list(column) for column in zip(*whole, strict=True)]
+        return dict(zip(self.header, columns or [[] for _ in self.header], strict=True)), len(rows)
 
     def _records(self) -> Iterator[Sequence[str | None]]:
         if self.members is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 
+from tawt.sources.drafted import MARKED, Drafted
 from tawt.sources.names import flat
-from tawt.sources.relate import Drafted
 from tawt.sources.roles import Guess
-from tawt.sources.shapes import ColumnShape
+from tawt.sources.shapes import MISSING, ColumnShape
 
 _SIMPLE = re.compile(r"[A-Za-z_]([A-Za-z0-9_ .-]*[A-Za-z0-9_.-])?")
 _NOT_TEXT = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
@@ -26,9 +27,8 @@ def forms_of(shape: ColumnShape) -> list[str]:
 def contract_of(table: Drafted) -> str:
     """Return the contract of a raw table as YAML."""
     guess = table.guess
-    keys = [c for c in (guess.subject, *guess.codes) if c is not None]
-    keys += [guess.time] if guess.time is not None else [guess.stay] if table.stays is not None and guess.stay else []
-    keys = [column for column in keys if column is not None]
+    by_stay = guess.stay if table.joins is not None or table.tells_stays else None
+    keys = [c for c in (guess.subject, by_stay, *guess.codes, guess.time) if c is not None]
     lines = [
         f"description: {quoted(f'One row is one record of {table.name}.')}  # guessed: say what a row is",
         f"paths: [{quoted(table.found.place)}]",
@@ -40,9 +40,11 @@ def contract_of(table: Drafted) -> str:
         said = {"text": guess.text, "number": guess.number, "unit": guess.unit}
         parts = ", ".join(f"{key}: {quoted(column)}" for key, column in said.items() if column is not None)
         lines.append(f"value: {{{parts}}}  # guessed")
-    lines += [f"# look at: {note}" for note in guess.notes]
-    if guess.unread:
-        lines.append(f"# not read: {', '.join(one_line(column) for column in guess.unread)}")
+    lines += [f"reasons: [{MARKED}]  # guessed: why its event part drops a record"] if guess.marked else []
+    remarks = [f"look at: {note}" for note in guess.notes]
+    remarks += [f"not read: {', '.join(one_line(column) for column in guess.unread)}"] if guess.unread else []
+    for remark in remarks:
+        lines += wrapped(remark, "# ", "#   ")
     return "\n".join(lines) + "\n"
 
 
@@ -55,11 +57,19 @@ def _columns(table: Drafted) -> Iterator[str]:
             said["as"] = table.staged[column]
         if type_ == "timestamp" and (forms := forms_of(shape)):
             said["format"] = quoted(forms[0]) if len(forms) == 1 else f"[{', '.join(map(quoted, forms))}]"
-        if shape.used_marks:
-            said["marks"] = f"[{', '.join(map(quoted, shape.used_marks))}]"
+        if marks := _marks(table, column):
+            said["marks"] = f"[{', '.join(map(quoted, marks))}]"
         said |= _birth_bounds(table.guess, column)
         text = type_ if len(said) == 1 else "{" + ", ".join(f"{key}: {value}" for key, value in said.items()) + "}"
         yield f"  {quoted(column)}: {text}" + (f"  # guessed: {meaning[column]}" if column in meaning else "")
+
+
+def _marks(table: Drafted, column: str) -> list[str]:
+    """Return the marks that stand for a missing cell of a column: of a text, those that are no word."""
+    guess, seen = table.guess, table.shapes[column].marks
+    is_text = table.types[column] == "string" and column != guess.stay and column not in guess.keys
+    no_words = {*MISSING} - ({"NA"} if column in guess.codes else set())  # a code `NA` may be sodium
+    return sorted(mark for mark in seen if not is_text or mark in no_words)
 
 
 def _birth_bounds(guess: Guess, column: str) -> dict[str, str]:
@@ -79,6 +89,7 @@ def _meanings(guess: Guess) -> dict[str, str]:
         *((column, "a text that is known at the end") for column in guess.late),
         *((column, "a number") for column in guess.measured),
         *((column, "says what the record is of") for column in guess.codes),
+        (guess.marked, "marks a record as wrong or cancelled"),
         (guess.label, "what a code means"),
         (guess.stay, "the number of a stay"),
         (guess.specimen, "tells equal results apart"),
@@ -97,6 +108,13 @@ def quoted(text: str) -> str:
         return text
     return (
         json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f").replace("\u2028", "\\L").replace("\u2029", "\\P")
+    )
+
+
+def wrapped(text: str, first: str, then: str, width: int = 100) -> list[str]:
+    """Return a text as lines of a width, each with what stands in front; names are not cut."""
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=then, break_long_words=False, break_on_hyphens=False
     )
 
 

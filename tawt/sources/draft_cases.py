@@ -13,7 +13,7 @@ from tawt.project import Project
 from tawt.sources.case_files import Case
 from tawt.sources.cases import DoesNotRun, rows_of
 from tawt.sources.draft import forms_of, quoted
-from tawt.sources.relate import Drafted
+from tawt.sources.drafted import Drafted
 
 EPOCH = "2000-01-01"
 """Where times that count from an admission are put."""
@@ -48,7 +48,7 @@ def cases_of(name: str, drafted: Sequence[Drafted], files: Mapping[str, str]) ->
 
 def _counts(table: Drafted) -> bool:
     """Return whether times count from an admission."""
-    return any(one is not None and one.guess.minutes is not None for one in (table, table.stays))
+    return any(one is not None and one.is_counted for one in (table, table.joins))
 
 
 def _given(table: Drafted, layer: str) -> dict[str, list[Row]]:
@@ -57,11 +57,13 @@ def _given(table: Drafted, layer: str) -> dict[str, list[Row]]:
     record: Row = {column: _cell(table, column) for column in table.staged if column not in guess.measured[2:]}
     if layer == "codes":
         return {f"raw.{table.name}": [record, {**record, guess.label or "": "another"}]}
-    key = guess.subject or guess.codes[-1]
+    key = guess.subject or guess.stay or guess.codes[-1]
     without: Row = {key: None}
     given = {f"raw.{table.name}": [record, without]}
-    if table.stays is not None:
-        given[f"raw.{table.stays.name}"] = [{column: _cell(table.stays, column) for column in table.stays.staged}]
+    if guess.marked is not None:
+        given[f"raw.{table.name}"].append({**record, guess.marked: "1"})
+    if (stays := table.joins) is not None:
+        given[f"raw.{stays.name}"] = [{column: _cell(stays, column) for column in stays.staged}]
     return given
 
 
@@ -100,6 +102,8 @@ def _cell(table: Drafted, column: str) -> str:
         return moment.strftime((forms_of(shape) or ["%Y-%m-%d %H:%M:%S" if shape.has_clock else "%Y-%m-%d"])[0])
     if (column == guess.time and guess.minutes is not None) or (guess.minutes and column in (guess.ready, guess.end)):
         return str(90 + nth) if guess.minutes else f"{1 + nth % 20:02}:30"
+    if column in guess.commas:
+        return "1,5"
     if column == guess.text:
         return "1.5" if guess.number else "a word"
     if column == guess.label:

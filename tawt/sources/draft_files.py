@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from tawt.sources.draft import contract_of, quoted
 from tawt.sources.draft_cases import EPOCH, cases_of
 from tawt.sources.draft_sql import codes, event_part
-from tawt.sources.relate import Drafted
+from tawt.sources.drafted import Drafted
 
 
 def files_of(name: str, drafted: Sequence[Drafted]) -> dict[str, str]:
@@ -39,15 +39,16 @@ def pipeline(name: str, drafted: Sequence[Drafted]) -> str:
 def _pipeline(name: str, drafted: Sequence[Drafted]) -> Iterator[str]:
     read = [table for table in drafted if table.guess.kind != "other"]
     events = [table for table in read if table.has_events]
-    counted = any(table.guess.minutes is not None for table in events)
+    counted = any(table.is_counted for table in events)
     born = any(table.guess.birth for table in events)
     yield f"name: {name}"
     yield f"source: {name}"
     yield f"description: {quoted(f'Records of {name}.')}  # guessed: say whose they are and where they are described"
-    people = sorted(events, key=lambda t: (not t.shapes[t.guess.subject or ""].is_unique, not t.guess.birth, t.name))
+    people = [table for table in events if table.guess.subject is not None and table.off is None]
+    people.sort(key=lambda table: (not table.is_once, not table.guess.birth, table.name))
     if people:
         yield f"sample_from: staging.{people[0].name}  # guessed: the table of the subjects"
-        first = [table.name for table in people if table.shapes[table.guess.subject or ""].is_unique]
+        first = [table.name for table in people if table.is_once]
         if first:
             yield f"order: [{', '.join(first)}]  # guessed: at one time these come first"
     if counted:
@@ -59,10 +60,17 @@ def _pipeline(name: str, drafted: Sequence[Drafted]) -> Iterator[str]:
     else:
         origin = "birth" if born else "first_event"
         yield f"time_origin: {origin}  # guessed"
-        yield "calendar: kept  # guessed: `shifted` where dates were moved by days to protect the subjects"
-    if any(_has_zone(table) for table in events):
+        if any(table.is_shifted for table in events):
+            yield "calendar: shifted  # guessed: days lie in the future, so they were moved to protect the subjects"
+        else:
+            yield "calendar: kept  # guessed: `shifted` where dates were moved by days to protect the subjects"
+    if any(table.has_zone for table in events):
         yield "zone: UTC  # guessed: UNDECIDED where the clock stood: times with a zone are told in this one"
     yield from _dialect(read)
+    for table in events:
+        if table.off is not None:
+            yield f"off: [{', '.join(f'event_parts.{one.name}' for one in events if one.off)}]  # guessed: {table.off}"
+            break
     members = [table for table in read if table.found.members is not None]
     if members:
         yield "members:  # guessed: tables of one small file per subject"
@@ -103,11 +111,6 @@ def _written(one: tuple[str | None, str], usual: tuple[str, str]) -> str:
     pairs = zip(("delimiter", "encoding"), one, usual, strict=True)
     parts = [f"{key}: {quoted(own)}" for key, own, other in pairs if own is not None and own != other]
     return f"{{{', '.join(parts)}}}" if parts else ""
-
-
-def _has_zone(table: Drafted) -> bool:
-    times = [column for column, type_ in table.types.items() if type_ == "timestamp"]
-    return any(form.zone for column in times for form in table.shapes[column].forms)
 
 
 def _is_tabbed(table: Drafted) -> bool:

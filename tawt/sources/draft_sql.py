@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tawt.database.connect import literal
-from tawt.sources.names import flat, plain
-from tawt.sources.relate import Drafted
+from tawt.sources.drafted import MARKED, Drafted
+from tawt.sources.names import plain
+from tawt.sources.shapes import YES
 
 _OF_VALUE = "numeric_value, text_value, raw_value, unit, value_status"
+_APART = "-- guessed: the stays of a subject begin a year apart, for nothing says when they were.\n"
 
 
 def event_part(table: Drafted) -> str:
@@ -14,16 +16,22 @@ def event_part(table: Drafted) -> str:
     if table.guess.kind == "wide":
         return _wide(table)
     guess = table.guess
-    steps, source, time, reason = _placed(table)
+    steps, source, time, whens = _placed(table)
     given = [
         "subject_id",
         f"{time} as time, -- guessed" if time else "null::timestamp as time, -- guessed: a static fact",
     ]
     given.append(f"{code_of(table)} as code, -- guessed: what the record is of")
-    given += [_OF_VALUE] if table.of_value else []
+    given += [_OF_VALUE] if table.has_value and not guess.commas else []
+    if guess.commas:
+        steps, source = [*steps, *_judged(table, source)], "judged"
+        given += _judged_value(table)
     given += [f"{when(table, guess.ready)} as available_time, -- guessed: when it could be read"] if guess.ready else []
     given += [f"{table.column(guess.specimen)} as record_id"] if guess.specimen else []
-    given += ["_row", *([f"{reason} as _reason"] if reason else [])]
+    if guess.marked is not None:
+        flags = ", ".join(map(literal, YES))
+        whens.insert(0, f"when lower({table.column(guess.marked)}) in ({flags}) then 'drop:{MARKED}'")
+    given += ["_row", *([f"case {' '.join(whens)} end as _reason"] if whens else [])]
     return "\n".join([*_header(table), *_with(steps), _select(given, source)]) + "\n"
 
 
@@ -59,6 +67,26 @@ def code_of(table: Drafted, prefix: str | None = None) -> str:
     return " || ".join(parts)
 
 
+def _judged(table: Drafted, source: str) -> list[str]:
+    """Return the steps that judge a result whose numbers have a comma."""
+    said = f"result_text(with_point({table.column(table.guess.text)})) as said"
+    status = "result_status(said, null::double, null::varchar) as value_status"
+    return [
+        f"read as (\n    select *, {said}\n    from {source}\n)",
+        f"judged as (\n    select *, {status}\n    from read\n)",
+    ]
+
+
+def _judged_value(table: Drafted) -> list[str]:
+    return [
+        "result_number(value_status, said, null::double) as numeric_value",
+        "case when value_status = 'category' then said end as text_value",
+        "result_as_it_came(value_status, said, null::varchar) as raw_value",
+        *([f"unit_text({table.column(table.guess.unit)}) as unit"] if table.guess.unit else []),
+        "value_status",
+    ]
+
+
 def when(table: Drafted, column: str | None) -> str:
     """Return the SQL of a time, as a time of the calendar; empty where there is none."""
     if column is None:
@@ -66,30 +94,56 @@ def when(table: Drafted, column: str | None) -> str:
     name, minutes = table.column(column), table.guess.minutes
     if minutes is None:
         return name
-    if minutes == 0:
-        return f"$pseudo_epoch::timestamp + to_minutes({_clock(name)})"
-    return f"$pseudo_epoch::timestamp + to_minutes({name if minutes == 1 else f'{minutes} * {name}'})"
+    counted = _clock(name) if minutes == 0 else name if minutes == 1 else f"{minutes} * {name}"
+    return f"{_begin(table)} + to_minutes({counted})"
+
+
+def _begin(table: Drafted) -> str:
+    """Return the SQL of what times count from."""
+    has_stays = table.owner is not None and table.owner.tells_stays
+    return "stay_begins" if has_stays else "$pseudo_epoch::timestamp"
 
 
 def _clock(name: str) -> str:
     return f"60 * whole(split_part({name}, ':', 1)) + whole(split_part({name}, ':', 2))"
 
 
-def _placed(table: Drafted) -> tuple[list[str], str, str, str]:
-    """Return the steps that give a table its time, the relation to select from, the time, and why there may be none."""
+def _placed(table: Drafted, time_is: str | None = None) -> tuple[list[str], str, str, list[str]]:
+    """Return the steps that give a table its subject and time, the relation to select from, the time, and when a record
+    has none of them.
+
+    Args:
+        table: The table.
+        time_is: What the time is called where that is asked; by default what is selected here.
+    """
     guess = table.guess
-    time = when(table, guess.time)
+    time, source, steps, whens = when(table, guess.time), f"staging.{table.name}", list[str](), list[str]()
+    if table.joins is not None:
+        steps, source = _joined(table), "told"
+    if table.owner is not None:
+        whens.append(f"when subject_id is null then {literal(f'quarantine:{table.column(guess.stay)}:no_admission')}")
     if table.stays is not None:
-        reason = f"quarantine:{table.column(guess.stay)}:no_discharge"
-        return _joined(table), "told", "stay_end", f"case when stay_end is null then {literal(reason)} end"
-    if guess.minutes is None or not time:
-        return [], f"staging.{table.name}", time, ""
-    if guess.minutes:
-        return [], f"staging.{table.name}", time, ""
-    name = table.column(guess.time)
-    steps = [f"placed as (\n    select *, {_clock(name)} as minutes\n    from staging.{table.name}\n)"]
-    reason = f"case when minutes is null then {literal(f'quarantine:{name}:unparseable')} end"
-    return steps, "placed", "$pseudo_epoch::timestamp + to_minutes(minutes)", reason
+        time = "stay_end"
+        reason = literal(f"quarantine:{table.column(guess.stay)}:no_discharge")
+        whens.append(f"when {time_is or time} is null then {reason}")
+    elif table.tells_stays:
+        own = table.column(guess.stay)
+        steps = [f"{_APART}told as (\n    select *, {_begins(table, own)}\n    from {source}\n)"]
+        source, time = "told", "stay_begins"
+    elif guess.minutes == 0 and time:
+        name = table.column(guess.time)
+        steps.append(f"placed as (\n    select *, {_clock(name)} as minutes\n    from {source}\n)")
+        source, time = "placed", f"{_begin(table)} + to_minutes(minutes)"
+        whens.append(f"when {time_is or 'minutes'} is null then {literal(f'quarantine:{name}:unparseable')}")
+    return steps, source, time, whens
+
+
+def _begins(stays: Drafted, stay: str, grouped: bool = False) -> str:
+    """Return the SQL of when a stay begins, where there is no calendar."""
+    subject = "max(subject_id)" if grouped else "subject_id"
+    orders = [f"min({stays.column(c)})" if grouped else stays.column(c) for c in stays.guess.orders]
+    nth = f"dense_rank() over (partition by {subject} order by {', '.join([*orders, stay])})"
+    return f"$pseudo_epoch::timestamp + to_years({nth}::integer - 1) as stay_begins"
 
 
 def code_of_column(table: Drafted, column: str) -> str:
@@ -98,7 +152,11 @@ def code_of_column(table: Drafted, column: str) -> str:
 
 
 def _wide(table: Drafted) -> str:
-    steps, source, time, reason = _placed(table)
+    steps, source, time, whens = _placed(table, "time")
+    if table.guess.commas:
+        read = ", ".join(f"number(with_point({table.column(c)})) as {table.column(c)}" for c in table.guess.commas)
+        steps.append(f"numbers as (\n    select * replace ({read})\n    from {source}\n)")
+        source = "numbers"
     begins = bool(time) and bool(table.guess.end or table.guess.events)
     branches = _branches(table, source, time, begins)
     steps = [*steps, "events as (\n" + "\n    union all\n".join(branches) + "\n)"]
@@ -107,7 +165,6 @@ def _wide(table: Drafted) -> str:
         given.append(f"{_status(table)} as value_status")
     given += ["greatest(time, begins) as available_time, -- not before what it is of began"] if begins else []
     given.append("_row")
-    whens = [reason.removeprefix("case ").removesuffix(" end").replace("stay_end", "time")] if table.stays else []
     whens += ["when code is null then 'drop:nothing_measured'"] if not is_told_whole(table) else []
     given += [f"case {' '.join(whens)} end as _reason"] if whens else []
     return "\n".join([*_header(table), *_with(steps), _select(given, "events")]) + "\n"
@@ -134,8 +191,8 @@ def tells_facts(table: Drafted) -> bool:
 def is_told_whole(table: Drafted) -> bool:
     """Whether each record of a table of columns is an event itself, as the beginning of a stay is."""
     guess = table.guess
-    has_time = guess.time is not None or table.stays is not None
-    return has_time and bool(guess.end or not (guess.measured or guess.traits))
+    has_time = guess.time is not None or table.stays is not None or table.tells_stays
+    return has_time and bool(guess.end or table.tells_stays or not (guess.measured or guess.traits))
 
 
 def _branches(table: Drafted, source: str, time: str, begins: bool) -> list[str]:
@@ -215,29 +272,31 @@ def _died(table: Drafted) -> str:
 
 
 def _joined(table: Drafted) -> list[str]:
-    """Return the steps that join the end of a stay to the records that name it."""
-    stays = table.stays
-    assert stays is not None and table.guess.stay is not None
-    own = table.column(table.guess.stay)
-    theirs = stays.column(stays_key(stays, table.guess.stay))
-    end = when(stays, stays.guess.end or stays.guess.time)
+    """Return the steps that join the stays to the records that name them."""
+    stays = table.joins
+    assert stays is not None
+    own, theirs = table.column(table.guess.stay), stays.column(table.joined_by)
+    given = [f"{theirs} as stay"]
+    if table.stays is not None:
+        given.append(f"max({when(stays, stays.guess.end or stays.guess.time)}) as stay_end")
+    if table.owner is not None:
+        given.insert(0, "max(subject_id) as subject_id")
+        given += [_begins(stays, theirs, grouped=True)] if stays.tells_stays else []
+        group, on = f"{theirs}\n    having count(distinct subject_id) = 1", ""
+        remark = "-- guessed: whose a record is, its stay says.\n"
+    else:
+        given.insert(0, "subject_id")
+        group, on = f"subject_id, {theirs}", "stays.subject_id = records.subject_id and "
+        remark = "-- A stay that is listed twice would double its records: one end of each speaks.\n"
+    carried = [f"stays.{part.rpartition(' as ')[2]}" for part in given if part not in ("subject_id", given[1])]
+    remark = _APART if stays.tells_stays else remark
     return [
         "-- What is named first drives: its records are counted, and its _row is carried on.\n"
         f"records as (\n    from staging.{table.name}\n)",
-        "-- A stay that is listed twice would double its records: one end of each speaks.\n"
-        f"stays as (\n    select subject_id, {theirs} as stay, max({end}) as stay_end\n"
-        f"    from staging.{stays.name}\n    group by subject_id, {theirs}\n)",
-        f"told as (\n    select records.*, stays.stay_end\n    from records\n"
-        f"    left join stays on stays.subject_id = records.subject_id and stays.stay = records.{own}\n)",
+        f"{remark}stays as (\n    select {', '.join(given)}\n    from staging.{stays.name}\n    group by {group}\n)",
+        f"told as (\n    select records.*, {', '.join(carried)}\n    from records\n"
+        f"    left join stays on {on}stays.stay = records.{own}\n)",
     ]
-
-
-def stays_key(stays: Drafted, stay: str) -> str:
-    """Return the column by which a table of stays numbers them."""
-    wanted = flat(stay)
-    return next((c for c in stays.shapes if flat(c) == wanted), None) or next(
-        c for c in stays.shapes if flat(c) == "id"
-    )
 
 
 def _header(table: Drafted) -> list[str]:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from tawt.sources.names import (
-    BAD_TIME,
     BIRTH,
+    CHANGED,
     CODES,
-    DEATH,
-    END,
-    GOOD_TIME,
+    ERROR,
+    FROM_BIRTH,
+    FROM_START,
     IDS,
     LABELS,
     LATE,
@@ -19,45 +19,54 @@ from tawt.sources.names import (
     OFFSETS,
     OUTCOME,
     PERSONAL,
-    READY,
     SURE,
     TEXTS,
     UNITS,
     flat,
 )
 from tawt.sources.roles import Guess, Shapes
-from tawt.sources.shapes import ColumnShape
+from tawt.sources.shapes import MISSING, ColumnShape
+from tawt.sources.times import note_form, take_times
 
 
 def guess_table(
-    name: str, shapes: Shapes, subject: str | None, stay_ids: Iterable[str] = (), is_of_stays: bool = False
-) -> Guess:
+    name: str, shapes: Shapes, subject: str | None, stay: str | None, *, has_owner: bool = False,
+    is_of_stays: bool = False, named: Iterable[str] = (),
+) -> Guess:  # fmt: skip
     """Return what one table may be.
 
     Args:
         name: Of the table.
         shapes: Of its columns.
         subject: Its subject's column, if it has one.
-        stay_ids: Columns, of any table, that number stays, as they are compared.
+        stay: Its column of a stay, if it has one.
+        has_owner: Whether another table says whose its stays are.
         is_of_stays: Whether it has one record of each stay.
+        named: Its columns whose cells a dictionary names.
     """
-    if subject is None:
-        return _dictionary(shapes)
+    if subject is None and not has_owner:
+        return guess_dictionary(shapes)
     if re.search(r"label", flat(name)) or "predictiontime" in map(flat, shapes):
-        return Guess("other", subject, unread=tuple(shapes), notes=["may hold labels: they are no events"])
+        why = "left out: may hold labels, which are no events"
+        return Guess("other", subject, unread=tuple(shapes), notes=[why])
     left = {column: shape for column, shape in shapes.items() if column != subject and shape.n_filled}
-    guess = Guess("wide", subject)
-    if shapes[subject].n_filled < shapes[subject].n:
-        guess.notes.append(f"`{subject}` is empty in some records: they are quarantined")
-    is_once = shapes[subject].is_unique
-    _take_times(name, left, guess, is_once)
-    guess.stay = next((column for column in left if flat(column) in stay_ids), None)
+    guess = Guess("wide", subject, stay=stay)
+    whose = subject or stay or ""
+    if shapes[whose].n_filled < shapes[whose].n:
+        guess.notes.append(f"`{whose}` is missing in some records: they are quarantined")
+    is_once = subject is not None and shapes[subject].is_unique
+    take_times(name, left, guess, is_once, is_of_stays)
     _take_births(left, guess)
+    _take_marked(left, guess)
     for column in (guess.time, guess.ready, guess.end, guess.death, guess.stay, *guess.birth, *guess.events):
         left.pop(column or "", None)
-    guess.codes = _codes(name, left, is_of_stays or is_once) or (() if is_once or guess.end else _words_alone(left))
+    guess.codes = _codes(name, left, is_of_stays or is_once)
+    if not guess.codes and not is_once and not is_of_stays and not guess.end:
+        guess.codes = _named(left, named) or _words_alone(left)
     if guess.codes:
         guess.kind = "results"
+        if guess.marked is not None:
+            guess.notes.append(f"records where `{guess.marked}` says yes are dropped as wrong or cancelled")
         _take_values({column: shape for column, shape in left.items() if column not in guess.codes}, guess)
         guess.label = _label_beside(left, guess)
         empty = 1 - left[guess.codes[-1]].n_filled / left[guess.codes[-1]].n
@@ -67,87 +76,29 @@ def guess_table(
             (c for c in left if re.search(r"^(specimen|sample|accession)(id|number)?$", flat(c))), None
         )
     else:
+        if guess.marked is not None:
+            guess.notes.append(f"`{guess.marked}` may mark records that are wrong or cancelled: it is not read")
+            guess.marked = None
         _take_columns(left, guess)
     return guess
 
 
-def _take_times(name: str, left: Shapes, guess: Guess, is_once: bool) -> None:
-    times = {column: shape for column, shape in left.items() if shape.is_time}
-    if not times:
-        _take_counted_times(left, guess, is_once)
-        return
-
-    def rank(column: str) -> tuple[bool, ...]:
-        bare = flat(column)
-        return (
-            bool(re.search(BIRTH, bare)) or (bool(re.search(DEATH, bare)) and "death" not in flat(name)),
-            bool(re.search(BAD_TIME, bare.replace("edge", ""))),
-            times[column].n_filled < 0.9 * times[column].n,
-            not times[column].has_clock,
-            not re.search(GOOD_TIME, bare),
-        )
-
-    ranked = sorted(times, key=rank)
-    first = ranked[0]
-    if not re.search(f"{BIRTH}|{DEATH}", flat(first)):
-        guess.time = first
-    rest = [column for column in times if column != guess.time and not re.search(BIRTH, flat(column))]
-    deaths = [column for column in rest if re.search(DEATH, flat(column))]
-    guess.death = max(deaths, key=lambda column: times[column].has_clock, default=None)
-    rest = [column for column in rest if column not in deaths]
-    guess.ready = next(
-        (c for c in sorted(rest, key=lambda c: not times[c].has_clock) if re.search(READY, flat(c))), None
-    )
-    ends = [
-        c for c in sorted(rest, key=lambda c: not times[c].has_clock) if re.search(END, flat(c)) and c != guess.ready
-    ]
-    guess.end = ends[0] if guess.time is not None and ends else None
-    same = {re.sub(r"(date|time|at)+$", "", flat(c)) for c in (guess.time, guess.ready, guess.end) if c}
-    guess.events = tuple(
-        c
-        for c in rest
-        if c not in (guess.ready, guess.end)
-        and re.sub(r"(date|time|at)+$", "", flat(c)) not in same
-        and not re.search(f"{READY}|valid|verbatim", flat(c))
-    )
-    for column in (guess.time, guess.ready, guess.end, guess.death, *guess.events):
-        if column is not None:
-            _note_form(column, times[column], guess)
-    if guess.time is not None and not times[guess.time].has_clock:
-        clock = next((f"; `{column}` may have it" for column, shape in left.items() if shape.is_clock), "")
-        guess.notes.append(f"`{guess.time}` has days without a time: they stand at 0:00 of the day{clock}")
-    if guess.time is not None and (empty := times[guess.time].n - times[guess.time].n_filled):
-        guess.notes.append(
-            f"`{guess.time}` is empty in {empty / times[guess.time].n:.0%} of the records: they are quarantined"
-        )
+def _take_marked(left: dict[str, ColumnShape], guess: Guess) -> None:
+    """Take what marks a record as wrong: where its cells say yes or no, such a record is dropped."""
+    for column in [c for c in left if re.search(ERROR, flat(c))]:
+        shape = left.pop(column)
+        if shape.is_flag and guess.marked is None:
+            guess.marked = column  # told once it is known what the table is
+        else:
+            guess.notes.append(f"`{column}` may mark records that are wrong or cancelled: it is not read")
 
 
-def _note_form(column: str, shape: ColumnShape, guess: Guess) -> None:
-    if any(form.order == "xxy" for form in shape.forms) and shape.day_first is None:
-        guess.notes.append(f"UNDECIDED: `{column}` may be written day first or month first; `format` says day first")
-
-
-def _take_counted_times(left: Shapes, guess: Guess, is_once: bool) -> None:
-    """Times that are counted from an admission: whole numbers of minutes or hours, or hours and minutes."""
-    found: dict[str, int] = {}
-    for column, shape in left.items():
-        minutes = next((m for pattern, m in OFFSETS.items() if re.search(pattern, flat(column))), None)
-        if minutes is not None and shape.is_whole:
-            found[column] = minutes
-    clocks = [
-        column for column, shape in left.items() if shape.is_clock and flat(column) in ("time", "uhrzeit", "zeit")
-    ]
-    if not found and clocks:
-        guess.time, guess.minutes = clocks[0], 0
-        guess.notes.append(f"`{guess.time}` has hours and minutes without a day: read as time since admission")
-        return
-    ranked = sorted(found, key=lambda c: (bool(re.search(BAD_TIME, flat(c))), not re.search(GOOD_TIME, flat(c))))
-    starts = [c for c in ranked if not re.search(f"{END}|{DEATH}", flat(c)) and found[c] == found[ranked[0]]]
-    if starts and not is_once:
-        guess.time, guess.minutes = starts[0], found[starts[0]]
-        unit = "minutes" if guess.minutes == 1 else "hours"
-        guess.notes.append(f"`{guess.time}` is read as {unit} since admission: there is no calendar")
-        guess.ready = next((c for c in found if c != guess.time and re.search(READY, flat(c))), None)
+def _named(left: Shapes, named: Iterable[str]) -> tuple[str, ...]:
+    """Return, of a table with a result, the column with most codes that a dictionary names."""
+    if not any(flat(column) in (*NUMBERS, *TEXTS) for column in left):
+        return ()
+    fit = [c for c in named if c in left and _may_be_code(left[c], True)]
+    return (max(fit, key=lambda c: left[c].n_distinct),) if fit else ()
 
 
 def _take_births(left: Shapes, guess: Guess) -> None:
@@ -155,7 +106,7 @@ def _take_births(left: Shapes, guess: Guess) -> None:
     days = [c for c, shape in left.items() if re.search(BIRTH, flat(c)) and shape.is_time]
     if days:
         guess.birth = (max(days, key=lambda c: left[c].has_clock),)
-        _note_form(guess.birth[0], left[guess.birth[0]], guess)
+        note_form(guess.birth[0], left[guess.birth[0]], guess)
         return
     parts = [by_flat[name] for name in ("yearofbirth", "monthofbirth", "dayofbirth") if name in by_flat]
     years = parts[:1] or [by_flat[name] for name in ("birthyear", "yob", "geburtsjahr") if name in by_flat]
@@ -227,9 +178,23 @@ def _take_values(left: Shapes, guess: Guess) -> None:
     guess.text = _first(TEXTS, rest, {c: not s.is_prose and not s.is_time for c, s in rest.items()})
     units = [c for c, s in rest.items() if re.search(UNITS, flat(c)) and not s.is_number and c != guess.text]
     guess.unit = units[0] if units and (guess.number or guess.text) else None
-    for column in (guess.number, guess.text):
-        if column is not None and left[column].share("comma") > 0.1:
-            guess.notes.append(f"`{column}` has numbers with a comma, which are read as text")
+    value = [column for column in (guess.number, guess.text) if column is not None]
+    guess.commas = tuple(column for column in value if left[column].has_commas)
+    if guess.commas:  # one column says all: a number beside it would be read with a point
+        guess.number, guess.text = None, guess.commas[0]
+        guess.commas = guess.commas[:1]
+        guess.notes.append(f"`{guess.text}` has numbers with a comma before the decimals: its event part reads them")
+    for column in value:
+        if left[column].share("comma") > 0.02 and column not in guess.commas:
+            guess.notes.append(f"UNDECIDED: a comma in `{column}` may stand before decimals or thousands: read as text")
+        if marks := [mark for mark in left[column].marks if mark in MISSING]:
+            guess.notes.append(f"{_told(marks)} in `{column}` is read as missing")
+        if odd := left[column].odd_marks:
+            guess.notes.append(f"UNDECIDED: {_told(odd)} in `{column}` may mean missing: read as a result; see `marks`")
+
+
+def _told(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def _label_beside(left: Shapes, guess: Guess) -> str | None:
@@ -248,31 +213,55 @@ def _label_beside(left: Shapes, guess: Guess) -> str | None:
 
 def _take_columns(left: Shapes, guess: Guess) -> None:
     """Each column that is a number or one of few words becomes a measurement of its own."""
-    measured, traits, late = list[str](), list[str](), list[str]()
+    measured, traits, late, later = list[str](), list[str](), list[str](), list[str]()
     for column, shape in left.items():
         bare = flat(column)
         if re.search(PERSONAL, bare) or shape.is_prose or shape.is_time or shape.is_clock:
             continue
-        if re.search(OUTCOME, bare):
-            continue
         is_late = bool(re.search(LATE, bare))
+        if re.search(f"{OUTCOME}|{CHANGED}", bare):
+            later.append(column)
+            continue
         if (re.search(IDS, bare) and (shape.n_distinct > 20 or shape.is_whole)) or _is_an_id(shape):
             continue
         if (re.search(f"{BIRTH}|code$|cd$", bare) and shape.is_number) or any(re.search(one, bare) for one in OFFSETS):
+            later += [column] if is_late else []
             continue
         if shape.is_number and 2 * shape.n_big > shape.n_filled:
             continue
-        if shape.is_number and not is_late:
+        if is_late and (shape.is_number or not guess.end):
+            later.append(column)
+        elif shape.is_number:
             measured.append(column)
-        elif shape.n_distinct <= max(50, 0.2 * shape.n_filled) and (not is_late or guess.end):
+        elif shape.n_distinct <= max(50, 0.2 * shape.n_filled):
             (late if is_late else traits).append(column)
     guess.measured, guess.traits, guess.late = tuple(measured), tuple(traits), tuple(late)
-    told = f"{OUTCOME}|{LATE}"
-    hidden = [c for c in left if re.search(told, flat(c)) and not re.search(PERSONAL, flat(c)) and c not in late]
-    if hidden:
-        guess.notes.append(f"may tell the outcome and is not read: {', '.join(f'`{column}`' for column in hidden)}")
+    guess.commas = tuple(column for column in measured if left[column].has_commas)
+    if later:
+        guess.notes.append(f"may be of later, or tell the outcome, and is not read: {_told(later)}")
     if late:
-        guess.notes.append(f"known at `{guess.end}` and told then: {', '.join(f'`{column}`' for column in late)}")
+        guess.notes.append(f"known at `{guess.end}` and told then: {_told(late)}")
+    if guess.commas:
+        guess.notes.append(f"a comma stands before the decimals, and its event part reads it so: {_told(guess.commas)}")
+    if compared := [c for c in measured if left[c].kinds["compared"]]:
+        guess.notes.append(f"some cells are bounds, as `> 89`, and are left out as unparseable: {_told(compared)}")
+
+
+def keep_what_was_so(guess: Guess, counted: bool) -> None:
+    """Leave out of a table without a time what nobody says was so from the beginning: it may tell the future.
+
+    Args:
+        guess: What the table may be.
+        counted: Whether times count from an admission, so that the beginning is that of a stay.
+    """
+    sure = f"{FROM_BIRTH}|{FROM_START}" if counted else FROM_BIRTH
+    kept = {c for c in (*guess.measured, *guess.traits) if re.search(sure, flat(c))}
+    doubted = [c for c in (*guess.measured, *guess.traits) if c not in kept]
+    guess.measured, guess.traits, guess.commas = (
+        tuple(c for c in columns if c in kept) for columns in (guess.measured, guess.traits, guess.commas)
+    )
+    if doubted:
+        guess.notes.append(f"nothing says since when these are so, and they are not read: {_told(doubted)}")
 
 
 def _is_an_id(shape: ColumnShape) -> bool:
@@ -280,20 +269,12 @@ def _is_an_id(shape: ColumnShape) -> bool:
     return shape.is_unique and shape.n > 20 and (not shape.is_number or 2 * shape.n_big > shape.n)
 
 
-def _dictionary(shapes: Shapes) -> Guess:
-    """Return whether a table without subjects names codes: ids that come once, beside texts."""
-    labels = [c for name in LABELS for c in shapes if flat(c).endswith(name) and shapes[c].share("text") > 0.5]
-    if not labels:
-        return Guess("other", unread=tuple(shapes))
-    ids = [
-        c
-        for c in shapes
-        if c not in labels and (flat(c) in CODES or re.search(r"(id|code|cd|key|nr)$", flat(c))) and shapes[c].n_filled
-    ]
-    unique = [c for c in ids if shapes[c].is_unique]
-    if unique:
-        code: tuple[str, ...] = (unique[0],)
-    else:
-        versions = [c for c in shapes if "version" in flat(c)]
-        code = (versions[0], ids[0]) if versions and ids else ()
-    return Guess("dictionary" if code else "other", codes=code, label=labels[0])
+def guess_dictionary(shapes: Shapes) -> Guess:
+    """Return whether a table without subjects may name codes: it has texts, each another."""
+    named = [c for name in LABELS for c in shapes if flat(c).endswith(name)]
+    texts = [c for c in (*named, *shapes) if shapes[c].share("text") > 0.5 and not shapes[c].is_time]
+    fit = [c for c in texts if c in named or 2 * shapes[c].n_distinct > shapes[c].n_filled]
+    if not fit or len(shapes) < 2:
+        why = "left out: no column says whose a record is, and it names no codes"
+        return Guess("other", unread=tuple(shapes), notes=[why])
+    return Guess("dictionary", label=fit[0])

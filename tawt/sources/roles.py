@@ -41,5 +41,13 @@ class Guess:
     traits: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     """Traits that are known at the end."""
+    commas: tuple[str, ...] = ()
+    """Columns whose numbers have a comma before the decimals."""
+    marked: str | None = None
+    """What marks a record as wrong or cancelled."""
+    keys: tuple[str, ...] = ()
+    """Columns by which records of other tables are joined to its own."""
+    orders: tuple[str, ...] = ()
+    """Of a table of stays without a calendar: what tells which came first."""
     unread: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)

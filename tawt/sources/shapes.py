@@ -8,15 +8,22 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "-", "?")
 """Texts that often stand for a missing cell."""
+MISSING = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "NaN", "nan")
+"""Those that are no word of a result: `None`, `-`, `?` and `.` may be one."""
+YES = ("1", "y", "yes", "t", "true", "x", "j", "ja")
+NO = ("0", "n", "no", "f", "false", "nein")
 _LONG = 80
 """Letters from which on a text is prose."""
 _ENOUGH = 0.98
 """Share of the filled cells that must have a shape: a few dirty ones change no guess."""
 _WHOLE = re.compile(r"\s*[-+]?\d{1,18}\s*", re.ASCII)
 _COMPARED = re.compile(r"\s*[<>]=?\s*\d+([.,]\d+)?\s*\S{0,12}", re.ASCII)
-_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*", re.ASCII)
+_COMMA = re.compile(r"\s*[-+]?\d+,(?P<rest>\d+)\s*", re.ASCII)
 _CLOCK = re.compile(r"\s*\d{1,4}:\d{2}(:\d{2}(\.\d+)?)?\s*", re.ASCII)
 _TIME = re.compile(
     r"\s*(?P<a>\d{1,4})(?P<sep>[-/. ]?)(?P<b>\d{1,2}|[A-Za-z]{3})(?P=sep)(?P<c>\d{1,4})"
@@ -67,12 +74,20 @@ class ColumnShape:
     """Whole numbers that could be days, as 20240131."""
     n_big: int = 0
     """Whole numbers of seven digits and more: hardly counts of anything."""
+    n_short: int = 0
+    """Whole numbers of up to three digits, which many columns share that have nothing to do with one another."""
+    n_thousands: int = 0
+    """Numbers with a comma and three digits behind it: it may stand before thousands."""
+    n_future: int = 0
+    """Days behind the year 2100, as those that were moved to protect the subjects."""
     first_above_12: int = 0
     second_above_12: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     """`empty`, `mark`, `whole`, `decimal`, `comma`, `compared`, `clock`, `time`, `text` -> cells."""
     forms: Counter[TimeForm] = field(default_factory=Counter)
     marks: Counter[str] = field(default_factory=Counter)
+    hashes: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
+    """Of the different cells of what may be a code or an id, of this process alone: to tell what two columns share."""
 
     @property
     def n_filled(self) -> int:
@@ -91,7 +106,34 @@ class ColumnShape:
     @property
     def is_number(self) -> bool:
         """Whether the cells are numbers, or bounds as `<0.1`."""
-        return self.share("whole", "decimal", "compared") >= _ENOUGH and not self.is_time
+        commas = ("comma",) if self.has_commas else ()
+        return self.share("whole", "decimal", "compared", *commas) >= _ENOUGH and not self.is_time
+
+    @property
+    def has_commas(self) -> bool:
+        """Whether a comma stands before the decimals: some have other than three of them, and none has a point."""
+        return self.share("comma") > 0.02 and self.n_thousands < self.kinds["comma"] and not self.kinds["decimal"]
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether another column shares its cells hardly by chance: several words, or numbers that are not short."""
+        return len(self.hashes) >= 5 and self.n_short <= 0.1 * self.n_filled
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether the cells number the records, as a column of row numbers does."""
+        n = len(self.hashes)
+        return self.is_whole and np.isin(self.hashes, [hash(str(i)) for i in range(n + n // 10 + 2)]).sum() > 0.9 * n
+
+    def part_in(self, other: ColumnShape) -> float:
+        """Return the share of the different cells that are also in another column."""
+        return float(np.isin(self.hashes, other.hashes).mean()) if len(self.hashes) else 0.0
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether every cell says yes or no, or is empty."""
+        words = [hash(form(word)) for word in YES + NO for form in (str.lower, str.upper, str.title)]
+        return 0 < len(self.hashes) == np.isin(self.hashes, words).sum()
 
     @property
     def is_time(self) -> bool:
@@ -126,11 +168,9 @@ class ColumnShape:
         return self.first_above_12 > 0
 
     @property
-    def used_marks(self) -> list[str]:
-        """The marks that may stand for a missing cell: of a text, those that are hardly a word."""
-        is_text = self.share("text") > 1 - _ENOUGH
-        words = ("None", ".", "-", "?", "NA", "n/a", "N/A") if is_text else ()
-        return sorted(mark for mark in self.marks if mark not in words)
+    def odd_marks(self) -> list[str]:
+        """The cells of a text that may stand for a missing one, and may be a word."""
+        return sorted(set(self.marks) - {*MISSING}) if self.share("text") > 1 - _ENOUGH else []
 
 
 def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
@@ -141,6 +181,9 @@ def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
         shape.n += n
         _note(shape, cell or "", n)
     shape.n_distinct = len(counted)
+    if shape.share("whole", "text") > 0.5 and not shape.is_prose:
+        known = {(cell or "").strip() for cell in counted} - {"", *MARKS}
+        shape.hashes = np.fromiter(map(hash, known), np.int64, len(known))
     return shape
 
 
@@ -171,14 +214,20 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
     elif kind == "whole":
         number = int(cell)
         shape.n_big += n * (abs(number) >= 1_000_000)
+        shape.n_short += n * (abs(number) < 1000)
         shape.n_padded += n * (cell.strip().startswith("0") and number != 0)
         if (joined := _joined(cell.strip())) is not None:
             shape.n_joined += n
             shape.forms[joined] += n
+    elif kind == "comma":
+        found = _COMMA.fullmatch(cell)
+        shape.n_thousands += n * (found is not None and len(found["rest"]) == 3)
     elif kind == "time":
         form, found = _form(cell), _TIME.fullmatch(cell)
         assert form is not None and found is not None
         shape.forms[form] += n
+        year = found["a"] if form.order == "ymd" else found["c"]
+        shape.n_future += n * (len(year) == 4 and int(year) > 2100)
         if form.order == "xxy":
             shape.first_above_12 += n * (int(found["a"]) > 12)
             shape.second_above_12 += n * (int(found["b"]) > 12)

@@ -1,0 +1,156 @@
+"""A table of a draft: as it lies there, what it may be, and how its columns are called and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import duckdb
+
+from tawt.database.catalog import is_called
+from tawt.raw.tables import FoundTable
+from tawt.sources.names import flat, plain
+from tawt.sources.roles import Guess, Shapes
+
+_OF_VALUE = ("numeric_value", "text_value", "raw_value", "unit", "value_status", "said", "counted", "counted_cell")
+"""Names that staging has for columns of its own where a table has a value."""
+_OF_EVENTS = ("time", "code", "numeric_value", "text_value", "value_status", "begins", "stay_begins")
+"""Names that an event part of several columns has for its own."""
+_OF_JOINS = ("minutes", "stay_end", "stay_begins")
+MARKED = "marked_error"
+"""The reason of a record that its source marks as wrong or cancelled."""
+_SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@cache
+def reserved_words() -> frozenset[str]:
+    """Return the words that are no name of a column in SQL without quotes."""
+    with duckdb.connect() as connection:
+        words = connection.execute("select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'")
+        return frozenset(word for (word,) in words.fetchall())
+
+
+@dataclass
+class Drafted:
+    """A table of the draft."""
+
+    name: str
+    """The relation: `raw.<name>`, `staging.<name>`."""
+    found: FoundTable
+    shapes: Shapes
+    guess: Guess
+    is_cut: bool = False
+    """Whether it has more records than were looked at."""
+    staged: dict[str, str] = field(default_factory=dict)
+    """Columns that are read -> their names in staging."""
+    types: dict[str, str] = field(default_factory=dict)
+    """Columns that are read -> their types."""
+    prefix: str = ""
+    """What its codes begin with."""
+    stays: Drafted | None = None
+    """The table whose stays say when its records could be read, for one without a time."""
+    owner: Drafted | None = None
+    """The table that says whose its records are, for one that names only stays."""
+    joined_by: str | None = None
+    """The column of the table of the stays by which its records are joined to that."""
+    tells_stays: bool = False
+    """Whether it is the owner of others whose times count from the beginning of a stay."""
+    names: list[Drafted] = field(default_factory=list)
+    """Of a dictionary: the tables whose codes it names."""
+    off: str | None = None
+    """Why its events are drafted and not made."""
+
+    @property
+    def of_value(self) -> list[str]:
+        """The columns that are judged together as a value in staging."""
+        guess = self.guess
+        return [] if guess.commas else [c for c in (guess.text, guess.number, guess.unit) if c is not None]
+
+    @property
+    def has_value(self) -> bool:
+        """Whether a record of it has a result."""
+        return self.guess.text is not None or self.guess.number is not None
+
+    @property
+    def has_events(self) -> bool:
+        """Whether its records become measurements."""
+        return self.guess.kind in ("results", "wide")
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its times count from the beginning of a stay."""
+        return self.guess.minutes is not None or self.tells_stays
+
+    @property
+    def joins(self) -> Drafted | None:
+        """The table whose stays its records are joined to."""
+        return self.owner or self.stays
+
+    @property
+    def has_zone(self) -> bool:
+        """Whether a time that is read is told in a zone."""
+        times = [column for column, type_ in self.types.items() if type_ == "timestamp"]
+        return any(form.zone for column in times for form in self.shapes[column].forms)
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether its times lie in the future."""
+        times = [self.shapes[column] for column, type_ in self.types.items() if type_ == "timestamp"]
+        return any(2 * shape.n_future > shape.n_filled for shape in times)
+
+    @property
+    def is_once(self) -> bool:
+        """Whether no subject has two records."""
+        return self.guess.subject is not None and self.shapes[self.guess.subject].is_unique
+
+    def column(self, raw: str | None) -> str:
+        """Return a column's name in staging, as SQL has it."""
+        assert raw is not None
+        name = self.staged[raw]
+        return name if _SIMPLE.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+    def join(self, home: Drafted, by: str) -> None:
+        """Join its records to a table of stays by a column of that."""
+        self.joined_by = by
+        if by not in home.guess.keys:
+            home.guess.keys = (*home.guess.keys, by)
+
+    def leave_out(self, why: str) -> None:
+        """Take nothing of it into the draft."""
+        self.guess = Guess("other", self.guess.subject, unread=tuple(self.shapes), notes=[f"left out: {why}"])
+
+    def name_columns(self, wholes: Mapping[str, bool]) -> None:
+        """Choose which columns are read, by what names and as what.
+
+        Args:
+            wholes: By name as it is compared, whether an id or a code is a whole number in every table.
+        """
+        guess = self.guess
+        numbers = [*guess.codes, *guess.keys, *([guess.stay] if guess.stay else [])]
+        days = [guess.time, guess.ready, guess.end, guess.death, *guess.events, *guess.birth]
+        if guess.kind == "results":  # such a table tells one moment of a record
+            days = [guess.time, guess.ready]
+        texts = [guess.specimen, guess.text, guess.unit, guess.label, guess.marked, *guess.traits, *guess.late]
+        if guess.subject is not None and guess.kind != "other":
+            self.staged[guess.subject] = "subject_id"
+            self.types[guess.subject] = "int64" if wholes["subject"] else "subject"
+        is_day = len(guess.birth) == 1 and self.shapes[guess.birth[0]].is_time
+        read: dict[str | None, str] = {
+            **{column: "int64" if wholes[flat(column)] else "string" for column in numbers},
+            **dict.fromkeys(days, "timestamp" if guess.minutes is None else "int64" if guess.minutes else "string"),
+            **dict.fromkeys(() if is_day else guess.birth, "int64"),
+            **dict.fromkeys([guess.number, *guess.measured], "float64"),
+            **dict.fromkeys([*texts, *guess.commas], "string"),
+            **dict.fromkeys(guess.orders, "int64"),
+        }
+        own = (*(_OF_EVENTS if guess.kind == "wide" else ()), *_OF_JOINS, *(_OF_VALUE if self.has_value else ()))
+        for column in self.shapes if guess.kind != "other" else ():
+            if column in read and column not in self.staged:
+                self.types[column] = read[column]
+                reserved = frozenset() if column in self.of_value else reserved_words().union(own)
+                name = plain(column, self.staged.values(), reserved)
+                # staging has names in `_cell` itself, and SQL takes some words for functions
+                self.staged[column] = f"{name}_" if name.endswith("_cell") or is_called(name) else name
+        guess.unread = tuple(column for column in self.shapes if column not in self.staged)

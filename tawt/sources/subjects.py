@@ -1,0 +1,150 @@
+"""Whose the records of a folder's tables are: the column of a person in each, or of a stay whose person another has."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tawt.sources.names import CASES, CODES, COUNTERS, IDS, STAYS, SUBJECTS, flat
+from tawt.sources.roles import Shapes
+from tawt.sources.shapes import ColumnShape
+
+
+@dataclass
+class Whose:
+    """Whose the records of each table are."""
+
+    columns: dict[str, str] = field(default_factory=dict)
+    """Table -> the column of its subject."""
+    owners: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Table without one -> its column of a stay, the table that says whose stay it is, and the column of that there."""
+    stays: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Column that numbers stays, as it is compared -> the table that has one record of each, and the column there."""
+    notes: list[str] = field(default_factory=list)
+
+
+def whose_records(tables: Mapping[str, Shapes], named: str | None = None) -> Whose:
+    """Return whose the records of each table are.
+
+    Args:
+        tables: Shapes of the columns of each table.
+        named: The name of the subject's column, where the user gives it.
+    """
+    by_flat = {table: {flat(column): column for column in shapes} for table, shapes in tables.items()}
+    counted = Counter(name for columns in by_flat.values() for name in columns if name in SUBJECTS)
+    ranked = sorted(counted, key=lambda name: (name == "_member", -counted[name], SUBJECTS.index(name)))
+    main = ranked[0] if ranked else _by_share(by_flat, tables)
+    person = _person_of(main, by_flat, tables)
+    if named is not None:
+        main = flat(named)
+    elif person is not None:
+        main = person
+    # a name that stands beside the main one somewhere is of something else
+    others = [n for n in SUBJECTS if n in counted and not any(main in c and n in c for c in by_flat.values())]
+    found = Whose()
+    for table, columns in by_flat.items():
+        name = next((one for one in (main, *others) if one in columns), None)
+        if name is not None:
+            found.columns[table] = columns[name]
+        elif re.search(r"^(patient|person|subject|pat)(en|s)?$", flat(table)) and "id" in columns:
+            found.columns |= {table: columns["id"]} if tables[table][columns["id"]].is_unique else {}
+    found.stays = _stay_columns(tables, found.columns)
+    found.owners = _owners(tables, found.columns)
+    _note(found, main, person, tables)
+    return found
+
+
+def is_of_stay(name: str) -> bool:
+    """Whether a name, as it is compared, is rather that of a stay than of a person."""
+    return name in CASES or any(word in name for word in STAYS)
+
+
+def stay_name(table: str, column: str) -> str:
+    """Return the name by which other tables know a column of a table, as it is compared."""
+    return (flat(table).rstrip("s") if flat(column) == "id" else flat(column)).removesuffix("id")
+
+
+def _by_share(by_flat: Mapping[str, Mapping[str, str]], tables: Mapping[str, Shapes]) -> str:
+    """Return the id that is in most tables; empty if none is."""
+    counted = Counter(
+        name
+        for table, columns in by_flat.items()
+        for name, column in columns.items()
+        if re.search(IDS, name) and not tables[table][column].is_time
+    )
+    return max(counted, key=lambda name: counted[name], default="")
+
+
+def _person_of(main: str, by_flat: Mapping[str, Mapping[str, str]], tables: Mapping[str, Shapes]) -> str | None:
+    """Return the name of the person's column where the likeliest subject is rather a stay: one table has both."""
+    for table, columns in by_flat.items():
+        if main in columns and is_of_stay(main) and tables[table][columns[main]].is_unique:
+            beside = [name for name in SUBJECTS if name in columns and name != main and not is_of_stay(name)]
+            if beside:
+                return beside[0]
+    return None
+
+
+def _stay_columns(tables: Mapping[str, Shapes], subjects: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for table, subject in subjects.items():
+        for column, shape in tables[table].items():
+            name = stay_name(table, column)
+            is_stay = column != subject and shape.is_unique and any(word in name for word in STAYS)
+            elsewhere = any(stay_name(t, c) == name for t in tables if t != table for c in tables[t])
+            if is_stay and elsewhere and any(s.is_time for s in tables[table].values()):
+                found.setdefault(name, (table, column))
+    return found
+
+
+def _owners(tables: Mapping[str, Shapes], subjects: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
+    """Return, of each table without a subject, its column whose cells are ids of a table that has one."""
+    homes = [
+        (table, column)
+        for table, subject in subjects.items()
+        for column, shape in tables[table].items()
+        if column != subject and shape.is_unique and len(shape.hashes) and _numbers_stays(table, column, shape)
+    ]
+    found: dict[str, tuple[str, str, str]] = {}
+    for table, shapes in tables.items():
+        fit = [
+            (shape.part_in(tables[home][own]), column, home, own)
+            for column, shape in shapes.items()
+            for home, own in homes
+            if table not in subjects and flat(column) not in CODES and stay_name(table, column) == stay_name(home, own)
+        ]
+        share, *owner = max(fit, default=(0.0, "", "", ""))
+        if share >= 0.5:
+            found[table] = (owner[0], owner[1], owner[2])
+    return found
+
+
+def _numbers_stays(table: str, column: str, shape: ColumnShape) -> bool:
+    """Whether the cells of a column may be ids by which other tables name the records of this one."""
+    bare = flat(column)
+    if re.search(COUNTERS, bare):
+        return False
+    return is_of_stay(stay_name(table, column)) or (bool(re.search(IDS, bare)) and not shape.is_counter)
+
+
+def _note(found: Whose, main: str, person: str | None, tables: Mapping[str, Shapes]) -> None:
+    column = next((c for table in tables for c in tables[table] if flat(c) == main), main)
+    for home in sorted({home for _, home, _ in found.owners.values()}):
+        joined = [table for table, (_, of, _) in found.owners.items() if of == home]
+        stay = found.owners[joined[0]][0]
+        found.notes.append(
+            f"the subject is `{found.columns[home]}`; {', '.join(joined)} name only `{stay}`, and their records are "
+            f"joined to {home}, which says whose they are"
+        )
+    if person is not None and main != person and is_of_stay(main):
+        found.notes.insert(
+            0, f"WRONG FOR SPLITS: the subject is `{column}`, a stay; `{person}` is the person, and one with several "
+            f"stays lies in several splits: draft again with `--subject {person}`"
+        )  # fmt: skip
+    elif is_of_stay(main) and found.columns:
+        found.notes.insert(
+            0, f"UNDECIDED: the subject is `{column}`, which may be a stay: no column says which are of one person, "
+            "and one with several may lie in several splits"
+        )  # fmt: skip
