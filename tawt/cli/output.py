@@ -45,9 +45,16 @@ console = _Person(stderr=True, highlight=False, soft_wrap=True)
 """What is said to a person."""
 
 
-def say(text: str, style: str = "") -> None:
-    """Say a line on stderr; on a terminal a long one goes on below, where a command in it is not broken."""
-    console.print(_wrapped(text, console.width) if console.is_terminal else text, style=style, markup=False)
+def say(text: str, style: str = "", *, width: int | None = None) -> None:
+    """Say a line on stderr; a long one goes on below, where a command in it is not broken.
+
+    Args:
+        text: The line.
+        style: Of a terminal.
+        width: How long a line may be elsewhere than on a terminal; None = as long as it is.
+    """
+    most = console.width if console.is_terminal else width
+    console.print(text if most is None else _wrapped(text, most), style=style, markup=False)
 
 
 def _wrapped(text: str, width: int) -> str:

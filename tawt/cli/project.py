@@ -11,6 +11,8 @@ from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Form, OptionalWorkspace
 from tawt.cli.output import Format, next_command, print_rows, print_text, say
 
+_WIDTH = 100
+"""Of the lines that tell what to look at, where no terminal says its own."""
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
@@ -42,7 +44,7 @@ def init(
     if notes:
         say("look at:")
     for note in notes:
-        say(f"  {note}")
+        say(f"  {note}", width=_WIDTH)
     for path in result.kept:
         say(f"kept, edited since it was drafted: {path}")
     say(

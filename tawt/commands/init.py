@@ -50,7 +50,7 @@ class DraftResult:
         return rows
 
     def notes(self) -> list[str]:
-        """Return what to look at, a line each: what concerns all first, and what is said of several once."""
+        """Return what to look at, a line each: what is surely wrong or undecided first, what is left out last."""
         of_tables: dict[str, list[str]] = {}
         for table in self.tables:
             for note in table.guess.notes:
@@ -59,7 +59,8 @@ class DraftResult:
         for one in self.passed:
             of_files.setdefault(one.why, []).append(one.place)
         notes = [*self.said, *(f"{', '.join(names)}: {note}" for note, names in of_tables.items())]
-        return notes + [f"not read, {why}: {', '.join(places)}" for why, places in of_files.items()]
+        notes += [f"not read, {why}: {', '.join(places)}" for why, places in of_files.items()]
+        return sorted(notes, key=_weight)
 
 
 def init(
@@ -137,6 +138,11 @@ def init(
     pipeline = root / "pipelines" / f"{name}.yaml"
     said = (*whose.notes, *said_of_all(drafted))
     return DraftResult(root, pipeline, tuple(drafted), said, tuple(passed), written, kept)
+
+
+def _weight(note: str) -> int:
+    """Return how far down a note may stand."""
+    return 0 if "WRONG" in note else 1 if "UNDECIDED" in note else 3 if "left out" in note or "not read, " in note else 2
 
 
 def _can_be_named(column: str) -> bool:

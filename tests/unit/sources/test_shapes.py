@@ -66,7 +66,28 @@ def test_a_few_dirty_cells_change_no_guess() -> None:
     assert not shape_of("n", ["1.5"] * 2 + ["high"]).is_number
 
 
-def test_marks_of_missing_are_told_from_words() -> None:
-    """`NA` beside numbers is a mark; `None` beside words may be one of them."""
-    assert shape_of("n", ["1", "NA", "2"]).used_marks == ["NA"]
-    assert shape_of("route", ["Oral", "None", "NULL"]).used_marks == ["NULL"]
+def test_marks_that_may_be_words_are_told() -> None:
+    """`NA` beside numbers is none of them; `None` and `-` beside words may be one, `NULL` is not."""
+    assert shape_of("n", ["1", "NA", "-"]).odd_marks == []
+    assert shape_of("route", ["Oral", "None", "NULL", "-"]).odd_marks == ["-", "None"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [(["5,4", "140"], True), (["5,4", "<0,1", "NA"], True), (["5,400", "1,234"], False), (["5,4", "1.5"], False)],
+)
+def test_a_comma_before_decimals_is_told_from_one_before_thousands(cells: list[str], expected: bool) -> None:
+    """A comma with three digits behind it in every cell, or beside points, decides nothing."""
+    shape = shape_of("n", cells)
+    assert shape.has_commas is expected and shape.is_number is expected
+
+
+def test_what_columns_share_is_told_without_their_cells() -> None:
+    """Ids that are among another column's are counted; row numbers, flags and short numbers are known for what they are."""
+    codes, ids = shape_of("c", ["A1", "B2", "A1", None]), shape_of("i", ["A1", "C3", "B2", "D4"])
+    assert codes.part_in(ids) == 1 and ids.part_in(codes) == 0.5
+    assert shape_of("n", map(str, range(1, 40))).is_counter and not shape_of("n", ["101", "107", "300"]).is_counter
+    assert shape_of("e", ["0", "1", ""]).is_flag and shape_of("e", ["Yes", "NO"]).is_flag
+    assert not shape_of("e", ["yes", "maybe"]).is_flag
+    assert shape_of("i", ["50912", "50931", "50971", "220045", "X"]).is_telling
+    assert not shape_of("i", ["1", "2", "3", "4", "5"]).is_telling

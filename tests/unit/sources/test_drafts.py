@@ -1,0 +1,204 @@
+"""What drafts take tables of known shapes for: invented ones, as MIMIC-III, eICU, OMOP and a clinic write theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tawt
+from tawt.commands.init import DraftResult
+from tawt.sources.drafted import Drafted
+
+N = 40
+
+
+def _raw(tmp_path: Path, tables: dict[str, tuple[str, list[str]]], encoding: str = "utf-8") -> Path:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name, (header, rows) in tables.items():
+        (raw / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n", encoding=encoding)
+    return raw
+
+
+def _drafted(tmp_path: Path, tables: dict[str, tuple[str, list[str]]], subject: str | None = None) -> DraftResult:
+    return tawt.init(_raw(tmp_path, tables), "clinic", tmp_path / "p", subject=subject, dry_run=True)
+
+
+def _by_name(drafted: DraftResult) -> dict[str, Drafted]:
+    return {table.name: table for table in drafted.tables}
+
+
+def _numbered(header: str, rows: list[str]) -> tuple[str, list[str]]:
+    return f"ROW_ID,{header}", [f"{i},{row}" for i, row in enumerate(rows, start=1)]
+
+
+def _events(ids: list[int]) -> list[str]:
+    return [f"{1 + n % 20},{ids[n % len(ids)]},2150-03-02 08:{n:02}:00,{n}.5" for n in range(N)]
+
+
+@pytest.fixture
+def mimic() -> dict[str, tuple[str, list[str]]]:
+    """Two tables of numbers whose codes are as like as their dictionaries, in one folder, with a number of each row."""
+    chart, labs = [220045, 220179, 220210, 223761, 226253], [50912, 50931, 50971, 50983, 51006]
+    return {
+        "CHARTEVENTS": _numbered("SUBJECT_ID,ITEMID,CHARTTIME,VALUENUM", _events(chart)),
+        "LABEVENTS": _numbered("SUBJECT_ID,ITEMID,CHARTTIME,VALUENUM", _events(labs)),
+        "OUTPUTEVENTS": _numbered("SUBJECT_ID,ITEMID,CHARTTIME,VALUE", _events([226559, 226560, 220045])),
+        "D_ITEMS": _numbered("ITEMID,LABEL", [f"{i},item {i}" for i in [*chart, 226559, 226560]]),
+        "D_LABITEMS": _numbered("ITEMID,LABEL", [f"{i},lab {i}" for i in labs]),
+        "PATIENTS": _numbered(
+            "SUBJECT_ID,GENDER,DOB,DOD,DOD_HOSP,DOD_SSN,EXPIRE_FLAG",
+            [f"{n},F,2090-01-01,{dod},{dod if n % 2 else ''},{dod},{int(n > 15)}"
+             for n in range(1, 21) for dod in ["2160-01-01" if n > 15 else ""]],
+        ),
+    }  # fmt: skip
+
+
+def test_dictionaries_are_known_by_their_codes(tmp_path: Path, mimic: dict[str, tuple[str, list[str]]]) -> None:
+    """Each table is named by the dictionary that knows its codes, behind numbers of rows; two tables may share one."""
+    drafted = _drafted(tmp_path, mimic)
+    tables = _by_name(drafted)
+    assert [table.name for table in tables["d_items"].names] == ["chartevents", "outputevents"]
+    assert [table.name for table in tables["d_labitems"].names] == ["labevents"]
+    assert tables["d_items"].guess.codes == ("ITEMID",)
+    assert (tables["chartevents"].prefix, tables["outputevents"].prefix, tables["labevents"].prefix) == (
+        "ITEMS", "ITEMS", "LABEVENTS",
+    )  # fmt: skip
+    assert any("names the codes of chartevents, outputevents" in note for note in drafted.notes())
+
+
+def test_no_dictionary_names_what_it_does_not_know(tmp_path: Path, mimic: dict[str, tuple[str, list[str]]]) -> None:
+    """A dictionary of the same column's name and other numbers names nothing, nor does one of two that know all alike."""
+    del mimic["D_ITEMS"]
+    mimic["D_ONE"] = mimic["D_OTHER"] = mimic.pop("D_LABITEMS")
+    drafted = _drafted(tmp_path, mimic)
+    assert not any(table.names for table in drafted.tables)
+    notes = drafted.notes()
+    assert any("UNDECIDED: `d_one` and `d_other` both know its codes" in note for note in notes)
+    assert any("left out: has no subject, and its ids are no table's codes" in note for note in notes)
+
+
+def test_codes_are_found_where_a_dictionary_names_them(tmp_path: Path) -> None:
+    """A column of an unknown name is the code where a dictionary knows its cells."""
+    ids = [4711, 4712, 4713, 4714, 4715]
+    tables = _by_name(_drafted(tmp_path, {
+        "werte": ("patnr,lfdnr,kanal,zeit,ergebnis", [f"{n % 9},{n},{ids[n % 5]},2024-03-02 08:{n:02},{n}.5" for n in range(N)]),
+        "kanaele": ("kanal,klartext", [f"{i},Kanal {i}" for i in ids]),
+    }))  # fmt: skip
+    assert tables["werte"].guess.codes == ("kanal",) and tables["kanaele"].guess.label == "klartext"
+
+
+def test_of_persons_only_what_was_always_so_is_static(tmp_path: Path, mimic: dict[str, tuple[str, list[str]]]) -> None:
+    """A death, of several that tell it, is an event and no key; totals, states and outcomes are left out, and said."""
+    header, rows = mimic["PATIENTS"]
+    mimic["PATIENTS"] = (f"{header},EXPENSES,MARITAL", [f"{row},{n}.5,{'MS'[n % 2]}" for n, row in enumerate(rows)])
+    drafted = _drafted(tmp_path, mimic)
+    guess = _by_name(drafted)["patients"].guess
+    assert (guess.time, guess.death, guess.birth) == (None, "DOD", ("DOB",))
+    assert guess.traits == ("GENDER",) and not guess.measured and not guess.events
+    notes = "\n".join(drafted.notes())
+    assert "nothing says since when these are so, and they are not read: `EXPENSES`, `MARITAL`" in notes
+    assert "may be of later, or tell the outcome, and is not read: `EXPIRE_FLAG`" in notes
+
+
+def test_a_time_that_is_mostly_empty_is_no_key(tmp_path: Path) -> None:
+    """Where one of two times is seldom there the other is taken; where there is none, the table is left out and said."""
+    rows = [f"{n % 9},BP,{n},{'2024-03-02' if n % 4 == 0 else ''},2024-03-02 08:{n:02}" for n in range(N)]
+    header = "patient_id,test,result,charttime,stored"
+    tables = {"a": (header, rows), "b": ("patient_id,test,result,charttime", [row.rpartition(",")[0] for row in rows])}
+    drafted = _drafted(tmp_path, tables)
+    found = _by_name(drafted)
+    assert found["a"].guess.time == "stored" and found["b"].guess.kind == "other"
+    assert any("b: left out: no time says when its records were known" in note for note in drafted.notes())
+
+
+@pytest.fixture
+def units() -> dict[str, tuple[str, list[str]]]:
+    """Tables whose records name a stay in minutes since it began; one table says which person each stay is of."""
+    stays = [f"{141000 + n},00{n % 7}-{n % 7},{'MF'[n % 2]},{'> 89' if n % 9 == 0 else 60 + n % 9},{2014 + n % 2},Alive"
+             for n in range(20)]  # fmt: skip
+    labs = [f"{n},{141000 + n % 20},{n},GLU,{n}.5" for n in range(N)]
+    drugs = [f"{n},{141000 + n % 20},{n},Heparin,{'Yes' if n % 9 == 0 else 'No'}" for n in range(N)]
+    return {
+        "patient": ("patientunitstayid,uniquepid,gender,age,hospitaldischargeyear,unitdischargestatus", stays),
+        "lab": ("labid,patientunitstayid,labresultoffset,labname,labresult", labs),
+        "medication": ("medicationid,patientunitstayid,drugstartoffset,drugname,drugordercancelled", drugs),
+    }
+
+
+@pytest.mark.parametrize("subject", [None, "uniquepid"])
+def test_the_subject_is_the_person(
+    tmp_path: Path, units: dict[str, tuple[str, list[str]]], subject: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records that name only a stay are joined to the table of the person, in drafts whose cases hold; stays stand apart."""
+    monkeypatch.chdir(tmp_path)
+    drafted = tawt.init(_raw(tmp_path, units), "clinic", subject=subject, dry_run=subject is not None)
+    tables = _by_name(drafted)
+    assert tables["patient"].guess.subject == "uniquepid"
+    assert tables["lab"].owner is tables["patient"] and tables["lab"].guess.stay == "patientunitstayid"
+    assert set(tables["patient"].guess.measured + tables["patient"].guess.traits) == {"age", "gender"}
+    notes = "\n".join(drafted.notes())
+    assert "lab, medication name only `patientunitstayid`, and their records are joined to patient" in notes
+    assert "UNDECIDED: nothing says how long after one another the stays of a subject were" in notes
+    assert "some cells are bounds, as `> 89`, and are left out as unparseable: `age`" in notes
+    assert "records where `drugordercancelled` says yes are dropped" in notes
+    assert subject is not None or tawt.test().ok
+
+
+def test_a_stay_as_the_subject_is_told_loudly(tmp_path: Path, units: dict[str, tuple[str, list[str]]]) -> None:
+    """Where the user wants stays, that persons lie in several splits is the first thing to look at."""
+    drafted = _drafted(tmp_path, units, subject="patientunitstayid")
+    assert not any(table.owner for table in drafted.tables)
+    assert drafted.notes()[0].startswith("WRONG FOR SPLITS: the subject is `patientunitstayid`, a stay")
+
+
+def test_tables_that_repeat_others_are_off_and_empty_ones_are_one_line(tmp_path: Path) -> None:
+    """Eras, which are made from occurrences, are drafted and off; tables without a record are told together."""
+    rows = [f"{n % 9},{4000 + n % 5},2024-03-0{1 + n % 5},2024-03-09" for n in range(N)]
+    tables: dict[str, tuple[str, list[str]]] = {
+        "condition_occurrence": ("person_id,condition_concept_id,condition_start_date,condition_end_date", rows),
+        "condition_era": ("person_id,condition_concept_id,condition_era_start_date,condition_era_end_date", rows),
+        "dose_era": ("person_id,drug_concept_id,dose_era_start_date", []),
+        "note": ("note_id,person_id,note_text", []),
+    }
+    drafted = tawt.init(_raw(tmp_path, tables), "clinic", tmp_path / "p")
+    assert [table.name for table in drafted.tables if table.off is not None] == ["condition_era"]
+    assert "off: [event_parts.condition_era]  # guessed: derived from" in drafted.pipeline.read_text()
+    assert "not read, a header and no record: dose_era, note" in drafted.notes()
+
+
+def test_missing_ids_are_marked_and_results_told(tmp_path: Path) -> None:
+    """`NA` as an id is no subject; as a result it is read as missing and told; as a code it may be sodium, and stays."""
+    rows = [f"{'NA' if n % 9 == 0 else f'P-{n % 7}'},{('NA', 'K')[n % 2]},2024-03-02T08:{n:02}:00Z,{('NA', 'low')[n % 3 == 0]}"
+            for n in range(N)]  # fmt: skip
+    drafted = tawt.init(_raw(tmp_path, {"labs": ("patient,test,taken,result", rows)}), "clinic", tmp_path / "p")
+    contract = (drafted.root / "schemas" / "clinic" / "labs.yaml").read_text()
+    assert "patient: {type: subject, as: subject_id, marks: [NA]}" in contract
+    assert "result: {type: string, marks: [NA]}" in contract and "test: string" in contract
+    notes = "\n".join(drafted.notes())
+    assert "`patient` is missing in some records: they are quarantined" in notes
+    assert "`NA` in `result` is read as missing" in notes and "UNDECIDED: times have a zone" in notes
+
+
+def test_a_clinic_that_writes_commas_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Semicolons, Latin-1, days first, decimals behind commas, cases in the place of persons: the cases of the draft hold."""
+    monkeypatch.chdir(tmp_path)
+    cases = [f"{500 + n};{n % 17};0{1 + n % 9}.03.2024 08:15;1{n % 9}.03.2024 18:30;Müller" for n in range(20)]
+    labs = [f"{500 + n % 20};{1 + n % 3};0{1 + n % 9}.03.2024 09:{n:02};{('5,4', '<0,1', 'negativ', '140')[n % 4]};mmol/l;"
+            f"{'JN'[n % 5 > 0]}" for n in range(N)]  # fmt: skip
+    vitals = [f"{500 + n % 20};0{1 + n % 9}.03.2024 09:{n:02};{36 + n % 3},{n % 9};{60 + n}" for n in range(N)]
+    raw = _raw(tmp_path, {
+        "Fälle": ("Fallnr;PatNr;Aufnahme;Entlassung;Nachname", cases),
+        "Labor": ("Fallnr;Parameternr;Abnahme;Ergebnis;Einheit;storniert", labs),
+        "Parameter": ("Parameternr;Bezeichnung", ["1;Kalium", "2;Natrium", "3;Kreatinin"]),
+        "Vitalwerte": ("Fallnr;Messzeit;Temperatur;Puls", vitals),
+    }, "latin-1")  # fmt: skip
+    drafted = tawt.init(raw, "clinic")
+    tables = _by_name(drafted)
+    assert {name: table.owner is not None for name, table in tables.items()} == {
+        "falle": False, "labor": True, "parameter": False, "vitalwerte": True,
+    }  # fmt: skip
+    assert tables["labor"].guess.codes == ("Parameternr",) and tables["labor"].guess.marked == "storniert"
+    assert tables["labor"].guess.commas == ("Ergebnis",) and tables["vitalwerte"].guess.commas == ("Temperatur",)
+    assert tawt.test().ok
