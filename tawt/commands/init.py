@@ -142,7 +142,9 @@ def init(
 
 def _weight(note: str) -> int:
     """Return how far down a note may stand."""
-    return 0 if "WRONG" in note else 1 if "UNDECIDED" in note else 3 if "left out" in note or "not read, " in note else 2
+    if "WRONG" in note or "UNDECIDED" in note:
+        return 0 if "WRONG" in note else 1
+    return 3 if "left out" in note or "not read, " in note else 2
 
 
 def _can_be_named(column: str) -> bool:

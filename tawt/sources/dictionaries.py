@@ -89,10 +89,10 @@ def _fits(table: Drafted, one: Drafted) -> Iterator[_Fit]:
 
 def _shared(code: str, shape: ColumnShape, by: str, own: ColumnShape, dictionary: str) -> float:
     """Return the share of a table's codes that are ids of a dictionary; 0 where that may be by chance."""
-    share = shape.part_in(own)
     if _are_called_alike(code, by, dictionary):
-        return share
-    return share if share >= 0.9 and shape.is_telling and not own.is_counter else 0.0
+        return shape.part_in(own)
+    share = shape.part_in(own) if shape.is_telling else 0.0
+    return share if share >= 0.9 and not own.is_counter else 0.0
 
 
 def _is_key(shape: ColumnShape) -> bool:

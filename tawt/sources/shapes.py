@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -119,21 +120,21 @@ class ColumnShape:
         """Whether another column shares its cells hardly by chance: several words, or numbers that are not short."""
         return len(self.hashes) >= 5 and self.n_short <= 0.1 * self.n_filled
 
-    @property
+    @cached_property
     def is_counter(self) -> bool:
         """Whether the cells number the records, as a column of row numbers does."""
         n = len(self.hashes)
-        return self.is_whole and np.isin(self.hashes, [hash(str(i)) for i in range(n + n // 10 + 2)]).sum() > 0.9 * n
+        return self.is_whole and len(_common(self.hashes, _hashed(map(str, range(n + n // 10 + 2))))) > 0.9 * n
 
     def part_in(self, other: ColumnShape) -> float:
         """Return the share of the different cells that are also in another column."""
-        return float(np.isin(self.hashes, other.hashes).mean()) if len(self.hashes) else 0.0
+        return len(_common(self.hashes, other.hashes)) / len(self.hashes) if len(self.hashes) else 0.0
 
     @property
     def is_flag(self) -> bool:
         """Whether every cell says yes or no, or is empty."""
-        words = [hash(form(word)) for word in YES + NO for form in (str.lower, str.upper, str.title)]
-        return 0 < len(self.hashes) == np.isin(self.hashes, words).sum()
+        words = [form(word) for word in YES + NO for form in (str.lower, str.upper, str.title)]
+        return 0 < len(self.hashes) == len(_common(self.hashes, _hashed(words)))
 
     @property
     def is_time(self) -> bool:
@@ -182,9 +183,20 @@ def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
         _note(shape, cell or "", n)
     shape.n_distinct = len(counted)
     if shape.share("whole", "text") > 0.5 and not shape.is_prose:
-        known = {(cell or "").strip() for cell in counted} - {"", *MARKS}
-        shape.hashes = np.fromiter(map(hash, known), np.int64, len(known))
+        shape.hashes = _hashed({(cell or "").strip() for cell in counted} - {"", *MARKS})
     return shape
+
+
+def _hashed(cells: Iterable[str]) -> npt.NDArray[np.int64]:
+    """Return what stands for some cells in this process, sorted."""
+    return np.unique(np.fromiter(map(hash, cells), np.int64))
+
+
+def _common(some: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return what is in both, of sorted ones."""
+    if not len(others):
+        return others
+    return some[others[np.searchsorted(others, some).clip(max=len(others) - 1)] == some]
 
 
 def kind_of(cell: str) -> str:
