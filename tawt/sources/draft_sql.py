@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tawt.database.connect import literal
+from tawt.sources.draft_moments import case_of, placed, when
 from tawt.sources.drafted import MARKED, Drafted
 from tawt.sources.names import plain
 from tawt.sources.shapes import YES
 
 _OF_VALUE = "numeric_value, text_value, raw_value, unit, value_status"
-_APART = "-- guessed: the stays of a subject begin a year apart, for nothing says when they were.\n"
 
 
 def event_part(table: Drafted) -> str:
@@ -16,7 +16,7 @@ def event_part(table: Drafted) -> str:
     if table.guess.kind == "wide":
         return _wide(table)
     guess = table.guess
-    steps, source, time, whens = _placed(table)
+    steps, source, time, whens = placed(table)
     given = [
         "subject_id",
         f"{time} as time, -- guessed" if time else "null::timestamp as time, -- guessed: a static fact",
@@ -31,7 +31,7 @@ def event_part(table: Drafted) -> str:
     if guess.marked is not None:
         flags = ", ".join(map(literal, YES))
         whens.insert(0, f"when lower({table.column(guess.marked)}) in ({flags}) then 'drop:{MARKED}'")
-    given += ["_row", *([f"case {' '.join(whens)} end as _reason"] if whens else [])]
+    given += ["_row", *([f"{case_of(whens)} as _reason"] if whens else [])]
     return "\n".join([*_header(table), *_with(steps), _select(given, source)]) + "\n"
 
 
@@ -87,72 +87,13 @@ def _judged_value(table: Drafted) -> list[str]:
     ]
 
 
-def when(table: Drafted, column: str | None) -> str:
-    """Return the SQL of a time, as a time of the calendar; empty where there is none."""
-    if column is None:
-        return ""
-    name, minutes = table.column(column), table.guess.minutes
-    if minutes is None:
-        return name
-    counted = _clock(name) if minutes == 0 else name if minutes == 1 else f"{minutes} * {name}"
-    return f"{_begin(table)} + to_minutes({counted})"
-
-
-def _begin(table: Drafted) -> str:
-    """Return the SQL of what times count from."""
-    has_stays = table.owner is not None and table.owner.tells_stays
-    return "stay_begins" if has_stays else "$pseudo_epoch::timestamp"
-
-
-def _clock(name: str) -> str:
-    return f"60 * whole(split_part({name}, ':', 1)) + whole(split_part({name}, ':', 2))"
-
-
-def _placed(table: Drafted, time_is: str | None = None) -> tuple[list[str], str, str, list[str]]:
-    """Return the steps that give a table its subject and time, the relation to select from, the time, and when a record
-    has none of them.
-
-    Args:
-        table: The table.
-        time_is: What the time is called where that is asked; by default what is selected here.
-    """
-    guess = table.guess
-    time, source, steps, whens = when(table, guess.time), f"staging.{table.name}", list[str](), list[str]()
-    if table.joins is not None:
-        steps, source = _joined(table), "told"
-    if table.owner is not None:
-        whens.append(f"when subject_id is null then {literal(f'quarantine:{table.column(guess.stay)}:no_admission')}")
-    if table.stays is not None:
-        time = "stay_end"
-        reason = literal(f"quarantine:{table.column(guess.stay)}:no_discharge")
-        whens.append(f"when {time_is or time} is null then {reason}")
-    elif table.tells_stays:
-        own = table.column(guess.stay)
-        steps = [f"{_APART}told as (\n    select *, {_begins(table, own)}\n    from {source}\n)"]
-        source, time = "told", "stay_begins"
-    elif guess.minutes == 0 and time:
-        name = table.column(guess.time)
-        steps.append(f"placed as (\n    select *, {_clock(name)} as minutes\n    from {source}\n)")
-        source, time = "placed", f"{_begin(table)} + to_minutes(minutes)"
-        whens.append(f"when {time_is or 'minutes'} is null then {literal(f'quarantine:{name}:unparseable')}")
-    return steps, source, time, whens
-
-
-def _begins(stays: Drafted, stay: str, grouped: bool = False) -> str:
-    """Return the SQL of when a stay begins, where there is no calendar."""
-    subject = "max(subject_id)" if grouped else "subject_id"
-    orders = [f"min({stays.column(c)})" if grouped else stays.column(c) for c in stays.guess.orders]
-    nth = f"dense_rank() over (partition by {subject} order by {', '.join([*orders, stay])})"
-    return f"$pseudo_epoch::timestamp + to_years({nth}::integer - 1) as stay_begins"
-
-
 def code_of_column(table: Drafted, column: str) -> str:
     """Return the code of a column that is a measurement of its own."""
     return f"{table.prefix}//{plain(column).upper()}"
 
 
 def _wide(table: Drafted) -> str:
-    steps, source, time, whens = _placed(table, "time")
+    steps, source, time, whens = placed(table, "time")
     if table.guess.commas:
         read = ", ".join(f"number(with_point({table.column(c)})) as {table.column(c)}" for c in table.guess.commas)
         steps.append(f"numbers as (\n    select * replace ({read})\n    from {source}\n)")
@@ -166,7 +107,7 @@ def _wide(table: Drafted) -> str:
     given += ["greatest(time, begins) as available_time, -- not before what it is of began"] if begins else []
     given.append("_row")
     whens += ["when code is null then 'drop:nothing_measured'"] if not is_told_whole(table) else []
-    given += [f"case {' '.join(whens)} end as _reason"] if whens else []
+    given += [f"{case_of(whens)} as _reason"] if whens else []
     return "\n".join([*_header(table), *_with(steps), _select(given, "events")]) + "\n"
 
 
@@ -269,34 +210,6 @@ def _died(table: Drafted) -> str:
     assert column is not None
     clock = table.shapes[column].has_clock or table.guess.minutes is not None
     return when(table, column) + ("" if clock else " + interval '23:59:59'")
-
-
-def _joined(table: Drafted) -> list[str]:
-    """Return the steps that join the stays to the records that name them."""
-    stays = table.joins
-    assert stays is not None
-    own, theirs = table.column(table.guess.stay), stays.column(table.joined_by)
-    given = [f"{theirs} as stay"]
-    if table.stays is not None:
-        given.append(f"max({when(stays, stays.guess.end or stays.guess.time)}) as stay_end")
-    if table.owner is not None:
-        given.insert(0, "max(subject_id) as subject_id")
-        given += [_begins(stays, theirs, grouped=True)] if stays.tells_stays else []
-        group, on = f"{theirs}\n    having count(distinct subject_id) = 1", ""
-        remark = "-- guessed: whose a record is, its stay says.\n"
-    else:
-        given.insert(0, "subject_id")
-        group, on = f"subject_id, {theirs}", "stays.subject_id = records.subject_id and "
-        remark = "-- A stay that is listed twice would double its records: one end of each speaks.\n"
-    carried = [f"stays.{part.rpartition(' as ')[2]}" for part in given if part not in ("subject_id", given[1])]
-    remark = _APART if stays.tells_stays else remark
-    return [
-        "-- What is named first drives: its records are counted, and its _row is carried on.\n"
-        f"records as (\n    from staging.{table.name}\n)",
-        f"{remark}stays as (\n    select {', '.join(given)}\n    from staging.{stays.name}\n    group by {group}\n)",
-        f"told as (\n    select records.*, {', '.join(carried)}\n    from records\n"
-        f"    left join stays on {on}stays.stay = records.{own}\n)",
-    ]
 
 
 def _header(table: Drafted) -> list[str]:
