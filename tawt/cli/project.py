@@ -14,6 +14,7 @@ from tawt.cli.output import Format, next_command, print_rows, print_text, say
 _WIDTH = 100
 """Of the lines that tell what to look at, where no terminal says its own."""
 
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
     for name, function in (("init", init), ("test", test)):
@@ -39,14 +40,16 @@ def init(
     from tawt.commands.init import init as draft
 
     result = draft(raw_dir, name, out, subject=subject, records=records, force=force, dry_run=dry_run)
-    print_rows(("table", "taken for", "subject", "time", "says"), result.rows(), form)
-    notes = result.notes()
+    print_rows(("table", "taken for", "subject", "time", "says"), result.look.rows(), form)
+    notes = result.look.notes()
     if notes:
         say("look at:")
     for note in notes:
         say(f"  {note}", width=_WIDTH)
     for path in result.kept:
         say(f"kept, edited since it was drafted: {path}")
+    for path in result.removed:
+        say(f"{'to remove' if dry_run else 'removed'}, of the draft before: {path}")
     say(
         f"{len(result.written)} files {'to write' if dry_run else 'written'} below {result.root}/, "
         "every guess marked `guessed:`"

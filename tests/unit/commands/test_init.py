@@ -59,7 +59,7 @@ def test_a_draft_runs_at_once(clinic: Path, tmp_path: Path, monkeypatch: pytest.
     """Times, values, births, dictionaries and stays are guessed well enough that ingest keeps every record."""
     monkeypatch.chdir(tmp_path)
     drafted = tawt.init(clinic, "clinic")
-    assert Counter(table.guess.kind for table in drafted.tables) == {"results": 2, "wide": 4, "dictionary": 1}
+    assert Counter(table.guess.kind for table in drafted.look.tables) == {"results": 2, "wide": 4, "dictionary": 1}
     assert tawt.test().ok
     result = tawt.ingest(clinic, "clinic", "work", threads=1)
     accounts = [account for stage in result.stages if stage.manifest for account in stage.manifest.accounts]
@@ -95,12 +95,12 @@ def test_guesses_are_marked_and_doubts_told(clinic: Path, tmp_path: Path) -> Non
     for path in drafted.written:
         if not path.startswith("tests/"):
             assert "guessed:" in (drafted.root / path).read_text(), path
-    notes = "\n".join(drafted.notes())
+    notes = "\n".join(drafted.look.notes())
     assert "other: UNDECIDED: `when` may be written day first or month first" in notes
     assert "labs: UNDECIDED" not in notes and "told when its stay in `stays` ends" in notes
     contract = (drafted.root / "schemas" / "clinic" / "labs.yaml").read_text()
     assert '"Time (UTC)": {type: timestamp, as: time_utc, format: "%d/%m/%Y %I:%M %p"}' in contract
-    assert "notes" not in {table.name for table in drafted.tables if table.guess.measured or table.guess.traits}
+    assert "notes" not in {table.name for table in drafted.look.tables if table.guess.measured or table.guess.traits}
 
 
 def _draft(raw: Path, out: Path, **options: object) -> DraftResult:
@@ -108,7 +108,8 @@ def _draft(raw: Path, out: Path, **options: object) -> DraftResult:
 
 
 def test_nothing_is_overwritten(clinic: Path, tmp_path: Path) -> None:
-    """A draft beside files of its names is refused whole; `force` makes anew what nobody edited, and keeps the rest."""
+    """A draft beside files of its names is refused whole; `force` makes anew what nobody edited, keeps the rest, and removes
+    unedited drafts of tables that are none any more."""
     project = tmp_path / "project"
     drafted = _draft(clinic, project)
     edited = project / "schemas" / "clinic" / "labs.yaml"
@@ -117,7 +118,10 @@ def test_nothing_is_overwritten(clinic: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is there already"):
         _draft(clinic, project)
     assert {path: (project / path).read_bytes() for path in drafted.written} == before
+    old = project / "sql" / "clinic" / "event_parts" / "old.sql"
+    old.write_bytes((project / "sql" / "clinic" / "event_parts" / "labs.sql").read_bytes())
     again = _draft(clinic, project, force=True)
+    assert again.removed == ("sql/clinic/event_parts/old.sql",) and not old.exists()
     assert again.kept == ("schemas/clinic/labs.yaml",) and len(again.written) == len(drafted.written) - 1
     assert {path: (project / path).read_bytes() for path in drafted.written} == before
 
@@ -151,7 +155,7 @@ def test_a_subject_may_be_named(tmp_path: Path) -> None:
         [f"{n % 9},2150-03-02 08:00,HR,{n}" for n in range(40)],
     )
     drafted = _draft(tmp_path / "raw", tmp_path / "p", subject="wer")
-    (table,) = drafted.tables
+    (table,) = drafted.look.tables
     assert (table.guess.subject, table.guess.time, table.guess.codes, table.guess.number) == (
         "wer",
         "wann",
@@ -171,7 +175,7 @@ def test_odd_names_of_tables_and_columns_work(tmp_path: Path, monkeypatch: pytes
         tmp_path / "raw" / "lines.csv", 'pid,when,"two\nlines",_row', [f"{n % 9},2150-03-02,{n}.5,1" for n in range(30)]
     )
     drafted = _draft(tmp_path / "raw", tmp_path)
-    assert sorted(len(table.guess.measured) for table in drafted.tables) == [0, 12, 12, 12]
+    assert sorted(len(table.guess.measured) for table in drafted.look.tables) == [0, 12, 12, 12]
     assert tawt.test().ok
     tawt.ingest("raw", "clinic", "work", threads=1)
     assert len(_events(Path("work"))) == 3 * 30 * 12 + 9
@@ -185,7 +189,7 @@ def test_subjects_that_are_text_are_numbered(tmp_path: Path, monkeypatch: pytest
     people = [f"{n:08}-00{n},2100-01-0{n + 1},F" for n in range(9)]
     _write(tmp_path / "raw" / "people.csv", "patient,birthdate,sex", people)
     drafted = _draft(tmp_path / "raw", tmp_path)
-    assert {table.types["patient"] for table in drafted.tables} == {"subject"} and tawt.test().ok
+    assert {table.types["patient"] for table in drafted.look.tables} == {"subject"} and tawt.test().ok
     tawt.ingest("raw", "clinic", "work", threads=1)
     events = _events(Path("work"))
     assert len(events) == 40 + 18 and len(set(events["subject_id"].to_pylist())) == 9

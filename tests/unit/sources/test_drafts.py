@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import tawt
-from tawt.commands.init import DraftResult
+from tawt.sources.draft import contract_of
+from tawt.sources.draft_files import files_of, pipeline
 from tawt.sources.drafted import Drafted
+from tawt.sources.look import Look, look_below
 
 N = 40
 
@@ -21,11 +22,11 @@ def _raw(tmp_path: Path, tables: dict[str, tuple[str, list[str]]], encoding: str
     return raw
 
 
-def _drafted(tmp_path: Path, tables: dict[str, tuple[str, list[str]]], subject: str | None = None) -> DraftResult:
-    return tawt.init(_raw(tmp_path, tables), "clinic", tmp_path / "p", subject=subject, dry_run=True)
+def _drafted(tmp_path: Path, tables: dict[str, tuple[str, list[str]]], subject: str | None = None) -> Look:
+    return look_below(_raw(tmp_path, tables), 1000, subject)
 
 
-def _by_name(drafted: DraftResult) -> dict[str, Drafted]:
+def _by_name(drafted: Look) -> dict[str, Drafted]:
     return {table.name: table for table in drafted.tables}
 
 
@@ -129,11 +130,10 @@ def units() -> dict[str, tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("subject", [None, "uniquepid"])
 def test_the_subject_is_the_person(
-    tmp_path: Path, units: dict[str, tuple[str, list[str]]], subject: str | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, units: dict[str, tuple[str, list[str]]], subject: str | None
 ) -> None:
-    """Records that name only a stay are joined to the table of the person, in drafts whose cases hold; stays stand apart."""
-    monkeypatch.chdir(tmp_path)
-    drafted = tawt.init(_raw(tmp_path, units), "clinic", subject=subject, dry_run=subject is not None)
+    """Records that name only a stay are joined to the table of the person, and stays stand apart; it is said."""
+    drafted = _drafted(tmp_path, units, subject)
     tables = _by_name(drafted)
     assert tables["patient"].guess.subject == "uniquepid"
     assert tables["lab"].owner is tables["patient"] and tables["lab"].guess.stay == "patientunitstayid"
@@ -143,7 +143,9 @@ def test_the_subject_is_the_person(
     assert "UNDECIDED: nothing says how long after one another the stays of a subject were" in notes
     assert "some cells are bounds, as `> 89`, and are left out as unparseable: `age`" in notes
     assert "records where `drugordercancelled` says yes are dropped" in notes
-    assert subject is not None or tawt.test().ok
+    cases = files_of("clinic", drafted.tables)["tests/sql/clinic.yaml"] if subject is None else ""
+    made = ('"LAB//a word", numeric_value: 1.5', "drop:marked_error", "2000-01-01 01:31:00", "PATIENT//AGE")
+    assert subject is not None or all(one in cases for one in made)
 
 
 def test_a_stay_as_the_subject_is_told_loudly(tmp_path: Path, units: dict[str, tuple[str, list[str]]]) -> None:
@@ -162,9 +164,9 @@ def test_tables_that_repeat_others_are_off_and_empty_ones_are_one_line(tmp_path:
         "dose_era": ("person_id,drug_concept_id,dose_era_start_date", []),
         "note": ("note_id,person_id,note_text", []),
     }
-    drafted = tawt.init(_raw(tmp_path, tables), "clinic", tmp_path / "p")
+    drafted = _drafted(tmp_path, tables)
     assert [table.name for table in drafted.tables if table.off is not None] == ["condition_era"]
-    assert "off: [event_parts.condition_era]  # guessed: derived from" in drafted.pipeline.read_text()
+    assert "off: [event_parts.condition_era]  # guessed: derived from" in pipeline("clinic", drafted.tables)
     assert "not read, a header and no record: dose_era, note" in drafted.notes()
 
 
@@ -172,8 +174,8 @@ def test_missing_ids_are_marked_and_results_told(tmp_path: Path) -> None:
     """`NA` as an id is no subject; as a result it is read as missing and told; as a code it may be sodium, and stays."""
     rows = [f"{'NA' if n % 9 == 0 else f'P-{n % 7}'},{('NA', 'K')[n % 2]},2024-03-02T08:{n:02}:00Z,{('NA', 'low')[n % 3 == 0]}"
             for n in range(N)]  # fmt: skip
-    drafted = tawt.init(_raw(tmp_path, {"labs": ("patient,test,taken,result", rows)}), "clinic", tmp_path / "p")
-    contract = (drafted.root / "schemas" / "clinic" / "labs.yaml").read_text()
+    drafted = _drafted(tmp_path, {"labs": ("patient,test,taken,result", rows)})
+    contract = contract_of(drafted.tables[0])
     assert "patient: {type: subject, as: subject_id, marks: [NA]}" in contract
     assert "result: {type: string, marks: [NA]}" in contract and "test: string" in contract
     notes = "\n".join(drafted.notes())
@@ -181,9 +183,8 @@ def test_missing_ids_are_marked_and_results_told(tmp_path: Path) -> None:
     assert "`NA` in `result` is read as missing" in notes and "UNDECIDED: times have a zone" in notes
 
 
-def test_a_clinic_that_writes_commas_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Semicolons, Latin-1, days first, decimals behind commas, cases in the place of persons: the cases of the draft hold."""
-    monkeypatch.chdir(tmp_path)
+def test_a_clinic_that_writes_commas_is_read(tmp_path: Path) -> None:
+    """Semicolons, Latin-1, days first, decimals behind commas, cases in the place of persons: its stages say what they should."""
     cases = [f"{500 + n};{n % 17};0{1 + n % 9}.03.2024 08:15;1{n % 9}.03.2024 18:30;Müller" for n in range(20)]
     labs = [f"{500 + n % 20};{1 + n % 3};0{1 + n % 9}.03.2024 09:{n:02};{('5,4', '<0,1', 'negativ', '140')[n % 4]};mmol/l;"
             f"{'JN'[n % 5 > 0]}" for n in range(N)]  # fmt: skip
@@ -194,11 +195,12 @@ def test_a_clinic_that_writes_commas_runs(tmp_path: Path, monkeypatch: pytest.Mo
         "Parameter": ("Parameternr;Bezeichnung", ["1;Kalium", "2;Natrium", "3;Kreatinin"]),
         "Vitalwerte": ("Fallnr;Messzeit;Temperatur;Puls", vitals),
     }, "latin-1")  # fmt: skip
-    drafted = tawt.init(raw, "clinic")
+    drafted = look_below(raw, 1000)
     tables = _by_name(drafted)
     assert {name: table.owner is not None for name, table in tables.items()} == {
         "falle": False, "labor": True, "parameter": False, "vitalwerte": True,
     }  # fmt: skip
     assert tables["labor"].guess.codes == ("Parameternr",) and tables["labor"].guess.marked == "storniert"
     assert tables["labor"].guess.commas == ("Ergebnis",) and tables["vitalwerte"].guess.commas == ("Temperatur",)
-    assert tawt.test().ok
+    cases = files_of("clinic", drafted.tables)["tests/sql/clinic.yaml"]
+    assert cases.count("numeric_value: 1.5") == 4 and "unit: mg" in cases and "drop:marked_error" in cases
