@@ -44,7 +44,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         ContractError: A shard read back is not what the contract promises, or rows are missing.
     """
     pipeline, contract = bound.pipeline, bound.stage.contract
-    families = [one for one in bound.inputs.values() if layer_of(one.name).name == "event_parts"]
+    families = [one for one in bound.inputs.values() if layer_of(one.name).measured]
     if not families:
         raise StageError(
             "events", "has nothing to merge: each event part is off, or its tables are absent; expected one at least",

@@ -22,6 +22,12 @@ class Layer:
     """Whether its rows carry the number of the record that they come from."""
     ordered: bool = False
     """Whether it is sorted when it is whole, for its selects may look at several rows and give them in any order."""
+    measured: bool = False
+    """Whether a row is a measurement: of somebody, at a time, with a value that follows from what there is of it."""
+    spare: tuple[str, ...] = ()
+    """Columns that its selects may leave out: they are null then, a list is empty."""
+    one_file: str = ""
+    """Name of the one file, sorted and of the contract's columns alone, that a stage's rows are laid out in at last."""
     rows: str = ""
     """Folder of a stage's output that its rows are in."""
     suffix: str = ".parquet"
@@ -40,10 +46,17 @@ LAYERS = {
     for layer in (
         Layer("subjects", numbered=False),
         Layer("staging", ("raw",), row_wise=True),
-        Layer("codes", ("staging",), "codes", ordered=True),
-        Layer("event_parts", ("staging",), "event_parts", sharded=True),
+        Layer("codes", ("staging",), "codes", ordered=True, spare=("description", "parent_codes")),
+        Layer(
+            "event_parts",
+            ("staging",),
+            "event_parts",
+            sharded=True,
+            measured=True,
+            spare=("time", "numeric_value", "text_value", "unit", "raw_value"),
+        ),  # fmt: skip
         Layer("events", sharded=True, numbered=False, rows="data"),
-        Layer("labels", ("staging", "events"), "labels", numbered=False, ordered=True),
+        Layer("labels", ("staging", "events"), "labels", numbered=False, ordered=True, one_file="labels.parquet"),
         Layer("vocabulary", numbered=False, command="build-vocab"),
         Layer("triplets", sharded=True, numbered=False, command="build-vocab"),
         Layer("dataset", sharded=True, numbered=False, suffix=".arrow", command="build-vocab"),

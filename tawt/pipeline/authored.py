@@ -65,8 +65,10 @@ def hold_rows(
 
 def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str]) -> Iterator[TawtError]:
     """Yield the mistakes that stages of some layers can make; what tells whether there is any is asked first."""
-    stage, layer = bound.stage.name, bound.stage.layer.name
-    if layer in ("event_parts", "codes"):
+    stage, layer = bound.stage.name, bound.stage.layer
+    if layer.row_wise:  # a record of staging is its source's
+        return
+    if "code" in have:
         ((first, n),) = connection.execute(
             f"select min(code), count(*) filter (where trim(code) = '') from {_ROWS} where code < '!'"
         ).fetchall()
@@ -75,7 +77,7 @@ def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str
                 stage, f"gives {n:,} rows a `code` without a letter, expected a name",
                 "give such a record the _reason `quarantine:code:missing`",
             )  # fmt: skip
-    if layer == "event_parts":
+    if layer.measured:
         known = ", ".join(map(literal, STATUS_NAMES))
         unknown = connection.execute(
             f"select value_status, count(*) from {_ROWS} where value_status not in ({known}) group by 1 order by 2 desc"
@@ -87,7 +89,7 @@ def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str
                 f"{', '.join(STATUS_NAMES)}",
                 nearest(str(unknown[0][0]), STATUS_NAMES),
             )
-    if layer == "event_parts" and "time" in have and (n := _early(connection, bound)):
+    if layer.measured and "time" in have and (n := _early(connection, bound)):
         yield StageError(
             stage,
             f"gives {n:,} rows no time, of records with a cell that could not be read, expected a time as others of "
@@ -95,15 +97,14 @@ def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str
             f"name the time in `key:` of the contract of {bound.stage.inputs[0]}, or give such a row the _reason "
             "`quarantine:time:missing`",
         )
-    if layer in ("event_parts", "labels"):
-        for name in ("time", "available_time", "prediction_time"):
-            if name in have and (n := _impossible(connection, name)):
-                yield StageError(
-                    stage,
-                    f"gives {n:,} rows a `{name}` that is infinite or not of the years {EARLIEST.year} to "
-                    f"{LATEST.year - 1}, expected a time that can be",
-                    "read times with `moment(...)`, and leave out what none can be: `believable(...)`",
-                )
+    for name in ("time", "available_time", "prediction_time"):
+        if name in have and (n := _impossible(connection, name)):
+            yield StageError(
+                stage,
+                f"gives {n:,} rows a `{name}` that is infinite or not of the years {EARLIEST.year} to "
+                f"{LATEST.year - 1}, expected a time that can be",
+                "read times with `moment(...)`, and leave out what none can be: `believable(...)`",
+            )
 
 
 def _early(connection: duckdb.DuckDBPyConnection, bound: Bound) -> int:
@@ -142,7 +143,7 @@ def _alike(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> int
 def _multiplied(connection: duckdb.DuckDBPyConnection, bound: Bound, account: Account) -> Iterator[str]:
     """Yield what to say where one record gives several rows of one code, and others were joined to it."""
     stage = bound.stage
-    if stage.layer.name != "event_parts" or account.n_rows_out == account.n_records_kept or not _joins(bound.sql.text):
+    if not stage.layer.measured or account.n_rows_out == account.n_records_kept or not _joins(bound.sql.text):
         return
     ((n_records, n_rows, most),) = connection.execute(
         "select count(distinct _row), coalesce(sum(n), 0)::bigint, max(n) from "

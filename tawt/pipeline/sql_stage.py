@@ -77,8 +77,8 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         account = balance(stage, driving, kept, rejected)
         account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
         notes = hold_rows(connection, bound, kept, account)
-    if not stage.layer.numbered:
-        _as_labels(stage.contract, kept)
+    if stage.layer.one_file:
+        _laid_out(stage.contract, kept, stage.layer.one_file)
     return StageResult((account,), notes=notes, places=_places(driving, rejected), rejected=rejected)
 
 
@@ -187,15 +187,15 @@ def _take_routes(folder: Path, bound: Bound, lines: list[tuple[str, int, str]]) 
     return kept, Rejected(table, lines)
 
 
-def _as_labels(contract: Contract, files: list[Path]) -> None:
-    """Lay labels out as MEDS wants them: one sorted file, the columns of the contract that are there and no others."""
+def _laid_out(contract: Contract, files: list[Path], name: str) -> None:
+    """Lay rows out in one sorted file, of the columns of the contract that are there and no others."""
     table = pa.concat_tables([read_parquet(file) for file in files])
     names = [name for name in contract.names if name in table.column_names]
     schema = pa.schema([contract.arrow_schema().field(name) for name in names])
     ordered = table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by])
     for file in files:
         file.unlink()
-    pq.write_table(ordered, files[0].with_name("labels.parquet"))
+    pq.write_table(ordered, files[0].with_name(name))
 
 
 def _places(driving: RawTable | Input, rejected: Rejected) -> Places:

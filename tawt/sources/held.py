@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from tawt.contracts.contract import Column, Contract
+from tawt.contracts.layers import Layer, layer_of
 from tawt.contracts.types import TYPES
 from tawt.database.connect import interruptible
 from tawt.errors import ContractError, nearest
@@ -24,12 +25,6 @@ FAULTS = "_faults"
 between; counted, and stored beside the rows, where no relation shows it."""
 _ROW = Column(name="_row", type="int64", nullable=False)
 _REASON = Column(name="_reason", type="string")
-
-_MAY_LACK = {
-    "event_parts": ("time", "numeric_value", "text_value", "unit", "raw_value"),
-    "codes": ("description", "parent_codes"),
-}
-"""What a stage of a layer may leave out: it is null then, a list is empty."""
 
 
 def held_on(connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Mapping[str, Any]) -> str:
@@ -87,11 +82,12 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
                 else "give another"
             )
             raise ContractError(stage, f"column `{name}` is {type_}, expected {column.type}", hint)
-    follows = _that_follow(stage, have)
+    follows = _that_follow(layer_of(stage), have)
     given = {}
     for name, column in columns.items():
         if name in follows or name in have:
             what = follows.get(name, plain_name(name))
+            what = "[]" if what == "null" and column.sql_type.endswith("[]") else what
             given[name] = f"({what})::{column.sql_type}" if " " in what else f"{what}::{column.sql_type}"
         elif name == "_row":
             raise ContractError(
@@ -110,13 +106,11 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
     return f"select\n{listed}\nfrom (\n{text.strip()}\n)"
 
 
-def _that_follow(stage: str, have: Mapping[str, str]) -> dict[str, str]:
+def _that_follow(layer: Layer, have: Mapping[str, str]) -> dict[str, str]:
     """Return what the columns of a stage are that it leaves out, or cannot settle alone: a measurement is never
     readable before its time, and what a value is follows from what there is of it."""
-    layer = stage.partition(".")[0]
-    lacks = [name for name in (*_MAY_LACK.get(layer, ()), "_reason") if name not in have]
-    follows = {name: "[]" if name == "parent_codes" else "null" for name in lacks}
-    if layer != "event_parts":
+    follows = {name: "null" for name in (*layer.spare, "_reason") if name not in have}
+    if not layer.measured:
         return follows
     time = "null" if "time" in follows else "time"
     follows["available_time"] = f"greatest(available_time, {time})" if "available_time" in have else time
