@@ -102,5 +102,5 @@ def _depends_on(settings: Settings) -> dict[str, Any]:
 
 SUBJECTS = BuiltIn(
     "subjects", ("raw",), ("subjects",), "One row is one subject whose id is text, and its number.", _depends_on,
-    (), run_subjects,
+    (), run_subjects, serves=lambda table: bool(table.subjects),
 )  # fmt: skip

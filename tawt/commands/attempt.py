@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from tawt.commands.look import seen_stage
 from tawt.contracts.layers import raw_table
-from tawt.contracts.subjects import SUBJECTS
 from tawt.database.connect import Limits, bounded_memory, identifier, interruptible, looking, wrapped_errors
 from tawt.database.parse import parse, relations, statements
 from tawt.errors import ConfigError, SourceError, StageError, nearest
@@ -129,16 +128,15 @@ def reading(
         if raw_table(name) is None and name not in made:
             again = command("run", f"+{name}", workspace=opened.root)
             raise StageError(stage.name, f"needs {name}, which is not there, expected it to be finished", again)
-    numbers = f"{SUBJECTS}.{SUBJECTS}" if SUBJECTS in made else ""
     with (
         readable(raw) as tables,
-        looking(limits, [opened.root, *raw_folders(tables)], opened.project, keep_order=bool(numbers)) as connection,
+        looking(limits, [opened.root, *raw_folders(tables)], opened.project, bool(stage.numbers)) as connection,
     ):
         with wrapped_errors(stage.name, workspace=opened.root, limits=limits):
             for one in made.values():
                 bind_output(connection, one)
             for table in tables:
-                bind_raw(connection, table, numbers=numbers)
+                bind_raw(connection, table, numbers=stage.numbers)
         yield connection
 
 

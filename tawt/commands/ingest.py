@@ -9,14 +9,13 @@ from pathlib import Path
 from tawt.builtin.all import all_stages, graph_of, stages_of
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
-from tawt.contracts.subjects import SUBJECTS
 from tawt.contracts.table import key_is_named
 from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.ledger import mend_of, needed, standing
-from tawt.pipeline.plan import RawTables, chosen, make_plan, raw_tables
+from tawt.pipeline.plan import RawTables, make_plan, raw_tables
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.stale import in_words
@@ -276,13 +275,5 @@ def _run(
     workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
     dry_run: bool, report: Report, found: RawTables | None = None,
 ) -> RunResult:  # fmt: skip
-    if SUBJECTS in graph.stages and not dry_run and str(workspace.ingested.sample).isdecimal():
-        # so many subjects are drawn by their numbers
-        names = chosen(graph, selection)
-        if SUBJECTS in names and len(names) > 1:
-            first = _run(workspace, graph, SUBJECTS, limits, force, dry_run, report, found)
-            rest = [name for name in names if name != SUBJECTS]
-            then = _run(first.workspace, graph, rest, limits, force, dry_run, report, found)
-            return replace(then, stages=(*first.stages, *then.stages))
     workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, found=found)
     return (foresee if dry_run else run_stages)(workspace, plan, report)

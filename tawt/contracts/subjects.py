@@ -12,8 +12,6 @@ import pyarrow as pa
 from tawt.errors import FileError
 from tawt.readers import parquet_schema
 
-SUBJECTS = "subjects"
-"""The stage, its folder and its relation."""
 MAP = "subjects.parquet"
 _KEY = b"key"
 MAP_AGAIN = (

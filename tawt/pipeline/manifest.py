@@ -47,7 +47,7 @@ class Components(Section):
     @property
     def unknown(self) -> bool:
         """Whether one of its inputs is to be made again first."""
-        return UNKNOWN in self.inputs.values()
+        return UNKNOWN in (*self.inputs.values(), self.parameters.get("sampled_hash"))
 
 
 class Manifest(Section):

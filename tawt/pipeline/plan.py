@@ -6,25 +6,21 @@ A dry run ends with the plan.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
-from tawt.contracts.subjects import MAP, MAP_AGAIN, SUBJECTS, key_of_map, new_key
 from tawt.database.connect import Limits
-from tawt.errors import ConfigError, FileError, SourceError, StageError
+from tawt.errors import ConfigError, SourceError, StageError
 from tawt.files import digest
 from tawt.pipeline.commit import others_of
 from tawt.pipeline.fingerprint import components_of, told_of
 from tawt.pipeline.manifest import UNKNOWN, Components, Manifest, make_again, read_manifest, reason_to_run
 from tawt.pipeline.sample import sampled_hash, shard_count
-from tawt.pipeline.subject_map import whole_map
+from tawt.pipeline.subject_map import is_as_written, key_for
 from tawt.pipeline.workspace import SPILL, Workspace, folder_of
 from tawt.raw.find import RawTable, find_raw_tables, seen_files
-from tawt.readers import reading
-from tawt.seals import sha256_file
 from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.sources.sql_file import parameters_for
@@ -46,12 +42,12 @@ class Step:
     reason: str | None
     """Why it runs; None = it is up to date."""
 
-    def once_made(self, there: dict[str, Manifest]) -> Step:
+    def once_made(self, there: dict[str, Manifest], settings: Settings) -> Step:
         """Return it with what the stages before it gave, perhaps what they gave before: then it need not run."""
         if not self.components.unknown:
             return self
         known = {n: there[n].content if is_ == UNKNOWN else is_ for n, is_ in self.components.inputs.items()}
-        components = self.components.model_copy(update={"inputs": known})
+        components = components_of(self.stage, settings, known)
         reason = reason_to_run(self.manifest, components, self.reason == "forced")
         return replace(self, components=components, reason=reason)
 
@@ -92,6 +88,32 @@ class Plan:
             stage, inputs, raw, parameters, self.settings, self.limits, root=self.root, spill=self.root / SPILL
         )
 
+    def drawn(self, there: Mapping[str, Manifest], to_be_made: Collection[str] = ()) -> Plan:
+        """Return it with the sample that was asked for, which is not known before all that its subjects come from is.
+
+        Raises:
+            ConfigError: The pipeline names no stage to draw subjects from.
+            StageError: The stage that it names has none, or does not run.
+        """
+        sample, name = self.settings.sample, self.settings.pipeline.sample_from
+        subjects = None
+        if sample is not None and not sample.endswith("%"):
+            if name is None:
+                raise ConfigError(
+                    "--sample", "a number of subjects needs `sample_from:`, expected a stage there", "give a percentage"
+                )
+            stage = self.graph.stages.get(name)
+            if stage is None or not stage.layer.row_wise or "subject_id" not in stage.contract.names:
+                raise StageError(
+                    name, "is off or has no subject_id, expected a stage of subjects",
+                    "name another stage under `sample_from:`",
+                )  # fmt: skip
+            made = [one for one in stage.inputs if raw_table(one) is None]
+            if any(one not in there or one in to_be_made for one in made):
+                return replace(self, settings=replace(self.settings, sampled_hash=UNKNOWN))
+            subjects = self.bound(stage, there)
+        return replace(self, settings=replace(self.settings, sampled_hash=sampled_hash(sample, subjects)))
+
 
 def make_plan(
     workspace: Workspace,
@@ -125,9 +147,9 @@ def make_plan(
     raw, notes = ({}, []) if not reads_raw else found or raw_tables(workspace, graph.raw_contracts)
     settings = settings_of(workspace, raw)
     if raw:
-        if SUBJECTS in graph.stages and settings.subject_key is None:
-            files = {name: [file.sha256 for file in raw[name].files] for name in sorted(raw)}
-            settings = replace(settings, subject_key=new_key(files))
+        files = {name: [file.sha256 for file in raw[name].files] for name in sorted(raw)}
+        for name in (name for name, stage in graph.stages.items() if stage.serves):
+            settings = replace(settings, subject_key=key_for(workspace.output(name), settings.subject_key, files))
         absent = tuple(sorted(set(graph.raw_contracts) - set(raw)))
         ingested = workspace.ingested.model_copy(update={"n_shards": settings.n_shards, "absent_tables": absent})
         known = {"files": seen_files(raw), "subject_key": settings.subject_key}
@@ -135,17 +157,19 @@ def make_plan(
         workspace = replace(workspace, given_local=local, given_ingested=ingested)
     graph = graph.without_tables(workspace.ingested.absent_tables)
     there = {name: manifest for name in graph.stages if (manifest := read_manifest(workspace, name)) is not None}
-    if SUBJECTS in there and not _holds_map(workspace, there[SUBJECTS]):
-        del there[SUBJECTS]  # it runs again first, and looks whether the map is a copy put back, or damaged
+    for name in [name for name in there if graph.stages[name].serves]:
+        if not is_as_written(workspace.output(name), there[name].hashes):
+            del there[name]  # it runs again first, and looks whether the map is a copy put back, or damaged
     told = {name: told_of(workspace, stage) for name, stage in graph.stages.items()}
     others = others_of(workspace.root, graph)
     plan = Plan(workspace.root, graph, raw, settings, limits, there, told, others, tuple(notes))
     stages = [graph.stages[name] for name in chosen(graph, selection)]
-    if any(stage.layer.row_wise for stage in stages):
-        plan = replace(plan, settings=replace(settings, sampled_hash=_sampled(plan)))
     steps: list[Step] = []
+    drawn = False
     for stage in stages:
         to_be_made = {step.stage.name for step in steps if step.reason is not None}
+        if stage.layer.row_wise and not drawn:
+            plan, drawn = plan.drawn(plan.there, to_be_made), True
         forced = force if isinstance(force, bool) else stage.name in force
         steps.append(_step(plan, stage, to_be_made, forced))
     return workspace, replace(plan, steps=tuple(steps))
@@ -160,8 +184,8 @@ def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) ->
         elif name in to_be_made:
             inputs[name] = UNKNOWN
         elif name in plan.there:
-            if name == SUBJECTS:
-                _hold_map(plan, stage, plan.there[name])
+            if plan.graph.stages[name].serves:
+                _hold_served(plan, stage, plan.there[name])
             inputs[name] = plan.there[name].content
         else:
             raise StageError(
@@ -172,12 +196,12 @@ def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) ->
     return Step(stage, components, manifest, reason_to_run(manifest, components, force))
 
 
-def _hold_map(plan: Plan, stage: Stage, manifest: Manifest) -> None:
-    """Hold the map of subjects to the raw tables of a stage that reads it: who is not in it would have no number."""
+def _hold_served(plan: Plan, stage: Stage, manifest: Manifest) -> None:
+    """Hold numbers of ids to the raw tables of a stage that reads them: who is not in them would have none."""
     for table in stage.raw_tables:
         if manifest.components.inputs.get(f"raw.{table}") != digest(plan.raw[table].identity):
             raise StageError(
-                stage.name, f"needs {SUBJECTS} made from raw.{table} as it is now, expected it to be up to date",
+                stage.name, f"needs {manifest.stage} made from raw.{table} as it is now, expected it to be up to date",
                 f"`{command('run', f'+{stage.name}', workspace=plan.root)}`",
             )  # fmt: skip
 
@@ -198,24 +222,8 @@ def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) ->
     n_shards = shard_count(workspace.pipeline, raw or {}, workspace.ingested.n_shards)
     return Settings(
         workspace.pipeline, n_shards, workspace.ingested.sample, raw_root=workspace.raw_root, project=workspace.project,
-        subject_key=_subject_key(workspace),
+        subject_key=workspace.local.subject_key,
     )  # fmt: skip
-
-
-def _subject_key(workspace: Workspace) -> str | None:
-    """Return the key that the map of subjects has, or had; None where there never was one."""
-    place = workspace.output(SUBJECTS) / MAP
-    with suppress(FileError):  # the stage that writes it tells
-        if place.is_file() and key_of_map(place) != workspace.local.subject_key:
-            return whole_map(place)[0]
-    return workspace.local.subject_key
-
-
-def _holds_map(workspace: Workspace, manifest: Manifest) -> bool:
-    """Return whether the map of subjects is as it was written: a turned bit in it is another person's number."""
-    place = workspace.output(SUBJECTS) / MAP
-    with reading(place, "the numbers that subjects have", MAP_AGAIN):
-        return sha256_file(place) == manifest.hashes.get(place.relative_to(workspace.root).as_posix())
 
 
 def input_of(root: Path, manifest: Manifest) -> Input:
@@ -249,22 +257,3 @@ def raw_tables(workspace: Workspace, contracts: dict[str, Contract], afresh: boo
             f"{workspace.ingest_again} with the folder's place on this machine",
         )
     return find_raw_tables(root, workspace.pipeline, contracts, None if afresh else workspace.local.files)
-
-
-def _sampled(plan: Plan) -> int | None:
-    """Return the largest subject hash that is in the sample; None = no sample was asked for."""
-    sample, name = plan.settings.sample, plan.settings.pipeline.sample_from
-    if sample is None or sample.endswith("%"):
-        return sampled_hash(sample)
-    if name is None:
-        raise ConfigError(
-            "--sample", "a number of subjects needs `sample_from:`, expected a stage there", "give a percentage"
-        )
-    stage = plan.graph.stages.get(name)
-    if stage is None or not stage.layer.row_wise or "subject_id" not in stage.contract.names:
-        raise StageError(
-            name, "is off or has no subject_id, expected a stage of subjects", "name another stage under `sample_from:`"
-        )
-    if any(name not in plan.there for name in stage.inputs if raw_table(name) is None):
-        return None  # what will be run first, to be known by then
-    return sampled_hash(sample, plan.bound(stage, plan.there))

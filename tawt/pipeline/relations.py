@@ -20,7 +20,7 @@ def connected(bound: Bound) -> duckdb.DuckDBPyConnection:
     folders = [*bound.folders, *raw_folders(bound.raw.values())]
     called = bound.stage.sql.macros if bound.stage.sql is not None else ()
     connection = connect(
-        bound.limits, folders, bound.spill, bound.settings.project, keep_order=bool(bound.numbers), macros=called
+        bound.limits, folders, bound.spill, bound.settings.project, keep_order=bool(bound.stage.numbers), macros=called
     )
     for one in bound.inputs.values():
         bind_output(connection, one)

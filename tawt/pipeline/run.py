@@ -13,7 +13,7 @@ from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.ledger import stand, write_ledger
-from tawt.pipeline.manifest import Manifest
+from tawt.pipeline.manifest import UNKNOWN, Manifest
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
@@ -83,7 +83,9 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
     there, n_made = dict(plan.there), 0
     try:
         for planned in plan.steps:
-            step = planned.once_made(there)
+            if plan.settings.sampled_hash == UNKNOWN:
+                plan = plan.drawn(there)
+            step = planned.once_made(there, plan.settings)
             if step.reason is None:
                 workspace.forget_aside(step.stage.name)
             else:

@@ -70,7 +70,7 @@ def sampled_hash(sample: str | None, subjects: Bound | None = None) -> int | Non
         bounded_memory(limits),
     ):
         for table in tables:
-            bind_raw(connection, table, numbers=subjects.numbers)
+            bind_raw(connection, table, numbers=subjects.stage.numbers)
         select = held_on(connection, subjects.stage, subjects.parameters)
         row = connection.execute(
             f"select max(h) from (select distinct tawt_hash(subject_id, {SAMPLE_SALT}) as h from "

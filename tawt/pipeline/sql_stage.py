@@ -92,7 +92,7 @@ def _select(
     readers: list[MemberReader] = []
     try:
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits), bounded_memory(bound.limits):
-            given = [bind_raw(connection, table, parallel, bound.numbers) for table in tables]
+            given = [bind_raw(connection, table, parallel, bound.stage.numbers) for table in tables]
             readers += [reader for reader in given if reader is not None]
             copy = _copy(bound, _held(connection, bound), folder)
             interruptible(connection, lambda: connection.execute(copy, bound.parameters))

@@ -6,13 +6,16 @@ one that was lost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 
-from tawt.contracts.subjects import MAP_AGAIN, key_of_map
+from tawt.contracts.subjects import MAP, MAP_AGAIN, key_of_map, new_key
 from tawt.errors import FileError
 from tawt.readers import read_parquet, reading
+from tawt.seals import sha256_file
 from tawt.transforms.subject_numbers import could_be_of
 
 
@@ -30,3 +33,25 @@ def whole_map(path: Path) -> tuple[str, pa.Table]:
     if not whole:
         raise FileError(str(path), "holds numbers that are not of its ids and its key, expected those given", MAP_AGAIN)
     return key, rows
+
+
+def key_for(folder: Path, known: str | None, content: dict[str, list[str]]) -> str:
+    """Return the key of a map: that of the one that is there, else the last one's, else a new one.
+
+    Args:
+        folder: Where the map is, or will be.
+        known: The key of the last map.
+        content: Raw table -> hashes of its files.
+    """
+    place = folder / MAP
+    with suppress(FileError):  # the stage that writes it tells
+        if place.is_file() and key_of_map(place) != known:
+            return whole_map(place)[0]
+    return known or new_key(content)
+
+
+def is_as_written(folder: Path, hashes: Mapping[str, str]) -> bool:
+    """Return whether a map is as it was written: a turned bit in it is another person's number."""
+    place = folder / MAP
+    with reading(place, "the numbers that subjects have", MAP_AGAIN):
+        return sha256_file(place) == hashes.get(f"{folder.name}/{MAP}")

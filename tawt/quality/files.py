@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
-from tawt.contracts.subjects import MAP_AGAIN, SUBJECTS
+from tawt.contracts.subjects import MAP_AGAIN
 from tawt.contracts.workspace import PIPELINE
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.manifest import manifest_at
@@ -100,7 +100,7 @@ def _stages(
     first = next((name for name, texts in changed.items() if texts), None)
     mend = (
         MAP_AGAIN
-        if first == SUBJECTS
+        if any(one.stage.name == first and one.stage.serves for one in stages)
         else command("run", first or "+dataset", workspace=workspace.root, force=first is not None)
     )
     none = [] if whole or wrong or lost or stale else ["none is finished"]

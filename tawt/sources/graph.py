@@ -10,7 +10,6 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import SQL_LAYERS, layer_of, name_now, raw_table
 from tawt.contracts.reasons import REASONS
-from tawt.contracts.subjects import SUBJECTS
 from tawt.contracts.table import Table, read_table
 from tawt.database.macros import Macros, load_macros
 from tawt.database.parse import is_zone
@@ -152,7 +151,9 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
     ]
     by_hand = {sql.name for sql in written}
     declared = [declared_stage(raw[name], said[name], macros) for name in raw if f"staging.{name}" not in by_hand]
-    found = {sql.name: _stage(sql, files, pipeline.source, raw) for sql in (*declared, *written)}
+    built_in = tuple(built_in)
+    serving = {one.name: {t for t in raw if one.serves(raw[t])} for one in built_in if one.serves is not None}
+    found = {sql.name: _stage(sql, files, pipeline.source, raw, serving) for sql in (*declared, *written)}
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
     for name in sorted(named - set(found)):
@@ -186,9 +187,9 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
     _hold_subjects(found, raw)
     for code in built_in:
         read = [n for n in sorted(found) if n not in skipped and (n in code.reads or found[n].layer.name in code.reads)]
-        if code.name == SUBJECTS and not (read := [f"raw.{name}" for name in sorted(raw) if raw[name].subjects]):
-            continue
-        found[code.name] = Stage(code.name, tuple(read), code.contracts[0], code)
+        read += [f"raw.{table}" for table in sorted(serving.get(code.name, ()))]
+        if read or code.name not in serving:
+            found[code.name] = Stage(code.name, tuple(read), code.contracts[0], code)
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
     return Graph({name: found[name] for name in order if name in found and name not in skipped}, {**raw}, skipped)
@@ -282,12 +283,16 @@ def _looked_in(project: Project) -> str:
     return f" in {project.root} or in what comes with tawt" if project.root is not None else ""
 
 
-def _stage(sql: SqlFile, files: Project, source: str, tables: Mapping[str, Table]) -> Stage:
+def _stage(
+    sql: SqlFile, files: Project, source: str, tables: Mapping[str, Table], serving: Mapping[str, set[str]]
+) -> Stage:
     layer, _, name = sql.name.partition(".")
     contract = contract_of(files, source, layer, name, tables)
     if contract is None:
         raise StageError(
             sql.name, "has no contract, expected one", f"describe its columns in schemas/{source}/{layer}/{name}.json"
         )
-    by_text = any(table.subjects for one, table in tables.items() if f"raw.{one}" in sql.references)
-    return Stage(sql.name, (*sql.references, *[SUBJECTS] * by_text), contract, sql)
+    read = {table for name in sql.references if (table := raw_table(name)) is not None}
+    return Stage(
+        sql.name, (*sql.references, *(name for name, served in serving.items() if served & read)), contract, sql
+    )

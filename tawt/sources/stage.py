@@ -11,7 +11,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account, Places, Rejected
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import Layer, layer_of, raw_table
-from tawt.contracts.subjects import SUBJECTS
+from tawt.contracts.table import Table
 from tawt.database.connect import Limits
 from tawt.project import Project, asset
 from tawt.raw.find import RawTable
@@ -29,8 +29,8 @@ class Settings:
     n_shards: int
     sample: str | None = None
     """As it was asked for: `N` or `P%`; None = everything."""
-    sampled_hash: int | None = None
-    """Largest hash of a subject that is in the sample, known from the raw tables alone; None = everything."""
+    sampled_hash: int | str | None = None
+    """Largest hash of a subject that is in the sample; None = everything, a word where it is not known yet."""
     raw_root: Path | None = None
     subject_key: str | None = None
     """What numbers of subjects whose ids are text hang on; no part of any artefact but the map of them."""
@@ -100,11 +100,6 @@ class Bound:
         return self.stage.made_by
 
     @property
-    def numbers(self) -> str:
-        """The relation of numbers for subjects whose ids are text; empty where it reads none."""
-        return f"{SUBJECTS}.{SUBJECTS}" if SUBJECTS in self.inputs else ""
-
-    @property
     def driving(self) -> RawTable | Input:
         """What its records come from: the first of its inputs."""
         name = self.stage.inputs[0]
@@ -142,6 +137,9 @@ class BuiltIn:
     """The same by the keys of `tawt.pipeline.told`."""
     run: Callable[[Bound, Path, Tick], StageResult]
     """Writes its files into a folder aside, where shards that a killed run finished for the same inputs lie yet."""
+    serves: Callable[[Table], bool] | None = None
+    """Whether it gives numbers to ids of a raw table: it reads all such, and what stages them reads it; a pipeline that
+    has none is without it. None = of no table."""
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
@@ -178,6 +176,17 @@ class Stage:
     def summary(self) -> str:
         """What one row is."""
         return self.made_by.summary
+
+    @property
+    def serves(self) -> bool:
+        """Whether it gives numbers to the ids of raw tables."""
+        return isinstance(self.made_by, BuiltIn) and self.made_by.serves is not None
+
+    @property
+    def numbers(self) -> str:
+        """The relation of numbers for ids of the raw tables that it reads; empty where these stand as they are."""
+        served = [name for name in self.inputs if self.layer.row_wise and raw_table(name) is None]
+        return f"{served[0]}.{served[0]}" if served else ""
 
     @property
     def raw_tables(self) -> list[str]:
