@@ -1,6 +1,10 @@
-"""The built-in stages, in the order of the flow, and the stages of a pipeline with them."""
+"""The built-in stages, in the order of the flow, and the stages of a pipeline or a workspace with them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from tawt.builtin.dataset import DATASET
 from tawt.builtin.events import EVENTS
@@ -8,9 +12,12 @@ from tawt.builtin.subjects import SUBJECTS
 from tawt.builtin.triplets import TRIPLETS
 from tawt.builtin.vocabulary import VOCABULARY
 from tawt.config.pipeline import PipelineConfig
-from tawt.pipeline.workspace import Workspace
+from tawt.errors import ConfigError, nearest
+from tawt.pipeline.holding import still
+from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.project import Project
 from tawt.sources.graph import Graph, load_graph
+from tawt.sources.stage import Stage
 
 BUILT_IN = (SUBJECTS, EVENTS, VOCABULARY, TRIPLETS, DATASET)
 
@@ -43,3 +50,31 @@ def graph_of(workspace: Workspace) -> Graph:
         StageError: As of `load_graph`.
     """
     return all_stages(workspace).without_tables(workspace.ingested.absent_tables)
+
+
+def stage_of(graph: Graph, name: str) -> Stage:
+    """Return a stage that runs here.
+
+    Raises:
+        ConfigError: There is none of that name, or it does not run.
+    """
+    if name not in graph.stages:
+        if name in graph.skipped:
+            why, hint = graph.why_not(name)
+            raise ConfigError(f"stage {name}", f"does not run here: {why}, expected a stage that does", hint)
+        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
+    return graph.stages[name]
+
+
+@contextmanager
+def seen_stage(stage: str, workspace: str | Path) -> Iterator[tuple[Workspace, Graph, Stage]]:
+    """Hold a workspace still, and give it, its stages, and the one of a name.
+
+    Raises:
+        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
+    """
+    root = Path(workspace).expanduser()
+    with still(root):
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        yield opened, graph, stage_of(graph, stage)

@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of
-from tawt.commands.look import stage_of
+from tawt.builtin.all import graph_of, stage_of
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
 from tawt.errors import ConfigError, StageError
@@ -102,7 +101,7 @@ def _of_edit(root: Path, stage: str | None, limits: Limits, report: Report) -> l
         if stage is None:
             example = command("diff", min(graph.stages), workspace=root)
             raise ConfigError("diff", "has one workspace alone, expected another one or a stage of it", f"`{example}`")
-        found = stage_of(graph, stage, workspace=root)
+        found = stage_of(graph, stage)
         if found.sql is None:
             hint = f"give two workspaces: `{command('diff', root, 'ANOTHER', stage=stage)}`"
             raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
@@ -153,7 +152,7 @@ def _stages(sides: list[_Side], stage: str | None) -> list[str]:
         return list(dict.fromkeys(name for one in sides for name in one.there))
     for one in sides:
         if stage not in sides[0].there and stage not in sides[1].there:
-            stage_of(one.graph, stage, workspace=one.workspace.root)
+            stage_of(one.graph, stage)
     return [stage]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tawt.commands.look import seen_stage
+from tawt.builtin.all import seen_stage
 from tawt.contracts.account import MALFORMED
 from tawt.contracts.layers import raw_table
 from tawt.pipeline.ledger import Standing, standing

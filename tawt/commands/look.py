@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of, stages_of
+from tawt.builtin.all import graph_of, seen_stage, stages_of
 from tawt.contracts.layers import layer_of
-from tawt.errors import ConfigError, nearest
-from tawt.pipeline.holding import still
+from tawt.errors import ConfigError
 from tawt.pipeline.ledger import Standing, accounts_table, mend_of, standing
-from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
+from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
-from tawt.sources.graph import Graph
-from tawt.sources.stage import Stage
 
 
 def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
@@ -79,34 +74,6 @@ class StageView:
     facts: dict[str, Any]
     most_lost: float
     """The share of its numbers that a data_type may lose before it is warned of."""
-
-
-def stage_of(graph: Graph, name: str, **where: object) -> Stage:
-    """Return a stage that runs here.
-
-    Raises:
-        ConfigError: There is none of that name, or it does not run.
-    """
-    if name not in graph.stages:
-        if name in graph.skipped:
-            why, hint = graph.why_not(name)
-            raise ConfigError(f"stage {name}", f"does not run here: {why}, expected a stage that does", hint)
-        raise ConfigError(f"stage {name}", "is not there, expected a stage", nearest(name, graph.stages))
-    return graph.stages[name]
-
-
-@contextmanager
-def seen_stage(stage: str, workspace: str | Path) -> Iterator[tuple[Workspace, Graph, Stage]]:
-    """Hold a workspace still, and give it, its stages, and the one of a name.
-
-    Raises:
-        ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
-    """
-    root = Path(workspace).expanduser()
-    with still(root):
-        opened = open_workspace(root)
-        graph = graph_of(opened)
-        yield opened, graph, stage_of(graph, stage, workspace=opened.root)
 
 
 def has_sql(stage: str) -> bool:

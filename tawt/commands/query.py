@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.builtin.all import graph_of
-from tawt.commands.attempt import FIRST, attempt, copied, tables_now
+from tawt.commands.attempt import FIRST, attempt
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, wrapped_errors
 from tawt.errors import FileError, SourceError, StageError
@@ -16,6 +16,7 @@ from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, mend_of, standing
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import SCHEMA, listed_records
+from tawt.pipeline.reading import copied, tables_now
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.run import Report
 from tawt.pipeline.workspace import Workspace, open_workspace

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tawt.commands.attempt import reading, tables_now
-from tawt.commands.look import seen_stage
+from tawt.builtin.all import seen_stage
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import (
     Limits,
@@ -27,6 +26,7 @@ from tawt.pipeline.ledger import standing
 from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import listed_records
+from tawt.pipeline.reading import reading, tables_now
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace
 from tawt.raw.copies import readable

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tawt.builtin.all import all_stages, stages_of
-from tawt.commands.look import stage_of
+from tawt.builtin.all import all_stages, stage_of, stages_of
 from tawt.database.connect import Limits, connect, wrapped_errors
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_text
@@ -154,7 +153,7 @@ def _look(
 
 
 def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **where: object) -> StageSql:
-    found = stage_of(graph, stage, **where)
+    found = stage_of(graph, stage)
     if found.sql is None:
         hint = command("show", stage, **where) if "workspace" in where else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)

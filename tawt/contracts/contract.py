@@ -113,19 +113,18 @@ def read_contract(path: Path) -> Contract:
     return build(Contract, data, str(path), lines)
 
 
-def check_schema(contract: Contract, schema: pa.Schema, where: str, extra: tuple[str, ...] = ()) -> None:
+def check_schema(contract: Contract, schema: pa.Schema, where: str) -> None:
     """Hold a file's schema against its contract: names and types, in order (nulls are counted elsewhere).
 
     Args:
         contract: What the relation promises.
         schema: What the file has.
         where: The stage or file, for the message.
-        extra: Columns that may stand in the file beside the contract's.
 
     Raises:
         ContractError: A column is missing, unexpected or of another type.
     """
-    have = {field.name: field.type for field in schema if field.name not in extra}
+    have = {field.name: field.type for field in schema}
     missing = [column.name for column in contract.columns if column.required and column.name not in have]
     if missing:
         raise ContractError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+FAULTS = "_faults"
+"""The column that tells which cells were left out of a kept row, as `column:reason` with blanks between; counted, and
+stored beside the rows, where no relation shows it."""
 REASONS = {
     "missing": "the cell is empty",
     "unparseable": "the cell is not of the column's type",

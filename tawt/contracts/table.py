@@ -16,6 +16,7 @@ from tawt.config.base import Conflict, Section, one_or_more
 from tawt.config.load import build, read_yaml
 from tawt.config.pipeline import Marks
 from tawt.contracts.contract import Column, Contract
+from tawt.contracts.reasons import FAULTS
 from tawt.contracts.types import TYPES
 from tawt.errors import ConfigError, ContractError, nearest
 
@@ -152,7 +153,7 @@ class Table(Contract):
             if column.key or column.as_:
                 raise Conflict(f"holds the column `{key}`, which is a key or has another name", "value")
         plain = [column.plain for column in self.staged] + list(OF_VALUE if self.value is not None else ())
-        own = [f"{column.plain}_cell" for column in self.staged] + ["_row", "_reason", "_faults"]
+        own = [f"{column.plain}_cell" for column in self.staged] + ["_row", "_reason", FAULTS]
         own += ["said", "counted", "counted_cell"] if self.value is not None else []
         counts = Counter(name.lower() for name in plain)
         for name in plain:

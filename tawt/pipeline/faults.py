@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from tawt.contracts.account import Fault
+from tawt.contracts.reasons import FAULTS
 from tawt.errors import StageError
 from tawt.readers import parquet_batches, parquet_schema
-from tawt.sources.held import FAULTS
 from tawt.sources.stage import Stage
 
 _EACH = re.compile(r"(?: |^)(.+?:[a-z][a-z0-9_]*)(?= |$)")

@@ -15,7 +15,7 @@ from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone, stamp
 from tawt.pipeline.commit import forget_half
-from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS, SPILL
 from tawt.places import is_utf8, real, refuse_links, remove
 
 RESUMABLE = re.compile(rf"(?:{BUILT_IN})-[0-9a-f]{{16}}")
@@ -175,6 +175,6 @@ def _remove_leftovers(root: Path) -> None:
     for path in (root / ASIDE).glob("*"):
         if not RESUMABLE.fullmatch(path.name):
             remove(path)
-    remove(root / ".spill")
+    remove(root / SPILL)
     for name in RECORDS:
         remove(root / f".{name}.tmp")

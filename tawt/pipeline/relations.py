@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 
 from tawt.contracts.layers import layer_of
+from tawt.contracts.reasons import FAULTS
 from tawt.database.connect import connect, parquet_files
 from tawt.places import real
 from tawt.raw.find import RawTable
-from tawt.sources.held import FAULTS
 from tawt.sources.stage import Bound, Input
 
 

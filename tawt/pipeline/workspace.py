@@ -155,11 +155,6 @@ class Workspace:
         return Path(raw_root) if raw_root is not None else None
 
     @property
-    def has_raw(self) -> bool:
-        """Whether the raw tables are on this machine."""
-        return (root := self.raw_root) is not None and root.is_dir()
-
-    @property
     def project(self) -> Project:
         """The files that its stages are made of: the project's that the last ingest was given, and tawt's.
 

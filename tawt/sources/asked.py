@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from tawt.contracts.layers import LAYERS
 from tawt.database.catalog import refused_functions
 from tawt.database.connect import SCHEMAS
 from tawt.database.macros import load_macros
@@ -15,7 +16,9 @@ from tawt.shell import command
 from tawt.sources.sql_file import hold_lengths, statements_of
 
 _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
-_QUERY_RELATIONS = ("subjects", "events", "vocabulary", "triplets", "ledger", "quarantine")
+_QUERY_RELATIONS = (
+    *(one.name for one in LAYERS.values() if one.built_in and one.suffix == ".parquet"), "ledger", "quarantine",
+)  # fmt: skip
 _QUERY_FUNCTIONS = (
     "unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp", "describe",
     "summarize", "show tables",

@@ -27,6 +27,7 @@ import duckdb
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract, read_contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS
+from tawt.contracts.reasons import FAULTS
 from tawt.contracts.table import is_mark
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, connect, identifier, text_place
@@ -34,7 +35,7 @@ from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, ContractError, nearest
 from tawt.project import Project, asset
 from tawt.sources.case_files import FORM, Case, Row
-from tawt.sources.held import FAULTS, held_select
+from tawt.sources.held import held_select
 from tawt.sources.sql_file import SqlFile, read_sql
 from tawt.sources.steps import cte_text
 from tawt.sources.tables import Tables, declared_stage

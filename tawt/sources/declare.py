@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from tawt.contracts.contract import Column, Contract
+from tawt.contracts.reasons import FAULTS
 from tawt.contracts.table import RawColumn, Table
 from tawt.contracts.types import TYPES
 from tawt.database.catalog import is_called
@@ -81,7 +82,7 @@ def staging_select(table: Table, place: str) -> str:
     faults = [_fault("cell_fault", c) for c in table.staged if not c.key and _may_fail(c)]
     faults += [_clock_fault(c) for c in table.staged if TYPES[c.type].macro == "calendar_day"]
     given += ["_row", f"{_first(keys)} as _reason"]
-    given += [f"{_all(faults)} as _faults"] if faults else []
+    given += [f"{_all(faults)} as {FAULTS}"] if faults else []
     lines = [f"-- {' '.join(table.description.split())}"]
     lines += [f"-- source: {' '.join(table.source.split())}"] if table.source else []
     lines += [

@@ -14,15 +14,13 @@ import duckdb
 
 from tawt.contracts.contract import Column, Contract
 from tawt.contracts.layers import Layer, layer_of
+from tawt.contracts.reasons import FAULTS
 from tawt.contracts.types import TYPES
 from tawt.database.connect import interruptible
 from tawt.errors import ContractError, nearest
 from tawt.sources.declare import plain_name
 from tawt.sources.stage import Stage
 
-FAULTS = "_faults"
-"""The column of a staging select that tells which cells were left out of a kept record, as `column:reason` with blanks
-between; counted, and stored beside the rows, where no relation shows it."""
 _ROW = Column(name="_row", type="int64", nullable=False)
 _REASON = Column(name="_reason", type="string")
 

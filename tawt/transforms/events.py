@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
+from tawt.contracts.reasons import FAULTS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.readers import read_parquet
 from tawt.transforms.columns import looked_up, ranks_of, times_of
@@ -129,7 +130,7 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     for name, files in parts.items():
         for file in files:
             table = read_parquet(file, read_dictionary=_TEXTS)
-            table = table.drop_columns([name for name in ("_reason", "_faults") if name in table.column_names])
+            table = table.drop_columns([name for name in ("_reason", FAULTS) if name in table.column_names])
             if RECORD_ID not in table.column_names:
                 table = table.append_column(RECORD_ID, pa.nulls(len(table), pa.string()))
             table = table.select([*(name for name in table.column_names if name != RECORD_ID), RECORD_ID])

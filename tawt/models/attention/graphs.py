@@ -11,7 +11,7 @@ GRAPHS = 64
 comes after runs uncompiled without a word: FlexAttention then makes all scores at once."""
 
 
-def allow_graphs(n: int = GRAPHS) -> None:
-    """Let torch keep `n` graphs of one function, if it would keep fewer."""
+def allow_graphs() -> None:
+    """Let torch keep so many graphs of one function, if it would keep fewer."""
     config: Any = torch._dynamo.config
-    config.recompile_limit = max(config.recompile_limit, n)
+    config.recompile_limit = max(config.recompile_limit, GRAPHS)
