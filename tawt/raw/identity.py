@@ -24,6 +24,7 @@ from tawt.places import is_utf8
 from tawt.raw.archives import Alike, count_members
 from tawt.raw.encoding import NotText, as_utf8, hint_of
 from tawt.raw.formats import format_of
+from tawt.raw.gunzip import Unpacked
 from tawt.raw.records import RecordCounter, Records
 from tawt.raw.seen import RawSeen
 from tawt.readers import parquet_metadata
@@ -190,7 +191,7 @@ def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None
         elif format_of(path).is_parquet:
             n_records = parquet_metadata(path, "copy it again", SourceError, place).num_rows
         else:
-            packed = gzip.GzipFile(fileobj=source) if format_of(path).is_gzip else source
+            packed = Unpacked(cast(IO[bytes], source)) if format_of(path).is_gzip else source
             stream = as_utf8(cast(IO[bytes], packed), dialect.encoding)
             counter = RecordCounter(dialect.delimiter, dialect.quote or None, dialect.header)
             begin = block = stream.read(_BLOCK)

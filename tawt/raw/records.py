@@ -93,6 +93,13 @@ class RecordCounter:
             return
         if self._not_utf8 is None and not (block.isascii() and not self._utf8.getstate()[0]):
             self._check_utf8(block)
+        if self._is_plain(block):
+            n_ends = block.count(_LF)
+            self._n_ended, self._n_lines = self._n_ended + n_ends, self._n_lines + n_ends
+            self._blank = int(block.endswith(_LF))
+            self._ends |= {_LF} if n_ends else set()
+            self._before = (self._before + block[-8:])[-8:]
+            return
         self._note_blank(block)
         data = np.frombuffer(block, np.uint8)
         is_lf = data == _LF[0]
@@ -117,6 +124,16 @@ class RecordCounter:
                 self._ends.add(_LF)
         self._n_lines += int(np.count_nonzero(is_lf))
         self._before = (self._before + block[-8:])[-8:]
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Return whether each `\\n` of a block ends a record, and nothing else does: then to count them is enough."""
+        return not (
+            self._quoted
+            or _CR in block
+            or _LF + _LF in block
+            or block.startswith(_LF)
+            or (self.quote is not None and self.quote.encode() in block)
+        )
 
     def _note_blank(self, block: bytes) -> None:
         begin = len(block) - len(block.lstrip(_LF + _CR))
