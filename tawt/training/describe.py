@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib import metadata
 
 from tawt.config.load import dump
@@ -56,6 +57,7 @@ def describe_config(setup: Setup) -> None:
     write_text(setup.run / "config.yaml", filled(f"{dump(setup.config)}# {BLANK}\n"))
 
 
+@cache
 def _freeze() -> list[str]:
     found = {(d.metadata["Name"], d.version) for d in metadata.distributions() if d.metadata["Name"]}
     return sorted((f"{name}=={version}" for name, version in found), key=str.lower)

@@ -23,8 +23,9 @@ from tawt.training.metrics import read_metrics
 from tawt.training.versions import Versions
 
 SCRIPT = """
-import sys
+import json, os, sys
 from pathlib import Path
+import torch._dynamo  # which the first step of an optimizer imports
 from tawt.commands.pretrain import pretrain
 from tawt.training import loop
 
@@ -35,8 +36,45 @@ def slow(self, *args):
     print("step", args[0], flush=True)
     return step(self, *args)
 loop.Trainer._step = slow
-pretrain(Path(sys.argv[1]), sys.argv[2], device="cpu", out=Path(sys.argv[3]), resume=Path(sys.argv[3]).exists())
+for line in sys.stdin:
+    workspace, config, out = json.loads(line)
+    if (child := os.fork()) == 0:
+        print("child", os.getpid(), flush=True)
+        pretrain(Path(workspace), config, device="cpu", out=Path(out), resume=Path(out).exists())
+        os._exit(0)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+class Beside:
+    """Trainings in processes of their own, forked from one that has imported what they need."""
+
+    def __init__(self, forks: subprocess.Popen) -> None:
+        self._forks, self._child = forks, 0
+
+    def start(self, *paths: object) -> None:
+        """Train from a workspace by a config into a folder, or go on with what is there."""
+        print(json.dumps([str(path) for path in paths]), file=self._forks.stdin, flush=True)
+        self._child = self.said("child")
+
+    def said(self, word: str) -> int:
+        """Read as far as the next line of a word, and return its number."""
+        for line in self._forks.stdout:
+            if line.startswith(f"{word} "):
+                return int(line.split()[1])
+        raise AssertionError(f"no `{word}` was said")
+
+    def kill(self) -> None:
+        """End the training at once."""
+        os.kill(self._child, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def beside():
+    """The trainings beside this process."""
+    words = [sys.executable, "-c", SCRIPT]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forks:
+        yield Beside(forks)
 
 
 def files(run) -> dict[str, bytes]:
@@ -64,46 +102,42 @@ def test_stopped_and_resumed_equals_uninterrupted(workspace, config, tmp_path, b
     assert result.weights.read_bytes() == (tmp_path / "a" / "model.safetensors").read_bytes()
 
 
-def test_killed_and_resumed_equals_uninterrupted(workspace, config, tmp_path, with_train):
+def test_killed_and_resumed_equals_uninterrupted(workspace, config, tmp_path, with_train, beside):
     """SIGKILL at several moments, each followed by `resume`, ends in the same bytes as an uninterrupted run."""
-    config = with_train(config, max_steps=60, checkpoint_every=7)
+    config = with_train(config, max_steps=30, checkpoint_every=7)
     (tmp_path / "small.yaml").write_text(dump(config))
     pretrain(workspace, tmp_path / "small.yaml", device="cpu", out=tmp_path / "a")
-    words = [sys.executable, "-c", SCRIPT, str(workspace), str(tmp_path / "small.yaml"), str(tmp_path / "b")]
     starts = []
-    for steps in (9, 20, None):
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        starts.append(int(process.stdout.readline().split()[1]))
+    for steps in (9, 13, None):
+        beside.start(workspace, tmp_path / "small.yaml", tmp_path / "b")
+        starts.append(beside.said("step"))
         if steps is not None:
             for _ in range(steps):
-                process.stdout.readline()
+                beside.said("step")
             time.sleep(0.023)  # into the step, a validation or the writing of a checkpoint
-            process.send_signal(signal.SIGKILL)
-        process.stdout.read()
-        process.wait()
-    assert process.returncode == 0
-    assert 0 == starts[0] < starts[1] < starts[2] < 60, "no kill came after a checkpoint"
+            beside.kill()
+        code = beside.said("ended")
+    assert code == 0
+    assert 0 == starts[0] < starts[1] < starts[2] < 30, "no kill came after a checkpoint"
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_two_resumes_at_once_take_turns(workspace, config, tmp_path, with_train):
+def test_two_resumes_at_once_take_turns(workspace, config, tmp_path, with_train, beside):
     """A second `resume` of a run that is still training waits for it, then finds it whole; nothing is overwritten."""
-    config = with_train(config, max_steps=40, checkpoint_every=4)
+    config = with_train(config, max_steps=30, checkpoint_every=4)
     (tmp_path / "small.yaml").write_text(dump(config))
     pretrain(workspace, tmp_path / "small.yaml", device="cpu", out=tmp_path / "a")
-    words = [sys.executable, "-c", SCRIPT, str(workspace), str(tmp_path / "small.yaml"), str(tmp_path / "b")]
-    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    first.stdout.readline()  # it has begun
+    beside.start(workspace, tmp_path / "small.yaml", tmp_path / "b")
+    beside.said("step")  # it has begun
     events = []
     with pytest.raises(ConfigError, match="in use by another process"):
         pretrain(workspace, tmp_path / "small.yaml", device="cpu", out=tmp_path / "b")
     result = pretrain(
         workspace, tmp_path / "small.yaml", device="cpu", out=tmp_path / "b", resume=True, report=events.append
     )
-    first.stdout.read()
-    assert first.wait() == 0
+    assert beside.said("ended") == 0
     assert any("waiting for it to end" in event.get("text", "") for event in events)
-    assert result.plan.start_step == 40
+    assert result.plan.start_step == 30
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
