@@ -106,10 +106,10 @@ def tell_run(result: RunResult, form: Format = Format.table) -> None:
 
 def facts_in_words(stage: str, facts: Mapping[str, Any], most_lost: float) -> Iterator[str]:
     """Yield what a stage counted, a line each: of events what became of values, with a warning where many were lost."""
-    from tawt.transforms.losses import LISTED, in_words, shares, warning
+    from tawt.transforms.losses import LISTED, in_words, statuses, warning
 
     if isinstance(counts := facts.get("value_status"), dict) and counts:
-        yield "values: " + ", ".join(f"{name} {n:,} ({share:.1%})" for name, n, share in shares(counts))
+        yield f"values: {statuses(counts)}"
     for key, value in facts.items():
         if key not in LISTED and value not in ({}, [], ""):
             yield f"  {stage}: {key.removeprefix('n_').replace('_', ' ')}: {fact(value)}"

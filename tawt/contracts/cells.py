@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,23 @@ from tawt.arrays import Floats, Ints
 
 SMALL_CELL = 10
 """Counts of people from 1 to this are told of nobody: shown as `<11`, withheld from what is shared."""
+RARE = f"data types of fewer than {SMALL_CELL + 1} rows"
+"""Stands for those that are not named: their names can be what somebody wrote."""
 _ROUND = np.array([float(f"{lead}e{k}") for k in range(-323, 308) for lead in (1, 2, 5)])
+
+
+def told(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return counts of rows as texts: few are told as `<11`.
+
+    Where those would follow from the others and their sum, the smallest of the others is told as `40+`.
+    """
+    texts = {name: f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL else f"{n:,}" for name, n in counts.items()}
+    few = sum(n for n in counts.values() if n <= SMALL_CELL)
+    others = sorted((n, name) for name, n in counts.items() if n > SMALL_CELL)
+    if 0 < few <= SMALL_CELL and others:
+        n, name = others[0]
+        texts[name] = f"{max(n // 20 * 20, SMALL_CELL + 1):,}+"
+    return texts
 
 
 def round_number(most: npt.ArrayLike) -> Floats:

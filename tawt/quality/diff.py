@@ -15,14 +15,13 @@ from typing import Any
 import duckdb
 
 from tawt.contracts.account import Account
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import RARE, SMALL_CELL
 from tawt.contracts.reasons import FAULTS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.database.connect import identifier, interruptible, parquet_files
 
 _PLACES = ("_row", "_reason", FAULTS, "source_row", "table_rank")
 """Columns that say where a row came from: the same row of another file is the same."""
-RARE = f"data types of fewer than {SMALL_CELL + 1} rows"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Numbers that lost their use, of an unknown unit or out of range: counted by data_type and unit, told in words."""
+"""Numbers that lost their use, of an unknown unit or out of range: counted by data_type and unit, told in words.
+
+A count that could point at people is told as `<11`, and a data_type of so few numbers is not named.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tawt.contracts.cells import RARE, SMALL_CELL, told
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.transforms.units import SHOWN_FROM, PairRules
 
 LOST = {"unit_unknown": ValueStatus.UNIT_UNKNOWN, "out_of_range": ValueStatus.OUT_OF_RANGE}
 """The statuses of numbers that came and cannot be used."""
-LISTED = ("value_status", "numbers", "lost_numbers")
+LISTED = ("value_status", "unit_rules", "numbers", "lost_numbers")
 """The facts that are told in words of their own."""
 _SHOWN = 5
 _OTHER = "other units"
@@ -33,45 +37,54 @@ def counted(numbers: Iterable[Sequence[int]], rules: PairRules) -> dict[str, dic
         came[pairs[rule]] += n
         if status in names:
             lost[(names[status], *pairs[rule])] += n
-    told: Counter[str] = Counter()
-    for (name, code, unit), n in lost.items():
-        shown = "no unit" if unit is None else unit if came[code, unit] >= SHOWN_FROM else _OTHER
-        told[_APART.join((name, code, shown))] += n
     codes: Counter[str] = Counter()
     for (code, _), n in came.items():
         codes[code] += n
-    kept = sorted({code for _, code, _ in lost})
-    return {"numbers": {code: codes[code] for code in kept}, "lost_numbers": dict(sorted(told.items()))}
+    named = {code: code if n > SMALL_CELL else RARE for code, n in codes.items()}
+    by_unit: Counter[str] = Counter()
+    for (name, code, unit), n in lost.items():
+        shown = "no unit" if unit is None else unit if came[code, unit] >= SHOWN_FROM else _OTHER
+        by_unit[_APART.join((name, named[code], shown))] += n
+    numbers_of: Counter[str] = Counter()
+    for code in {code for _, code, _ in lost}:
+        numbers_of[named[code]] += codes[code]
+    return {"numbers": dict(sorted(numbers_of.items())), "lost_numbers": dict(sorted(by_unit.items()))}
 
 
 def in_words(facts: Mapping[str, Any]) -> list[str]:
-    """Return, for each status, the data_types that lost most, a line each, with their shares and units."""
-    told = []
+    """Return the rules of units that were used, and for each status the data_types that lost most, a line each."""
+    rules = ", ".join(f"{rule} {text}" for rule, text in told(facts.get("unit_rules", {})).items())
+    lines = [f"unit rules: {rules}"] if rules else []
     for name in LOST:
         lost = _by_code(facts, (name,))
-        worst = sorted(lost, key=lambda code: (-lost[code].total(), code))[:_SHOWN]
-        told += [f"{name}: {_one(facts, code, lost[code])}" for code in worst]
-        told += [f"{name}: {len(lost) - _SHOWN:,} more data_types"] if len(lost) > _SHOWN else []
-    return told
+        counts = {code: units.total() for code, units in lost.items()}
+        texts = told(counts)
+        # the order among those that are told as few would tell more
+        worst = sorted(lost, key=lambda code: (-max(counts[code], SMALL_CELL), code))[:_SHOWN]
+        lines += [f"{name}: {_one(facts, code, texts[code], lost[code])}" for code in worst]
+        lines += [f"{name}: {len(lost) - _SHOWN:,} more data_types"] if len(lost) > _SHOWN else []
+    return lines
 
 
 def warning(facts: Mapping[str, Any], limit: float) -> str | None:
     """Return what to warn of: the data_types that lost a larger share of their numbers than the pipeline lets pass."""
-    lost = {code: units.total() for code, units in _by_code(facts, tuple(LOST)).items()}
+    by_status = [{code: units.total() for code, units in _by_code(facts, (name,)).items()} for name in LOST]
+    few = {code for counts in by_status for code, text in told(counts).items() if not _is_exact(text)}
+    lost = sum((Counter(counts) for counts in by_status), Counter())
     above = {code: n / facts["numbers"][code] for code, n in lost.items() if n > limit * facts["numbers"][code]}
     if not above:
         return None
-    worst = sorted(above, key=lambda code: (-lost[code], code))
-    named = ", ".join(f"{code} ({above[code]:.1%})" for code in worst[:_SHOWN])
+    worst = sorted(above, key=lambda code: (-max(lost[code], SMALL_CELL), code))
+    named = ", ".join(code if code in few else f"{code} ({above[code]:.1%})" for code in worst[:_SHOWN])
     more = f" and {len(above) - _SHOWN:,} more" if len(above) > _SHOWN else ""
     return f"{len(above):,} data_types lost more than {limit:.1%} of their numbers (`most_lost`): {named}{more}"
 
 
-def shares(counts: Mapping[str, int]) -> list[tuple[str, int, float]]:
-    """Return status, rows and share of all rows, the most frequent first."""
-    total = sum(counts.values())
-    order = sorted(counts, key=lambda name: (-counts[name], STATUS_NAMES.index(name)))
-    return [(name, counts[name], counts[name] / total) for name in order]
+def statuses(counts: Mapping[str, int]) -> str:
+    """Return what became of values: each status with its rows and their share of all, the most frequent first."""
+    total, texts = sum(counts.values()), told(counts)
+    order = sorted(counts, key=lambda name: (-max(counts[name], SMALL_CELL), STATUS_NAMES.index(name)))
+    return ", ".join(f"{name} {_with_share(texts[name], counts[name], total)}" for name in order)
 
 
 def _by_code(facts: Mapping[str, Any], statuses: Sequence[str]) -> dict[str, Counter[str]]:
@@ -83,7 +96,19 @@ def _by_code(facts: Mapping[str, Any], statuses: Sequence[str]) -> dict[str, Cou
     return found
 
 
-def _one(facts: Mapping[str, Any], code: str, units: Counter[str]) -> str:
-    n, total = units.total(), facts["numbers"][code]
-    listed = ", ".join(f"{unit} {k:,}" for unit, k in sorted(units.items(), key=lambda one: (-one[1], one[0]))[:3])
-    return f"{code} {n:,} of {total:,} ({n / total:.1%}): {listed}"
+def _one(facts: Mapping[str, Any], code: str, text: str, units: Counter[str]) -> str:
+    total = facts["numbers"][code]
+    counts = told(units) if _is_exact(text) else dict.fromkeys(units, "")
+    order = sorted(units, key=lambda unit: (-max(units[unit], SMALL_CELL) if counts[unit] else 0, unit))
+    listed = ", ".join(f"{unit} {counts[unit]}".rstrip() for unit in order[:3])
+    of = f" of {told({code: total})[code]}"
+    return f"{code} {_with_share(text, units.total(), total, of)}: {listed}"
+
+
+def _with_share(text: str, n: int, total: int, of: str = "") -> str:
+    """Return a count as it is told, with its share where it is told as it is."""
+    return f"{text}{of} ({n / total:.1%})" if _is_exact(text) else f"{text}{of}"
+
+
+def _is_exact(text: str) -> bool:
+    return text.replace(",", "").isdigit()

@@ -13,7 +13,7 @@ from tawt.contracts.value_status import ValueStatus
 from tawt.errors import ConfigError
 from tawt.raw.find import find_raw_tables
 from tawt.sources.tables import Tables
-from tawt.transforms.losses import counted, in_words, shares, warning
+from tawt.transforms.losses import counted, in_words, statuses, warning
 from tawt.transforms.units import PairRules, Units
 from tests.unit.days import QUICK, Day
 
@@ -21,23 +21,29 @@ UNIT, RANGE, FINE = int(ValueStatus.UNIT_UNKNOWN), int(ValueStatus.OUT_OF_RANGE)
 
 
 def test_lost_numbers_are_told_by_data_type_with_share_and_unit() -> None:
-    """The worst first; a unit that fewer than 11 rows have is not named, for it is a cell."""
-    rules = PairRules({("NA", "mmol/L"): 0, ("NA", "odd"): 1, ("NA", "1234 Smith"): 2, ("K", None): 3}, [])
-    facts = counted([(0, FINE, 80), (1, UNIT, 15), (2, UNIT, 5), (0, RANGE, 2), (3, UNIT, 3), (3, FINE, 97)], rules)
-    assert in_words(facts) == [
-        "unit_unknown: NA 20 of 102 (19.6%): odd 15, other units 5",
-        "unit_unknown: K 3 of 100 (3.0%): no unit 3",
-        "out_of_range: NA 2 of 102 (2.0%): mmol/L 2",
-    ]
+    """The worst first; a unit that fewer than 11 rows have is not named, for it is a cell, and no few are counted."""
+    pairs = [("NA", "mmol/L"), ("NA", "odd"), ("NA", "1234 Smith"), ("K", None), ("NOTE//Mrs Smith", "mg"), ("CL", "x")]
+    rules = PairRules({pair: i for i, pair in enumerate(pairs)}, [])
+    numbers = [(0, FINE, 80), (1, UNIT, 35), (2, UNIT, 5), (0, RANGE, 2), (3, UNIT, 3), (3, FINE, 97), (4, FINE, 2)]
+    facts = counted([*numbers, (4, UNIT, 1), (5, UNIT, 12)], rules)
     assert "Smith" not in str(facts)
-    assert warning(facts, 0.25) is None
-    said = warning(facts, 0.1)
-    assert said == "1 data_types lost more than 10.0% of their numbers (`most_lost`): NA (21.6%)"
+    assert in_words(facts) == [
+        "unit_unknown: NA 40 of 122 (32.8%): odd 20+, other units <11",  # 40 of both tell neither
+        "unit_unknown: CL 11+ of 12: x",  # else 4 lost by the others, one of them of K
+        "unit_unknown: K <11 of 100: no unit",
+        "unit_unknown: data types of fewer than 11 rows <11 of <11: other units",
+        "out_of_range: NA <11 of 122: mmol/L",
+    ]
+    assert warning(facts, 0.99) == "1 data_types lost more than 99.0% of their numbers (`most_lost`): CL"
+    said = warning(counted([(0, FINE, 80), (1, UNIT, 40)], rules), 0.1)
+    assert said == "1 data_types lost more than 10.0% of their numbers (`most_lost`): NA (33.3%)"
 
 
 def test_statuses_are_shares_of_all_rows() -> None:
-    """The most frequent first."""
-    assert shares({"absent": 1, "numeric": 3}) == [("numeric", 3, 0.75), ("absent", 1, 0.25)]
+    """The most frequent first; few are not counted, nor told by the sum of all."""
+    assert statuses({"absent": 25, "numeric": 75}) == "numeric 75 (75.0%), absent 25 (25.0%)"
+    few = {"numeric": 75, "category": 25, "absent": 3}
+    assert statuses(few) == "numeric 75 (72.8%), category 20+, absent <11"
 
 
 def test_an_ingest_ends_with_the_statuses_and_what_was_lost(day: Day, tawt) -> None:
