@@ -21,8 +21,22 @@ from tawt.contracts.types import TYPES
 from tawt.errors import ConfigError, ContractError, nearest
 
 SUFFIXES = (".json", ".yaml", ".yml")
-OF_VALUE = ("numeric_value", "text_value", "raw_value", "unit", "value_status")
+OF_VALUE = (
+    Column(name="numeric_value", type="float64", description="The number in `unit`; the bound where it is censored."),
+    Column(name="text_value", type="string", description="The text of a value that is no number."),
+    Column(
+        name="raw_value", type="string",
+        description="The cell as it came, where the number or the text does not already say it.",
+    ),
+    Column(name="unit", type="string", description="The unit as it came."),
+    Column(
+        name="value_status", type="string", nullable=False,
+        description="numeric, category, absent, unparsed, censored_low or censored_high.",
+    ),
+)  # fmt: skip
 """The columns of staging that a `value` becomes."""
+IN_STEPS = ("said", "counted", "counted_cell")
+"""Columns of the steps of a select that judges a value."""
 _DIRECTIVES = frozenset("aAbBdfgHIjmMpSuwWyYUV-%")
 """Letters behind a `%` in a form of times."""
 _YEARS = ("%Y", "%y")
@@ -152,9 +166,9 @@ class Table(Contract):
             column = next(one for one in self.columns if one.name == key)
             if column.key or column.as_:
                 raise Conflict(f"holds the column `{key}`, which is a key or has another name", "value")
-        plain = [column.plain for column in self.staged] + list(OF_VALUE if self.value is not None else ())
+        plain = [column.plain for column in self.staged] + [one.name for one in OF_VALUE if self.value is not None]
         own = [f"{column.plain}_cell" for column in self.staged] + ["_row", "_reason", FAULTS]
-        own += ["said", "counted", "counted_cell"] if self.value is not None else []
+        own += IN_STEPS if self.value is not None else ()
         counts = Counter(name.lower() for name in plain)
         for name in plain:
             if counts[name.lower()] > 1:

@@ -10,7 +10,7 @@ from functools import cache
 
 from tawt.contracts.contract import Column, Contract
 from tawt.contracts.reasons import FAULTS
-from tawt.contracts.table import RawColumn, Table
+from tawt.contracts.table import OF_VALUE, RawColumn, Table
 from tawt.contracts.types import TYPES
 from tawt.database.catalog import is_called
 from tawt.database.connect import identifier, literal
@@ -18,19 +18,6 @@ from tawt.database.parse import parse
 from tawt.errors import ContractError
 from tawt.shell import command
 
-_VALUE = (
-    Column(name="numeric_value", type="float64", description="The number in `unit`; the bound where it is censored."),
-    Column(name="text_value", type="string", description="The text of a value that is no number."),
-    Column(
-        name="raw_value", type="string",
-        description="The cell as it came, where the number or the text does not already say it.",
-    ),
-    Column(name="unit", type="string", description="The unit as it came."),
-    Column(
-        name="value_status", type="string", nullable=False,
-        description="numeric, category, absent, unparsed, censored_low or censored_high.",
-    ),
-)  # fmt: skip
 _TIMES = ("$earliest_time::timestamp", "$latest_time::timestamp")
 _DAYS = ("$earliest_time::date", "$latest_time::date")
 
@@ -45,7 +32,7 @@ def staging_contract(table: Table) -> Contract:
     return Contract(
         name=f"staging.{table.table}", description=table.description,
         grain=tuple(plain.get(name, name) for name in table.grain),
-        columns=(*columns, *(_VALUE if table.value is not None else ())),
+        columns=(*columns, *(OF_VALUE if table.value is not None else ())),
     )  # fmt: skip
 
 

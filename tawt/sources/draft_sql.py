@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from tawt.contracts.table import OF_VALUE
 from tawt.database.connect import literal
 from tawt.sources.draft_moments import case_of, placed, when
 from tawt.sources.drafted import MARKED, Drafted
 from tawt.sources.names import plain
 from tawt.sources.shapes import YES
 
-_OF_VALUE = "numeric_value, text_value, raw_value, unit, value_status"
+_OF_VALUE = ", ".join(column.name for column in OF_VALUE)
 
 
 def event_part(table: Drafted) -> str:

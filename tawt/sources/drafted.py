@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
 import duckdb
 
+from tawt.contracts.table import IN_STEPS, OF_VALUE
 from tawt.database.catalog import is_called
 from tawt.raw.tables import FoundTable
+from tawt.sources.declare import plain_name
 from tawt.sources.names import flat, plain
 from tawt.sources.roles import Guess, Shapes
 
-_OF_VALUE = ("numeric_value", "text_value", "raw_value", "unit", "value_status", "said", "counted", "counted_cell")
+_OF_VALUE = (*(column.name for column in OF_VALUE), *IN_STEPS)
 """Names that staging has for columns of its own where a table has a value."""
 _OF_EVENTS = ("time", "code", "numeric_value", "text_value", "value_status", "begins", "stay_begins")
 """Names that an event part of several columns has for its own."""
 _OF_JOINS = ("minutes", "stay_end", "stay_begins")
 MARKED = "marked_error"
 """The reason of a record that its source marks as wrong or cancelled."""
-_SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @cache
@@ -108,8 +108,7 @@ class Drafted:
     def column(self, raw: str | None) -> str:
         """Return a column's name in staging, as SQL has it."""
         assert raw is not None
-        name = self.staged[raw]
-        return name if _SIMPLE.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+        return plain_name(self.staged[raw])
 
     def join(self, home: Drafted, by: str) -> None:
         """Join its records to a table of stays by a column of that."""
