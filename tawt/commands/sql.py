@@ -18,7 +18,7 @@ from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
 from tawt.project import Project
 from tawt.shell import command, shell_line
-from tawt.sources.cases import make_relations
+from tawt.sources.given import make_relations
 from tawt.sources.graph import Graph
 from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for

@@ -16,7 +16,7 @@ so one case holds a raw table's contract and what becomes of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -25,23 +25,19 @@ from typing import Any
 import duckdb
 
 from tawt.config.pipeline import PipelineConfig
-from tawt.contracts.contract import Column, Contract, read_contract
+from tawt.contracts.contract import Contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS
 from tawt.contracts.reasons import FAULTS
-from tawt.contracts.table import is_mark
-from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, connect, identifier, text_place
 from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, ContractError, nearest
-from tawt.project import Project, asset
-from tawt.sources.case_files import FORM, Case, Row
+from tawt.project import Project
+from tawt.sources.case_files import Case, Row
+from tawt.sources.given import NO_VALUE, make_relations, text_of, typed
 from tawt.sources.held import held_select
 from tawt.sources.sql_file import SqlFile, read_sql
 from tawt.sources.steps import cte_text
 from tawt.sources.tables import Tables, declared_stage
-
-_NO_VALUE = object()
-_NO_ROWS: Mapping[str, list[Row]] = {}
 
 
 class DoesNotRun(ValueError):
@@ -101,10 +97,11 @@ class _Made:
             _make(self.connection, self.sql.text, self.params, self.contract, self.sql.name)
         else:
             _make(self.connection, cte_text(self.sql.text, step), self.params)
-        order = sorted(_types(self.connection), key=lambda name: name != "_row")
+        names = list(_types(self.connection))
+        order = sorted(names, key=lambda name: name != "_row")
         listed = ", ".join(f"{identifier(name)} nulls first" for name in order)
         result = self.connection.execute(f"select * from result order by {listed}").fetchall()
-        return [dict(zip(_types(self.connection), row, strict=True)) for row in result]
+        return [dict(zip(names, row, strict=True)) for row in result]
 
 
 @contextmanager
@@ -166,70 +163,6 @@ def _staging_of(case: Case, relation: str, tables: Tables) -> SqlFile | None:
     return sql if sql is not None and case.given.keys() & set(sql.references) else None
 
 
-def make_relations(
-    connection: duckdb.DuckDBPyConnection, tables: Tables, read: Iterable[str],
-    given: Mapping[str, list[Row]] = _NO_ROWS, case: Case | None = None,
-) -> None:  # fmt: skip
-    """Make the relations that a stage of a source reads: with the given rows, or empty.
-
-    Raises:
-        ConfigError: What is given is of no relation of the source, or does not fit.
-    """
-    for name in {**dict.fromkeys(read), **given}:
-        layer, _, table = name.partition(".")
-        contract = None
-        if layer == "events":
-            contract = read_contract(asset("schemas/events.json"))
-        elif layer in ("raw", "staging"):
-            contract = tables.get(table) if layer == "raw" else tables.contract(layer, table)
-        where = case.place("given", name) if case is not None else ""
-        if contract is not None:
-            _fill(connection, contract, given.get(name, []), where)
-        elif name in given:
-            staged = {*tables, *tables.project.files(f"schemas/{tables.source}/staging", ".json")}
-            known = ["events", *(f"raw.{one}" for one in tables), *(f"staging.{one}" for one in staged)]
-            raise ConfigError(where, f"`{name}` has no contract, expected one", nearest(name, known))
-
-
-def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[Row], where: str) -> None:
-    columns = (*contract.columns, Column(name="_row", type="int64"))
-    types = {column.name: TYPES[column.cell_type].sql for column in columns}
-    typed = ", ".join(f"{identifier(name)} {type_}" for name, type_ in types.items())
-    layer, _, table = contract.name.partition(".")
-    place = f"{layer}.{identifier(table or layer)}"
-    connection.execute(f"create table {place} ({typed})")
-    if not table:
-        connection.execute(f"create view main.{layer} as from {place}")
-    for number, row in enumerate(rows, 1):
-        cells: Row = {"_row": str(number)} | row
-        for name, cell in cells.items():
-            if name not in types:
-                what = f"`{contract.name}` has no column `{name}`, expected one of its own"
-                raise ConfigError(where, what, nearest(name, types))
-            if types[name] != "varchar" and _typed(connection, cell, types[name]) is _NO_VALUE:
-                type_ = next(column.type for column in columns if column.name == name)
-                what = f"row {number} of `{contract.name}`: `{name}` is no {type_}, expected one"
-                raise ConfigError(where, what, FORM)
-            # as the raw view gives them: what the column says to stand for a missing cell is one
-            cells[name] = None if is_mark(contract, name, str(cell)) else _text(cell)
-        names, places = ", ".join(map(identifier, cells)), ", ".join(f"?::varchar::{types[name]}" for name in cells)
-        connection.execute(f"insert into {place} ({names}) values ({places})", list(cells.values()))
-
-
-def _typed(connection: duckdb.DuckDBPyConnection, cell: Any, sql_type: str) -> Any:
-    """Return a cell as a value of a type; `_NO_VALUE` where it is none."""
-    try:
-        return connection.execute(f"select ?::varchar::{sql_type}", [_text(cell)]).fetchall()[0][0]
-    except duckdb.Error:
-        return _NO_VALUE
-
-
-def _text(cell: Any) -> str | None:
-    if isinstance(cell, list):
-        return "[" + ", ".join(str(item) for item in cell) + "]"
-    return None if cell is None else str(cell)
-
-
 def told(error: duckdb.Error) -> str:
     """Return what the engine says of a mistake: the rows are invented, so it may quote them."""
     kind, _, said = str(error).partition(": ")
@@ -247,11 +180,10 @@ def _make(
     Raises:
         DoesNotRun: It cannot be made, or is not as the contract says.
     """
-    select, asked = text, "explain "
+    used = duckdb.extract_statements(text)[0].named_parameters
+    values = {name: params[name] for name in used if name in params}
     try:
-        used = duckdb.extract_statements(text)[0].named_parameters
-        values = {name: params[name] for name in used if name in params}
-        connection.execute(f"{asked}{text}", values)  # which tells the place of a mistake
+        select = text
         if contract is not None:
             given = connection.sql(text, params=values)
             have = dict(zip(given.columns, map(str, given.types), strict=True))
@@ -260,7 +192,17 @@ def _make(
     except ContractError as error:
         raise DoesNotRun(error.what) from None
     except duckdb.Error as error:
-        raise DoesNotRun(f"does not run{text_place(error, text, len(asked))}: {told(error)}") from None
+        raise DoesNotRun(_mistake(connection, text, values, error)) from None
+
+
+def _mistake(connection: duckdb.DuckDBPyConnection, text: str, values: Row, error: duckdb.Error) -> str:
+    """Return what is wrong with a text, and where: the engine names the place in what it explains."""
+    asked = "explain "
+    try:
+        connection.execute(f"{asked}{text}", values)
+    except duckdb.Error as own:
+        return f"does not run{text_place(own, text, len(asked))}: {told(own)}"
+    return f"does not run: {told(error)}"
 
 
 def _types(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -273,13 +215,15 @@ def _differences(made: _Made, rows: list[Row], expected: list[Row]) -> list[str]
     types, differences = _types(made.connection), []
     if len(rows) != len(expected):
         differences.append(f"{len(rows)} rows, expected {len(expected)}")
+    named = {name for row in expected for name in row} & types.keys()
+    values = {name: typed(made.connection, [text_of(row.get(name)) for row in expected], types[name]) for name in named}
     for number, (row, wanted) in enumerate(zip(rows, expected, strict=False), 1):
         for name, cell in wanted.items():
             if name not in row:
                 differences.append(f"row {number}: no column `{name}`, {nearest(name, types)}")
                 continue
-            value = _typed(made.connection, cell, types[name])
-            value = cell if value is _NO_VALUE else value
+            value = values[name][number - 1]
+            value = cell if value is NO_VALUE else value
             if row[name] != value and (row[name] == row[name] or value == value):  # NaN is not itself
                 differences.append(f"row {number}: `{name}` is {_shown(row[name])}, expected {_shown(value)}")
     return differences
