@@ -87,6 +87,7 @@ def typed(connection: duckdb.DuckDBPyConnection, texts: list[str | None], sql_ty
 
 
 def text_of(cell: Any) -> str | None:
+    """Return a cell of a case as text that the engine reads as a value."""
     if isinstance(cell, list):
         return "[" + ", ".join(str(item) for item in cell) + "]"
     return None if cell is None else str(cell)
