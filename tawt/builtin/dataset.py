@@ -16,7 +16,7 @@ from tawt.files import write_sealed
 from tawt.pipeline.each_shard import each_shard_of
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
-from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
+from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
 
 BIRTH = "MEDS_BIRTH"
@@ -74,17 +74,7 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     return StageResult((Account.of_rows("triplets", n_rows),), facts, tuple(notes))
 
 
-def _depends_on(settings: Settings) -> dict[str, Any]:
-    pipeline = settings.pipeline
-    return {
-        "format": FORMAT,
-        "time_origin": pipeline.time_origin,
-        "anchor": pipeline.anchor,
-        "calendar": pipeline.calendar,
-    }
-
-
 DATASET = BuiltIn(
     "dataset", ("triplets", "vocabulary"), ("dataset", "dataset_index"), "One row is one triplet, memory-mapped.",
-    _depends_on, ("pipeline.time_origin", "pipeline.anchor", "pipeline.calendar"), run_dataset,
+    ("pipeline.time_origin", "pipeline.anchor", "pipeline.calendar"), run_dataset,
 )  # fmt: skip

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tawt.builtin.meds_metadata import write_metadata
 from tawt.builtin.names import hold_codes
-from tawt.builtin.splits import given_splits, splits_file, unnamed_subjects
+from tawt.builtin.splits import given_splits, unnamed_subjects
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account
 from tawt.contracts.contract import Contract, check_schema
@@ -21,13 +21,11 @@ from tawt.contracts.dataset import SPLITS
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import wrapped_errors
 from tawt.errors import ContractError, StageError
-from tawt.files import digest
 from tawt.pipeline.each_shard import each_shard, forget_shards
 from tawt.pipeline.relations import connected
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
-from tawt.seals import sha256_file
 from tawt.shell import command
-from tawt.sources.stage import Bound, BuiltIn, Input, Settings, StageResult, Tick
+from tawt.sources.stage import Bound, BuiltIn, Input, StageResult, Tick
 from tawt.transforms.columns import Int64s, out_of_order, times_of
 from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.losses import counted
@@ -159,25 +157,13 @@ def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str,
     return {split: np.concatenate(parts) for split, parts in subjects.items()}
 
 
-def _depends_on(settings: Settings) -> dict[str, Any]:
-    pipeline, listed = settings.pipeline, splits_file(settings)
-    known = {c: (d.concept, d.unit, d.low, d.high, d.description) for c, d in sorted(pipeline.data_types.items())}
-    return {
-        "splits": pipeline.splits.model_dump(),
-        "splits_file": sha256_file(listed) if listed is not None else None,
-        "duplicates": pipeline.duplicates,
-        "order": list(pipeline.order),
-        "data_types": digest(known),
-        "shards": settings.n_shards,
-    }
-
-
-_TOLD = (
+_KEYS = (
     *(f"sql/shared/seeds/{name}.csv" for name in ("plausible_ranges", "unit_conversions", "unit_spellings")),
     "sql/{source}/codes/", "sql/{source}/event_parts/", "pipeline.off", "ingest.absent_tables", "ingest.n_shards",
-    "pipeline.splits", "pipeline.splits.file", "pipeline.duplicates", "pipeline.order", "pipeline.data_types",
+    "pipeline.splits", "ingest.splits_file", "pipeline.duplicates", "pipeline.order",
+    *(f"pipeline.data_types.*.{name}" for name in ("concept", "unit", "low", "high", "description")),
 )  # fmt: skip
 EVENTS = BuiltIn(
     "events", ("codes", "event_parts"), ("events",),
-    "One row is one measurement, merged, split and sorted: a MEDS dataset.", _depends_on, _TOLD, run_events,
+    "One row is one measurement, merged, split and sorted: a MEDS dataset.", _KEYS, run_events,
 )  # fmt: skip

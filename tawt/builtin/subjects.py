@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -22,7 +21,7 @@ from tawt.pipeline.subject_map import whole_map
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw, subject_id
-from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
+from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.subject_numbers import numbered
 
 
@@ -93,14 +92,7 @@ def _known(path: Path, key: str) -> pa.Table:
     return pa.table({"id": pa.array([], pa.string()), "subject_id": pa.array([], pa.int64())})
 
 
-def _depends_on(settings: Settings) -> dict[str, Any]:
-    pipeline = settings.pipeline
-    # ids are cells: in another encoding, or with other marks of missing, they are others
-    written = {name: own.model_dump(exclude_none=True) for name, own in sorted(pipeline.tables.items())}
-    return {"numbers": 1, "csv": pipeline.csv.model_dump(), "tables": written}
-
-
 SUBJECTS = BuiltIn(
-    "subjects", ("raw",), ("subjects",), "One row is one subject whose id is text, and its number.", _depends_on,
-    (), run_subjects, serves=lambda table: bool(table.subjects),
+    "subjects", ("raw",), ("subjects",), "One row is one subject whose id is text, and its number.", (), run_subjects,
+    serves=lambda table: bool(table.subjects),
 )  # fmt: skip

@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 from tawt.contracts.account import Account
 from tawt.contracts.dataset import SPLITS
 from tawt.errors import StageError
-from tawt.files import digest
 from tawt.pipeline.each_shard import each_shard_of
 from tawt.readers import read_parquet
-from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
+from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.events import ROW_GROUP
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
 
@@ -62,17 +61,11 @@ def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     return StageResult((account,), facts)
 
 
-def _depends_on(settings: Settings) -> dict[str, Any]:
-    pipeline = settings.pipeline
-    return {"clock": pipeline.clock, "panels": digest([panel.model_dump() for panel in pipeline.panels])}
-
-
 TRIPLETS = BuiltIn(
     "triplets",
     ("events", "vocabulary"),
     ("triplets",),
     "One row is one triplet.",
-    _depends_on,
     ("pipeline.clock", "pipeline.panels"),
     run_triplets,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,10 +12,9 @@ from tawt.contracts.account import Account
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.database.connect import connect, parquet_files, wrapped_errors
 from tawt.errors import StageError
-from tawt.files import digest
 from tawt.readers import read_parquet
 from tawt.shell import command
-from tawt.sources.stage import Bound, BuiltIn, Settings, StageResult, Tick
+from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.crowds import COLUMNS, Crowds
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
 
@@ -87,19 +85,11 @@ def _count_train(bound: Bound, files: list[Path]) -> Counts:
     )  # fmt: skip
 
 
-def _depends_on(settings: Settings) -> dict[str, Any]:
-    pipeline = settings.pipeline
-    said = sorted(pipeline.data_types.items())
-    known = {c: (d.normalization, d.description) for c, d in said if d.normalization or d.description is not None}
-    return {**pipeline.vocabulary.model_dump(), "data_types": digest(known)}
-
-
 VOCABULARY = BuiltIn(
     "vocabulary",
     ("events",),
     ("vocabulary",),
     "One row is one data_type, fitted on train.",
-    _depends_on,
-    ("pipeline.vocabulary", "pipeline.data_types"),
+    ("pipeline.vocabulary", "pipeline.data_types.*.normalization", "pipeline.data_types.*.description"),
     run_vocabulary,
 )

@@ -15,11 +15,11 @@ from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.ledger import mend_of, needed, standing
+from tawt.pipeline.origin import source_edited, source_of
 from tawt.pipeline.plan import RawTables, make_plan, raw_tables
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
-from tawt.pipeline.stale import in_words
-from tawt.pipeline.told import source_edited, source_of
+from tawt.pipeline.stale import Reason, Why, all_in_words, in_words
 from tawt.pipeline.workspace import (
     Workspace,
     given_pipeline,
@@ -180,7 +180,7 @@ def build_vocab(
         first = needed(standing(opened, graph_of(opened)), "dataset")
         before = [one for one in first if not one.stands and one.stage.name not in VOCABULARY_STAGES]
         if before:
-            why = in_words({one.stage.name: one.stale or ("not finished",) for one in before})
+            why = all_in_words({one.stage.name: one.stale or (Reason(Why.UNFINISHED, "it"),) for one in before})
             report({"event": "note", "text": f"what the vocabulary is made from is brought up to date first: {why}"})
         chosen = (*(one.stage.name for one in before), *VOCABULARY_STAGES)
         forced = VOCABULARY_STAGES if force else ()
@@ -197,7 +197,7 @@ def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ..
     for one in standing(after, graph_of(after)):
         if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
             raise ConfigError(
-                "--set", f"changes what {one.stage.name} is made from ({', '.join(one.stale)}), expected settings of "
+                "--set", f"changes what {one.stage.name} is made from ({in_words(one.stale)}), expected settings of "
                 f"{', '.join(VOCABULARY_STAGES)}",
                 f"give it to `{again}`, then build the vocabulary",
             )  # fmt: skip

@@ -21,7 +21,6 @@ from tawt.database.connect import (
     wrapped_errors,
 )
 from tawt.errors import FileError, SourceError, StageError
-from tawt.files import digest
 from tawt.pipeline.ledger import standing
 from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
 from tawt.pipeline.plan import input_of
@@ -162,7 +161,7 @@ def _as_read(opened: Workspace, graph: Graph, name: str, manifest: Manifest) -> 
         SourceError: It is not, so that record numbers would be those of others.
     """
     (table,) = tables_now(opened, graph, [name])
-    if manifest.components.inputs.get(f"raw.{name}") != digest(table.identity):
+    if manifest.components.inputs.get(f"raw.{name}") != table.identity:
         raise SourceError(f"raw.{name}", "is not as it was read, expected it as it was", opened.ingest_again)
     return table
 

@@ -68,8 +68,6 @@ BUILT_IN = "|".join(layer.name for layer in LAYERS.values() if layer.built_in)
 """What names of built-in stages are like."""
 STAGE = rf"(?:{'|'.join(layer.name for layer in SQL_LAYERS)})\.[^./\\][^/\\]*|{BUILT_IN}"
 """What names of stages are like."""
-_FORMER = {"tasks": "labels"}
-"""Names that layers had before -> their names now."""
 
 
 def layer_of(stage: str) -> Layer:
@@ -86,9 +84,3 @@ def raw_table(name: str) -> str | None:
 def made_by(command: str) -> tuple[str, ...]:
     """Return the names of the layers that a command makes."""
     return tuple(layer.name for layer in LAYERS.values() if layer.command == command)
-
-
-def name_now(name: str) -> str | None:
-    """Return what a layer, or a stage of it, that had another name once is called now; None where it had not."""
-    layer, dot, stage = name.partition(".")
-    return f"{_FORMER[layer]}{dot}{stage}" if layer in _FORMER else None

@@ -16,9 +16,8 @@ from pathlib import Path
 import duckdb
 
 from tawt.database.catalog import is_taken, refused_functions, unbounded_texts
-from tawt.database.parse import Node, meaning, parse, walk
+from tawt.database.parse import Node, parse, walk
 from tawt.errors import StageError, nearest
-from tawt.files import digest
 from tawt.project import Project, asset_root
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
@@ -44,11 +43,6 @@ class Macro:
     """The statement that makes it."""
     calls: tuple[str, ...]
     """The macros that it calls."""
-
-    @property
-    def meaning(self) -> str:
-        """Hash of how it is called and what it gives; a remark has none."""
-        return meaning(f"select {self.text.removeprefix(f'create macro {self.head} as ')}") + digest(self.head)
 
 
 @dataclass(frozen=True)

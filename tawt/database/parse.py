@@ -10,8 +10,6 @@ from typing import Any
 
 import duckdb
 
-from tawt.files import digest
-
 Node = dict[str, Any]
 
 _READING = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
@@ -40,18 +38,6 @@ def parse(text: str) -> Node | None:
     if str(tree.get("error_type")).lower() not in ("none", "parser", "not implemented", "invalid input"):
         raise MemoryError  # what is no mistake of a text
     return None if tree.get("error") else tree
-
-
-@lru_cache(maxsize=1024)
-def meaning(text: str) -> str:
-    """Return the hash of what selects say: comments, line ends, blanks and the case of keywords are none of it."""
-    return digest(_without_places(parse(text)))
-
-
-def _without_places(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _without_places(child) for key, child in node.items() if not key.startswith("query_location")}
-    return [_without_places(item) for item in node] if isinstance(node, list) else node
 
 
 def unparse(tree: Node) -> str:

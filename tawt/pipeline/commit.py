@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tawt.contracts.layers import STAGE, name_now
+from tawt.contracts.layers import STAGE
 from tawt.files import publish, publish_file, sealed, sync
 from tawt.pipeline.manifest import Manifest, manifest_at
-from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, manifest_path, quarantine_of, write_records
+from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, manifest_path, write_records
 from tawt.places import make_new, remove
 from tawt.seals import sha256_file
 from tawt.sources.graph import Graph
@@ -75,25 +75,20 @@ def forget_half(root: Path) -> None:
             remove(path)
 
 
-def others_of(root: Path, graph: Graph) -> dict[str, Manifest | None]:
-    """Return the finished stages that the pipeline and the tables as they are now do not have, by name.
-
-    Of one that is called otherwise now nothing more is known: its output has made room for that of the present name.
-    """
+def others_of(root: Path, graph: Graph) -> dict[str, Manifest]:
+    """Return the finished stages that the pipeline and the tables as they are now do not have, by name."""
     paths = [path for path in sorted((root / "manifests").glob("*.json")) if path.stem not in graph.stages]
     found = {path.stem: manifest_at(path) for path in paths}
-    return {name: manifest for name, manifest in found.items() if manifest is not None or name_now(name) is not None}
+    return {name: manifest for name, manifest in found.items() if manifest is not None}
 
 
-def forget_others(root: Path, others: Mapping[str, Manifest | None]) -> None:
+def forget_others(root: Path, others: Mapping[str, Manifest]) -> None:
     """Remove the files of stages that are of no use any more.
 
     Only what a manifest of ours lists is removed: whatever else lies there is somebody's, and `check` tells it.
     """
     for name, manifest in others.items():
-        _forget(
-            root, manifest_path(root, name), name, manifest.files if manifest is not None else [quarantine_of(name)]
-        )
+        _forget(root, manifest_path(root, name), name, manifest.files)
 
 
 def _forget(root: Path, path: Path, stage: str, files: Iterable[str]) -> None:

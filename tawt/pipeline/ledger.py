@@ -9,18 +9,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from tawt.contracts.layers import LAYERS, layer_of
-from tawt.files import write_parquet, write_sealed
-from tawt.pipeline.fingerprint import own_components
-from tawt.pipeline.manifest import Manifest, own_changes, read_manifest, torn_files
-from tawt.pipeline.plan import settings_of
-from tawt.pipeline.stale import mend, reasons
-from tawt.pipeline.workspace import LEDGER, Workspace, manifest_path
+from tawt.files import write_parquet
+from tawt.pipeline.fingerprint import keys_of
+from tawt.pipeline.keys import Now
+from tawt.pipeline.manifest import Manifest, read_manifest, torn_files
+from tawt.pipeline.stale import Reason, in_words, mend, own_reasons, reasons
+from tawt.pipeline.touched import raw_changed
+from tawt.pipeline.workspace import LEDGER, Workspace
 from tawt.shell import command
 from tawt.sources.graph import Graph
-from tawt.sources.stage import Settings, Stage
+from tawt.sources.stage import Stage
 
-SPLITS_FILE = "splits_file"
-"""The parameter that hangs on a file which mostly lies among the raw tables."""
 SCHEMA = pa.schema(
     [
         pa.field("stage", pa.string(), False),
@@ -41,7 +40,7 @@ class Standing:
     stage: Stage
     manifest: Manifest | None
     """None = not finished."""
-    stale: tuple[str, ...] = ()
+    stale: tuple[Reason, ...] = ()
     """Why it is older than what it is made from now; nothing where it is not."""
     torn: tuple[str, ...] = ()
     """Files that are missing or damaged, for which a stage that was finished is so no more."""
@@ -51,7 +50,7 @@ class Standing:
         """In words: not run, damaged, stale or finished."""
         if self.manifest is None:
             return f"damaged: {self.torn[0]}" if self.torn else "not run"
-        return f"stale: {', '.join(self.stale)}" if self.stale else "finished"
+        return f"stale: {in_words(self.stale)}" if self.stale else "finished"
 
     @property
     def stands(self) -> bool:
@@ -64,22 +63,27 @@ def standing(workspace: Workspace, graph: Graph) -> list[Standing]:
     there = {name: manifest for name in graph.stages if (manifest := read_manifest(workspace, name)) is not None}
     return [
         one if one.manifest is not None else replace(one, torn=torn_files(workspace, one.stage.name))
-        for one in stand(graph, settings_of(workspace), there)
+        for one in stand(graph, workspace, there)
     ]
 
 
-def stand(graph: Graph, settings: Settings, there: Mapping[str, Manifest]) -> list[Standing]:
-    """Return how every stage stands, from what is finished of them."""
+def stand(graph: Graph, workspace: Workspace, there: Mapping[str, Manifest], now: Now | None = None) -> list[Standing]:
+    """Return how every stage stands, from what is finished of them.
+
+    Args:
+        graph: The stages.
+        workspace: As it is now.
+        there: What is finished.
+        now: What it has behind keys, where that was looked at.
+    """
     stages, manifests = graph.stages, {name: there.get(name) for name in graph.stages}
-    # what only the raw tables tell is here as it was
-    apart = ["sampled_hash"] if settings.has_raw else ["sampled_hash", SPLITS_FILE]
+    now, source = now or Now(workspace), workspace.pipeline.source
 
-    def own(name: str, manifest: Manifest) -> list[str]:
-        old, now = manifest.components, own_components(stages[name], settings)
-        kept = {key: old.parameters[key] for key in apart if key in old.parameters and key in now.parameters}
-        return [f"{w} changed" for w in own_changes(old, now.model_copy(update={"parameters": now.parameters | kept}))]
+    def own(name: str, manifest: Manifest) -> list[Reason]:
+        return own_reasons(manifest, now, keys_of(stages[name], source))
 
-    stale = reasons(manifests, {name: stage.inputs for name, stage in stages.items()}, own)
+    inputs = {name: stage.inputs for name, stage in stages.items()}
+    stale = reasons(manifests, inputs, own, raw_changed(workspace))
     return [Standing(stage, manifests[name], stale.get(name, ())) for name, stage in stages.items()]
 
 
@@ -97,7 +101,7 @@ def mend_of(workspace: Workspace, there: Iterable[Standing], target: str) -> str
     behind = needed(there, target)
     if any(one.manifest is None for one in behind):
         return command("run", f"+{target}", workspace=workspace.root)
-    return mend(workspace.root, {one.stage.name: one.stale for one in behind if one.stale}, target)
+    return mend(workspace, {one.stage.name: one.stale for one in behind if one.stale}, target)
 
 
 def ledger_table(there: Iterable[Standing]) -> pa.Table:
@@ -126,18 +130,6 @@ def accounts_table(manifests: Iterable[Manifest]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def write_ledger(root: Path, there: Iterable[Standing], told: Mapping[str, dict[str, str]] | None = None) -> None:
-    """Write `ledger.parquet`.
-
-    Args:
-        root: The workspace.
-        there: Its stages.
-        told: Of each, how it is set now: written into the manifests of what stands, for whoever has no engine.
-    """
-    there = list(there)
-    for one in there:
-        now = (told or {}).get(one.stage.name)
-        if one.manifest is not None and one.stands and now is not None and one.manifest.told != now:
-            retold = one.manifest.model_copy(update={"told": now})
-            write_sealed(manifest_path(root, one.stage.name), retold.model_dump(mode="json"))
+def write_ledger(root: Path, there: Iterable[Standing]) -> None:
+    """Write `ledger.parquet` of a workspace."""
     write_parquet(root / LEDGER, ledger_table(there))

@@ -16,6 +16,7 @@ from tawt.contracts.layers import STAGE
 from tawt.errors import FileError
 from tawt.files import digest
 from tawt.machine import version_of
+from tawt.pipeline.keys import SAMPLED, UNKNOWN, changes
 from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
 from tawt.places import Below, is_under
 from tawt.readers import read_record
@@ -28,18 +29,11 @@ def make_again(root: Path, stage: str) -> str:
     return f"make it again with `{command('run', stage, workspace=root, force=True)}`"
 
 
-FORMAT = "2"
-"""Of what manifests say: a stage of another is made again before it is compared with anything."""
-UNKNOWN = "unknown"
-"""What an input is known by that is to be made again first."""
-
-
 class Components(Section):
     """What a stage was made from."""
 
-    sources: dict[str, str] = {}
-    """What was written for it, as `sql`, `contract` or `macro NAME` -> hash of what it means: a comment has none."""
-    parameters: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
+    """What it hangs on besides its inputs -> what was behind it, as `tawt.pipeline.keys` tells it."""
     inputs: dict[str, str] = {}
     """Input -> what it is known by: the hash of what a stage gave, or of a raw table."""
     versions: dict[str, str] = {}
@@ -47,7 +41,7 @@ class Components(Section):
     @property
     def unknown(self) -> bool:
         """Whether one of its inputs is to be made again first."""
-        return UNKNOWN in (*self.inputs.values(), self.parameters.get("sampled_hash"))
+        return UNKNOWN in (*self.inputs.values(), self.keys.get(SAMPLED))
 
 
 class Manifest(Section):
@@ -63,10 +57,8 @@ class Manifest(Section):
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
     seconds: float
-    told: dict[str, str] = {}
-    """What it was made from, by the keys and hashes of `tawt.pipeline.told`."""
     sql: str | None = None
-    """The select that made it; None of a stage that is code, and where an earlier tawt did not keep it."""
+    """The select that made it; None of a stage that is code."""
     macros: dict[str, str] = {}
     """The macros that the select hung on, as they were."""
     notes: tuple[str, ...] = ()
@@ -75,22 +67,6 @@ class Manifest(Section):
     """Counts that later stages or reports need."""
     places: Places = Places()
     """Where the records behind it stand."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_of_this_form(cls, said: Any) -> Any:
-        """Take of a manifest of another form only what says which files are its stage's: the rest is not compared."""
-        parts = said.get("components") if isinstance(said, dict) else None
-        versions = parts.get("versions") if isinstance(parts, dict) else None
-        if not isinstance(versions, dict) or not versions or versions.get("manifest") == FORMAT:
-            return said
-        kept = {key: said[key] for key in ("stage", "files", "hashes", "accounts", "seconds") if key in said}
-        return kept | {"fingerprint": "", "components": {"versions": versions}}
-
-    @property
-    def other_form(self) -> bool:
-        """Whether it was written by a tawt whose manifests say other things."""
-        return self.components.versions.get("manifest") != FORMAT
 
     @model_validator(mode="after")
     def _lists_its_own(self) -> Manifest:
@@ -118,8 +94,8 @@ class Manifest(Section):
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that the bytes depend on, and that of what manifests say."""
-    return {"manifest": FORMAT, **{name: version_of(name) for name in ("tawt", "duckdb", "pyarrow", "polars")}}
+    """Return the versions that the bytes depend on."""
+    return {name: version_of(name) for name in ("tawt", "duckdb", "pyarrow", "polars")}
 
 
 def manifest_at(path: Path, stage: str | None = None) -> Manifest | None:
@@ -166,16 +142,6 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
     return (None, tuple(torn)) if torn else (manifest, ())
 
 
-def own_changes(old: Components, new: Components) -> list[str]:
-    """Return what differs of that which a stage hangs on besides its inputs: `sql`, `contract`, `parameter NAME`."""
-    before, after = old.sources, new.sources
-    written = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    # as hashes: a manifest has lists where a pipeline has tuples
-    was, now = old.parameters, new.parameters
-    names = sorted(name for name in {*was, *now} if digest(was.get(name)) != digest(now.get(name)))
-    return written + [f"parameter {name}" for name in names]
-
-
 def reason_to_run(manifest: Manifest | None, components: Components, forced: bool) -> str | None:
     """Return why a stage must run, or None if it is up to date.
 
@@ -188,15 +154,11 @@ def reason_to_run(manifest: Manifest | None, components: Components, forced: boo
         return "forced"
     if manifest is None:
         return "new"
-    if manifest.fingerprint == digest(components.model_dump()):
-        return None
     old, new = manifest.components, components
     if old.versions != new.versions:
         return "version changed"
-    for what in own_changes(old, new):
-        name = what.removeprefix("parameter ")
-        before, after = (one.parameters.get(name) for one in (old, new))
-        return f"{what} changed" if name == what else f"{what} {before} -> {after}"
+    own = [str(one) for one in changes(old.keys, new.keys)]
     before, after = old.inputs, new.inputs
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-    return f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")
+    inputs = [f"input changed: {', '.join(changed[:3])}" + (" ..." if len(changed) > 3 else "")] if changed else []
+    return ", ".join(own[:3] or inputs) or None

@@ -13,14 +13,15 @@ from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, StageError
-from tawt.files import digest
 from tawt.pipeline.commit import others_of
-from tawt.pipeline.fingerprint import components_of, told_of
-from tawt.pipeline.manifest import UNKNOWN, Components, Manifest, make_again, read_manifest, reason_to_run
+from tawt.pipeline.fingerprint import components_of
+from tawt.pipeline.keys import UNKNOWN, Now
+from tawt.pipeline.manifest import Components, Manifest, make_again, read_manifest, reason_to_run
 from tawt.pipeline.sample import sampled_hash, shard_count
 from tawt.pipeline.subject_map import is_as_written, key_for
 from tawt.pipeline.workspace import SPILL, Workspace, folder_of
 from tawt.raw.find import RawTable, find_raw_tables, seen_files
+from tawt.raw.seen import TableSeen
 from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.sources.sql_file import parameters_for
@@ -41,14 +42,15 @@ class Step:
     """Of what is there of it; None = it is not finished."""
     reason: str | None
     """Why it runs; None = it is up to date."""
+    forced: bool = False
 
-    def once_made(self, there: dict[str, Manifest], settings: Settings) -> Step:
+    def once_made(self, there: dict[str, Manifest], plan: Plan) -> Step:
         """Return it with what the stages before it gave, perhaps what they gave before: then it need not run."""
         if not self.components.unknown:
             return self
         known = {n: there[n].content if is_ == UNKNOWN else is_ for n, is_ in self.components.inputs.items()}
-        components = components_of(self.stage, settings, known)
-        reason = reason_to_run(self.manifest, components, self.reason == "forced")
+        components = components_of(self.stage, plan.settings.pipeline.source, plan.now, known)
+        reason = reason_to_run(self.manifest, components, self.forced)
         return replace(self, components=components, reason=reason)
 
 
@@ -65,9 +67,9 @@ class Plan:
     limits: Limits
     there: dict[str, Manifest]
     """What is finished of the stages that run here."""
-    told: dict[str, dict[str, str]]
-    """Stage -> what it hangs on, by the keys and hashes of `tawt.pipeline.told`."""
-    others: dict[str, Manifest | None]
+    now: Now
+    """What there is behind the keys that stages hang on."""
+    others: dict[str, Manifest]
     """What is finished of stages that this pipeline and the tables as they are now do not have."""
     notes: tuple[str, ...]
     """What is to be said of the raw tables."""
@@ -110,9 +112,13 @@ class Plan:
                 )  # fmt: skip
             made = [one for one in stage.inputs if raw_table(one) is None]
             if any(one not in there or one in to_be_made for one in made):
-                return replace(self, settings=replace(self.settings, sampled_hash=UNKNOWN))
+                return self.with_sample(UNKNOWN)
             subjects = self.bound(stage, there)
-        return replace(self, settings=replace(self.settings, sampled_hash=sampled_hash(sample, subjects)))
+        return self.with_sample(sampled_hash(sample, subjects))
+
+    def with_sample(self, sampled: int | str | None) -> Plan:
+        """Return it with the largest hash of a subject that is in the sample."""
+        return replace(self, settings=replace(self.settings, sampled_hash=sampled), now=self.now.with_sample(sampled))
 
 
 def make_plan(
@@ -152,7 +158,11 @@ def make_plan(
             settings = replace(settings, subject_key=key_for(workspace.output(name), settings.subject_key, files))
         absent = tuple(sorted(set(graph.raw_contracts) - set(raw)))
         ingested = workspace.ingested.model_copy(update={"n_shards": settings.n_shards, "absent_tables": absent})
-        known = {"files": seen_files(raw), "subject_key": settings.subject_key}
+        known = {
+            "files": seen_files(raw),
+            "tables": {name: _seen(table) for name, table in raw.items()},
+            "subject_key": settings.subject_key,
+        }
         local = workspace.local.model_copy(update=known)
         workspace = replace(workspace, given_local=local, given_ingested=ingested)
     graph = graph.without_tables(workspace.ingested.absent_tables)
@@ -160,9 +170,8 @@ def make_plan(
     for name in [name for name in there if graph.stages[name].serves]:
         if not is_as_written(workspace.output(name), there[name].hashes):
             del there[name]  # it runs again first, and looks whether the map is a copy put back, or damaged
-    told = {name: told_of(workspace, stage) for name, stage in graph.stages.items()}
     others = others_of(workspace.root, graph)
-    plan = Plan(workspace.root, graph, raw, settings, limits, there, told, others, tuple(notes))
+    plan = Plan(workspace.root, graph, raw, settings, limits, there, Now(workspace), others, tuple(notes))
     stages = [graph.stages[name] for name in chosen(graph, selection)]
     steps: list[Step] = []
     drawn = False
@@ -175,12 +184,16 @@ def make_plan(
     return workspace, replace(plan, steps=tuple(steps))
 
 
+def _seen(table: RawTable) -> TableSeen:
+    return TableSeen(identity=table.identity, files=tuple(dict.fromkeys(file.relative for file in table.files)))
+
+
 def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) -> Step:
     """Return what a stage will be made from, and why it runs; what stages give that run before is not known yet."""
     inputs = {}
     for name in stage.inputs:
         if (table := raw_table(name)) is not None:
-            inputs[name] = digest(plan.raw[table].identity)
+            inputs[name] = plan.raw[table].identity
         elif name in to_be_made:
             inputs[name] = UNKNOWN
         elif name in plan.there:
@@ -192,14 +205,20 @@ def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) ->
                 stage.name, f"needs {name}, which is not there, expected it to be finished",
                 command("run", f"+{stage.name}", workspace=plan.root),
             )  # fmt: skip
-    components, manifest = components_of(stage, plan.settings, inputs), plan.there.get(stage.name)
-    return Step(stage, components, manifest, reason_to_run(manifest, components, force))
+    components, manifest = (
+        components_of(stage, plan.settings.pipeline.source, plan.now, inputs),
+        plan.there.get(stage.name),
+    )
+    reason = reason_to_run(manifest, components, force)
+    if reason is None and components.unknown:
+        reason = "the sample may be of other subjects"
+    return Step(stage, components, manifest, reason, force)
 
 
 def _hold_served(plan: Plan, stage: Stage, manifest: Manifest) -> None:
     """Hold numbers of ids to the raw tables of a stage that reads them: who is not in them would have none."""
     for table in stage.raw_tables:
-        if manifest.components.inputs.get(f"raw.{table}") != digest(plan.raw[table].identity):
+        if manifest.components.inputs.get(f"raw.{table}") != plan.raw[table].identity:
             raise StageError(
                 stage.name, f"needs {manifest.stage} made from raw.{table} as it is now, expected it to be up to date",
                 f"`{command('run', f'+{stage.name}', workspace=plan.root)}`",

@@ -12,8 +12,9 @@ from typing import Any
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.ledger import stand, write_ledger
-from tawt.pipeline.manifest import UNKNOWN, Manifest
+from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
@@ -85,7 +86,7 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
         for planned in plan.steps:
             if plan.settings.sampled_hash == UNKNOWN:
                 plan = plan.drawn(there)
-            step = planned.once_made(there, plan.settings)
+            step = planned.once_made(there, plan)
             if step.reason is None:
                 workspace.forget_aside(step.stage.name)
             else:
@@ -98,7 +99,7 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
         # else the workspace is of another pipeline or of other raw tables yet
         if n_made or workspace.as_written:
             with suppress(TawtError, OSError):  # the error that ended the command is the one to tell
-                write_ledger(workspace.root, stand(plan.graph, plan.settings, there))
+                write_ledger(workspace.root, stand(plan.graph, workspace, there, plan.now))
         raise
     if not n_made:  # else they were, before what was made was published
         write_records(workspace)
@@ -107,7 +108,7 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
     if plan.others:
         notes.append(f"removed what is of no stage of this pipeline any more: {', '.join(plan.others)}")
         _tell_notes(notes[-1:], report)
-    write_ledger(workspace.root, stand(plan.graph, plan.settings, there), plan.told)
+    write_ledger(workspace.root, stand(plan.graph, workspace, there, plan.now))
     return RunResult(workspace, tuple(reports), (*plan.notes, *notes), plan.graph.skipped, dry_run=False)
 
 
@@ -130,7 +131,7 @@ def _run(workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest
         manifest = Manifest(
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},
             hashes={}, seconds=round(seconds, 3), notes=result.notes, facts=result.facts, places=result.places,
-            sql=stage.sql.text if stage.sql is not None else None, told=plan.told[stage.name],
+            sql=stage.sql.text if stage.sql is not None else None,
             macros={macro.name: macro.text for macro in (stage.sql.macros if stage.sql is not None else ())},
         )  # fmt: skip
         there.pop(stage.name, None)  # while its files move, none stands

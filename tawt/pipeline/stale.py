@@ -4,82 +4,152 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from tawt.contracts.layers import raw_table
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import StaleError
+from tawt.pipeline.keys import Now, changes
 from tawt.pipeline.manifest import Manifest, manifest_at
-from tawt.pipeline.told import edited, source_edited, without_project
-from tawt.pipeline.workspace import open_workspace
+from tawt.pipeline.origin import source_edited, without_project
+from tawt.pipeline.touched import raw_changed
+from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.shell import command
 
-_OTHER = "made by another version of tawt"
-_FIRST = (" is not finished", " is gone", " is new")
-"""Ends of reasons that making what reads it again does not mend by itself."""
-_OF_INPUT = " is stale"
 _NAMED = 3
+
+
+class Why(Enum):
+    """Why a stage is stale: what it is about."""
+
+    OWN = "{}"
+    """What was written for it, or a setting."""
+    FAULT = "{}, and does not run as it is now"
+    """What was written for it cannot be read."""
+    STALE = "{} is stale"
+    """An input, itself older than what it was made from."""
+    NEWER = "{} is newer"
+    """An input was made anew since."""
+    RAW = "{} has changed since it was read"
+    """A raw table."""
+    UNFINISHED = "{} is not finished"
+    NEW = "{} is new"
+    GONE = "{} is gone"
+
+
+_DEEPER = (Why.UNFINISHED, Why.NEW, Why.GONE)
+"""What making the stage again does not mend by itself."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason for which a stage is stale."""
+
+    why: Why
+    name: str
+    """What it is about: an input, or what changed in words."""
+
+    def __str__(self) -> str:
+        return self.why.value.format(self.name)
+
+
+Stale = Mapping[str, tuple[Reason, ...]]
+"""Stage -> why it is stale."""
 
 
 def reasons(
     manifests: Mapping[str, Manifest | None],
     inputs: Mapping[str, Collection[str]],
-    own: Callable[[str, Manifest], list[str]],
-) -> dict[str, tuple[str, ...]]:
+    own: Callable[[str, Manifest], list[Reason]],
+    raw: Mapping[str, str | None],
+) -> dict[str, tuple[Reason, ...]]:
     """Return the finished stages that are stale -> why.
 
     Args:
         manifests: Of all stages, each after those that it reads; None = not finished.
         inputs: What each reads now.
-        own: Returns in words what of a stage itself is another than when it was made.
+        own: Returns what of a stage itself is another than when it was made.
+        raw: Of each raw table that was read, what it is known by; None = its files have changed since.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, tuple[Reason, ...]] = {}
     for name, manifest in manifests.items():
         if manifest is None:
-            continue
-        if manifest.other_form:
-            found[name] = (_OTHER,)
             continue
         made_from, now = manifest.components.inputs, inputs[name]
         why = own(name, manifest)
         for other in sorted({*now, *made_from}):
             before = manifests.get(other)
             if other not in now:
-                why.append(f"{other} is gone")
+                why.append(Reason(Why.GONE, other))
             elif other not in made_from:
-                why.append(f"{other} is new")
-            elif raw_table(other) is not None:
-                continue
+                why.append(Reason(Why.NEW, other))
+            elif (table := raw_table(other)) is not None:
+                if raw.get(table, made_from[other]) != made_from[other]:
+                    why.append(Reason(Why.RAW, other))
             elif before is None:
-                why.append(f"{other} is not finished")
+                why.append(Reason(Why.UNFINISHED, other))
             elif other in found:
-                why.append(f"{other}{_OF_INPUT}")
+                why.append(Reason(Why.STALE, other))
             elif before.content != made_from[other]:
-                why.append(f"{other} is newer")
+                why.append(Reason(Why.NEWER, other))
         if why:
-            found[name] = tuple(why)
+            found[name] = tuple(dict.fromkeys(why))
     return found
 
 
-def roots(stale: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def own_reasons(manifest: Manifest, now: Now, keys: Collection[str] | None = None) -> list[Reason]:
+    """Return what of a stage itself is another than when it was made.
+
+    Args:
+        manifest: Of the stage.
+        now: What the workspace has behind keys.
+        keys: What the stage hangs on now, where an engine has told; else what it hung on then.
+    """
+    before, found = manifest.components.keys, []
+    for one in changes(before, now.tell(before if keys is None else keys)):
+        found += [Reason(Why.NEW, name) for name in one.came] + [Reason(Why.GONE, name) for name in one.went]
+        found += [] if one.key.endswith("/") else [Reason(Why.OWN, str(one))]
+    return found
+
+
+def roots(stale: Stale) -> dict[str, tuple[Reason, ...]]:
     """Return the stale stages that are so by themselves, and not only because something that they read is."""
-    own = {name: tuple(one for one in why if not one.endswith(_OF_INPUT)) for name, why in stale.items()}
+    own = {name: tuple(one for one in why if one.why is not Why.STALE) for name, why in stale.items()}
     return {name: why for name, why in own.items() if why}
 
 
-def mend(workspace: Path, stale: Mapping[str, tuple[str, ...]], target: str) -> str:
+def mend(workspace: Workspace | Path, stale: Stale, target: str) -> str:
     """Return the command that brings a stage up to date, of which all that is stale before it is known."""
-    first = roots(stale)
-    deeper = any(one.endswith(_FIRST) or one == _OTHER for why in first.values() for one in why)
-    if deeper or len(first) > _NAMED or target not in stale:
-        return command("run", f"+{target}", workspace=workspace)
-    return command("run", ",".join(f"{name}+" for name in first), workspace=workspace)
+    first, root = roots(stale), workspace if isinstance(workspace, Path) else workspace.root
+    whole = command("run", f"+{target}", workspace=root)
+    kinds = {one.why for why in first.values() for one in why}
+    if Why.RAW in kinds and isinstance(workspace, Workspace):
+        # what follows in `events` comes with it; what is not of an ingest is run then
+        again = ingest_again(workspace)
+        return again if target in first or (kinds == {Why.RAW} and target == "events") else f"{again} && {whole}"
+    if kinds & {*_DEEPER} or len(first) > _NAMED or target not in stale:
+        return whole
+    return command("run", ",".join(f"{name}+" for name in first), workspace=root)
 
 
-def in_words(stale: Mapping[str, tuple[str, ...]]) -> str:
+def ingest_again(workspace: Workspace) -> str:
+    """Return the command that reads the raw tables again as the last ingest did."""
+    return command(
+        "ingest", workspace.raw_root or "RAW_DIR", pipeline=workspace.root / PIPELINE, workspace=workspace.root,
+        sample=workspace.ingested.sample,
+    )  # fmt: skip
+
+
+def in_words(why: Collection[Reason]) -> str:
+    """Return the reasons of one stage in a line."""
+    return ", ".join(map(str, why))
+
+
+def all_in_words(stale: Stale) -> str:
     """Return why, in a line: of those that are stale by themselves, the first few."""
     first = roots(stale)
-    said = [f"{name} ({', '.join(why)})" for name, why in list(first.items())[:_NAMED]]
+    said = [f"{name} ({in_words(why)})" for name, why in list(first.items())[:_NAMED]]
     return ", ".join(said) + (f" and {len(first) - _NAMED} more" if len(first) > _NAMED else "")
 
 
@@ -87,15 +157,17 @@ def in_words(stale: Mapping[str, tuple[str, ...]]) -> str:
 class Fresh:
     """Whether a dataset is of what its workspace holds now."""
 
-    stale: dict[str, tuple[str, ...]]
+    stale: Stale
     """Of the dataset and what it came from, what is stale -> why."""
     notes: tuple[str, ...] = ()
     """What could not be compared here."""
+    mend: str = ""
+    """The command that brings the dataset up to date."""
 
     @property
     def why(self) -> str | None:
         """Why it is stale, in a line; None where it is not."""
-        return in_words(self.stale) if self.stale else None
+        return all_in_words(self.stale) if self.stale else None
 
 
 def look(root: Path) -> Fresh:
@@ -106,26 +178,31 @@ def look(root: Path) -> Fresh:
     manifests: dict[str, Manifest | None] = {}
     _follow(root, "dataset", manifests)
     if manifests["dataset"] is None and any((root / "manifests").glob("*.json")):
-        return Fresh({"dataset": ("it is not finished",)})
+        unfinished: Stale = {"dataset": (Reason(Why.UNFINISHED, "it"),)}
+        return Fresh(unfinished, mend=mend(root, unfinished, "dataset"))
     if manifests["dataset"] is None:
         return Fresh({}, ("nothing here says what the dataset was made from: whether it is stale is not known",))
     workspace = open_workspace(root) if (root / PIPELINE).is_file() else None
     notes = []
     if workspace is None:
         notes.append("the pipeline is not here: whether SQL, contracts or settings were edited since is not known")
-    elif without_project(workspace):
-        notes.append(
-            f"the project {workspace.local.project} is not here: whether its SQL was edited since is not known"
-        )
+    else:
+        notes += about_source(workspace)
+    now = Now(workspace) if workspace is not None else None
 
-    elif (edit := source_edited(workspace)) is not None:
-        notes.append(edit)
-
-    def own(name: str, manifest: Manifest) -> list[str]:
-        return edited(manifest.told, workspace) if workspace is not None else []
+    def own(name: str, manifest: Manifest) -> list[Reason]:
+        return own_reasons(manifest, now) if now is not None else []
 
     inputs = {name: manifest.components.inputs for name, manifest in manifests.items() if manifest is not None}
-    return Fresh(reasons(manifests, inputs, own), tuple(notes))
+    stale = reasons(manifests, inputs, own, raw_changed(workspace) if workspace is not None else {})
+    return Fresh(stale, tuple(notes), mend(workspace or root, stale, "dataset") if stale else "")
+
+
+def about_source(workspace: Workspace) -> list[str]:
+    """Return what is to be said of the project and the pipeline that a workspace was made by."""
+    if without_project(workspace):
+        return [f"the project {workspace.local.project} is not here: whether its SQL was edited since is not known"]
+    return [edit] if (edit := source_edited(workspace)) is not None else []
 
 
 def _follow(root: Path, stage: str, found: dict[str, Manifest | None]) -> None:
@@ -158,11 +235,10 @@ def hold_fresh(root: Path, stale_ok: bool, note: Callable[[str], None] = lambda 
         note(text)
     if fresh.why is None:
         return None
-    again = mend(root, fresh.stale, "dataset")
     if not stale_ok:
         raise StaleError(
             str(root / "dataset"), f"is stale: {fresh.why}, expected what is made of what is there now",
-            f"`{again}` makes it anew; `--stale-ok` takes it as it is",
+            f"`{fresh.mend}` makes it anew; `--stale-ok` takes it as it is",
         )  # fmt: skip
-    note(f"the dataset is stale, and taken as it is: {fresh.why}; `{again}` makes it anew")
+    note(f"the dataset is stale, and taken as it is: {fresh.why}; `{fresh.mend}` makes it anew")
     return fresh.why

@@ -15,13 +15,13 @@ from tawt.config.load import build, dump, merge, overrides, read_yaml
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.dataset import DATASET
-from tawt.contracts.layers import LAYERS, name_now
+from tawt.contracts.layers import LAYERS
 from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
 from tawt.errors import ConfigError, FileError
 from tawt.files import ASIDE, sealed, sync, write_text
 from tawt.places import real, remove
 from tawt.project import Project, is_project
-from tawt.raw.seen import RawSeen
+from tawt.raw.seen import RawSeen, TableSeen
 from tawt.readers import read_record
 from tawt.seals import BLANK, filled
 from tawt.shell import command
@@ -54,6 +54,8 @@ class Local(Section):
     """What numbers of subjects whose ids are text hang on."""
     files: dict[str, RawSeen] = {}
     """Path below the raw root -> what was seen there."""
+    tables: dict[str, TableSeen] = {}
+    """Raw table -> what was read of it."""
 
 
 def sample_of(text: str) -> str:
@@ -231,8 +233,8 @@ def given_workspace(
     local = Local(raw_root=str(real(raw_root)), project=str(folder) if folder is not None else None)
     with suppress(FileError):  # what was seen spares reading the raw files again, no more
         seen = Workspace(root, pipeline).local
-        files = seen.files if seen.raw_root == local.raw_root else {}
-        local = local.model_copy(update={"files": files, **{key: getattr(seen, key) for key in _KEPT}})
+        there = {"files": seen.files, "tables": seen.tables} if seen.raw_root == local.raw_root else {}
+        local = local.model_copy(update={**there, **{key: getattr(seen, key) for key in _KEPT}})
     return Workspace(root, pipeline, local, Ingested(sample=sample), given_pipeline=True)
 
 
@@ -282,12 +284,6 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
             "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",
             command("ingest", "RAW_DIR", pipeline="NAME", workspace=root),
         )
-    former = [name for file in sorted((root / "manifests").glob("*.json")) if name_now(name := file.stem)]
-    if former:
-        raise ConfigError(
-            str(root), f"has the stage `{former[0]}` of an earlier tawt, expected it as `{name_now(former[0])}`",
-            f"make it anew: `{command('ingest', 'RAW_DIR', pipeline=path, workspace=root)}`",
-        )  # fmt: skip
     data, places = read_yaml(path)
     pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
     return Workspace(root, pipeline, given_pipeline=bool(settings))

@@ -10,8 +10,8 @@ from tawt.contracts.subjects import MAP_AGAIN
 from tawt.contracts.workspace import PIPELINE
 from tawt.pipeline.ledger import Standing
 from tawt.pipeline.manifest import manifest_at
-from tawt.pipeline.stale import roots
-from tawt.pipeline.told import source_edited
+from tawt.pipeline.origin import source_edited
+from tawt.pipeline.stale import in_words, roots
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.runs import Runs, check_embeddings, fault_of
@@ -94,7 +94,7 @@ def _stages(
     wrong += [text for texts in changed.values() for text in texts]
     lost = [f"manifests/{one.stage.name}.json is missing" for one in stages if _lost(workspace, one)]
     own = roots({one.stage.name: one.stale for one in stages if one.manifest})
-    stale = [f"{name} is stale: {', '.join(why)}" for name, why in own.items()]
+    stale = [f"{name} is stale: {in_words(why)}" for name, why in own.items()]
     stale += [edit] if (edit := source_edited(workspace)) is not None else []
     # what has its size is up to date for a command that is not told otherwise
     first = next((name for name, texts in changed.items() if texts), None)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import layer_of, raw_table
 from tawt.errors import TawtError
-from tawt.files import digest
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import raw_tables
 from tawt.pipeline.workspace import Workspace
@@ -35,7 +34,7 @@ def check_raw(workspace: Workspace, contracts: Mapping[str, Contract], found: Se
     for table, manifest in sorted(staged.items()):
         if table not in tables:
             wrong.append(f"raw.{table} is not there any more")
-        elif digest(tables[table].identity) != manifest.components.inputs.get(f"raw.{table}"):
+        elif tables[table].identity != manifest.components.inputs.get(f"raw.{table}"):
             wrong.append(f"raw.{table} is not as it was read")
         elif tables[table].n_records != manifest.accounts[0].n_records_in:
             n_in = manifest.accounts[0].n_records_in

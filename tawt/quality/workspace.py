@@ -101,9 +101,8 @@ def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str,
         asked: dict[str, Any] = {}
         for path in sorted((opened.root / "manifests").glob("*.json")):
             if (manifest := manifest_at(path)) is not None:
-                parameters = manifest.components.parameters
-                asked |= {"n_shards": parameters["shards"]} if "shards" in parameters else {}
-                asked |= {"sample": parameters["sample"]} if "sample" in parameters else {}
+                keys = manifest.components.keys
+                asked |= {name: keys[f"ingest.{name}"] for name in Ingested.model_fields if f"ingest.{name}" in keys}
         with suppress(ValidationError):  # of a stage that says what none of ours does
             opened = replace(opened, given_ingested=Ingested.model_validate(asked))
         opened = opened if opened.given_ingested is not None else replace(opened, given_ingested=Ingested())

@@ -14,6 +14,7 @@ from pathlib import Path
 from tawt.config.pipeline import Csv, Members, PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.errors import SourceError
+from tawt.files import digest
 from tawt.raw.archives import Passed, passed_over
 from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, unpacked_name
 from tawt.raw.header import about_header, read_header
@@ -78,9 +79,9 @@ class RawTable:
         return sum(file.n_records for file in self.files)
 
     @property
-    def identity(self) -> list[str]:
-        """What the content of the table hangs on: hash of every file, in order, and the columns found."""
-        return [file.sha256 for file in self.files] + sorted(self.columns)
+    def identity(self) -> str:
+        """What the table is known by: the hash of those of every file, in order, and the columns found."""
+        return digest([file.sha256 for file in self.files] + sorted(self.columns))
 
 
 def find_raw_tables(

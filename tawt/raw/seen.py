@@ -5,6 +5,15 @@ from __future__ import annotations
 from tawt.config.base import Section
 
 
+class TableSeen(Section):
+    """A raw table as it was when it was read."""
+
+    identity: str
+    """What stages know it by."""
+    files: tuple[str, ...] = ()
+    """Its files, by path below the raw root."""
+
+
 class RawSeen(Section):
     """A raw file as it was when it was hashed."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract, read_contract
-from tawt.contracts.layers import SQL_LAYERS, layer_of, name_now, raw_table
+from tawt.contracts.layers import SQL_LAYERS, layer_of, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.contracts.table import Table, read_table
 from tawt.database.macros import Macros, load_macros
@@ -84,7 +84,7 @@ class Graph:
             if not starts:
                 last = [s for s in self.stages if s.rpartition(".")[2] == name]
                 meant = [s for s in self.skipped if s == name or (name in s.split(".", 1) and not last)]
-                what, hint = "no stage", _near(name, [*self.stages, *(s.layer.name for s in self.stages.values())])
+                what, hint = "no stage", nearest(name, [*self.stages, *(s.layer.name for s in self.stages.values())])
                 if meant:
                     why, hint = self.why_not(meant[0])
                     what = f"`{meant[0]}`, which does not run here: {why}"
@@ -160,7 +160,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
         raise ConfigError(
             f"pipeline {pipeline.name}",
             f"names the stage `{name}`, which is not there, expected a stage",
-            _near(name, found),
+            nearest(name, found),
         )
     for key, names in (("tables", list(pipeline.tables)), ("members", [one.table for one in pipeline.members])):
         for name in sorted(set(names) - set(raw)):
@@ -215,13 +215,7 @@ def _refuse_others(files: Project, folder: str) -> None:
     known = [layer.name for layer in SQL_LAYERS]
     for name in files.folders(folder):
         if name not in known and name[0] not in "._":
-            raise ConfigError(f"{folder}/{name}", f"is no layer, expected {', '.join(known)}", _near(name, known))
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    """Return the hint for a stage or layer that is not there: what it is called now, or the nearest."""
-    now = name_now(name)
-    return f"it is called `{now}` now" if now in known else nearest(name, known)
+            raise ConfigError(f"{folder}/{name}", f"is no layer, expected {', '.join(known)}", nearest(name, known))
 
 
 def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: Mapping[str, Table]) -> Stage:

@@ -36,11 +36,6 @@ class Settings:
     """What numbers of subjects whose ids are text hang on; no part of any artefact but the map of them."""
     project: Project = field(default_factory=Project)
 
-    @property
-    def has_raw(self) -> bool:
-        """Whether the raw tables are on this machine."""
-        return self.raw_root is not None and self.raw_root.is_dir()
-
 
 @dataclass(frozen=True)
 class Input:
@@ -131,10 +126,8 @@ class BuiltIn:
     """Names of the contracts of what it gives; its rows are of the first."""
     summary: str
     """What one row is."""
-    depends_on: Callable[[Settings], dict[str, Any]]
-    """What it hangs on besides what it reads, by name."""
-    told: tuple[str, ...]
-    """The same by the keys of `tawt.pipeline.told`."""
+    keys: tuple[str, ...]
+    """What it hangs on besides what it reads, by the keys of `tawt.pipeline.keys`."""
     run: Callable[[Bound, Path, Tick], StageResult]
     """Writes its files into a folder aside, where shards that a killed run finished for the same inputs lie yet."""
     serves: Callable[[Table], bool] | None = None

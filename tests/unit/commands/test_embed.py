@@ -13,7 +13,7 @@ from tawt.commands.pretrain import pretrain
 from tawt.contracts.embeddings import STALE, about_embeddings
 from tawt.errors import ConfigError, DatasetError, StaleError
 from tawt.files import alone, write_json, write_sealed
-from tawt.pipeline.manifest import FORMAT, Account, Components, Manifest
+from tawt.pipeline.manifest import Account, Components, Manifest
 from tawt.pipeline.stale import look
 from tawt.training.versions import read_versions
 
@@ -108,7 +108,7 @@ def stages(workspace):
         folder = stage.replace(".", "/")
         return Manifest(
             stage=stage, fingerprint="0", files={}, hashes={f"{folder}/part": content}, seconds=0,
-            components=Components(inputs=inputs, versions={"manifest": FORMAT}),
+            components=Components(inputs=inputs),
             accounts=(Account(driving=READS[stage][0], n_records_in=0, n_records_kept=0, n_rows_out=0),),
         )  # fmt: skip
 

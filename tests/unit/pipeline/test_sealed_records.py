@@ -20,7 +20,7 @@ from tawt.quality.workspace import check
 STAGE = "staging.labevents"
 ACCOUNT = {"driving": "raw.labevents", "n_records_in": 2, "n_records_kept": 2, "n_rows_out": 2}
 MANIFEST: dict[str, Any] = {
-    "stage": STAGE, "fingerprint": "0", "components": {"inputs": {"raw.labevents": "0"}, "parameters": {"a": 1}},
+    "stage": STAGE, "fingerprint": "0", "components": {"inputs": {"raw.labevents": "0"}, "keys": {"pipeline.a": 1}},
     "files": {}, "hashes": {}, "accounts": [ACCOUNT], "seconds": 0.0,
     "facts": {"n_rows": {"train": 2}, "n_rare_codes": 0}, "places": {"files": ["a.csv", "b.csv"], "starts": [1, 2]},
 }  # fmt: skip
@@ -30,7 +30,7 @@ MANIFEST: dict[str, Any] = {
     ("key", "value"),
     [
         *(("components", {"inputs": wrong}) for wrong in (None, [], "x", 5, {"raw.labevents": None})),
-        *(("components", {"parameters": wrong}) for wrong in (None, [1], "x")),
+        *(("components", {"keys": wrong}) for wrong in (None, [1], "x")),
         ("components", {"others": {}}),
         *(("accounts", wrong) for wrong in ([], [ACCOUNT, ACCOUNT], [None])),
         *(

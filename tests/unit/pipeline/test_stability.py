@@ -230,7 +230,7 @@ def test_a_sample_of_n_follows_the_subjects_of_the_source(hospital, tmp_path: Pa
     write_hospital(tmp_path / "other", n_subjects=60, seed=8)
     shutil.copy(tmp_path / "other" / "hosp" / "patients.csv.gz", raw / "hosp" / "patients.csv.gz")
     said = dry("staging.patients,staging.diagnoses_icd", tmp_path / "ws")
-    assert said["staging.diagnoses_icd"].startswith("parameter sampled_hash")
+    assert said["staging.diagnoses_icd"] == "the sample is of other subjects"
     assert len(seven) == 7
 
 

@@ -275,17 +275,20 @@ def test_a_column_has_the_say_over_its_marks(project, tmp_path: Path) -> None:
     assert reasons[0] == "new" and reasons[1] == "contract of raw.readings changed" and reasons[2] is None
 
 
-def test_ids_that_are_text_hang_on_how_their_files_are_written() -> None:
+def test_ids_that_are_text_hang_on_how_their_files_are_written(tmp_path: Path) -> None:
     """Where encoding or marks change, subjects are numbered again: their ids may be other cells."""
     from tawt.builtin.subjects import SUBJECTS
     from tawt.config.pipeline import PipelineConfig
-    from tawt.sources.stage import Settings
+    from tawt.pipeline.fingerprint import keys_of
+    from tawt.pipeline.keys import Now
+    from tawt.pipeline.workspace import Workspace
+    from tawt.sources.stage import Stage
 
     ways = [
         {},
         {"csv": {"encoding": "latin-1"}},
         {"tables": {"readings": {"marks": ["NA"]}}},
-        {"csv": {"marks": ["NA"]}},
     ]
-    made = [SUBJECTS.depends_on(Settings(PipelineConfig(name="lab", source="lab", **way), 1)) for way in ways]
+    keys = keys_of(Stage("subjects", ("raw.readings",), SUBJECTS.contracts[0], SUBJECTS), "lab")
+    made = [Now(Workspace(tmp_path, PipelineConfig(name="lab", source="lab", **way))).tell(keys) for way in ways]
     assert all(one != other for i, one in enumerate(made) for other in made[:i])

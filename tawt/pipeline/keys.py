@@ -1,0 +1,168 @@
+"""What a stage hangs on besides what it reads, by key, and what is behind each key now.
+
+A key is a file below a project (`sql/mimic_iv/event_parts/labs.sql`; a contract without its ending), a folder of it
+(a key that ends in `/`: the names in it), a part of the pipeline (`pipeline.clock`, `pipeline.data_types.*.unit`) or
+what an ingest found (`ingest.sample`). Files are known by a hash of what they say, the rest as it is. No engine is
+asked: who runs a stage and who only trains on what it gave compare the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tawt.pipeline.origin import without_project
+from tawt.pipeline.workspace import Workspace
+from tawt.project import Project
+from tawt.seals import sha256_file
+from tawt.sources.written import ABSENT, of_file
+
+UNKNOWN = "unknown"
+"""What is behind a key that cannot be looked at here: it is taken for what it was."""
+SAMPLED = "ingest.sampled_hash"
+SPLITS_FILE = "ingest.splits_file"
+_LONGEST = 40
+_NAMED = 3
+
+
+class Now:
+    """What a workspace has behind keys, each looked at once.
+
+    Args:
+        workspace: Knows its project, its pipeline and what an ingest found.
+        sampled_hash: The largest hash of a subject in a sample of so many, where the raw tables told it.
+    """
+
+    def __init__(self, workspace: Workspace, sampled_hash: int | str | None = None) -> None:
+        self._workspace, self._sampled = workspace, sampled_hash
+        self._found: dict[str, Any] = {}
+
+    def with_sample(self, sampled_hash: int | str | None) -> Now:
+        """Return the same with another sample."""
+        return Now(self._workspace, sampled_hash)
+
+    def tell(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return what is behind each key."""
+        for key in keys:
+            if key not in self._found:
+                self._found[key] = self._one(key)
+        return {key: self._found[key] for key in keys}
+
+    @cached_property
+    def _pipeline(self) -> dict[str, Any]:
+        return self._workspace.pipeline.model_dump(mode="json")
+
+    @cached_property
+    def _project(self) -> Project | None:
+        return None if without_project(self._workspace) else self._workspace.project
+
+    @cached_property
+    def _ingested(self) -> dict[str, Any]:
+        ingested, shards = self._workspace.ingested, self._workspace.pipeline.shards
+        return ingested.model_dump(mode="json") | ({} if shards == "auto" else {"n_shards": shards})
+
+    def _one(self, key: str) -> Any:
+        section, _, rest = key.partition(".")
+        if key == SPLITS_FILE:
+            return self._splits()
+        if key == SAMPLED:
+            by_number = str(self._ingested["sample"]).isdecimal()
+            return (UNKNOWN if self._sampled is None else self._sampled) if by_number else None
+        if section == "ingest":
+            return self._ingested[rest]
+        if section != "pipeline":
+            return UNKNOWN if self._project is None else of_file(key, self._project)
+        group, _, name = rest.partition(".")
+        if group == "parameters":
+            return self._workspace.pipeline.values.get(name)
+        if group == "csv":
+            return self._workspace.pipeline.csv_of(name).model_dump(mode="json")
+        first, _, each = rest.partition(".*.")
+        value = self._pipeline[first]
+        return {n: one[each] for n, one in sorted(value.items()) if one[each] is not None} if each else value
+
+    def _splits(self) -> str | None:
+        """The file of splits lies among raw tables, which another machine may lack."""
+        name, root = self._workspace.pipeline.splits.file, self._workspace.raw_root
+        if name is None:
+            return None
+        if not (Path(name).is_absolute() or (root is not None and root.is_dir())):
+            return UNKNOWN
+        path = (root or Path()) / name
+        return sha256_file(path) if path.is_file() else ABSENT
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key behind which is something else than before."""
+
+    key: str
+    before: Any
+    now: Any
+
+    @property
+    def came(self) -> list[str]:
+        """Stages of a folder that are new in it."""
+        return self._stages(set(self.now) - set(self.before)) if self.key.endswith("/") else []
+
+    @property
+    def went(self) -> list[str]:
+        """Stages of a folder that are gone from it."""
+        return self._stages(set(self.before) - set(self.now)) if self.key.endswith("/") else []
+
+    def _stages(self, names: Iterable[str]) -> list[str]:
+        return [f"{self.key.split('/')[-2]}.{name}" for name in sorted(names)]
+
+    def __str__(self) -> str:
+        if self.key.endswith("/"):
+            return ", ".join([*(f"{one} is new" for one in self.came), *(f"{one} is gone" for one in self.went)])
+        section, _, rest = self.key.partition(".")
+        path = self.key.split("/")
+        if self.key == SAMPLED:
+            return "the sample is of other subjects"
+        if self.key == SPLITS_FILE:
+            return "the file of splits changed"
+        if section in ("pipeline", "ingest"):
+            found = [_said(*one) for one in _leaves(rest.removeprefix("parameters."), self.before, self.now)]
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            return f"parameter {', '.join(found[:_NAMED])}{more}"
+        name = Path(path[-1]).stem
+        if path[-2] == "macros":
+            return f"macro {name} changed"
+        if path[-2] == "seeds":
+            return f"seed {name} changed"
+        if path[0] == "schemas":
+            return f"contract of raw.{name} changed" if len(path) == 3 else "contract changed"
+        return "sql changed"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """Return what is another, key by key; what cannot be looked at is none of it."""
+    keys = [key for key in (*now, *(k for k in before if k not in now)) if before.get(key) != now.get(key)]
+    found = [Change(key, before.get(key), now.get(key)) for key in keys]
+    return [one for one in found if one.key.startswith("pipeline.") or UNKNOWN not in (one.before, one.now)]
+
+
+def _leaves(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what differs in two values, as far down as both have names."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        head, star, tail = name.partition("*")
+        for key in sorted({*before, *now}):
+            if before.get(key) != now.get(key):
+                yield from _leaves(f"{head}{key}{tail}" if star else f"{name}.{key}", before.get(key), now.get(key))
+    else:
+        yield name, before, now
+
+
+def _said(name: str, before: Any, now: Any) -> str:
+    texts = [_word(one) for one in (before, now)]
+    return f"{name} {texts[0]} -> {texts[1]}" if max(map(len, texts)) <= _LONGEST else f"{name} changed"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return f"[{', '.join(value)}]"
+    return "none" if value is None else str(value)
