@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tawt.builtin.dataset import DATASET
 from tawt.builtin.events import EVENTS
+from tawt.builtin.kept import kept_graph
 from tawt.builtin.subjects import SUBJECTS
 from tawt.builtin.triplets import TRIPLETS
 from tawt.builtin.vocabulary import VOCABULARY
 from tawt.config.pipeline import PipelineConfig
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError, ContractError, StageError, nearest
 from tawt.pipeline.holding import still
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.project import Project
@@ -52,6 +53,18 @@ def graph_of(workspace: Workspace) -> Graph:
     return all_stages(workspace).without_tables(workspace.ingested.absent_tables)
 
 
+def seen_graph(workspace: Workspace) -> Graph:
+    """Return the same for looking: where a stage or the project cannot be read, the stages that are there, as they ran.
+
+    Raises:
+        FileError: A record of the workspace is damaged.
+    """
+    try:
+        return graph_of(workspace)
+    except (ConfigError, ContractError, StageError) as fault:
+        return kept_graph(workspace, BUILT_IN, fault)
+
+
 def stage_of(graph: Graph, name: str) -> Stage:
     """Return a stage that runs here.
 
@@ -67,8 +80,13 @@ def stage_of(graph: Graph, name: str) -> Stage:
 
 
 @contextmanager
-def seen_stage(stage: str, workspace: str | Path) -> Iterator[tuple[Workspace, Graph, Stage]]:
+def seen_stage(stage: str, workspace: str | Path, as_ran: bool = False) -> Iterator[tuple[Workspace, Graph, Stage]]:
     """Hold a workspace still, and give it, its stages, and the one of a name.
+
+    Args:
+        stage: The name.
+        workspace: Where.
+        as_ran: Whether stages are enough that are as they ran, where they cannot be read as they would run now.
 
     Raises:
         ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
@@ -76,5 +94,5 @@ def seen_stage(stage: str, workspace: str | Path) -> Iterator[tuple[Workspace, G
     root = Path(workspace).expanduser()
     with still(root):
         opened = open_workspace(root)
-        graph = graph_of(opened)
+        graph = seen_graph(opened) if as_ran else graph_of(opened)
         yield opened, graph, stage_of(graph, stage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,11 +37,23 @@ def stages(
     """
     from tawt.commands.look import stages as list_stages
 
-    listed = list_stages(workspace, pipeline)
+    mends: list[str] = []
+
+    def heard(event: dict[str, Any]) -> None:
+        if event["event"] == "note":
+            say(f"note: {event['text']}")
+        else:
+            mends.append(event["command"])
+
+    listed = list_stages(workspace, pipeline, report=heard)
     print_table(listed, form, spare=("description", "inputs", "of"))
     first = listed["stage"][0]
     next_command(
-        follow("show", first, workspace=workspace, form=form) if workspace else follow("sql", first, pipeline=pipeline)
+        mends[0]
+        if mends
+        else follow("show", first, workspace=workspace, form=form)
+        if workspace
+        else follow("sql", first, pipeline=pipeline)
     )
 
 

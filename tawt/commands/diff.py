@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of, stage_of
+from tawt.builtin.all import graph_of, seen_graph, stage_of
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import Standing, standing
+from tawt.pipeline.ledger import Standing, said_of, standing
 from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.plan import input_of, make_plan
 from tawt.pipeline.run import Report
@@ -39,7 +39,7 @@ class _Side:
     @classmethod
     def of(cls, root: Path) -> _Side:
         opened = open_workspace(root)
-        graph = graph_of(opened)
+        graph = seen_graph(opened)
         return cls(opened, graph, {one.stage.name: one for one in standing(opened, graph)})
 
     def output(self, stage: str) -> Output | None:
@@ -82,6 +82,8 @@ def diff(
         return as_table(_of_edit(Path(before).expanduser(), stage, limits, report))
     with _both(Path(before).expanduser(), Path(after).expanduser()) as sides:
         found: list[Difference] = []
+        for note in dict.fromkeys(note for one in sides for note in said_of(one.graph)):
+            report({"event": "note", "text": note})
         for name in _stages(sides, stage):
             for one in sides:
                 if name in one.there and one.there[name].stale:

@@ -72,7 +72,7 @@ def lineage(stage: str, workspace: str | Path) -> pa.Table:
     Raises:
         ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
     """
-    with seen_stage(stage, workspace) as (opened, graph, _):
+    with seen_stage(stage, workspace, as_ran=True) as (opened, graph, _):
         tree = _Tree({one.stage.name: one for one in standing(opened, graph)})
     tree.add_stage(0, stage)
     return pa.Table.from_pylist(tree.lines, schema=_SCHEMA)

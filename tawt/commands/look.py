@@ -8,20 +8,25 @@ from typing import Any
 
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of, seen_stage, stages_of
+from tawt.builtin.all import seen_graph, seen_stage, stages_of
 from tawt.contracts.layers import layer_of
 from tawt.errors import ConfigError
-from tawt.pipeline.ledger import Standing, accounts_table, mend_of, standing
+from tawt.pipeline.ledger import Standing, accounts_table, mend_of, said_of, standing
+from tawt.pipeline.run import Report
 from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
 
 
-def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> pa.Table:
+def stages(
+    workspace: str | Path | None = None, pipeline: str | None = None, report: Report = lambda event: None
+) -> pa.Table:
     """List the stages of a workspace, or of a pipeline, in the order in which they run.
 
     Args:
         workspace: A workspace; its finished stages come with their counts.
         pipeline: Instead, the name or file of a pipeline.
+        report: Hears `{"event": "note", ...}` where stages cannot be read as they would run now, and `{"event": "next",
+            "command": ...}` where one is stale, with what brings the last of them up to date.
 
     Returns:
         One row per stage: `stage`, `state`, `rows`, `of` (whether its SQL is the project's or tawt's), `inputs`,
@@ -37,9 +42,14 @@ def stages(workspace: str | Path | None = None, pipeline: str | None = None) -> 
             f"for example `{command('stages', pipeline='demo')}`",
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
-    resolved, project = (opened.pipeline, opened.project) if opened is not None else given_pipeline(str(pipeline))
-    graph = graph_of(opened) if opened is not None else stages_of(resolved, project)
+    graph = seen_graph(opened) if opened is not None else stages_of(*given_pipeline(str(pipeline)))
+    project = graph.project
+    for note in said_of(graph):
+        report({"event": "note", "text": note})
     there = standing(opened, graph) if opened is not None else [Standing(s, None) for s in graph.stages.values()]
+    behind = [one.stage.name for one in there if one.stale]
+    if opened is not None and behind:
+        report({"event": "next", "command": mend_of(opened, there, behind[-1])})
     rows: list[dict[str, Any]] = [
         {
             "stage": one.stage.name,
@@ -91,7 +101,7 @@ def show(stage: str, workspace: str | Path) -> StageView:
     Raises:
         ConfigError: There is no such workspace or stage, or a command that changes the workspace is at work.
     """
-    with seen_stage(stage, workspace) as (opened, graph, found):
+    with seen_stage(stage, workspace, as_ran=True) as (opened, graph, found):
         there = standing(opened, graph)
     one = next(one for one in there if one.stage.name == stage)
     manifest = one.manifest

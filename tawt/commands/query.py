@@ -7,13 +7,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tawt.builtin.all import graph_of
+from tawt.builtin.all import seen_graph
 from tawt.commands.attempt import FIRST, attempt
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, wrapped_errors
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import Standing, ledger_table, mend_of, standing
+from tawt.pipeline.ledger import Standing, ledger_table, mend_of, said_of, standing
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import SCHEMA, listed_records
 from tawt.pipeline.reading import copied, tables_now
@@ -56,17 +56,17 @@ def query(
         return attempt(text, root, cte, first, threads=threads, memory_limit=memory_limit, report=report)
     with still(root):
         opened = open_workspace(root)
-        graph, limits = graph_of(opened), Limits.of(threads, memory_limit)
+        graph, limits = seen_graph(opened), Limits.of(threads, memory_limit)
         there = standing(opened, graph)
         raw_names = {f"raw.{name}".lower(): name for name in graph.raw_contracts}
-        named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names, ""), opened.project)
-        for note in _notes(named, opened, there):
+        named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names, ""), graph.project)
+        for note in (*said_of(graph), *_notes(named, opened, there)):
             report({"event": "note", "text": note})
         raw = tables_now(opened, graph, [name for relation, name in raw_names.items() if relation in named])
         try:
             with (
                 readable(raw) as tables,
-                looking(limits, [opened.root, *raw_folders(tables)], opened.project) as connection,
+                looking(limits, [opened.root, *raw_folders(tables)], graph.project) as connection,
             ):
                 with wrapped_errors("query", limits=limits):
                     _bind_all(connection, opened, there)

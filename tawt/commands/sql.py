@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tawt.builtin.all import all_stages, stage_of, stages_of
+from tawt.builtin.all import all_stages, seen_graph, stage_of, stages_of
 from tawt.database.connect import Limits, connect, wrapped_errors
-from tawt.errors import ConfigError, FileError
+from tawt.errors import ConfigError, FileError, StageError
 from tawt.files import write_text
 from tawt.pipeline.holding import still
 from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
 from tawt.project import Project
+from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.shell import command, shell_line
 from tawt.sources.given import make_relations
 from tawt.sources.graph import Graph
@@ -67,7 +68,7 @@ def sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = 
     Raises:
         ConfigError: There is no such stage, or it has no SQL.
     """
-    return _look(stage, workspace, pipeline)[0]
+    return _look(stage, workspace, pipeline, as_ran=True)[0]
 
 
 def held_sql(stage: str, workspace: str | Path | None = None, pipeline: str | None = None) -> str:
@@ -132,7 +133,7 @@ def _make_project(opened: Workspace | None) -> str:
 
 
 def _look(
-    stage: str, workspace: str | Path | None, pipeline: str | None
+    stage: str, workspace: str | Path | None, pipeline: str | None, as_ran: bool = False
 ) -> tuple[StageSql, Project, str, Workspace | None]:
     if workspace is None and pipeline is None:
         raise ConfigError(
@@ -148,8 +149,9 @@ def _look(
     with still(root):
         opened = open_workspace(root)
         manifest = read_manifest(opened, stage)
-    found = _of(all_stages(opened), stage, opened.pipeline.values, manifest, workspace=workspace)
-    return found, opened.project, opened.pipeline.source, opened
+    graph = seen_graph(opened) if as_ran else all_stages(opened)
+    found = _of(graph, stage, opened.pipeline.values, manifest, workspace=workspace)
+    return found, graph.project, opened.pipeline.source, opened
 
 
 def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **where: object) -> StageSql:
@@ -158,6 +160,8 @@ def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **wher
         hint = command("show", stage, **where) if "workspace" in where else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
     now, place = found.sql.text, str(found.sql.path)
+    if graph.fault is not None and found.sql.path.is_file():  # as it stands there, whether it can run or not
+        now = read_text(found.sql.path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
     ran = manifest.sql if manifest is not None else None
     changes = {place: _diff(ran, now, place)} if ran is not None else {}
     macros = manifest.macros if manifest is not None else {}

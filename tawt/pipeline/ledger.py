@@ -13,7 +13,7 @@ from tawt.files import write_parquet
 from tawt.pipeline.fingerprint import keys_of
 from tawt.pipeline.keys import Now
 from tawt.pipeline.manifest import Manifest, read_manifest, torn_files
-from tawt.pipeline.stale import Reason, in_words, mend, own_reasons, reasons
+from tawt.pipeline.stale import Reason, Why, in_words, mend, own_reasons, reasons
 from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import LEDGER, Workspace
 from tawt.shell import command
@@ -80,11 +80,20 @@ def stand(graph: Graph, workspace: Workspace, there: Mapping[str, Manifest], now
     now, source = now or Now(workspace), workspace.pipeline.source
 
     def own(name: str, manifest: Manifest) -> list[Reason]:
-        return own_reasons(manifest, now, keys_of(stages[name], source))
+        if graph.fault is None:
+            return own_reasons(manifest, now, keys_of(stages[name], source))
+        what = graph.fault.what.partition(", expected")[0]
+        faulty = [Reason(Why.FAULT, what)] if graph.fault.where.partition(" ")[0] == name else []
+        return faulty + own_reasons(manifest, now)
 
     inputs = {name: stage.inputs for name, stage in stages.items()}
     stale = reasons(manifests, inputs, own, raw_changed(workspace))
     return [Standing(stage, manifests[name], stale.get(name, ())) for name, stage in stages.items()]
+
+
+def said_of(graph: Graph) -> list[str]:
+    """Return what is to be said of stages that cannot be read as they would run now."""
+    return [f"{graph.fault}; the stages are shown as they ran"] if graph.fault is not None else []
 
 
 def needed(there: Iterable[Standing], target: str) -> list[Standing]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from tawt.arrays import Words
-from tawt.builtin.all import graph_of
+from tawt.builtin.all import seen_graph
 from tawt.contracts.dataset import DATASET, DatasetManifest
 from tawt.contracts.layers import layer_of
 from tawt.contracts.value_status import STATUS_NAMES
@@ -20,8 +20,9 @@ from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.faults import count_faults
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import Standing, ledger_table, standing
+from tawt.pipeline.ledger import Standing, ledger_table, said_of, standing
 from tawt.pipeline.manifest import Manifest, manifest_at
+from tawt.pipeline.origin import without_project
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Ingested, Local, Workspace, open_workspace
 from tawt.quality.files import check_files
@@ -31,6 +32,7 @@ from tawt.quality.raw import check_raw
 from tawt.quality.subjects import check_subjects
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
+from tawt.sources.graph import Graph
 from tawt.sources.stage import Input
 from tawt.transforms.columns import out_of_order, times_of
 from tawt.transforms.identity import CONTENT, identities
@@ -59,13 +61,17 @@ def check(workspace: str | Path) -> list[Finding]:
 
 
 def _check(opened: Workspace) -> list[Finding]:
-    opened, there, unread = standing_of(opened)
+    opened, there, unread, graph = standing_of(opened)
     findings, stages = check_files(opened, there, unread)
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
     read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
-    findings += [check_raw(opened, graph_of(opened).raw_contracts, found)]
+    if graph.fault is None:
+        findings.append(check_raw(opened, graph.raw_contracts, found))
+    else:
+        findings.append(Finding("raw tables", True, "their contracts cannot be read now: not counted again"))
+        findings.append(Finding("project", without_project(opened), said_of(graph)[0]))
     if "events" in stages:
         findings += [
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
@@ -81,8 +87,9 @@ def _check(opened: Workspace) -> list[Finding]:
     return findings
 
 
-def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str, str]]:
-    """Return a workspace whose records can be read, how its stages stand, and what is wrong with records that cannot.
+def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str, str], Graph]:
+    """Return a workspace whose records can be read, how its stages stand, what is wrong with records that cannot, and
+    the stages.
 
     In the place of what an ingest was asked for stands what the stages say that they were made with, so that the rest
     can be held to it.
@@ -106,7 +113,8 @@ def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str,
         with suppress(ValidationError):  # of a stage that says what none of ours does
             opened = replace(opened, given_ingested=Ingested.model_validate(asked))
         opened = opened if opened.given_ingested is not None else replace(opened, given_ingested=Ingested())
-    return opened, standing(opened, graph_of(opened)), unread
+    graph = seen_graph(opened)
+    return opened, standing(opened, graph), unread, graph
 
 
 def _n_rows(files: list[Path]) -> int:

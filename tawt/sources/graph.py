@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 
 from tawt.config.pipeline import PipelineConfig
@@ -13,7 +13,7 @@ from tawt.contracts.reasons import REASONS
 from tawt.contracts.table import Table, read_table
 from tawt.database.macros import Macros, load_macros
 from tawt.database.parse import is_zone
-from tawt.errors import ConfigError, StageError, nearest
+from tawt.errors import ConfigError, StageError, TawtError, nearest
 from tawt.project import Project, asset
 from tawt.sources.casts import hold_reading
 from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
@@ -32,6 +32,10 @@ class Graph:
     raw_contracts: dict[str, Contract]
     skipped: dict[str, str]
     """Stage -> why it does not run."""
+    project: Project = field(default_factory=Project)
+    """What they were read from."""
+    fault: TawtError | None = None
+    """What keeps stages from being read: then these are those that a workspace holds, as they ran."""
 
     def without(self, absent: set[str]) -> Graph:
         """Return the graph less the stages whose driving input is absent, and whatever drives from those.
@@ -60,7 +64,7 @@ class Graph:
                 )  # fmt: skip
             else:
                 kept[name] = stage
-        return Graph(kept, self.raw_contracts, skipped)
+        return replace(self, stages=kept, skipped=skipped)
 
     def without_tables(self, absent: Iterable[str]) -> Graph:
         """Return the graph without raw tables that are not there, as `without`.
@@ -192,7 +196,9 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
             found[code.name] = Stage(code.name, tuple(read), code.contracts[0], code)
     # no circle can arise: a stage reads earlier layers alone
     order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
-    return Graph({name: found[name] for name in order if name in found and name not in skipped}, {**raw}, skipped)
+    return Graph(
+        {name: found[name] for name in order if name in found and name not in skipped}, {**raw}, skipped, files
+    )
 
 
 def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table]) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import tawt
 from tawt.cli.app import app
-from tawt.errors import SourceError, StaleError
+from tawt.errors import SourceError, StaleError, TawtError
 from tawt.pipeline import commit
 from tawt.pipeline.stale import hold_fresh, look
 from tawt.pipeline.workspace import open_workspace, write_records
@@ -261,3 +261,36 @@ def test_words_of_sql_are_told_without_an_engine() -> None:
     assert tokens("e'a\\'--b' || $$ -- c $$") == ["e'a\\'--b'", "|", "|", "$$ -- c $$"]
     assert tokens("1 - -2") == ["1", "-", "-", "2"] and tokens("a/b") == ["a", "/", "b"]
     assert tokens("x /* without end") == ["x"] and tokens("$least + 1") != tokens("$most + 1")
+
+
+BROKEN = {
+    "a stage that is half-edited": (LABS, "select (", "does not parse"),
+    "a cast": (LABS, "select subject_id::bigint as subject_id, 'X' as code, _row from raw.labs", "reads `raw.labs`"),
+    "an unknown macro": (LABS, "select dubled(number) as numeric_value, _row from staging.labs", "calls `dubled`"),
+    "a macro": ("sql/shared/macros/doubled.sql", "create macro", "is not of the form"),
+    "a contract": ("schemas/lab/labs.json", "{", "labs.json"),
+}
+
+
+@pytest.mark.parametrize("what", [*BROKEN, "a project that is gone"])
+def test_what_is_there_can_be_looked_at_whatever_becomes_of_its_project(day: Day, what: str) -> None:
+    """`stages`, `show`, `query`, `check`, `diff` and `sql` tell of what ran, with the fault; what would run it stops."""
+    before, fault = tawt.query("select * from events", day.work), "is not there"
+    if what in BROKEN:
+        path, text, fault = BROKEN[what]
+        (day.project / path).write_text(text)
+    else:
+        shutil.move(day.project, day.project.with_name("elsewhere"))
+    notes: list[dict] = []
+    states = {row["stage"]: row["state"] for row in tawt.stages(day.work, report=notes.append).to_pylist()}
+    assert fault in notes[0]["text"] and "shown as they ran" in notes[0]["text"]
+    assert (fault in states["event_parts.labs"]) == (what in BROKEN and BROKEN[what][0] == LABS)
+    assert (states["dataset"] == "finished") == (what not in BROKEN)
+    assert tawt.query("select * from events", day.work, report=notes.append).equals(before)
+    assert tawt.diff(day.work, day.work).num_rows == 0
+    assert tawt.show("staging.labs", day.work).columns["column"].to_pylist() == ["subject_id", "seen", "number"]
+    assert "from staging.labs" in tawt.sql("event_parts.labs", day.work).text
+    failed = [one.check for one in tawt.check(day.work) if not one.ok]
+    assert failed == (["stages", "project"] if what in BROKEN else [])
+    with pytest.raises(TawtError):
+        tawt.run("event_parts.labs", day.work, **QUICK)
