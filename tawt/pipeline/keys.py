@@ -106,15 +106,17 @@ class Change:
     @property
     def came(self) -> list[str]:
         """Stages of a folder that are new in it."""
-        return self._stages(set(self.now) - set(self.before)) if self.key.endswith("/") else []
+        return self._stages(self.now, self.before)
 
     @property
     def went(self) -> list[str]:
         """Stages of a folder that are gone from it."""
-        return self._stages(set(self.before) - set(self.now)) if self.key.endswith("/") else []
+        return self._stages(self.before, self.now)
 
-    def _stages(self, names: Iterable[str]) -> list[str]:
-        return [f"{self.key.split('/')[-2]}.{name}" for name in sorted(names)]
+    def _stages(self, names: Any, less: Any) -> list[str]:
+        if not self.key.endswith("/"):
+            return []
+        return [f"{self.key.split('/')[-2]}.{name}" for name in sorted({*(names or ())} - {*(less or ())})]
 
     def __str__(self) -> str:
         if self.key.endswith("/"):

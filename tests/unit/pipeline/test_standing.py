@@ -139,8 +139,8 @@ def test_nothing_that_is_shown_is_of_two_states(own_workspace: Path, name: str, 
                 tried.append("ended")
         return opened
 
-    for module in ("query", "look"):
-        monkeypatch.setattr(f"tawt.commands.{module}.open_workspace", beside)
+    for module in ("commands.query", "builtin.all"):
+        monkeypatch.setattr(f"tawt.{module}.open_workspace", beside)
     with nullcontext() if lock else pytest.raises(ConfigError, match="is in use by another tawt command"):
         LOOKS[name](own_workspace)
     assert tried == ["began"] if lock else ["began", "ended"]
@@ -215,9 +215,9 @@ def test_a_stage_whose_own_settings_changed_is_behind_them(own_workspace: Path) 
     """Events of another seed than the pipeline says now do not stand, nor what follows; check and stages say so."""
     write_records(open_workspace(own_workspace, ("splits.seed=7",)))
     states = {row["stage"]: row["state"] for row in tawt.stages(own_workspace).to_pylist()}
-    assert states["events"] == "stale: parameter splits changed" and states["dataset"].startswith("stale: ")
+    assert states["events"] == "stale: parameter splits.seed 0 -> 7" and states["dataset"].startswith("stale: ")
     earlier = {name: state for name, state in states.items() if name.startswith(("staging.", "event_parts."))}
     assert set(earlier.values()) <= {"finished", "skipped: off in the pipeline"}
     said = next(finding for finding in tawt.check(own_workspace) if finding.check == "stages")
-    assert not said.ok and "events is stale: parameter splits changed" in said.detail
+    assert not said.ok and "events is stale: parameter splits.seed 0 -> 7" in said.detail
     assert tawt.run("events", own_workspace, dry_run=True, **QUICK).stages[0].reason.startswith("parameter splits")
