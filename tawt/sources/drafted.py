@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -116,9 +116,10 @@ class Drafted:
         if by not in home.guess.keys:
             home.guess.keys = (*home.guess.keys, by)
 
-    def leave_out(self, why: str) -> None:
-        """Take nothing of it into the draft."""
-        self.guess = Guess("other", self.guess.subject, unread=tuple(self.shapes), notes=[f"left out: {why}"])
+    def leave_out(self, why: str, notes: Iterable[str] = ()) -> None:
+        """Take nothing of it into the draft, and say why; what was noted before goes unless it is given."""
+        said = [*notes, f"left out: {why}"]
+        self.guess = Guess("other", self.guess.subject, unread=tuple(self.shapes), notes=said)
 
     def name_columns(self, wholes: Mapping[str, bool]) -> None:
         """Choose which columns are read, by what names and as what.

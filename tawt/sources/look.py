@@ -97,8 +97,10 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
 
 def _weight(note: str) -> int:
     """Return how far down a note may stand."""
-    if "WRONG" in note or "UNDECIDED" in note:
-        return 0 if "WRONG" in note else 1
+    if "WRONG" in note or "LEFT OUT" in note:
+        return 0
+    if "UNDECIDED" in note:
+        return 1
     return 3 if "left out" in note or "not read, " in note else 2
 
 

@@ -108,6 +108,7 @@ def _give_time(
         table.leave_out("no column says something of a subject")
     if not table.has_events or guess.time is not None:
         return
+    # where the home of its stays is another than the one that says whose they are, that one tells when, too
     name, own = stays.get(stay_name(table.name, guess.stay), ("", "")) if guess.stay is not None else ("", "")
     home, own = (table.owner, table.joined_by or "") if table.owner is not None else (by_name.get(name), own)
     if table.tells_stays:
@@ -121,7 +122,9 @@ def _give_time(
         table.leave_out("no time says when its records were known: join it to a table that has one")
     elif guess.measured or guess.traits:
         keep_what_was_so(guess, counted)
-        if guess.measured or guess.traits:
+        if not (guess.measured or guess.traits or guess.birth or guess.death or guess.events):
+            table.leave_out("no column says something of a subject that was so from the start", guess.notes)
+        elif guess.measured or guess.traits:
             guess.notes.append(f"has no time: told as so from the first day on: {', '.join(_told_always(table))}")
 
 

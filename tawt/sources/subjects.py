@@ -41,8 +41,13 @@ def whose_records(tables: Mapping[str, Shapes], named: str | None = None) -> Who
         main = flat(named)
     elif person is not None:
         main = person
-    # a name that stands beside the main one somewhere is of something else
-    others = [n for n in SUBJECTS if n in counted and not any(main in c and n in c for c in by_flat.values())]
+    # a name that stands beside the main one somewhere is of something else, and so is a stay's beside that of a person
+    others = [
+        n
+        for n in SUBJECTS
+        if n in counted and not any(main in columns and n in columns for columns in by_flat.values())
+        if is_of_stay(main) or not is_of_stay(n)
+    ]
     found = Whose()
     for table, columns in by_flat.items():
         name = next((one for one in (main, *others) if one in columns), None)
@@ -138,6 +143,24 @@ def _note(found: Whose, main: str, person: str | None, tables: Mapping[str, Shap
             f"the subject is `{found.columns[home]}`; {', '.join(joined)} name only `{stay}`, and their records are "
             f"joined to {home}, which says whose they are"
         )
+    known = [tables[table][c] for table, c in found.columns.items() if flat(c) == main]
+    for table, other in found.columns.items():
+        shape = tables[table][other]
+        if known and flat(other) not in (main, "_member") and not any(shape.part_in(one) for one in known):
+            found.notes.append(
+                f"UNDECIDED: `{other}` of {table} is taken for the subject, and shares no cell with `{column}`"
+            )
+    lost = [
+        table
+        for table, shapes in tables.items()
+        if table not in found.columns and table not in found.owners
+        if any(flat(c) in SUBJECTS or (is_of_stay(flat(c)) and re.search(IDS, flat(c))) for c in shapes)
+    ]
+    if lost:
+        found.notes.insert(
+            0, f"LEFT OUT: {', '.join(lost)} have neither `{column}` nor the number of a stay that leads to it, so "
+            "nothing says whose their records are"
+        )  # fmt: skip
     if person is not None and main != person and is_of_stay(main):
         found.notes.insert(
             0, f"WRONG FOR SPLITS: the subject is `{column}`, a stay; `{person}` is the person, and one with several "

@@ -155,6 +155,23 @@ def test_a_stay_as_the_subject_is_told_loudly(tmp_path: Path, units: dict[str, t
     assert drafted.notes()[0].startswith("WRONG FOR SPLITS: the subject is `patientunitstayid`, a stay")
 
 
+def test_records_that_lead_to_no_subject_are_told_loudly(
+    tmp_path: Path, units: dict[str, tuple[str, list[str]]]
+) -> None:
+    """Where no table says whose the stays are, the tables that name them are left out, the first thing to look at; so is one
+    of outcomes alone, with its columns."""
+    del units["patient"]
+    units["people"] = ("uniquepid,gender", [f"P-{n},F" for n in range(9)])
+    units["outcomes"] = ("uniquepid,SOFA,died", [f"P-{n},{n},{n % 2}" for n in range(9)])
+    units["clinic"] = ("mrn,sex", [f"{n}77,F" for n in range(9)])
+    drafted = _drafted(tmp_path, units, subject="uniquepid")
+    notes = drafted.notes()
+    assert notes[0].startswith("LEFT OUT: lab, medication have neither `uniquepid` nor the number of a stay")
+    assert {table.name for table in drafted.tables if table.has_events} == {"people", "clinic"}
+    assert "UNDECIDED: `mrn` of clinic is taken for the subject, and shares no cell with `uniquepid`" in notes
+    assert "outcomes: nothing says since when these are so, and they are not read: `SOFA`" in notes
+
+
 def test_tables_that_repeat_others_are_off_and_empty_ones_are_one_line(tmp_path: Path) -> None:
     """Eras, which are made from occurrences, are drafted and off; tables without a record are told together."""
     rows = [f"{n % 9},{4000 + n % 5},2024-03-0{1 + n % 5},2024-03-09" for n in range(N)]
