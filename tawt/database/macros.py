@@ -7,8 +7,8 @@ stand in any stage, and hides nothing from the rules that stages are held to.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from tawt.database.catalog import is_taken, refused_functions, unbounded_texts
+from tawt.database.growth import Growth, hold_growth
 from tawt.database.parse import Node, parse, walk
 from tawt.errors import StageError, nearest
 from tawt.project import Project, asset_root
@@ -43,6 +44,10 @@ class Macro:
     """The statement that makes it."""
     calls: tuple[str, ...]
     """The macros that it calls."""
+    tree: Node = field(compare=False, repr=False)
+    """What it gives, parsed."""
+    parameters: tuple[str, ...]
+    """What it is called with."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Macros:
     """The macros of a project, each after those that it calls."""
 
     listed: tuple[Macro, ...]
+    growths: Mapping[str, Growth] = field(default_factory=dict, compare=False, repr=False)
+    """What a call of each becomes."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -120,7 +127,11 @@ def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
             f"calls itself ({circle}), expected a macro that ends",
             "take one of the calls out",
         ) from None
-    return Macros(tuple(macros[name] for name in order))
+    growths: dict[str, Growth] = {}
+    for macro in (macros[name] for name in order):
+        grown = hold_growth(macro.tree, growths, f"macro {macro.name} ({macro.path.name})", macro.parameters)
+        growths[macro.name] = Growth(macro.parameters, grown.own, grown.uses)
+    return Macros(tuple(macros[name] for name in order), growths)
 
 
 def _read(path: Path, text: str, names: frozenset[str]) -> Macro:
@@ -148,12 +159,14 @@ def _read(path: Path, text: str, names: frozenset[str]) -> Macro:
             where, f"begins with `{_RESERVED}`, expected a name of its own",
             "these macros are not to be replaced: shards and samples follow from them",
         )  # fmt: skip
-    parameters = {given.partition(":=")[0].strip().lower() for given in form["given"].split(",")} - {""}
+    given = (given.partition(":=")[0].strip().lower() for given in form["given"].split(","))
+    parameters = tuple(dict.fromkeys(name for name in given if name))
     tree = one_expression(body, where, parameters, names)
     first = text.lstrip().splitlines()[0]
     sentence = first.lstrip("- ").strip() if first.startswith("--") else ""
     head = " ".join(form["head"].split())
-    return Macro(name, path, sentence, head, f"create macro {head} as {body}", tuple(sorted(called(tree, names))))
+    calls = tuple(sorted(called(tree, names)))
+    return Macro(name, path, sentence, head, f"create macro {head} as {body}", calls, tree, parameters)
 
 
 def one_expression(text: str, where: str, parameters: Collection[str], names: Collection[str]) -> Node:

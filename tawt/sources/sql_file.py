@@ -18,6 +18,7 @@ import duckdb
 from tawt.contracts.layers import LAYERS, Layer
 from tawt.database.catalog import LONGEST_MADE, is_taken, refused_functions, unbounded_texts
 from tawt.database.connect import stopped_at, text_place
+from tawt.database.growth import hold_growth
 from tawt.database.macros import Macro, Macros, load_macros
 from tawt.database.parse import (
     Node,
@@ -123,6 +124,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
             near if near.startswith("did you mean") else hint,
         )
     hold_lengths(tree, where, StageError)
+    hold_growth(tree, macros.growths, where)
     for what in order_dependent(tree):
         raise StageError(
             where, f"holds {what}, expected a result that any order of the rows gives",

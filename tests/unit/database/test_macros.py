@@ -12,6 +12,7 @@ from tawt.database.parse import parse
 from tawt.errors import ConfigError, StageError
 from tawt.project import Project
 from tawt.sources.macro_cases import run_macro_case
+from tawt.sources.sql_file import read_sql
 
 
 def project(folder: Path, **macros: str) -> Project:
@@ -135,6 +136,20 @@ def test_a_case_of_a_macro_is_one_expression_and_reaches_nothing(call: str, tmp_
     (said,) = run_macro_case(case, project(tmp_path, one="trim(cell)"))
     assert said.startswith(("line 1: does not end in one expression", "line 1: calls `"))
     assert not (tmp_path / "made").exists()
+
+
+def test_macros_that_double_are_refused_by_name_before_they_are_made(tmp_path: Path) -> None:
+    """In a chain of files or within one body: the engine would write out a billion terms, and be deaf meanwhile."""
+    chain = {f"m{i:02}": f"m{i + 1:02}(cell) || m{i + 1:02}(cell)" for i in range(30)}
+    with pytest.raises(StageError, match=r"macro m\d+ .*more than 20,000 terms"):
+        load_macros(project(tmp_path / "chain", m30="trim(cell)", **chain))
+    nested = "one(" * 31 + "cell" + ")" * 31
+    with pytest.raises(StageError, match=r"macro two .*more than 20,000 terms"):
+        load_macros(project(tmp_path / "nested", one="cell || cell", two=nested))
+    own = load_macros(project(tmp_path / "stage", one="cell || cell"))
+    (stage := tmp_path / "labs.sql").write_text(f"select _row, {nested} as code from raw.labs")
+    with pytest.raises(StageError, match=r"staging.labs .*more than 20,000 terms"):
+        read_sql(stage, "staging", own)
 
 
 @pytest.mark.parametrize("line", ["- {cell: a}", "- {cel: a, gives: a}", "- {cell: a, b: c, gives: a}", "cell: a", ""])
