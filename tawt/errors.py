@@ -20,7 +20,10 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+MOST_LISTED = 30
+"""Names that a message lists."""
 
 
 class TawtError(Exception):
@@ -114,4 +117,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     folded = {one.casefold(): one for one in names}
     if close := difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5):
         return f"did you mean `{folded[close[0]]}`?"
-    return "known: " + ", ".join(names) if names else ""
+    return f"known: {listed(names)}" if names else ""
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names as `a, b, c`; of very many the first ones, and how many more there are."""
+    names = [*names]
+    if len(names) <= MOST_LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_LISTED])} and {len(names) - MOST_LISTED:,} more"

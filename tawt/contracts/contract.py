@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from tawt.config.base import Conflict, Section
 from tawt.config.load import build, read_yaml
 from tawt.contracts.types import TYPES, TypeName
-from tawt.errors import ContractError, nearest
+from tawt.errors import ContractError, listed, nearest
 from tawt.readers import MAX_WRITTEN_BYTES, read_map
 
 
@@ -129,7 +129,7 @@ def check_schema(contract: Contract, schema: pa.Schema, where: str) -> None:
     if missing:
         raise ContractError(
             where,
-            f"column `{missing[0]}` is missing, expected {', '.join(contract.names)}",
+            f"column `{missing[0]}` is missing, expected {listed(contract.names)}",
             "give it in the last projection, or take it out of the contract",
         )
     unexpected = [name for name in have if name not in contract.names]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tawt.config.pipeline import Csv, Members, PipelineConfig
 from tawt.contracts.contract import Contract
-from tawt.errors import SourceError
+from tawt.errors import SourceError, listed
 from tawt.files import digest
 from tawt.raw.archives import Passed, passed_over
 from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, unpacked_name
@@ -286,7 +286,7 @@ def _with_columns(
             if column.required and column.name.lower() not in there:
                 raise SourceError(
                     file.place,
-                    f"column `{column.name}` is missing, expected {', '.join(contract.names)}",
+                    f"column `{column.name}` is missing, expected {listed(contract.names)}",
                     about_header(column.name, header, set(columns.values()), len(contract.columns)),
                 )
     n_files = Counter(column.lower() for header in headers for column in header)

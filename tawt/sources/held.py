@@ -17,7 +17,7 @@ from tawt.contracts.layers import Layer, layer_of
 from tawt.contracts.reasons import FAULTS
 from tawt.contracts.types import TYPES
 from tawt.database.connect import interruptible
-from tawt.errors import ContractError, nearest
+from tawt.errors import ContractError, listed, nearest
 from tawt.sources.declare import plain_name
 from tawt.sources.stage import Stage
 
@@ -95,13 +95,13 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
             )
         elif column.required:
             raise ContractError(
-                stage, f"column `{name}` is missing, expected {', '.join(contract.names)}",
+                stage, f"column `{name}` is missing, expected {listed(contract.names)}",
                 "give it in the last projection",
             )  # fmt: skip
     given |= {FAULTS: f"{FAULTS}::varchar"} if FAULTS in have else {}
-    listed = ",\n".join(f"    {what} as {plain_name(name)}" for name, what in given.items())
+    projection = ",\n".join(f"    {what} as {plain_name(name)}" for name, what in given.items())
     # the newline keeps a closing comment of the author's from swallowing the bracket
-    return f"select\n{listed}\nfrom (\n{text.strip()}\n)"
+    return f"select\n{projection}\nfrom (\n{text.strip()}\n)"
 
 
 def _that_follow(layer: Layer, have: Mapping[str, str]) -> dict[str, str]:

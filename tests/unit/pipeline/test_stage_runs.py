@@ -482,6 +482,7 @@ def test_a_stage_that_does_not_run_here_is_told_so_and_never_proposed() -> None:
 def test_a_hint_proposes_nothing_that_was_typed() -> None:
     """A name that is known and still refused is not what is meant; capitals are no distance."""
     assert nearest("labs", ["labs", "lab"]) == "did you mean `lab`?"
+    assert nearest("xyz", [f"c{i:04}" for i in range(10_000)]).endswith(", c0029 and 9,970 more")
     assert nearest("LABS", ["labs", "other"]) == "did you mean `labs`?"
 
 
