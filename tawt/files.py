@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -120,6 +121,15 @@ def publish_file(aside: Path, path: Path) -> None:
     sync(aside)
     aside.replace(path)
     sync(path.parent)
+
+
+def keep_private(aside: Path, final: Path) -> None:
+    """Let none but the owner at a file or folder before it has its name, where what stands there does not say more."""
+    mode = 0o700 if aside.is_dir() else 0o600
+    with suppress(OSError):  # a file system without owners
+        mode = stat.S_IMODE(final.stat().st_mode)
+    with suppress(OSError):
+        aside.chmod(mode)
 
 
 def publish(aside: Path, final: Path) -> None:

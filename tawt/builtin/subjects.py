@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tawt.contracts.account import Account
 from tawt.contracts.subjects import MAP, with_key
 from tawt.database.connect import bounded_memory, identifier, interruptible, wrapped_errors
+from tawt.files import keep_private
 from tawt.pipeline.relations import connected
 from tawt.pipeline.subject_map import whole_map
 from tawt.raw.copies import readable
@@ -57,6 +58,9 @@ def run_subjects(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     numbers = numbered(bytes.fromhex(key), met["id"].to_pylist(), met["known"].to_numpy())
     order = pa.array(np.argsort(numbers))
     rows = pa.table({"id": met["id"], "subject_id": pa.array(numbers)}, schema=bound.stage.contract.arrow_schema())
+    for made in (folder, folder / MAP):  # the way back to people
+        made.touch()
+        keep_private(made, bound.root / name / made.relative_to(folder))
     pq.write_table(with_key(rows.take(order), key), folder / MAP, compression="zstd")
     first = np.bincount(met["place"].to_numpy(), minlength=len(read))
     accounts = [

@@ -18,7 +18,7 @@ from tawt.contracts.dataset import DATASET
 from tawt.contracts.layers import LAYERS
 from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
 from tawt.errors import ConfigError, FileError
-from tawt.files import ASIDE, sealed, sync, write_text
+from tawt.files import ASIDE, keep_private, sealed, sync, whole
 from tawt.places import real, remove
 from tawt.project import Project, is_project
 from tawt.raw.seen import RawSeen, TableSeen
@@ -255,7 +255,10 @@ def write_records(workspace: Workspace) -> None:
         if not path.is_file() or path.read_bytes() != text.encode():
             if name != LOCAL:  # which the ledger does not hang on
                 forget_ledger(workspace.root)
-            write_text(path, text)
+            with whole(path) as aside:
+                if name == LOCAL:  # it holds the key of the map of subjects
+                    keep_private(aside, path)
+                aside.write_text(text, encoding="utf-8")
 
 
 def forget_ledger(root: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,10 @@ def test_ids_are_in_the_map_alone(raw: Path, tmp_path: Path) -> None:
             )
             holds["key"] |= {path.relative_to(tmp_path / "w")} if key.encode() in content else set()
     assert holds["id"] == {Path("subjects/subjects.parquet")}
+    modes = [stat.S_IMODE((tmp_path / "w" / name).stat().st_mode) for name in ("subjects", "local.json")]
+    assert [*modes, stat.S_IMODE((tmp_path / "w" / "subjects" / "subjects.parquet").stat().st_mode)] == [
+        0o700, 0o600, 0o600
+    ]  # fmt: skip
     assert holds["key"] == {Path("subjects/subjects.parquet"), Path("local.json")}
 
 
