@@ -55,7 +55,7 @@ def diff(
     """Tell what differs between two workspaces, or between what is there of a stage and what its SQL gives now.
 
     Rows are compared as they come, in any order, by all cells but those that say where a row came from; a row that is
-    changed counts on both sides. Counts of rows from 1 to 10 by column, status or data_type are told as `<11`.
+    changed counts on both sides. Counts from 1 to 10 are told as `<11`, totals that hold one in tens.
 
     Args:
         before: A workspace that `ingest` made.

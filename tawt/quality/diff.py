@@ -1,14 +1,15 @@
 """What differs between two outputs of a stage: schema, rows, nulls, statuses, reasons, and rows that only one has.
 
-Nothing but names and counts comes out. A count of rows by column, status or data_type that could point at people is
-told as `<11`, and a data_type of so few rows is not named.
+Nothing but names and counts comes out. A count that could point at people is told as `<11`, a data_type of so few rows is
+not named, and none can be had from two others: a count that changed by so few is told as `<11 more` or `<11 fewer`, and
+a total whose parts hold such a one is told in tens.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tawt.database.connect import identifier, interruptible, parquet_files
 
 _PLACES = ("_row", "_reason", FAULTS, "source_row", "table_rank")
 """Columns that say where a row came from: the same row of another file is the same."""
+FEW = f"<{SMALL_CELL + 1}"
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,30 @@ class Output:
 def differences(
     connection: duckdb.DuckDBPyConnection, stage: str, before: Output, after: Output
 ) -> Iterator[Difference]:
-    """Yield what differs between two outputs of a stage.
+    """Yield what differs between two outputs of a stage, the totals in tens where a part of them is not told.
 
     Rows are told apart by a hash of 64 bits of all cells but those of `_PLACES`, as often as they stand there.
     """
+    found = list(_differences(connection, stage, before, after))
+    hidden = any(FEW in (one.before or "", one.after or "") for one in found if not _is_total(one))
+    for one in found:
+        yield replace(one, before=_in_tens(one.before), after=_in_tens(one.after)) if hidden and _is_total(one) else one
+
+
+def _is_total(one: Difference) -> bool:
+    return one.what in ("rows", "records in") or (one.what == "rows only here" and not one.name)
+
+
+def _in_tens(told: str | None) -> str | None:
+    return f"{int(told) // 10 * 10}+" if told is not None and told.isdecimal() and int(told) else told
+
+
+def _differences(
+    connection: duckdb.DuckDBPyConnection, stage: str, before: Output, after: Output
+) -> Iterator[Difference]:
     counted = [_accounted(one.accounts) for one in (before, after)]
     for what, name in sorted({*counted[0], *counted[1]}, key=lambda key: (key[0] != "rows", key)):
-        yield from _if_other(stage, what, name, counted[0][what, name], counted[1][what, name], exact=True)
+        yield from _if_other(stage, what, name, counted[0][what, name], counted[1][what, name])
     if not before.files or not after.files or (before.hashes and before.hashes == after.hashes):
         return
     types = [_types(connection, one) for one in (before, after)]
@@ -104,13 +123,17 @@ def _accounted(accounts: Sequence[Account]) -> Counter[tuple[str, str]]:
     return counts
 
 
-def _if_other(stage: str, what: str, name: str, n: int, m: int, exact: bool = False) -> Iterator[Difference]:
-    if n != m:
-        yield Difference(stage, what, name, _told(n, exact), _told(m, exact))
+def _if_other(stage: str, what: str, name: str, n: int, m: int) -> Iterator[Difference]:
+    if n == m:
+        return
+    before, after = _told(n), _told(m)
+    if FEW not in (before, after) and abs(n - m) <= SMALL_CELL:
+        after = f"{FEW} {'more' if m > n else 'fewer'}"
+    yield Difference(stage, what, name, before, after)
 
 
-def _told(n: int, exact: bool = False) -> str:
-    return f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL and not exact else str(n)
+def _told(n: int) -> str:
+    return FEW if 0 < n <= SMALL_CELL else str(n)
 
 
 def _types(connection: duckdb.DuckDBPyConnection, one: Output) -> dict[str, str]:
@@ -155,7 +178,7 @@ def _only_here(
         f"(select name, h, sum(n) as n from ({sides}) group by name, h having sum(n) <> 0) group by name",
     )
     only = [Counter({str(name): int(row[i] or 0) for name, *row in rows}) for i in (0, 1)]
-    yield from _only(stage, "", sum(only[0].values()), sum(only[1].values()), exact=True)
+    yield from _only(stage, "", sum(only[0].values()), sum(only[1].values()))
     if kind is None or stage == "vocabulary":
         return
     there = [_counts(connection, one, kind) for one in (before, after)]
@@ -167,9 +190,9 @@ def _only_here(
     yield from _only(stage, RARE, sum(only[0][name] for name in rare), sum(only[1][name] for name in rare))
 
 
-def _only(stage: str, name: str, n: int, m: int, exact: bool = False) -> Iterator[Difference]:
+def _only(stage: str, name: str, n: int, m: int) -> Iterator[Difference]:
     if n or m:
-        yield Difference(stage, "rows only here", name, _told(n, exact), _told(m, exact))
+        yield Difference(stage, "rows only here", name, _told(n), _told(m))
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, text: str) -> list[tuple[Any, ...]]:

@@ -200,12 +200,12 @@ def test_an_edit_is_counted_before_it_is_run(made: Path, tree, tawt) -> None:
     edit(made, "staging/readings", "x < $least", "x < 3")
     before = tree(made)
     told = tawt_diff(made, "staging.readings")
-    assert told["rows", ""] == ("7", "6") and told["drop", "small"] == ("3", "4")
-    assert told["rows only here", ""] == ("1", "0")
+    assert told["rows", ""] == told["drop", "small"] == ("<11", "<11")
+    assert told["rows only here", ""] == ("<11", "0")
     edit(made, "event_parts/readings", "'OTHER' as code", "'ANOTHER' as code")
     assert tawt_diff(made, "event_parts.readings") == {}
     edit(made, "event_parts/readings", "then ['EVEN', 'READING']", "then ['READING', 'READ']")
-    assert tawt_diff(made, "event_parts.readings")["rows", ""] == ("6", "9")
+    assert tawt_diff(made, "event_parts.readings")["rows", ""] == ("<11", "<11")
     ended = tawt("diff", "staging.readings", "-w", made)
     assert "sql changed" in ended.err and ended.err.splitlines()[-1].startswith("next: tawt run staging.readings+")
     assert tree(made) == before
