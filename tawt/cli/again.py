@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from tawt.cli.output import Format
@@ -13,6 +15,20 @@ def again(*more: str) -> str:
     """Return the command as it was given, every option kept, no longer as a dry run."""
     words = [word for word in sys.argv[1:] if word != "--dry-run"]
     return command_line([*words, *(word for word in more if word not in words)])
+
+
+def follow_ingest(pipeline: object | None, form: Format = Format.table) -> str:
+    """Return the ingest by a pipeline, of the raw folder that its workspace was made of, where that is there."""
+    if pipeline is None:
+        return follow("ingest", "RAW_DIR", pipeline="PIPELINE", workspace="WORKSPACE", form=form)
+    from tawt.contracts.workspace import is_workspace
+    from tawt.errors import TawtError
+    from tawt.pipeline.workspace import open_workspace
+
+    work, raw = Path("work") / Path(str(pipeline)).stem, None
+    with suppress(TawtError):
+        raw = open_workspace(work).raw_root if is_workspace(work) else None
+    return follow("ingest", raw or "RAW_DIR", pipeline=pipeline, workspace=work, form=form)
 
 
 def follow(name: str, *words: object, form: Format = Format.table, device: str = "auto", **options: Any) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tawt.cli.again import again, follow
+from tawt.cli.again import follow, follow_ingest
 from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
 from tawt.cli.output import Format, next_command, print_rows, print_table, print_text, print_tree, say
 from tawt.cli.ran import facts_in_words
+from tawt.contracts.account import NOT_SAMPLED
 from tawt.shell import command
+
+if TYPE_CHECKING:
+    from tawt.commands.look import StageView
 
 Cte = Annotated[str | None, typer.Option(help="Try this step (CTE) of the stage", show_default=False)]
 First = Annotated[
@@ -95,13 +99,14 @@ def show(
         next_command(follow("show", stage, workspace=workspace, form=form))
         return
     view = show_stage(stage, workspace)
+    then = _about_gone(view, workspace, form)
     say(f"{view.name}: {view.description}")
     say(f"reads {', '.join(view.inputs)}; {view.reason_last_run}")
     for line in facts_in_words(view.name, view.facts, view.most_lost):
         say(line)
     if form is not Format.table:
         print_table(view.ledger, form)
-        next_command(again("--quarantine"))
+        next_command(then)
         return
     if view.columns is not None:
         print_table(view.columns, form)
@@ -109,7 +114,17 @@ def show(
     print_table(view.ledger, form)
     print()
     print_table(view.files.slice(0, 20), form)
-    next_command(again("--quarantine"))
+    next_command(then)
+
+
+def _about_gone(view: StageView, workspace: Path, form: Format) -> str:
+    """Return the command that shows records which a stage quarantined, or dropped, or else what it was made from."""
+    gone = {(row["route"], row["reason"]) for row in view.ledger.to_pylist() if row["route"] in ("quarantine", "drop")}
+    if any(route == "quarantine" for route, _ in gone):
+        return follow("show", view.name, workspace=workspace, quarantine=True, form=form)
+    if any(reason != NOT_SAMPLED for _, reason in gone):
+        return follow("show", view.name, workspace=workspace, dropped=True, form=form)
+    return follow("show", view.name, workspace=workspace, lineage=True, form=form)
 
 
 def _show_rejected(stage: str, workspace: Path, limit: int, form: Format, which: str) -> None:
@@ -123,8 +138,16 @@ def _show_rejected(stage: str, workspace: Path, limit: int, form: Format, which:
         f"{records.num_rows:,} {which} records shown"
         + (", read again from the raw files" if not {*records.column_names} <= placed else "")
         if records.num_rows
-        else f"nothing is {which}"
+        else f"nothing is {which}{_but_sampled(stage, workspace) if which == 'dropped' else ''}"
     )
+
+
+def _but_sampled(stage: str, workspace: Path) -> str:
+    """Say how many records a stage dropped that are of subjects outside of the sample, which are not listed."""
+    from tawt.commands.look import show as show_stage
+
+    n = sum(row["n"] for row in show_stage(stage, workspace).ledger.to_pylist() if row["reason"] == NOT_SAMPLED)
+    return f" but {n:,} records of subjects that are not in the sample (`{NOT_SAMPLED}`)" if n else ""
 
 
 def sql(
@@ -160,12 +183,8 @@ def sql(
             print_text(shown)
         for name, value in found.parameters.items() if not diff else ():
             say(f"${name} = {value}")
-        say(found.state)
-    next_command(
-        follow("run", f"{stage}+", workspace=workspace)
-        if workspace
-        else follow("ingest", "RAW_DIR", pipeline=pipeline, workspace="WORKSPACE")
-    )
+        say("nothing has changed since it ran" if diff and found.ran and not shown else found.state)
+    next_command(follow("run", f"{stage}+", workspace=workspace) if workspace else follow_ingest(pipeline))
 
 
 def _try(stage: str, workspace: Path | None, cte: str | None, limit: int | None, form: Format) -> None:
@@ -227,7 +246,7 @@ def check(
         from tawt.quality.meds import check_meds
 
         findings = check_meds(path)
-        following = follow("ingest", path, pipeline="meds", workspace="WORKSPACE", form=form)
+        following = follow("ingest", path, pipeline="meds", workspace="work/meds", form=form)
     elif kind is None and workspace is not None:
         from tawt.quality.workspace import check as check_workspace
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tawt.cli.again import again, follow
+from tawt.cli.again import again, follow, follow_ingest
 from tawt.cli.options import DATA_PANEL, DryRun, Form, OptionalWorkspace
-from tawt.cli.output import Format, next_command, print_rows, print_text, say
+from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say
 
 _WIDTH = 100
 """Of the lines that tell what to look at, where no terminal says its own."""
@@ -91,7 +91,7 @@ def test(
         say(f"without a case: {', '.join(tried.untested)}")
     if tried.declared:
         say(f"held by their contracts alone: {', '.join(tried.declared)}")
-    say(f"{len(tried.results) - len(failed)} cases passed, {len(failed)} failed")
+    say(f"{counted(len(tried.results) - len(failed), 'case')} passed, {len(failed)} failed")
     if failed:
         # a pipeline is no case, and has no name of one
         first = next((one.name for one in failed if not one.name.startswith("pipelines.")), None)
@@ -100,5 +100,18 @@ def test(
     next_command(
         follow("stages", workspace=workspace, form=form)
         if workspace is not None
-        else follow("ingest", "RAW_DIR", pipeline="PIPELINE", workspace="WORKSPACE", form=form)
+        else follow_ingest(_pipeline_of(where), form)
     )
+
+
+def _pipeline_of(where: str | None) -> str | None:
+    """Return the pipeline of a project that is tested, as an ingest takes it; None where there are several."""
+    from tawt.config.named import names_of
+    from tawt.project import Project
+
+    here = Project.here()
+    project = Project.at(Path(where)) if where is not None and Path(where).is_dir() else here
+    files = {name: project.find(f"pipelines/{name}.yaml") for name in names_of(project, of_pipeline=True)}
+    own = [name for name, file in files.items() if file is not None and project.owns(file)]
+    name = where if where in own else own[0] if len(own) == 1 else None
+    return name if name is None or project == here else str(files[name])

@@ -11,6 +11,7 @@ from tawt.errors import ConfigError
 from tawt.files import write_text
 from tawt.places import real, refuse_links
 from tawt.project import asset_root
+from tawt.shell import command
 from tawt.sources.draft_files import files_of
 from tawt.sources.look import Look, look_below
 
@@ -69,7 +70,9 @@ def init(
     if there and not force:
         raise ConfigError(
             str(root / there[0]), "is there already, expected a new file",
-            "give another `--name` or `--out`; `--force` drafts anew what was not edited",
+            "draft anew what was not edited: `"
+            + command("init", raw_dir, "--name", name, out=out, subject=subject, force=True)
+            + "`; or give another `--name` or `--out`",
         )  # fmt: skip
     written = tuple(path for path in files if path not in kept)
     for path in written if not dry_run else ():

@@ -10,7 +10,7 @@ import pyarrow as pa
 from tawt.builtin.all import seen_graph
 from tawt.commands.attempt import FIRST, attempt
 from tawt.contracts.layers import layer_of
-from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, wrapped_errors
+from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, parquet_files, wrapped_errors
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, mend_of, said_of, standing
@@ -32,9 +32,9 @@ def query(
 ) -> pa.Table:  # fmt: skip
     """Run one select over the workspace's relations.
 
-    Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `vocabulary`,
-    `triplets`, `quarantine`, `ledger`, and `raw.<name>` as the raw files are now. Nothing else can be read and nothing
-    can be written. No command changes the workspace until the answer is there.
+    Relations: `staging.<name>`, `event_parts.<name>`, `codes.<name>`, `labels.<task>`, `events`, `codes` (what
+    data_types mean), `vocabulary`, `triplets`, `quarantine`, `ledger`, and `raw.<name>` as the raw files are now.
+    Nothing else can be read and nothing can be written. No command changes the workspace until the answer is there.
 
     Args:
         text: One `select`, or the `explain` of one; with `cte` the name of a stage.
@@ -108,7 +108,7 @@ def _known(workspace: Workspace, there: list[Standing]) -> dict[str, str]:
         for one in there
         if one.stage.layer.name in SCHEMAS
     }
-    return make | {"ledger": "", "quarantine": ""}
+    return make | {"ledger": "", "quarantine": "", "codes": make.get("events", "")}
 
 
 def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there: list[Standing]) -> None:
@@ -117,6 +117,9 @@ def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there
     for manifest in finished:
         if layer_of(manifest.stage).name in SCHEMAS:
             bind_output(connection, input_of(workspace.root, manifest))
+        if manifest.stage == "events":
+            listed_codes = input_of(workspace.root, manifest).folder / "metadata" / "codes.parquet"
+            connection.execute(f"create view main.codes as from {parquet_files([listed_codes])}")
     connection.register("ledger", ledger_table(there))
     listed = [listed_records(workspace, manifest) for manifest in finished]
     connection.register("quarantine", pa.concat_tables([SCHEMA.empty_table(), *listed]))

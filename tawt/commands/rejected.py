@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tawt.builtin.all import seen_stage
+from tawt.contracts.account import NOT_SAMPLED
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import (
     Limits,
@@ -82,7 +83,7 @@ def dropped(stage: str, workspace: str | Path, limit: int = 10) -> pa.Table:
     with seen_stage(stage, workspace) as (opened, graph, found):
         manifest = _finished(opened, stage)
         routes = [route for account in manifest.accounts for route in account.routes] if manifest is not None else []
-        if manifest is None or not any(r.kind == "drop" and r.reason != "not_sampled" for r in routes):
+        if manifest is None or not any(r.kind == "drop" and r.reason != NOT_SAMPLED for r in routes):
             return _DROPPED.empty_table()
         for one in standing(opened, graph):
             if one.stage.name == stage and one.stale:

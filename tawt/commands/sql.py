@@ -46,6 +46,8 @@ class StageSql:
     """Whether `text` is what made an output."""
     stage: Stage
     """What it is of."""
+    of_pipeline: bool
+    """Whether a pipeline was asked, which has no outputs."""
     changes: dict[str, str]
     """What has changed since, the file or a macro that it hangs on -> how, as a unified diff."""
 
@@ -53,7 +55,7 @@ class StageSql:
     def state(self) -> str:
         """Whether it ran, and whether something else would now, in words."""
         if not self.ran:
-            return f"{self.place}; no output was made by it yet"
+            return self.place if self.of_pipeline else f"{self.place}; no output was made by it yet"
         return f"as it ran; changed since: {', '.join(self.changes)}" if self.changes else "as it ran, and as it is now"
 
 
@@ -171,7 +173,8 @@ def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **wher
         if one.name in macros
     }
     changes = {name: change for name, change in changes.items() if change}
-    return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, found, changes)
+    return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, found,
+                    "pipeline" in where, changes)  # fmt: skip
 
 
 def _diff(ran: str, now: str, place: str) -> str:

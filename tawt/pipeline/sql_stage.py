@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tawt.contracts.account import Places, Rejected
+from tawt.contracts.account import NOT_SAMPLED, Places, Rejected
 from tawt.contracts.contract import Contract
 from tawt.database.connect import (
     bounded_memory,
@@ -45,7 +45,7 @@ from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
 _ROUTE = "_route"
 _REJECTED = -1
-_NOT_SAMPLED = "drop:not_sampled"
+_NOT_SAMPLED = f"drop:{NOT_SAMPLED}"
 
 
 def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:

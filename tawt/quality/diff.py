@@ -1,8 +1,8 @@
 """What differs between two outputs of a stage: schema, rows, nulls, statuses, reasons, and rows that only one has.
 
-Nothing but names and counts comes out. A count that could point at people is told as `<11`, a data_type of so few rows is
-not named, and none can be had from two others: a count that changed by so few is told as `<11 more` or `<11 fewer`, and
-a total whose parts hold such a one is told in tens.
+Nothing but names and counts comes out. A count that could point at people is told as `<11`, a data_type of so few rows
+is not named, and none can be had from two others: a count that changed by so few is told as `<11 more` or `<11 fewer`,
+and a total whose parts hold such a one is told in tens.
 """
 
 from __future__ import annotations

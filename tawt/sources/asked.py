@@ -18,6 +18,7 @@ from tawt.sources.sql_file import hold_lengths, statements_of
 _EXPLAIN = re.compile(r"^\s*explain(\s+analyze)?\b", re.IGNORECASE)
 _QUERY_RELATIONS = (
     *(one.name for one in LAYERS.values() if one.built_in and one.suffix == ".parquet"), "ledger", "quarantine",
+    "codes",
 )  # fmt: skip
 _QUERY_FUNCTIONS = (
     "unnest", "range", "generate_series", "random", "now", "today", "current_date", "current_timestamp", "describe",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tawt
+from tawt.cli.again import follow_ingest
 from tawt.errors import ConfigError, SourceError, StageError
 
 STAGING = """-- One row is one reading.
@@ -234,3 +235,22 @@ def test_views_are_printed(made: Path, tawt) -> None:
     assert outs[0] == outs[1] and len(outs[0].splitlines()) == 3
     assert tawt("show", "events", "-w", made, "--lineage", "--dropped").code == 2
     assert tawt("sql", "staging.readings", "-p", "lab", "--limit", 2).code == 2
+
+
+def test_what_is_told_to_be_typed_shows_something(made: Path, tawt, monkeypatch) -> None:
+    """The view of a stage leads to what it has: dropped records here. What has not changed is told, with the raw folder
+    that a workspace remembers; what data_types mean is a relation."""
+    monkeypatch.chdir(made.parent)
+    ended = tawt("show", "event_parts.readings", "-w", made)
+    assert ended.err.splitlines()[-1].endswith("--dropped")
+    assert "nothing has changed since it ran" in tawt("sql", "staging.readings", "--diff", "-w", made).err
+    assert (
+        "no output was made" not in tawt("sql", "staging.readings", "-p", made.parent / "assets/pipelines/lab.yaml").err
+    )
+    codes = tawt("query", "select code from codes order by code limit 1", "-w", made, "--format", "csv")
+    assert codes.out.splitlines()[0] == "code" and len(codes.out.splitlines()) == 2
+    assert follow_ingest(None) == "tawt ingest RAW_DIR -w WORKSPACE --pipeline PIPELINE"
+    assert follow_ingest("lab") == "tawt ingest RAW_DIR -w work/lab --pipeline lab"
+    (made.parent / "work").mkdir()
+    made.rename(made.parent / "work" / "lab")
+    assert Path(follow_ingest("lab").split()[2]).is_dir()

@@ -115,8 +115,9 @@ def test_nothing_is_overwritten(clinic: Path, tmp_path: Path) -> None:
     edited = project / "schemas" / "clinic" / "labs.yaml"
     edited.write_text(edited.read_text().replace("guessed", "sure"))
     before = {path: (project / path).read_bytes() for path in drafted.written}
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="is there already") as caught:
         _draft(clinic, project)
+    assert "--name clinic --out" in caught.value.hint and "--force`" in caught.value.hint
     assert {path: (project / path).read_bytes() for path in drafted.written} == before
     old = project / "sql" / "clinic" / "event_parts" / "old.sql"
     old.write_bytes((project / "sql" / "clinic" / "event_parts" / "labs.sql").read_bytes())
