@@ -15,7 +15,7 @@ import typer.core
 
 from tawt.cli import data, diff, inspect, model, project, runs
 from tawt.cli.limited import reserve, watched
-from tawt.cli.output import console
+from tawt.cli.output import console, say
 from tawt.errors import RoomError, TawtError, printable
 from tawt.room import room_error
 
@@ -158,7 +158,7 @@ def _fail_usage(error: Any) -> None:
 
 
 def _fail(text: str, hint: str, code: int = 1) -> NoReturn:
-    console.print(f"error: {printable(text)}", style="red", markup=False)
+    say(f"error: {printable(text)}", style="red")
     if hint:
         console.print(f"\nhint: {printable(hint)}", markup=False)
     sys.exit(code)

@@ -39,6 +39,8 @@ class _Person(Console):
         super().print(*[printable(one, keep="\n") if isinstance(one, str) else one for one in objects], **options)
 
 
+_TYPED = re.compile("`[^`]*`|(?<=: )(?:tawt|torchrun) .*$")
+"""What stands in backticks, and a command at the end."""
 _TIED = "\ufdd0"
 """In the place of a blank that no line ends at; no text has it."""
 console = _Person(stderr=True, highlight=False, soft_wrap=True)
@@ -58,10 +60,10 @@ def say(text: str, style: str = "", *, width: int | None = None) -> None:
 
 
 def _wrapped(text: str, width: int) -> str:
-    """Break a line between words, what stands in backticks whole, so that it can be pasted."""
+    """Break a line between words, what is to be typed whole, so that it can be pasted."""
     if len(text) <= width:
         return text
-    tied = re.sub("`[^`]*`", lambda quoted: quoted[0].replace(" ", _TIED), text)
+    tied = _TYPED.sub(lambda typed: typed[0].replace(" ", _TIED), text)
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines = textwrap.wrap(tied, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace(_TIED, " ")

@@ -150,6 +150,8 @@ def test_long_lines_break_on_a_terminal_but_not_within_a_command(monkeypatch: py
     shown = output._wrapped(text, 60).splitlines()
     assert max(map(len, shown)) <= 60 and [line for line in shown if command in line] and shown[1][:4] == "    "
     assert output._wrapped(text[:50], 60) == text[:50]
+    bare = "Go on with: tawt pretrain -w work --resume --threads 1"
+    assert output._wrapped(f"{'word ' * 9}{bare}", 60).splitlines()[-1].endswith(bare.partition(": ")[2])
 
 
 def test_a_stage_says_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:
