@@ -87,6 +87,8 @@ def test(
         rows = [(one.name, str(one.file), one.ok, "; ".join(one.differences)) for one in tried.results]
         print_rows(("case", "file", "ok", "differs"), rows, form)
     failed = [one for one in tried.results if not one.ok]
+    for note in tried.notes:
+        say(f"note: {note}")
     if tried.untested:
         say(f"without a case: {', '.join(tried.untested)}")
     if tried.declared:

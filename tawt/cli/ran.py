@@ -138,7 +138,8 @@ def _print_accounts(went: Accounts, form: Format) -> None:
     # a stage is named once, and what does not fit beside its reasons is told with them
     rows = [["" if i and row[0] == rows[i - 1][0] else row[0], *row[1:]] for i, row in enumerate(rows)]
     texts = [columns[:-1], *([f"{cell:,}" if isinstance(cell, int) else cell for cell in row[:-1]] for row in rows)]
-    if sum(max(map(len, column)) + 2 for column in zip(*texts, strict=True)) + LEAST_FOLDED > width:
+    least = min(LEAST_FOLDED, max(len(row[-1]) for row in [columns, *rows]))
+    if sum(max(map(len, column)) + 2 for column in zip(*texts, strict=True)) + least > width:
         columns = ["stage", "input", "records in", "kept", "rows out", "gone, by reason"]
         rows = [[*row[:4], row[6], _told(one, _by_kind(one))] for row, (_, one) in zip(rows, went, strict=True)]
     print_rows(columns, rows, form, spare=("rows out",), folds=columns[-1])

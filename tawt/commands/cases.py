@@ -19,6 +19,7 @@ from tawt.shell import command
 from tawt.sources.case_files import CASES, Case, read_cases
 from tawt.sources.cases import run_case
 from tawt.sources.macro_cases import run_macro_case
+from tawt.sources.tables import without_keys
 
 _MACROS = ("shared", "macros")
 
@@ -55,6 +56,8 @@ class CaseResults:
     """Stages and macros of the project without a case."""
     declared: tuple[str, ...] = ()
     """Staging that no case holds, neither by itself nor on the way to another stage: it follows from its contract."""
+    notes: tuple[str, ...] = ()
+    """What an ingest by a pipeline of the project would say of its contracts."""
 
     @property
     def ok(self) -> bool:
@@ -103,7 +106,8 @@ def test(
         return CaseResults(tuple(results), ())
     sources = tuple(name.removesuffix(".yaml") for name in below)
     told = " ".join(text for one in results for text in one.differences)
-    for failed in _refused(project, sources):
+    notes: list[str] = []
+    for failed in _refused(project, sources, notes):
         if failed.differences[0] not in told:  # else a case says it
             results.append(failed)
             report(failed)
@@ -114,11 +118,12 @@ def test(
         tuple(one for one in names if one not in tested and not one.startswith(unknown))
         for names in _own(root, sources)
     )
-    return CaseResults(tuple(results), own, declared)
+    return CaseResults(tuple(results), own, declared, tuple(dict.fromkeys(notes)))
 
 
-def _refused(project: Project, sources: tuple[str, ...]) -> Iterator[CaseResult]:
-    """Yield a project's pipelines that an ingest would refuse before it reads a record; of some sources, or of all."""
+def _refused(project: Project, sources: tuple[str, ...], notes: list[str]) -> Iterator[CaseResult]:
+    """Yield a project's pipelines that an ingest would refuse before it reads a record; of some sources, or of all.
+    What it would say of contracts is noted."""
     for name in names_of(project, of_pipeline=True):
         file = project.find(f"pipelines/{name}.yaml")
         if file is None or not project.owns(file):
@@ -126,7 +131,8 @@ def _refused(project: Project, sources: tuple[str, ...]) -> Iterator[CaseResult]
         try:
             pipeline = resolve_pipeline(name, (), project)
             if not sources or pipeline.source in sources:
-                stages_of(pipeline, project)
+                graph = stages_of(pipeline, project)
+                notes += without_keys(graph.stages, graph.raw_contracts)
         except TawtError as error:
             yield CaseResult(f"pipelines.{name}", file, None, (_less(error, file),))
 

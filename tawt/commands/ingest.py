@@ -9,7 +9,6 @@ from pathlib import Path
 from tawt.builtin.all import all_stages, graph_of, stages_of
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
-from tawt.contracts.table import key_is_named
 from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError
@@ -30,6 +29,7 @@ from tawt.pipeline.workspace import (
 from tawt.project import Project
 from tawt.shell import command
 from tawt.sources.graph import Graph
+from tawt.sources.tables import without_keys
 from tawt.transforms.units import Units
 
 INGEST_LAYERS = made_by("ingest")
@@ -92,7 +92,11 @@ def ingest(
     with hold(root, dry_run):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
-        said = (*_about_project(root, project), *_settings_that_go(root, resolved), *_without_keys(graph))
+        said = (
+            *_about_project(root, project),
+            *_settings_that_go(root, resolved),
+            *without_keys(graph.stages, graph.raw_contracts),
+        )
         for note in said:
             report({"event": "note", "text": note})
         result = _run(given, graph, INGEST_LAYERS, limits, force, dry_run, report, found)
@@ -109,19 +113,6 @@ def _about_project(root: Path, project: Project) -> tuple[str, ...]:
     if before not in (None, now):
         return (f"project {now or 'none, tawt alone'}, in the place of {before}, whose files run no more",)
     return (f"project {now}",) if now is not None else ()
-
-
-def _without_keys(graph: Graph) -> tuple[str, ...]:
-    """Say which raw tables that are staged by their contracts name no key there."""
-    tables = {stage.inputs[0].partition(".")[2] for stage in graph.stages.values() if stage.sql and stage.sql.declared}
-    named = [one.name for name, one in graph.raw_contracts.items() if name in tables and not key_is_named(one)]
-    if not named:
-        return ()
-    return (
-        f"no `key:` in the contract of {', '.join(named)}: a record there is set aside only where it has no subject, "
-        "any other cell that cannot be read is left out; name under `key:` what a record is of no use without, as its "
-        "code and its time",
-    )
 
 
 def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:

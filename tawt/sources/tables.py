@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import LAYERS
-from tawt.contracts.table import SUFFIXES, Table, read_table
+from tawt.contracts.table import SUFFIXES, Table, key_is_named, read_table
 from tawt.database.macros import Macros
 from tawt.errors import ConfigError
 from tawt.project import Project
 from tawt.sources.declare import staging_contract, staging_select
 from tawt.sources.sql_file import SqlFile, checked
+from tawt.sources.stage import Stage
 
 
 def table_files(project: Project, source: str) -> dict[str, Path]:
@@ -95,3 +96,16 @@ def contract_of(project: Project, source: str, layer: str, name: str, tables: Ma
     if (path := project.find(*(f"{relative}{suffix}" for suffix in SUFFIXES))) is not None:
         return read_contract(path)
     return staging_contract(tables[name]) if layer == "staging" and name in tables else None
+
+
+def without_keys(stages: Mapping[str, Stage], raw: Mapping[str, Contract]) -> tuple[str, ...]:
+    """Say which raw tables that are staged by their contracts name no key there."""
+    tables = {stage.inputs[0].partition(".")[2] for stage in stages.values() if stage.sql and stage.sql.declared}
+    named = [one.name for name, one in raw.items() if name in tables and not key_is_named(one)]
+    if not named:
+        return ()
+    return (
+        f"no `key:` in the contract of {', '.join(named)}: a record there is set aside only where it has no subject, "
+        "any other cell that cannot be read is left out; name under `key:` what a record is of no use without, as its "
+        "code and its time",
+    )

@@ -88,7 +88,9 @@ def test_staging_that_no_case_holds_is_told(clinic: Path, monkeypatch: pytest.Mo
     """That which follows from a contract is named beside stages without a case, for the contract alone holds it."""
     contract = '{"description": "One row is one.", "key": ["a"], "columns": {"a": "int64"}}'
     monkeypatch.chdir(write(clinic, {"schemas/clinic/more.json": contract, "tests/sql/clinic.yaml": SEVERAL}))
-    assert (tawt.test().declared, tawt.test().untested) == (("clinic.staging.more",), ())
+    assert (tawt.test().declared, tawt.test().untested, tawt.test().notes) == (("clinic.staging.more",), (), ())
+    write(clinic, {"schemas/clinic/more.json": contract.replace('"key": ["a"], ', "")})
+    assert "no `key:` in the contract of raw.more" in tawt.test().notes[0]
     write(clinic, {"tests/sql/clinic.yaml": "- ["})  # what it holds is not known
     assert (tawt.test().declared, tawt.test().untested, tawt.test().ok) == ((), (), False)
 
