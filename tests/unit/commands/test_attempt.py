@@ -10,7 +10,7 @@ import pytest
 
 import tawt
 from tawt.cli.again import follow_ingest
-from tawt.errors import ConfigError, SourceError, StageError
+from tawt.errors import ConfigError, StageError
 
 STAGING = """-- One row is one reading.
 with readings as (select _row, subject_id, seen, number from raw.readings),
@@ -178,7 +178,7 @@ def test_what_is_dropped_is_told_of_what_ran(made: Path) -> None:
         tawt.dropped("staging.readings", made)
     edit(made, "staging/readings", "x < 5", "x < $least")
     (made.parent / "raw" / "readings" / "a.csv").write_text("subject_id,seen,number\n1,day 0,1\n")
-    with pytest.raises(SourceError, match="is not as it was read"):
+    with pytest.raises(StageError, match="raw.readings has changed since it was read"):
         tawt.dropped("staging.readings", made)
 
 
