@@ -178,7 +178,7 @@ def test_what_is_dropped_is_told_of_what_ran(made: Path) -> None:
         tawt.dropped("staging.readings", made)
     edit(made, "staging/readings", "x < 5", "x < $least")
     (made.parent / "raw" / "readings" / "a.csv").write_text("subject_id,seen,number\n1,day 0,1\n")
-    with pytest.raises(StageError, match="raw.readings has changed since it was read"):
+    with pytest.raises(StageError, match="readings has changed since it was read"):
         tawt.dropped("staging.readings", made)
 
 
