@@ -20,6 +20,7 @@ from tawt.config.base import one_or_more
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.embeddings import OF, STALE, about_embeddings
+from tawt.contracts.embeddings import SPLITS as SPLITS_READ
 from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.errors import ConfigError, nearest
 from tawt.files import alone_at, made_folder, write_parquet
@@ -176,7 +177,8 @@ def embed(
         if dataset.has_changed() and report is not None:
             report({"event": "note", "text": f"{dataset.folder} has changed: what was read is embedded"})
         made_of = (dataset.vocabulary.sha256, fingerprint_of(chosen), sha256_file(loaded.weights))
-        about = dict(zip(OF, made_of, strict=True)) | ({STALE: stale} if stale is not None else {})
+        read = {SPLITS_READ: ",".join(split.name for split in chosen)}
+        about = dict(zip(OF, made_of, strict=True)) | read | ({STALE: stale} if stale is not None else {})
         table = _table(found, width, about)
         write_parquet(path, table)
     n_cut = sum(part.n_cut for part in found)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tawt.config.base import Section
+from tawt.files import digest
 
 DATASET = "dataset.json"
 """Manifest of a dataset, in its folder."""
@@ -59,3 +60,8 @@ class DatasetManifest(Section):
     """What dates and hours mean (see the pipeline's key of this name)."""
     splits: dict[Name, tuple[ShardEntry, ...]]
     """Shards by split, in their order."""
+
+    def fingerprint(self, *names: str) -> str:
+        """Return the hash by which runs and embeddings name what they read: all that some splits hold."""
+        held = ([self.calendar, *(entry.model_dump() for entry in self.splits.get(name, ()))] for name in names)
+        return digest([digest(split) for split in held])

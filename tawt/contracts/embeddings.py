@@ -9,6 +9,8 @@ from tawt.readers import parquet_schema
 
 OF = ("vocabulary", "dataset", "weights")
 """What it was made of, each by its hash."""
+SPLITS = "splits"
+"""The splits of the dataset that were read, joined by commas."""
 STALE = "stale"
 """Why the dataset was older than what it was made from, where embedding it was wanted; absent where it was not."""
 

@@ -6,6 +6,7 @@ from tawt.pipeline.keys import SAMPLED, Now
 from tawt.pipeline.manifest import Components, versions
 from tawt.sources.sql_file import SqlFile
 from tawt.sources.stage import Stage
+from tawt.sources.written import of_sql
 
 
 def components_of(stage: Stage, source: str, now: Now, inputs: dict[str, str]) -> Components:
@@ -17,7 +18,10 @@ def components_of(stage: Stage, source: str, now: Now, inputs: dict[str, str]) -
         now: What the workspace has behind keys.
         inputs: Each input -> what it is known by.
     """
-    return Components(keys=now.tell(keys_of(stage, source)), inputs=inputs, versions=versions())
+    keys = now.tell(keys_of(stage, source))
+    if (sql := stage.sql) is not None and not sql.declared:
+        keys[_text_of(stage, source)] = of_sql(sql.text)  # as it was read, whatever became of the file meanwhile
+    return Components(keys=keys, inputs=inputs, versions=versions())
 
 
 def keys_of(stage: Stage, source: str) -> list[str]:
@@ -27,8 +31,13 @@ def keys_of(stage: Stage, source: str) -> list[str]:
     if not isinstance(made_by, SqlFile):
         schemas = [f"schemas/{schema}" for schema in made_by.schemas]
         return [*(key.format(source=source) for key in made_by.keys), *schemas, *raw]
-    keys = [f"sql/{source}/{layer}/{name}.sql", *(f"sql/shared/macros/{macro.name}.sql" for macro in made_by.macros)]
+    keys = [_text_of(stage, source), *(f"sql/shared/macros/{macro.name}.sql" for macro in made_by.macros)]
     keys += [f"schemas/{stage.layer.contract.format(source=source, layer=layer, name=name)}", *raw]
     keys += [f"pipeline.parameters.{parameter}" for parameter in made_by.parameters]
     # `--sample 500` is another sample when the source has other subjects
     return keys + (["ingest.sample", SAMPLED] if stage.layer.row_wise else ["ingest.n_shards"] * stage.layer.sharded)
+
+
+def _text_of(stage: Stage, source: str) -> str:
+    layer, _, name = stage.name.partition(".")
+    return f"sql/{source}/{layer}/{name}.sql"

@@ -7,12 +7,16 @@ import fcntl
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from tawt.contracts.embeddings import about_embeddings
+from tawt.contracts.dataset import DATASET, DatasetManifest
+from tawt.contracts.embeddings import SPLITS, about_embeddings
+from tawt.errors import FileError
 from tawt.pipeline.workspace import LOCK
 from tawt.quality.strangers import Known
 from tawt.quality.unfinished import changed_unlisted
+from tawt.readers import read_record
 from tawt.seals import LATER, LIST, UNFINISHED, holds, listed_files, sha256_file
 
 _WEIGHTS = "model.safetensors"
@@ -132,7 +136,7 @@ def _at_work(folder: Path) -> bool:
 
 
 def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
-    """Hold every file of embeddings to its seal, and to the weights of the run that it is named like.
+    """Hold every file of embeddings to its seal, to the weights of the run that it is named like, and to the dataset.
 
     Args:
         root: The workspace.
@@ -142,7 +146,9 @@ def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
         Files, and what is wrong with each.
     """
     wrong = []
-    folder = root / "embeddings"
+    folder, dataset = root / "embeddings", None
+    with suppress(FileError):  # which is told for itself
+        dataset = read_record(root / "dataset" / DATASET, DatasetManifest)
     for path in sorted(folder.rglob("*")):
         run = root / "runs" / path.relative_to(folder).with_suffix("")
         if path.is_dir() and (root / "runs" / path.relative_to(folder)).is_dir():
@@ -159,4 +165,6 @@ def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
             wrong.append((path, "holds no embeddings"))
         elif run.is_dir() and (now := (listed_files(run) or {}).get(_WEIGHTS)) and about.get("weights") != now:
             wrong.append((path, f"is not of the weights of {run.relative_to(root).as_posix()}"))
+        elif dataset is not None and about["dataset"] != dataset.fingerprint(*about.get(SPLITS, "").split(",")):
+            wrong.append((path, "is of another dataset than is there now"))
     return wrong

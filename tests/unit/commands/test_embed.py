@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pyarrow as pa
@@ -10,11 +11,14 @@ import pytest
 
 from tawt.commands.embed import embed
 from tawt.commands.pretrain import pretrain
+from tawt.contracts.dataset import DATASET
 from tawt.contracts.embeddings import STALE, about_embeddings
 from tawt.errors import ConfigError, DatasetError, StaleError
 from tawt.files import alone, write_json, write_sealed
 from tawt.pipeline.manifest import Account, Components, Manifest
 from tawt.pipeline.stale import look
+from tawt.quality.runs import check_embeddings
+from tawt.quality.strangers import Known
 from tawt.training.versions import read_versions
 
 
@@ -158,6 +162,20 @@ def test_whoever_reads_a_stale_dataset_stops_unless_it_is_wanted(make_run, works
     stages()
     embed(workspace, "a", device="cpu")
     assert STALE not in about_embeddings(workspace / "embeddings" / "a.parquet")
+
+
+def test_embeddings_of_a_dataset_that_was_made_anew_are_told(make_run, workspace):
+    """Of all splits or of one: they hold as long as those splits hold what was read."""
+    make_run("a")
+    embed(workspace, "a", device="cpu")
+    embed(workspace, "a", device="cpu", splits=("tuning",), out=workspace / "embeddings" / "one.parquet")
+    assert check_embeddings(workspace, Known()) == []
+    path = workspace / "dataset" / DATASET
+    said = json.loads(path.read_text())
+    said["splits"]["train"][0]["sha256"] = "0" * 64
+    write_sealed(path, {key: value for key, value in said.items() if key != "seal"})
+    wrong = "is of another dataset than is there now"
+    assert check_embeddings(workspace, Known()) == [(workspace / "embeddings" / "a.parquet", wrong)]
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
