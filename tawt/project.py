@@ -111,6 +111,10 @@ class Project:
         names = (f"sql/{source}", f"schemas/{source}", "sql/shared")
         return self.root is not None and any((self.root / name).is_dir() for name in names)
 
+    def brings(self, source: str) -> bool:
+        """Return whether there are files of a source, the user's or tawt's."""
+        return source in {*self.folders("sql"), *self.folders("schemas")}
+
     def owns(self, path: Path) -> bool:
         """Return whether a file is the user's."""
         return self.root is not None and path.is_relative_to(self.root)

@@ -16,7 +16,7 @@ from tawt.database.connect import Limits, bounded_memory, looking, wrapped_error
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, said_of, standing
-from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.manifest import Manifest, read_manifest, unfinished
 from tawt.pipeline.plan import input_of, make_plan
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import run_sql
@@ -110,7 +110,7 @@ def _of_edit(root: Path, stage: str | None, limits: Limits, report: Report) -> l
         manifest = read_manifest(opened, stage)
         if manifest is None:
             again = command("run", f"+{stage}", workspace=root)
-            raise StageError(stage, "is not there yet, expected it to be finished", f"`{again}`")
+            raise StageError(stage, f"{unfinished(opened, stage)}, expected it to be finished", f"`{again}`")
         for one in standing(opened, graph):
             if one.stage.name in found.inputs and not one.stands:
                 report({"event": "note", "text": f"{stage} reads {one.stage.name}, which is {one.state}"})

@@ -14,6 +14,7 @@ from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, mend_of, said_of, standing
+from tawt.pipeline.manifest import unfinished
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import SCHEMA, listed_records
 from tawt.pipeline.reading import copied, tables_now
@@ -59,7 +60,7 @@ def query(
         graph, limits = seen_graph(opened), Limits.of(threads, memory_limit)
         there = standing(opened, graph)
         raw_names = {f"raw.{name}".lower(): name for name in graph.raw_contracts}
-        named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names, ""), graph.project)
+        named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names), graph.project)
         for note in (*said_of(graph), *_notes(named, opened, there)):
             report({"event": "note", "text": note})
         raw = tables_now(opened, graph, [name for relation, name in raw_names.items() if relation in named])
@@ -99,16 +100,16 @@ def _notes(named: frozenset[str], workspace: Workspace, there: list[Standing]) -
     ]
 
 
-def _known(workspace: Workspace, there: list[Standing]) -> dict[str, str]:
-    """Return the relations of a workspace -> the command that makes one that is not made."""
+def _known(workspace: Workspace, there: list[Standing]) -> dict[str, tuple[str, str] | None]:
+    """Return the relations of a workspace -> why one cannot be read, and the command that makes it."""
     make = {
-        one.stage.name.lower(): ""
+        one.stage.name.lower(): None
         if one.manifest is not None
-        else command("run", f"+{one.stage.name}", workspace=workspace.root)
+        else (unfinished(workspace, one.stage.name), command("run", f"+{one.stage.name}", workspace=workspace.root))
         for one in there
         if one.stage.layer.name in SCHEMAS
     }
-    return make | {"ledger": "", "quarantine": "", "codes": make.get("events", "")}
+    return make | {"ledger": None, "quarantine": None, "codes": make.get("events")}
 
 
 def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there: list[Standing]) -> None:

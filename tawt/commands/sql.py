@@ -14,7 +14,7 @@ from tawt.database.connect import Limits, connect, wrapped_errors
 from tawt.errors import ConfigError, FileError, StageError
 from tawt.files import write_text
 from tawt.pipeline.holding import still
-from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.manifest import Manifest, read_manifest, unfinished
 from tawt.pipeline.workspace import Workspace, given_pipeline, open_workspace
 from tawt.project import Project
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
@@ -44,6 +44,8 @@ class StageSql:
     """The file that says so."""
     ran: bool
     """Whether `text` is what made an output."""
+    unfinished: str
+    """In words, why it is not; empty where it is."""
     stage: Stage
     """What it is of."""
     of_pipeline: bool
@@ -55,7 +57,7 @@ class StageSql:
     def state(self) -> str:
         """Whether it ran, and whether something else would now, in words."""
         if not self.ran:
-            return self.place if self.of_pipeline else f"{self.place}; no output was made by it yet"
+            return self.place if self.of_pipeline else f"{self.place}; its output {self.unfinished}"
         return f"as it ran; changed since: {', '.join(self.changes)}" if self.changes else "as it ran, and as it is now"
 
 
@@ -145,18 +147,19 @@ def _look(
         )
     if workspace is None:
         resolved, project = given_pipeline(str(pipeline))
-        found = _of(stages_of(resolved, project), stage, resolved.values, None, pipeline=pipeline)
+        found = _of(stages_of(resolved, project), stage, resolved.values, None, "", pipeline=pipeline)
         return found, project, resolved.source, None
     root = Path(workspace).expanduser()
     with still(root):
         opened = open_workspace(root)
         manifest = read_manifest(opened, stage)
+        lack = unfinished(opened, stage) if manifest is None else ""
     graph = seen_graph(opened) if as_ran else all_stages(opened)
-    found = _of(graph, stage, opened.pipeline.values, manifest, workspace=workspace)
+    found = _of(graph, stage, opened.pipeline.values, manifest, lack, workspace=workspace)
     return found, graph.project, opened.pipeline.source, opened
 
 
-def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **where: object) -> StageSql:
+def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, lack: str, **where: object) -> StageSql:
     found = stage_of(graph, stage)
     if found.sql is None:
         hint = command("show", stage, **where) if "workspace" in where else command("stages", **where)
@@ -173,7 +176,7 @@ def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, **wher
         if one.name in macros
     }
     changes = {name: change for name, change in changes.items() if change}
-    return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, found,
+    return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, lack, found,
                     "pipeline" in where, changes)  # fmt: skip
 
 

@@ -132,6 +132,12 @@ def torn_files(workspace: Workspace, stage: str) -> tuple[str, ...]:
     return _look(workspace, stage)[1]
 
 
+def unfinished(workspace: Workspace, stage: str) -> str:
+    """Return in words why a stage stands for nothing: it was not made yet, or a file of it is damaged."""
+    torn = torn_files(workspace, stage)
+    return f"is damaged ({torn[0]})" if torn else "is not made yet"
+
+
 def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str, ...]]:
     path = workspace.manifest(stage)
     manifest = manifest_at(path)

@@ -10,6 +10,7 @@ import duckdb
 from tawt.contracts.layers import raw_table
 from tawt.database.connect import Limits, identifier, looking, wrapped_errors
 from tawt.errors import SourceError, StageError
+from tawt.pipeline.manifest import unfinished
 from tawt.pipeline.plan import inputs_of, raw_tables
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace
@@ -47,7 +48,7 @@ def reading(
     for name in stage.inputs:
         if raw_table(name) is None and name not in made:
             again = command("run", f"+{name}", workspace=opened.root)
-            raise StageError(stage.name, f"needs {name}, which is not there, expected it to be finished", again)
+            raise StageError(stage.name, f"needs {name}, which {unfinished(opened, name)}, expected it finished", again)
     with (
         readable(raw) as tables,
         looking(limits, [opened.root, *raw_folders(tables)], opened.project, bool(stage.numbers)) as connection,

@@ -107,6 +107,8 @@ class Workspace:
     given_ingested: Ingested | None = None
     given_pipeline: bool = False
     """Whether the pipeline may be another than what is written down."""
+    local_lost: bool = False
+    """Whether what is given stands for a damaged `local.json`, which alone says where the project is."""
 
     @property
     def as_written(self) -> bool:
@@ -126,8 +128,8 @@ class Workspace:
     @property
     def ingest_again(self) -> str:
         """The hint to read the raw tables again, by the pipeline that is there."""
-        pipeline = self.root / PIPELINE
-        return f"run `{command('ingest', 'RAW_DIR', pipeline=pipeline, workspace=self.root)}` again"
+        again = command("ingest", "RAW_DIR", pipeline=self.root / PIPELINE, workspace=self.root)
+        return f"run `{again}` again, in the folder of its project if it has one"
 
     @property
     def local(self) -> Local:
@@ -165,16 +167,18 @@ class Workspace:
         Raises:
             ConfigError: The project is neither where it was nor here.
         """
-        if (folder := self.local.project) is None:
+        folder, source = self.local.project, self.pipeline.source
+        if folder is None and not self.local_lost and (self.given_local or Project().brings(source)):
             return Project()
-        if is_project(Path(folder)):
+        if folder is not None and is_project(Path(folder)):
             return Project.at(Path(folder))
-        here = Project.here()
-        if here.has(self.pipeline.source):
+        if (here := Project.here()).has(source):
             return here
-        again = command(
-            "ingest", self.raw_root or "RAW_DIR", pipeline=real(self.root / PIPELINE), workspace=real(self.root)
-        )
+        if folder is None:
+            what = f"is damaged or gone, expected where the project of `{source}` is"
+            raise ConfigError(str(self.root / LOCAL), what, self.ingest_again)
+        place = real(self.root)
+        again = command("ingest", self.raw_root or "RAW_DIR", pipeline=place / PIPELINE, workspace=place)
         raise ConfigError(
             str(self.root), f"was made with the project {folder}, which is not there, expected it with its `sql/`",
             f"put it back; or go to the folder where it is now: commands find it there, and `{again}` remembers it",
@@ -220,8 +224,12 @@ def given_pipeline(name_or_file: str, settings: tuple[str, ...] = ()) -> tuple[P
     path = Path(name_or_file).expanduser()
     project = Project.of(name_or_file)
     if path.name == PIPELINE and is_workspace(path.parent):
-        with suppress(FileError):  # what it remembers is damaged: the current folder is asked, as for a name
-            project = open_workspace(path.parent).project
+        own = open_workspace(path.parent)
+        try:
+            project = own.project
+        except FileError:  # what it remembers is damaged: the current folder is asked, as for a name
+            if not project.has(own.pipeline.source) and not project.brings(own.pipeline.source):
+                raise
     return resolve_pipeline(name_or_file, settings, project), project
 
 

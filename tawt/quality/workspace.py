@@ -99,7 +99,7 @@ def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str,
         _ = opened.local
     except FileError as error:
         unread[LOCAL] = error.what.partition(", expected")[0]
-        opened = replace(opened, given_local=Local())
+        opened = replace(opened, given_local=Local(), local_lost=True)
     try:
         made = opened.ingested if (opened.root / INGEST).exists() else None
     except FileError as error:

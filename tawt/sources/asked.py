@@ -28,15 +28,18 @@ _QUERY_FUNCTIONS = (
 
 
 def check_select(
-    text: str, workspace: object = "WORKSPACE", there: Mapping[str, str] | None = None, project: Project | None = None
+    text: str,
+    workspace: object = "WORKSPACE",
+    there: Mapping[str, tuple[str, str] | None] | None = None,
+    project: Project | None = None,
 ) -> frozenset[str]:
     """Hold a query to one `select` over the workspace's relations, or the `explain` of one.
 
     Args:
         text: The query.
         workspace: For hints.
-        there: The relations of the workspace, in lower case -> the command that makes one that is not made, or nothing;
-            None = any that one may have.
+        there: The relations of the workspace, in lower case -> why one cannot be read and the command that makes it, or
+            nothing; None = any that one may have.
         project: Whose macros it may call.
 
     Returns:
@@ -70,13 +73,14 @@ def check_select(
         schema, table = found.schema.lower(), found.table.lower()  # as the engine takes them
         name = f"{schema}.{table}" if schema and schema != table else table
         may = schema in SCHEMAS if schema else table in _QUERY_RELATIONS
-        known = dict.fromkeys(_QUERY_RELATIONS, "") if there is None else there
-        unmade = known.get(name, "") if not found.qualified else ""
+        known = dict.fromkeys(_QUERY_RELATIONS) if there is None else there
+        unmade = known.get(name) if not found.qualified else None
         if found.qualified or not may or (there is not None and name not in there) or unmade:
             shown = f"{found.schema}.{found.table}" if schema else found.table
-            what = f"reads `{shown}`, {'which is not made yet, ' * bool(unmade)}expected a relation of the workspace"
-            near = nearest(name, [one for one, make in known.items() if not make])
-            raise StageError("query", what, f"`{unmade}`" if unmade else near)
+            why = f"which {unmade[0]}, " if unmade else ""
+            near = nearest(name, [one for one, lack in known.items() if not lack])
+            what = f"reads `{shown}`, {why}expected a relation of the workspace"
+            raise StageError("query", what, f"`{unmade[1]}`" if unmade else near)
         named.add(name)
     return frozenset(named)
 

@@ -143,12 +143,12 @@ def test_a_workspace_finds_its_project_from_anywhere(
 def test_a_project_that_moved_is_named_and_taken_up_where_it_is(
     ingested: Callable[..., RunResult], clinic: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line says which folder is gone; the command of the hint, typed where it is now, runs nothing again."""
+    """One line says which folder is gone to who would run something; the command of the hint, typed where it is now, runs
+    nothing again."""
     ingested()
     moved, workspace = clinic.rename(tmp_path / "moved"), tmp_path / "w"
     pipeline = str(workspace / "pipeline.yaml")
-    for command in (lambda: tawt.stages(workspace), lambda: tawt.run("events", workspace), lambda: tawt.sql("events", workspace),
-                    lambda: tawt.ingest(raw, pipeline, workspace)):  # fmt: skip
+    for command in (lambda: tawt.run("events", workspace), lambda: tawt.ingest(raw, pipeline, workspace)):
         with pytest.raises(ConfigError, match=f"made with the project {clinic}, which is not there") as error:
             command()
         assert f"--pipeline {pipeline}" in error.value.hint
@@ -162,13 +162,21 @@ def test_a_project_that_moved_is_named_and_taken_up_where_it_is(
 def test_a_workspace_whose_memory_is_damaged_is_mended_by_its_own_pipeline(
     ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command of the hint, typed in the project, remembers it again."""
+    """The command of the hint, typed in the project, remembers it again; elsewhere it names the file, as all others do,
+    and nothing else is said to be wrong."""
     ingested()
     with (tmp_path / "w" / "local.json").open("a") as file:
         file.write("x")
     with pytest.raises(FileError, match="damaged") as error:
         tawt.stages(tmp_path / "w")
-    assert f"--pipeline {tmp_path}/w/pipeline.yaml" in error.value.hint
+    assert f"--pipeline {tmp_path}/w/pipeline.yaml` again, in the folder of its project" in error.value.hint
+    monkeypatch.chdir(tmp_path)
+    assert [finding.check for finding in tawt.check(tmp_path / "w") if not finding.ok] == ["records"]
+    with pytest.raises(FileError, match=r"local\.json: is damaged"):
+        ingested(tmp_path / "w" / "pipeline.yaml")
+    (tmp_path / "w" / "local.json").unlink()
+    with pytest.raises(ConfigError, match=r"local\.json: is damaged or gone"):
+        ingested(tmp_path / "w" / "pipeline.yaml")
     monkeypatch.chdir(clinic)
     assert ingested(tmp_path / "w" / "pipeline.yaml").n_run == 0
     assert open_workspace(tmp_path / "w").project.root == clinic
@@ -250,7 +258,7 @@ def test_a_seed_of_the_project_stands_in_the_place_of_tawts(tmp_path: Path) -> N
     for text, said in (
         (head + "a,b,c,1,\na,b,d,two,\n", f"{tmp_path / seed}:3: `factor` is no number"),
         ("concept,from_unit,to_unit\na,b,c\n", f"{tmp_path / seed}: lacks the column `factor`"),
-        (head, f"{tmp_path / seed}: is empty"),
+        (head, f"{tmp_path / seed}: has a header alone"),
     ):
         write(tmp_path, {seed: text})
         with pytest.raises(ConfigError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 import tawt
 from tawt.cli.app import app
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, StageError
 from tawt.pipeline.run import RunResult
 from tawt.project import asset
 from tests.unit.clinic import write
@@ -38,6 +39,13 @@ def test_what_ran_is_kept_and_told_from_what_would_run_now(
     )
     tawt.run("staging.readings", tmp_path / "w", threads=1)
     assert tawt.sql("staging.readings", tmp_path / "w").changes == {}
+    manifest = tmp_path / "w" / "manifests" / "staging.readings.json"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("* 18", "* 81"), encoding="utf-8")
+    damaged = "is damaged (manifests/staging.readings.json)"
+    assert tawt.sql("staging.readings", tmp_path / "w").state == f"{stage}; its output {damaged}"
+    with pytest.raises(StageError, match=re.escape(f"which {damaged}")) as caught:
+        tawt.query("select * from staging.readings", tmp_path / "w")
+    assert caught.value.hint == f"`tawt run +staging.readings -w {tmp_path / 'w'}`"
 
 
 def test_a_macro_that_a_stage_hangs_on_is_kept_with_it(
@@ -61,7 +69,7 @@ def test_a_macro_that_a_stage_hangs_on_is_kept_with_it(
 def test_a_stage_that_never_ran_shows_what_would(clinic: Path) -> None:
     """By a pipeline there is no output, and nothing to have changed since."""
     found = tawt.sql("staging.readings", pipeline=str(clinic / "pipelines" / "clinic.yaml"))
-    assert not found.ran and found.text == found.now and found.changes == {} and "no output" in found.state
+    assert not found.ran and found.text == found.now and found.changes == {} and found.state == found.place
 
 
 def test_the_diff_is_printed_alone(ingested: Callable[..., RunResult], clinic: Path, tmp_path: Path, tawt) -> None:

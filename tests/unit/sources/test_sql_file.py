@@ -277,7 +277,12 @@ def test_a_query_may_not_change_anything(text: str) -> None:
 )
 def test_a_query_is_told_the_relations_that_are_there(relation, what, hint):
     """What is near is a relation of the workspace; one that is not made comes with the command that makes it."""
-    there = {"event_parts.labs": "", "events": "", "labels.death": "", "vocabulary": "tawt run +vocabulary"}
+    there = {
+        "event_parts.labs": None,
+        "events": None,
+        "labels.death": None,
+        "vocabulary": ("is not made yet", "tawt run +vocabulary"),
+    }
     with pytest.raises(StageError) as error:
         check_select(f"select * from {relation}", there=there)
     assert what in str(error.value) and error.value.hint == hint
