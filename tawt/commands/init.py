@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from tawt.errors import ConfigError
-from tawt.files import write_text
+from tawt.files import alone_at, made_folder, write_text
 from tawt.places import real, refuse_links
 from tawt.project import asset_root
 from tawt.shell import command
@@ -65,27 +67,35 @@ def init(
     _hold_place(raw, root, name)
     look = look_below(raw, records, subject)
     files = {path: _sealed(path, text) for path, text in files_of(name, look.tables).items()}
-    there = [path for path in files if (root / path).exists() or (root / path).is_symlink()]
-    kept = tuple(path for path in there if not _is_own_draft(root / path))
-    if there and not force:
-        raise ConfigError(
-            str(root / there[0]), "is there already, expected a new file",
-            "draft anew what was not edited: `"
-            + command("init", raw_dir, "--name", name, out=out, subject=subject, force=True)
-            + "`; or give another `--name` or `--out`",
-        )  # fmt: skip
-    written = tuple(path for path in files if path not in kept)
-    for path in written if not dry_run else ():
-        refuse_links(root, (root / path).parent)
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        write_text(root / path, files[path])
-    of_before = [path for path in _drafts_below(root, name) if path not in files] if force else []
-    removed = tuple(path for path in of_before if _is_own_draft(root / path))
-    for path in removed if not dry_run else ():
-        refuse_links(root, (root / path).parent)
-        (root / path).unlink()
-    kept = (*kept, *(path for path in of_before if path not in removed))
+    with nullcontext() if dry_run else _alone(root, name):
+        there = [path for path in files if (root / path).exists() or (root / path).is_symlink()]
+        kept = tuple(path for path in there if not _is_own_draft(root / path))
+        if there and not force:
+            raise ConfigError(
+                str(root / there[0]), "is there already, expected a new file",
+                "draft anew what was not edited: `"
+                + command("init", raw_dir, "--name", name, out=out, subject=subject, force=True)
+                + "`; or give another `--name` or `--out`",
+            )  # fmt: skip
+        written = tuple(path for path in files if path not in kept)
+        for path in written if not dry_run else ():
+            refuse_links(root, (root / path).parent)
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            write_text(root / path, files[path])
+        of_before = [path for path in _drafts_below(root, name) if path not in files] if force else []
+        removed = tuple(path for path in of_before if _is_own_draft(root / path))
+        for path in removed if not dry_run else ():
+            refuse_links(root, (root / path).parent)
+            (root / path).unlink()
+        kept = (*kept, *(path for path in of_before if path not in removed))
     return DraftResult(root, root / "pipelines" / f"{name}.yaml", look, written, kept, removed)
+
+
+@contextmanager
+def _alone(root: Path, name: str) -> Iterator[None]:
+    """Wait for another draft of the same name that is being written there: then its files are seen."""
+    with made_folder(root), alone_at(root / name, taken=lambda: None):
+        yield
 
 
 def _drafts_below(root: Path, name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import tawt
 from tawt.commands.init import DraftResult
 from tawt.errors import ConfigError, SourceError
+from tawt.files import alone_at
 
 CANARY = "Zqvyx"
 DAY = "2150-03-{:02} 08:00:00"
@@ -125,6 +127,32 @@ def test_nothing_is_overwritten(clinic: Path, tmp_path: Path) -> None:
     assert again.removed == ("sql/clinic/event_parts/old.sql",) and not old.exists()
     assert again.kept == ("schemas/clinic/labs.yaml",) and len(again.written) == len(drafted.written) - 1
     assert {path: (project / path).read_bytes() for path in drafted.written} == before
+
+
+def test_of_two_drafts_at_once_one_is_refused(clinic: Path, tmp_path: Path) -> None:
+    """Who would write where another draft is being written waits, and then sees its files; a lock that a killed one left is
+    in nobody's way, and goes."""
+    project, refused = tmp_path / "project", []
+    project.mkdir()
+
+    def draft() -> None:
+        try:
+            _draft(clinic, project)
+        except ConfigError as error:
+            refused.append(error.what)
+
+    with alone_at(project / "clinic", taken=lambda: None):
+        both = [threading.Thread(target=draft) for _ in range(2)]
+        for one in both:
+            one.start()
+        both[0].join(0.4)
+        assert not list(project.rglob("*.yaml"))
+    for one in both:
+        one.join()
+    assert refused == ["is there already, expected a new file"]
+    (project / ".clinic.lock").touch()
+    _draft(clinic, project, force=True)
+    assert not list(project.rglob(".*"))
 
 
 def test_a_dry_run_writes_nothing(clinic: Path, tmp_path: Path) -> None:
