@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tawt.builtin.all import seen_stage
-from tawt.database.connect import Limits, bounded_memory, interruptible, wrapped_errors
+from tawt.database.connect import Limits, as_relation, bounded_memory, interruptible, wrapped_errors
 from tawt.database.parse import parse, relations, statements
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.ledger import mend_of, standing
@@ -61,15 +61,18 @@ def attempt(
                 report({"event": "note", "text": f"{one.stage.name} is {one.state}: `{again}`"})
         with (
             reading(opened, found, tables_now(opened, graph, found.raw_tables), limits) as connection,
-            wrapped_errors(stage, text, len("explain "), opened.root, limits),
+            wrapped_errors(stage, text, opened.root, limits),
             bounded_memory(limits),
         ):
             driving = found.inputs[0]
             interruptible(connection, lambda: copied(connection, driving, limit))
             values = parameters_for(found.sql, opened.pipeline.values)
             values = {name: values[name] for name in statements(text)[0].named_parameters}
-            interruptible(connection, lambda: connection.execute(f"explain {text}", values))
-            relation = connection.sql(held_on(connection, found, values) if cte is None else text, params=values)
+            relation = (
+                connection.sql(held_on(connection, found, values), params=values)
+                if cte is None
+                else as_relation(connection, text, values)
+            )
             read = {f"{one.schema or one.table}.{one.table}".lower() for one in relations(parse(text))}
             if f"{driving.partition('.')[0]}.{driving.rpartition('.')[2]}".lower() not in read:
                 relation = relation.limit(limit)

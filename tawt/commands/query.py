@@ -10,7 +10,16 @@ import pyarrow as pa
 from tawt.builtin.all import seen_graph
 from tawt.commands.attempt import FIRST, attempt
 from tawt.contracts.layers import layer_of
-from tawt.database.connect import SCHEMAS, Limits, bounded_memory, interruptible, looking, parquet_files, wrapped_errors
+from tawt.database.connect import (
+    SCHEMAS,
+    Limits,
+    as_relation,
+    bounded_memory,
+    interruptible,
+    looking,
+    parquet_files,
+    wrapped_errors,
+)
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.ledger import Standing, ledger_table, mend_of, said_of, standing
@@ -74,10 +83,8 @@ def query(
                     for table in tables:
                         if bind_raw(connection, table) is not None:
                             copied(connection, f"raw.{table.name}")
-                with wrapped_errors("query", text, len("explain "), limits=limits), bounded_memory(limits):
-                    if not is_explained(text):
-                        interruptible(connection, lambda: connection.execute(f"explain {text}"))
-                    answer = connection.sql(text)
+                with wrapped_errors("query", text, limits=limits), bounded_memory(limits):
+                    answer = as_relation(connection, text)
                     cut = answer if limit is None or is_explained(text) else answer.limit(limit)
                     return interruptible(connection, cut.to_arrow_table)
         except SourceError as error:

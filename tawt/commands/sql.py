@@ -91,7 +91,7 @@ def held_sql(stage: str, workspace: str | Path | None = None, pipeline: str | No
     found, project, source, _ = _look(stage, workspace, pipeline)
     with closing(connect(Limits.of(1), [], project=project)) as connection:
         make_relations(connection, Tables(project, source), found.stage.inputs)
-        with wrapped_errors(stage, found.now, len("explain ")):
+        with wrapped_errors(stage, found.now):
             return held_on(connection, found.stage, found.parameters)
 
 

@@ -8,13 +8,13 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -203,22 +203,28 @@ def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) 
             raise
 
 
-def text_place(error: Exception, text: str, before: int = 0) -> str:
-    """Return where in an SQL text the engine stopped: the line and the word of the text itself, never of the error.
+def as_relation(
+    connection: duckdb.DuckDBPyConnection, text: str, parameters: Mapping[str, Any] | None = None
+) -> duckdb.DuckDBPyRelation:
+    """Return a select as a relation, of which no row is read; the engine's refusal says where in the text."""
+    try:
+        return interruptible(connection, lambda: connection.sql(text, params=parameters))
+    except (duckdb.BinderException, duckdb.CatalogException):
+        # the engine tells the place of a statement, not of a relation; it is refused as this was, before it runs
+        interruptible(connection, lambda: connection.execute(text, parameters))
+        raise
 
-    Args:
-        error: An error of a connection that gives errors as JSON.
-        text: What its author wrote.
-        before: How many characters of ours stood before it.
-    """
-    line, word = stopped_at(error, text, before)
+
+def text_place(error: Exception, text: str) -> str:
+    """Return where in a text, as the engine was given it, it stopped: line and word of the text, never of the error."""
+    line, word = stopped_at(error, text)
     return f" at line {line}" * bool(line) + f" near `{word[:80]}`" * bool(word)
 
 
-def stopped_at(error: Exception, text: str, before: int = 0) -> tuple[int, str]:
+def stopped_at(error: Exception, text: str) -> tuple[int, str]:
     """Return the line, from 1, and the word; 0 and no word where they are not known."""
     try:
-        position = int(json.loads(str(error).partition(": ")[2])["position"]) - before
+        position = int(json.loads(str(error).partition(": ")[2])["position"])
     except (ValueError, KeyError, TypeError):
         return 0, ""
     content = text.encode()
@@ -230,14 +236,13 @@ def stopped_at(error: Exception, text: str, before: int = 0) -> tuple[int, str]:
 
 @contextmanager
 def wrapped_errors(
-    where: str, text: str = "", before: int = 0, workspace: Path | None = None, limits: Limits | None = None
+    where: str, text: str = "", workspace: Path | None = None, limits: Limits | None = None
 ) -> Iterator[None]:
     """Turn an engine error into one of ours; its text can quote cells, so only its kind is looked at.
 
     Args:
         where: The stage.
         text: The SQL text that its author wrote, in which the place of a mistake is shown.
-        before: How many characters of ours stand before it in the statement.
         workspace: Of the stage, for hints; None where it is no stage's.
         limits: That the engine works under.
 
@@ -259,11 +264,11 @@ def wrapped_errors(
         if number and int(number[1]) in NUMBERS:
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
         if isinstance(error, duckdb.Error):
-            raise _own_error(where, error, text, before, workspace) from None
+            raise _own_error(where, error, text, workspace) from None
         raise
 
 
-def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspace: Path | None) -> TawtError:
+def _own_error(where: str, error: duckdb.Error, text: str, workspace: Path | None) -> TawtError:
     kind = type(error).__name__.removesuffix("Exception")
     if isinstance(error, duckdb.PermissionException):
         hint = "bind files as raw tables of the source"
@@ -280,8 +285,8 @@ def _own_error(where: str, error: duckdb.Error, text: str, before: int, workspac
         hint = f"see `{command('sql', where, workspace=workspace)}`" if workspace is not None else "mend it there"
         if "mbiguous" in str(error):
             what, hint = "names a column that several of its relations have", "say whose: `RELATION.COLUMN`"
-        told = StageError(where, f"{what}{text_place(error, text, before)}, expected a select that fits", hint)
-        told.near = stopped_at(error, text, before)[1]
+        told = StageError(where, f"{what}{text_place(error, text)}, expected a select that fits", hint)
+        told.near = stopped_at(error, text)[1]
         return told
     return StageError(
         where,

@@ -28,7 +28,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS
 from tawt.contracts.reasons import FAULTS
-from tawt.database.connect import Limits, connect, identifier, text_place
+from tawt.database.connect import Limits, as_relation, connect, identifier, text_place
 from tawt.database.macros import load_macros
 from tawt.errors import ConfigError, ContractError, nearest
 from tawt.project import Project
@@ -196,12 +196,11 @@ def _make(
 
 
 def _mistake(connection: duckdb.DuckDBPyConnection, text: str, values: Row, error: duckdb.Error) -> str:
-    """Return what is wrong with a text, and where: the engine names the place in what it explains."""
-    asked = "explain "
+    """Return what is wrong with a text, and where, if the engine refuses it by itself."""
     try:
-        connection.execute(f"{asked}{text}", values)
+        as_relation(connection, text, values)
     except duckdb.Error as own:
-        return f"does not run{text_place(own, text, len(asked))}: {told(own)}"
+        return f"does not run{text_place(own, text)}: {told(own)}"
     return f"does not run: {told(error)}"
 
 

@@ -16,7 +16,7 @@ from tawt.contracts.contract import Column, Contract
 from tawt.contracts.layers import Layer, layer_of
 from tawt.contracts.reasons import FAULTS
 from tawt.contracts.types import TYPES
-from tawt.database.connect import interruptible
+from tawt.database.connect import as_relation
 from tawt.errors import ContractError, listed, nearest
 from tawt.sources.declare import plain_name
 from tawt.sources.stage import Stage
@@ -34,9 +34,7 @@ def held_on(connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Map
     """
     assert stage.sql is not None and stage.contract is not None
     text = stage.sql.text
-    # what is made of constants is made while the engine plans
-    interruptible(connection, lambda: connection.execute(f"explain {text}", parameters))
-    given = interruptible(connection, lambda: connection.sql(text, params=parameters))
+    given = as_relation(connection, text, parameters)
     for column, n in Counter(given.columns).items():
         if n > 1:
             raise ContractError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tawt.database.connect import Limits, bounded_memory, connect, wrapped_errors
+from tawt.database.connect import Limits, as_relation, bounded_memory, connect, wrapped_errors
 from tawt.errors import ConfigError, RoomError, SourceError, StageError
 
 LIMITS = Limits(1, "200MB")
@@ -76,8 +76,8 @@ def test_an_engine_error_becomes_ours_without_the_cell(text, kind, said, folders
     limits = Limits(1, "60MB")
     connection = connect(limits, [folders[0]])
     text = text.format(**{"in": folders[0]})
-    with pytest.raises(kind) as caught, wrapped_errors("staging.x", text, before=len("/* ours */"), limits=limits):
-        connection.execute(f"/* ours */{text}").fetchall()
+    with pytest.raises(kind) as caught, wrapped_errors("staging.x", text, limits=limits):
+        as_relation(connection, text).fetchall()
     assert caught.value.where == "staging.x" and said in caught.value.what and "expected" in caught.value.what
     assert "SECRET" not in str(caught.value) + caught.value.hint and caught.value.hint
     assert caught.value.__suppress_context__ or caught.value.__cause__ is None
