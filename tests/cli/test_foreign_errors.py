@@ -19,7 +19,7 @@ INSIDE = re.compile(r"\Aerror: tawt failed inside \(.+\), expected to finish: .+
 def test_the_text_of_a_foreign_error_is_not_printed(error: Exception, tawt, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kind and place are told, that it is tawt's fault and not the data's, and how all of it can be seen."""
 
-    def fails(*_: object) -> pa.Table:
+    def fails(*_: object, **__: object) -> pa.Table:
         raise error
 
     monkeypatch.delenv("TAWT_TRACEBACK", raising=False)
@@ -47,7 +47,7 @@ def test_what_the_system_refuses_is_said_with_the_file(
 ) -> None:
     """A full disk, a right that is missing and the end of memory are no fault of tawt's, and are told by number."""
 
-    def fails(*_: object) -> pa.Table:
+    def fails(*_: object, **__: object) -> pa.Table:
         raise error
 
     monkeypatch.setattr(inspect, "stages", fails)
