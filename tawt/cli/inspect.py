@@ -11,7 +11,7 @@ from tawt.cli.again import follow, follow_ingest
 from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
 from tawt.cli.output import Format, next_command, print_rows, print_table, print_text, print_tree, say
 from tawt.cli.ran import facts_in_words
-from tawt.contracts.account import NOT_SAMPLED
+from tawt.contracts.reasons import NOT_SAMPLED
 from tawt.shell import command
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tawt.builtin.all import seen_stage
-from tawt.contracts.account import NOT_SAMPLED
 from tawt.contracts.layers import raw_table
+from tawt.contracts.reasons import NOT_SAMPLED
 from tawt.database.connect import (
     Limits,
     bounded_memory,

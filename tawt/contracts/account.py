@@ -16,8 +16,6 @@ from tawt.errors import StageError
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 """Of rows or bytes: a sum of thousands of them is an int64 yet."""
-NOT_SAMPLED = "not_sampled"
-"""The rule by which records of subjects outside of the sample are dropped."""
 MALFORMED = "line"
 """The column that a line which is no record is filed under."""
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tawt.config.base import Section
-from tawt.files import digest
 
 DATASET = "dataset.json"
 """Manifest of a dataset, in its folder."""
@@ -63,5 +62,7 @@ class DatasetManifest(Section):
 
     def fingerprint(self, *names: str) -> str:
         """Return the hash by which runs and embeddings name what they read: all that some splits hold."""
+        from tawt.files import digest  # with pyarrow, which the help of commands does without
+
         held = ([self.calendar, *(entry.model_dump() for entry in self.splits.get(name, ()))] for name in names)
         return digest([digest(split) for split in held])

@@ -5,6 +5,8 @@ from __future__ import annotations
 FAULTS = "_faults"
 """The column that tells which cells were left out of a kept row, as `column:reason` with blanks between; counted, and
 stored beside the rows, where no relation shows it."""
+NOT_SAMPLED = "not_sampled"
+"""The rule by which records of subjects outside of the sample are dropped."""
 REASONS = {
     "missing": "the cell is empty",
     "unparseable": "the cell is not of the column's type",

@@ -35,8 +35,12 @@ def source_edited(workspace: Workspace) -> str | None:
         return None
     try:
         now = _said_by(local.pipeline, workspace.project)
-    except TawtError:  # gone, or no pipeline now: whoever ingests by it is told
-        return None
+    except TawtError as error:
+        named = Path(local.pipeline)
+        path = named if named.suffix else workspace.project.find(f"pipelines/{named}.yaml")
+        if path is None or not path.is_file():  # it is gone, and what it would say is not known
+            return None
+        return f"the pipeline {local.pipeline} cannot be read as it is now ({error.what.partition(', expected')[0]})"
     if digest(now) == local.pipeline_hash:
         return None
     before = workspace.pipeline.model_dump(mode="json")
@@ -46,7 +50,7 @@ def source_edited(workspace: Workspace) -> str | None:
 
 
 def _said_by(source: str, project: Project) -> dict[str, Any]:
-    return resolve_pipeline(source, (), project).model_dump(mode="json")
+    return resolve_pipeline(source, (), project).model_dump(mode="json", exclude={"description"})
 
 
 def without_project(workspace: Workspace) -> bool:

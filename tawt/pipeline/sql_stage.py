@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tawt.contracts.account import NOT_SAMPLED, Places, Rejected
+from tawt.contracts.account import Places, Rejected
 from tawt.contracts.contract import Contract
+from tawt.contracts.reasons import NOT_SAMPLED
 from tawt.database.connect import (
     bounded_memory,
     identifier,

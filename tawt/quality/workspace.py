@@ -68,7 +68,9 @@ def _check(opened: Workspace) -> list[Finding]:
     read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
     if graph.fault is None:
-        findings.append(check_raw(opened, graph.raw_contracts, found))
+        # also of what is stale, perhaps because they changed
+        made = [one.manifest for one in there if one.manifest is not None]
+        findings.append(check_raw(opened, graph.raw_contracts, made))
     else:
         findings.append(Finding("raw tables", True, "their contracts cannot be read now: not counted again"))
         findings.append(Finding("project", without_project(opened), said_of(graph)[0]))

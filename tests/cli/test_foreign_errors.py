@@ -58,7 +58,7 @@ def test_what_the_system_refuses_is_said_with_the_file(
 def test_an_interrupt_is_no_error(tawt, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle of a command ends it with 130 and one word."""
 
-    def interrupted(*_: object) -> pa.Table:
+    def interrupted(*_: object, **__: object) -> pa.Table:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(inspect, "stages", interrupted)

@@ -34,7 +34,7 @@ def test_a_truncated_file_of_a_stage_is_as_good_as_absent(work: Path, tawt) -> N
     """A Parquet file that lost bytes is noticed by its size: the stage is named as missing, and runs again first."""
     _halve(work / "events" / "data" / "train" / "00000.parquet")
     ended = tawt("build-vocab", "-w", work, "--force")
-    assert ended.code == 0 and "brought up to date first: events (not finished)" in ended.err
+    assert ended.code == 0 and "brought up to date first: events (it is not finished)" in ended.err
     assert re.search(r"  events .*\(new,", ended.err)
 
 

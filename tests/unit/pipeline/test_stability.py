@@ -107,7 +107,7 @@ def test_each_kind_of_change_has_its_reason(own_workspace: Path, assets: Path) -
     edit(patients, "One row", "Each row")
     assert dry("staging", own_workspace) == {}
     edit(patients, "unit: years", "unit: days")
-    assert dry("staging", own_workspace) == {"staging.patients": "contract changed"}
+    assert dry("staging", own_workspace) == {"staging.patients": "contract of raw.patients changed"}
     edit(assets / "schemas" / "mimic_iv" / "d_items.yaml", "required: false", "required: true")
     assert dry("staging", own_workspace)["staging.d_items"] == "contract of raw.d_items changed"
     text = (own_workspace / "pipeline.yaml").read_text()
@@ -128,7 +128,7 @@ def test_a_changed_dialect_reads_every_raw_table_again(hospital) -> None:
     settings = ("shards=3", "csv.strict=false")
     ran = reasons(tawt.ingest(hospital.raw, "demo", hospital.workspace, settings=settings, dry_run=True, **QUICK))
     staging = {name: reason for name, reason in ran.items() if name.startswith("staging.")}
-    assert len(staging) == 9 and all(reason.startswith("parameter csv ") for reason in staging.values())
+    assert len(staging) == 9 and all(reason.startswith("parameter csv.") for reason in staging.values())
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,13 @@ def test_a_pipeline_that_is_edited_after_the_ingest_is_told(day: Day) -> None:
     assert hold_fresh(day.work, False, notes.append) is None and notes == list(result.notes)
     failed = {finding.check: finding.detail for finding in tawt.check(day.work) if not finding.ok}
     assert failed == {"stages": result.notes[0]}
+    day.edit("pipelines/lab.yaml", "name: lab", "description: Of a laboratory.\nname: lab")
+    day.edit("pipelines/lab.yaml", "least: 3", "least: [")  # half-edited
+    failed = {finding.check: finding.detail for finding in tawt.check(day.work) if not finding.ok}
+    assert "cannot be read as it is now" in failed["stages"]
+    day.edit("pipelines/lab.yaml", "least: [", "least: 2")
+    assert tawt.run("event_parts.labs", day.work, **QUICK).notes == ()
+    day.edit("pipelines/lab.yaml", "least: 2", "least: 3")
     day.ingest()
     assert tawt.run("event_parts.labs", day.work, **QUICK).notes == ()
 

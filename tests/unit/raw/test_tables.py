@@ -34,7 +34,7 @@ def test_tables_are_found_in_every_form(tmp_path: Path) -> None:
     pq.write_table(pa.table({"pid": [1, 2], "value": [5.4, 7.0]}), tmp_path / "typed.parquet")
     found = _found(tmp_path)
     assert sorted(found) == ["hosp/plain", "packed", "semi", "tabs", "typed", "utf16", "wide"]
-    cells = {place: list(table.columns(10).values()) for place, table in found.items()}
+    cells = {place: list(table.columns(10)[0].values()) for place, table in found.items()}
     assert list(cells.values()) == [[["1", "2"], ["5.4", "7"]]] * 7
     assert found["wide"].header == ("Größe", "value") and found["wide"].encoding == "latin-1"
 
@@ -58,7 +58,7 @@ def test_parts_are_one_table(tmp_path: Path) -> None:
         "labs": 3, "outcomes-*": 3, "set-a": 1, "stays": 30,
     }  # fmt: skip
     assert found["stays"].header == ("_member", "Hour", "HR") and found["set-a"].header[0] == "_member"
-    assert found["stays"].columns(2) == {"_member": ["0", "1"], "Hour": ["1", "1"], "HR": ["88", "88"]}
+    assert found["stays"].columns(2) == ({"_member": ["0", "1"], "Hour": ["1", "1"], "HR": ["88", "88"]}, 2)
 
 
 def test_what_is_no_table_is_told(tmp_path: Path) -> None:
