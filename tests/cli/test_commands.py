@@ -207,7 +207,7 @@ def test_a_dry_run_writes_nothing_and_says_why(name: str, tawt, finished: Path, 
     if name == "pretrain of its own":
         assert ended.err.splitlines()[-1].endswith(f"--device cpu --set train.max_steps=3 --out {tmp_path / 'new'}")
     if name == "ingest with another setting":
-        assert re.search(r"event_parts\.labs +would run: parameter shards", ended.err)
+        assert re.search(r"event_parts\.labs +would run: parameter n_shards", ended.err)
         assert re.search(r"staging\.labevents +would skip: up to date", ended.err)
 
 
@@ -249,11 +249,11 @@ def test_one_interrupt_ends_a_query_that_the_engine_does_not_look_up_from(finish
     code = f"""
 import signal, sys, threading
 from tawt.cli import app
-from tawt.commands import query
-def interrupted(connection, work, real=query.interruptible):
+from tawt.database import connect
+def interrupted(connection, work, real=connect.interruptible):
     threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
     return real(connection, work)
-query.interruptible = interrupted
+connect.interruptible = interrupted
 app._SECONDS_TO_END = 0.3
 signal.signal(signal.SIGINT, signal.default_int_handler)
 long = "select len(range(timestamp '2000-01-01', timestamp '2020-01-01', interval 1 microsecond))"

@@ -41,7 +41,8 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
 
     def named(path: Path = work) -> str:
         try:
-            findings, _ = check_files(*standing_of(open_workspace(work) if path.parent == work else opened))
+            now, there, unread, _ = standing_of(open_workspace(work) if path.parent == work else opened)
+            findings, _ = check_files(now, there, unread)
         except TawtError as error:  # without its pipeline no file is of anything
             return str(error)
         return "; ".join(finding.detail for finding in findings if not finding.ok)
