@@ -185,7 +185,8 @@ def make_plan(
 
 
 def _seen(table: RawTable) -> TableSeen:
-    return TableSeen(identity=table.identity, files=tuple(dict.fromkeys(file.relative for file in table.files)))
+    files = tuple(dict.fromkeys(file.relative for file in table.files))
+    return TableSeen(identity=table.identity, files=files, places=table.contract.paths)
 
 
 def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) -> Step:
@@ -205,10 +206,8 @@ def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) ->
                 stage.name, f"needs {name}, which is not there, expected it to be finished",
                 command("run", f"+{stage.name}", workspace=plan.root),
             )  # fmt: skip
-    components, manifest = (
-        components_of(stage, plan.settings.pipeline.source, plan.now, inputs),
-        plan.there.get(stage.name),
-    )
+    components = components_of(stage, plan.settings.pipeline.source, plan.now, inputs)
+    manifest = plan.there.get(stage.name)
     reason = reason_to_run(manifest, components, force)
     if reason is None and components.unknown:
         reason = "the sample may be of other subjects"

@@ -1,14 +1,15 @@
-"""Whether raw files are as they were read, from a cheap look at them; no file is read but one that was only touched."""
+"""Whether raw files are as they were read, and no more of them, from a cheap look; only what was touched is read."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
 
-from tawt.errors import FileError
+from tawt.errors import FileError, TawtError
 from tawt.files import stamp
 from tawt.pipeline.workspace import Local, Workspace
-from tawt.raw.seen import RawSeen
+from tawt.raw.files import files_of
+from tawt.raw.seen import RawSeen, TableSeen
 from tawt.seals import sha256_file
 
 _SIZE = 1
@@ -16,7 +17,7 @@ _SIZE = 1
 
 
 def raw_changed(workspace: Workspace) -> dict[str, str | None]:
-    """Return the raw tables that were read -> what each is known by; None = a file of it has changed since.
+    """Return the raw tables that were read -> what each is known by; None = a file of it has changed, or come, since.
 
     Where none of the files is there, the raw tables are elsewhere, and there is nothing to compare.
     """
@@ -27,10 +28,17 @@ def raw_changed(workspace: Workspace) -> dict[str, str | None]:
     if root is None or not any((root / name).is_file() for name in local.files):
         return {}
     whole = {name: is_as_read(root / name, seen) for name, seen in local.files.items()}
-    return {
-        table: seen.identity if all(whole.get(file, True) for file in seen.files) else None
-        for table, seen in local.tables.items()
-    }
+    members = {entry.table: entry for entry in workspace.pipeline.members}
+
+    def is_same(table: str, seen: TableSeen) -> bool:
+        if not all(whole.get(file, True) for file in seen.files):
+            return False
+        with suppress(TawtError, OSError):  # whoever reads them tells what is wrong with them
+            found = files_of(root, seen.places, members.get(table), table)
+            return {path.relative_to(root).as_posix() for path in found} == {*seen.files}
+        return False
+
+    return {table: seen.identity if is_same(table, seen) else None for table, seen in local.tables.items()}
 
 
 def is_as_read(path: Path, seen: RawSeen) -> bool:

@@ -5,7 +5,6 @@ Nothing is copied.
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,28 +15,12 @@ from tawt.contracts.contract import Contract
 from tawt.errors import SourceError, listed
 from tawt.files import digest
 from tawt.raw.archives import Passed, passed_over
-from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, unpacked_name
+from tawt.raw.files import files_of
+from tawt.raw.formats import format_of
 from tawt.raw.header import about_header, read_header
 from tawt.raw.identity import RawFile, identify
-from tawt.raw.members import find_members
 from tawt.raw.seen import RawSeen
 
-_BESIDE = (
-    ".md5",
-    ".sha1",
-    ".sha256",
-    ".sha512",
-    ".asc",
-    ".sig",
-    ".md",
-    ".html",
-    ".pdf",
-    ".sql",
-    ".json",
-    ".yaml",
-    ".yml",
-)
-"""What lies beside tables under their names and is none."""
 _HIDDEN = "{:,} files that lie there begin with `.` or `_`, or lie in such a folder, are no data and are not read"
 
 
@@ -106,7 +89,7 @@ def find_raw_tables(
     said: list[str] = []
     n_hidden: Counter[str] = Counter()
     for name, contract in sorted(contracts.items()):
-        paths = find_members(root, members[name]) if name in members else _find_files(root, contract, n_hidden)
+        paths = files_of(root, contract.paths, members.get(name), contract.name, n_hidden)
         if paths:
             found[name] = paths
         elif contract.required:
@@ -166,84 +149,6 @@ def _places(contract: Contract, members: Members | None) -> str:
     if members is not None:
         return " or ".join(f"`{pattern}`" for pattern in members.folders)
     return " or ".join(f"`{path}.csv[.gz]`" for path in contract.paths)
-
-
-def _find_files(root: Path, contract: Contract, n_hidden: Counter[str]) -> list[Path]:
-    """Return the files of the first place that has any; names match in any case, a folder gives all its parts.
-
-    Files that lie there and whose names say that they are no data are counted under the name of the contract.
-    """
-    for place in contract.paths:
-        hidden: set[Path] = set()
-        hits = _glob(root, place, hidden)
-        unread = _glob(root, place, hidden, unread=True)
-        stems: dict[Path, Path] = {}
-        for hit in (*hits, *(odd for odd in unread if odd.suffix.lower() in PACKED)):
-            twin = stems.setdefault(hit.with_name(bare_name(Path(unpacked_name(hit)))), hit)
-            if twin != hit:
-                raise SourceError(
-                    contract.name,
-                    f"lies there twice: {twin.name} and {hit.name}, expected one of them",
-                    f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
-                )
-        files = [part for hit in hits for part in (_parts(root, hit, hidden) if hit.is_dir() else [hit])]
-        n_hidden[contract.name] += sum(map(_n_files, hidden))
-        if files:
-            return files
-        for odd in (*hits, *unread):
-            raise _unreadable(root, odd)
-    return []
-
-
-def _unreadable(root: Path, path: Path) -> SourceError:
-    place = path.relative_to(root).as_posix()
-    if path.is_dir():
-        return SourceError(
-            place, "is a folder without a table in it, expected its files", "copy it again, or remove it"
-        )
-    return SourceError(
-        place, f"is of a kind that is not read, expected {', '.join(TABLES)}", "unpack it, or pack it with gzip"
-    )
-
-
-def _glob(root: Path, place: str, hidden: set[Path], unread: bool = False) -> list[Path]:
-    """Match `place` below root part by part, in any case, with any known suffix on the last part.
-
-    With `unread`, return what has the name with a suffix that nothing reads. What fits but for a name that says that it
-    is no data is added to `hidden`: a place means such a name only where it writes one.
-    """
-    here = [root]
-    *folders, last = place.lower().split("/")
-
-    def meant(path: Path, name: str, pattern: str) -> bool:
-        passed = is_hidden(path.name) and not is_hidden(pattern)
-        if passed and (fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.lstrip("._"), pattern)):
-            hidden.add(path)
-        return not passed and fnmatch.fnmatch(name, pattern)
-
-    for folder in folders:
-        here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and meant(c, c.name.lower(), folder)]
-    children = [child for folder_path in here for child in sorted(folder_path.iterdir())]
-    if unread:
-        files = [child for child in children if not child.is_dir() and child.suffix.lower() not in _BESIDE]
-        return [file for file in files if meant(file, file.name.lower(), f"{last}.*")]
-    tables = [child for child in children if child.is_dir() or format_of(child).is_table]
-    return [child for child in tables if meant(child, bare_name(child), last)]
-
-
-def _n_files(path: Path) -> int:
-    return sum(below.is_file() for below in path.rglob("*")) if path.is_dir() else 1
-
-
-def _parts(root: Path, folder: Path, hidden: set[Path]) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = [path for path in found if not is_hidden(*path.relative_to(folder).parts)]
-    hidden.update({*found} - {*files})
-    read = [path for path in files if format_of(path).is_table]
-    for path in files:
-        if path.suffix.lower() in PACKED and path not in read:
-            raise _unreadable(root, path)
-    return read
 
 
 def seen_files(raw: dict[str, RawTable]) -> dict[str, RawSeen]:

@@ -12,6 +12,8 @@ class TableSeen(Section):
     """What stages know it by."""
     files: tuple[str, ...] = ()
     """Its files, by path below the raw root."""
+    places: tuple[str, ...] = ()
+    """Where its contract looks for them."""
 
 
 class RawSeen(Section):

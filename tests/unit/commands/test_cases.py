@@ -29,7 +29,7 @@ CASES = {"tests/sql/clinic/staging/readings.yaml": HOLDS, "tests/sql/clinic/even
 
 
 @pytest.fixture
-def tested(clinic: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def with_cases(clinic: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project with a case that holds of each of its stages, as the current folder."""
     monkeypatch.chdir(write(clinic, CASES))
     return clinic
@@ -39,9 +39,9 @@ def _names(results: tawt.commands.cases.CaseResults) -> list[str]:
     return [one.name for one in results.results]
 
 
-def test_all_cases_of_the_project_are_run(tested: Path) -> None:
+def test_all_cases_of_the_project_are_run(with_cases: Path) -> None:
     """Each is named by its place; hidden files are none."""
-    write(tested, {"tests/sql/clinic/staging/.#readings.yaml": "", "tests/sql/clinic/staging/notes.txt": ""})
+    write(with_cases, {"tests/sql/clinic/staging/.#readings.yaml": "", "tests/sql/clinic/staging/notes.txt": ""})
     tried = tawt.test()
     assert tried.ok and tried.untested == ()
     assert _names(tried) == ["clinic.event_parts.readings", "clinic.staging.readings"]
@@ -58,7 +58,7 @@ def test_all_cases_of_the_project_are_run(tested: Path) -> None:
     ],
 )
 def test_a_project_a_folder_a_file_or_a_source_may_be_named(
-    where: str, names: list[str], tested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, names: list[str], with_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path is enough from anywhere, a source is one of the current folder."""
     assert _names(tawt.test(where)) == [f"clinic.{name}.readings" for name in names]
@@ -67,7 +67,7 @@ def test_a_project_a_folder_a_file_or_a_source_may_be_named(
         with pytest.raises(ConfigError, match="is no project"):
             tawt.test(where)
     else:
-        assert _names(tawt.test(tested / where)) == [f"clinic.{name}.readings" for name in names]
+        assert _names(tawt.test(with_cases / where)) == [f"clinic.{name}.readings" for name in names]
 
 
 @pytest.mark.parametrize("place", ["tests/sql/clinic.yaml", "tests/sql/clinic/readings.yaml"])
@@ -95,9 +95,9 @@ def test_staging_that_no_case_holds_is_told(clinic: Path, monkeypatch: pytest.Mo
     assert (tawt.test().declared, tawt.test().untested, tawt.test().ok) == ((), (), False)
 
 
-def test_what_an_ingest_would_refuse_fails(tested: Path) -> None:
+def test_what_an_ingest_would_refuse_fails(with_cases: Path) -> None:
     """A reason of no list passes its case, which sees rows alone; the pipeline that would stop at it is told."""
-    part = tested / "sql/clinic/event_parts/readings.sql"
+    part = with_cases / "sql/clinic/event_parts/readings.sql"
     part.write_text(
         part.read_text().replace("from ", ", case when false then 'drop:wrong_entry' end as _reason from ", 1)
     )
@@ -107,7 +107,7 @@ def test_what_an_ingest_would_refuse_fails(tested: Path) -> None:
         assert failed.name == "pipelines.clinic" and "gives the reason `wrong_entry`" in failed.differences[0]
 
 
-def test_a_word_chooses_cases(tested: Path) -> None:
+def test_a_word_chooses_cases(with_cases: Path) -> None:
     """In capitals or not; one that stands in no name is an error, for nothing would be tested."""
     assert _names(tawt.test(match="STAGING")) == ["clinic.staging.readings"]
     with pytest.raises(ConfigError, match="-k labs: stands in no case's name"):
@@ -124,11 +124,12 @@ def test_the_project_of_a_workspace_is_tested_from_anywhere(
     assert len(_names(tawt.test("clinic", workspace=tmp_path / "w"))) == 2
 
 
-def test_a_source_without_cases_is_not_red(tested: Path) -> None:
+def test_a_source_without_cases_is_not_red(with_cases: Path) -> None:
     """Its stages are named as untested, and nothing fails; a source that is nowhere is an error."""
-    text = (tested / "sql/clinic/staging/readings.sql").read_text(encoding="utf-8")
+    text = (with_cases / "sql/clinic/staging/readings.sql").read_text(encoding="utf-8")
     write(
-        tested, {"sql/other/staging/readings.sql": text, "sql/shared/macros/half.sql": "create macro half(x) as x / 2"}
+        with_cases,
+        {"sql/other/staging/readings.sql": text, "sql/shared/macros/half.sql": "create macro half(x) as x / 2"},
     )
     tried = tawt.test()
     assert tried.ok and len(tried.results) == 2
@@ -165,13 +166,13 @@ def test_a_source_without_cases_is_not_red(tested: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_does_not_hold_is_one_line_and_the_others_are_run(
-    files: dict[str, str], said: str, tested: Path, tawt
+    files: dict[str, str], said: str, with_cases: Path, tawt
 ) -> None:
     """What differs, a case of no stage, of another form or at another place, and a stage that is refused: each is told
     on a line with its file, and the command ends with 1."""
-    write(tested, files)
+    write(with_cases, files)
     ended = tawt("test")
     assert ended.code == 1, ended.err
     (line,) = ended.out.splitlines()
-    assert line.startswith(f"{tested}/tests/sql/") and said in line
+    assert line.startswith(f"{with_cases}/tests/sql/") and said in line
     assert ", 1 failed\n" in ended.err and "mistake in tawt" not in ended.err

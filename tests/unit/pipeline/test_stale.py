@@ -188,6 +188,22 @@ def test_what_says_the_same_makes_nothing_stale(day: Day, what: str) -> None:
     assert day.fresh() and day.run("staging+") == {}
 
 
+def test_a_part_that_comes_to_a_table_makes_what_was_read_of_it_stale(day: Day) -> None:
+    """The delivery of a month beside the others: told by lists and by a training, read by the command that is named."""
+    day.edit("schemas/lab/labs.json", '"paths": ["labs"]', '"paths": ["labs*"]')
+    day.ingest()
+    tawt.build_vocab(day.work, **QUICK)
+    assert day.fresh()
+    (day.raw / "labs-2.csv").write_text("subject_id,seen,number\n1,2020-02-01 08:00:00,9\n")
+    assert "raw.labs has changed" in day.states()["staging.labs"]
+    with pytest.raises(StaleError, match=r"raw\.labs has changed"):
+        hold_fresh(day.work, False)
+    tawt.build_vocab(day.work, **QUICK)
+    assert day.fresh()
+    (day.raw / "labs-2.csv").unlink()
+    assert "raw.labs has changed" in day.states()["staging.labs"]
+
+
 def test_equal_bytes_stop_what_follows(day: Day) -> None:
     """A stage that runs again and gives what it gave makes nothing stale, and no stage behind it runs."""
     day.edit(LABS, "number as numeric_value", "number + 0 as numeric_value")

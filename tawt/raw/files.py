@@ -1,0 +1,121 @@
+"""The files of a raw table as they lie below the raw root, told from their names alone."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tawt.config.pipeline import Members
+from tawt.errors import SourceError
+from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, unpacked_name
+from tawt.raw.members import find_members
+
+_BESIDE = (
+    ".md5",
+    ".sha1",
+    ".sha256",
+    ".sha512",
+    ".asc",
+    ".sig",
+    ".md",
+    ".html",
+    ".pdf",
+    ".sql",
+    ".json",
+    ".yaml",
+    ".yml",
+)
+"""What lies beside tables under their names and is none."""
+
+
+def files_of(
+    root: Path, places: Sequence[str], members: Members | None, name: str, n_hidden: Counter[str] | None = None
+) -> list[Path]:
+    """Return the files of a raw table as they lie below the raw root now, from their names alone.
+
+    Args:
+        root: The raw root.
+        places: Of its contract: the first that has any files; names match in any case, a folder gives all its parts.
+        members: How the table is spread over small files instead, if it is.
+        name: Of its contract.
+        n_hidden: Counts, under the name, files that lie there and whose names say that they are no data.
+
+    Raises:
+        SourceError: It lies there twice, or in a form that is not read.
+    """
+    if members is not None:
+        return find_members(root, members)
+    n_hidden = n_hidden if n_hidden is not None else Counter()
+    for place in places:
+        hidden: set[Path] = set()
+        hits = _glob(root, place, hidden)
+        unread = _glob(root, place, hidden, unread=True)
+        stems: dict[Path, Path] = {}
+        for hit in (*hits, *(odd for odd in unread if odd.suffix.lower() in PACKED)):
+            twin = stems.setdefault(hit.with_name(bare_name(Path(unpacked_name(hit)))), hit)
+            if twin != hit:
+                raise SourceError(
+                    name,
+                    f"lies there twice: {twin.name} and {hit.name}, expected one of them",
+                    f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
+                )
+        files = [part for hit in hits for part in (_parts(root, hit, hidden) if hit.is_dir() else [hit])]
+        n_hidden[name] += sum(map(_n_files, hidden))
+        if files:
+            return files
+        for odd in (*hits, *unread):
+            raise _unreadable(root, odd)
+    return []
+
+
+def _unreadable(root: Path, path: Path) -> SourceError:
+    place = path.relative_to(root).as_posix()
+    if path.is_dir():
+        return SourceError(
+            place, "is a folder without a table in it, expected its files", "copy it again, or remove it"
+        )
+    return SourceError(
+        place, f"is of a kind that is not read, expected {', '.join(TABLES)}", "unpack it, or pack it with gzip"
+    )
+
+
+def _glob(root: Path, place: str, hidden: set[Path], unread: bool = False) -> list[Path]:
+    """Match `place` below root part by part, in any case, with any known suffix on the last part.
+
+    With `unread`, return what has the name with a suffix that nothing reads. What fits but for a name that says that it
+    is no data is added to `hidden`: a place means such a name only where it writes one.
+    """
+    here = [root]
+    *folders, last = place.lower().split("/")
+
+    def meant(path: Path, name: str, pattern: str) -> bool:
+        passed = is_hidden(path.name) and not is_hidden(pattern)
+        if passed and (fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.lstrip("._"), pattern)):
+            hidden.add(path)
+        return not passed and fnmatch.fnmatch(name, pattern)
+
+    for folder in folders:
+        here = [c for h in here for c in sorted(h.iterdir()) if c.is_dir() and meant(c, c.name.lower(), folder)]
+    children = [child for folder_path in here for child in sorted(folder_path.iterdir())]
+    if unread:
+        files = [child for child in children if not child.is_dir() and child.suffix.lower() not in _BESIDE]
+        return [file for file in files if meant(file, file.name.lower(), f"{last}.*")]
+    tables = [child for child in children if child.is_dir() or format_of(child).is_table]
+    return [child for child in tables if meant(child, bare_name(child), last)]
+
+
+def _n_files(path: Path) -> int:
+    return sum(below.is_file() for below in path.rglob("*")) if path.is_dir() else 1
+
+
+def _parts(root: Path, folder: Path, hidden: set[Path]) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [path for path in found if not is_hidden(*path.relative_to(folder).parts)]
+    hidden.update({*found} - {*files})
+    read = [path for path in files if format_of(path).is_table]
+    for path in files:
+        if path.suffix.lower() in PACKED and path not in read:
+            raise _unreadable(root, path)
+    return read
