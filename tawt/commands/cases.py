@@ -13,11 +13,11 @@ from tawt.config.named import names_of, resolve_pipeline
 from tawt.contracts.layers import SQL_LAYERS, raw_table
 from tawt.contracts.table import SUFFIXES
 from tawt.errors import ConfigError, ContractError, StageError, TawtError, nearest
+from tawt.pipeline.cases import run_case
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, current_folder, is_project
 from tawt.shell import command
 from tawt.sources.case_files import CASES, Case, read_cases
-from tawt.sources.cases import run_case
 from tawt.sources.macro_cases import run_macro_case
 from tawt.sources.tables import without_keys
 

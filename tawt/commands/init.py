@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tawt.errors import ConfigError
 from tawt.files import alone_at, made_folder, write_text
+from tawt.pipeline.cases import rows_of
 from tawt.places import real, refuse_links
 from tawt.project import asset_root
 from tawt.shell import command
@@ -66,7 +67,7 @@ def init(
     raw, root = Path(raw_dir).expanduser(), Path(out if out is not None else ".").expanduser()
     _hold_place(raw, root, name)
     look = look_below(raw, records, subject)
-    files = {path: _sealed(path, text) for path, text in files_of(name, look.tables).items()}
+    files = {path: _sealed(path, text) for path, text in files_of(name, look.tables, rows_of).items()}
     with nullcontext() if dry_run else _alone(root, name):
         there = [path for path in files if (root / path).exists() or (root / path).is_symlink()]
         kept = tuple(path for path in there if not _is_own_draft(root / path))

@@ -42,7 +42,7 @@ def hold_rows(
     """
     contract = bound.stage.contract
     with wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits):
-        connection.execute(f"create view {_ROWS} as from {parquet_files(kept)}")
+        connection.execute(f"create or replace view {_ROWS} as from {parquet_files(kept)}")
         have = {name for name, *_ in connection.execute(f"describe {_ROWS}").fetchall()}
         for error in _mistakes(connection, bound, have):
             raise error

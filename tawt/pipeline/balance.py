@@ -89,7 +89,10 @@ def balance(stage: Stage, driving: RawTable | Input, kept: list[Path], rejected:
         raise StageError(
             stage.name,
             f"gives {stray:,} rows a _row that {name} does not have, expected its own",
-            f"carry {name}'s _row",
+            f"name {' or '.join(others)} first in the text, if its records are told: what is named first drives; "
+            f"else carry {name}'s _row"
+            if (others := stage.inputs[1:])
+            else f"carry {name}'s _row",
         )
     routes = rejected.unless(covered).routes()
     n_in, n_kept = int(np.count_nonzero(came)), int(np.count_nonzero(covered))

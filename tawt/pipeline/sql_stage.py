@@ -74,12 +74,33 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
                     hold_to_count(another, reading.raw[driving.name])
         for file in driving.files if isinstance(driving, RawTable) else ():
             file.hold()
-        check_nulls(stage.contract, kept, stage.name)
-        account = balance(stage, driving, kept, rejected)
-        account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
-        notes = hold_rows(connection, bound, kept, account)
+        result = _judged(connection, bound, kept, rejected)
     if stage.layer.one_file:
         _laid_out(stage.contract, kept, stage.layer.one_file)
+    return result
+
+
+def run_on(connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path) -> list[Path]:
+    """Run a stage on a connection that has the stages that it reads and reaches its raw tables, whose files are sound;
+    return the files of its rows.
+
+    Raises:
+        StageError: As of `run_sql`.
+        ContractError: As of `run_sql`.
+    """
+    kept, rejected = _select(connection, bound, folder, parallel=True)
+    for account in _judged(connection, bound, kept, rejected).accounts:
+        account.check(bound.stage.name)
+    return kept
+
+
+def _judged(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Path], rejected: Rejected) -> StageResult:
+    """Hold what a stage wrote to what it read and to its contract, and count it."""
+    stage, driving = bound.stage, bound.driving
+    check_nulls(stage.contract, kept, stage.name)
+    account = balance(stage, driving, kept, rejected)
+    account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
+    notes = hold_rows(connection, bound, kept, account)
     return StageResult((account,), notes=notes, places=_places(driving, rejected), rejected=rejected)
 
 

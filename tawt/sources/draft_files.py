@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tawt.sources.draft import contract_of, quoted
-from tawt.sources.draft_cases import EPOCH, cases_of
+from tawt.sources.draft_cases import EPOCH, RowsOf, cases_of
 from tawt.sources.draft_sql import codes, event_part
 from tawt.sources.drafted import Drafted
 
 
-def files_of(name: str, drafted: Sequence[Drafted]) -> dict[str, str]:
+def files_of(name: str, drafted: Sequence[Drafted], rows_of: RowsOf) -> dict[str, str]:
     """Return the text of every file of a project.
 
     Args:
         name: Of the pipeline and its source.
         drafted: The tables.
+        rows_of: Runs a stage on the rows of a case.
     """
     files: dict[str, str] = {}
     for table in drafted:
@@ -27,7 +28,7 @@ def files_of(name: str, drafted: Sequence[Drafted]) -> dict[str, str]:
             files[f"sql/{name}/event_parts/{table.name}.sql"] = event_part(table)
         if (of := table.names or ([table] if table.guess.label else [])) and table.guess.label is not None:
             files[f"sql/{name}/codes/{table.name}.sql"] = codes(table, of)
-    cases = cases_of(name, drafted, files)
+    cases = cases_of(name, drafted, files, rows_of)
     return {f"pipelines/{name}.yaml": pipeline(name, drafted), **files, f"tests/sql/{name}.yaml": cases}
 
 

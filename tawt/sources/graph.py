@@ -7,18 +7,17 @@ from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 
 from tawt.config.pipeline import PipelineConfig
-from tawt.contracts.contract import Contract, read_contract
-from tawt.contracts.layers import SQL_LAYERS, layer_of, raw_table
-from tawt.contracts.reasons import REASONS
+from tawt.contracts.contract import Contract
+from tawt.contracts.layers import SQL_LAYERS, raw_table
 from tawt.contracts.table import Table, read_table
-from tawt.database.macros import Macros, load_macros
+from tawt.database.macros import load_macros
 from tawt.database.parse import is_zone
 from tawt.errors import ConfigError, StageError, TawtError, nearest
-from tawt.project import Project, asset
-from tawt.sources.casts import hold_reading
-from tawt.sources.sql_file import REASON, SqlFile, hold_parameters, read_sql
+from tawt.project import Project
+from tawt.sources.hold import held_stage, hold_inputs, stage_of
+from tawt.sources.sql_file import hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
-from tawt.sources.tables import contract_of, declared_stage, table_files
+from tawt.sources.tables import declared_stage, table_files
 
 OFF = "off in the pipeline"
 """Why a stage is skipped that the pipeline lists under `off:`."""
@@ -157,7 +156,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
     declared = [declared_stage(raw[name], said[name], macros) for name in raw if f"staging.{name}" not in by_hand]
     built_in = tuple(built_in)
     serving = {one.name: {t for t in raw if one.serves(raw[t])} for one in built_in if one.serves is not None}
-    found = {sql.name: _stage(sql, files, pipeline.source, raw, serving) for sql in (*declared, *written)}
+    found = {sql.name: stage_of(sql, files, pipeline.source, raw, serving) for sql in (*declared, *written)}
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
     for name in sorted(named - set(found)):
@@ -175,17 +174,9 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
             )
     skipped = dict.fromkeys(pipeline.off, OFF)
     for stage in found.values():
-        for reference in stage.inputs:
-            table = raw_table(reference)
-            if not (table in raw if table is not None else reference in found or layer_of(reference).built_in):
-                raise StageError(
-                    stage.name,
-                    f"reads `{reference}`, which no file makes, expected a stage or a raw table",
-                    nearest(reference, [*found, *(f"raw.{r}" for r in raw)]),
-                )
+        hold_inputs(stage, found, raw)
     for stage in list(found.values()):
-        found[stage.name] = _hold_reasons(stage, found, raw)
-        _hold_reading(stage, found, raw, macros)
+        found[stage.name] = held_stage(stage, found, raw, macros)
         if stage.sql is not None and stage.name not in skipped:
             hold_parameters(stage.sql, pipeline.values)
     _hold_subjects(found, raw)
@@ -224,75 +215,5 @@ def _refuse_others(files: Project, folder: str) -> None:
             raise ConfigError(f"{folder}/{name}", f"is no layer, expected {', '.join(known)}", nearest(name, known))
 
 
-def _hold_reasons(stage: Stage, found: dict[str, Stage], raw: Mapping[str, Table]) -> Stage:
-    """Hold the reasons of a stage to names and words in contracts, its own or one of what it came from, and to tawt's
-    words; return the stage, which knows both."""
-    words = {*REASONS}
-    reasons = sorted(stage.sql.reasons if stage.sql is not None else ())
-    names: set[str] = set()
-    for name in (stage.name, *_origins(stage, found)):
-        table = raw_table(name)
-        if table is None and layer_of(name).built_in:  # what is built in is of every pipeline's contract
-            contract = read_contract(asset(f"schemas/{name}.json"))
-        else:
-            contract = raw[table] if table is not None else found[name].contract
-        names |= set(contract.names)
-        words |= set(contract.reasons)
-    for reason in reasons:
-        if (word := reason.rpartition(":")[2]) not in words:
-            first = next((n for n in _origins(stage, found) if raw_table(n) is not None), stage.inputs[0])
-            raise StageError(
-                stage.name, f"gives the reason `{word}`, expected a word of tawt's or of `reasons` in a contract",
-                near if (near := nearest(word, words)).startswith("did you mean")
-                else f"a word of your own stands in `reasons: [{word}]` of the contract of {first}",
-            )  # fmt: skip
-        column = matched["column"] if (matched := REASON.fullmatch(reason)) else None
-        if column is not None and column not in names:
-            raise StageError(
-                stage.name,
-                f"quarantines for `{column}`, expected a column of its contract or of what it reads",
-                nearest(column, names),
-            )
-    return replace(stage, cells=frozenset(names), words=frozenset(words))
-
-
-def _origins(stage: Stage, found: Mapping[str, Stage]) -> list[str]:
-    """Return what a stage came from, nearest first."""
-    todo = list(stage.inputs)
-    for name in todo:
-        todo += [one for one in (found[name].inputs if name in found else ()) if one not in todo]
-    return todo
-
-
-def _hold_reading(stage: Stage, found: Mapping[str, Stage], raw: Mapping[str, Table], macros: Macros) -> None:
-    """Hold a stage that is written by hand to macros where it reads cells."""
-    if stage.sql is None or stage.sql.declared:
-        return
-    read: dict[str, Contract] = {}
-    for name in stage.inputs:
-        table = raw_table(name)
-        read[name] = raw[table] if table is not None else found[name].contract if name in found else _built_in(name)
-    hold_reading(stage.sql, read, macros)
-
-
-def _built_in(name: str) -> Contract:
-    return read_contract(asset(f"schemas/{name}.json"))
-
-
 def _looked_in(project: Project) -> str:
     return f" in {project.root} or in what comes with tawt" if project.root is not None else ""
-
-
-def _stage(
-    sql: SqlFile, files: Project, source: str, tables: Mapping[str, Table], serving: Mapping[str, set[str]]
-) -> Stage:
-    layer, _, name = sql.name.partition(".")
-    contract = contract_of(files, source, layer, name, tables)
-    if contract is None:
-        raise StageError(
-            sql.name, "has no contract, expected one", f"describe its columns in schemas/{source}/{layer}/{name}.json"
-        )
-    read = {table for name in sql.references if (table := raw_table(name)) is not None}
-    return Stage(
-        sql.name, (*sql.references, *(name for name, served in serving.items() if served & read)), contract, sql
-    )

@@ -11,6 +11,7 @@ nothing else. What comes out is compared as a value of its type.
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 from tawt.sources.case_files import TextLoader
-from tawt.sources.cases import told
 
 _FORM = "a line is as `- {cell: 12, gives: 12}`"
 
@@ -93,3 +93,12 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
     return "null::varchar" if value is None else literal(str(value))
+
+
+def told(error: duckdb.Error) -> str:
+    """Return what the engine says of a mistake: cells of a case are invented, so it may quote them."""
+    kind, _, said = str(error).partition(": ")
+    try:
+        return f"{kind}: {json.loads(said)['exception_message'].splitlines()[0]}"
+    except (ValueError, KeyError, TypeError):
+        return str(error).splitlines()[0]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tawt.commands.cases import FoundCase, cases_of
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, ContractError, StageError
+from tawt.pipeline.cases import run_case
 from tawt.project import Project
 from tawt.sources.case_files import read_cases
-from tawt.sources.cases import run_case
 from tawt.sources.steps import cte_text
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,10 @@ def stage(tmp_path: Path) -> Path:
 
 def _run(path: Path, root: Path) -> list[str]:
     (case,) = read_cases(path, root / "sql")
-    return run_case(case, Project.at(root))
+    try:
+        return run_case(case, Project.at(root))
+    except (ContractError, StageError) as error:
+        return [error.what]
 
 
 def _case(stage: Path, text: str) -> list[str]:
@@ -114,7 +117,7 @@ def test_a_case_that_holds_gives_no_difference(stage: Path) -> None:
         ("expect: [{thrice: 3}, {}]", "row 1: no column `thrice`, did you mean `twice`?"),
         ("expect: [{}, {}]\nctes: {readings: [{number: 1.5}, {}]}", "cte `readings`: row 1: `number` is '1.50', expected '1.5'"),
         ("expect: [{twice: three}, {}]", "row 1: `twice` is 3.0, expected 'three'"),
-        ("expect: [{}, {}]\nctes: {tripled: []}", "cte `tripled`: is not in the stage"),
+        ("expect: [{}, {}]\nctes: {tripled: []}", "cte `tripled`: is not in the stage, known: doubled, readings"),
     ],
 )  # fmt: skip
 def test_a_case_that_does_not_hold_is_told(stage: Path, expect: str, difference: str) -> None:
@@ -141,12 +144,11 @@ def test_a_label_over_events_has_a_case(relation: str, tmp_path: Path) -> None:
     assert _run(case, tmp_path) == []
 
 
-def test_a_stage_that_does_not_run_is_a_difference(stage: Path) -> None:
-    """An error of the engine, such as a missing parameter, is told and does not end the tests."""
-    case = stage.with_suffix(".yaml")
-    case.write_text("given: {raw.readings: [{number: 1}]}\nexpect: [{}]\n")
-    (difference,) = _run(case, stage.parents[3])
-    assert difference.startswith("does not run: ") and "factor" in difference
+def test_what_the_engine_says_of_a_cell_of_a_case_is_told(stage: Path) -> None:
+    """The rows are invented: where it stops at a cell, the cell may be named."""
+    stage.write_text(STAGE.replace("twice, _row from", "(twice::tinyint * 100::tinyint)::double as twice, _row from"))
+    (difference,) = _case(stage, "expect: []")
+    assert difference.startswith("stops at a cell: Out of Range Error: ") and "3" in difference
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,7 @@ def test_a_stage_that_does_not_run_is_a_difference(stage: Path) -> None:
         "given: {}\nexpect: []\nctes: [readings]",
         "given: {}\nexpect: []\nparams: [factor]",
         "given: {raw.readings: [{number: 1, _row: one}]}\nexpect: []",
+        "given: {raw.readings: [{number: 1}]}\nexpect: [{}]",  # gives the parameter no value
     ],
 )
 def test_a_case_of_another_form_is_refused(stage: Path, text: str) -> None:

@@ -9,7 +9,10 @@ import pytest
 
 import tawt
 from tawt.errors import StageError, TawtError
+from tawt.pipeline.cases import run_case
 from tawt.pipeline.run import RunResult
+from tawt.project import Project
+from tawt.sources.case_files import Case
 
 NAMES = ("subject_id", "code", "value", "ward")
 STAGING = """-- One row is one reading.
@@ -78,7 +81,8 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_row_that_can_be_none_is_told_as_the_authors_mistake(mistake: str, ingested, tmp_path: Path) -> None:
-    """A status, a code, a subject or a time that is none is counted under its stage; nothing of it is published."""
+    """A status, a code, a subject or a time that is none is counted under its stage; nothing of it is published. A case
+    that gives the same rows is refused in the same words."""
     (old, new), what, hint = MISTAKES[mistake]
     assert old in PART
     with pytest.raises(TawtError) as caught:
@@ -86,6 +90,12 @@ def test_a_row_that_can_be_none_is_told_as_the_authors_mistake(mistake: str, ing
     assert caught.value.where == "event_parts.readings" and what in caught.value.what and hint in caught.value.hint
     assert "SECRET" not in str(caught.value) + caught.value.hint
     assert not (tmp_path / "w" / "event_parts" / "readings").exists()
+    rows = [dict(zip(NAMES, row, strict=False)) for row in RECORDS]
+    with pytest.raises(type(caught.value)) as tried:
+        run_case(
+            Case("lab", "event_parts.readings", Path(), {"given": {"raw.readings": rows}, "expect": []}, {}), Project()
+        )
+    assert (str(tried.value), tried.value.hint) == (str(caught.value), caught.value.hint)
 
 
 def test_a_time_that_was_left_out_makes_no_fact_that_is_known_from_the_start(ingested, tmp_path: Path) -> None:

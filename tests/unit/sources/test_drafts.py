@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tawt.pipeline.cases import rows_of
 from tawt.sources.draft import contract_of
 from tawt.sources.draft_files import files_of, pipeline
 from tawt.sources.drafted import Drafted
@@ -143,7 +144,7 @@ def test_the_subject_is_the_person(
     assert "UNDECIDED: nothing says how long after one another the stays of a subject were" in notes
     assert "some cells are bounds, as `> 89`, and are left out as unparseable: `age`" in notes
     assert "records where `drugordercancelled` says yes are dropped" in notes
-    cases = files_of("clinic", drafted.tables)["tests/sql/clinic.yaml"] if subject is None else ""
+    cases = files_of("clinic", drafted.tables, rows_of)["tests/sql/clinic.yaml"] if subject is None else ""
     made = ('"LAB//a word", numeric_value: 1.5', "drop:marked_error", "2000-01-01 01:31:00", "PATIENT//AGE")
     assert subject is not None or all(one in cases for one in made)
 
@@ -219,5 +220,5 @@ def test_a_clinic_that_writes_commas_is_read(tmp_path: Path) -> None:
     }  # fmt: skip
     assert tables["labor"].guess.codes == ("Parameternr",) and tables["labor"].guess.marked == "storniert"
     assert tables["labor"].guess.commas == ("Ergebnis",) and tables["vitalwerte"].guess.commas == ("Temperatur",)
-    cases = files_of("clinic", drafted.tables)["tests/sql/clinic.yaml"]
+    cases = files_of("clinic", drafted.tables, rows_of)["tests/sql/clinic.yaml"]
     assert cases.count("numeric_value: 1.5") == 4 and "unit: mg" in cases and "drop:marked_error" in cases
