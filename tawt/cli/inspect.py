@@ -183,7 +183,10 @@ def sql(
             print_text(shown)
         for name, value in found.parameters.items() if not diff else ():
             say(f"${name} = {value}")
-        say("nothing has changed since it ran" if diff and found.ran and not shown else found.state)
+        if diff and found.ran and not shown:
+            say("no change since it ran")
+            return
+        say(found.state)
     next_command(follow("run", f"{stage}+", workspace=workspace) if workspace else follow_ingest(pipeline))
 
 

@@ -15,6 +15,7 @@ from tawt.contracts.layers import layer_of
 from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.holding import still
+from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, said_of, standing
 from tawt.pipeline.manifest import Manifest, read_manifest, unfinished
 from tawt.pipeline.plan import input_of, make_plan
@@ -35,12 +36,16 @@ class _Side:
     workspace: Workspace
     graph: Graph
     there: dict[str, Standing]
+    said: tuple[str, ...]
+    """What is to be said of its stages and its pipeline."""
 
     @classmethod
     def of(cls, root: Path) -> _Side:
         opened = open_workspace(root)
-        graph = seen_graph(opened)
-        return cls(opened, graph, {one.stage.name: one for one in standing(opened, graph)})
+        graph, now = seen_graph(opened), Now(opened)
+        there = standing(opened, graph, now)
+        said = said_of(opened, graph, there, now)
+        return cls(opened, graph, {one.stage.name: one for one in there}, tuple(said))
 
     def output(self, stage: str) -> Output | None:
         """What is there of a stage; None where it is not finished or not of this pipeline."""
@@ -82,7 +87,7 @@ def diff(
         return as_table(_of_edit(Path(before).expanduser(), stage, limits, report))
     with _both(Path(before).expanduser(), Path(after).expanduser()) as sides:
         found: list[Difference] = []
-        for note in dict.fromkeys(note for one in sides for note in said_of(one.graph)):
+        for note in dict.fromkeys(note for one in sides for note in one.said):
             report({"event": "note", "text": note})
         for name in _stages(sides, stage):
             for one in sides:

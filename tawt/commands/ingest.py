@@ -9,16 +9,18 @@ from pathlib import Path
 from tawt.builtin.all import all_stages, graph_of, stages_of
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
-from tawt.contracts.workspace import PIPELINE, is_workspace
+from tawt.contracts.workspace import is_workspace
 from tawt.database.connect import Limits
-from tawt.errors import ConfigError, SourceError, TawtError
+from tawt.errors import ConfigError, SourceError, StaleError, TawtError
+from tawt.pipeline.fingerprint import keys_of
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
-from tawt.pipeline.ledger import mend_of, needed, standing
-from tawt.pipeline.origin import source_edited, source_of
+from tawt.pipeline.keys import Now
+from tawt.pipeline.ledger import Standing, mend_of, needed, stale_of, standing
+from tawt.pipeline.origin import ingest_again, remembered
 from tawt.pipeline.plan import RawTables, make_plan, raw_tables
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
-from tawt.pipeline.stale import Reason, Why, all_in_words, in_words
+from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words, roots
 from tawt.pipeline.workspace import (
     Workspace,
     given_pipeline,
@@ -86,7 +88,8 @@ def ingest(
     if project.root is not None:
         refuse_odd_letters(project.root)
     given = given_workspace(root, resolved, raw_root, sample, project)
-    given = replace(given, given_local=given.local.model_copy(update=source_of(pipeline, project)))
+    local, ingested = remembered(pipeline, settings, root, project, given.local, given.ingested)
+    given = replace(given, given_local=local, given_ingested=ingested)
     # the raw files are held to the contracts before a byte of the workspace changes
     found = raw_tables(given, graph.raw_contracts)
     with hold(root, dry_run):
@@ -166,9 +169,11 @@ def build_vocab(
         opened = open_workspace(root, settings)  # as the command before left it
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
-        for note in _edited(opened):
+        graph, now = graph_of(opened), Now(opened)
+        first = needed(standing(opened, graph, now), "dataset")
+        _hold_taken_over(opened, first, now)
+        for note in about_pipeline(opened, now):
             report({"event": "note", "text": note})
-        first = needed(standing(opened, graph_of(opened)), "dataset")
         before = [one for one in first if not one.stands and one.stage.name not in VOCABULARY_STAGES]
         if before:
             why = all_in_words({one.stage.name: one.stale or (Reason(Why.UNFINISHED, "it"),) for one in before})
@@ -178,12 +183,24 @@ def build_vocab(
         return _run(opened, all_stages(opened), chosen, limits, forced, dry_run, report)
 
 
+def _hold_taken_over(workspace: Workspace, needs: Sequence[Standing], now: Now) -> None:
+    """Refuse to build by settings that were edited since: an ingest takes them over."""
+    source, again = now.source, command("build-vocab", workspace=workspace.root)
+    if source.fault:
+        raise StaleError(str(workspace.root), f"{source.fault}, expected a pipeline that holds", source.mend)
+    edits = {one.stage.name: now.edited(keys_of(one.stage, workspace.pipeline.source)) for one in needs}
+    for name, found in edits.items():
+        if found:
+            raise StaleError(
+                str(workspace.root), f"{name} is of a pipeline that was edited since the ingest "
+                f"({', '.join(one.detail for one in found)}), expected the edit to be taken over, or back",
+                f"`{ingest_again(workspace, edited=True)} && {again}`",
+            )  # fmt: skip
+
+
 def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
     """Refuse settings that finished stages of `ingest` were made without: they would be kept, and mean nothing."""
-    again = command(
-        "ingest", after.raw_root or "RAW_DIR", pipeline=after.root / PIPELINE, workspace=after.root,
-        sample=after.ingested.sample, set=settings,
-    )  # fmt: skip
+    again = ingest_again(after)
     stood = {one.stage.name for one in standing(before, graph_of(before)) if one.stands}
     for one in standing(after, graph_of(after)):
         if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
@@ -223,7 +240,8 @@ def run(
     open_workspace(root)
     with hold(root, dry_run):
         opened = open_workspace(root)  # as the command before left it
-        said = (*_not_used(opened), *_edited(opened))
+        now = Now(opened)
+        said = (*_not_used(opened), *about_pipeline(opened, now))
         for note in said:
             report({"event": "note", "text": note})
         result = _run(opened, all_stages(opened), selection, limits, force, dry_run, report)
@@ -237,11 +255,6 @@ def _not_used(workspace: Workspace) -> tuple[str, ...]:
         return ()
     again = command("ingest", workspace.raw_root or "RAW_DIR", pipeline=pipeline.name, workspace=workspace.root)
     return (f"the files of {here.root} are not those of this workspace; to use them: `{again}`",)
-
-
-def _edited(workspace: Workspace) -> tuple[str, ...]:
-    edit = source_edited(workspace)
-    return (edit,) if edit is not None else ()
 
 
 def _following(result: RunResult, selection: str, report: Report) -> str | None:
@@ -258,6 +271,9 @@ def _following(result: RunResult, selection: str, report: Report) -> str | None:
         if reach & set(one.stage.inputs):
             reach.add(one.stage.name)
             behind = behind or (one.stage.name not in ran and not one.stands)
+    first = {why.why for reasons in roots(stale_of(there)).values() for why in reasons}
+    if Why.EDITED in first and any(one.stale and one.stage.name in reach for one in there):
+        return mend_of(result.workspace, there, [one.stage.name for one in there if one.stale][-1])
     onward = ",".join(f"{part.strip().rstrip('+')}+" for part in selection.split(","))
     return command("run", onward, workspace=result.workspace.root) if behind else None
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tawt.builtin.all import seen_graph, seen_stage, stages_of
 from tawt.contracts.layers import layer_of
 from tawt.errors import ConfigError
+from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, accounts_table, mend_of, said_of, standing
 from tawt.pipeline.run import Report
 from tawt.pipeline.workspace import given_pipeline, open_workspace
@@ -44,12 +45,14 @@ def stages(
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
     graph = seen_graph(opened) if opened is not None else stages_of(*given_pipeline(str(pipeline)))
     project = graph.project
-    for note in said_of(graph):
-        report({"event": "note", "text": note})
-    there = standing(opened, graph) if opened is not None else [Standing(s, None) for s in graph.stages.values()]
-    behind = [one.stage.name for one in there if one.stale]
-    if opened is not None and behind:
-        report({"event": "next", "command": mend_of(opened, there, behind[-1])})
+    there = [Standing(stage, None) for stage in graph.stages.values()]
+    if opened is not None:
+        now = Now(opened)
+        there = standing(opened, graph, now)
+        for note in said_of(opened, graph, there, now):
+            report({"event": "note", "text": note})
+        if behind := [one.stage.name for one in there if one.stale]:
+            report({"event": "next", "command": mend_of(opened, there, behind[-1])})
     rows: list[dict[str, Any]] = [
         {
             "stage": one.stage.name,

@@ -22,6 +22,7 @@ from tawt.database.connect import (
 )
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
+from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, ledger_table, mend_of, said_of, standing
 from tawt.pipeline.manifest import unfinished
 from tawt.pipeline.plan import input_of
@@ -67,10 +68,11 @@ def query(
     with still(root):
         opened = open_workspace(root)
         graph, limits = seen_graph(opened), Limits.of(threads, memory_limit)
-        there = standing(opened, graph)
+        now = Now(opened)
+        there = standing(opened, graph, now)
         raw_names = {f"raw.{name}".lower(): name for name in graph.raw_contracts}
         named = check_select(text, opened.root, _known(opened, there) | dict.fromkeys(raw_names), graph.project)
-        for note in (*said_of(graph), *_notes(named, opened, there)):
+        for note in (*said_of(opened, graph, there, now), *_notes(named, opened, there)):
             report({"event": "note", "text": note})
         raw = tables_now(opened, graph, [name for relation, name in raw_names.items() if relation in named])
         try:

@@ -27,7 +27,11 @@ def components_of(stage: Stage, source: str, now: Now, inputs: dict[str, str]) -
 def keys_of(stage: Stage, source: str) -> list[str]:
     """Return all that a stage hangs on besides its inputs and versions: see `tawt.pipeline.keys`."""
     made_by, (layer, _, name) = stage.made_by, stage.name.partition(".")
-    raw = [key for table in stage.raw_tables for key in (f"schemas/{source}/{table}", f"pipeline.csv.{table}")]
+    raw = [
+        key
+        for table in stage.raw_tables
+        for key in (f"schemas/{source}/{table}", f"pipeline.csv.{table}", f"pipeline.members.{table}")
+    ]
     if not isinstance(made_by, SqlFile):
         schemas = [f"schemas/{schema}" for schema in made_by.schemas]
         return [*(key.format(source=source) for key in made_by.keys), *schemas, *raw]
@@ -35,7 +39,11 @@ def keys_of(stage: Stage, source: str) -> list[str]:
     keys += [f"schemas/{stage.layer.contract.format(source=source, layer=layer, name=name)}", *raw]
     keys += [f"pipeline.parameters.{parameter}" for parameter in made_by.parameters]
     # `--sample 500` is another sample when the source has other subjects
-    return keys + (["ingest.sample", SAMPLED] if stage.layer.row_wise else ["ingest.n_shards"] * stage.layer.sharded)
+    return keys + (
+        ["ingest.sample", SAMPLED, "pipeline.sample_from"]
+        if stage.layer.row_wise
+        else ["ingest.n_shards"] * stage.layer.sharded
+    )
 
 
 def _text_of(stage: Stage, source: str) -> str:

@@ -9,12 +9,12 @@ asked: who runs a stage and who only trains on what it gave compare the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tawt.pipeline.origin import without_project
+from tawt.pipeline.origin import Source, source_now, without_project
 from tawt.pipeline.workspace import Workspace
 from tawt.project import Project
 from tawt.seals import sha256_file
@@ -24,6 +24,7 @@ UNKNOWN = "unknown"
 """What is behind a key that cannot be looked at here: it is taken for what it was."""
 SAMPLED = "ingest.sampled_hash"
 SPLITS_FILE = "ingest.splits_file"
+_N_SHARDS = "ingest.n_shards"
 _LONGEST = 40
 _NAMED = 3
 
@@ -51,6 +52,36 @@ class Now:
                 self._found[key] = self._one(key)
         return {key: self._found[key] for key in keys}
 
+    def edited(self, keys: Iterable[str]) -> list[Change]:
+        """Return what an ingest would read otherwise of what is behind keys: its pipeline was edited since."""
+        if self.source.pipeline is None or not self.differing:
+            return []
+        keys = {"pipeline.source", *keys}
+        named = sorted(key for key in keys if key.startswith("pipeline."))
+        found = changes(self.tell(named), self._edited.tell(named))
+        kept, now = self._workspace.pipeline.shards, self.source.pipeline.shards
+        if _N_SHARDS in keys and now not in (kept, self._ingested["n_shards"]):
+            found.append(Change("pipeline.shards", kept, now))
+        return found
+
+    @cached_property
+    def source(self) -> Source:
+        """The pipeline as an ingest would read it."""
+        return source_now(self._workspace)
+
+    @cached_property
+    def differing(self) -> list[str]:
+        """Keys of the pipeline that say something else where it was ingested from."""
+        if self.source.pipeline is None:
+            return []
+        mine, its = self._pipeline, self._edited._pipeline
+        return sorted(key for key in its if key != "description" and its[key] != mine[key])
+
+    @cached_property
+    def _edited(self) -> Now:
+        assert self.source.pipeline is not None
+        return Now(replace(self._workspace, pipeline=self.source.pipeline))
+
     @cached_property
     def _pipeline(self) -> dict[str, Any]:
         return self._workspace.pipeline.model_dump(mode="json")
@@ -69,8 +100,7 @@ class Now:
         if key == SPLITS_FILE:
             return self._splits()
         if key == SAMPLED:
-            by_number = str(self._ingested["sample"]).isdecimal()
-            return (UNKNOWN if self._sampled is None else self._sampled) if by_number else None
+            return (UNKNOWN if self._sampled is None else self._sampled) if self._by_number else None
         if section == "ingest":
             return self._ingested[rest]
         if section != "pipeline":
@@ -80,9 +110,17 @@ class Now:
             return self._workspace.pipeline.values.get(name)
         if group == "csv":
             return self._workspace.pipeline.csv_of(name).model_dump(mode="json")
+        if group == "members":
+            return next((one for one in self._pipeline[group] if one["table"] == name), None)
+        if group == "sample_from":
+            return self._pipeline[group] if self._by_number else None
         first, _, each = rest.partition(".*.")
         value = self._pipeline[first]
         return {n: one[each] for n, one in sorted(value.items()) if one[each] is not None} if each else value
+
+    @property
+    def _by_number(self) -> bool:
+        return str(self._ingested["sample"]).isdecimal()
 
     def _splits(self) -> str | None:
         """The file of splits lies among raw tables, which another machine may lack."""
@@ -118,19 +156,22 @@ class Change:
             return []
         return [f"{self.key.split('/')[-2]}.{name}" for name in sorted({*(names or ())} - {*(less or ())})]
 
+    @property
+    def detail(self) -> str:
+        """What is another in a value of the pipeline or of an ingest, as far down as it has names."""
+        found = [_said(*one) for one in _leaves(self.key.partition(".")[2], self.before, self.now)]
+        return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
+
     def __str__(self) -> str:
         if self.key.endswith("/"):
             return ", ".join([*(f"{one} is new" for one in self.came), *(f"{one} is gone" for one in self.went)])
-        section, _, rest = self.key.partition(".")
-        path = self.key.split("/")
+        section, path = self.key.partition(".")[0], self.key.split("/")
         if self.key == SAMPLED:
             return "the sample is of other subjects"
         if self.key == SPLITS_FILE:
             return "the file of splits changed"
         if section in ("pipeline", "ingest"):
-            found = [_said(*one) for one in _leaves(rest.removeprefix("parameters."), self.before, self.now)]
-            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            return f"parameter {', '.join(found[:_NAMED])}{more}"
+            return f"parameter {self.detail.removeprefix('parameters.')}"
         name = Path(path[-1]).stem
         if path[-2] == "macros":
             return f"macro {name} changed"

@@ -13,7 +13,7 @@ from tawt.files import write_parquet
 from tawt.pipeline.fingerprint import keys_of
 from tawt.pipeline.keys import Now
 from tawt.pipeline.manifest import Manifest, read_manifest, torn_files
-from tawt.pipeline.stale import Reason, Why, in_words, mend, own_reasons, reasons
+from tawt.pipeline.stale import Reason, Why, about_pipeline, in_words, mend, own_reasons, reasons
 from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import LEDGER, Workspace
 from tawt.shell import command
@@ -58,12 +58,18 @@ class Standing:
         return self.manifest is not None and not self.stale
 
 
-def standing(workspace: Workspace, graph: Graph) -> list[Standing]:
-    """Return every stage of the pipeline and the tables as they are now, in the order of the flow."""
+def standing(workspace: Workspace, graph: Graph, now: Now | None = None) -> list[Standing]:
+    """Return every stage of the pipeline and the tables as they are now, in the order of the flow.
+
+    Args:
+        workspace: Where.
+        graph: Its stages.
+        now: What it has behind keys, where that was looked at.
+    """
     there = {name: manifest for name in graph.stages if (manifest := read_manifest(workspace, name)) is not None}
     return [
         one if one.manifest is not None else replace(one, torn=torn_files(workspace, one.stage.name))
-        for one in stand(graph, workspace, there)
+        for one in stand(graph, workspace, there, now)
     ]
 
 
@@ -91,9 +97,22 @@ def stand(graph: Graph, workspace: Workspace, there: Mapping[str, Manifest], now
     return [Standing(stage, manifests[name], stale.get(name, ())) for name, stage in stages.items()]
 
 
-def said_of(graph: Graph) -> list[str]:
-    """Return what is to be said of stages that cannot be read as they would run now."""
-    return [f"{graph.fault}; the stages are shown as they ran"] if graph.fault is not None else []
+def said_of(workspace: Workspace, graph: Graph, there: Iterable[Standing], now: Now) -> list[str]:
+    """Return what is to be said of stages that cannot be read as they would run now, and of the pipeline.
+
+    Args:
+        workspace: Where.
+        graph: Its stages.
+        there: How they stand.
+        now: What the workspace has behind keys.
+    """
+    said = [f"{graph.fault}; the stages are shown as they ran"] if graph.fault is not None else []
+    return said + about_pipeline(workspace, now, stale_of(there))
+
+
+def stale_of(there: Iterable[Standing]) -> dict[str, tuple[Reason, ...]]:
+    """Return the stages that are stale -> why."""
+    return {one.stage.name: one.stale for one in there if one.stale}
 
 
 def needed(there: Iterable[Standing], target: str) -> list[Standing]:
@@ -110,7 +129,7 @@ def mend_of(workspace: Workspace, there: Iterable[Standing], target: str) -> str
     behind = needed(there, target)
     if any(one.manifest is None for one in behind):
         return command("run", f"+{target}", workspace=workspace.root)
-    return mend(workspace, {one.stage.name: one.stale for one in behind if one.stale}, target)
+    return mend(workspace, stale_of(behind), target)
 
 
 def ledger_table(there: Iterable[Standing]) -> pa.Table:

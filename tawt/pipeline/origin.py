@@ -1,56 +1,102 @@
-"""Where a workspace's pipeline and project came from, and whether the pipeline says something else by now."""
+"""Where a workspace's pipeline and project came from, and what the pipeline would be if it were read now."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tawt.config.named import resolve_pipeline
+from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.errors import TawtError
-from tawt.files import digest
+from tawt.pipeline.records import Ingested, Local, laid_on
 from tawt.pipeline.workspace import Workspace
 from tawt.places import real
 from tawt.project import Project
 from tawt.shell import command
 
-
-def source_of(name_or_file: str, project: Project) -> dict[str, str]:
-    """Return what is remembered of the pipeline that an ingest takes; nothing where it is a workspace's own copy.
-
-    Raises:
-        ConfigError: It does not hold without overrides.
-    """
-    path = Path(name_or_file).expanduser()
-    if path.name == PIPELINE and is_workspace(path.parent):
-        return {}
-    source = str(real(path)) if path.suffix else name_or_file
-    return {"pipeline": source, "pipeline_hash": digest(_said_by(source, project))}
+_YAML = (".yaml", ".yml")
 
 
-def source_edited(workspace: Workspace) -> str | None:
-    """Return what to say where the pipeline that was ingested by says something else now; None where it does not."""
-    local = workspace.local
-    if local.pipeline is None or without_project(workspace):
-        return None
+@dataclass(frozen=True)
+class Source:
+    """The pipeline that an ingest was given, as it would be read now."""
+
+    pipeline: PipelineConfig | None = None
+    """With the overrides that the workspace was given; None where that is not known."""
+    gone: str = ""
+    """What is to be said where there is no such file any more."""
+    fault: str = ""
+    """What is to be said where the file cannot be read."""
+    mend: str = ""
+    """What ends that: a command, or what to mend."""
+
+
+def source_now(workspace: Workspace) -> Source:
+    """Return the pipeline of a workspace as an ingest would read it now; nothing is known where none is remembered."""
+    if without_project(workspace) or (name := workspace.local.pipeline) is None:
+        return Source()
     try:
-        now = _said_by(local.pipeline, workspace.project)
+        return Source(resolve_pipeline(name, workspace.ingested.settings, workspace.project))
     except TawtError as error:
-        named = Path(local.pipeline)
-        path = named if named.suffix else workspace.project.find(f"pipelines/{named}.yaml")
-        if path is None or not path.is_file():  # it is gone, and what it would say is not known
-            return None
-        return f"the pipeline {local.pipeline} cannot be read as it is now ({error.what.partition(', expected')[0]})"
-    if digest(now) == local.pipeline_hash:
-        return None
-    before = workspace.pipeline.model_dump(mode="json")
-    keys = ", ".join(sorted(key for key in now if now[key] != before.get(key))) or "overrides alone differ"
-    again = command("ingest", local.raw_root or "RAW_DIR", pipeline=local.pipeline, workspace=workspace.root)
-    return f"the pipeline {local.pipeline} was edited since the ingest ({keys}); `{again}` takes it over"
+        if (path := _file_of(name, workspace.project)) is None:
+            what = f"the pipeline {name} is gone: whether it was edited since the ingest is not known"
+            return Source(gone=what, mend=ingest_again(workspace))
+        where = error.where if path.name in error.where else f"{path}: {error.where}" if error.where else str(path)
+        what = f"the pipeline {name} cannot be read as it is now ({error.what.partition(', expected')[0]})"
+        return Source(fault=what, mend=f"mend {where}")
 
 
-def _said_by(source: str, project: Project) -> dict[str, Any]:
-    return resolve_pipeline(source, (), project).model_dump(mode="json", exclude={"description"})
+def remembered(
+    name_or_file: str, settings: tuple[str, ...], root: Path, project: Project, local: Local, ingested: Ingested
+) -> tuple[Local, Ingested]:
+    """Return what is remembered of the pipeline that an ingest takes, and of the overrides that it is given.
+
+    A workspace's own copy is no source: what it was copied from stays the source, where that is there yet.
+
+    Args:
+        name_or_file: The pipeline that is given.
+        settings: The overrides that are given.
+        root: The workspace.
+        project: The project that the pipeline belongs to.
+        local: What the workspace remembered, and the ingest has found.
+        ingested: What the ingest was asked for.
+    """
+    path, before = Path(name_or_file).expanduser(), local.pipeline
+    if not (path.name == PIPELINE and is_workspace(path.parent) and real(path.parent) == real(root)):
+        source: str | None = str(real(path)) if path.suffix else name_or_file
+        return _with(local, source), ingested.model_copy(update={"settings": laid_on((), settings)})
+    if before is not None and _file_of(before, project) is None:
+        moved = project.find(f"pipelines/{Path(before).name}") if Path(before).suffix else None
+        before = str(moved) if moved is not None else None
+    return _with(local, before), ingested.model_copy(update={"settings": laid_on(ingested.settings, settings)})
+
+
+def _with(local: Local, source: str | None) -> Local:
+    return local.model_copy(update={"pipeline": source})
+
+
+def _file_of(name_or_file: str, project: Project) -> Path | None:
+    """Return the file of a pipeline; None where there is none any more."""
+    path = Path(name_or_file).expanduser()
+    if path.suffix in _YAML:
+        return path if path.is_file() else None
+    return project.find(f"pipelines/{name_or_file}.yaml")
+
+
+def ingest_again(workspace: Workspace, edited: bool = False) -> str:
+    """Return the command that reads the raw tables again as the last ingest did.
+
+    Args:
+        workspace: Where.
+        edited: Whether it takes over what was edited in the pipeline since; else it goes by the workspace's own copy.
+    """
+    source = workspace.local.pipeline if edited else None
+    return command(
+        "ingest", workspace.raw_root or "RAW_DIR", pipeline=source or workspace.root / PIPELINE,
+        workspace=workspace.root, sample=workspace.ingested.sample,
+        set=workspace.ingested.settings if source is not None else (),
+    )  # fmt: skip
 
 
 def without_project(workspace: Workspace) -> bool:

@@ -8,8 +8,8 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.database.connect import bounded_memory, wrapped_errors
 from tawt.errors import ConfigError
 from tawt.files import ASIDE
+from tawt.pipeline.records import sample_of
 from tawt.pipeline.relations import connected
-from tawt.pipeline.workspace import sample_of
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.formats import format_of

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tawt.contracts.layers import raw_table
+from tawt.contracts.layers import layer_of, raw_table
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import StaleError
 from tawt.pipeline.keys import Now, changes
 from tawt.pipeline.manifest import Manifest, manifest_at
-from tawt.pipeline.origin import source_edited, without_project
+from tawt.pipeline.origin import ingest_again, without_project
 from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.shell import command
@@ -33,6 +33,8 @@ class Why(Enum):
     """An input was made anew since."""
     RAW = "{} has changed since it was read"
     """A raw table."""
+    EDITED = "pipeline edited ({})"
+    """What the pipeline says for it where the last ingest read it, which the next one takes over."""
     UNFINISHED = "{} is not finished"
     NEW = "{} is new"
     GONE = "{} is gone"
@@ -40,6 +42,8 @@ class Why(Enum):
 
 _DEEPER = (Why.UNFINISHED, Why.NEW, Why.GONE)
 """What making the stage again does not mend by itself."""
+_INGESTED = {Why.RAW, Why.EDITED}
+"""What an ingest alone mends."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def own_reasons(manifest: Manifest, now: Now, keys: Collection[str] | None = Non
     for one in changes(before, now.tell(before if keys is None else keys)):
         found += [Reason(Why.NEW, name) for name in one.came] + [Reason(Why.GONE, name) for name in one.went]
         found += [] if one.key.endswith("/") else [Reason(Why.OWN, str(one))]
-    return found
+    edits = [one.detail for one in now.edited(before if keys is None else keys)]
+    return found + ([Reason(Why.EDITED, ", ".join(edits))] if edits else [])
 
 
 def roots(stale: Stale) -> dict[str, tuple[Reason, ...]]:
@@ -124,21 +129,12 @@ def mend(workspace: Workspace | Path, stale: Stale, target: str) -> str:
     first, root = roots(stale), workspace if isinstance(workspace, Path) else workspace.root
     whole = command("run", f"+{target}", workspace=root)
     kinds = {one.why for why in first.values() for one in why}
-    if Why.RAW in kinds and isinstance(workspace, Workspace):
-        # what follows in `events` comes with it; what is not of an ingest is run then
-        again = ingest_again(workspace)
-        return again if target in first or (kinds == {Why.RAW} and target == "events") else f"{again} && {whole}"
+    if kinds & _INGESTED and isinstance(workspace, Workspace):
+        again = ingest_again(workspace, edited=Why.EDITED in kinds)
+        return again if layer_of(target).command == "ingest" else f"{again} && {whole}"
     if kinds & {*_DEEPER} or len(first) > _NAMED or target not in stale:
         return whole
     return command("run", ",".join(f"{name}+" for name in first), workspace=root)
-
-
-def ingest_again(workspace: Workspace) -> str:
-    """Return the command that reads the raw tables again as the last ingest did."""
-    return command(
-        "ingest", workspace.raw_root or "RAW_DIR", pipeline=workspace.root / PIPELINE, workspace=workspace.root,
-        sample=workspace.ingested.sample,
-    )  # fmt: skip
 
 
 def in_words(why: Collection[Reason]) -> str:
@@ -163,11 +159,13 @@ class Fresh:
     """What could not be compared here."""
     mend: str = ""
     """The command that brings the dataset up to date."""
+    fault: str = ""
+    """Why it cannot be told whether it is stale, where somebody must mend that first."""
 
     @property
     def why(self) -> str | None:
-        """Why it is stale, in a line; None where it is not."""
-        return all_in_words(self.stale) if self.stale else None
+        """Why it is stale, or may be, in a line; None where it is not."""
+        return (all_in_words(self.stale) if self.stale else self.fault) or None
 
 
 def look(root: Path) -> Fresh:
@@ -183,11 +181,6 @@ def look(root: Path) -> Fresh:
     if manifests["dataset"] is None:
         return Fresh({}, ("nothing here says what the dataset was made from: whether it is stale is not known",))
     workspace = open_workspace(root) if (root / PIPELINE).is_file() else None
-    notes = []
-    if workspace is None:
-        notes.append("the pipeline is not here: whether SQL, contracts or settings were edited since is not known")
-    else:
-        notes += about_source(workspace)
     now = Now(workspace) if workspace is not None else None
 
     def own(name: str, manifest: Manifest) -> list[Reason]:
@@ -195,14 +188,35 @@ def look(root: Path) -> Fresh:
 
     inputs = {name: manifest.components.inputs for name, manifest in manifests.items() if manifest is not None}
     stale = reasons(manifests, inputs, own, raw_changed(workspace) if workspace is not None else {})
-    return Fresh(stale, tuple(notes), mend(workspace or root, stale, "dataset") if stale else "")
-
-
-def about_source(workspace: Workspace) -> list[str]:
-    """Return what is to be said of the project and the pipeline that a workspace was made by."""
+    if workspace is None or now is None:
+        notes = ["the pipeline is not here: whether SQL, contracts or settings were edited since is not known"]
+        return Fresh(stale, tuple(notes), mend(root, stale, "dataset") if stale else "")
     if without_project(workspace):
-        return [f"the project {workspace.local.project} is not here: whether its SQL was edited since is not known"]
-    return [edit] if (edit := source_edited(workspace)) is not None else []
+        notes = [f"the project {workspace.local.project} is not here: whether its SQL was edited since is not known"]
+    else:
+        notes = about_pipeline(workspace, now, stale) if stale or not now.source.fault else []
+    fault = now.source.fault
+    return Fresh(stale, tuple(notes), mend(workspace, stale, "dataset") if stale else now.source.mend, fault)
+
+
+def about_pipeline(workspace: Workspace, now: Now, stale: Stale | None = None) -> list[str]:
+    """Return what is to be said of the pipeline that a workspace was made by: edited, gone, or not to be read.
+
+    Args:
+        workspace: Where.
+        now: What it has behind keys.
+        stale: The stages that are told to be stale, for that or for something else, where they are told.
+    """
+    source = now.source
+    if source.fault or source.gone:
+        return [f"{source.fault or source.gone}; `{source.mend}`"]
+    told = any(one.why is Why.EDITED for why in (stale or {}).values() for one in why)
+    if not now.differing or told:
+        return []
+    return [
+        f"the pipeline {workspace.local.pipeline} was edited since the ingest ({', '.join(now.differing)}): stages run "
+        f"by the workspace's own until `{ingest_again(workspace, edited=True)}` takes it over"
+    ]
 
 
 def _follow(root: Path, stage: str, found: dict[str, Manifest | None]) -> None:
@@ -235,10 +249,11 @@ def hold_fresh(root: Path, stale_ok: bool, note: Callable[[str], None] = lambda 
         note(text)
     if fresh.why is None:
         return None
+    state, then = ("is stale", " makes it anew") if fresh.stale else ("may be stale", "")
     if not stale_ok:
         raise StaleError(
-            str(root / "dataset"), f"is stale: {fresh.why}, expected what is made of what is there now",
-            f"`{fresh.mend}` makes it anew; `--stale-ok` takes it as it is",
+            str(root / "dataset"), f"{state}: {fresh.why}, expected what is made of what is there now",
+            f"`{fresh.mend}`{then}; `--stale-ok` takes it as it is",
         )  # fmt: skip
-    note(f"the dataset is stale, and taken as it is: {fresh.why}; `{fresh.mend}` makes it anew")
+    note(f"the dataset {state}, and is taken as it is: {fresh.why}; `{fresh.mend}`{then}")
     return fresh.why

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tawt.errors import FileError, TawtError
 from tawt.files import stamp
-from tawt.pipeline.workspace import Local, Workspace
+from tawt.pipeline.records import Local
+from tawt.pipeline.workspace import Workspace
 from tawt.raw.files import files_of
 from tawt.raw.seen import RawSeen, TableSeen
 from tawt.seals import sha256_file

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from pydantic import AfterValidator, Field
-
-from tawt.config.base import Section
 from tawt.config.load import build, dump, merge, overrides, read_yaml
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
@@ -19,9 +15,9 @@ from tawt.contracts.layers import LAYERS
 from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
 from tawt.errors import ConfigError, FileError
 from tawt.files import ASIDE, keep_private, sealed, sync, whole
+from tawt.pipeline.records import Ingested, Local, laid_on
 from tawt.places import real, remove
 from tawt.project import Project, is_project
-from tawt.raw.seen import RawSeen, TableSeen
 from tawt.readers import read_record
 from tawt.seals import BLANK, filled
 from tawt.shell import command
@@ -37,48 +33,8 @@ RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 OF_STAGES = (*LAYERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
-_KEPT = ("subject_key", "pipeline", "pipeline_hash")
+_KEPT = ("subject_key", "pipeline")
 OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, SPILL)
-
-
-class Local(Section):
-    """Where the raw tables and the project are, for this machine only; not part of any artefact."""
-
-    raw_root: str | None = None
-    project: str | None = None
-    pipeline: str | None = None
-    """The name or file of the pipeline that was ingested by."""
-    pipeline_hash: str | None = None
-    """Of what it said then, without overrides."""
-    subject_key: str | None = None
-    """What numbers of subjects whose ids are text hang on."""
-    files: dict[str, RawSeen] = {}
-    """Path below the raw root -> what was seen there."""
-    tables: dict[str, TableSeen] = {}
-    """Raw table -> what was read of it."""
-
-
-def sample_of(text: str) -> str:
-    """Return a sample, which must be `N` or `P%`.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    number, percent = text.removesuffix("%"), text.endswith("%")
-    written = re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?" if percent else r"[0-9]{1,12}", number)
-    if not written or not 0 < float(number) <= (100 if percent else float("inf")):
-        raise ValueError("is no number of subjects or percentage")
-    return text
-
-
-class Ingested(Section):
-    """What the last ingest was asked for and found."""
-
-    sample: Annotated[str, AfterValidator(sample_of)] | None = None
-    """`N` or `P%`; None = everything."""
-    n_shards: int = Field(default=1, ge=1)
-    absent_tables: tuple[str, ...] = ()
-    """Optional raw tables that were not there."""
 
 
 def folder_of(stage: str) -> str:
@@ -243,7 +199,10 @@ def given_workspace(
         seen = Workspace(root, pipeline).local
         there = {"files": seen.files, "tables": seen.tables} if seen.raw_root == local.raw_root else {}
         local = local.model_copy(update={**there, **{key: getattr(seen, key) for key in _KEPT}})
-    return Workspace(root, pipeline, local, Ingested(sample=sample), given_pipeline=True)
+    asked = Ingested(sample=sample)
+    with suppress(FileError):
+        asked = asked.model_copy(update={"settings": Workspace(root, pipeline).ingested.settings})
+    return Workspace(root, pipeline, local, asked, given_pipeline=True)
 
 
 def write_records(workspace: Workspace) -> None:
@@ -297,4 +256,9 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
         )
     data, places = read_yaml(path)
     pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
-    return Workspace(root, pipeline, given_pipeline=bool(settings))
+    opened = Workspace(root, pipeline)
+    if not settings:
+        return opened
+    asked = opened.ingested
+    asked = asked.model_copy(update={"settings": laid_on(asked.settings, settings)})
+    return replace(opened, given_ingested=asked, given_pipeline=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
 from tawt.contracts.subjects import MAP_AGAIN
-from tawt.contracts.workspace import PIPELINE
-from tawt.pipeline.ledger import Standing
+from tawt.pipeline.keys import Now
+from tawt.pipeline.ledger import Standing, mend_of, stale_of
 from tawt.pipeline.manifest import manifest_at
-from tawt.pipeline.origin import source_edited
-from tawt.pipeline.stale import in_words, roots
+from tawt.pipeline.origin import ingest_again
+from tawt.pipeline.stale import about_pipeline, in_words, roots
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.runs import Runs, check_embeddings, fault_of
@@ -95,16 +95,28 @@ def _stages(
     lost = [f"manifests/{one.stage.name}.json is missing" for one in stages if _lost(workspace, one)]
     own = roots({one.stage.name: one.stale for one in stages if one.manifest})
     stale = [f"{name} is stale: {in_words(why)}" for name, why in own.items()]
-    stale += [edit] if (edit := source_edited(workspace)) is not None else []
+    now = Now(workspace)
+    stale += about_pipeline(workspace, now, stale_of(stages))
     # what has its size is up to date for a command that is not told otherwise
     first = next((name for name, texts in changed.items() if texts), None)
     mend = (
         MAP_AGAIN
         if any(one.stage.name == first and one.stage.serves for one in stages)
-        else command("run", first or "+dataset", workspace=workspace.root, force=first is not None)
+        else command("run", first, workspace=workspace.root, force=True)
+        if first is not None
+        else _mend(workspace, stages, now)
     )
     none = [] if whole or wrong or lost or stale else ["none is finished"]
     return finding_of("stages", wrong + lost + stale + none, f"{len(whole)} finished, as written", mend)
+
+
+def _mend(workspace: Workspace, stages: Sequence[Standing], now: Now) -> str:
+    """Return what brings up to date what is behind, as it is told wherever stages are listed."""
+    if behind := [one.stage.name for one in stages if one.stale]:
+        return mend_of(workspace, stages, behind[-1])
+    if now.differing:
+        return ingest_again(workspace, edited=True)
+    return now.source.mend or command("run", "+dataset", workspace=workspace.root)
 
 
 def _lost(workspace: Workspace, one: Standing) -> bool:
@@ -135,9 +147,5 @@ def _records(workspace: Workspace, finished: bool, unread: Mapping[str, str]) ->
             wrong[name] = unread[name]
         elif finished and name in (INGEST, LEDGER) and not path.exists():
             wrong[name] = "is missing"
-    again = command(
-        "ingest", workspace.raw_root or "RAW_DIR", pipeline=root / PIPELINE, workspace=root,
-        sample=workspace.ingested.sample,
-    )  # fmt: skip
-    mend = command("run", "+dataset", workspace=root) if {*wrong} == {LEDGER} else again
+    mend = command("run", "+dataset", workspace=root) if {*wrong} == {LEDGER} else ingest_again(workspace)
     return finding_of("records", [f"{name} {what}" for name, what in wrong.items()], "as they were written", mend)

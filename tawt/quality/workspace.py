@@ -20,11 +20,12 @@ from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.faults import count_faults
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import Standing, ledger_table, said_of, standing
+from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, manifest_at
 from tawt.pipeline.origin import without_project
 from tawt.pipeline.plan import input_of
-from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Ingested, Local, Workspace, open_workspace
+from tawt.pipeline.records import Ingested, Local
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Workspace, open_workspace
 from tawt.quality.files import check_files
 from tawt.quality.finding import Finding
 from tawt.quality.meds import check_meds
@@ -73,7 +74,7 @@ def _check(opened: Workspace) -> list[Finding]:
         findings.append(check_raw(opened, graph.raw_contracts, made))
     else:
         findings.append(Finding("raw tables", True, "their contracts cannot be read now: not counted again"))
-        findings.append(Finding("project", without_project(opened), said_of(graph)[0]))
+        findings.append(Finding("project", without_project(opened), f"{graph.fault}; the stages are shown as they ran"))
     if "events" in stages:
         findings += [
             Finding(f"events: {finding.check}", finding.ok, finding.detail)

@@ -60,8 +60,8 @@ class Day:
     def __init__(self, place: Path) -> None:
         self.project, self.raw, self.work = place / "project", place / "raw", place / "work"
 
-    def ingest(self) -> None:
-        tawt.ingest(self.raw, str(self.project / "pipelines" / "lab.yaml"), self.work, **QUICK)
+    def ingest(self, *settings: str) -> None:
+        tawt.ingest(self.raw, str(self.project / "pipelines" / "lab.yaml"), self.work, settings=settings, **QUICK)
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.project / path

@@ -14,7 +14,8 @@ from tawt.contracts.account import Places
 from tawt.errors import ConfigError, FileError
 from tawt.files import write_sealed
 from tawt.pipeline.manifest import manifest_at, read_manifest
-from tawt.pipeline.workspace import LOCK, Ingested, Workspace
+from tawt.pipeline.records import Ingested
+from tawt.pipeline.workspace import LOCK, Workspace
 from tawt.quality.workspace import check
 
 STAGE = "staging.labevents"

@@ -57,25 +57,54 @@ def test_a_training_stops_at_a_stale_dataset_unless_it_is_told(day: Day) -> None
     assert hold_fresh(day.work, True, notes.append) == day.said() and "taken as it is" in notes[0]
 
 
-def test_a_pipeline_that_is_edited_after_the_ingest_is_told(day: Day) -> None:
-    """The workspace follows its own copy of the pipeline: each command says so, and the ingest that takes it over."""
+def test_a_pipeline_that_is_edited_after_the_ingest_is_told_with_what_takes_it_over(day: Day) -> None:
+    """Runs go by the workspace's own copy, and say so; building and training stop; the ingest that is named ends it."""
+    day.ingest("duplicates=keep")
+    tawt.build_vocab(day.work, settings=("vocabulary.n_bins=4",), **QUICK)
+    assert day.fresh()  # what was given on the command line is no edit
     day.edit("pipelines/lab.yaml", "least: 2", "least: 3")
-    day.edit("pipelines/lab.yaml", "name: lab", "name: lab  # a remark")
-    result = tawt.run("event_parts.labs", day.work, **QUICK)
-    assert len(result.notes) == 1 and "was edited since the ingest (parameters)" in result.notes[0]
-    notes: list[str] = []
-    assert hold_fresh(day.work, False, notes.append) is None and notes == list(result.notes)
-    failed = {finding.check: finding.detail for finding in tawt.check(day.work) if not finding.ok}
-    assert failed == {"stages": result.notes[0]}
-    day.edit("pipelines/lab.yaml", "name: lab", "description: Of a laboratory.\nname: lab")
-    day.edit("pipelines/lab.yaml", "least: 3", "least: [")  # half-edited
-    failed = {finding.check: finding.detail for finding in tawt.check(day.work) if not finding.ok}
-    assert "cannot be read as it is now" in failed["stages"]
-    day.edit("pipelines/lab.yaml", "least: [", "least: 2")
-    assert tawt.run("event_parts.labs", day.work, **QUICK).notes == ()
-    day.edit("pipelines/lab.yaml", "least: 2", "least: 3")
+    why = "pipeline edited (parameters.least 2 -> 3)"
+    assert day.states()["staging.labs"] == why and f"staging.labs ({why})" in str(day.said())
+    result = tawt.run("staging.labs+", day.work, **QUICK)
+    again = f"tawt ingest {day.raw} -w {day.work} --pipeline {day.project}/pipelines/lab.yaml"
+    assert result.n_run == 0 and again in result.notes[0] and "--set vocabulary.n_bins=4" in str(result.following)
+    with pytest.raises(StaleError, match="least 2 -> 3"):
+        hold_fresh(day.work, False)
+    with pytest.raises(StaleError, match="least 2 -> 3") as caught:
+        tawt.build_vocab(day.work, **QUICK)
+    assert "stages" in {finding.check for finding in tawt.check(day.work) if not finding.ok}
+    for line in caught.value.hint.strip("`").split(" && "):
+        assert CliRunner().invoke(app, shlex.split(line)[1:]).exit_code == 0
+    assert day.fresh() and open_workspace(day.work).pipeline.vocabulary.n_bins == 4
+    day.edit("pipelines/lab.yaml", "name: lab", "name: lab  # a remark\ndescription: Of a laboratory.\nmost_lost: 0.2")
+    assert day.said() is None and not day.states() and "most_lost" in look(day.work).notes[0]
     day.ingest()
-    assert tawt.run("event_parts.labs", day.work, **QUICK).notes == ()
+    assert look(day.work).notes == () and not day.states()["vocabulary"].startswith("pipeline")
+
+
+@pytest.mark.parametrize("what", ["half-edited", "gone"])
+def test_a_pipeline_that_cannot_be_read_is_told_by_all(day: Day, what: str) -> None:
+    """What it would say is not known: a training stops where it must be mended, and goes on where it is elsewhere."""
+    path = day.project / "pipelines/lab.yaml"
+    text, fault = path.read_text(), {"half-edited": "cannot be read as it is now", "gone": "lab.yaml is gone"}[what]
+    path.write_text(f"{text}foo: [\n") if what == "half-edited" else path.unlink()
+    notes: list[dict] = []
+    tawt.stages(day.work, report=notes.append)
+    tawt.query("select 1 from events limit 1", day.work, report=notes.append)
+    assert [fault in note["text"] for note in notes] == [True, True]
+    assert fault in tawt.run("events", day.work, **QUICK).notes[0]
+    failed = [one for one in tawt.check(day.work) if not one.ok]
+    assert [one.check for one in failed] == ["stages"] and fault in failed[0].detail
+    if what == "gone":
+        assert fault in look(day.work).notes[0] and day.said() is None
+        assert CliRunner().invoke(app, shlex.split(failed[0].mend)[1:]).exit_code == 0
+    else:
+        assert fault in str(day.said()) and f"mend {path}" in failed[0].mend
+        for stops in (lambda: hold_fresh(day.work, False), lambda: tawt.build_vocab(day.work, **QUICK)):
+            with pytest.raises(StaleError, match=fault):
+                stops()
+        path.write_text(text)
+    assert day.fresh()
 
 
 def _edited(day: Day, path: str, old: str, new: str) -> Callable[[], None]:
@@ -85,9 +114,10 @@ def _edited(day: Day, path: str, old: str, new: str) -> Callable[[], None]:
 
 def _set(day: Day, setting: str) -> Callable[[], None]:
     """As a killed ingest leaves it."""
-    before = open_workspace(day.work).pipeline
+    opened = open_workspace(day.work)
+    before = replace(opened, given_pipeline=True, given_ingested=opened.ingested)
     write_records(open_workspace(day.work, (setting,)))
-    return lambda: write_records(replace(open_workspace(day.work), pipeline=before, given_pipeline=True))
+    return lambda: write_records(before)
 
 
 def _part(day: Day) -> Callable[[], None]:
@@ -136,6 +166,12 @@ EDITS: dict[str, tuple[Callable[[Day], Callable[[], None]], str, str]] = {
     "how text is written": (lambda day: _set(day, "csv.marks=[NA]"), "staging.labs",
                             "parameter csv.labs.marks [] -> [NA]"),
     "a parameter": (lambda day: _set(day, "parameters.least=5"), "staging.labs", "parameter least 2 -> 5"),
+    "the pipeline": (lambda day: _edited(day, "pipelines/lab.yaml", "shards: 1", "shards: 1\nduplicates: keep"), "events",
+                     "pipeline edited (duplicates drop -> keep)"),
+    "a setting of the dataset": (lambda day: _edited(day, "pipelines/lab.yaml", "shards: 1", "shards: 1\ncalendar: none"),
+                                 "dataset", "pipeline edited (calendar kept -> none)"),
+    "shards": (lambda day: _edited(day, "pipelines/lab.yaml", "shards: 1", "shards: 2"), "event_parts.labs",
+               "pipeline edited (shards 1 -> 2)"),
     "a part that goes": (_removed, "events", "event_parts.labs is gone"),
     "a part that comes": (_part, "events", "event_parts.more is new"),
     "a file of splits": (_splits, "events", "the file of splits changed"),
