@@ -21,7 +21,7 @@ from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.reasons import FAULTS
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.readers import read_parquet
+from tawt.readers import parquet_metadata, parquet_schema, read_parquet
 from tawt.transforms.columns import looked_up, ranks_of, times_of
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
@@ -94,7 +94,7 @@ def merge_shard(
     """
     table = _read(parts, ranks)
     judged = rules.judge(table)
-    order, duplicates = _order(table, judged, drop_duplicates)
+    order, duplicates = _order(table, judged, parts if drop_duplicates else None)
     names = sorted(ranks, key=lambda name: ranks[name])
     events = _as_events(table, judged, names).take(pa.array(order))
     splits = split_of(events["subject_id"].to_numpy())
@@ -129,18 +129,28 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     tables = []
     for name, files in parts.items():
         for file in files:
-            table = read_parquet(file, read_dictionary=_TEXTS)
-            table = table.drop_columns([name for name in ("_reason", FAULTS) if name in table.column_names])
-            if RECORD_ID not in table.column_names:
-                table = table.append_column(RECORD_ID, pa.nulls(len(table), pa.string()))
-            table = table.select([*(name for name in table.column_names if name != RECORD_ID), RECORD_ID])
+            columns = [one for one in parquet_schema(file).names if one not in ("_reason", FAULTS, RECORD_ID)]
+            table = read_parquet(file, columns, read_dictionary=_TEXTS)
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
             tables.append(table.append_column("table_rank", rank))
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
-def _order(table: pa.Table, judged: Judged, drop_duplicates: bool) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
-    """Return the rows in their total order, and per table rank how many were dropped as duplicates."""
+def _record_ids(parts: Mapping[str, list[Path]]) -> pa.ChunkedArray:
+    """Return what tells records apart, for the rows of `_read`: texts that take long to read and are seldom asked."""
+    tables = []
+    for file in (file for files in parts.values() for file in files):
+        told = RECORD_ID in parquet_schema(file).names
+        ids = read_parquet(file, [RECORD_ID])[RECORD_ID] if told else pa.nulls(parquet_metadata(file).num_rows)
+        tables.append(pa.table({RECORD_ID: ids.cast(pa.string())}))
+    return pa.concat_tables(tables)[RECORD_ID]
+
+
+def _order(
+    table: pa.Table, judged: Judged, parts: Mapping[str, list[Path]] | None
+) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
+    """Return the rows in their total order, and per table rank how many were dropped as duplicates: none where no
+    parts are given, which tell alike records apart."""
     frame = pl.DataFrame(
         {
             "subject_id": table["subject_id"].to_numpy(),
@@ -158,19 +168,19 @@ def _order(table: pa.Table, judged: Judged, drop_duplicates: bool) -> tuple[npt.
         }
     )
     order = frame.select(pl.arg_sort_by(frame.columns)).to_series()
-    if not drop_duplicates:
+    if parts is None:
         return order.to_numpy().astype(np.int64), {}
     others = [name for name in frame.columns if name != "source_row"]
     first = frame[order].select(pl.struct(others).is_first_distinct()).to_series()
-    if table[RECORD_ID].null_count < len(table) and not first.all():
+    if not first.all() and (ids := _record_ids(parts)).null_count < len(ids):
         # few subjects have rows that are alike in all else: of theirs alone is asked whether they are of one record
-        told = pc.unique(table["table_rank"].filter(pc.is_valid(table[RECORD_ID]))).to_pylist()
+        told = pc.unique(table["table_rank"].filter(pc.is_valid(ids))).to_pylist()
         suspects = frame[order.filter(~first)].filter(pl.col("table_rank").is_in(told))["subject_id"].unique().to_list()
         of_them = pl.col("subject_id").is_in(suspects) & pl.col("table_rank").is_in(told)
         alike = frame[order].select(of_them).to_series().arg_true()
         rows = order.gather(alike)
-        ids = pl.Series(RECORD_ID, table[RECORD_ID].take(pa.array(rows.to_numpy())).to_pylist(), pl.String)
-        kept = frame[rows].with_columns(ids).select(pl.struct([*others, RECORD_ID]).is_first_distinct())
+        of_rows = pl.Series(RECORD_ID, ids.take(pa.array(rows.to_numpy())).to_pylist(), pl.String)
+        kept = frame[rows].with_columns(of_rows).select(pl.struct([*others, RECORD_ID]).is_first_distinct())
         first = first.scatter(alike, kept.to_series())
     dropped = frame["table_rank"].gather(order.filter(~first))
     counts = {int(rank): int(n) for rank, n in dropped.value_counts().iter_rows()}
