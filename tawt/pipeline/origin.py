@@ -33,11 +33,15 @@ class Source:
 
 
 def source_now(workspace: Workspace) -> Source:
-    """Return the pipeline of a workspace as an ingest would read it now; nothing is known where none is remembered."""
-    if without_project(workspace) or (name := workspace.local.pipeline) is None:
+    """Return the pipeline of a workspace as an ingest would read it now.
+
+    Nothing is known where neither it nor what was laid on it is remembered.
+    """
+    name, settings = workspace.local.pipeline, workspace.ingested.settings
+    if name is None or settings is None or without_project(workspace):
         return Source()
     try:
-        return Source(resolve_pipeline(name, workspace.ingested.settings, workspace.project))
+        return Source(resolve_pipeline(name, settings, workspace.project))
     except TawtError as error:
         if (path := _file_of(name, workspace.project)) is None:
             what = f"the pipeline {name} is gone: whether it was edited since the ingest is not known"
@@ -95,7 +99,7 @@ def ingest_again(workspace: Workspace, edited: bool = False) -> str:
     return command(
         "ingest", workspace.raw_root or "RAW_DIR", pipeline=source or workspace.root / PIPELINE,
         workspace=workspace.root, sample=workspace.ingested.sample,
-        set=workspace.ingested.settings if source is not None else (),
+        set=(workspace.ingested.settings or ()) if source is not None else (),
     )  # fmt: skip
 
 

@@ -45,15 +45,17 @@ class Ingested(Section):
 
     sample: Annotated[str, AfterValidator(sample_of)] | None = None
     """`N` or `P%`; None = everything."""
-    settings: tuple[str, ...] = ()
-    """Overrides of the pipeline that it was given, and `build-vocab` after it, `key=value`."""
+    settings: tuple[str, ...] | None = None
+    """Overrides of the pipeline that it was given, and `build-vocab` after it, `key=value`; None = not known."""
     n_shards: int = Field(default=1, ge=1)
     absent_tables: tuple[str, ...] = ()
     """Optional raw tables that were not there."""
 
 
-def laid_on(settings: Sequence[str], more: str | Sequence[str]) -> tuple[str, ...]:
-    """Return overrides with more of them behind: of one key the last counts."""
+def laid_on(settings: Sequence[str] | None, more: str | Sequence[str]) -> tuple[str, ...] | None:
+    """Return overrides with more of them behind: of one key the last counts. What is not known stays so."""
+    if settings is None:
+        return None
     by_key: dict[str, str] = {}
     for setting in (*settings, *one_or_more(more)):
         key = setting.partition("=")[0].strip()

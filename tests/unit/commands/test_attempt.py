@@ -243,7 +243,7 @@ def test_what_is_told_to_be_typed_shows_something(made: Path, tawt, monkeypatch)
     monkeypatch.chdir(made.parent)
     ended = tawt("show", "event_parts.readings", "-w", made)
     assert ended.err.splitlines()[-1].endswith("--dropped")
-    assert "nothing has changed since it ran" in tawt("sql", "staging.readings", "--diff", "-w", made).err
+    assert "no change since it ran" in tawt("sql", "staging.readings", "--diff", "-w", made).err
     assert "its output" not in tawt("sql", "staging.readings", "-p", made.parent / "assets/pipelines/lab.yaml").err
     codes = tawt("query", "select code from codes order by code limit 1", "-w", made, "--format", "csv")
     assert codes.out.splitlines()[0] == "code" and len(codes.out.splitlines()) == 2
