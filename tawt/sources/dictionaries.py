@@ -40,7 +40,7 @@ def give_dictionaries(drafted: Sequence[Drafted]) -> None:
     dictionaries = [table for table in drafted if table.guess.kind == "dictionary"]
     for table in drafted:
         table.prefix = table.name.upper()
-        if table.guess.kind != "results":
+        if not (table.has_events and table.guess.codes):
             continue
         fits = sorted((fit for one in dictionaries for fit in _fits(table, one)), key=lambda fit: -fit.score)
         if not fits:

@@ -28,7 +28,8 @@ def contract_of(table: Drafted) -> str:
     """Return the contract of a raw table as YAML."""
     guess = table.guess
     by_stay = guess.stay if table.joins is not None or table.tells_stays else None
-    keys = [c for c in (guess.subject, by_stay, *guess.codes, guess.time) if c is not None]
+    codes = guess.codes if guess.kind != "wide" else ()  # of a stay it may be told later, or never
+    keys = [c for c in (guess.subject, by_stay, *codes, guess.time) if c is not None]
     lines = [
         f"description: {quoted(f'One row is one record of {table.name}.')}  # guessed: say what a row is",
         f"paths: [{quoted(table.found.place)}]",
@@ -82,17 +83,21 @@ def _birth_bounds(guess: Guess, column: str) -> dict[str, str]:
 
 
 def _meanings(guess: Guess) -> dict[str, str]:
+    def late(column: str) -> str:
+        return ", known at the end" * (column in guess.late)
+
     pairs = [
         *((column, "another time, told as an event of its own") for column in guess.events),
         *((column, "of the birth") for column in guess.birth),
-        *((column, "a text") for column in guess.traits),
-        *((column, "a text that is known at the end") for column in guess.late),
-        *((column, "a number") for column in guess.measured),
-        *((column, "says what the record is of") for column in guess.codes),
-        (guess.marked, "marks a record as wrong or cancelled"),
+        *((column, "tells records apart") for column in guess.identity),
+        *((column, "a text" + late(column)) for column in guess.traits),
+        *((column, "a number" + late(column)) for column in guess.measured),
+        *((column, "says what the record is of" + late(column)) for column in guess.codes),
+        *((column, "marks a record as wrong or doubtful") for column in guess.marked),
+        *((clock, f"the time on `{one_line(day)}`") for day, clock in guess.clocks.items()),
+        *((column, "read by another table") for column in guess.lends),
         (guess.label, "what a code means"),
         (guess.stay, "the number of a stay"),
-        (guess.specimen, "tells equal results apart"),
         (guess.end, "when it ended"),
         (guess.ready, "when it could be read"),
         (guess.death, "the death"),

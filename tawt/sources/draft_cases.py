@@ -63,8 +63,8 @@ def _given(table: Drafted, layer: str) -> dict[str, list[Row]]:
     key = guess.subject or guess.stay or guess.codes[-1]
     without: Row = {key: None}
     given = {f"raw.{table.name}": [record, without]}
-    if guess.marked is not None:
-        given[f"raw.{table.name}"].append({**record, guess.marked: "1"})
+    for column, words in guess.marked.items():
+        given[f"raw.{table.name}"].append({**record, column: words[0]})
     if (stays := table.joins) is not None:
         given[f"raw.{stays.name}"] = [{column: _cell(stays, column) for column in stays.staged}]
     return given
@@ -107,6 +107,8 @@ def _cell(table: Drafted, column: str) -> str:
         return moment.strftime((forms_of(shape) or ["%Y-%m-%d %H:%M:%S" if shape.has_clock else "%Y-%m-%d"])[0])
     if (column == guess.time and guess.minutes is not None) or (guess.minutes and column in (guess.ready, guess.end)):
         return str(90 + nth) if guess.minutes else f"{1 + nth % 20:02}:30"
+    if column in guess.clocks.values():
+        return f"{1 + nth % 20:02}:30"
     if column in guess.commas:
         return "1,5"
     if column == guess.text:

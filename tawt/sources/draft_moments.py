@@ -21,6 +21,21 @@ def when(table: Drafted, column: str | None) -> str:
     return f"{_begin(table)} + to_minutes({counted})"
 
 
+def _read(table: Drafted) -> str:
+    """Return the SQL of its records, days joined with the times on them."""
+    days = [(day, clock) for day, clock in table.guess.clocks.items() if day in table.staged]
+    joined = [f"{_of_day(table, day)} as {table.column(day)}" for day, _ in days]
+    select = f"select * replace ({', '.join(joined)}) " if joined else ""
+    return f"{select}from staging.{table.name}"
+
+
+def _of_day(table: Drafted, column: str) -> str:
+    """Return the SQL of a moment as staging has it: a day with the time on it, where another column has that."""
+    clock = table.guess.clocks.get(column)
+    name = table.column(column)
+    return name if clock is None else f"day_and_clock({name}, {table.column(clock)})"
+
+
 def _begin(table: Drafted) -> str:
     """Return the SQL of what times count from."""
     has_stays = table.owner is not None and table.owner.tells_stays
@@ -43,6 +58,10 @@ def placed(table: Drafted, time_is: str | None = None) -> tuple[list[str], str, 
     time, source, steps, whens = when(table, guess.time), f"staging.{table.name}", list[str](), list[str]()
     if table.joins is not None:
         steps, source = _joined(table), "told"
+    elif table.died_in is not None:
+        steps, source = _died_elsewhere(table, *table.died_in), "told"
+    elif _read(table) != f"from {source}":
+        steps, source = [f"records as (\n    {_read(table)}\n)"], "records"
     if table.owner is not None:
         whens.append(f"when subject_id is null then {literal(f'quarantine:{table.column(guess.stay)}:no_admission')}")
     if table.stays is not None:
@@ -77,7 +96,9 @@ def _joined(table: Drafted) -> list[str]:
     own, theirs = table.column(table.guess.stay), stays.column(table.joined_by)
     given = [f"{theirs} as stay"]
     if table.stays is not None:
-        given.append(f"max({when(stays, stays.guess.end or stays.guess.time)}) as stay_end")
+        end = stays.guess.end or stays.guess.time
+        moment = _of_day(stays, end) if end is not None and stays.guess.minutes is None else when(stays, end)
+        given.append(f"max({moment}) as stay_end")
     if table.owner is not None:
         given.insert(0, "max(subject_id) as subject_id")
         given += [_begins(stays, theirs, grouped=True)] if stays.tells_stays else []
@@ -92,10 +113,23 @@ def _joined(table: Drafted) -> list[str]:
     listed = ",\n        ".join(given)
     return [
         "-- What is named first drives: its records are counted, and its _row is carried on.\n"
-        f"records as (\n    from staging.{table.name}\n)",
+        f"records as (\n    {_read(table)}\n)",
         f"{remark}stays as (\n    select\n        {listed}\n    from staging.{stays.name}\n    group by {group}\n)",
         f"told as (\n    select records.*, {', '.join(carried)}\n    from records\n"
         f"    left join stays on {on}stays.stay = records.{own}\n)",
+    ]
+
+
+def _died_elsewhere(table: Drafted, home: Drafted, column: str) -> list[str]:
+    """Return the steps that give each record the moment of a death, where another table has it."""
+    return [
+        f"-- What is named first drives: its records are counted, and its _row is carried on.\n"
+        f"records as (\n    {_read(table)}\n)",
+        f"-- guessed: the moment of a death of which {table.name} has the day.\n"
+        f"deaths as (\n    select subject_id, max({_of_day(home, column)}) as died_at\n    from staging.{home.name}\n"
+        f"    group by subject_id\n)",
+        "told as (\n    select records.*, died_at\n    from records\n"
+        "    left join deaths on deaths.subject_id = records.subject_id\n)",
     ]
 
 

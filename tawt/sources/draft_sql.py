@@ -5,9 +5,9 @@ from __future__ import annotations
 from tawt.contracts.table import OF_VALUE
 from tawt.database.connect import literal
 from tawt.sources.draft_moments import case_of, placed, when
+from tawt.sources.draft_wide import branches, code_of, is_told_whole, of_values, status_of, tells_facts
 from tawt.sources.drafted import MARKED, Drafted
-from tawt.sources.names import plain
-from tawt.sources.shapes import YES
+from tawt.sources.times import is_day
 
 _OF_VALUE = ", ".join(column.name for column in OF_VALUE)
 
@@ -27,13 +27,78 @@ def event_part(table: Drafted) -> str:
     if guess.commas:
         steps, source = [*steps, *_judged(table, source)], "judged"
         given += _judged_value(table)
-    given += [f"{when(table, guess.ready)} as available_time, -- guessed: when it could be read"] if guess.ready else []
-    given += [f"{table.column(guess.specimen)} as record_id"] if guess.specimen else []
-    if guess.marked is not None:
-        flags = ", ".join(map(literal, YES))
-        whens.insert(0, f"when lower({table.column(guess.marked)}) in ({flags}) then 'drop:{MARKED}'")
+    known = _known(table, time)
+    given += [f"{known} as available_time, -- guessed: when it could be read"] if known else []
+    given += [f"{_identity(table)} as record_id"] if guess.identity else []
+    whens = [f"when {_wrong(table)} then 'drop:{MARKED}'", *whens] if guess.marked else whens
     given += ["_row", *([f"{case_of(whens)} as _reason"] if whens else [])]
     return "\n".join([*_header(table), *_with(steps), _select(given, source)]) + "\n"
+
+
+def _wide(table: Drafted) -> str:
+    guess = table.guess
+    steps, source, time, whens = placed(table, "time")
+    carried = {"record_id": _identity(table)} if guess.identity else {}
+    carried |= {"wrong": _wrong(table)} if guess.marked else {}
+    read = ", ".join(f"number(with_point({table.column(c)})) as {table.column(c)}" for c in guess.commas)
+    if read or carried:
+        made = "".join(f",\n        {what} as {name}" for name, what in carried.items())
+        steps.append(
+            f"read as (\n    select\n        *{f' replace ({read})' if read else ''}{made}\n    from {source}\n)"
+        )
+        source = "read"
+    begins = {"begins": time} if time and (guess.end or guess.events) else {}
+    selects = branches(table, source, time, begins | dict.fromkeys(carried, ""))
+    steps = [*steps, "events as (\n" + "\n    union all\n".join(selects) + "\n)"]
+    given = [", ".join(["subject_id", "time", "code", *of_values(table)])]
+    if tells_facts(table):
+        given.append(f"{status_of(table)} as value_status")
+    known = "greatest(time, begins)" if begins else "time"
+    known = f"end_of_day({known})" if _tells_days(table, guess.time, guess.end, *guess.events) else known
+    if known != "time":
+        given.append(
+            f"{known} as available_time, -- guessed: not before what it is of began, nor before its day is over"
+        )
+    given += ["record_id"] * bool(guess.identity) + ["_row"]
+    whens = [f"when wrong then 'drop:{MARKED}'"] * bool(guess.marked) + whens
+    whens += ["when code is null then 'drop:nothing_measured'"] if not is_told_whole(table) else []
+    given += [f"{case_of(whens)} as _reason"] if whens else []
+    return "\n".join([*_header(table), *_with(steps), _select(given, "events")]) + "\n"
+
+
+def _known(table: Drafted, time: str) -> str:
+    """Return the SQL of when a result could be read; empty where that is when it happened."""
+    guess = table.guess
+    timed = f"end_of_day({time})" if _tells_days(table, guess.time) else ""
+    if guess.ready is None:
+        return timed
+    ready = when(table, guess.ready)
+    ready = f"end_of_day({ready})" if _tells_days(table, guess.ready) else ready
+    return f"coalesce({ready}, {timed})" if timed else ready
+
+
+def _tells_days(table: Drafted, *columns: str | None) -> bool:
+    """Whether some of these times, or that of the stay by which it is told, are days."""
+    home = table.stays
+    of_home = home is not None and is_day(home.shapes, home.guess, home.guess.end or home.guess.time)
+    return of_home or any(is_day(table.shapes, table.guess, column) for column in columns)
+
+
+def _identity(table: Drafted) -> str:
+    """Return the SQL of what tells apart records that are otherwise alike."""
+    names = [table.column(column) for column in table.guess.identity]
+    between = ", '//', "
+    is_text = table.types[table.guess.identity[0]] == "string"
+    return names[0] if len(names) == 1 and is_text else f"concat({between.join(names)})"
+
+
+def _wrong(table: Drafted) -> str:
+    """Return the SQL of whether a record is marked as wrong or doubtful."""
+    parts = [
+        f"lower({table.column(column)}) in ({', '.join(map(literal, words))})"
+        for column, words in table.guess.marked.items()
+    ]
+    return " or ".join(parts)
 
 
 def codes(table: Drafted, of: list[Drafted]) -> str:
@@ -61,13 +126,6 @@ def codes(table: Drafted, of: list[Drafted]) -> str:
     return "\n".join(text) + "\n"
 
 
-def code_of(table: Drafted, prefix: str | None = None) -> str:
-    """Return the SQL of a record's code."""
-    parts = [f"{literal((prefix or table.prefix) + '//')} || {table.column(table.guess.codes[0])}"]
-    parts += [f"'//' || {table.column(column)}" for column in table.guess.codes[1:]]
-    return " || ".join(parts)
-
-
 def _judged(table: Drafted, source: str) -> list[str]:
     """Return the steps that judge a result whose numbers have a comma."""
     said = f"result_text(with_point({table.column(table.guess.text)})) as said"
@@ -86,131 +144,6 @@ def _judged_value(table: Drafted) -> list[str]:
         *([f"unit_text({table.column(table.guess.unit)}) as unit"] if table.guess.unit else []),
         "value_status",
     ]
-
-
-def code_of_column(table: Drafted, column: str) -> str:
-    """Return the code of a column that is a measurement of its own."""
-    return f"{table.prefix}//{plain(column).upper()}"
-
-
-def _wide(table: Drafted) -> str:
-    steps, source, time, whens = placed(table, "time")
-    if table.guess.commas:
-        read = ", ".join(f"number(with_point({table.column(c)})) as {table.column(c)}" for c in table.guess.commas)
-        steps.append(f"numbers as (\n    select * replace ({read})\n    from {source}\n)")
-        source = "numbers"
-    begins = bool(time) and bool(table.guess.end or table.guess.events)
-    branches = _branches(table, source, time, begins)
-    steps = [*steps, "events as (\n" + "\n    union all\n".join(branches) + "\n)"]
-    given = [", ".join(["subject_id", "time", "code", *_of_values(table)])]
-    if tells_facts(table):
-        given.append(f"{_status(table)} as value_status")
-    given += ["greatest(time, begins) as available_time, -- not before what it is of began"] if begins else []
-    given.append("_row")
-    whens += ["when code is null then 'drop:nothing_measured'"] if not is_told_whole(table) else []
-    given += [f"{case_of(whens)} as _reason"] if whens else []
-    return "\n".join([*_header(table), *_with(steps), _select(given, "events")]) + "\n"
-
-
-def _of_values(table: Drafted) -> list[str]:
-    guess = table.guess
-    return ["numeric_value"] * bool(guess.measured) + ["text_value"] * bool(guess.traits or guess.late)
-
-
-def _status(table: Drafted) -> str:
-    """Return the SQL of a status where rows with a value stand beside those that are facts without one."""
-    words = {"numeric_value": "numeric", "text_value": "category"}
-    whens = [f"when {column} is not null then '{words[column]}'" for column in _of_values(table)]
-    return f"case {' '.join(whens)} else 'none' end" if whens else "'none'"
-
-
-def tells_facts(table: Drafted) -> bool:
-    """Whether some of its events carry no value: the beginning or the end of a stay, a birth, a death."""
-    guess = table.guess
-    return is_told_whole(table) or bool(guess.birth or guess.death or guess.end or guess.events)
-
-
-def is_told_whole(table: Drafted) -> bool:
-    """Whether each record of a table of columns is an event itself, as the beginning of a stay is."""
-    guess = table.guess
-    has_time = guess.time is not None or table.stays is not None or table.tells_stays
-    return has_time and bool(guess.end or table.tells_stays or not (guess.measured or guess.traits))
-
-
-def _branches(table: Drafted, source: str, time: str, begins: bool) -> list[str]:
-    """Return the selects whose rows are the events of a record, and last the records that have none."""
-    guess = table.guess
-    time = time or "null::timestamp"
-    events = {c: code_of_column(table, c) for c in (*guess.events, *([guess.end] if guess.end else []))}
-    found = [(time, literal(table.prefix), "null", "null", "")] if is_told_whole(table) else []
-    if birth := _born(table):
-        found.append((birth, "'MEDS_BIRTH'", "null", "null", f"\n    where {birth} is not null"))
-    if guess.death is not None:
-        where = f"\n    where {table.column(guess.death)} is not null"
-        found.append((_died(table), "'MEDS_DEATH'", "null", "null", where))
-    if events and guess.minutes is None:
-        found.append(("time", "code", "null", "null", _unpivot(table, "time", events)))
-    elif events:
-        for column, code in events.items():
-            where = f"\n    where {table.column(column)} is not null"
-            found.append((when(table, column), literal(code), "null", "null", where))
-    end = table.column(guess.end) if guess.end else ""
-    for texts_of, at in ((guess.traits, time), (guess.late, when(table, guess.end))):
-        if texts_of:
-            named = {c: code_of_column(table, c) for c in texts_of}
-            where = f"\n    where {end} is not null" if texts_of is guess.late else ""  # it would be a static fact
-            found.append((at, "code", "null", "text_value", _unpivot(table, "text_value", named) + where))
-    if guess.measured:
-        named = {c: code_of_column(table, c) for c in guess.measured}
-        found.append((time, "code", "numeric_value", "null", _unpivot(table, "numeric_value", named)))
-    if not is_told_whole(table):
-        found.append((time, "null", "null", "null", f"\n    where {_says_nothing(table)}"))
-    columns = {"time": "timestamp", "code": "varchar", "numeric_value": "double", "text_value": "varchar"}
-    kept = [name for name in columns if name in ("time", "code", *_of_values(table))]
-    texts = []
-    for place, (*said, rest) in enumerate(found):
-        given = dict(zip(columns, said, strict=True))
-        if place == 0:  # the first select names the columns for all
-            typed = {name: f"null::{columns[name]}" if what == "null" else what for name, what in given.items()}
-            given = {name: what if what == name else f"{what} as {name}" for name, what in typed.items()}
-        parts = [given[name] for name in kept] + [time if place else f"{time} as begins"] * begins
-        texts.append(f"    select _row, subject_id, {', '.join(parts)}\n    from {source}{rest}")
-    return texts
-
-
-def _unpivot(table: Drafted, into: str, codes: dict[str, str]) -> str:
-    """Return what makes a row of each filled cell of some columns."""
-    pairs = ",\n        ".join(f"{table.column(column)} as {literal(code)}" for column, code in codes.items())
-    return f" unpivot ({into} for code in (\n        {pairs}\n    ))"
-
-
-def _says_nothing(table: Drafted) -> str:
-    guess = table.guess
-    columns = [*guess.traits, *(c for c in (guess.death, *guess.events, *guess.birth[:1]) if c is not None)]
-    parts = [f"coalesce({', '.join(table.column(c) for c in guess.measured)}) is null"] if guess.measured else []
-    return "\n        and ".join([*parts, *(f"{table.column(column)} is null" for column in columns)])
-
-
-def _born(table: Drafted) -> str:
-    """Return the SQL of a birth."""
-    birth = table.guess.birth
-    names = [table.column(column) for column in birth]
-    if len(names) == 3:
-        year, month, day = names
-        return f"make_timestamp({year}, coalesce({month}, 1), 1, 0, 0, 0) + to_days(coalesce({day}, 1) - 1)"
-    if len(names) == 2:
-        return f"make_timestamp({names[1]} - {names[0]}, 1, 1, 0, 0, 0)"
-    if names and table.types[birth[0]] == "int64":
-        return f"make_timestamp({names[0]}, 1, 1, 0, 0, 0)"
-    return names[0] if names else ""
-
-
-def _died(table: Drafted) -> str:
-    """Return the SQL of a death: one that is known by its day alone counts from the end of the day."""
-    column = table.guess.death
-    assert column is not None
-    clock = table.shapes[column].has_clock or table.guess.minutes is not None
-    return when(table, column) + ("" if clock else " + interval '23:59:59'")
 
 
 def _header(table: Drafted) -> list[str]:

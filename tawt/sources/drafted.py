@@ -17,9 +17,19 @@ from tawt.sources.roles import Guess, Shapes
 
 _OF_VALUE = (*(column.name for column in OF_VALUE), *IN_STEPS)
 """Names that staging has for columns of its own where a table has a value."""
-_OF_EVENTS = ("time", "code", "numeric_value", "text_value", "value_status", "begins", "stay_begins")
+_OF_EVENTS = (
+    "time",
+    "code",
+    "numeric_value",
+    "text_value",
+    "value_status",
+    "begins",
+    "wrong",
+    "record_id",
+    "stay_begins",
+)
 """Names that an event part of several columns has for its own."""
-_OF_JOINS = ("minutes", "stay_end", "stay_begins")
+_OF_JOINS = ("minutes", "stay_end", "stay_begins", "died_at")
 MARKED = "marked_error"
 """The reason of a record that its source marks as wrong or cancelled."""
 
@@ -55,6 +65,8 @@ class Drafted:
     """The table that says whose its records are, for one that names only stays."""
     joined_by: str | None = None
     """The column of the table of the stays by which its records are joined to that."""
+    died_in: tuple[Drafted, str] | None = None
+    """A table that has the moment of deaths of which this one has the day, and its column."""
     tells_stays: bool = False
     """Whether it is the owner of others whose times count from the beginning of a stay."""
     names: list[Drafted] = field(default_factory=list)
@@ -129,17 +141,21 @@ class Drafted:
         """
         guess = self.guess
         numbers = [*guess.codes, *guess.keys, *([guess.stay] if guess.stay else [])]
-        days = [guess.time, guess.ready, guess.end, guess.death, *guess.events, *guess.birth]
-        if guess.kind == "results":  # such a table tells one moment of a record
-            days = [guess.time, guess.ready]
-        texts = [guess.specimen, guess.text, guess.unit, guess.label, guess.marked, *guess.traits, *guess.late]
+        days = [guess.time, guess.ready]
+        if guess.kind != "results":  # which tells one moment of a record
+            days += [guess.end, guess.death, *guess.events, *guess.birth]
+        clocks = [clock for day, clock in guess.clocks.items() if day in (*days, *guess.lends)]
+        texts = [guess.text, guess.unit, guess.label, *clocks, *guess.marked, *guess.traits]
         if guess.subject is not None and guess.kind != "other":
             self.staged[guess.subject] = "subject_id"
             self.types[guess.subject] = "int64" if wholes["subject"] else "subject"
         is_day = len(guess.birth) == 1 and self.shapes[guess.birth[0]].is_time
         read: dict[str | None, str] = {
+            **dict.fromkeys(guess.identity, "string"),
             **{column: "int64" if wholes[flat(column)] else "string" for column in numbers},
-            **dict.fromkeys(days, "timestamp" if guess.minutes is None else "int64" if guess.minutes else "string"),
+            **dict.fromkeys(
+                [*days, *guess.lends], "timestamp" if guess.minutes is None else "int64" if guess.minutes else "string"
+            ),
             **dict.fromkeys(() if is_day else guess.birth, "int64"),
             **dict.fromkeys([guess.number, *guess.measured], "float64"),
             **dict.fromkeys([*texts, *guess.commas], "string"),

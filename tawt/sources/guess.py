@@ -5,28 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from tawt.sources.alike import what_tells_apart
+from tawt.sources.guess_columns import keep_what_was_so, take_columns, told_of
 from tawt.sources.names import (
+    ADMITTED,
     BIRTH,
+    CERTAINTY,
     CHANGED,
     CODES,
+    DOUBTFUL,
     ERROR,
-    FROM_BIRTH,
-    FROM_START,
     IDS,
     LABELS,
-    LATE,
+    LEFT,
     NUMBERS,
-    OFFSETS,
-    OUTCOME,
     PERSONAL,
+    STAYS,
     SURE,
     TEXTS,
     UNITS,
+    WRONG,
     flat,
 )
 from tawt.sources.roles import Guess, Shapes
-from tawt.sources.shapes import MISSING, ColumnShape
-from tawt.sources.times import note_form, take_times
+from tawt.sources.shapes import MISSING, YES, ColumnShape
+from tawt.sources.times import note_days, note_form, take_later, take_times
 
 
 def guess_table(
@@ -55,42 +58,68 @@ def guess_table(
     if shapes[whose].n_filled < shapes[whose].n:
         guess.notes.append(f"`{whose}` is missing in some records: they are quarantined")
     is_once = subject is not None and shapes[subject].is_unique
-    take_times(name, left, guess, is_once, is_of_stays)
+    take_times(left, guess, is_once, is_of_stays)
     _take_births(left, guess)
     _take_marked(left, guess)
     for column in (guess.time, guess.ready, guess.end, guess.death, guess.stay, *guess.birth, *guess.events):
         left.pop(column or "", None)
-    guess.codes = _codes(name, left, is_of_stays or is_once)
+    if is_of_stays or _is_stay(name, guess.end):
+        take_later(shapes, guess)  # of a stay it is the end
+        left.pop(guess.end or "", None)
+    is_admitted = guess.time is not None and re.search(ADMITTED, flat(guess.time)) is not None and guess.minutes is None
+    is_stay = (is_of_stays or _is_stay(name, guess.end)) and (guess.end is not None or is_admitted)
+    guess.codes = _codes(name, left, is_of_stays or is_once or is_stay)
     if not guess.codes and not is_once and not is_of_stays and not guess.end:
         guess.codes = _named(left, named) or _words_alone(left)
-    if guess.codes:
+    has_values = any(flat(column) in (*NUMBERS, *TEXTS) for column in left)
+    if guess.codes and is_admitted and guess.end is None and not (is_of_stays or has_values):
+        guess.time = None  # that of an admission says nothing of when its codes were known
+    take_later(shapes, guess)
+    if guess.codes and not is_stay and not (guess.death and not guess.time):
         guess.kind = "results"
-        if guess.marked is not None:
-            guess.notes.append(f"records where `{guess.marked}` says yes are dropped as wrong or cancelled")
         _take_values({column: shape for column, shape in left.items() if column not in guess.codes}, guess)
         guess.label = _label_beside(left, guess)
         empty = 1 - left[guess.codes[-1]].n_filled / left[guess.codes[-1]].n
         if empty >= 0.005:
             guess.notes.append(f"`{guess.codes[-1]}` is empty in {empty:.0%} of the records: they are quarantined")
-        guess.specimen = next(
-            (c for c in left if re.search(r"^(specimen|sample|accession)(id|number)?$", flat(c))), None
-        )
     else:
-        if guess.marked is not None:
-            guess.notes.append(f"`{guess.marked}` may mark records that are wrong or cancelled: it is not read")
-            guess.marked = None
-        _take_columns(left, guess)
+        take_columns(left, guess)
+        if is_stay and guess.end is None:
+            keep_what_was_so(guess, counted=True)
+    note_days(shapes, guess)
+    specimen = tuple(c for c in left if re.search(r"^(specimen|sample|accession)(id|number)?$", flat(c)))
+    told = [*guess.codes, guess.number, guess.text, guess.unit, guess.ready] if guess.kind == "results" else []
+    known = [guess.subject or guess.stay, guess.time, guess.clocks.get(guess.time or ""), *told, *specimen[:1]]
+    if guess.time is not None:
+        guess.identity = (*specimen[:1], *what_tells_apart(shapes, [column for column in known if column is not None]))
     return guess
 
 
+def _is_stay(name: str, end: str | None) -> bool:
+    return any(word in flat(name) for word in STAYS) or re.search(LEFT, flat(end or "")) is not None
+
+
 def _take_marked(left: dict[str, ColumnShape], guess: Guess) -> None:
-    """Take what marks a record as wrong: where its cells say yes or no, such a record is dropped."""
-    for column in [c for c in left if re.search(ERROR, flat(c))]:
+    """Take what marks a record as wrong or doubtful, by a yes or by a word: such a record is dropped."""
+    told, unread = list[str](), list[str]()
+    for column in [c for c in left if re.search(f"{ERROR}|{CHANGED}|{CERTAINTY}", flat(c))]:
         shape = left.pop(column)
-        if shape.is_flag and guess.marked is None:
-            guess.marked = column  # told once it is known what the table is
+        is_error, is_doubt = (bool(re.search(one, flat(column))) for one in (ERROR, CERTAINTY))
+        words = shape.words_of((*WRONG, *DOUBTFUL) if is_doubt else WRONG)
+        if is_error and shape.is_flag:
+            guess.marked[column] = YES
+            told.append(f"`{column}` says yes")
+        elif words:
+            guess.marked[column] = words
+            told.append(f"`{column}` says {told_of(words)}")
         else:
-            guess.notes.append(f"`{column}` may mark records that are wrong or cancelled: it is not read")
+            unread.append(column)
+    if told:
+        guess.notes.append(f"records where {' or '.join(told)} are dropped as wrong, cancelled or doubtful")
+    if unread:
+        guess.notes.append(
+            f"may mark records that are wrong, or tell what became of them, and is not read: {told_of(unread)}"
+        )
 
 
 def _named(left: Shapes, named: Iterable[str]) -> tuple[str, ...]:
@@ -125,7 +154,7 @@ def _codes(name: str, left: Shapes, surely: bool) -> tuple[str, ...]:
         bare = flat(column)
         if bare.endswith("conceptid"):
             # of `measurement_concept_id`, `unit_concept_id` and so on, the one of the table's own name
-            return 0 if stem.startswith(bare.removesuffix("conceptid")[:5]) else None
+            return 0 if stem.startswith(bare.removesuffix("conceptid")) else None
         if bare in CODES:
             return 1 + CODES.index(bare)
         if not surely and bare.startswith(stem[:5]) and re.search(r"(code|name|string|path|term|type)$", bare):
@@ -188,13 +217,11 @@ def _take_values(left: Shapes, guess: Guess) -> None:
         if left[column].share("comma") > 0.02 and column not in guess.commas:
             guess.notes.append(f"UNDECIDED: a comma in `{column}` may stand before decimals or thousands: read as text")
         if marks := [mark for mark in left[column].marks if mark in MISSING]:
-            guess.notes.append(f"{_told(marks)} in `{column}` is read as missing")
+            guess.notes.append(f"{told_of(marks)} in `{column}` is read as missing")
         if odd := left[column].odd_marks:
-            guess.notes.append(f"UNDECIDED: {_told(odd)} in `{column}` may mean missing: read as a result; see `marks`")
-
-
-def _told(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names))
+            guess.notes.append(
+                f"UNDECIDED: {told_of(odd)} in `{column}` may mean missing: read as a result; see `marks`"
+            )
 
 
 def _label_beside(left: Shapes, guess: Guess) -> str | None:
@@ -209,64 +236,6 @@ def _label_beside(left: Shapes, guess: Guess) -> str | None:
             if not taken and flat(column) in (name, stem + name) and 0.5 * n_codes <= shape.n_distinct <= 1.5 * n_codes:
                 return column if not (shape.is_number or shape.is_time) else None
     return None
-
-
-def _take_columns(left: Shapes, guess: Guess) -> None:
-    """Each column that is a number or one of few words becomes a measurement of its own."""
-    measured, traits, late, later = list[str](), list[str](), list[str](), list[str]()
-    for column, shape in left.items():
-        bare = flat(column)
-        if re.search(PERSONAL, bare) or shape.is_prose or shape.is_time or shape.is_clock:
-            continue
-        is_late = bool(re.search(LATE, bare))
-        if re.search(f"{OUTCOME}|{CHANGED}", bare):
-            later.append(column)
-            continue
-        if (re.search(IDS, bare) and (shape.n_distinct > 20 or shape.is_whole)) or _is_an_id(shape):
-            continue
-        if (re.search(f"{BIRTH}|code$|cd$", bare) and shape.is_number) or any(re.search(one, bare) for one in OFFSETS):
-            later += [column] if is_late else []
-            continue
-        if shape.is_number and 2 * shape.n_big > shape.n_filled:
-            continue
-        if is_late and (shape.is_number or not guess.end):
-            later.append(column)
-        elif shape.is_number:
-            measured.append(column)
-        elif shape.n_distinct <= max(50, 0.2 * shape.n_filled):
-            (late if is_late else traits).append(column)
-    guess.measured, guess.traits, guess.late = tuple(measured), tuple(traits), tuple(late)
-    guess.commas = tuple(column for column in measured if left[column].has_commas)
-    if later:
-        guess.notes.append(f"may be of later, or tell the outcome, and is not read: {_told(later)}")
-    if late:
-        guess.notes.append(f"known at `{guess.end}` and told then: {_told(late)}")
-    if guess.commas:
-        guess.notes.append(f"a comma stands before the decimals, and its event part reads it so: {_told(guess.commas)}")
-    if compared := [c for c in measured if left[c].kinds["compared"]]:
-        guess.notes.append(f"some cells are bounds, as `> 89`, and are left out as unparseable: {_told(compared)}")
-
-
-def keep_what_was_so(guess: Guess, counted: bool) -> None:
-    """Leave out of a table without a time what nobody says was so from the beginning: it may tell the future.
-
-    Args:
-        guess: What the table may be.
-        counted: Whether times count from an admission, so that the beginning is that of a stay.
-    """
-    sure = f"{FROM_BIRTH}|{FROM_START}" if counted else FROM_BIRTH
-    kept = {c for c in (*guess.measured, *guess.traits) if re.search(sure, flat(c))}
-    doubted = [c for c in (*guess.measured, *guess.traits) if c not in kept]
-    guess.measured, guess.traits, guess.commas = (
-        tuple(c for c in columns if c in kept) for columns in (guess.measured, guess.traits, guess.commas)
-    )
-    if doubted:
-        guess.notes.append(f"nothing says since when these are so, and they are not read: {_told(doubted)}")
-
-
-def _is_an_id(shape: ColumnShape) -> bool:
-    """Whether each of many records has a text, or a large number, of its own."""
-    return shape.is_unique and shape.n > 20 and (not shape.is_number or 2 * shape.n_big > shape.n)
 
 
 def guess_dictionary(shapes: Shapes) -> Guess:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tawt.errors import ConfigError, SourceError, nearest
 from tawt.raw.tables import PassedOver, tables_below
+from tawt.sources.alike import note_later
 from tawt.sources.drafted import Drafted
 from tawt.sources.relate import Looked, by_name, look_at, said_of_all
 from tawt.sources.shapes import shape_of
@@ -67,6 +68,7 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
     for table, one in by_name(tables).items():
         cells, n_read = one.columns(records)
         shapes = {column: shape_of(column, found) for column, found in cells.items() if _can_be_named(column)}
+        note_later(cells, shapes)
         if len(shapes) < len(cells):
             passed.append(PassedOver(one.place, "a column is called `_row`, or has a line end in its name"))
         if any(shape.n for shape in shapes.values()):
@@ -116,7 +118,7 @@ def _kind(table: Drafted) -> str:
 def _says(table: Drafted) -> str:
     guess = table.guess
     if guess.kind == "wide":
-        counts = {"number": len(guess.measured), "text": len(guess.traits) + len(guess.late)}
+        counts = {"code": len(guess.codes[-1:]), "number": len(guess.measured), "text": len(guess.traits)}
         parts = [f"{n} {what}{'s' * (n > 1)}" for what, n in counts.items() if n]
         return ", ".join([*parts, *["birth"] * bool(guess.birth), *["death"] * bool(guess.death)])
     value = next((f": {column}" for column in (guess.number, guess.text) if column is not None), "")

@@ -16,35 +16,82 @@ SUBJECTS = (
 STAYS = ("hadm", "stay", "encounter", "visit", "admission", "episode", "fall")
 CASES = ("caseid", "recordid")
 """Names of a subject's column that are as often the number of a stay."""
-LATE = r"disch|last|entlass"
+LATE = r"disch|last|entlass|sortie|egreso|salida|ontslag|dimission|uscita"
 OUTCOME = (
-    r"death|dead|died|expire|mortal|surviv|outcome|lengthofstay|^los$|losdays|label$|readmi|alive|verst[oe]rb"
-    r"|^has.*data$|lifetime|outstanding|balance"
+    r"death|dead|died|deceas|expire|mortal|surviv|outcome|lengthofstay|^los$|losdays|label$|readmi|rehosp|alive|exitus"
+    r"|verst[oe]rb|uberleb|^todes|^tod$|wiederaufnahm|liegedauer|verweildauer|^deces|fallec|^muert|overled|heropname"
+    r"|reingreso|rientro|^has.*data$|lifetime|outstanding|balance"
 )
-CHANGED = r"(?<!marital)(?<!smoking)(?<!smoker)(?<!civil)(?<!family)(?<!code)(?<!employment)status\d*$"
+CHANGED = (
+    r"(?<!marital)(?<!smoking)(?<!smoker)(?<!civil)(?<!family)(?<!code)(?<!employment)(status|statut|estado|stato)\d*$"
+)
 """What is written over as things go on."""
-BAD_TIME = (
-    r"end(e|time|date|dt|at|$)|stop|out(time|date|$)|disch|death|dod|died|birth|dob|geburt|store|entered|entry|verif"
-    r"|report|revis|updat|modif|creat(ed|ion)|valid|due|expir|verbatim|schedul|edreg|thru|through|recorded|avail"
-    r"|entlass|erfass|freigabe|ge.?ndert|angelegt"
+CERTAINTY = r"sicherheit|certainty|verificationstatus|certitude|certeza"
+"""How sure a diagnosis is."""
+WRONG = (
+    "storniert", "storno", "cancelled", "canceled", "cancel", "entered-in-error", "entered in error",
+    "entered_in_error", "error", "void", "voided", "deleted", "rejected", "invalid", "retracted", "nullified",
+    "not done", "not-done", "not given", "gelöscht", "geloescht", "ungültig", "fehler", "fehlerhaft", "annulliert",
+    "annulé", "annulée", "annule",
+    "anulado", "anulada", "cancelado", "cancelada", "geannuleerd", "vervallen", "annullato", "annullata",
+)  # fmt: skip
+"""What a state says of a record that is wrong or cancelled."""
+DOUBTFUL = (
+    "v", "a", "verdacht", "verdachtsdiagnose", "vermutet", "ausgeschlossen", "ausschluss", "suspected", "suspicion",
+    "unconfirmed", "provisional", "differential", "refuted", "excluded", "ruled out", "rule out", "sospecha", "suspect",
+)  # fmt: skip
+"""What says of a diagnosis that it is none yet."""
+END = (
+    r"end(e|time|date|dt|at|$)|stop|out(time|date|$)|disch|entlass|^(date|fecha|data|heure|hora)?(de)?fin(de\w*)?$|sortie"
+    r"|(^|fecha|de)alta$|egreso|salida|ontslag|^eind|einde?$|dimission|uscita|datafine$|abgang"
 )
-GOOD_TIME = (
-    r"chart|start|taken|collect|drawn|perform|observ|measur|event|admit|intime|begin|service|effective|entnahme"
-    r"|abnahme|aufnahme|messzeit"
+LEFT = r"disch|entlass|sortie|(^|fecha|de)alta$|egreso|ontslag|dimission|out(time|date|$)"
+"""Ends that are those of a stay."""
+ADMITTED = r"admi(t|ss)|aufnahme|^in(time|date)$|ingreso|entree|hospitali[sz]|opname|ricover"
+"""Times that are the beginning of a stay."""
+DEATH = (
+    r"^dod|death|died|deceas|verst[oe]rb|^(tod|sterbe)(es)?(datum|zeit|tag|$)|^deces|deces$|fallec|defunc|muerte|overlijd"
+    r"|overled|decess|^morte|morte$|exitus"
 )
 READY = (
     r"store|entered|verif|report|revis|updat|creat(ed|ion)|recorded|avail|result(ed)?(time|date|at)|erfass|validier"
-    r"|freigabe|angelegt"
+    r"|freigabe|angelegt|befund|ergebniszeit|valid(ation|at|e|ee)(time|date|at|le)?$|rendu|resultat|resultado|informe"
+    r"|registr|enregistr|saisi|uitslag|gerapporteerd|referto|refertazione|risultat"
 )
-END = r"end(e|time|date|dt|at|$)|stop|out(time|date|$)|disch|entlass"
-DEATH = r"^dod|death|died|deceas|verst[oe]rb|^(tod|sterbe)(es)?(datum|zeit|tag|$)"
+BAD_TIME = (
+    rf"{END}|{READY}|{DEATH}|birth|dob|geburt|naiss|nacim|geboorte|nascita|entry|modif|valid|due|expir|verbatim|schedul"
+    r"|edreg|thru|through|ge.?ndert"
+)
+GOOD_TIME = (
+    r"chart|start|taken|collect|drawn|perform|observ|measur|event|admit|intime|begin|service|effective|entnahme"
+    r"|abnahme|aufnahme|messzeit|prelev|prelievo|toma$|^toma|extracc|afname|mesur|debut|inicio|inizio|entree|ingreso"
+    r"|opname|ricovero"
+)
+BIRTH = r"^dob$|birth|geburt|naiss|nacim|geboorte|nascita"
 FROM_BIRTH = (
-    r"sex$|^sex|gender|geschlecht|(^|patient|pat|primary)race|ethnic|blood(group|type)|blutgruppe|rh(esus)?factor"
-    r"|birth(place|country|weight)|geburts(ort|land|gewicht)|genotype"
+    r"sexe?$|^sex|gender|geschlecht|^sesso$|^geslacht|^genero|(^|patient|pat|primary)race|ethnic|blood(group|type)|blutgruppe"
+    r"|rh(esus)?factor|birth(place|country|weight)|geburts(ort|land|gewicht)|genotype"
 )
 """What is so from the first day of a life on."""
-FROM_START = r"^age|^alter|height|weight|gr(oe|ö|o)sse|gewicht|admi(t|ss)|aufnahme|baseline|initial|^first|unittype"
-"""What is so when a stay begins."""
+FROM_START = (
+    r"admi(t|tted|tting|ssion)(type|kind|class|category|mode|route|urgency|priority|source|src|origin|from|via|location|loc"
+    r"|reason|diagnosis|dx|complaint|height|weight|age|service|unit|ward|department|dept|hour|weekday)"
+    r"|(type|source|reason|mode|place|origin)(of|for)(the)?(admission|visit|encounter)"
+    r"|^(admission|visit|encounter|stay|case|episode|unit)(detail)?(type|class|kind|category|concept|reason|sourcevalue|source$)"
+    r"|aufnahme(art|typ|grund|anlass|diagnose|station|abteilung|fachabteilung|gewicht|grosse|quelle|weg|modus|ort|alter)$"
+    r"|^einweis|^fallart|^behandlungsart|^(chief|presenting)complaint|^triage|^arrival(mode|transport|source)"
+    r"|^referral(source|type|reason|from|by)?$|^referr(ed|er|ing)(by|from|provider|physician|hospital)?$"
+    r"|^(patient|anchor)?(age|alter|edad|leeftijd|eta)(years?|jahre|(at|bei)?(admission|admit|visit|aufnahme|encounter))?$"
+    r"|^(primary|secondary)?(insurance|insurer|payer|payor|versicherung|krankenkasse|kostentrager|seguro|mutuelle)(type|class|art|name)?$"
+    r"|^(language|langue|sprache|muttersprache|idioma|taal|religion|konfession|marital(status)?|familienstand)$"
+    r"|^first(careunit|ward(id)?|unit|service|department)$|^unittype$"
+    r"|^(admission|body|korper|patient)?(height|weight|grosse|gewicht|taille|poids|peso|altezza)(cm|kg|in|lbs?)?$"
+    r"|(motif|mode|type|provenance|service)(d|de|a|l)*(admission|entree|hospitalisation)|^(provenance|procedencia|provenienza)$"
+    r"|(motivo|tipo|via|procedencia|origen|servicio)(de|al)?(ingreso|admision|hospitalizacion)"
+    r"|opname(reden|type|soort|diagnose|bron|afdeling)|^herkomst$"
+    r"|(motivo|tipo|modalita|provenienza|reparto)(di|del)?(ricovero|ammissione|accettazione)"
+)
+"""What is so when a stay begins: of one that ends, all else is told at its end."""
 COUNTERS = r"^(row|rec(ord)?|line|seq|lfd|index)(id|nr|num|number|no)?$|^(_row|_unnamed\w*|rownames?)$"
 """Names of columns that number the records of a table."""
 DERIVED = r"_era$|^observation_period$|^cohort|_derived$|^derived_"
@@ -54,7 +101,6 @@ ERROR = (
     r"(flag|code|yn|ind)?)$|cancel+ed$|storniert$|^cancelreason$"
 )
 """Columns that mark a record as wrong or cancelled."""
-BIRTH = r"^dob$|birth|geburt"
 OFFSETS = {r"offset|minutes?$|^minutes?|mins$": 1, r"^hours?|hours?$|^iculos$": 60}
 CODES = (
     "itemid", "code", "icdcode", "icd9code", "icd10code", "ndc", "loinc", "labname", "test", "testname", "parameter",
@@ -62,18 +108,21 @@ CODES = (
     "drugname", "medication", "diagnosis", "diagnosisstring", "treatmentstring", "icd9", "icd10", "icd", "cpt",
     "hcpcscd", "drgcode", "procedure", "procedurecode", "treatment", "resultname", "eventtype", "event", "name",
     "label", "description", "category", "type", "bezeichnung", "currservice", "orgname",
-    "diagnose", "analyt", "untersuchung", "kuerzel", "kürzel", "parametername",
+    "diagnose", "analyt", "untersuchung", "kuerzel", "kurzel", "parametername",
+    "wirkstoff", "praparat", "medikament", "medicament", "medicamento", "farmaco", "geneesmiddel", "atc", "atccode",
 )  # fmt: skip
+CODED = r"code\d*$|cd$|kode$|^drg|^icd|^(ops|cpt|atc|hcpcs|ccsr?|snomed|msdrg)(nr)?$|dx$|visitconceptid$"
+"""Columns whose numbers are codes."""
 SURE = 18
 """So many of these names are seldom anything else."""
 NUMBERS = (
     "valuenum", "valueasnumber", "numericvalue", "valuenumeric", "resultnum", "labresult", "resultvalue", "result",
     "value", "val", "wert", "messwert", "ergebnis", "measurementvalue", "reading", "amount",
-    "dosevalrx", "dose", "quantity", "rate",
+    "dosevalrx", "dose", "dosis", "dosierung", "menge", "dosage", "quantity", "rate",
 )  # fmt: skip
 TEXTS = (
     "valueasstring", "valuetext", "textvalue", "labresulttext", "resulttext", "value", "result", "resultvalue",
-    "valuesourcevalue", "wert", "messwert", "ergebnis", "val",
+    "valuesourcevalue", "wert", "messwert", "ergebnis", "val", "dosis", "dosage",
 )  # fmt: skip
 UNITS = r"^(unit|units|uom|einheit)$|(uom|unit|units|unitsourcevalue|measurenamesystem|einheit)$"
 LABELS = (
@@ -82,14 +131,16 @@ LABELS = (
 )  # fmt: skip
 PERSONAL = (
     r"name$|^(first|last|middle|maiden|prefix|suffix|ssn|passport|drivers|lat|lon|address|street|city|county|state|zip"
-    r"|postcode|plz|phone|email|fips|birthplace)$|address|phone|email|passport|zipcode|telefon|stra(ss|ß)e|anschrift|wohnort"
+    r"|postcode|plz|phone|email|fips|birthplace)$|address|phone|email|passport|zipcode|telefon|strasse|anschrift|wohnort"
 )
 IDS = r"(id|key|seq|nr|number|uuid|guid|rowid|num)\d*$|^(_row|_unnamed\w*|rownames?|index)$"
 
 
 def flat(name: str) -> str:
-    """Return a name as it is compared: in lower case, letters and digits alone; the name of a file stays apart."""
-    return name if name == "_member" else "".join(c for c in name.casefold() if c.isalnum())
+    """Return a name as it is compared: small letters without accents, and digits; the name of a file stays apart."""
+    return (
+        name if name == "_member" else "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if c.isalnum())
+    )
 
 
 def plain(name: str, taken: Iterable[str] = (), reserved: frozenset[str] = frozenset()) -> str:

@@ -10,10 +10,12 @@ from typing import NamedTuple
 from tawt.raw.tables import FoundTable
 from tawt.sources.dictionaries import give_dictionaries, named_columns
 from tawt.sources.drafted import Drafted, reserved_words
-from tawt.sources.guess import guess_dictionary, guess_table, keep_what_was_so
+from tawt.sources.guess import guess_dictionary, guess_table
+from tawt.sources.guess_columns import keep_what_was_so
 from tawt.sources.names import DERIVED, flat, plain
 from tawt.sources.roles import Shapes
 from tawt.sources.subjects import Whose, stay_name
+from tawt.sources.times import is_day
 
 
 class Looked(NamedTuple):
@@ -146,12 +148,19 @@ def said_of_all(drafted: Sequence[Drafted]) -> list[str]:
 
 
 def _give_deaths(drafted: list[Drafted]) -> None:
-    """Let one table tell deaths, where several do: one of the subjects first."""
+    """Let one table tell deaths, where several do: one of the subjects; if it has days, another may lend moments."""
     tell = [table for table in drafted if table.has_events and table.guess.death is not None]
-    tell.sort(key=lambda table: (not table.shapes[table.guess.subject or ""].is_unique, table.guess.kind != "wide"))
+    tell.sort(key=lambda table: (not table.is_once, table.guess.kind != "wide"))
     for table in tell[1:]:
-        table.guess.notes.append(f"`{table.guess.death}` is not read: `{tell[0].name}` tells deaths")
+        first, death = tell[0], table.guess.death
+        assert death is not None
         table.guess.death = None
+        has_days = is_day(first.shapes, first.guess, first.guess.death) and not first.is_counted and first.joins is None
+        if has_days and first.died_in is None and not is_day(table.shapes, table.guess, death) and table.guess.subject:
+            first.died_in, table.guess.lends = (table, death), (*table.guess.lends, death)
+            table.guess.notes.append(f"`{death}` gives the moment of deaths of which `{first.name}` has the day")
+        else:
+            table.guess.notes.append(f"`{death}` is not read: `{first.name}` tells deaths")
 
 
 def _whole_ids(drafted: Sequence[Drafted]) -> dict[str, bool]:

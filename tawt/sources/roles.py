@@ -16,7 +16,8 @@ class Guess:
     """What a table may be, and what its columns may mean."""
 
     kind: str
-    """`results` (a code per row), `wide` (a measurement per column), `dictionary`, or `other` (nothing to tell)."""
+    """`results` (a code per row), `wide` (a measurement per column, perhaps with a code of a stay), `dictionary`,
+    or `other` (nothing to tell)."""
     subject: str | None = None
     time: str | None = None
     minutes: int | None = None
@@ -25,8 +26,10 @@ class Guess:
     """When it could be read."""
     end: str | None = None
     stay: str | None = None
-    specimen: str | None = None
-    """What tells two equal results apart."""
+    clocks: dict[str, str] = field(default_factory=dict)
+    """Column of a day -> the column of the time on it."""
+    identity: tuple[str, ...] = ()
+    """What tells two records apart that are otherwise alike."""
     codes: tuple[str, ...] = ()
     label: str | None = None
     number: str | None = None
@@ -40,14 +43,16 @@ class Guess:
     measured: tuple[str, ...] = ()
     traits: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
-    """Traits that are known at the end."""
+    """Columns of these and of codes that are known at the end."""
     commas: tuple[str, ...] = ()
     """Columns whose numbers have a comma before the decimals."""
-    marked: str | None = None
-    """What marks a record as wrong or cancelled."""
+    marked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Columns that mark a record as wrong or doubtful -> the words by which they do, in small letters."""
     keys: tuple[str, ...] = ()
     """Columns by which records of other tables are joined to its own."""
     orders: tuple[str, ...] = ()
     """Of a table of stays without a calendar: what tells which came first."""
+    lends: tuple[str, ...] = ()
+    """Times that only other tables take from it."""
     unread: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)

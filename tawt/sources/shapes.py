@@ -12,6 +12,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from tawt.sources.time_forms import TimeForm, joined_form, seen_time
+
 MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "-", "?")
 """Texts that often stand for a missing cell."""
 MISSING = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "NaN", "nan")
@@ -26,39 +28,6 @@ _WHOLE = re.compile(r"\s*[-+]?\d{1,18}\s*", re.ASCII)
 _COMPARED = re.compile(r"\s*[<>]=?\s*\d+([.,]\d+)?\s*\S{0,12}", re.ASCII)
 _COMMA = re.compile(r"\s*[-+]?\d+,(?P<rest>\d+)\s*", re.ASCII)
 _CLOCK = re.compile(r"\s*\d{1,4}:\d{2}(:\d{2}(\.\d+)?)?\s*", re.ASCII)
-_TIME = re.compile(
-    r"\s*(?P<a>\d{1,4})(?P<sep>[-/. ]?)(?P<b>\d{1,2}|[A-Za-z]{3})(?P=sep)(?P<c>\d{1,4})"
-    r"(?:(?P<gap>[ T:]) *(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?P<fraction>\.\d{1,9})?)?)(?P<noon> ?[AaPp][Mm])?"
-    r"\s*(?P<zone>Z|z|UTC|GMT|[-+]\d{2}(?::?\d{2})?)?)?\s*",
-    re.ASCII,
-)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
-
-@dataclass(frozen=True)
-class TimeForm:
-    """How a day, and perhaps a time on it, is written."""
-
-    order: str
-    """`ymd`, or `xxy` where day or month comes first, or `dby` with the month's name."""
-    separator: str
-    year: str = "%Y"
-    clock: str = ""
-    """`%H:%M` and the like; empty = a day alone."""
-    gap: str = " "
-    zone: bool = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is read without being told how."""
-        return self.order == "ymd" and self.separator in ("-", "/") and ("%p" not in self.clock or self.gap == " ")
-
-    def written(self, day_first: bool) -> str:
-        """Return the form as `strptime` takes it."""
-        orders = {"ymd": "ymd", "dby": "dby", "xxy": "dmy" if day_first else "mdy"}
-        letters = {"y": self.year, "m": "%m", "d": "%d", "b": "%b"}
-        day = self.separator.join(letters[letter] for letter in orders[self.order])
-        return day + (self.gap + self.clock if self.clock else "")
 
 
 @dataclass
@@ -79,6 +48,8 @@ class ColumnShape:
     """Whole numbers of up to three digits, which many columns share that have nothing to do with one another."""
     n_thousands: int = 0
     """Numbers with a comma and three digits behind it: it may stand before thousands."""
+    n_midnight: int = 0
+    """Days that have 0:00 on them."""
     n_future: int = 0
     """Days behind the year 2100, as those that were moved to protect the subjects."""
     first_above_12: int = 0
@@ -89,6 +60,11 @@ class ColumnShape:
     marks: Counter[str] = field(default_factory=Counter)
     hashes: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
     """Of the different cells of what may be a code or an id, of this process alone: to tell what two columns share."""
+
+    records: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
+    """Of the cells in their order, of this process alone: to tell which records are alike."""
+    later_than: frozenset[str] = frozenset()
+    """Of a time: the other times of the table that it is hardly ever before, and often after."""
 
     @property
     def n_filled(self) -> int:
@@ -133,8 +109,11 @@ class ColumnShape:
     @property
     def is_flag(self) -> bool:
         """Whether every cell says yes or no, or is empty."""
-        words = [form(word) for word in YES + NO for form in (str.lower, str.upper, str.title)]
-        return 0 < len(self.hashes) == len(_common(self.hashes, _hashed(words)))
+        return 0 < len(self.hashes) == len(_common(self.hashes, _hashed(_written(YES + NO))))
+
+    def words_of(self, words: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some words that are cells of it, in small or capital letters."""
+        return tuple(word for word in words if len(_common(_hashed(_written([word])), self.hashes)))
 
     @property
     def is_time(self) -> bool:
@@ -143,8 +122,19 @@ class ColumnShape:
 
     @property
     def has_clock(self) -> bool:
-        """Whether most of the days have a time on them."""
-        return 2 * sum(n for form, n in self.forms.items() if form.clock) > self.forms.total()
+        """Whether most of the days have a time on them; one that stands at 0:00 is none."""
+        return self.share_of_days < 0.5
+
+    @property
+    def has_days(self) -> bool:
+        """Whether more of them stand at 0:00, or have no time, than moments do by chance."""
+        return self.share_of_days > 0.1
+
+    @property
+    def share_of_days(self) -> float:
+        """The share of the times that are days alone, or stand at 0:00."""
+        n_timed = sum(n for form, n in self.forms.items() if form.clock) - self.n_midnight
+        return 1 - n_timed / self.forms.total() if self.forms else 0.0
 
     @property
     def is_clock(self) -> bool:
@@ -177,7 +167,9 @@ class ColumnShape:
 def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
     """Count the shapes of a column's cells."""
     shape = ColumnShape(name)
+    cells = list(cells)
     counted = Counter(cells)  # equal cells are looked at once
+    shape.records = np.fromiter(map(hash, cells), np.int64)
     for cell, n in counted.items():
         shape.n += n
         _note(shape, cell or "", n)
@@ -185,6 +177,10 @@ def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
     if shape.share("whole", "text") > 0.5 and not shape.is_prose:
         shape.hashes = _hashed({(cell or "").strip() for cell in counted} - {"", *MARKS})
     return shape
+
+
+def _written(words: Iterable[str]) -> list[str]:
+    return [form(word) for word in words for form in (str.lower, str.upper, str.title, str.capitalize)]
 
 
 def _hashed(cells: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -207,7 +203,7 @@ def kind_of(cell: str) -> str:
         return "mark"
     if _WHOLE.fullmatch(cell):
         return "whole"
-    if _form(cell) is not None:
+    if seen_time(cell) is not None:
         return "time"
     if _is_decimal(cell):
         return "decimal"
@@ -228,60 +224,21 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
         shape.n_big += n * (abs(number) >= 1_000_000)
         shape.n_short += n * (abs(number) < 1000)
         shape.n_padded += n * (cell.strip().startswith("0") and number != 0)
-        if (joined := _joined(cell.strip())) is not None:
+        if (joined := joined_form(cell.strip())) is not None:
             shape.n_joined += n
             shape.forms[joined] += n
     elif kind == "comma":
         found = _COMMA.fullmatch(cell)
         shape.n_thousands += n * (found is not None and len(found["rest"]) == 3)
     elif kind == "time":
-        form, found = _form(cell), _TIME.fullmatch(cell)
-        assert form is not None and found is not None
-        shape.forms[form] += n
-        year = found["a"] if form.order == "ymd" else found["c"]
-        shape.n_future += n * (len(year) == 4 and int(year) > 2100)
-        if form.order == "xxy":
-            shape.first_above_12 += n * (int(found["a"]) > 12)
-            shape.second_above_12 += n * (int(found["b"]) > 12)
-
-
-def _form(cell: str) -> TimeForm | None:
-    """Return how a cell is written that is a day of the calendar, if it is one."""
-    found = _TIME.fullmatch(cell)
-    if found is None:
-        return None
-    a, b, c, sep = found["a"], found["b"], found["c"], found["sep"]
-    if b.isalpha():
-        if b.lower() not in _MONTHS or len(a) > 2 or len(c) not in (2, 4):
-            return None
-        order, year = "dby", c
-    elif sep in ("", " "):
-        return None
-    elif len(a) == 4:
-        if len(c) > 2 or not (1 <= int(b) <= 12 and 1 <= int(c) <= 31):
-            return None
-        order, year = "ymd", a
-    else:
-        first, second = sorted((int(a), int(b)))
-        # 1.25.30 is as well a version, and 1/2/3 a grade: a year has two or four digits
-        if len(c) not in (2, 4) or len(a) > 2 or not (1 <= first <= 12 and 1 <= second <= 31):
-            return None
-        order, year = "xxy", c
-    clock = ""
-    if found["clock"]:
-        hour = "%I" if found["noon"] else "%H"
-        seconds = ("", "", ":%S")[found["clock"].count(":")] + (".%f" if found["fraction"] else "")
-        clock = f"{hour}:%M{seconds}" + (
-            " %p" if (found["noon"] or "").startswith(" ") else "%p" if found["noon"] else ""
-        )
-    return TimeForm(order, sep, "%Y" if len(year) == 4 else "%y", clock, found["gap"] or " ", bool(found["zone"]))
-
-
-def _joined(cell: str) -> TimeForm | None:
-    """A day of eight digits, as 20240131."""
-    if len(cell) != 8 or not ("1850" <= cell[:4] <= "2300" and "01" <= cell[4:6] <= "12" and "01" <= cell[6:] <= "31"):
-        return None
-    return TimeForm("ymd", "")
+        seen = seen_time(cell)
+        assert seen is not None
+        shape.forms[seen.form] += n
+        shape.n_midnight += n * seen.is_midnight
+        shape.n_future += n * (len(seen.year) == 4 and int(seen.year) > 2100)
+        if seen.form.order == "xxy":
+            shape.first_above_12 += n * (int(seen.parts[0]) > 12)
+            shape.second_above_12 += n * (int(seen.parts[1]) > 12)
 
 
 def _is_decimal(cell: str) -> bool:

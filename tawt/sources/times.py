@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from tawt.sources.names import BAD_TIME, BIRTH, DEATH, END, GOOD_TIME, OFFSETS, READY, flat
 from tawt.sources.roles import Guess, Shapes
@@ -13,30 +12,64 @@ _MOSTLY, _ONCE = 0.5, 0.9
 """Share of the records that have a time for it to be theirs; of a table that has one record of a subject."""
 
 
-def take_times(name: str, left: Shapes, guess: Guess, is_once: bool, is_of_stays: bool) -> None:
+def take_times(left: Shapes, guess: Guess, is_once: bool, is_of_stays: bool) -> None:
     """Guess the times of a table.
 
     Args:
-        name: Of the table.
         left: Its columns, but for the subject's.
         guess: What it may be; this adds its times.
         is_once: Whether it has one record of a subject.
         is_of_stays: Whether it has one record of a stay.
     """
     times = {column: shape for column, shape in left.items() if shape.is_time}
+    guess.clocks = _clocks(left, times)
     if times:
-        _take_moments(name, times, guess, is_once)
+        _take_moments(times, guess, is_once)
     else:
         _take_counted_times(left, guess, is_once or is_of_stays)
     for column in (guess.time, guess.ready, guess.end, guess.death, *guess.events):
         if column is not None and column in times:
             note_form(column, times[column], guess)
-    if guess.time in times and not times[guess.time].has_clock:
-        clock = next((f"; `{column}` may have it" for column, shape in left.items() if shape.is_clock), "")
-        guess.notes.append(f"`{guess.time}` has days without a time: they stand at 0:00 of the day{clock}")
     if guess.time in times and (empty := _n_empty(times[guess.time])):
         share = empty / times[guess.time].n
         guess.notes.append(f"`{guess.time}` is empty in {share:.0%} of the records: they are quarantined")
+
+
+def note_days(shapes: Shapes, guess: Guess) -> None:
+    """Say which of the times that are told are days, and what becomes of them."""
+    told = dict.fromkeys(c for c in (guess.time, guess.ready, guess.end, guess.death, *guess.events) if c is not None)
+    joined = [f"`{day}` and `{clock}`" for day, clock in guess.clocks.items() if day in told]
+    if joined:
+        guess.notes.append(f"a day and the time on it are joined: {', '.join(joined)}")
+    if days := [f"`{column}`" for column in told if is_day(shapes, guess, column)]:
+        guess.notes.append(
+            f"days without a time, or at 0:00, so what they tell is known at the end of the day: {', '.join(days)}"
+        )
+
+
+def is_day(shapes: Shapes, guess: Guess, column: str | None) -> bool:
+    """Whether a time says in some records no more than the day."""
+    if column is None or guess.minutes is not None:
+        return False
+    clock = guess.clocks.get(column)
+    return shapes[column].has_days and (clock is None or shapes[clock].n_filled < shapes[column].n_filled)
+
+
+def _clocks(left: Shapes, times: Shapes) -> dict[str, str]:
+    """Return the columns of days that have the time on them in a column beside."""
+    found: dict[str, str] = {}
+    places = list(left)
+    days = [c for c, s in times.items() if not s.has_clock]
+    clocks = [c for c, s in left.items() if s.is_clock]
+    near = [c for c in days if not re.search(f"{BIRTH}|{DEATH}", flat(c))]
+    for clock in clocks:
+        fit = [c for c in days if _stem(c) == _stem(clock)]
+        if not fit and (not _stem(clock) or len(near) == len(clocks) == 1):  # it is that of the day beside it
+            fit = sorted(near, key=lambda c: abs(places.index(c) - places.index(clock)))
+        free = [c for c in fit if c not in found]
+        if free:
+            found[free[0]] = clock
+    return found
 
 
 def note_form(column: str, shape: ColumnShape, guess: Guess) -> None:
@@ -49,14 +82,18 @@ def _n_empty(shape: ColumnShape) -> int:
     return shape.n - shape.n_filled
 
 
-def _take_moments(name: str, times: Mapping[str, ColumnShape], guess: Guess, is_once: bool) -> None:
+def _take_moments(times: Shapes, guess: Guess, is_once: bool) -> None:
     bare = {column: flat(column) for column in times}
     bad = {c: bool(re.search(BAD_TIME, bare[c].replace("edge", ""))) for c in times}
     lived = [c for c in times if re.search(f"{BIRTH}|{DEATH}", bare[c])]
 
-    def rank(column: str) -> tuple[bool, ...]:
+    def is_timed(column: str) -> bool:
+        return times[column].has_clock or column in guess.clocks
+
+    def rank(column: str) -> tuple[bool | int, ...]:
         shape = times[column]
-        return bad[column], shape.n_filled < 0.9 * shape.n, not shape.has_clock, not re.search(GOOD_TIME, bare[column])
+        is_good = bool(re.search(GOOD_TIME, bare[column]))
+        return bad[column], shape.n_filled < 0.9 * shape.n, not is_timed(column), not is_good, len(shape.later_than)
 
     # of persons, when a record was written or ended says nothing of when its columns became true
     least = _ONCE if is_once else _MOSTLY
@@ -68,12 +105,12 @@ def _take_moments(name: str, times: Mapping[str, ColumnShape], guess: Guess, is_
                         for c in fit]  # fmt: skip
     deaths = [c for c in lived if re.search(DEATH, bare[c])]
     most = max((times[c].n_filled for c in deaths), default=0)
-    deaths.sort(key=lambda c: (times[c].n_filled < 0.9 * most, not times[c].has_clock, -times[c].n_filled))
+    deaths.sort(key=lambda c: (times[c].n_filled < 0.9 * most, not is_timed(c), -times[c].n_filled))
     guess.death = deaths[0] if deaths else None
     if deaths[1:]:
         others = ", ".join(f"`{column}`" for column in deaths[1:])
         guess.notes.append(f"`{guess.death}` tells the death; {others} may tell the same and more, and is not read")
-    rest = sorted((c for c in times if c != guess.time and c not in lived), key=lambda c: not times[c].has_clock)
+    rest = sorted((c for c in times if c != guess.time and c not in lived), key=lambda c: not is_timed(c))
     guess.ready = next((c for c in rest if re.search(READY, bare[c])), None)
     ends = [c for c in rest if re.search(END, bare[c]) and c != guess.ready]
     guess.end = ends[0] if guess.time is not None and ends else None
@@ -88,8 +125,27 @@ def _take_moments(name: str, times: Mapping[str, ColumnShape], guess: Guess, is_
     )
 
 
+def take_later(shapes: Shapes, guess: Guess) -> None:
+    """Take a later time whose name is on no list for when a result could be read, or for when a record ended."""
+    fit = [c for c in guess.events if guess.time in shapes[c].later_than and 2 * shapes[c].n_filled > shapes[c].n]
+    if not fit or guess.ready is not None or guess.end is not None:
+        return
+    last = max(fit, key=lambda c: len(shapes[c].later_than))
+    if guess.codes:
+        guess.ready = last
+        guess.notes.append(f"`{last}` is later than `{guess.time}`: taken for when a record could be read")
+    else:
+        guess.end = last
+        guess.notes.append(f"`{last}` is later than `{guess.time}`: taken for when it ended")
+    guess.events = tuple(column for column in guess.events if column != last)
+
+
 def _stem(column: str) -> str:
-    return re.sub(r"(date|time|at)+$", "", flat(column))
+    return re.sub(
+        r"^(fecha|date|data|hora|heure|ora)+|(datum|date|tag|day|fecha|zeit|time|uhr|hora|heure|tijd|ora|at)+$",
+        "",
+        flat(column),
+    )
 
 
 def _take_counted_times(left: Shapes, guess: Guess, is_whole: bool) -> None:

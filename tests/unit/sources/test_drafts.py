@@ -218,7 +218,104 @@ def test_a_clinic_that_writes_commas_is_read(tmp_path: Path) -> None:
     assert {name: table.owner is not None for name, table in tables.items()} == {
         "falle": False, "labor": True, "parameter": False, "vitalwerte": True,
     }  # fmt: skip
-    assert tables["labor"].guess.codes == ("Parameternr",) and tables["labor"].guess.marked == "storniert"
+    assert tables["labor"].guess.codes == ("Parameternr",) and "storniert" in tables["labor"].guess.marked
     assert tables["labor"].guess.commas == ("Ergebnis",) and tables["vitalwerte"].guess.commas == ("Temperatur",)
     cases = files_of("clinic", drafted.tables, rows_of)["tests/sql/clinic.yaml"]
     assert cases.count("numeric_value: 1.5") == 4 and "unit: mg" in cases and "drop:marked_error" in cases
+
+
+LATE = [
+    "DECEASED",
+    "DISPOSITION",
+    "TODESURSACHE",
+    "FINAL_DIAGNOSIS",
+    "PRIMARY_DX",
+    "DRG",
+    "FALLPAUSCHALE",
+    "VERWEILDAUER",
+    "ICU_DAYS",
+    "MAX_LACTATE",
+    "SEPSIS",
+    "AKI_STAGE",
+    "WIEDERAUFNAHME",
+    "ICU_ADMISSION",
+    "DRG_GEWICHT",
+    "N_LABS",
+    "initial_lactate",
+    "icd_code",
+    "altered_mental_status",
+    "durée",
+    "sortie_vers",
+]
+EARLY = [
+    "admission_type",
+    "Aufnahmegrund",
+    "insurance",
+    "age",
+    "sex",
+    "referral_source",
+    "motif_admission",
+    "tipo_ingreso",
+    "opnamereden",
+]
+
+
+def test_of_a_stay_only_what_is_known_at_its_start_is_told_then(tmp_path: Path) -> None:
+    """Names that no list knows, and codes, are told at the end, or not; what is told when is listed; begin and end are events."""
+    columns = [*LATE, *EARLY]
+    rows = [f"{n % 9},{n},2024-03-0{1 + n % 5} 08:15:00,2024-03-1{n % 9} 09:30:00," + ",".join("ABC"[n % 3] for _ in columns)
+            for n in range(N)]  # fmt: skip
+    drafted = _drafted(
+        tmp_path, {"encounters": (f"patient_id,encounter_id,started,fertig_am,{','.join(columns)}", rows)}
+    )
+    (table,) = drafted.tables
+    told = {*table.guess.traits, *table.guess.measured, *table.guess.codes}
+    assert table.guess.kind == "wide" and table.guess.end == "fertig_am" and "icd_code" in table.guess.late
+    assert not {*LATE} & (told - {*table.guess.late}) and {*EARLY} == told - {*table.guess.late}
+    notes = "\n".join(drafted.notes())
+    assert all(f"`{column}`" in notes for column in columns)
+    cases = files_of("clinic", drafted.tables)["tests/sql/clinic.yaml"]
+    assert "code: ENCOUNTERS," in cases and "ENCOUNTERS//FERTIG_AM" in cases
+
+
+def test_days_are_known_at_their_end(tmp_path: Path) -> None:
+    """Days that are written with 0:00 are days: a death stands at its end, or where another table has the moment; a day beside
+    a clock is one moment; deaths of OMOP have no code of what they are of."""
+    midnight = [f"2150-03-0{1 + n % 5} 00:00:00" for n in range(N)]
+    drafted = _drafted(tmp_path, {
+        "patients": ("subject_id,sex,DOD", [f"{n},F,{midnight[n]}" for n in range(N)]),
+        "stays": ("subject_id,stay_id,admittime,dischtime,deathtime",
+                  [f"{n},{n},2150-03-01 08:15,2150-03-09 09:30,2150-03-05 07:{n:02}" for n in range(N)]),
+        "results": ("subject_id,test,day,result", [f"{n},K,{midnight[n]},{n}.5" for n in range(N)]),
+        "vitals": ("subject_id,Datum,Uhrzeit,Puls", [f"{n % 3},2150-03-02,8:{n:02},80" for n in range(N)]),
+    })  # fmt: skip
+    files = files_of("clinic", drafted.tables)
+    sql = {name: files[f"sql/clinic/event_parts/{name}.sql"] for name in ("patients", "results", "vitals")}
+    assert "coalesce(died_at, end_of_day(dod))" in sql["patients"]
+    assert (
+        "end_of_day(day_) as available_time" in sql["results"] or "end_of_day(day) as available_time" in sql["results"]
+    )
+    assert "day_and_clock(datum, uhrzeit) as datum" in sql["vitals"] and "end_of_day" not in sql["vitals"]
+    cases = files["tests/sql/clinic.yaml"]
+    assert "MEDS_DEATH" in cases and "a day and the time on it are joined" in "\n".join(drafted.notes())
+
+
+def test_a_death_has_no_code_of_its_record(tmp_path: Path) -> None:
+    """The type of a record of OMOP's deaths is not what it is of, and its cause is told at the death."""
+    rows = [f"{n},2015-03-0{1 + n % 9},,{1 + n % 2},I21" for n in range(N)]
+    header = "person_id,death_date,death_datetime,death_type_concept_id,icd"
+    (table,) = _drafted(tmp_path, {"death": (header, rows)}).tables
+    assert (table.guess.kind, table.guess.death, table.guess.codes) == ("wide", "death_date", ("icd",))
+
+
+def test_results_are_known_when_they_came(tmp_path: Path) -> None:
+    """A second time that is never before the first says when a result could be read, whatever it is called; words of a state
+    drop a record, and what tells two apart is in their identity."""
+    rows = [f"{n % 3},K,2024-03-02 08:{n:02},2024-03-02 1{n % 9}:00,{n % 2}.5,{('ok', 'storniert')[n % 7 == 0]},{n % 5}"
+            for n in range(N)]  # fmt: skip
+    twice = [f"{row.rpartition(',')[0]},7" for row in rows]
+    drafted = _drafted(tmp_path, {"labor": ("patient,test,Abnahme,zurueck,wert,Zustandsstatus,Kanal", [*rows, *twice])})
+    guess = drafted.tables[0].guess
+    assert (guess.time, guess.ready, guess.identity) == ("Abnahme", "zurueck", ("Kanal",))
+    assert guess.marked == {"Zustandsstatus": ("storniert",)}
+    assert "zurueck as available_time" in files_of("c", drafted.tables)["sql/c/event_parts/labor.sql"]
