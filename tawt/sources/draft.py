@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from tawt.sources.drafted import MARKED, Drafted
+from tawt.sources.drafted import Drafted
 from tawt.sources.names import flat
 from tawt.sources.roles import Guess
 from tawt.sources.shapes import MISSING, ColumnShape
@@ -41,7 +41,8 @@ def contract_of(table: Drafted) -> str:
         said = {"text": guess.text, "number": guess.number, "unit": guess.unit}
         parts = ", ".join(f"{key}: {quoted(column)}" for key, column in said.items() if column is not None)
         lines.append(f"value: {{{parts}}}  # guessed")
-    lines += [f"reasons: [{MARKED}]  # guessed: why its event part drops a record"] if guess.marked else []
+    reasons = ", ".join(reason for _, reason in table.marks().values())
+    lines += [f"reasons: [{reasons}]  # guessed: why its event part drops a record"] if reasons else []
     remarks = [f"look at: {note}" for note in guess.notes]
     remarks += [f"not read: {', '.join(one_line(column) for column in guess.unread)}"] if guess.unread else []
     for remark in remarks:

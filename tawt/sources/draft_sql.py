@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from tawt.contracts.table import OF_VALUE
-from tawt.database.connect import literal
 from tawt.sources.draft_moments import case_of, placed, when
 from tawt.sources.draft_wide import branches, code_of, is_told_whole, of_values, status_of, tells_facts
-from tawt.sources.drafted import MARKED, Drafted
+from tawt.sources.drafted import Drafted
 from tawt.sources.times import is_day
 
 _OF_VALUE = ", ".join(column.name for column in OF_VALUE)
@@ -30,7 +29,7 @@ def event_part(table: Drafted) -> str:
     known = _known(table, time)
     given += [f"{known} as available_time, -- guessed: when it could be read"] if known else []
     given += [f"{_identity(table)} as record_id"] if guess.identity else []
-    whens = [f"when {_wrong(table)} then 'drop:{MARKED}'", *whens] if guess.marked else whens
+    whens = [*(f"when {what} then 'drop:{reason}'" for what, reason in table.marks().values()), *whens]
     given += ["_row", *([f"{case_of(whens)} as _reason"] if whens else [])]
     return "\n".join([*_header(table), *_with(steps), _select(given, source)]) + "\n"
 
@@ -39,7 +38,7 @@ def _wide(table: Drafted) -> str:
     guess = table.guess
     steps, source, time, whens = placed(table, "time")
     carried = {"record_id": _identity(table)} if guess.identity else {}
-    carried |= {"wrong": _wrong(table)} if guess.marked else {}
+    carried |= {said: what for said, (what, _) in table.marks().items()}
     read = ", ".join(f"number(with_point({table.column(c)})) as {table.column(c)}" for c in guess.commas)
     if read or carried:
         made = "".join(f",\n        {what} as {name}" for name, what in carried.items())
@@ -60,7 +59,7 @@ def _wide(table: Drafted) -> str:
             f"{known} as available_time, -- guessed: not before what it is of began, nor before its day is over"
         )
     given += ["record_id"] * bool(guess.identity) + ["_row"]
-    whens = [f"when wrong then 'drop:{MARKED}'"] * bool(guess.marked) + whens
+    whens = [*(f"when {said} then 'drop:{reason}'" for said, (_, reason) in table.marks().items()), *whens]
     whens += ["when code is null then 'drop:nothing_measured'"] if not is_told_whole(table) else []
     given += [f"{case_of(whens)} as _reason"] if whens else []
     return "\n".join([*_header(table), *_with(steps), _select(given, "events")]) + "\n"
@@ -90,15 +89,6 @@ def _identity(table: Drafted) -> str:
     between = ", '//', "
     is_text = table.types[table.guess.identity[0]] == "string"
     return names[0] if len(names) == 1 and is_text else f"concat({between.join(names)})"
-
-
-def _wrong(table: Drafted) -> str:
-    """Return the SQL of whether a record is marked as wrong or doubtful."""
-    parts = [
-        f"lower({table.column(column)}) in ({', '.join(map(literal, words))})"
-        for column, words in table.guess.marked.items()
-    ]
-    return " or ".join(parts)
 
 
 def codes(table: Drafted, of: list[Drafted]) -> str:

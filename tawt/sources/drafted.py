@@ -10,13 +10,16 @@ import duckdb
 
 from tawt.contracts.table import IN_STEPS, OF_VALUE
 from tawt.database.catalog import is_called
+from tawt.database.connect import literal
 from tawt.raw.tables import FoundTable
 from tawt.sources.declare import plain_name
-from tawt.sources.names import flat, plain
+from tawt.sources.names import DOUBTFUL, flat, plain
 from tawt.sources.roles import Guess, Shapes
 
 _OF_VALUE = (*(column.name for column in OF_VALUE), *IN_STEPS)
 """Names that staging has for columns of its own where a table has a value."""
+_MARKED = {"wrong": "marked_error", "doubtful": "marked_doubtful"}
+"""The reasons of a record that its source marks as wrong or cancelled, or as a suspicion."""
 _OF_EVENTS = (
     "time",
     "code",
@@ -24,14 +27,12 @@ _OF_EVENTS = (
     "text_value",
     "value_status",
     "begins",
-    "wrong",
+    *_MARKED,
     "record_id",
     "stay_begins",
 )
 """Names that an event part of several columns has for its own."""
 _OF_JOINS = ("minutes", "stay_end", "stay_begins", "died_at")
-MARKED = "marked_error"
-"""The reason of a record that its source marks as wrong or cancelled."""
 
 
 @cache
@@ -116,6 +117,19 @@ class Drafted:
     def is_once(self) -> bool:
         """Whether no subject has two records."""
         return self.guess.subject is not None and self.shapes[self.guess.subject].is_unique
+
+    def marks(self) -> dict[str, tuple[str, str]]:
+        """Return what a mark says of a record -> the SQL of whether one says so, and the reason that is then given."""
+        found = {}
+        for said, reason in _MARKED.items():
+            words = {
+                c: [literal(w) for w in ws if (w in DOUBTFUL) is (said == "doubtful")]
+                for c, ws in self.guess.marked.items()
+            }
+            parts = [f"lower({self.column(c)}) in ({', '.join(ws)})" for c, ws in words.items() if ws]
+            if parts:
+                found[said] = " or ".join(parts), reason
+        return found
 
     def column(self, raw: str | None) -> str:
         """Return a column's name in staging, as SQL has it."""

@@ -274,7 +274,7 @@ def test_of_a_stay_only_what_is_known_at_its_start_is_told_then(tmp_path: Path) 
     assert not {*LATE} & (told - {*table.guess.late}) and {*EARLY} == told - {*table.guess.late}
     notes = "\n".join(drafted.notes())
     assert all(f"`{column}`" in notes for column in columns)
-    cases = files_of("clinic", drafted.tables)["tests/sql/clinic.yaml"]
+    cases = files_of("clinic", drafted.tables, rows_of)["tests/sql/clinic.yaml"]
     assert "code: ENCOUNTERS," in cases and "ENCOUNTERS//FERTIG_AM" in cases
 
 
@@ -289,7 +289,7 @@ def test_days_are_known_at_their_end(tmp_path: Path) -> None:
         "results": ("subject_id,test,day,result", [f"{n},K,{midnight[n]},{n}.5" for n in range(N)]),
         "vitals": ("subject_id,Datum,Uhrzeit,Puls", [f"{n % 3},2150-03-02,8:{n:02},80" for n in range(N)]),
     })  # fmt: skip
-    files = files_of("clinic", drafted.tables)
+    files = files_of("clinic", drafted.tables, rows_of)
     sql = {name: files[f"sql/clinic/event_parts/{name}.sql"] for name in ("patients", "results", "vitals")}
     assert "coalesce(died_at, end_of_day(dod))" in sql["patients"]
     assert (
@@ -310,12 +310,16 @@ def test_a_death_has_no_code_of_its_record(tmp_path: Path) -> None:
 
 def test_results_are_known_when_they_came(tmp_path: Path) -> None:
     """A second time that is never before the first says when a result could be read, whatever it is called; words of a state
-    drop a record, and what tells two apart is in their identity."""
-    rows = [f"{n % 3},K,2024-03-02 08:{n:02},2024-03-02 1{n % 9}:00,{n % 2}.5,{('ok', 'storniert')[n % 7 == 0]},{n % 5}"
+    drop a record, those of a doubt by another reason, and what tells two apart is in their identity."""
+    rows = [f"{n % 3},K,2024-03-02 08:{n:02},2024-03-02 1{n % 9}:00,{n % 2}.5,{('ok', 'storniert')[n % 7 == 0]},{'GGV'[n % 3]},{n % 5}"
             for n in range(N)]  # fmt: skip
     twice = [f"{row.rpartition(',')[0]},7" for row in rows]
-    drafted = _drafted(tmp_path, {"labor": ("patient,test,Abnahme,zurueck,wert,Zustandsstatus,Kanal", [*rows, *twice])})
+    drafted = _drafted(
+        tmp_path, {"labor": ("patient,test,Abnahme,zurueck,wert,Zustandsstatus,Sicherheit,Kanal", [*rows, *twice])}
+    )
     guess = drafted.tables[0].guess
     assert (guess.time, guess.ready, guess.identity) == ("Abnahme", "zurueck", ("Kanal",))
-    assert guess.marked == {"Zustandsstatus": ("storniert",)}
-    assert "zurueck as available_time" in files_of("c", drafted.tables)["sql/c/event_parts/labor.sql"]
+    assert guess.marked == {"Zustandsstatus": ("storniert",), "Sicherheit": ("v",)}
+    sql = files_of("c", drafted.tables, rows_of)["sql/c/event_parts/labor.sql"]
+    assert "zurueck as available_time" in sql
+    assert sql.count("drop:") == 2 and "lower(sicherheit) in ('v') then 'drop:marked_doubtful'" in sql
