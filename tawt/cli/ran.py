@@ -89,6 +89,8 @@ def _stage_line(event: dict[str, Any], width: int) -> str:
 
 def tell_run(result: RunResult, form: Format = Format.table) -> None:
     """Tell what a data command did: how much ran, where every record went, and what is to be known of what was made."""
+    from tawt.pipeline.telling import lines_of, warnings_of
+
     width = max([_SHORTEST, *map(len, result.skipped)])
     for stage, why in result.skipped.items():
         say(f"  {stage:<{width}} skipped: {why}")
@@ -100,22 +102,27 @@ def tell_run(result: RunResult, form: Format = Format.table) -> None:
     _print_accounts([pair for one in result.stages for pair in _accounts(one.stage, one.manifest)], form)
     for one in result.stages:
         if one.manifest is not None:
-            for line in facts_in_words(one.stage, one.manifest.facts, result.workspace.pipeline.most_lost):
+            for line in facts_in_words(one.stage, one.manifest.facts):
                 say(line)
+            for line in lines_of(one.manifest):
+                say(f"  {one.stage}: {line}")
+            for line in warnings_of(one.manifest, result.workspace.pipeline.most_lost):
+                say(f"warning: {line}")
 
 
-def facts_in_words(stage: str, facts: Mapping[str, Any], most_lost: float) -> Iterator[str]:
+def facts_in_words(stage: str, facts: Mapping[str, Any], most_lost: float | None = None) -> Iterator[str]:
     """Yield what a stage counted, a line each: of events what became of values, with a warning where many were lost."""
+    from tawt.pipeline.telling import COUNTS
     from tawt.transforms.losses import LISTED, in_words, statuses, warning
 
     if isinstance(counts := facts.get("value_status"), dict) and counts:
         yield f"values: {statuses(counts)}"
     for key, value in facts.items():
-        if key not in LISTED and value not in ({}, [], ""):
+        if key not in (*LISTED, *COUNTS) and value not in ({}, [], ""):
             yield f"  {stage}: {key.removeprefix('n_').replace('_', ' ')}: {fact(value)}"
     for line in in_words(facts):
         yield f"  {line}"
-    if (said := warning(facts, most_lost)) is not None:
+    if most_lost is not None and (said := warning(facts, most_lost)) is not None:
         yield f"warning: {said}"
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 FAULTS = "_faults"
 """The column that tells which cells were left out of a kept row, as `column:reason` with blanks between; counted, and
 stored beside the rows, where no relation shows it."""
+AT_ITS_TIME = "_at_its_time"
+"""The column that tells of which rows of an event part `available_time` is the time, for their source gives none."""
+HIDDEN = ("_reason", FAULTS, AT_ITS_TIME)
+"""Columns that the runner alone reads; a stage gives some of them or none."""
 NOT_SAMPLED = "not_sampled"
 """The rule by which records of subjects outside of the sample are dropped."""
 REASONS = {
@@ -13,6 +17,7 @@ REASONS = {
     "unparseable_zone": "the cell is a time of a zone, as `2150-01-02T08:00:00Z`, and the pipeline names no `zone`; or "
     "of one by its name, as `EST`",
     "out_of_range": "what the cell says lies outside what can be",
+    "not_finite": "the number is NaN or infinite, as of a division by zero",
     "time_of_day_lost": "the cell is a day and a time on it, and its column holds days",
     "no_admission": "no admission has the number that the record names",
     "no_discharge": "the admission that the record names has no end",

@@ -12,14 +12,14 @@ from pathlib import Path
 import duckdb
 
 from tawt.contracts.account import Account
-from tawt.contracts.reasons import FAULTS
+from tawt.contracts.reasons import AT_ITS_TIME, FAULTS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.database.connect import identifier, literal, parquet_files, wrapped_errors
 from tawt.database.parse import parse, walk
 from tawt.errors import StageError, TawtError, nearest
 from tawt.readers import parquet_schema
 from tawt.sources.stage import Bound
-from tawt.sources.tables import table_files
+from tawt.sources.tables import Tables, table_files
 
 EARLIEST, LATEST = datetime(1000, 1, 1), datetime(3000, 1, 1)
 """What lies before the one, or from the other on, is no time of a record, in shifted calendars neither."""
@@ -46,7 +46,7 @@ def hold_rows(
         have = {name for name, *_ in connection.execute(f"describe {_ROWS}").fetchall()}
         for error in _mistakes(connection, bound, have):
             raise error
-        notes = list(_multiplied(connection, bound, account))
+        notes = []
         if contract.grain and (alike := _alike(connection, contract.grain)):
             shared = ", ".join(f"`{name}`" for name in contract.grain)
             what = f"gives {alike:,} of {account.n_rows_out:,} rows that share {shared} with another"
@@ -89,14 +89,6 @@ def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str
                 f"{', '.join(STATUS_NAMES)}",
                 nearest(str(unknown[0][0]), STATUS_NAMES),
             )
-    if layer.measured and "time" in have and (n := _early(connection, bound)):
-        yield StageError(
-            stage,
-            f"gives {n:,} rows no time, of records with a cell that could not be read, expected a time as others of "
-            "their data_type have: without one it would be known from the start",
-            f"name the time in `key:` of the contract of {bound.stage.inputs[0]}, or give such a row the _reason "
-            "`quarantine:time:missing`",
-        )
     for name in ("time", "available_time", "prediction_time"):
         if name in have and (n := _impossible(connection, name)):
             yield StageError(
@@ -105,24 +97,6 @@ def _mistakes(connection: duckdb.DuckDBPyConnection, bound: Bound, have: set[str
                 f"{LATEST.year - 1}, expected a time that can be",
                 "read times with `moment(...)`, and leave out what none can be: `believable(...)`",
             )
-
-
-def _early(connection: duckdb.DuckDBPyConnection, bound: Bound) -> int:
-    """Return how many rows have no time since that of their record was left out: they would be known from the start.
-
-    Rows without a time are facts; these are of data_types that have times otherwise.
-    """
-    ((n,),) = connection.execute(f"select count(*) from {_ROWS} where time is null").fetchall()
-    driving = bound.inputs.get(bound.stage.inputs[0])
-    files = driving.rows if driving is not None else []
-    if not n or not files or FAULTS not in parquet_schema(files[0]).names:
-        return 0
-    ((n,),) = connection.execute(
-        f"select count(*) from {_ROWS} where time is null "
-        f"and code in (select code from {_ROWS} where time is not null) "
-        f"and _row in (select _row from {parquet_files(files)} where {FAULTS} is not null)"
-    ).fetchall()
-    return int(n)
 
 
 def _impossible(connection: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -140,25 +114,63 @@ def _alike(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> int
     return int(n)
 
 
-def _multiplied(connection: duckdb.DuckDBPyConnection, bound: Bound, account: Account) -> Iterator[str]:
-    """Yield what to say where one record gives several rows of one code, and others were joined to it."""
-    stage = bound.stage
-    if not stage.layer.measured or account.n_rows_out == account.n_records_kept or not _joins(bound.sql.text):
-        return
-    ((n_records, n_rows, most),) = connection.execute(
-        "select count(distinct _row), coalesce(sum(n), 0)::bigint, max(n) from "
-        f"(select _row, count(*) as n from {_ROWS} group by _row, code) where n > 1"
-    ).fetchall()
-    if n_records:
-        yield (
-            f"{stage.name}: {n_records:,} records of {stage.inputs[0]} give {n_rows:,} rows, up to {most:,} of a code "
-            f"each: does its join with {' or '.join(stage.inputs[1:] or stage.inputs)} find several rows for each? "
-            "`grain` in the contract of what is joined is checked"
-        )
+def counts_of(
+    connection: duckdb.DuckDBPyConnection, bound: Bound, kept: Sequence[Path]
+) -> dict[str, int | dict[str, int]]:
+    """Return what is to be known of the rows of an event part: which have their time for the time when they could be
+    read, and which are several of one record and code behind a join."""
+    stage, rows, names = bound.stage, parquet_files(kept), parquet_schema(kept[0]).names
+    facts: dict[str, int | dict[str, int]] = {}
+    with wrapped_errors(stage.name, workspace=bound.root, limits=bound.limits):
+        if AT_ITS_TIME in names:
+            facts["at_its_time"] = _at_their_time(connection, bound, rows)
+        if _joins(bound.sql.text):
+            ((n_records, n_rows, most),) = connection.execute(
+                "select count(distinct _row), coalesce(sum(n), 0)::bigint, coalesce(max(n), 0) from "
+                f"(select _row, count(*) as n from {rows} group by _row, code) where n > 1"
+            ).fetchall()
+            facts["multiplied"] = {"records": n_records, "rows": n_rows, "most": most} if n_records else {}
+    return facts
+
+
+def _at_their_time(connection: duckdb.DuckDBPyConnection, bound: Bound, rows: str) -> dict[str, int]:
+    """Return how many rows have their time for when they could be read, and of how many a cell of that was not read."""
+    ((n, total),) = connection.execute(f"select count(*) filter ({AT_ITS_TIME}), count(*) from {rows}").fetchall()
+    driving = bound.inputs.get(bound.stage.inputs[0])
+    files = driving.rows if driving is not None else []
+    if not n:
+        return {}
+    unread = 0
+    if files and FAULTS in parquet_schema(files[0]).names:
+        names = names_behind("available_time", bound.sql.text)
+        table, tables = bound.stage.inputs[0].partition(".")[2], Tables(bound.settings.project, bound.pipeline.source)
+        names |= {c.name for c in tables[table].columns if c.plain in names} if table in tables else set()
+        told = " or ".join(f"contains(' ' || {FAULTS}, {literal(f' {name}:')})" for name in sorted(names))
+        ((unread,),) = connection.execute(
+            f"select count(*) from {rows} where {AT_ITS_TIME} "
+            f"and _row in (select _row from {parquet_files(files)} where {told or 'false'})"
+        ).fetchall()
+    return {"rows": total, "taken": n, "unread": unread}
+
+
+def names_behind(column: str, text: str) -> set[str]:
+    """Return the names of columns that one of a select is made of, in it and in what it reads from its own text."""
+    behind, n = {column}, 0
+    nodes = [node for node in walk(parse(text)) if node.get("class")]
+    while n < len(behind):
+        n = len(behind)
+        for node in nodes:
+            if str(node.get("alias") or (node.get("column_names") or [""])[-1]).lower() in behind:
+                behind |= {str(one["column_names"][-1]).lower() for one in walk(node) if one.get("column_names")}
+    return behind
 
 
 def _joins(text: str) -> bool:
-    return any(node.get("type") == "JOIN" for node in walk(parse(text)))
+    """Return whether a select joins relations; a list that is unfolded beside one is none."""
+    joins = (node for node in walk(parse(text)) if node.get("type") == "JOIN")
+    return any(
+        all((node.get(side) or {}).get("type") != "TABLE_FUNCTION" for side in ("left", "right")) for node in joins
+    )
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from tawt.database.connect import Limits, connect, identifier, literal, parquet_
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.sql_stage import run_on
+from tawt.pipeline.untimed import name_untimed
 from tawt.project import Project
 from tawt.raw.find import RawTable, find_raw_tables
 from tawt.sources.case_files import Case, Row
@@ -202,6 +203,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, bound: Bound, step: str | None 
     used = duckdb.extract_statements(text)[0].named_parameters
     values = {name: value for name, value in bound.parameters.items() if name in used}
     connection.execute(f"create or replace table result as {text}", values)
+    if step is None and bound.stage.layer.measured:
+        name_untimed(connection, "result")
     names = list(_types(connection))
     order = ", ".join(f"{identifier(name)} nulls first" for name in sorted(names, key=lambda name: name != "_row"))
     result = connection.execute(f"select * from result order by {order}").fetchall()

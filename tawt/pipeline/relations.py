@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from tawt.contracts.layers import layer_of
-from tawt.contracts.reasons import FAULTS
+from tawt.contracts.reasons import HIDDEN
 from tawt.database.connect import connect, parquet_files
 from tawt.places import real
 from tawt.raw.find import RawTable
@@ -36,8 +36,7 @@ def bind_output(connection: duckdb.DuckDBPyConnection, one: Input) -> None:
     """Make the view of a finished stage over its files; one that is built in can be named without its layer too."""
     built_in = layer_of(one.name).built_in
     relation = f"{one.name}.{one.name}" if built_in else one.name
-    # what the runner alone reads; a stage gives some of it or none
-    shown = f"columns(lambda name: name not in ('_reason', '{FAULTS}'))"
+    shown = f"columns(lambda name: name not in {HIDDEN})"
     connection.execute(f"create or replace view {relation} as select {shown} from {parquet_files(one.rows)}")
     if built_in:
         connection.execute(f"create or replace view main.{one.name} as select * from {relation}")

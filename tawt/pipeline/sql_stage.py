@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -29,10 +30,11 @@ from tawt.database.connect import (
     wrapped_errors,
 )
 from tawt.errors import RoomError, SourceError, StageError, TawtError
-from tawt.pipeline.authored import hold_rows, names_told
+from tawt.pipeline.authored import counts_of, hold_rows, names_told
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.faults import count_faults, held_faults
 from tawt.pipeline.relations import connected
+from tawt.pipeline.untimed import without_untimed
 from tawt.places import remove
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
@@ -98,10 +100,15 @@ def _judged(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Path
     """Hold what a stage wrote to what it read and to its contract, and count it."""
     stage, driving = bound.stage, bound.driving
     check_nulls(stage.contract, kept, stage.name)
+    facts: dict[str, Any] = {}
+    if stage.layer.measured:
+        rejected, n_untimed = without_untimed(connection, bound, kept, rejected)
+        facts = {**counts_of(connection, bound, kept), "without_time": n_untimed}
     account = balance(stage, driving, kept, rejected)
     account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
     notes = hold_rows(connection, bound, kept, account)
-    return StageResult((account,), notes=notes, places=_places(driving, rejected), rejected=rejected)
+    facts = {key: n for key, n in facts.items() if n}
+    return StageResult((account,), facts, notes, places=_places(driving, rejected), rejected=rejected)
 
 
 def _select(
@@ -170,7 +177,7 @@ def _copy(bound: Bound, select: str, folder: Path) -> str:
 def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
     """Return the select that runs, after its columns and types were held to the contract."""
     with names_told(bound), wrapped_errors(bound.stage.name, bound.sql.text, bound.root, bound.limits):
-        return held_on(connection, bound.stage, bound.parameters)
+        return held_on(connection, bound.stage, bound.parameters, marked=True)
 
 
 def _take_routes(folder: Path, bound: Bound, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:

@@ -17,11 +17,11 @@ import duckdb
 
 from tawt.contracts.account import Account
 from tawt.contracts.cells import RARE, SMALL_CELL
-from tawt.contracts.reasons import FAULTS
+from tawt.contracts.reasons import HIDDEN
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.database.connect import identifier, interruptible, parquet_files
 
-_PLACES = ("_row", "_reason", FAULTS, "source_row", "table_rank")
+_PLACES = ("_row", *HIDDEN, "source_row", "table_rank")
 """Columns that say where a row came from: the same row of another file is the same."""
 FEW = f"<{SMALL_CELL + 1}"
 

@@ -25,6 +25,7 @@ from tawt.pipeline.manifest import Manifest, manifest_at
 from tawt.pipeline.origin import without_project
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.records import Ingested, Local
+from tawt.pipeline.telling import warnings_of
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Workspace, open_workspace
 from tawt.quality.files import check_files
 from tawt.quality.finding import Finding
@@ -37,7 +38,6 @@ from tawt.sources.graph import Graph
 from tawt.sources.stage import Input
 from tawt.transforms.columns import out_of_order, times_of
 from tawt.transforms.identity import CONTENT, identities
-from tawt.transforms.losses import warning
 
 _OF_BOTH = ("subject_id", "data_type", "value", "value_token", "value_status")
 """Columns that triplets and dataset share as they are."""
@@ -68,6 +68,9 @@ def _check(opened: Workspace) -> list[Finding]:
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
     read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
+    for one in found:
+        if layer_of(one.stage).measured and (said := "; ".join(warnings_of(one, opened.pipeline.most_lost))):
+            findings.append(Finding(f"{one.stage}: rows", True, f"warning: {said}"))
     if graph.fault is None:
         # also of what is stale, perhaps because they changed
         made = [one.manifest for one in there if one.manifest is not None]
@@ -134,9 +137,9 @@ def _n_rows(files: list[Path]) -> int:
 def _numbers(workspace: Workspace, events: Manifest) -> Finding:
     """Repeat the warning of numbers that lost their use, which is none of a defect."""
     limit = workspace.pipeline.most_lost
-    said = warning(events.facts, limit)
+    said = "; ".join(warnings_of(events, limit))
     good = f"no data_type lost more than {limit:.1%} to unknown units and ranges"
-    return Finding("events: numbers", True, f"warning: {said}" if said is not None else good)
+    return Finding("events: numbers", True, f"warning: {said}" if said else good)
 
 
 def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) -> Finding:

@@ -14,7 +14,7 @@ import duckdb
 
 from tawt.contracts.contract import Column, Contract
 from tawt.contracts.layers import Layer, layer_of
-from tawt.contracts.reasons import FAULTS
+from tawt.contracts.reasons import AT_ITS_TIME, FAULTS
 from tawt.contracts.types import TYPES
 from tawt.database.connect import as_relation
 from tawt.errors import ContractError, listed, nearest
@@ -25,7 +25,9 @@ _ROW = Column(name="_row", type="int64", nullable=False)
 _REASON = Column(name="_reason", type="string")
 
 
-def held_on(connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Mapping[str, Any]) -> str:
+def held_on(
+    connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Mapping[str, Any], marked: bool = False
+) -> str:
     """Return the select that runs, on a connection that has what the stage reads; no row is read.
 
     Raises:
@@ -41,10 +43,12 @@ def held_on(connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Map
                 stage.name, f"gives `{column}` {n} times, expected once", "give one another name, or none"
             )
     have = dict(zip(given.columns, map(str, given.types), strict=True))
-    return held_select(text, stage.contract, stage.name, have, stage.inputs[0])
+    return held_select(text, stage.contract, stage.name, have, stage.inputs[0], marked)
 
 
-def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, str], driving: str) -> str:
+def held_select(
+    text: str, contract: Contract, stage: str, have: Mapping[str, str], driving: str, marked: bool = False
+) -> str:
     """Return a stage's select, held to its contract.
 
     Args:
@@ -53,6 +57,7 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
         stage: `<layer>.<name>`.
         have: The columns that it gives, each with its type in the engine.
         driving: The relation whose `_row` it carries.
+        marked: Whether rows are marked, for the runner to count, where a measurement was not taken as it was given.
 
     Raises:
         ContractError: It gives a column that is none of the contract's, or of a type that only could be guessed at, or
@@ -96,7 +101,16 @@ def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, st
                 stage, f"column `{name}` is missing, expected {listed(contract.names)}",
                 "give it in the last projection",
             )  # fmt: skip
-    given |= {FAULTS: f"{FAULTS}::varchar"} if FAULTS in have else {}
+    faults = [FAULTS] if FAULTS in have else []
+    if marked and layer_of(stage).measured:
+        if have.get("numeric_value") in ("FLOAT", "DOUBLE"):
+            faults.append("case when not isfinite(numeric_value) then 'numeric_value:not_finite' end")
+        if have.get("available_time", '"NULL"') != '"NULL"' and "time" in have:
+            given[AT_ITS_TIME] = "(available_time is null and time is not null)"
+    if faults:
+        given[FAULTS] = (
+            f"{faults[0]}::varchar" if faults == [FAULTS] else f"nullif(concat_ws(' ', {', '.join(faults)}), '')"
+        )
     projection = ",\n".join(f"    {what} as {plain_name(name)}" for name, what in given.items())
     # the newline keeps a closing comment of the author's from swallowing the bracket
     return f"select\n{projection}\nfrom (\n{text.strip()}\n)"

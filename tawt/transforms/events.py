@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
-from tawt.contracts.reasons import FAULTS
+from tawt.contracts.reasons import HIDDEN
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
 from tawt.transforms.columns import looked_up, ranks_of, times_of
@@ -129,7 +129,7 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     tables = []
     for name, files in parts.items():
         for file in files:
-            columns = [one for one in parquet_schema(file).names if one not in ("_reason", FAULTS, RECORD_ID)]
+            columns = [one for one in parquet_schema(file).names if one not in (*HIDDEN, "is_static", RECORD_ID)]
             table = read_parquet(file, columns, read_dictionary=_TEXTS)
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
             tables.append(table.append_column("table_rank", rank))

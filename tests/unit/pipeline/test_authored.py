@@ -9,8 +9,10 @@ import pytest
 
 import tawt
 from tawt.errors import StageError, TawtError
-from tawt.pipeline.cases import run_case
+from tawt.pipeline.cases import rows_of, run_case
+from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.run import RunResult
+from tawt.pipeline.telling import lines_of, warnings_of
 from tawt.project import Project
 from tawt.sources.case_files import Case
 
@@ -51,6 +53,12 @@ def ingested(make_project, tmp_path: Path):
         return tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
 
     return make
+
+
+def _made(done: RunResult) -> Manifest:
+    (one,) = (one.manifest for one in done.stages if one.stage == "event_parts.readings")
+    assert one is not None
+    return one
 
 
 def _case(what: str, when: str = "r.value > 6") -> str:
@@ -98,21 +106,47 @@ def test_a_row_that_can_be_none_is_told_as_the_authors_mistake(mistake: str, ing
     assert (str(tried.value), tried.value.hint) == (str(caught.value), caught.value.hint)
 
 
-def test_a_time_that_was_left_out_makes_no_fact_that_is_known_from_the_start(ingested, tmp_path: Path) -> None:
-    """Rows of a data_type with times that have none for a bad cell are an error; of one that has no times they are facts."""
-    staging = STAGING.rstrip().replace(
-        "as _reason\n", "as _reason, case when value in ('5', '6') then 'value:unparseable' end as _faults\n"
-    )
+def test_a_row_without_the_time_of_its_data_type_is_no_fact(ingested, tmp_path: Path) -> None:
+    """It is quarantined, in an ingest as in a case; of a data_type that has no times it is a fact; `is_static` says it
+    else. In which order the rows come is all the same."""
     part = PART.replace(f" {TIME} as time", f" case when r.value > 5 then {TIME} end as time").replace(
         f"{TIME} as available_time", "null::timestamp as available_time"
     )
-    assert staging != STAGING.rstrip()
-    with pytest.raises(StageError, match="gives 1 rows no time") as caught:
-        ingested(part, staging)
-    assert "`key:` of the contract of staging.readings" in caught.value.hint
-    assert ingested(
-        part.replace("r.code,", "r.value::varchar as code,"), staging
-    ).n_run  # each code is timed, or is not
+
+    cells = [dict(zip(NAMES, row, strict=False)) for row in RECORDS]
+
+    def account(text: str) -> tuple[dict[str, int], object]:
+        one = _made(ingested(text))
+        one.accounts[0].check(one.stage)
+        case = Case("lab", "event_parts.readings", Path(), {"given": {"raw.readings": cells}, "expect": []}, {})
+        told = [row["_reason"] for row in rows_of(case, Project())]
+        n = one.facts.get("without_time")
+        assert told.count("quarantine:time:missing") == (n or 0) and not {"_faults", "_at_its_time"} & {
+            name for row in rows_of(case, Project()) for name in row
+        }
+        return {route.reason: route.n_records for route in one.accounts[0].routes}, n
+
+    assert account(part) == ({"time:missing": 1}, 1)
+    assert account(part.replace("r.value > 5 then", "r.value < 7 then").replace("r.code,", "'x' as code,")) == (
+        {"time:missing": 3},
+        3,
+    )
+    assert account(part.replace("r.code,", "r.value::varchar as code,")) == ({}, None)
+    assert account(part.replace("r.code,", "r.code, r.value = 5 as is_static,")) == ({}, None)
+    assert account(part.replace("r.code,", "r.value::varchar as code, false as is_static,")) == ({"time:missing": 1}, 1)
+
+
+def test_a_time_taken_for_when_it_could_be_read_is_counted(ingested) -> None:
+    """Apart where its cell was empty and where it could not be read; many of these are warned of."""
+    staging = STAGING.rstrip().replace(
+        "as _reason\n", "as _reason, case when value = '5' then 'value:unparseable' end as _faults\n"
+    )
+    part = PART.replace(f"{TIME} as available_time", f"case when r.value > 6 then {TIME} end as available_time")
+    made = _made(ingested(part, staging))
+    assert made.facts["at_its_time"] == {"rows": 5, "taken": 2, "unread": 1}
+    assert next(lines_of(made)).startswith("available_time taken from time: <11 rows, of which <11 have a cell")
+    assert "`key:`" in next(warnings_of(made, 0.19)) and not list(warnings_of(made, 0.2))
+    assert not _made(ingested()).facts
 
 
 def test_a_grain_that_does_not_hold_is_told_with_counts(ingested, tmp_path: Path) -> None:
@@ -148,14 +182,18 @@ def test_a_label_that_stands_twice_is_told(ingested) -> None:
 
 
 def test_a_join_that_multiplies_records_is_said_with_counts(ingested, tmp_path: Path) -> None:
-    """Records that give several rows of a code behind a join are a note with counts; without a join they are meant."""
+    """Records that give several rows of a code behind a join are warned of with counts, by `check` too; without a join
+    they are meant."""
     twice = PART.replace("r.code, r.value", "r.code, unnest([1, 2]) * r.value")
-    assert not [note for note in ingested(twice).notes if "join" in note]  # what is unfolded is meant
+    assert not list(warnings_of(_made(ingested(twice)), 0.1))  # what is unfolded is meant
     own = PART.replace(
         " as r\n", " as r join (select subject_id, value as other from staging.readings) using (subject_id)\n"
     )
-    (note,) = (note for note in ingested(own).notes if "join" in note)
-    assert note.startswith("event_parts.readings: 4 records of staging.readings give 8 rows, up to 2 of a code each")
+    made = _made(ingested(own))
+    assert made.facts["multiplied"] == {"records": 4, "rows": 8, "most": 2}
+    (said,) = warnings_of(made, 0.1)
+    assert "<11 records of staging.readings give <11 rows, up to 2 of a code each" in said
+    assert [one for one in tawt.check(tmp_path / "w") if said in one.detail]
     staging = tmp_path / "assets" / "sql" / "lab" / "staging"
     (staging / "wards.sql").write_text(STAGING.replace("raw.readings", "raw.wards"))
     schemas = tmp_path / "assets" / "schemas" / "lab"
@@ -168,18 +206,25 @@ def test_a_join_that_multiplies_records_is_said_with_counts(ingested, tmp_path: 
     joined = PART.replace(
         "from staging.readings as r", "from staging.readings as r join staging.wards as w using (subject_id)"
     )
-    (note,) = (note for note in ingested(joined).notes if "join" in note)
-    assert note.startswith("event_parts.readings: 2 records of staging.readings give 4 rows, up to 2 of a code each")
-    assert "staging.wards" in note
+    made = _made(ingested(joined))
+    assert made.facts["multiplied"] == {"records": 2, "rows": 4, "most": 2}
+    assert "staging.wards" in next(warnings_of(made, 0.1))
 
 
-def test_a_status_that_does_not_fit_its_row_is_no_error(ingested, tmp_path: Path) -> None:
-    """A number that is none under `numeric` becomes unparsed, as before: the row is kept."""
-    ingested(
-        PART.replace(
-            "r.value as numeric_value", f"{_case(chr(39) + 'nan' + chr(39) + '::double')}r.value end as numeric_value"
+def test_a_number_that_is_none_is_counted_as_the_authors(ingested, tmp_path: Path) -> None:
+    """Under `numeric` too it becomes unparsed: the row is kept, with a reason of its own and a warning."""
+    made = _made(
+        ingested(
+            PART.replace(
+                "r.value as numeric_value",
+                f"{_case(chr(39) + 'nan' + chr(39) + '::double')}r.value end as numeric_value",
+            )
         )
     )
+    assert [(one.column, one.reason, one.n_cells) for one in made.accounts[0].faults] == [
+        ("numeric_value", "not_finite", 3)
+    ]
+    assert "<11 rows have a `numeric_value` that is NaN or infinite" in next(warnings_of(made, 0.1))
     counts = tawt.query(
         "select value_status, count(*) n from events group by all order by all", tmp_path / "w"
     ).to_pylist()

@@ -1,0 +1,63 @@
+"""What is to be known of the rows of an event part, in words: told at the end of a run, and again by `tawt check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tawt.contracts.cells import told
+from tawt.pipeline.manifest import Manifest
+from tawt.transforms.losses import warning
+
+COUNTS = ("without_time", "at_its_time", "multiplied")
+"""The facts that are told here."""
+
+
+def lines_of(manifest: Manifest) -> Iterator[str]:
+    """Yield what is no warning: rows that were left out for want of a time, and times taken for want of another."""
+    if isinstance(n := manifest.facts.get("without_time"), int):
+        yield (
+            f"{_few(n)} rows have no time, and others of their data_type do, or `is_static` says that they should: "
+            "left out as `time:missing`"
+        )
+    if at := _counts(manifest, "at_its_time"):
+        yield (
+            f"available_time taken from time: {_few(at['taken'])} rows, of which {_few(at['unread'])} have a cell for "
+            "it that could not be read"
+        )
+
+
+def warnings_of(manifest: Manifest, most_lost: float) -> Iterator[str]:
+    """Yield what is to be looked at: numbers that lost their use, rows that are known too early, or are too many."""
+    if (said := warning(manifest.facts, most_lost)) is not None:
+        yield said
+    if (at := _counts(manifest, "at_its_time")) and at["unread"] > most_lost * at["rows"]:
+        yield (
+            f"{manifest.stage}: more than {most_lost:.1%} of its rows (`most_lost`) have an available_time that could "
+            "not be read, and are known at their time, which may be too early: name its column in `key:` to quarantine "
+            "them"
+        )
+    if many := _counts(manifest, "multiplied"):
+        driving = manifest.accounts[0].driving
+        others = [name for name in manifest.components.inputs if name != driving] or [driving]
+        yield (
+            f"{manifest.stage}: {_few(many['records'])} records of {driving} give {_few(many['rows'])} rows, up to "
+            f"{many['most']:,} of a code each: does its join with {' or '.join(others)} find several rows for each? "
+            "Group what is joined first; `grain` in its contract is checked"
+        )
+    for account in manifest.accounts:
+        for fault in account.faults:
+            if fault.reason == "not_finite":
+                yield (
+                    f"{manifest.stage}: {_few(fault.n_cells)} rows have a `{fault.column}` that is NaN or infinite, "
+                    "and are `unparsed`: guard the division, or give null"
+                )
+
+
+def _counts(manifest: Manifest, name: str) -> dict[str, Any]:
+    counts = manifest.facts.get(name)
+    return counts if isinstance(counts, dict) else {}
+
+
+def _few(n: int) -> str:
+    return told({"": n})[""]
