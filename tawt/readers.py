@@ -90,7 +90,14 @@ def read_text(
     with reading(path, expected, hint, kind):
         if (n_bytes := path.stat().st_size) > most:
             raise kind(str(path), f"holds {n_bytes:,} bytes, expected {expected} of at most {most:,}", hint)
-        return path.read_text(encoding="utf-8-sig")  # some editors write a mark of the encoding first
+        try:
+            return path.read_text(encoding="utf-8-sig")  # some editors write a mark of the encoding first
+        except UnicodeDecodeError as error:
+            line = path.read_bytes().count(b"\n", 0, error.start) + 1
+            remedy = f"save it as UTF-8; {hint}"
+            raise kind(
+                str(path), f"has letters at line {line} that are not UTF-8, expected {expected}", remedy
+            ) from None
 
 
 def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> None:

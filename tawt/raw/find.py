@@ -179,10 +179,16 @@ def _with_columns(
                 f"has another header than `{files[0].place}`, expected the same columns in the same order",
                 "write both with the same columns",
             )
-        if len({column.lower() for column in header}) != len(header):
+        twice = [column for column, n in Counter(map(str.lower, header)).items() if n > 1]
+        if twice:
+            # a name that no contract knows may be a cell: its places are said
+            known = {column.lower() for column in contract.names}
+            places = ", ".join(str(i) for i, column in enumerate(header, 1) if column.lower() == twice[0])
+            named = f"`{twice[0]}` " if twice[0] in known else ""
             raise SourceError(
-                file.place, "has a column name twice, expected every name once", "rename one in the header line"
-            )
+                file.place, f"has a column name {named}twice (columns {places}), expected every name once",
+                "rename one in the header line",
+            )  # fmt: skip
     by_lower = {column.lower(): column for header in headers for column in header}
     columns = {c.name: by_lower[c.name.lower()] for c in contract.columns if c.name.lower() in by_lower}
     for file, header in zip(files, headers, strict=True) if by_name else [(files[0], headers[0])]:

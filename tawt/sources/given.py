@@ -13,7 +13,7 @@ from tawt.contracts.types import TYPES
 from tawt.database.connect import identifier
 from tawt.errors import ConfigError, nearest
 from tawt.project import asset
-from tawt.sources.case_files import FORM, Case, Row
+from tawt.sources.case_files import Case, Row
 from tawt.sources.tables import Tables
 
 NO_VALUE = object()
@@ -62,7 +62,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
             if value is NO_VALUE:
                 type_ = next(column.type for column in columns if column.name == name)
                 what = f"row {number} of `{contract.name}`: `{name}` is no {type_}, expected one"
-                raise ConfigError(where, what, FORM)
+                raise ConfigError(where, what, "`~` is a cell that is missing; a text stands in a raw table")
         # as the raw view gives them: what the column says to stand for a missing cell is one
         given.append([None if is_mark(contract, name, str(text)) else text for text in texts])
     if cells:
