@@ -93,7 +93,9 @@ def read_text(
         try:
             return path.read_text(encoding="utf-8-sig")  # some editors write a mark of the encoding first
         except UnicodeDecodeError as error:
-            line = path.read_bytes().count(b"\n", 0, error.start) + 1
+            if most != MAX_WRITTEN_BYTES:  # nobody wrote it by hand: it is damaged
+                raise
+            line = error.object.count(b"\n", 0, error.start) + 1
             remedy = f"save it as UTF-8; {hint}"
             raise kind(
                 str(path), f"has letters at line {line} that are not UTF-8, expected {expected}", remedy

@@ -136,8 +136,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "open quote": (_cells(b",mg/dL,", b',"mg/dL,'), f"{LABS}:10: opens a quote"),
     "mixed line ends": (_text(_mixed_ends), "two kinds of line ends"),
     "semicolons": (_text(lambda b: b.replace(b",", b";")), "column `subject_id` is missing"),
-    "column twice": (_cells(b",storetime,", b",charttime,"), "has a column name twice"),
-    "column twice in another case": (_cells(b",storetime,", b",ChartTime,"), "has a column name twice"),
+    "column twice": (_cells(b",storetime,", b",charttime,"), "has a column name `charttime` twice (columns "),
+    "column twice in another case": (
+        _cells(b",storetime,", b",ChartTime,"),
+        "has a column name `charttime` twice (columns ",
+    ),
     "damaged parquet": (_instead("labevents.parquet", b"PAR1 nonsense PAR1"), "expected a whole Parquet file"),
     "table twice": (lambda raw: (raw / "hosp/labevents.csv").write_bytes(_unpack(raw / LABS)), "lies there twice"),
     "table beside a packed one": (

@@ -170,6 +170,7 @@ def test_a_source_without_cases_is_not_red(with_cases: Path) -> None:
         ({"tests/sql/clinic/staging/readings.yaml": "given: ["}, "expected YAML"),
         ({"tests/sql/clinic/staging/readings.yaml": "given: {}\n"}, "lacks `given:` or `expect:`"),
         ({"tests/sql/clinic/staging/readings.yaml": "given: {raw.reading: []}\nexpect: []\n"}, "gives `raw.reading`, which staging.readings does not read, expected what it reads (did you mean `raw.readings`?)"),
+        ({"tests/sql/clinic/event_parts/readings.yaml": PART.replace("patient: 1", "patient: x")}, "row 1 of `staging.readings`: `patient` is no int64, expected one (`~` is a cell that is missing; a text stands in a raw table)"),
         ({"tests/sql/clinic.yaml": SEVERAL.replace("5.4, _", "5.5, _")}, "tests/sql/clinic.yaml:2: clinic.event_parts.readings: row 1: `numeric_value` is 5.4, expected 5.5"),
         ({"tests/sql/clinic.yaml": "readings: {given: {}, expect: []}"}, "yaml:1: clinic.readings: line 1: `readings` is no stage, expected one"),
         ({"tests/sql/clinic.yaml": "event_parts.readings: []"}, "yaml:1: clinic.event_parts.readings: line 1: lacks `given:` or `expect:`"),

@@ -186,11 +186,15 @@ def test_the_functions_that_make_texts_as_long_as_a_number_says_are_those_that_t
 
 def test_a_stage_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """A file in another encoding, a pipe, or one larger than anybody writes is an error of the stage."""
-    (tmp_path / "x.sql").write_bytes(b"select '\xff' from raw.x")
+    (tmp_path / "x.sql").write_bytes(b"select\n'\xff' from raw.x")
     os.mkfifo(tmp_path / "pipe.sql")
     with (tmp_path / "large.sql").open("wb") as large:
         large.truncate(MAX_WRITTEN_BYTES + 1)
-    for name, said in (("x", "is damaged"), ("pipe", "is no regular file"), ("large", "holds 1,048,577 bytes")):
+    for name, said in (
+        ("x", "has letters at line 2 that are not UTF-8"),
+        ("pipe", "is no regular file"),
+        ("large", "holds 1,048,577 bytes"),
+    ):
         with pytest.raises(StageError, match=rf"{name}\.sql: {said}.*, expected the text of a stage"):
             read_sql(tmp_path / f"{name}.sql", "staging")
 
