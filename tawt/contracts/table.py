@@ -167,15 +167,15 @@ class Table(Contract):
             if column.key or column.as_:
                 raise Conflict(f"holds the column `{key}`, which is a key or has another name", "value")
         plain = [column.plain for column in self.staged] + [one.name for one in OF_VALUE if self.value is not None]
-        own = [f"{column.plain}_cell" for column in self.staged] + ["_row", "_reason", FAULTS]
-        own += IN_STEPS if self.value is not None else ()
+        own = {f"{column.plain}_cell".lower() for column in self.staged} | {"_row", "_reason", FAULTS}
+        own |= set(IN_STEPS) if self.value is not None else set()
         counts = Counter(name.lower() for name in plain)
         for name in plain:
             if counts[name.lower()] > 1:
                 raise Conflict(
                     f"two columns of staging would be called `{name}`: give one another name (`as:`)", "columns"
                 )
-            if name.lower() in map(str.lower, own):
+            if name.lower() in own:
                 raise Conflict(
                     f"`{name}` is a name that staging uses itself: give the column another (`as:`)", "columns"
                 )

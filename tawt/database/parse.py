@@ -40,6 +40,13 @@ def parse(text: str) -> Node | None:
     return None if tree.get("error") else tree
 
 
+@cache
+def words() -> frozenset[str]:
+    """Return the words of the engine's grammar; what is none of them names something."""
+    found = engine().cursor().execute("select keyword_name from duckdb_keywords()").fetchall()
+    return frozenset(str(word) for (word,) in found)
+
+
 def unparse(tree: Node) -> str:
     """Return the text of a parse tree."""
     ((text,),) = engine().cursor().execute("select json_deserialize_sql(?)", [json.dumps(tree)]).fetchall()
@@ -48,14 +55,19 @@ def unparse(tree: Node) -> str:
 
 def walk(node: Any) -> Iterator[Node]:
     """Yield every mapping of the parse tree in the order of the text as far as the tree keeps it."""
-    if isinstance(node, dict):
-        yield node
-        # `with` stands before the body in the text but after it in some nodes
-        for key in sorted(node, key=lambda k: k != "cte_map"):
-            yield from walk(node[key])
-    elif isinstance(node, list):
-        for item in node:
-            yield from walk(item)
+    left = (
+        [node] if isinstance(node, dict | list) else []
+    )  # by hand: a generator within a generator costs as many steps as the tree is deep
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            yield one
+            # `with` stands before the body in the text but after it in some nodes
+            within = sorted(one, key=lambda k: k != "cte_map") if "cte_map" in one else one
+            inner = [one[key] for key in within]
+        else:
+            inner = one
+        left += [child for child in reversed(inner) if isinstance(child, dict | list)]
 
 
 def casts_of_parameters(tree: Node) -> frozenset[tuple[str, str]]:

@@ -14,7 +14,7 @@ from tawt.contracts.table import OF_VALUE, RawColumn, Table
 from tawt.contracts.types import TYPES
 from tawt.database.catalog import is_called
 from tawt.database.connect import identifier, literal
-from tawt.database.parse import parse
+from tawt.database.parse import parse, words
 from tawt.errors import ContractError
 from tawt.shell import command
 
@@ -84,6 +84,8 @@ def staging_select(table: Table, place: str) -> str:
 def plain_name(word: str) -> str:
     """Return a name as SQL writes it: in quotes where it must be."""
     simple = word.isascii() and word.islower() and word.replace("_", "a").isalnum() and not word[0].isdigit()
+    if simple and word not in words():
+        return word
     tree = parse(f"select {word} from t") if simple else None
     one = tree["statements"][0]["node"]["select_list"][0] if tree is not None else {}
     return word if one.get("column_names") == [word] else identifier(word)

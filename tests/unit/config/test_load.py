@@ -99,7 +99,12 @@ def test_a_file_that_cannot_be_read_is_an_error_of_use(tmp_path: Path) -> None:
     (tmp_path / "nested.yaml").write_text("[" * 100_000)
     with (tmp_path / "large.yaml").open("wb") as large:
         large.truncate(MAX_WRITTEN_BYTES + 1)
-    wrong = {"absent": "is not there", "latin": "has letters at line 1 that are not UTF-8", "folder": "is a folder", "nested": "is nested too deep"}
+    wrong = {
+        "absent": "is not there",
+        "latin": "has letters at line 1 that are not UTF-8",
+        "folder": "is a folder",
+        "nested": "is nested too deep",
+    }
     wrong["large"] = "holds 1,048,577 bytes"
     for name, said in wrong.items():
         with pytest.raises(ConfigError, match=f"{name}.yaml: {said}.*, expected .*YAML"):
