@@ -138,7 +138,14 @@ def said_of_all(drafted: Sequence[Drafted]) -> list[str]:
     """Return what to look at that is of no table alone."""
     said = []
     if any(table.has_zone for table in drafted):
-        said.append("UNDECIDED: times have a zone; `zone` of the pipeline says UTC: write where the clock stood")
+        days = {
+            f"`{column}`"
+            for table in drafted
+            for column, type_ in table.types.items()
+            if type_ == "timestamp" and column not in table.guess.birth and is_day(table.shapes, table.guess, column)
+        }
+        told = f"; until then days without one may end hours too early: {', '.join(sorted(days))}" if days else ""
+        said.append(f"UNDECIDED: times have a zone; `zone` of the pipeline says UTC: write where the clock stood{told}")
     if any(table.is_shifted for table in drafted):
         said.append("days lie in the future, so the pipeline says that they were moved: `calendar: shifted`")
     events = [table for table in drafted if table.has_events]

@@ -189,16 +189,20 @@ def test_tables_that_repeat_others_are_off_and_empty_ones_are_one_line(tmp_path:
 
 
 def test_missing_ids_are_marked_and_results_told(tmp_path: Path) -> None:
-    """`NA` as an id is no subject; as a result it is read as missing and told; as a code it may be sodium, and stays."""
+    """`NA` as an id is no subject; as a result it is read as missing and told; as a code it may be sodium, and stays.
+
+    Where times have a zone, the days that have none are named."""
     rows = [f"{'NA' if n % 9 == 0 else f'P-{n % 7}'},{('NA', 'K')[n % 2]},2024-03-02T08:{n:02}:00Z,{('NA', 'low')[n % 3 == 0]}"
             for n in range(N)]  # fmt: skip
-    drafted = _drafted(tmp_path, {"labs": ("patient,test,taken,result", rows)})
-    contract = contract_of(drafted.tables[0])
+    deaths = [f"P-{n},2024-03-09" for n in range(7)]
+    drafted = _drafted(tmp_path, {"labs": ("patient,test,taken,result", rows), "deaths": ("patient,died_on", deaths)})
+    contract = contract_of(_by_name(drafted)["labs"])
     assert "patient: {type: subject, as: subject_id, marks: [NA]}" in contract
     assert "result: {type: string, marks: [NA]}" in contract and "test: string" in contract
     notes = "\n".join(drafted.notes())
     assert "`patient` is missing in some records: they are quarantined" in notes
-    assert "`NA` in `result` is read as missing" in notes and "UNDECIDED: times have a zone" in notes
+    assert "`NA` in `result` is read as missing" in notes
+    assert "UNDECIDED: times have a zone" in notes and "days without one may end hours too early: `died_on`" in notes
 
 
 def test_a_clinic_that_writes_commas_is_read(tmp_path: Path) -> None:
