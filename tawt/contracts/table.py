@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -64,6 +64,11 @@ class RawColumn(Column):
     marks: Marks | None = None
     """Cells that stand for a missing one in this column, as `-1` or `NA`, in the place of those that the pipeline says;
     `[]` = none but empty ones."""
+    decimal: Literal[".", ",", ""] | None = None
+    """Numbers, and values as text: the sign before the decimals, `.` by default. Empty = nobody knows which it is: no
+    number with a comma or a point is read. A number that is written otherwise is never read as another one."""
+    thousands: Literal[".", ",", " ", "'", "’", "\u00a0", "\u202f"] | None = None
+    """The sign between thousands, as in `1.234,5`; by default there is none."""
     low: int | float | str | None = None
     """The smallest number, day or time that can be; a cell below is left out as `out_of_range`."""
     high: int | float | str | None = None
@@ -79,9 +84,20 @@ class RawColumn(Column):
         """Its name in staging."""
         return self.as_ or self.name
 
+    @property
+    def signs(self) -> tuple[str, str] | None:
+        """The signs before decimals and between thousands, where one is said."""
+        if self.decimal is None and self.thousands is None:
+            return None
+        return ("," if self.thousands == "." else ".") if self.decimal is None else self.decimal, self.thousands or ""
+
     @model_validator(mode="after")
     def _fits_its_type(self) -> RawColumn:
         type_ = TYPES[self.type]
+        if self.signs is not None and (self.type == "subject" or type_.macro not in ("whole", "number", "words")):
+            raise Conflict(f"cells of type {self.type} have no decimals", "decimal", "thousands", "type")
+        if self.decimal and self.decimal == self.thousands:
+            raise Conflict("one sign cannot stand before decimals and between thousands", "decimal", "thousands")
         if self.format and not type_.is_time:
             raise Conflict(f"cells of type {self.type} have no form", "format", "type")
         for form in self.format:
@@ -166,6 +182,11 @@ class Table(Contract):
             column = next(one for one in self.columns if one.name == key)
             if column.key or column.as_:
                 raise Conflict(f"holds the column `{key}`, which is a key or has another name", "value")
+        for column in self.staged:
+            if column.signs is not None and not TYPES[column.type].is_number:
+                raise Conflict(
+                    f"says of `{column.name}` how its numbers are written, which is a text and no `value`", "columns"
+                )
         plain = [column.plain for column in self.staged] + [one.name for one in OF_VALUE if self.value is not None]
         own = {f"{column.plain}_cell".lower() for column in self.staged} | {"_row", "_reason", FAULTS}
         own |= set(IN_STEPS) if self.value is not None else set()

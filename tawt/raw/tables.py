@@ -50,6 +50,11 @@ class FoundTable:
         return re.sub(r"\[(.)\]", r"\1", self.place.rpartition("/")[2]).strip("-_. *?")
 
     @property
+    def is_written(self) -> bool:
+        """Whether its numbers are texts."""
+        return self.members is not None or not format_of(self.files[0]).is_parquet
+
+    @property
     def is_text(self) -> bool:
         """Whether it is one text file or several."""
         return self.members is None and not format_of(self.files[0]).is_parquet

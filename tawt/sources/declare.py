@@ -95,7 +95,7 @@ def _read(table: Table, column: RawColumn) -> list[str]:
     """Return how a column is read, and its cell where that is asked about again."""
     cell, plain = _named(table, column), plain_name(column.plain)
     macro = TYPES[column.type].macro
-    read = _call(macro, column, cell) if macro is not None else cell
+    read = _call(macro, column, _pointed(column, cell)) if macro is not None else cell
     parts = [f"{read} as {plain}" if read != plain else plain]
     return [*parts, f"{cell} as {_cell(column)}"] if column.key or _may_fail(column) else parts
 
@@ -105,6 +105,14 @@ def _call(macro: str, column: RawColumn, cell: str) -> str:
     forms = f", [{', '.join(map(literal, column.format))}]" if column.format else ""
     zone = ", $zone" if TYPES[column.type].is_time else ""
     return f"{macro}{'_as' if forms else ''}({cell}{forms}{zone})"
+
+
+def _pointed(column: RawColumn, cell: str) -> str:
+    """Return the SQL of a cell whose number has a point before its decimals and no other sign."""
+    if column.signs is None:
+        return cell
+    decimal, thousands = map(literal, column.signs)
+    return f"with_point({cell}, decimal := {decimal}, thousands := {thousands})"
 
 
 def _named(table: Table, column: RawColumn) -> str:
@@ -173,12 +181,17 @@ def _read_value(table: Table) -> list[str]:
     value = table.value
     assert value is not None
     cell = {column.name: _named(table, column) for column in table.columns}
+    point = {column.name: _pointed(column, cell[column.name]) for column in table.columns}
     text, number = value.text or value.number, value.number
     assert text is not None
+    # a text that is a number, and is not written as its column says, is none of that and no word
+    odd = [f"case when {point[text]} is null then {cell[text]} end"] if point[text] != cell[text] else []
+    cells = ([cell[number]] if number else []) + (odd if text != number else [])
+    counted_cell = f"coalesce({', '.join(cells)})" if cells[1:] else cells[0] if cells else "null::varchar"
     return [
-        f"result_text({cell[text]}) as said",
-        f"{f'number({cell[number]})' if number else 'null::double'} as counted",
-        f"{cell[number] if number else 'null::varchar'} as counted_cell",
+        f"result_text({point[text]}) as said",
+        f"{f'number({point[number]})' if number else 'null::double'} as counted",
+        f"{counted_cell} as counted_cell",
         f"{f'unit_text({cell[value.unit]})' if value.unit else 'null::varchar'} as unit",
     ]
 

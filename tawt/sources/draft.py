@@ -59,6 +59,9 @@ def _columns(table: Drafted) -> Iterator[str]:
             said["as"] = table.staged[column]
         if type_ == "timestamp" and (forms := forms_of(shape)):
             said["format"] = quoted(forms[0]) if len(forms) == 1 else f"[{', '.join(map(quoted, forms))}]"
+        if column in table.signs:
+            decimal, thousands = table.signs[column]
+            said |= {"decimal": json.dumps(decimal)} | ({"thousands": json.dumps(thousands)} if thousands else {})
         if marks := _marks(table, column):
             said["marks"] = f"[{', '.join(map(quoted, marks))}]"
         said |= _birth_bounds(table.guess, column)

@@ -109,8 +109,10 @@ def _cell(table: Drafted, column: str) -> str:
         return str(90 + nth) if guess.minutes else f"{1 + nth % 20:02}:30"
     if column in guess.clocks.values():
         return f"{1 + nth % 20:02}:30"
-    if column in guess.commas:
-        return "1,5"
+    if column in table.signs and any(table.signs[column]):
+        return f"1{table.signs[column][0]}5"
+    if column in table.signs:
+        return "1"
     if column == guess.text:
         return "1.5" if guess.number else "a word"
     if column == guess.label:

@@ -22,10 +22,7 @@ def event_part(table: Drafted) -> str:
         f"{time} as time, -- guessed" if time else "null::timestamp as time, -- guessed: a static fact",
     ]
     given.append(f"{code_of(table)} as code, -- guessed: what the record is of")
-    given += [_OF_VALUE] if table.has_value and not guess.commas else []
-    if guess.commas:
-        steps, source = [*steps, *_judged(table, source)], "judged"
-        given += _judged_value(table)
+    given += [_OF_VALUE] if table.has_value else []
     known = _known(table, time)
     given += [f"{known} as available_time, -- guessed: when it could be read"] if known else []
     given += [f"{_identity(table)} as record_id"] if guess.identity else []
@@ -39,12 +36,9 @@ def _wide(table: Drafted) -> str:
     steps, source, time, whens = placed(table, "time")
     carried = {"record_id": _identity(table)} if guess.identity else {}
     carried |= {said: what for said, (what, _) in table.marks().items()}
-    read = ", ".join(f"number(with_point({table.column(c)})) as {table.column(c)}" for c in guess.commas)
-    if read or carried:
+    if carried:
         made = "".join(f",\n        {what} as {name}" for name, what in carried.items())
-        steps.append(
-            f"read as (\n    select\n        *{f' replace ({read})' if read else ''}{made}\n    from {source}\n)"
-        )
+        steps.append(f"read as (\n    select\n        *{made}\n    from {source}\n)")
         source = "read"
     begins = {"begins": time} if time and (guess.end or guess.events) else {}
     selects = branches(table, source, time, begins | dict.fromkeys(carried, ""))
@@ -114,26 +108,6 @@ def codes(table: Drafted, of: list[Drafted]) -> str:
         "from numbered",
     ]
     return "\n".join(text) + "\n"
-
-
-def _judged(table: Drafted, source: str) -> list[str]:
-    """Return the steps that judge a result whose numbers have a comma."""
-    said = f"result_text(with_point({table.column(table.guess.text)})) as said"
-    status = "result_status(said, null::double, null::varchar) as value_status"
-    return [
-        f"read as (\n    select *, {said}\n    from {source}\n)",
-        f"judged as (\n    select *, {status}\n    from read\n)",
-    ]
-
-
-def _judged_value(table: Drafted) -> list[str]:
-    return [
-        "result_number(value_status, said, null::double) as numeric_value",
-        "case when value_status = 'category' then said end as text_value",
-        "result_as_it_came(value_status, said, null::varchar) as raw_value",
-        *([f"unit_text({table.column(table.guess.unit)}) as unit"] if table.guess.unit else []),
-        "value_status",
-    ]
 
 
 def _header(table: Drafted) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -14,6 +14,7 @@ from tawt.database.connect import literal
 from tawt.raw.tables import FoundTable
 from tawt.sources.declare import plain_name
 from tawt.sources.names import DOUBTFUL, flat, plain
+from tawt.sources.numerals import Numerals
 from tawt.sources.roles import Guess, Shapes
 
 _OF_VALUE = (*(column.name for column in OF_VALUE), *IN_STEPS)
@@ -72,6 +73,8 @@ class Drafted:
     """Whether it is the owner of others whose times count from the beginning of a stay."""
     names: list[Drafted] = field(default_factory=list)
     """Of a dictionary: the tables whose codes it names."""
+    signs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Columns whose numbers are not written with a point alone -> the signs before decimals and between thousands."""
     off: str | None = None
     """Why its events are drafted and not made."""
 
@@ -79,7 +82,7 @@ class Drafted:
     def of_value(self) -> list[str]:
         """The columns that are judged together as a value in staging."""
         guess = self.guess
-        return [] if guess.commas else [c for c in (guess.text, guess.number, guess.unit) if c is not None]
+        return [c for c in (guess.text, guess.number, guess.unit) if c is not None]
 
     @property
     def has_value(self) -> bool:
@@ -147,6 +150,31 @@ class Drafted:
         said = [*notes, f"left out: {why}"]
         self.guess = Guess("other", self.guess.subject, unread=tuple(self.shapes), notes=said)
 
+    def give_signs(self, beside: Sequence[Numerals]) -> None:
+        """Say how the numbers of its columns are written.
+
+        Args:
+            beside: What the numbers of all tables say.
+        """
+        guess = self.guess
+        for column in dict.fromkeys(c for c in (guess.number, guess.text, *guess.measured) if c is not None):
+            numerals = self.shapes[column].numerals
+            if (signs := numerals.signs(beside)) is not None:
+                self.signs[column] = signs
+        for column, signs in self.signs.items():
+            if not any(signs):
+                guess.notes.append(
+                    f"UNDECIDED: a comma or a point in `{column}` may stand before decimals or between thousands: such "
+                    "numbers are not read; say `decimal` and `thousands` in its contract"
+                )
+        read: dict[tuple[str, str], list[str]] = {}
+        for column, signs in self.signs.items():
+            read.setdefault(signs, []).append(f"`{column}`")
+        for (decimal, thousands), columns in read.items():
+            between = f" and `{thousands}` as the one between thousands" if thousands else ""
+            if decimal:
+                guess.notes.append(f"`{decimal}` is read as the sign before decimals{between}: {', '.join(columns)}")
+
     def name_columns(self, wholes: Mapping[str, bool]) -> None:
         """Choose which columns are read, by what names and as what.
 
@@ -172,7 +200,7 @@ class Drafted:
             ),
             **dict.fromkeys(() if is_day else guess.birth, "int64"),
             **dict.fromkeys([guess.number, *guess.measured], "float64"),
-            **dict.fromkeys([*texts, *guess.commas], "string"),
+            **dict.fromkeys(texts, "string"),
             **dict.fromkeys(guess.orders, "int64"),
         }
         own = (*(_OF_EVENTS if guess.kind == "wide" else ()), *_OF_JOINS, *(_OF_VALUE if self.has_value else ()))

@@ -207,15 +207,7 @@ def _take_values(left: Shapes, guess: Guess) -> None:
     guess.text = _first(TEXTS, rest, {c: not s.is_prose and not s.is_time for c, s in rest.items()})
     units = [c for c, s in rest.items() if re.search(UNITS, flat(c)) and not s.is_number and c != guess.text]
     guess.unit = units[0] if units and (guess.number or guess.text) else None
-    value = [column for column in (guess.number, guess.text) if column is not None]
-    guess.commas = tuple(column for column in value if left[column].has_commas)
-    if guess.commas:  # one column says all: a number beside it would be read with a point
-        guess.number, guess.text = None, guess.commas[0]
-        guess.commas = guess.commas[:1]
-        guess.notes.append(f"`{guess.text}` has numbers with a comma before the decimals: its event part reads them")
-    for column in value:
-        if left[column].share("comma") > 0.02 and column not in guess.commas:
-            guess.notes.append(f"UNDECIDED: a comma in `{column}` may stand before decimals or thousands: read as text")
+    for column in (c for c in (guess.number, guess.text) if c is not None):
         if marks := [mark for mark in left[column].marks if mark in MISSING]:
             guess.notes.append(f"{told_of(marks)} in `{column}` is read as missing")
         if odd := left[column].odd_marks:

@@ -49,17 +49,12 @@ def take_columns(left: Shapes, guess: Guess) -> None:
     guess.measured, guess.traits = tuple(measured), tuple(traits)
     told = (*guess.codes, *measured, *traits)
     guess.late = tuple(column for column in late if column in told)
-    guess.commas = tuple(column for column in measured if left[column].has_commas)
     if later:
         guess.notes.append(f"may be of later, or tell the outcome, and is not read: {told_of(later)}")
     if guess.late:
         guess.notes.append(f"told at `{guess.end}`, for nothing says that it is known before: {told_of(guess.late)}")
     if guess.end and (early := [column for column in told if column not in late]):
         guess.notes.append(f"told at `{guess.time}`, as known from the start: {told_of(early)}")
-    if guess.commas:
-        guess.notes.append(
-            f"a comma stands before the decimals, and its event part reads it so: {told_of(guess.commas)}"
-        )
     if compared := [c for c in measured if left[c].kinds["compared"]]:
         guess.notes.append(f"some cells are bounds, as `> 89`, and are left out as unparseable: {told_of(compared)}")
 
@@ -87,8 +82,8 @@ def keep_what_was_so(guess: Guess, counted: bool) -> None:
     kept = {c for c in told if re.search(sure, flat(c))}
     doubted = [c for c in told if c not in kept]
     guess.codes = () if guess.codes and guess.codes[-1] in doubted else guess.codes
-    guess.measured, guess.traits, guess.commas = (
-        tuple(c for c in columns if c in kept) for columns in (guess.measured, guess.traits, guess.commas)
+    guess.measured, guess.traits = (
+        tuple(c for c in columns if c in kept) for columns in (guess.measured, guess.traits)
     )
     if doubted:
         guess.notes.append(f"nothing says since when these are so, and they are not read: {told_of(doubted)}")

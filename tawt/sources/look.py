@@ -86,7 +86,7 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
         # a dictionary whose first records alone were seen would seem not to know the codes behind them
         if seen.is_cut and table not in whose.columns and table not in whose.owners:
             cells, n_read = seen.found.columns(_OF_DICTIONARY * records)
-            shapes = {column: shape_of(column, cells[column]) for column in seen.shapes}
+            shapes = {column: shape_of(column, cells[column], seen.found.is_written) for column in seen.shapes}
             looked[table] = Looked(seen.found, shapes, n_read == _OF_DICTIONARY * records)
     drafted = look_at(looked, whose)
     if not any(table.has_events for table in drafted):

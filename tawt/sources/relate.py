@@ -59,6 +59,9 @@ def look_at(tables: Mapping[str, Looked], whose: Whose) -> list[Drafted]:
         _put_off(table)
     _give_deaths(drafted)
     give_dictionaries(drafted)
+    beside = [t.shapes[c].numerals for t in drafted for c in (t.guess.number, t.guess.text, *t.guess.measured) if c]
+    for table in drafted:
+        table.give_signs(beside)
     wholes = _whole_ids(drafted)
     for table in drafted:
         table.name_columns(wholes)

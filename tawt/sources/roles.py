@@ -44,8 +44,6 @@ class Guess:
     traits: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     """Columns of these and of codes that are known at the end."""
-    commas: tuple[str, ...] = ()
-    """Columns whose numbers have a comma before the decimals."""
     marked: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns that mark a record as wrong or doubtful -> the words by which they do, in small letters."""
     keys: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tawt.sources.time_forms import TimeForm, joined_form, seen_time
+from tawt.sources.numerals import Numerals, is_number
 
 MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "-", "?")
 """Texts that often stand for a missing cell."""
@@ -20,13 +21,14 @@ MISSING = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "NaN", "nan")
 """Those that are no word of a result: `None`, `-`, `?` and `.` may be one."""
 YES = ("1", "y", "yes", "t", "true", "x", "j", "ja")
 NO = ("0", "n", "no", "f", "false", "nein")
+NUMBERS = ("whole", "decimal", "signed", "compared")
+"""Shapes of a cell that is a number or a bound; one that is `signed` has commas, blanks or several points in it."""
 _LONG = 80
 """Letters from which on a text is prose."""
 _ENOUGH = 0.98
 """Share of the filled cells that must have a shape: a few dirty ones change no guess."""
 _WHOLE = re.compile(r"\s*[-+]?\d{1,18}\s*", re.ASCII)
 _COMPARED = re.compile(r"\s*[<>]=?\s*\d+([.,]\d+)?\s*\S{0,12}", re.ASCII)
-_COMMA = re.compile(r"\s*[-+]?\d+,(?P<rest>\d+)\s*", re.ASCII)
 _CLOCK = re.compile(r"\s*\d{1,4}:\d{2}(:\d{2}(\.\d+)?)?\s*", re.ASCII)
 
 
@@ -46,8 +48,6 @@ class ColumnShape:
     """Whole numbers of seven digits and more: hardly counts of anything."""
     n_short: int = 0
     """Whole numbers of up to three digits, which many columns share that have nothing to do with one another."""
-    n_thousands: int = 0
-    """Numbers with a comma and three digits behind it: it may stand before thousands."""
     n_midnight: int = 0
     """Days that have 0:00 on them."""
     n_future: int = 0
@@ -55,9 +55,11 @@ class ColumnShape:
     first_above_12: int = 0
     second_above_12: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
-    """`empty`, `mark`, `whole`, `decimal`, `comma`, `compared`, `clock`, `time`, `text` -> cells."""
+    """`empty`, `mark`, `whole`, `decimal`, `signed`, `compared`, `clock`, `time`, `text` -> cells."""
     forms: Counter[TimeForm] = field(default_factory=Counter)
     marks: Counter[str] = field(default_factory=Counter)
+    numerals: Numerals = field(default_factory=Numerals)
+    """What the commas and points in its numbers say; nothing where these are no text."""
     hashes: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
     """Of the different cells of what may be a code or an id, of this process alone: to tell what two columns share."""
 
@@ -83,13 +85,7 @@ class ColumnShape:
     @property
     def is_number(self) -> bool:
         """Whether the cells are numbers, or bounds as `<0.1`."""
-        commas = ("comma",) if self.has_commas else ()
-        return self.share("whole", "decimal", "compared", *commas) >= _ENOUGH and not self.is_time
-
-    @property
-    def has_commas(self) -> bool:
-        """Whether a comma stands before the decimals: some have other than three of them, and none has a point."""
-        return self.share("comma") > 0.02 and self.n_thousands < self.kinds["comma"] and not self.kinds["decimal"]
+        return self.share(*NUMBERS) >= _ENOUGH and not self.is_time
 
     @property
     def is_telling(self) -> bool:
@@ -164,8 +160,8 @@ class ColumnShape:
         return sorted(set(self.marks) - {*MISSING}) if self.share("text") > 1 - _ENOUGH else []
 
 
-def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
-    """Count the shapes of a column's cells."""
+def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> ColumnShape:
+    """Count the shapes of a column's cells; of one that is no text a number has no sign that must be understood."""
     shape = ColumnShape(name)
     cells = list(cells)
     counted = Counter(cells)  # equal cells are looked at once
@@ -173,6 +169,8 @@ def shape_of(name: str, cells: Iterable[str | None]) -> ColumnShape:
     for cell, n in counted.items():
         shape.n += n
         _note(shape, cell or "", n)
+        if is_text:
+            shape.numerals.note(cell or "", n)
     shape.n_distinct = len(counted)
     if shape.share("whole", "text") > 0.5 and not shape.is_prose:
         shape.hashes = _hashed({(cell or "").strip() for cell in counted} - {"", *MARKS})
@@ -207,10 +205,11 @@ def kind_of(cell: str) -> str:
         return "time"
     if _is_decimal(cell):
         return "decimal"
-    for kind, pattern in (("clock", _CLOCK), ("comma", _COMMA), ("compared", _COMPARED)):
-        if pattern.fullmatch(cell):
-            return kind
-    return "text"
+    if _CLOCK.fullmatch(cell):
+        return "clock"
+    if _COMPARED.fullmatch(cell):
+        return "compared"
+    return "signed" if is_number(cell) else "text"
 
 
 def _note(shape: ColumnShape, cell: str, n: int) -> None:
@@ -227,9 +226,6 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
         if (joined := joined_form(cell.strip())) is not None:
             shape.n_joined += n
             shape.forms[joined] += n
-    elif kind == "comma":
-        found = _COMMA.fullmatch(cell)
-        shape.n_thousands += n * (found is not None and len(found["rest"]) == 3)
     elif kind == "time":
         seen = seen_time(cell)
         assert seen is not None

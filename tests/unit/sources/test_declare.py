@@ -11,7 +11,7 @@ from tawt.config.pipeline import USUAL
 from tawt.contracts.table import Table, key_is_named, read_table
 from tawt.database.connect import identifier
 from tawt.database.macros import load_macros
-from tawt.errors import ContractError
+from tawt.errors import ConfigError, ContractError
 from tawt.sources.declare import staging_contract, staging_select
 from tawt.sources.tables import declared_stage
 
@@ -203,3 +203,41 @@ def test_a_clock_in_a_column_of_days_is_told(tmp_path: Path) -> None:
     assert [row["_faults"] for row in rows] == ["on:time_of_day_lost", None, None]
     assert str(rows[0]["on"]) == "2020-01-02" and rows[2]["_reason"] == "quarantine:p:unparseable"
     assert not key_is_named(declared) and key_is_named(table(tmp_path, "key: on\ncolumns: {on: date}"))
+
+
+SIGNED = """columns:
+  n: {type: float64, decimal: ",", thousands: "."}
+  v: {type: string, decimal: ",", thousands: "."}
+value: {text: v}
+"""
+
+
+def test_a_number_is_read_as_its_column_writes_it(tmp_path: Path) -> None:
+    """What is written otherwise is none, and never another number: it is counted, a result as unparsed with its cell."""
+    cells = ["1.234", "15.600,5", "4,5", "<0,1", "> 1.000", "4.5", "1,234,567", "negative", None]
+    rows = stage(table(tmp_path, SIGNED), [{"n": cell, "v": cell} for cell in cells])
+    assert [row["n"] for row in rows] == [1234, 15600.5, 4.5, *[None] * 6]
+    assert [row["_faults"] is None for row in rows] == [True] * 3 + [False] * 5 + [True]
+    assert [(row["value_status"], row["numeric_value"]) for row in rows] == [
+        ("numeric", 1234), ("numeric", 15600.5), ("numeric", 4.5), ("censored_low", 0.1), ("censored_high", 1000),
+        ("unparsed", None), ("unparsed", None), ("category", None), ("absent", None),
+    ]  # fmt: skip
+    assert [row["raw_value"] for row in rows[5:7]] == cells[5:7] and rows[7]["text_value"] == "negative"
+    both = table(tmp_path, "columns: {v: {type: string, decimal: ''}, n: float64}\nvalue: {text: v, number: n}\n")
+    twice = stage(both, [{"v": "1.234", "n": "1234"}, {"v": "1.234", "n": None}, {"v": "12", "n": None}])
+    assert [(row["value_status"], row["numeric_value"]) for row in twice] == [
+        ("numeric", 1234), ("unparsed", None), ("numeric", 12),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "{type: timestamp, decimal: ','}", "{type: string, decimal: ','}", "{type: subject, thousands: '.'}",
+        "{type: float64, decimal: ',', thousands: ','}", "{type: float64, decimal: x}",
+    ],
+)  # fmt: skip
+def test_signs_of_numbers_fit_their_column(tmp_path: Path, said: str) -> None:
+    """A time and a text that is no value have no decimals, and one sign is not two things."""
+    with pytest.raises(ConfigError):
+        table(tmp_path, f"columns: {{n: {said}}}\n")

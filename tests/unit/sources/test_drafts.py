@@ -223,7 +223,7 @@ def test_a_clinic_that_writes_commas_is_read(tmp_path: Path) -> None:
         "falle": False, "labor": True, "parameter": False, "vitalwerte": True,
     }  # fmt: skip
     assert tables["labor"].guess.codes == ("Parameternr",) and "storniert" in tables["labor"].guess.marked
-    assert tables["labor"].guess.commas == ("Ergebnis",) and tables["vitalwerte"].guess.commas == ("Temperatur",)
+    assert tables["labor"].signs == {"Ergebnis": (",", "")} and tables["vitalwerte"].signs == {"Temperatur": (",", "")}
     cases = files_of("clinic", drafted.tables, rows_of)["tests/sql/clinic.yaml"]
     assert cases.count("numeric_value: 1.5") == 4 and "unit: mg" in cases and "drop:marked_error" in cases
 

@@ -10,12 +10,24 @@ KINDS = {
     "whole": ("7", " -12 ", "0042", "10000032", "22100131"),
     "decimal": ("5.4", "1E+11", "-.5", "1e-3"),
     "compared": ("<0.1", "> 80 mg/L", ">=5"),
-    "comma": ("5,4",),
+    "signed": ("5,4", "1.234,5", "1,234.5", "1.234.567", "12 345", "1'234.5"),
     "clock": ("08:00", "23:59:59", "100:05"),
     "time": ("2150-03-01", "2150-03-01 08:00:00", "1.2.2024 8:00", "3/1/2150 08:00:00 PM", "01-MAR-2150", "01MAR2150"),
     "mark": ("NA", "\\N", " NULL ", "."),
     "empty": ("", "  "),
-    "text": ("POS", "120/80", "1.2.3", "002-1039", "13.13.2024", "1_000", "2150-13-01", "nan7", "1-Foo-2150"),
+    "text": (
+        "POS",
+        "120/80",
+        "1.2.3",
+        "1,2,3",
+        "12.3456.7",
+        "002-1039",
+        "13.13.2024",
+        "1_000",
+        "2150-13-01",
+        "nan7",
+        "1-Foo-2150",
+    ),
 }
 
 
@@ -72,14 +84,30 @@ def test_marks_that_may_be_words_are_told() -> None:
     assert shape_of("route", ["Oral", "None", "NULL", "-"]).odd_marks == ["-", "None"]
 
 
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [(["5,4", "140"], True), (["5,4", "<0,1", "NA"], True), (["5,400", "1,234"], False), (["5,4", "1.5"], False)],
-)
-def test_a_comma_before_decimals_is_told_from_one_before_thousands(cells: list[str], expected: bool) -> None:
-    """A comma with three digits behind it in every cell, or beside points, decides nothing."""
-    shape = shape_of("n", cells)
-    assert shape.has_commas is expected and shape.is_number is expected
+SIGNS = {
+    (",", "."): [["4,5", "1.234"], ["1.234,5"], ["> 1.000", "7,25"], ["1.234.567"]],
+    (".", ","): [["12.3", "1,234"], ["1,234.5"], ["0.125", "15,600"]],
+    (",", ""): [["5,4", "140"], ["<0,1", "NA"], ["4,5 mg/l"]],
+    (".", " "): [["12 345", "5"]],
+    (",", " "): [["12 345,5"]],
+    ("", ""): [["1.234", "15.600"], ["1,234"], ["4,5", "4.5"], ["1,234", "1.234"]],
+    None: [["4.5", "12"], ["12"], ["0.125"], ["1234.567"], ["120/80", "12.03.2024"], ["2.5"] * 99 + ["2,5"], []],
+}
+
+
+@pytest.mark.parametrize(("signs", "cells"), [(signs, cells) for signs, columns in SIGNS.items() for cells in columns])
+def test_a_column_decides_what_its_commas_and_points_are(signs: tuple[str, str] | None, cells: list[str]) -> None:
+    """Three digits behind a sign decide nothing, any other number of them does, and so does a cell that has both signs."""
+    assert shape_of("n", cells).numerals.signs() == signs
+
+
+def test_other_columns_decide_for_one_that_does_not() -> None:
+    """Where the columns beside it all say the same; numbers that are no texts have no sign to be understood."""
+    point, comma = (shape_of("n", [cell]).numerals for cell in ("4.5", "4,5"))
+    open_ = shape_of("n", ["1.234"]).numerals
+    assert open_.signs([point]) is None and open_.signs([comma]) == (",", ".")
+    assert open_.signs([point, comma]) == open_.signs([open_]) == ("", "")
+    assert shape_of("n", ["1.234"], is_text=False).numerals.signs() is None
 
 
 def test_what_columns_share_is_told_without_their_cells() -> None:
