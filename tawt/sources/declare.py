@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import cache
 
 from tawt.contracts.contract import Column, Contract
+from tawt.contracts.raw_column import RawColumn
 from tawt.contracts.reasons import FAULTS
-from tawt.contracts.table import OF_VALUE, RawColumn, Table
+from tawt.contracts.table import OF_VALUE, Table
 from tawt.contracts.types import TYPES
 from tawt.database.catalog import is_called
 from tawt.database.connect import identifier, literal

@@ -67,7 +67,7 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
     looked: dict[str, Looked] = {}
     for table, one in by_name(tables).items():
         cells, n_read = one.columns(records)
-        shapes = {column: shape_of(column, found) for column, found in cells.items() if _can_be_named(column)}
+        shapes = {c: shape_of(c, found, one.is_written) for c, found in cells.items() if _can_be_named(c)}
         note_later(cells, shapes)
         if len(shapes) < len(cells):
             passed.append(PassedOver(one.place, "a column is called `_row`, or has a line end in its name"))

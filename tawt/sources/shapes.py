@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from tawt.sources.time_forms import TimeForm, joined_form, seen_time
 from tawt.sources.numerals import Numerals, is_number
+from tawt.sources.time_forms import TimeForm, joined_form, seen_time
 
 MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "-", "?")
 """Texts that often stand for a missing cell."""

@@ -1,0 +1,96 @@
+"""One column of a raw table: what its cells are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tawt.config.base import Conflict
+from tawt.config.pipeline import Marks
+from tawt.contracts.contract import Column
+from tawt.contracts.types import TYPES
+
+_DIRECTIVES = frozenset("aAbBdfgHIjmMpSuwWyYUV-%")
+"""Letters behind a `%` in a form of times."""
+_YEARS = ("%Y", "%y")
+
+
+def _texts(given: Any) -> Any:
+    return tuple(str(one) for one in (given if isinstance(given, list | tuple) else [given]))
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | int | float])]
+"""Several texts; one by itself is meant as one."""
+
+
+class RawColumn(Column):
+    """One column of a raw table: what its cells are."""
+
+    key: bool = False
+    """Whether a record is of no use without it (whose it is, what, when): a bad cell quarantines the record. Any other
+    bad cell is left out, and counted."""
+    as_: Annotated[str | None, Field(alias="as", pattern=r"^[^\r\n]+$")] = None
+    """Its name in staging, where that is another."""
+    format: Texts = ()
+    """Days and times only: how they are written, as `%d.%m.%Y %H:%M`, one form or several; else year, month, day."""
+    marks: Marks | None = None
+    """Cells that stand for a missing one in this column, as `-1` or `NA`, in the place of those that the pipeline says;
+    `[]` = none but empty ones."""
+    decimal: Literal[".", ",", ""] | None = None
+    """Numbers, and values as text: the sign before the decimals, `.` by default. Empty = nobody knows which it is: no
+    number with a comma or a point is read. A number that is written otherwise is never read as another one."""
+    thousands: Literal[".", ",", " ", "'", "’", "\u00a0", "\u202f"] | None = None
+    """The sign between thousands, as in `1.234,5`; by default there is none."""
+    low: int | float | str | None = None
+    """The smallest number, day or time that can be; a cell below is left out as `out_of_range`."""
+    high: int | float | str | None = None
+    """The largest one."""
+
+    @property
+    def cell_type(self) -> str:
+        """Text, for macros to read; a list is one already."""
+        return self.type if TYPES[self.type].macro is None else "string"
+
+    @property
+    def plain(self) -> str:
+        """Its name in staging."""
+        return self.as_ or self.name
+
+    @property
+    def signs(self) -> tuple[str, str] | None:
+        """The signs before decimals and between thousands, where one is said."""
+        if self.decimal is None and self.thousands is None:
+            return None
+        return ("," if self.thousands == "." else ".") if self.decimal is None else self.decimal, self.thousands or ""
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> RawColumn:
+        type_ = TYPES[self.type]
+        if self.signs is not None and (self.type == "subject" or type_.macro not in ("whole", "number", "words")):
+            raise Conflict(f"cells of type {self.type} have no decimals", "decimal", "thousands", "type")
+        if self.decimal and self.decimal == self.thousands:
+            raise Conflict("one sign cannot stand before decimals and between thousands", "decimal", "thousands")
+        if self.format and not type_.is_time:
+            raise Conflict(f"cells of type {self.type} have no form", "format", "type")
+        for form in self.format:
+            letters = form.replace("%%", "").split("%")[1:]
+            if any(not one or one[0] not in _DIRECTIVES for one in letters) or not any(y in form for y in _YEARS):
+                raise Conflict(
+                    "is no form of a day or a time that names its year, as `%d.%m.%Y %H:%M` (a zone is no part of it)",
+                    "format",
+                )
+        for key, bound in (("low", self.low), ("high", self.high)):
+            if bound is None:
+                continue
+            if type_.is_time:
+                try:
+                    datetime.fromisoformat(str(bound))
+                except ValueError:
+                    raise Conflict("is no day or time, as 1900-01-01", key) from None
+            elif not type_.is_number or isinstance(bound, str) or (type_.macro == "whole" and bound != int(bound)):
+                raise Conflict(f"is no bound of cells of type {self.type}", key, "type")
+        if type(self.low) is type(self.high) and self.low is not None and self.low > self.high:  # type: ignore[operator]
+            raise Conflict("nothing lies between them, for low is above high", "low", "high")
+        return self
