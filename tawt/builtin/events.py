@@ -80,7 +80,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         "n_rows": {split: sum(r["n_rows"].get(split, 0) for r in results) for split in SPLITS},
         "value_status": _summed(results, "statuses"),
         "unit_rules": _summed(results, "unit_rules"),
-        **counted((one for result in results for one in result["numbers"]), rules),
+        **counted((one for r in results for one in r["numbers"]), (one for r in results for one in r["texts"]), rules),
     }
     notes += [*unnamed_subjects(bound.settings, subjects, given), *absent]
     return StageResult(accounts, facts, tuple(notes))

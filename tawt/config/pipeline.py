@@ -239,7 +239,7 @@ class PipelineConfig(Section):
     data_types: dict[str, DataType] = {}
     """What is known of data_types beforehand, by code."""
     most_lost: Share = 0.1
-    """Share of a data_type's numbers that may be of an unknown unit or out of range without a warning."""
+    """Share of a data_type's numbers that may be of an unknown unit, out of range or in a text without a warning."""
     panels: tuple[Panel, ...] = ()
     """Data_types whose absence from a window is itself a triplet."""
 

@@ -138,7 +138,7 @@ def _numbers(workspace: Workspace, events: Manifest) -> Finding:
     """Repeat the warning of numbers that lost their use, which is none of a defect."""
     limit = workspace.pipeline.most_lost
     said = "; ".join(warnings_of(events, limit))
-    good = f"no data_type lost more than {limit:.1%} to unknown units and ranges"
+    good = f"no data_type lost more than {limit:.1%} to unknown units, ranges and texts"
     return Finding("events: numbers", True, f"warning: {said}" if said else good)
 
 

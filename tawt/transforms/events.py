@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.reasons import HIDDEN
-from tawt.contracts.value_status import STATUS_NAMES
+from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
 from tawt.transforms.columns import looked_up, ranks_of, times_of
+from tawt.transforms.number_texts import number_texts
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
 
@@ -51,6 +52,8 @@ class ShardResult:
     """value_status -> rows."""
     numbers: list[tuple[int, int, int]]
     """Index of a rule, of a status, and rows with a number that have both."""
+    texts: list[tuple[str, int, int, int]]
+    """Of each code with categories, how many they are, and how many are numbers by their text: see `number_texts`."""
     codes: list[str]
     """The codes in this shard, sorted."""
 
@@ -107,11 +110,15 @@ def merge_shard(
     statuses = np.bincount(judged.status[order], minlength=len(STATUS_NAMES))
     n_statuses = len(STATUS_NAMES)
     kept = order[judged.came[order]]
+    said = pa.array(order[judged.status[order] == ValueStatus.CATEGORY])
+    code, text = (table[name].combine_chunks().take(said).dictionary_encode() for name in ("code", "text_value"))
+    has_text = text.is_valid()
     pairs = np.bincount(judged.rule[kept] * n_statuses + judged.status[kept])
     return ShardResult(
         n_rows=n_rows, duplicates={names[rank]: n for rank, n in duplicates.items()},
         unit_rules=judged.rule_counts(order), statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
         numbers=[(int(p) // n_statuses, int(p) % n_statuses, int(pairs[p])) for p in np.flatnonzero(pairs)],
+        texts=number_texts(code.filter(has_text), text.filter(has_text)),
         codes=sorted(pc.unique(events["code"].cast(pa.string())).to_pylist()),
     )  # fmt: skip
 

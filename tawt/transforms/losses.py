@@ -1,4 +1,4 @@
-"""Numbers that lost their use, of an unknown unit or out of range: counted by data_type and unit, told in words.
+"""Numbers that lost their use, of an unknown unit, out of range or in a text: by data_type and unit, and in words.
 
 A count that could point at people is told as `<11`, and a data_type of so few numbers is not named.
 """
@@ -11,10 +11,14 @@ from typing import Any
 
 from tawt.contracts.cells import RARE, SMALL_CELL, told
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
+from tawt.transforms.number_texts import WORDED, WRITTEN
 from tawt.transforms.units import SHOWN_FROM, PairRules
 
 LOST = {"unit_unknown": ValueStatus.UNIT_UNKNOWN, "out_of_range": ValueStatus.OUT_OF_RANGE}
 """The statuses of numbers that came and cannot be used."""
+IN_TEXT = "number_in_text"
+"""Numbers that their source took for categories, in a data_type that is mostly numbers."""
+_KINDS = (*LOST, IN_TEXT)
 LISTED = ("value_status", "unit_rules", "numbers", "lost_numbers")
 """The facts that are told in words of their own."""
 _SHOWN = 5
@@ -22,11 +26,14 @@ _OTHER = "other units"
 _APART = "\t"
 
 
-def counted(numbers: Iterable[Sequence[int]], rules: PairRules) -> dict[str, dict[str, int]]:
+def counted(
+    numbers: Iterable[Sequence[int]], texts: Iterable[tuple[str, int, int, int]], rules: PairRules
+) -> dict[str, dict[str, int]]:
     """Return the facts of numbers: how many each data_type has that lost some, and how many it lost by status and unit.
 
     Args:
         numbers: Index of a rule, of a status, and rows with a number.
+        texts: A code, its categories, and how many of those are numbers by their text: see `number_texts`.
         rules: For every pair of a data_type and a unit.
     """
     pairs = {index: pair for pair, index in rules.index.items()}
@@ -40,22 +47,41 @@ def counted(numbers: Iterable[Sequence[int]], rules: PairRules) -> dict[str, dic
     codes: Counter[str] = Counter()
     for (code, _), n in came.items():
         codes[code] += n
+    in_text = _in_text(texts, codes)
+    codes.update({code: sum(forms.values()) for code, forms in in_text.items()})
     named = {code: code if n > SMALL_CELL else RARE for code, n in codes.items()}
     by_unit: Counter[str] = Counter()
     for (name, code, unit), n in lost.items():
         shown = "no unit" if unit is None else unit if came[code, unit] >= SHOWN_FROM else _OTHER
         by_unit[_APART.join((name, named[code], shown))] += n
+    for code, forms in in_text.items():
+        by_unit.update({_APART.join((IN_TEXT, named[code], form)): n for form, n in forms.items() if n})
     numbers_of: Counter[str] = Counter()
-    for code in {code for _, code, _ in lost}:
+    for code in {code for _, code, _ in lost} | set(in_text):
         numbers_of[named[code]] += codes[code]
     return {"numbers": dict(sorted(numbers_of.items())), "lost_numbers": dict(sorted(by_unit.items()))}
+
+
+def _in_text(texts: Iterable[tuple[str, int, int, int]], numbers: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return the numbers in texts of data_types that are mostly numbers, by their form.
+
+    A word behind a number is a unit among numbers and a part of the name among texts: it does not make it one.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for code, n, written, worded in texts:
+        counts.setdefault(code, Counter()).update({"": n, WRITTEN: written, WORDED: worded})
+    return {
+        code: {form: of[form] for form in (WRITTEN, WORDED)}
+        for code, of in counts.items()
+        if of[WRITTEN] + of[WORDED] and 2 * (numbers.get(code, 0) + of[WRITTEN]) >= numbers.get(code, 0) + of[""]
+    }
 
 
 def in_words(facts: Mapping[str, Any]) -> list[str]:
     """Return the rules of units that were used, and for each status the data_types that lost most, a line each."""
     rules = ", ".join(f"{rule} {text}" for rule, text in told(facts.get("unit_rules", {})).items())
     lines = [f"unit rules: {rules}"] if rules else []
-    for name in LOST:
+    for name in _KINDS:
         lost = _by_code(facts, (name,))
         counts = {code: units.total() for code, units in lost.items()}
         texts = told(counts)
@@ -68,7 +94,7 @@ def in_words(facts: Mapping[str, Any]) -> list[str]:
 
 def warning(facts: Mapping[str, Any], limit: float) -> str | None:
     """Return what to warn of: the data_types that lost a larger share of their numbers than the pipeline lets pass."""
-    by_status = [{code: units.total() for code, units in _by_code(facts, (name,)).items()} for name in LOST]
+    by_status = [{code: units.total() for code, units in _by_code(facts, (name,)).items()} for name in _KINDS]
     few = {code for counts in by_status for code, text in told(counts).items() if not _is_exact(text)}
     lost = sum((Counter(counts) for counts in by_status), Counter())
     above = {code: n / facts["numbers"][code] for code, n in lost.items() if n > limit * facts["numbers"][code]}

@@ -234,6 +234,16 @@ def test_a_number_that_is_none_is_counted_as_the_authors(ingested, tmp_path: Pat
     ]  # two of them are alike now
 
 
+def test_numbers_that_became_texts_are_lost_numbers(ingested) -> None:
+    """What the merge finds of them stands among the facts of events."""
+    text = "case when r.value > 6 then '1,5' end as text_value"
+    part = PART.replace("null::varchar as text_value", text).replace("r.code,", "'x' as code,")
+    part = part.replace("r.value as numeric_value", "case when r.value <= 6 then r.value end as numeric_value")
+    done = ingested(part.replace("'numeric'::varchar as value_status, ", ""))
+    (facts,) = (one.manifest.facts for one in done.stages if one.stage == "events" and one.manifest is not None)
+    assert list(facts["numbers"].values()) == [4] and list(facts["lost_numbers"].values()) == [2]  # a duplicate
+
+
 def test_the_error_is_a_stage_error(ingested) -> None:
     """It ends a command with 1, as any mistake of a stage."""
     with pytest.raises(StageError) as caught:

@@ -13,7 +13,8 @@ from tawt.contracts.value_status import ValueStatus
 from tawt.errors import ConfigError
 from tawt.raw.find import find_raw_tables
 from tawt.sources.tables import Tables
-from tawt.transforms.losses import counted, in_words, statuses, warning
+from tawt.transforms.losses import IN_TEXT, counted, in_words, statuses, warning
+from tawt.transforms.number_texts import WORDED, WRITTEN, number_texts
 from tawt.transforms.units import PairRules, Units
 from tests.unit.days import QUICK, Day
 
@@ -25,7 +26,7 @@ def test_lost_numbers_are_told_by_data_type_with_share_and_unit() -> None:
     pairs = [("NA", "mmol/L"), ("NA", "odd"), ("NA", "1234 Smith"), ("K", None), ("NOTE//Mrs Smith", "mg"), ("CL", "x")]
     rules = PairRules({pair: i for i, pair in enumerate(pairs)}, [])
     numbers = [(0, FINE, 80), (1, UNIT, 35), (2, UNIT, 5), (0, RANGE, 2), (3, UNIT, 3), (3, FINE, 97), (4, FINE, 2)]
-    facts = counted([*numbers, (4, UNIT, 1), (5, UNIT, 12)], rules)
+    facts = counted([*numbers, (4, UNIT, 1), (5, UNIT, 12)], [], rules)
     assert "Smith" not in str(facts)
     assert in_words(facts) == [
         "unit_unknown: NA 40 of 122 (32.8%): odd 20+, other units <11",  # 40 of both tell neither
@@ -35,8 +36,46 @@ def test_lost_numbers_are_told_by_data_type_with_share_and_unit() -> None:
         "out_of_range: NA <11 of 122: mmol/L",
     ]
     assert warning(facts, 0.99) == "1 data_types lost more than 99.0% of their numbers (`most_lost`): CL"
-    said = warning(counted([(0, FINE, 80), (1, UNIT, 40)], rules), 0.1)
+    said = warning(counted([(0, FINE, 80), (1, UNIT, 40)], [], rules), 0.1)
     assert said == "1 data_types lost more than 10.0% of their numbers (`most_lost`): NA (33.3%)"
+
+
+FORMS = {
+    "1,234.5": WRITTEN, "12 345": WRITTEN, "5,4": WRITTEN, "-5,4": WRITTEN, "1.234.567": WRITTEN, "5.4*": WRITTEN,
+    "5.4 H": WRITTEN, "7 L": WRITTEN, "12 (HH)": WRITTEN, "5.4 mmol/L": WORDED, "5mg": WORDED, "40 %": WORDED,
+    "1,200 mL": WORDED, "3 µg": WORDED,
+    **dict.fromkeys(
+        ("POS", "1+", "+1", "7", "2nd", "4th", "10-20", "5 - 6", "120/80", "1:40", "1/2", "2020-01-02", "01.02.2020",
+         "12 Jan", "3-Mar-2020", "8 am", "08:30", "5 of 10", "GCS 15", "<5", "", "1 2", "12 34", "1.2.3"), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_a_text_is_a_number_by_its_form(text: str) -> None:
+    """Of another notation, or with a word behind; no grade, ordinal, range, ratio, fraction or date is one."""
+    rows = pa.array([text, "x", text]).dictionary_encode()
+    expected = (2 * (FORMS[text] == WRITTEN), 2 * (FORMS[text] == WORDED))
+    assert number_texts(pa.array(["A", "A", "A"]).dictionary_encode(), rows) == [("A", 3, *expected)]
+
+
+def test_numbers_in_texts_are_lost_where_most_are_numbers() -> None:
+    """Over all shards, and by data_type: where most are texts, a number with a word behind is a text as they are."""
+    rules = PairRules({("A", "mg"): 0, ("B", None): 1}, [])
+    texts = [
+        ("A", 20, 12, 8),
+        ("A", 15, 0, 0),
+        ("B", 30, 0, 20),
+        ("C", 22, 11, 11),
+        ("D", 25, 11, 11),
+        ("E", 40, 0, 40),
+    ]
+    facts = counted([(0, FINE, 60), (1, FINE, 29)], texts, rules)
+    assert facts["numbers"] == {"A": 80, "C": 22}
+    assert facts["lost_numbers"] == {
+        f"{IN_TEXT}\tA\t{WRITTEN}": 12, f"{IN_TEXT}\tA\t{WORDED}": 8,
+        f"{IN_TEXT}\tC\t{WRITTEN}": 11, f"{IN_TEXT}\tC\t{WORDED}": 11,
+    }  # fmt: skip
+    assert "C (100.0%), A (25.0%)" in str(warning(facts, 0.1)) and in_words(facts)[0].startswith("number_in_text: C 22")
 
 
 def test_statuses_are_shares_of_all_rows() -> None:
