@@ -184,10 +184,15 @@ def build_vocab(
 
 
 def _hold_taken_over(workspace: Workspace, needs: Sequence[Standing], now: Now) -> None:
-    """Refuse to build by settings that were edited since: an ingest takes them over."""
+    """Refuse to build by settings that were edited since, or less a table that has come: an ingest takes both over."""
     source, again = now.source, command("build-vocab", workspace=workspace.root)
     if source.fault:
         raise StaleError(str(workspace.root), f"{source.fault}, expected a pipeline that holds", source.mend)
+    if came := [reason for one in needs for reason in one.stale if reason.why is Why.CAME]:
+        raise StaleError(
+            str(workspace.root), f"{in_words(dict.fromkeys(came))}, expected it to be read, or gone",
+            f"`{ingest_again(workspace)} && {again}`",
+        )  # fmt: skip
     edits = {one.stage.name: now.edited(keys_of(one.stage, workspace.pipeline.source)) for one in needs}
     for name, found in edits.items():
         if found:

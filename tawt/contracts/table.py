@@ -180,10 +180,7 @@ def read_table(path: Path) -> Table:
     except ConfigError as error:
         what, hint = error.what, error.hint
         for i, column in reversed(list(enumerate(names))):
-            what, hint = (
-                what.replace(f"columns.{i}", f"columns.{column}"),
-                hint.replace(f"columns.{i}", f"columns.{column}"),
-            )
+            what, hint = (text.replace(f"columns.{i}", f"columns.{column}") for text in (what, hint))
         raise ConfigError(error.where, what, hint) from None
 
 
@@ -203,7 +200,7 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
         columns = [{"name": name, **one} for name, one in zip(names, said, strict=True)]
     if not isinstance(columns, list) or not all(isinstance(one, Mapping) for one in columns):
         return data, lines, names
-    lists = {word: list(map(str, one_or_more(data.get(word) or ()))) for word in ("key", "optional")}
+    lists = {word: _names_under(word, data.get(word), lines.get((word,), where)) for word in ("key", "optional")}
     named = {str(one.get(name)) for one in columns for name in ("name", "as")} - {"None"}
     for word, listed in lists.items():
         for name in listed:
@@ -215,6 +212,14 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
                 )
     columns = [_said(one, **lists) for one in columns]
     return {**data, "columns": columns}, lines, names or [str(one.get("name")) for one in columns]
+
+
+def _names_under(word: str, said: object, where: str) -> list[str]:
+    """Return the columns that a table names under a word."""
+    if not isinstance(said or [], str | list):
+        hint = "a table that an extract may lack says `required: false`" if word == "optional" else "`key: [COLUMN]`"
+        raise ConfigError(where, f"`{word}` is no list, expected names of columns", hint)
+    return list(map(str, one_or_more(said or [])))  # type: ignore[arg-type]
 
 
 def _is_subject(plain: str, type_: object) -> bool:

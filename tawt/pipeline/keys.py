@@ -24,6 +24,8 @@ UNKNOWN = "unknown"
 """What is behind a key that cannot be looked at here: it is taken for what it was."""
 SAMPLED = "ingest.sampled_hash"
 SPLITS_FILE = "ingest.splits_file"
+ABSENT_TABLES = "ingest.absent_tables"
+"""Optional raw tables that the last ingest did not find."""
 _N_SHARDS = "ingest.n_shards"
 _LONGEST = 40
 _NAMED = 3

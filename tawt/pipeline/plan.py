@@ -160,7 +160,8 @@ def make_plan(
         ingested = workspace.ingested.model_copy(update={"n_shards": settings.n_shards, "absent_tables": absent})
         known = {
             "files": seen_files(raw),
-            "tables": {name: _seen(table) for name, table in raw.items()},
+            "tables": {name: _seen(table) for name, table in raw.items()}
+            | {name: TableSeen(places=graph.raw_contracts[name].paths) for name in absent},
             "subject_key": settings.subject_key,
         }
         local = workspace.local.model_copy(update=known)

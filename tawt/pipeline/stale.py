@@ -10,7 +10,7 @@ from pathlib import Path
 from tawt.contracts.layers import layer_of, raw_table
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import StaleError
-from tawt.pipeline.keys import Now, changes
+from tawt.pipeline.keys import ABSENT_TABLES, Now, changes
 from tawt.pipeline.manifest import Manifest, manifest_at
 from tawt.pipeline.origin import ingest_again, without_project
 from tawt.pipeline.touched import raw_changed
@@ -33,6 +33,8 @@ class Why(Enum):
     """An input was made anew since."""
     RAW = "{} has changed since it was read"
     """A raw table."""
+    CAME = "{} was absent and is there now"
+    """A raw table that the last ingest did not find."""
     EDITED = "pipeline edited ({})"
     """What the pipeline says for it where the last ingest read it, which the next one takes over."""
     UNFINISHED = "{} is not finished"
@@ -42,7 +44,7 @@ class Why(Enum):
 
 _DEEPER = (Why.UNFINISHED, Why.NEW, Why.GONE)
 """What making the stage again does not mend by itself."""
-_INGESTED = {Why.RAW, Why.EDITED}
+_INGESTED = {Why.RAW, Why.CAME, Why.EDITED}
 """What an ingest alone mends."""
 
 
@@ -74,14 +76,16 @@ def reasons(
         manifests: Of all stages, each after those that it reads; None = not finished.
         inputs: What each reads now.
         own: Returns what of a stage itself is another than when it was made.
-        raw: Of each raw table that was read, what it is known by; None = its files have changed since.
+        raw: Of each raw table, what it is known by; None = its files have changed, or come, since.
     """
     found: dict[str, tuple[Reason, ...]] = {}
     for name, manifest in manifests.items():
         if manifest is None:
             continue
         made_from, now = manifest.components.inputs, inputs[name]
+        absent = manifest.components.keys.get(ABSENT_TABLES) or ()
         why = own(name, manifest)
+        why += [Reason(Why.CAME, f"raw.{table}") for table in absent if raw.get(table, "") is None]
         for other in sorted({*now, *made_from}):
             before = manifests.get(other)
             if other not in now:

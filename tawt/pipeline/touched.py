@@ -18,7 +18,7 @@ _SIZE = 1
 
 
 def raw_changed(workspace: Workspace) -> dict[str, str | None]:
-    """Return the raw tables that were read -> what each is known by; None = a file of it has changed, or come, since.
+    """Return the raw tables -> what each is known by; None = a file of it has changed, or come, since it was read.
 
     Where none of the files is there, the raw tables are elsewhere, and there is nothing to compare.
     """

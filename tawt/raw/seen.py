@@ -6,12 +6,12 @@ from tawt.config.base import Section
 
 
 class TableSeen(Section):
-    """A raw table as it was when it was read."""
+    """A raw table as it was when it was read, or looked for."""
 
-    identity: str
-    """What stages know it by."""
+    identity: str = ""
+    """What stages know it by; nothing where it was absent."""
     files: tuple[str, ...] = ()
-    """Its files, by path below the raw root."""
+    """Its files, by path below the raw root; none where it was absent."""
     places: tuple[str, ...] = ()
     """Where its contract looks for them."""
 

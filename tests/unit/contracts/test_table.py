@@ -55,6 +55,7 @@ def test_a_table_lies_where_its_file_says_unless_it_says_otherwise(tmp_path: Pat
         ("columns:\n  a: int64\n  b: intt", 4, "`columns.b.type` does not fit"),
         ("key: [b]\ncolumns: {a: int64}", 2, "`key` names the column `b`"),
         ("optional: b\ncolumns: {a: int64}", 2, "`optional` names the column `b`"),
+        ("optional: true\ncolumns: {a: int64}", 2, "`optional` is no list"),
         ('columns: {a: {type: int64, format: "%Y"}}', 2, "have no form"),
         ('columns: {a: {type: date, format: "%d.%m"}}', 2, "is no form of a day or a time"),
         ('columns: {a: {type: date, format: "%d.%m.%Y%z"}}', 2, "is no form of a day or a time"),

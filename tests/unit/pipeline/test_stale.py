@@ -240,6 +240,27 @@ def test_a_part_that_comes_to_a_table_makes_what_was_read_of_it_stale(day: Day) 
     assert "raw.labs has changed" in day.states()["staging.labs"]
 
 
+def test_a_table_that_was_absent_and_has_come_makes_events_stale(day: Day) -> None:
+    """Told by lists, by a training and by who builds, each with the ingest that reads it; gone again, nothing is told."""
+    day.edit("schemas/lab/vitals.json", '"paths"', '"required": false, "paths"')
+    vitals = (day.raw / "vitals.csv").read_text()
+    (day.raw / "vitals.csv").unlink()
+    day.ingest()
+    tawt.build_vocab(day.work, **QUICK)
+    assert day.fresh()
+    (day.raw / "vitals.csv").write_text(vitals)
+    assert day.states()["events"] == "raw.vitals was absent and is there now"
+    with pytest.raises(StaleError, match=r"raw\.vitals was absent"):
+        tawt.build_vocab(day.work, **QUICK)
+    assert not tawt.run("events", day.work, **QUICK).n_run and "was absent" in str(day.said())
+    (day.raw / "vitals.csv").unlink()
+    assert (day.states(), day.said(), [f for f in tawt.check(day.work) if not f.ok]) == ({}, None, [])
+    (day.raw / "vitals.csv").write_text(vitals)
+    for line in look(day.work).mend.split(" && "):
+        assert CliRunner().invoke(app, shlex.split(line)[1:]).exit_code == 0
+    assert day.fresh() and "staging.vitals" in {row["stage"] for row in tawt.stages(day.work).to_pylist()}
+
+
 def test_equal_bytes_stop_what_follows(day: Day) -> None:
     """A stage that runs again and gives what it gave makes nothing stale, and no stage behind it runs."""
     day.edit(LABS, "number as numeric_value", "number + 0 as numeric_value")
