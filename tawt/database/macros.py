@@ -26,6 +26,8 @@ FOLDER = "sql/shared/macros"
 _FORM = re.compile(
     r"\s*(?:--[^\n]*\n\s*)*create\s+macro\s+(?P<head>(?P<name>\w+)\s*\((?P<given>[^()]*)\))\s+as\s", re.IGNORECASE
 )
+_CONSTANT = re.compile(r"'[^']*'|\[[^\]]*\]|\{[^}]*\}")
+"""What stands for a parameter that is left out, where commas may stand in it."""
 _RESERVED = "tawt_"
 """How the names of macros begin that shards and samples hang on, and that a project cannot replace."""
 
@@ -48,6 +50,8 @@ class Macro:
     """What it gives, parsed."""
     parameters: tuple[str, ...]
     """What it is called with."""
+    required: tuple[str, ...]
+    """Those without which it cannot be called."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,27 @@ def called(tree: Node, names: frozenset[str]) -> set[str]:
     return set(functions) & names
 
 
+def hold_calls(tree: Node, macros: Collection[Macro], where: str) -> None:
+    """Hold the calls of macros to what each is called with: one that was edited may take more or fewer than before.
+
+    Raises:
+        StageError: A call gives too many, or leaves out what the macro needs.
+    """
+    of = {macro.name: macro for macro in macros}
+    for node in walk(tree):
+        macro = of.get(str(node.get("function_name", "")).lower()) if node.get("class") == "FUNCTION" else None
+        if macro is None or node.get("schema"):  # in `cell.half()` the cell stands where a schema could
+            continue
+        given = [str(one.get("name") or "").lower() for one in node.get("arguments", ())]
+        in_place = given.count("")
+        known = {*macro.parameters[:in_place], *given}
+        if in_place > len(macro.parameters) or not known.issuperset(macro.required):
+            raise StageError(
+                where, f"calls `{macro.name}` with {len(given)} argument{'s' * (len(given) != 1)}, expected `{macro.head}`, as its file says",
+                f"mend the call, or the macro: {macro.path}",
+            )  # fmt: skip
+
+
 @lru_cache(maxsize=16)
 def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
     names = frozenset(path.stem for path, _ in files)
@@ -129,7 +154,9 @@ def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
         ) from None
     growths: dict[str, Growth] = {}
     for macro in (macros[name] for name in order):
-        grown = hold_growth(macro.tree, growths, f"macro {macro.name} ({macro.path.name})", macro.parameters)
+        where = f"macro {macro.name} ({macro.path.name})"
+        hold_calls(macro.tree, macros.values(), where)
+        grown = hold_growth(macro.tree, growths, where, macro.parameters)
         growths[macro.name] = Growth(macro.parameters, grown.own, grown.uses)
     return Macros(tuple(macros[name] for name in order), growths)
 
@@ -159,14 +186,15 @@ def _read(path: Path, text: str, names: frozenset[str]) -> Macro:
             where, f"begins with `{_RESERVED}`, expected a name of its own",
             "these macros are not to be replaced: shards and samples follow from them",
         )  # fmt: skip
-    given = (given.partition(":=")[0].strip().lower() for given in form["given"].split(","))
-    parameters = tuple(dict.fromkeys(name for name in given if name))
+    given = [one.partition(":=") for one in _CONSTANT.sub("", form["given"]).lower().split(",")]
+    parameters = tuple(dict.fromkeys(name.strip() for name, _, _ in given if name.strip()))
+    required = tuple(name for name in parameters if not any(one.strip() == name and sign for one, sign, _ in given))
     tree = one_expression(body, where, parameters, names)
     first = text.lstrip().splitlines()[0]
     sentence = first.lstrip("- ").strip() if first.startswith("--") else ""
     head = " ".join(form["head"].split())
     calls = tuple(sorted(called(tree, names)))
-    return Macro(name, path, sentence, head, f"create macro {head} as {body}", calls, tree, parameters)
+    return Macro(name, path, sentence, head, f"create macro {head} as {body}", calls, tree, parameters, required)
 
 
 def one_expression(text: str, where: str, parameters: Collection[str], names: Collection[str]) -> Node:

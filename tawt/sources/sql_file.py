@@ -19,7 +19,7 @@ from tawt.contracts.layers import LAYERS, Layer
 from tawt.database.catalog import LONGEST_MADE, is_taken, refused_functions, unbounded_texts
 from tawt.database.connect import stopped_at, text_place
 from tawt.database.growth import hold_growth
-from tawt.database.macros import Macro, Macros, load_macros
+from tawt.database.macros import Macro, Macros, hold_calls, load_macros
 from tawt.database.parse import (
     Node,
     casts_of_parameters,
@@ -124,6 +124,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
             near if near.startswith("did you mean") else hint,
         )
     hold_lengths(tree, where, StageError)
+    hold_calls(tree, macros.listed, where)
     hold_growth(tree, macros.growths, where)
     for what in order_dependent(tree):
         raise StageError(

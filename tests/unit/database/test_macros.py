@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tawt.database.connect import Limits, connect
-from tawt.database.macros import load_macros
+from tawt.database.macros import hold_calls, load_macros
 from tawt.database.parse import parse
 from tawt.errors import ConfigError, StageError
 from tawt.project import Project
@@ -165,3 +167,30 @@ def test_a_macro_that_gives_another_type_than_those_before_it_need_is_told(tmp_p
     """A project's macro stands in the place of tawt's: the one that it no longer fits is named, with what it calls."""
     with pytest.raises(StageError, match=r"macro offset_of \(offset_of\.sql\): does not fit the macros .*whole"):
         connect(Limits.of(1), [], project=project(tmp_path, whole="cell"))
+
+
+@pytest.mark.parametrize(
+    ("head", "call", "fits"),
+    [
+        ("half(cell, more)", "half(seen)", False),
+        ("half(cell)", "half(seen, 2)", False),
+        ("half(cell, more := ['a, b', 'c'])", "half(seen, more := ['d'])", True),
+        ("half(cell, more := 'a, b')", "HALF(seen)", True),
+        ("half(cell, more)", "half(more := 2, cell := seen)", True),
+        ("half(cell, more)", "half(more := 2)", False),
+    ],
+)
+def test_a_macro_that_takes_more_or_fewer_than_it_is_called_with_is_blamed(
+    head: str, call: str, fits: bool, tmp_path: Path
+) -> None:
+    """Whoever edits a macro is told where it is called, and which file to mend; constants may be left out."""
+    macros = load_macros(project(tmp_path, half=f"-- Half.\ncreate macro {head} as cell"))
+    tree = parse(f"select {call} from raw.readings")
+    assert tree is not None
+    with nullcontext() if fits else pytest.raises(StageError, match="stage: calls `half` with .*, expected") as caught:
+        hold_calls(tree, macros.listed, "stage")
+    if not fits:
+        assert head in str(caught.value) and caught.value.hint.endswith("half.sql")
+    refused = nullcontext() if fits else pytest.raises(duckdb.BinderException)
+    with connect(Limits.of(1), [], project=Project.at(tmp_path)) as connection, refused:
+        connection.execute(f"select {call} from (select 1 as seen)")
