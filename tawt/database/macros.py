@@ -133,8 +133,9 @@ def hold_calls(tree: Node, macros: Collection[Macro], where: str) -> None:
         in_place = given.count("")
         known = {*macro.parameters[:in_place], *given}
         if in_place > len(macro.parameters) or not known.issuperset(macro.required):
+            number = f"{len(given)} argument{'s' * (len(given) != 1)}"
             raise StageError(
-                where, f"calls `{macro.name}` with {len(given)} argument{'s' * (len(given) != 1)}, expected `{macro.head}`, as its file says",
+                where, f"calls `{macro.name}` with {number}, expected `{macro.head}`, as its file says",
                 f"mend the call, or the macro: {macro.path}",
             )  # fmt: skip
 

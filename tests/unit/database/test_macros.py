@@ -187,7 +187,7 @@ def test_a_macro_that_takes_more_or_fewer_than_it_is_called_with_is_blamed(
     macros = load_macros(project(tmp_path, half=f"-- Half.\ncreate macro {head} as cell"))
     tree = parse(f"select {call} from raw.readings")
     assert tree is not None
-    with nullcontext() if fits else pytest.raises(StageError, match="stage: calls `half` with .*, expected") as caught:
+    with nullcontext() if fits else pytest.raises(StageError, match=r"stage: calls `half` with .*, expected") as caught:
         hold_calls(tree, macros.listed, "stage")
     if not fits:
         assert head in str(caught.value) and caught.value.hint.endswith("half.sql")
