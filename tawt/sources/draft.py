@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tawt.sources.drafted import Drafted
 from tawt.sources.names import flat
 from tawt.sources.roles import Guess
-from tawt.sources.shapes import MISSING, ColumnShape
+from tawt.sources.shapes import MISSING, ColumnShape, is_no_number
 
 _SIMPLE = re.compile(r"[A-Za-z_]([A-Za-z0-9_ .-]*[A-Za-z0-9_.-])?")
 _NOT_TEXT = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
@@ -74,7 +74,7 @@ def _marks(table: Drafted, column: str) -> list[str]:
     guess, seen = table.guess, table.shapes[column].marks
     is_text = table.types[column] == "string" and column != guess.stay and column not in guess.keys
     no_words = {*MISSING} - ({"NA"} if column in guess.codes else set())  # a code `NA` may be sodium
-    return sorted(mark for mark in seen if not is_text or mark in no_words)
+    return sorted(mark for mark in seen if not is_text or mark in no_words or is_no_number(mark))
 
 
 def _birth_bounds(guess: Guess, column: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ from tawt.sources.names import (
     flat,
 )
 from tawt.sources.roles import Guess, Shapes
-from tawt.sources.shapes import MISSING, YES, ColumnShape
+from tawt.sources.shapes import MISSING, YES, ColumnShape, is_no_number
 from tawt.sources.times import note_days, note_form, take_later, take_times
 
 
@@ -208,7 +208,7 @@ def _take_values(left: Shapes, guess: Guess) -> None:
     units = [c for c, s in rest.items() if re.search(UNITS, flat(c)) and not s.is_number and c != guess.text]
     guess.unit = units[0] if units and (guess.number or guess.text) else None
     for column in (c for c in (guess.number, guess.text) if c is not None):
-        if marks := [mark for mark in left[column].marks if mark in MISSING]:
+        if marks := [mark for mark in left[column].marks if mark in MISSING or is_no_number(mark)]:
             guess.notes.append(f"{told_of(marks)} in `{column}` is read as missing")
         if odd := left[column].odd_marks:
             guess.notes.append(

@@ -19,6 +19,11 @@ MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "
 """Texts that often stand for a missing cell."""
 MISSING = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "NaN", "nan")
 """Those that are no word of a result: `None`, `-`, `?` and `.` may be one."""
+NO_NUMBER = (
+    "k.a.", "k. a.", "n.b.", "n. b.", "entf.", "entfällt", "folgt", "unbekannt", "nicht bestimmt", "unknown", "missing",
+    "not done", "not available", "pending", "inconnu", "desconocido", "onbekend", "sconosciuto", "--", "---",
+)  # fmt: skip
+"""Texts that stand for a missing number among numbers, and may be a word among words; in small letters."""
 YES = ("1", "y", "yes", "t", "true", "x", "j", "ja")
 NO = ("0", "n", "no", "f", "false", "nein")
 NUMBERS = ("whole", "decimal", "signed", "compared")
@@ -157,7 +162,8 @@ class ColumnShape:
     @property
     def odd_marks(self) -> list[str]:
         """The cells of a text that may stand for a missing one, and may be a word."""
-        return sorted(set(self.marks) - {*MISSING}) if self.share("text") > 1 - _ENOUGH else []
+        words = [mark for mark in self.marks if mark not in MISSING and not is_no_number(mark)]
+        return sorted(words) if self.share("text") > 1 - _ENOUGH else []
 
 
 def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> ColumnShape:
@@ -172,6 +178,7 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
         if is_text:
             shape.numerals.note(cell or "", n)
     shape.n_distinct = len(counted)
+    _note_words(shape, counted)
     if shape.share("whole", "text") > 0.5 and not shape.is_prose:
         shape.hashes = _hashed({(cell or "").strip() for cell in counted} - {"", *MARKS})
     return shape
@@ -235,6 +242,22 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
         if seen.form.order == "xxy":
             shape.first_above_12 += n * (int(seen.parts[0]) > 12)
             shape.second_above_12 += n * (int(seen.parts[1]) > 12)
+
+
+def _note_words(shape: ColumnShape, counted: Counter[str | None]) -> None:
+    """Take for marks of a missing cell what says so among numbers."""
+    said: Counter[str] = Counter()
+    for cell, n in counted.items():
+        if cell is not None and is_no_number(cell.strip()) and kind_of(cell) == "text":
+            said[cell.strip()] += n
+    if said and shape.kinds["text"] - said.total() < sum(shape.kinds[kind] for kind in NUMBERS):
+        shape.marks.update(said)
+        shape.kinds.update({"text": -said.total(), "mark": said.total()})
+
+
+def is_no_number(mark: str) -> bool:
+    """Return whether a mark is a word that stands for a missing number."""
+    return mark.lower() in NO_NUMBER
 
 
 def _is_decimal(cell: str) -> bool:

@@ -78,6 +78,13 @@ def test_a_few_dirty_cells_change_no_guess() -> None:
     assert not shape_of("n", ["1.5"] * 2 + ["high"]).is_number
 
 
+def test_words_for_no_number_are_marks_among_numbers_alone() -> None:
+    """`k.A.` in a column of numbers stands for a missing one, however often; among words it is a word."""
+    shape = shape_of("spo2", ["98", "97,5", *["k.A."] * 2, " Unknown", "x1"] + ["96"] * 100)
+    assert shape.marks == {"k.A.": 2, "Unknown": 1} and shape.is_number
+    assert shape_of("route", ["Oral", "unknown", "IV", "1"]).marks == {}
+
+
 def test_marks_that_may_be_words_are_told() -> None:
     """`NA` beside numbers is none of them; `None` and `-` beside words may be one, `NULL` is not."""
     assert shape_of("n", ["1", "NA", "-"]).odd_marks == []
