@@ -111,7 +111,10 @@ CODES = (
     "diagnose", "analyt", "untersuchung", "kuerzel", "kurzel", "parametername",
     "wirkstoff", "praparat", "medikament", "medicament", "medicamento", "farmaco", "geneesmiddel", "atc", "atccode",
 )  # fmt: skip
-CODED = r"code\d*$|cd$|kode$|^drg(?!.*(gewicht|weight|cost|kosten))|^icd|^(ops|cpt|atc|hcpcs|ccsr?|snomed|msdrg)(nr)?$|dx$|visitconceptid$"
+CODED = (
+    r"code\d*$|cd$|kode$|^drg(?!.*(gewicht|weight|cost|kosten))|^icd|"
+    r"^(ops|cpt|atc|hcpcs|ccsr?|snomed|msdrg)(nr)?$|dx$|visitconceptid$"
+)
 """Columns whose numbers are codes."""
 SURE = 18
 """So many of these names are seldom anything else."""
