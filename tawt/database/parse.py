@@ -55,9 +55,8 @@ def unparse(tree: Node) -> str:
 
 def walk(node: Any) -> Iterator[Node]:
     """Yield every mapping of the parse tree in the order of the text as far as the tree keeps it."""
-    left = (
-        [node] if isinstance(node, dict | list) else []
-    )  # by hand: a generator within a generator costs as many steps as the tree is deep
+    # by hand: a generator within a generator costs as many steps as the tree is deep
+    left = [node] if isinstance(node, dict | list) else []
     while left:
         one = left.pop()
         if isinstance(one, dict):

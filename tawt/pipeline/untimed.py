@@ -33,7 +33,7 @@ def without_untimed(
     Returns:
         What is rejected then, and how many rows were taken out.
     """
-    untimed = [file for file in kept if _n_untimed(file)]
+    untimed = [file for file in kept if _n_untimed(file) != 0]
     said = "is_static" in parquet_schema(kept[0]).names
     if not untimed or (not said and all(_n_untimed(file) == parquet_metadata(file).num_rows for file in kept)):
         return rejected, 0
@@ -72,11 +72,9 @@ def name_untimed(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     )
 
 
-def _n_untimed(file: Path) -> int:
-    """Return how many rows of a file have no time, which its footer tells."""
-    metadata, names = parquet_metadata(file), parquet_schema(file).names
-    groups = [metadata.row_group(i).column(names.index("time")) for i in range(metadata.num_row_groups)]
-    known = [
-        one.statistics.null_count for one in groups if one.statistics is not None and one.statistics.has_null_count
-    ]
-    return sum(known) if len(known) == len(groups) else metadata.num_rows
+def _n_untimed(file: Path) -> int | None:
+    """Return how many rows of a file have no time, as its footer tells; None = it does not."""
+    metadata, place = parquet_metadata(file), parquet_schema(file).names.index("time")
+    groups = [metadata.row_group(i).column(place).statistics for i in range(metadata.num_row_groups)]
+    known = [one.null_count for one in groups if one is not None and one.has_null_count]
+    return sum(known) if len(known) == len(groups) else None
