@@ -159,17 +159,19 @@ def _in_order(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Pa
 
 def _copy(bound: Bound, select: str, folder: Path) -> str:
     layer, sampled = bound.stage.layer, bound.settings.sampled_hash
-    reason = "_reason"
+    hashes, reason, route = {}, "_reason", "0"
+    # each in a column of its own: behind a `case` the engine works out anew what stands several times in an expression
     if layer.row_wise and sampled is not None and "subject_id" in bound.stage.contract.names:
-        reason = (
-            f"coalesce(_reason, case when tawt_hash(subject_id, {SAMPLE_SALT}) > {sampled} "
-            f"then {literal(_NOT_SAMPLED)} end)"
-        )
-    shard = f"tawt_hash(subject_id, {SHARD_SALT}) % {bound.settings.n_shards}"
-    route = f"coalesce({shard}, 0)" if layer.sharded else "0"  # a row of nobody is counted, and told
+        hashes["_draw"] = f"tawt_hash(subject_id, {SAMPLE_SALT})"
+        reason = f"coalesce(_reason, case when _draw > {sampled} then {literal(_NOT_SAMPLED)} end)"
+    if layer.sharded:  # a row of nobody is counted, and told
+        hashes["_shard"] = f"tawt_hash(subject_id, {SHARD_SALT}) % {bound.settings.n_shards}"
+        route = "coalesce(_shard, 0)"
+    told = "".join(f", {what} as {name}" for name, what in hashes.items())
+    left = f" exclude ({', '.join(hashes)})" * bool(hashes)
     return (
-        f"copy (select * replace ({reason} as _reason), case when {reason} is null then {route} else {_REJECTED} end "
-        f"as {_ROUTE} from ({select})) to {literal(str(folder))} "
+        f"copy (select *{left} replace ({reason} as _reason), case when {reason} is null then {route} "
+        f"else {_REJECTED} end as {_ROUTE} from (select *{told} from ({select}))) to {literal(str(folder))} "
         f"(format parquet, compression snappy, partition_by ({_ROUTE}), overwrite_or_ignore)"
     )
 

@@ -108,9 +108,8 @@ def held_select(
         if have.get("available_time", '"NULL"') != '"NULL"' and "time" in have:
             given[AT_ITS_TIME] = "(available_time is null and time is not null)"
     if faults:
-        given[FAULTS] = (
-            f"{faults[0]}::varchar" if faults == [FAULTS] else f"nullif(concat_ws(' ', {', '.join(faults)}), '')"
-        )
+        several = f"nullif(concat_ws(' ', {', '.join(faults)}), '')"
+        given[FAULTS] = f"({faults[0]})::varchar" if len(faults) == 1 else several
     projection = ",\n".join(f"    {what} as {plain_name(name)}" for name, what in given.items())
     # the newline keeps a closing comment of the author's from swallowing the bracket
     return f"select\n{projection}\nfrom (\n{text.strip()}\n)"
