@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tawt.chance import draw
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.reasons import HIDDEN
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
-from tawt.transforms.columns import looked_up, ranks_of, times_of
+from tawt.transforms.columns import Int64s, array_of, dictionary_of, looked_up, ranks_of, times_of
 from tawt.transforms.number_texts import number_texts
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
@@ -99,27 +100,30 @@ def merge_shard(
     judged = rules.judge(table)
     order, duplicates = _order(table, judged, parts if drop_duplicates else None)
     names = sorted(ranks, key=lambda name: ranks[name])
-    events = _as_events(table, judged, names).take(pa.array(order))
-    splits = split_of(events["subject_id"].to_numpy())
-    n_rows = {}
+    events, n_rows = _as_events(table, judged, names), {}
+    splits = split_of(table["subject_id"].to_numpy()[order])
     for number, split in enumerate(SPLITS):
-        chosen = splits == number
-        if chosen.any():
-            write_events(events.filter(pa.array(chosen)), contract, out[split])
-            n_rows[split] = int(np.count_nonzero(chosen))
-    statuses = np.bincount(judged.status[order], minlength=len(STATUS_NAMES))
+        chosen = order[splits == number]
+        if len(chosen):
+            write_events(events.take(pa.array(chosen)), contract, out[split])
+            n_rows[split] = len(chosen)
     n_statuses = len(STATUS_NAMES)
+    statuses = np.bincount(judged.status[order], minlength=n_statuses)
     kept = order[judged.came[order]]
+    numbers = np.bincount(
+        judged.rule[kept] * n_statuses + judged.status[kept], minlength=len(judged.rules) * n_statuses
+    )
     said = pa.array(order[judged.status[order] == ValueStatus.CATEGORY])
-    code, text = (table[name].combine_chunks().take(said).dictionary_encode() for name in ("code", "text_value"))
+    code, text = (array_of(table[name]).take(said).dictionary_encode() for name in ("code", "text_value"))
     has_text = text.is_valid()
-    pairs = np.bincount(judged.rule[kept] * n_statuses + judged.status[kept])
+    index, codes = dictionary_of(table["code"])
     return ShardResult(
         n_rows=n_rows, duplicates={names[rank]: n for rank, n in duplicates.items()},
-        unit_rules=judged.rule_counts(order), statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
-        numbers=[(int(p) // n_statuses, int(p) % n_statuses, int(pairs[p])) for p in np.flatnonzero(pairs)],
+        unit_rules=judged.rule_counts(numbers.reshape(-1, n_statuses).sum(1)),
+        statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
+        numbers=[(int(p) // n_statuses, int(p) % n_statuses, int(numbers[p])) for p in np.flatnonzero(numbers)],
         texts=number_texts(code.filter(has_text), text.filter(has_text)),
-        codes=sorted(pc.unique(events["code"].cast(pa.string())).to_pylist()),
+        codes=sorted(codes[i] for i in np.flatnonzero(np.bincount(index[order]))),
     )  # fmt: skip
 
 
@@ -153,45 +157,74 @@ def _record_ids(parts: Mapping[str, list[Path]]) -> pa.ChunkedArray:
     return pa.concat_tables(tables)[RECORD_ID]
 
 
-def _order(
-    table: pa.Table, judged: Judged, parts: Mapping[str, list[Path]] | None
-) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
+def _order(table: pa.Table, judged: Judged, parts: Mapping[str, list[Path]] | None) -> tuple[Int64s, dict[int, int]]:
     """Return the rows in their total order, and per table rank how many were dropped as duplicates: none where no
     parts are given, which tell alike records apart."""
-    frame = pl.DataFrame(
+    where = pl.DataFrame(
         {
             "subject_id": table["subject_id"].to_numpy(),
             "time": times_of(table["time"]),
             "table_rank": table["table_rank"].to_numpy(),
             "source_row": table["_row"].to_numpy(),
-            "code": ranks_of(table["code"]),
-            "value": pl.Series(judged.value).fill_nan(float("-inf")),
-            "number": np.where(judged.changed, table["numeric_value"].to_numpy(), 0.0),
-            "text": ranks_of(table["text_value"]),
-            "raw": ranks_of(table["raw_value"]),
-            "unit": ranks_of(table["unit"]),
-            "status": judged.status,
-            "available_time": times_of(table["available_time"]),
         }
     )
-    order = frame.select(pl.arg_sort_by(frame.columns)).to_series()
+    order = where.select(pl.arg_sort_by(where.columns)).to_series().to_numpy().astype(np.int64)
+    # all else is asked only of the rows that these leave side by side: several of one record
+    again = np.zeros(len(order), dtype=np.bool_)
+    again[1:] = np.logical_and.reduce([(of := c.to_numpy()[order])[1:] == of[:-1] for c in where])
+    again[:-1] |= again[1:]
+    if again.any():
+        told = _told_of(table, judged, order[again])
+        order[again] = order[again][told.select(pl.arg_sort_by(told.columns)).to_series()]
     if parts is None:
-        return order.to_numpy().astype(np.int64), {}
-    others = [name for name in frame.columns if name != "source_row"]
-    first = frame[order].select(pl.struct(others).is_first_distinct()).to_series()
+        return order, {}
+    # nor can rows be equal which this does not tell to be
+    alike = draw(where["subject_id"].to_numpy().view(np.uint64) ^ draw(where["time"].to_numpy().view(np.uint64)))
+    alike = draw(alike ^ judged.value.view(np.uint32)) ^ ranks_of(table["code"]).view(np.uint64)
+    ordered = np.sort(alike)
+    twins = pl.Series(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
+    suspects = np.flatnonzero(pl.Series(alike[order]).is_in(twins.implode()).to_numpy())
+    first = _are_first(_told_of(table, judged, order[suspects]), order[suspects], parts)
+    dropped = suspects[~first]
+    ranks, n = np.unique(where["table_rank"].to_numpy()[order[dropped]], return_counts=True)
+    return np.delete(order, dropped), dict(zip(ranks.tolist(), n.tolist(), strict=True))
+
+
+def _told_of(table: pa.Table, judged: Judged, rows: Int64s) -> pl.DataFrame:
+    """Return all that tells rows apart, in the order by which they are sorted."""
+    taken = table.take(pa.array(rows))
+    return pl.DataFrame(
+        {
+            "subject_id": taken["subject_id"].to_numpy(),
+            "time": times_of(taken["time"]),
+            "table_rank": taken["table_rank"].to_numpy(),
+            "source_row": taken["_row"].to_numpy(),
+            "code": ranks_of(taken["code"]),
+            "value": pl.Series(judged.value[rows]).fill_nan(float("-inf")),
+            "number": np.where(judged.changed[rows], taken["numeric_value"].to_numpy(), 0.0),
+            "text": ranks_of(taken["text_value"]),
+            "raw": ranks_of(taken["raw_value"]),
+            "unit": ranks_of(taken["unit"]),
+            "status": judged.status[rows],
+            "available_time": times_of(taken["available_time"]),
+        }
+    )
+
+
+def _are_first(told: pl.DataFrame, rows: Int64s, parts: Mapping[str, list[Path]]) -> npt.NDArray[np.bool_]:
+    """Return which rows no earlier one is equal to, in all but the number of their record.
+
+    Args:
+        told: As of `_told_of`, in their order.
+        rows: Their places in the table.
+        parts: As of `merge_shard`.
+    """
+    others = [name for name in told.columns if name != "source_row"]
+    first = told.select(pl.struct(others).is_first_distinct()).to_series()
     if not first.all() and (ids := _record_ids(parts)).null_count < len(ids):
-        # few subjects have rows that are alike in all else: of theirs alone is asked whether they are of one record
-        told = pc.unique(table["table_rank"].filter(pc.is_valid(ids))).to_pylist()
-        suspects = frame[order.filter(~first)].filter(pl.col("table_rank").is_in(told))["subject_id"].unique().to_list()
-        of_them = pl.col("subject_id").is_in(suspects) & pl.col("table_rank").is_in(told)
-        alike = frame[order].select(of_them).to_series().arg_true()
-        rows = order.gather(alike)
-        of_rows = pl.Series(RECORD_ID, ids.take(pa.array(rows.to_numpy())).to_pylist(), pl.String)
-        kept = frame[rows].with_columns(of_rows).select(pl.struct([*others, RECORD_ID]).is_first_distinct())
-        first = first.scatter(alike, kept.to_series())
-    dropped = frame["table_rank"].gather(order.filter(~first))
-    counts = {int(rank): int(n) for rank, n in dropped.value_counts().iter_rows()}
-    return order.filter(first).to_numpy().astype(np.int64), counts
+        of_rows = pl.Series(RECORD_ID, ids.take(pa.array(rows)).to_pylist(), pl.String)
+        first = told.with_columns(of_rows).select(pl.struct([*others, RECORD_ID]).is_first_distinct()).to_series()
+    return first.to_numpy()
 
 
 def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:

@@ -6,6 +6,7 @@ averaged in. A number without any unit counts as unknown too where the data_type
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,13 +171,16 @@ class Judged:
         """Whether there was a number that `value` does not tell as it came."""
         return self.came & (~self.usable | np.array([rule.name is not None for rule in self.rules])[self.rule])
 
-    def rule_counts(self, rows: Int64s) -> dict[str, int]:
-        """Return how many of these rows each named rule was applied to."""
-        totals: dict[str, int] = {}
-        for index, n in zip(*np.unique(self.rule[rows][self.came[rows]], return_counts=True), strict=True):
-            name = self.rules[index].name
-            if name is not None:
-                totals[name] = totals.get(name, 0) + int(n)
+    def rule_counts(self, numbers: Int64s) -> dict[str, int]:
+        """Return how many numbers each named rule was applied to.
+
+        Args:
+            numbers: How many of each of `rules`.
+        """
+        totals: Counter[str] = Counter()
+        for rule, n in zip(self.rules, numbers.tolist(), strict=True):
+            if rule.name is not None and n:
+                totals[rule.name] += n
         return dict(sorted(totals.items()))
 
 
@@ -218,11 +222,14 @@ class PairRules:
         code, codes = dictionary_of(table["code"])
         unit, units = dictionary_of(table["unit"])
         texts: list[str | None] = [*units, None]
-        pairs, inverse = np.unique(code * len(texts) + unit, return_inverse=True)
+        pairs = pa.array(code * len(texts) + unit).dictionary_encode()
         none = Rule(None, 1.0, 0.0, None, float("-inf"), float("inf"))
         rules = [*self.rules, none]
-        of_pair = [self.index.get((codes[p // len(texts)], texts[p % len(texts)]), len(self.rules)) for p in pairs]
-        rule = np.array(of_pair, dtype=np.int64)[inverse]
+        of_pair = [
+            self.index.get((codes[pair // len(texts)], texts[pair % len(texts)]), len(self.rules))
+            for pair in pairs.dictionary.to_pylist()
+        ]
+        rule = np.array(of_pair, dtype=np.int64)[pairs.indices.to_numpy()]
         number = table["numeric_value"].to_numpy()
         came = np.isfinite(number)
         factor, offset, low, high = (
