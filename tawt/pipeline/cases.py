@@ -204,7 +204,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, bound: Bound, step: str | None 
     values = {name: value for name, value in bound.parameters.items() if name in used}
     connection.execute(f"create or replace table result as {text}", values)
     if step is None and bound.stage.layer.measured:
-        name_untimed(connection, "result")
+        name_untimed(connection, bound, "result")
     names = list(_types(connection))
     order = ", ".join(f"{identifier(name)} nulls first" for name in sorted(names, key=lambda name: name != "_row"))
     result = connection.execute(f"select * from result order by {order}").fetchall()

@@ -17,8 +17,8 @@ def lines_of(manifest: Manifest) -> Iterator[str]:
     """Yield what is no warning: rows that were left out for want of a time, and times taken for want of another."""
     if isinstance(n := manifest.facts.get("without_time"), int):
         yield (
-            f"{_few(n)} rows have no time, and others of their data_type do, or `is_static` says that they should: "
-            "left out as `time:missing`"
+            f"{_few(n)} rows lack their time: left out as `time:missing` (a fact has `null as time`, or says "
+            "`true as is_static`)"
         )
     if at := _counts(manifest, "at_its_time"):
         yield (

@@ -1,7 +1,9 @@
 """Rows of an event part without the time that they should have: left out, for without one they would be known from the
 start, as facts are.
 
-A fact is of a data_type that the part gives no time at all; or of rows that the part says `is_static` of.
+What a fact is, its author says: the part gives no `time`, writes `null` in the place of it, or says `is_static`. A time
+that was read and is empty is missing. So is one of a data_type that has times elsewhere in the part, unless `is_static`
+says so.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.account import Rejected
-from tawt.database.connect import literal, parquet_files, wrapped_errors
+from tawt.database.connect import as_relation, interruptible, literal, parquet_files, wrapped_errors
+from tawt.database.nulls import with_moment
 from tawt.readers import parquet_metadata, parquet_schema
 from tawt.sources.stage import Bound
 
 _REASON = "quarantine:time:missing"
+_NO_TIME = "0001-01-01 00:00:00"
+"""Stands for a time that there is none of: no record has it."""
 
 
 def without_untimed(
@@ -34,18 +39,10 @@ def without_untimed(
         What is rejected then, and how many rows were taken out.
     """
     untimed = [file for file in kept if _n_untimed(file) != 0]
-    said = "is_static" in parquet_schema(kept[0]).names
-    if not untimed or (not said and all(_n_untimed(file) == parquet_metadata(file).num_rows for file in kept)):
+    if not untimed:
         return rejected, 0
-    lacks = "time is null and not coalesce(is_static, false)"
     with wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits):
-        if not said:
-            # of the data_types of those rows, which are few: the ones that have a time anywhere in the part
-            connection.execute(
-                f"create or replace temp table _timed as select distinct code from {parquet_files(kept)} where time is "
-                f"not null and code in (select code from {parquet_files(untimed)} where time is null)"
-            )
-            lacks = "time is null and code in (from _timed)"
+        lacks = _lacking(connection, bound, parquet_files(kept), parquet_files(untimed))
         taken = [rejected.table]
         for file in untimed:
             rows = connection.sql(f"select _row from {parquet_files([file])} where {lacks}").to_arrow_table()
@@ -62,14 +59,35 @@ def without_untimed(
     return Rejected(pa.concat_tables(taken), rejected.lines), sum(map(len, taken[1:]))
 
 
-def name_untimed(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+def name_untimed(connection: duckdb.DuckDBPyConnection, bound: Bound, table: str) -> None:
     """Give the rows of a table that lack their time the reason for which `without_untimed` takes them out."""
-    said = "is_static" in connection.table(table).columns
-    timed = f"code in (select code from {table} where time is not null and _reason is null)"
-    lacks = "not coalesce(is_static, false)" if said else timed
-    connection.execute(
-        f"update {table} set _reason = {literal(_REASON)} where time is null and _reason is null and {lacks}"
+    kept = f"(from {table} where _reason is null)"
+    lacks = _lacking(connection, bound, kept, kept)
+    connection.execute(f"update {table} set _reason = {literal(_REASON)} where _reason is null and {lacks}")
+
+
+def _lacking(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: str, untimed: str) -> str:
+    """Return what holds of the rows that lack their time, of those that a stage gave; some of `untimed` have none."""
+    if "is_static" in (given := as_relation(connection, bound.sql.text, bound.parameters).columns):
+        return "time is null and not coalesce(is_static, false)"
+    if "time" not in given:
+        return "false"
+    tried = with_moment(bound.sql.text, "time", _NO_TIME)
+    if tried is None:
+        return "time is null"
+    # the select again, with a moment where its author wrote a null: what has none then was read, and was empty
+    no_time = f"{literal(_NO_TIME)}::timestamp"
+    written = (
+        f"create or replace temp table _written as select _row, code::varchar as code from ({tried.rstrip('; ')}) "
+        f"where code is not null and (time is null or time = {no_time}) group by all having count(time) = count(*)"
     )
+    interruptible(connection, lambda: connection.execute(written, bound.parameters))
+    # of the data_types of those rows, which are few: the ones that have a time anywhere in the part
+    connection.execute(
+        f"create or replace temp table _timed as select distinct code from {kept} where time is not null "
+        f"and code in (select code from {untimed} where time is null)"
+    )
+    return "time is null and (code in (from _timed) or (_row, code) not in (select (_row, code) from _written))"
 
 
 def _n_untimed(file: Path) -> int | None:

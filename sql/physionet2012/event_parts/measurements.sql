@@ -13,6 +13,7 @@ named as (
     select
         *,
         subject_id in (from misnamed) as is_misnamed,
+        parameter in ('Age', 'Gender', 'Height', 'ICUType') as is_static,
         value_status = 'numeric' and parameter in ('Gender', 'ICUType') as is_class,
         case parameter
             when 'Gender' then case numeric_value when 0 then 'female' when 1 then 'male' end
@@ -30,7 +31,7 @@ named as (
 placed as (
     select
         *,
-        case when parameter not in ('Age', 'Gender', 'Height', 'ICUType') then
+        case when not is_static then
             $pseudo_epoch::timestamp + to_minutes(minutes_since_admission)
         end as time
     from named
@@ -48,6 +49,7 @@ select
         when is_class then 'category'
         else value_status
     end as value_status,
+    is_static,
     _row,
     case when is_misnamed then 'quarantine:Value:another_stay' end as _reason
 from placed

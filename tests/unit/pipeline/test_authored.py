@@ -107,8 +107,8 @@ def test_a_row_that_can_be_none_is_told_as_the_authors_mistake(mistake: str, ing
 
 
 def test_a_row_without_the_time_of_its_data_type_is_no_fact(ingested, tmp_path: Path) -> None:
-    """It is quarantined, in an ingest as in a case; of a data_type that has no times it is a fact; `is_static` says it
-    else. In which order the rows come is all the same."""
+    """It is quarantined, in an ingest as in a case. A fact is what its author wrote a null for, of a data_type that has no
+    times, or what `is_static` says it of; a time that is empty makes none, if it were of all rows."""
     part = PART.replace(f" {TIME} as time", f" case when r.value > 5 then {TIME} end as time").replace(
         f"{TIME} as available_time", "null::timestamp as available_time"
     )
@@ -132,6 +132,13 @@ def test_a_row_without_the_time_of_its_data_type_is_no_fact(ingested, tmp_path: 
         3,
     )
     assert account(part.replace("r.code,", "r.value::varchar as code,")) == ({}, None)
+    rare = PART.replace(f" {TIME} as time", f" nullif({TIME}, case when r.value = 5 then {TIME} end) as time")
+    assert account(rare.replace("r.code,", "r.value::varchar as code,")) == ({"time:missing": 1}, 1)
+    assert account(PART.replace(f" {TIME} as time", f" nullif({TIME}, {TIME}) as time")) == ({"time:missing": 5}, 5)
+    both = rare.replace("r._row,\n    null::varchar as _reason", "r._row").replace("r.code,", "'t' || r.code as code,")
+    facts = both.partition("select\n")[2].replace(rare[rare.index("nullif(") : rare.index(" as time,")], "null")
+    facts = facts.replace("'t' || r.code as code", "'f' || r.code")
+    assert account(f"{both} union all select {facts}") == ({}, 1)  # whose record is in events by its fact
     assert account(part.replace("r.code,", "r.code, r.value = 5 as is_static,")) == ({}, None)
     assert account(part.replace("r.code,", "r.value::varchar as code, false as is_static,")) == ({"time:missing": 1}, 1)
 

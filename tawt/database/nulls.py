@@ -1,0 +1,123 @@
+"""The nulls that the author of a select wrote in the place of a column: they stand in the text, in a `case` too (one
+without `else` ends in a null), and reach the column through steps, unions and subqueries as they are. A null that was
+read, that a function gave or that a join left is none of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tawt.database.parse import Node, parse, unparse
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A `with` of a text, and those that it may read."""
+
+    query: Node
+    names: tuple[str, ...]
+    scope: Mapping[str, _Step]
+
+
+def with_moment(text: str, column: str, moment: str) -> str | None:
+    """Return a select with a moment for each null that its author wrote as a column; None where none is."""
+    tree = json.loads(json.dumps(parse(text)))  # a copy: what was parsed is kept
+    nulls = list(_of_query(tree["statements"][0]["node"], column, {}))
+    for node in nulls:
+        if node["class"] == "CONSTANT":  # a step that is read twice gives its nulls twice
+            node |= {**_moment(moment), "alias": node["alias"]}
+    return unparse(tree) if nulls else None
+
+
+def _moment(moment: str) -> Node:
+    tree = json.loads(json.dumps(parse(f"select cast('{moment}' as timestamp)")))
+    node: Node = tree["statements"][0]["node"]["select_list"][0]
+    return node
+
+
+def _of_query(query: Node, column: str | int, scope: Mapping[str, _Step]) -> Iterator[Node]:
+    """Yield the nulls of a column of a select or of a union of them, by its name or by its place."""
+    for entry in (query.get("cte_map") or {}).get("map", []):
+        step = entry["value"]
+        scope = {**scope, entry["key"].lower(): _Step(step["query_node"], tuple(step["aliases"]), scope)}
+    if query["type"] == "SET_OPERATION_NODE":
+        children, kind = query["children"], query["setop_type"]
+        place = column if kind == "UNION_BY_NAME" else _place(children[0], column)
+        for child in children if kind.startswith("UNION") else children[:1]:
+            yield from _of_query(child, place, scope)
+    elif query["type"] == "SELECT_NODE":
+        given = query["select_list"]
+        place = _place(query, column)
+        if isinstance(place, int):
+            yield from _of_expression(given[place], query, scope) if place < len(given) else ()
+            return
+        for star in given:
+            if star["class"] == "STAR" and star["expr"] is None:
+                yield from _of_star(star, place, query, scope)
+
+
+def _place(query: Node, column: str | int) -> str | int:
+    """Return at which place a select gives a column; its name where that is not known, for `*` stands before it."""
+    if query["type"] == "SET_OPERATION_NODE":
+        return _place(query["children"][0], column)
+    for place, item in enumerate(query.get("select_list", ())):
+        if (
+            place == column
+            or item["class"] == "STAR"
+            or column == str(item["alias"] or (item.get("column_names") or [""])[-1]).lower()
+        ):
+            return place if item["class"] != "STAR" else column
+    return column
+
+
+def _of_star(star: Node, column: str | int, query: Node, scope: Mapping[str, _Step]) -> Iterator[Node]:
+    for item in star["replace_list"]:
+        if item["key"].lower() == column:
+            yield from _of_expression(item["value"], query, scope)
+            return
+    if isinstance(column, str) and column not in map(str.lower, star["exclude_list"]) and not star["rename_list"]:
+        yield from _of_relation(query["from_table"], column, star["relation_name"].lower(), scope)
+
+
+def _of_expression(node: Node, query: Node, scope: Mapping[str, _Step]) -> Iterator[Node]:
+    kind = node["class"]
+    if kind == "CONSTANT" and node["literal"]["kind"] == "NULL_LITERAL":
+        yield node
+    elif kind == "CAST":
+        yield from _of_expression(node["child"], query, scope)
+    elif kind == "CASE":
+        for one in (*(check["then_expr"] for check in node["case_checks"]), node["else_expr"]):
+            yield from _of_expression(one, query, scope)
+    elif kind == "FUNCTION" and node["function_name"] == "if":
+        for one in node["arguments"][1:]:
+            yield from _of_expression(one["expression"], query, scope)
+    elif kind == "COLUMN_REF":
+        *of, column = map(str.lower, node["column_names"])
+        yield from _of_relation(query["from_table"], column, of[-1] if of else "", scope)
+
+
+def _of_relation(node: Node, column: str, of: str, scope: Mapping[str, _Step]) -> Iterator[Node]:
+    """Yield the nulls of a column of what a select reads; `of`, where it is said, is the relation's name in it."""
+    kind = node["type"]
+    if kind == "JOIN":
+        for side in ("left", "right"):
+            yield from _of_relation(node[side], column, of, scope)
+    elif kind == "PIVOT" and not any(column in map(str.lower, one) for one in _made(node)):
+        yield from _of_relation(node["source"], column, "", scope)
+    elif kind in ("BASE_TABLE", "SUBQUERY"):
+        name = str(node.get("table_name", "")).lower()
+        step = scope.get(name) if kind == "BASE_TABLE" and not node["schema_name"] else None
+        if kind == "SUBQUERY":
+            step = _Step(node["subquery"]["node"], (), scope)
+        if step is not None and of in ("", str(node["alias"]).lower() or name):
+            names = [name.lower() for name in (node["column_name_alias"] or step.names)]
+            yield from _of_query(step.query, names.index(column) if column in names else column, step.scope)
+
+
+def _made(pivot: Node) -> Iterator[list[str]]:
+    """Yield the names of the columns that an `unpivot` makes."""
+    yield pivot["unpivot_names"]
+    for one in pivot["pivots"]:
+        yield one["unpivot_names"]
