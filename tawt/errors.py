@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 MOST_LISTED = 30
 """Names that a message lists."""
@@ -36,10 +38,36 @@ class TawtError(Exception):
     """
 
     exit_code = 1
+    path: Path | None = None
+    """The file of its author's that is at fault, where that is known."""
+    line = 0
+    """The line in it; 0 = not known."""
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
         self.where, self.what, self.hint = printable(where), printable(what), printable(hint)
         super().__init__(f"{self.where}: {self.what}")
+
+    def of(self, stage: str) -> str:
+        """Return what is there, without what was expected, and where, if that is not a stage's own text."""
+        what = self.what.partition(", expected")[0]
+        return what if self.where.partition(" ")[0] == stage else f"{self.where}: {what}"
+
+    @property
+    def mend(self) -> str:
+        """Which file is to be mended, and where in it; empty where none is known."""
+        if self.path is None:  # a contract is named by its place
+            return f"mend {self.where}" if "/" in self.where else ""
+        return printable(f"mend {self.path}") + f", line {self.line}" * bool(self.line)
+
+
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """Say of the errors of stages and macros that come up which file is at fault, where that is not known yet."""
+    try:
+        yield
+    except StageError as error:
+        error.path = error.path or path
+        raise
 
 
 class ConfigError(TawtError):

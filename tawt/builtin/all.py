@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tawt.builtin.dataset import DATASET
 from tawt.builtin.events import EVENTS
-from tawt.builtin.kept import kept_graph
+from tawt.builtin.kept import as_they_ran, kept_graph
 from tawt.builtin.subjects import SUBJECTS
 from tawt.builtin.triplets import TRIPLETS
 from tawt.builtin.vocabulary import VOCABULARY
@@ -34,13 +34,13 @@ def stages_of(pipeline: PipelineConfig, project: Project | None = None) -> Graph
 
 
 def all_stages(workspace: Workspace) -> Graph:
-    """Return all stages of a workspace's pipeline.
+    """Return all stages of a workspace's pipeline; what cannot run as it is written is as it ran.
 
     Raises:
         ConfigError: As of `load_graph`.
         StageError: As of `load_graph`.
     """
-    return stages_of(workspace.pipeline, workspace.project)
+    return as_they_ran(stages_of(workspace.pipeline, workspace.project), workspace)
 
 
 def graph_of(workspace: Workspace) -> Graph:
@@ -54,7 +54,7 @@ def graph_of(workspace: Workspace) -> Graph:
 
 
 def seen_graph(workspace: Workspace) -> Graph:
-    """Return the same for looking: where a stage or the project cannot be read, the stages that are there, as they ran.
+    """Return the same for looking: where the project cannot be read, the stages that are there, as they ran.
 
     Raises:
         FileError: A record of the workspace is damaged.
@@ -95,4 +95,7 @@ def seen_stage(stage: str, workspace: str | Path, as_ran: bool = False) -> Itera
     with still(root):
         opened = open_workspace(root)
         graph = seen_graph(opened) if as_ran else graph_of(opened)
-        yield opened, graph, stage_of(graph, stage)
+        found = stage_of(graph, stage)
+        if found.fault is not None and not as_ran:
+            raise found.fault
+        yield opened, graph, found

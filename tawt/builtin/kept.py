@@ -1,9 +1,9 @@
-"""The stages of a workspace as they ran, from what it keeps of them: for looking, where a project cannot be read."""
+"""Stages of a workspace as they ran, from what it keeps of them: where they, or a project, cannot be read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from graphlib import TopologicalSorter
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from tawt.pipeline.plan import input_of
 from tawt.pipeline.workspace import Workspace
 from tawt.project import Project
 from tawt.readers import parquet_schema
-from tawt.sources.graph import Graph
+from tawt.sources.graph import Graph, in_order
 from tawt.sources.sql_file import SqlFile
 from tawt.sources.stage import BuiltIn, Stage
 
@@ -30,12 +30,18 @@ def kept_graph(workspace: Workspace, built_in: Iterable[BuiltIn], fault: TawtErr
     code = {one.name: one for one in built_in}
     names = [path.stem for path in sorted((workspace.root / "manifests").glob("*.json"))]
     there = {name: manifest for name in names if (manifest := read_manifest(workspace, name)) is not None}
-    order = TopologicalSorter({n: [i for i in one.components.inputs if i in there] for n, one in there.items()})
-    stages = {name: _stage(workspace, there[name], code.get(name)) for name in order.static_order()}
-    return Graph(stages, {}, {}, Project(), fault)
+    stages = {name: _stage(workspace, one, code.get(name)) for name, one in there.items()}
+    return Graph(in_order(stages), {}, {}, Project(), fault)
 
 
-def _stage(workspace: Workspace, manifest: Manifest, code: BuiltIn | None) -> Stage:
+def as_they_ran(graph: Graph, workspace: Workspace) -> Graph:
+    """Return stages, of which those that cannot run as they are written are as they ran, where they did."""
+    there = {name: manifest for name in graph.faulty if (manifest := read_manifest(workspace, name)) is not None}
+    ran = {name: replace(_stage(workspace, one), fault=graph.stages[name].fault) for name, one in there.items()}
+    return replace(graph, stages=in_order(graph.stages | ran)) if ran else graph
+
+
+def _stage(workspace: Workspace, manifest: Manifest, code: BuiltIn | None = None) -> Stage:
     driving, inputs = manifest.accounts[0].driving, manifest.components.inputs
     reads = tuple(sorted(inputs, key=lambda name: name != driving))
     if code is not None:

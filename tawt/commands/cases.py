@@ -133,6 +133,8 @@ def _refused(project: Project, sources: tuple[str, ...], notes: list[str]) -> It
             if not sources or pipeline.source in sources:
                 graph = stages_of(pipeline, project)
                 notes += without_keys(graph.stages, graph.raw_contracts)
+                for fault in graph.faulty.values():
+                    yield CaseResult(f"pipelines.{name}", file, None, (_less(fault, file),))
         except TawtError as error:
             yield CaseResult(f"pipelines.{name}", file, None, (_less(error, file),))
 

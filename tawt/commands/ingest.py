@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tawt.builtin.all import all_stages, graph_of, stages_of
+from tawt.builtin.kept import as_they_ran
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import is_workspace
@@ -17,7 +18,7 @@ from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refu
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, mend_of, needed, stale_of, standing
 from tawt.pipeline.origin import ingest_again, remembered
-from tawt.pipeline.plan import RawTables, make_plan, raw_tables
+from tawt.pipeline.plan import RawTables, make_plan, raw_tables, runnable
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words, roots
@@ -82,6 +83,7 @@ def ingest(
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
     graph = stages_of(resolved, project)
+    runnable(graph, INGEST_LAYERS)  # else it is told before anything changes
     Units.of(resolved, project).hold()
     refuse_foreign(root)
     refuse_overlap(root, raw_root)
@@ -90,6 +92,7 @@ def ingest(
     given = given_workspace(root, resolved, raw_root, sample, project)
     local, ingested = remembered(pipeline, settings, root, project, given.local, given.ingested)
     given = replace(given, given_local=local, given_ingested=ingested)
+    graph = as_they_ran(graph, given)
     # the raw files are held to the contracts before a byte of the workspace changes
     found = raw_tables(given, graph.raw_contracts)
     with hold(root, dry_run):

@@ -13,6 +13,7 @@ from tawt.contracts.layers import layer_of
 from tawt.errors import ConfigError
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, accounts_table, mend_of, said_of, standing
+from tawt.pipeline.origin import without_project
 from tawt.pipeline.run import Report
 from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
@@ -44,14 +45,14 @@ def stages(
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
     graph = seen_graph(opened) if opened is not None else stages_of(*given_pipeline(str(pipeline)))
-    project = graph.project
+    project = graph.project if opened is None or without_project(opened) else opened.project
     there = [Standing(stage, None) for stage in graph.stages.values()]
     if opened is not None:
         now = Now(opened)
         there = standing(opened, graph, now)
         for note in said_of(opened, graph, there, now):
             report({"event": "note", "text": note})
-        if behind := [one.stage.name for one in there if one.stale]:
+        if behind := [one.stage.name for one in there if one.stale or one.stage.fault]:
             report({"event": "next", "command": mend_of(opened, there, behind[-1])})
     rows: list[dict[str, Any]] = [
         {

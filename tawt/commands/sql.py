@@ -147,7 +147,7 @@ def _look(
         )
     if workspace is None:
         resolved, project = given_pipeline(str(pipeline))
-        found = _of(stages_of(resolved, project), stage, resolved.values, None, "", pipeline=pipeline)
+        found = _of(stages_of(resolved, project), stage, resolved.values, None, "", as_ran, pipeline=pipeline)
         return found, project, resolved.source, None
     root = Path(workspace).expanduser()
     with still(root):
@@ -155,17 +155,22 @@ def _look(
         manifest = read_manifest(opened, stage)
         lack = unfinished(opened, stage) if manifest is None else ""
     graph = seen_graph(opened) if as_ran else all_stages(opened)
-    found = _of(graph, stage, opened.pipeline.values, manifest, lack, workspace=workspace)
+    found = _of(graph, stage, opened.pipeline.values, manifest, lack, as_ran, workspace=workspace)
     return found, graph.project, opened.pipeline.source, opened
 
 
-def _of(graph: Graph, stage: str, values: Any, manifest: Manifest | None, lack: str, **where: object) -> StageSql:
+def _of(
+    graph: Graph, stage: str, values: Any, manifest: Manifest | None, lack: str, as_ran: bool, **where: object
+) -> StageSql:
     found = stage_of(graph, stage)
+    fault = graph.fault or found.fault
+    if fault is not None and not as_ran:
+        raise fault
     if found.sql is None:
         hint = command("show", stage, **where) if "workspace" in where else command("stages", **where)
         raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
     now, place = found.sql.text, str(found.sql.path)
-    if graph.fault is not None and found.sql.path.is_file():  # as it stands there, whether it can run or not
+    if fault is not None and found.sql.path.is_file():  # as it stands there, whether it can run or not
         now = read_text(found.sql.path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
     ran = manifest.sql if manifest is not None else None
     changes = {place: _diff(ran, now, place)} if ran is not None else {}

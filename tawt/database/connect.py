@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from tawt.contracts.layers import LAYERS
-from tawt.database.macros import Macro, load_macros
+from tawt.database.macros import Macro, load_macros, make_macros
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
 from tawt.places import real
@@ -93,7 +93,7 @@ def connect(
         spill: Where DuckDB may spill what does not fit in memory, directly in one of `folders`, which is there.
         project: Whose macros SQL may call; by default those that come with tawt.
         keep_order: Whether a join keeps the order of its left side, even where that is the smaller one.
-        macros: Which macros SQL calls; None = any.
+        macros: Those that SQL calls; None = all of the project, read for it.
 
     Raises:
         ConfigError: The path of a folder holds what the engine cannot read.
@@ -122,7 +122,7 @@ def connect(
     connection.execute("set TimeZone = 'UTC'")
     for schema in SCHEMAS:
         connection.execute(f"create schema {schema}")
-    load_macros(project).make(connection, macros)
+    make_macros(connection, load_macros(project).listed if macros is None else macros)
     if keep_order:
         connection.execute("set disabled_optimizers = 'build_side_probe_side'")
     listed = ", ".join(literal(str(real(folder))) for folder in folders)

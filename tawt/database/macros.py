@@ -7,7 +7,7 @@ stand in any stage, and hides nothing from the rules that stages are held to.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -18,7 +18,7 @@ import duckdb
 from tawt.database.catalog import is_taken, refused_functions, unbounded_texts
 from tawt.database.growth import Growth, hold_growth
 from tawt.database.parse import Node, parse, walk
-from tawt.errors import StageError, nearest
+from tawt.errors import StageError, faults_of, nearest
 from tawt.project import Project, asset_root
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
@@ -67,25 +67,30 @@ class Macros:
         """Their names."""
         return frozenset(macro.name for macro in self.listed)
 
-    def make(self, connection: duckdb.DuckDBPyConnection, only: Collection[Macro] | None = None) -> None:
-        """Make them on a connection, all or some, and those that shards follow from with any: each takes a while.
-
-        Raises:
-            StageError: One does not fit those that it calls.
-        """
-        made = [one for one in self.listed if only is None or one in only or one.name.startswith(_RESERVED)]
-        try:
-            connection.execute("".join(f"{macro.text};\n" for macro in made))
-        except duckdb.Error:
-            for macro in made:
-                _make(connection, macro)
-
     def used(self, tree: Node) -> tuple[Macro, ...]:
         """Return the macros that a select hangs on: those that it calls, and those that these call."""
         found = called(tree, self.names)
         for macro in reversed(self.listed):
             found |= set(macro.calls) if macro.name in found else set()
         return tuple(macro for macro in self.listed if macro.name in found)
+
+
+def make_macros(connection: duckdb.DuckDBPyConnection, macros: Iterable[Macro]) -> None:
+    """Make macros on a connection, and those that shards follow from with any; as they were read, whatever became of
+    their files since.
+
+    Raises:
+        StageError: One does not fit those that it calls.
+    """
+    own = {one.name: one for one in load_macros().listed if one.name.startswith(_RESERVED)}
+    of = {one.name: one for one in macros} | own
+    order = TopologicalSorter({name: [call for call in of[name].calls if call in of] for name in sorted(of)})
+    made = [of[name] for name in order.static_order()]
+    try:
+        connection.execute("".join(f"{macro.text};\n" for macro in made))
+    except duckdb.Error:
+        for macro in made:
+            _make(connection, macro)
 
 
 def _make(connection: duckdb.DuckDBPyConnection, macro: Macro) -> None:
@@ -143,7 +148,10 @@ def hold_calls(tree: Node, macros: Collection[Macro], where: str) -> None:
 @lru_cache(maxsize=16)
 def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
     names = frozenset(path.stem for path, _ in files)
-    macros = {path.stem: _read(path, text, names) for path, text in files}
+    macros = {}
+    for path, text in files:
+        with faults_of(path):
+            macros[path.stem] = _read(path, text, names)
     try:
         order = list(TopologicalSorter({name: macro.calls for name, macro in macros.items()}).static_order())
     except CycleError as error:
@@ -156,8 +164,9 @@ def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
     growths: dict[str, Growth] = {}
     for macro in (macros[name] for name in order):
         where = f"macro {macro.name} ({macro.path.name})"
-        hold_calls(macro.tree, macros.values(), where)
-        grown = hold_growth(macro.tree, growths, where, macro.parameters)
+        with faults_of(macro.path):
+            hold_calls(macro.tree, macros.values(), where)
+            grown = hold_growth(macro.tree, growths, where, macro.parameters)
         growths[macro.name] = Growth(macro.parameters, grown.own, grown.uses)
     return Macros(tuple(macros[name] for name in order), growths)
 

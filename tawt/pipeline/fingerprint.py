@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tawt.database.macros import FOLDER
 from tawt.pipeline.keys import SAMPLED, Now
 from tawt.pipeline.manifest import Components, versions
 from tawt.sources.sql_file import SqlFile
@@ -19,8 +20,9 @@ def components_of(stage: Stage, source: str, now: Now, inputs: dict[str, str]) -
         inputs: Each input -> what it is known by.
     """
     keys = now.tell(keys_of(stage, source))
-    if (sql := stage.sql) is not None and not sql.declared:
-        keys[_text_of(stage, source)] = of_sql(sql.text)  # as it was read, whatever became of the file meanwhile
+    if (sql := stage.sql) is not None:  # as they were read, whatever became of the files meanwhile
+        keys |= {_macro(macro.name): of_sql(macro.text) for macro in sql.macros}
+        keys |= {} if sql.declared else {_text_of(stage, source): of_sql(sql.text)}
     return Components(keys=keys, inputs=inputs, versions=versions())
 
 
@@ -35,7 +37,7 @@ def keys_of(stage: Stage, source: str) -> list[str]:
     if not isinstance(made_by, SqlFile):
         schemas = [f"schemas/{schema}" for schema in made_by.schemas]
         return [*(key.format(source=source) for key in made_by.keys), *schemas, *raw]
-    keys = [_text_of(stage, source), *(f"sql/shared/macros/{macro.name}.sql" for macro in made_by.macros)]
+    keys = [_text_of(stage, source), *(_macro(macro.name) for macro in made_by.macros)]
     keys += [f"schemas/{stage.layer.contract.format(source=source, layer=layer, name=name)}", *raw]
     keys += [f"pipeline.parameters.{parameter}" for parameter in made_by.parameters]
     # `--sample 500` is another sample when the source has other subjects
@@ -44,6 +46,10 @@ def keys_of(stage: Stage, source: str) -> list[str]:
         if stage.layer.row_wise
         else ["ingest.n_shards"] * stage.layer.sharded
     )
+
+
+def _macro(name: str) -> str:
+    return f"{FOLDER}/{name}.sql"
 
 
 def _text_of(stage: Stage, source: str) -> str:

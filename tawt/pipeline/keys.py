@@ -37,15 +37,21 @@ class Now:
     Args:
         workspace: Knows its project, its pipeline and what an ingest found.
         sampled_hash: The largest hash of a subject in a sample of so many, where the raw tables told it.
+        before: The same workspace with other settings: files and the pipeline's source stay as they were read for it.
     """
 
-    def __init__(self, workspace: Workspace, sampled_hash: int | str | None = None) -> None:
-        self._workspace, self._sampled = workspace, sampled_hash
+    def __init__(self, workspace: Workspace, sampled_hash: int | str | None = None, before: Now | None = None) -> None:
+        self._workspace, self._sampled, self._before = workspace, sampled_hash, before
         self._found: dict[str, Any] = {}
+        self._files: dict[str, Any] = before._files if before is not None else {}
 
     def with_sample(self, sampled_hash: int | str | None) -> Now:
         """Return the same with another sample."""
-        return Now(self._workspace, sampled_hash)
+        return Now(self._workspace, sampled_hash, self)
+
+    def of(self, workspace: Workspace) -> Now:
+        """Return the same of the workspace as it is to be."""
+        return self if workspace is self._workspace else Now(workspace, self._sampled, self)
 
     def tell(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return what is behind each key."""
@@ -69,7 +75,7 @@ class Now:
     @cached_property
     def source(self) -> Source:
         """The pipeline as an ingest would read it."""
-        return source_now(self._workspace)
+        return source_now(self._workspace) if self._before is None else self._before.source
 
     @cached_property
     def differing(self) -> list[str]:
@@ -82,7 +88,7 @@ class Now:
     @cached_property
     def _edited(self) -> Now:
         assert self.source.pipeline is not None
-        return Now(replace(self._workspace, pipeline=self.source.pipeline))
+        return Now(replace(self._workspace, pipeline=self.source.pipeline), before=self)
 
     @cached_property
     def _pipeline(self) -> dict[str, Any]:
@@ -106,7 +112,9 @@ class Now:
         if section == "ingest":
             return self._ingested[rest]
         if section != "pipeline":
-            return UNKNOWN if self._project is None else of_file(key, self._project)
+            if key not in self._files:
+                self._files[key] = UNKNOWN if self._project is None else of_file(key, self._project)
+            return self._files[key]
         group, _, name = rest.partition(".")
         if group == "parameters":
             return self._workspace.pipeline.values.get(name)

@@ -49,7 +49,8 @@ class Standing:
     def state(self) -> str:
         """In words: not run, damaged, stale or finished."""
         if self.manifest is None:
-            return f"damaged: {self.torn[0]}" if self.torn else "not run"
+            lack = f"damaged: {self.torn[0]}" if self.torn else "not run"
+            return f"{lack}: {self.stage.fault.of(self.stage.name)}" if self.stage.fault is not None else lack
         return f"stale: {in_words(self.stale)}" if self.stale else "finished"
 
     @property
@@ -86,11 +87,9 @@ def stand(graph: Graph, workspace: Workspace, there: Mapping[str, Manifest], now
     now, source = now or Now(workspace), workspace.pipeline.source
 
     def own(name: str, manifest: Manifest) -> list[Reason]:
-        if graph.fault is None:
-            return own_reasons(manifest, now, keys_of(stages[name], source))
-        what = graph.fault.what.partition(", expected")[0]
-        faulty = [Reason(Why.FAULT, what)] if graph.fault.where.partition(" ")[0] == name else []
-        return faulty + own_reasons(manifest, now)
+        if (fault := stages[name].fault) is not None:
+            return [Reason(Why.FAULT, fault.of(name), fault.mend)]
+        return own_reasons(manifest, now, keys_of(stages[name], source) if graph.fault is None else None)
 
     inputs = {name: stage.inputs for name, stage in stages.items()}
     stale = reasons(manifests, inputs, own, raw_changed(workspace))
@@ -98,7 +97,7 @@ def stand(graph: Graph, workspace: Workspace, there: Mapping[str, Manifest], now
 
 
 def said_of(workspace: Workspace, graph: Graph, there: Iterable[Standing], now: Now) -> list[str]:
-    """Return what is to be said of stages that cannot be read as they would run now, and of the pipeline.
+    """Return what is to be said of stages that cannot run as they are written now, and of the pipeline.
 
     Args:
         workspace: Where.
@@ -107,7 +106,7 @@ def said_of(workspace: Workspace, graph: Graph, there: Iterable[Standing], now: 
         now: What the workspace has behind keys.
     """
     said = [f"{graph.fault}; the stages are shown as they ran"] if graph.fault is not None else []
-    return said + about_pipeline(workspace, now, stale_of(there))
+    return said + graph.told_faults() + about_pipeline(workspace, now, stale_of(there))
 
 
 def stale_of(there: Iterable[Standing]) -> dict[str, tuple[Reason, ...]]:
@@ -127,6 +126,8 @@ def needed(there: Iterable[Standing], target: str) -> list[Standing]:
 def mend_of(workspace: Workspace, there: Iterable[Standing], target: str) -> str:
     """Return the command that brings a stage up to date."""
     behind = needed(there, target)
+    if fault := next((one.stage.fault for one in behind if one.stage.fault is not None), None):
+        return fault.mend
     if any(one.manifest is None for one in behind):
         return command("run", f"+{target}", workspace=workspace.root)
     return mend(workspace, stale_of(behind), target)

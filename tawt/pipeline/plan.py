@@ -146,11 +146,12 @@ def make_plan(
         StageError: What a stage reads is not there, or will not be.
     """
     try:
-        reads_raw = any(graph.stages[name].raw_tables for name in chosen(graph, selection))
+        reads_raw = any(graph.stages[name].raw_tables for name in runnable(graph, selection))
     except ConfigError:  # told again, of the stages that run here
-        chosen(graph.without_tables(workspace.ingested.absent_tables), selection)
+        runnable(graph.without_tables(workspace.ingested.absent_tables), selection)
         raise
     raw, notes = ({}, []) if not reads_raw else found or raw_tables(workspace, graph.raw_contracts)
+    notes = [*graph.told_faults(), *notes]
     settings = settings_of(workspace, raw)
     if raw:
         files = {name: [file.sha256 for file in raw[name].files] for name in sorted(raw)}
@@ -173,7 +174,7 @@ def make_plan(
             del there[name]  # it runs again first, and looks whether the map is a copy put back, or damaged
     others = others_of(workspace.root, graph)
     plan = Plan(workspace.root, graph, raw, settings, limits, there, Now(workspace), others, tuple(notes))
-    stages = [graph.stages[name] for name in chosen(graph, selection)]
+    stages = [graph.stages[name] for name in runnable(graph, selection)]
     steps: list[Step] = []
     drawn = False
     for stage in stages:
@@ -225,15 +226,17 @@ def _hold_served(plan: Plan, stage: Stage, manifest: Manifest) -> None:
             )  # fmt: skip
 
 
-def chosen(graph: Graph, selection: str | Sequence[str]) -> list[str]:
-    """Return the names of the selected stages, in order.
+def runnable(graph: Graph, selection: str | Sequence[str]) -> list[str]:
+    """Return the names of the selected stages, in order, less those that cannot run and are not named for themselves.
 
     Raises:
         ConfigError: The selection names no stage.
+        TawtError: One that is named cannot run as it, or what it hangs on, is written.
     """
     if isinstance(selection, str):
-        return graph.select(selection)
-    return [name for name, stage in graph.stages.items() if name in selection or stage.layer.name in selection]
+        return graph.whole(graph.select(selection), [part.strip().strip("+") for part in selection.split(",")])
+    names = [name for name, stage in graph.stages.items() if name in selection or stage.layer.name in selection]
+    return graph.whole(names, selection)
 
 
 def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) -> Settings:

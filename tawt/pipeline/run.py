@@ -63,7 +63,7 @@ def foresee(workspace: Workspace, plan: Plan, report: Report = lambda event: Non
     for step in plan.steps:
         _tell_done(step, step.manifest, report, dry_run=True)
     told = tuple(StageReport(step.stage.name, step.reason, step.manifest) for step in plan.steps)
-    return RunResult(workspace, told, plan.notes, plan.graph.skipped, dry_run=True)
+    return RunResult(workspace, told, plan.notes, plan.graph.left_out, dry_run=True)
 
 
 def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: None) -> RunResult:
@@ -109,7 +109,7 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
         notes.append(f"removed what is of no stage of this pipeline any more: {', '.join(plan.others)}")
         _tell_notes(notes[-1:], report)
     write_ledger(workspace.root, stand(plan.graph, workspace, there, plan.now))
-    return RunResult(workspace, tuple(reports), (*plan.notes, *notes), plan.graph.skipped, dry_run=False)
+    return RunResult(workspace, tuple(reports), (*plan.notes, *notes), plan.graph.left_out, dry_run=False)
 
 
 def _run(workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest], report: Report) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tawt.contracts.layers import layer_of, raw_table
 from tawt.contracts.workspace import PIPELINE
-from tawt.errors import StaleError
+from tawt.errors import StaleError, TawtError
 from tawt.pipeline.keys import ABSENT_TABLES, Now, changes
 from tawt.pipeline.manifest import Manifest, manifest_at
 from tawt.pipeline.origin import ingest_again, without_project
@@ -25,8 +25,8 @@ class Why(Enum):
 
     OWN = "{}"
     """What was written for it, or a setting."""
-    FAULT = "{}, and does not run as it is now"
-    """What was written for it cannot be read."""
+    FAULT = "cannot run: {}"
+    """What was written for it is refused."""
     STALE = "{} is stale"
     """An input, itself older than what it was made from."""
     NEWER = "{} is newer"
@@ -55,6 +55,8 @@ class Reason:
     why: Why
     name: str
     """What it is about: an input, or what changed in words."""
+    mend: str = ""
+    """What a person does about it, where no command does."""
 
     def __str__(self) -> str:
         return self.why.value.format(self.name)
@@ -133,6 +135,8 @@ def mend(workspace: Workspace | Path, stale: Stale, target: str) -> str:
     first, root = roots(stale), workspace if isinstance(workspace, Path) else workspace.root
     whole = command("run", f"+{target}", workspace=root)
     kinds = {one.why for why in first.values() for one in why}
+    if faults := [one.mend for why in first.values() for one in why if one.mend]:
+        return faults[0]
     if kinds & _INGESTED and isinstance(workspace, Workspace):
         again = ingest_again(workspace, edited=Why.EDITED in kinds)
         return again if layer_of(target).command == "ingest" else f"{again} && {whole}"
@@ -188,7 +192,8 @@ def look(root: Path) -> Fresh:
     now = Now(workspace) if workspace is not None else None
 
     def own(name: str, manifest: Manifest) -> list[Reason]:
-        return own_reasons(manifest, now) if now is not None else []
+        why = own_reasons(manifest, now) if now is not None else []
+        return (_fault(workspace, name) if any(one.why is Why.OWN for one in why) else []) or why
 
     inputs = {name: manifest.components.inputs for name, manifest in manifests.items() if manifest is not None}
     stale = reasons(manifests, inputs, own, raw_changed(workspace) if workspace is not None else {})
@@ -201,6 +206,22 @@ def look(root: Path) -> Fresh:
         notes = about_pipeline(workspace, now, stale) if stale or not now.source.fault else []
     fault = now.source.fault
     return Fresh(stale, tuple(notes), mend(workspace, stale, "dataset") if stale else now.source.mend, fault)
+
+
+def _fault(workspace: Workspace | None, stage: str) -> list[Reason]:
+    """Return why a stage that was edited cannot run as it is written; nothing where it can, or no engine can tell."""
+    if workspace is None or layer_of(stage).built_in or without_project(workspace):
+        return []
+    try:
+        from tawt.sources.hold import stage_alone
+        from tawt.sources.tables import Tables
+    except ImportError:
+        return []
+    try:
+        stage_alone(stage, Tables(workspace.project, workspace.pipeline.source))
+    except TawtError as error:
+        return [Reason(Why.FAULT, error.of(stage), error.mend)]
+    return []
 
 
 def about_pipeline(workspace: Workspace, now: Now, stale: Stale | None = None) -> list[str]:
@@ -254,6 +275,7 @@ def hold_fresh(root: Path, stale_ok: bool, note: Callable[[str], None] = lambda 
     if fresh.why is None:
         return None
     state, then = ("is stale", " makes it anew") if fresh.stale else ("may be stale", "")
+    then = then if fresh.mend.startswith("tawt ") else ""
     if not stale_ok:
         raise StaleError(
             str(root / "dataset"), f"{state}: {fresh.why}, expected what is made of what is there now",

@@ -22,13 +22,14 @@ from tawt.shell import command
 
 
 def check_files(
-    workspace: Workspace, stages: list[Standing], unread: Mapping[str, str] | None = None
+    workspace: Workspace, stages: list[Standing], now: Now, unread: Mapping[str, str] | None = None
 ) -> tuple[list[Finding], set[str]]:
     """Hold every file to its hash.
 
     Args:
         workspace: Where.
         stages: Of its pipeline.
+        now: What it has behind the keys that stages hang on.
         unread: Records that cannot be read -> what is wrong with each.
 
     Returns:
@@ -44,7 +45,7 @@ def check_files(
     runs, embeddings, alien = at_rest(root / "runs", lambda: _look(workspace, stages))
     unfinished = f", {runs.n_unfinished} of them not finished" if runs.n_unfinished else ""
     return [
-        _stages(workspace, stages, changed, whole),
+        _stages(workspace, stages, now, changed, whole),
         finding_of(
             "files",
             [
@@ -88,14 +89,14 @@ def _embed(root: Path, path: Path) -> str:
 
 
 def _stages(
-    workspace: Workspace, stages: Sequence[Standing], changed: Mapping[str, list[str]], whole: set[str]
+    workspace: Workspace, stages: Sequence[Standing], now: Now, changed: Mapping[str, list[str]], whole: set[str]
 ) -> Finding:
     wrong = [f"{name} is missing or damaged" for one in stages for name in one.torn]
     wrong += [text for texts in changed.values() for text in texts]
     lost = [f"manifests/{one.stage.name}.json is missing" for one in stages if _lost(workspace, one)]
     own = roots({one.stage.name: one.stale for one in stages if one.manifest})
     stale = [f"{name} is stale: {in_words(why)}" for name, why in own.items()]
-    now = Now(workspace)
+    stale += [f"{one.stage.name} is {one.state}" for one in stages if one.stage.fault and one.manifest is None]
     stale += about_pipeline(workspace, now, stale_of(stages))
     # what has its size is up to date for a command that is not told otherwise
     first = next((name for name, texts in changed.items() if texts), None)
@@ -112,7 +113,7 @@ def _stages(
 
 def _mend(workspace: Workspace, stages: Sequence[Standing], now: Now) -> str:
     """Return what brings up to date what is behind, as it is told wherever stages are listed."""
-    if behind := [one.stage.name for one in stages if one.stale]:
+    if behind := [one.stage.name for one in stages if one.stale or one.stage.fault]:
         return mend_of(workspace, stages, behind[-1])
     if now.differing:
         return ingest_again(workspace, edited=True)

@@ -21,6 +21,7 @@ from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.faults import count_faults
 from tawt.pipeline.holding import still
+from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, ledger_table, standing
 from tawt.pipeline.manifest import Manifest, manifest_at
 from tawt.pipeline.origin import without_project
@@ -63,8 +64,8 @@ def check(workspace: str | Path) -> list[Finding]:
 
 
 def _check(opened: Workspace) -> list[Finding]:
-    opened, there, unread, graph = standing_of(opened)
-    findings, stages = check_files(opened, there, unread)
+    opened, there, unread, graph, now = standing_of(opened)
+    findings, stages = check_files(opened, there, now, unread)
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
     read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
@@ -78,7 +79,8 @@ def _check(opened: Workspace) -> list[Finding]:
         findings.append(check_raw(opened, graph.raw_contracts, made))
     else:
         findings.append(Finding("raw tables", True, "their contracts cannot be read now: not counted again"))
-        findings.append(Finding("project", without_project(opened), f"{graph.fault}; the stages are shown as they ran"))
+        told = f"{graph.fault}; the stages are shown as they ran"
+        findings.append(Finding("project", without_project(opened), told, graph.fault.mend))
     if "events" in stages:
         findings += [
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
@@ -94,9 +96,9 @@ def _check(opened: Workspace) -> list[Finding]:
     return findings
 
 
-def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str, str], Graph]:
-    """Return a workspace whose records can be read, how its stages stand, what is wrong with records that cannot, and
-    the stages.
+def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str, str], Graph, Now]:
+    """Return a workspace whose records can be read, how its stages stand, what is wrong with records that cannot, the
+    stages, and what they hang on now.
 
     In the place of what an ingest was asked for stands what the stages say that they were made with, so that the rest
     can be held to it.
@@ -120,8 +122,8 @@ def standing_of(opened: Workspace) -> tuple[Workspace, list[Standing], dict[str,
         with suppress(ValidationError):  # of a stage that says what none of ours does
             opened = replace(opened, given_ingested=Ingested.model_validate(asked))
         opened = opened if opened.given_ingested is not None else replace(opened, given_ingested=Ingested())
-    graph = seen_graph(opened)
-    return opened, standing(opened, graph), unread, graph
+    graph, now = seen_graph(opened), Now(opened)
+    return opened, standing(opened, graph, now), unread, graph, now
 
 
 def _n_rows(files: list[Path]) -> int:

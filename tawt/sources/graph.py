@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 
@@ -12,10 +12,10 @@ from tawt.contracts.layers import SQL_LAYERS, raw_table
 from tawt.contracts.table import Table, read_table
 from tawt.database.macros import load_macros
 from tawt.database.parse import is_zone
-from tawt.errors import ConfigError, StageError, TawtError, nearest
+from tawt.errors import ConfigError, ContractError, StageError, TawtError, faults_of, listed, nearest
 from tawt.project import Project
 from tawt.sources.hold import held_stage, hold_inputs, stage_of
-from tawt.sources.sql_file import hold_parameters, read_sql
+from tawt.sources.sql_file import SqlFile, hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
 from tawt.sources.tables import declared_stage, table_files
 
@@ -34,7 +34,54 @@ class Graph:
     project: Project = field(default_factory=Project)
     """What they were read from."""
     fault: TawtError | None = None
-    """What keeps stages from being read: then these are those that a workspace holds, as they ran."""
+    """What keeps all stages from being read: then these are those that a workspace holds, as they ran."""
+
+    @property
+    def faulty(self) -> dict[str, TawtError]:
+        """The stages that cannot run as they are written -> why."""
+        return {name: stage.fault for name, stage in self.stages.items() if stage.fault is not None}
+
+    @property
+    def behind_fault(self) -> dict[str, str]:
+        """The stages that cannot run, as they are faulty or hang on one that is -> that one."""
+        found: dict[str, str] = {}
+        for name, stage in self.stages.items():
+            cause = name if stage.fault is not None else next((found[i] for i in stage.inputs if i in found), None)
+            found |= {name: cause} if cause is not None else {}
+        return found
+
+    def whole(self, names: Sequence[str], asked: Collection[str]) -> list[str]:
+        """Return those of some stages that can run.
+
+        Args:
+            names: The stages.
+            asked: Those among them without which nothing is to run, each named for itself.
+
+        Raises:
+            TawtError: Nothing is to run, because of this fault.
+        """
+        behind = self.behind_fault
+        can = [name for name in names if name not in behind]
+        for name in names:
+            if name in behind and (name in asked or not can):
+                raise self.faulty[behind[name]]
+        return can
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The stages that do not run here -> why, in words."""
+        cannot = {n: f"{cause} cannot run ({self.faulty[cause].of(cause)})" for n, cause in self.behind_fault.items()}
+        return self.skipped | cannot
+
+    def told_faults(self) -> list[str]:
+        """Return what is to be said of stages that cannot run as they are written, a line each, with what to mend."""
+        behind, said = self.behind_fault, []
+        for name, fault in self.faulty.items():
+            others = [other for other, cause in behind.items() if cause == name != other]
+            more = f"; what hangs on it cannot either: {listed(others)}" if others else ""
+            mend = f": `{fault.mend}`" if fault.mend else ""
+            said.append(f"{name} cannot run as it is written ({fault.of(name)}){mend}{more}")
+        return said
 
     def without(self, absent: set[str]) -> Graph:
         """Return the graph less the stages whose driving input is absent, and whatever drives from those.
@@ -48,6 +95,8 @@ class Graph:
             gone = [i for i in stage.inputs if i in absent or i in skipped]
             if stage.sql is None:  # it takes what is there
                 kept[name] = replace(stage, inputs=tuple(i for i in stage.inputs if i not in gone))
+            elif stage.fault is not None:  # what it will read is not known
+                kept[name] = stage
             elif gone and gone[0] == stage.inputs[0]:
                 skipped[name] = f"{gone[0]} is absent"
             elif gone:
@@ -129,7 +178,8 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
 
     Raises:
         ConfigError: The source has no stages, `off:` or `order:` names none of them, or the project has what it cannot.
-        StageError: A file is refused, or a contract or an input is missing.
+        ContractError: The contract of a raw table is refused.
+        StageError: A macro is refused. What is wrong with a stage is a fault of that stage.
     """
     files = project or Project()
     files.hold()
@@ -147,16 +197,28 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
             "for example `Europe/Berlin`, or `UTC`",
         )  # fmt: skip
     raw = {name: read_table(path) for name, path in said.items()}
-    written = [
-        read_sql(path, layer.name, macros)
+    by_hand = {
+        f"{layer.name}.{name}": (path, layer.name)
         for layer in SQL_LAYERS
-        for path in files.files(f"{folder}/{layer.name}", ".sql").values()
-    ]
-    by_hand = {sql.name for sql in written}
-    declared = [declared_stage(raw[name], said[name], macros) for name in raw if f"staging.{name}" not in by_hand]
+        for name, path in files.files(f"{folder}/{layer.name}", ".sql").items()
+    }
     built_in = tuple(built_in)
     serving = {one.name: {t for t in raw if one.serves(raw[t])} for one in built_in if one.serves is not None}
-    found = {sql.name: stage_of(sql, files, pipeline.source, raw, serving) for sql in (*declared, *written)}
+    found = {
+        name: stage
+        for table in raw
+        if (name := f"staging.{table}") not in by_hand
+        for stage in [stage_of(declared_stage(raw[table], said[table], macros), files, pipeline.source, raw, serving)]
+    }
+    for name, (path, layer_name) in by_hand.items():
+        sql = SqlFile(name, path, "", (), ())
+        try:
+            with faults_of(path):
+                sql = read_sql(path, layer_name, macros)
+                found[name] = stage_of(sql, files, pipeline.source, raw, serving)
+        except (StageError, ContractError, ConfigError) as fault:
+            unknown = Contract(name=name, description="", columns=())
+            found[name] = Stage(name, sql.references, unknown, sql, fault=fault)
     named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
     named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
     for name in sorted(named - set(found)):
@@ -173,30 +235,40 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
                 nearest(name, raw),
             )
     skipped = dict.fromkeys(pipeline.off, OFF)
-    for stage in found.values():
-        hold_inputs(stage, found, raw)
-    for stage in list(found.values()):
-        found[stage.name] = held_stage(stage, found, raw, macros)
-        if stage.sql is not None and stage.name not in skipped:
-            hold_parameters(stage.sql, pipeline.values)
+    behind: set[str] = set()  # what they read is not known
+    for name, stage in found.items():  # each after those that it reads
+        if stage.fault is not None or behind.intersection(stage.inputs):
+            behind.add(name)
+        elif stage.sql is not None:
+            try:
+                with faults_of(stage.sql.path):
+                    hold_inputs(stage, found, raw)
+                    found[name] = held_stage(stage, found, raw, macros)
+            except StageError as fault:
+                found[name] = replace(stage, fault=fault)
+                behind.add(name)
+            if name not in skipped:
+                hold_parameters(stage.sql, pipeline.values)
     _hold_subjects(found, raw)
     for code in built_in:
         read = [n for n in sorted(found) if n not in skipped and (n in code.reads or found[n].layer.name in code.reads)]
         read += [f"raw.{table}" for table in sorted(serving.get(code.name, ()))]
         if read or code.name not in serving:
             found[code.name] = Stage(code.name, tuple(read), code.contracts[0], code)
-    # no circle can arise: a stage reads earlier layers alone
-    order = TopologicalSorter({n: s.inputs for n, s in found.items()}).static_order()
-    return Graph(
-        {name: found[name] for name in order if name in found and name not in skipped}, {**raw}, skipped, files
-    )
+    return Graph(in_order({n: s for n, s in found.items() if n not in skipped}), {**raw}, skipped, files)
+
+
+def in_order(stages: Mapping[str, Stage]) -> dict[str, Stage]:
+    """Return stages, each after those that it reads; no circle can arise, as a stage reads earlier layers alone."""
+    order = TopologicalSorter({name: stage.inputs for name, stage in stages.items()}).static_order()
+    return {name: stages[name] for name in order if name in stages}
 
 
 def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table]) -> None:
     """Hold the tables of a source to one kind of subjects: a number that stands in a table is none that was given."""
     by_text = sorted(name for name, table in raw.items() if table.subjects)
     for stage in found.values() if by_text else ():
-        table = raw.get(raw_table(stage.inputs[0]) or "")
+        table = raw.get(raw_table(stage.inputs[0]) or "") if stage.fault is None else None
         if table is None or "subject_id" not in stage.contract.names:
             continue
         own = [column.type for column in table.columns if column.plain == "subject_id"]

@@ -12,7 +12,7 @@ from tawt.contracts.layers import LAYERS, layer_of, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.contracts.table import Table
 from tawt.database.macros import Macros, load_macros
-from tawt.errors import StageError, nearest
+from tawt.errors import StageError, faults_of, nearest
 from tawt.project import Project, asset
 from tawt.sources.casts import hold_reading
 from tawt.sources.sql_file import REASON, SqlFile, read_sql
@@ -67,9 +67,11 @@ def stage_alone(name: str, tables: Tables, given: Collection[str] = ()) -> dict[
     for one in (*sql.references, name):
         if (read := _sql_of(one, tables, macros, one in given)) is not None:
             found[one] = stage_of(read, tables.project, tables.source, tables, {})
-    for stage in found.values():
-        hold_inputs(stage, found, tables)
-    return {one: held_stage(stage, found, tables, macros) for one, stage in found.items()}
+    for one, stage in found.items():
+        with faults_of(stage.sql.path if stage.sql is not None else sql.path):
+            hold_inputs(stage, found, tables)
+            found[one] = held_stage(stage, found, tables, macros)
+    return found
 
 
 def _sql_of(name: str, tables: Tables, macros: Macros, given: bool = False) -> SqlFile | None:

@@ -32,7 +32,7 @@ from tawt.database.parse import (
     walk,
     writing_node,
 )
-from tawt.errors import ConfigError, StageError, TawtError, nearest
+from tawt.errors import ConfigError, StageError, TawtError, faults_of, nearest
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 from tawt.room import hold_memory
 from tawt.sources.row_wise import check_carried, check_row_wise, order_dependent
@@ -84,8 +84,9 @@ def read_sql(path: Path, layer: str, macros: Macros | None = None) -> SqlFile:
     Raises:
         StageError: The text is not one plain `select` over relations that this layer may read.
     """
-    text = read_text(path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
-    return checked(path, LAYERS[layer], text, macros or load_macros())
+    with faults_of(path):
+        text = read_text(path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
+        return checked(path, LAYERS[layer], text, macros or load_macros())
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +94,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
     """Check the text of a stage; see `read_sql`. One that is `declared` was made from the contract at the path."""
     name = f"{layer.name}.{path.stem}"
     where = f"{name} ({path.name})"
-    found = statements_of(text, where, StageError)
+    found = statements_of(text, where, StageError, path)
     if len(found) != 1:
         raise StageError(where, f"holds {len(found)} statements, expected one select", "keep one")
     if found[0].type != duckdb.StatementType.SELECT:
@@ -152,7 +153,7 @@ def _named(tree: Node, macro: str) -> Iterator[str]:
                 yield str(given[0]["text"])
 
 
-def statements_of(text: str, where: str, kind: type[TawtError]) -> list[duckdb.Statement]:
+def statements_of(text: str, where: str, kind: type[TawtError], path: Path | None = None) -> list[duckdb.Statement]:
     """Return the statements of a text; raise an error of a kind, with the place, where it does not parse."""
     try:
         return statements(text)
@@ -163,7 +164,10 @@ def statements_of(text: str, where: str, kind: type[TawtError]) -> list[duckdb.S
         word = _word_as_name(text.splitlines()[line - 1]) if line else None
         word = None if word == "end" and "case" in text.lower() else word
         hint = f'`{word}` is a word of SQL: as the name of a column it stands in quotes, `"{word}"`' if word else ""
-        raise kind(where, f"does not parse{place}, expected one select", hint or "mend it there") from None
+        refused = kind(where, f"does not parse{place}, expected one select", hint or "mend it there")
+        refused.path, refused.line = path, line
+        refused.hint = hint or refused.mend or refused.hint
+        raise refused from None
 
 
 def _word_as_name(line: str) -> str | None:

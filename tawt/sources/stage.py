@@ -13,6 +13,7 @@ from tawt.contracts.contract import Contract, read_contract
 from tawt.contracts.layers import Layer, layer_of, raw_table
 from tawt.contracts.table import Table
 from tawt.database.connect import Limits
+from tawt.errors import TawtError
 from tawt.project import Project, asset
 from tawt.raw.find import RawTable
 from tawt.sources.sql_file import SqlFile
@@ -154,6 +155,8 @@ class Stage:
     """Columns of its contract and of all that it came from: what a `_reason` and a `_faults` may name."""
     words: frozenset[str] = frozenset()
     """Words that say what is wrong with a cell: tawt's and those of its contract."""
+    fault: TawtError | None = None
+    """Why it cannot run as it is written; the rest is then what is known of it."""
 
     @property
     def layer(self) -> Layer:

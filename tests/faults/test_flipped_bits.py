@@ -41,8 +41,8 @@ def test_a_flipped_bit_in_any_file_is_found_and_the_file_named(finished: Path, t
 
     def named(path: Path = work) -> str:
         try:
-            now, there, unread, _ = standing_of(open_workspace(work) if path.parent == work else opened)
-            findings, _ = check_files(now, there, unread)
+            seen, there, unread, _, now = standing_of(open_workspace(work) if path.parent == work else opened)
+            findings, _ = check_files(seen, there, now, unread)
         except TawtError as error:  # without its pipeline no file is of anything
             return str(error)
         return "; ".join(finding.detail for finding in findings if not finding.ok)

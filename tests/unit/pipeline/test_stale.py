@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 import tawt
 from tawt.cli.app import app
-from tawt.errors import SourceError, StaleError, TawtError
+from tawt.errors import SourceError, StageError, StaleError, TawtError
 from tawt.pipeline import commit
 from tawt.pipeline.stale import hold_fresh, look
 from tawt.pipeline.workspace import open_workspace, write_records
@@ -363,14 +364,80 @@ def test_what_is_there_can_be_looked_at_whatever_becomes_of_its_project(day: Day
         shutil.move(day.project, day.project.with_name("elsewhere"))
     notes: list[dict] = []
     states = {row["stage"]: row["state"] for row in tawt.stages(day.work, report=notes.append).to_pylist()}
-    assert fault in notes[0]["text"] and "shown as they ran" in notes[0]["text"]
-    assert (fault in states["event_parts.labs"]) == (what in BROKEN and BROKEN[what][0] == LABS)
+    of_stage = what in BROKEN and BROKEN[what][0] == LABS
+    assert fault in notes[0]["text"] and ("shown as they ran" in notes[0]["text"]) == (not of_stage)
+    assert (fault in states["event_parts.labs"]) == of_stage
     assert (states["dataset"] == "finished") == (what not in BROKEN)
+    assert tawt.stages(day.work)["of"].to_pylist()[0] == ("project" if what in BROKEN else "tawt")
     assert tawt.query("select * from events", day.work, report=notes.append).equals(before)
     assert tawt.diff(day.work, day.work).num_rows == 0
     assert tawt.show("staging.labs", day.work).columns["column"].to_pylist() == ["subject_id", "seen", "number"]
     assert "from staging.labs" in tawt.sql("event_parts.labs", day.work).text
-    failed = [one.check for one in tawt.check(day.work) if not one.ok]
-    assert failed == (["stages", "project"] if what in BROKEN else [])
-    with pytest.raises(TawtError):
-        tawt.run("event_parts.labs", day.work, **QUICK)
+    failed = [one for one in tawt.check(day.work) if not one.ok]
+    assert [one.check for one in failed] == (["stages", *["project"] * (not of_stage)] if what in BROKEN else [])
+    for stops in ("event_parts.labs", "+events", "dataset"):
+        with pytest.raises(TawtError):
+            tawt.run(stops, day.work, **QUICK)
+    if what not in BROKEN:
+        return
+    mend = f"mend {day.project / BROKEN[what][0]}" + {"does not parse": ", line 1", "labs.json": ":1"}.get(fault, "")
+    assert failed[-1].mend == mend
+    with pytest.raises(StaleError, match=re.escape(fault)) as caught:
+        hold_fresh(day.work, False)
+    assert caught.value.hint == f"`{mend}`; `--stale-ok` takes it as it is"
+
+
+LABEL = "sql/lab/labels/died.sql"
+DIED = """-- One row is a subject.
+select subject_id, timestamp '2020-01-05' as prediction_time, true as boolean_value, _row,
+    (case when _row > 10 then 'drop:listed_before' end)::varchar as _reason
+from staging.vitals
+"""
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_a_half_edited_stage_stops_what_hangs_on_it_alone(day: Day, ran: bool) -> None:
+    """A label that does not parse is named with its file and line by all, and all else is made, listed and asked; where
+    it ran before its rows stay."""
+    label = day.project / LABEL
+    label.parent.mkdir()
+    if ran:
+        label.write_text(DIED)
+        day.ingest()
+        before = tawt.query("from labels.died", day.work)
+    label.write_text(DIED.replace("from staging.vitals", "from (staging.vitals"))
+    mend, says = f"mend {label}, line 4", "does not parse"
+    day.edit(LABS, "'LABS'", "'LAB'")
+    notes: list[dict] = []
+    assert set(day.run("event_parts+")) >= {"event_parts.labs", "events"}
+    day.ingest()
+    pipeline = str(day.project / "pipelines" / "lab.yaml")
+    result = tawt.ingest(day.raw, pipeline, day.work, report=notes.append, force=True, **QUICK)
+    (told,) = [note["text"] for note in notes if "labels.died" in note.get("text", "")]
+    assert result.n_run == 5 and mend in told and says in told and says in result.skipped["labels.died"]
+    tawt.build_vocab(day.work, **QUICK)
+    assert day.said() is None
+    states = {row["stage"]: row["state"] for row in tawt.stages(day.work, report=notes.append).to_pylist()}
+    assert states.pop("labels.died").startswith("stale: cannot run: does not" if ran else "not run: does not")
+    assert set(states.values()) == {"finished"} and notes[-1] == {"event": "next", "command": mend}
+    failed = [one for one in tawt.check(day.work) if not one.ok]
+    assert [(one.check, one.mend) for one in failed] == [("stages", mend)] and says in failed[0].detail
+    for stops in ("labels.died", "labels", "events,labels.died"):
+        with pytest.raises(StageError, match=says) as caught:
+            tawt.run(stops, day.work, **QUICK)
+        assert caught.value.hint == mend
+    assert not ran or tawt.query("from labels.died", day.work).equals(before)
+    assert tawt.sql("labels.died", day.work).now == label.read_text()
+    label.write_text(DIED)
+    assert set(day.run("labels")) == (set() if ran else {"labels.died"}) and day.fresh()
+
+
+def test_an_ingest_whose_events_need_a_half_edited_stage_changes_nothing(day: Day, tree: Callable) -> None:
+    """It stops before it writes, with the file and the line, as building a vocabulary of it does."""
+    (day.project / LABS).write_text("-- One row.\nselect (\n")
+    before = tree(day.work)
+    for stops in (day.ingest, lambda: tawt.build_vocab(day.work, **QUICK), lambda: day.run("+dataset")):
+        with pytest.raises(StageError, match="does not parse") as caught:
+            stops()
+        assert caught.value.hint == f"mend {day.project / LABS}, line 2" and tree(day.work) == before
+    assert day.run("event_parts.vitals") == {} and day.run("staging+") == {}

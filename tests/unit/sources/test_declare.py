@@ -10,7 +10,7 @@ import pytest
 from tawt.config.pipeline import USUAL
 from tawt.contracts.table import Table, key_is_named, read_table
 from tawt.database.connect import identifier
-from tawt.database.macros import load_macros
+from tawt.database.macros import load_macros, make_macros
 from tawt.errors import ConfigError, ContractError
 from tawt.sources.declare import staging_contract, staging_select
 from tawt.sources.tables import declared_stage
@@ -26,7 +26,7 @@ def table(tmp_path: Path, text: str) -> Table:
 def stage(declared: Table, rows: list[dict[str, str | None]], **values: object) -> list[dict[str, object]]:
     """Stage rows of text; what the select gives, without `_row`."""
     with duckdb.connect() as connection:
-        load_macros().make(connection)
+        make_macros(connection, load_macros().listed)
         connection.execute("create schema raw")
         names = ", ".join(f"{identifier(name)} varchar" for name in declared.names)
         connection.execute(f"create table raw.t ({names}, _row bigint)")
