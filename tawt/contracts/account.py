@@ -44,6 +44,9 @@ class Account(Section):
     driving: str
     """The input whose records are counted."""
     n_records_in: Count
+    whole: bool = True
+    """Whether all that its input holds came in; else that is counted which it was made of: one split of events, or what
+    a select gave of them, for they number no records."""
     n_records_kept: Count
     n_rows_out: Count
     """Rows written; more than the records kept where a record gives several."""

@@ -70,13 +70,15 @@ def balance(stage: Stage, driving: RawTable | Input, kept: list[Path], rejected:
     """
     name, n_rows = stage.inputs[0], sum(parquet_metadata(file).num_rows for file in kept)
     if isinstance(driving, RawTable) or not layer_of(name).numbered:
-        routes = rejected.routes()
+        routes, whole = rejected.routes(), isinstance(driving, RawTable)
         if isinstance(driving, RawTable):
             _hold_row_wise(stage, driving, kept, rejected)
             n_in = driving.n_records
         else:  # events number no records of their own: what comes out is all that can be counted
             n_in = n_rows + sum(route.n_records for route in routes)
-        return Account(driving=name, n_records_in=n_in, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes)
+        return Account(
+            driving=name, n_records_in=n_in, whole=whole, n_records_kept=n_rows, n_rows_out=n_rows, routes=routes
+        )
     came = marked_rows(driving.rows)
     covered = np.zeros(len(came), dtype=np.bool_)
     stray = 0

@@ -155,9 +155,7 @@ def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) 
                 account.check(manifest.stage)
             except StageError as error:
                 wrong.append(str(error))
-            if manifest.stage == "vocabulary":
-                continue
-            before = out.get(account.driving)
+            before = out.get(account.driving) if account.whole else None
             if before is not None and account.n_records_in != before:
                 wrong.append(
                     f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}"

@@ -155,6 +155,7 @@ select
     (case when s.numeric_value = 8 then 'drop:missing_outcome' end)::varchar as _reason
 from seen s
 join others o using (subject_id)
+where s.numeric_value <> 3
 """
 
 
@@ -169,6 +170,7 @@ def test_a_label_over_events_is_tried_and_tells_its_drops(made: Path) -> None:
         {"file": "events", "record": 9, "reason": "missing_outcome"}
     ]
     assert tawt.lineage("labels.high", made)["name"].to_pylist()[:2] == ["labels.high", "events"]
+    assert [finding.check for finding in tawt.check(made) if not finding.ok] == []
 
 
 def test_what_is_dropped_is_told_of_what_ran(made: Path) -> None:
