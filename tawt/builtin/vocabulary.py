@@ -42,9 +42,7 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         "value_kinds": {entry["values"]: entry["counts"] for entry in sorted(kinds, key=lambda e: e["values"])},
     }  # fmt: skip
     n_rows = int(counts.n_rows.sum())
-    account = Account(
-        driving="events", n_records_in=n_rows, whole=False, n_records_kept=n_rows, n_rows_out=len(table)
-    )
+    account = Account(driving="events", n_records_in=n_rows, whole=False, n_records_kept=n_rows, n_rows_out=len(table))
     return StageResult((account,), facts)
 
 
