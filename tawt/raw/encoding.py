@@ -73,6 +73,28 @@ def hint_of(begin: bytes, encoding: str) -> str:
     return how_to_say(near) if near is not None else "convert it, for example with iconv"
 
 
+def encoding_of(stream: IO[bytes]) -> str | None:
+    """Return what encoding a text is in, from all of it; None where it is the same in all, as ASCII is."""
+    block = stream.read(_BLOCK)
+    found = next((encoding for mark, encoding in _MARKS.items() if block.startswith(mark)), None)
+    while block and found in (None, "latin-1"):
+        if not block.isascii():
+            block += stream.read(3)  # a letter may be cut
+            found = found or ("utf-8" if _is_utf8(block) else "latin-1")
+            if found == "latin-1" and re.search(rb"[\x80-\x9f]", block):  # no text has these controls
+                return "cp1252"
+        block = stream.read(_BLOCK)
+    return found
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(block)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class _Utf8(io.RawIOBase):
     """A stream of text in another encoding, as UTF-8. A byte order mark stays, as that of UTF-8."""
 

@@ -46,6 +46,11 @@ def parquet_types(table: RawTable) -> dict[str, pa.DataType]:
     return types
 
 
+def is_cell(type_: pa.DataType) -> bool:
+    """Return whether what a column holds can be read as text."""
+    return not any(is_it(type_) for is_it in _NO_TEXT)
+
+
 def _zone(type_: pa.DataType) -> str | None:
     return type_.tz if pa.types.is_timestamp(type_) else None
 

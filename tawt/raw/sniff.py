@@ -13,24 +13,6 @@ _DATA = re.compile(r"\s*([-+<>]?\d[\d.,:/ -]*|\d{4}-\d\d-\d\d.*)\s*", re.ASCII)
 """A number, a day or a time: seldom the name of a column."""
 
 
-def text_of(sample: bytes, whole: bool) -> tuple[str, str]:
-    """Return the text that some bytes are, up to the last line that is whole, and its encoding."""
-    encoding = _encoding_of(sample)
-    text = sample.decode(encoding, "replace")
-    return (text if whole else text[: max(text.rfind("\n"), 0)] or text), encoding
-
-
-def _encoding_of(sample: bytes) -> str:
-    for mark, name in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
-        if sample.startswith(mark):
-            return name
-    try:
-        sample[: max(sample.rfind(b"\n"), 0) or len(sample)].decode("utf-8")
-    except UnicodeDecodeError:
-        return "cp1252" if any(0x80 <= byte < 0xA0 for byte in sample) else "latin-1"
-    return "utf-8"
-
-
 def delimiter_in(text: str) -> str:
     """Return what cuts the first lines into the same number of fields, and into most."""
     best, most = ",", 1

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import fnmatch
-import io
 import os
 import re
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
+from typing import cast
 
-import pyarrow as pa
-
-from tawt.config.pipeline import Members
+from tawt.config.pipeline import Csv, Encoding, Members
+from tawt.contracts.contract import Column, Contract
 from tawt.errors import SourceError, TawtError
+from tawt.raw.encoding import encoding_of
+from tawt.raw.find import RawTable
 from tawt.raw.formats import ARCHIVES, PACKED, bare_name, format_of, is_hidden
-from tawt.raw.identity import open_packed
+from tawt.raw.identity import RawFile, open_packed
 from tawt.raw.members import MemberReader
-from tawt.raw.sniff import DELIMITERS, delimiter_in, is_record, rows_in, text_of, unbroken
-from tawt.readers import parquet_batches, parquet_schema
+from tawt.raw.parquet import is_cell
+from tawt.raw.seen import RawSeen
+from tawt.raw.sniff import DELIMITERS, delimiter_in, is_record, rows_in
+from tawt.readers import parquet_schema
 
 _SAMPLE = 1 << 18
 """Bytes of text from which is told how it is written."""
@@ -41,7 +43,8 @@ class FoundTable:
     files: tuple[Path, ...]
     header: tuple[str, ...]
     delimiter: str = ","
-    encoding: str = "utf-8"
+    encoding: Encoding | None = None
+    """None where it is the same in all."""
     members: Members | None = None
 
     @property
@@ -59,32 +62,14 @@ class FoundTable:
         """Whether it is one text file or several."""
         return self.members is None and not format_of(self.files[0]).is_parquet
 
-    def columns(self, most: int) -> tuple[dict[str, list[str | None]], int]:
-        """Return the cells of the first records by column, as text, and how many records these are, odd ones too.
-
-        Raises:
-            SourceError: It cannot be read.
-        """
-        rows = list(islice(self._records(), most))
-        width = len(self.header)
-        whole = [row for row in rows if len(row) == width]
-        columns: list[list[str | None]] = [list(column) for column in zip(*whole, strict=True)]
-        return dict(zip(self.header, columns or [[] for _ in self.header], strict=True)), len(rows)
-
-    def _records(self) -> Iterator[Sequence[str | None]]:
-        if self.members is not None:
-            reader = MemberReader(self.members, [(file, file.name) for file in self.files])
-            for batch in reader.batches():
-                yield from _rows(batch.select(list(self.header)))
-        for file in self.files if self.members is None else ():
-            if self.is_text:
-                with open_packed(file, file.name) as stream:
-                    text = io.TextIOWrapper(stream, encoding=self.encoding, errors="replace", newline="")
-                    rows = csv.reader(text, delimiter=self.delimiter)
-                    yield from (row for row in islice(unbroken(rows), 1, None) if row)
-            else:
-                for batch in parquet_batches(file, None, "copy it again", SourceError, file.name):
-                    yield from _rows(batch)
+    def raw(self, name: str) -> RawTable:
+        """Return it as an ingest reads it, all columns as text, but for those whose names cannot be said in SQL."""
+        columns = tuple(Column(name=c, type="string") for c in self.header if c.isprintable() and c.lower() != "_row")
+        files = tuple(RawFile(file, file.name, file.name, RawSeen(stamp=(), sha256="")) for file in self.files)
+        contract = Contract(name=f"raw.{name}", description="", columns=columns)
+        dialect = Csv(delimiter=self.delimiter, encoding=self.encoding or "utf-8", strict=False)
+        known = {column: column for column in contract.names}
+        return RawTable(name, contract, files, known, self.header, self.members, dialect)
 
 
 @dataclass(frozen=True)
@@ -160,12 +145,16 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
     relative = file.relative_to(root)
     place = relative.with_name(bare_name(file)).as_posix().translate(_CASELESS_GLOB)
     if format_of(file).is_parquet:
-        return FoundTable(place, (file,), tuple(parquet_schema(file, "copy it again", SourceError, file.name).names))
+        schema = parquet_schema(file, "copy it again", SourceError, file.name)
+        return FoundTable(place, (file,), tuple(field.name for field in schema if is_cell(field.type)))
     with open_packed(file, file.name) as stream:
         sample = stream.read(_SAMPLE)
     if not sample.strip():
         return PassedOver(relative.as_posix(), "is empty")
-    text, encoding = text_of(sample, whole=len(sample) < _SAMPLE)
+    with open_packed(file, file.name) as stream:
+        encoding = encoding_of(stream)
+    text = sample.decode(encoding or "utf-8", "replace").removeprefix("\ufeff")
+    text = text if len(sample) < _SAMPLE else text[: max(text.rfind("\n"), 0)] or text
     delimiter = "\t" if format_of(file).is_tabbed else delimiter_in(text)
     first, *rows = [*islice(rows_in(text, delimiter), 500)] or [[]]
     if len(first) < 2 and format_of(file).suffix.startswith(".txt"):
@@ -178,7 +167,7 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
     header = tuple(name.strip() or f"_unnamed_{i}" for i, name in enumerate(first, start=1))
     if len({name.lower() for name in header}) < len(header):
         return PassedOver(relative.as_posix(), "has a column name twice")
-    return FoundTable(place, (file,), header, delimiter, encoding)
+    return FoundTable(place, (file,), header, delimiter, cast(Encoding | None, encoding))
 
 
 def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
@@ -220,7 +209,7 @@ def _joined(root: Path, folder: Path, tables: list[FoundTable]) -> Iterator[Foun
     for table in tables:
         last = table.place.rpartition("/")[2]
         found = _SERIES.fullmatch(last)
-        kind = (table.header, table.delimiter, table.encoding, table.is_text, table.members is None)
+        kind = (table.header, table.delimiter, table.is_text, table.members is None)
         stem = (found["stem"], found["sep"], found["last"].isdigit()) if found else last
         series[(stem, kind)].append(table)
     for alike in series.values():
@@ -231,8 +220,13 @@ def _joined(root: Path, folder: Path, tables: list[FoundTable]) -> Iterator[Foun
             stem = _common(alike) if len(alike) > 1 else first.place
             members = first.members.model_copy(update={"folders": globs})
             yield replace(first, place=stem.rstrip("-_. ") or first.place, files=files, members=members)
-        elif len(alike) > 1 and (place := _one_place(root, folder, alike, tables)):
-            yield replace(first, place=place, files=tuple(file for table in alike for file in table.files))
+        elif (
+            len(alike) > 1
+            and len(said := {one.encoding for one in alike} - {None}) < 2
+            and (place := _one_place(root, folder, alike, tables))
+        ):
+            files = tuple(file for table in alike for file in table.files)
+            yield replace(first, place=place, files=files, encoding=next(iter(said), None))
         else:
             yield from alike
 
@@ -250,15 +244,3 @@ def _one_place(root: Path, folder: Path, alike: list[FoundTable], tables: list[F
     pattern = _common(alike) + "*"
     meant = [table for table in tables if fnmatch.fnmatch(bare_name(table.files[0]), pattern.rpartition("/")[2])]
     return pattern if len(meant) == len(alike) else None
-
-
-def _rows(batch: pa.RecordBatch) -> Iterator[Sequence[str | None]]:
-    """Yield the rows of a batch as the texts that a CSV file would hold."""
-    columns = [[None if cell is None else _text(cell) for cell in column.to_pylist()] for column in batch.columns]
-    yield from zip(*columns, strict=True)
-
-
-def _text(cell: object) -> str:
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 9e15:
-        return str(int(cell))
-    return str(cell)

@@ -21,7 +21,7 @@ _SELDOM, _OFTEN = 0.01, 0.05
 def note_later(cells: Mapping[str, Sequence[str | None]], shapes: Shapes) -> None:
     """Note of each time of a table which of the others it is later than."""
     moments = {
-        column: [moment_of(cell or "", shape.day_first is not False) for cell in cells[column][:_LOOKED]]
+        column: [moment_of(cell or "", shape.reads_day_first) for cell in cells[column][:_LOOKED]]
         for column, shape in shapes.items()
         if shape.is_time
     }

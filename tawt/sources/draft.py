@@ -20,7 +20,7 @@ def forms_of(shape: ColumnShape) -> list[str]:
     """Return how the days of a column are written, where that must be said."""
     if all(form.is_plain for form in shape.forms):
         return []
-    day_first = shape.day_first is not False
+    day_first = shape.reads_day_first
     return list(dict.fromkeys(form.written(day_first) for form, _ in shape.forms.most_common()))
 
 
@@ -101,6 +101,7 @@ def _meanings(guess: Guess) -> dict[str, str]:
         *((clock, f"the time on `{one_line(day)}`") for day, clock in guess.clocks.items()),
         *((column, "read by another table") for column in guess.lends),
         (guess.label, "what a code means"),
+        (guess.side, "whether a number is a bound"),
         (guess.stay, "the number of a stay"),
         (guess.end, "when it ended"),
         (guess.ready, "when it could be read"),
@@ -108,7 +109,8 @@ def _meanings(guess: Guess) -> dict[str, str]:
         (guess.time, "when it happened"),
         (guess.subject, "whose record it is"),
     ]
-    return {column: meaning for column, meaning in pairs if column is not None}
+    doubts = {column: f"; {why}" for column, why in guess.doubts.items()}
+    return {column: f"{meaning}{doubts.get(column, '')}" for column, meaning in pairs if column is not None}
 
 
 def quoted(text: str) -> str:

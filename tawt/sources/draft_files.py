@@ -88,7 +88,7 @@ def _pipeline(name: str, drafted: Sequence[Drafted]) -> Iterator[str]:
 def _dialect(read: Sequence[Drafted]) -> Iterator[str]:
     """Yield how text is written, where that is not with commas and in UTF-8: of most tables, and of the others."""
     written = {
-        table.name: (None if _is_tabbed(table) else table.found.delimiter, table.found.encoding.removesuffix("-sig"))
+        table.name: (None if _is_tabbed(table) else table.found.delimiter, table.found.encoding)
         for table in read
         if table.found.is_text
     }
@@ -97,7 +97,7 @@ def _dialect(read: Sequence[Drafted]) -> Iterator[str]:
     delimiters, encodings = zip(*written.values(), strict=True)
     usual = (
         (Counter(filter(None, delimiters)).most_common(1) or [(",", 0)])[0][0],
-        Counter(encodings).most_common(1)[0][0],
+        (Counter(filter(None, encodings)).most_common(1) or [("utf-8", 0)])[0][0],
     )
     if said := _written(usual, (",", "utf-8")):
         yield f"csv: {said}  # guessed"
@@ -108,7 +108,7 @@ def _dialect(read: Sequence[Drafted]) -> Iterator[str]:
         yield f"  {name}: {said}"
 
 
-def _written(one: tuple[str | None, str], usual: tuple[str, str]) -> str:
+def _written(one: tuple[str | None, str | None], usual: tuple[str, str]) -> str:
     pairs = zip(("delimiter", "encoding"), one, usual, strict=True)
     parts = [f"{key}: {quoted(own)}" for key, own, other in pairs if own is not None and own != other]
     return f"{{{', '.join(parts)}}}" if parts else ""

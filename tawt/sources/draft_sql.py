@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tawt.contracts.table import OF_VALUE
+from tawt.database.connect import literal
 from tawt.sources.draft_moments import case_of, placed, when
 from tawt.sources.draft_wide import branches, code_of, is_told_whole, of_values, status_of, tells_facts
 from tawt.sources.drafted import Drafted
+from tawt.sources.names import SIDES
 from tawt.sources.times import is_day
-
-_OF_VALUE = ", ".join(column.name for column in OF_VALUE)
 
 
 def event_part(table: Drafted) -> str:
@@ -22,7 +22,7 @@ def event_part(table: Drafted) -> str:
         f"{time} as time, -- guessed" if time else "null::timestamp as time, -- guessed: a static fact",
     ]
     given.append(f"{code_of(table)} as code, -- guessed: what the record is of")
-    given += [_OF_VALUE] if table.has_value else []
+    given += _values(table) if table.has_value else []
     known = _known(table, time)
     given += [f"{known} as available_time, -- guessed: when it could be read"] if known else []
     given += [f"{_identity(table)} as record_id"] if guess.identity else []
@@ -57,6 +57,21 @@ def _wide(table: Drafted) -> str:
     whens += ["when code is null then 'drop:nothing_measured'"] if not is_told_whole(table) else []
     given += [f"{case_of(whens)} as _reason"] if whens else []
     return "\n".join([*_header(table), *_with(steps), _select(given, "events")]) + "\n"
+
+
+def _values(table: Drafted) -> list[str]:
+    """Return the SQL of a result: what says beside a number that it is a bound is heard."""
+    names = [column.name for column in OF_VALUE]
+    if table.guess.side is None:
+        return [", ".join(names)]
+    side = f"lower({table.column(table.guess.side)})"
+    signs = {end: ", ".join(literal(sign) for sign, to in SIDES.items() if to == end) for end in ("low", "high")}
+    whens = "".join(
+        f"\n        when value_status = 'numeric' and {side} in ({listed})\n        then 'censored_{end}'"
+        for end, listed in signs.items()
+    )
+    names.remove("value_status")
+    return [", ".join(names), f"case{whens}\n        else value_status\n    end as value_status, -- guessed: a bound"]
 
 
 def _known(table: Drafted, time: str) -> str:

@@ -13,7 +13,7 @@ from tawt.database.catalog import is_called
 from tawt.database.connect import literal
 from tawt.raw.tables import FoundTable
 from tawt.sources.declare import plain_name
-from tawt.sources.names import DOUBTFUL, flat, plain
+from tawt.sources.names import DOUBTFUL, YES, flat, plain
 from tawt.sources.numerals import Numerals
 from tawt.sources.roles import Guess, Shapes
 
@@ -129,7 +129,9 @@ class Drafted:
                 c: [literal(w) for w in ws if (w in DOUBTFUL) is (said == "doubtful")]
                 for c, ws in self.guess.marked.items()
             }
-            parts = [f"lower({self.column(c)}) in ({', '.join(ws)})" for c, ws in words.items() if ws]
+            flags = [f"truth({self.column(c)})" for c in words if self.guess.marked[c] == YES and said == "wrong"]
+            asked = {c: ws for c, ws in words.items() if ws and self.guess.marked[c] != YES}
+            parts = [*flags, *(f"lower({self.column(c)}) in ({', '.join(ws)})" for c, ws in asked.items())]
             if parts:
                 found[said] = " or ".join(parts), reason
         return found
@@ -187,7 +189,7 @@ class Drafted:
         if guess.kind != "results":  # which tells one moment of a record
             days += [guess.end, guess.death, *guess.events, *guess.birth]
         clocks = [clock for day, clock in guess.clocks.items() if day in (*days, *guess.lends)]
-        texts = [guess.text, guess.unit, guess.label, *clocks, *guess.marked, *guess.traits]
+        texts = [guess.text, guess.unit, guess.label, guess.side, *clocks, *guess.marked, *guess.traits]
         if guess.subject is not None and guess.kind != "other":
             self.staged[guess.subject] = "subject_id"
             self.types[guess.subject] = "int64" if wholes["subject"] else "subject"

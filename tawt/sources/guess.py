@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 
 from tawt.sources.alike import what_tells_apart
 from tawt.sources.guess_columns import keep_what_was_so, take_columns, told_of
@@ -20,15 +21,17 @@ from tawt.sources.names import (
     LEFT,
     NUMBERS,
     PERSONAL,
+    SIDES,
     STAYS,
     SURE,
     TEXTS,
     UNITS,
     WRONG,
+    YES,
     flat,
 )
 from tawt.sources.roles import Guess, Shapes
-from tawt.sources.shapes import MISSING, YES, ColumnShape, is_no_number
+from tawt.sources.shapes import MISSING, ColumnShape, is_no_number
 from tawt.sources.times import note_days, note_form, take_later, take_times
 
 
@@ -77,7 +80,8 @@ def guess_table(
     take_later(shapes, guess)
     if guess.codes and not is_stay and not (guess.death and not guess.time):
         guess.kind = "results"
-        _take_values({column: shape for column, shape in left.items() if column not in guess.codes}, guess)
+        rest = {column: shape for column, shape in left.items() if column not in guess.codes}
+        _take_values(rest, guess, left[guess.codes[-1]])
         guess.label = _label_beside(left, guess)
         empty = 1 - left[guess.codes[-1]].n_filled / left[guess.codes[-1]].n
         if empty >= 0.005:
@@ -196,17 +200,30 @@ def _words_alone(left: Shapes) -> tuple[str, ...]:
     return (max(fit, key=lambda c: left[c].n_distinct),) if fit else ()
 
 
-def _first(names: Sequence[str], left: Shapes, fits: Mapping[str, bool]) -> str | None:
-    ranked = [c for name in names for c in left if flat(c) == name and fits[c]]
+def _first(names: Sequence[str], left: Mapping[str, str], fits: Mapping[str, bool]) -> str | None:
+    ranked = [c for name in names for c, bare in left.items() if bare == name and fits[c]]
     return ranked[0] if ranked else None
 
 
-def _take_values(left: Shapes, guess: Guess) -> None:
-    guess.number = _first(NUMBERS, left, {c: s.is_number for c, s in left.items()})
-    rest = {c: s for c, s in left.items() if c != guess.number}
-    guess.text = _first(TEXTS, rest, {c: not s.is_prose and not s.is_time for c, s in rest.items()})
-    units = [c for c, s in rest.items() if re.search(UNITS, flat(c)) and not s.is_number and c != guess.text]
-    guess.unit = units[0] if units and (guess.number or guess.text) else None
+def _take_values(left: Shapes, guess: Guess, code: ColumnShape) -> None:
+    # `physicalexamtext` beside `physicalexampath` is a text, and what only says the code again is no result
+    known = {c: (flat(c), _less_the_code(flat(c), flat(code.name))) for c, s in left.items() if not code.tells(s)}
+    number, text = (
+        next((one for way in (0, 1) if (one := _first(names, {c: bare[way] for c, bare in known.items()}, fits))), None)
+        for names, fits in (
+            (NUMBERS, {c: left[c].is_number for c in known}),
+            (TEXTS, {c: not (left[c].is_prose or left[c].is_time) for c in known}),
+        )
+    )
+    if text == number and number is not None:
+        text = _first(TEXTS, {c: bare[0] for c, bare in known.items() if c != number},
+                      {c: not (left[c].is_prose or left[c].is_time) for c in known})  # fmt: skip
+    guess.number, guess.text = number, text
+    rest = {c: s for c, s in left.items() if c not in (number, text)}
+    units = [c for c, s in rest.items() if re.search(UNITS, flat(c)) and not s.is_number]
+    guess.unit = units[0] if units and (number or text) else None
+    sides = [c for c, s in rest.items() if re.search(r"operatorconceptid$", flat(c)) or s.is_of(SIDES)]
+    guess.side = sides[0] if sides and number and not left[sides[0]].is_of("=") else None
     for column in (c for c in (guess.number, guess.text) if c is not None):
         if marks := [mark for mark in left[column].marks if mark in MISSING or is_no_number(mark)]:
             guess.notes.append(f"{told_of(marks)} in `{column}` is read as missing")
@@ -214,6 +231,12 @@ def _take_values(left: Shapes, guess: Guess) -> None:
             guess.notes.append(
                 f"UNDECIDED: {told_of(odd)} in `{column}` may mean missing: read as a result; see `marks`"
             )
+
+
+def _less_the_code(name: str, code: str) -> str:
+    """Return a name without what it has in front in common with that of the code."""
+    shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(name, code, strict=False)))
+    return name[shared:] if shared > 3 else name
 
 
 def _label_beside(left: Shapes, guess: Guess) -> str | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tawt.errors import ConfigError, SourceError, nearest
-from tawt.raw.tables import PassedOver, tables_below
+from tawt.errors import ConfigError, SourceError, TawtError, nearest
+from tawt.raw.cells import Cells, cells_of
+from tawt.raw.tables import FoundTable, PassedOver, tables_below
 from tawt.sources.alike import note_later
 from tawt.sources.drafted import Drafted
 from tawt.sources.relate import Looked, by_name, look_at, said_of_all
-from tawt.sources.shapes import shape_of
-from tawt.sources.subjects import whose_records
+from tawt.sources.shapes import ColumnShape, shape_of
+from tawt.sources.subjects import Whose, whose_records
 
+_NAMES = re.compile(r"`[^`]*`(?:, `[^`]*`)*")
+"""Columns as a note names them."""
 _OF_DICTIONARY = 10
 """So many times the records of a table without subjects are looked at."""
 
@@ -39,14 +44,15 @@ class Look:
 
     def notes(self) -> list[str]:
         """Return what to look at, a line each: what is surely wrong or undecided first, what is left out last."""
-        of_tables: dict[str, list[str]] = {}
+        told: dict[str, dict[str, list[str]]] = {}
         for table in self.tables:
             for note in table.guess.notes:
-                of_tables.setdefault(note, []).append(table.name)
+                bare = _NAMES.sub("", note, count=1) if len(_NAMES.findall(note)) == 1 else note
+                told.setdefault(bare, {}).setdefault(note, []).append(table.name)
         of_files: dict[str, list[str]] = {}
         for one in self.passed:
             of_files.setdefault(one.why, []).append(one.place)
-        notes = [*self.said, *(f"{', '.join(names)}: {note}" for note, names in of_tables.items())]
+        notes = [*self.said, *(_told_once(tables_of) for tables_of in told.values())]
         notes += [f"not read, {why}: {', '.join(places)}" for why, places in of_files.items()]
         return sorted(notes, key=_weight)
 
@@ -63,38 +69,88 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
         SourceError: The folder holds no table of subjects.
         ConfigError: No table has such a column.
     """
-    tables, passed = tables_below(raw)
-    looked: dict[str, Looked] = {}
-    for table, one in by_name(tables).items():
-        cells, n_read = one.columns(records)
-        shapes = {c: shape_of(c, found, one.is_written) for c, found in cells.items() if _can_be_named(c)}
-        note_later(cells, shapes)
-        if len(shapes) < len(cells):
-            passed.append(PassedOver(one.place, "a column is called `_row`, or has a line end in its name"))
-        if any(shape.n for shape in shapes.values()):
-            looked[table] = Looked(one, shapes, n_read == records)
-        else:
-            why = "no record has as many fields as the header" if n_read else "a header and no record"
-            passed.append(PassedOver(one.place, why))
-    columns = {column for one in looked.values() for column in one.shapes}
-    if subject is not None and subject not in columns:
-        raise ConfigError(
-            f"--subject {subject}", "is a column of no table, expected one that is", nearest(subject, columns)
-        )
-    whose = whose_records({table: one.shapes for table, one in looked.items()}, subject)
-    for table, seen in looked.items():
-        # a dictionary whose first records alone were seen would seem not to know the codes behind them
-        if seen.is_cut and table not in whose.columns and table not in whose.owners:
-            cells, n_read = seen.found.columns(_OF_DICTIONARY * records)
-            shapes = {column: shape_of(column, cells[column], seen.found.is_written) for column in seen.shapes}
-            looked[table] = Looked(seen.found, shapes, n_read == _OF_DICTIONARY * records)
-    drafted = look_at(looked, whose)
+    found, passed = tables_below(raw)
+    tables = by_name(found)
+    with cells_of(tables, passed) as cells:
+        looked: dict[str, Looked] = {}
+        for table, one in tables.items():
+            if seen := _looked(table, one, cells, records, passed):
+                looked[table] = seen
+        columns = {column for one in looked.values() for column in one.shapes}
+        if subject is not None and subject not in columns:
+            raise ConfigError(
+                f"--subject {subject}", "is a column of no table, expected one that is", nearest(subject, columns)
+            )
+        whose = whose_records({table: one.shapes for table, one in looked.items()}, subject)
+        for table, seen in looked.items():
+            if seen.is_cut:
+                looked[table] = _look_on(table, seen, cells, records, whose)
+        _settle_days([shape for one in looked.values() for shape in one.shapes.values()])
+        whose = whose_records({table: one.shapes for table, one in looked.items()}, subject)
+        drafted = look_at(looked, whose, cells)
     if not any(table.has_events for table in drafted):
         raise SourceError(
             str(raw), f"holds {len(looked)} tables, none with a column that says whose a record is, expected one",
             "name it: `--subject COLUMN`" if looked else "is it the folder of the raw tables?",
         )  # fmt: skip
     return Look(tuple(drafted), (*whose.notes, *said_of_all(drafted)), tuple(passed))
+
+
+def _looked(table: str, one: FoundTable, cells: Cells, records: int, passed: list[PassedOver]) -> Looked | None:
+    """Return what the first records of a table look like; None where it is passed over."""
+    try:
+        first, n_read = cells.first(table, records)
+    except TawtError as error:
+        passed.append(PassedOver(one.place, error.what))
+        return None
+    shapes = {column: shape_of(column, found, one.is_written) for column, found in first.items()}
+    note_later(first, shapes)
+    if len(shapes) < len(one.header):
+        passed.append(PassedOver(one.place, "a column is called `_row`, has a line end in its name, or holds no cells"))
+    if any(shape.n for shape in shapes.values()):
+        return Looked(one, shapes, n_read == records)
+    why = "no record has as many fields as the header" if n_read else "a header and no record"
+    passed.append(PassedOver(one.place, why))
+    return None
+
+
+def _look_on(table: str, seen: Looked, cells: Cells, records: int, whose: Whose) -> Looked:
+    """Look at what lies behind the first records of a table, where that may change what it is taken for."""
+    by = whose.columns.get(table) or next(iter(whose.owners.get(table, ())), None)
+    if by is None:
+        # a dictionary whose first records alone were seen would seem not to know the codes behind them
+        first, n_read = cells.first(table, _OF_DICTIONARY * records)
+        shapes = {column: shape_of(column, first[column], seen.found.is_written) for column in seen.shapes}
+        return Looked(seen.found, shapes, n_read == _OF_DICTIONARY * records)
+    days = [c for c, shape in seen.shapes.items() if any(form.order == "xxy" for form in shape.forms)]
+    n, orders = cells.orders(table, days)
+    for column, (first_above_12, second_above_12) in orders.items():
+        seen.shapes[column].first_above_12 = first_above_12
+        seen.shapes[column].second_above_12 = second_above_12
+    # records that are alike are one subject's: those of some subjects tell of all
+    for column, more in cells.of_some(table, by, max(1, n // records), records, 2 * records).items():
+        seen.shapes[column].note_more(more)
+    return seen
+
+
+def _settle_days(shapes: Sequence[ColumnShape]) -> None:
+    """Let columns in which no cell tells day from month be read as the others are, where these are of one mind."""
+    said = {shape.day_first for shape in shapes} - {None}
+    for shape in shapes:
+        shape.beside = said != {False}
+
+
+def _told_once(tables_of: Mapping[str, list[str]]) -> str:
+    """Return what is to be said of some tables: once, though each has columns of its own names.
+
+    Args:
+        tables_of: The notes, alike but for the names in them -> the tables of each.
+    """
+    note = next(iter(tables_of))
+    if len(tables_of) == 1:
+        return f"{', '.join(tables_of[note])}: {note}"
+    whose = [f"{_NAMES.findall(one)[0]} of {', '.join(names)}" for one, names in tables_of.items()]
+    return _NAMES.sub(lambda _: "; ".join(whose), note, count=1)
 
 
 def _weight(note: str) -> int:
@@ -104,10 +160,6 @@ def _weight(note: str) -> int:
     if "UNDECIDED" in note:
         return 1
     return 3 if "left out" in note or "not read, " in note else 2
-
-
-def _can_be_named(column: str) -> bool:
-    return column.isprintable() and column.lower() != "_row"
 
 
 def _kind(table: Drafted) -> str:

@@ -36,6 +36,8 @@ WRONG = (
     "anulado", "anulada", "cancelado", "cancelada", "geannuleerd", "vervallen", "annullato", "annullata",
 )  # fmt: skip
 """What a state says of a record that is wrong or cancelled."""
+YES = ("yes",)
+"""In the place of such words, where a column says yes or no."""
 DOUBTFUL = (
     "v", "a", "verdacht", "verdachtsdiagnose", "vermutet", "ausgeschlossen", "ausschluss", "suspected", "suspicion",
     "unconfirmed", "provisional", "differential", "refuted", "excluded", "ruled out", "rule out", "sospecha", "suspect",
@@ -125,8 +127,15 @@ NUMBERS = (
 )  # fmt: skip
 TEXTS = (
     "valueasstring", "valuetext", "textvalue", "labresulttext", "resulttext", "value", "result", "resultvalue",
-    "valuesourcevalue", "wert", "messwert", "ergebnis", "val", "dosis", "dosage",
+    "valuesourcevalue", "wert", "messwert", "ergebnis", "val", "dosis", "dosage", "text",
 )  # fmt: skip
+SIDES = {
+    "<": "low", "<=": "low", "≤": "low", "lt": "low", "le": "low", "less than": "low", "4171756": "low",
+    "4171754": "low",
+    ">": "high", ">=": "high", "≥": "high", "gt": "high", "ge": "high", "greater than": "high", "4172704": "high",
+    "4171755": "high", "=": "", "==": "", "eq": "", "4172703": "", "0": "", "~": "",
+}  # fmt: skip
+"""What stands beside a number, as in OMOP's `operator_concept_id` -> on which side of it the result lies."""
 UNITS = r"^(unit|units|uom|einheit)$|(uom|unit|units|unitsourcevalue|measurenamesystem|einheit)$"
 LABELS = (
     "label", "longtitle", "title", "conceptname", "name", "description", "longdescription", "displayname", "display",

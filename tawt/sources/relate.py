@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from tawt.raw.cells import Cells
 from tawt.raw.tables import FoundTable
 from tawt.sources.dictionaries import give_dictionaries, named_columns
 from tawt.sources.drafted import Drafted, reserved_words
 from tawt.sources.guess import guess_dictionary, guess_table
 from tawt.sources.guess_columns import keep_what_was_so
+from tawt.sources.ids import whole_ids
 from tawt.sources.names import DERIVED, flat, plain
 from tawt.sources.roles import Shapes
 from tawt.sources.subjects import Whose, stay_name
@@ -27,12 +29,13 @@ class Looked(NamedTuple):
     """Whether it has more records than that."""
 
 
-def look_at(tables: Mapping[str, Looked], whose: Whose) -> list[Drafted]:
+def look_at(tables: Mapping[str, Looked], whose: Whose, cells: Cells) -> list[Drafted]:
     """Guess what each table is, and how they hang together.
 
     Args:
         tables: Every table, by the name of its relation.
         whose: Whose their records are.
+        cells: Reads them.
     """
     bare = {name: one.shapes for name, one in tables.items() if name not in whose.columns and name not in whose.owners}
     dictionaries = [
@@ -62,7 +65,7 @@ def look_at(tables: Mapping[str, Looked], whose: Whose) -> list[Drafted]:
     beside = [t.shapes[c].numerals for t in drafted for c in (t.guess.number, t.guess.text, *t.guess.measured) if c]
     for table in drafted:
         table.give_signs(beside)
-    wholes = _whole_ids(drafted)
+    wholes = whole_ids(drafted, cells)
     for table in drafted:
         table.name_columns(wholes)
     return drafted
@@ -171,24 +174,6 @@ def _give_deaths(drafted: list[Drafted]) -> None:
             table.guess.notes.append(f"`{death}` gives the moment of deaths of which `{first.name}` has the day")
         else:
             table.guess.notes.append(f"`{death}` is not read: `{first.name}` tells deaths")
-
-
-def _whole_ids(drafted: Sequence[Drafted]) -> dict[str, bool]:
-    """Return, by name as it is compared, whether an id or a code is a whole number in every table: else it is text."""
-    found: dict[str, bool] = {}
-    for table in drafted:
-        guess = table.guess
-        for column in (*guess.codes, *guess.keys, *(c for c in (guess.stay, guess.subject) if c is not None)):
-            name = "subject" if column == guess.subject else flat(column)
-            shape = table.shapes[column]
-            whole = shape.is_whole and not shape.n_padded and (name == "subject" or name.endswith(("id", "version")))
-            found[name] = found.get(name, True) and (whole or not shape.n_filled)
-    # what is joined must be written alike: a code and its name in the dictionary, a stay and its number
-    pairs = [pair for one in drafted for t in one.names for pair in zip(one.guess.codes, t.guess.codes, strict=True)]
-    pairs += [(t.joined_by, t.guess.stay) for t in drafted if t.joined_by is not None and t.guess.stay is not None]
-    for own, other in pairs:
-        found[flat(own)] = found[flat(other)] = found[flat(own)] and found[flat(other)]
-    return found
 
 
 def by_name(found: Iterable[FoundTable]) -> dict[str, FoundTable]:

@@ -35,6 +35,8 @@ class Guess:
     number: str | None = None
     text: str | None = None
     unit: str | None = None
+    side: str | None = None
+    """What says that a number is a bound."""
     birth: tuple[str, ...] = ()
     """A day; or the columns of year, month and day; or of an age and the year it was reached in."""
     death: str | None = None
@@ -53,4 +55,6 @@ class Guess:
     lends: tuple[str, ...] = ()
     """Times that only other tables take from it."""
     unread: tuple[str, ...] = ()
+    doubts: dict[str, str] = field(default_factory=dict)
+    """Columns of which the guess may be wrong -> why."""
     notes: list[str] = field(default_factory=list)

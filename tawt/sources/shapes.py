@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from tawt.project import asset
 from tawt.sources.numerals import Numerals, is_number
 from tawt.sources.time_forms import TimeForm, joined_form, seen_time
 
@@ -24,8 +26,6 @@ NO_NUMBER = (
     "not done", "not available", "pending", "inconnu", "desconocido", "onbekend", "sconosciuto", "--", "---",
 )  # fmt: skip
 """Texts that stand for a missing number among numbers, and may be a word among words; in small letters."""
-YES = ("1", "y", "yes", "t", "true", "x", "j", "ja")
-NO = ("0", "n", "no", "f", "false", "nein")
 NUMBERS = ("whole", "decimal", "signed", "compared")
 """Shapes of a cell that is a number or a bound; one that is `signed` has commas, blanks or several points in it."""
 _LONG = 80
@@ -59,6 +59,10 @@ class ColumnShape:
     """Days behind the year 2100, as those that were moved to protect the subjects."""
     first_above_12: int = 0
     second_above_12: int = 0
+    beside: bool = True
+    """Whether the other columns of the source say that the day stands before the month."""
+    comes_again: bool = False
+    """Whether a cell that came once in what was looked at first comes again."""
     kinds: Counter[str] = field(default_factory=Counter)
     """`empty`, `mark`, `whole`, `decimal`, `signed`, `compared`, `clock`, `time`, `text` -> cells."""
     forms: Counter[TimeForm] = field(default_factory=Counter)
@@ -109,12 +113,23 @@ class ColumnShape:
 
     @property
     def is_flag(self) -> bool:
-        """Whether every cell says yes or no, or is empty."""
-        return 0 < len(self.hashes) == len(_common(self.hashes, _hashed(_written(YES + NO))))
+        """Whether every cell says yes or no, as the macro `truth` takes it, or is empty."""
+        return self.is_of(yes_and_no())
+
+    def is_of(self, words: Iterable[str]) -> bool:
+        """Whether every cell is one of some words, or is empty."""
+        return 0 < len(self.hashes) == len(_common(self.hashes, _hashed(map(bare, words))))
 
     def words_of(self, words: Iterable[str]) -> tuple[str, ...]:
         """Return those of some words that are cells of it, in small or capital letters."""
-        return tuple(word for word in words if len(_common(_hashed(_written([word])), self.hashes)))
+        return tuple(word for word in words if len(_common(_hashed([bare(word)]), self.hashes)))
+
+    def tells(self, other: ColumnShape) -> bool:
+        """Whether a column has one cell for each of its own, of which several come again, and so says nothing new."""
+        n_own, n_both = (len({*zip(*columns, strict=True)}) for columns in (
+            [self.records.tolist()], [self.records.tolist(), other.records.tolist()]
+        ))  # fmt: skip
+        return 1 < n_own == n_both < 0.5 * len(self.records) and other.n_distinct > 1
 
     @property
     def is_time(self) -> bool:
@@ -145,7 +160,7 @@ class ColumnShape:
     @property
     def is_unique(self) -> bool:
         """Whether no cell comes twice, and none is empty."""
-        return self.n > 1 and self.n_distinct == self.n == self.n_filled
+        return self.n > 1 and self.n_distinct == self.n == self.n_filled and not self.comes_again
 
     @property
     def is_prose(self) -> bool:
@@ -154,10 +169,21 @@ class ColumnShape:
 
     @property
     def day_first(self) -> bool | None:
-        """Whether the day stands before the month; None = no cell decides it."""
-        if (self.first_above_12 > 0) == (self.second_above_12 > 0):
+        """Whether the day stands before the month; None = no cell decides it, or they differ."""
+        n = self.first_above_12 + self.second_above_12
+        if not n or _ENOUGH * n > max(self.first_above_12, self.second_above_12):
             return None
-        return self.first_above_12 > 0
+        return self.first_above_12 > self.second_above_12
+
+    @property
+    def reads_day_first(self) -> bool:
+        """Whether the day is read before the month: as its cells decide, else as other columns do."""
+        return self.beside if self.day_first is None else self.day_first
+
+    def note_more(self, cells: Sequence[str | None]) -> None:
+        """Note which of more records are alike, to each other and to those seen."""
+        self.records = np.concatenate([self.records, np.fromiter(map(hash, cells), np.int64)])
+        self.comes_again = self.is_unique and len(np.unique(self.records)) < len(self.records)
 
     @property
     def odd_marks(self) -> list[str]:
@@ -180,12 +206,20 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
     shape.n_distinct = len(counted)
     _note_words(shape, counted)
     if shape.share("whole", "text") > 0.5 and not shape.is_prose:
-        shape.hashes = _hashed({(cell or "").strip() for cell in counted} - {"", *MARKS})
+        shape.hashes = _hashed(bare(cell) for cell in {(cell or "").strip() for cell in counted} - {"", *MARKS})
     return shape
 
 
-def _written(words: Iterable[str]) -> list[str]:
-    return [form(word) for word in words for form in (str.lower, str.upper, str.title, str.capitalize)]
+def bare(cell: str) -> str:
+    """Return a cell as ids are compared: in small letters, without blanks and zeros in front of a number."""
+    text = "".join(unicodedata.normalize("NFKC", cell).casefold().split())
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", re.sub(r"(?<![\d.])0+(?=\d)", "", text))
+
+
+@cache
+def yes_and_no() -> tuple[str, ...]:
+    """Return the words that say yes or no, as the macro `truth` has them."""
+    return tuple(re.findall(r"'(\w+)'", asset("sql/shared/macros/truth.sql").read_text(encoding="utf-8")))
 
 
 def _hashed(cells: Iterable[str]) -> npt.NDArray[np.int64]:

@@ -74,8 +74,19 @@ def _clocks(left: Shapes, times: Shapes) -> dict[str, str]:
 
 def note_form(column: str, shape: ColumnShape, guess: Guess) -> None:
     """Say where day and month of a time may be the other way round."""
-    if any(form.order == "xxy" for form in shape.forms) and shape.day_first is None:
-        guess.notes.append(f"UNDECIDED: `{column}` may be written day first or month first; `format` says day first")
+    if all(form.order != "xxy" for form in shape.forms):
+        return
+    said = "day first" if shape.reads_day_first else "month first"
+    if shape.day_first is None:
+        if shape.first_above_12 + shape.second_above_12:
+            which, more = "has days written day first and days written month first", ", and the others are not read"
+        else:
+            which, more = "may be written day first or month first", ""
+        guess.notes.append(f"UNDECIDED: `{column}` {which}; `format` says {said}{more}")
+        guess.doubts[column] = f"UNDECIDED whether day first or month first, read {said}"
+    elif min(shape.first_above_12, shape.second_above_12):
+        guess.notes.append(f"few days in `{column}` cannot be {said} as the others are: they are not read")
+        guess.doubts[column] = f"few are not {said}"
 
 
 def _n_empty(shape: ColumnShape) -> int:

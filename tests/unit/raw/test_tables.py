@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tawt.errors import SourceError
+from tawt.raw.cells import cells_of
 from tawt.raw.tables import FoundTable, tables_below
 
 TEXT = "pid,value\n1,5.4\n2,7\n"
@@ -20,6 +21,12 @@ TEXT = "pid,value\n1,5.4\n2,7\n"
 
 def _found(root: Path) -> dict[str, FoundTable]:
     return {table.place: table for table in tables_below(root)[0]}
+
+
+def _first(found: dict[str, FoundTable]) -> list[dict[str, list[str | None]]]:
+    names = {f"t{i}": table for i, table in enumerate(found.values())}
+    with cells_of(names, []) as cells:
+        return [cells.first(name, 2)[0] for name in names]
 
 
 def test_tables_are_found_in_every_form(tmp_path: Path) -> None:
@@ -34,8 +41,7 @@ def test_tables_are_found_in_every_form(tmp_path: Path) -> None:
     pq.write_table(pa.table({"pid": [1, 2], "value": [5.4, 7.0]}), tmp_path / "typed.parquet")
     found = _found(tmp_path)
     assert sorted(found) == ["hosp/plain", "packed", "semi", "tabs", "typed", "utf16", "wide"]
-    cells = {place: list(table.columns(10)[0].values()) for place, table in found.items()}
-    assert list(cells.values()) == [[["1", "2"], ["5.4", "7"]]] * 7
+    assert [list(cells.values()) for cells in _first(found)] == [[["1", "2"], ["5.4", "7"]]] * 7
     assert found["wide"].header == ("Größe", "value") and found["wide"].encoding == "latin-1"
 
 
@@ -58,7 +64,7 @@ def test_parts_are_one_table(tmp_path: Path) -> None:
         "labs": 3, "outcomes-*": 3, "set-a": 1, "stays": 30,
     }  # fmt: skip
     assert found["stays"].header == ("_member", "Hour", "HR") and found["set-a"].header[0] == "_member"
-    assert found["stays"].columns(2) == ({"_member": ["0", "1"], "Hour": ["1", "1"], "HR": ["88", "88"]}, 2)
+    assert _first({"stays": found["stays"]}) == [{"_member": ["0", "1"], "Hour": ["1", "1"], "HR": ["88", "88"]}]
 
 
 def test_what_is_no_table_is_told(tmp_path: Path) -> None:

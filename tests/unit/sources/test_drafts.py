@@ -327,3 +327,72 @@ def test_results_are_known_when_they_came(tmp_path: Path) -> None:
     sql = files_of("c", drafted.tables, rows_of)["sql/c/event_parts/labor.sql"]
     assert "zurueck as available_time" in sql
     assert sql.count("drop:") == 2 and "lower(sicherheit) in ('v') then 'drop:marked_doubtful'" in sql
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "type_"), [("{:05}", "{}", "int64"), ("a-{}", "A-{}", "subject"), ("{}.0", "{}", "subject")]
+)
+def test_ids_that_differ_in_their_writing_are_told(tmp_path: Path, here: str, there: str, type_: str) -> None:
+    """Zeros in front, capitals or a point in one table and not in another: read in one way where numbers can, else told."""
+    drafted = _drafted(tmp_path, {
+        "people": ("pid,sex", [f"{here.format(n)},F" for n in range(1, 31)]),
+        "labs": ("pid,test,taken,result", [f"{there.format(1 + n % 12)},K,2024-03-02 08:{n:02},{n}.5" for n in range(N)]),
+    })  # fmt: skip
+    notes = "\n".join(drafted.notes())
+    assert f"{'guessed' if type_ == 'int64' else 'UNDECIDED'}: 12 ids" in notes
+    contract = contract_of(_by_name(drafted)["people"])
+    assert f"pid: {{type: {type_}, as: subject_id}}" in contract and "12 ids" in contract
+    assert "whose record it is; " in contract
+
+
+def test_stays_and_codes_that_differ_in_their_writing_are_joined_or_told(tmp_path: Path) -> None:
+    """Numbers of stays with zeros in front in one table are read as numbers; a code in other letters than its name is told; few
+    ids are not counted out; a zero in one column alone makes two ids."""
+    labs = [f"{100 + n % 20:06},{'abcdefgh'[n % 8]}x,2024-03-02 08:{n:02},{n}.5" for n in range(N)]
+    drafted = _drafted(tmp_path, {
+        "stays": ("patient_id,stay_id,admitted,discharged",
+                  [f"{'007' if n == 1 else n},{100 + n},2024-03-01 08:00,2024-03-09 09:30" for n in range(20)]),
+        "labs": ("stay_id,test,taken,result", labs), "tests": ("test,label", [f"{c}X,name {c}" for c in "abcdefgh"]),
+    })  # fmt: skip
+    tables, notes = _by_name(drafted), "\n".join(drafted.notes())
+    assert tables["labs"].owner is tables["stays"] and tables["labs"].types["stay_id"] == "int64"
+    assert "guessed: 20 ids have zeros in front in one table and none in another" in notes
+    assert "UNDECIDED: fewer than 11 ids" in notes and "so they have no name" in notes and "split in two" in notes
+
+
+def test_what_lies_behind_the_first_records_is_seen(tmp_path: Path) -> None:
+    """The order of day and month is told from all records, as is what tells alike ones apart, and which come once."""
+    rows = [f"{1 + n % 50},K,{1 + n % 12}/{1 + n % 9}/2021 08:{n % 60:02},{n}.5,{n}" for n in range(200)]
+    late = [f"{1 + n % 50},K,04/25/2021 09:00,7.5,{n + 200}" for n in range(200)]
+    raw = _raw(tmp_path, {"labs": ("patient,test,taken,result,lab_id", [*rows, *late])})
+    (table,) = look_below(raw, 100).tables
+    assert 'format: "%m/%d/%Y %H:%M"' in contract_of(table) and not any("UNDECIDED" in n for n in table.guess.notes)
+    assert table.guess.identity == ("lab_id",)
+    (raw / "labs.csv").write_text("\n".join(["patient,test,taken,result", *(row.rpartition(",")[0] for row in rows)]))
+    (table,) = look_below(raw, 100).tables
+    assert "UNDECIDED whether day first or month first" in contract_of(table)
+
+
+def test_a_table_of_ascii_is_written_as_its_neighbours(tmp_path: Path) -> None:
+    """An encoding is told from the whole of a file: ASCII is that of the others, and a letter at the end of one counts."""
+    raw = _raw(tmp_path, {"a": ("patient;test;taken;result", ["1;K;2024-03-02 08:00;1.5"] * 9000)})
+    with (raw / "a.csv").open("ab") as file:
+        file.write("2;Größe;2024-03-02 08:00;1.5\n".encode("latin-1"))
+    (raw / "b.csv").write_text("patient;sex\n1;F\n2;M\n")
+    text = pipeline("clinic", look_below(raw, 1000).tables)
+    assert 'csv: {delimiter: ";", encoding: latin-1}' in text and "tables:" not in text
+
+
+def test_bounds_and_texts_of_results_are_read(tmp_path: Path) -> None:
+    """What stands beside a number and says that it is a bound is heard; of two texts, the one that only says the code again is
+    no result."""
+    exams = [f"{1 + n % 9},2024-03-02 08:{n:02},exam/{n % 4},of {n % 4},{'ab'[n % 3 > 0]}" for n in range(N)]
+    drafted = _drafted(tmp_path, {
+        "exam": ("patient,taken,examcode,examvalue,examtext", exams),
+        "labs": ("patient,test,taken,result,vorzeichen", [f"{1 + n % 9},K,2024-03-02 08:{n:02},{n}.5,{'<> '[n % 3]}" for n in range(N)]),
+    })  # fmt: skip
+    tables = _by_name(drafted)
+    assert tables["exam"].guess.text == "examtext" and tables["labs"].guess.side == "vorzeichen"
+    files = files_of("c", drafted.tables, rows_of)
+    assert "then 'censored_low'" in files["sql/c/event_parts/labs.sql"]
+    assert "labs" in files["tests/sql/c.yaml"]

@@ -1,0 +1,150 @@
+"""The cells of tables that nobody has described, read by the engine as an ingest reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import duckdb
+
+from tawt.database.connect import Limits, identifier, literal, looking, wrapped_errors
+from tawt.errors import SourceError
+from tawt.places import real
+from tawt.raw.copies import readable
+from tawt.raw.find import RawTable
+from tawt.raw.tables import FoundTable, PassedOver
+from tawt.raw.views import bind_raw
+
+Place = tuple[str, str]
+"""A table and a column of it."""
+_LATE = "(1[3-9]|2[0-9]|3[01])"
+_EARLY = "(0?[1-9]|1[0-2])"
+_ORDERS = tuple(
+    rf"^\s*{one}[-/.]{other}[-/.]([0-9]{{4}}|[0-9]{{2}})([^0-9]|$)" for one, other in ((_LATE, _EARLY), (_EARLY, _LATE))
+)
+"""A day that can only stand before its month, and one that can only stand behind it."""
+_BARE = (
+    r"regexp_replace(regexp_replace(lower(nfc_normalize(regexp_replace(replace(cell, chr(160), ''), '\s', '', 'g'))), "
+    r"'(^|[^0-9.])0+([0-9])', '\1\2', 'g'), '^(-?[0-9]+)[.]0+$', '\1')"
+)
+"""A cell in small letters without blanks, zeros in front of a number, and those behind its point."""
+
+
+class Apart(NamedTuple):
+    """How the ids of several columns are written."""
+
+    n: int
+    """Ids that are written in several ways: with zeros in front, letters in capitals or blanks here, and not there."""
+    n_within: int
+    """Those of them that are so in one column."""
+    n_padded: int
+    """Ids with zeros in front of a number."""
+    is_whole: bool
+    """Whether hardly any is not a whole number."""
+
+
+class Cells:
+    """Reads tables; what cannot be read is passed over."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, tables: Mapping[str, RawTable]) -> None:
+        self._connection, self._tables = connection, tables
+        connection.execute("create temp table ids (place varchar, cell varchar, bare varchar)")
+
+    def first(self, table: str, most: int) -> tuple[dict[str, list[str | None]], int]:
+        """Return the cells of the first records by column, and how many records there are, odd ones too if all are.
+
+        Raises:
+            TawtError: It cannot be read.
+        """
+        names = self._tables[table].contract.names
+        listed = ", ".join(map(identifier, names))
+        found = self._read(table, f"select {listed} from raw.{identifier(table)} limit {most}")
+        n_odd = 0
+        if not found.num_rows and self._tables[table].is_text:
+            n_odd = self._connection.execute(f"select count(*) from {identifier(f'_rejects_{table}')}").fetchall()[0][0]
+        return {name: column.to_pylist() for name, column in zip(names, found.columns, strict=True)}, (
+            found.num_rows + n_odd
+        )
+
+    def orders(self, table: str, columns: Sequence[str]) -> tuple[int, dict[str, tuple[int, int]]]:
+        """Return how many records a table has, and in how many a day stands surely before, or behind, its month."""
+        asked = [
+            f"count(*) filter (regexp_matches({identifier(c)}, {literal(way)}))" for c in columns for way in _ORDERS
+        ]
+        row = self._read(table, f"select {', '.join(['count(*)', *asked])} from raw.{identifier(table)}", parallel=True)
+        n, *counts = (column[0].as_py() for column in row.columns)
+        return n, dict(zip(columns, zip(counts[::2], counts[1::2], strict=True), strict=True))
+
+    def of_some(self, table: str, whose: str, one_in: int, behind: int, most: int) -> dict[str, list[str | None]]:
+        """Return the records of one in so many subjects, wherever they stand behind the first ones."""
+        names = self._tables[table].contract.names
+        found = self._read(
+            table, f"select {', '.join(map(identifier, names))} from raw.{identifier(table)} "
+            f"where hash(trim({identifier(whose)})) % {one_in} = 0 and _row > {behind} limit {most}",
+        )  # fmt: skip
+        return {name: column.to_pylist() for name, column in zip(names, found.columns, strict=True)}
+
+    def gather(self, table: str, columns: Sequence[str]) -> None:
+        """Hold the different ids in some columns of a table, to compare them with others'."""
+        listed = ", ".join(
+            f"{{place: {literal(_place((table, column)))}, cell: trim({identifier(column)})}}" for column in columns
+        )
+        self._read(
+            table, f"insert into ids select place, cell, {_BARE} from (select distinct place, cell from (select unnest("
+            f"[{listed}], recursive := true) from raw.{identifier(table)}) where cell <> '')", parallel=True,
+        )  # fmt: skip
+
+    def apart(self, places: Sequence[Place], home: Place | None = None) -> Apart:
+        """Return how the ids of gathered columns are written.
+
+        Args:
+            places: The columns.
+            home: The one in which the ids of the others are looked up, where there is one: only what is not found as it
+                stands is written in another way then.
+        """
+        listed = ", ".join(literal(_place(one)) for one in (*places, *([home] if home else [])))
+        at_home = f"place = {literal(_place(home))}" if home is not None else "false"
+        counted = "kinds > 1 or ways > 1" if home is None else "len(theirs) > 0 and not list_has_all(theirs, own)"
+        n_apart, n_within = self._connection.execute(
+            "with of_bare as (select bare, place, list(distinct cell order by cell) as cells from ids "
+            f"where place in ({listed}) group by all), "
+            "told as (select bare, max(len(cells)) as ways, count(distinct cells) as kinds, "
+            f"flatten(list(cells) filter ({at_home})) as theirs, flatten(list(cells) filter (not {at_home})) as own "
+            "from of_bare group by bare) "
+            f"select count_if({counted}), count_if(ways > 1) from told"
+        ).fetchall()[0]
+        n, n_padded, n_whole = self._connection.execute(
+            "select count(*), count_if(regexp_full_match(cell, '0+[1-9][0-9]*')), "
+            f"count_if(regexp_full_match(cell, '[-+]?[0-9]{{1,18}}')) from ids where place in ({listed})"
+        ).fetchall()[0]
+        return Apart(n_apart, n_within, n_padded, n > 0 and n_whole >= 0.98 * n)
+
+    def _read(self, table: str, text: str, parallel: bool = False) -> Any:
+        with wrapped_errors(table):
+            is_asked = text.startswith("select")
+            reader = bind_raw(self._connection, self._tables[table], parallel)
+            try:
+                return self._connection.sql(text).to_arrow_table() if is_asked else self._connection.execute(text)
+            except duckdb.Error:
+                if reader is not None and reader.failed is not None:
+                    raise reader.failed from None
+                raise
+
+
+def _place(place: Place) -> str:
+    return "\n".join(place)
+
+
+@contextmanager
+def cells_of(tables: Mapping[str, FoundTable], passed: list[PassedOver]) -> Iterator[Cells]:
+    """Open tables for reading; those of which no file can be opened are added to what is passed over."""
+    with ExitStack() as stack:
+        raw: dict[str, RawTable] = {}
+        for name, found in tables.items():
+            try:
+                (raw[name],) = stack.enter_context(readable([found.raw(name)]))
+            except SourceError as error:
+                passed.append(PassedOver(found.place, error.what))
+        folders = sorted({real(file.path).parent for table in raw.values() for file in table.files})
+        yield Cells(stack.enter_context(looking(Limits.of(), folders)), raw)
