@@ -97,7 +97,7 @@ def _shared(code: str, shape: ColumnShape, by: str, own: ColumnShape, dictionary
 
 def _is_key(shape: ColumnShape) -> bool:
     """Whether hardly an id of a column comes twice."""
-    return len(shape.hashes) > 0 and not shape.is_time and len(shape.hashes) >= 0.98 * shape.n_filled
+    return len(shape.hashes) > 0 and not shape.is_time and shape.n_distinct >= 0.98 * shape.n_filled
 
 
 def _are_called_alike(code: str, by: str, dictionary: str) -> bool:

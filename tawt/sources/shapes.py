@@ -71,7 +71,6 @@ class ColumnShape:
     """What the commas and points in its numbers say; nothing where these are no text."""
     hashes: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
     """Of the different cells of what may be a code or an id, of this process alone: to tell what two columns share."""
-
     records: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
     """Of the cells in their order, of this process alone: to tell which records are alike."""
     later_than: frozenset[str] = frozenset()
@@ -212,8 +211,8 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
 
 def bare(cell: str) -> str:
     """Return a cell as ids are compared: in small letters, without blanks and zeros in front of a number."""
-    text = "".join(unicodedata.normalize("NFKC", cell).casefold().split())
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", re.sub(r"(?<![\d.])0+(?=\d)", "", text))
+    text = re.sub(r"(?<![\d.])0+(?=\d)", "", "".join(unicodedata.normalize("NFKC", cell).casefold().split()))
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
 @cache
@@ -268,8 +267,7 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
             shape.n_joined += n
             shape.forms[joined] += n
     elif kind == "time":
-        seen = seen_time(cell)
-        assert seen is not None
+        assert (seen := seen_time(cell)) is not None
         shape.forms[seen.form] += n
         shape.n_midnight += n * seen.is_midnight
         shape.n_future += n * (len(seen.year) == 4 and int(seen.year) > 2100)

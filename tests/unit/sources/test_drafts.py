@@ -49,6 +49,8 @@ def mimic() -> dict[str, tuple[str, list[str]]]:
         "OUTPUTEVENTS": _numbered("SUBJECT_ID,ITEMID,CHARTTIME,VALUE", _events([226559, 226560, 220045])),
         "D_ITEMS": _numbered("ITEMID,LABEL", [f"{i},item {i}" for i in [*chart, 226559, 226560]]),
         "D_LABITEMS": _numbered("ITEMID,LABEL", [f"{i},lab {i}" for i in labs]),
+        "DIAGNOSES": _numbered("SUBJECT_ID,ICD9,CHARTTIME", [row.replace(",2150", "89,2150") for row in _events([38, 4038, 8, 9, 7])]),
+        "D_ICD": _numbered("ICD9,LABEL", [f"{z}{i}89,icd {z}{i}" for i in (38, 4038, 8, 9, 7) for z in ("", "0")]),
         "PATIENTS": _numbered(
             "SUBJECT_ID,GENDER,DOB,DOD,DOD_HOSP,DOD_SSN,EXPIRE_FLAG",
             [f"{n},F,2090-01-01,{dod},{dod if n % 2 else ''},{dod},{int(n > 15)}"
@@ -64,6 +66,7 @@ def test_dictionaries_are_known_by_their_codes(tmp_path: Path, mimic: dict[str, 
     assert [table.name for table in tables["d_items"].names] == ["chartevents", "outputevents"]
     assert [table.name for table in tables["d_labitems"].names] == ["labevents"]
     assert tables["d_items"].guess.codes == ("ITEMID",)
+    assert [table.name for table in tables["d_icd"].names] == ["diagnoses"]  # whose codes differ by zeros in front
     assert (tables["chartevents"].prefix, tables["outputevents"].prefix, tables["labevents"].prefix) == (
         "ITEMS", "ITEMS", "LABEVENTS",
     )  # fmt: skip
