@@ -266,8 +266,7 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
         if (joined := joined_form(cell.strip())) is not None:
             shape.n_joined += n
             shape.forms[joined] += n
-    elif kind == "time":
-        assert (seen := seen_time(cell)) is not None
+    elif (seen := seen_time(cell)) is not None and kind == "time":
         shape.forms[seen.form] += n
         shape.n_midnight += n * seen.is_midnight
         shape.n_future += n * (len(seen.year) == 4 and int(seen.year) > 2100)
