@@ -49,8 +49,8 @@ def mimic() -> dict[str, tuple[str, list[str]]]:
         "OUTPUTEVENTS": _numbered("SUBJECT_ID,ITEMID,CHARTTIME,VALUE", _events([226559, 226560, 220045])),
         "D_ITEMS": _numbered("ITEMID,LABEL", [f"{i},item {i}" for i in [*chart, 226559, 226560]]),
         "D_LABITEMS": _numbered("ITEMID,LABEL", [f"{i},lab {i}" for i in labs]),
-        "DIAGNOSES": _numbered("SUBJECT_ID,ICD9,CHARTTIME", [row.replace(",2150", "89,2150") for row in _events([38, 4038, 8, 9, 7])]),
-        "D_ICD": _numbered("ICD9,LABEL", [f"{z}{i}89,icd {z}{i}" for i in (38, 4038, 8, 9, 7) for z in ("", "0")]),
+        "DIAGNOSES": _numbered("SUBJECT_ID,ICD9_CODE,CHARTTIME", [row.replace(",2150", "89,2150") for row in _events([38, 4038, 8, 9, 7])]),
+        "D_ICD": _numbered("ICD9_CODE,LABEL", [f"{z}{i}89,icd {z}{i}" for i in (38, 4038, 8, 9, 7) for z in ("", "0")]),
         "PATIENTS": _numbered(
             "SUBJECT_ID,GENDER,DOB,DOD,DOD_HOSP,DOD_SSN,EXPIRE_FLAG",
             [f"{n},F,2090-01-01,{dod},{dod if n % 2 else ''},{dod},{int(n > 15)}"
