@@ -91,7 +91,9 @@ class Contract(Section):
     @property
     def digest(self) -> str:
         """Hash of all that rows hang on: a word more, or another description, changes none."""
-        words: Any = {"reasons": True, "description": True, "source": True, "columns": {"__all__": {"description"}}}
+        # what a table says of its columns together stands at each of them too
+        tables = {"source": True, "key": True, "optional": True}
+        words: Any = {"reasons": True, "description": True, **tables, "columns": {"__all__": {"description"}}}
         text = json.dumps(self.model_dump(mode="json", exclude=words), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

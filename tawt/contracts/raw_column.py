@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from tawt.config.base import Conflict
 from tawt.config.pipeline import Marks
@@ -64,6 +64,11 @@ class RawColumn(Column):
         if self.decimal is None and self.thousands is None:
             return None
         return ("," if self.thousands == "." else ".") if self.decimal is None else self.decimal, self.thousands or ""
+
+    @field_validator("as_")
+    @classmethod
+    def _is_another(cls, name: str | None, info: ValidationInfo) -> str | None:
+        return None if name == info.data.get("name") else name
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> RawColumn:

@@ -1,4 +1,5 @@
-"""What files of a project say, by hash and without an engine: remarks, blanks and descriptions are none of it."""
+"""What files of a project say, by hash and without an engine: remarks, blanks, descriptions and other words for the
+same are none of it."""
 
 from __future__ import annotations
 
@@ -7,16 +8,17 @@ import io
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from tawt.config.load import read_yaml
-from tawt.contracts.table import SUFFIXES
+from tawt.contracts.contract import read_contract
+from tawt.contracts.table import SUFFIXES, read_table
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.project import Project
 
 ABSENT = "absent"
 """In the place of a hash, where there is no such file."""
+_OF_TABLE = 3
+"""Parts of the path of a raw table's contract: `schemas/SOURCE/TABLE`."""
 _TOKEN = re.compile(
     r"""--[^\n]* | [eE]'(?:\\.|''|[^'\\])*' | '(?:''|[^'])*' | "(?:""|[^"])*" | \$(\w*)\$.*?\$\1\$ |
         /\* | [\w.$]+ | \S""",
@@ -42,7 +44,8 @@ def of_file(key: str, project: Project) -> str | list[str]:
             return of_sql(path.read_text(encoding="utf-8"))
         if path.suffix == ".csv":
             return digest([*csv.reader(io.StringIO(path.read_text(encoding="utf-8")))])
-        return digest(_undescribed(read_yaml(path)[0]))
+        # below a source lies what a raw table is
+        return (read_table(path) if len(Path(key).parts) == _OF_TABLE else read_contract(path)).digest
     except (TawtError, OSError, ValueError) as error:  # whoever reads it for its own sake says more
         return digest(type(error).__name__)
 
@@ -67,22 +70,3 @@ def tokens(text: str) -> list[str]:
         elif not token.startswith("--"):
             found.append(token if token[0] in "'\"$" or token[:2] in ("e'", "E'") else token.lower())
     return found
-
-
-def _undescribed(contract: Any) -> Any:
-    """A contract without what is only said of its relation and columns."""
-    if not isinstance(contract, dict):
-        return contract
-    bare = {key: value for key, value in contract.items() if key not in ("description", "source", "reasons")}
-    columns = bare.get("columns")
-    if isinstance(columns, dict):
-        bare["columns"] = [[name, _bare(about)] for name, about in columns.items()]
-    elif isinstance(columns, list):
-        bare["columns"] = [_bare(about) for about in columns]
-    return bare
-
-
-def _bare(column: Any) -> Any:
-    if not isinstance(column, dict):
-        return column
-    return {key: value for key, value in column.items() if key != "description"}

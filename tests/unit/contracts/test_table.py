@@ -37,7 +37,7 @@ def test_the_short_form_says_what_the_long_one_does(tmp_path: Path) -> None:
     short = read_table(write(tmp_path, SHORT))
     full = read_table(write(tmp_path, json.dumps(FULL), "labs.json"))
     assert short.columns == full.columns and short.value == full.value and short.paths == full.paths == ("LABS",)
-    assert short.name == full.name == "raw.labs"
+    assert short.name == full.name == "raw.labs" and short.digest == full.digest
     assert [column.key for column in short.columns] == [True, False, False]
     assert [column.nullable for column in short.columns] == [False, True, True]
     assert [column.name for column in short.staged] == ["id", "at"]

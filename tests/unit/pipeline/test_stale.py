@@ -214,6 +214,11 @@ SAME = {
     "a remark in a macro": ("sql/shared/macros/doubled.sql", "-- Twice a number.", "-- Two times a number."),
     "a description": ("schemas/lab/staging/labs.json", "One row is one reading.", "A reading."),
     "a raw description": ("schemas/lab/labs.json", "One row is one reading.", "A reading."),
+    "another word for a type, and a default": (
+        "schemas/lab/labs.json",
+        '{"name": "number", "type": "string"}',
+        '{"name": "number", "as": "number", "type": "text", "key": false}',
+    ),
 }
 
 
