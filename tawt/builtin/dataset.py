@@ -17,6 +17,7 @@ from tawt.pipeline.each_shard import each_shard_of
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
+from tawt.contracts.cells import SMALL_CELL
 from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
 
 BIRTH = "MEDS_BIRTH"
@@ -40,8 +41,10 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         table, index, n_fallback = to_dataset(read, contract, index_contract, birth, anchor)
         write_arrow(table, path)
         write_arrow(index, index_path)
+        before = table["timestamp"].to_numpy() < 0
+        n_early = len(np.unique(table["subject_id"].to_numpy()[before])) if birth is not None else 0
         return {
-            "n_rows": len(table), "n_subjects": len(index), "n_fallback": n_fallback,
+            "n_early": n_early, "n_rows": len(table), "n_subjects": len(index), "n_fallback": n_fallback,
             "n_static": int(np.sum(index["n_static"].to_numpy())), "sha256": sha256_file(path),
             "index_sha256": sha256_file(index_path),
         }  # fmt: skip
@@ -66,6 +69,9 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         notes.append(f"`time_origin: birth` and train has no {BIRTH}: each subject's time counts from its first event")
     elif n_fallback := sum(result["n_fallback"] for result in results.values()):
         notes.append(f"{n_fallback:,} subjects have no birth in the record: their time counts from their first event")
+    if n_early := sum(result["n_early"] for result in results.values()):
+        few = f"{n_early:,}" if n_early >= SMALL_CELL else f"fewer than {SMALL_CELL}"
+        notes.append(f"{few} subjects have events before their birth: look whether births are read as they are meant")
     facts = {
         "n_subjects": {split: sum(s.n_subjects for s in shards[split]) for split in SPLITS},
         "n_triplets": {split: sum(s.n_triplets for s in shards[split]) for split in SPLITS},

@@ -107,8 +107,8 @@ def extended(
 ) -> tuple[dict[str, Any], Places]:
     """Read a YAML mapping that may extend another one: what it says is laid on what the other says.
 
-    Mappings are laid on key by key; anything else, lists too, takes the place of what was there, and `~` takes a key
-    of the other away.
+    Mappings are laid on key by key, and what is `off` stays off. Anything else, lists too, takes the place of what was
+    there, and `~` takes a key of the other away.
 
     Args:
         path: The file.
@@ -149,12 +149,13 @@ def _laid(base: Mapping[str, Any], over: Mapping[str, Any], places: Places, at: 
         if isinstance(value, Mapping) and isinstance(old, Mapping):
             out[key] = _laid(old, value, places, here)
             continue
+        added = old if here == ("off",) and isinstance(value, list) and isinstance(old, list) else []
         for path in [path for path in places if path[: len(here)] == here]:
             del places[path]
         if value is None and key in out:
             del out[key]
         else:
-            out[key] = value
+            out[key] = [*value, *(one for one in added if one not in value)] if added else value
     return out
 
 

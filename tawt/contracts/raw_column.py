@@ -34,7 +34,8 @@ class RawColumn(Column):
     as_: Annotated[str | None, Field(alias="as", pattern=r"^[^\r\n]+$")] = None
     """Its name in staging, where that is another."""
     format: Texts = ()
-    """Days and times only: how they are written, as `%d.%m.%Y %H:%M`, one form or several; else year, month, day."""
+    """Days and times only: how they are written, as `%d.%m.%Y %H:%M`, one form or several; else year, month, day. A
+    year of two digits (`%y`) is one of the hundred years up to `high`, which must then be given."""
     marks: Marks | None = None
     """Cells that stand for a missing one in this column, as `-1` or `NA`, in the place of those that the pipeline says;
     `[]` = none but empty ones."""
@@ -86,6 +87,11 @@ class RawColumn(Column):
                     "is no form of a day or a time that names its year, as `%d.%m.%Y %H:%M` (a zone is no part of it)",
                     "format",
                 )
+        if self.high is None and any("%y" in form.replace("%%", "") for form in self.format):
+            raise Conflict(
+                "a year of two digits is of no century without `high`: with 2025-12-31 it is one of the hundred years "
+                "up to then", "format", "high",
+            )  # fmt: skip
         for key, bound in (("low", self.low), ("high", self.high)):
             if bound is None:
                 continue

@@ -37,17 +37,18 @@ def files_of(
 
     Args:
         root: The raw root.
-        places: Of its contract: the first that has any files; names match in any case, a folder gives all its parts.
+        places: Of its contract: it lies in one of them; names match in any case, a folder gives all its parts.
         members: How the table is spread over small files instead, if it is.
         name: Of its contract.
         n_hidden: Counts, under the name, files that lie there and whose names say that they are no data.
 
     Raises:
-        SourceError: It lies there twice, or in a form that is not read.
+        SourceError: It lies there twice, or in two of the places, or in a form that is not read.
     """
     if members is not None:
         return find_members(root, members)
     n_hidden = n_hidden if n_hidden is not None else Counter()
+    found: list[Path] = []
     for place in places:
         hidden: set[Path] = set()
         hits = _glob(root, place, hidden)
@@ -62,12 +63,18 @@ def files_of(
                     f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
                 )
         files = [part for hit in hits for part in (_parts(root, hit, hidden) if hit.is_dir() else [hit])]
-        n_hidden[name] += sum(map(_n_files, hidden))
-        if files:
-            return files
-        for odd in (*hits, *unread):
-            raise _unreadable(root, odd)
-    return []
+        n_hidden[name] += sum(map(_n_files, hidden)) if not found else 0
+        if not found:
+            for odd in (*hits, *unread) if not files else ():
+                raise _unreadable(root, odd)
+            found = files
+        elif more := sorted(set(files) - set(found)):
+            here, there = (path.relative_to(root).as_posix() for path in (found[0], more[0]))
+            raise SourceError(
+                name, f"lies there in two of its `paths`: {here} and {there}, expected it in one of them",
+                "a pattern such as `obs*` means all files of such names; else move one of the two out",
+            )  # fmt: skip
+    return found
 
 
 def _unreadable(root: Path, path: Path) -> SourceError:

@@ -58,12 +58,13 @@ def staging_select(table: Table, place: str) -> str:
     steps = [("read", read, f"raw.{plain_name(table.table)}")]
     if table.value is not None:
         read += _read_value(table)
-        steps.append(("judged", ["*", "result_status(said, counted, counted_cell) as value_status"], "read"))
+        asked = "said, counted, counted_cell" + (", unit" if table.value.unit else "")
+        steps.append(("judged", ["*", f"result_status({asked}) as value_status"], "read"))
         given += [
             "result_number(value_status, said, counted) as numeric_value",
             "case when value_status = 'category' then said end as text_value",
             "result_as_it_came(value_status, said, counted_cell) as raw_value",
-            "unit",
+            "result_unit(value_status, said, unit) as unit",
             "value_status",
         ]
     keys = [_fault("key_fault", c) if not c.nullable else _bad_key(c) for c in table.staged if c.key]
@@ -103,9 +104,30 @@ def _read(table: Table, column: RawColumn) -> list[str]:
 
 def _call(macro: str, column: RawColumn, cell: str) -> str:
     """Return the call that reads a cell of a column."""
-    forms = f", [{', '.join(map(literal, column.format))}]" if column.format else ""
     zone = ", $zone" if TYPES[column.type].is_time else ""
-    return f"{macro}{'_as' if forms else ''}({cell}{forms}{zone})"
+    if not column.format:
+        return f"{macro}({cell}{zone})"
+    # first the forms with two digits, which match no year of four
+    short = [form for form in column.format if "%y" in form.replace("%%", "")]
+    calls = []
+    for forms in (short, [form for form in column.format if form not in short]):
+        call = f"{macro}_as({cell}, [{', '.join(map(literal, forms))}]{zone})"
+        if forms:
+            calls.append(_in_century(column, call) if forms is short else call)
+    return calls[0] if len(calls) == 1 else f"coalesce({', '.join(calls)})"
+
+
+def _in_century(column: RawColumn, call: str) -> str:
+    """Return what reads years of two digits, as one of the hundred years up to the last that can be."""
+    type_ = TYPES[column.type]
+    read = f"in_century({call}, timestamp {literal(_last_moment(column))})"
+    return f"{read}::{type_.sql}" if type_.macro != "moment" else read
+
+
+def _last_moment(column: RawColumn) -> str:
+    """Return the last time that can be: a day means all of it."""
+    high = str(column.high)
+    return high if ":" in high else f"{high} 23:59:59.999999"
 
 
 def _pointed(column: RawColumn, cell: str) -> str:
@@ -138,7 +160,8 @@ def _bounds(column: RawColumn) -> list[str]:
     bounds = []
     for word, own, other in (("low", column.low, usual[0]), ("high", column.high, usual[1])):
         if own is not None and type_.is_time:
-            bounds.append(f"{word} := {type_.sql} {literal(str(own))}")
+            whole_day = word == "high" and type_.macro == "moment"
+            bounds.append(f"{word} := {type_.sql} {literal(_last_moment(column) if whole_day else str(own))}")
         elif own is not None or other is not None:
             bounds.append(f"{word} := {own if own is not None else other}")
     return bounds

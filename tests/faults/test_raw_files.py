@@ -147,6 +147,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda raw: (raw / "hosp/labevents.zip").write_bytes(b"PK"),
         "lies there twice: labevents.csv.gz and",
     ),
+    "table in two places": (
+        lambda raw: (raw / "labevents.csv").write_bytes(_unpack(raw / LABS)),
+        "lies there in two of its `paths`: hosp/labevents.csv.gz and labevents.csv",
+    ),
     "part linked to": (_linked(os.link), "labevents/b.csv.gz: is the same file as `hosp/labevents/a.csv.gz`"),
     "part linked by name": (_linked(os.symlink), "labevents/b.csv.gz: is the same file as `hosp/labevents/a.csv.gz`"),
     "pipe": (lambda raw: (raw / LABS).unlink() or os.mkfifo(raw / LABS), f"{LABS}: is a pipe or a device"),

@@ -1,9 +1,10 @@
--- The bound in a comparison, with or without a unit behind it; a titer such as `<1:20` has none.
+-- The bound in a comparison, with or without a unit behind it.
+-- A titer such as `<1:20` has none, nor has what goes on with another number (`< 5 x 10^9`, `less than 5 or 6`).
 create macro bound(said) as
     number(
         regexp_extract(
             said,
-            '^(?:[<>]=?|(?:less|greater) than(?: or equal to)?)\s*([-+]?[0-9]*\.?[0-9]+)\s*(?:[a-z%][^:]*)?\.?$',
+            '^(?:[<>]=?|(?:less|greater) than(?: or equal to)?)\s*([-+]?[0-9]*\.?[0-9]+)\s*(?:[a-z%][^:\s]*(?:\s+[^:\s0-9][^:\s]*)*)?\.?$',
             1, 'i'
         )
     )

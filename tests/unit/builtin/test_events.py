@@ -243,7 +243,10 @@ def test_a_shifted_calendar_changes_no_bit_of_the_dataset(write_meds: Callable[.
         )
         workspace = tmp_path / f"ws-{name}"
         tawt.ingest(write_meds(table, name), "meds", workspace, settings=("time_origin=birth", "shards=2"), **QUICK)
-        tawt.build_vocab(workspace, **QUICK)
+        made = tawt.build_vocab(workspace, **QUICK)
+        first = {s: min(moved[(subject == s) & (np.array(code) == "MEDS_BIRTH")], default=-1) for s in range(30)}
+        early = sum(moved[subject == s].min() < born for s, born in first.items() if born >= 0)
+        assert f"{early} subjects have events before their birth" in " ".join(made.notes)
         root = workspace / "dataset"
         files.append({p.relative_to(root): p.read_bytes() for p in root.rglob("*.arrow")})
     before, after = files

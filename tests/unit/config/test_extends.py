@@ -29,18 +29,25 @@ def _variant(folder: Path, text: str, base: str = BASE) -> str:
 
 
 def test_a_variant_says_only_what_differs(tmp_path: Path) -> None:
-    """Mappings are laid on key by key, a list takes the other's place, `~` takes a key away, the name is the file's."""
+    """Mappings are laid on key by key, what is off stays off, another list takes the other's place, `~` takes a key
+    away, the name is the file's."""
     text = (
         "extends: base\noff: [staging.c]\nparameters: {latest: '2000-01-01'}\ndata_types: {A: {high: 9}, B: ~, C: {}}\n"
     )
     mine, base = (resolve_pipeline(_variant(tmp_path, text).replace("mine", name)) for name in ("mine", "base"))
-    assert (mine.name, mine.source, mine.off, mine.splits) == ("mine", "lab", ("staging.c",), base.splits)
+    assert (mine.name, mine.source, mine.off, mine.splits) == (
+        "mine",
+        "lab",
+        ("staging.c", "staging.a", "staging.b"),
+        base.splits,
+    )
     assert mine.parameters == {"earliest": "1900-01-01", "latest": "2000-01-01"}
     assert {code: (known.low, known.high) for code, known in mine.data_types.items()} == {
         "A": (1, 9),
         "C": (None, None),
     }
     assert "extends" not in parse_yaml(dump(mine), "x")[0]
+    assert resolve_pipeline(_variant(tmp_path, "extends: base\noff: ~\n")).off == ()
 
 
 def test_overrides_are_laid_on_last(tmp_path: Path) -> None:

@@ -241,3 +241,37 @@ def test_signs_of_numbers_fit_their_column(tmp_path: Path, said: str) -> None:
     """A time and a text that is no value have no decimals, and one sign is not two things."""
     with pytest.raises(ConfigError):
         table(tmp_path, f"columns: {{n: {said}}}\n")
+
+
+def test_years_of_two_digits_are_of_a_century_that_is_said(tmp_path: Path) -> None:
+    """They are one of the hundred years up to `high`; years of four beside them are what they are, whatever order."""
+    columns = (
+        "key: id\ncolumns:\n  id: int64\n  born: {type: date, format: ['%d.%m.%Y', '%d.%m.%y'], high: 2021-12-31}\n"
+    )
+    columns += "  at: {type: timestamp, format: '%d.%m.%y %H:%M', high: 2021-12-31}\n"
+    cells = [("17.05.45", "31.12.21 23:30"), ("17.05.2021", "01.01.22 00:00"), ("17.05.2045", "29.02.00 08:00"),
+             ("29.02.24", "1.1.70 00:00")]  # fmt: skip
+    rows = stage(table(tmp_path, columns), [{"id": "1", "born": born, "at": at} for born, at in cells])
+    told = [(str(row["born"]), str(row["at"])) for row in rows]
+    assert told == [
+        ("1945-05-17", "2021-12-31 23:30:00"),
+        ("2021-05-17", "1922-01-01 00:00:00"),
+        ("None", "2000-02-29 08:00:00"),
+        ("1924-02-29", "1970-01-01 00:00:00"),
+    ]
+    with pytest.raises(ConfigError, match="century"):
+        table(tmp_path, "key: id\ncolumns:\n  id: int64\n  born: {type: date, format: '%d.%m.%y'}\n")
+
+
+def test_the_unit_of_a_bound_is_the_columns_or_none(tmp_path: Path) -> None:
+    """A unit behind a bound is its unit where the column has none; another than the column's makes it no number."""
+    columns = "key: id\ncolumns: {id: int64, said: string, unit: string}\nvalue: {text: said, unit: unit}\n"
+    cells = [("< 90 mg/dL", "mmol/L"), ("< 90 mg/dL", None), ("< 90 mg/dL", "MG/DL"), ("< 5", "mmol/L")]
+    rows = stage(table(tmp_path, columns), [{"id": "1", "said": said, "unit": unit} for said, unit in cells])
+    told = [tuple(row[name] for name in ("value_status", "numeric_value", "unit", "raw_value")) for row in rows]
+    assert told == [
+        ("unparsed", None, "mmol/L", "< 90 mg/dL"),
+        ("censored_low", 90.0, "mg/dL", "< 90 mg/dL"),
+        ("censored_low", 90.0, "MG/DL", "< 90 mg/dL"),
+        ("censored_low", 5.0, "mmol/L", "< 5"),
+    ]
