@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tawt.contracts.account import Account
+from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import DATASET as MANIFEST
 from tawt.contracts.dataset import FORMAT, SPLITS, DatasetManifest, ShardEntry
 from tawt.errors import StageError
@@ -17,7 +18,6 @@ from tawt.pipeline.each_shard import each_shard_of
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
-from tawt.contracts.cells import SMALL_CELL
 from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
 
 BIRTH = "MEDS_BIRTH"
