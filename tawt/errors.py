@@ -135,7 +135,13 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean `x`?" for use as a hint, else the known names.
+    """Return the hint of `closest`, else the known names."""
+    names = sorted({*known} - {name})
+    return closest(name, names) or (f"known: {listed(names)}" if names else "")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean `x`?" for use as a hint; empty where no name is like it.
 
     What is meant are the names of which it is the last part, or else the closest one; never what was typed.
     """
@@ -145,7 +151,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     folded = {one.casefold(): one for one in names}
     if close := difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5):
         return f"did you mean `{folded[close[0]]}`?"
-    return f"known: {listed(names)}" if names else ""
+    return ""
 
 
 def listed(names: Collection[str]) -> str:

@@ -91,7 +91,8 @@ class Project:
     def find(self, *paths: str) -> Path | None:
         """Return the file of a path such as `sql/mimic_iv/event_parts/labs.sql`, or of several that mean the same;
         None where there is none."""
-        return next((root / path for root in self.roots for path in paths if (root / path).is_file()), None)
+        there = (root / path for root in self.roots for path in paths if (root / path).is_file())
+        return next(map(self.own, there), None)
 
     def files(self, folder: str, suffix: str) -> dict[str, Path]:
         """Return the files of a folder whose names end so, by their stems and in order; hidden ones are none."""
@@ -99,12 +100,39 @@ class Project:
         for root in reversed(self.roots):
             for path in (root / folder).glob(f"[!.]*{suffix}"):
                 if path.is_file():
-                    found[path.name.removesuffix(suffix)] = path
+                    found[path.name.removesuffix(suffix)] = self.own(path)
         return dict(sorted(found.items()))
 
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders in a folder."""
         return sorted({path.name for root in self.roots for path in (root / folder).glob("[!.]*/")})
+
+    def own(self, path: Path, said_at: str = "") -> Path:
+        """Return a file that the project has, or that a file of it names.
+
+        A project can come from somebody else, and what is read of it is kept in workspaces, which are shared.
+
+        Args:
+            path: The file.
+            said_at: Where it is named; empty = it is the file of its own path.
+
+        Raises:
+            ConfigError: It lies, links followed, neither in the project nor in what comes with tawt.
+        """
+        if self.root is None or not (said_at or self.lies_in(path)):
+            return path
+        place = Path(os.path.realpath(path))
+        if not any(place.is_relative_to(os.path.realpath(root)) for root in self.roots):
+            raise ConfigError(
+                said_at or str(path), f"leads out of the project {self.root}, expected a file in it",
+                "copy what it leads to into the project",
+            )  # fmt: skip
+        return path
+
+    def lies_in(self, path: Path) -> bool:
+        """Return whether a file lies in the folder by its name, whatever of that is a link."""
+        places = (Path(os.path.normpath(current_folder() / path)), Path(os.path.realpath(path.parent)) / path.name)
+        return self.root is not None and any(place.is_relative_to(self.root) for place in places)
 
     def has(self, source: str) -> bool:
         """Return whether the user's folder has a file of a source, or one for all sources."""

@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tawt.contracts.contract import Contract, read_contract
-from tawt.project import asset
+from tawt.contracts.contract import Contract, own_contract
 from tawt.transforms.identity import arranged
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
@@ -32,7 +31,7 @@ Arrays = dict[str, np.ndarray]
 
 def contract(name: str) -> Contract:
     """Return a contract of the project."""
-    return read_contract(asset(f"schemas/{name}.json"))
+    return own_contract(name)
 
 
 def write_vocabulary(workspace: Path, n_types: int = 20) -> str:

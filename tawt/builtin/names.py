@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from tawt.builtin.meds_metadata import code_dictionary
 from tawt.config.load import read_yaml
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError, closest
 from tawt.project import asset_root
 from tawt.sources.stage import Bound
 
@@ -31,10 +31,9 @@ def hold_codes(bound: Bound, codes: Collection[str]) -> list[str]:
         of_tawt = _of_tawt()
         nowhere = [code for code in nowhere if code not in of_tawt]
     if nowhere and bound.settings.sample is None:
-        near = nearest(nowhere[0], codes)
         raise ConfigError(
             f"data_types.{nowhere[0]}", "is of no event and in no dictionary, expected a data_type that is there",
-            near if near.startswith("did you mean") else "mend its name, or take it out of `data_types:`",
+            closest(nowhere[0], codes) or "mend its name, or take it out of `data_types:`",
         )  # fmt: skip
     missing = [*nowhere, *(code for code in missing if code not in nowhere)]
     more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""

@@ -51,7 +51,7 @@ def resolve_pipeline(
             if not (base := file.parent / Path(name).expanduser()).is_file():
                 where = f"it is looked for from {file.parent}"
                 raise ConfigError("", f"`extends: {name}` is not there, expected a file", where)
-            return base
+            return found.own(base, f"`extends: {name}`") if found.lies_in(file) else base
         # by its own name it extends the one whose place it takes
         named = _named(found, name, of_pipeline=True, beside=file)
         if named is None:
@@ -59,7 +59,7 @@ def resolve_pipeline(
             raise ConfigError("", f"`extends: {name}` names no pipeline, expected one", nearest(name, known))
         return named
 
-    data, places = extended(path, base_of)
+    data, places = extended(found.own(path), base_of)
     if places.get(("name",), f"{path}:").rpartition(":")[0] != str(path):
         data["name"] = path.stem  # a variant is no second one of the name
     settings = one_or_more(settings)
@@ -108,7 +108,7 @@ def _named(project: Project, name: str, of_pipeline: bool, beside: Path | None =
     folders[-1:-1] = [beside.parent] if beside is not None else []
     files = [folder / f"{name}.yaml" for folder in folders if (folder / f"{name}.yaml").is_file()]
     others = [file for file in files if beside is None or not file.samefile(beside)]
-    return next((file for file in others if _is(file, of_pipeline)), None)
+    return next((project.own(file) for file in others if _is(file, of_pipeline)), None)
 
 
 def names_of(project: Project, of_pipeline: bool) -> list[str]:

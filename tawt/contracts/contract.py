@@ -14,6 +14,7 @@ from tawt.config.base import Conflict, Section
 from tawt.config.load import build, read_yaml
 from tawt.contracts.types import TYPES, TypeName
 from tawt.errors import ContractError, listed, nearest
+from tawt.project import asset
 from tawt.readers import MAX_WRITTEN_BYTES, read_map
 
 
@@ -113,6 +114,11 @@ def read_contract(path: Path) -> Contract:
         return build(Contract, read_map(path, "mend the file", ContractError, MAX_WRITTEN_BYTES), str(path))
     data, lines = read_yaml(path)
     return build(Contract, data, str(path), lines)
+
+
+def own_contract(name: str) -> Contract:
+    """Return the contract of what is code of tawt's, such as `events`, or of what all sources give, as `labels`."""
+    return read_contract(asset(f"schemas/{name}.json"))
 
 
 def check_schema(contract: Contract, schema: pa.Schema, where: str) -> None:

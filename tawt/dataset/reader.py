@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import DATASET, FORMAT, DatasetManifest, ShardEntry
 from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
 from tawt.files import digest, stamp, touched
-from tawt.project import asset
 from tawt.readers import read_record
 from tawt.seals import sha256_file
 from tawt.shell import command
@@ -153,8 +152,8 @@ class TripletDataset:
             )
         self._hold()
         entries = self.manifest.splits[name]
-        rows = read_contract(asset("schemas/dataset.json"))
-        index = read_contract(asset("schemas/dataset_index.json"))
+        rows = own_contract("dataset")
+        index = own_contract("dataset_index")
         folder, hint = self.folder / name, _build_again(self.folder)
         mapped: list[Mapped] = []
         indexes: list[Index] = []
@@ -219,7 +218,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
     manifest = read_record(path, DatasetManifest, hint, DatasetError)
     if manifest.format != FORMAT:
         raise DatasetError(str(path), f"has the format `{manifest.format}`, expected `{FORMAT}`", hint)
-    digest = read_contract(asset("schemas/dataset.json")).digest
+    digest = own_contract("dataset").digest
     if manifest.contract != digest:
         raise DatasetError(str(path), f"has the contract {manifest.contract}, expected {digest}", hint)
     vocabulary = read_vocabulary(workspace / "vocabulary" / "vocabulary.parquet", hint)

@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tawt.config.pipeline import MAX_BINS
-from tawt.contracts.contract import check_schema, read_contract
+from tawt.contracts.contract import check_schema, own_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.errors import ContractError, DatasetError
-from tawt.project import asset
 from tawt.readers import AGAIN, reading
 
 Number = TypeVar("Number", bound=np.generic)
@@ -166,7 +165,7 @@ def read_vocabulary(path: Path, hint: str = AGAIN) -> Vocabulary:
     Raises:
         DatasetError: The file is absent, is not Parquet, or breaks `schemas/vocabulary.json`.
     """
-    contract = read_contract(asset("schemas/vocabulary.json"))
+    contract = own_contract("vocabulary")
     with reading(path, "a vocabulary", hint, DatasetError):
         content = path.read_bytes()
         table = pq.ParquetFile(pa.BufferReader(content)).read()

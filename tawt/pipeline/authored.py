@@ -16,7 +16,7 @@ from tawt.contracts.reasons import AT_ITS_TIME, FAULTS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.database.connect import identifier, literal, parquet_files, wrapped_errors
 from tawt.database.parse import parse, walk
-from tawt.errors import StageError, TawtError, nearest
+from tawt.errors import StageError, TawtError, closest, nearest
 from tawt.readers import parquet_schema
 from tawt.sources.stage import Bound
 from tawt.sources.tables import Tables, table_files
@@ -206,5 +206,6 @@ def _about(bound: Bound, name: str) -> str | None:
     if name.lower() == "subject_id" and name.lower() not in map(str.lower, known):
         raw = bound.stage.inputs[0].rpartition(".")[2]
         return f"say `as: subject_id` in the contract of raw.{raw}, at the column that says whose a record is"
-    hint = nearest(name, known - {"_reason", FAULTS})
-    return hint if name.lower() not in map(str.lower, known) and hint.startswith("did you mean") else None
+    if name.lower() in map(str.lower, known):
+        return None
+    return closest(name, known - {"_reason", FAULTS}) or None

@@ -7,12 +7,11 @@ from typing import Any
 
 import duckdb
 
-from tawt.contracts.contract import Column, Contract, read_contract
+from tawt.contracts.contract import Column, Contract, own_contract
 from tawt.contracts.table import is_mark
 from tawt.contracts.types import TYPES
 from tawt.database.connect import identifier
 from tawt.errors import ConfigError, nearest
-from tawt.project import asset
 from tawt.sources.case_files import Case, Row
 from tawt.sources.tables import Tables
 
@@ -34,7 +33,7 @@ def make_relations(
         layer, _, table = name.partition(".")
         contract = None
         if layer == "events":
-            contract = read_contract(asset("schemas/events.json"))
+            contract = own_contract("events")
         elif layer in ("raw", "staging"):
             contract = tables.get(table) if layer == "raw" else tables.contract(layer, table)
         if contract is not None:

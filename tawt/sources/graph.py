@@ -19,8 +19,16 @@ from tawt.sources.sql_file import SqlFile, hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
 from tawt.sources.tables import declared_stage, table_files
 
-OFF = "off in the pipeline"
-"""Why a stage is skipped that the pipeline lists under `off:`."""
+
+@dataclass(frozen=True)
+class Skip:
+    """Why a stage does not run."""
+
+    absent: str | None = None
+    """What it drives from, which is not there; None = the pipeline lists the stage under `off:`."""
+
+    def __str__(self) -> str:
+        return "off in the pipeline" if self.absent is None else f"{self.absent} is absent"
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,7 @@ class Graph:
 
     stages: dict[str, Stage]
     raw_contracts: dict[str, Contract]
-    skipped: dict[str, str]
-    """Stage -> why it does not run."""
+    skipped: dict[str, Skip]
     project: Project = field(default_factory=Project)
     """What they were read from."""
     fault: TawtError | None = None
@@ -71,7 +78,7 @@ class Graph:
     def left_out(self) -> dict[str, str]:
         """The stages that do not run here -> why, in words."""
         cannot = {n: f"{cause} cannot run ({self.faulty[cause].of(cause)})" for n, cause in self.behind_fault.items()}
-        return self.skipped | cannot
+        return {name: str(skip) for name, skip in self.skipped.items()} | cannot
 
     def told_faults(self) -> list[str]:
         """Return what is to be said of stages that cannot run as they are written, a line each, with what to mend."""
@@ -98,11 +105,11 @@ class Graph:
             elif stage.fault is not None:  # what it will read is not known
                 kept[name] = stage
             elif gone and gone[0] == stage.inputs[0]:
-                skipped[name] = f"{gone[0]} is absent"
+                skipped[name] = Skip(gone[0])
             elif gone:
                 root = gone[0]
-                while (source := skipped.get(root, "").partition(" is absent")[0]) in (absent | skipped.keys()):
-                    root = source
+                while (skip := skipped.get(root)) is not None and skip.absent is not None:
+                    root = skip.absent
                 table = raw_table(root)
                 because = f"raw table `{table}` was not found" if table is not None else f"{root} is {skipped[root]}"
                 way = "add the table" if table is not None else f"let {root} run"
@@ -150,14 +157,11 @@ class Graph:
 
     def why_not(self, name: str) -> tuple[str, str]:
         """Return why a stage that is skipped does not run, and what makes it: at the root, not at what lies between."""
-        why = self.skipped[name]
-        while (source := why.partition(" is absent")[0]) in self.skipped:
-            why = self.skipped[source]
-        absent = why != OFF
-        return (
-            why,
-            "give a raw folder that has it to `tawt ingest`" if absent else "take it out of `off:` in the pipeline",
-        )
+        skip = self.skipped[name]
+        while skip.absent in self.skipped:
+            skip = self.skipped[skip.absent]
+        way = "take it out of `off:` in the pipeline"
+        return str(skip), way if skip.absent is None else "give a raw folder that has it to `tawt ingest`"
 
     def _readers(self) -> dict[str, tuple[str, ...]]:
         return {
@@ -234,7 +238,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
                 f"says under `{key}` how raw table `{name}` is written, which has no contract, expected one that has",
                 nearest(name, raw),
             )
-    skipped = dict.fromkeys(pipeline.off, OFF)
+    skipped = dict.fromkeys(pipeline.off, Skip())
     behind: set[str] = set()  # what they read is not known
     for name, stage in found.items():  # each after those that it reads
         if stage.fault is not None or behind.intersection(stage.inputs):

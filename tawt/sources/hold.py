@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.contract import Contract, own_contract
 from tawt.contracts.layers import LAYERS, layer_of, raw_table
 from tawt.contracts.reasons import REASONS
 from tawt.contracts.table import Table
 from tawt.database.macros import Macros, load_macros
-from tawt.errors import StageError, faults_of, nearest
-from tawt.project import Project, asset
+from tawt.errors import StageError, closest, faults_of, nearest
+from tawt.project import Project
 from tawt.sources.casts import hold_reading
 from tawt.sources.sql_file import REASON, SqlFile, read_sql
 from tawt.sources.stage import Stage
@@ -131,8 +131,8 @@ def _hold_reasons(stage: Stage, found: Mapping[str, Stage], raw: Mapping[str, Ta
             first = next((n for n in _origins(stage, found) if raw_table(n) is not None), stage.inputs[0])
             raise StageError(
                 stage.name, f"gives the reason `{word}`, expected a word of tawt's or of `reasons` in a contract",
-                near if (near := nearest(word, words)).startswith("did you mean")
-                else f"a word of your own stands in `reasons: [{word}]` of the contract of {first}",
+                closest(word, words)
+                or f"a word of your own stands in `reasons: [{word}]` of the contract of {first}",
             )  # fmt: skip
         column = matched["column"] if (matched := REASON.fullmatch(reason)) else None
         if column is not None and column not in names:
@@ -163,4 +163,4 @@ def _contract(name: str, found: Mapping[str, Stage], raw: Mapping[str, Table]) -
     """Return the contract of what a stage comes from; what is built in is of every pipeline's."""
     if (table := raw_table(name)) is not None:
         return raw[table]
-    return found[name].contract if name in found else read_contract(asset(f"schemas/{name}.json"))
+    return found[name].contract if name in found else own_contract(name)

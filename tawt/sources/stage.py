@@ -9,12 +9,12 @@ from typing import Any
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account, Places, Rejected
-from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.contract import Contract, own_contract
 from tawt.contracts.layers import Layer, layer_of, raw_table
 from tawt.contracts.table import Table
 from tawt.database.connect import Limits
 from tawt.errors import TawtError
-from tawt.project import Project, asset
+from tawt.project import Project
 from tawt.raw.find import RawTable
 from tawt.sources.sql_file import SqlFile
 
@@ -138,7 +138,7 @@ class BuiltIn:
     @property
     def contracts(self) -> tuple[Contract, ...]:
         """What its output promises."""
-        return tuple(read_contract(asset(f"schemas/{name}.json")) for name in self.schemas)
+        return tuple(own_contract(name) for name in self.schemas)
 
 
 @dataclass(frozen=True)

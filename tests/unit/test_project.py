@@ -12,7 +12,7 @@ import pytest
 import tawt
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
-from tawt.errors import ConfigError, FileError
+from tawt.errors import ConfigError, FileError, TawtError
 from tawt.pipeline.run import RunResult
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset, asset_root
@@ -276,3 +276,49 @@ def test_an_edited_seed_makes_the_events_anew(ingested: Callable[..., RunResult]
     assert {one.stage: one.reason for one in ingested().stages if one.reason}[
         "events"
     ] == "seed plausible_ranges changed"
+
+
+def _leaves(folder: Path, kind: str) -> str:
+    """Make a project of which one thing leads out, and return the pipeline that reads it."""
+    out, project = folder / "out", folder / "project"
+    shutil.copytree(asset("sql/meds"), project / "sql" / "lab")
+    shutil.copytree(asset("schemas/meds"), project / "schemas" / "lab")
+    (project / "pipelines").mkdir()
+    shutil.copytree(project, out)
+    (project / "pipelines" / "lab.yaml").write_text("extends: meds\nsource: lab\n")
+    (out / "pipelines" / "lab.yaml").write_text("extends: meds\nsource: lab\n")
+    for place in ("sql/lab/event_parts/measurements.sql", "sql/lab/staging", "schemas/lab", "pipelines/lab.yaml"):
+        if place.startswith(kind):
+            shutil.rmtree(project / place) if (project / place).is_dir() else (project / place).unlink()
+            (project / place).symlink_to(out / place)
+    said = {"up": "../../out/pipelines/lab.yaml", "absolute": str(out / "pipelines" / "lab.yaml")}.get(kind)
+    if said is not None:
+        (project / "pipelines" / "lab.yaml").write_text(f"extends: {said}\n")
+    return str(project / "pipelines" / "lab.yaml")
+
+
+KINDS = ("sql/lab/event_parts", "sql/lab/staging", "schemas", "pipelines", "up", "absolute")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_leads_out_of_a_project_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link, of a file or of a folder, and what is extended, by whichever name the pipeline is given: what is read of a
+    project is kept in workspaces, and who wrote it may be somebody else."""
+    pipeline = _leaves(tmp_path, kind)
+    monkeypatch.chdir(tmp_path / "project")
+    for given in (pipeline, "pipelines/lab.yaml", "lab"):
+        with pytest.raises(TawtError, match=r"leads out of the project .*, expected a file in it") as caught:
+            tawt.sql("event_parts.measurements", pipeline=given)
+        assert "copy what it leads to" in caught.value.hint
+
+
+def test_a_link_within_a_project_or_to_what_comes_with_tawt_is_followed(tmp_path: Path) -> None:
+    """So is one that the project itself is."""
+    pipeline = Path(_leaves(tmp_path, "none"))
+    project = pipeline.parents[1]
+    part = project / "sql" / "lab" / "event_parts" / "measurements.sql"
+    part.rename(project / "part.sql")
+    part.symlink_to(project / "part.sql")
+    (project / "sql" / "shared").symlink_to(asset("sql/shared"))
+    (tmp_path / "linked").symlink_to(project)
+    assert tawt.sql("event_parts.measurements", pipeline=str(tmp_path / "linked" / "pipelines" / "lab.yaml"))

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.contracts.contract import read_contract
-from tawt.project import asset
+from tawt.contracts.contract import own_contract
 
 HEADER = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death\n"
 OUTCOMES = {31: "31,6,1,5,-1,0", 7: "7,16,8,8,-1,1", 400: "400,21,11,-1,3,1", 52: "52,1,1,14,-1,", 66: "66,2,2,19,-1,0"}
@@ -38,7 +37,7 @@ def test_a_task_gives_one_sorted_file_of_labels(work: Path) -> None:
         "in_hospital_death": ("boolean_value", [(7, True), (31, False), (66, False), (400, True)]),
         "length_of_stay": ("integer_value", [(7, 8), (31, 5), (52, 14), (66, 19)]),
     }
-    contract = read_contract(asset("schemas/labels.json")).arrow_schema()
+    contract = own_contract("labels").arrow_schema()
     for task, (column, rows) in expected.items():
         files = list((work / "labels" / task).iterdir())
         assert [path.name for path in files] == ["labels.parquet"]

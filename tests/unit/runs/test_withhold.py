@@ -9,14 +9,13 @@ import pyarrow as pa
 import pytest
 
 from tawt.contracts.cells import edge_steps
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import SPECIAL_CODES
-from tawt.project import asset
 from tawt.runs.withhold import shareable
 from tawt.transforms.crowds import COLUMNS, Crowds
 from tawt.transforms.vocabulary import _row, center_and_scale, fit_numbers
 
-SCHEMA = read_contract(asset("schemas/vocabulary.json")).arrow_schema()
+SCHEMA = own_contract("vocabulary").arrow_schema()
 COUNTS = ("n_subjects", "n_value_subjects", "category_subjects", "bin_subjects", "edge_subjects", "center_subjects")
 
 

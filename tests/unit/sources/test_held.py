@@ -7,12 +7,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from tawt.contracts.contract import Contract, read_contract
+from tawt.contracts.contract import Contract, own_contract
 from tawt.errors import ContractError
-from tawt.project import asset
 from tawt.sources.held import held_select
 
-PARTS = read_contract(asset("schemas/event_parts.json"))
+PARTS = own_contract("event_parts")
 KEYS = "1 as subject_id, 'A' as code, 5 as _row"
 
 
@@ -69,7 +68,7 @@ def test_what_is_left_out_is_null_and_record_ids_are_not_made_up() -> None:
     row = held(f"select {KEYS}")
     assert [row[name] for name in ("time", "text_value", "unit", "raw_value", "_reason")] == [None] * 5
     assert "record_id" not in row and held(f"select {KEYS}, 77 as record_id")["record_id"] == "77"
-    code = held("select 'A' as code, 1 as _row", "codes.x", read_contract(asset("schemas/codes.json")))
+    code = held("select 'A' as code, 1 as _row", "codes.x", own_contract("codes"))
     assert code == {"code": "A", "description": None, "parent_codes": [], "_row": 1, "_reason": None}
 
 

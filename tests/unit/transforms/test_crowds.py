@@ -11,14 +11,13 @@ import pyarrow as pa
 import pytest
 
 from tawt.contracts.cells import center_step, edge_steps, middle, round_number
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import STATUS_NAMES, STATUS_SUBJECTS
-from tawt.project import asset
 from tawt.transforms.crowds import Crowds, _begin
 from tawt.transforms.vocabulary import _row, center_and_scale, fit_numbers
 
-SCHEMA = read_contract(asset("schemas/vocabulary.json")).arrow_schema()
+SCHEMA = own_contract("vocabulary").arrow_schema()
 Rows = list[tuple[int, str, float]]
 
 

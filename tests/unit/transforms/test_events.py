@@ -15,15 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tawt.config.pipeline import DataType, PipelineConfig
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.project import asset
 from tawt.transforms.events import ShardResult, SplitOf, merge_shard
 from tawt.transforms.units import PairRules, Units
 
-EVENTS = read_contract(asset("schemas/events.json"))
-PART = read_contract(asset("schemas/event_parts.json"))
+EVENTS = own_contract("events")
+PART = own_contract("event_parts")
 PART_SCHEMA = PART.arrow_schema().append(pa.field("_row", pa.int64())).append(pa.field("_reason", pa.string()))
 PIPELINE = PipelineConfig(
     name="t", source="t", data_types={"GLU": DataType(concept="glucose", unit="mg/dL"), "A": DataType(high=8.0)}

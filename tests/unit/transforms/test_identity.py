@@ -10,14 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.contracts.contract import read_contract
-from tawt.project import asset
+from tawt.contracts.contract import own_contract
 from tawt.transforms.identity import CONTENT, identities
 from tawt.transforms.shards import to_dataset
 
-TRIPLETS, DATASET, INDEX = (
-    read_contract(asset(f"schemas/{name}.json")) for name in ("triplets", "dataset", "dataset_index")
-)
+TRIPLETS, DATASET, INDEX = (own_contract(name) for name in ("triplets", "dataset", "dataset_index"))
 WORD = (1 << 64) - 1
 
 

@@ -11,14 +11,13 @@ import pyarrow as pa
 import pytest
 
 from tawt.config.pipeline import Panel, PipelineConfig
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.value_status import ValueStatus
-from tawt.project import asset
 from tawt.transforms.triplets import Coder, to_triplets
 
 HOUR = 3_600_000_000
 CODES = ["[PAD]", "[UNK]", "[MASK]", "[CLS]", "ADM//a", "ADM//b", "x", "y", "z"]
-TRIPLETS = read_contract(asset("schemas/triplets.json"))
+TRIPLETS = own_contract("triplets")
 NO_TIME = None
 Row = dict[str, Any]
 

@@ -10,13 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tawt.contracts.contract import read_contract
-from tawt.project import asset
+from tawt.contracts.contract import own_contract
 from tawt.transforms.shards import to_dataset, write_arrow
 
-TRIPLETS = read_contract(asset("schemas/triplets.json")).arrow_schema()
-DATASET = read_contract(asset("schemas/dataset.json"))
-INDEX = read_contract(asset("schemas/dataset_index.json"))
+TRIPLETS = own_contract("triplets").arrow_schema()
+DATASET = own_contract("dataset")
+INDEX = own_contract("dataset_index")
 BIRTH = 4
 EPOCH = datetime(1970, 1, 1)
 Row = dict[str, Any]

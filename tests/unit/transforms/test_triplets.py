@@ -12,14 +12,13 @@ import pyarrow as pa
 import pytest
 
 from tawt.config.pipeline import PipelineConfig, VocabularyConfig
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.project import asset
 from tawt.transforms.triplets import Coder, edges_below, to_triplets
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
 
-TRIPLETS = read_contract(asset("schemas/triplets.json"))
-VOCABULARY = read_contract(asset("schemas/vocabulary.json"))
+TRIPLETS = own_contract("triplets")
+VOCABULARY = own_contract("vocabulary")
 START = datetime(2150, 1, 1)
 SCHEMA = pa.schema(
     [

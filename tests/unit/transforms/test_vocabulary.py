@@ -12,12 +12,11 @@ import pyarrow as pa
 import pytest
 
 from tawt.config.pipeline import DataType, PipelineConfig, VocabularyConfig
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import SPECIAL_CODES
-from tawt.project import asset
 from tawt.transforms.vocabulary import Counts, center_and_scale, fit_numbers, fit_vocabulary
 
-CONTRACT = read_contract(asset("schemas/vocabulary.json"))
+CONTRACT = own_contract("vocabulary")
 
 
 def fit(numbers: np.ndarray, n_bins: int = 10):
