@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from tawt.builtin.all import seen_stage
@@ -13,9 +16,11 @@ from tawt.errors import ConfigError, nearest
 from tawt.pipeline.ledger import mend_of, standing
 from tawt.pipeline.reading import copied, reading, tables_now
 from tawt.pipeline.run import Report
+from tawt.pipeline.untimed import name_untimed
 from tawt.shell import command
 from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
+from tawt.sources.stage import Stage
 from tawt.sources.steps import cte_names, cte_text
 
 FIRST = 10
@@ -68,15 +73,24 @@ def attempt(
             interruptible(connection, lambda: copied(connection, driving, limit))
             values = parameters_for(found.sql, opened.pipeline.values)
             values = {name: values[name] for name in statements(text)[0].named_parameters}
-            relation = (
-                connection.sql(held_on(connection, found, values), params=values)
-                if cte is None
-                else as_relation(connection, text, values)
-            )
+            if cte is None:
+                relation = _whole(connection, found, values)
+            else:
+                relation = as_relation(connection, text, values)
             read = {f"{one.schema or one.table}.{one.table}".lower() for one in relations(parse(text))}
             if f"{driving.partition('.')[0]}.{driving.rpartition('.')[2]}".lower() not in read:
                 relation = relation.limit(limit)
             return interruptible(connection, relation.to_arrow_table)
+
+
+def _whole(connection: duckdb.DuckDBPyConnection, stage: Stage, values: Mapping[str, Any]) -> duckdb.DuckDBPyRelation:
+    """Return what a stage gives, as a run would route it."""
+    held = held_on(connection, stage, values)
+    if stage.sql is None or not stage.layer.measured:
+        return connection.sql(held, params=values)
+    interruptible(connection, lambda: connection.execute(f"create temp table _tried as {held}", values))
+    name_untimed(connection, stage.sql.text, values, "_tried")
+    return connection.table("_tried")
 
 
 def step_of(text: str, stage: str, cte: str) -> str:

@@ -28,6 +28,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Places
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS, layer_of, raw_table
+from tawt.contracts.reasons import AT_ITS_TIME
 from tawt.database.connect import Limits, connect, identifier, literal, parquet_files
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.pipeline.relations import bind_output
@@ -75,7 +76,8 @@ def run_case(case: Case, project: Project) -> list[str]:
 
 
 def rows_of(case: Case, project: Project) -> list[Row]:
-    """Return the rows that a stage makes of what a case gives, in the order in which cases compare them.
+    """Return the rows that a stage makes of what a case gives, in the order in which cases compare them, without what
+    they are only marked with to be counted.
 
     Raises:
         ConfigError: What is given is of no relation or column that a contract has.
@@ -83,7 +85,8 @@ def rows_of(case: Case, project: Project) -> list[Row]:
         StageError: The stage is refused.
     """
     with _ready(case, project) as (connection, bound):
-        return _rows(connection, bound)
+        rows = _rows(connection, bound)
+        return [{name: cell for name, cell in row.items() if name != AT_ITS_TIME} for row in rows]
 
 
 @contextmanager
@@ -204,7 +207,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, bound: Bound, step: str | None 
     values = {name: value for name, value in bound.parameters.items() if name in used}
     connection.execute(f"create or replace table result as {text}", values)
     if step is None and bound.stage.layer.measured:
-        name_untimed(connection, bound, "result")
+        name_untimed(connection, bound.sql.text, bound.parameters, "result")
     names = list(_types(connection))
     order = ", ".join(f"{identifier(name)} nulls first" for name in sorted(names, key=lambda name: name != "_row"))
     result = connection.execute(f"select * from result order by {order}").fetchall()

@@ -179,7 +179,7 @@ def _copy(bound: Bound, select: str, folder: Path) -> str:
 def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
     """Return the select that runs, after its columns and types were held to the contract."""
     with names_told(bound), wrapped_errors(bound.stage.name, bound.sql.text, bound.root, bound.limits):
-        return held_on(connection, bound.stage, bound.parameters, marked=True)
+        return held_on(connection, bound.stage, bound.parameters)
 
 
 def _take_routes(folder: Path, bound: Bound, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:

@@ -8,7 +8,9 @@ says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -42,7 +44,7 @@ def without_untimed(
     if not untimed:
         return rejected, 0
     with wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits):
-        lacks = _lacking(connection, bound, parquet_files(kept), parquet_files(untimed))
+        lacks = _lacking(connection, bound.sql.text, bound.parameters, parquet_files(kept), parquet_files(untimed))
         taken = [rejected.table]
         for file in untimed:
             rows = connection.sql(f"select _row from {parquet_files([file])} where {lacks}").to_arrow_table()
@@ -59,20 +61,29 @@ def without_untimed(
     return Rejected(pa.concat_tables(taken), rejected.lines), sum(map(len, taken[1:]))
 
 
-def name_untimed(connection: duckdb.DuckDBPyConnection, bound: Bound, table: str) -> None:
-    """Give the rows of a table that lack their time the reason for which `without_untimed` takes them out."""
+def name_untimed(connection: duckdb.DuckDBPyConnection, text: str, parameters: Mapping[str, Any], table: str) -> None:
+    """Give the rows of a table that lack their time the reason for which `without_untimed` takes them out.
+
+    Args:
+        connection: That of the stage.
+        text: Its select.
+        parameters: Of the select.
+        table: Has what it gave.
+    """
     kept = f"(from {table} where _reason is null)"
-    lacks = _lacking(connection, bound, kept, kept)
+    lacks = _lacking(connection, text, parameters, kept, kept)
     connection.execute(f"update {table} set _reason = {literal(_REASON)} where _reason is null and {lacks}")
 
 
-def _lacking(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: str, untimed: str) -> str:
+def _lacking(
+    connection: duckdb.DuckDBPyConnection, text: str, parameters: Mapping[str, Any], kept: str, untimed: str
+) -> str:
     """Return what holds of the rows that lack their time, of those that a stage gave; some of `untimed` have none."""
-    if "is_static" in (given := as_relation(connection, bound.sql.text, bound.parameters).columns):
+    if "is_static" in (given := as_relation(connection, text, parameters).columns):
         return "time is null and not coalesce(is_static, false)"
     if "time" not in given:
         return "false"
-    tried = with_moment(bound.sql.text, "time", _NO_TIME)
+    tried = with_moment(text, "time", _NO_TIME)
     if tried is None:
         return "time is null"
     # the select again, with a moment where its author wrote a null: what has none then was read, and was empty
@@ -81,7 +92,7 @@ def _lacking(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: str, unt
         f"create or replace temp table _written as select _row, code::varchar as code from ({tried.rstrip('; ')}) "
         f"where code is not null and (time is null or time = {no_time}) group by all having count(time) = count(*)"
     )
-    interruptible(connection, lambda: connection.execute(written, bound.parameters))
+    interruptible(connection, lambda: connection.execute(written, parameters))
     # of the data_types of those rows, which are few: the ones that have a time anywhere in the part
     connection.execute(
         f"create or replace temp table _timed as select distinct code from {kept} where time is not null "

@@ -25,9 +25,7 @@ _ROW = Column(name="_row", type="int64", nullable=False)
 _REASON = Column(name="_reason", type="string")
 
 
-def held_on(
-    connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Mapping[str, Any], marked: bool = False
-) -> str:
+def held_on(connection: duckdb.DuckDBPyConnection, stage: Stage, parameters: Mapping[str, Any]) -> str:
     """Return the select that runs, on a connection that has what the stage reads; no row is read.
 
     Raises:
@@ -43,13 +41,12 @@ def held_on(
                 stage.name, f"gives `{column}` {n} times, expected once", "give one another name, or none"
             )
     have = dict(zip(given.columns, map(str, given.types), strict=True))
-    return held_select(text, stage.contract, stage.name, have, stage.inputs[0], marked)
+    return held_select(text, stage.contract, stage.name, have, stage.inputs[0])
 
 
-def held_select(
-    text: str, contract: Contract, stage: str, have: Mapping[str, str], driving: str, marked: bool = False
-) -> str:
-    """Return a stage's select, held to its contract.
+def held_select(text: str, contract: Contract, stage: str, have: Mapping[str, str], driving: str) -> str:
+    """Return a stage's select, held to its contract; where a measurement was not taken as it was given, its row
+    is marked, to be counted.
 
     Args:
         text: The select of its author.
@@ -57,7 +54,6 @@ def held_select(
         stage: `<layer>.<name>`.
         have: The columns that it gives, each with its type in the engine.
         driving: The relation whose `_row` it carries.
-        marked: Whether rows are marked, for the runner to count, where a measurement was not taken as it was given.
 
     Raises:
         ContractError: It gives a column that is none of the contract's, or of a type that only could be guessed at, or
@@ -102,7 +98,7 @@ def held_select(
                 "give it in the last projection",
             )  # fmt: skip
     faults = [FAULTS] if FAULTS in have else []
-    if marked and layer_of(stage).measured:
+    if layer_of(stage).measured:
         if have.get("numeric_value") in ("FLOAT", "DOUBLE"):
             faults.append("case when not isfinite(numeric_value) then 'numeric_value:not_finite' end")
         if have.get("available_time", '"NULL"') != '"NULL"' and "time" in have:

@@ -84,6 +84,18 @@ def test_only_the_first_relation_of_a_stage_is_cut(made: Path) -> None:
     assert tawt.query("event_parts.readings", made, cte="readings", limit=3)["number"].to_pylist() == [2, 3, 5]
 
 
+def test_a_trial_tells_of_each_row_what_a_run_would(made: Path) -> None:
+    """A row that lacks its time is set aside, and a number that is none is named, as they are when the stage runs."""
+    seen = "case when number > 2 then timestamp '2020-01-01' end as time"
+    edit(made, "event_parts/readings", "'2020-01-01'::timestamp as time", seen)
+    edit(made, "event_parts/readings", "number::double as", "(1.0::double / (number - 3)) as")
+    edit(made, "event_parts/readings", "'numeric'::varchar as value_status, ", "")
+    rows = tawt.attempt("event_parts.readings", made, limit=3).to_pylist()
+    assert [(row["_reason"], row["_faults"]) for row in rows] == [
+        ("drop:missing_outcome", None), ("quarantine:time:missing", None), (None, "numeric_value:not_finite"), (None, None),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("stage", "cte", "what"),
     [

@@ -44,6 +44,7 @@ def test_the_status_follows_from_the_value(columns: str, status: str, number: fl
     """Of a part that does not say it; what is no number is none."""
     row = held(f"select {KEYS}, timestamp '2020-01-02' as time{columns}")
     assert (row["value_status"], row["numeric_value"]) == (status, number)
+    assert row.get("_faults") == ("numeric_value:not_finite" if "nan" in columns else None)
 
 
 @pytest.mark.parametrize(
