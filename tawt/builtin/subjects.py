@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.account import Account
-from tawt.contracts.subjects import MAP, with_key
+from tawt.contracts.subjects import KEY_MARK, MAP, mark_of, with_key
 from tawt.database.connect import bounded_memory, identifier, interruptible, wrapped_errors
 from tawt.files import keep_private
 from tawt.pipeline.relations import connected
@@ -67,7 +67,7 @@ def run_subjects(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         Account(driving=f"raw.{table.name}", n_records_in=n, n_records_kept=n, n_rows_out=int(first[place]))
         for place, (table, n) in enumerate(zip(bound.raw.values(), read, strict=True))
     ]
-    return StageResult(tuple(accounts), {"n_subjects": len(rows)})
+    return StageResult(tuple(accounts), {"n_subjects": len(rows), KEY_MARK: mark_of(key)})
 
 
 def _meet(connection: duckdb.DuckDBPyConnection, table: RawTable, place: int) -> int:

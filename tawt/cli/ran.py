@@ -112,13 +112,14 @@ def tell_run(result: RunResult, form: Format = Format.table) -> None:
 
 def facts_in_words(stage: str, facts: Mapping[str, Any], most_lost: float | None = None) -> Iterator[str]:
     """Yield what a stage counted, a line each: of events what became of values, with a warning where many were lost."""
+    from tawt.contracts.subjects import KEY_MARK
     from tawt.pipeline.telling import COUNTS
     from tawt.transforms.losses import LISTED, in_words, statuses, warning
 
     if isinstance(counts := facts.get("value_status"), dict) and counts:
         yield f"values: {statuses(counts)}"
     for key, value in facts.items():
-        if key not in (*LISTED, *COUNTS) and value not in ({}, [], ""):
+        if key not in (*LISTED, *COUNTS, KEY_MARK) and value not in ({}, [], ""):
             yield f"  {stage}: {key.removeprefix('n_').replace('_', ' ')}: {fact(value)}"
     for line in in_words(facts):
         yield f"  {line}"

@@ -14,9 +14,11 @@ from tawt.readers import parquet_schema
 
 MAP = "subjects.parquet"
 _KEY = b"key"
+KEY_MARK = "key_mark"
+"""The fact of the stage that says which key its numbers hang on, and tells nothing of the key."""
 MAP_AGAIN = (
     "put back a copy of the map; where `local.json` holds `subject_key`, removing it and ingesting again gives each id "
-    "the number that it had; without a copy and that key every subject gets another number"
+    "the number that it had; without a copy and that key nobody can: ingest into a new workspace, with other numbers"
 )
 """What can be done for a map that is damaged: the numbers hang on the ids and the key alone."""
 
@@ -28,6 +30,11 @@ def new_key(content: dict[str, list[str]]) -> str:
         content: Raw table -> hashes of its files.
     """
     return sha256(b"tawt subjects\0" + json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def mark_of(key: str) -> int:
+    """Return what a key is known by where it must not stand itself: a number that a float holds."""
+    return int(sha256(b"tawt subject key\0" + key.encode()).hexdigest()[:13], 16)
 
 
 def key_of_map(path: Path) -> str:

@@ -156,7 +156,7 @@ def make_plan(
     if raw:
         files = {name: [file.sha256 for file in raw[name].files] for name in sorted(raw)}
         for name in (name for name, stage in graph.stages.items() if stage.serves):
-            settings = replace(settings, subject_key=key_for(workspace.output(name), settings.subject_key, files))
+            settings = replace(settings, subject_key=key_for(workspace, name, settings.subject_key, files))
         absent = tuple(sorted(set(graph.raw_contracts) - set(raw)))
         ingested = workspace.ingested.model_copy(update={"n_shards": settings.n_shards, "absent_tables": absent})
         known = {

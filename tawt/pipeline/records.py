@@ -19,7 +19,7 @@ class Local(Section):
     project: str | None = None
     pipeline: str | None = None
     """The name or file of the pipeline that was ingested by."""
-    subject_key: str | None = None
+    subject_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """What numbers of subjects whose ids are text hang on."""
     files: dict[str, RawSeen] = {}
     """Path below the raw root -> what was seen there."""

@@ -1,22 +1,29 @@
 """The map of subjects whose ids are text, held to itself: each number hangs on the id and the key beside it.
 
 So a map that a bit was turned in is found without anything else, and an older copy that was put back is as good as the
-one that was lost.
+one that was lost. What was made with its numbers says by which key: no other map or key comes in its place.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 
-from tawt.contracts.subjects import MAP, MAP_AGAIN, key_of_map, new_key
+from tawt.contracts.subjects import KEY_MARK, MAP, MAP_AGAIN, key_of_map, mark_of, new_key
 from tawt.errors import FileError
+from tawt.pipeline.manifest import manifest_at
+from tawt.pipeline.workspace import Workspace
 from tawt.readers import read_parquet, reading
 from tawt.seals import sha256_file
 from tawt.transforms.subject_numbers import could_be_of
+
+_ANOTHER = (
+    "put back a copy of the map, or of `local.json`, which holds its key, with no map; "
+    "to begin anew, with other numbers and splits, ingest into a new workspace"
+)
 
 
 def whole_map(path: Path) -> tuple[str, pa.Table]:
@@ -35,19 +42,49 @@ def whole_map(path: Path) -> tuple[str, pa.Table]:
     return key, rows
 
 
-def key_for(folder: Path, known: str | None, content: dict[str, list[str]]) -> str:
-    """Return the key of a map: that of the one that is there, else the last one's, else a new one.
+def key_for(workspace: Workspace, stage: str, known: str | None, content: dict[str, list[str]]) -> str:
+    """Return the key of a map: that of the one that is there, else the last one's, else, of none yet, a new one.
 
     Args:
-        folder: Where the map is, or will be.
+        workspace: Where.
+        stage: Which writes the map.
         known: The key of the last map.
         content: Raw table -> hashes of its files.
+
+    Raises:
+        FileError: Subjects have numbers, and neither the map nor the key is the one that those hang on.
     """
-    place = folder / MAP
-    with suppress(FileError):  # the stage that writes it tells
-        if place.is_file() and key_of_map(place) != known:
-            return whole_map(place)[0]
-    return known or new_key(content)
+    place = workspace.output(stage) / MAP
+    marks, given = _told(workspace, stage)
+    keys, there, damage = [known] if known else [], os.path.lexists(place), None
+    if there:
+        try:
+            key = key_of_map(place)
+            if key != known:
+                whole_map(place)
+            keys = [key] if marks or known in (None, key) else []
+        except FileError as error:  # the stage that writes it tells, where its numbers can be given again
+            damage = error
+    if (not there or damage) and (marks or not (there or given or known)):
+        keys.append(new_key(content))
+    keys = [key for key in keys if not marks or {mark_of(key)} == marks]
+    if keys:
+        return keys[0]
+    if damage is not None:
+        raise damage
+    what = "holds numbers of another key than" if there else "is gone, and with it the key of"
+    raise FileError(str(place), f"{what} those that subjects have here, expected these", _ANOTHER)
+
+
+def _told(workspace: Workspace, stage: str) -> tuple[set[int], bool]:
+    """Return the marks of the keys that numbers were given by, and whether any were given: what was made with them
+    says so, else what made them."""
+    own = workspace.manifest(stage)
+    found = [(path, manifest_at(path)) for path in sorted(own.parent.glob("*.json"))]
+    read = [one.components.inputs[stage] for _, one in found if one is not None and stage in one.components.inputs]
+    marks = {int(mark) for known in read if (mark := known.partition("-")[2]).isdecimal()}
+    mine = next((one.facts.get(KEY_MARK) for path, one in found if one is not None and path == own), None)
+    return marks or ({mine} if isinstance(mine, int) else set()), bool(read) or os.path.lexists(own)
 
 
 def is_as_written(folder: Path, hashes: Mapping[str, str]) -> bool:

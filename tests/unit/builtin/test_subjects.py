@@ -7,6 +7,7 @@ import json
 import shutil
 import stat
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,8 @@ import pytest
 
 import tawt
 from tawt.errors import FileError, StageError
-from tawt.pipeline.subject_map import whole_map
+from tawt.pipeline.subject_map import key_for, whole_map
+from tawt.pipeline.workspace import Workspace, open_workspace
 
 STAGING = """-- One row is one reading.
 with readings as (select _row, patient, number from raw.readings)
@@ -235,3 +237,41 @@ def test_a_damaged_map_renumbers_nobody(raw: Path, tmp_path: Path) -> None:
     place.write_bytes(content)  # a copy from before the new subject is as good
     tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
     assert the_map(tmp_path / "w") == before | {"new": by_reading(tmp_path / "w")[600]}
+
+
+def test_no_two_records_of_the_numbers_gone_or_of_another_workspace_renumber_anybody(raw: Path, tmp_path: Path) -> None:
+    """Map, `local.json` and manifest, each as it was, gone, damaged or another's: the key is the same, or it is refused.
+
+    Whichever is left tells the key again, by what was made with the numbers.
+    """
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    write(raw, "c", ["new"], first=600)
+    tawt.ingest(raw, "lab", tmp_path / "other", threads=1)
+    names = ("subjects/subjects.parquet", "local.json", "manifests/subjects.json")
+    own, foreign = ({name: (tmp_path / w / name).read_bytes() for name in names} for w in ("w", "other"))
+    key = json.loads(own["local.json"])["subject_key"]
+    bent = {name: content.replace(key[:9].encode(), b"f" * 9) for name, content in own.items()}
+    bent["manifests/subjects.json"] = b"{"
+    refused = []
+    for states in product((own, None, bent, foreign), repeat=3):
+        for name, state in zip(names, states, strict=True):
+            (tmp_path / "w" / name).unlink(missing_ok=True)
+            if state is not None:
+                (tmp_path / "w" / name).write_bytes(state[name])
+        workspace: Workspace = open_workspace(tmp_path / "w")
+        try:
+            known = workspace.local.subject_key
+        except FileError:  # an ingest goes on without it
+            known = None
+        try:
+            assert key_for(workspace, "subjects", known, {"readings": ["others"]}) == key
+        except FileError as error:
+            refused.append(states)
+            assert "new workspace" in error.hint
+    lost = [states for states in refused if states[0] is not foreign]
+    assert all(states[1] is not own for states in lost) and all(states[0] is not own for states in lost)
+    assert sum(states[0] is foreign for states in refused) == 16
+    (tmp_path / "w" / "subjects" / "subjects.parquet").write_bytes(foreign["subjects/subjects.parquet"])
+    for words in ("subjects+", "staging.readings"):
+        with pytest.raises(FileError, match="numbers of another key"):
+            tawt.run(words, tmp_path / "w", threads=1)
