@@ -125,8 +125,9 @@ def connect(
     make_macros(connection, load_macros(project).listed if macros is None else macros)
     if keep_order:
         connection.execute("set disabled_optimizers = 'build_side_probe_side'")
-    listed = ", ".join(literal(str(real(folder))) for folder in folders)
-    connection.execute(f"set allowed_directories = [{listed}]")
+    # a path is held to these as it is written: as it is, and as a pattern of itself
+    allowed = {text for folder in folders for text in (str(real(folder)), as_pattern(real(folder)))}
+    connection.execute(f"set allowed_directories = [{', '.join(map(literal, sorted(allowed)))}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
@@ -150,15 +151,36 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def as_pattern(path: Path) -> str:
+    """Return the pattern that means a path and no other: the engine takes every name of a file that it reads for one.
+
+    Of a path with a backslash in it there is none; see `is_nameable`.
+    """
+    return _PATTERN.sub(lambda sign: f"[{sign[0]}]", str(path))
+
+
+def is_nameable(path: Path) -> bool:
+    """Return whether the engine can be told of a path: a backslash ends a folder's name in a pattern."""
+    return "\\" not in str(path) or _PATTERN.search(str(path)) is None
+
+
+def file_list(files: Sequence[Path]) -> str:
+    """Return files as an SQL list of which each item means one file, whatever letters its path has."""
+    return f"[{', '.join(literal(as_pattern(file)) for file in files)}]"
+
+
 def parquet_files(files: Sequence[Path], by_name: bool = False) -> str:
-    """Return Parquet files as a relation; each is named, so that no letter of a path is taken for a pattern.
+    """Return Parquet files as a relation.
 
     Args:
         files: The files.
         by_name: Whether their columns are joined by name.
     """
-    listed, union = ", ".join(literal(str(file)) for file in files), ", union_by_name = true" * by_name
-    return f"read_parquet([{listed}], hive_partitioning = false{union})"
+    union = ", union_by_name = true" * by_name
+    return f"read_parquet({file_list(files)}, hive_partitioning = false{union})"
 
 
 def identifier(name: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tawt.config.pipeline import Csv, Members
+from tawt.database.connect import is_nameable
 from tawt.errors import SourceError
 from tawt.files import digest, stamp
 from tawt.places import is_utf8
@@ -140,6 +141,11 @@ def identify(
         with named(where):
             if not is_utf8(place):
                 raise SourceError(place, "has a name that is not UTF-8, expected one that is", "give it another name")
+            if members is None and not is_nameable(path):
+                raise SourceError(
+                    where, "has a backslash beside `*`, `?` or `[` in its path, expected one of them at most",
+                    "give it another name: the engine cannot be told of it",
+                )  # fmt: skip
             if path.exists() and not path.is_file():  # what it gives, it gives once, or without end
                 raise SourceError(where, "is a pipe or a device, expected a file", "write what it gives to a file")
             now = stamp(path)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tawt.contracts.contract import Column
 from tawt.contracts.table import marks_of, number_marks
 from tawt.contracts.types import TYPES
-from tawt.database.connect import Limits, identifier, literal, parquet_files, wrapped_errors
+from tawt.database.connect import Limits, file_list, identifier, literal, parquet_files, wrapped_errors
 from tawt.errors import SourceError
 from tawt.raw.find import RawTable
 from tawt.raw.formats import format_of
@@ -125,15 +125,15 @@ _LONGEST_LINE = 2_000_000
 
 def _read_csv(table: RawTable, parallel: bool) -> str:
     dialect = table.dialect
-    files = ", ".join(literal(str(file.path)) for file in table.files)
     # names in the order of the header; nothing is sniffed, so one odd cell cannot change how a file is read
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.header)
-    # the engine tells by the letters before a `?`, which may stand in the name of any folder
+    # the engine tells by the letters before a `?`, which may stand in any name
     packed = {format_of(file.path).is_gzip for file in table.files}
     longest = _LONGEST_LINE + max(file.seen.n_blank for file in table.files)
     compression = "auto" if len(packed) > 1 else "gzip" if True in packed else "none"
     return (
-        f"read_csv([{files}], header = {str(dialect.header).lower()}, auto_detect = false, "
+        f"read_csv({file_list([file.path for file in table.files])}, hive_partitioning = false, "
+        f"header = {str(dialect.header).lower()}, auto_detect = false, "
         f"delim = {literal(dialect.delimiter)}, encoding = {literal(dialect.encoding)}, "
         f"quote = {literal(dialect.quote)}, escape = {literal(dialect.quote)}, nullstr = '', columns = {{{columns}}}, "
         f"strict_mode = {str(dialect.strict).lower()}, parallel = {str(parallel).lower()}, store_rejects = true, "
