@@ -20,6 +20,7 @@ import duckdb
 
 from tawt.contracts.layers import LAYERS
 from tawt.database.macros import Macro, load_macros, make_macros
+from tawt.database.patterns import as_pattern
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
 from tawt.places import real
@@ -151,36 +152,14 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-_PATTERN = re.compile(r"[*?\[]")
-
-
-def as_pattern(path: Path) -> str:
-    """Return the pattern that means a path and no other: the engine takes every name of a file that it reads for one.
-
-    Of a path with a backslash in it there is none; see `is_nameable`.
-    """
-    return _PATTERN.sub(lambda sign: f"[{sign[0]}]", str(path))
-
-
-def is_nameable(path: Path) -> bool:
-    """Return whether the engine can be told of a path: a backslash ends a folder's name in a pattern."""
-    return "\\" not in str(path) or _PATTERN.search(str(path)) is None
-
-
 def file_list(files: Sequence[Path]) -> str:
     """Return files as an SQL list of which each item means one file, whatever letters its path has."""
     return f"[{', '.join(literal(as_pattern(file)) for file in files)}]"
 
 
-def parquet_files(files: Sequence[Path], by_name: bool = False) -> str:
-    """Return Parquet files as a relation.
-
-    Args:
-        files: The files.
-        by_name: Whether their columns are joined by name.
-    """
-    union = ", union_by_name = true" * by_name
-    return f"read_parquet({file_list(files)}, hive_partitioning = false{union})"
+def parquet_files(files: Sequence[Path]) -> str:
+    """Return Parquet files of the same columns as a relation."""
+    return f"read_parquet({file_list(files)}, hive_partitioning = false)"
 
 
 def identifier(name: str) -> str:

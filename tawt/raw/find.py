@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tawt.config.pipeline import Csv, Members, PipelineConfig
@@ -33,8 +33,6 @@ class RawTable:
     files: tuple[RawFile, ...]
     columns: dict[str, str]
     """Contract column -> column in the files; an absent optional column is not in it."""
-    header: tuple[str, ...]
-    """All columns in the first file, in order."""
     members: Members | None = None
     dialect: Csv = field(default_factory=Csv)
     """How the files are written."""
@@ -50,6 +48,11 @@ class RawTable:
     def is_text(self) -> bool:
         """Whether the engine parses the files as CSV."""
         return self.members is None and not self.is_parquet
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """All columns that any file has."""
+        return tuple(dict.fromkeys(name for file in self.files for name in file.header))
 
     @property
     def absent(self) -> list[str]:
@@ -167,39 +170,33 @@ def _with_columns(
                 "write all parts of the table in one form",
             )  # fmt: skip
     # of small files the one that reads them holds each to the header of the first
-    headers = [
-        read_header(file, dialect, members, contract.names) for file in files[: 1 if members is not None else None]
-    ]
-    # the parts of a Parquet table are joined by name, those of a text table by place
-    by_name = members is None and format_of(files[0].path).is_parquet
-    for file, header in zip(files, headers, strict=False):
-        if header != headers[0] and not by_name:
-            raise SourceError(
-                file.place,
-                f"has another header than `{files[0].place}`, expected the same columns in the same order",
-                "write both with the same columns",
-            )
-        twice = [column for column, n in Counter(map(str.lower, header)).items() if n > 1]
+    n_read = 1 if members is not None else len(files)
+    files = tuple(
+        replace(file, header=read_header(file, dialect, members, contract.names)) if i < n_read else file
+        for i, file in enumerate(files)
+    )
+    named = {column.lower() for column in contract.names}
+    for file in files[:n_read]:
+        twice = [column for column, n in Counter(map(str.lower, file.header)).items() if n > 1]
         if twice:
             # a name that no contract knows may be a cell: its places are said
-            known = {column.lower() for column in contract.names}
-            places = ", ".join(str(i) for i, column in enumerate(header, 1) if column.lower() == twice[0])
-            named = f"`{twice[0]}` " if twice[0] in known else ""
+            places = ", ".join(str(i) for i, column in enumerate(file.header, 1) if column.lower() == twice[0])
+            which = f"`{twice[0]}` " if twice[0] in named else ""
             raise SourceError(
-                file.place, f"has a column name {named}twice (columns {places}), expected every name once",
+                file.place, f"has a column name {which}twice (columns {places}), expected every name once",
                 "rename one in the header line",
             )  # fmt: skip
-    by_lower = {column.lower(): column for header in headers for column in header}
+    by_lower = {column.lower(): column for file in files for column in file.header}
     columns = {c.name: by_lower[c.name.lower()] for c in contract.columns if c.name.lower() in by_lower}
-    for file, header in zip(files, headers, strict=True) if by_name else [(files[0], headers[0])]:
-        there = {column.lower() for column in header}
+    for file in files[:n_read]:
+        there = {column.lower(): column for column in file.header if column.lower() in named}
         for column in contract.columns:
             if column.required and column.name.lower() not in there:
                 raise SourceError(
                     file.place,
                     f"column `{column.name}` is missing, expected {listed(contract.names)}",
-                    about_header(column.name, header, set(columns.values()), len(contract.columns)),
+                    about_header(column.name, file.header, set(there.values()), len(contract.columns)),
                 )
-    n_files = Counter(column.lower() for header in headers for column in header)
-    in_some = {c: n for c, in_files in columns.items() if (n := n_files[in_files.lower()]) < len(headers)}
-    return RawTable(name, contract, files, columns, headers[0], members, dialect, in_some)
+    n_files = Counter(column.lower() for file in files for column in file.header)
+    in_some = {c: n for c, in_files in columns.items() if (n := n_files[in_files.lower()]) < n_read}
+    return RawTable(name, contract, files, columns, members, dialect, in_some)

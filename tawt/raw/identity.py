@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tawt.config.pipeline import Csv, Members
-from tawt.database.connect import is_nameable
+from tawt.database.patterns import is_nameable
 from tawt.errors import SourceError
 from tawt.files import digest, stamp
 from tawt.places import is_utf8
@@ -44,6 +44,8 @@ class RawFile:
     place: str
     """What is said of it: the path below the raw root, of its folder where the file's own name can be an id."""
     seen: RawSeen
+    header: tuple[str, ...] = ()
+    """Its columns, in order; of small files only the first has it, to which the others are held."""
 
     @property
     def sha256(self) -> str:

@@ -65,11 +65,13 @@ class FoundTable:
     def raw(self, name: str) -> RawTable:
         """Return it as an ingest reads it, all columns as text, but for those whose names cannot be said in SQL."""
         columns = tuple(Column(name=c, type="string") for c in self.header if c.isprintable() and c.lower() != "_row")
-        files = tuple(RawFile(file, file.name, file.name, RawSeen(stamp=(), sha256="")) for file in self.files)
+        files = tuple(
+            RawFile(file, file.name, file.name, RawSeen(stamp=(), sha256=""), self.header) for file in self.files
+        )
         contract = Contract(name=f"raw.{name}", description="", columns=columns)
         dialect = Csv(delimiter=self.delimiter, encoding=self.encoding or "utf-8", strict=False)
         known = {column: column for column in contract.names}
-        return RawTable(name, contract, files, known, self.header, self.members, dialect)
+        return RawTable(name, contract, files, known, self.members, dialect)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import duckdb
 import pyarrow as pa
@@ -19,7 +20,7 @@ from tawt.database.connect import Limits, file_list, identifier, literal, parque
 from tawt.errors import SourceError
 from tawt.raw.find import RawTable
 from tawt.raw.formats import format_of
-from tawt.raw.identity import open_bytes
+from tawt.raw.identity import RawFile, open_bytes
 from tawt.raw.members import MemberReader
 from tawt.raw.parquet import as_contracted, parquet_types
 from tawt.raw.rejects import rejected_lines
@@ -45,16 +46,10 @@ def bind_raw(
     reader = None
     if table.members is not None:
         reader = MemberReader(table.members, [(f.path, f.place) for f in table.files], table.dialect.encoding)
-        source = f"_members_{table.name}"
-        connection.register(source, reader.batches())
-    elif table.is_parquet:
-        source = parquet_files([file.path for file in table.files], by_name=True)
+        connection.register(f"_members_{table.name}", reader.batches())
+        rows = f"select {_cells(table, table.files[0])}, _row from _members_{table.name}"
     else:
-        source = _read_csv(table, parallel)
-    types = parquet_types(table) if table.is_parquet else {}
-    selected = [f"{_cell(table, column, types)} as {identifier(column.name)}" for column in table.contract.columns]
-    number = "_row" if table.members is not None else "row_number() over () as _row"
-    rows = f"select {', '.join(selected)}, {number} from {source}"
+        rows = f"select *, row_number() over () as _row from ({_parts(table, parallel)})"
     if numbers and table.contract.subjects:
         rows = _numbered(table, rows, numbers)
     connection.execute(f"create or replace view raw.{identifier(table.name)} as {rows}")
@@ -76,13 +71,43 @@ def _numbered(table: RawTable, rows: str, numbers: str) -> str:
     return f"select r.* replace ({given}) from ({rows}) r {joins}"
 
 
-def _cell(table: RawTable, column: Column, types: dict[str, pa.DataType]) -> str:
-    """Return the SQL that reads a column of a table; what stands for a missing cell is one."""
-    if column.name not in table.columns:
+def _parts(table: RawTable, parallel: bool) -> str:
+    """Return the SQL that reads the files of a table, in order.
+
+    Those that are written alike are given to the engine together; of others it would make one header, and of columns of
+    several types one type, which holds not every id and time as it is.
+    """
+    selects = []
+    types = {file.path: parquet_types(table.contract, file) if table.is_parquet else {} for file in table.files}
+    for _, alike in groupby(
+        table.files, lambda file: (types[file.path], table.is_text and (file.header, _is_gzip(file)))
+    ):
+        part = replace(table, files=tuple(alike))
+        source = parquet_files([f.path for f in part.files]) if table.is_parquet else _read_csv(part, parallel)
+        selects.append(f"select {_cells(table, part.files[0], types[part.files[0].path])} from {source}")
+    return " union all ".join(selects)
+
+
+def _is_gzip(file: RawFile) -> bool:
+    return format_of(file.path).is_gzip
+
+
+def _cells(table: RawTable, file: RawFile, types: dict[str, pa.DataType] | None = None) -> str:
+    """Return the SQL that reads the columns of the contract from a file, of Parquet of such types."""
+    own = {name.lower(): name for name in file.header}
+    cells = [_cell(table, column, own.get(column.name.lower()), types or {}) for column in table.contract.columns]
+    return ", ".join(
+        f"{cell} as {identifier(column.name)}" for cell, column in zip(cells, table.contract.columns, strict=True)
+    )
+
+
+def _cell(table: RawTable, column: Column, name: str | None, types: dict[str, pa.DataType]) -> str:
+    """Return the SQL that reads a column, by its name in the file; what stands for a missing cell is one."""
+    if name is None or (table.is_parquet and column.name not in types):
         return f"null::{TYPES[column.cell_type].sql}"
-    cell = identifier(table.columns[column.name])
+    cell = identifier(name)
     if table.is_parquet:
-        cell = as_contracted(cell, types.get(column.name), column.cell_type)
+        cell = as_contracted(cell, types[column.name], column.cell_type)
         if column.cell_type != "string":
             return cell
     # the nearest has the say: the column, else the table, else the pipeline
@@ -124,13 +149,12 @@ _LONGEST_LINE = 2_000_000
 
 
 def _read_csv(table: RawTable, parallel: bool) -> str:
+    """Return files that are all packed, or none, and have one header, as a relation."""
     dialect = table.dialect
     # names in the order of the header; nothing is sniffed, so one odd cell cannot change how a file is read
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.header)
-    # the engine tells by the letters before a `?`, which may stand in any name
-    packed = {format_of(file.path).is_gzip for file in table.files}
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.files[0].header)
     longest = _LONGEST_LINE + max(file.seen.n_blank for file in table.files)
-    compression = "auto" if len(packed) > 1 else "gzip" if True in packed else "none"
+    compression = "gzip" if _is_gzip(table.files[0]) else "none"
     return (
         f"read_csv({file_list([file.path for file in table.files])}, hive_partitioning = false, "
         f"header = {str(dialect.header).lower()}, auto_detect = false, "
@@ -152,7 +176,7 @@ def unread_file(
                 bind_raw(connection, replace(table, files=(file,)))
                 _n_read(connection, table)
         except SourceError:
-            packed = format_of(file.path).is_gzip
+            packed = _is_gzip(file)
             return SourceError(
                 file.place,
                 f"is whole, but the engine does not read how it is {'packed' if packed else 'written'}, expected "

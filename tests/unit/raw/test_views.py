@@ -417,7 +417,7 @@ def test_whatever_reads_a_packed_file_names_it(tmp_path: Path) -> None:
     path = tmp_path / "x.csv.gz"
     contract = Contract(name="raw.x", description="One row is one.", columns=())
     seen = RawSeen(stamp=(0, 0), sha256="")
-    table = RawTable("x", contract, (RawFile(path, "x.csv.gz", "x.csv.gz", seen),), {}, ("a", "b"))
+    table = RawTable("x", contract, (RawFile(path, "x.csv.gz", "x.csv.gz", seen),), {})
     path.write_bytes(content)
     assert damaged_file([table]) is None
     for how, spoil in ROTTEN.items():
