@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tawt.builtin.all import all_stages, graph_of, stages_of
 from tawt.builtin.kept import as_they_ran
@@ -18,10 +19,11 @@ from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refu
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, mend_of, needed, stale_of, standing
 from tawt.pipeline.origin import ingest_again, remembered
-from tawt.pipeline.plan import RawTables, make_plan, raw_tables, runnable
+from tawt.pipeline.plan import make_plan, raw_tables, runnable
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words, roots
+from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import (
     Workspace,
     given_pipeline,
@@ -105,7 +107,8 @@ def ingest(
         )
         for note in said:
             report({"event": "note", "text": note})
-        result = _run(given, graph, INGEST_LAYERS, limits, force, dry_run, report, found)
+        asked = Asked("ingest", settings=settings)
+        result = _run(given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, found=found)
         return replace(result, notes=(*said, *result.notes))
 
 
@@ -172,8 +175,9 @@ def build_vocab(
         opened = open_workspace(root, settings)  # as the command before left it
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
-        graph, now = graph_of(opened), Now(opened)
-        first = needed(standing(opened, graph, now), "dataset")
+        graph, now = all_stages(opened), Now(opened)
+        there = standing(opened, graph.without_tables(opened.ingested.absent_tables), now)
+        first = needed(there, "dataset")
         _hold_taken_over(opened, first, now)
         for note in about_pipeline(opened, now):
             report({"event": "note", "text": note})
@@ -183,7 +187,8 @@ def build_vocab(
             report({"event": "note", "text": f"what the vocabulary is made from is brought up to date first: {why}"})
         chosen = (*(one.stage.name for one in before), *VOCABULARY_STAGES)
         forced = VOCABULARY_STAGES if force else ()
-        return _run(opened, all_stages(opened), chosen, limits, forced, dry_run, report)
+        asked, looked = Asked("build-vocab", settings=settings), {one.stage.name: one.manifest for one in there}
+        return _run(opened, graph, chosen, limits, forced, dry_run, report, asked, there=looked, now=now)
 
 
 def _hold_taken_over(workspace: Workspace, needs: Sequence[Standing], now: Now) -> None:
@@ -252,7 +257,8 @@ def run(
         said = (*_not_used(opened), *about_pipeline(opened, now))
         for note in said:
             report({"event": "note", "text": note})
-        result = _run(opened, all_stages(opened), selection, limits, force, dry_run, report)
+        asked = Asked("run", (selection,))
+        result = _run(opened, all_stages(opened), selection, limits, force, dry_run, report, asked, now=now)
         return replace(result, notes=(*said, *result.notes), following=_following(result, selection, report))
 
 
@@ -267,7 +273,7 @@ def _not_used(workspace: Workspace) -> tuple[str, ...]:
 
 def _following(result: RunResult, selection: str, report: Report) -> str | None:
     """Say what stages were made from that is stale, and return the command for what is not of them yet."""
-    there = standing(result.workspace, graph_of(result.workspace))
+    there = result.there
     ran = {one.stage for one in result.stages}
     read = {other for one in there if one.stage.name in ran for other in one.stage.inputs} - ran
     for one in there:
@@ -288,7 +294,7 @@ def _following(result: RunResult, selection: str, report: Report) -> str | None:
 
 def _run(
     workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
-    dry_run: bool, report: Report, found: RawTables | None = None,
+    dry_run: bool, report: Report, asked: Asked, **read: Any,
 ) -> RunResult:  # fmt: skip
-    workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, found=found)
-    return (foresee if dry_run else run_stages)(workspace, plan, report)
+    workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
+    return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,18 +89,19 @@ def _file_of(name_or_file: str, project: Project) -> Path | None:
     return project.find(f"pipelines/{name_or_file}.yaml")
 
 
-def ingest_again(workspace: Workspace, edited: bool = False) -> str:
+def ingest_again(workspace: Workspace, edited: bool = False, settings: Sequence[str] = ()) -> str:
     """Return the command that reads the raw tables again as the last ingest did.
 
     Args:
         workspace: Where.
         edited: Whether it takes over what was edited in the pipeline since; else it goes by the workspace's own copy.
+        settings: Overrides of the pipeline besides those of the last ingest.
     """
     source = workspace.local.pipeline if edited else None
     return command(
         "ingest", workspace.raw_root or "RAW_DIR", pipeline=source or workspace.root / PIPELINE,
         workspace=workspace.root, sample=workspace.ingested.sample,
-        set=(workspace.ingested.settings or ()) if source is not None else (),
+        set=laid_on((workspace.ingested.settings or ()) if source is not None else (), settings),
     )  # fmt: skip
 
 

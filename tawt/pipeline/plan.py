@@ -129,6 +129,8 @@ def make_plan(
     limits: Limits,
     force: bool | Collection[str] = False,
     found: RawTables | None = None,
+    there: Mapping[str, Manifest | None] | None = None,
+    now: Now | None = None,
 ) -> tuple[Workspace, Plan]:
     """Return what a run of the selected stages will do, and the workspace with what is to be written down of it.
 
@@ -139,6 +141,8 @@ def make_plan(
         limits: Threads and memory.
         force: Run even what is up to date; or the stages for which that holds.
         found: The raw tables, where somebody has found them already.
+        there: What is finished of stages, where somebody has looked already.
+        now: What the workspace has behind keys, where somebody has looked already.
 
     Raises:
         ConfigError: The selection names no stage.
@@ -168,12 +172,16 @@ def make_plan(
         local = workspace.local.model_copy(update=known)
         workspace = replace(workspace, given_local=local, given_ingested=ingested)
     graph = graph.without_tables(workspace.ingested.absent_tables)
-    there = {name: manifest for name in graph.stages if (manifest := read_manifest(workspace, name)) is not None}
-    for name in [name for name in there if graph.stages[name].serves]:
-        if not is_as_written(workspace.output(name), there[name].hashes):
-            del there[name]  # it runs again first, and looks whether the map is a copy put back, or damaged
+    looked, finished = there or {}, {}
+    for name in graph.stages:
+        if (manifest := looked[name] if name in looked else read_manifest(workspace, name)) is not None:
+            finished[name] = manifest
+    for name in [name for name in finished if graph.stages[name].serves]:
+        if not is_as_written(workspace.output(name), finished[name].hashes):
+            del finished[name]  # it runs again first, and looks whether the map is a copy put back, or damaged
     others = others_of(workspace.root, graph)
-    plan = Plan(workspace.root, graph, raw, settings, limits, there, Now(workspace), others, tuple(notes))
+    now = now.of(workspace) if now is not None else Now(workspace)
+    plan = Plan(workspace.root, graph, raw, settings, limits, finished, now, others, tuple(notes))
     stages = [graph.stages[name] for name in runnable(graph, selection)]
     steps: list[Step] = []
     drawn = False

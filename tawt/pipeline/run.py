@@ -13,11 +13,12 @@ from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.keys import UNKNOWN
-from tawt.pipeline.ledger import stand, write_ledger
+from tawt.pipeline.ledger import Standing, stand, write_ledger
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
+from tawt.pipeline.undone import Asked, begin, end, failed
 from tawt.pipeline.workspace import Workspace, write_records
 from tawt.room import room_error
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
@@ -48,6 +49,8 @@ class RunResult:
     skipped: dict[str, str]
     """Stage -> why it does not run at all."""
     dry_run: bool
+    there: tuple[Standing, ...] = ()
+    """How all stages stand now."""
     following: str | None = None
     """The command for what follows and is not of these stages yet; None where all that follows is."""
 
@@ -63,16 +66,18 @@ def foresee(workspace: Workspace, plan: Plan, report: Report = lambda event: Non
     for step in plan.steps:
         _tell_done(step, step.manifest, report, dry_run=True)
     told = tuple(StageReport(step.stage.name, step.reason, step.manifest) for step in plan.steps)
-    return RunResult(workspace, told, plan.notes, plan.graph.left_out, dry_run=True)
+    there = tuple(stand(plan.graph, workspace, plan.there, plan.now))
+    return RunResult(workspace, told, plan.notes, plan.graph.left_out, dry_run=True, there=there)
 
 
-def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: None) -> RunResult:
+def run_stages(workspace: Workspace, plan: Plan, report: Report, asked: Asked) -> RunResult:
     """Do what a plan says.
 
     Args:
         workspace: Where, held by this command; what is given of it is written down.
         plan: The stages, and why each runs.
         report: Hears what happens.
+        asked: The command, which `tawt check` names where it does not end.
 
     Raises:
         SourceError: A raw file cannot be read.
@@ -82,6 +87,8 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
     _tell_plan(plan, report)
     reports: list[StageReport] = []
     there, n_made = dict(plan.there), 0
+    to_make = [step.stage.name for step in plan.steps if step.reason is not None]
+    before = begin(workspace, asked, to_make)
     try:
         for planned in plan.steps:
             if plan.settings.sampled_hash == UNKNOWN:
@@ -95,7 +102,8 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
             manifest = there.get(step.stage.name)
             _tell_done(step, manifest, report)
             reports.append(StageReport(step.stage.name, step.reason, manifest))
-    except BaseException:
+    except BaseException as error:
+        failed(workspace, error)
         # else the workspace is of another pipeline or of other raw tables yet
         if n_made or workspace.as_written:
             with suppress(TawtError, OSError):  # the error that ended the command is the one to tell
@@ -108,8 +116,12 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report = lambda event: 
     if plan.others:
         notes.append(f"removed what is of no stage of this pipeline any more: {', '.join(plan.others)}")
         _tell_notes(notes[-1:], report)
-    write_ledger(workspace.root, stand(plan.graph, workspace, there, plan.now))
-    return RunResult(workspace, tuple(reports), (*plan.notes, *notes), plan.graph.left_out, dry_run=False)
+    standing = tuple(stand(plan.graph, workspace, there, plan.now))
+    write_ledger(workspace.root, standing)
+    end(workspace, before, [one.stage for one in reports], plan.graph.stages)
+    return RunResult(
+        workspace, tuple(reports), (*plan.notes, *notes), plan.graph.left_out, dry_run=False, there=standing
+    )
 
 
 def _run(workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest], report: Report) -> None:

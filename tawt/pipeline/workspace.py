@@ -29,7 +29,9 @@ LOCK = ".lock"
 LOCAL = "local.json"
 INGEST = "ingest.json"
 LEDGER = "ledger.parquet"
-RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL)
+UNDONE = "undone.json"
+"""What the command that is at work, or the last one that did not end, set out to make."""
+RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL, UNDONE)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 OF_STAGES = (*LAYERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
@@ -84,7 +86,10 @@ class Workspace:
     @property
     def ingest_again(self) -> str:
         """The hint to read the raw tables again, by the pipeline that is there."""
-        again = command("ingest", "RAW_DIR", pipeline=self.root / PIPELINE, workspace=self.root)
+        raw = "RAW_DIR"  # which a damaged record does not tell
+        with suppress(FileError):
+            raw = str((self.given_local or read_record(self.root / LOCAL, Local, absent=Local())).raw_root or raw)
+        again = command("ingest", raw, pipeline=self.root / PIPELINE, workspace=self.root)
         return f"run `{again}` again, in the folder of its project if it has one"
 
     @property

@@ -28,6 +28,7 @@ from tawt.pipeline.origin import without_project
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.records import Ingested, Local
 from tawt.pipeline.telling import warnings_of
+from tawt.pipeline.undone import told_undone
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Workspace, open_workspace
 from tawt.quality.files import check_files
 from tawt.quality.finding import Finding
@@ -66,6 +67,9 @@ def check(workspace: str | Path) -> list[Finding]:
 def _check(opened: Workspace) -> list[Finding]:
     opened, there, unread, graph, now = standing_of(opened)
     findings, stages = check_files(opened, there, now, unread)
+    with suppress(FileError):  # a damaged record is told with the others
+        if (undone := told_undone(opened)) is not None:
+            findings.append(Finding("last command", False, *undone))
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
     read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +20,7 @@ from tawt.cli.app import app
 from tawt.errors import SourceError, StageError, StaleError, TawtError
 from tawt.pipeline import commit
 from tawt.pipeline.stale import hold_fresh, look
-from tawt.pipeline.workspace import open_workspace, write_records
+from tawt.pipeline.workspace import Workspace, open_workspace, write_records
 from tawt.project import asset
 from tawt.sources.written import tokens
 from tests.unit.days import LABS, PART, QUICK, Day
@@ -435,6 +438,65 @@ def test_a_half_edited_stage_stops_what_hangs_on_it_alone(day: Day, ran: bool) -
     assert tawt.sql("labels.died", day.work).now == label.read_text()
     label.write_text(DIED)
     assert set(day.run("labels")) == (set() if ran else {"labels.died"}) and day.fresh()
+
+
+def _fails(day: Day, patch: pytest.MonkeyPatch) -> None:
+    day.edit(LABS, "from staging.labs", "from staging.labs where _row > 3")
+
+
+def _publishing(error: BaseException) -> Callable[[Day, pytest.MonkeyPatch], None]:
+    def stop(day: Day, patch: pytest.MonkeyPatch) -> None:
+        day.edit(LABS, "'LABS'", "'LAB'")
+        patch.setattr(commit, "publish", lambda *args: (_ for _ in ()).throw(error))
+
+    return stop
+
+
+STOPPED = {
+    "an ingest by a stage that fails": (_fails, Day.ingest, r"`tawt ingest` did not end \(event_parts\.labs: 1 of 58"),
+    "an ingest that is killed": (_publishing(KeyboardInterrupt()), Day.ingest, r"`tawt ingest` .* stopped at event_parts"),
+    "an ingest on a full disk": (_publishing(OSError(errno.ENOSPC, "")), Day.ingest, r"`tawt ingest` .*its disk is full"),
+    "a run by a stage that fails": (_fails, lambda day: day.run("event_parts+"), r"`tawt run` .*event_parts\.labs: 1 of 58"),
+    "a vocabulary that is not built": (
+        _publishing(KeyboardInterrupt()), lambda day: tawt.build_vocab(day.work, force=True, **QUICK), "`tawt build-vocab`"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STOPPED)
+def test_what_did_not_end_is_told_by_a_check(day: Day, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails, and says which command, what ended it or where it was stopped, and what does it again, which ends it."""
+    stop, does, says = STOPPED[what]
+    text = (day.project / LABS).read_text()
+    with monkeypatch.context() as patch, pytest.raises((TawtError, KeyboardInterrupt)):
+        stop(day, patch)
+        does(day)
+    (found,) = [one for one in tawt.check(day.work) if one.check == "last command"]
+    assert not found.ok and re.search(says, found.detail), found.detail
+    (day.project / LABS).write_text(text)
+    assert day.run("staging.labs") == {}
+    assert "last command" in {one.check for one in tawt.check(day.work)}  # another command ended, not this one
+    for line in (found.mend, f"tawt build-vocab -w {day.work}"):
+        done = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert done.exit_code == 0, done.output
+    assert day.fresh() and not (day.work / "undone.json").exists()
+
+
+def test_what_runs_is_what_was_planned(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A macro that is edited after the plan was made changes neither what runs nor what is kept of it; it is read, as all
+    that a run hangs on, once, and the edit is told then."""
+    day.edit("sql/shared/macros/doubled.sql", "2 * x", "3 * x")
+    start = Workspace.start
+
+    def edited(*args: Any) -> Path:
+        day.edit("sql/shared/macros/doubled.sql", "3 * x", "4 * x")
+        monkeypatch.setattr(Workspace, "start", start)
+        return start(*args)
+
+    monkeypatch.setattr(Workspace, "start", edited)
+    tawt.run("staging.labs", day.work, **QUICK)
+    (row,) = tawt.query("select max(number) as n from staging.labs", day.work).to_pylist()
+    assert row["n"] == 59 * 3 and day.states()["staging.labs"] == "macro doubled changed"
 
 
 def test_an_ingest_whose_events_need_a_half_edited_stage_changes_nothing(day: Day, tree: Callable) -> None:
