@@ -187,6 +187,9 @@ def sql(
             say("no change since it ran")
             return
         say(found.state)
+        if found.stage.fault is not None:
+            next_command(found.stage.fault.mend)
+            return
     next_command(follow("run", f"{stage}+", workspace=workspace) if workspace else follow_ingest(pipeline))
 
 

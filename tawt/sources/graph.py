@@ -77,7 +77,10 @@ class Graph:
     @property
     def left_out(self) -> dict[str, str]:
         """The stages that do not run here -> why, in words."""
-        cannot = {n: f"{cause} cannot run ({self.faulty[cause].of(cause)})" for n, cause in self.behind_fault.items()}
+        cannot = {
+            name: f"{f'{cause} ' * (cause != name)}cannot run ({self.faulty[cause].of(cause)})"
+            for name, cause in self.behind_fault.items()
+        }
         return {name: str(skip) for name, skip in self.skipped.items()} | cannot
 
     def told_faults(self) -> list[str]:
