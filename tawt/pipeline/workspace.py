@@ -86,9 +86,10 @@ class Workspace:
     @property
     def ingest_again(self) -> str:
         """The hint to read the raw tables again, by the pipeline that is there."""
-        raw = "RAW_DIR"  # which a damaged record does not tell
-        with suppress(FileError):
-            raw = str((self.given_local or read_record(self.root / LOCAL, Local, absent=Local())).raw_root or raw)
+        raw = None
+        with suppress(FileError):  # a damaged record does not tell
+            raw = (self.given_local or read_record(self.root / LOCAL, Local, absent=Local())).raw_root
+        raw = raw if raw is not None and Path(raw).is_dir() else "RAW_DIR"
         again = command("ingest", raw, pipeline=self.root / PIPELINE, workspace=self.root)
         return f"run `{again}` again, in the folder of its project if it has one"
 
