@@ -16,7 +16,7 @@ import pytest
 from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import ConfigError
-from tawt.project import asset
+from tawt.project import Project, asset
 from tawt.transforms.units import PairRules, Units
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -222,16 +222,15 @@ def test_named_rules_are_counted() -> None:
 
 
 @pytest.mark.parametrize("name", ["unit_spellings", "unit_conversions", "plausible_ranges"])
-def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path) -> None:
     """A file that was cut down to its header would convert nothing and say nothing; it is named instead."""
     seeds = tmp_path / "sql" / "shared" / "seeds"
     shutil.copytree(asset("sql/shared/seeds"), seeds)
-    monkeypatch.setattr("tawt.project._PACKAGE", tmp_path / "tawt")
-    assert Units.of(pipeline()).spellings
+    assert Units.of(pipeline(), Project.at(tmp_path)).spellings
     seed = seeds / f"{name}.csv"
     seed.write_text(seed.read_text().splitlines(keepends=True)[0])
     with pytest.raises(ConfigError, match=rf"{name}\.csv: has a header alone, expected a header and rows"):
-        Units.of(pipeline())
+        Units.of(pipeline(), Project.at(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -247,22 +246,21 @@ def test_a_seed_without_rows_is_refused(name: str, tmp_path: Path, monkeypatch: 
     ],
 )
 def test_a_row_of_a_seed_that_can_be_none_is_told_with_its_line(
-    name: str, row: str, what: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, row: str, what: str | None, tmp_path: Path
 ) -> None:
     """What turns all numbers into one, a range without a number, or one thing said twice ends before anything runs."""
     seeds = tmp_path / "sql" / "shared" / "seeds"
     shutil.copytree(asset("sql/shared/seeds"), seeds)
-    monkeypatch.setattr("tawt.project._PACKAGE", tmp_path / "tawt")
     seed = seeds / f"{name}.csv"
     n_lines = len(seed.read_text().splitlines()) + 1
     header = seed.read_text().splitlines()[0].split(",")
     cells = dict(zip(_HEADERS[name], row.split(","), strict=False))
     seed.write_text(seed.read_text().rstrip() + "\n" + ",".join(cells.get(one, "") for one in header) + "\n")
     if what is None:
-        assert Units.of(pipeline())
+        assert Units.of(pipeline(), Project.at(tmp_path))
     else:
         with pytest.raises(ConfigError, match=rf"{name}\.csv:{n_lines}: {what}"):
-            Units.of(pipeline())
+            Units.of(pipeline(), Project.at(tmp_path))
 
 
 _HEADERS = {
