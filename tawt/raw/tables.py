@@ -153,8 +153,7 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
         sample = stream.read(_SAMPLE)
     if not sample.strip():
         return PassedOver(relative.as_posix(), "is empty")
-    with open_packed(file, file.name) as stream:
-        encoding = encoding_of(stream)
+    encoding = _encoding(file)
     text = sample.decode(encoding or "utf-8", "replace").removeprefix("\ufeff")
     text = text if len(sample) < _SAMPLE else text[: max(text.rfind("\n"), 0)] or text
     delimiter = "\t" if format_of(file).is_tabbed else delimiter_in(text)
@@ -170,6 +169,11 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
     if len({name.lower() for name in header}) < len(header):
         return PassedOver(relative.as_posix(), "has a column name twice")
     return FoundTable(place, (file,), header, delimiter, cast(Encoding | None, encoding))
+
+
+def _encoding(file: Path) -> str | None:
+    with open_packed(file, file.name) as stream:
+        return encoding_of(stream)
 
 
 def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
@@ -189,19 +193,21 @@ def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
 
 def _of_members(files: list[Path], place: str, suffix: str) -> FoundTable | PassedOver:
     """Return the table that small files make up, in an archive or a folder."""
+    said = {_encoding(file) for file in files if not format_of(file).is_archive} - {None}
+    encoding = cast(Encoding | None, said.pop() if len(said) == 1 else None)
     for delimiter in DELIMITERS:
         members = Members(
             table="records", folders=(place.translate(_CASELESS_GLOB),), suffix=suffix, delimiter=delimiter
         )
         try:
-            header = MemberReader(members, [(file, place) for file in files]).header()
+            header = MemberReader(members, [(file, place) for file in files], encoding or "utf-8").header()
         except SourceError as error:
             return PassedOver(place, error.what)
         if len(header) > 1:
             bare = place
             for end in (*ARCHIVES, *PACKED):
                 bare = bare.removesuffix(end)
-            return FoundTable(bare.lower(), tuple(files), ("_member", *header), delimiter, members=members)
+            return FoundTable(bare.lower(), tuple(files), ("_member", *header), delimiter, encoding, members)
     return PassedOver(place, "holds small files without columns")
 
 

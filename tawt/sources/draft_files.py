@@ -88,9 +88,12 @@ def _pipeline(name: str, drafted: Sequence[Drafted]) -> Iterator[str]:
 def _dialect(read: Sequence[Drafted]) -> Iterator[str]:
     """Yield how text is written, where that is not with commas and in UTF-8: of most tables, and of the others."""
     written = {
-        table.name: (None if _is_tabbed(table) else table.found.delimiter, table.found.encoding)
+        table.name: (
+            None if _is_tabbed(table) or table.found.members is not None else table.found.delimiter,
+            table.found.encoding,
+        )
         for table in read
-        if table.found.is_text
+        if table.found.is_written
     }
     if not written:
         return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from tawt.contracts.table import OF_VALUE
 from tawt.database.connect import literal
 from tawt.sources.draft_moments import case_of, placed, when
 from tawt.sources.draft_wide import branches, code_of, is_told_whole, of_values, status_of, tells_facts
 from tawt.sources.drafted import Drafted
-from tawt.sources.names import SIDES
+from tawt.sources.names import OPERATOR, SIDES, flat
 from tawt.sources.times import is_day
 
 
@@ -64,11 +66,12 @@ def _values(table: Drafted) -> list[str]:
     names = [column.name for column in OF_VALUE]
     if table.guess.side is None:
         return [", ".join(names)]
-    side = f"lower({table.column(table.guess.side)})"
-    signs = {end: ", ".join(literal(sign) for sign, to in SIDES.items() if to == end) for end in ("low", "high")}
+    side, by_number = table.guess.side, re.search(OPERATOR, flat(table.guess.side)) is not None
+    known = {end: [s for s, to in SIDES.items() if to == end and s.isdigit() is by_number] for end in ("low", "high")}
     whens = "".join(
-        f"\n        when value_status = 'numeric' and {side} in ({listed})\n        then 'censored_{end}'"
-        for end, listed in signs.items()
+        f"\n        when value_status = 'numeric' and lower({table.column(side)}) in ({', '.join(map(literal, signs))})"
+        f"\n        then 'censored_{end}'"
+        for end, signs in known.items()
     )
     names.remove("value_status")
     return [", ".join(names), f"case{whens}\n        else value_status\n    end as value_status, -- guessed: a bound"]

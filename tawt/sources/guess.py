@@ -20,6 +20,7 @@ from tawt.sources.names import (
     LABELS,
     LEFT,
     NUMBERS,
+    OPERATOR,
     PERSONAL,
     SIDES,
     STAYS,
@@ -222,8 +223,9 @@ def _take_values(left: Shapes, guess: Guess, code: ColumnShape) -> None:
     rest = {c: s for c, s in left.items() if c not in (number, text)}
     units = [c for c, s in rest.items() if re.search(UNITS, flat(c)) and not s.is_number]
     guess.unit = units[0] if units and (number or text) else None
-    sides = [c for c, s in rest.items() if re.search(r"operatorconceptid$", flat(c)) or s.is_of(SIDES)]
-    guess.side = sides[0] if sides and number and not left[sides[0]].is_of("=") else None
+    bounds = [sign for sign, side in SIDES.items() if side and not sign.isdigit()]
+    sides = [c for c, s in rest.items() if re.search(OPERATOR, flat(c)) or (s.is_of(SIDES) and s.words_of(bounds))]
+    guess.side = sides[0] if sides and number else None
     for column in (c for c in (guess.number, guess.text) if c is not None):
         if marks := [mark for mark in left[column].marks if mark in MISSING or is_no_number(mark)]:
             guess.notes.append(f"{told_of(marks)} in `{column}` is read as missing")

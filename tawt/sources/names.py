@@ -136,6 +136,8 @@ SIDES = {
     "4171755": "high", "=": "", "==": "", "eq": "", "4172703": "", "0": "", "~": "",
 }  # fmt: skip
 """What stands beside a number, as in OMOP's `operator_concept_id` -> on which side of it the result lies."""
+OPERATOR = r"operatorconceptid$"
+"""Such a column of OMOP, whatever is in it."""
 UNITS = r"^(unit|units|uom|einheit)$|(uom|unit|units|unitsourcevalue|measurenamesystem|einheit)$"
 LABELS = (
     "label", "longtitle", "title", "conceptname", "name", "description", "longdescription", "displayname", "display",

@@ -382,8 +382,11 @@ def test_a_table_of_ascii_is_written_as_its_neighbours(tmp_path: Path) -> None:
     with (raw / "a.csv").open("ab") as file:
         file.write("2;Größe;2024-03-02 08:00;1.5\n".encode("latin-1"))
     (raw / "b.csv").write_text("patient;sex\n1;F\n2;M\n")
+    (raw / "stays").mkdir()
+    for n in range(25):
+        (raw / "stays" / f"{n}.txt").write_bytes("patient;Zeit;Größe\n1;2024-03-02 08:00;180\n".encode("latin-1"))
     text = pipeline("clinic", look_below(raw, 1000).tables)
-    assert 'csv: {delimiter: ";", encoding: latin-1}' in text and "tables:" not in text
+    assert "table: stays" in text and 'csv: {delimiter: ";", encoding: latin-1}' in text and "tables:" not in text
 
 
 def test_bounds_and_texts_of_results_are_read(tmp_path: Path) -> None:
@@ -392,7 +395,7 @@ def test_bounds_and_texts_of_results_are_read(tmp_path: Path) -> None:
     exams = [f"{1 + n % 9},2024-03-02 08:{n:02},exam/{n % 4},of {n % 4},{'ab'[n % 3 > 0]}" for n in range(N)]
     drafted = _drafted(tmp_path, {
         "exam": ("patient,taken,examcode,examvalue,examtext", exams),
-        "labs": ("patient,test,taken,result,vorzeichen", [f"{1 + n % 9},K,2024-03-02 08:{n:02},{n}.5,{'<> '[n % 3]}" for n in range(N)]),
+        "labs": ("patient,test,taken,result,refills,vorzeichen", [f"{1 + n % 9},K,2024-03-02 08:{n:02},{n}.5,0,{'<> '[n % 3]}" for n in range(N)]),
     })  # fmt: skip
     tables = _by_name(drafted)
     assert tables["exam"].guess.text == "examtext" and tables["labs"].guess.side == "vorzeichen"
