@@ -28,7 +28,7 @@ def forms_of(shape: ColumnShape) -> list[str]:
 def contract_of(table: Drafted) -> str:
     """Return the contract of a raw table as YAML."""
     guess = table.guess
-    by_stay = guess.stay if table.joins is not None or table.tells_stays else None
+    by_stay = guess.stay if table.owner or table.stays or table.tells_stays else None
     codes = guess.codes if guess.kind != "wide" else ()  # of a stay it may be told later, or never
     keys = [c for c in (guess.subject, by_stay, *codes, guess.time) if c is not None]
     lines = [

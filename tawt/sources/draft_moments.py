@@ -65,8 +65,10 @@ def placed(table: Drafted, time_is: str | None = None) -> tuple[list[str], str, 
     if table.owner is not None:
         whens.append(f"when subject_id is null then {literal(f'quarantine:{table.column(guess.stay)}:no_admission')}")
     if table.stays is not None:
-        time = "stay_end"
-        reason = literal(f"quarantine:{table.column(guess.stay)}:no_discharge")
+        time = moment_of_stay(table.stays)
+        reason = literal(
+            f"quarantine:{table.column(guess.stay)}:{'no_discharge' if table.stays.guess.end else 'missing'}"
+        )
         whens.append(f"when {time_is or time} is null then {reason}")
     elif table.tells_stays:
         own = table.column(guess.stay)
@@ -89,6 +91,15 @@ def _begins(stays: Drafted, stay: str, grouped: bool = False) -> str:
     return f"$pseudo_epoch::timestamp + to_years({nth}) as stay_begins"
 
 
+def moment_of_stay(stays: Drafted) -> str:
+    """Return what the moment is called that a table of stays gives to the records that are joined to it."""
+    return "stay_end" if stays.guess.end is not None else "stay_time"
+
+
+def _moment(table: Drafted, column: str | None) -> str:
+    return _of_day(table, column) if column is not None and table.guess.minutes is None else when(table, column)
+
+
 def _joined(table: Drafted) -> list[str]:
     """Return the steps that join the stays to the records that name them."""
     stays = table.joins
@@ -96,9 +107,9 @@ def _joined(table: Drafted) -> list[str]:
     own, theirs = table.column(table.guess.stay), stays.column(table.joined_by)
     given = [f"{theirs} as stay"]
     if table.stays is not None:
-        end = stays.guess.end or stays.guess.time
-        moment = _of_day(stays, end) if end is not None and stays.guess.minutes is None else when(stays, end)
-        given.append(f"max({moment}) as stay_end")
+        given.append(f"max({_moment(stays, stays.guess.end or stays.guess.time)}) as {moment_of_stay(stays)}")
+    if table.ready_in is not None:
+        given.append(f"max({_moment(stays, stays.guess.ready)}) as ready_at")
     if table.owner is not None:
         given.insert(0, "max(subject_id) as subject_id")
         given += [_begins(stays, theirs, grouped=True)] if stays.tells_stays else []

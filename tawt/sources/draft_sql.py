@@ -43,14 +43,20 @@ def _wide(table: Drafted) -> str:
         steps.append(f"read as (\n    select\n        *{made}\n    from {source}\n)")
         source = "read"
     begins = {"begins": time} if time and (guess.end or guess.events) else {}
-    selects = branches(table, source, time, begins | dict.fromkeys(carried, ""))
+    ready = _ready(table)
+    readable = {"readable": ready} if ready else {}
+    selects = branches(table, source, time, begins | readable | dict.fromkeys(carried, ""))
     steps = [*steps, "events as (\n" + "\n    union all\n".join(selects) + "\n)"]
     given = [", ".join(["subject_id", "time", "code", *of_values(table)])]
     if tells_facts(table):
         given.append(f"{status_of(table)} as value_status")
     known = "greatest(time, begins)" if begins else "time"
     known = f"end_of_day({known})" if _tells_days(table, guess.time, guess.end, *guess.events) else known
-    if known != "time":
+    if ready:
+        timed = f" else {known}" if known.startswith("end_of_day") else ""
+        known = f"case when readable is not null then greatest({known if begins else 'time'}, readable){timed} end"
+        given.append(f"{known} as available_time, -- guessed: when it could be read")
+    elif known != "time":
         given.append(
             f"{known} as available_time, -- guessed: not before what it is of began, nor before its day is over"
         )
@@ -79,13 +85,17 @@ def _values(table: Drafted) -> list[str]:
 
 def _known(table: Drafted, time: str) -> str:
     """Return the SQL of when a result could be read; empty where that is when it happened."""
-    guess = table.guess
-    timed = f"end_of_day({time})" if _tells_days(table, guess.time) else ""
-    if guess.ready is None:
-        return timed
-    ready = when(table, guess.ready)
-    ready = f"end_of_day({ready})" if _tells_days(table, guess.ready) else ready
-    return f"coalesce({ready}, {timed})" if timed else ready
+    timed, ready = f"end_of_day({time})" if _tells_days(table, table.guess.time) else "", _ready(table)
+    return f"coalesce({ready}, {timed})" if timed and ready else ready or timed
+
+
+def _ready(table: Drafted) -> str:
+    """Return the SQL of when a record could be read, as its table or the one that it belongs to says; or nothing."""
+    home = table if table.ready_in is None else table.ready_in
+    if home.guess.ready is None:
+        return ""
+    ready = when(table, table.guess.ready) if home is table else "ready_at"
+    return f"end_of_day({ready})" if is_day(home.shapes, home.guess, home.guess.ready) else ready
 
 
 def _tells_days(table: Drafted, *columns: str | None) -> bool:

@@ -56,6 +56,8 @@ class _Branch(NamedTuple):
     number: str = "null"
     text: str = "null"
     rest: str = ""
+    is_late: bool = False
+    """Whether it is known at the end of the record."""
 
 
 def branches(table: Drafted, source: str, time: str, carried: Mapping[str, str]) -> list[str]:
@@ -90,11 +92,13 @@ def branches(table: Drafted, source: str, time: str, carried: Mapping[str, str])
         )
         if guess.codes and (guess.codes[-1] in guess.late or guess.time is None) is late:
             filled = f"{'and' if late else 'where'} {table.column(guess.codes[-1])} is not null"
-            found.append(_Branch(at, code_of(table), rest=f"{where}\n    {' ' * 4 * late}{filled}"))
+            found.append(_Branch(at, code_of(table), rest=f"{where}\n    {' ' * 4 * late}{filled}", is_late=late))
         if texts:
-            found.append(_Branch(at, text="text_value", rest=_unpivot(table, "text_value", texts) + where))
+            rest = _unpivot(table, "text_value", texts) + where
+            found.append(_Branch(at, text="text_value", rest=rest, is_late=late))
         if numbers:
-            found.append(_Branch(at, number="numeric_value", rest=_unpivot(table, "numeric_value", numbers) + where))
+            rest = _unpivot(table, "numeric_value", numbers) + where
+            found.append(_Branch(at, number="numeric_value", rest=rest, is_late=late))
     if not is_told_whole(table):
         found.append(_Branch(time, "null", rest=f"\n    where {_says_nothing(table)}"))
     types = {"time": "timestamp", "code": "varchar", "numeric_value": "double", "text_value": "varchar"}
@@ -105,7 +109,12 @@ def branches(table: Drafted, source: str, time: str, carried: Mapping[str, str])
         if place == 0:  # the first select names the columns for all
             typed = {name: f"null::{types[name]}" if what == "null" else what for name, what in given.items()}
             given = {name: what if what == name else f"{what} as {name}" for name, what in typed.items()}
-        more = [name if not what else what if place else f"{what} as {name}" for name, what in carried.items()]
+        of_it = (
+            {**carried, "readable": branch.time}
+            if "readable" in carried and guess.is_stay and not branch.is_late
+            else carried
+        )
+        more = [name if not what else what if place else f"{what} as {name}" for name, what in of_it.items()]
         listed = ", ".join(["_row", "subject_id", *(given[name] for name in kept), *more])
         selects.append(f"    select {listed}\n    from {source}{branch.rest}")
     return selects

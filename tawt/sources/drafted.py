@@ -28,12 +28,13 @@ _OF_EVENTS = (
     "text_value",
     "value_status",
     "begins",
+    "readable",
     *_MARKED,
     "record_id",
     "stay_begins",
 )
 """Names that an event part of several columns has for its own."""
-_OF_JOINS = ("minutes", "stay_end", "stay_begins", "died_at")
+_OF_JOINS = ("minutes", "stay_end", "stay_time", "stay_begins", "ready_at", "died_at")
 
 
 @cache
@@ -62,11 +63,13 @@ class Drafted:
     prefix: str = ""
     """What its codes begin with."""
     stays: Drafted | None = None
-    """The table whose stays say when its records could be read, for one without a time."""
+    """The table whose records say when its own happened, for one without a time."""
+    ready_in: Drafted | None = None
+    """The table whose records say when its own could be read, for one that does not."""
     owner: Drafted | None = None
     """The table that says whose its records are, for one that names only stays."""
     joined_by: str | None = None
-    """The column of the table of the stays by which its records are joined to that."""
+    """The column of the table of the stays by which its records are joined to that, or to the one of `ready_in`."""
     died_in: tuple[Drafted, str] | None = None
     """A table that has the moment of deaths of which this one has the day, and its column."""
     tells_stays: bool = False
@@ -102,7 +105,12 @@ class Drafted:
     @property
     def joins(self) -> Drafted | None:
         """The table whose stays its records are joined to."""
-        return self.owner or self.stays
+        return self.owner or self.stays or self.ready_in
+
+    @property
+    def moment_told(self) -> str:
+        """The moment that it gives to records of other tables, in words."""
+        return f"end of its stay in {self.name}" if self.guess.end is not None else f"{self.guess.time} in {self.name}"
 
     @property
     def has_zone(self) -> bool:

@@ -72,6 +72,7 @@ def guess_table(
         left.pop(guess.end or "", None)
     is_admitted = guess.time is not None and re.search(ADMITTED, flat(guess.time)) is not None and guess.minutes is None
     is_stay = (is_of_stays or _is_stay(name, guess.end)) and (guess.end is not None or is_admitted)
+    guess.is_stay = is_stay
     guess.codes = _codes(name, left, is_of_stays or is_once or is_stay)
     if not guess.codes and not is_once and not is_of_stays and not guess.end:
         guess.codes = _named(left, named) or _words_alone(left)

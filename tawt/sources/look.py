@@ -37,7 +37,7 @@ class Look:
         rows = []
         for table in self.tables:
             guess = table.guess
-            time = guess.time or (f"end of its stay in {table.stays.name}" if table.stays is not None else "")
+            time = guess.time or (table.stays.moment_told if table.stays is not None else "")
             whose = guess.subject or (f"of {guess.stay} in {table.owner.name}" if table.owner is not None else "")
             rows.append((table.name, _kind(table), whose, time, _says(table)))
         return rows

@@ -51,13 +51,17 @@ LEFT = r"disch|entlass|sortie|(^|fecha|de)alta$|egreso|ontslag|dimission|out(tim
 """Ends that are those of a stay."""
 ADMITTED = r"admi(t|ss)|aufnahme|^in(time|date)$|ingreso|entree|hospitali[sz]|opname|ricover"
 """Times that are the beginning of a stay."""
+ASKED = r"order|request|schedul|plan|book|anford|auftrag|angeford|termin"
+"""Times at which something was only asked for."""
+PARENTS = r"^(specimen|sample|accession|probe|order|request|auftrag|report|befund|panel|exam|study)(id|nr|number)?$"
+"""Names of what results belong to."""
 DEATH = (
     r"^dod|death|died|deceas|verst[oe]rb|^(tod|sterbe)(es)?(datum|zeit|tag|$)|^deces|deces$|fallec|defunc|muerte|overlijd"
     r"|overled|decess|^morte|morte$|exitus"
 )
 READY = (
     r"store|entered|verif|report|revis|updat|creat(ed|ion)|recorded|avail|result(ed)?(time|date|at)|erfass|validier"
-    r"|freigabe|angelegt|befund|ergebniszeit|valid(ation|at|e|ee)(time|date|at|le)?$|rendu|resultat|resultado|informe"
+    r"|freigabe|angelegt|befund|ergebniszeit|valid(ation|at|ated|e|ee)?(time|date|at|le)?$|rendu|resultat|resultado|informe"
     r"|registr|enregistr|saisi|uitslag|gerapporteerd|referto|refertazione|risultat"
 )
 BAD_TIME = (

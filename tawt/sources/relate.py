@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tawt.raw.cells import Cells
@@ -14,7 +14,7 @@ from tawt.sources.drafted import Drafted, reserved_words
 from tawt.sources.guess import guess_dictionary, guess_table
 from tawt.sources.guess_columns import keep_what_was_so
 from tawt.sources.ids import whole_ids
-from tawt.sources.names import DERIVED, flat, plain
+from tawt.sources.names import ADMITTED, ASKED, DERIVED, PARENTS, flat, plain
 from tawt.sources.roles import Shapes
 from tawt.sources.subjects import Whose, stay_name
 from tawt.sources.times import is_day
@@ -59,6 +59,7 @@ def look_at(tables: Mapping[str, Looked], whose: Whose, cells: Cells) -> list[Dr
     counted = any(table.guess.minutes is not None for table in drafted)
     for table in drafted:
         _give_time(table, by_name, whose.stays, counted)
+        _give_ready(table, drafted)
         _put_off(table)
     _give_deaths(drafted)
     give_dictionaries(drafted)
@@ -122,18 +123,65 @@ def _give_time(
     if table.tells_stays:
         guess.notes.append("has no time: its columns are told when its stay begins")
         keep_what_was_so(guess, counted=True)
-    elif home is not None and home is not table and (home.guess.end or home.guess.time):
+    elif home is not None and home is not table and _tells_when(home):
         table.stays = home
         table.join(home, own)
-        guess.notes.append(f"has no time: told when its stay in `{home.name}` ends, joined by `{guess.stay}`")
+        told = f"when its stay in `{home.name}` ends" if home.guess.end else f"at `{home.guess.time}` of `{home.name}`"
+        guess.notes.append(f"has no time: told {told}, joined by `{guess.stay}`")
+        if home.guess.end is None and home.guess.ready is None and guess.ready is None:
+            guess.notes.append(
+                f"UNDECIDED: nothing says when its records could be read: taken as known at `{home.guess.time}` already"
+            )
     elif guess.kind == "results" or (table.owner is not None or not (table.is_once or guess.death)):
-        table.leave_out("no time says when its records were known: join it to a table that has one")
+        asked = home is not None and home is not table and home.guess.time
+        only = f"`{asked}` is when they were begun or asked for, and " if asked else ""
+        table.leave_out(f"{only}no time says when its records were known: join it to a table that has one")
     elif guess.measured or guess.traits:
         keep_what_was_so(guess, counted)
         if not (guess.measured or guess.traits or guess.birth or guess.death or guess.events):
             table.leave_out("no column says something of a subject that was so from the start", guess.notes)
         elif guess.measured or guess.traits:
             guess.notes.append(f"has no time: told as so from the first day on: {', '.join(_told_always(table))}")
+
+
+def _tells_when(home: Drafted) -> bool:
+    """Whether a table of stays, or of what else records belong to, says when these were known, or happened.
+
+    What begins, is ordered or planned tells nothing of what comes of it.
+    """
+    guess = home.guess
+    began = guess.time is not None and re.search(f"{ADMITTED}|{ASKED}", flat(guess.time)) is not None
+    return guess.end is not None or (guess.time is not None and not began)
+
+
+def _give_ready(table: Drafted, drafted: Sequence[Drafted]) -> None:
+    """Let the table that its records belong to say when they could be read, where they do not say it themselves."""
+    guess = table.guess
+    if not table.has_events or guess.is_stay:
+        return
+    if guess.ready is not None and guess.time is None and table.stays is None:
+        guess.ready = None  # it says when what was always so was written
+    elif guess.ready is None and (guess.time or table.stays) and guess.minutes is None:
+        homes = [(table.joins, guess.stay, table.joined_by)] if table.joins is not None else _belongs_to(table, drafted)
+        for home, stay, own in homes:
+            if home is not None and home.guess.ready is not None and not home.guess.is_stay:
+                guess.stay = stay
+                table.ready_in = home
+                table.join(home, own or "")
+                guess.notes.append(f"could be read at `{home.guess.ready}` of `{home.name}`, joined by `{stay}`")
+                return
+
+
+def _belongs_to(table: Drafted, drafted: Sequence[Drafted]) -> Iterator[tuple[Drafted, str, str]]:
+    """Yield the specimens, orders or reports that the records of a table name, with the columns by which they do."""
+    for home in drafted:
+        for own, shape in (
+            home.shapes.items() if home is not table and home.guess.subject and table.guess.subject else ()
+        ):
+            if own != home.guess.subject and shape.is_unique and re.search(PARENTS, flat(own)):
+                for column, cells in table.shapes.items():
+                    if flat(column) == flat(own) and cells.part_in(shape) >= 0.5:
+                        yield home, column, own
 
 
 def _told_always(table: Drafted) -> list[str]:

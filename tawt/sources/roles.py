@@ -24,6 +24,8 @@ class Guess:
     """Where times are numbers: the minutes that one counts from admission; 0 = they are `hours:minutes`."""
     ready: str | None = None
     """When it could be read."""
+    is_stay: bool = False
+    """Whether a record is a stay, of which some is known when it begins, whenever the record was written."""
     end: str | None = None
     stay: str | None = None
     clocks: dict[str, str] = field(default_factory=dict)

@@ -115,12 +115,12 @@ def _owners(tables: Mapping[str, Shapes], subjects: Mapping[str, str]) -> dict[s
     found: dict[str, tuple[str, str, str]] = {}
     for table, shapes in tables.items():
         fit = [
-            (shape.part_in(tables[home][own]), column, home, own)
+            (shape.part_in(tables[home][own]), stay_name(home, own) in flat(home), column, home, own)
             for column, shape in shapes.items()
             for home, own in homes
             if table not in subjects and flat(column) not in CODES and stay_name(table, column) == stay_name(home, own)
         ]
-        share, *owner = max(fit, default=(0.0, "", "", ""))
+        share, _, *owner = max(fit, default=(0.0, False, "", "", ""))
         if share >= 0.5:
             found[table] = (owner[0], owner[1], owner[2])
     return found

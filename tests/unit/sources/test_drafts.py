@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tawt.pipeline.cases import rows_of
 from tawt.sources.draft import contract_of
@@ -330,6 +331,50 @@ def test_results_are_known_when_they_came(tmp_path: Path) -> None:
     sql = files_of("c", drafted.tables, rows_of)["sql/c/event_parts/labor.sql"]
     assert "zurueck as available_time" in sql
     assert sql.count("drop:") == 2 and "lower(sicherheit) in ('v') then 'drop:marked_doubtful'" in sql
+
+
+def test_what_a_record_holds_is_known_when_it_could_be_read(tmp_path: Path) -> None:
+    """With a column per measurement, as with a code per record, a second time says when it could be read, be it in the table
+    of the specimen; of a stay what is told at its begin is known then. What was only ordered tells no result."""
+    at = [f"2024-03-02 08:{n:02}:00" for n in range(N)]
+    micro = [f"{n % 9},{at[n]},2024-03-04 09:{n:02}:00,{'EK'[n % 2]},{n}.5" for n in range(N)]
+    specimens = [f"S{1000 + 3 * n},{n % 9},{at[n]},2024-03-03 07:{n:02}:00" for n in range(N)]
+    orders = [f"O{1000 + 3 * n},{n % 9},{at[n]},urgent" for n in range(N)]
+    named = {"specimen": "S", "panel": "S", "order": "O"}
+    results = {k: [f"{v}{1000 + 3 * n},{'KN'[n % 2]},{n}.5" for n in range(N)] for k, v in named.items()}
+    drafted = _drafted(tmp_path, {
+        "micro": ("patient,collected,validated_at,organism,mic", micro),
+        "specimens": ("specimen_id,patient,collected,reported", specimens),
+        "results": ("specimen_id,analyte,value", results["specimen"]),
+        "measured": ("specimen_id,patient,taken,analyte,value", [
+            row.replace(",", f",{n % 9},{at[n]},", 1) for n, row in enumerate(results["panel"])]),
+        "orders": ("order_id,patient,ordered_at,priority", orders),
+        "ordered": ("order_id,analyte,value", results["order"]),
+        "visits": ("patient,visit_id,admitted,discharged,updated,sex,ward", [
+            f"{n},{n},2024-03-01 07:00,2024-03-09 08:15,2024-03-11 09:{n:02},F,{'AB'[n % 2]}" for n in range(N)]),
+    })  # fmt: skip
+    of = [table for table in drafted.tables if table.name in ("micro", "specimens", "results", "measured", "visits")]
+    cases = yaml.safe_load(files_of("c", of, rows_of)["tests/sql/c.yaml"])
+
+    def known(name: str, table: str, column: str, time: str) -> None:
+        case = cases[f"event_parts.{name}"]
+        told = [row for row in case["expect"] if not row["_reason"]]
+        assert told and {row["available_time"] for row in told} == {case["given"][f"raw.{table}"][0][column]}
+        assert {row["time"] for row in told} == {case["given"][f"raw.{table if name == 'results' else name}"][0][time]}
+
+    known("micro", "micro", "validated_at", "collected")
+    known("results", "specimens", "reported", "collected")
+    known("measured", "specimens", "reported", "taken")
+    visit = {
+        row["code"]: row.get("available_time", row["time"])
+        for row in cases["event_parts.visits"]["expect"]
+        if not row["_reason"]
+    }
+    given = cases["event_parts.visits"]["given"]["raw.visits"][0]
+    assert [visit[f"VISITS//{name}"] for name in ("SEX", "WARD")] == [given["admitted"], given["updated"]]
+    notes = "\n".join(drafted.notes())
+    assert "results: has no time: told at `collected` of `specimens`" in notes
+    assert "ordered: left out: `ordered_at` is when they were begun or asked for" in notes
 
 
 @pytest.mark.parametrize(
