@@ -94,6 +94,7 @@ def _meanings(guess: Guess) -> dict[str, str]:
         return ", known at the end" * (column in guess.late)
 
     pairs = [
+        *((column, "when a record was written") for column in guess.lasts),
         *((column, "another time, told as an event of its own") for column in guess.events),
         *((column, "of the birth") for column in guess.birth),
         *((column, "tells records apart") for column in guess.identity),

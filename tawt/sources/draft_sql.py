@@ -51,7 +51,8 @@ def _wide(table: Drafted) -> str:
     if tells_facts(table):
         given.append(f"{status_of(table)} as value_status")
     known = "greatest(time, begins)" if begins else "time"
-    known = f"end_of_day({known})" if _tells_days(table, guess.time, guess.end, *guess.events) else known
+    days = (guess.time, guess.end, *guess.events, *guess.lasts)
+    known = f"end_of_day({known})" if _tells_days(table, *days) else known
     if ready:
         timed = f" else {known}" if known.startswith("end_of_day") else ""
         known = f"case when readable is not null then greatest({known if begins else 'time'}, readable){timed} end"

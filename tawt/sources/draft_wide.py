@@ -70,7 +70,7 @@ def branches(table: Drafted, source: str, time: str, carried: Mapping[str, str])
         carried: What each row has besides, by name; empty = it is called so already.
     """
     guess, time = table.guess, time or "null::timestamp"
-    at_end = _died(table) if guess.death is not None and guess.time is None else when(table, guess.end)
+    at_end = _at_end(table)
     found = [_Branch(time, literal(table.name.upper()))] if is_told_whole(table) else []
     if birth := _born(table):
         found.append(_Branch(birth, "'MEDS_BIRTH'", rest=f"\n    where {birth} is not null"))
@@ -126,10 +126,24 @@ def _unpivot(table: Drafted, into: str, codes: dict[str, str]) -> str:
     return f" unpivot ({into} for code in (\n        {pairs}\n    ))"
 
 
+def _at_end(table: Drafted) -> str:
+    """Return the SQL of when is told what is known at the end of a record."""
+    guess = table.guess
+    if guess.lasts:
+        lasts = ", ".join(table.column(column) for column in guess.lasts)
+        return f"greatest({lasts})" if guess.lasts[1:] else lasts
+    return _died(table) if guess.death is not None and guess.time is None else when(table, guess.end)
+
+
 def _says_nothing(table: Drafted) -> str:
     guess = table.guess
-    columns = [*guess.traits, *(c for c in (*guess.events, *guess.birth[:1]) if c is not None)]
-    parts = [f"coalesce({', '.join(table.column(c) for c in guess.measured)}) is null"] if guess.measured else []
+    of_lasts = guess.late if guess.lasts else ()
+    measured = [c for c in guess.measured if c not in of_lasts]
+    columns = [*(c for c in guess.traits if c not in of_lasts), *guess.events, *guess.birth[:1]]
+    parts = [f"coalesce({', '.join(table.column(c) for c in measured)}) is null"] if measured else []
+    if of_lasts:
+        lost = " and ".join(f"{table.column(column)} is null" for column in of_lasts)
+        parts.append(f"({_at_end(table)} is null or ({lost}))")
     parts += [f"{_died(table)} is null"] if guess.death is not None else []
     return "\n        and ".join([*parts, *(f"{table.column(column)} is null" for column in columns)])
 

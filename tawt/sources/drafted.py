@@ -195,7 +195,7 @@ class Drafted:
         numbers = [*guess.codes, *guess.keys, *([guess.stay] if guess.stay else [])]
         days = [guess.time, guess.ready]
         if guess.kind != "results":  # which tells one moment of a record
-            days += [guess.end, guess.death, *guess.events, *guess.birth]
+            days += [guess.end, guess.death, *guess.events, *guess.lasts, *guess.birth]
         clocks = [clock for day, clock in guess.clocks.items() if day in (*days, *guess.lends)]
         texts = [guess.text, guess.unit, guess.label, guess.side, *clocks, *guess.marked, *guess.traits]
         if guess.subject is not None and guess.kind != "other":

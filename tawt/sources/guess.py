@@ -16,6 +16,7 @@ from tawt.sources.names import (
     CODES,
     DOUBTFUL,
     ERROR,
+    FROM_BIRTH,
     IDS,
     LABELS,
     LEFT,
@@ -33,7 +34,7 @@ from tawt.sources.names import (
 )
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import MISSING, ColumnShape, is_no_number
-from tawt.sources.times import note_days, note_form, take_later, take_times
+from tawt.sources.times import note_days, note_empty, note_form, take_dates, take_later, take_times
 
 
 def guess_table(
@@ -73,6 +74,9 @@ def guess_table(
     is_admitted = guess.time is not None and re.search(ADMITTED, flat(guess.time)) is not None and guess.minutes is None
     is_stay = (is_of_stays or _is_stay(name, guess.end)) and (guess.end is not None or is_admitted)
     guess.is_stay = is_stay
+    is_person = is_once and (bool(guess.birth) or any(re.search(FROM_BIRTH, flat(column)) for column in left))
+    if is_person and not (is_stay or is_of_stays) and guess.time is not None and guess.minutes is None:
+        take_dates(guess)
     guess.codes = _codes(name, left, is_of_stays or is_once or is_stay)
     if not guess.codes and not is_once and not is_of_stays and not guess.end:
         guess.codes = _named(left, named) or _words_alone(left)
@@ -80,7 +84,7 @@ def guess_table(
     if guess.codes and is_admitted and guess.end is None and not (is_of_stays or has_values):
         guess.time = None  # that of an admission says nothing of when its codes were known
     take_later(shapes, guess)
-    if guess.codes and not is_stay and not (guess.death and not guess.time):
+    if guess.codes and not (is_stay or guess.lasts) and not (guess.death and not guess.time):
         guess.kind = "results"
         rest = {column: shape for column, shape in left.items() if column not in guess.codes}
         _take_values(rest, guess, left[guess.codes[-1]])
@@ -92,6 +96,7 @@ def guess_table(
         take_columns(left, guess)
         if is_stay and guess.end is None:
             keep_what_was_so(guess, counted=True)
+    note_empty(shapes, guess)
     note_days(shapes, guess)
     specimen = tuple(c for c in left if re.search(r"^(specimen|sample|accession)(id|number)?$", flat(c)))
     told = [*guess.codes, guess.number, guess.text, guess.unit, guess.ready] if guess.kind == "results" else []

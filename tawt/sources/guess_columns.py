@@ -28,13 +28,15 @@ def take_columns(left: Shapes, guess: Guess) -> None:
     list knows must not tell the future.
     """
     measured, traits, late, later = list[str](), list[str](), list[str](), list[str]()
+    ends = guess.lasts or ((guess.end,) if guess.end is not None else ())
+    early = FROM_BIRTH if guess.lasts else f"{FROM_BIRTH}|{FROM_START}"
     for column, shape in left.items():
         bare = flat(column)
-        is_code = column in guess.codes or (guess.end is not None and bool(re.search(CODED, bare)))
+        is_code = column in guess.codes or (bool(ends) and bool(re.search(CODED, bare)))
         if re.search(PERSONAL, bare) or shape.is_prose or shape.is_time or shape.is_clock:
             continue
-        is_late = bool(re.search(LATE, bare)) or not re.search(f"{FROM_BIRTH}|{FROM_START}", bare)
-        if re.search(OUTCOME, bare) or (re.search(LATE, bare) and not guess.end):
+        is_late = bool(re.search(LATE, bare)) or not re.search(early, bare)
+        if re.search(OUTCOME, bare) or (re.search(LATE, bare) and not ends):
             later.append(column)
         elif is_code:
             traits += [column] if column not in guess.codes else []
@@ -44,7 +46,7 @@ def take_columns(left: Shapes, guess: Guess) -> None:
             measured.append(column)
         elif shape.n_distinct <= max(50, 0.2 * shape.n_filled):
             traits.append(column)
-        if is_late and guess.end is not None:
+        if is_late and ends:
             late.append(column)
     guess.measured, guess.traits = tuple(measured), tuple(traits)
     told = (*guess.codes, *measured, *traits)
@@ -52,9 +54,11 @@ def take_columns(left: Shapes, guess: Guess) -> None:
     if later:
         guess.notes.append(f"may be of later, or tell the outcome, and is not read: {told_of(later)}")
     if guess.late:
-        guess.notes.append(f"told at `{guess.end}`, for nothing says that it is known before: {told_of(guess.late)}")
-    if guess.end and (early := [column for column in told if column not in late]):
-        guess.notes.append(f"told at `{guess.time}`, as known from the start: {told_of(early)}")
+        at = f"the last of {told_of(ends)}" if ends[1:] else told_of(ends)
+        guess.notes.append(f"told at {at}, for nothing says that it is known before: {told_of(guess.late)}")
+    if ends and (known := [column for column in told if column not in late]):
+        since = "as so from the first day on" if guess.lasts else f"at `{guess.time}`, as known from the start"
+        guess.notes.append(f"told {since}: {told_of(known)}")
     if compared := [c for c in measured if left[c].kinds["compared"]]:
         guess.notes.append(f"some cells are bounds, as `> 89`, and are left out as unparseable: {told_of(compared)}")
 

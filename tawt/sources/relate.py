@@ -115,7 +115,7 @@ def _give_time(
     says = (guess.measured, guess.traits, guess.birth, guess.death, guess.time, guess.codes)
     if table.has_events and not any(says):
         table.leave_out("no column says something of a subject")
-    if not table.has_events or guess.time is not None:
+    if not table.has_events or guess.time is not None or guess.lasts:
         return
     # where the home of its stays is another than the one that says whose they are, that one tells when, too
     name, own = stays.get(stay_name(table.name, guess.stay), ("", "")) if guess.stay is not None else ("", "")

@@ -44,6 +44,8 @@ class Guess:
     death: str | None = None
     events: tuple[str, ...] = ()
     """Other times, each an event of its own."""
+    lasts: tuple[str, ...] = ()
+    """Of a person: the times at the last of which is told what nobody says was so from birth."""
     measured: tuple[str, ...] = ()
     traits: tuple[str, ...] = ()
     late: tuple[str, ...] = ()

@@ -30,14 +30,22 @@ def take_times(left: Shapes, guess: Guess, is_once: bool, is_of_stays: bool) -> 
     for column in (guess.time, guess.ready, guess.end, guess.death, *guess.events):
         if column is not None and column in times:
             note_form(column, times[column], guess)
-    if guess.time in times and (empty := _n_empty(times[guess.time])):
-        share = empty / times[guess.time].n
-        guess.notes.append(f"`{guess.time}` is empty in {share:.0%} of the records: they are quarantined")
+
+
+def note_empty(shapes: Shapes, guess: Guess) -> None:
+    """Say what becomes of records that lack the time at which they are told."""
+    of_late = guess.lasts[:1] or ((guess.end,) if guess.end is not None else ())
+    for columns, what in ((of_late if guess.late else (), "what is told at it is not told of them"),
+                          ((guess.time,) if guess.time is not None else (), "they are quarantined")):  # fmt: skip
+        for column in columns:
+            if shapes[column].is_time and (empty := _n_empty(shapes[column])):
+                guess.notes.append(f"`{column}` is empty in {empty / shapes[column].n:.0%} of the records: {what}")
 
 
 def note_days(shapes: Shapes, guess: Guess) -> None:
     """Say which of the times that are told are days, and what becomes of them."""
-    told = dict.fromkeys(c for c in (guess.time, guess.ready, guess.end, guess.death, *guess.events) if c is not None)
+    times = (guess.time, guess.ready, guess.end, guess.death, *guess.events, *guess.lasts)
+    told = dict.fromkeys(column for column in times if column is not None)
     joined = [f"`{day}` and `{clock}`" for day, clock in guess.clocks.items() if day in told]
     if joined:
         guess.notes.append(f"a day and the time on it are joined: {', '.join(joined)}")
@@ -134,6 +142,17 @@ def _take_moments(times: Shapes, guess: Guess, is_once: bool) -> None:
         and _stem(c) not in same
         and not re.search(f"{READY}|valid|verbatim", bare[c])
     )
+
+
+def take_dates(guess: Guess) -> None:
+    """Take each time of a person for an event of its own: none says when the person's record was so.
+
+    The record was written after the last of them, so that what it says besides is told then.
+    """
+    dates = tuple(c for c in (guess.time, guess.end, *guess.events) if c is not None)
+    guess.lasts = (*dates, *([guess.ready] if guess.ready is not None else []))
+    guess.time = guess.end = guess.ready = None
+    guess.events = dates
 
 
 def take_later(shapes: Shapes, guess: Guess) -> None:

@@ -108,6 +108,29 @@ def test_of_persons_only_what_was_always_so_is_static(tmp_path: Path, mimic: dic
     assert "may be of later, or tell the outcome, and is not read: `EXPIRE_FLAG`" in notes
 
 
+def test_dates_of_persons_are_events_and_move_no_sex(tmp_path: Path) -> None:
+    """Where persons have dates, sex stays static for all, and what nobody says was always so is told at the last of a person's
+    dates, also of one who lacks one of them."""
+    rows = [f"{n},{'FM'[n % 2]},2019-03-{1 + n % 20:02},{'2020-02-02' if n % 2 else ''},{n % 5}" for n in range(N)]
+    (table,) = _drafted(tmp_path, {"people": ("pid,sex,registered_on,transplanted,ckd_stage", rows)}).tables
+    case = yaml.safe_load(files_of("c", [table], rows_of)["tests/sql/c.yaml"])["event_parts.people"]
+    given = case["given"]["raw.people"][0]
+    days = {
+        row["code"].rpartition("//")[2]: row["time"] and row["time"][:10]
+        for row in case["expect"]
+        if not row["_reason"]
+    }
+    assert days.pop("SEX") is None
+    assert days == {
+        "REGISTERED_ON": given["registered_on"],
+        "TRANSPLANTED": given["transplanted"],
+        "CKD_STAGE": given["transplanted"],
+    }
+    assert "greatest(registered_on, transplanted)" in files_of("c", [table], rows_of)[
+        "sql/c/event_parts/people.sql"
+    ] and "told at the last of `registered_on`, `transplanted`" in "\n".join(table.guess.notes)
+
+
 def test_a_time_that_is_mostly_empty_is_no_key(tmp_path: Path) -> None:
     """Where one of two times is seldom there the other is taken; where there is none, the table is left out and said."""
     rows = [f"{n % 9},BP,{n},{'2024-03-02' if n % 4 == 0 else ''},2024-03-02 08:{n:02}" for n in range(N)]
