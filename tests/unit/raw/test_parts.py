@@ -121,3 +121,33 @@ def test_text_parts_are_read_by_the_names_of_their_columns(tmp_path: Path) -> No
     (folder / "4.csv").write_text("c,a\n,6\n")
     with pytest.raises(SourceError, match=r"t/4\.csv: column `b` is missing"):
         cells(tmp_path / "raw", "a,b")
+
+
+@pytest.mark.parametrize("paths", ["t-*", "t", "*/t"])
+@pytest.mark.parametrize(
+    "end", ["csv.bz2", "csv.zst", "zip", "csv.zip", "csv.xz", "xlsx", "dat", "psv", "pq", "csv.bak", ""]
+)
+def test_a_part_in_another_form_is_refused_by_name(paths: str, end: str, tmp_path: Path) -> None:
+    """What fits a pattern, or lies in a folder of parts, and is not read, is named: nothing is quietly less."""
+    one, other = {"t-*": ("t-1", "t-2"), "t": ("t/1", "t/2"), "*/t": ("a/t", "b/t")}[paths]
+    for path in (tmp_path / f"raw/{one}.csv", other := tmp_path / f"raw/{other}{'.' * bool(end)}{end}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a\n1\n")
+    # what only tells of a part, or is another form of it, is none
+    for beside in ("md5", "xlsx"):
+        (tmp_path / f"raw/{one}.csv.{beside}").touch()
+    (tmp_path / "raw" / one).with_name("README").touch()
+    place = other.relative_to(tmp_path / "raw").as_posix()
+    with pytest.raises(SourceError, match=f"{place}: is of a kind that is not read"):
+        cells(tmp_path / "raw", paths=(paths,))
+    other.unlink()
+    assert cells(tmp_path / "raw", paths=(paths,)) == [("1",)]
+
+
+def test_a_part_that_lies_there_twice_is_refused(tmp_path: Path) -> None:
+    """A part beside its packed self in a folder of parts would be read twice."""
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "1.csv").write_text("a\n1\n")
+    (tmp_path / "t" / "1.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
+    with pytest.raises(SourceError, match=r"lies there twice: 1\.csv and 1\.csv\.gz"):
+        cells(tmp_path)
