@@ -134,6 +134,11 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+def cut(text: str, most: int = 60) -> str:
+    """Return a word of the user's, of any length, as a message has it: a line of a screen holds it."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the hint of `closest`, else the known names."""
     names = sorted({*known} - {name})

@@ -160,7 +160,8 @@ def _fail_usage(error: Any) -> None:
 def _fail(text: str, hint: str, code: int = 1) -> NoReturn:
     say(f"error: {printable(text)}", style="red")
     if hint:
-        console.print(f"\nhint: {printable(hint)}", markup=False)
+        console.print()
+        say(f"hint: {printable(hint)}")
     sys.exit(code)
 
 

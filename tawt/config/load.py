@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from tawt.config.base import one_or_more
 from tawt.config.hints import KeyPath, expectation, fields_at, meant, mend_of
 from tawt.config.loader import BoundedLoader, Loader
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError, cut, nearest
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 
 Tree = TypeVar("Tree", bound=BaseModel)
@@ -61,7 +61,7 @@ def _parsed(
         data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{where}{line}", f"{error.problem}, expected YAML", _FORM) from None
+        raise ConfigError(f"{where}{line}", f"{cut(str(error.problem), 80)}, expected YAML", _FORM) from None
     except RecursionError:
         raise ConfigError(where, "is nested too deep to read, expected YAML", _FORM) from None
     except (yaml.YAMLError, ValueError) as error:
@@ -83,7 +83,7 @@ def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], where: 
             if path in lines:
                 raise ConfigError(
                     f"{where}:{line}",
-                    f"key `{key.value}` stands twice (first on line {lines[path]}), expected once",
+                    f"key `{cut(key.value)}` stands twice (first on line {lines[path]}), expected once",
                     "take one of the two out",
                 )
             lines[path] = line
@@ -221,7 +221,7 @@ def build(
         known = fields_at(tree_type, path[:-1])
         if errors[0]["type"] == "extra_forbidden":
             hint = meant(dotted, _keys(settings), tree_type) or nearest(str(path[-1]), known)
-            raise ConfigError(place, f"unknown key `{dotted}`, expected a key of this section", hint) from None
+            raise ConfigError(place, f"unknown key `{cut(dotted)}`, expected a key of this section", hint) from None
         if errors[0]["type"] == "missing":
             raise ConfigError(place, f"key `{dotted}` is missing, expected a value", f"add `{path[-1]}:`") from None
         if errors[0]["type"] == "value_error" and isinstance(_at(data, path), Mapping):

@@ -21,6 +21,12 @@ _OF_ENGINE = (
 )  # fmt: skip
 """Functions that the catalog holds for constant, and that tell of the engine, the session or the clock; `age` of one
 time does."""
+_VALUES = frozenset((
+    "current_catalog", "current_date", "current_role", "current_schema", "current_time", "current_timestamp",
+    "current_user", "localtime", "localtimestamp", "session_user", "user",
+))  # fmt: skip
+"""Words that are calls without brackets, as the engine has them: to ask it of each column takes longer than all else
+that a wide table is asked; a test does."""
 LONGEST_MADE = 10_000
 """Letters of a text whose length is a number that a function is given, and how often one may be repeated."""
 _MADE_LONG = {"lpad": 1, "rpad": 1, "repeat": 1, "bitstring": 1}
@@ -53,15 +59,9 @@ def refused_functions(tree: Node, row_wise: bool) -> Iterator[str]:
             yield name
 
 
-@cache
 def is_called(word: str) -> bool:
-    """Return whether the engine calls a function for a word that no relation has as a column."""
-    name = word.replace('"', '""')
-    try:
-        engine().cursor().execute(f'explain select "{name}"')
-    except duckdb.BinderException:
-        return False
-    return True
+    """Return whether the engine calls a function for a word, in small letters, that no relation has as a column."""
+    return word in _VALUES
 
 
 def unbounded_texts(tree: Node) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import duckdb
@@ -34,7 +34,7 @@ def statements(text: str) -> list[duckdb.Statement]:
 def parse(text: str) -> Node | None:
     """Return the parse tree of selects; None where the text is anything else."""
     ((serialized,),) = engine().cursor().execute("select json_serialize_sql(?)", [text]).fetchall()
-    tree: Node = json.loads(serialized)
+    tree = _Tree(json.loads(serialized))
     if str(tree.get("error_type")).lower() not in ("none", "parser", "not implemented", "invalid input"):
         raise MemoryError  # what is no mistake of a text
     return None if tree.get("error") else tree
@@ -55,18 +55,32 @@ def unparse(tree: Node) -> str:
 
 def walk(node: Any) -> Iterator[Node]:
     """Yield every mapping of the parse tree in the order of the text as far as the tree keeps it."""
+    return iter(node.nodes if isinstance(node, _Tree) else _nodes(node))
+
+
+class _Tree(dict[str, Any]):
+    """The parse tree of a text, which is asked many things and never changed: its mappings are listed once."""
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        return _nodes(self)
+
+
+def _nodes(node: Any) -> list[Node]:
+    found: list[Node] = []
     # by hand: a generator within a generator costs as many steps as the tree is deep
     left = [node] if isinstance(node, dict | list) else []
     while left:
         one = left.pop()
         if isinstance(one, dict):
-            yield one
+            found.append(one)
             # `with` stands before the body in the text but after it in some nodes
             within = sorted(one, key=lambda k: k != "cte_map") if "cte_map" in one else one
             inner = [one[key] for key in within]
         else:
             inner = one
         left += [child for child in reversed(inner) if isinstance(child, dict | list)]
+    return found
 
 
 def casts_of_parameters(tree: Node) -> frozenset[tuple[str, str]]:

@@ -167,11 +167,13 @@ def _copy(bound: Bound, select: str, folder: Path) -> str:
     if layer.sharded:  # a row of nobody is counted, and told
         hashes["_shard"] = f"tawt_hash(subject_id, {SHARD_SALT}) % {bound.settings.n_shards}"
         route = "coalesce(_shard, 0)"
-    told = "".join(f", {what} as {name}" for name, what in hashes.items())
-    left = f" exclude ({', '.join(hashes)})" * bool(hashes)
+    left, given = "", select
+    if hashes:
+        told = ", ".join(f"{what} as {name}" for name, what in hashes.items())
+        left, given = f" exclude ({', '.join(hashes)})", f"select *, {told} from ({select})"
     return (
         f"copy (select *{left} replace ({reason} as _reason), case when {reason} is null then {route} "
-        f"else {_REJECTED} end as {_ROUTE} from (select *{told} from ({select}))) to {literal(str(folder))} "
+        f"else {_REJECTED} end as {_ROUTE} from ({given})) to {literal(str(folder))} "
         f"(format parquet, compression snappy, partition_by ({_ROUTE}), overwrite_or_ignore)"
     )
 

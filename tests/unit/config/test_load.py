@@ -31,6 +31,7 @@ WRONG = {
     "missing key": ("name: lab\n", "key `source` is missing", "add `source:`"),
     "nothing": ("", "key `name` is missing", ""),
     "list": ("- a\n", "holds a list, expected a mapping", ""),
+    "long words": ("name: !" + "a" * 500 + " x\n", "'!aaaaaaaaaaaaaaaaaaaaaaaaaaaaa..., expected YAML", ""),
     "open bracket": ("name: [\n", "expected YAML", ""),
     "tab": ("name:\n\t- a\n", "expected YAML", ""),
     "key that is a list": ("? [a]\n: b\n", "a key is a list", ""),
