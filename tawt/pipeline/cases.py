@@ -10,12 +10,13 @@ raw table stays `1.50`. Rows are compared in order of `_row`, then of the other 
 
 The given rows are written as files, and the stage runs on them as on a workspace's: what an ingest refuses of it is
 refused here, in the same words. Where a stage reads a staging table, and rows of the raw table are given instead,
-staging runs on the way: so one case holds a raw table's contract and what becomes of it.
+staging runs on the way, and so does whatever else lies between: one case holds a raw table's contract and what becomes
+of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
@@ -91,7 +92,7 @@ def rows_of(case: Case, project: Project) -> list[Row]:
 
 @contextmanager
 def _ready(case: Case, project: Project) -> Iterator[tuple[duckdb.DuckDBPyConnection, Bound]]:
-    """Make what the stage of a case reads, staging on the way if that is not given, and run it once.
+    """Make what the stage of a case reads, stages on the way if those are not given, and run it once.
 
     One connection has it all: to open one takes longer than what is asked of it.
     """
@@ -99,8 +100,18 @@ def _ready(case: Case, project: Project) -> Iterator[tuple[duckdb.DuckDBPyConnec
     stages = stage_alone(case.stage, tables, case.given)
     if not stages:
         raise _no_stage(case, tables)
-    *staging, stage = stages.values()
-    on_the_way = [one for one in staging if one.name not in case.given and case.given.keys() & {*one.inputs}]
+    *before, stage = stages.values()
+    asked = {*stage.inputs}
+    for one in reversed(before):  # of what lies before, what is not given
+        asked |= {*one.inputs} if one.name in asked - case.given.keys() else set()
+    made: set[str] = set()
+    for one in before:
+        if one.name in asked - case.given.keys() and (case.given.keys() | made) & {*one.inputs}:
+            made.add(one.name)
+    on_the_way = [one for one in before if one.name in made]
+    drivers = [stage.inputs[0]]
+    for name in drivers:  # their records are those of the stage
+        drivers += stages[name].inputs[:1] if name in stages else ()
     read = dict.fromkeys(name for one in (*on_the_way, stage) for name in one.inputs)
     for relation in case.given:
         if relation not in read:
@@ -112,7 +123,7 @@ def _ready(case: Case, project: Project) -> Iterator[tuple[duckdb.DuckDBPyConnec
     with TemporaryDirectory(prefix="tawt-") as aside:
         root = Path(aside)
         with closing(connect(Limits.of(1), [root], project=project, macros=macros)) as connection:
-            inputs, raw = _given(connection, case, tables, read, stage.inputs[0], root, pipeline)
+            inputs, raw = _given(connection, case, tables, read, drivers, root, pipeline)
             settings = Settings(pipeline, 1, project=project)
             for one in (*on_the_way, stage):
                 assert one.sql is not None
@@ -128,7 +139,7 @@ def _ready(case: Case, project: Project) -> Iterator[tuple[duckdb.DuckDBPyConnec
                 )  # fmt: skip
                 files = _run(connection, bound, root / "made" / one.name)
                 if one is not stage:
-                    if one.name != stage.inputs[0]:
+                    if one.name not in drivers:
                         files = [_moved(connection, files)]
                     inputs[one.name] = Input(one.name, files[0].parent, tuple(files), Places(), 0, "")
                     bind_output(connection, inputs[one.name])
@@ -143,8 +154,8 @@ def _no_stage(case: Case, tables: Tables) -> ConfigError:
 
 
 def _given(
-    connection: duckdb.DuckDBPyConnection, case: Case, tables: Tables, read: Iterable[str], driving: str, root: Path,
-    pipeline: PipelineConfig,
+    connection: duckdb.DuckDBPyConnection, case: Case, tables: Tables, read: Iterable[str], drivers: Collection[str],
+    root: Path, pipeline: PipelineConfig,
 ) -> tuple[dict[str, Input], dict[str, RawTable]]:  # fmt: skip
     """Write the rows that a case gives as files, none of what it does not, and return them as stages read them."""
     inputs: dict[str, Input] = {}
@@ -160,7 +171,7 @@ def _given(
         if table is not None:
             rows = f"select * exclude (_row) from {relation} order by _row"
         else:
-            rows = f"from {relation}" if numbered or name == driving else _of_another(relation)
+            rows = f"from {relation}" if numbered or name in drivers else _of_another(relation)
         connection.execute(f"copy ({rows}) to {literal(str(file))} (format parquet)")
         connection.execute(f"drop table {relation}")  # what the files hold is read, as from a workspace
         if table is not None:
@@ -179,7 +190,7 @@ def _of_another(relation: str) -> str:
 
 
 def _moved(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> Path:
-    """Return staging that drives no stage, as `_of_another`."""
+    """Return rows of a stage that drives none, as `_of_another`."""
     moved = files[0].with_name("rows.parquet")
     connection.execute(f"copy ({_of_another(parquet_files(files))}) to {literal(str(moved))} (format parquet)")
     return moved

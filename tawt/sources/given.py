@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from tawt.contracts.contract import Column, Contract, own_contract
+from tawt.contracts.layers import layer_of, raw_table
 from tawt.contracts.table import is_mark
 from tawt.contracts.types import TYPES
 from tawt.database.connect import identifier
@@ -30,21 +31,27 @@ def make_relations(
         ConfigError: What is given does not fit its contract.
     """
     for name in read:
-        layer, _, table = name.partition(".")
-        contract = None
-        if layer == "events":
-            contract = own_contract("events")
-        elif layer in ("raw", "staging"):
-            contract = tables.get(table) if layer == "raw" else tables.contract(layer, table)
+        layer, _, stage = name.partition(".")
+        contract: Contract | None
+        if (table := raw_table(name)) is not None:
+            contract = tables.get(table)
+        elif layer_of(name).built_in:
+            contract = own_contract(layer)
+        else:
+            contract = tables.contract(layer, stage)
         if contract is not None:
-            _fill(connection, contract, given.get(name, []), case.place("given", name) if case is not None else "")
+            _fill(
+                connection, name, contract, given.get(name, []), case.place("given", name) if case is not None else ""
+            )
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[Row], where: str) -> None:
+def _fill(
+    connection: duckdb.DuckDBPyConnection, relation: str, contract: Contract, rows: list[Row], where: str
+) -> None:
     columns = (*contract.columns, Column(name="_row", type="int64"))
     types = {column.name: TYPES[column.cell_type].sql for column in columns}
     described = ", ".join(f"{identifier(name)} {type_}" for name, type_ in types.items())
-    layer, _, table = contract.name.partition(".")
+    layer, _, table = relation.partition(".")
     place = f"{layer}.{identifier(table or layer)}"
     connection.execute(f"create table {place} ({described})")
     if not table:
@@ -54,13 +61,13 @@ def _fill(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: list[
     given: list[list[str | None]] = []
     for name in names:
         if name not in types:
-            what = f"`{contract.name}` has no column `{name}`, expected one of its own"
+            what = f"`{relation}` has no column `{name}`, expected one of its own"
             raise ConfigError(where, what, nearest(name, types))
         texts = [text_of(row.get(name)) for row in cells]
         for number, value in enumerate(typed(connection, texts, types[name]), 1):
             if value is NO_VALUE:
                 type_ = next(column.type for column in columns if column.name == name)
-                what = f"row {number} of `{contract.name}`: `{name}` is no {type_}, expected one"
+                what = f"row {number} of `{relation}`: `{name}` is no {type_}, expected one"
                 raise ConfigError(where, what, "`~` is a cell that is missing; a text stands in a raw table")
         # as the raw view gives them: what the column says to stand for a missing cell is one
         given.append([None if is_mark(contract, name, str(text)) else text for text in texts])

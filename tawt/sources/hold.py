@@ -48,12 +48,14 @@ def stage_of(
 
 
 def stage_alone(name: str, tables: Tables, given: Collection[str] = ()) -> dict[str, Stage]:
-    """Return a stage of SQL and the staging that it reads, held as in a graph of the whole source; the stage is last.
+    """Return a stage of SQL behind all those that it comes from, in an order in which they can run, each held as in a
+    graph of the whole source.
 
     Args:
         name: `<layer>.<name>`; nothing is returned where nothing is written of it.
         tables: The raw tables of its source.
-        given: Staging whose rows are there: only its contract counts, and a file of it may be half-edited.
+        given: Stages whose rows are there: of staging, given or behind what is, only the contract counts, and a file of
+            it may be half-edited.
 
     Raises:
         ContractError: A contract does not hold.
@@ -64,9 +66,15 @@ def stage_alone(name: str, tables: Tables, given: Collection[str] = ()) -> dict[
     sql = _sql_of(name, tables, macros)
     if sql is None:
         return {}
-    for one in (*sql.references, name):
-        if (read := _sql_of(one, tables, macros, one in given)) is not None:
-            found[one] = stage_of(read, tables.project, tables.source, tables, {})
+
+    def add(one: SqlFile, is_given: bool) -> None:
+        for other in one.references:
+            there = is_given or other in given
+            if other not in found and (read := _sql_of(other, tables, macros, there)) is not None:
+                add(read, there)
+        found[one.name] = stage_of(one, tables.project, tables.source, tables, {})
+
+    add(sql, False)
     for one, stage in found.items():
         with faults_of(stage.sql.path if stage.sql is not None else sql.path):
             hold_inputs(stage, found, tables)

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 import tawt
+from tawt.contracts.layers import LAYERS, Layer
 from tawt.errors import ConfigError
+from tawt.pipeline.cases import run_case
 from tawt.pipeline.run import RunResult
+from tawt.project import Project
+from tawt.sources.case_files import Case
 from tests.unit.clinic import write
 
 HOLDS = """given:
@@ -196,3 +200,21 @@ def test_what_does_not_hold_is_one_line_and_the_others_are_run(
     (line,) = ended.out.splitlines()
     assert line.startswith(f"{with_cases}/tests/sql/") and said in line
     assert ", 1 failed\n" in ended.err and "mistake in tawt" not in ended.err
+
+
+def test_a_layer_that_reads_event_parts_is_tried_from_raw_rows_on(
+    clinic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that lies between what a case gives and its stage runs on the way, and no more: with the records' own numbers."""
+    monkeypatch.setitem(LAYERS, "features", Layer("features", ("event_parts",), "features", numbered=False))
+    columns = "[{name: subject_id, type: int64}, {name: number, type: float64}]"
+    write(clinic, {
+        "schemas/features.yaml": f"name: features\ndescription: One row is a number.\ncolumns: {columns}\n",
+        "sql/clinic/features/numbers.sql": "-- One row is a number.\n"
+        "select subject_id, numeric_value as number, _row from event_parts.readings\n",
+    })  # fmt: skip
+    raw = [{"patient": "4", "seen": "2020-01-01 08:00:00", "glucose": "5"}]
+    part = [{"subject_id": "4", "code": "GLUCOSE", "numeric_value": "9"}]
+    for name, rows, number in ("raw.readings", raw, "5"), ("event_parts.readings", part, "9"):
+        said = {"given": {name: rows}, "expect": [{"subject_id": "4", "number": number, "_row": "1"}]}
+        assert run_case(Case("clinic", "features.numbers", clinic, said, {}), Project.at(clinic)) == []
