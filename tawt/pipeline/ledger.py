@@ -12,7 +12,7 @@ from tawt.contracts.layers import LAYERS, layer_of
 from tawt.files import write_parquet
 from tawt.pipeline.fingerprint import keys_of
 from tawt.pipeline.keys import Now
-from tawt.pipeline.manifest import Manifest, read_manifest, torn_files
+from tawt.pipeline.manifest import Manifest, about_versions, read_manifest, torn_files
 from tawt.pipeline.stale import Reason, Why, about_pipeline, in_words, mend, own_reasons, reasons
 from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import LEDGER, Workspace
@@ -97,7 +97,8 @@ def stand(graph: Graph, workspace: Workspace, there: Mapping[str, Manifest], now
 
 
 def said_of(workspace: Workspace, graph: Graph, there: Iterable[Standing], now: Now) -> list[str]:
-    """Return what is to be said of stages that cannot run as they are written now, and of the pipeline.
+    """Return what is to be said of stages that cannot run as they are written now, of the pipeline, and of what another
+    version made.
 
     Args:
         workspace: Where.
@@ -106,7 +107,8 @@ def said_of(workspace: Workspace, graph: Graph, there: Iterable[Standing], now: 
         now: What the workspace has behind keys.
     """
     said = [f"{graph.fault}; the stages are shown as they ran"] if graph.fault is not None else []
-    return said + graph.told_faults() + about_pipeline(workspace, now, stale_of(there))
+    by_others = about_versions(workspace.root, [one.manifest for one in there])
+    return said + graph.told_faults() + about_pipeline(workspace, now, stale_of(there)) + by_others
 
 
 def stale_of(there: Iterable[Standing]) -> dict[str, tuple[Reason, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tawt.contracts.layers import STAGE
 from tawt.contracts.subjects import KEY_MARK
 from tawt.errors import FileError
 from tawt.files import digest
-from tawt.machine import version_of
+from tawt.machine import NOT_INSTALLED, version_of
 from tawt.pipeline.keys import SAMPLED, UNKNOWN, changes
 from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
 from tawt.places import Below, is_under
@@ -101,6 +102,28 @@ class Manifest(Section):
 def versions() -> dict[str, str]:
     """Return the versions that the bytes depend on."""
     return {name: version_of(name) for name in ("tawt", "duckdb", "pyarrow", "polars")}
+
+
+def about_versions(root: Path, manifests: Iterable[Manifest | None]) -> list[str]:
+    """Return what is to be said of finished stages, in the order of the flow, that another version of what their bytes
+    depend on made: whoever only reads them goes on, and a run makes them anew.
+
+    Args:
+        root: The workspace.
+        manifests: Of its stages; None = not finished.
+    """
+    here = versions()
+    other: dict[str, list[str]] = {}
+    for one in manifests:
+        before = one.components.versions if one is not None else {}
+        named = [(name, was, here.get(name, was)) for name, was in sorted(before.items())]
+        found = [f"{name} {was}, and {now} is here" for name, was, now in named if now not in (was, NOT_INSTALLED)]
+        other |= {one.stage: found} if one is not None and found else {}
+    if not other:
+        return []
+    last, more = list(other)[-1], f" and {len(other) - 1} more" if len(other) > 1 else ""
+    again = command("run", f"+{last}", workspace=root)
+    return [f"{last}{more} made by {', '.join(other[last])}: `{again}` makes it anew"]
 
 
 def manifest_at(path: Path, stage: str | None = None) -> Manifest | None:

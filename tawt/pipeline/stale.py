@@ -11,7 +11,7 @@ from tawt.contracts.layers import layer_of, raw_table
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import StaleError, TawtError
 from tawt.pipeline.keys import ABSENT_TABLES, Now, changes
-from tawt.pipeline.manifest import Manifest, manifest_at
+from tawt.pipeline.manifest import Manifest, about_versions, manifest_at
 from tawt.pipeline.origin import ingest_again, without_project
 from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import Workspace, open_workspace
@@ -197,14 +197,16 @@ def look(root: Path) -> Fresh:
 
     inputs = {name: manifest.components.inputs for name, manifest in manifests.items() if manifest is not None}
     stale = reasons(manifests, inputs, own, raw_changed(workspace) if workspace is not None else {})
+    by_others = about_versions(root, manifests.values())
     if workspace is None or now is None:
         notes = ["the pipeline is not here: whether SQL, contracts or settings were edited since is not known"]
-        return Fresh(stale, tuple(notes), mend(root, stale, "dataset") if stale else "")
+        return Fresh(stale, (*notes, *by_others), mend(root, stale, "dataset") if stale else "")
     if without_project(workspace):
         notes = [f"the project {workspace.local.project} is not here: whether its SQL was edited since is not known"]
     else:
         notes = about_pipeline(workspace, now, stale) if stale or not now.source.fault else []
     fault = now.source.fault
+    notes += by_others
     return Fresh(stale, tuple(notes), mend(workspace, stale, "dataset") if stale else now.source.mend, fault)
 
 

@@ -23,7 +23,7 @@ from tawt.pipeline.faults import count_faults
 from tawt.pipeline.holding import still
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, ledger_table, standing
-from tawt.pipeline.manifest import Manifest, manifest_at
+from tawt.pipeline.manifest import Manifest, about_versions, manifest_at
 from tawt.pipeline.origin import without_project
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.records import Ingested, Local
@@ -77,6 +77,7 @@ def _check(opened: Workspace) -> list[Finding]:
     for one in found:
         if layer_of(one.stage).measured and (said := "; ".join(warnings_of(one, opened.pipeline.most_lost))):
             findings.append(Finding(f"{one.stage}: rows", True, f"warning: {said}"))
+    findings += [Finding("versions", True, f"warning: {said}") for said in about_versions(opened.root, found)]
     if graph.fault is None:
         # also of what is stale, perhaps because they changed
         made = [one.manifest for one in there if one.manifest is not None]

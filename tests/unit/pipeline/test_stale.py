@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from typer.testing import CliRunner
 import tawt
 from tawt.cli.app import app
 from tawt.errors import SourceError, StageError, StaleError, TawtError
-from tawt.pipeline import commit
+from tawt.machine import NOT_INSTALLED
+from tawt.pipeline import commit, fingerprint, manifest
 from tawt.pipeline.stale import hold_fresh, look
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
 from tawt.project import asset
@@ -508,3 +510,18 @@ def test_an_ingest_whose_events_need_a_half_edited_stage_changes_nothing(day: Da
             stops()
         assert caught.value.hint == f"mend {day.project / LABS}, line 2" and tree(day.work) == before
     assert day.run("event_parts.vitals") == {} and day.run("staging+") == {}
+
+
+def test_what_another_version_made_is_told_with_what_makes_it_anew(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not stale, for whoever only reads it may go on; whoever runs a stage makes all before it anew."""
+    here = {**manifest.versions(), "duckdb": "9.9.9", "polars": NOT_INSTALLED}
+    for module in (manifest, fingerprint):
+        monkeypatch.setattr(module, "versions", lambda: here)
+    said = f"duckdb {metadata.version('duckdb')}, and 9.9.9 is here: `tawt run +dataset -w {day.work}` makes it anew"
+    assert day.fresh() and [note for note in look(day.work).notes if said in note]
+    assert [one for one in tawt.check(day.work) if one.check == "versions" and one.ok and said in one.detail]
+    told: list[dict[str, object]] = []
+    tawt.stages(day.work, report=told.append)
+    assert [one for one in told if said in str(one.get("text"))] and "polars" not in str(told)
+    planned = tawt.run("+dataset", day.work, dry_run=True, **QUICK).stages
+    assert {one.reason for one in planned} == {"version changed"}
