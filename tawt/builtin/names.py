@@ -16,8 +16,8 @@ _NAMED = 5
 def hold_codes(bound: Bound, codes: Collection[str]) -> list[str]:
     """Return what is to be said of data_types that a pipeline names and no event has.
 
-    An extract, or a sample, may lack what a source's dictionary or a pipeline of tawt's knows. What neither knows is
-    a mistake.
+    An extract, or a sample, may lack what a dictionary of the source knows, or a pipeline of it which comes with tawt:
+    this one is that, or extends it. What neither knows is a mistake.
 
     Raises:
         ConfigError: A data_type exists nowhere.
@@ -28,7 +28,7 @@ def hold_codes(bound: Bound, codes: Collection[str]) -> list[str]:
         return []
     known = code_dictionary(bound, missing, own=False)
     if nowhere := [code for code in missing if code not in known]:
-        of_tawt = _of_tawt()
+        of_tawt = _of_tawt(bound.pipeline.source)
         nowhere = [code for code in nowhere if code not in of_tawt]
     if nowhere and bound.settings.sample is None:
         raise ConfigError(
@@ -40,9 +40,7 @@ def hold_codes(bound: Bound, codes: Collection[str]) -> list[str]:
     return [f"no event has {', '.join(missing[:_NAMED])}{more}, of which `data_types:` speaks"]
 
 
-def _of_tawt() -> set[str]:
-    """The data_types that pipelines which come with tawt know."""
-    found: set[str] = set()
-    for path in (asset_root() / "pipelines").glob("*.yaml"):
-        found |= set(read_yaml(path)[0].get("data_types") or ())
-    return found
+def _of_tawt(source: str) -> set[str]:
+    """The data_types that pipelines of a source know which come with tawt."""
+    read = [read_yaml(path)[0] for path in (asset_root() / "pipelines").glob("*.yaml")]
+    return {code for one in read if one.get("source") == source for code in one.get("data_types") or ()}

@@ -21,11 +21,8 @@ REASONS = {
     "time_of_day_lost": "the cell is a day and a time on it, and its column holds days",
     "no_admission": "no admission has the number that the record names",
     "no_discharge": "the admission that the record names has no end",
-    "another_stay": "the record names another stay than the one that it lies with",
     "listed_before": "an earlier record of the same table says the same",
     "nothing_measured": "no column of the record that becomes a measurement is filled",
-    "not_a_chart_item": "the entry of a dictionary is of another table",
-    "record_id_row": "the record only names the stay",
     "missing_outcome": "there is no outcome to predict",
 }
 """Words that every stage may use, and what they mean; a contract's `reasons` adds others to all that comes from it."""

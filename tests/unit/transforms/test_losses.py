@@ -121,10 +121,11 @@ def test_where_no_event_came_that_is_told_and_no_data_type_is_blamed(day: Day, t
     [
         ("data_types.LABS.concept=potasium", "data_types.LABS.concept", "potassium"),
         ("data_types.LABZ.high=5", "data_types.LABZ", "LABS"),
+        ("data_types.Lactate.high=5", "data_types.Lactate", "data_types:"),  # which another source has
     ],
 )
 def test_a_name_that_is_nowhere_is_refused_with_the_nearest(day: Day, setting: str, where: str, hint: str) -> None:
-    """A concept that no seed has, a data_type of no event and no dictionary."""
+    """A concept that no seed has, a data_type of no event and no dictionary, though a pipeline of another source knows it."""
     with pytest.raises(ConfigError) as caught:
         tawt.ingest(day.raw, str(day.project / "pipelines" / "lab.yaml"), day.work, settings=(setting,), **QUICK)
     assert caught.value.where == where and f"`{hint}`" in caught.value.hint
