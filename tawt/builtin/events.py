@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -71,16 +71,18 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         Account.of_rows(one.name, one.n_rows, n_duplicates.get(one.name, 0), "duplicate") for one in families
     )
     subjects = _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
-    codes = sorted({code for r in results for code in r["codes"]})
-    absent = hold_codes(bound, codes) if codes else [_no_event(bound, families)]
-    write_metadata(bound, folder, subjects, codes)
+    people = _summed(results, "people")
+    absent = hold_codes(bound, people) if people else [_no_event(bound, families)]
+    write_metadata(bound, folder, subjects, list(people))
     forget_shards(folder)
     facts = {
         "n_subjects": {split: len(subjects[split]) for split in SPLITS},
         "n_rows": {split: sum(r["n_rows"].get(split, 0) for r in results) for split in SPLITS},
         "value_status": _summed(results, "statuses"),
         "unit_rules": _summed(results, "unit_rules"),
-        **counted((one for r in results for one in r["numbers"]), (one for r in results for one in r["texts"]), rules),
+        **counted(
+            _all(results, "numbers"), _all(results, "texts"), _all(results, "people_of_rules"), rules, people
+        ),  # fmt: skip
     }
     notes += [*unnamed_subjects(bound.settings, subjects, given), *absent]
     return StageResult(accounts, facts, tuple(notes))
@@ -106,6 +108,10 @@ def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
         for name, n in result[key].items():
             total[name] = total.get(name, 0) + n
     return dict(sorted(total.items()))
+
+
+def _all(results: Iterable[dict[str, Any]], key: str) -> Iterator[Any]:
+    return (one for result in results for one in result[key])
 
 
 def _by_shard(source: Input) -> dict[str, list[Path]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import count
 
 SUBJECTS = (
     "subjectid", "patientid", "personid", "patid", "ptid", "subject", "patient", "person", "mrn", "patientnumber",
@@ -170,4 +171,6 @@ def plain(name: str, taken: Iterable[str] = (), reserved: frozenset[str] = froze
     if word in reserved:
         word += "_"
     known = set(taken)
-    return next(w for w in (word, *(f"{word}_{i}" for i in range(2, len(known) + 3))) if w not in known)
+    if word not in known:
+        return word
+    return next(w for i in count(2) if (w := f"{word}_{i}") not in known)

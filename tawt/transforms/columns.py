@@ -7,10 +7,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tawt.contracts.cells import SMALL_CELL
+
 Int64s = npt.NDArray[np.int64]
 
 NO_TIME = int(np.iinfo(np.int64).min)
 """Stands for a null time: static facts sort first."""
+
+_FIRST_ROWS = 1 << 14
+_MOST_PAIRS = 1 << 24
 
 
 def array_of(column: pa.ChunkedArray) -> pa.Array:
@@ -66,3 +71,31 @@ def looked_up(index: Int64s, texts: list[str | None], valid: npt.NDArray[np.bool
     empty = np.array([text is None for text in texts])[index]
     mask = empty if mask is None else mask | empty
     return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32), mask=mask), dictionary)
+
+
+def people_of(group: Int64s, subject: Int64s, n_groups: int) -> Int64s:
+    """Return how many subjects have a row of each group: of those that more than few have, at least as many.
+
+    Args:
+        group: Of each row, from 0, [n_rows].
+        subject: Of each row, sorted, [n_rows].
+        n_groups: How many groups there are.
+    """
+    people, still, size = np.zeros(n_groups, dtype=np.int64), np.arange(n_groups), _FIRST_ROWS
+    while len(group):  # of a few subjects first: most rows are of groups that those tell to be frequent
+        end = np.searchsorted(subject, subject[min(size, len(subject)) - 1], side="right")
+        here, rank = group[:end], np.zeros(end, dtype=np.int64)
+        np.cumsum(subject[1:end] != subject[: end - 1], out=rank[1:])
+        pairs, n = rank * len(still) + here, (int(rank[-1]) + 1) * len(still)
+        if n > _MOST_PAIRS:
+            people[still] += np.bincount(np.unique(pairs) % len(still), minlength=len(still))
+        else:
+            met = np.zeros(n, dtype=np.bool_)
+            met[pairs] = True
+            people[still] += np.count_nonzero(met.reshape(-1, len(still)), axis=0)
+        few = people[still] <= SMALL_CELL
+        group, subject, size = group[end:], subject[end:], 2 * size
+        if not few.all():
+            rest = np.flatnonzero(few[group])
+            group, subject, still = (np.cumsum(few) - 1)[group[rest]], subject[rest], still[few]
+    return people

@@ -23,7 +23,7 @@ from tawt.contracts.dataset import SPLITS
 from tawt.contracts.reasons import HIDDEN
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
-from tawt.transforms.columns import Int64s, array_of, dictionary_of, looked_up, ranks_of, times_of
+from tawt.transforms.columns import Int64s, array_of, dictionary_of, looked_up, people_of, ranks_of, times_of
 from tawt.transforms.number_texts import number_texts
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
@@ -55,8 +55,10 @@ class ShardResult:
     """Index of a rule, of a status, and rows with a number that have both."""
     texts: list[tuple[str, int, int, int]]
     """Of each code with categories, how many they are, and how many are numbers by their text: see `number_texts`."""
-    codes: list[str]
-    """The codes in this shard, sorted."""
+    people: dict[str, int]
+    """Code, sorted -> subjects that have it, each of one shard; of a code that many have, at least as many."""
+    people_of_rules: list[tuple[int, int]]
+    """Index of a rule, and subjects with a number that it is for."""
 
 
 class SplitOf:
@@ -101,7 +103,8 @@ def merge_shard(
     order, duplicates = _order(table, judged, parts if drop_duplicates else None)
     names = sorted(ranks, key=lambda name: ranks[name])
     events, n_rows = _as_events(table, judged, names), {}
-    splits = split_of(table["subject_id"].to_numpy()[order])
+    subject = table["subject_id"].to_numpy()[order]
+    splits = split_of(subject)
     for number, split in enumerate(SPLITS):
         chosen = order[splits == number]
         if len(chosen):
@@ -109,21 +112,24 @@ def merge_shard(
             n_rows[split] = len(chosen)
     n_statuses = len(STATUS_NAMES)
     statuses = np.bincount(judged.status[order], minlength=n_statuses)
-    kept = order[judged.came[order]]
-    numbers = np.bincount(
-        judged.rule[kept] * n_statuses + judged.status[kept], minlength=len(judged.rules) * n_statuses
-    )
+    came = judged.came[order]
+    kept = order[came]
+    rule = judged.rule[kept]
+    numbers = np.bincount(rule * n_statuses + judged.status[kept], minlength=len(judged.rules) * n_statuses)
     said = pa.array(order[judged.status[order] == ValueStatus.CATEGORY])
     code, text = (array_of(table[name]).take(said).dictionary_encode() for name in ("code", "text_value"))
     has_text = text.is_valid()
     index, codes = dictionary_of(table["code"])
+    of_code = people_of(index[order], subject, len(codes))
+    of_rule = people_of(rule, subject[came], len(judged.rules))
     return ShardResult(
         n_rows=n_rows, duplicates={names[rank]: n for rank, n in duplicates.items()},
         unit_rules=judged.rule_counts(numbers.reshape(-1, n_statuses).sum(1)),
         statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
         numbers=[(int(p) // n_statuses, int(p) % n_statuses, int(numbers[p])) for p in np.flatnonzero(numbers)],
         texts=number_texts(code.filter(has_text), text.filter(has_text)),
-        codes=sorted(codes[i] for i in np.flatnonzero(np.bincount(index[order]))),
+        people=dict(sorted((codes[i], n) for i, n in enumerate(of_code.tolist()) if n)),
+        people_of_rules=[(i, n) for i, n in enumerate(of_rule.tolist()) if n],
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Numbers that lost their use, of an unknown unit, out of range or in a text: by data_type and unit, and in words.
 
-A count that could point at people is told as `<11`, and a data_type of so few numbers is not named.
+A count that could point at people is told as `<11`, and a data_type or a unit of so few people is not named.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from tawt.contracts.cells import RARE, SMALL_CELL, told
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.transforms.number_texts import WORDED, WRITTEN
-from tawt.transforms.units import SHOWN_FROM, PairRules
+from tawt.transforms.units import PairRules
 
 LOST = {"unit_unknown": ValueStatus.UNIT_UNKNOWN, "out_of_range": ValueStatus.OUT_OF_RANGE}
 """The statuses of numbers that came and cannot be used."""
@@ -27,14 +27,20 @@ _APART = "\t"
 
 
 def counted(
-    numbers: Iterable[Sequence[int]], texts: Iterable[tuple[str, int, int, int]], rules: PairRules
+    numbers: Iterable[Sequence[int]],
+    texts: Iterable[tuple[str, int, int, int]],
+    people_of_rules: Iterable[Sequence[int]],
+    rules: PairRules,
+    people: Mapping[str, int],
 ) -> dict[str, dict[str, int]]:
     """Return the facts of numbers: how many each data_type has that lost some, and how many it lost by status and unit.
 
     Args:
         numbers: Index of a rule, of a status, and rows with a number.
         texts: A code, its categories, and how many of those are numbers by their text: see `number_texts`.
+        people_of_rules: Index of a rule, and subjects with a number that it is for.
         rules: For every pair of a data_type and a unit.
+        people: Data_type -> subjects that have it.
     """
     pairs = {index: pair for pair, index in rules.index.items()}
     names = {int(status): name for name, status in LOST.items()}
@@ -49,10 +55,13 @@ def counted(
         codes[code] += n
     in_text = _in_text(texts, codes)
     codes.update({code: sum(forms.values()) for code, forms in in_text.items()})
-    named = {code: code if n > SMALL_CELL else RARE for code, n in codes.items()}
+    named = {code: code if min(n, people[code]) > SMALL_CELL else RARE for code, n in codes.items()}
+    have: Counter[tuple[str, str | None]] = Counter()
+    for rule, n in people_of_rules:
+        have[pairs[rule]] += n
     by_unit: Counter[str] = Counter()
     for (name, code, unit), n in lost.items():
-        shown = "no unit" if unit is None else unit if came[code, unit] >= SHOWN_FROM else _OTHER
+        shown = "no unit" if unit is None else unit if have[code, unit] > SMALL_CELL else _OTHER
         by_unit[_APART.join((name, named[code], shown))] += n
     for code, forms in in_text.items():
         by_unit.update({_APART.join((IN_TEXT, named[code], form)): n for form, n in forms.items() if n})

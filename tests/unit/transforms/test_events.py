@@ -172,7 +172,9 @@ def test_rows_come_in_the_total_order_each_once(tmp_path: Path, seed: int, drop:
     assert sum(result.n_rows.values()) == len(expected)
     assert result.statuses == dict(Counter(row["value_status"] for row in rows))
     assert result.unit_rules == dict(Counter(row["unit_rule"] for row in rows if row["unit_rule"] is not None))
-    assert result.codes == sorted({row["code"] for row in rows}, key=str.encode)
+    met = Counter(code for code, _ in {(row["code"], row["subject_id"]) for row in rows})
+    assert list(result.people) == sorted(met, key=str.encode)
+    assert all(n == met[code] or 10 < n <= met[code] for code, n in result.people.items())
     assert bool(dropped) == drop
     assert {"numeric", "unparsed", "unit_unknown", "out_of_range", "category"} <= set(result.statuses)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from tawt.contracts.value_status import ValueStatus
 from tawt.errors import ConfigError
 from tawt.raw.find import find_raw_tables
 from tawt.sources.tables import Tables
+from tawt.transforms.columns import people_of
 from tawt.transforms.losses import IN_TEXT, counted, in_words, statuses, warning
 from tawt.transforms.number_texts import WORDED, WRITTEN, number_texts
 from tawt.transforms.units import PairRules, Units
@@ -22,22 +24,41 @@ UNIT, RANGE, FINE = int(ValueStatus.UNIT_UNKNOWN), int(ValueStatus.OUT_OF_RANGE)
 
 
 def test_lost_numbers_are_told_by_data_type_with_share_and_unit() -> None:
-    """The worst first; a unit that fewer than 11 rows have is not named, for it is a cell, and no few are counted."""
+    """The worst first; what fewer than 11 people have, were it in many rows, is not named, for it is a cell."""
     pairs = [("NA", "mmol/L"), ("NA", "odd"), ("NA", "1234 Smith"), ("K", None), ("NOTE//Mrs Smith", "mg"), ("CL", "x")]
+    pairs += [("Smith's own", "mg"), ("CL", "Smith's unit")]
     rules = PairRules({pair: i for i, pair in enumerate(pairs)}, [])
     numbers = [(0, FINE, 80), (1, UNIT, 35), (2, UNIT, 5), (0, RANGE, 2), (3, UNIT, 3), (3, FINE, 97), (4, FINE, 2)]
-    facts = counted([*numbers, (4, UNIT, 1), (5, UNIT, 12)], [], rules)
+    of_rules = [(0, 40), (1, 20), (2, 5), (3, 60), (4, 3), (5, 12), (6, 2), (7, 10)]
+    people = {"NA": 50, "K": 60, "NOTE//Mrs Smith": 3, "CL": 12, "Smith's own": 2}
+    facts = counted([*numbers, (4, UNIT, 1), (5, UNIT, 12)], [], of_rules[:6], rules, people)
+    more = counted([(6, UNIT, 400), (7, UNIT, 300)], [("Smith's own", 900, 800, 0)], of_rules, rules, people)
+    assert "Smith" not in str(more) and set(more["numbers"]) == {"CL", "data types of fewer than 11 subjects"}
     assert "Smith" not in str(facts)
     assert in_words(facts) == [
         "unit_unknown: NA 40 of 122 (32.8%): odd 20+, other units <11",  # 40 of both tell neither
         "unit_unknown: CL 11+ of 12: x",  # else 4 lost by the others, one of them of K
         "unit_unknown: K <11 of 100: no unit",
-        "unit_unknown: data types of fewer than 11 rows <11 of <11: other units",
+        "unit_unknown: data types of fewer than 11 subjects <11 of <11: other units",
         "out_of_range: NA <11 of 122: mmol/L",
     ]
     assert warning(facts, 0.99) == "1 data_types lost more than 99.0% of their numbers (`most_lost`): CL"
-    said = warning(counted([(0, FINE, 80), (1, UNIT, 40)], [], rules), 0.1)
+    said = warning(counted([(0, FINE, 80), (1, UNIT, 40)], [], of_rules, rules, people), 0.1)
     assert said == "1 data_types lost more than 10.0% of their numbers (`most_lost`): NA (33.3%)"
+
+
+@pytest.mark.parametrize("n_groups", [1, 7, 5000])
+def test_people_are_counted_once_for_all_their_rows(n_groups: int) -> None:
+    """By group, many or few to a subject, exactly where few have it; none where there is no row."""
+    rng = np.random.default_rng(n_groups)
+    subject = np.sort(rng.integers(-40, 1 + n_groups, 40_000))
+    group = np.minimum(
+        rng.geometric(max(0.2, 1 / n_groups), len(subject)) * rng.integers(1, 90, len(subject)), n_groups
+    )
+    met = np.bincount([g for g, _ in {*zip((group - 1).tolist(), subject.tolist(), strict=True)}], minlength=n_groups)
+    people = people_of(group - 1, subject, n_groups)
+    assert (np.where(people > 10, 11, people) == np.minimum(met, 11)).all()
+    assert people_of(group[:0], subject[:0], n_groups).tolist() == [0] * n_groups
 
 
 FORMS = {
@@ -69,7 +90,7 @@ def test_numbers_in_texts_are_lost_where_most_are_numbers() -> None:
         ("D", 25, 11, 11),
         ("E", 40, 0, 40),
     ]
-    facts = counted([(0, FINE, 60), (1, FINE, 29)], texts, rules)
+    facts = counted([(0, FINE, 60), (1, FINE, 29)], texts, [], rules, dict.fromkeys("ABCDE", 11))
     assert facts["numbers"] == {"A": 80, "C": 22}
     assert facts["lost_numbers"] == {
         f"{IN_TEXT}\tA\t{WRITTEN}": 12, f"{IN_TEXT}\tA\t{WORDED}": 8,
