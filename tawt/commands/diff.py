@@ -22,7 +22,7 @@ from tawt.pipeline.plan import input_of, make_plan
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.workspace import Workspace, open_workspace
-from tawt.quality.diff import Difference, Output, differences
+from tawt.quality.diff import Difference, Output, differences, withheld
 from tawt.shell import command
 from tawt.sources.graph import Graph
 
@@ -60,7 +60,8 @@ def diff(
     """Tell what differs between two workspaces, or between what is there of a stage and what its SQL gives now.
 
     Rows are compared as they come, in any order, by all cells but those that say where a row came from; a row that is
-    changed counts on both sides. Counts from 1 to 10 are told as `<11`, totals that hold one in tens.
+    changed counts on both sides. Counts from 1 to 10 are told as `<11`; where there is one, or one could be had from
+    others, all counts are told in twenties, as `40+`. A data_type of fewer than 11 subjects is not named.
 
     Args:
         before: A workspace that `ingest` made.
@@ -142,8 +143,8 @@ def compared(
 
 
 def as_table(found: list[Difference]) -> pa.Table:
-    """Return differences as a table."""
-    return pa.Table.from_pylist([asdict(one) for one in found], schema=_SCHEMA)
+    """Return differences as a table, as they are told."""
+    return pa.Table.from_pylist([asdict(one) for one in withheld(found)], schema=_SCHEMA)
 
 
 @contextmanager

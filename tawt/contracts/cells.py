@@ -12,7 +12,7 @@ from tawt.arrays import Floats, Ints
 
 SMALL_CELL = 10
 """Counts of people from 1 to this are told of nobody: shown as `<11`, withheld from what is shared."""
-RARE = f"data types of fewer than {SMALL_CELL + 1} rows"
+RARE = f"data types of fewer than {SMALL_CELL + 1} subjects"
 """Stands for those that are not named: their names can be what somebody wrote."""
 _ROUND = np.array([float(f"{lead}e{k}") for k in range(-323, 308) for lead in (1, 2, 5)])
 

@@ -1,19 +1,20 @@
 """What differs between two outputs of a stage: schema, rows, nulls, statuses, reasons, and rows that only one has.
 
-Nothing but names and counts comes out. A count that could point at people is told as `<11`, a data_type of so few rows
-is not named, and none can be had from two others: a count that changed by so few is told as `<11 more` or `<11 fewer`,
-and a total whose parts hold such a one is told in tens.
+Nothing but names and counts comes out. A count that could point at people is told as `<11`, and a data_type of so few
+people is not named. Nor can one be had from the others: where one is hidden, or two or three of them give one, all are
+told in twenties.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from tawt.contracts.account import Account
 from tawt.contracts.cells import RARE, SMALL_CELL
@@ -24,6 +25,9 @@ from tawt.database.connect import identifier, interruptible, parquet_files
 _PLACES = ("_row", *HIDDEN, "source_row", "table_rank")
 """Columns that say where a row came from: the same row of another file is the same."""
 FEW = f"<{SMALL_CELL + 1}"
+_ONLY = "rows only here"
+_STEP = 2 * SMALL_CELL
+_MANY = 150
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class Difference:
     """`stage`, `column`, `rows`, `drop`, `quarantine`, `fault`, `added`, `nulls`, `status` or `rows only here`."""
     name: str
     """Of the column, reason, rule, status or data_type; empty = of all."""
-    before: str | None
-    after: str | None
+    before: str | int | None
+    """A count is a number until it is told: see `withheld`."""
+    after: str | int | None
 
 
 @dataclass(frozen=True)
@@ -63,30 +68,55 @@ class Output:
         )
 
 
+def withheld(found: Collection[Difference]) -> list[Difference]:
+    """Return differences as they are told, counts as texts: all of them in twenties where a small one could be had.
+
+    A multiple of twenty is no sum or difference of others by which 1 to 10 could be told.
+    """
+    counts = [n for one in found for n in (one.before, one.after) if isinstance(n, int)]
+    shown = [n for one in found if one.what for n in (one.before, one.after) if isinstance(n, int)]
+    rounded = any(0 < n <= SMALL_CELL for n in counts) or _give_few(Counter(shown))
+    return [_told(one, rounded) for one in found if one.what]
+
+
+def _told(one: Difference, rounded: bool) -> Difference:
+    n, m = one.before, one.after
+    if not isinstance(n, int) or not isinstance(m, int):
+        return one
+    before, after = (_as_text(count, rounded) for count in (n, m))
+    if one.what != _ONLY and min(n, m) > SMALL_CELL and rounded:
+        apart = FEW if abs(n - m) <= SMALL_CELL else f"<{_STEP}" if before == after else None
+        after = after if apart is None else f"{apart} {'more' if m > n else 'fewer'}"
+    return replace(one, before=before, after=after)
+
+
+def _as_text(n: int, rounded: bool) -> str:
+    if 0 < n <= SMALL_CELL:
+        return FEW
+    return str(n) if n == 0 or not rounded else f"<{_STEP}" if n < _STEP else f"{n // _STEP * _STEP}+"
+
+
+def _give_few(counts: Counter[int]) -> bool:
+    """Return whether a sum or difference of two or three counts is from 1 to 10; so many give one by chance.
+
+    Args:
+        counts: Count -> how often it stands there.
+    """
+    if len(counts) > _MANY:
+        return True
+    one = np.array([0, *(n for n, times in counts.items() for _ in range(min(times, 2)))])
+    both = np.unique(np.add.outer(one, one)[np.triu_indices(len(one), 1)])
+    apart = np.abs(both[:, None] - one)
+    return bool(((apart > 0) & (apart <= SMALL_CELL)).any())
+
+
 def differences(
     connection: duckdb.DuckDBPyConnection, stage: str, before: Output, after: Output
 ) -> Iterator[Difference]:
-    """Yield what differs between two outputs of a stage, the totals in tens where a part of them is not told.
+    """Yield what differs between two outputs of a stage, as it is counted, and without a name what else could be had.
 
     Rows are told apart by a hash of 64 bits of all cells but those of `_PLACES`, as often as they stand there.
     """
-    found = list(_differences(connection, stage, before, after))
-    hidden = any(FEW in (one.before or "", one.after or "") for one in found if not _is_total(one))
-    for one in found:
-        yield replace(one, before=_in_tens(one.before), after=_in_tens(one.after)) if hidden and _is_total(one) else one
-
-
-def _is_total(one: Difference) -> bool:
-    return one.what in ("rows", "records in") or (one.what == "rows only here" and not one.name)
-
-
-def _in_tens(told: str | None) -> str | None:
-    return f"{int(told) // 10 * 10}+" if told is not None and told.isdecimal() and int(told) else told
-
-
-def _differences(
-    connection: duckdb.DuckDBPyConnection, stage: str, before: Output, after: Output
-) -> Iterator[Difference]:
     counted = [_accounted(one.accounts) for one in (before, after)]
     for what, name in sorted({*counted[0], *counted[1]}, key=lambda key: (key[0] != "rows", key)):
         yield from _if_other(stage, what, name, counted[0][what, name], counted[1][what, name])
@@ -102,10 +132,14 @@ def _differences(
     for name in shared:
         if [one[name] for one in nulls] != n_rows:  # else it holds nothing on either side
             yield from _if_other(stage, "nulls", name, nulls[0][name], nulls[1][name])
+            if nulls[0][name] != nulls[1][name]:
+                yield Difference(stage, "", name, *(n - one[name] for n, one in zip(n_rows, nulls, strict=True)))
     if "value_status" in shared:
         of = [_counts(connection, one, "value_status") for one in (before, after)]
         for name in sorted({*of[0], *of[1]}):
             yield from _if_other(stage, "status", _status(name), of[0][name], of[1][name])
+            if of[0] != of[1]:
+                yield Difference(stage, "", _status(name), of[0][name], of[1][name])
     yield from _only_here(connection, stage, before, after, shared, types)
 
 
@@ -124,16 +158,8 @@ def _accounted(accounts: Sequence[Account]) -> Counter[tuple[str, str]]:
 
 
 def _if_other(stage: str, what: str, name: str, n: int, m: int) -> Iterator[Difference]:
-    if n == m:
-        return
-    before, after = _told(n), _told(m)
-    if FEW not in (before, after) and abs(n - m) <= SMALL_CELL:
-        after = f"{FEW} {'more' if m > n else 'fewer'}"
-    yield Difference(stage, what, name, before, after)
-
-
-def _told(n: int) -> str:
-    return FEW if 0 < n <= SMALL_CELL else str(n)
+    if n != m:
+        yield Difference(stage, what, name, n, m)
 
 
 def _types(connection: duckdb.DuckDBPyConnection, one: Output) -> dict[str, str]:
@@ -150,6 +176,12 @@ def _nulls(connection: duckdb.DuckDBPyConnection, one: Output, names: Sequence[s
 def _counts(connection: duckdb.DuckDBPyConnection, one: Output, column: str) -> Counter[Any]:
     rows = _ask(connection, f"select {identifier(column)}, count(*) from {one.relation} group by all")
     return Counter(dict(rows))
+
+
+def _people(connection: duckdb.DuckDBPyConnection, one: Output, kind: str, has_subjects: bool) -> Counter[Any]:
+    """Return how many subjects have each data_type; its rows, where they are of none."""
+    n = "count(distinct subject_id)" if has_subjects else "count(*)"
+    return Counter(dict(_ask(connection, f"select {identifier(kind)}::varchar, {n} from {one.relation} group by all")))
 
 
 def _status(value: object) -> str:
@@ -181,18 +213,18 @@ def _only_here(
     yield from _only(stage, "", sum(only[0].values()), sum(only[1].values()))
     if kind is None or stage == "vocabulary":
         return
-    there = [_counts(connection, one, kind) for one in (before, after)]
+    there = [_people(connection, one, kind, "subject_id" in types[i]) for i, one in enumerate((before, after))]
     rare = [name for name in only[0] if max(there[0][name], there[1][name]) <= SMALL_CELL]
     told = {name: max(one[name] for one in only) for name in only[0] if name not in rare}
-    # the order among those that are told as few would tell more
-    for name in sorted(told, key=lambda name: (-max(told[name], SMALL_CELL), name)):
+    # the order among those that are told alike would tell more
+    for name in sorted(told, key=lambda name: (-(told[name] // _STEP), name)):
         yield from _only(stage, name, only[0][name], only[1][name])
     yield from _only(stage, RARE, sum(only[0][name] for name in rare), sum(only[1][name] for name in rare))
 
 
 def _only(stage: str, name: str, n: int, m: int) -> Iterator[Difference]:
     if n or m:
-        yield Difference(stage, "rows only here", name, _told(n), _told(m))
+        yield Difference(stage, _ONLY, name, n, m)
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, text: str) -> list[tuple[Any, ...]]:

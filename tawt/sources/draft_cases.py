@@ -18,6 +18,8 @@ from tawt.sources.drafted import Drafted
 EPOCH = "2000-01-01"
 """Where times that count from an admission are put."""
 _MOMENT = datetime(2024, 3, 1, 8, 30)
+_MOST_COLUMNS = 200
+"""A wider stage is run in minutes, and nobody would read its case."""
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 Row = dict[str, str | None]
 RowsOf = Callable[[Case, Project], list[dict[str, Any]]]
@@ -44,7 +46,11 @@ def cases_of(name: str, drafted: Sequence[Drafted], files: Mapping[str, str], ro
         project = Project.at(Path(aside))
         for table in drafted:
             for layer in ("event_parts", "codes"):
-                if f"sql/{name}/{layer}/{table.name}.sql" in files:
+                if f"sql/{name}/{layer}/{table.name}.sql" not in files:
+                    continue
+                if len(table.staged) > _MOST_COLUMNS:
+                    text += ["", f"# {layer}.{table.name} has no case here: it has {len(table.staged):,} columns"]
+                else:
                     text += _case(name, f"{layer}.{table.name}", _given(table, layer), project, _counts(table), rows_of)
     return "\n".join(text) + "\n"
 
