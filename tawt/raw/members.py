@@ -73,6 +73,8 @@ def find_members(root: Path, members: Members) -> list[Path]:
 
 def _asked(root: Path, pattern: str) -> Iterator[Path]:
     """Yield what fits a pattern; what is no data by its name only where the pattern writes such a name."""
+    if pattern in (".", "..*"):  # the raw folder itself holds the small files, and no archive of it lies there
+        return iter([root] if pattern == "." else [])
     asks = is_hidden(*Path(pattern).parts)
     return (hit for hit in root.glob(pattern) if asks or not is_hidden(*hit.relative_to(root).parts))
 

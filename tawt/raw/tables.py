@@ -6,12 +6,12 @@ import fnmatch
 import os
 import re
 import tarfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from tawt.config.pipeline import Csv, Encoding, Members
 from tawt.contracts.contract import Column, Contract
@@ -30,7 +30,19 @@ _SAMPLE = 1 << 18
 """Bytes of text from which is told how it is written."""
 _FEW_FILES = 20
 """Up to this many alike files are parts of a table; more are one per subject."""
-_SERIES = re.compile(r"(?P<stem>.+?)(?P<sep>[-_. ]?)(?P<last>\d+|(?<=[-_. ])[a-z])", re.ASCII)
+_MOSTLY = 0.9
+"""Share of the files of one kind that begin alike where they hold one subject each."""
+_NUMBER = r"\d+(?:(?:[-_. ]?(?:of|von|q|to|bis)[-_. ]?|[-_.])\d+)*"
+_SERIES = re.compile(
+    rf"(?P<stem>(?:.*?[^\d_. -])?)(?P<sep>[-_. ]?){_NUMBER}|{_NUMBER}(?P<gap>[-_. ])(?P<rest>.*\D)", re.ASCII
+)
+"""A name with a number, a day or a month behind it, or in front."""
+_SETS = re.compile(r"(.+?)[-_. ]?(\d+|(?<=[-_. ])[a-z])", re.ASCII)
+"""A name of a folder or an archive of small files, of which there may also be `a` and `b`."""
+_OF_SYSTEMS = ("icd", "ops", "atc")
+"""Names behind which a number is no part."""
+_ANY = ("", "part", "chunk", "file", "data", "export", "split", "shard", "batch")
+"""Names that say nothing of a table: its folder does."""
 _CASELESS_GLOB = str.maketrans({c: f"[{c}]" for c in "*?["})
 
 
@@ -46,11 +58,18 @@ class FoundTable:
     encoding: Encoding | None = None
     """None where it is the same in all."""
     members: Members | None = None
+    stem: str = ""
+    """What is in the names of all its parts, but for their numbers."""
 
     @property
     def name(self) -> str:
-        """The last part of its place."""
-        return re.sub(r"\[(.)\]", r"\1", self.place.rpartition("/")[2]).strip("-_. *?")
+        """The last part of its place, or what its parts have in common."""
+        return re.sub(r"\[(.)\]", r"\1", self.stem or self.place.rpartition("/")[2]).strip("-_. *?")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the files that are its parts, where they are several that lie beside others."""
+        return tuple(file.name for file in self.files) if self.stem and self.members is None else ()
 
     @property
     def is_written(self) -> bool:
@@ -115,7 +134,7 @@ def _tables_of(root: Path, folder: Path, files: list[Path]) -> Iterator[FoundTab
     by_suffix = defaultdict(list)
     for file in files:
         by_suffix[file.suffix.lower()].append(file)
-    many = {suffix for suffix, alike in by_suffix.items() if len(alike) > _FEW_FILES and folder != root}
+    many = {suffix for suffix, alike in by_suffix.items() if suffix and _are_small(alike)}
     single: list[FoundTable] = []
     for file in files:
         place = file.relative_to(root).as_posix()
@@ -139,7 +158,25 @@ def _tables_of(root: Path, folder: Path, files: list[Path]) -> Iterator[FoundTab
     yield from _joined(root, folder, single)
     for suffix in sorted(many):
         if by_suffix[suffix][0].suffix and not format_of(by_suffix[suffix][0]).is_gzip:
-            yield _of_members(by_suffix[suffix], folder.relative_to(root).as_posix(), suffix)
+            found = _of_members(by_suffix[suffix], folder.relative_to(root).as_posix(), suffix)
+            yield replace(found, stem=root.name.lower()) if folder == root and isinstance(found, FoundTable) else found
+
+
+def _are_small(files: list[Path]) -> bool:
+    """Whether files of one kind hold one subject each: many that begin alike, or a few of a kind that is no table."""
+    if len(files) <= (_FEW_FILES if format_of(files[0]).is_table else 1) or format_of(files[0]).is_archive:
+        return False
+    first = Counter(_first_line(file) for file in files[:: max(1, len(files) // 50)])
+    line, n = first.most_common(1)[0]
+    return any(sign in line for sign in map(str.encode, DELIMITERS)) and n >= _MOSTLY * first.total()
+
+
+def _first_line(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.readline(_SAMPLE).strip()
+    except OSError:
+        return b""
 
 
 def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
@@ -212,15 +249,12 @@ def _of_members(files: list[Path], place: str, suffix: str) -> FoundTable | Pass
 
 
 def _joined(root: Path, folder: Path, tables: list[FoundTable]) -> Iterator[FoundTable]:
-    """Yield tables, those that are alike but for the number behind their names as one."""
-    series: dict[object, list[FoundTable]] = defaultdict(list)
+    """Yield tables, those that are alike but for a number, or a day, in their names as one."""
+    series: dict[tuple[_Named, object], list[FoundTable]] = defaultdict(list)
     for table in tables:
-        last = table.place.rpartition("/")[2]
-        found = _SERIES.fullmatch(last)
         kind = (table.header, table.delimiter, table.is_text, table.members is None)
-        stem = (found["stem"], found["sep"], found["last"].isdigit()) if found else last
-        series[(stem, kind)].append(table)
-    for alike in series.values():
+        series[(_named(table), kind)].append(table)
+    for (named, _), alike in series.items():
         first = alike[0]
         if first.members is not None:
             globs = tuple(glob for table in alike if table.members is not None for glob in table.members.folders)
@@ -231,10 +265,11 @@ def _joined(root: Path, folder: Path, tables: list[FoundTable]) -> Iterator[Foun
         elif (
             len(alike) > 1
             and len(said := {one.encoding for one in alike} - {None}) < 2
-            and (place := _one_place(root, folder, alike, tables))
+            and (place := _one_place(root, folder, named, alike, tables))
         ):
             files = tuple(file for table in alike for file in table.files)
-            yield replace(first, place=place, files=files, encoding=next(iter(said), None))
+            stem = named.stem if place.endswith(named.patterns) else ""
+            yield replace(first, place=place, files=files, encoding=next(iter(said), None), stem=stem)
         else:
             yield from alike
 
@@ -245,10 +280,34 @@ def _common(alike: list[FoundTable]) -> str:
     return "".join(one[0] for one in letters).rstrip("[")
 
 
-def _one_place(root: Path, folder: Path, alike: list[FoundTable], tables: list[FoundTable]) -> str | None:
+class _Named(NamedTuple):
+    """What the name of a part has in common with those of the others."""
+
+    stem: str
+    patterns: tuple[str, ...] = ()
+    """That mean the parts; none where the name has no number."""
+
+
+def _named(table: FoundTable) -> _Named:
+    last = table.place.rpartition("/")[2]
+    if table.members is not None:
+        return _Named(found[1] if (found := _SETS.fullmatch(last)) else last)
+    found = _SERIES.fullmatch(last)
+    if found is None or (found["stem"] or "").endswith(_OF_SYSTEMS):
+        return _Named(last)
+    if found["rest"] is not None:
+        return _Named(found["rest"], (f"[0-9]*{found['gap']}{found['rest']}",))
+    return _Named(found["stem"], tuple(f"{found['stem']}{found['sep']}{any_}" for any_ in ("*", "[0-9]*")))
+
+
+def _one_place(
+    root: Path, folder: Path, named: _Named, alike: list[FoundTable], tables: list[FoundTable]
+) -> str | None:
     """Return a path that means these tables and no other: their folder, or a pattern of their names."""
-    if len(alike) == len(tables) and folder != root:
-        return folder.relative_to(root).as_posix().lower().translate(_CASELESS_GLOB)
-    pattern = _common(alike) + "*"
-    meant = [table for table in tables if fnmatch.fnmatch(bare_name(table.files[0]), pattern.rpartition("/")[2])]
-    return pattern if len(meant) == len(alike) else None
+    below = folder.relative_to(root).as_posix().lower().translate(_CASELESS_GLOB)
+    if len(alike) == len(tables) and folder != root and named.stem in (*_ANY, folder.name.lower()):
+        return below
+    for pattern in named.patterns:
+        if sum(fnmatch.fnmatch(bare_name(table.files[0]), pattern) for table in tables) == len(alike):
+            return pattern if folder == root else f"{below}/{pattern}"
+    return None

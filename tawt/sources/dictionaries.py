@@ -38,6 +38,7 @@ def named_columns(shapes: Shapes, dictionaries: Iterable[tuple[Shapes, Guess]]) 
 def give_dictionaries(drafted: Sequence[Drafted]) -> None:
     """Let each table of codes be named by the dictionary that knows them, where one does better than all others."""
     dictionaries = [table for table in drafted if table.guess.kind == "dictionary"]
+    rivalled = set[str]()
     for table in drafted:
         table.prefix = table.name.upper()
         if not (table.has_events and table.guess.codes):
@@ -48,6 +49,7 @@ def give_dictionaries(drafted: Sequence[Drafted]) -> None:
         best, *others = fits
         rivals = [fit.dictionary.name for fit in others if fit.dictionary is not best.dictionary]
         if any(best.score - fit.score < 0.1 for fit in others if fit.dictionary is not best.dictionary):
+            rivalled |= {best.dictionary.name, *rivals}
             table.guess.notes.append(
                 f"UNDECIDED: `{best.dictionary.name}` and `{rivals[0]}` both know its codes, so neither names them"
             )
@@ -61,12 +63,24 @@ def give_dictionaries(drafted: Sequence[Drafted]) -> None:
                 table.guess.notes.append(f"`{best.dictionary.name}` names {best.share:.0%} of its codes")
     for one in dictionaries:
         if not one.names:
-            one.leave_out("has no subject, and its ids are no table's codes")
+            one.leave_out(f"has no subject, and {_why_not(one, drafted, one.name in rivalled)}")
         elif len(one.names) > 1:
             names = ", ".join(table.name for table in one.names)
             one.guess.notes.append(f"names the codes of {names}: a code that several have is one data_type")
             for table in one.names:
                 table.prefix = _bare(one.name).upper()
+
+
+def _why_not(one: Drafted, drafted: Sequence[Drafted], is_rivalled: bool) -> str:
+    """Return why a table of texts is taken for the dictionary of no table."""
+    keys = [shape for column, shape in one.shapes.items() if column != one.guess.label and _is_key(shape)]
+    coded = [table for table in drafted if table.has_events and table.guess.codes]
+    may = [t.name for t in coded if any(t.shapes[t.guess.codes[-1]].part_in(key) >= 0.9 for key in keys)]
+    if is_rivalled:
+        return "another table knows the same codes"
+    if may:
+        return f"knows the codes of {', '.join(may)}, which may be by chance: they are few, or numbers as others have"
+    return "its ids are no table's codes"
 
 
 def _fits(table: Drafted, one: Drafted) -> Iterator[_Fit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tawt.sources.subjects import Whose, whose_records
 
 _NAMES = re.compile(r"`[^`]*`(?:, `[^`]*`)*")
 """Columns as a note names them."""
+_LETTERED = re.compile(r"(.+[-_. ])[a-z]", re.IGNORECASE)
 _OF_DICTIONARY = 10
 """So many times the records of a table without subjects are looked at."""
 
@@ -93,7 +94,22 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
             str(raw), f"holds {len(looked)} tables, none with a column that says whose a record is, expected one",
             "name it: `--subject COLUMN`" if looked else "is it the folder of the raw tables?",
         )  # fmt: skip
-    return Look(tuple(drafted), (*whose.notes, *said_of_all(drafted)), tuple(passed))
+    return Look(tuple(drafted), (*whose.notes, *said_of_all(drafted), *_said_of_parts(drafted)), tuple(passed))
+
+
+def _said_of_parts(drafted: Sequence[Drafted]) -> Iterator[str]:
+    """Yield which files are read as parts of one table, and which tables are alike and are none."""
+    for table in drafted:
+        if names := sorted(table.found.parts):
+            listed = ", ".join(names if len(names) < 5 else (*names[:2], "...", names[-1]))
+            yield f"{table.name}: {len(names)} files are read as its parts: {listed}"
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for table in drafted:
+        if lettered := _LETTERED.fullmatch(table.found.name):
+            alike.setdefault((lettered[1], table.found.header), []).append(table.name)
+    for names in alike.values():
+        if names[1:]:
+            yield f"{', '.join(names)} have the same columns and are drafted apart: parts of one table have numbers"
 
 
 def _looked(table: str, one: FoundTable, cells: Cells, records: int, passed: list[PassedOver]) -> Looked | None:

@@ -14,6 +14,7 @@ import pytest
 
 from tawt.errors import SourceError
 from tawt.raw.cells import cells_of
+from tawt.raw.members import find_members
 from tawt.raw.tables import FoundTable, tables_below
 
 TEXT = "pid,value\n1,5.4\n2,7\n"
@@ -63,8 +64,41 @@ def test_parts_are_one_table(tmp_path: Path) -> None:
     assert {place: len(table.files) for place, table in found.items()} == {
         "labs": 3, "outcomes-*": 3, "set-a": 1, "stays": 30,
     }  # fmt: skip
+    assert found["outcomes-*"].name == "outcomes"
     assert found["stays"].header == ("_member", "Hour", "HR") and found["set-a"].header[0] == "_member"
     assert _first({"stays": found["stays"]}) == [{"_member": ["0", "1"], "Hour": ["1", "1"], "HR": ["88", "88"]}]
+
+
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        (["labs_2019", "labs_2020"], {"labs_*": "labs"}),
+        (["lab201901", "lab202012", "label"], {"lab[0-9]*": "lab", "label": "label"}),
+        (["labs_2019-01", "labs_2020-12", "labs"], {"labs_*": "labs", "labs": "labs"}),
+        (["2019_labs", "2020_labs"], {"[0-9]*_labs": "labs"}),
+        (["labs_a", "labs_b"], {"labs_a": "labs_a", "labs_b": "labs_b"}),
+        (["d_icd9", "d_icd10"], {"d_icd9": "d_icd9", "d_icd10": "d_icd10"}),
+    ],
+)
+def test_parts_have_numbers_or_dates(tmp_path: Path, names: list[str], places: dict[str, str]) -> None:
+    """Tables are parts of one if a number, a year or a day tells them apart, which is no part of its name; letters do not."""
+    for name in names:
+        (tmp_path / f"{name}.csv").write_text(TEXT)
+    assert {place: table.name for place, table in _found(tmp_path).items()} == places
+
+
+def test_small_files_begin_alike(tmp_path: Path) -> None:
+    """A few files of a kind that is no table are one of small files, also in the raw folder itself; many tables are many."""
+    for n in range(3):
+        (tmp_path / f"{n}.psv").write_text("Hour|HR\n1|88\n")
+    (tmp_path / "hosp").mkdir()
+    for n in range(25):
+        (tmp_path / "hosp" / f"table{'abcdefghijklmnopqrstuvwxyz'[n]}.csv").write_text(f"pid,value{n}\n1,5.4\n2,7\n")
+    found = _found(tmp_path)
+    small = found.pop(".")
+    assert small.members is not None and small.members.folders == (".",) and len(small.files) == 3
+    assert small.name == tmp_path.name.lower() and len(found) == 25
+    assert find_members(tmp_path, small.members) == list(small.files)
 
 
 def test_what_is_no_table_is_told(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_no_dictionary_names_what_it_does_not_know(tmp_path: Path, mimic: dict[s
     assert not any(table.names for table in drafted.tables)
     notes = drafted.notes()
     assert any("UNDECIDED: `d_one` and `d_other` both know its codes" in note for note in notes)
-    assert any("left out: has no subject, and its ids are no table's codes" in note for note in notes)
+    assert any("left out: has no subject, and another table knows the same codes" in note for note in notes)
 
 
 def test_codes_are_found_where_a_dictionary_names_them(tmp_path: Path) -> None:
