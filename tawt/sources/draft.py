@@ -29,7 +29,8 @@ def contract_of(table: Drafted) -> str:
     """Return the contract of a raw table as YAML."""
     guess = table.guess
     by_stay = guess.stay if table.owner or table.stays or table.tells_stays else None
-    codes = guess.codes if guess.kind != "wide" else ()  # of a stay it may be told later, or never
+    # of a stay it may be told later, or never
+    codes = guess.codes if guess.kind != "wide" and guess.instead is None else guess.codes[:-1] * (guess.kind != "wide")
     keys = [c for c in (guess.subject, by_stay, *codes, guess.time) if c is not None]
     lines = [
         f"description: {quoted(f'One row is one record of {table.name}.')}  # guessed: say what a row is",
@@ -104,6 +105,7 @@ def _meanings(guess: Guess) -> dict[str, str]:
         *((column, "marks a record as wrong or doubtful") for column in guess.marked),
         *((clock, f"the time on `{one_line(day)}`") for day, clock in guess.clocks.items()),
         *((column, "read by another table") for column in guess.lends),
+        (guess.instead, "what the record is of where it has no code"),
         (guess.label, "what a code means"),
         (guess.side, "whether a number is a bound"),
         (guess.stay, "the number of a stay"),

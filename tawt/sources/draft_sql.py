@@ -7,7 +7,7 @@ import re
 from tawt.contracts.table import OF_VALUE
 from tawt.database.connect import literal
 from tawt.sources.draft_moments import case_of, placed, when
-from tawt.sources.draft_wide import branches, code_of, is_told_whole, of_values, status_of, tells_facts
+from tawt.sources.draft_wide import branches, code_of, is_told_whole, of_values, status_of, tells_facts, what_it_is_of
 from tawt.sources.drafted import Drafted
 from tawt.sources.names import OPERATOR, SIDES, flat
 from tawt.sources.times import is_day
@@ -29,6 +29,9 @@ def event_part(table: Drafted) -> str:
     given += [f"{known} as available_time, -- guessed: when it could be read"] if known else []
     given += [f"{_identity(table)} as record_id"] if guess.identity else []
     whens = [*(f"when {what} then 'drop:{reason}'" for what, reason in table.marks().values()), *whens]
+    if guess.instead is not None:
+        reason = literal(f"quarantine:{table.column(guess.instead)}:missing")
+        whens.append(f"when {what_it_is_of(table)} is null then {reason}")
     given += ["_row", *([f"{case_of(whens)} as _reason"] if whens else [])]
     return "\n".join([*_header(table), *_with(steps), _select(given, source)]) + "\n"
 

@@ -13,9 +13,17 @@ from tawt.sources.names import plain
 
 def code_of(table: Drafted, prefix: str | None = None) -> str:
     """Return the SQL of a record's code."""
-    parts = [f"{literal((prefix or table.prefix) + '//')} || {table.column(table.guess.codes[0])}"]
-    parts += [f"'//' || {table.column(column)}" for column in table.guess.codes[1:]]
-    return " || ".join(parts)
+    versions = [table.column(column) for column in table.guess.codes[:-1]]
+    return f"{literal(f'{prefix or table.prefix}//')} || " + " || '//' || ".join([*versions, what_it_is_of(table)])
+
+
+def what_it_is_of(table: Drafted) -> str:
+    """Return the SQL of what a record is of: its code, or a name in words where that is 0 or empty."""
+    code = table.column(table.guess.codes[-1])
+    if table.guess.instead is None:
+        return code
+    text = code if table.types[table.guess.codes[-1]] == "string" else f"{code}::varchar"
+    return f"case when ltrim({text}, '0') <> '' then {text} else {table.column(table.guess.instead)} end"
 
 
 def code_of_column(table: Drafted, column: str) -> str:

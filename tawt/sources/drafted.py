@@ -197,7 +197,7 @@ class Drafted:
         if guess.kind != "results":  # which tells one moment of a record
             days += [guess.end, guess.death, *guess.events, *guess.lasts, *guess.birth]
         clocks = [clock for day, clock in guess.clocks.items() if day in (*days, *guess.lends)]
-        texts = [guess.text, guess.unit, guess.label, guess.side, *clocks, *guess.marked, *guess.traits]
+        texts = [guess.instead, guess.text, guess.unit, guess.label, guess.side, *clocks, *guess.marked, *guess.traits]
         if guess.subject is not None and guess.kind != "other":
             self.staged[guess.subject] = "subject_id"
             self.types[guess.subject] = "int64" if wholes["subject"] else "subject"

@@ -14,6 +14,7 @@ from tawt.sources.names import (
     CERTAINTY,
     CHANGED,
     CODES,
+    DONE,
     DOUBTFUL,
     ERROR,
     FROM_BIRTH,
@@ -26,6 +27,7 @@ from tawt.sources.names import (
     SIDES,
     STAYS,
     SURE,
+    SYSTEMS,
     TEXTS,
     UNITS,
     WRONG,
@@ -86,11 +88,13 @@ def guess_table(
     take_later(shapes, guess)
     if guess.codes and not (is_stay or guess.lasts) and not (guess.death and not guess.time):
         guess.kind = "results"
-        rest = {column: shape for column, shape in left.items() if column not in guess.codes}
+        _take_instead(left, guess)
+        rest = {column: shape for column, shape in left.items() if column not in (*guess.codes, guess.instead)}
         _take_values(rest, guess, left[guess.codes[-1]])
-        guess.label = _label_beside(left, guess)
+        _take_done(rest, guess)
+        guess.label = _label_beside(left, guess) if guess.instead is None else None
         empty = 1 - left[guess.codes[-1]].n_filled / left[guess.codes[-1]].n
-        if empty >= 0.005:
+        if empty >= 0.005 and guess.instead is None:
             guess.notes.append(f"`{guess.codes[-1]}` is empty in {empty:.0%} of the records: they are quarantined")
     else:
         take_columns(left, guess)
@@ -179,12 +183,27 @@ def _codes(name: str, left: Shapes, surely: bool) -> tuple[str, ...]:
         return ()
     code = min(fit, key=lambda column: (left[column].n_filled < 0.9 * left[column].n, fit[column]))
     stem = re.sub(r"(code|id)$", "", flat(code))
-    version = [
-        c
-        for c, shape in left.items()
-        if flat(c) in (f"{stem}version", "codesystem", "system") and shape.n_distinct < 20
-    ]
+    few = {flat(c): c for c, shape in left.items() if shape.n_distinct < 20 and c != code}
+    version = [few[name] for name in (f"{stem}version", *SYSTEMS) if name in few]
+    if not version and stem and (type_ := few.get(f"{stem}type")) and left[type_].n_filled >= left[code].n_filled:
+        labels = [shape for c, shape in left.items() if flat(c) in (*LABELS, *(stem + name for name in LABELS))]
+        version = [type_] if any(left[code].n_beside(shape) > left[code].n_distinct for shape in labels) else []
     return (*version[:1], code)
+
+
+def _take_instead(left: Shapes, guess: Guess) -> None:
+    """Take a name in words for what a record is of where its code is 0 or empty, which says nothing."""
+    code = left[guess.codes[-1]]
+    n_none = code.n - code.n_filled + code.n_of("0") * (not code.is_flag)
+    names = {
+        flat(c): c for c, s in left.items() if s.share("text") > 0.5 and s.n_filled >= 0.98 * s.n and not s.is_prose
+    }
+    others = [names[name] for name in CODES if name in names and names[name] not in guess.codes]
+    if others and n_none >= 0.005 * code.n:
+        guess.instead = others[0]
+        guess.notes.append(
+            f"`{code.name}` is 0 or empty in {n_none / code.n:.0%} of the records: there `{others[0]}` is the code"
+        )
 
 
 def _is_sure(column: str, rank: float) -> bool:
@@ -239,6 +258,23 @@ def _take_values(left: Shapes, guess: Guess, code: ColumnShape) -> None:
             guess.notes.append(
                 f"UNDECIDED: {told_of(odd)} in `{column}` may mean missing: read as a result; see `marks`"
             )
+
+
+def _take_done(left: Shapes, guess: Guess) -> None:
+    """Take, of a record without a result, the words that say whether it was done; name what else has few words."""
+    if guess.number is not None or guess.text is not None:
+        return
+    few = [c for c, s in left.items() if s.share("text") > 0.5 and 1 < s.n_distinct <= 50 and not _says_who(c)]
+    done = [column for column in few if re.search(DONE, flat(column))]
+    guess.text = done[0] if done else None
+    if done:
+        guess.notes.append(f"`{done[0]}` is read as what came of it: what was not given or done says so there alone")
+    if others := [column for column in few if column not in done[:1]]:
+        guess.notes.append(f"has few different words beside `{guess.codes[-1]}`, and is not read: {told_of(others)}")
+
+
+def _says_who(column: str) -> bool:
+    return re.search(f"{IDS}|{PERSONAL}|{UNITS}", flat(column)) is not None
 
 
 def _less_the_code(name: str, code: str) -> str:

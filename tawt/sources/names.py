@@ -148,6 +148,10 @@ LABELS = (
     "label", "longtitle", "title", "conceptname", "name", "description", "longdescription", "displayname", "display",
     "term", "text", "bezeichnung", "shorttitle", "shortdescription",
 )  # fmt: skip
+SYSTEMS = ("codesystem", "system", "codingsystem", "codetype", "codeversion", "vocabulary", "vocabularyid")
+"""Names of what says in which system a code is one."""
+DONE = r"^(event|action|administration|given|mar)(txt|text|type|status|action|result)?$|^event_?txt$"
+"""What says of a drug or an order whether it was given or done."""
 PERSONAL = (
     r"name$|^(first|last|middle|maiden|prefix|suffix|ssn|passport|drivers|lat|lon|address|street|city|county|state|zip"
     r"|postcode|plz|phone|email|fips|birthplace)$|address|phone|email|passport|zipcode|telefon|strasse|anschrift|wohnort"

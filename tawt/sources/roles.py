@@ -33,6 +33,8 @@ class Guess:
     identity: tuple[str, ...] = ()
     """What tells two records apart that are otherwise alike."""
     codes: tuple[str, ...] = ()
+    instead: str | None = None
+    """What says in words what a record is of, where its code is empty or 0."""
     label: str | None = None
     number: str | None = None
     text: str | None = None

@@ -130,6 +130,14 @@ class ColumnShape:
         ))  # fmt: skip
         return 1 < n_own == n_both < 0.5 * len(self.records) and other.n_distinct > 1
 
+    def n_of(self, cell: str) -> int:
+        """Return how many cells are this one."""
+        return int(np.count_nonzero(self.records == hash(cell)))
+
+    def n_beside(self, other: ColumnShape) -> int:
+        """Return how many different pairs of cells it has with another column."""
+        return len({*zip(self.records.tolist(), other.records.tolist(), strict=True)})
+
     @property
     def is_time(self) -> bool:
         """Whether the cells are days, with or without a time."""

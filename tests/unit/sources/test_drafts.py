@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from tawt.pipeline.cases import rows_of
+from tawt.project import Project
+from tawt.sources.case_files import Case
 from tawt.sources.draft import contract_of
 from tawt.sources.draft_files import files_of, pipeline
 from tawt.sources.drafted import Drafted
@@ -253,6 +255,36 @@ def test_a_clinic_that_writes_commas_is_read(tmp_path: Path) -> None:
     assert tables["labor"].signs == {"Ergebnis": (",", "")} and tables["vitalwerte"].signs == {"Temperatur": (",", "")}
     cases = files_of("clinic", drafted.tables, rows_of)["tests/sql/clinic.yaml"]
     assert cases.count("numeric_value: 1.5") == 4 and "unit: mg" in cases and "drop:marked_error" in cases
+
+
+def test_drugs_are_told_apart_by_what_came_of_them(tmp_path: Path) -> None:
+    """What says that a drug was not given is read beside it; a code of 0 gives way to the name; a number that means two things
+    has its type; what else has few words is named."""
+    drafted = _drafted(tmp_path, {
+        "mar": ("pid,medication,charttime,event_txt,ward", [
+            f"{n % 9},Heparin,2024-03-02 08:{n:02},{('Administered', 'Not Given')[n % 2]},{'AB'[n % 2]}" for n in range(N)]),
+        "prescriptions": ("pid,starttime,drug,ndc", [
+            f"{n % 9},2024-03-02 08:{n:02},{('Saline', 'Aspirin')[n % 2]},{n % 2 and 4711}" for n in range(N)]),
+        "drgs": ("pid,coded,drg_type,drg_code,description", [
+            f"{n % 9},2024-03-02 08:{n:02},{'AH'[n % 2]},{163 + n % 3},of {n % 6}" for n in range(N)]),
+    })  # fmt: skip
+    tables = _by_name(drafted)
+    assert tables["mar"].guess.text == "event_txt" and tables["drgs"].guess.codes == ("drg_type", "drg_code")
+    assert (tables["prescriptions"].guess.codes, tables["prescriptions"].guess.instead) == (("ndc",), "drug")
+    notes = "\n".join(drafted.notes())
+    assert "mar: has few different words beside `medication`, and is not read: `ward`" in notes
+    assert "prescriptions: `ndc` is 0 or empty in 50% of the records: there `drug` is the code" in notes
+    files = files_of("c", [tables["prescriptions"]], rows_of)
+    (case,) = yaml.safe_load(files["tests/sql/c.yaml"]).values()
+    case["given"]["raw.prescriptions"] = [
+        {**case["given"]["raw.prescriptions"][0], "ndc": ndc} for ndc in (None, "0", "0042")
+    ]
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    asked = {"given": case["given"], "expect": []}
+    rows = rows_of(Case("c", "event_parts.prescriptions", Path(), asked, {}), Project.at(tmp_path))
+    assert [row["code"] for row in rows] == [f"PRESCRIPTIONS//{code}" for code in ("a word", "a word", "0042")]
 
 
 LATE = [
