@@ -177,6 +177,16 @@ class Drafted:
                     f"UNDECIDED: a comma or a point in `{column}` may stand before decimals or between thousands: such "
                     "numbers are not read; say `decimal` and `thousands` in its contract"
                 )
+        for column in dict.fromkeys(c for c in (guess.number, guess.text, *guess.measured) if c is not None):
+            if odd := self.shapes[column].sentinels:
+                listed = ", ".join(f"`{one}`" for one in odd)
+                guess.notes.append(f"UNDECIDED: {listed} in `{column}` may mean missing: read as a number; see `marks`")
+        texts = [c for c in (guess.text, *guess.traits) if c is not None and c != guess.number]
+        if held := [c for c in texts if 2 * self.shapes[c].n_with_unit > self.shapes[c].n_filled]:
+            guess.notes.append(
+                f"UNDECIDED: most cells are a number with a unit, as `5 %`, and are read as texts: "
+                f"{', '.join(f'`{column}`' for column in held)}"
+            )
         read: dict[tuple[str, str], list[str]] = {}
         for column, signs in self.signs.items():
             read.setdefault(signs, []).append(f"`{column}`")

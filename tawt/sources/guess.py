@@ -36,7 +36,7 @@ from tawt.sources.names import (
 )
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import MISSING, ColumnShape, is_no_number
-from tawt.sources.times import note_days, note_empty, note_form, take_dates, take_later, take_times
+from tawt.sources.times import note_days, note_empty, note_form, note_unread, take_dates, take_later, take_times
 
 
 def guess_table(
@@ -92,6 +92,7 @@ def guess_table(
         rest = {column: shape for column, shape in left.items() if column not in (*guess.codes, guess.instead)}
         _take_values(rest, guess, left[guess.codes[-1]])
         _take_done(rest, guess)
+        note_unread(shapes, guess)
         guess.label = _label_beside(left, guess) if guess.instead is None else None
         empty = 1 - left[guess.codes[-1]].n_filled / left[guess.codes[-1]].n
         if empty >= 0.005 and guess.instead is None:
@@ -153,7 +154,7 @@ def _take_births(left: Shapes, guess: Guess) -> None:
         note_form(guess.birth[0], left[guess.birth[0]], guess)
         return
     parts = [by_flat[name] for name in ("yearofbirth", "monthofbirth", "dayofbirth") if name in by_flat]
-    years = parts[:1] or [by_flat[name] for name in ("birthyear", "yob", "geburtsjahr") if name in by_flat]
+    years = parts[:1] or [by_flat[name] for name in ("birthyear", "yob", "geburtsjahr", "gebjahr") if name in by_flat]
     if years:
         guess.birth = tuple(parts) if len(parts) == 3 else tuple(years[:1])
     elif {"anchorage", "anchoryear"} <= by_flat.keys():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tawt.sources.names import (
     BIRTH,
+    CLOCK,
     CODED,
     FROM_BIRTH,
     FROM_START,
@@ -33,7 +34,7 @@ def take_columns(left: Shapes, guess: Guess) -> None:
     for column, shape in left.items():
         bare = flat(column)
         is_code = column in guess.codes or (bool(ends) and bool(re.search(CODED, bare)))
-        if re.search(PERSONAL, bare) or shape.is_prose or shape.is_time or shape.is_clock:
+        if re.search(rf"{PERSONAL}|{CLOCK}", bare) or shape.is_prose or shape.is_time or shape.is_clock:
             continue
         is_late = bool(re.search(LATE, bare)) or not re.search(early, bare)
         if re.search(OUTCOME, bare) or (re.search(LATE, bare) and not ends):

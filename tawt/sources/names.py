@@ -74,7 +74,7 @@ GOOD_TIME = (
     r"|abnahme|aufnahme|messzeit|prelev|prelievo|toma$|^toma|extracc|afname|mesur|debut|inicio|inizio|entree|ingreso"
     r"|opname|ricovero"
 )
-BIRTH = r"^dob$|birth|geburt|naiss|nacim|geboorte|nascita"
+BIRTH = r"^dob$|birth|^geb(datum|dat|tag|am)?$|geburt|naiss|nacim|geboorte|nascita"
 FROM_BIRTH = (
     r"sexe?$|^sex|gender|geschlecht|^sesso$|^geslacht|^genero|(^|patient|pat|primary)race|ethnic|blood(group|type)|blutgruppe"
     r"|rh(esus)?factor|birth(place|country|weight)|geburts(ort|land|gewicht)|genotype"
@@ -99,6 +99,8 @@ FROM_START = (
     r"|(motivo|tipo|modalita|provenienza|reparto)(di|del)?(ricovero|ammissione|accettazione)"
 )
 """What is so when a stay begins: of one that ends, all else is told at its end."""
+CLOCK = r"uhrzeit$|^zeit$|^time(ofday)?$"
+"""Names of a time of the day, in whatever form that is written."""
 COUNTERS = r"^(row|rec(ord)?|line|seq|lfd|index)(id|nr|num|number|no)?$|^(_row|_unnamed\w*|rownames?)$"
 """Names of columns that number the records of a table."""
 DERIVED = r"_era$|^observation_period$|^cohort|_derived$|^derived_"

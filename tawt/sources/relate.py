@@ -12,12 +12,12 @@ from tawt.raw.tables import FoundTable
 from tawt.sources.dictionaries import give_dictionaries, named_columns
 from tawt.sources.drafted import Drafted, reserved_words
 from tawt.sources.guess import guess_dictionary, guess_table
-from tawt.sources.guess_columns import keep_what_was_so
+from tawt.sources.guess_columns import keep_what_was_so, told_of
 from tawt.sources.ids import whole_ids
 from tawt.sources.names import ADMITTED, ASKED, DERIVED, PARENTS, flat, plain
 from tawt.sources.roles import Shapes
 from tawt.sources.subjects import Whose, stay_name
-from tawt.sources.times import is_day
+from tawt.sources.times import is_day, odd_times
 
 
 class Looked(NamedTuple):
@@ -135,7 +135,11 @@ def _give_time(
     elif guess.kind == "results" or (table.owner is not None or not (table.is_once or guess.death)):
         asked = home is not None and home is not table and home.guess.time
         only = f"`{asked}` is when they were begun or asked for, and " if asked else ""
-        table.leave_out(f"{only}no time says when its records were known: join it to a table that has one")
+        odd = odd_times(table.shapes)
+        advice = "join it to a table that has one"
+        if odd:
+            advice = f"{told_of(odd)} may be one in a form that is not known: write it as `2024-03-01 08:30`"
+        table.leave_out(f"{only}no time says when its records were known: {advice}")
     elif guess.measured or guess.traits:
         keep_what_was_so(guess, counted)
         if not (guess.measured or guess.traits or guess.birth or guess.death or guess.events):

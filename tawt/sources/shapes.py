@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tawt.project import asset
 from tawt.sources.numerals import Numerals, is_number
+from tawt.sources.odd import n_with_unit, sentinels_in
 from tawt.sources.time_forms import TimeForm, joined_form, seen_time
 
 MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "-", "?")
@@ -67,6 +68,10 @@ class ColumnShape:
     """`empty`, `mark`, `whole`, `decimal`, `signed`, `compared`, `clock`, `time`, `text` -> cells."""
     forms: Counter[TimeForm] = field(default_factory=Counter)
     marks: Counter[str] = field(default_factory=Counter)
+    sentinels: tuple[str, ...] = ()
+    """Numbers that may stand for a missing one."""
+    n_with_unit: int = 0
+    """Numbers with a word or a sign behind them."""
     numerals: Numerals = field(default_factory=Numerals)
     """What the commas and points in its numbers say; nothing where these are no text."""
     hashes: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
@@ -212,6 +217,8 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
             shape.numerals.note(cell or "", n)
     shape.n_distinct = len(counted)
     _note_words(shape, counted)
+    shape.sentinels = sentinels_in(counted) if shape.share(*NUMBERS) > 0.5 else ()
+    shape.n_with_unit = n_with_unit(counted) if shape.kinds["text"] else 0
     if shape.share("whole", "text") > 0.5 and not shape.is_prose:
         shape.hashes = _hashed(bare(cell) for cell in {(cell or "").strip() for cell in counted} - {"", *MARKS})
     return shape

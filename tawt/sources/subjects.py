@@ -106,11 +106,19 @@ def _stay_columns(tables: Mapping[str, Shapes], subjects: Mapping[str, str]) -> 
 
 def _owners(tables: Mapping[str, Shapes], subjects: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
     """Return, of each table without a subject, its column whose cells are ids of a table that has one."""
-    homes = [
-        (table, column)
+    known = [
+        (table, column, shape, tables[table][subject])
         for table, subject in subjects.items()
         for column, shape in tables[table].items()
-        if column != subject and shape.is_unique and len(shape.hashes) and _numbers_stays(table, column, shape)
+        if column != subject and len(shape.hashes) and _numbers_stays(table, column, shape)
+    ]
+    homes = [(table, column) for table, column, shape, _ in known if shape.is_unique]
+    # a stay may be listed twice, as after a transfer: its number still leads to one person
+    homes += [
+        (table, column)
+        for table, column, shape, subject in known
+        if any(word in flat(table) for word in STAYS) and column not in {own for _, own in homes}
+        if 2 * shape.n_distinct > shape.n_filled and shape.n_beside(subject) == shape.n_distinct
     ]
     found: dict[str, tuple[str, str, str]] = {}
     for table, shapes in tables.items():
@@ -131,7 +139,11 @@ def _numbers_stays(table: str, column: str, shape: ColumnShape) -> bool:
     bare = flat(column)
     if re.search(COUNTERS, bare):
         return False
-    return is_of_stay(stay_name(table, column)) or (bool(re.search(IDS, bare)) and not shape.is_counter)
+    return (
+        is_of_stay(stay_name(table, column))
+        or bare in SUBJECTS
+        or (bool(re.search(IDS, bare)) and not shape.is_counter)
+    )
 
 
 def _note(found: Whose, main: str, person: str | None, tables: Mapping[str, Shapes]) -> None:

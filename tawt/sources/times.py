@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tawt.sources.names import BAD_TIME, BIRTH, DEATH, END, GOOD_TIME, OFFSETS, READY, flat
+from tawt.sources.names import ADMITTED, BAD_TIME, BIRTH, DEATH, END, GOOD_TIME, OFFSETS, READY, flat
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import ColumnShape
 
@@ -30,6 +30,28 @@ def take_times(left: Shapes, guess: Guess, is_once: bool, is_of_stays: bool) -> 
     for column in (guess.time, guess.ready, guess.end, guess.death, *guess.events):
         if column is not None and column in times:
             note_form(column, times[column], guess)
+
+
+def note_unread(shapes: Shapes, guess: Guess) -> None:
+    """Say which other times of a record of a code may be when it could be read, where none was taken for it."""
+    unread = [c for c in guess.events if not re.search(BAD_TIME, flat(c))] if guess.ready is None else []
+    if unread:
+        guess.notes.append(
+            f"UNDECIDED: {', '.join(f'`{c}`' for c in unread)} may say when a record could be read, but is not always "
+            "the later time, and is not read"
+        )
+
+
+def odd_times(left: Shapes) -> list[str]:
+    """Return the columns that are times by their names, and numbers or signs by their cells."""
+    named = rf"{GOOD_TIME}|{END}|{READY}|{ADMITTED}|(date|time|datum|zeit)(stamp)?$|^(date|time|zeit|datum|fecha)"
+    return [
+        column
+        for column, shape in left.items()
+        if re.search(named, flat(column)) and not shape.is_time and not shape.is_clock and not shape.is_prose
+        if 2 * shape.n_distinct > shape.n_filled > 0
+        if (shape.is_number and shape.n_short <= 0.1 * shape.n_filled) or shape.share("text") > 0.98
+    ]
 
 
 def note_empty(shapes: Shapes, guess: Guess) -> None:
@@ -130,7 +152,8 @@ def _take_moments(times: Shapes, guess: Guess, is_once: bool) -> None:
         others = ", ".join(f"`{column}`" for column in deaths[1:])
         guess.notes.append(f"`{guess.death}` tells the death; {others} may tell the same and more, and is not read")
     rest = sorted((c for c in times if c != guess.time and c not in lived), key=lambda c: not is_timed(c))
-    guess.ready = next((c for c in rest if re.search(READY, bare[c])), None)
+    ready = [c for c in rest if re.search(READY, bare[c])]
+    guess.ready = max(ready, key=lambda c: (2 * times[c].n_filled > times[c].n, len(times[c].later_than)), default=None)
     ends = [c for c in rest if re.search(END, bare[c]) and c != guess.ready]
     guess.end = ends[0] if guess.time is not None and ends else None
     same = {_stem(c) for c in (guess.time, guess.ready, guess.end) if c}

@@ -287,6 +287,30 @@ def test_drugs_are_told_apart_by_what_came_of_them(tmp_path: Path) -> None:
     assert [row["code"] for row in rows] == [f"PRESCRIPTIONS//{code}" for code in ("a word", "a word", "0042")]
 
 
+def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
+    """Numbers that stand for nothing, units in cells, a second time that is not always later, and times in unknown forms are
+    named; a stay that is listed twice still leads to its person, and so does a second number of a person."""
+    at = [f"2024-03-02 {8 + n // 20:02}:{n % 20:02}:00" for n in range(N)]
+    visits = [f"{300 + 7 * n},{n},2024-03-01 07:00,2024-03-09 08:15" for n in range(N)]
+    drafted = _drafted(tmp_path, {
+        "people": ("pid,mrn,sex,Geb.datum", [f"{n},M{n},F,1950-01-{1 + n % 28:02}" for n in range(N)]),
+        "vitals": ("pid,taken,hr,spo2", [f"{n % 9},{at[n]},{-9 if n % 7 == 0 else 60 + n},{90 + n % 9} %" for n in range(N)]),
+        "labs": ("pid,test,taken,result,second", [
+            f"{n % 9},K,{at[n]},{n}.5,{at[n - 1] if n % 4 == 0 else '2024-03-02 20:00:00'}" for n in range(N)]),
+        "compact": ("pid,test,taken,result", [f"{n % 9},K,2024030208{n:02},{n}.5" for n in range(N)]),
+        "visits": ("visit_id,pid,admitted,discharged", [*visits, *visits[:9]]),
+        "problems": ("visit_id,icd,noted", [f"{300 + 7 * n},I{n % 9},{at[n]}" for n in range(N)]),
+        "calls": ("mrn,reason,taken", [f"M{n},{'ab'[n % 2]},{at[n]}" for n in range(N)]),
+    })  # fmt: skip
+    tables, notes = _by_name(drafted), "\n".join(drafted.notes())
+    assert "vitals: UNDECIDED: `-9` in `hr` may mean missing" in notes
+    assert "most cells are a number with a unit, as `5 %`, and are read as texts: `spo2`" in notes
+    assert "labs: UNDECIDED: `second` may say when a record could be read" in notes
+    assert "compact: left out: no time says when its records were known: `taken` may be one" in notes
+    assert (tables["problems"].owner, tables["calls"].owner) == (tables["visits"], tables["people"])
+    assert tables["people"].guess.birth == ("Geb.datum",) and "LEFT OUT" not in notes
+
+
 LATE = [
     "DECEASED",
     "DISPOSITION",
