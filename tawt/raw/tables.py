@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 from tawt.config.pipeline import Csv, Encoding, Members
 from tawt.contracts.contract import Column, Contract
@@ -22,6 +22,7 @@ from tawt.raw.formats import ARCHIVES, PACKED, bare_name, format_of, is_hidden
 from tawt.raw.identity import RawFile, open_packed
 from tawt.raw.members import MemberReader
 from tawt.raw.parquet import is_cell
+from tawt.raw.parts import ANY, Named, named_part
 from tawt.raw.seen import RawSeen
 from tawt.raw.sniff import DELIMITERS, delimiter_in, is_record, rows_in
 from tawt.readers import parquet_schema
@@ -32,17 +33,6 @@ _FEW_FILES = 20
 """Up to this many alike files are parts of a table; more are one per subject."""
 _MOSTLY = 0.9
 """Share of the files of one kind that begin alike where they hold one subject each."""
-_NUMBER = r"\d+(?:(?:[-_. ]?(?:of|von|q|to|bis)[-_. ]?|[-_.])\d+)*"
-_SERIES = re.compile(
-    rf"(?P<stem>(?:.*?[^\d_. -])?)(?P<sep>[-_. ]?){_NUMBER}|{_NUMBER}(?P<gap>[-_. ])(?P<rest>.*\D)", re.ASCII
-)
-"""A name with a number, a day or a month behind it, or in front."""
-_SETS = re.compile(r"(.+?)[-_. ]?(\d+|(?<=[-_. ])[a-z])", re.ASCII)
-"""A name of a folder or an archive of small files, of which there may also be `a` and `b`."""
-_OF_SYSTEMS = ("icd", "ops", "atc")
-"""Names behind which a number is no part."""
-_ANY = ("", "part", "chunk", "file", "data", "export", "split", "shard", "batch")
-"""Names that say nothing of a table: its folder does."""
 _CASELESS_GLOB = str.maketrans({c: f"[{c}]" for c in "*?["})
 
 
@@ -250,10 +240,10 @@ def _of_members(files: list[Path], place: str, suffix: str) -> FoundTable | Pass
 
 def _joined(root: Path, folder: Path, tables: list[FoundTable]) -> Iterator[FoundTable]:
     """Yield tables, those that are alike but for a number, or a day, in their names as one."""
-    series: dict[tuple[_Named, object], list[FoundTable]] = defaultdict(list)
+    series: dict[tuple[Named, object], list[FoundTable]] = defaultdict(list)
     for table in tables:
         kind = (table.header, table.delimiter, table.is_text, table.members is None)
-        series[(_named(table), kind)].append(table)
+        series[(named_part(table.place.rpartition("/")[2], table.members is not None), kind)].append(table)
     for (named, _), alike in series.items():
         first = alike[0]
         if first.members is not None:
@@ -280,32 +270,10 @@ def _common(alike: list[FoundTable]) -> str:
     return "".join(one[0] for one in letters).rstrip("[")
 
 
-class _Named(NamedTuple):
-    """What the name of a part has in common with those of the others."""
-
-    stem: str
-    patterns: tuple[str, ...] = ()
-    """That mean the parts; none where the name has no number."""
-
-
-def _named(table: FoundTable) -> _Named:
-    last = table.place.rpartition("/")[2]
-    if table.members is not None:
-        return _Named(found[1] if (found := _SETS.fullmatch(last)) else last)
-    found = _SERIES.fullmatch(last)
-    if found is None or (found["stem"] or "").endswith(_OF_SYSTEMS):
-        return _Named(last)
-    if found["rest"] is not None:
-        return _Named(found["rest"], (f"[0-9]*{found['gap']}{found['rest']}",))
-    return _Named(found["stem"], tuple(f"{found['stem']}{found['sep']}{any_}" for any_ in ("*", "[0-9]*")))
-
-
-def _one_place(
-    root: Path, folder: Path, named: _Named, alike: list[FoundTable], tables: list[FoundTable]
-) -> str | None:
+def _one_place(root: Path, folder: Path, named: Named, alike: list[FoundTable], tables: list[FoundTable]) -> str | None:
     """Return a path that means these tables and no other: their folder, or a pattern of their names."""
     below = folder.relative_to(root).as_posix().lower().translate(_CASELESS_GLOB)
-    if len(alike) == len(tables) and folder != root and named.stem in (*_ANY, folder.name.lower()):
+    if len(alike) == len(tables) and folder != root and named.stem in (*ANY, folder.name.lower()):
         return below
     for pattern in named.patterns:
         if sum(fnmatch.fnmatch(bare_name(table.files[0]), pattern) for table in tables) == len(alike):

@@ -10,8 +10,9 @@ from datetime import date
 
 from tawt.sources.drafted import Drafted
 from tawt.sources.names import flat
+from tawt.sources.odd import MISSING, is_no_number
 from tawt.sources.roles import Guess
-from tawt.sources.shapes import MISSING, ColumnShape, is_no_number
+from tawt.sources.shapes import ColumnShape
 
 _SIMPLE = re.compile(r"[A-Za-z_]([A-Za-z0-9_ .-]*[A-Za-z0-9_.-])?")
 _NOT_TEXT = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")

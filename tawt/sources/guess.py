@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from tawt.sources.alike import what_tells_apart
+from tawt.sources.guess_codes import codes_of, named_code, take_instead, words_alone
 from tawt.sources.guess_columns import keep_what_was_so, take_columns, told_of
 from tawt.sources.names import (
     ADMITTED,
     BIRTH,
     CERTAINTY,
     CHANGED,
-    CODES,
     DONE,
     DOUBTFUL,
     ERROR,
@@ -26,16 +26,15 @@ from tawt.sources.names import (
     PERSONAL,
     SIDES,
     STAYS,
-    SURE,
-    SYSTEMS,
     TEXTS,
     UNITS,
     WRONG,
     YES,
     flat,
 )
+from tawt.sources.odd import MISSING, is_no_number
 from tawt.sources.roles import Guess, Shapes
-from tawt.sources.shapes import MISSING, ColumnShape, is_no_number
+from tawt.sources.shapes import ColumnShape
 from tawt.sources.times import note_days, note_empty, note_form, note_unread, take_dates, take_later, take_times
 
 
@@ -79,16 +78,16 @@ def guess_table(
     is_person = is_once and (bool(guess.birth) or any(re.search(FROM_BIRTH, flat(column)) for column in left))
     if is_person and not (is_stay or is_of_stays) and guess.time is not None and guess.minutes is None:
         take_dates(guess)
-    guess.codes = _codes(name, left, is_of_stays or is_once or is_stay)
+    guess.codes = codes_of(name, left, is_of_stays or is_once or is_stay)
     if not guess.codes and not is_once and not is_of_stays and not guess.end:
-        guess.codes = _named(left, named) or _words_alone(left)
+        guess.codes = named_code(left, named) or words_alone(left)
     has_values = any(flat(column) in (*NUMBERS, *TEXTS) for column in left)
     if guess.codes and is_admitted and guess.end is None and not (is_of_stays or has_values):
         guess.time = None  # that of an admission says nothing of when its codes were known
     take_later(shapes, guess)
     if guess.codes and not (is_stay or guess.lasts) and not (guess.death and not guess.time):
         guess.kind = "results"
-        _take_instead(left, guess)
+        take_instead(left, guess)
         rest = {column: shape for column, shape in left.items() if column not in (*guess.codes, guess.instead)}
         _take_values(rest, guess, left[guess.codes[-1]])
         _take_done(rest, guess)
@@ -138,14 +137,6 @@ def _take_marked(left: dict[str, ColumnShape], guess: Guess) -> None:
         )
 
 
-def _named(left: Shapes, named: Iterable[str]) -> tuple[str, ...]:
-    """Return, of a table with a result, the column with most codes that a dictionary names."""
-    if not any(flat(column) in (*NUMBERS, *TEXTS) for column in left):
-        return ()
-    fit = [c for c in named if c in left and _may_be_code(left[c], True)]
-    return (max(fit, key=lambda c: left[c].n_distinct),) if fit else ()
-
-
 def _take_births(left: Shapes, guess: Guess) -> None:
     by_flat = {flat(column): column for column in left}
     days = [c for c, shape in left.items() if re.search(BIRTH, flat(c)) and shape.is_time]
@@ -160,71 +151,6 @@ def _take_births(left: Shapes, guess: Guess) -> None:
     elif {"anchorage", "anchoryear"} <= by_flat.keys():
         guess.birth = (by_flat["anchorage"], by_flat["anchoryear"])
         guess.notes.append("the birth is the year of the anchor less the age: its first of January")
-
-
-def _codes(name: str, left: Shapes, surely: bool) -> tuple[str, ...]:
-    """Return the column whose cells say what a row is, and a column of its version if there is one."""
-    stem = flat(name).rstrip("s")
-
-    def rank(column: str) -> float | None:
-        bare = flat(column)
-        if bare.endswith("conceptid"):
-            # of `measurement_concept_id`, `unit_concept_id` and so on, the one of the table's own name
-            return 0 if stem.startswith(bare.removesuffix("conceptid")) else None
-        if bare in CODES:
-            return 1 + CODES.index(bare)
-        if not surely and bare.startswith(stem[:5]) and re.search(r"(code|name|string|path|term|type)$", bare):
-            return 1.5 + len(CODES)
-        return None
-
-    fit = {c: r for c in left if (r := rank(c)) is not None and _may_be_code(left[c], _is_sure(c, r))}
-    if surely:
-        fit = {column: r for column, r in fit.items() if _is_sure(column, r)}
-    if not fit:
-        return ()
-    code = min(fit, key=lambda column: (left[column].n_filled < 0.9 * left[column].n, fit[column]))
-    stem = re.sub(r"(code|id)$", "", flat(code))
-    few = {flat(c): c for c, shape in left.items() if shape.n_distinct < 20 and c != code}
-    version = [few[name] for name in (f"{stem}version", *SYSTEMS) if name in few]
-    if not version and stem and (type_ := few.get(f"{stem}type")) and left[type_].n_filled >= left[code].n_filled:
-        labels = [shape for c, shape in left.items() if flat(c) in (*LABELS, *(stem + name for name in LABELS))]
-        version = [type_] if any(left[code].n_beside(shape) > left[code].n_distinct for shape in labels) else []
-    return (*version[:1], code)
-
-
-def _take_instead(left: Shapes, guess: Guess) -> None:
-    """Take a name in words for what a record is of where its code is 0 or empty, which says nothing."""
-    code = left[guess.codes[-1]]
-    n_none = code.n - code.n_filled + code.n_of("0") * (not code.is_flag)
-    names = {
-        flat(c): c for c, s in left.items() if s.share("text") > 0.5 and s.n_filled >= 0.98 * s.n and not s.is_prose
-    }
-    others = [names[name] for name in CODES if name in names and names[name] not in guess.codes]
-    if others and n_none >= 0.005 * code.n:
-        guess.instead = others[0]
-        guess.notes.append(
-            f"`{code.name}` is 0 or empty in {n_none / code.n:.0%} of the records: there `{others[0]}` is the code"
-        )
-
-
-def _is_sure(column: str, rank: float) -> bool:
-    return rank < SURE or re.search(r"code$|cd$", flat(column)) is not None
-
-
-def _may_be_code(shape: ColumnShape, is_sure: bool) -> bool:
-    if shape.is_time or shape.is_clock or shape.share("decimal") > 0.05 or 2 * shape.n_filled < shape.n:
-        return False
-    if is_sure:  # few records may have a code each
-        return shape.n < 200 or shape.n_distinct < 0.8 * shape.n_filled
-    return not shape.is_number and (shape.n < 20 or shape.n_distinct < 0.5 * shape.n_filled)
-
-
-def _words_alone(left: Shapes) -> tuple[str, ...]:
-    """Return, of a table that has only words, the column with most different ones that come again."""
-    if any(shape.is_number and not re.search(IDS, flat(column)) for column, shape in left.items()):
-        return ()
-    fit = [c for c, s in left.items() if _may_be_code(s, False) and not re.search(f"{IDS}|{PERSONAL}", flat(c))]
-    return (max(fit, key=lambda c: left[c].n_distinct),) if fit else ()
 
 
 def _first(names: Sequence[str], left: Mapping[str, str], fits: Mapping[str, bool]) -> str | None:

@@ -15,18 +15,9 @@ import numpy.typing as npt
 
 from tawt.project import asset
 from tawt.sources.numerals import Numerals, is_number
-from tawt.sources.odd import n_with_unit, sentinels_in
+from tawt.sources.odd import MARKS, MISSING, is_no_number, n_with_unit, sentinels_in
 from tawt.sources.time_forms import TimeForm, joined_form, seen_time
 
-MARKS = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "None", "NaN", "nan", ".", "-", "?")
-"""Texts that often stand for a missing cell."""
-MISSING = ("NA", "N/A", "n/a", "NULL", "null", "\\N", "NaN", "nan")
-"""Those that are no word of a result: `None`, `-`, `?` and `.` may be one."""
-NO_NUMBER = (
-    "k.a.", "k. a.", "n.b.", "n. b.", "entf.", "entfällt", "folgt", "unbekannt", "nicht bestimmt", "unknown", "missing",
-    "not done", "not available", "pending", "inconnu", "desconocido", "onbekend", "sconosciuto", "--", "---",
-)  # fmt: skip
-"""Texts that stand for a missing number among numbers, and may be a word among words; in small letters."""
 NUMBERS = ("whole", "decimal", "signed", "compared")
 """Shapes of a cell that is a number or a bound; one that is `signed` has commas, blanks or several points in it."""
 _LONG = 80
@@ -299,11 +290,6 @@ def _note_words(shape: ColumnShape, counted: Counter[str | None]) -> None:
     if said and shape.kinds["text"] - said.total() < sum(shape.kinds[kind] for kind in NUMBERS):
         shape.marks.update(said)
         shape.kinds.update({"text": -said.total(), "mark": said.total()})
-
-
-def is_no_number(mark: str) -> bool:
-    """Return whether a mark is a word that stands for a missing number."""
-    return mark.lower() in NO_NUMBER
 
 
 def _is_decimal(cell: str) -> bool:
