@@ -27,8 +27,24 @@ def lines_of(manifest: Manifest) -> Iterator[str]:
         )
 
 
+def is_void(manifest: Manifest) -> bool:
+    """Return whether a stage quarantined all that it was given."""
+    return any(one.n_records_in == one.count("quarantine") > 0 for one in manifest.accounts)
+
+
 def warnings_of(manifest: Manifest, most_lost: float) -> Iterator[str]:
-    """Yield what is to be looked at: numbers that lost their use, rows that are known too early, or are too many."""
+    """Yield what is to be looked at: records that are not read, numbers that lost their use, rows that are known too
+    early, or are too many."""
+    for account in manifest.accounts:
+        if (n := account.count("quarantine")) > account.n_records_in / 2:
+            why = max((one for one in account.routes if one.kind == "quarantine"), key=lambda one: one.n_records).reason
+            how_many = "all" if n == account.n_records_in else f"{_few(n)} of"
+            yield (
+                f"{manifest.stage}: {how_many} {_few(account.n_records_in)} records of {account.driving} are "
+                f"quarantined, most by `{why}`: is what its contract and the pipeline say of them right (types, "
+                "`format:`, `csv:`)? "
+                f"`show {manifest.stage} --quarantine` lists them"
+            )
     if (said := warning(manifest.facts, most_lost)) is not None:
         yield said
     if (at := _counts(manifest, "at_its_time")) and at["unread"] > most_lost * at["rows"]:

@@ -27,7 +27,7 @@ from tawt.pipeline.manifest import Manifest, about_versions, manifest_at
 from tawt.pipeline.origin import without_project
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.records import Ingested, Local
-from tawt.pipeline.telling import warnings_of
+from tawt.pipeline.telling import is_void, warnings_of
 from tawt.pipeline.undone import told_undone
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Workspace, open_workspace
 from tawt.quality.files import check_files
@@ -75,8 +75,11 @@ def _check(opened: Workspace) -> list[Finding]:
     read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
     for one in found:
-        if layer_of(one.stage).measured and (said := "; ".join(warnings_of(one, opened.pipeline.most_lost))):
-            findings.append(Finding(f"{one.stage}: rows", True, f"warning: {said}"))
+        # of events it is told with what else is checked of them
+        said = "; ".join(warnings_of(one, opened.pipeline.most_lost)) if one.stage != "events" else ""
+        if said:
+            void = is_void(one)
+            findings.append(Finding(f"{one.stage}: rows", not void, said if void else f"warning: {said}"))
     findings += [Finding("versions", True, f"warning: {said}") for said in about_versions(opened.root, found)]
     if graph.fault is None:
         # also of what is stale, perhaps because they changed
@@ -86,6 +89,9 @@ def _check(opened: Workspace) -> list[Finding]:
         findings.append(Finding("raw tables", True, "their contracts cannot be read now: not counted again"))
         told = f"{graph.fault}; the stages are shown as they ran"
         findings.append(Finding("project", without_project(opened), told, graph.fault.mend))
+    if "events" in stages and not read["events"].rows:
+        findings.append(Finding("events: rows", False, "there are none: no record of the raw tables became an event"))
+        stages = stages - {"events"}
     if "events" in stages:
         findings += [
             Finding(f"events: {finding.check}", finding.ok, finding.detail)
