@@ -1,4 +1,4 @@
-"""Copies, as UTF-8, of raw files in an encoding that the engine does not read; they go as soon as they were read."""
+"""Copies, as UTF-8, of raw files that the engine does not read as they are; they go as soon as they were read."""
 
 from __future__ import annotations
 
@@ -35,14 +35,18 @@ def readable(tables: Sequence[RawTable], scratch: Path | None = None) -> Iterato
 
 def _readable(table: RawTable, folder: Path) -> RawTable:
     encoding = table.dialect.encoding
-    if not table.is_text or all(_is_read(file.path, file.place, encoding) for file in table.files):
+    has_tail = table.is_text and any(file.seen.n_tail for file in table.files)
+    if not table.is_text or (all(_is_read(file.path, file.place, encoding) for file in table.files) and not has_tail):
         return table
     folder.mkdir(parents=True)
     files = []
     for i, file in enumerate(table.files):
+        if encoding == "utf-8" and not file.seen.n_tail:
+            files.append(file)
+            continue
         copy = folder / f"{i}.csv"
         with open_packed(file.path, file.place) as stream:
-            copy_as_utf8(stream, encoding, copy)
+            copy_as_utf8(stream, encoding, copy, file.seen.n_tail)
         files.append(replace(file, path=copy))
     return replace(table, files=tuple(files), dialect=table.dialect.model_copy(update={"encoding": "utf-8"}))
 

@@ -152,9 +152,10 @@ def engine_reads(stream: IO[bytes], encoding: str) -> bool:
     return encoding in ("utf-8", "latin-1") or (encoding == "utf-16" and stream.read(2) != _BIG)
 
 
-def copy_as_utf8(stream: IO[bytes], encoding: str, to: Path) -> None:
-    """Write a text as UTF-8, whole under its name."""
+def copy_as_utf8(stream: IO[bytes], encoding: str, to: Path, n_tail: int = 0) -> None:
+    """Write a text as UTF-8, less some bytes at its end, whole under its name."""
     with whole(to) as aside, aside.open("wb") as file:
         text = as_utf8(stream, encoding)
         while block := text.read(_BLOCK):
             file.write(block)
+        file.truncate(file.tell() - n_tail)

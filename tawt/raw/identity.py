@@ -26,7 +26,7 @@ from tawt.raw.archives import Alike, count_members
 from tawt.raw.encoding import NotText, as_utf8, hint_of
 from tawt.raw.formats import format_of
 from tawt.raw.gunzip import Unpacked
-from tawt.raw.records import RecordCounter, Records
+from tawt.raw.records import RecordCounter, Records, Tail
 from tawt.raw.seen import RawSeen
 from tawt.readers import parquet_metadata
 from tawt.room import hold_memory
@@ -75,7 +75,7 @@ QUOTES = (
     "not at all, or of this table alone under `tables:`"
 )
 """The hint for a quote that is not closed where its cell ends."""
-_RULES = 3
+_RULES = 4
 """Raised where files of the same bytes count otherwise than before: what is remembered of them is forgotten."""
 _MOST_BLANK = 64 << 20
 """Bytes of blank lines in a row that the engine is given room for."""
@@ -192,7 +192,7 @@ def _place(path: Path, root: Path, members: Members | None) -> str:
 
 def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None) -> RawSeen:
     """Return what one file holds."""
-    n_passed = n_hidden = n_blank = 0
+    n_passed = n_hidden = n_blank = n_tail = 0
     with _Hashed(path) as source:
         if alike is not None:
             n_records, n_passed, n_hidden = count_members(path, place, number, cast(IO[bytes], source), alike)
@@ -203,14 +203,17 @@ def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None
             stream = as_utf8(cast(IO[bytes], packed), dialect.encoding)
             counter = RecordCounter(dialect.delimiter, dialect.quote or None, dialect.header)
             begin = block = stream.read(_BLOCK)
+            tail = Tail()
             while block:
-                counter.add(block)
+                counter.add(tail.add(block))
                 block = stream.read(_BLOCK)
             records = counter.end()
             n_records, n_blank = _as_the_dialect_says(place, records, dialect, begin), records.n_blank
+            n_tail = len(tail)
         return RawSeen(
-            stamp=(), sha256=source.sha256(), n_records=n_records, n_passed=n_passed, n_hidden=n_hidden, n_blank=n_blank
-        )
+            stamp=(), sha256=source.sha256(), n_records=n_records, n_passed=n_passed, n_hidden=n_hidden,
+            n_blank=n_blank, n_tail=n_tail,
+        )  # fmt: skip
 
 
 def _as_the_dialect_says(place: str, records: Records, dialect: Csv, begin: bytes) -> int:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 _LF, _CR = b"\n", b"\r"
 _BOM = codecs.BOM_UTF8
+_JUNK = re.compile(rb"\x1a|(?<=[\r\n])\0")
+_LONGEST_TAIL = 16 << 20
 _BLANK = re.compile(rb"[\r\n]{64,}")
 
 
@@ -33,6 +35,27 @@ class Records:
     """The line, from 1, of a quote that is never closed."""
     n_blank: int = 0
     """Bytes of the longest stretch of blank lines, if it is of 64 or more."""
+
+
+class Tail:
+    """What old systems and broken copies put behind the last record: Ctrl-Z, NUL, and line ends among them.
+
+    Ctrl-Z is one wherever it stands; NUL only behind a line end, for else it may stand for the rest of a record.
+    """
+
+    def __init__(self) -> None:
+        self._held, self._before = b"", _LF
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, block: bytes) -> bytes:
+        """Hold back what may be the tail, and return what is none of it."""
+        text = self._before + self._held + block
+        junk = _JUNK.search(text, max(1, len(text.rstrip(b"\0\x1a" + _LF + _CR))))
+        begin = junk.start() if junk is not None and len(text) - junk.start() <= _LONGEST_TAIL else len(text)
+        self._before, self._held = text[begin - 1 : begin], text[begin:]
+        return text[1:begin]
 
 
 @dataclass

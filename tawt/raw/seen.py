@@ -30,5 +30,7 @@ class RawSeen(Section):
     """Files of an archive whose names say that they are no data."""
     n_blank: int = 0
     """Bytes of the longest stretch of blank lines in it, which the engine counts to the record behind them."""
+    n_tail: int = 0
+    """Bytes behind the last record, as UTF-8, that are no text: Ctrl-Z and NUL."""
     counted_as: str = ""
     """Digest of how text was said to be written when they were counted."""

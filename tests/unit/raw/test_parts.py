@@ -16,10 +16,17 @@ from tawt.database.connect import Limits, connect, literal
 from tawt.errors import SourceError
 from tawt.raw.copies import readable
 from tawt.raw.find import find_raw_tables
+from tawt.raw.rejects import rejected_lines
 from tawt.raw.views import bind_raw
 
 
-def cells(root: Path, columns: str = "a", paths: tuple[str, ...] = ("t",), settings: dict | None = None) -> list[tuple]:
+def cells(
+    root: Path,
+    columns: str = "a",
+    paths: tuple[str, ...] = ("t",),
+    settings: dict | None = None,
+    n_bad: int | None = None,
+) -> list[tuple]:
     """The rows of the one raw table of a folder, as its stage would get them, in order."""
     names = columns.split(",")
     contract = Contract(
@@ -30,6 +37,9 @@ def cells(root: Path, columns: str = "a", paths: tuple[str, ...] = ("t",), setti
     with readable([found["t"]], scratch) as (table,), connect(Limits.of(1, "1GB"), [root, root.parent]) as connection:
         bind_raw(connection, table)
         rows = connection.sql(f"select {columns}, _row from raw.t").fetchall()
+        if n_bad is not None:
+            lines = [line for _, line, _ in rejected_lines(connection, table)]
+            assert len(lines) == n_bad == table.n_records - len(rows) and {*lines} == {3}
         assert [row[-1] for row in rows] == [*range(1, len(rows) + 1)]
     return [row[:-1] for row in rows]
 
@@ -151,3 +161,16 @@ def test_a_part_that_lies_there_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t" / "1.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
     with pytest.raises(SourceError, match=r"lies there twice: 1\.csv and 1\.csv\.gz"):
         cells(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16", "cp1252"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_ctrl_z_at_the_end_is_no_record(encoding: str, packed: bool, tmp_path: Path) -> None:
+    """Nor are NULs behind the last line: beside a part without them, and with a malformed line before."""
+    (tmp_path / "raw" / "t").mkdir(parents=True)
+    for i, tail in enumerate(("\x1a", "", "\0" * 600, "\x1a\r\n")):
+        text = f"a,b\r\n{i},\u00e4\r\nbad\r\n{tail}".encode(encoding)
+        path = tmp_path / "raw" / "t" / f"{i}.csv{'.gz' * packed}"
+        path.write_bytes(gzip.compress(text) if packed else text)
+    rows = cells(tmp_path / "raw", "a,b", settings={"csv": {"encoding": encoding}}, n_bad=4)
+    assert rows == [(str(i), "\u00e4") for i in range(4)]

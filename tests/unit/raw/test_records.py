@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from tawt.raw.records import RecordCounter, Records
+from tawt.raw.records import RecordCounter, Records, Tail
 
 
 def _count(data: bytes, step: int, quote: str | None = '"') -> Records:
@@ -95,3 +95,21 @@ def test_the_longest_stretch_of_blank_lines_is_measured_wherever_blocks_end(ends
     for step in (3, 64, 129, 1000, 1 << 20):
         assert _count(data, step).n_blank == 500 * len(ends), step
         assert _count(b"a,b,c" + ends * 20 + b"1,2,3" + ends, step).n_blank == 0, step
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+def test_what_stands_behind_the_last_record_is_none(step: int) -> None:
+    """Ctrl-Z and NUL at the end are held back however the text is cut into blocks; within, and NUL behind a cell, they
+    are text."""
+    records = b"a\r\n1\r\n\0\x1a2\r\n"
+    tails = {
+        records: [b"", b"\x1a", b"\x1a\r\n", b"\0\0\0", b"\x1a\0\0\n\0", b"\0" * 50],
+        records + b"3": [b"", b"\x1a", b"\x1a\x1a\n"],
+        records + b"3\0": [b"", b"\0\0"][:1],
+        records + b"3\0\0\r\n": [b"", b"\0"],
+    }
+    for text, ends in tails.items():
+        for end in ends:
+            tail, whole = Tail(), text + end
+            read = b"".join(tail.add(whole[i : i + step]) for i in range(0, len(whole), step))
+            assert (read, len(tail)) == (text, len(end)), (text, end)
