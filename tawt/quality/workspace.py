@@ -74,12 +74,12 @@ def _check(opened: Workspace) -> list[Finding]:
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
     read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
-    for one in found:
-        # of events it is told with what else is checked of them
-        said = "; ".join(warnings_of(one, opened.pipeline.most_lost)) if one.stage != "events" else ""
-        if said:
-            void = is_void(one)
-            findings.append(Finding(f"{one.stage}: rows", not void, said if void else f"warning: {said}"))
+    # of events it is told with what else is checked of them
+    for one in (one for one in found if one.stage != "events"):
+        warned = [*warnings_of(one, opened.pipeline.most_lost)]
+        if said := "; ".join((*warned, *one.notes)):
+            how = "" if is_void(one) else "warning: " if warned else "note: "
+            findings.append(Finding(f"{one.stage}: rows", not is_void(one), how + said))
     findings += [Finding("versions", True, f"warning: {said}") for said in about_versions(opened.root, found)]
     if graph.fault is None:
         # also of what is stale, perhaps because they changed

@@ -155,8 +155,12 @@ def test_a_time_taken_for_when_it_could_be_read_is_counted(ingested) -> None:
 
 
 def test_a_grain_that_does_not_hold_is_told_with_counts(ingested, tmp_path: Path) -> None:
-    """Rows that share what their contract calls their grain are kept, and told with counts; else nothing is said."""
+    """Rows that share what their contract calls their grain are kept, and told with counts, by `check` too; else nothing
+    is said."""
     (note,) = [one for one in ingested(grain=("subject_id",)).notes if "share" in one]
+    assert [one.detail for one in tawt.check(tmp_path / "w") if one.check == "staging.readings: rows"] == [
+        f"note: {note}"
+    ]
     assert note.startswith("staging.readings gives 4 of 5 rows that share `subject_id` with another")
     assert "`grain`" in note
     assert not [one for one in ingested(grain=("subject_id", "value")).notes if "share" in one]
