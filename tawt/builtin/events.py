@@ -166,7 +166,7 @@ def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str,
 _KEYS = (
     *(f"sql/shared/seeds/{name}.csv" for name in ("plausible_ranges", "unit_conversions", "unit_spellings")),
     "sql/{source}/codes/", "sql/{source}/event_parts/", "pipeline.off", "ingest.absent_tables", "ingest.n_shards",
-    "pipeline.name", "pipeline.splits", "ingest.splits_file", "pipeline.duplicates", "pipeline.order",
+    *(f"pipeline.{name}" for name in ("name", "source", "splits", "duplicates", "order")), "ingest.splits_file",
     *(f"pipeline.data_types.*.{name}" for name in ("concept", "unit", "low", "high", "description")),
 )  # fmt: skip
 EVENTS = BuiltIn(
