@@ -91,11 +91,11 @@ def test(
     found = {file: cases_of(file, root) for file in _files(root / CASES)}
     asked = [case for file, cases in found.items() if _is_in(file, chosen, root) for case in cases]
     cases = [case for case in asked if match is None or match.lower() in case.name.lower()]
-    if match is not None and asked and not cases:
+    if match is not None and not cases:
         raise ConfigError(
             f"-k {match}",
             "stands in no case's name, expected one that does",
-            nearest(match, [one.name for one in asked]),
+            nearest(match, [one.name for one in asked]) if asked else "there is no case here yet",
         )
     results = []
     for case in cases:

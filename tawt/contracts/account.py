@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -67,8 +68,12 @@ class Account(Section):
         """Return the records that went one way."""
         return sum(route.n_records for route in self.routes if route.kind == kind)
 
-    def check(self, stage: str) -> None:
+    def check(self, stage: str, others: Sequence[str] = ()) -> None:
         """Hold the balance.
+
+        Args:
+            stage: Its name.
+            others: What it reads beside the input that drives it.
 
         Raises:
             StageError: Records came in and are nowhere.
@@ -80,7 +85,8 @@ class Account(Section):
                 f"{abs(lost):,} of {self.n_records_in:,} records of {self.driving} "
                 + ("have neither an output row nor a _reason" if lost > 0 else "are counted twice")
                 + ", expected each once",
-                "keep the record, or give it `drop:<rule>` or `quarantine:<column>:<reason>` as _reason",
+                (f"name {' or '.join(others)} first in the text, if its records are told; else " if others else "")
+                + "keep the record, or give it `drop:<rule>` or `quarantine:<column>:<reason>` as _reason",
             )
 
 

@@ -138,7 +138,7 @@ def _run(workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest
         folder = workspace.start(stage.name, resumes)
         result = run(bound, folder, tick)
         for account in result.accounts:
-            account.check(stage.name)
+            account.check(stage.name, () if isinstance(stage.made_by, BuiltIn) else stage.inputs[1:])
         quarantine, seconds = _quarantine(workspace, plan, stage, result), time.perf_counter() - started
         manifest = Manifest(
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},

@@ -92,7 +92,7 @@ def run_on(connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path) ->
     """
     kept, rejected = _select(connection, bound, folder, parallel=True)
     for account in _judged(connection, bound, kept, rejected).accounts:
-        account.check(bound.stage.name)
+        account.check(bound.stage.name, bound.stage.inputs[1:])
     return kept
 
 
