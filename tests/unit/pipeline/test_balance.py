@@ -46,7 +46,7 @@ def test_nulls_are_counted_in_columns_of_lists_too(tmp_path: Path, with_statisti
 def test_records_that_are_nowhere_may_be_another_relations() -> None:
     """Whoever reads several relations is told which of them could be named first; of one alone there is no such way."""
     lost = Account(driving="staging.stays", n_records_in=5, n_records_kept=3, n_rows_out=3)
-    with pytest.raises(StageError, match="2 of 5 records of staging.stays have neither") as error:
+    with pytest.raises(StageError, match=r"2 of 5 records of staging\.stays have neither") as error:
         lost.check("event_parts.x", ("staging.people",))
     assert "name staging.people first in the text" in error.value.hint and "_reason" in error.value.hint
     with pytest.raises(StageError) as alone:
