@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tawt.config.pipeline import Members
 from tawt.errors import SourceError
-from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, unpacked_name
+from tawt.raw.formats import PACKED, TABLES, bare_name, format_of, is_hidden, places_of, unpacked_name
 from tawt.raw.members import find_members
 
 _BESIDE = (
@@ -53,22 +53,25 @@ def files_of(
         for hit in (*hits, *files, *(odd for odd in unread if odd.suffix.lower() in PACKED)):
             twin = stems.setdefault(hit.with_name(bare_name(Path(unpacked_name(hit)))), hit)
             if twin != hit:
+                said = places_of(root, [*hits, *within, *unread])
+                one, other = said[twin], said[hit]
                 raise SourceError(
                     name,
-                    f"lies there twice: {twin.name} and {hit.name}, expected one of them",
+                    f"lies there twice: {one} and {other}, expected one of them",
                     f"move one of the two out of {hit.parent.relative_to(root).as_posix()}/",
                 )
         # of what may hold more of the table all is read: a pattern means all that fits, a folder all that is in it
         for odd in (*within, *unread) if files and _is_pattern(place) else within:
             if not _is_told(odd, stems):
-                raise _unreadable(root, odd)
+                raise _unreadable(root, odd, [*within, *unread])
         n_hidden[name] += sum(map(_n_files, hidden)) if not found else 0
         if not found:
             for odd in (*hits, *unread) if not files else ():
-                raise _unreadable(root, odd)
+                raise _unreadable(root, odd, [*hits, *unread])
             found = files
         elif more := sorted(set(files) - set(found)):
-            here, there = (path.relative_to(root).as_posix() for path in (found[0], more[0]))
+            said = places_of(root, [*found, *files])
+            here, there = said[found[0]], said[more[0]]
             raise SourceError(
                 name, f"lies there in two of its `paths`: {here} and {there}, expected it in one of them",
                 "a pattern such as `obs*` means all files of such names; else move one of the two out",
@@ -76,8 +79,8 @@ def files_of(
     return found
 
 
-def _unreadable(root: Path, path: Path) -> SourceError:
-    place = path.relative_to(root).as_posix()
+def _unreadable(root: Path, path: Path, beside: Sequence[Path]) -> SourceError:
+    place = places_of(root, beside)[path]
     if path.is_dir():
         return SourceError(
             place, "is a folder without a table in it, expected its files", "copy it again, or remove it"

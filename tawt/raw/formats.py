@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,3 +78,26 @@ def unpacked_name(path: Path) -> str:
     while path.suffix.lower() in PACKED:
         path = path.with_suffix("")
     return path.name
+
+
+MOST_NAMED = 3
+"""Files of one table in one folder that are named: the names of more can be those of people."""
+
+
+def places_of(root: Path, paths: Collection[Path]) -> dict[Path, str]:
+    """Return what is said of each file of a table: its path below the root, or its number where many lie in a folder.
+
+    Args:
+        root: The raw root.
+        paths: The files.
+    """
+    by_folder: dict[Path, list[Path]] = {}
+    for path in sorted({*paths}):
+        by_folder.setdefault(path.parent, []).append(path)
+    return {
+        path: path.relative_to(root).as_posix()
+        if len(files) <= MOST_NAMED
+        else f"{folder.relative_to(root).as_posix()}/ (file {i})"
+        for folder, files in by_folder.items()
+        for i, path in enumerate(files, start=1)
+    }

@@ -10,7 +10,7 @@ import hashlib
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from tawt.files import digest, stamp
 from tawt.places import is_utf8
 from tawt.raw.archives import Alike, count_members
 from tawt.raw.encoding import NotText, as_utf8, hint_of
-from tawt.raw.formats import format_of
+from tawt.raw.formats import format_of, places_of
 from tawt.raw.gunzip import Unpacked
 from tawt.raw.records import RecordCounter, Records, Tail
 from tawt.raw.seen import RawSeen
@@ -42,7 +42,7 @@ class RawFile:
     relative: str
     """Path below the raw root; where it is a file of one subject, only `local.json` may hold it."""
     place: str
-    """What is said of it: the path below the raw root, of its folder where the file's own name can be an id."""
+    """What is said of it: the path below the raw root, without its name where that can be an id."""
     seen: RawSeen
     header: tuple[str, ...] = ()
     """Its columns, in order; of small files only the first has it, to which the others are held."""
@@ -139,10 +139,10 @@ def identify(
 
     def look(path: Path, place: str, number: int, alike: Alike | None = None, again: bool = False) -> RawFile:
         relative = path.relative_to(root).as_posix()
-        where = place if place == relative else f"{place} (file {number})"
+        where = place if place == relative or members is None else f"{place} (file {number})"
         with named(where):
-            if not is_utf8(place):
-                raise SourceError(place, "has a name that is not UTF-8, expected one that is", "give it another name")
+            if not is_utf8(relative if members is None else place):
+                raise SourceError(where, "has a name that is not UTF-8, expected one that is", "give it another name")
             if members is None and not is_nameable(path):
                 raise SourceError(
                     where, "has a backslash beside `*`, `?` or `[` in its path, expected one of them at most",
@@ -166,10 +166,11 @@ def identify(
         again = any(remembered(path) is None for path, _, _ in files)
         return [look(*file, alike, again) for file in files]
 
+    places = _places(paths, root, members)
     files: list[tuple[Path, str, int]] = []
     seen_at: dict[tuple[int, int], str] = {}
     for path in paths:
-        place = _place(path, root, members)
+        place = places[path]
         if members is None and path.is_file():
             status = path.stat()
             twin = seen_at.setdefault((status.st_dev, status.st_ino), place)
@@ -185,9 +186,10 @@ def identify(
     return [pool.submit(lambda file: [look(*file)], file) for file in files]
 
 
-def _place(path: Path, root: Path, members: Members | None) -> str:
-    alone = members is None or format_of(path).is_archive
-    return (path if alone else path.parent).relative_to(root).as_posix()
+def _places(paths: Sequence[Path], root: Path, members: Members | None) -> dict[Path, str]:
+    if members is None:
+        return places_of(root, paths)
+    return {p: (p if format_of(p).is_archive else p.parent).relative_to(root).as_posix() for p in paths}
 
 
 def _read(path: Path, place: str, number: int, dialect: Csv, alike: Alike | None) -> RawSeen:

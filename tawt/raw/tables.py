@@ -104,7 +104,21 @@ def tables_below(root: Path) -> tuple[list[FoundTable], list[PassedOver]]:
     for folder, files in _folders(root):
         for found in _tables_of(root, folder, files):
             (tables if isinstance(found, FoundTable) else passed).append(found)  # type: ignore[arg-type]
-    return tables, passed
+    once = list(_each_once(tables))
+    passed += [one for one in once if isinstance(one, PassedOver)]
+    return [one for one in once if isinstance(one, FoundTable)], passed
+
+
+def _each_once(tables: list[FoundTable]) -> Iterator[FoundTable | PassedOver]:
+    """Yield the table of each place, and what is to be said where several lie in one."""
+    by_place: dict[str, list[FoundTable]] = defaultdict(list)
+    for table in tables:
+        by_place[table.place.lower()].append(table)
+    for alike in by_place.values():
+        yield alike[0]
+        if len(alike) > 1:
+            names = " and ".join(f"`{table.files[0].name}`" for table in alike[:2])
+            yield PassedOver(alike[0].place, f"WRONG, for it lies there twice: move one out of {names}")
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
@@ -145,7 +159,9 @@ def _tables_of(root: Path, folder: Path, files: list[Path]) -> Iterator[FoundTab
             yield found
         elif found is not None:
             single.append(found)
-    yield from _joined(root, folder, single)
+    once = list(_each_once(single))
+    yield from (one for one in once if isinstance(one, PassedOver))
+    yield from _joined(root, folder, [one for one in once if isinstance(one, FoundTable)])
     for suffix in sorted(many):
         if by_suffix[suffix][0].suffix and not format_of(by_suffix[suffix][0]).is_gzip:
             found = _of_members(by_suffix[suffix], folder.relative_to(root).as_posix(), suffix)
@@ -193,8 +209,8 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
         what = "begins with a record and not with names of columns: give it a header line"
         return PassedOver(relative.as_posix(), what)
     header = tuple(name.strip() or f"_unnamed_{i}" for i, name in enumerate(first, start=1))
-    if len({name.lower() for name in header}) < len(header):
-        return PassedOver(relative.as_posix(), "has a column name twice")
+    if twice := [name for name, n in Counter(map(str.lower, header)).items() if n > 1]:
+        return PassedOver(relative.as_posix(), f"has the column name `{twice[0]}` twice: rename one in its header line")
     return FoundTable(place, (file,), header, delimiter, cast(Encoding | None, encoding))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tawt.errors import ConfigError, SourceError, TawtError, nearest
 from tawt.raw.cells import Cells, cells_of
+from tawt.raw.formats import MOST_NAMED
 from tawt.raw.tables import FoundTable, PassedOver, tables_below
 from tawt.sources.alike import note_later
 from tawt.sources.drafted import Drafted
@@ -19,6 +20,7 @@ from tawt.sources.subjects import Whose, whose_records
 _NAMES = re.compile(r"`[^`]*`(?:, `[^`]*`)*")
 """Columns as a note names them."""
 _LETTERED = re.compile(r"(.+[-_. ])[a-z]", re.IGNORECASE)
+_FEW = 3
 _OF_DICTIONARY = 10
 """So many times the records of a table without subjects are looked at."""
 
@@ -50,11 +52,8 @@ class Look:
             for note in table.guess.notes:
                 bare = _NAMES.sub("", note, count=1) if len(_NAMES.findall(note)) == 1 else note
                 told.setdefault(bare, {}).setdefault(note, []).append(table.name)
-        of_files: dict[str, list[str]] = {}
-        for one in self.passed:
-            of_files.setdefault(one.why, []).append(one.place)
         notes = [*self.said, *(_told_once(tables_of) for tables_of in told.values())]
-        notes += [f"not read, {why}: {', '.join(places)}" for why, places in of_files.items()]
+        notes += [f"not read, {line}" for line in _unread(self.passed)]
         return sorted(notes, key=_weight)
 
 
@@ -92,7 +91,9 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
     if not any(table.has_events for table in drafted):
         raise SourceError(
             str(raw), f"holds {len(looked)} tables, none with a column that says whose a record is, expected one",
-            "name it: `--subject COLUMN`" if looked else "is it the folder of the raw tables?",
+            "name it: `--subject COLUMN`"
+            if looked
+            else "; ".join(_unread(passed)[:_FEW]) or "is it the folder of the raw tables?",
         )  # fmt: skip
     return Look(tuple(drafted), (*whose.notes, *said_of_all(drafted), *_said_of_parts(drafted)), tuple(passed))
 
@@ -167,6 +168,21 @@ def _told_once(tables_of: Mapping[str, list[str]]) -> str:
         return f"{', '.join(tables_of[note])}: {note}"
     whose = [f"{_NAMES.findall(one)[0]} of {', '.join(names)}" for one, names in tables_of.items()]
     return _NAMES.sub(lambda _: "; ".join(whose), note, count=1)
+
+
+def _unread(passed: Sequence[PassedOver]) -> list[str]:
+    """Return why files are not read, and their names where few lie in a folder: those of many can be people's."""
+    of_files: dict[str, dict[str, list[str]]] = {}
+    for one in passed:
+        of_files.setdefault(one.why, {}).setdefault(one.place.rpartition("/")[0], []).append(one.place)
+    lines = []
+    for why, by_folder in of_files.items():
+        said = [
+            ", ".join(names) if len(names) <= MOST_NAMED or not folder else f"{len(names):,} files of {folder}/"
+            for folder, names in by_folder.items()
+        ]
+        lines.append(f"{why}: {', '.join(said)}")
+    return lines
 
 
 def _weight(note: str) -> int:

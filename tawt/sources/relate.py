@@ -231,12 +231,13 @@ def _give_deaths(drafted: list[Drafted]) -> None:
 def by_name(found: Iterable[FoundTable]) -> dict[str, FoundTable]:
     """Give each table the name of its relation; two of one name get that of their folder in front."""
     groups: dict[str, list[FoundTable]] = defaultdict(list)
+    reserved = reserved_words() | {"raw"}  # SQL takes `raw.raw` for the layer
     for table in found:
-        groups[plain(table.name, reserved=reserved_words())].append(table)
+        groups[plain(table.name, reserved=reserved)].append(table)
     named: dict[str, FoundTable] = {}
     for name, alike in groups.items():
         for table in alike:
             folder = table.place.rpartition("/")[0]
             wanted = name if len(alike) == 1 else f"{folder.rpartition('/')[2]}_{name}"
-            named[plain(wanted, named, reserved_words())] = table
+            named[plain(wanted, named, reserved)] = table
     return named

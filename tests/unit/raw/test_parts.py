@@ -129,7 +129,7 @@ def test_text_parts_are_read_by_the_names_of_their_columns(tmp_path: Path) -> No
     expected = [("1", "x"), ("3", "y"), ("4", "z"), ("5", "u"), ("6", "v"), ("7", "w")]
     assert cells(tmp_path / "raw", "a,b") == expected
     (folder / "4.csv").write_text("c,a\n,6\n")
-    with pytest.raises(SourceError, match=r"t/4\.csv: column `b` is missing"):
+    with pytest.raises(SourceError, match=r"t/ \(file 5\): column `b` is missing"):
         cells(tmp_path / "raw", "a,b")
 
 
@@ -159,7 +159,7 @@ def test_a_part_that_lies_there_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "1.csv").write_text("a\n1\n")
     (tmp_path / "t" / "1.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
-    with pytest.raises(SourceError, match=r"lies there twice: 1\.csv and 1\.csv\.gz"):
+    with pytest.raises(SourceError, match=r"lies there twice: t/1\.csv and t/1\.csv\.gz"):
         cells(tmp_path)
 
 

@@ -16,6 +16,7 @@ from tawt.errors import SourceError
 from tawt.raw.cells import cells_of
 from tawt.raw.members import find_members
 from tawt.raw.tables import FoundTable, tables_below
+from tawt.sources.relate import by_name
 
 TEXT = "pid,value\n1,5.4\n2,7\n"
 
@@ -115,7 +116,22 @@ def test_what_is_no_table_is_told(tmp_path: Path) -> None:
     assert tables == [] and sorted(one.place for one in passed) == [
         "all.zip", "bare.csv", "empty.csv", "people.csv", "twice.csv",
     ]  # fmt: skip
+    assert ["column name `pid` twice" in one.why for one in passed if one.place == "twice.csv"] == [True]
     assert "5.4" not in repr(passed) and "Zqvy" not in repr(passed)
+
+
+def test_two_files_of_one_table_are_told(tmp_path: Path) -> None:
+    """Names that differ in their letter case alone are of one table, and an ingest would refuse them."""
+    for name in ("Meds", "meds"):
+        (tmp_path / f"{name}.csv").write_text("pid,drug\n1,A\n")
+    tables, passed = tables_below(tmp_path)
+    assert [table.name for table in tables] == ["meds"]
+    assert ["`Meds.csv` and `meds.csv`" in one.why for one in passed] == [True]
+
+
+def test_no_relation_is_called_as_the_layer_of_raw_tables() -> None:
+    """A file `raw.csv` is read under another name."""
+    assert list(by_name([FoundTable("raw", (Path("raw.csv"),), ("pid", "test"))])) == ["raw_"]
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
