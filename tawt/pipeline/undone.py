@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tawt.config.base import Section
+from tawt.config.base import Section, one_or_more
 from tawt.errors import FileError, TawtError
 from tawt.files import write_sealed
 from tawt.pipeline.origin import ingest_again
@@ -64,7 +64,9 @@ def begin(workspace: Workspace, asked: Asked, stages: Iterable[str]) -> Undone |
     if known:
         # what was left is still to be made by whoever is asked for it again
         kept = {stage: before.stages[stage] for stage in before.left(workspace.root)} if before is not None else {}
-        now = Undone(name=asked.name, words=asked.words, settings=asked.settings, stages=known | kept)
+        now = Undone(
+            name=asked.name, words=asked.words, settings=tuple(one_or_more(asked.settings)), stages=known | kept
+        )
         write_sealed(workspace.root / UNDONE, now.model_dump(mode="json"))
     return before
 

@@ -102,8 +102,8 @@ def _said_of_parts(drafted: Sequence[Drafted]) -> Iterator[str]:
     """Yield which files are read as parts of one table, and which tables are alike and are none."""
     for table in drafted:
         if names := sorted(table.found.parts):
-            listed = ", ".join(names if len(names) < 5 else (*names[:2], "...", names[-1]))
-            yield f"{table.name}: {len(names)} files are read as its parts: {listed}"
+            listed = f": {', '.join(names)}" if len(names) <= MOST_NAMED else ""  # of many each may name a subject
+            yield f"{table.name}: {len(names)} files are read as its parts{listed}"
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for table in drafted:
         if lettered := _LETTERED.fullmatch(table.found.name):
