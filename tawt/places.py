@@ -6,6 +6,7 @@ A workspace can come from somebody else: what its records and links say is looke
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable
@@ -111,3 +112,16 @@ def open_lock(path: Path) -> int:
         if path.is_symlink():
             raise FileError(str(path), "is a link, expected a file of its own", "remove it") from None
         raise
+
+
+_SIGN = re.compile(r"[*?\[]")
+
+
+def as_pattern(path: Path) -> str:
+    """Return the pattern that means a path and no other, where `is_nameable`: the engine takes every name for one."""
+    return _SIGN.sub(lambda sign: f"[{sign[0]}]", str(path))
+
+
+def is_nameable(path: Path) -> bool:
+    """Return whether the engine can be told of a path: a backslash ends a folder's name in a pattern."""
+    return "\\" not in str(path) or _SIGN.search(str(path)) is None

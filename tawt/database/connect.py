@@ -20,10 +20,9 @@ import duckdb
 
 from tawt.contracts.layers import LAYERS
 from tawt.database.macros import Macro, load_macros, make_macros
-from tawt.database.patterns import as_pattern
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
 from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
-from tawt.places import real
+from tawt.places import as_pattern, real
 from tawt.project import Project
 from tawt.room import NUMBERS, is_end_of_memory, memory_error
 from tawt.shell import command

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tawt.config.pipeline import Csv, Members
-from tawt.database.patterns import is_nameable
 from tawt.errors import SourceError
 from tawt.files import digest, stamp
-from tawt.places import is_utf8
+from tawt.places import is_nameable, is_utf8
 from tawt.raw.archives import Alike, count_members
 from tawt.raw.encoding import NotText, as_utf8, hint_of
 from tawt.raw.formats import format_of, places_of

@@ -145,7 +145,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "table twice": (lambda raw: (raw / "hosp/labevents.csv").write_bytes(_unpack(raw / LABS)), "lies there twice"),
     "table beside a packed one": (
         lambda raw: (raw / "hosp/labevents.zip").write_bytes(b"PK"),
-        "lies there twice: labevents.csv.gz and",
+        "lies there twice: hosp/labevents.csv.gz and",
     ),
     "table in two places": (
         lambda raw: (raw / "labevents.csv").write_bytes(_unpack(raw / LABS)),

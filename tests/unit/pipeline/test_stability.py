@@ -111,7 +111,10 @@ def test_each_kind_of_change_has_its_reason(own_workspace: Path, assets: Path) -
     edit(assets / "schemas" / "mimic_iv" / "d_items.yaml", "required: false", "required: true")
     assert dry("staging", own_workspace)["staging.d_items"] == "contract of raw.d_items changed"
     text = (own_workspace / "pipeline.yaml").read_text()
-    (own_workspace / "pipeline.yaml").write_text(text.replace("2300-01-01", "2299-01-01"))
+    assert "parameters: {}" in text
+    (own_workspace / "pipeline.yaml").write_text(
+        text.replace("parameters: {}", "parameters: {latest_time: 2299-01-01}")
+    )
     said = dry("staging", own_workspace)
     assert said["staging.labevents"] == "parameter latest_time 2300-01-01 -> 2299-01-01"
     assert "staging.d_labitems" not in said
