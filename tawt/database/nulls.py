@@ -1,6 +1,6 @@
 """The nulls that the author of a select wrote in the place of a column: they stand in the text, in a `case` too (one
 without `else` ends in a null), and reach the column through steps, unions and subqueries as they are. A null that was
-read, that a function gave or that a join left is none of them.
+read, that a function gave or that a join left is none of them, nor is one of a `case` that asks about the time itself.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tawt.database.parse import Node, parse, unparse
 
@@ -88,14 +89,34 @@ def _of_expression(node: Node, query: Node, scope: Mapping[str, _Step]) -> Itera
     elif kind == "CAST":
         yield from _of_expression(node["child"], query, scope)
     elif kind == "CASE":
-        for one in (*(check["then_expr"] for check in node["case_checks"]), node["else_expr"]):
-            yield from _of_expression(one, query, scope)
+        given = [*(check["then_expr"] for check in node["case_checks"]), node["else_expr"]]
+        if not _judges(given, [check["when_expr"] for check in node["case_checks"]]):
+            for one in given:
+                yield from _of_expression(one, query, scope)
     elif kind == "FUNCTION" and node["function_name"] == "if":
-        for one in node["arguments"][1:]:
-            yield from _of_expression(one["expression"], query, scope)
+        asked, *given = (one["expression"] for one in node["arguments"])
+        if not _judges(given, [asked]):
+            for one in given:
+                yield from _of_expression(one, query, scope)
     elif kind == "COLUMN_REF":
         *of, column = map(str.lower, node["column_names"])
         yield from _of_relation(query["from_table"], column, of[-1] if of else "", scope)
+
+
+def _judges(given: list[Node], asked: list[Node]) -> bool:
+    """Return whether what is given is asked about first (`case when t > '2000-01-01' then t end`): the null that is
+    left then hangs on what was read."""
+    return bool(_columns(given) & _columns(asked))
+
+
+def _columns(nodes: Any) -> set[str]:
+    """Return the columns that some expressions name."""
+    if isinstance(nodes, list):
+        return {name for one in nodes for name in _columns(one)}
+    if not isinstance(nodes, Mapping):
+        return set()
+    own = {nodes["column_names"][-1].lower()} if nodes.get("class") == "COLUMN_REF" else set()
+    return own.union(*map(_columns, nodes.values()))
 
 
 def _of_relation(node: Node, column: str, of: str, scope: Mapping[str, _Step]) -> Iterator[Node]:

@@ -148,6 +148,8 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
         for file in files:
             columns = [one for one in parquet_schema(file).names if one not in (*HIDDEN, "is_static", RECORD_ID)]
             table = read_parquet(file, columns, read_dictionary=_TEXTS)
+            # a file that was written anew, less its rows without a time, no longer says what is never null
+            table = table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
             tables.append(table.append_column("table_rank", rank))
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()

@@ -21,6 +21,8 @@ WRITTEN = {
     "select * replace (null::timestamp as time) from (select k as code, seen as time from t)": "rs",
     "select code, x.time from (select k as code, null as time from t) as x": "rs",
     "with a as (select null as time, 1 as c, 2 as d) select time, code from a unpivot (n for code in (c, d))": "cd",
+    "select k as code, case when seen > '2021-01-01' then seen end as time from t": "",
+    "select k as code, if(t.seen > '2021-01-01', seen, null) as time from t": "",
     "select k as code, nullif(seen, seen) as time from t": "",
     "select k as code, greatest(null, seen) as time from t": "",
     "select k as code, seen as time, null as available_time from t": "",

@@ -139,6 +139,9 @@ def test_a_row_without_the_time_of_its_data_type_is_no_fact(ingested, tmp_path: 
     assert account(f"{both} union all select {facts}") == ({}, 1)  # whose record is in events by its fact
     assert account(part.replace("r.code,", "r.code, r.value = 5 as is_static,")) == ({}, None)
     assert account(part.replace("r.code,", "r.value::varchar as code, false as is_static,")) == ({"time:missing": 1}, 1)
+    # beside another part, whose files were not written anew
+    (tmp_path / "assets/sql/lab/event_parts/second.sql").write_text(PART.replace("r.code,", "'second' as code,"))
+    assert account(part) == ({"time:missing": 1}, 1)
 
 
 def test_a_time_taken_for_when_it_could_be_read_is_counted(ingested) -> None:
