@@ -89,7 +89,8 @@ def seen_time(cell: str) -> SeenTime | None:
 
 def joined_form(cell: str) -> TimeForm | None:
     """Return how a day of eight digits is written, as 20240131, if it is one."""
-    if len(cell) != 8 or not ("1850" <= cell[:4] <= "2300" and "01" <= cell[4:6] <= "12" and "01" <= cell[6:] <= "31"):
+    is_number = len(cell) == 8 and cell.isascii() and cell.isdigit()
+    if not (is_number and "1850" <= cell[:4] <= "2300" and "01" <= cell[4:6] <= "12" and "01" <= cell[6:] <= "31"):
         return None
     return TimeForm("ymd", "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tawt.sources.shapes import kind_of, shape_of
+from tawt.sources.time_forms import joined_form, moment_of
 
 KINDS = {
     "whole": ("7", " -12 ", "0042", "10000032", "22100131"),
@@ -126,3 +127,9 @@ def test_what_columns_share_is_told_without_their_cells() -> None:
     assert not shape_of("e", ["yes", "maybe"]).is_flag
     assert shape_of("i", ["50912", "50931", "50971", "220045", "X"]).is_telling
     assert not shape_of("i", ["1", "2", "3", "4", "5"]).is_telling
+
+
+def test_days_that_are_as_long_as_joined_ones_are_none() -> None:
+    """`21.01.23` lies between `1850....` and `2300....` as a text, and is no number of eight digits."""
+    assert joined_form("21.01.23") is None and joined_form("20210123") is not None
+    assert moment_of("21.01.23", True) == (20_230_121, 0) and moment_of("20210123", True) == (20_210_123, 0)
