@@ -25,10 +25,38 @@ _ORDERS = tuple(
 )
 """A day that can only stand before its month, and one that can only stand behind it."""
 _BARE = (
-    r"regexp_replace(regexp_replace(lower(nfc_normalize(regexp_replace(replace(cell, chr(160), ''), '\s', '', 'g'))), "
-    r"'(^|[^0-9.])0+([0-9])', '\1\2', 'g'), '^(-?[0-9]+)[.]0+$', '\1')"
-)
-"""A cell in small letters without blanks, zeros in front of a number, and those behind its point."""
+    r"lower(nfc_normalize(regexp_replace(replace(cell, chr(160), ''), '\s', '', 'g')))",
+    (r"(^|[^0-9.])0+([0-9])", r"\1\2"), (r"^(-?[0-9]+)[.]0+$", r"\1"), (r"[_/]", "-"),
+    (r"^[{(\[#]+|[})\]]+$", ""), (r"([a-z])[-.#:]+([0-9])", r"\1\2"), (r"([0-9])[-#:]+([a-z])", r"\1\2"),
+)  # fmt: skip
+"""A cell in small letters, without blanks, zeros in front of a number, those behind its point, and signs between
+letters and digits, as `tawt.sources.shapes.bare` has it."""
+_UUID = "{0}{{8}}-({0}{{4}}-){{3}}{0}{{12}}"
+_FORM = (
+    r"replace(cell, chr(160), ' ')", (_UUID.format("[0-9a-f]"), "\x01"), (_UUID.format("[0-9A-F]"), "\x02"),
+    (r"([0-9])[.]0+$", "\\1\x03"), (r"[[:upper:]]+", "A"), (r"[[:lower:]]+", "a"), (r"[^ -~\x01-\x03]+|`", "?"),
+    (r"\b0[0-9]+", "\x04"), (r"[0-9]+", "9"), ("\x01", "uuid"), ("\x02", "UUID"), ("\x03", ".0"), ("\x04", "09"),
+)  # fmt: skip
+"""What a cell looks like: `A-9`, `09`, `9.0`, with one letter for all letters and one digit for all digits."""
+
+
+def _replaced(first: str, *steps: tuple[str, str]) -> str:
+    """Return SQL that replaces patterns one after another."""
+    for pattern, by in steps:
+        first = f"regexp_replace({first}, {literal(pattern)}, {literal(by)}, 'g')"
+    return first
+
+
+class Joined(NamedTuple):
+    """How many ids of a column are found in another."""
+
+    n: int
+    n_same: int
+    """As they stand."""
+    n_alike: int
+    """If both were written alike."""
+    forms: tuple[str, ...]
+    """What they look like: forms that many have, most frequent first."""
 
 
 class Apart(NamedTuple):
@@ -90,9 +118,10 @@ class Cells:
         listed = ", ".join(
             f"{{place: {literal(_place((table, column)))}, cell: trim({identifier(column)})}}" for column in columns
         )
+        cells = f"select unnest([{listed}], recursive := true) from raw.{identifier(table)}"
         self._read(
-            table, f"insert into ids select place, cell, {_BARE} from (select distinct place, cell from (select unnest("
-            f"[{listed}], recursive := true) from raw.{identifier(table)}) where cell <> '')", parallel=True,
+            table, f"insert into ids select place, cell, {_replaced(*_BARE)} from "
+            f"(select distinct place, cell from ({cells}) where cell <> '')", parallel=True,
         )  # fmt: skip
 
     def apart(self, places: Sequence[Place], home: Place | None = None) -> Apart:
@@ -116,9 +145,32 @@ class Cells:
         ).fetchall()[0]
         n, n_padded, n_whole = self._connection.execute(
             "select count(*), count_if(regexp_full_match(cell, '0+[1-9][0-9]*')), "
-            f"count_if(regexp_full_match(cell, '[-+]?[0-9]{{1,18}}')) from ids where place in ({listed})"
+            f"count_if(regexp_full_match(cell, '\\s*[-+]?[0-9]{{1,18}}\\s*')) from ids where place in ({listed})"
         ).fetchall()[0]
         return Apart(n_apart, n_within, n_padded, n > 0 and n_whole >= 0.98 * n)
+
+    def joined(self, places: Sequence[Place], home: Place, least: int) -> dict[Place, Joined]:
+        """Return how many of the ids of gathered columns are in another, that one too.
+
+        Args:
+            places: The columns.
+            home: The other.
+            least: So many ids at least have a form that is returned.
+        """
+        at_home = f"from ids where place = {literal(_place(home))}"
+        found = {}
+        for place in (*places, home):
+            here = f"from ids where place = {literal(_place(place))}"
+            n, n_same, n_alike = self._connection.execute(
+                f"select count(*), count_if(cell in (select cell {at_home})), "
+                f"count_if(bare in (select bare {at_home})) {here}"
+            ).fetchall()[0]
+            forms = self._connection.execute(
+                f"select {_replaced(*_FORM)} as form {here} group by form having count(*) >= {least} "
+                "order by count(*) desc, form limit 2"
+            ).fetchall()
+            found[place] = Joined(n, n_same, n_alike, tuple(form for (form,) in forms))
+        return found
 
     def _read(self, table: str, text: str, parallel: bool = False) -> Any:
         with wrapped_errors(table):

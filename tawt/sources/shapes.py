@@ -26,6 +26,8 @@ _ENOUGH = 0.98
 """Share of the filled cells that must have a shape: a few dirty ones change no guess."""
 _WHOLE = re.compile(r"\s*[-+]?\d{1,18}\s*", re.ASCII)
 _COMPARED = re.compile(r"\s*[<>]=?\s*\d+([.,]\d+)?\s*\S{0,12}", re.ASCII)
+_POINT_ZERO = re.compile(r"\s*-?\d+\.0+\s*", re.ASCII)
+"""A whole number as a program writes it that takes it for a decimal one."""
 _CLOCK = re.compile(r"\s*\d{1,4}:\d{2}(:\d{2}(\.\d+)?)?\s*", re.ASCII)
 
 
@@ -45,6 +47,8 @@ class ColumnShape:
     """Whole numbers of seven digits and more: hardly counts of anything."""
     n_short: int = 0
     """Whole numbers of up to three digits, which many columns share that have nothing to do with one another."""
+    n_point_zero: int = 0
+    """Whole numbers with a point and zeros behind, as `17.0`."""
     n_midnight: int = 0
     """Days that have 0:00 on them."""
     n_future: int = 0
@@ -210,15 +214,18 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
     _note_words(shape, counted)
     shape.sentinels = sentinels_in(counted) if shape.share(*NUMBERS) > 0.5 else ()
     shape.n_with_unit = n_with_unit(counted) if shape.kinds["text"] else 0
-    if shape.share("whole", "text") > 0.5 and not shape.is_prose:
+    n_named = shape.kinds["whole"] + shape.kinds["text"] + shape.n_point_zero
+    if 2 * n_named > shape.n_filled and not shape.is_prose:
         shape.hashes = _hashed(bare(cell) for cell in {(cell or "").strip() for cell in counted} - {"", *MARKS})
     return shape
 
 
 def bare(cell: str) -> str:
-    """Return a cell as ids are compared: in small letters, without blanks and zeros in front of a number."""
+    """Return a cell as ids are compared: in small letters, without blanks, zeros in front of a number, those behind its
+    point, and signs between letters and digits."""
     text = re.sub(r"(?<![\d.])0+(?=\d)", "", "".join(unicodedata.normalize("NFKC", cell).casefold().split()))
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+    text = re.sub(r"[_/]", "-", re.sub(r"^(-?\d+)\.0+$", r"\1", text))
+    return re.sub(r"^[{(\[#]+|[})\]]+$|(?<=[a-z])[-.#:]+(?=\d)|(?<=\d)[-#:]+(?=[a-z])", "", text)
 
 
 @cache
@@ -272,6 +279,9 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
         if (joined := joined_form(cell.strip())) is not None:
             shape.n_joined += n
             shape.forms[joined] += n
+    elif kind == "decimal" and _POINT_ZERO.fullmatch(cell):
+        shape.n_point_zero += n
+        shape.n_short += n * (abs(float(cell)) < 1000)
     elif (seen := seen_time(cell)) is not None and kind == "time":
         shape.forms[seen.form] += n
         shape.n_midnight += n * seen.is_midnight

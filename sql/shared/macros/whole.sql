@@ -3,5 +3,5 @@
 create macro whole(cell) as
     case
         when try_cast(cell as bigint)::varchar = cell then try_cast(cell as bigint)
-        when regexp_full_match(cell, '\s*[-+]?[0-9]+\s*') then try_cast(trim(cell) as bigint)
+        when regexp_full_match(trim(cell), '\s*[-+]?[0-9]+\s*') then try_cast(trim(cell) as bigint)
     end
