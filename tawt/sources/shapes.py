@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tawt.project import asset
+from tawt.sources.bare import bare, common, hashed
 from tawt.sources.numerals import Numerals, is_number
 from tawt.sources.odd import MARKS, MISSING, is_no_number, n_with_unit, sentinels_in
 from tawt.sources.time_forms import TimeForm, joined_form, seen_time
@@ -104,11 +104,11 @@ class ColumnShape:
     def is_counter(self) -> bool:
         """Whether the cells number the records, as a column of row numbers does."""
         n = len(self.hashes)
-        return self.is_whole and len(_common(self.hashes, _hashed(map(str, range(n + n // 10 + 2))))) > 0.9 * n
+        return self.is_whole and len(common(self.hashes, hashed(map(str, range(n + n // 10 + 2))))) > 0.9 * n
 
     def part_in(self, other: ColumnShape) -> float:
         """Return the share of the different cells that are also in another column."""
-        return len(_common(self.hashes, other.hashes)) / len(self.hashes) if len(self.hashes) else 0.0
+        return len(common(self.hashes, other.hashes)) / len(self.hashes) if len(self.hashes) else 0.0
 
     @property
     def is_flag(self) -> bool:
@@ -117,11 +117,11 @@ class ColumnShape:
 
     def is_of(self, words: Iterable[str]) -> bool:
         """Whether every cell is one of some words, or is empty."""
-        return 0 < len(self.hashes) == len(_common(self.hashes, _hashed(map(bare, words))))
+        return 0 < len(self.hashes) == len(common(self.hashes, hashed(map(bare, words))))
 
     def words_of(self, words: Iterable[str]) -> tuple[str, ...]:
         """Return those of some words that are cells of it, in small or capital letters."""
-        return tuple(word for word in words if len(_common(_hashed([bare(word)]), self.hashes)))
+        return tuple(word for word in words if len(common(hashed([bare(word)]), self.hashes)))
 
     def tells(self, other: ColumnShape) -> bool:
         """Whether a column has one cell for each of its own, of which several come again, and so says nothing new."""
@@ -216,34 +216,14 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
     shape.n_with_unit = n_with_unit(counted) if shape.kinds["text"] else 0
     n_named = shape.kinds["whole"] + shape.kinds["text"] + shape.n_point_zero
     if 2 * n_named > shape.n_filled and not shape.is_prose:
-        shape.hashes = _hashed(bare(cell) for cell in {(cell or "").strip() for cell in counted} - {"", *MARKS})
+        shape.hashes = hashed(bare(cell) for cell in {(cell or "").strip() for cell in counted} - {"", *MARKS})
     return shape
-
-
-def bare(cell: str) -> str:
-    """Return a cell as ids are compared: in small letters, without blanks, zeros in front of a number, those behind its
-    point, and signs between letters and digits."""
-    text = re.sub(r"(?<![\d.])0+(?=\d)", "", "".join(unicodedata.normalize("NFKC", cell).casefold().split()))
-    text = re.sub(r"[_/]", "-", re.sub(r"^(-?\d+)\.0+$", r"\1", text))
-    return re.sub(r"^[{(\[#]+|[})\]]+$|(?<=[a-z])[-.#:]+(?=\d)|(?<=\d)[-#:]+(?=[a-z])", "", text)
 
 
 @cache
 def yes_and_no() -> tuple[str, ...]:
     """Return the words that say yes or no, as the macro `truth` has them."""
     return tuple(re.findall(r"'(\w+)'", asset("sql/shared/macros/truth.sql").read_text(encoding="utf-8")))
-
-
-def _hashed(cells: Iterable[str]) -> npt.NDArray[np.int64]:
-    """Return what stands for some cells in this process, sorted."""
-    return np.unique(np.fromiter(map(hash, cells), np.int64))
-
-
-def _common(some: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return what is in both, of sorted ones."""
-    if not len(others):
-        return others
-    return some[others[np.searchsorted(others, some).clip(max=len(others) - 1)] == some]
 
 
 def kind_of(cell: str) -> str:
