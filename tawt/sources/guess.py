@@ -35,7 +35,16 @@ from tawt.sources.names import (
 from tawt.sources.odd import MISSING, is_no_number
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import ColumnShape
-from tawt.sources.times import note_days, note_empty, note_form, note_unread, take_dates, take_later, take_times
+from tawt.sources.times import (
+    note_days,
+    note_empty,
+    note_form,
+    note_unread,
+    note_unread_times,
+    take_dates,
+    take_later,
+    take_times,
+)
 
 
 def guess_table(
@@ -66,6 +75,7 @@ def guess_table(
     is_once = subject is not None and shapes[subject].is_unique
     take_times(left, guess, is_once, is_of_stays)
     _take_births(left, guess)
+    left = {column: shape for column, shape in left.items() if not shape.unread_time or column in guess.birth}
     _take_marked(left, guess)
     for column in (guess.time, guess.ready, guess.end, guess.death, guess.stay, *guess.birth, *guess.events):
         left.pop(column or "", None)
@@ -91,7 +101,6 @@ def guess_table(
         rest = {column: shape for column, shape in left.items() if column not in (*guess.codes, guess.instead)}
         _take_values(rest, guess, left[guess.codes[-1]])
         _take_done(rest, guess)
-        note_unread(shapes, guess)
         guess.label = _label_beside(left, guess) if guess.instead is None else None
         empty = 1 - left[guess.codes[-1]].n_filled / left[guess.codes[-1]].n
         if empty >= 0.005 and guess.instead is None:
@@ -100,6 +109,8 @@ def guess_table(
         take_columns(left, guess)
         if is_stay and guess.end is None:
             keep_what_was_so(guess, counted=True)
+    note_unread(shapes, guess)
+    note_unread_times(shapes, guess)
     note_empty(shapes, guess)
     note_days(shapes, guess)
     specimen = tuple(c for c in left if re.search(r"^(specimen|sample|accession)(id|number)?$", flat(c)))

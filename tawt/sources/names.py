@@ -62,7 +62,7 @@ DEATH = (
 )
 READY = (
     r"store|entered|verif|report|revis|updat|creat(ed|ion)|recorded|avail|result(ed)?(time|date|at)|erfass|validier"
-    r"|freigabe|angelegt|befund|ergebniszeit|valid(ation|at|ated|e|ee)?(time|date|at|le)?$|rendu|resultat|resultado|informe"
+    r"|freigabe|angelegt|befund|ergebniszeit|valid(ation|at|ated|e|ee)?(time|date|at|le)?$|validatedon$|rendu|resultat|resultado|informe"
     r"|registr|enregistr|saisi|uitslag|gerapporteerd|referto|refertazione|risultat"
 )
 BAD_TIME = (

@@ -12,12 +12,13 @@ from tawt.raw.tables import FoundTable
 from tawt.sources.dictionaries import give_dictionaries, named_columns
 from tawt.sources.drafted import Drafted, reserved_words
 from tawt.sources.guess import guess_dictionary, guess_table
-from tawt.sources.guess_columns import keep_what_was_so, told_of
+from tawt.sources.guess_columns import keep_what_was_so
 from tawt.sources.ids import whole_ids
 from tawt.sources.names import ADMITTED, ASKED, DERIVED, PARENTS, flat, plain
+from tawt.sources.odd_times import said_of
 from tawt.sources.roles import Shapes
 from tawt.sources.subjects import Whose, stay_name
-from tawt.sources.times import is_day, odd_times
+from tawt.sources.times import is_day
 
 
 class Looked(NamedTuple):
@@ -135,10 +136,13 @@ def _give_time(
     elif guess.kind == "results" or (table.owner is not None or not (table.is_once or guess.death)):
         asked = home is not None and home is not table and home.guess.time
         only = f"`{asked}` is when they were begun or asked for, and " if asked else ""
-        odd = odd_times(table.shapes)
+        odd = {column: shape.unread_time for column, shape in table.shapes.items() if shape.unread_time}
         advice = "join it to a table that has one"
         if odd:
-            advice = f"{told_of(odd)} may be one in a form that is not known: write it as `2024-03-01 08:30`"
+            advice = (
+                f"{said_of(odd)} may be one in a form that is not known: write it as `2024-03-01 08:30`, or read it "
+                "with a `format` in the contract"
+            )
         table.leave_out(f"{only}no time says when its records were known: {advice}")
     elif guess.measured or guess.traits:
         keep_what_was_so(guess, counted)

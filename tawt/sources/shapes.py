@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,21 +13,23 @@ import numpy.typing as npt
 
 from tawt.project import asset
 from tawt.sources.bare import bare, common, hashed
-from tawt.sources.numerals import Numerals, is_number
+from tawt.sources.kinds import kind_of
+from tawt.sources.names import IDS, SUBJECTS, flat
+from tawt.sources.numerals import Numerals
 from tawt.sources.odd import MARKS, MISSING, is_no_number, n_with_unit, sentinels_in
-from tawt.sources.time_forms import TimeForm, joined_form, seen_time
+from tawt.sources.odd_times import unread_time
+from tawt.sources.time_forms import SeenTime, TimeForm, seen_time
 
 NUMBERS = ("whole", "decimal", "signed", "compared")
 """Shapes of a cell that is a number or a bound; one that is `signed` has commas, blanks or several points in it."""
 _LONG = 80
 """Letters from which on a text is prose."""
+_YEAR_1850 = 18_500_000
+"""The least number that may be a day in digits alone."""
 _ENOUGH = 0.98
 """Share of the filled cells that must have a shape: a few dirty ones change no guess."""
-_WHOLE = re.compile(r"\s*[-+]?\d{1,18}\s*", re.ASCII)
-_COMPARED = re.compile(r"\s*[<>]=?\s*\d+([.,]\d+)?\s*\S{0,12}", re.ASCII)
 _POINT_ZERO = re.compile(r"\s*-?\d+\.0+\s*", re.ASCII)
 """A whole number as a program writes it that takes it for a decimal one."""
-_CLOCK = re.compile(r"\s*\d{1,4}:\d{2}(:\d{2}(\.\d+)?)?\s*", re.ASCII)
 
 
 @dataclass
@@ -42,7 +43,7 @@ class ColumnShape:
     n_padded: int = 0
     """Whole numbers with zeros in front, which mean something else without."""
     n_joined: int = 0
-    """Whole numbers that could be days, as 20240131."""
+    """Whole numbers that could be days, as 20240131, or days with a time on them, as 202401310815."""
     n_big: int = 0
     """Whole numbers of seven digits and more: hardly counts of anything."""
     n_short: int = 0
@@ -65,6 +66,8 @@ class ColumnShape:
     marks: Counter[str] = field(default_factory=Counter)
     sentinels: tuple[str, ...] = ()
     """Numbers that may stand for a missing one."""
+    unread_time: str = ""
+    """Of what looks like a time and is in no form that is read: how most cells look, digits as 9s."""
     n_with_unit: int = 0
     """Numbers with a word or a sign behind them."""
     numerals: Numerals = field(default_factory=Numerals)
@@ -141,7 +144,8 @@ class ColumnShape:
     @property
     def is_time(self) -> bool:
         """Whether the cells are days, with or without a time."""
-        return self.share("time") >= _ENOUGH or (self.n_filled > 0 and self.n_joined >= _ENOUGH * self.n_filled)
+        n_joined = 0 if is_id_by_name(self.name) else self.n_joined  # ids may begin with the year, too
+        return self.n_filled > 0 and self.kinds["time"] + n_joined >= _ENOUGH * self.n_filled
 
     @property
     def has_clock(self) -> bool:
@@ -213,6 +217,7 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
     shape.n_distinct = len(counted)
     _note_words(shape, counted)
     shape.sentinels = sentinels_in(counted) if shape.share(*NUMBERS) > 0.5 else ()
+    shape.unread_time = "" if shape.is_time else unread_time(name, counted)
     shape.n_with_unit = n_with_unit(counted) if shape.kinds["text"] else 0
     n_named = shape.kinds["whole"] + shape.kinds["text"] + shape.n_point_zero
     if 2 * n_named > shape.n_filled and not shape.is_prose:
@@ -220,29 +225,15 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
     return shape
 
 
+def is_id_by_name(name: str) -> bool:
+    """Whether a column is called as ids are."""
+    return flat(name) in SUBJECTS or re.search(IDS, flat(name)) is not None
+
+
 @cache
 def yes_and_no() -> tuple[str, ...]:
     """Return the words that say yes or no, as the macro `truth` has them."""
     return tuple(re.findall(r"'(\w+)'", asset("sql/shared/macros/truth.sql").read_text(encoding="utf-8")))
-
-
-def kind_of(cell: str) -> str:
-    """Return the shape of a cell."""
-    if not cell.strip():
-        return "empty"
-    if cell.strip() in MARKS:
-        return "mark"
-    if _WHOLE.fullmatch(cell):
-        return "whole"
-    if seen_time(cell) is not None:
-        return "time"
-    if _is_decimal(cell):
-        return "decimal"
-    if _CLOCK.fullmatch(cell):
-        return "clock"
-    if _COMPARED.fullmatch(cell):
-        return "compared"
-    return "signed" if is_number(cell) else "text"
 
 
 def _note(shape: ColumnShape, cell: str, n: int) -> None:
@@ -256,19 +247,23 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
         shape.n_big += n * (abs(number) >= 1_000_000)
         shape.n_short += n * (abs(number) < 1000)
         shape.n_padded += n * (cell.strip().startswith("0") and number != 0)
-        if (joined := joined_form(cell.strip())) is not None:
+        if number >= _YEAR_1850 and (joined := seen_time(cell)) is not None:
             shape.n_joined += n
-            shape.forms[joined] += n
+            _note_time(shape, joined, n)
     elif kind == "decimal" and _POINT_ZERO.fullmatch(cell):
         shape.n_point_zero += n
         shape.n_short += n * (abs(float(cell)) < 1000)
-    elif (seen := seen_time(cell)) is not None and kind == "time":
-        shape.forms[seen.form] += n
-        shape.n_midnight += n * seen.is_midnight
-        shape.n_future += n * (len(seen.year) == 4 and int(seen.year) > 2100)
-        if seen.form.order == "xxy":
-            shape.first_above_12 += n * (int(seen.parts[0]) > 12)
-            shape.second_above_12 += n * (int(seen.parts[1]) > 12)
+    elif kind == "time" and (seen := seen_time(cell)) is not None:
+        _note_time(shape, seen, n)
+
+
+def _note_time(shape: ColumnShape, seen: SeenTime, n: int) -> None:
+    shape.forms[seen.form] += n
+    shape.n_midnight += n * (seen.seconds == 0)
+    shape.n_future += n * (len(seen.year) == 4 and int(seen.year) > 2100)
+    if seen.form.order == "xxy":
+        shape.first_above_12 += n * (int(seen.parts[0]) > 12)
+        shape.second_above_12 += n * (int(seen.parts[1]) > 12)
 
 
 def _note_words(shape: ColumnShape, counted: Counter[str | None]) -> None:
@@ -280,10 +275,3 @@ def _note_words(shape: ColumnShape, counted: Counter[str | None]) -> None:
     if said and shape.kinds["text"] - said.total() < sum(shape.kinds[kind] for kind in NUMBERS):
         shape.marks.update(said)
         shape.kinds.update({"text": -said.total(), "mark": said.total()})
-
-
-def _is_decimal(cell: str) -> bool:
-    try:
-        return "_" not in cell and math.isfinite(float(cell))
-    except ValueError:
-        return False

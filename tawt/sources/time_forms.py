@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 _TIME = re.compile(
-    r"\s*(?P<a>\d{1,4})(?P<sep>[-/. ]?)(?P<b>\d{1,2}|[A-Za-z]{3})(?P=sep)(?P<c>\d{1,4})"
-    r"(?:(?P<gap>[ T:]) *(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?P<fraction>\.\d{1,9})?)?)(?P<noon> ?[AaPp][Mm])?"
-    r"\s*(?P<zone>Z|z|UTC|GMT|[-+]\d{2}(?::?\d{2})?)?)?\s*",
+    r"(?P<a>\d{1,4})(?P<sep>[-/. ]?)(?P<b>\d{1,2}|[A-Za-z]{3})(?P=sep)(?P<c>\d{1,4})"
+    r"(?:(?P<gap>[ T:-]) *(?P<hour>\d{1,2})(?P<colon>[:.]?)(?P<minute>\d{2})"
+    r"(?:(?P=colon)(?P<second>\d{2})(?P<fraction>\.\d{1,9})?)?(?P<noon> ?[AaPp][Mm])?"
+    r"\s*(?P<zone>Z|z|UTC|GMT|[-+]\d{2}(?::?\d{2})?)?)?",
     re.ASCII,
 )
-_MIDNIGHT = re.compile(r"0?0:00(:00(\.0+)?)?|12:00(:00)? ?[Aa][Mm]", re.ASCII)
+_JOINED = re.compile(r"(\d{8})(\d{4}(?:\d{2})?(?!\d).*)", re.ASCII)
+"""A day and the time behind it in digits alone."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -32,7 +34,13 @@ class TimeForm:
     @property
     def is_plain(self) -> bool:
         """Whether it is read without being told how."""
-        return self.order == "ymd" and self.separator in ("-", "/") and ("%p" not in self.clock or self.gap == " ")
+        return (
+            self.order == "ymd"
+            and self.separator in ("-", "/")
+            and self.gap in ("T", " ")
+            and (not self.clock or ":%M" in self.clock)
+            and ("%p" not in self.clock or self.gap == " ")
+        )
 
     def written(self, day_first: bool) -> str:
         """Return the form as `strptime` takes it."""
@@ -48,8 +56,8 @@ class SeenTime(NamedTuple):
     form: TimeForm
     parts: tuple[str, str, str]
     """What stands for day, month and year, in the order in which it is written."""
-    is_midnight: bool
-    """Whether it has a time, and that is 0:00."""
+    seconds: int | None
+    """From 0:00 to its time, where it has one."""
 
     @property
     def year(self) -> str:
@@ -59,15 +67,17 @@ class SeenTime(NamedTuple):
 
 def seen_time(cell: str) -> SeenTime | None:
     """Return how a cell is written that is a day of the calendar, if it is one."""
-    found = _TIME.fullmatch(cell)
-    if found is None:
+    text = cell.strip()
+    joined = _JOINED.fullmatch(text)
+    found = _TIME.fullmatch(" ".join(joined.groups()) if joined is not None else text)
+    if found is None or (found["gap"] == "-" and found["colon"] != "."):
         return None
     a, b, c, sep = found["a"], found["b"], found["c"], found["sep"]
     if b.isalpha():
         if b.lower() not in _MONTHS or len(a) > 2 or len(c) not in (2, 4):
             return None
         order, year = "dby", c
-    elif sep in ("", " "):
+    elif sep == " " or (sep == "" and not (len(a) == 4 and len(b) == len(c) == 2 and "1850" <= a <= "2300")):
         return None
     elif len(a) == 4:
         if len(c) > 2 or not (1 <= int(b) <= 12 and 1 <= int(c) <= 31):
@@ -79,27 +89,30 @@ def seen_time(cell: str) -> SeenTime | None:
         if len(c) not in (2, 4) or len(a) > 2 or not (1 <= first <= 12 and 1 <= second <= 31):
             return None
         order, year = "xxy", c
-    clock, noon = "", found["noon"] or ""
-    if found["clock"]:
-        seconds = ("", "", ":%S")[found["clock"].count(":")] + (".%f" if found["fraction"] else "")
-        clock = f"{'%I' if noon else '%H'}:%M{seconds}" + (" %p" if noon.startswith(" ") else "%p" if noon else "")
-    form = TimeForm(order, sep, "%Y" if len(year) == 4 else "%y", clock, found["gap"] or " ", bool(found["zone"]))
-    return SeenTime(form, (a, b, c), _MIDNIGHT.fullmatch(f"{found['clock'] or ''}{noon}") is not None)
-
-
-def joined_form(cell: str) -> TimeForm | None:
-    """Return how a day of eight digits is written, as 20240131, if it is one."""
-    is_number = len(cell) == 8 and cell.isascii() and cell.isdigit()
-    if not (is_number and "1850" <= cell[:4] <= "2300" and "01" <= cell[4:6] <= "12" and "01" <= cell[6:] <= "31"):
+    clock, seconds = _clock(found) if found["hour"] else ("", None)
+    if found["hour"] and (not clock or (found["zone"] and found["colon"] != ":")):  # a zone is read behind `:` alone
         return None
-    return TimeForm("ymd", "")
+    gap = "" if joined is not None else found["gap"] or " "
+    form = TimeForm(order, sep, "%Y" if len(year) == 4 else "%y", clock, gap, bool(found["zone"]))
+    return SeenTime(form, (a, b, c), seconds)
+
+
+def _clock(found: re.Match[str]) -> tuple[str, int | None]:
+    """Return how the time on a day is written, and its seconds from 0:00; nothing where it is none."""
+    hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
+    colon, noon = found["colon"], found["noon"] or ""
+    if hour > 24 or minute > 59 or second > 60 or (not colon and len(found["hour"]) == 1):
+        return "", None
+    letters = ["%I" if noon else "%H", "%M", *(["%S"] if found["second"] else [])]
+    clock = colon.join(letters) + (".%f" if found["fraction"] else "")
+    clock += f"{' ' * noon.startswith(' ')}%p" if noon else ""
+    hour = hour % 12 + 12 * (noon.strip()[0] in "Pp") if noon else hour
+    return clock, 3600 * hour + 60 * minute + second
 
 
 def moment_of(cell: str, day_first: bool) -> tuple[int, int] | None:
     """Return what a cell stands at among others: a number of its day, and of its time, 0 where it has none."""
-    seen, joined = seen_time(cell), joined_form(cell.strip())
-    if joined is not None:
-        return int(cell), 0
+    seen = seen_time(cell)
     if seen is None:
         return None
     first, second, _ = seen.parts
@@ -108,15 +121,4 @@ def moment_of(cell: str, day_first: bool) -> tuple[int, int] | None:
     if seen.form.order == "ymd":
         month, day = second, seen.parts[2]
     year = int(seen.year) + (2000 if len(seen.year) == 2 else 0)
-    return 10_000 * year + 100 * int(month) + int(day), _seconds(cell)
-
-
-def _seconds(cell: str) -> int:
-    """Return the seconds of a cell's time since 0:00."""
-    found = re.search(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", cell)
-    if found is None:
-        return 0
-    hour = int(found[1])
-    if (noon := re.search(r"([AaPp])[Mm]", cell)) is not None:
-        hour = hour % 12 + 12 * (noon[1] in "Pp")
-    return 3600 * hour + 60 * int(found[2]) + int(found[3] or 0)
+    return 10_000 * year + 100 * int(month) + int(day), seen.seconds or 0

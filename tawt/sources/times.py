@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tawt.sources.names import ADMITTED, BAD_TIME, BIRTH, DEATH, END, GOOD_TIME, OFFSETS, READY, flat
+from tawt.sources.names import ASKED, BAD_TIME, BIRTH, DEATH, END, GOOD_TIME, OFFSETS, READY, flat
+from tawt.sources.odd_times import said_of
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import ColumnShape
 
@@ -33,25 +34,48 @@ def take_times(left: Shapes, guess: Guess, is_once: bool, is_of_stays: bool) -> 
 
 
 def note_unread(shapes: Shapes, guess: Guess) -> None:
-    """Say which other times of a record of a code may be when it could be read, where none was taken for it."""
-    unread = [c for c in guess.events if not re.search(BAD_TIME, flat(c))] if guess.ready is None else []
+    """Say which other times of a record may be when it could be read, where none was taken for it."""
+    if guess.time is None or guess.ready is not None:
+        return
+    events = guess.events if guess.kind == "wide" else ()
+    used = [c for c in (guess.time, guess.end, guess.death, *guess.birth, *guess.lasts, *events) if c is not None]
+    others = rf"{END}|{DEATH}|{BIRTH}|{ASKED}|due|expir|verbatim"
+    unread = [
+        column
+        for column, shape in shapes.items()
+        if shape.is_time and column not in used and not re.search(others, flat(column))
+        if _stem(column) not in map(_stem, used)
+    ]
     if unread:
         guess.notes.append(
-            f"UNDECIDED: {', '.join(f'`{c}`' for c in unread)} may say when a record could be read, but is not always "
-            "the later time, and is not read"
+            f"UNDECIDED: {', '.join(f'`{c}`' for c in unread)} may say when a record could be read, and is not read: "
+            f"that is taken to be at `{guess.time}` already"
         )
 
 
-def odd_times(left: Shapes) -> list[str]:
-    """Return the columns that are times by their names, and numbers or signs by their cells."""
-    named = rf"{GOOD_TIME}|{END}|{READY}|{ADMITTED}|(date|time|datum|zeit)(stamp)?$|^(date|time|zeit|datum|fecha)"
-    return [
-        column
-        for column, shape in left.items()
-        if re.search(named, flat(column)) and not shape.is_time and not shape.is_clock and not shape.is_prose
-        if 2 * shape.n_distinct > shape.n_filled > 0
-        if (shape.is_number and shape.n_short <= 0.1 * shape.n_filled) or shape.share("text") > 0.98
-    ]
+def note_unread_times(shapes: Shapes, guess: Guess) -> None:
+    """Say which columns look like times and are not read, and what each would have told."""
+    of_use: dict[str, dict[str, str]] = {}
+    for column, shape in shapes.items():
+        if shape.unread_time:
+            of_use.setdefault(_use_of(column, guess), {})[column] = shape.unread_time
+    for use, columns in of_use.items():
+        guess.notes.append(
+            f"UNDECIDED: {said_of(columns)} may be a time in a form that is not known, and is not read; it would tell "
+            f"{use}: write it as `2024-03-01 08:30`, or read it with a `format` in the contract"
+        )
+
+
+def _use_of(column: str, guess: Guess) -> str:
+    bare = flat(column)
+    known = f", which is taken to be at `{guess.time}` already" if guess.time and guess.ready is None else ""
+    uses = {BIRTH: "the birth", DEATH: "the death", READY: f"when a record could be read{known}", END: "when it ended"}
+    use = next((use for named, use in uses.items() if re.search(named, bare)), "when a record happened")
+    if use == "when it ended" and guess.end is None and not guess.is_stay:
+        use += f", or when it could be read{known}"
+    elif use == "when a record happened" and guess.time is not None:
+        use = f"when a record could be read{known}, or what else happened"
+    return use
 
 
 def note_empty(shapes: Shapes, guess: Guess) -> None:

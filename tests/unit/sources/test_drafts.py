@@ -297,7 +297,9 @@ def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
         "vitals": ("pid,taken,hr,spo2", [f"{n % 9},{at[n]},{-9 if n % 7 == 0 else 60 + n},{90 + n % 9} %" for n in range(N)]),
         "labs": ("pid,test,taken,result,second", [
             f"{n % 9},K,{at[n]},{n}.5,{at[n - 1] if n % 4 == 0 else '2024-03-02 20:00:00'}" for n in range(N)]),
-        "compact": ("pid,test,taken,result", [f"{n % 9},K,2024030208{n:02},{n}.5" for n in range(N)]),
+        "chem": ("pid,collected,verified_on,k", [f"{n % 9},{at[n]},44299.{n:02},4.5" for n in range(N)]),
+        "digits": ("pid,collected,reported,k", [f"{n % 9},{at[n]},2024030212{n:02},4.5" for n in range(N)]),
+        "compact": ("pid,test,taken,result", [f"{n % 9},K,17093688{n:02},{n}.5" for n in range(N)]),
         "visits": ("visit_id,pid,admitted,discharged", [*visits, *visits[:9]]),
         "problems": ("visit_id,icd,noted", [f"{300 + 7 * n},I{n % 9},{at[n]}" for n in range(N)]),
         "calls": ("mrn,reason,taken", [f"M{n},{'ab'[n % 2]},{at[n]}" for n in range(N)]),
@@ -306,7 +308,11 @@ def test_what_is_not_understood_is_told(tmp_path: Path) -> None:
     assert "vitals: UNDECIDED: `-9` in `hr` may mean missing" in notes
     assert "most cells are a number with a unit, as `5 %`, and are read as texts: `spo2`" in notes
     assert "labs: UNDECIDED: `second` may say when a record could be read" in notes
-    assert "compact: left out: no time says when its records were known: `taken` may be one" in notes
+    assert "compact: left out: no time says when its records were known: `taken` (as `9999999999`) may be one" in notes
+    assert "chem: UNDECIDED: `verified_on` (as `99999.99`) may be a time in a form that is not known" in notes
+    assert "it would tell when a record could be read, which is taken to be at `collected` already" in notes
+    assert tables["chem"].guess.measured == ("k",) and tables["digits"].guess.ready == "reported"
+    assert 'reported: {type: timestamp, format: "%Y%m%d%H%M"}' in contract_of(tables["digits"])
     assert (tables["problems"].owner, tables["calls"].owner) == (tables["visits"], tables["people"])
     assert tables["people"].guess.birth == ("Geb.datum",) and "LEFT OUT" not in notes
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tawt.sources.shapes import kind_of, shape_of
-from tawt.sources.time_forms import joined_form, moment_of
+from tawt.sources.kinds import kind_of
+from tawt.sources.shapes import shape_of
+from tawt.sources.time_forms import moment_of, seen_time
 
 KINDS = {
     "whole": ("7", " -12 ", "0042", "10000032", "22100131"),
@@ -52,6 +53,7 @@ def test_ids_of_eight_digits_are_no_days() -> None:
     days = shape_of("day", ["20240131", "20231201"])
     assert (ids.is_whole, ids.is_time, days.is_whole, days.is_time) == (True, False, False, True)
     assert [form.written(day_first=True) for form in days.forms] == ["%Y%m%d"]
+    assert not shape_of("accession_number", ["202401310001", "202401310002"]).is_time
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,12 @@ def test_ids_of_eight_digits_are_no_days() -> None:
         (["1.2.2150 08:30:00"], None, "%d.%m.%Y %H:%M:%S"),
         (["13.2.50"], True, "%d.%m.%y"),
         (["2-Mar-2150"], None, "%d-%b-%Y"),
+        (["202104131400"], None, "%Y%m%d%H%M"),
+        (["20210413140000.5"], None, "%Y%m%d%H%M%S.%f"),
+        (["20210413T1400", "20210413T0930"], None, "%Y%m%dT%H%M"),
+        (["13APR2021:14:00:00"], None, "%d%b%Y:%H:%M:%S"),
+        (["2021-04-13-14.00.00"], None, "%Y-%m-%d-%H.%M.%S"),
+        (["13.04.2021 14.30"], True, "%d.%m.%Y %H.%M"),
     ],
 )
 def test_the_order_of_day_and_month_is_decided_by_the_cells(
@@ -69,6 +77,7 @@ def test_the_order_of_day_and_month_is_decided_by_the_cells(
 ) -> None:
     """A number above 12 tells which is the day; where none is, that is undecided."""
     shape = shape_of("time", cells)
+    assert not {one for one in shape.forms if one.is_plain}
     assert shape.is_time and shape.day_first is day_first
     assert {one.written(shape.day_first is not False) for one in shape.forms} == {form}
 
@@ -131,5 +140,31 @@ def test_what_columns_share_is_told_without_their_cells() -> None:
 
 def test_days_that_are_as_long_as_joined_ones_are_none() -> None:
     """`21.01.23` lies between `1850....` and `2300....` as a text, and is no number of eight digits."""
-    assert joined_form("21.01.23") is None and joined_form("20210123") is not None
+    assert [one and one.form.order for one in map(seen_time, ("21.01.23", "20210123", "22595853"))] == [
+        "xxy",
+        "ymd",
+        None,
+    ]
     assert moment_of("21.01.23", True) == (20_230_121, 0) and moment_of("20210123", True) == (20_210_123, 0)
+
+
+UNREAD = {
+    ("reported", "1618322400"): "9999999999",
+    ("resulted_at", "1618322400000"): "9999999999999",
+    ("Befunddatum", "44299.58"): "99999.99",
+    ("verified", "2021-W15-2"): "9999-A99-9",
+    ("second", "Tue Apr 13 14:00:00 2021"): "AAA AAA 99 99:99:99 9999",
+    ("end", "13042021"): "99999999",
+    ("end", "20210413140000+0200"): "99999999999999+9999",
+    ("end", "2021-04-13"): "",
+    ("report_id", "1618322400"): "",
+    ("case", "2021/0042"): "",
+    ("observation_value", "25000"): "",
+    ("service", "12345 Main Street"): "",
+}
+
+
+@pytest.mark.parametrize(("name", "cell"), UNREAD)
+def test_what_looks_like_a_time_and_is_none_is_known_by_its_shape(name: str, cell: str) -> None:
+    """A time in a form that is not read is seen by its column's name, or by a year with a clock; digits are told as 9s."""
+    assert shape_of(name, [cell] * 3).unread_time == UNREAD[name, cell]
