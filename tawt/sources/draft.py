@@ -78,8 +78,7 @@ def _marks(table: Drafted, column: str) -> list[str]:
     """Return the marks that stand for a missing cell of a column: of a text, those that are no word."""
     guess, seen = table.guess, table.shapes[column].marks
     is_text = table.types[column] == "string" and column != guess.stay and column not in guess.keys
-    no_words = {*MISSING} - ({"NA"} if column in guess.codes else set())  # a code `NA` may be sodium
-    return sorted(mark for mark in seen if not is_text or mark in no_words or is_no_number(mark))
+    return sorted(mark for mark in seen if not is_text or mark in MISSING or is_no_number(mark))
 
 
 def _birth_bounds(guess: Guess, column: str) -> dict[str, str]:

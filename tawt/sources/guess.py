@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from tawt.sources.alike import what_tells_apart
-from tawt.sources.guess_codes import codes_of, named_code, take_instead, words_alone
+from tawt.sources.guess_codes import codes_of, named_code, note_missing_codes, take_instead, words_alone
 from tawt.sources.guess_columns import keep_what_was_so, take_columns, told_of
 from tawt.sources.names import (
     ADMITTED,
@@ -102,9 +102,7 @@ def guess_table(
         _take_values(rest, guess, left[guess.codes[-1]])
         _take_done(rest, guess)
         guess.label = _label_beside(left, guess) if guess.instead is None else None
-        empty = 1 - left[guess.codes[-1]].n_filled / left[guess.codes[-1]].n
-        if empty >= 0.005 and guess.instead is None:
-            guess.notes.append(f"`{guess.codes[-1]}` is empty in {empty:.0%} of the records: they are quarantined")
+        note_missing_codes(shapes, guess)
     else:
         take_columns(left, guess)
         if is_stay and guess.end is None:

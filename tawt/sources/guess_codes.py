@@ -5,9 +5,46 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
 from tawt.sources.names import CODES, IDS, LABELS, NUMBERS, PERSONAL, SURE, SYSTEMS, TEXTS, flat
+from tawt.sources.odd import MISSING
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import ColumnShape
+
+_SODIUM = "NA"
+_NAMED = {*CODES, *LABELS} - {*TEXTS, "type", "category", "event", "eventtype", "currservice", "orgname", "description"}
+"""Names of columns in which `NA` may be sodium."""
+
+
+def take_sodium(shapes: Shapes) -> None:
+    """Take `NA` for a code or a name where the others are as short, and some of its records have a result or a name."""
+    for column, shape in shapes.items():
+        if flat(column) not in _NAMED or not shape.marks[_SODIUM] or 2 * shape.n_brief < shape.n_filled:
+            continue
+        beside = [s for c, s in shapes.items() if c != column and flat(c) in (*NUMBERS, *TEXTS, *LABELS)]
+        of_it = shape.records == hash(_SODIUM)
+        filled = [~np.isin(s.records, [*map(hash, (None, "", *s.marks))]) for s in beside]
+        if not beside or 10 * np.count_nonzero(of_it & np.any(filled, axis=0)) > np.count_nonzero(of_it):
+            shape.take_for_a_word(_SODIUM)
+
+
+def note_missing_codes(shapes: Shapes, guess: Guess) -> None:
+    """Say of codes and names how `NA` is read, and in how many records there is none."""
+    for column in dict.fromkeys(c for c in (guess.codes[-1], guess.instead, guess.label) if c is not None):
+        shape = shapes[column]
+        if shape.share("text") and shape.n_of(_SODIUM) and not shape.marks[_SODIUM]:
+            guess.notes.append(
+                f"`NA` in `{column}` is read as sodium, for it stands beside other short ones: where it means missing, "
+                "say `marks: [NA]`"
+            )
+        marks = [mark for mark in shape.marks if mark in MISSING]
+        n_none = shape.kinds["empty"] + sum(shape.marks[mark] for mark in marks)
+        if n_none >= 0.005 * shape.n and column == guess.codes[-1] and guess.instead is None:
+            said = f" or {', '.join(f'`{mark}`' for mark in marks)}, which is read as missing," if marks else ""
+            guess.notes.append(
+                f"`{column}` is empty{said} in {n_none / shape.n:.0%} of the records: they are quarantined"
+            )
 
 
 def codes_of(name: str, left: Shapes, surely: bool) -> tuple[str, ...]:

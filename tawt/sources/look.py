@@ -10,6 +10,7 @@ from pathlib import Path
 from tawt.errors import ConfigError, SourceError, TawtError, nearest
 from tawt.raw.cells import Cells, cells_of
 from tawt.raw.formats import MOST_NAMED
+from tawt.raw.parts import without_version
 from tawt.raw.tables import FoundTable, PassedOver, tables_below
 from tawt.sources.alike import note_later
 from tawt.sources.drafted import Drafted
@@ -19,7 +20,6 @@ from tawt.sources.subjects import Whose, whose_records
 
 _NAMES = re.compile(r"`[^`]*`(?:, `[^`]*`)*")
 """Columns as a note names them."""
-_LETTERED = re.compile(r"(.+[-_. ])[a-z]", re.IGNORECASE)
 _FEW = 3
 _OF_DICTIONARY = 10
 """So many times the records of a table without subjects are looked at."""
@@ -106,11 +106,14 @@ def _said_of_parts(drafted: Sequence[Drafted]) -> Iterator[str]:
             yield f"{table.name}: {len(names)} files are read as its parts{listed}"
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for table in drafted:
-        if lettered := _LETTERED.fullmatch(table.found.name):
-            alike.setdefault((lettered[1], table.found.header), []).append(table.name)
+        if bare := without_version(table.found.place):
+            alike.setdefault((bare, table.found.header), []).append(table.name)
     for names in alike.values():
         if names[1:]:
-            yield f"{', '.join(names)} have the same columns and are drafted apart: parts of one table have numbers"
+            yield (
+                f"UNDECIDED: {', '.join(names)} have the same columns and are drafted apart: parts of one table have "
+                "numbers; if they are versions of one table, keep one, or what stands in both is told twice"
+            )
 
 
 def _looked(table: str, one: FoundTable, cells: Cells, records: int, passed: list[PassedOver]) -> Looked | None:

@@ -12,6 +12,7 @@ from tawt.raw.tables import FoundTable
 from tawt.sources.dictionaries import give_dictionaries, named_columns
 from tawt.sources.drafted import Drafted, reserved_words
 from tawt.sources.guess import guess_dictionary, guess_table
+from tawt.sources.guess_codes import take_sodium
 from tawt.sources.guess_columns import keep_what_was_so
 from tawt.sources.ids import whole_ids
 from tawt.sources.names import ADMITTED, ASKED, DERIVED, PARENTS, flat, plain
@@ -38,6 +39,8 @@ def look_at(tables: Mapping[str, Looked], whose: Whose, cells: Cells) -> list[Dr
         whose: Whose their records are.
         cells: Reads them.
     """
+    for one in tables.values():
+        take_sodium(one.shapes)
     bare = {name: one.shapes for name, one in tables.items() if name not in whose.columns and name not in whose.owners}
     dictionaries = [
         (shapes, guess) for shapes in bare.values() if (guess := guess_dictionary(shapes)).kind == "dictionary"

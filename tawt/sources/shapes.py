@@ -40,6 +40,8 @@ class ColumnShape:
     n: int = 0
     n_distinct: int = 0
     n_long: int = 0
+    n_brief: int = 0
+    """Texts of up to five letters, as many codes are."""
     n_padded: int = 0
     """Whole numbers with zeros in front, which mean something else without."""
     n_joined: int = 0
@@ -132,6 +134,12 @@ class ColumnShape:
             [self.records.tolist()], [self.records.tolist(), other.records.tolist()]
         ))  # fmt: skip
         return 1 < n_own == n_both < 0.5 * len(self.records) and other.n_distinct > 1
+
+    def take_for_a_word(self, mark: str) -> None:
+        """Let a mark of a missing cell be a word like others."""
+        n = self.marks.pop(mark)
+        self.kinds.update({"mark": -n, "text": n})
+        self.hashes = np.union1d(self.hashes, hashed([bare(mark)]))
 
     def n_of(self, cell: str) -> int:
         """Return how many cells are this one."""
@@ -240,6 +248,7 @@ def _note(shape: ColumnShape, cell: str, n: int) -> None:
     kind = kind_of(cell)
     shape.kinds[kind] += n
     shape.n_long += n * (len(cell) > _LONG)
+    shape.n_brief += n * (kind == "text" and len(cell.strip()) <= 5)
     if kind == "mark":
         shape.marks[cell.strip()] += n
     elif kind == "whole":

@@ -78,11 +78,16 @@ def test_parts_are_one_table(tmp_path: Path) -> None:
         (["labs_2019-01", "labs_2020-12", "labs"], {"labs_*": "labs", "labs": "labs"}),
         (["2019_labs", "2020_labs"], {"[0-9]*_labs": "labs"}),
         (["labs_a", "labs_b"], {"labs_a": "labs_a", "labs_b": "labs_b"}),
+        (["labs_1", "labs_2"], {"labs_*": "labs"}),
+        (["labs_part1", "labs_part2"], {"labs_part*": "labs_part"}),
+        (["labs_v1", "labs_v2"], {"labs_v1": "labs_v1", "labs_v2": "labs_v2"}),
+        (["Labs.Rev1", "Labs.Rev2"], {"labs.rev1": "labs.rev1", "labs.rev2": "labs.rev2"}),
         (["d_icd9", "d_icd10"], {"d_icd9": "d_icd9", "d_icd10": "d_icd10"}),
     ],
 )
 def test_parts_have_numbers_or_dates(tmp_path: Path, names: list[str], places: dict[str, str]) -> None:
-    """Tables are parts of one if a number, a year or a day tells them apart, which is no part of its name; letters do not."""
+    """Tables are parts of one if a number, a year or a day tells them apart, which is no part of its name; letters and versions do
+    not."""
     for name in names:
         (tmp_path / f"{name}.csv").write_text(TEXT)
     assert {place: table.name for place, table in _found(tmp_path).items()} == places

@@ -544,3 +544,31 @@ def test_bounds_and_texts_of_results_are_read(tmp_path: Path) -> None:
     files = files_of("c", drafted.tables, rows_of)
     assert "then 'censored_low'" in files["sql/c/event_parts/labs.sql"]
     assert "labs" in files["tests/sql/c.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "value", "is_sodium"),
+    [(["K", "NA", "GLU"], "4.5", True), (["K", "NA"], "", False), (["potassium", "NA", "glucose"], "4.5", False)],
+)
+def test_sodium_is_a_code(tmp_path: Path, codes: list[str], value: str, is_sodium: bool) -> None:
+    """`NA` among short codes and names, in records with a result, is one of them; else it is read as missing; both are told."""
+    rows = [(code, value if code == "NA" else "4.5") for n in range(N) for code in [codes[n % len(codes)]]]
+    drafted = _drafted(tmp_path, {
+        "labs": ("pid,code,taken,result", [f"{n % 9},{code},2024-03-02 08:{n:02},{v}" for n, (code, v) in enumerate(rows)]),
+    })  # fmt: skip
+    contract, notes = contract_of(_by_name(drafted)["labs"]), "\n".join(drafted.notes())
+    assert ("code: {type: string, marks: [NA]}" in contract) is not is_sodium
+    assert ("`NA` in `code` is read as sodium" in notes) is is_sodium
+    assert ("or `NA`, which is read as missing, in" in notes) is not is_sodium
+
+
+def test_versions_of_a_table_are_told(tmp_path: Path) -> None:
+    """Tables of the same columns whose names differ by a version, a letter or a number alone are drafted apart, and told."""
+    rows = ("pid,test,taken,result", [f"{n % 9},K,2024-03-02 08:{n:02},4.5" for n in range(N)])
+    raw = _raw(tmp_path, dict.fromkeys(["labs_old", "labs_new", "labs", "vitals"], rows))
+    (raw / "v2").mkdir()
+    (raw / "v2" / "vitals.csv").write_bytes((raw / "vitals.csv").read_bytes())
+    said = [note for note in look_below(raw, 1000).notes() if "drafted apart" in note]
+    assert [note.partition(" have")[0] for note in said] == [
+        "UNDECIDED: labs, labs_new, labs_old", "UNDECIDED: vitals, v2_vitals"
+    ]  # fmt: skip
