@@ -1,20 +1,23 @@
 """The map of subjects whose ids are text, held to itself: each number hangs on the id and the key beside it.
 
 So a map that a bit was turned in is found without anything else, and an older copy that was put back is as good as the
-one that was lost. What was made with its numbers says by which key: no other map or key comes in its place.
+one that was lost. What was made with its numbers says by which key: no other map or key comes in its place. Where
+nothing says it any more, and outputs are there that may hold numbers, no new key is made.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 
+from tawt.contracts.layers import LAYERS
 from tawt.contracts.subjects import KEY_MARK, MAP, MAP_AGAIN, key_of_map, mark_of, new_key
 from tawt.errors import FileError
-from tawt.pipeline.manifest import manifest_at
+from tawt.pipeline.manifest import Manifest, manifest_at
 from tawt.pipeline.workspace import Workspace
 from tawt.readers import read_parquet, reading
 from tawt.seals import sha256_file
@@ -84,7 +87,20 @@ def _told(workspace: Workspace, stage: str) -> tuple[set[int], bool]:
     read = [one.components.inputs[stage] for _, one in found if one is not None and stage in one.components.inputs]
     marks = {int(mark) for known in read if (mark := known.partition("-")[2]).isdecimal()}
     mine = next((one.facts.get(KEY_MARK) for path, one in found if one is not None and path == own), None)
-    return marks or ({mine} if isinstance(mine, int) else set()), bool(read) or os.path.lexists(own)
+    given = (
+        bool(read) or os.path.lexists(own) or _unlisted(workspace.root, [one for _, one in found if one is not None])
+    )
+    return marks or ({mine} if isinstance(mine, int) else set()), given
+
+
+def _unlisted(root: Path, manifests: Collection[Manifest]) -> bool:
+    """Return whether outputs are there of which no manifest tells whether they hold numbers of subjects."""
+    listed = {name for one in manifests for name in one.files}
+    layers = [layer for layer in LAYERS.values() if layer.name != "codes"]
+    rows = (path for layer in layers for path in (root / layer.name).rglob(f"*{layer.suffix}"))
+    # what a training or an embedding hung on has a manifest, where any is left
+    made = (path for name in ("runs", "embeddings") if not listed for path in (root / name).glob("*"))
+    return any(path.relative_to(root).as_posix() not in listed for path in chain(rows, made))
 
 
 def is_as_written(folder: Path, hashes: Mapping[str, str]) -> bool:

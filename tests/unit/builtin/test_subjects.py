@@ -275,3 +275,32 @@ def test_no_two_records_of_the_numbers_gone_or_of_another_workspace_renumber_any
     for words in ("subjects+", "staging.readings"):
         with pytest.raises(FileError, match="numbers of another key"):
             tawt.run(words, tmp_path / "w", threads=1)
+
+
+def test_outputs_that_nothing_speaks_of_keep_subjects_from_other_numbers(raw: Path, tmp_path: Path) -> None:
+    """Map, `local.json` and all manifests gone at once: shards, splits, runs or embeddings are left that would speak of
+    other people. Without any, or where manifests tell that they are of numbers, it begins anew."""
+    tawt.ingest(raw, "lab", tmp_path / "w", threads=1)
+    work = tmp_path / "w"
+    for name in ("subjects", "manifests"):
+        shutil.rmtree(work / name)
+    (work / "local.json").unlink()
+    write(raw, "c", ["new"], first=600)
+    with pytest.raises(FileError, match="is gone") as caught:
+        tawt.ingest(raw, "lab", work, threads=1)
+    assert "ingest into a new workspace" in caught.value.hint and not (work / "subjects").exists()
+    for name in ("staging", "event_parts", "events"):
+        shutil.rmtree(work / name)
+    for left in (
+        "dataset/train/00000.arrow",
+        "vocabulary/vocabulary.parquet",
+        "embeddings/a.parquet",
+        "runs/a/run.json",
+    ):
+        (work / left).parent.mkdir(parents=True)
+        (work / left).touch()
+        with pytest.raises(FileError, match="is gone"):
+            key_for(open_workspace(work), "subjects", None, {})
+        shutil.rmtree(work / left.partition("/")[0])
+    tawt.ingest(raw, "lab", work, threads=1)
+    assert "new" in the_map(work)
