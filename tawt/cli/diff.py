@@ -32,6 +32,7 @@ def diff(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Only this stage of two workspaces", show_default=False)] = None,
     workspace: OptionalWorkspace = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Counts as they are, for yourself: not to be shared")] = False,
     threads: Threads = None,
     memory_limit: Memory = None,
     form: Form = Format.table,
@@ -50,10 +51,16 @@ def diff(
         )  # fmt: skip
     places = (before, after, stage) if workspace is None else (workspace, None, str(before))
     found = diff_of(
-        *places, threads=threads, memory_limit=memory_limit, report=lambda event: say(f"note: {event['text']}")
+        *places,
+        exact=exact,
+        threads=threads,
+        memory_limit=memory_limit,
+        report=lambda event: say(f"note: {event['text']}"),
     )
     shown = found if form is not Format.table else shortened(found)
     print_table(shown, form)
+    if exact and found.num_rows:
+        say("note: these counts can point at single people: they are for you alone and must not be shared")
     n_left = found.num_rows - shown.num_rows
     say(
         f"{found.num_rows:,} differences"

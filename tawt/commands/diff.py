@@ -22,7 +22,7 @@ from tawt.pipeline.plan import input_of, make_plan
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.workspace import Workspace, open_workspace
-from tawt.quality.diff import Difference, Output, differences, withheld
+from tawt.quality.diff import Difference, Output, as_counted, differences, withheld
 from tawt.shell import command
 from tawt.sources.graph import Graph
 
@@ -54,20 +54,22 @@ class _Side:
 
 
 def diff(
-    before: str | Path, after: str | Path | None = None, stage: str | None = None, *, threads: int | None = None,
-    memory_limit: str | None = None, report: Report = lambda event: None,
+    before: str | Path, after: str | Path | None = None, stage: str | None = None, *, exact: bool = False,
+    threads: int | None = None, memory_limit: str | None = None, report: Report = lambda event: None,
 ) -> pa.Table:  # fmt: skip
     """Tell what differs between two workspaces, or between what is there of a stage and what its SQL gives now.
 
     Rows are compared as they come, in any order, by all cells but those that say where a row came from; a row that is
     changed counts on both sides. Counts from 1 to 10 are told as `<11`; where there is one, or one could be had from
-    others, all counts are told in twenties, as `40+`. A data_type of fewer than 11 subjects is not named.
+    others, all counts are told in twenties, as `40+`. A data_type of fewer than 11 subjects is not named. With `exact`
+    counts are as they are, which is for oneself.
 
     Args:
         before: A workspace that `ingest` made.
         after: Another one; None = what the stage's SQL gives now of what it reads there: it is run aside, and nothing
             is written into the workspace.
         stage: Only this stage; all of two workspaces by default.
+        exact: Tell all counts as they are. They can point at people: they must not be shared.
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
         report: Hears `{"event": "note", ...}` of each stage that is older than what it was made from.
@@ -85,7 +87,7 @@ def diff(
     """
     limits = Limits.of(threads, memory_limit)
     if after is None:
-        return as_table(_of_edit(Path(before).expanduser(), stage, limits, report))
+        return as_table(_of_edit(Path(before).expanduser(), stage, limits, report), exact)
     with _both(Path(before).expanduser(), Path(after).expanduser()) as sides:
         found: list[Difference] = []
         for note in dict.fromkeys(note for one in sides for note in one.said):
@@ -98,7 +100,7 @@ def diff(
             found += compared(
                 name, sides[0].output(name), sides[1].output(name), [s.workspace.root for s in sides], limits
             )
-    return as_table(found)
+    return as_table(found, exact)
 
 
 def _of_edit(root: Path, stage: str | None, limits: Limits, report: Report) -> list[Difference]:
@@ -142,9 +144,10 @@ def compared(
         return list(differences(connection, stage, before, after))
 
 
-def as_table(found: list[Difference]) -> pa.Table:
+def as_table(found: list[Difference], exact: bool = False) -> pa.Table:
     """Return differences as a table, as they are told."""
-    return pa.Table.from_pylist([asdict(one) for one in withheld(found)], schema=_SCHEMA)
+    told = as_counted(found) if exact else withheld(found)
+    return pa.Table.from_pylist([asdict(one) for one in told], schema=_SCHEMA)
 
 
 @contextmanager

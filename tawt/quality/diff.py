@@ -8,7 +8,7 @@ told in twenties.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,15 @@ class Output:
             f"(select t.* replace (v.code as data_type) from {rows} t left join "
             f"(select data_type, code from {parquet_files(self.vocabulary)}) v using (data_type))"
         )
+
+
+def as_counted(found: Iterable[Difference]) -> list[Difference]:
+    """Return differences with the counts as they are, for whoever may see single records."""
+    return [replace(one, before=_plain(one.before), after=_plain(one.after)) for one in found if one.what]
+
+
+def _plain(said: str | int | None) -> str | None:
+    return str(said) if isinstance(said, int) else said
 
 
 def withheld(found: Collection[Difference]) -> list[Difference]:

@@ -217,6 +217,9 @@ def test_an_edit_is_counted_before_it_is_run(made: Path, tree, tawt) -> None:
     told = tawt_diff(made, "staging.readings")
     assert told["rows", ""] == told["drop", "small"] == ("<11", "<11")
     assert told["rows only here", ""] == ("<11", "0")
+    exactly = tawt("diff", "staging.readings", "-w", made, "--exact", "--format", "csv")
+    n_gone = {line.split(",")[1]: line.split(",")[3:] for line in exactly.out.splitlines()}["rows only here"][0]
+    assert 0 < int(n_gone) < 11 and "must not be shared" in exactly.err
     edit(made, "event_parts/readings", "'OTHER' as code", "'ANOTHER' as code")
     assert tawt_diff(made, "event_parts.readings") == {}
     edit(made, "event_parts/readings", "then ['EVEN', 'READING']", "then ['READING', 'READ']")
