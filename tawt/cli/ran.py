@@ -80,11 +80,12 @@ def _stage_line(event: dict[str, Any], width: int) -> str:
         return f"{name} would run: {reason}" if reason else f"{name} would skip: up to date"
     if reason is None:
         return f"{name} up to date"
-    n_in = sum(account.n_records_in for account in manifest.accounts)
+    counted_in = [account.n_records_in for account in manifest.accounts if account.counts_records(stage)]
+    n_in = f"{sum(counted_in):,}" if counted_in else manifest.accounts[0].driving
     n_out = sum(account.n_rows_out for account in manifest.accounts)
     gone = sum(account.count("drop") + account.count("quarantine") for account in manifest.accounts)
     lost = f", {gone:,} dropped or quarantined" if gone else ""
-    return f"{name} {n_in:>11,} -> {n_out:,} rows{lost}  ({reason}, {manifest.seconds:.1f} s)"
+    return f"{name} {n_in:>11} -> {n_out:,} rows{lost}  ({reason}, {manifest.seconds:.1f} s)"
 
 
 def tell_run(result: RunResult, form: Format = Format.table) -> None:
@@ -134,11 +135,11 @@ def _accounts(stage: str, manifest: Manifest | None) -> list[tuple[str, Account]
 def _print_accounts(went: Accounts, form: Format) -> None:
     """Print where every record went: in, kept, dropped and quarantined by reason, and what cells were left out."""
     columns = ["stage", "input", "records in", "kept", "dropped", "quarantined", "rows out", "by reason"]
-    rows: list[list[Any]] = [
-        [stage, one.driving, one.n_records_in, one.n_records_kept, one.count("drop"), one.count("quarantine"),
-         one.n_rows_out, _told(one, ", ".join(f"{route.reason} {route.n_records:,}" for route in one.routes))]
-        for stage, one in went
-    ]  # fmt: skip
+    rows: list[list[Any]] = []
+    for stage, one in went:
+        came = (one.n_records_in, one.n_records_kept) if one.counts_records(stage) else ("", "")
+        gone = _told(one, ", ".join(f"{route.reason} {route.n_records:,}" for route in one.routes))
+        rows.append([stage, one.driving, *came, one.count("drop"), one.count("quarantine"), one.n_rows_out, gone])
     width = terminal_width()
     if form is not Format.table or width is None:
         print_rows(columns, rows, form)

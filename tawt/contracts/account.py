@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from tawt.config.base import Section
+from tawt.contracts.layers import layer_of
 from tawt.errors import StageError
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
@@ -63,6 +64,10 @@ class Account(Section):
         routes = (Route(kind="drop", reason=rule, n_records=n_dropped),) if n_dropped else ()
         kept = n_in - n_dropped
         return cls(driving=driving, n_records_in=n_in, n_records_kept=kept, n_rows_out=kept, routes=routes)
+
+    def counts_records(self, stage: str) -> bool:
+        """Return whether its input numbers records: else what came out of a select is all that was counted."""
+        return self.whole or layer_of(stage).built_in
 
     def count(self, kind: str) -> int:
         """Return the records that went one way."""

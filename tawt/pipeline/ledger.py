@@ -146,10 +146,9 @@ def accounts_table(manifests: Iterable[Manifest]) -> pa.Table:
     order = list(LAYERS.values())
     for manifest in sorted(manifests, key=lambda m: (order.index(layer_of(m.stage)), m.stage)):
         for account in manifest.accounts:
-            entries: list[tuple[str, str | None, int]] = [
-                ("in", None, account.n_records_in),
-                ("kept", None, account.n_records_kept),
-            ]
+            entries: list[tuple[str, str | None, int]] = []
+            if account.counts_records(manifest.stage):
+                entries += [("in", None, account.n_records_in), ("kept", None, account.n_records_kept)]
             entries += [(route.kind, route.reason, route.n_records) for route in account.routes]
             entries += [("rows_out", None, account.n_rows_out)]
             entries += [("added", rule, n) for rule, n in account.n_rows_added.items()]

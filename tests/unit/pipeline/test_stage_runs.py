@@ -380,6 +380,9 @@ def test_a_label_over_events_that_quarantines_is_placed_by_the_number_of_the_eve
     expected = [{"file": "events", "record": 10, "line": None, "column": "numeric_value", "reason": "out_of_range"}]
     assert tawt.quarantined("labels.high", tmp_path / "w").to_pylist() == expected
     assert tawt.query("from labels.high", tmp_path / "w").num_rows == 7
+    # events number no records: none are counted in
+    went = tawt.query("select route, n from ledger where stage = 'labels.high'", tmp_path / "w").to_pylist()
+    assert {row["route"]: row["n"] for row in went} == {"quarantine": 1, "rows_out": 7}
     assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
 
 
