@@ -25,6 +25,7 @@ from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Stage
 from tawt.sources.tables import Tables
+from tawt.sources.written import of_sql
 
 _MADE = re.compile(r"^(-- made from [^;\n]*); .*$", re.MULTILINE)
 """What a declared select says of how to make a file of it."""
@@ -88,7 +89,7 @@ def held_sql(stage: str, workspace: str | Path | None = None, pipeline: str | No
         ContractError: It gives what its contract does not have, or lacks what follows from nothing.
         StageError: The engine refuses it.
     """
-    found, project, source, _ = _look(stage, workspace, pipeline)
+    found, project, source, _ = _look(stage, workspace, pipeline, held=True)
     with closing(connect(Limits.of(1), [], project=project)) as connection:
         make_relations(connection, Tables(project, source), found.stage.inputs)
         with wrapped_errors(stage, found.now):
@@ -110,7 +111,7 @@ def write_sql(stage: str, workspace: str | Path | None = None, pipeline: str | N
         ConfigError: There is no such stage, no project, or the file is there already.
         FileError: The file cannot be written.
     """
-    found, project, source, opened = _look(stage, workspace, pipeline)
+    found, project, source, opened = _look(stage, workspace, pipeline, write=True)
     layer, _, name = stage.partition(".")
     if project.root is None:
         raise ConfigError("--write", "has no project to write in, expected one", _make_project(opened))
@@ -137,13 +138,15 @@ def _make_project(opened: Workspace | None) -> str:
 
 
 def _look(
-    stage: str, workspace: str | Path | None, pipeline: str | None, as_ran: bool = False
+    stage: str, workspace: str | Path | None, pipeline: str | None, as_ran: bool = False, **asked: bool
 ) -> tuple[StageSql, Project, str, Workspace | None]:
     if workspace is None and pipeline is None:
+        here = Project.here()
+        own = [name for name, path in here.files("pipelines", ".yaml").items() if here.owns(path)]
         raise ConfigError(
             "sql",
             "has nothing to look in, expected a workspace or a pipeline",
-            f"for example `{command('sql', stage, pipeline='demo')}`",
+            f"for example `{command('sql', stage, pipeline=own[0] if own else 'demo', **asked)}`",
         )
     if workspace is None:
         resolved, project = given_pipeline(str(pipeline))
@@ -173,14 +176,16 @@ def _of(
     if fault is not None and found.sql.path.is_file():  # as it stands there, whether it can run or not
         now = read_text(found.sql.path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
     ran = manifest.sql if manifest is not None else None
-    changes = {place: _diff(ran, now, place)} if ran is not None else {}
+    # what a contract describes is a remark in the select that follows from it
+    same = ran is None or (found.sql.declared and of_sql(ran) == of_sql(now))
+    texts = {} if same else {place: (ran, now, place)}
     macros = manifest.macros if manifest is not None else {}
-    changes |= {
-        f"macro {one.name}": _diff(macros[one.name], one.text, str(one.path))
+    texts |= {
+        f"macro {one.name}": (macros[one.name], one.text, str(one.path))
         for one in found.sql.macros
         if one.name in macros
     }
-    changes = {name: change for name, change in changes.items() if change}
+    changes = {name: change for name, one in texts.items() if (change := _diff(*one))}
     return StageSql(ran or now, parameters_for(found.sql, dict(values)), now, place, ran is not None, lack, found,
                     "pipeline" in where, changes)  # fmt: skip
 

@@ -109,6 +109,9 @@ def test_the_select_that_follows_from_a_table_is_written_and_edited(
     write(clinic, {"schemas/clinic/readings.yaml": table})
     ingested()
     declared = tawt.sql("staging.readings", tmp_path / "w")
+    write(clinic, {"schemas/clinic/readings.yaml": table.replace("One row is", "A row is")})
+    assert tawt.sql("staging.readings", tmp_path / "w").changes == {}
+    write(clinic, {"schemas/clinic/readings.yaml": table})
     path = tawt.write_sql("staging.readings", tmp_path / "w")
     assert path == clinic / "sql/clinic/staging/readings.sql" and declared.place.endswith("readings.yaml")
     text = path.read_text(encoding="utf-8")
@@ -123,6 +126,9 @@ def test_without_a_project_it_is_said_how_to_make_one(tmp_path: Path, monkeypatc
     """For a pipeline a folder is enough; for a workspace its pipeline is copied, and ingested again from there."""
     (tmp_path / "home").mkdir()
     monkeypatch.chdir(tmp_path / "home")
+    with pytest.raises(ConfigError, match="nothing to look in") as error:
+        tawt.write_sql("event_parts.measurements")
+    assert "`tawt sql event_parts.measurements --pipeline demo --write`" in error.value.hint
     with pytest.raises(ConfigError, match="has no project to write in") as error:
         tawt.write_sql("event_parts.measurements", pipeline="meds")
     assert "`mkdir sql`" in error.value.hint
