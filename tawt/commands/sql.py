@@ -177,8 +177,9 @@ def _of(
         now = read_text(found.sql.path, "mend the file", StageError, "the text of a stage", MAX_WRITTEN_BYTES)
     ran = manifest.sql if manifest is not None else None
     # what a contract describes is a remark in the select that follows from it
-    same = ran is None or (found.sql.declared and of_sql(ran) == of_sql(now))
-    texts = {} if same else {place: (ran, now, place)}
+    texts = {}
+    if ran is not None and not (found.sql.declared and of_sql(ran) == of_sql(now)):
+        texts[place] = (ran, now, place)
     macros = manifest.macros if manifest is not None else {}
     texts |= {
         f"macro {one.name}": (macros[one.name], one.text, str(one.path))

@@ -192,8 +192,9 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
     columns = data.get("columns")
     names = [str(name) for name in columns] if isinstance(columns, Mapping) else []
     if isinstance(columns, Mapping):
+        places = {name: i for i, name in enumerate(names)}
         lines = {
-            ("columns", names.index(str(at[1])), *at[2:]) if at[0] == "columns" and len(at) > 1 else at: line
+            ("columns", places[str(at[1])], *at[2:]) if at[0] == "columns" and len(at) > 1 else at: line
             for at, line in lines.items()
         }
         said = [one if isinstance(one, Mapping) else {"type": one} for one in columns.values()]

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tawt.database.parse import walk
 from tawt.errors import StageError
 
 MOST_TERMS = 20_000
@@ -29,48 +28,41 @@ class Growth:
     """How often each parameter stands in it."""
 
 
-def growth(node: Any, of: Mapping[str, Growth], parameters: Collection[str] = ()) -> Growth:
-    """Return what a parse tree becomes.
+def growth(node: Any, of: Mapping[str, Growth], where: str, parameters: Collection[str] = ()) -> Growth:
+    """Return what a parse tree becomes, each call of a macro held to a size that the engine can write out.
 
     Args:
         node: The tree, or a part of it.
         of: What calls of macros become.
+        where: The text, for the message.
         parameters: The names that stand for what it is called with, in small letters.
+
+    Raises:
+        StageError: A call becomes larger.
     """
-    own, uses = 0, Counter[str]()
+    own, uses, called = 0, Counter[str](), False
     if isinstance(node, list):
-        parts = [(1, growth(one, of, parameters)) for one in node]
+        parts = [(1, growth(one, of, where, parameters)) for one in node if isinstance(one, dict | list)]
     elif not isinstance(node, dict):
         return Growth()
     elif node.get("class") == "COLUMN_REF" and (word := str(node["column_names"][0]).lower()) in parameters:
         return Growth((), 0, Counter({word: 1}))
     elif node.get("class") == "FUNCTION" and (macro := of.get(str(node.get("function_name")).lower())) is not None:
-        own, parts, places = macro.own, [], iter(macro.parameters)
+        own, parts, places, called = macro.own, [], iter(macro.parameters), True
         for argument in node.get("arguments", ()):
             name = str(argument.get("name") or next(places, "")).lower()
-            parts.append((macro.uses[name], growth(argument, of, parameters)))
+            parts.append((macro.uses[name], growth(argument, of, where, parameters)))
     else:
         own = int("class" in node)
-        parts = [(1, growth(child, of, parameters)) for child in node.values() if isinstance(child, dict | list)]
+        parts = [(1, growth(child, of, where, parameters)) for child in node.values() if isinstance(child, dict | list)]
     for times, part in parts:
         own += times * part.own
         for name, n in part.uses.items():
             uses[name] += times * n
+    if called and own + uses.total() > MOST_TERMS:
+        raise StageError(
+            where,
+            f"calls a macro that becomes more than {MOST_TERMS:,} terms once it is written out, expected fewer",
+            "a macro that names its parameter twice doubles what it is called with: call fewer within one another",
+        )
     return Growth((), own, uses)
-
-
-def hold_growth(tree: Any, of: Mapping[str, Growth], where: str, parameters: Collection[str] = ()) -> Growth:
-    """Hold each call of a macro to a size that the engine can write out, and return what the tree becomes.
-
-    Raises:
-        StageError: It becomes larger.
-    """
-    calls = [one for one in walk(tree) if one.get("class") == "FUNCTION" and one["function_name"].lower() in of]
-    for grown in (growth(one, of, parameters) for one in calls):
-        if grown.own + grown.uses.total() > MOST_TERMS:
-            raise StageError(
-                where,
-                f"calls a macro that becomes more than {MOST_TERMS:,} terms once it is written out, expected fewer",
-                "a macro that names its parameter twice doubles what it is called with: call fewer within one another",
-            )
-    return growth(tree, of, parameters)

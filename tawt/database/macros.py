@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from tawt.database.catalog import is_taken, refused_functions, unbounded_texts
-from tawt.database.growth import Growth, hold_growth
+from tawt.database.growth import Growth, growth
 from tawt.database.parse import Node, parse, walk
 from tawt.errors import StageError, faults_of, nearest
 from tawt.project import Project, asset_root
@@ -166,7 +166,7 @@ def _checked(files: tuple[tuple[Path, str], ...]) -> Macros:
         where = f"macro {macro.name} ({macro.path.name})"
         with faults_of(macro.path):
             hold_calls(macro.tree, macros.values(), where)
-            grown = hold_growth(macro.tree, growths, where, macro.parameters)
+            grown = growth(macro.tree, growths, where, macro.parameters)
         growths[macro.name] = Growth(macro.parameters, grown.own, grown.uses)
     return Macros(tuple(macros[name] for name in order), growths)
 

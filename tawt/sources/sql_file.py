@@ -18,7 +18,7 @@ import duckdb
 from tawt.contracts.layers import LAYERS, Layer
 from tawt.database.catalog import LONGEST_MADE, is_taken, refused_functions, unbounded_texts
 from tawt.database.connect import stopped_at, text_place
-from tawt.database.growth import hold_growth
+from tawt.database.growth import growth
 from tawt.database.macros import Macro, Macros, hold_calls, load_macros
 from tawt.database.parse import (
     Node,
@@ -106,7 +106,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
     writes = writing_node(tree)
     if writes is not None:
         raise StageError(where, f"holds a {writes}, expected one select", "the runner writes the files itself")
-    if parse(f"select * from ({text}\n)") is None:
+    if not declared and parse(f"select * from ({text}\n)") is None:
         raise StageError(
             where, "ends in `;` or cannot stand in brackets, expected one select that can",
             "take the `;` out: the runner reads from the select",
@@ -126,13 +126,13 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
         )
     hold_lengths(tree, where, StageError)
     hold_calls(tree, macros.listed, where)
-    hold_growth(tree, macros.growths, where)
+    growth(tree, macros.growths, where)
     for what in order_dependent(tree):
         raise StageError(
             where, f"holds {what}, expected a result that any order of the rows gives",
             "say which rows in an ORDER BY that leaves no ties, for example by _row",
         )  # fmt: skip
-    if layer.row_wise:
+    if layer.row_wise and not declared:
         check_carried(tree, where)
     reasons = {text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable()}
     keys = {f"quarantine:{column}:{word}" for column in _named(tree, "key_fault") for word in ("missing", *_BAD)}
