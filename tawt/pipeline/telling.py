@@ -36,7 +36,7 @@ def warnings_of(manifest: Manifest, most_lost: float) -> Iterator[str]:
     """Yield what is to be looked at: records that are not read, numbers that lost their use, rows that are known too
     early, or are too many."""
     for account in manifest.accounts:
-        if (n := account.count("quarantine")) > account.n_records_in / 2:
+        if (n := account.count("quarantine")) and 2 * n >= account.n_records_in:
             why = max((one for one in account.routes if one.kind == "quarantine"), key=lambda one: one.n_records).reason
             how_many = "all" if n == account.n_records_in else f"{_few(n)} of"
             yield (

@@ -16,12 +16,12 @@ from tawt.errors import SourceError, listed
 from tawt.files import digest
 from tawt.raw.archives import Passed, passed_over
 from tawt.raw.files import files_of
-from tawt.raw.formats import format_of
+from tawt.raw.formats import format_of, places_of
 from tawt.raw.header import about_header, read_header
 from tawt.raw.identity import RawFile, identify
 from tawt.raw.seen import RawSeen
 
-_HIDDEN = "{:,} files that lie there begin with `.` or `_`, or lie in such a folder, are no data and are not read"
+_HIDDEN = "{:,} files that lie there begin with `.`, `_` or `~`, or lie in such a folder, are no data and are not read"
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def find_raw_tables(
             )
         else:
             said.append(f"raw.{name} is absent (optional): the stages that read it are skipped")
+    _hold_each_to_one(root, found)
     dialects = {name: _dialect_of(pipeline, name, paths) for name, paths in found.items()}
     with ThreadPoolExecutor(max_workers=4) as pool:
         jobs = {n: identify(pool, root, paths, dialects[n], members.get(n), known) for n, paths in found.items()}
@@ -128,6 +129,20 @@ def find_raw_tables(
             for column, n in table.in_some.items()
         ]
     return tables, said
+
+
+def _hold_each_to_one(root: Path, found: dict[str, list[Path]]) -> None:
+    """Refuse a file that a pattern or a folder of one table gives, and that is another table's; two contracts may read
+    all of the same."""
+    owners: dict[Path, str] = {}
+    for name, paths in found.items():
+        for path in paths:
+            owner = owners.setdefault(path, name)
+            if owner != name and found[owner] != paths:
+                raise SourceError(
+                    f"raw.{name}", f"holds {places_of(root, paths)[path]}, which raw.{owner} holds too, expected each "
+                    "file in one table", "narrow the `paths` of one of the two",
+                )  # fmt: skip
 
 
 def _dialect_of(pipeline: PipelineConfig, name: str, paths: list[Path]) -> Csv:

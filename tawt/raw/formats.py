@@ -64,8 +64,8 @@ def format_of(path: Path) -> Format:
 
 def is_hidden(*names: str) -> bool:
     """Return whether one of some names of files or folders says that it is no data, but what a system or a program put
-    there for itself: `.DS_Store`, `._labs.csv`, `_SUCCESS`, `__MACOSX`."""
-    return any(name.startswith((".", "_")) and name not in (".", "..") for name in names)
+    there for itself: `.DS_Store`, `._labs.csv`, `_SUCCESS`, `__MACOSX`, `~$labs.csv`."""
+    return any(name.startswith((".", "_", "~")) and name not in (".", "..") for name in names)
 
 
 def bare_name(path: Path) -> str:

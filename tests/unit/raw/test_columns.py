@@ -73,7 +73,7 @@ def test_files_of_systems_are_no_parts_of_a_table(tmp_path: Path) -> None:
     result = tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1)
     assert result.n_run == 0
     assert [note for note in result.notes if "no data" in note] == [
-        "raw.measurements: 8 files that lie there begin with `.` or `_`, or lie in such a folder, are no data and are not read"
+        "raw.measurements: 8 files that lie there begin with `.`, `_` or `~`, or lie in such a folder, are no data and are not read"
     ]
 
 

@@ -469,7 +469,8 @@ def test_small_files_that_are_no_data_are_passed_over_and_counted(tmp_path: Path
     ended = tawt("ingest", raw, "-p", "physionet2012", "-w", tmp_path / "w", "--threads", 1)
     assert ended.code == 0, ended.err
     assert (
-        "raw.records: 6 files that lie there begin with `.` or `_`, or lie in such a folder, are no data" in ended.err
+        "raw.records: 6 files that lie there begin with `.`, `_` or `~`, or lie in such a folder, are no data"
+        in ended.err
     )
     assert "raw.records: 1 files in its folders and archives are not named *.txt" in ended.err
     subjects = tawt(

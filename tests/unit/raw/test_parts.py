@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import nullcontext
 from datetime import datetime
+from itertools import permutations
 from pathlib import Path
 
 import pyarrow as pa
@@ -135,7 +137,7 @@ def test_text_parts_are_read_by_the_names_of_their_columns(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("paths", ["t-*", "t", "*/t"])
 @pytest.mark.parametrize(
-    "end", ["csv.bz2", "csv.zst", "zip", "csv.zip", "csv.xz", "xlsx", "dat", "psv", "pq", "csv.bak", ""]
+    "end", ["csv.bz2", "csv.zst", "zip", "csv.zip", "csv.xz", "xlsx", "dat", "psv", "pq", "csv.bak", "json", ""]
 )
 def test_a_part_in_another_form_is_refused_by_name(paths: str, end: str, tmp_path: Path) -> None:
     """What fits a pattern, or lies in a folder of parts, and is not read, is named: nothing is quietly less."""
@@ -152,6 +154,53 @@ def test_a_part_in_another_form_is_refused_by_name(paths: str, end: str, tmp_pat
         cells(tmp_path / "raw", paths=(paths,))
     other.unlink()
     assert cells(tmp_path / "raw", paths=(paths,)) == [("1",)]
+
+
+@pytest.mark.parametrize("end", ["1.2021.xlsx", "9.json", "1.dump.sql", "1.csv.1"])
+def test_of_many_parts_the_odd_one_is_told_by_its_ending(end: str, tmp_path: Path) -> None:
+    """No beginning of a name makes it another form of a part; papers that are text files are none, nor are files that
+    an editor put there."""
+    folder = tmp_path / "raw" / "t"
+    folder.mkdir(parents=True)
+    for i in range(5):
+        (folder / f"{i}.csv").write_text(f"a\n{i}\n")
+    for name in ("README.txt", "t_readme.txt", "LICENSE", "SHA256SUMS.txt", "1.xlsx", "~$2.csv", "0.csv.md5"):
+        (folder / name).write_text("Hello.\n")
+    assert cells(tmp_path / "raw") == cells(tmp_path / "raw", paths=("t/*",)) == [(str(i),) for i in range(5)]
+    (folder / end).touch()
+    for paths in (("t",), ("t/*",)):
+        place = r"t/ \(file \d+\)" if end[-1] == "1" else rf"t/\*\.{end.split('.')[-1]}"
+        with pytest.raises(SourceError, match=f"{place}: is of a kind that is not read"):
+            cells(tmp_path / "raw", paths=paths)
+
+
+def test_the_order_of_paths_makes_no_difference(tmp_path: Path) -> None:
+    """What patterns mean is one table, each file of it once; a table that lies whole in two places is refused."""
+    for i, name in enumerate(("o", "o-1", "o-2", "x/o")):
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / f"{name}.csv").write_text(f"a\n{i}\n")
+    read = {tuple(cells(tmp_path / "raw", paths=paths)) for paths in permutations(("o", "o-*", "o-1*", "o-2"))}
+    assert [sorted(rows) for rows in read] == [[("0",), ("1",), ("2",)]]
+    said = set()
+    for paths in permutations(("o", "x/o", "o-*")):
+        with pytest.raises(SourceError, match="lies there in two of its `paths`") as refused:
+            cells(tmp_path / "raw", paths=paths)
+        said.add(str(refused.value))
+    assert len(said) == 1
+
+
+def test_a_file_is_part_of_one_table(tmp_path: Path) -> None:
+    """One that a pattern of another table means too would be read twice; two contracts may read all of the same."""
+    for name in ("o-1", "o-2"):
+        (tmp_path / f"{name}.csv").write_text("a\n1\n")
+    column = Column(name="a", type="string")
+    for own, refused in ((("o-1",), True), (("o-[12]",), False)):
+        contracts = {
+            name: Contract(name=f"raw.{name}", description="One row is one.", paths=paths, columns=(column,))
+            for name, paths in (("t", ("o-*",)), ("u", own))
+        }
+        with pytest.raises(SourceError, match=r"raw.u: holds o-1\.csv") if refused else nullcontext():
+            find_raw_tables(tmp_path, PipelineConfig(name="x", source="x"), contracts, None)
 
 
 def test_a_part_that_lies_there_twice_is_refused(tmp_path: Path) -> None:
