@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from typing import Any, NamedTuple
 
 import duckdb
@@ -24,6 +25,7 @@ _ORDERS = tuple(
     rf"^\s*{one}[-/.]{other}[-/.]([0-9]{{4}}|[0-9]{{2}})([^0-9]|$)" for one, other in ((_LATE, _EARLY), (_EARLY, _LATE))
 )
 """A day that can only stand before its month, and one that can only stand behind it."""
+_ZONE = r"(:[0-9]{2}([.][0-9]+)?( ?[AaPp][Mm])?)\s*(Z|z|UTC|GMT|[-+][0-9]{2}(:?[0-9]{2})?)$"
 _BARE = (
     r"lower(nfc_normalize(regexp_replace(replace(cell, chr(160), ''), '\s', '', 'g')))",
     (r"(^|[^0-9.])0+([0-9])", r"\1\2"), (r"^(-?[0-9]+)[.]0+$", r"\1"), (r"[_/]", "-"),
@@ -103,6 +105,25 @@ class Cells:
         row = self._read(table, f"select {', '.join(['count(*)', *asked])} from raw.{identifier(table)}", parallel=True)
         n, *counts = (column[0].as_py() for column in row.columns)
         return n, dict(zip(columns, zip(counts[::2], counts[1::2], strict=True), strict=True))
+
+    def last_day(self, table: str, forms: Mapping[str, Sequence[str]], latest: date | None) -> date | None:
+        """Return the last day that stands in some columns of a table.
+
+        Args:
+            table: The table.
+            forms: How the times of each column are written, as the engine takes it, but for a zone behind them.
+            latest: The last day that can be; None = any.
+        """
+        days = [
+            # forms with two digits first: those with four read them, too
+            f"try_strptime(regexp_replace(trim({identifier(column)}), {literal(_ZONE)}, '\\1'), "
+            f"[{', '.join(map(literal, sorted(written, key=lambda form: '%y' not in form)))}])::date"
+            for column, written in forms.items()
+        ]
+        day = "day" if latest is None else f"if(day > date '{latest}', (day - interval 100 years)::date, day)"
+        text = f"select max({day}) from (select unnest([{', '.join(days)}]) as day from raw.{identifier(table)})"
+        found: date | None = self._read(table, text, parallel=True).columns[0][0].as_py()
+        return found
 
     def of_some(self, table: str, whose: str, one_in: int, behind: int, most: int) -> dict[str, list[str | None]]:
         """Return the records of one in so many subjects, wherever they stand behind the first ones."""

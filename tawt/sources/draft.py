@@ -63,7 +63,7 @@ def _columns(table: Drafted) -> Iterator[str]:
         if type_ == "timestamp" and (forms := forms_of(shape)):
             said["format"] = quoted(forms[0]) if len(forms) == 1 else f"[{', '.join(map(quoted, forms))}]"
             if any("%y" in form for form in forms):  # of the hundred years up to this one
-                said["high"] = f"{date.today().year}-12-31"
+                said["high"] = str(table.latest.get(column, date(date.today().year, 12, 31)))
         if column in table.signs:
             decimal, thousands = table.signs[column]
             said |= {"decimal": json.dumps(decimal)} | ({"thousands": json.dumps(thousands)} if thousands else {})

@@ -107,7 +107,7 @@ def _joined(table: Drafted) -> list[str]:
     own, theirs = table.column(table.guess.stay), stays.column(table.joined_by)
     given = [f"{theirs} as stay"]
     if table.stays is not None:
-        given.append(f"max({_moment(stays, stays.guess.end or stays.guess.time)}) as {moment_of_stay(stays)}")
+        given.append(f"max({_moment(stays, stays.lends_time)}) as {moment_of_stay(stays)}")
     if table.ready_in is not None:
         given.append(f"max({_moment(stays, stays.guess.ready)}) as ready_at")
     if table.owner is not None:

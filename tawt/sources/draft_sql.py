@@ -105,7 +105,7 @@ def _ready(table: Drafted) -> str:
 def _tells_days(table: Drafted, *columns: str | None) -> bool:
     """Whether some of these times, or that of the stay by which it is told, are days."""
     home = table.stays
-    of_home = home is not None and is_day(home.shapes, home.guess, home.guess.end or home.guess.time)
+    of_home = home is not None and is_day(home.shapes, home.guess, home.lends_time)
     return of_home or any(is_day(table.shapes, table.guess, column) for column in columns)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 
 import duckdb
@@ -13,7 +15,7 @@ from tawt.database.catalog import is_called
 from tawt.database.connect import literal
 from tawt.raw.tables import FoundTable
 from tawt.sources.declare import plain_name
-from tawt.sources.names import DOUBTFUL, YES, flat, plain
+from tawt.sources.names import ADMITTED, ASKED, DOUBTFUL, YES, flat, plain
 from tawt.sources.numerals import Numerals
 from tawt.sources.roles import Guess, Shapes
 
@@ -78,6 +80,8 @@ class Drafted:
     """Of a dictionary: the tables whose codes it names."""
     signs: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Columns whose numbers are not written with a point alone -> the signs before decimals and between thousands."""
+    latest: dict[str, date] = field(default_factory=dict)
+    """Columns of births whose year has two digits -> the last day that they can be."""
     off: str | None = None
     """Why its events are drafted and not made."""
 
@@ -108,9 +112,20 @@ class Drafted:
         return self.owner or self.stays or self.ready_in
 
     @property
+    def lends_time(self) -> str | None:
+        """The time that it gives to records of other tables: its end, or what tells when they were known or happened.
+
+        What begins, is ordered or planned tells nothing of what comes of it.
+        """
+        guess = self.guess
+        began = guess.time is None or re.search(f"{ADMITTED}|{ASKED}", flat(guess.time))
+        known = guess.ready if not guess.is_stay else None
+        return guess.end or (known if began else guess.time)
+
+    @property
     def moment_told(self) -> str:
         """The moment that it gives to records of other tables, in words."""
-        return f"end of its stay in {self.name}" if self.guess.end is not None else f"{self.guess.time} in {self.name}"
+        return f"end of its stay in {self.name}" if self.guess.end is not None else f"{self.lends_time} in {self.name}"
 
     @property
     def has_zone(self) -> bool:

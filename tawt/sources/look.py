@@ -41,7 +41,8 @@ class Look:
         for table in self.tables:
             guess = table.guess
             time = guess.time or (table.stays.moment_told if table.stays is not None else "")
-            whose = guess.subject or (f"of {guess.stay} in {table.owner.name}" if table.owner is not None else "")
+            owner = table.owner if table.has_events else None
+            whose = guess.subject or (f"of {guess.stay} in {owner.name}" if owner is not None else "")
             rows.append((table.name, _kind(table), whose, time, _says(table)))
         return rows
 

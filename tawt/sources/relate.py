@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from tawt.raw.cells import Cells
 from tawt.raw.tables import FoundTable
+from tawt.sources.centuries import settle_births
 from tawt.sources.dictionaries import give_dictionaries, named_columns
 from tawt.sources.drafted import Drafted, reserved_words
 from tawt.sources.guess import guess_dictionary, guess_table
 from tawt.sources.guess_codes import take_sodium
 from tawt.sources.guess_columns import keep_what_was_so
 from tawt.sources.ids import whole_ids
-from tawt.sources.names import ADMITTED, ASKED, DERIVED, PARENTS, flat, plain
+from tawt.sources.names import DERIVED, IDS, PARENTS, flat, plain
 from tawt.sources.odd_times import said_of
 from tawt.sources.roles import Shapes
 from tawt.sources.subjects import Whose, stay_name
@@ -65,12 +66,14 @@ def look_at(tables: Mapping[str, Looked], whose: Whose, cells: Cells) -> list[Dr
         _give_time(table, by_name, whose.stays, counted)
         _give_ready(table, drafted)
         _put_off(table)
+        _tell_far(table, [by_name[name] for name in whose.owners])
     _give_deaths(drafted)
     give_dictionaries(drafted)
     beside = [t.shapes[c].numerals for t in drafted for c in (t.guess.number, t.guess.text, *t.guess.measured) if c]
     for table in drafted:
         table.give_signs(beside)
     wholes = whole_ids(drafted, cells)
+    settle_births(drafted, cells)
     for table in drafted:
         table.name_columns(wholes)
     return drafted
@@ -127,10 +130,10 @@ def _give_time(
     if table.tells_stays:
         guess.notes.append("has no time: its columns are told when its stay begins")
         keep_what_was_so(guess, counted=True)
-    elif home is not None and home is not table and _tells_when(home):
+    elif home is not None and home is not table and home.lends_time is not None:
         table.stays = home
         table.join(home, own)
-        told = f"when its stay in `{home.name}` ends" if home.guess.end else f"at `{home.guess.time}` of `{home.name}`"
+        told = f"when its stay in `{home.name}` ends" if home.guess.end else f"at `{home.lends_time}` of `{home.name}`"
         guess.notes.append(f"has no time: told {told}, joined by `{guess.stay}`")
         if home.guess.end is None and home.guess.ready is None and guess.ready is None:
             guess.notes.append(
@@ -155,16 +158,6 @@ def _give_time(
             guess.notes.append(f"has no time: told as so from the first day on: {', '.join(_told_always(table))}")
 
 
-def _tells_when(home: Drafted) -> bool:
-    """Whether a table of stays, or of what else records belong to, says when these were known, or happened.
-
-    What begins, is ordered or planned tells nothing of what comes of it.
-    """
-    guess = home.guess
-    began = guess.time is not None and re.search(f"{ADMITTED}|{ASKED}", flat(guess.time)) is not None
-    return guess.end is not None or (guess.time is not None and not began)
-
-
 def _give_ready(table: Drafted, drafted: Sequence[Drafted]) -> None:
     """Let the table that its records belong to say when they could be read, where they do not say it themselves."""
     guess = table.guess
@@ -175,6 +168,8 @@ def _give_ready(table: Drafted, drafted: Sequence[Drafted]) -> None:
     elif guess.ready is None and (guess.time or table.stays) and guess.minutes is None:
         homes = [(table.joins, guess.stay, table.joined_by)] if table.joins is not None else _belongs_to(table, drafted)
         for home, stay, own in homes:
+            if home is not None and home is table.stays and home.lends_time == home.guess.ready:
+                return  # it is told then
             if home is not None and home.guess.ready is not None and not home.guess.is_stay:
                 guess.stay = stay
                 table.ready_in = home
@@ -193,6 +188,18 @@ def _belongs_to(table: Drafted, drafted: Sequence[Drafted]) -> Iterator[tuple[Dr
                 for column, cells in table.shapes.items():
                     if flat(column) == flat(own) and cells.part_in(shape) >= 0.5:
                         yield home, column, own
+
+
+def _tell_far(table: Drafted, owned: Sequence[Drafted]) -> None:
+    """Say of a table that names records of another which name no subject either why it is left out."""
+    ids = [(c, s) for c, s in table.shapes.items() if re.search(IDS, flat(c))] if table.guess.kind == "other" else []
+    for column, shape in ids if table.guess.subject is None and table not in owned else ():
+        for home in owned:
+            known = [own for name, own in home.shapes.items() if own.is_unique and flat(name) == flat(column)]
+            if any(shape.part_in(own) >= 0.5 for own in known):
+                said = f"`{column}` leads to `{home.name}`, which names no subject itself"
+                table.leave_out(f"{said}: give one of both the column of it")
+                return
 
 
 def _told_always(table: Drafted) -> list[str]:
