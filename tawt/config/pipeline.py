@@ -97,7 +97,8 @@ class Members(Section):
     table: str
     """The raw table that the files make up."""
     folders: tuple[str, ...]
-    """Globs below the raw root of folders or archives (`.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.tar.bz2`)."""
+    """Globs below the raw root of folders or archives (`.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.tar.bz2`), or of the
+    files themselves, where others lie beside them (`[0-9]*.csv`)."""
     suffix: str = ".txt"
     """Suffix of the files; the stem becomes the column `_member`."""
     delimiter: Character = ","

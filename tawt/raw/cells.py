@@ -14,7 +14,7 @@ from tawt.errors import SourceError
 from tawt.places import real
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
-from tawt.raw.tables import FoundTable, PassedOver
+from tawt.raw.found import FoundTable, PassedOver
 from tawt.raw.views import bind_raw
 
 Place = tuple[str, str]

@@ -25,7 +25,7 @@ _BATCH_BYTES = 32 << 20
 
 
 def find_members(root: Path, members: Members) -> list[Path]:
-    """Return the archives and the files of folders that match; an archive beside its unpacked folder is left out.
+    """Return the archives, files and files of folders that match; an archive beside its unpacked folder is left out.
 
     Raises:
         ConfigError: A pattern leaves the raw root.
@@ -60,6 +60,8 @@ def find_members(root: Path, members: Members) -> list[Path]:
                 hit.relative_to(root).as_posix(), "is of a kind that is not read, expected a folder or a tar archive",
                 "unpack it",
             )  # fmt: skip
+        elif hit in hits and passed_over(hit.name, members) is None:
+            found.append(hit)
     inside = real(root)
     for path in found:
         if not real(path).is_relative_to(inside):

@@ -4,95 +4,38 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import cast
 
-from tawt.config.pipeline import Csv, Encoding, Members
-from tawt.contracts.contract import Column, Contract
+from tawt.config.pipeline import Encoding, Members
 from tawt.errors import SourceError, TawtError
 from tawt.raw.encoding import encoding_of
-from tawt.raw.find import RawTable
 from tawt.raw.formats import ARCHIVES, PACKED, bare_name, format_of, is_hidden
-from tawt.raw.identity import RawFile, open_packed
+from tawt.raw.found import FoundTable, PassedOver
+from tawt.raw.identity import open_packed
 from tawt.raw.members import MemberReader
 from tawt.raw.parquet import is_cell
 from tawt.raw.parts import ANY, Named, named_part
-from tawt.raw.seen import RawSeen
+from tawt.raw.small_files import OfOne, names_of, numbered_folder, small_files
 from tawt.raw.sniff import DELIMITERS, delimiter_in, is_record, rows_in
 from tawt.readers import parquet_schema
 
 _SAMPLE = 1 << 18
 """Bytes of text from which is told how it is written."""
-_FEW_FILES = 20
-"""Up to this many alike files are parts of a table; more are one per subject."""
-_MOSTLY = 0.9
-"""Share of the files of one kind that begin alike where they hold one subject each."""
 _CASELESS_GLOB = str.maketrans({c: f"[{c}]" for c in "*?["})
 
 
-@dataclass(frozen=True)
-class FoundTable:
-    """A table as it lies there."""
-
-    place: str
-    """Where, below the root, as a contract's `paths` has it: in lower case, without suffix."""
-    files: tuple[Path, ...]
-    header: tuple[str, ...]
-    delimiter: str = ","
-    encoding: Encoding | None = None
-    """None where it is the same in all."""
-    members: Members | None = None
-    stem: str = ""
-    """What is in the names of all its parts, but for their numbers."""
-
-    @property
-    def name(self) -> str:
-        """The last part of its place, or what its parts have in common."""
-        return re.sub(r"\[(.)\]", r"\1", self.stem or self.place.rpartition("/")[2]).strip("-_. *?")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of the files that are its parts, where they are several that lie beside others."""
-        return tuple(file.name for file in self.files) if self.stem and self.members is None else ()
-
-    @property
-    def is_written(self) -> bool:
-        """Whether its numbers are texts."""
-        return self.members is not None or not format_of(self.files[0]).is_parquet
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it is one text file or several."""
-        return self.members is None and not format_of(self.files[0]).is_parquet
-
-    def raw(self, name: str) -> RawTable:
-        """Return it as an ingest reads it, all columns as text, but for those whose names cannot be said in SQL."""
-        columns = tuple(Column(name=c, type="string") for c in self.header if c.isprintable() and c.lower() != "_row")
-        files = tuple(
-            RawFile(file, file.name, file.name, RawSeen(stamp=(), sha256=""), self.header) for file in self.files
-        )
-        contract = Contract(name=f"raw.{name}", description="", columns=columns)
-        dialect = Csv(delimiter=self.delimiter, encoding=self.encoding or "utf-8", strict=False)
-        known = {column: column for column in contract.names}
-        return RawTable(name, contract, files, known, self.members, dialect)
-
-
-@dataclass(frozen=True)
-class PassedOver:
-    """What lies there and is not read."""
-
-    place: str
-    why: str
-
-
-def tables_below(root: Path) -> tuple[list[FoundTable], list[PassedOver]]:
+def tables_below(root: Path, is_of_one: OfOne = lambda header: False) -> tuple[list[FoundTable], list[PassedOver]]:
     """Return the tables below a folder, and what is not read and why.
+
+    Args:
+        root: The folder.
+        is_of_one: Whether files of a header may hold one subject each, for no column says whose a record is.
 
     Raises:
         SourceError: There is no such folder.
@@ -102,9 +45,9 @@ def tables_below(root: Path) -> tuple[list[FoundTable], list[PassedOver]]:
     tables: list[FoundTable] = []
     passed: list[PassedOver] = []
     for folder, files in _folders(root):
-        for found in _tables_of(root, folder, files):
+        for found in _tables_of(root, folder, files, is_of_one):
             (tables if isinstance(found, FoundTable) else passed).append(found)  # type: ignore[arg-type]
-    once = list(_each_once(tables))
+    once = list(_each_once([*_by_folders(root, tables, is_of_one, passed)]))
     passed += [one for one in once if isinstance(one, PassedOver)]
     return [one for one in once if isinstance(one, FoundTable)], passed
 
@@ -134,15 +77,40 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield folder, [folder / file for file in sorted(files) if not is_hidden(file) and (folder / file).is_file()]
 
 
-def _tables_of(root: Path, folder: Path, files: list[Path]) -> Iterator[FoundTable | PassedOver]:
+def _by_folders(
+    root: Path, tables: list[FoundTable], is_of_one: OfOne, passed: list[PassedOver]
+) -> Iterator[FoundTable]:
+    """Yield tables, those that lie under one name in folders that are numbers as one; their names are not read."""
+    places: dict[tuple[object, ...], list[FoundTable]] = defaultdict(list)
+    for table in tables:
+        kind = (table.header, table.delimiter, table.encoding, table.is_text)
+        numbered = numbered_folder(table.place) if table.members is None and len(table.files) == 1 else None
+        places[(numbered or table.place, kind)].append(table)
+    for (place, _), alike in places.items():
+        is_all = sum(place == other for other, _ in places) == 1
+        if len(alike) == 1 or "*" not in str(place) or not is_all:
+            yield from alike
+        elif is_of_one(alike[0].header):
+            why = (
+                "lies in folders whose names may be those of subjects, which are not read, and no column says whose a "
+                "record is: put the files into one folder, each under the name of its subject"
+            )
+            passed.append(PassedOver(str(place), why))
+        else:
+            files = tuple(file for table in alike for file in table.files)
+            yield replace(alike[0], place=str(place), files=files, stem=str(place).rpartition("/")[2])
+
+
+def _tables_of(root: Path, folder: Path, files: list[Path], is_of_one: OfOne) -> Iterator[FoundTable | PassedOver]:
     by_suffix = defaultdict(list)
     for file in files:
         by_suffix[file.suffix.lower()].append(file)
-    many = {suffix for suffix, alike in by_suffix.items() if suffix and _are_small(alike)}
+    many = {suffix: small for suffix, alike in by_suffix.items() if suffix and (small := small_files(alike, is_of_one))}
+    of_many = {file for small in many.values() for file in small}
     single: list[FoundTable] = []
     for file in files:
         place = file.relative_to(root).as_posix()
-        if file.suffix.lower() in many and not format_of(file).is_parquet and not format_of(file).is_gzip:
+        if file in of_many:
             continue
         try:
             if format_of(file).is_archive:
@@ -162,27 +130,13 @@ def _tables_of(root: Path, folder: Path, files: list[Path]) -> Iterator[FoundTab
     once = list(_each_once(single))
     yield from (one for one in once if isinstance(one, PassedOver))
     yield from _joined(root, folder, [one for one in once if isinstance(one, FoundTable)])
-    for suffix in sorted(many):
-        if by_suffix[suffix][0].suffix and not format_of(by_suffix[suffix][0]).is_gzip:
-            found = _of_members(by_suffix[suffix], folder.relative_to(root).as_posix(), suffix)
-            yield replace(found, stem=root.name.lower()) if folder == root and isinstance(found, FoundTable) else found
-
-
-def _are_small(files: list[Path]) -> bool:
-    """Whether files of one kind hold one subject each: many that begin alike, or a few of a kind that is no table."""
-    if len(files) <= (_FEW_FILES if format_of(files[0]).is_table else 1) or format_of(files[0]).is_archive:
-        return False
-    first = Counter(_first_line(file) for file in files[:: max(1, len(files) // 50)])
-    line, n = first.most_common(1)[0]
-    return any(sign in line for sign in map(str.encode, DELIMITERS)) and n >= _MOSTLY * first.total()
-
-
-def _first_line(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return stream.readline(_SAMPLE).strip()
-    except OSError:
-        return b""
+    for suffix, small in sorted(many.items()):
+        place = folder.relative_to(root).as_posix()
+        others = [file for file in by_suffix[suffix] if file not in of_many]
+        stem, pattern = names_of(small, others) if others else ("", "")
+        found = _of_members(small, place, suffix, pattern if folder == root else f"{place}/{pattern}" * bool(pattern))
+        named = (stem.strip("-_. ") or root.name).lower() if folder == root or stem else ""
+        yield replace(found, stem=named) if named and isinstance(found, FoundTable) else found
 
 
 def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
@@ -234,14 +188,13 @@ def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
     return _of_members([file], place, suffix)
 
 
-def _of_members(files: list[Path], place: str, suffix: str) -> FoundTable | PassedOver:
-    """Return the table that small files make up, in an archive or a folder."""
+def _of_members(files: list[Path], place: str, suffix: str, pattern: str = "") -> FoundTable | PassedOver:
+    """Return the table that small files make up, in an archive or a folder, or those of a pattern in one."""
     said = {_encoding(file) for file in files if not format_of(file).is_archive} - {None}
     encoding = cast(Encoding | None, said.pop() if len(said) == 1 else None)
     for delimiter in DELIMITERS:
-        members = Members(
-            table="records", folders=(place.translate(_CASELESS_GLOB),), suffix=suffix, delimiter=delimiter
-        )
+        folders = (pattern or place.translate(_CASELESS_GLOB),)
+        members = Members(table="records", folders=folders, suffix=suffix, delimiter=delimiter)
         try:
             header = MemberReader(members, [(file, place) for file in files], encoding or "utf-8").header()
         except SourceError as error:

@@ -13,7 +13,7 @@ import duckdb
 from tawt.contracts.table import IN_STEPS, OF_VALUE
 from tawt.database.catalog import is_called
 from tawt.database.connect import literal
-from tawt.raw.tables import FoundTable
+from tawt.raw.found import FoundTable
 from tawt.sources.declare import plain_name
 from tawt.sources.names import ADMITTED, ASKED, DOUBTFUL, YES, flat, plain
 from tawt.sources.numerals import Numerals

@@ -10,13 +10,14 @@ from pathlib import Path
 from tawt.errors import ConfigError, SourceError, TawtError, nearest
 from tawt.raw.cells import Cells, cells_of
 from tawt.raw.formats import MOST_NAMED
+from tawt.raw.found import FoundTable, PassedOver
 from tawt.raw.parts import without_version
-from tawt.raw.tables import FoundTable, PassedOver, tables_below
+from tawt.raw.tables import tables_below
 from tawt.sources.alike import note_later
 from tawt.sources.drafted import Drafted
 from tawt.sources.relate import Looked, by_name, look_at, said_of_all
 from tawt.sources.shapes import ColumnShape, shape_of
-from tawt.sources.subjects import Whose, whose_records
+from tawt.sources.subjects import Whose, of_one_subject, whose_records
 
 _NAMES = re.compile(r"`[^`]*`(?:, `[^`]*`)*")
 """Columns as a note names them."""
@@ -70,7 +71,7 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
         SourceError: The folder holds no table of subjects.
         ConfigError: No table has such a column.
     """
-    found, passed = tables_below(raw)
+    found, passed = tables_below(raw, lambda header: subject not in header and of_one_subject(header))
     tables = by_name(found)
     with cells_of(tables, passed) as cells:
         looked: dict[str, Looked] = {}
@@ -89,6 +90,9 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
         _settle_days([shape for one in looked.values() for shape in one.shapes.values()])
         whose = whose_records({table: one.shapes for table, one in looked.items()}, subject)
         drafted = look_at(looked, whose, cells)
+    for each in drafted:
+        if not each.has_events and len(each.found.files) > 1 and of_one_subject(each.found.header):
+            each.guess.notes.append("its files may be of one subject each: unpack them: their names are read as ids")
     if not any(table.has_events for table in drafted):
         raise SourceError(
             str(raw), f"holds {len(looked)} tables, none with a column that says whose a record is, expected one",

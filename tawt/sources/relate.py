@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tawt.raw.cells import Cells
-from tawt.raw.tables import FoundTable
+from tawt.raw.found import FoundTable
 from tawt.sources.centuries import settle_births
 from tawt.sources.dictionaries import give_dictionaries, named_columns
 from tawt.sources.drafted import Drafted, reserved_words

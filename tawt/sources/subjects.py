@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tawt.sources.names import CASES, CODES, COUNTERS, IDS, STAYS, SUBJECTS, flat
+from tawt.sources.names import CASES, CODES, COUNTERS, GOOD_TIME, IDS, OFFSETS, STAYS, SUBJECTS, flat
 from tawt.sources.roles import Shapes
 from tawt.sources.shapes import ColumnShape
+
+_TIMES = rf"{GOOD_TIME}|{'|'.join(OFFSETS)}|time|date|datum|zeit|fecha|heure|hora"
 
 
 @dataclass
@@ -59,6 +61,14 @@ def whose_records(tables: Mapping[str, Shapes], named: str | None = None) -> Who
     found.owners = _owners(tables, found.columns)
     _note(found, main, person, tables)
     return found
+
+
+def of_one_subject(header: Sequence[str]) -> bool:
+    """Return whether a file of a header may hold the records of one subject: it has times, and no column of ids."""
+    names = [flat(name) for name in header]
+    return any(re.search(_TIMES, name) for name in names) and not any(
+        name in SUBJECTS or is_of_stay(name) or re.search(IDS, name) for name in names
+    )
 
 
 def is_of_stay(name: str) -> bool:

@@ -14,8 +14,9 @@ import pytest
 
 from tawt.errors import SourceError
 from tawt.raw.cells import cells_of
+from tawt.raw.found import FoundTable
 from tawt.raw.members import find_members
-from tawt.raw.tables import FoundTable, tables_below
+from tawt.raw.tables import tables_below
 from tawt.sources.relate import by_name
 
 TEXT = "pid,value\n1,5.4\n2,7\n"
@@ -143,3 +144,41 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     """A wrong path is one line."""
     with pytest.raises(SourceError, match="is no folder"):
         tables_below(tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("names", "places", "small"),
+    [
+        (["people", "1001", "1007", "1020"], {"people", "."}, "[0-9]*.csv"),
+        (["labs/1001", "labs/1007"], {"labs"}, "labs"),
+        (["labs/p_1001", "labs/p_1007", "labs/items"], {"labs", "labs/items"}, "labs/p_*.csv"),
+        (["people", "vitals_2019", "vitals_2020"], {"people", "vitals_*"}, None),
+        (["people", "vitals_1", "vitals_2"], {"people", "vitals_*"}, None),
+        (["people", "1001/vitals", "1007/vitals"], {"people"}, None),
+    ],
+)
+def test_files_named_by_their_subjects_are_one_table(
+    tmp_path: Path, names: list[str], places: set[str], small: str | None
+) -> None:
+    """Files with numbers for names that say nowhere whose they are hold one subject each, also beside others; years and a
+    count from one do not name subjects, and the names of folders are not read, which is said."""
+    for name in names:
+        file = tmp_path / f"{name}.csv"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(TEXT if name.endswith(("people", "items")) else "time,hr\n2024-03-01 08:00,80\n")
+    tables, passed = tables_below(tmp_path, lambda header: "pid" not in header)
+    assert {table.place for table in tables} == places
+    of_one = [table for table in tables if table.members is not None]
+    assert [table.members.folders for table in of_one if table.members] == ([(small,)] if small else [])
+    for table in of_one:
+        assert table.members is not None and find_members(tmp_path, table.members) == sorted(table.files)
+        assert len(table.files) == sum(name[-1] in "170" for name in names)
+    assert [one.place for one in passed] == (["[0-9]*/vitals"] if "1001/vitals" in names else [])
+
+
+def test_tables_of_numbered_folders_are_one(tmp_path: Path) -> None:
+    """What lies under one name in folders that are numbers, and says whose it is, is one table."""
+    for folder in ("2019", "2020"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "labs.csv").write_text(TEXT)
+    assert {table.place: len(table.files) for table in tables_below(tmp_path)[0]} == {"[0-9]*/labs": 2}
