@@ -94,13 +94,16 @@ def _meanings(guess: Guess) -> dict[str, str]:
     def late(column: str) -> str:
         return ", known at the end" * (column in guess.late)
 
+    def in_unit(column: str) -> str:
+        return f" in {guess.units[column]}" if column in guess.units else ""
+
     pairs = [
         *((column, "when a record was written") for column in guess.lasts),
         *((column, "another time, told as an event of its own") for column in guess.events),
         *((column, "of the birth") for column in guess.birth),
         *((column, "tells records apart") for column in guess.identity),
         *((column, "a text" + late(column)) for column in guess.traits),
-        *((column, "a number" + late(column)) for column in guess.measured),
+        *((c, f"a number{in_unit(c)}{late(c)}") for c in guess.measured),
         *((column, "says what the record is of" + late(column)) for column in guess.codes),
         *((column, "marks a record as wrong or doubtful") for column in guess.marked),
         *((clock, f"the time on `{one_line(day)}`") for day, clock in guess.clocks.items()),

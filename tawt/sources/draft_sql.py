@@ -7,7 +7,16 @@ import re
 from tawt.contracts.table import OF_VALUE
 from tawt.database.connect import literal
 from tawt.sources.draft_moments import case_of, placed, when
-from tawt.sources.draft_wide import branches, code_of, is_told_whole, of_values, status_of, tells_facts, what_it_is_of
+from tawt.sources.draft_wide import (
+    branches,
+    code_of,
+    is_told_whole,
+    of_values,
+    status_of,
+    tells_facts,
+    unit_of,
+    what_it_is_of,
+)
 from tawt.sources.drafted import Drafted
 from tawt.sources.names import OPERATOR, SIDES, flat
 from tawt.sources.times import is_day
@@ -51,6 +60,8 @@ def _wide(table: Drafted) -> str:
     selects = branches(table, source, time, begins | readable | dict.fromkeys(carried, ""))
     steps = [*steps, "events as (\n" + "\n    union all\n".join(selects) + "\n)"]
     given = [", ".join(["subject_id", "time", "code", *of_values(table)])]
+    if unit := unit_of(table):
+        given.append(f"{unit}, -- guessed: as the names of the columns say")
     if tells_facts(table):
         given.append(f"{status_of(table)} as value_status")
     known = "greatest(time, begins)" if begins else "time"

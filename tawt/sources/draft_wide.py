@@ -36,6 +36,16 @@ def of_values(table: Drafted) -> list[str]:
     return ["numeric_value"] * bool(table.guess.measured) + ["text_value"] * bool(table.guess.traits)
 
 
+def unit_of(table: Drafted) -> str:
+    """Return the SQL of a number's unit, as the names of the columns say it; empty where none does."""
+    codes: dict[str, list[str]] = {}
+    for column in table.guess.measured:
+        if (unit := table.guess.units.get(column)) is not None:
+            codes.setdefault(unit, []).append(literal(code_of_column(table, column)))
+    whens = [f"\n        when code in ({', '.join(listed)}) then {literal(unit)}" for unit, listed in codes.items()]
+    return f"case{''.join(whens)}\n    end as unit" if whens else ""
+
+
 def status_of(table: Drafted) -> str:
     """Return the SQL of a status where rows with a value stand beside those that are facts without one."""
     words = {"numeric_value": "numeric", "text_value": "category"}

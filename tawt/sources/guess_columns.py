@@ -20,6 +20,7 @@ from tawt.sources.names import (
 )
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import ColumnShape
+from tawt.sources.units_named import unit_named
 
 
 def take_columns(left: Shapes, guess: Guess) -> None:
@@ -50,6 +51,9 @@ def take_columns(left: Shapes, guess: Guess) -> None:
         if is_late and ends:
             late.append(column)
     guess.measured, guess.traits = tuple(measured), tuple(traits)
+    guess.units = {column: unit for column in measured if (unit := unit_named(column)) is not None}
+    if guess.units:
+        guess.notes.append(f"their names say their units, see its event part: {told_of(guess.units)}")
     told = (*guess.codes, *measured, *traits)
     guess.late = tuple(column for column in late if column in told)
     if later:

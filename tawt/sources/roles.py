@@ -49,6 +49,8 @@ class Guess:
     lasts: tuple[str, ...] = ()
     """Of a person: the times at the last of which is told what nobody says was so from birth."""
     measured: tuple[str, ...] = ()
+    units: dict[str, str] = field(default_factory=dict)
+    """Those of them whose names say a unit -> that."""
     traits: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     """Columns of these and of codes that are known at the end."""

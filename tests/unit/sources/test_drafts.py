@@ -572,3 +572,16 @@ def test_versions_of_a_table_are_told(tmp_path: Path) -> None:
     assert [note.partition(" have")[0] for note in said] == [
         "UNDECIDED: labs, labs_new, labs_old", "UNDECIDED: vitals, v2_vitals"
     ]  # fmt: skip
+
+
+def test_units_in_the_names_of_columns_are_guessed(tmp_path: Path) -> None:
+    """Numbers of a column have the unit that its name says, and a guess is marked; others have none."""
+    rows = [f"{n % 9},2024-03-02 08:{n:02},{n}.5,{90 + n},36.{n % 9}" for n in range(N)]
+    files = files_of("c", _drafted(tmp_path, {"chem": ("pid,taken,crp,glucose_mg_dl,Temp [°C]", rows)}).tables, rows_of)
+    assert "then 'degC'\n    end as unit,  -- guessed: as the names" in files["sql/c/event_parts/chem.sql"]
+    assert "glucose_mg_dl: float64  # guessed: a number in mg/dL" in files["schemas/c/chem.yaml"]
+    case = yaml.safe_load(files["tests/sql/c.yaml"])["event_parts.chem"]
+    assert {row["code"]: row.get("unit") for row in case["expect"]} == {
+        "CHEM//CRP": None,
+        "CHEM//GLUCOSE_MG_DL": "mg/dL",
+    }

@@ -7,6 +7,7 @@ import pytest
 from tawt.sources.kinds import kind_of
 from tawt.sources.shapes import shape_of
 from tawt.sources.time_forms import moment_of, seen_time
+from tawt.sources.units_named import unit_named
 
 KINDS = {
     "whole": ("7", " -12 ", "0042", "10000032", "22100131"),
@@ -168,3 +169,17 @@ UNREAD = {
 def test_what_looks_like_a_time_and_is_none_is_known_by_its_shape(name: str, cell: str) -> None:
     """A time in a form that is not read is seen by its column's name, or by a year with a clock; digits are told as 9s."""
     assert shape_of(name, [cell] * 3).unread_time == UNREAD[name, cell]
+
+
+@pytest.mark.parametrize(
+    ("column", "unit"),
+    [
+        ("glucose_mg_dl", "mg/dL"), ("Weight (kg)", "kg"), ("hb [g/dL]", "g/dL"), ("temp_c", "degC"), ("Temp F", "degF"),
+        ("sodium mmol per L", "mmol/L"), ("glucose_mgdl", "mg/dL"), ("sbp_mmHg", "mmHg"), ("spo2_pct", "%"), ("spo2 (%)", "%"),
+        ("wbc_k_ul", "K/uL"), ("crp_mg/l", "mg/L"), ("wbc (10*9/L)", "K/uL"), ("kg", None), ("hr_min", None), ("vitamin_c", None),
+        ("score (total)", None), ("stage_f", None), ("lactate", None), ("time_in", None), ("apache_hr", None), ("bun_h", None),
+    ],
+)  # fmt: skip
+def test_names_say_units(column: str, unit: str | None) -> None:
+    """A unit that the seeds know is read behind a name or in its brackets; `hr_min` and `vitamin_c` name none."""
+    assert unit_named(column) == unit
