@@ -60,8 +60,8 @@ def resolve_pipeline(
         return named
 
     data, places = extended(found.own(path), base_of)
-    if places.get(("name",), f"{path}:").rpartition(":")[0] != str(path):
-        data["name"] = path.stem  # a variant is no second one of the name
+    if places.get(("name",), "").rpartition(":")[0] != str(path):
+        data["name"] = path.stem  # that of its file; a variant is no second one of the name
     settings = one_or_more(settings)
     return build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
 

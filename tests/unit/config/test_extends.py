@@ -78,6 +78,8 @@ def test_a_variant_may_have_the_name_of_the_packaged_one_that_it_extends(
         assert resolve_pipeline(given).shards == 3 and resolve_pipeline(given).data_types
     (tmp_path / "pipelines" / "other.yaml").write_text("extends: mimic_iv\n")
     assert resolve_pipeline("other").shards == 3  # by the project's, which wins
+    (tmp_path / "pipelines" / "plain.yaml").write_text("source: meds\n")
+    assert resolve_pipeline("plain").name == "plain"  # what says no name has that of its file
 
 
 @pytest.mark.parametrize(
