@@ -103,7 +103,7 @@ CLOCK = r"uhrzeit$|^zeit$|^time(ofday)?$"
 """Names of a time of the day, in whatever form that is written."""
 COUNTERS = r"^(row|rec(ord)?|line|seq|lfd|index)(id|nr|num|number|no)?$|^(_row|_unnamed\w*|rownames?)$"
 """Names of columns that number the records of a table."""
-DERIVED = r"_era$|^observation_period$|^cohort|_derived$|^derived_"
+DERIVED = r"_era$|^observation_period$|_derived$|^derived_"
 """Names of tables that are made from others."""
 ERROR = (
     r"^((is|was|has|in)?(error|fehler|cancel+ed|void(ed)?|deleted|rejected|storno|storniert|enteredinerror)"

@@ -11,6 +11,7 @@ from tawt.sources.names import (
     ADMITTED,
     ASKED,
     BIRTH,
+    CLOCK,
     CODED,
     CODES,
     DEATH,
@@ -58,6 +59,12 @@ def unread_time(name: str, counted: Mapping[str | None, int]) -> str:
     bare = flat(name)
     called = bare in (*CODES, *NUMBERS, *TEXTS, *SUBJECTS) or any(re.search(one, bare) for one in (_OTHERS, *OFFSETS))
     is_named = re.search(_NAMED, bare) is not None and not called
+    is_clock = re.search(CLOCK, bare) is not None
+
+    def least(kind: str) -> int:
+        """Return how many digits a cell must have: of a decimal that is called a clock, three, as in 8.30."""
+        return _DIGITS - 1 if is_clock and kind == "decimal" else _DIGITS + (kind in ("whole", "decimal"))
+
     n = n_times = n_like = 0
     masks: Counter[str] = Counter()
     for cell, often in counted.items():
@@ -70,7 +77,7 @@ def unread_time(name: str, counted: Mapping[str | None, int]) -> str:
         n_digits = sum(map(str.isdigit, text))
         # a number of five digits counts days, one of more seconds, or is a day in digits alone
         is_like = all(_WORDS.fullmatch(word) for word in re.findall(r"[^\W\d_]+", text))
-        by_name = is_named and kind != "clock" and is_like and n_digits >= _DIGITS + (kind in ("whole", "decimal"))
+        by_name = is_named and kind != "clock" and is_like and n_digits >= least(kind)
         if kind != "time" and len(text) <= _LONGEST and (by_name or (kind == "text" and _BY_SHAPE.fullmatch(text))):
             n_like += often
             masks[text.upper().translate(_MASK)] += often

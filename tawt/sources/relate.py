@@ -20,7 +20,7 @@ from tawt.sources.names import DERIVED, IDS, PARENTS, flat, plain
 from tawt.sources.odd_times import said_of
 from tawt.sources.roles import Shapes
 from tawt.sources.subjects import Whose, stay_name
-from tawt.sources.times import is_day
+from tawt.sources.times import is_day, why_untimed
 
 
 class Looked(NamedTuple):
@@ -107,7 +107,8 @@ def _give_owner(table: Drafted, owner: Drafted, own: str) -> None:
 
 def _put_off(table: Drafted) -> None:
     """Let a table that is made from others make no events: they would be told twice."""
-    if table.has_events and re.search(DERIVED, table.name):
+    is_of_omop = "cohortdefinitionid" in map(flat, table.shapes)
+    if table.has_events and (re.search(DERIVED, table.name) or is_of_omop):
         table.off = "derived from other tables, it would tell their records again"
         table.guess.notes.append(f"off in the pipeline: {table.off}")
     elif "derived" in table.found.place.lower().split("/")[:-1]:
@@ -143,7 +144,11 @@ def _give_time(
         asked = home is not None and home is not table and home.guess.time
         only = f"`{asked}` is when they were begun or asked for, and " if asked else ""
         odd = {column: shape.unread_time for column, shape in table.shapes.items() if shape.unread_time}
-        advice = "join it to a table that has one"
+        advice = (
+            f"{untimed}; join it to a table that has one"
+            if (untimed := why_untimed(table.shapes))
+            else ("join it to a table that has one")
+        )
         if odd:
             advice = (
                 f"{said_of(odd)} may be one in a form that is not known: write it as `2024-03-01 08:30`, or read it "
@@ -209,6 +214,16 @@ def _told_always(table: Drafted) -> list[str]:
 def said_of_all(drafted: Sequence[Drafted]) -> list[str]:
     """Return what to look at that is of no table alone."""
     said = []
+    joined: dict[tuple[str, str | None, str | None], list[str]] = {}
+    for table in drafted:
+        if table.owner is not None and table.has_events:
+            of = table.owner.name, table.owner.guess.subject, table.guess.stay
+            joined.setdefault(of, []).append(table.name)
+    for (home, subject, stay), names in joined.items():
+        said.append(
+            f"the subject is `{subject}`; {', '.join(names)} name only `{stay}`, and their records are joined to "
+            f"{home}, which says whose they are"
+        )
     if any(table.has_zone for table in drafted):
         days = {
             f"`{column}`"

@@ -158,13 +158,6 @@ def _numbers_stays(table: str, column: str, shape: ColumnShape) -> bool:
 
 def _note(found: Whose, main: str, person: str | None, tables: Mapping[str, Shapes]) -> None:
     column = next((c for table in tables for c in tables[table] if flat(c) == main), main)
-    for home in sorted({home for _, home, _ in found.owners.values()}):
-        joined = [table for table, (_, of, _) in found.owners.items() if of == home]
-        stay = found.owners[joined[0]][0]
-        found.notes.append(
-            f"the subject is `{found.columns[home]}`; {', '.join(joined)} name only `{stay}`, and their records are "
-            f"joined to {home}, which says whose they are"
-        )
     known = [tables[table][c] for table, c in found.columns.items() if flat(c) == main]
     for table, other in found.columns.items():
         shape = tables[table][other]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tawt.sources.names import ASKED, BAD_TIME, BIRTH, DEATH, END, GOOD_TIME, OFFSETS, READY, flat
+from tawt.sources.names import ADMITTED, ASKED, BAD_TIME, BIRTH, DEATH, END, GOOD_TIME, OFFSETS, READY, flat
 from tawt.sources.odd_times import said_of
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import ColumnShape
@@ -45,6 +45,7 @@ def note_unread(shapes: Shapes, guess: Guess) -> None:
         for column, shape in shapes.items()
         if shape.is_time and column not in used and not re.search(others, flat(column))
         if _stem(column) not in map(_stem, used)
+        if 2 * shape.n_filled > shape.n and column not in shapes[guess.time].later_than  # what was before tells no end
     ]
     if unread:
         guess.notes.append(
@@ -53,11 +54,22 @@ def note_unread(shapes: Shapes, guess: Guess) -> None:
         )
 
 
+def why_untimed(shapes: Shapes) -> str:
+    """Return why the times of a table tell nothing of when its records were known; empty where it has none."""
+    why = []
+    for column, shape in shapes.items():
+        if shape.is_time and shape.n_filled < _MOSTLY * shape.n:
+            why.append(f"`{column}` is empty in {_n_empty(shape) / shape.n:.0%} of the records")
+        elif shape.is_time and re.search(f"{ADMITTED}|{ASKED}", flat(column)):
+            why.append(f"`{column}` is when somebody came, or when they were asked for")
+    return ", ".join(why)
+
+
 def note_unread_times(shapes: Shapes, guess: Guess) -> None:
     """Say which columns look like times and are not read, and what each would have told."""
     of_use: dict[str, dict[str, str]] = {}
     for column, shape in shapes.items():
-        if shape.unread_time:
+        if shape.unread_time and column not in (guess.time, guess.ready, guess.end, *guess.clocks.values()):
             of_use.setdefault(_use_of(column, guess), {})[column] = shape.unread_time
     for use, columns in of_use.items():
         guess.notes.append(
