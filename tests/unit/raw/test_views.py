@@ -260,11 +260,9 @@ def test_a_raw_file_that_was_changed_is_read_again(
     path = readings / "readings.csv"
     path.write_text(f"{HEADER}\n1,a,b,c\n")
     _account(readings, tmp_path / "w")
-    monkeypatch.setattr("tawt.raw.identity._read", None)
-    again = tawt.ingest(readings, "lab", tmp_path / "w", threads=1)
-    assert again.n_run == 0
-    monkeypatch.undo()
-    monkeypatch.setattr("tawt.project._PACKAGE", tmp_path / "assets" / "tawt")
+    with monkeypatch.context() as unread:
+        unread.setattr("tawt.raw.identity._read", None)
+        assert tawt.ingest(readings, "lab", tmp_path / "w", threads=1).n_run == 0
     before = path.stat()
     path.write_text(f"{HEADER}\n1,a,d,c\n" if size == "the same" else f"{HEADER}\n1,a,d,c\n2,a,b,c\n")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later))
