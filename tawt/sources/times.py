@@ -45,8 +45,15 @@ def note_unread(shapes: Shapes, guess: Guess) -> None:
         for column, shape in shapes.items()
         if shape.is_time and column not in used and not re.search(others, flat(column))
         if _stem(column) not in map(_stem, used)
-        if 2 * shape.n_filled > shape.n and column not in shapes[guess.time].later_than  # what was before tells no end
     ]
+    empty = [column for column in unread if shapes[column].n_filled < _MOSTLY * shapes[column].n]
+    guess.notes += [
+        f"`{c}` is empty in {_n_empty(shapes[c]) / shapes[c].n:.0%} of the records, and is not read: these are told at "
+        f"`{guess.time}`"
+        for c in empty
+    ]
+    # what was before the time of a record does not tell when it could be read
+    unread = [column for column in unread if column not in (*empty, *shapes[guess.time].later_than)]
     if unread:
         guess.notes.append(
             f"UNDECIDED: {', '.join(f'`{c}`' for c in unread)} may say when a record could be read, and is not read: "

@@ -141,6 +141,7 @@ def test_a_time_that_is_mostly_empty_is_no_key(tmp_path: Path) -> None:
     drafted = _drafted(tmp_path, tables)
     found = _by_name(drafted)
     assert found["a"].guess.time == "stored" and found["b"].guess.kind == "other"
+    assert any("a: `charttime` is empty in 75% of the records, and is not read" in note for note in drafted.notes())
     left_out = "b: left out: no time says when its records were known: `charttime` is empty in 75% of the records"
     assert any(left_out in note for note in drafted.notes()) and not any("UNDECIDED" in n for n in drafted.notes())
 
