@@ -12,9 +12,36 @@ from tawt.config.pipeline import Marks
 from tawt.contracts.contract import Column
 from tawt.contracts.types import TYPES
 
-_DIRECTIVES = frozenset("aAbBdfgHIjmMpSuwWyYUV-%")
-"""Letters behind a `%` in a form of times."""
-_YEARS = ("%Y", "%y")
+_PARTS = {
+    "Yy": "", "mbB": "Yy", "d": "mbB", "j": "Yy", "HI": "", "M": "HI", "S": "M", "fg": "S", "p": "I", "I": "p",
+    "aA": "d",
+}  # fmt: skip
+"""Letters behind a `%` in a form of times, of which each stands there once, and beside which of others."""
+_NO_FLAG = frozenset("YbBaApfg")
+
+
+def has_short_year(form: str) -> bool:
+    """Return whether a form of times writes years with two digits."""
+    return "y" in _letters(form)
+
+
+def _letters(form: str) -> list[str]:
+    """Return the letters of a form; a `-`, for a number without zeros before it, is left out."""
+    return [one[1:2] if one[:1] == "-" and one[1:2] not in _NO_FLAG else one[:1]
+            for one in form.replace("%%", "").split("%")[1:]]  # fmt: skip
+
+
+def _is_form(form: str) -> bool:
+    """Return whether a form says a time: its year, and of the rest nothing twice or without what it is part of."""
+    letters = _letters(form)
+    found = [sum(map(letters.count, part)) for part in _PARTS]
+    return (
+        bool({*letters} & {*"Yy"})
+        and {*letters} <= {*"".join(_PARTS)}
+        and not ({*letters} & {"j"} and {*letters} & {*"mbBd"})
+        and max(found) == 1
+        and all(not n or not beside or {*letters} & {*beside} for n, beside in zip(found, _PARTS.values(), strict=True))
+    )
 
 
 def _texts(given: Any) -> Any:
@@ -81,13 +108,13 @@ class RawColumn(Column):
         if self.format and not type_.is_time:
             raise Conflict(f"cells of type {self.type} have no form", "format", "type")
         for form in self.format:
-            letters = form.replace("%%", "").split("%")[1:]
-            if any(not one or one[0] not in _DIRECTIVES for one in letters) or not any(y in form for y in _YEARS):
+            if not _is_form(form):
                 raise Conflict(
-                    "is no form of a day or a time that names its year, as `%d.%m.%Y %H:%M` (a zone is no part of it)",
+                    "is no form of a day or a time that names its year, with nothing twice or without its whole, "
+                    "as `%d.%m.%Y %H:%M` (a zone is no part of it; `%I` needs `%p`; minutes are `%M`, months `%m`)",
                     "format",
                 )
-        if self.high is None and any("%y" in form.replace("%%", "") for form in self.format):
+        if self.high is None and any(map(has_short_year, self.format)):
             raise Conflict(
                 "a year of two digits is of no century without `high`: with 2025-12-31 it is one of the hundred years "
                 "up to then", "format", "high",

@@ -19,6 +19,7 @@ REASONS = {
     "out_of_range": "what the cell says lies outside what can be",
     "not_finite": "the number is NaN or infinite, as of a division by zero",
     "time_of_day_lost": "the cell is a day and a time on it, and its column holds days",
+    "contradicted": "the text of a value says another number than the number beside it",
     "no_admission": "no admission has the number that the record names",
     "no_discharge": "the admission that the record names has no end",
     "listed_before": "an earlier record of the same table says the same",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from tawt.contracts.contract import Column, Contract
-from tawt.contracts.raw_column import RawColumn
+from tawt.contracts.raw_column import RawColumn, has_short_year
 from tawt.contracts.reasons import FAULTS
 from tawt.contracts.table import OF_VALUE, Table
 from tawt.contracts.types import TYPES
@@ -70,6 +70,9 @@ def staging_select(table: Table, place: str) -> str:
     keys = [_fault("key_fault", c) if not c.nullable else _bad_key(c) for c in table.staged if c.key]
     faults = [_fault("cell_fault", c) for c in table.staged if not c.key and _may_fail(c)]
     faults += [_clock_fault(c) for c in table.staged if TYPES[c.type].macro == "calendar_day"]
+    if table.value is not None and table.value.text and table.value.number:
+        told = literal(f"{table.value.text}:contradicted")
+        faults.append(f"case when contradicts(said, counted, counted_cell) then {told} end")
     given += ["_row", f"{_first(keys)} as _reason"]
     given += [f"{_all(faults)} as {FAULTS}"] if faults else []
     lines = [f"-- {' '.join(table.description.split())}"]
@@ -108,7 +111,7 @@ def _call(macro: str, column: RawColumn, cell: str) -> str:
     if not column.format:
         return f"{macro}({cell}{zone})"
     # first the forms with two digits, which match no year of four
-    short = [form for form in column.format if "%y" in form.replace("%%", "")]
+    short = [form for form in column.format if has_short_year(form)]
     calls = []
     for forms in (short, [form for form in column.format if form not in short]):
         call = f"{macro}_as({cell}, [{', '.join(map(literal, forms))}]{zone})"

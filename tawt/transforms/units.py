@@ -6,6 +6,7 @@ averaged in. A number without any unit counts as unknown too where the data_type
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -20,6 +21,11 @@ from tawt.project import Project
 from tawt.transforms.columns import Int64s, dictionary_of
 from tawt.transforms.seeds import conversions_of, ranges_of, spellings_of
 
+_CAPITAL = re.compile(
+    r"\b(?:[MGTP](?:g|mol|I?U|Eq|[Oo]sm|Pa|Hz|Bq|Gy|Sv|J|W|V|Ci|cal|eV|CFU|cfu|cells|copies)|[GT]/[uµμmn]?[Ll]"
+    r"|[munpf][MS])\b", re.ASCII
+)  # fmt: skip
+"""A capital that makes another unit, as in `sql/shared/macros/unit_letters.sql`."""
 SHOWN_FROM = 11
 """Rows from which on a unit, which is a cell of the source, is named."""
 
@@ -103,7 +109,8 @@ class Units:
         if unit is None:
             return None
         plain = unit.strip()
-        return self.spellings.get(plain.lower(), plain) or None
+        # spellings are in small letters: where a capital makes another unit, none is meant
+        return plain or None if _CAPITAL.search(plain) else self.spellings.get(plain.lower(), plain) or None
 
     def canonical(self, code: str, counts: dict[str | None, int]) -> str | None:
         """Return the canonical unit of a data_type: the pipeline's, else that of its range, else the most frequent.
