@@ -47,12 +47,12 @@ def _of_query(query: Node, column: str | int, scope: Mapping[str, _Step]) -> Ite
         children, kind = query["children"], query["setop_type"]
         place = column if kind == "UNION_BY_NAME" else _place(children[0], column)
         for child in children if kind.startswith("UNION") else children[:1]:
-            yield from _of_query(child, place, scope)
+            yield from _of_query(child, _place_in(child, place, children[0], column), scope)
     elif query["type"] == "SELECT_NODE":
         given = query["select_list"]
         place = _place(query, column)
         if isinstance(place, int):
-            yield from _of_expression(given[place], query, scope) if place < len(given) else ()
+            yield from _of_expression(given[place], query, scope) if _is_at(given, place) else ()
             return
         for star in given:
             if star["class"] == "STAR" and star["expr"] is None:
@@ -60,17 +60,36 @@ def _of_query(query: Node, column: str | int, scope: Mapping[str, _Step]) -> Ite
 
 
 def _place(query: Node, column: str | int) -> str | int:
-    """Return at which place a select gives a column; its name where that is not known, for `*` stands before it."""
-    if query["type"] == "SET_OPERATION_NODE":
-        return _place(query["children"][0], column)
-    for place, item in enumerate(query.get("select_list", ())):
-        if (
-            place == column
-            or item["class"] == "STAR"
-            or column == str(item["alias"] or (item.get("column_names") or [""])[-1]).lower()
-        ):
-            return place if item["class"] != "STAR" else column
+    """Return at which place a select gives a column, from the end (-1) where a `*` stands before it; its name where
+    that is not known, for it may come with a `*`."""
+    given = _given(query)
+    for place, item in enumerate(given):
+        named = item["class"] != "STAR" and str(item["alias"] or (item.get("column_names") or [""])[-1]).lower()
+        if column in (place, named):
+            return next((one for one in (place, place - len(given)) if _is_at(given, one)), column)
     return column
+
+
+def _place_in(query: Node, place: str | int, first: Node, column: str | int) -> str | int:
+    """Return at which place a part of a union has what the first part has at one, counted from either end."""
+    given, n = _given(first), len(_given(first))
+    places = [place] if isinstance(place, int) else []
+    if places and not any(item["class"] == "STAR" for item in given):
+        places.append(places[0] - n if places[0] >= 0 else places[0] + n)
+    return next((one for one in places if _is_at(_given(query), one)), column if places else place)
+
+
+def _given(query: Node) -> list[Node]:
+    """Return what a select gives, or the first of a union."""
+    while query["type"] == "SET_OPERATION_NODE":
+        query = query["children"][0]
+    return list(query.get("select_list", ()))
+
+
+def _is_at(given: list[Node], place: int) -> bool:
+    """Return whether a select gives one column at a place: no `*` stands there, nor on the way from the end."""
+    within = -len(given) <= place < len(given)
+    return within and all(item["class"] != "STAR" for item in (given[: place + 1] if place >= 0 else given[place:]))
 
 
 def _of_star(star: Node, column: str | int, query: Node, scope: Mapping[str, _Step]) -> Iterator[Node]:

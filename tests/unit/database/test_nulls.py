@@ -8,6 +8,14 @@ import pytest
 from tawt.database.nulls import with_moment
 
 WRITTEN = {
+    "select *, null as time, k as code from t": "rs",
+    "select *, null as time from (select k as code from t) union all select k, seen from t": "rs",
+    "select k as code, seen as time from t union all select *, null from (select 'w' as a)": "w",
+    "with a as (select *, null as time from (select k as code from t)) select * exclude (code), code from a": "rs",
+    "select * exclude (time), null as time from (select k as code, seen as time from t)": "rs",
+    "select *, null as time, 1 as one from (select k as code from t) union all select *, 1 from (select k, seen from t)": "rs",
+    "select seen as time, * exclude (seen), k as code from t union all select null, * exclude (seen), 'w' from t": "ww",
+    "select *, seen as time, k as code from t": "",
     "select 'w' as code, null as time": "w",
     "select 'w' as code, null::date as \"Time\"": "w",
     "with a as (select 'w' as code, null as time), b as (from a) select b.time, code from b": "w",
