@@ -9,11 +9,13 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -214,6 +216,16 @@ def fact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {n:,}" for name, n in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@contextmanager
+def looking() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal which table is looked at; it goes when all are."""
+    if not show_progress():
+        yield lambda table: None
+        return
+    with console.status("looking at the files") as status:
+        yield lambda table: status.update(f"looking at {escape(table)}")
 
 
 def show_progress() -> bool:

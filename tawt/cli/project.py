@@ -9,7 +9,7 @@ import typer
 
 from tawt.cli.again import again, follow, follow_ingest
 from tawt.cli.options import DATA_PANEL, DryRun, Form, OptionalWorkspace
-from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say
+from tawt.cli.output import Format, counted, looking, next_command, print_rows, print_text, say
 
 _WIDTH = 100
 """Of the lines that tell what to look at, where no terminal says its own."""
@@ -39,7 +39,10 @@ def init(
     """
     from tawt.commands.init import init as draft
 
-    result = draft(raw_dir, name, out, subject=subject, records=records, force=force, dry_run=dry_run)
+    with looking() as report:
+        result = draft(
+            raw_dir, name, out, subject=subject, records=records, force=force, dry_run=dry_run, report=report
+        )
     print_rows(("table", "taken for", "subject", "time", "says"), result.look.rows(), form)
     notes = result.look.notes()
     if notes:

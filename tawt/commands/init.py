@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ def init(
     records: int = 20_000,
     force: bool = False,
     dry_run: bool = False,
+    report: Callable[[str], None] = lambda table: None,
 ) -> DraftResult:
     """Look at the tables of a folder and draft a project: contracts, SQL, a pipeline and cases.
 
@@ -59,6 +60,7 @@ def init(
         records: How many records of each table are looked at, from its beginning.
         force: Draft again what was drafted before; what was edited since stays.
         dry_run: Write nothing.
+        report: Is told the name of a table before it is read.
 
     Raises:
         SourceError: The folder holds no table of subjects.
@@ -66,7 +68,7 @@ def init(
     """
     raw, root = Path(raw_dir).expanduser(), Path(out if out is not None else ".").expanduser()
     _hold_place(raw, root, name)
-    look = look_below(raw, records, subject)
+    look = look_below(raw, records, subject, report)
     files = {path: _sealed(path, text) for path, text in files_of(name, look.tables, rows_of).items()}
     with nullcontext() if dry_run else _alone(root, name):
         there = [path for path in files if (root / path).exists() or (root / path).is_symlink()]

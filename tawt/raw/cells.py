@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from typing import Any, NamedTuple
@@ -61,6 +61,10 @@ class Joined(NamedTuple):
     """What they look like: forms that many have, most frequent first."""
 
 
+_MOST = 500_000
+"""Records that the engine can choose by their subjects."""
+
+
 class Apart(NamedTuple):
     """How the ids of several columns are written."""
 
@@ -77,8 +81,10 @@ class Apart(NamedTuple):
 class Cells:
     """Reads tables; what cannot be read is passed over."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, tables: Mapping[str, RawTable]) -> None:
-        self._connection, self._tables = connection, tables
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, tables: Mapping[str, RawTable], report: Callable[[str], None]
+    ) -> None:
+        self._connection, self._tables, self._report = connection, tables, report
         connection.execute("create temp table ids (place varchar, cell varchar, bare varchar)")
 
     def first(self, table: str, most: int) -> tuple[dict[str, list[str | None]], int]:
@@ -97,14 +103,32 @@ class Cells:
             found.num_rows + n_odd
         )
 
-    def orders(self, table: str, columns: Sequence[str]) -> tuple[int, dict[str, tuple[int, int]]]:
-        """Return how many records a table has, and in how many a day stands surely before, or behind, its month."""
-        asked = [
-            f"count(*) filter (regexp_matches({identifier(c)}, {literal(way)}))" for c in columns for way in _ORDERS
-        ]
-        row = self._read(table, f"select {', '.join(['count(*)', *asked])} from raw.{identifier(table)}", parallel=True)
-        n, *counts = (column[0].as_py() for column in row.columns)
-        return n, dict(zip(columns, zip(counts[::2], counts[1::2], strict=True), strict=True))
+    def beyond(
+        self, table: str, days: Sequence[str], whose: str, behind: int, most: int
+    ) -> tuple[dict[str, tuple[int, int]], dict[str, list[str | None]]]:
+        """Read a table to its end, once.
+
+        Args:
+            table: The table.
+            days: Its columns of days.
+            whose: The column of its subjects.
+            behind: So many records are known.
+            most: So many are returned at most.
+
+        Returns:
+            In how many records each day stands surely before, or behind, its month; and the records of some subjects,
+            chosen by nothing that is in them, wherever they stand behind the known ones.
+        """
+        names = self._tables[table].contract.names
+        asked = [f"count(*) filter (regexp_matches({identifier(c)}, {literal(way)}))" for c in days for way in _ORDERS]
+        record = f"[{', '.join(map(identifier, names))}]"
+        some = f"min_by({record}, hash(trim({identifier(whose)})), {min(most, _MOST)}) filter (_row > {behind})"
+        row = self._read(table, f"select {', '.join([*asked, some])} from raw.{identifier(table)}", parallel=True)
+        *counts, found = (column[0].as_py() for column in row.columns)
+        cells = zip(*found, strict=True) if found else [[] for _ in names]
+        return dict(zip(days, zip(counts[::2], counts[1::2], strict=True), strict=True)), {
+            name: list(column) for name, column in zip(names, cells, strict=True)
+        }
 
     def last_day(self, table: str, forms: Mapping[str, Sequence[str]], latest: date | None) -> date | None:
         """Return the last day that stands in some columns of a table.
@@ -124,15 +148,6 @@ class Cells:
         text = f"select max({day}) from (select unnest([{', '.join(days)}]) as day from raw.{identifier(table)})"
         found: date | None = self._read(table, text, parallel=True).columns[0][0].as_py()
         return found
-
-    def of_some(self, table: str, whose: str, one_in: int, behind: int, most: int) -> dict[str, list[str | None]]:
-        """Return the records of one in so many subjects, wherever they stand behind the first ones."""
-        names = self._tables[table].contract.names
-        found = self._read(
-            table, f"select {', '.join(map(identifier, names))} from raw.{identifier(table)} "
-            f"where hash(trim({identifier(whose)})) % {one_in} = 0 and _row > {behind} limit {most}",
-        )  # fmt: skip
-        return {name: column.to_pylist() for name, column in zip(names, found.columns, strict=True)}
 
     def gather(self, table: str, columns: Sequence[str]) -> None:
         """Hold the different ids in some columns of a table, to compare them with others'."""
@@ -194,6 +209,7 @@ class Cells:
         return found
 
     def _read(self, table: str, text: str, parallel: bool = False) -> Any:
+        self._report(table)
         with wrapped_errors(table):
             is_asked = text.startswith("select")
             reader = bind_raw(self._connection, self._tables[table], parallel)
@@ -210,8 +226,16 @@ def _place(place: Place) -> str:
 
 
 @contextmanager
-def cells_of(tables: Mapping[str, FoundTable], passed: list[PassedOver]) -> Iterator[Cells]:
-    """Open tables for reading; those of which no file can be opened are added to what is passed over."""
+def cells_of(
+    tables: Mapping[str, FoundTable], passed: list[PassedOver], report: Callable[[str], None] = lambda table: None
+) -> Iterator[Cells]:
+    """Open tables for reading; those of which no file can be opened are added to what is passed over.
+
+    Args:
+        tables: By name.
+        passed: What is passed over.
+        report: Is told the name of a table before it is read.
+    """
     with ExitStack() as stack:
         raw: dict[str, RawTable] = {}
         for name, found in tables.items():
@@ -220,4 +244,4 @@ def cells_of(tables: Mapping[str, FoundTable], passed: list[PassedOver]) -> Iter
             except SourceError as error:
                 passed.append(PassedOver(found.place, error.what))
         folders = sorted({real(file.path).parent for table in raw.values() for file in table.files})
-        yield Cells(stack.enter_context(looking(Limits.of(), folders)), raw)
+        yield Cells(stack.enter_context(looking(Limits.of(), folders)), raw, report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +59,16 @@ class Look:
         return sorted(notes, key=_weight)
 
 
-def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
+def look_below(
+    raw: Path, records: int, subject: str | None = None, report: Callable[[str], None] = lambda table: None
+) -> Look:
     """Look at the first records of every table below a folder.
 
     Args:
         raw: The folder.
         records: How many of each.
         subject: The name of the subject's column, where the user gives it.
+        report: Is told the name of a table before it is read.
 
     Raises:
         SourceError: The folder holds no table of subjects.
@@ -73,7 +76,7 @@ def look_below(raw: Path, records: int, subject: str | None = None) -> Look:
     """
     found, passed = tables_below(raw, lambda header: subject not in header and of_one_subject(header))
     tables = by_name(found)
-    with cells_of(tables, passed) as cells:
+    with cells_of(tables, passed, report) as cells:
         looked: dict[str, Looked] = {}
         for table, one in tables.items():
             if seen := _looked(table, one, cells, records, passed):
@@ -148,12 +151,12 @@ def _look_on(table: str, seen: Looked, cells: Cells, records: int, whose: Whose)
         shapes = {column: shape_of(column, first[column], seen.found.is_written) for column in seen.shapes}
         return Looked(seen.found, shapes, n_read == _OF_DICTIONARY * records)
     days = [c for c, shape in seen.shapes.items() if any(form.order == "xxy" for form in shape.forms)]
-    n, orders = cells.orders(table, days)
+    # records that are alike are one subject's: those of some subjects tell of all
+    orders, some = cells.beyond(table, days, by, records, records)
     for column, (first_above_12, second_above_12) in orders.items():
         seen.shapes[column].first_above_12 = first_above_12
         seen.shapes[column].second_above_12 = second_above_12
-    # records that are alike are one subject's: those of some subjects tell of all
-    for column, more in cells.of_some(table, by, max(1, n // records), records, 2 * records).items():
+    for column, more in some.items():
         seen.shapes[column].note_more(more)
     return seen
 

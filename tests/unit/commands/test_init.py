@@ -109,6 +109,13 @@ def _draft(raw: Path, out: Path, **options: object) -> DraftResult:
     return tawt.init(raw, "clinic", out, **options)  # type: ignore[arg-type]
 
 
+def test_a_large_table_is_read_to_its_end_once_and_once_more_for_its_ids(clinic: Path, tmp_path: Path) -> None:
+    """Who waits is told which table is read: its first records, all that is behind them, and the ids in it."""
+    read: list[str] = []
+    tawt.init(clinic, "clinic", tmp_path / "home", records=40, report=read.append)
+    assert read.count("labs") == 3 and {"stays", "vitals", "d_labs"} < {*read}
+
+
 def test_nothing_is_overwritten(clinic: Path, tmp_path: Path) -> None:
     """A draft beside files of its names is refused whole; `force` makes anew what nobody edited, keeps the rest, and removes
     unedited drafts of tables that are none any more."""
