@@ -18,7 +18,7 @@ from tawt.contracts.subjects import KEY_MARK, MAP, mark_of, with_key
 from tawt.database.connect import bounded_memory, identifier, interruptible, wrapped_errors
 from tawt.files import keep_private
 from tawt.pipeline.relations import connected
-from tawt.pipeline.subject_map import whole_map
+from tawt.pipeline.subject_map import hold_numbers, whole_map
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.views import bind_raw, subject_id
@@ -56,6 +56,7 @@ def run_subjects(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     for file in (file for table in bound.raw.values() for file in table.files):
         file.hold()
     numbers = numbered(bytes.fromhex(key), met["id"].to_pylist(), met["known"].to_numpy())
+    hold_numbers(bound.root, numbers)
     order = pa.array(np.argsort(numbers))
     rows = pa.table({"id": met["id"], "subject_id": pa.array(numbers)}, schema=bound.stage.contract.arrow_schema())
     for made in (folder, folder / MAP):  # the way back to people

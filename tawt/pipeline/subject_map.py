@@ -12,8 +12,10 @@ from collections.abc import Collection, Mapping
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
+from tawt.arrays import Ints
 from tawt.contracts.layers import LAYERS
 from tawt.contracts.subjects import KEY_MARK, MAP, MAP_AGAIN, key_of_map, mark_of, new_key
 from tawt.errors import FileError
@@ -72,6 +74,8 @@ def key_for(workspace: Workspace, stage: str, known: str | None, content: dict[s
         keys.append(new_key(content))
     keys = [key for key in keys if not marks or {mark_of(key)} == marks]
     if keys:
+        if there and not damage:
+            hold_numbers(workspace.root, read_parquet(place, ["subject_id"], MAP_AGAIN)["subject_id"].to_numpy())
         return keys[0]
     if damage is not None:
         raise damage
@@ -98,9 +102,35 @@ def _unlisted(root: Path, manifests: Collection[Manifest]) -> bool:
     listed = {name for one in manifests for name in one.files}
     layers = [layer for layer in LAYERS.values() if layer.name != "codes"]
     rows = (path for layer in layers for path in (root / layer.name).rglob(f"*{layer.suffix}"))
-    # what a training or an embedding hung on has a manifest, where any is left
-    made = (path for name in ("runs", "embeddings") if not listed for path in (root / name).glob("*"))
+    # what a training or an embedding hung on is the dataset, where its manifest is left
+    hung_on = any(name.startswith("dataset/") for name in listed)
+    made = (path for name in ("runs", "embeddings") if not hung_on for path in (root / name).glob("*"))
     return any(path.relative_to(root).as_posix() not in listed for path in chain(rows, made))
+
+
+def hold_numbers(root: Path, numbers: Ints) -> None:
+    """Refuse numbers of which none is among those that outputs hold, which would then speak of other people.
+
+    Args:
+        root: Of the workspace.
+        numbers: That subjects are to have.
+
+    Raises:
+        FileError: Splits or embeddings are of other subjects throughout.
+    """
+    for path in (
+        root / "events" / "metadata" / "subject_splits.parquet",
+        *sorted((root / "embeddings").glob("*.parquet")),
+    ):
+        try:
+            given = read_parquet(path, ["subject_id"], MAP_AGAIN)["subject_id"].to_numpy()
+        except FileError:  # absent or no such file: it speaks of nobody
+            continue
+        if len(given) and not np.isin(given, numbers).any():
+            raise FileError(
+                str(path), f"is of {len(given):,} subjects, and none of these raw tables has the number of one of them",
+                f"where the raw tables are of the same people: {_ANOTHER}",
+            )  # fmt: skip
 
 
 def is_as_written(folder: Path, hashes: Mapping[str, str]) -> bool:

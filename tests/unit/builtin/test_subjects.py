@@ -277,6 +277,33 @@ def test_no_two_records_of_the_numbers_gone_or_of_another_workspace_renumber_any
             tawt.run(words, tmp_path / "w", threads=1)
 
 
+def test_numbers_that_are_nobodys_here_are_refused(raw: Path, tmp_path: Path) -> None:
+    """Key, map and manifests of another workspace, or gone: splits and embeddings hold the numbers that were given."""
+    work, other = tmp_path / "w", tmp_path / "other"
+    tawt.ingest(raw, "lab", work, threads=1)
+    numbers = the_map(work)
+    write(raw, "c", ["new"], first=600)
+    tawt.ingest(raw, "lab", other, threads=1)
+    whole = {path.relative_to(work): path.read_bytes() for path in work.rglob("*") if path.is_file()}
+    splits, embedded = work / "events" / "metadata" / "subject_splits.parquet", work / "embeddings" / "a.parquet"
+    for of_other, left in product((("subjects",), ("local.json",), ("subjects", "manifests")), (splits, embedded)):
+        shutil.rmtree(work)
+        left.parent.mkdir(parents=True)
+        for name in ("ingest.json", "pipeline.yaml"):
+            (work / name).write_bytes(whole[Path(name)])
+        left.write_bytes(whole[splits.relative_to(work)])
+        for place in of_other:
+            (shutil.copytree if (other / place).is_dir() else shutil.copy)(other / place, work / place)
+        with pytest.raises(FileError, match="has the number of one of them") as caught:
+            tawt.ingest(raw, "lab", work, threads=1)
+        assert "new workspace" in caught.value.hint
+    for place in ("subjects", "manifests"):
+        shutil.rmtree(work / place)
+    (work / "local.json").write_bytes(whole[Path("local.json")])
+    tawt.ingest(raw, "lab", work, threads=1)
+    assert numbers.items() <= the_map(work).items()
+
+
 def test_outputs_that_nothing_speaks_of_keep_subjects_from_other_numbers(raw: Path, tmp_path: Path) -> None:
     """Map, `local.json` and all manifests gone at once: shards, splits, runs or embeddings are left that would speak of
     other people. Without any, or where manifests tell that they are of numbers, it begins anew."""
