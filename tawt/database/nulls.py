@@ -22,14 +22,19 @@ class _Step:
     scope: Mapping[str, _Step]
 
 
-def with_moment(text: str, column: str, moment: str) -> str | None:
-    """Return a select with a moment for each null that its author wrote as a column; None where none is."""
+_Null = tuple[Node, bool]
+"""A null, and whether it stands under a condition."""
+
+
+def with_moment(text: str, column: str, moment: str) -> tuple[str | None, bool]:
+    """Return a select with a moment for each null that its author wrote as a column, None where none is; and whether
+    one of them stands under a condition."""
     tree = json.loads(json.dumps(parse(text)))  # a copy: what was parsed is kept
     nulls = list(_of_query(tree["statements"][0]["node"], column, {}))
-    for node in nulls:
+    for node, _ in nulls:
         if node["class"] == "CONSTANT":  # a step that is read twice gives its nulls twice
             node |= {**_moment(moment), "alias": node["alias"]}
-    return unparse(tree) if nulls else None
+    return unparse(tree) if nulls else None, any(conditional for _, conditional in nulls)
 
 
 def _moment(moment: str) -> Node:
@@ -38,7 +43,7 @@ def _moment(moment: str) -> Node:
     return node
 
 
-def _of_query(query: Node, column: str | int, scope: Mapping[str, _Step]) -> Iterator[Node]:
+def _of_query(query: Node, column: str | int, scope: Mapping[str, _Step]) -> Iterator[_Null]:
     """Yield the nulls of a column of a select or of a union of them, by its name or by its place."""
     for entry in (query.get("cte_map") or {}).get("map", []):
         step = entry["value"]
@@ -92,7 +97,7 @@ def _is_at(given: list[Node], place: int) -> bool:
     return within and all(item["class"] != "STAR" for item in (given[: place + 1] if place >= 0 else given[place:]))
 
 
-def _of_star(star: Node, column: str | int, query: Node, scope: Mapping[str, _Step]) -> Iterator[Node]:
+def _of_star(star: Node, column: str | int, query: Node, scope: Mapping[str, _Step]) -> Iterator[_Null]:
     for item in star["replace_list"]:
         if item["key"].lower() == column:
             yield from _of_expression(item["value"], query, scope)
@@ -101,22 +106,22 @@ def _of_star(star: Node, column: str | int, query: Node, scope: Mapping[str, _St
         yield from _of_relation(query["from_table"], column, star["relation_name"].lower(), scope)
 
 
-def _of_expression(node: Node, query: Node, scope: Mapping[str, _Step]) -> Iterator[Node]:
+def _of_expression(node: Node, query: Node, scope: Mapping[str, _Step]) -> Iterator[_Null]:
     kind = node["class"]
     if kind == "CONSTANT" and node["literal"]["kind"] == "NULL_LITERAL":
-        yield node
+        yield node, False
     elif kind == "CAST":
         yield from _of_expression(node["child"], query, scope)
     elif kind == "CASE":
         given = [*(check["then_expr"] for check in node["case_checks"]), node["else_expr"]]
         if not _judges(given, [check["when_expr"] for check in node["case_checks"]]):
             for one in given:
-                yield from _of_expression(one, query, scope)
+                yield from ((node, True) for node, _ in _of_expression(one, query, scope))
     elif kind == "FUNCTION" and node["function_name"] == "if":
         asked, *given = (one["expression"] for one in node["arguments"])
         if not _judges(given, [asked]):
             for one in given:
-                yield from _of_expression(one, query, scope)
+                yield from ((node, True) for node, _ in _of_expression(one, query, scope))
     elif kind == "COLUMN_REF":
         *of, column = map(str.lower, node["column_names"])
         yield from _of_relation(query["from_table"], column, of[-1] if of else "", scope)
@@ -138,7 +143,7 @@ def _columns(nodes: Any) -> set[str]:
     return own.union(*map(_columns, nodes.values()))
 
 
-def _of_relation(node: Node, column: str, of: str, scope: Mapping[str, _Step]) -> Iterator[Node]:
+def _of_relation(node: Node, column: str, of: str, scope: Mapping[str, _Step]) -> Iterator[_Null]:
     """Yield the nulls of a column of what a select reads; `of`, where it is said, is the relation's name in it."""
     kind = node["type"]
     if kind == "JOIN":

@@ -102,8 +102,9 @@ def _judged(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Path
     check_nulls(stage.contract, kept, stage.name)
     facts: dict[str, Any] = {}
     if stage.layer.measured:
-        rejected, n_untimed = without_untimed(connection, bound, kept, rejected)
-        facts = {**counts_of(connection, bound, kept), "without_time": n_untimed}
+        rejected, n_untimed, n_conditional = without_untimed(connection, bound, kept, rejected)
+        without = {"without_time": n_untimed, "static_by_condition": n_conditional}
+        facts = {**counts_of(connection, bound, kept), **without}
     account = balance(stage, driving, kept, rejected)
     account = account.model_copy(update={"faults": held_faults(stage, count_faults(kept))})
     notes = hold_rows(connection, bound, kept, account)

@@ -9,7 +9,7 @@ from tawt.contracts.cells import told
 from tawt.pipeline.manifest import Manifest
 from tawt.transforms.losses import warning
 
-COUNTS = ("without_time", "at_its_time", "multiplied")
+COUNTS = ("without_time", "static_by_condition", "at_its_time", "multiplied")
 """The facts that are told here."""
 
 
@@ -19,6 +19,11 @@ def lines_of(manifest: Manifest) -> Iterator[str]:
         yield (
             f"{_few(n)} rows lack their time: left out as `time:missing` (a fact has `null as time`, or says "
             "`true as is_static`)"
+        )
+    if isinstance(n := manifest.facts.get("static_by_condition"), int):
+        yield (
+            f"{_few(n)} rows have no time under a condition of the stage: they are static facts, known from the start "
+            "(`... as is_static` says it of each row)"
         )
     if at := _counts(manifest, "at_its_time"):
         yield (

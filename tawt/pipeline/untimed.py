@@ -28,7 +28,7 @@ _NO_TIME = "0001-01-01 00:00:00"
 
 def without_untimed(
     connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Path], rejected: Rejected
-) -> tuple[Rejected, int]:
+) -> tuple[Rejected, int, int]:
     """Take rows that lack their time out of the files of an event part.
 
     Args:
@@ -38,13 +38,16 @@ def without_untimed(
         rejected: What it rejected.
 
     Returns:
-        What is rejected then, and how many rows were taken out.
+        What is rejected then, how many rows were taken out, and how many others have none under a condition.
     """
     untimed = [file for file in kept if _n_untimed(file) != 0]
     if not untimed:
-        return rejected, 0
+        return rejected, 0, 0
     with wrapped_errors(bound.stage.name, workspace=bound.root, limits=bound.limits):
-        lacks = _lacking(connection, bound.sql.text, bound.parameters, parquet_files(kept), parquet_files(untimed))
+        sets = parquet_files(kept), parquet_files(untimed)
+        lacks, conditional = _lacking(connection, bound.sql.text, bound.parameters, *sets)
+        facts = f"select count(*) from {sets[1]} where time is null and not ({lacks})"
+        n_conditional = connection.sql(facts).fetchall()[0][0] if conditional else 0
         taken = [rejected.table]
         for file in untimed:
             rows = connection.sql(f"select _row from {parquet_files([file])} where {lacks}").to_arrow_table()
@@ -58,7 +61,7 @@ def without_untimed(
                 "(format parquet, compression snappy)"
             )
             aside.replace(file)
-    return Rejected(pa.concat_tables(taken), rejected.lines), sum(map(len, taken[1:]))
+    return Rejected(pa.concat_tables(taken), rejected.lines), sum(map(len, taken[1:])), n_conditional
 
 
 def name_untimed(connection: duckdb.DuckDBPyConnection, text: str, parameters: Mapping[str, Any], table: str) -> None:
@@ -71,21 +74,22 @@ def name_untimed(connection: duckdb.DuckDBPyConnection, text: str, parameters: M
         table: Has what it gave.
     """
     kept = f"(from {table} where _reason is null)"
-    lacks = _lacking(connection, text, parameters, kept, kept)
+    lacks, _ = _lacking(connection, text, parameters, kept, kept)
     connection.execute(f"update {table} set _reason = {literal(_REASON)} where _reason is null and {lacks}")
 
 
 def _lacking(
     connection: duckdb.DuckDBPyConnection, text: str, parameters: Mapping[str, Any], kept: str, untimed: str
-) -> str:
-    """Return what holds of the rows that lack their time, of those that a stage gave; some of `untimed` have none."""
+) -> tuple[str, bool]:
+    """Return what holds of the rows that lack their time, of those that a stage gave; some of `untimed` have none. And
+    whether others may have none because of a condition in the text."""
     if "is_static" in (given := as_relation(connection, text, parameters).columns):
-        return "time is null and not coalesce(is_static, false)"
+        return "time is null and not coalesce(is_static, false)", False
     if "time" not in given:
-        return "false"
-    tried = with_moment(text, "time", _NO_TIME)
+        return "false", False
+    tried, conditional = with_moment(text, "time", _NO_TIME)
     if tried is None:
-        return "time is null"
+        return "time is null", False
     # the select again, with a moment where its author wrote a null: what has none then was read, and was empty
     no_time = f"{literal(_NO_TIME)}::timestamp"
     written = (
@@ -98,7 +102,8 @@ def _lacking(
         f"create or replace temp table _timed as select distinct code from {kept} where time is not null "
         f"and code in (select code from {untimed} where time is null)"
     )
-    return "time is null and (code in (from _timed) or (_row, code) not in (select (_row, code) from _written))"
+    lacks = "time is null and (code in (from _timed) or (_row, code) not in (select (_row, code) from _written))"
+    return lacks, conditional
 
 
 def _n_untimed(file: Path) -> int | None:

@@ -101,6 +101,11 @@ def _unreadable(root: Path, path: Path, beside: Collection[Path]) -> SourceError
         )
     if not place.endswith(path.name) and path.suffix[1:].isalpha():  # of many, whose names are not said
         place = f"{path.parent.relative_to(root).as_posix()}/*{path.suffix}"
+    if format_of(path).is_table:
+        return SourceError(
+            place, "has a name that the contract does not mean, expected one of its `paths` and one suffix",
+            "say its name in `paths`, without the suffix, or with a `*`; or move it away if it is no part of it",
+        )  # fmt: skip
     packed = path.suffix.lower() in PACKED
     return SourceError(
         place, f"is of a kind that is not read, expected {', '.join(TABLES)}",

@@ -4,7 +4,7 @@ create macro bound(said) as
     case when not is_interval(said) then number(
         regexp_extract(
             said,
-            '^(?:[<>]=?|(?:less|greater) than(?: or equal to)?)\s*([-+]?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*(?:[a-z%][^:;=<>\s]*(?:\s+[^:;=<>\s0-9][^:;=<>\s]*)*)?\.?$',
+            '^(?:[<>]=?|[≤⩽≥⩾]|(?:less|greater) than(?: or equal to)?)[\s\x{a0}\x{2009}\x{202f}]*([-+]?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*(?:[a-z%][^:;=<>\s]*(?:\s+[^:;=<>\s0-9][^:;=<>\s]*)*)?\.?$',
             1, 'i'
         )
     ) end

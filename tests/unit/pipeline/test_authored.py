@@ -130,6 +130,10 @@ def test_a_row_without_the_time_of_its_data_type_is_no_fact(ingested, tmp_path: 
         3,
     )
     assert account(part.replace("r.code,", "r.value::varchar as code,")) == ({}, None)
+    assert any(
+        "rows have no time under a condition" in line
+        for line in lines_of(_made(ingested(part.replace("r.code,", "r.value::varchar as code,"))))
+    )
     rare = PART.replace(f" {TIME} as time", f" nullif({TIME}, case when r.value = 5 then {TIME} end) as time")
     assert account(rare.replace("r.code,", "r.value::varchar as code,")) == ({"time:missing": 1}, 1)
     assert account(PART.replace(f" {TIME} as time", f" nullif({TIME}, {TIME}) as time")) == ({"time:missing": 5}, 5)

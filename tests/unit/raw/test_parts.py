@@ -223,3 +223,11 @@ def test_a_ctrl_z_at_the_end_is_no_record(encoding: str, packed: bool, tmp_path:
         path.write_bytes(gzip.compress(text) if packed else text)
     rows = cells(tmp_path / "raw", "a,b", settings={"csv": {"encoding": encoding}}, n_bad=4)
     assert rows == [(str(i), "\u00e4") for i in range(4)]
+
+
+def test_a_file_of_another_name_is_told_as_such(tmp_path: Path) -> None:
+    """`obs.2021.csv` can be read, but `obs` does not mean it."""
+    (tmp_path / "obs.2021.csv").write_text("a\n1\n")
+    with pytest.raises(SourceError, match="a name that the contract does not mean"):
+        files_of(tmp_path, ["obs"], None, "obs")
+    assert len(files_of(tmp_path, ["obs.2021"], None, "obs")) == 1
