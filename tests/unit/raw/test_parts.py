@@ -227,7 +227,8 @@ def test_a_ctrl_z_at_the_end_is_no_record(encoding: str, packed: bool, tmp_path:
 
 def test_a_file_of_another_name_is_told_as_such(tmp_path: Path) -> None:
     """`obs.2021.csv` can be read, but `obs` does not mean it."""
-    (tmp_path / "obs.2021.csv").write_text("a\n1\n")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "obs.2021.csv").write_text("a\n1\n")
     with pytest.raises(SourceError, match="a name that the contract does not mean"):
-        files_of(tmp_path, ["obs"], None, "obs")
-    assert len(files_of(tmp_path, ["obs.2021"], None, "obs")) == 1
+        cells(tmp_path / "raw", paths=("obs",))
+    assert cells(tmp_path / "raw", paths=("obs.2021",)) == [("1",)]
