@@ -28,6 +28,8 @@ class FoundTable:
     members: Members | None = None
     stem: str = ""
     """What is in the names of all its parts, but for their numbers."""
+    is_named: bool = False
+    """Whether its parts may have the names of people."""
 
     @property
     def name(self) -> str:
@@ -37,7 +39,7 @@ class FoundTable:
     @property
     def parts(self) -> tuple[str, ...]:
         """The names of the files that are its parts, where they are several that lie beside others."""
-        return tuple(file.name for file in self.files) if self.stem and self.members is None else ()
+        return tuple(file.name for file in self.files) if (self.stem or self.is_named) and self.members is None else ()
 
     @property
     def is_written(self) -> bool:

@@ -12,11 +12,12 @@ _SERIES = re.compile(
 """A name with a number, a day or a month behind it, or in front."""
 _SETS = re.compile(r"(.+?)[-_. ]?(\d+|(?<=[-_. ])[a-z])", re.ASCII)
 """A name of a folder or an archive of small files, of which there may also be `a` and `b`."""
-_VERSION = r"v|vers?|version|rev|revision|release|copy|kopie|backup|bak|draft|entwurf"
-_VERSIONED = re.compile(rf"(?:.*[-_. ])?(?:{_VERSION})", re.IGNORECASE)
+VERSION = r"v|vers?|version|rev|revision|release|copy|kopie|backup|bak|draft|entwurf"
+"""What says of a name that a number behind it is that of a version."""
+_VERSIONED = re.compile(rf"(?:.*[-_. ])?(?:{VERSION})", re.IGNORECASE)
 """A name behind which a number is that of a version."""
 _TELLS_APART = re.compile(
-    rf"(?<![^\W_])(?:(?:{_VERSION}|old|new|alt|neu|orig(?:inal)?|final|corrected|fixed|latest|prev(?:ious)?)[-_. ]?\d*"
+    rf"(?<![^\W_])(?:(?:{VERSION}|old|new|alt|neu|orig(?:inal)?|final|corrected|fixed|latest|prev(?:ious)?)[-_. ]?\d*"
     r"|[a-z]|\(?\d+\)?)(?![^\W_])",
     re.IGNORECASE,
 )

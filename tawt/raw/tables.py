@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,30 +11,32 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import cast
 
-from tawt.config.pipeline import Encoding, Members
+from tawt.config.pipeline import Encoding
 from tawt.errors import SourceError, TawtError
-from tawt.raw.encoding import encoding_of
-from tawt.raw.formats import ARCHIVES, PACKED, bare_name, format_of, is_hidden
+from tawt.raw.formats import PACKED, bare_name, format_of, is_hidden
 from tawt.raw.found import FoundTable, PassedOver
 from tawt.raw.identity import open_packed
-from tawt.raw.members import MemberReader
+from tawt.raw.many import CASELESS_GLOB, encoding_in, of_archive, of_members
+from tawt.raw.named import WhoseAt, as_one
 from tawt.raw.parquet import is_cell
 from tawt.raw.parts import ANY, Named, named_part
 from tawt.raw.small_files import OfOne, names_of, numbered_folder, small_files
-from tawt.raw.sniff import DELIMITERS, delimiter_in, is_record, rows_in
+from tawt.raw.sniff import delimiter_in, is_record, rows_in
 from tawt.readers import parquet_schema
 
 _SAMPLE = 1 << 18
 """Bytes of text from which is told how it is written."""
-_CASELESS_GLOB = str.maketrans({c: f"[{c}]" for c in "*?["})
 
 
-def tables_below(root: Path, is_of_one: OfOne = lambda header: False) -> tuple[list[FoundTable], list[PassedOver]]:
+def tables_below(
+    root: Path, is_of_one: OfOne = lambda header: False, whose_at: WhoseAt = lambda header: None
+) -> tuple[list[FoundTable], list[PassedOver]]:
     """Return the tables below a folder, and what is not read and why.
 
     Args:
         root: The folder.
         is_of_one: Whether files of a header may hold one subject each, for no column says whose a record is.
+        whose_at: Which column of a header says it.
 
     Raises:
         SourceError: There is no such folder.
@@ -47,7 +48,9 @@ def tables_below(root: Path, is_of_one: OfOne = lambda header: False) -> tuple[l
     for folder, files in _folders(root):
         for found in _tables_of(root, folder, files, is_of_one):
             (tables if isinstance(found, FoundTable) else passed).append(found)  # type: ignore[arg-type]
-    once = list(_each_once([*_by_folders(root, tables, is_of_one, passed)]))
+    by_folders = [*_by_folders(root, tables, is_of_one, passed)]
+    known, passed = as_one(root, by_folders, passed, is_of_one, whose_at)
+    once = list(_each_once(known))
     passed += [one for one in once if isinstance(one, PassedOver)]
     return [one for one in once if isinstance(one, FoundTable)], passed
 
@@ -114,7 +117,7 @@ def _tables_of(root: Path, folder: Path, files: list[Path], is_of_one: OfOne) ->
             continue
         try:
             if format_of(file).is_archive:
-                found: FoundTable | PassedOver | None = _of_archive(root, file)
+                found: FoundTable | PassedOver | None = of_archive(root, file)
             elif format_of(file).is_table:
                 found = _of_file(root, file)
             elif file.suffix.lower() in PACKED:
@@ -134,7 +137,7 @@ def _tables_of(root: Path, folder: Path, files: list[Path], is_of_one: OfOne) ->
         place = folder.relative_to(root).as_posix()
         others = [file for file in by_suffix[suffix] if file not in of_many]
         stem, pattern = names_of(small, others) if others else ("", "")
-        found = _of_members(small, place, suffix, pattern if folder == root else f"{place}/{pattern}" * bool(pattern))
+        found = of_members(small, place, suffix, pattern if folder == root else f"{place}/{pattern}" * bool(pattern))
         named = (stem.strip("-_. ") or root.name).lower() if folder == root or stem else ""
         yield replace(found, stem=named) if named and isinstance(found, FoundTable) else found
 
@@ -142,7 +145,7 @@ def _tables_of(root: Path, folder: Path, files: list[Path], is_of_one: OfOne) ->
 def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
     """Return the table in a file; None where it is a text that is none."""
     relative = file.relative_to(root)
-    place = relative.with_name(bare_name(file)).as_posix().translate(_CASELESS_GLOB)
+    place = relative.with_name(bare_name(file)).as_posix().translate(CASELESS_GLOB)
     if format_of(file).is_parquet:
         schema = parquet_schema(file, "copy it again", SourceError, file.name)
         return FoundTable(place, (file,), tuple(field.name for field in schema if is_cell(field.type)))
@@ -150,7 +153,7 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
         sample = stream.read(_SAMPLE)
     if not sample.strip():
         return PassedOver(relative.as_posix(), "is empty")
-    encoding = _encoding(file)
+    encoding = encoding_in(file)
     text = sample.decode(encoding or "utf-8", "replace").removeprefix("\ufeff")
     text = text if len(sample) < _SAMPLE else text[: max(text.rfind("\n"), 0)] or text
     delimiter = "\t" if format_of(file).is_tabbed else delimiter_in(text)
@@ -166,45 +169,6 @@ def _of_file(root: Path, file: Path) -> FoundTable | PassedOver | None:
     if twice := [name for name, n in Counter(map(str.lower, header)).items() if n > 1]:
         return PassedOver(relative.as_posix(), f"has the column name `{twice[0]}` twice: rename one in its header line")
     return FoundTable(place, (file,), header, delimiter, cast(Encoding | None, encoding))
-
-
-def _encoding(file: Path) -> str | None:
-    with open_packed(file, file.name) as stream:
-        return encoding_of(stream)
-
-
-def _of_archive(root: Path, file: Path) -> FoundTable | PassedOver:
-    """Return the table that the small files in an archive make up, told from its first two."""
-    place = file.relative_to(root).as_posix()
-    try:
-        with tarfile.open(file, mode="r|*") as archive:
-            names = [Path(entry.name).name for entry in islice(archive, 50) if entry.isreg()]
-    except (tarfile.TarError, OSError, EOFError):
-        return PassedOver(place, "is damaged or no archive")
-    names = [name for name in names if not is_hidden(name)]
-    suffixes = {Path(name).suffix for name in names}
-    if len(names) < 2 or len(suffixes) != 1 or not (suffix := suffixes.pop()) or suffix.lower() in PACKED:
-        return PassedOver(place, "holds no small text files of one kind: unpack it")
-    return _of_members([file], place, suffix)
-
-
-def _of_members(files: list[Path], place: str, suffix: str, pattern: str = "") -> FoundTable | PassedOver:
-    """Return the table that small files make up, in an archive or a folder, or those of a pattern in one."""
-    said = {_encoding(file) for file in files if not format_of(file).is_archive} - {None}
-    encoding = cast(Encoding | None, said.pop() if len(said) == 1 else None)
-    for delimiter in DELIMITERS:
-        folders = (pattern or place.translate(_CASELESS_GLOB),)
-        members = Members(table="records", folders=folders, suffix=suffix, delimiter=delimiter)
-        try:
-            header = MemberReader(members, [(file, place) for file in files], encoding or "utf-8").header()
-        except SourceError as error:
-            return PassedOver(place, error.what)
-        if len(header) > 1:
-            bare = place
-            for end in (*ARCHIVES, *PACKED):
-                bare = bare.removesuffix(end)
-            return FoundTable(bare.lower(), tuple(files), ("_member", *header), delimiter, encoding, members)
-    return PassedOver(place, "holds small files without columns")
 
 
 def _joined(root: Path, folder: Path, tables: list[FoundTable]) -> Iterator[FoundTable]:
@@ -241,7 +205,7 @@ def _common(alike: list[FoundTable]) -> str:
 
 def _one_place(root: Path, folder: Path, named: Named, alike: list[FoundTable], tables: list[FoundTable]) -> str | None:
     """Return a path that means these tables and no other: their folder, or a pattern of their names."""
-    below = folder.relative_to(root).as_posix().lower().translate(_CASELESS_GLOB)
+    below = folder.relative_to(root).as_posix().lower().translate(CASELESS_GLOB)
     if len(alike) == len(tables) and folder != root and named.stem in (*ANY, folder.name.lower()):
         return below
     for pattern in named.patterns:

@@ -17,7 +17,7 @@ from tawt.sources.alike import note_later
 from tawt.sources.drafted import Drafted
 from tawt.sources.relate import Looked, by_name, look_at, said_of_all
 from tawt.sources.shapes import ColumnShape, shape_of
-from tawt.sources.subjects import Whose, of_one_subject, whose_records
+from tawt.sources.subjects import Whose, of_one_subject, subject_at, whose_records
 
 _NAMES = re.compile(r"`[^`]*`(?:, `[^`]*`)*")
 """Columns as a note names them."""
@@ -74,7 +74,11 @@ def look_below(
         SourceError: The folder holds no table of subjects.
         ConfigError: No table has such a column.
     """
-    found, passed = tables_below(raw, lambda header: subject not in header and of_one_subject(header))
+    found, passed = tables_below(
+        raw,
+        lambda header: subject not in header and of_one_subject(header),
+        lambda header: subject_at(header, subject),
+    )
     tables = by_name(found)
     with cells_of(tables, passed, report) as cells:
         looked: dict[str, Looked] = {}
@@ -110,8 +114,11 @@ def _said_of_parts(drafted: Sequence[Drafted]) -> Iterator[str]:
     """Yield which files are read as parts of one table, and which tables are alike and are none."""
     for table in drafted:
         if names := sorted(table.found.parts):
-            listed = f": {', '.join(names)}" if len(names) <= MOST_NAMED else ""  # of many each may name a subject
+            is_told = len(names) <= MOST_NAMED and not table.found.is_named  # of many each may name a subject
+            listed = f": {', '.join(names)}" if is_told else ""
             yield f"{table.name}: {len(names)} files are read as its parts{listed}"
+        elif table.found.members is not None and len(table.found.files) > 1:
+            yield f"{table.name}: {len(table.found.files):,} files are read as one table, the name of each as `_member`"
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for table in drafted:
         if bare := without_version(table.found.place):
@@ -188,10 +195,11 @@ def _unread(passed: Sequence[PassedOver]) -> list[str]:
         of_files.setdefault(one.why, {}).setdefault(one.place.rpartition("/")[0], []).append(one.place)
     lines = []
     for why, by_folder in of_files.items():
-        said = [
-            ", ".join(names) if len(names) <= MOST_NAMED or not folder else f"{len(names):,} files of {folder}/"
-            for folder, names in by_folder.items()
-        ]
+        said = []
+        for folder, places in by_folder.items():
+            names = [*dict.fromkeys(places)]
+            is_named = len(names) <= MOST_NAMED or not folder
+            said.append(", ".join(names) if is_named else f"{len(names):,} files of {folder}/")
         lines.append(f"{why}: {', '.join(said)}")
     return lines
 

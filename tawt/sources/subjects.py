@@ -71,6 +71,13 @@ def of_one_subject(header: Sequence[str]) -> bool:
     )
 
 
+def subject_at(header: Sequence[str], named: str | None = None) -> int | None:
+    """Return which column of a header says whose a record is: the one that the user names, or by its name."""
+    names = [flat(name) for name in header]
+    found = [names.index(name) for name in ([flat(named)] if named else SUBJECTS) if name in names]
+    return found[0] if found else None
+
+
 def is_of_stay(name: str) -> bool:
     """Whether a name, as it is compared, is rather that of a stay than of a person."""
     return name in CASES or any(word in name for word in STAYS)

@@ -21,7 +21,7 @@ from tawt.project import Project
 from tawt.transforms.columns import Int64s, dictionary_of
 from tawt.transforms.seeds import conversions_of, ranges_of, spellings_of
 
-_CAPITAL = re.compile(
+CAPITAL = re.compile(
     r"\b(?:[MGTP](?:g|mol|I?U|Eq|[Oo]sm|Pa|Hz|Bq|Gy|Sv|J|W|V|Ci|cal|eV|CFU|cfu|cells|copies)|[GT]/[uµμmn]?[Ll]"
     r"|[munpf][MS])\b", re.ASCII
 )  # fmt: skip
@@ -110,7 +110,7 @@ class Units:
             return None
         plain = unit.strip()
         # spellings are in small letters: where a capital makes another unit, none is meant
-        return plain or None if _CAPITAL.search(plain) else self.spellings.get(plain.lower(), plain) or None
+        return plain or None if CAPITAL.search(plain) else self.spellings.get(plain.lower(), plain) or None
 
     def canonical(self, code: str, counts: dict[str | None, int]) -> str | None:
         """Return the canonical unit of a data_type: the pipeline's, else that of its range, else the most frequent.

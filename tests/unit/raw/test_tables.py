@@ -182,3 +182,90 @@ def test_tables_of_numbered_folders_are_one(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "labs.csv").write_text(TEXT)
     assert {table.place: len(table.files) for table in tables_below(tmp_path)[0]} == {"[0-9]*/labs": 2}
+
+
+PEOPLE = (
+    "Zqadam",
+    "Zqvyn",
+    "Baker",
+    "O'Neil",
+    "Smith_Anna",
+    "zqp-1001",
+    "Ward",
+    "Ulrich",
+    "Öztürk",
+    "Xi",
+    "Quinn",
+    "Zqorro",
+)
+OF_ONE = "time,hr\n2024-03-01 08:00,80\n2024-03-01 09:00,81\n"
+
+
+@pytest.mark.parametrize("n", [5, 12])
+@pytest.mark.parametrize(
+    ("form", "has_id", "odd", "place", "n_files"),
+    [
+        ("labs/{}.csv", False, "", "labs", 1),
+        ("labs/{}.csv", True, "", "labs", 1),
+        ("{}.csv", False, "", ".", 1),
+        ("labs/{}.csv", False, "labs/items", "", 0),
+        ("{}.csv", False, "people", "", 0),
+        ("labs/{}.csv", False, "delimiter", "", 0),
+        ("{}/vitals.csv", True, "", "*/vitals", 1),
+        ("{}/vitals.csv", False, "", "", 0),
+        ("site/{}/icu/vitals.csv", True, "", "site/*/icu/vitals", 1),
+    ],
+)
+def test_no_file_is_called_as_a_person(
+    tmp_path: Path, n: int, form: str, has_id: bool, odd: str, place: str, n_files: int
+) -> None:
+    """Files and folders that are alike, with names that are no words of a hospital, are one table, or passed over and
+    counted; no name of one is in what is found or said, nor that of an empty file among them."""
+    for i, name in enumerate(PEOPLE[:n]):
+        file = tmp_path / form.format(name)
+        file.parent.mkdir(exist_ok=True, parents=True)
+        text = "".join(
+            (f"{i},{line}" if j else f"pid,{line}") if has_id else line
+            for j, line in enumerate(OF_ONE.splitlines(True))
+        )
+        file.write_text(text.replace(",", ";") if odd == "delimiter" and i == 1 else text)
+    if "/" in odd or odd == "people":
+        (tmp_path / f"{odd}.csv").write_text("item,label\n1,a\n2,b\n")
+    if "}/" in form or not n_files:
+        (tmp_path / form.format("Zqempty")).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / form.format("Zqempty")).write_text("")
+    tables, passed = tables_below(
+        tmp_path, lambda header: "pid" not in header and "time" in header, lambda header: 0 if "pid" in header else None
+    )
+    mine = [one for one in tables if one.place != odd]
+    assert [one.place for one in mine] == [place] * n_files and len(tables) == n_files + (
+        odd in ("people", "labs/items")
+    )
+    assert [len(one.files) for one in mine] == [n] * n_files
+    said = " ".join(
+        [*(f"{one.place} {one.why}" for one in passed), *(f"{one.name} {one.place}" for one in tables)]
+    ).lower()
+    assert not any(name.lower() in said for name in (*PEOPLE, "Zqempty") if name != "Ward")
+    assert (f"{n} files" in said or "folders whose names" in said) == (n_files == 0)
+
+
+def test_tables_of_many_subjects_stay_apart(tmp_path: Path) -> None:
+    """Files of the same columns are tables of their own where each holds several subjects, or all the same one, or their
+    names are words of a hospital; up to ten of them, then their names are not told."""
+
+    def found(names: list[str], text: str) -> set[str]:
+        for name in names:
+            (tmp_path / f"{name}.csv").write_text(text)
+        places = {one.place for one in tables_below(tmp_path, whose_at=lambda header: 0)[0]}
+        for name in names:
+            (tmp_path / f"{name}.csv").unlink()
+        return places
+
+    several, drugs = "pid,time,rate\n1,2024-03-01,5\n2,2024-03-01,6\n", ["dopamine", "milrinone", "norepinephrine"]
+    words = [
+        "labs", "vitals", "meds", "chartevents", "lab_results", "vitalsigns", "ward_a", "ward_b", "bloodgas", "diagnosen",
+        "inputevents_2", "d_labitems", "heart_rate", "labs_mar",
+    ]  # fmt: skip
+    assert found(drugs, several) == {*drugs} and found(drugs, several.replace("\n2", "\n1")) == {*drugs}
+    assert found(words, several) == {*words}
+    assert found([f"drug{c}q" for c in "abcdefghijkl"], several) == {"."}

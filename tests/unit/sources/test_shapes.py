@@ -179,8 +179,11 @@ def test_what_looks_like_a_time_and_is_none_is_known_by_its_shape(name: str, cel
         ("sodium mmol per L", "mmol/L"), ("glucose_mgdl", "mg/dL"), ("sbp_mmHg", "mmHg"), ("spo2_pct", "%"), ("spo2 (%)", "%"),
         ("wbc_k_ul", "K/uL"), ("crp_mg/l", "mg/L"), ("wbc (10*9/L)", "K/uL"), ("kg", None), ("hr_min", None), ("vitamin_c", None),
         ("score (total)", None), ("stage_f", None), ("lactate", None), ("time_in", None), ("apache_hr", None), ("bun_h", None),
+        ("PLT (G/L)", None), ("plt_G_L", None), ("hb (g/l)", "g/L"), ("GLUCOSE (MG/DL)", "mg/dL"), ("Mg (mM)", None), ("Mg_mM", None),
+        ("LENGTH_MM", "mm"), ("template_c", None), ("temporal_c", None), ("attempt_f", None), ("Body Temp (C)", "degC"), ("t_c", "degC"),
     ],
 )  # fmt: skip
 def test_names_say_units(column: str, unit: str | None) -> None:
-    """A unit that the seeds know is read behind a name or in its brackets; `hr_min` and `vitamin_c` name none."""
+    """A unit that the seeds know is read behind a name or in its brackets; `hr_min` and `vitamin_c` name none,
+    nor does one that a capital makes another."""
     assert unit_named(column) == unit
