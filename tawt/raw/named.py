@@ -94,11 +94,7 @@ def as_one(
             names = {_at(one, depth) for alike in of_people for one in _mine(alike, depth)}
             # what lies in folders of people is theirs; beside their files a table of other columns is one of its own
             for alike in groups.values() if in_folders else of_people:
-                if (
-                    mine := [*_mine(alike, depth)]
-                    if alike in of_people
-                    else [o for o in alike if _at(o, depth) in names]
-                ):
+                if mine := [one for one in alike if (at := _at(one, depth)) in names or (in_folders and stranger(at))]:
                     left = [one for one in left if one not in mine]
                     found = _one_of(root, mine, left, depth, is_of_one)
                     left += [found] if isinstance(found, FoundTable) else []
