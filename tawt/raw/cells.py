@@ -144,7 +144,10 @@ class Cells:
             f"[{', '.join(map(literal, sorted(written, key=lambda form: '%y' not in form)))}])::date"
             for column, written in forms.items()
         ]
-        day = "day" if latest is None else f"if(day > date '{latest}', (day - interval 100 years)::date, day)"
+        day = "day"
+        if latest is not None:
+            before = "(day - interval 100 years)::date"
+            day = f"case when day <= date '{latest}' then day when {before} <= date '{latest}' then {before} end"
         text = f"select max({day}) from (select unnest([{', '.join(days)}]) as day from raw.{identifier(table)})"
         found: date | None = self._read(table, text, parallel=True).columns[0][0].as_py()
         return found

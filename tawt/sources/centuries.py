@@ -11,7 +11,7 @@ from tawt.raw.cells import Cells
 from tawt.sources.drafted import Drafted
 from tawt.sources.names import BIRTH, DEATH, flat
 
-_TO_COME = f"{BIRTH}|{DEATH}|valid|due|expir|schedul|plan|book|termin|next|follow"
+_TO_COME = f"{BIRTH}|valid|due|expir|schedul|plan|book|termin|next|follow"
 """Times that say nothing of when the records end."""
 
 
@@ -42,6 +42,6 @@ def _last_day(table: Drafted, cells: Cells) -> date | None:
     times = {
         column: ([*dict.fromkeys(form.written(shape.reads_day_first) for form in shape.forms)])
         for column, shape in table.shapes.items()
-        if shape.is_time and not re.search(_TO_COME, flat(column))
+        if shape.is_time and not re.search(f"{_TO_COME}|{DEATH}" if table.is_shifted else _TO_COME, flat(column))
     }
     return cells.last_day(table.name, times, None if table.is_shifted else date.today()) if times else None

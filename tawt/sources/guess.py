@@ -35,16 +35,7 @@ from tawt.sources.names import (
 from tawt.sources.odd import MISSING, is_no_number
 from tawt.sources.roles import Guess, Shapes
 from tawt.sources.shapes import ColumnShape
-from tawt.sources.times import (
-    note_days,
-    note_empty,
-    note_form,
-    note_unread,
-    note_unread_times,
-    take_dates,
-    take_later,
-    take_times,
-)
+from tawt.sources.times import note_form, take_dates, take_later, take_times
 
 
 def guess_table(
@@ -107,10 +98,6 @@ def guess_table(
         take_columns(left, guess)
         if is_stay and guess.end is None:
             keep_what_was_so(guess, counted=True)
-    note_unread(shapes, guess)
-    note_unread_times(shapes, guess)
-    note_empty(shapes, guess)
-    note_days(shapes, guess)
     specimen = tuple(c for c in left if re.search(r"^(specimen|sample|accession)(id|number)?$", flat(c)))
     told = [*guess.codes, guess.number, guess.text, guess.unit, guess.ready] if guess.kind == "results" else []
     known = [guess.subject or guess.stay, guess.time, guess.clocks.get(guess.time or ""), *told, *specimen[:1]]
@@ -239,6 +226,6 @@ def guess_dictionary(shapes: Shapes) -> Guess:
     texts = [c for c in (*named, *shapes) if shapes[c].share("text") > 0.5 and not shapes[c].is_time]
     fit = [c for c in texts if c in named or 2 * shapes[c].n_distinct > shapes[c].n_filled]
     if not fit or len(shapes) < 2:
-        why = "left out: no column says whose a record is, and it names no codes"
+        why = "left out: no column says whose a record is, and it is no list of codes with their names"
         return Guess("other", unread=tuple(shapes), notes=[why])
     return Guess("dictionary", label=fit[0])

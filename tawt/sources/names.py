@@ -54,14 +54,16 @@ ADMITTED = r"admi(t|ss)|aufnahme|^in(time|date)$|ingreso|entree|hospitali[sz]|op
 """Times that are the beginning of a stay."""
 ASKED = r"order|request|schedul|plan|book|anford|auftrag|angeford|termin"
 """Times at which something was only asked for."""
-PARENTS = r"^(specimen|sample|accession|probe|order|request|auftrag|report|befund|panel|exam|study)(id|nr|number)?$"
+PARENTS = (
+    r"^(specimen|sample|accession|probe|order|request|auftrag|report|befund|panel|exam|study)(id|nr|no|num|number)?$"
+)
 """Names of what results belong to."""
 DEATH = (
     r"^dod|death|died|deceas|verst[oe]rb|^(tod|sterbe)(es)?(datum|zeit|tag|$)|^deces|deces$|fallec|defunc|muerte|overlijd"
     r"|overled|decess|^morte|morte$|exitus"
 )
 READY = (
-    r"store|entered|verif|report|revis|updat|creat(ed|ion)|recorded|avail|result(ed)?(time|date|at)|erfass|validier"
+    r"store|entered|^resulted$|verif|report|revis|updat|creat(ed|ion)|recorded|avail|result(ed)?(time|date|at)|erfass|validier"
     r"|freigabe|angelegt|befund|ergebniszeit|valid(ation|at|ated|e|ee)?(time|date|at|le)?$|validatedon$|rendu|resultat|resultado|informe"
     r"|registr|enregistr|saisi|uitslag|gerapporteerd|referto|refertazione|risultat"
 )
@@ -158,7 +160,12 @@ PERSONAL = (
     r"name$|^(first|last|middle|maiden|prefix|suffix|ssn|passport|drivers|lat|lon|address|street|city|county|state|zip"
     r"|postcode|plz|phone|email|fips|birthplace)$|address|phone|email|passport|zipcode|telefon|strasse|anschrift|wohnort"
 )
-IDS = r"(id|key|seq|nr|number|uuid|guid|rowid|num)\d*$|^(_row|_unnamed\w*|rownames?|index)$"
+IDS = (
+    r"(id|key|seq|nr|number|uuid|guid|rowid|num)\d*$|^(_row|_unnamed\w*|rownames?|index)$"
+    r"|(order|request|req|sample|specimen|visit|encounter|admission|report|lab|accession|auftrag|befund|serial|file|ref"
+    r"|batch|patient|subject|registration|reg|test|line|row|record|hospital|hosp|mr|case|chart|document|doc|event|exam"
+    r"|item)no\d*$"
+)
 
 
 def flat(name: str) -> str:

@@ -16,11 +16,14 @@ from tawt.sources.guess import guess_dictionary, guess_table
 from tawt.sources.guess_codes import take_sodium
 from tawt.sources.guess_columns import keep_what_was_so
 from tawt.sources.ids import whole_ids
-from tawt.sources.names import DERIVED, IDS, PARENTS, flat, plain
+from tawt.sources.names import CODES, DERIVED, NUMBERS, PARENTS, flat, plain
 from tawt.sources.odd_times import said_of
 from tawt.sources.roles import Shapes
-from tawt.sources.subjects import Whose, stay_name
-from tawt.sources.times import is_day, why_untimed
+from tawt.sources.subjects import Whose, names_whose, stay_name
+from tawt.sources.times import is_day, note_times, why_untimed
+
+_OF_LISTS = r"valid|release|version|updat|created|modif"
+"""Times that lists have, as those of codes."""
 
 
 class Looked(NamedTuple):
@@ -66,8 +69,10 @@ def look_at(tables: Mapping[str, Looked], whose: Whose, cells: Cells) -> list[Dr
         _give_time(table, by_name, whose.stays, counted)
         _give_ready(table, drafted)
         _put_off(table)
-        _tell_far(table, [by_name[name] for name in whose.owners])
     _give_deaths(drafted)
+    for table in drafted:
+        if table.has_events:
+            note_times(table.shapes, table.guess, table.ready_in is not None)
     give_dictionaries(drafted)
     beside = [t.shapes[c].numerals for t in drafted for c in (t.guess.number, t.guess.text, *t.guess.measured) if c]
     for table in drafted:
@@ -195,18 +200,6 @@ def _belongs_to(table: Drafted, drafted: Sequence[Drafted]) -> Iterator[tuple[Dr
                         yield home, column, own
 
 
-def _tell_far(table: Drafted, owned: Sequence[Drafted]) -> None:
-    """Say of a table that names records of another which name no subject either why it is left out."""
-    ids = [(c, s) for c, s in table.shapes.items() if re.search(IDS, flat(c))] if table.guess.kind == "other" else []
-    for column, shape in ids if table.guess.subject is None and table not in owned else ():
-        for home in owned:
-            known = [own for name, own in home.shapes.items() if own.is_unique and flat(name) == flat(column)]
-            if any(shape.part_in(own) >= 0.5 for own in known):
-                said = f"`{column}` leads to `{home.name}`, which names no subject itself"
-                table.leave_out(f"{said}: give one of both the column of it")
-                return
-
-
 def _told_always(table: Drafted) -> list[str]:
     return [f"`{column}`" for column in (*table.guess.measured, *table.guess.traits)]
 
@@ -238,7 +231,27 @@ def said_of_all(drafted: Sequence[Drafted]) -> list[str]:
     events = [table for table in drafted if table.has_events]
     if not any(table.guess.birth or table.is_counted for table in events):
         said.append("no table tells births, so time counts from a subject's first event, not from birth")
+    lost = [table for table in drafted if table.guess.kind == "other" and _holds_records(table)]
+    if lost:
+        n, more = sum(_n_records(table) for table in lost), " and more" * any(table.is_cut for table in lost)
+        said.insert(
+            0, f"LEFT OUT: {', '.join(table.name for table in lost)}, with {n:,} records{more}: no column is known to "
+            "say whose they are; if one does, draft again with `--subject COLUMN`; else give them the subject's column"
+        )  # fmt: skip
     return said
+
+
+def _holds_records(table: Drafted) -> bool:
+    """Whether a table that names nobody holds what happened to somebody: times, or codes with values."""
+    if table.guess.subject is not None or table.owner is not None or names_whose(table.shapes):
+        return False
+    names = [flat(column) for column in table.shapes]
+    has_time = any(shape.is_time and not re.search(_OF_LISTS, flat(c)) for c, shape in table.shapes.items())
+    return has_time or (any(name in CODES for name in names) and any(name in NUMBERS for name in names))
+
+
+def _n_records(table: Drafted) -> int:
+    return max(shape.n for shape in table.shapes.values())
 
 
 def _give_deaths(drafted: list[Drafted]) -> None:

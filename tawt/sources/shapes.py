@@ -230,6 +230,8 @@ def shape_of(name: str, cells: Iterable[str | None], is_text: bool = True) -> Co
     n_named = shape.kinds["whole"] + shape.kinds["text"] + shape.n_point_zero
     if 2 * n_named > shape.n_filled and not shape.is_prose:
         shape.hashes = hashed(bare(cell) for cell in {(cell or "").strip() for cell in counted} - {"", *MARKS})
+    if shape.unread_time and shape.is_counter:
+        shape.unread_time = ""  # numbers that run are none
     return shape
 
 

@@ -13,6 +13,9 @@ from tawt.sources.shapes import ColumnShape
 
 _TIMES = rf"{GOOD_TIME}|{'|'.join(OFFSETS)}|time|date|datum|zeit|fecha|heure|hora"
 
+_PERSON = r"^(pat(?!h)|subj|pers|proband|teiln|partic|pazi|paci)"
+"""Beginnings of names that are of a person, where the ids themselves are too short to tell."""
+
 
 @dataclass
 class Whose:
@@ -38,6 +41,8 @@ def whose_records(tables: Mapping[str, Shapes], named: str | None = None) -> Who
     counted = Counter(name for columns in by_flat.values() for name in columns if name in SUBJECTS)
     ranked = sorted(counted, key=lambda name: (name == "_member", -counted[name], SUBJECTS.index(name)))
     main = ranked[0] if ranked else _by_share(by_flat, tables)
+    same = _named_by_files(by_flat, tables) if main == "_member" else ""
+    main = same or main
     person = _person_of(main, by_flat, tables)
     if named is not None:
         main = flat(named)
@@ -60,6 +65,10 @@ def whose_records(tables: Mapping[str, Shapes], named: str | None = None) -> Who
     found.stays = _stay_columns(tables, found.columns)
     found.owners = _owners(tables, found.columns)
     _note(found, main, person, tables)
+    if same and main == same:
+        column = next(by_flat[table][same] for table in by_flat if same in by_flat[table])
+        files = ", ".join(table for table, own in found.columns.items() if own == "_member")
+        found.notes.append(f"the subject is `{column}`: the names of the files of {files} are ids of it")
     return found
 
 
@@ -83,6 +92,11 @@ def is_of_stay(name: str) -> bool:
     return name in CASES or any(word in name for word in STAYS)
 
 
+def names_whose(shapes: Shapes) -> bool:
+    """Whether a table has a column that is called as ids of subjects or of stays are."""
+    return any(flat(c) in SUBJECTS or (is_of_stay(flat(c)) and re.search(IDS, flat(c)) is not None) for c in shapes)
+
+
 def stay_name(table: str, column: str) -> str:
     """Return the name by which other tables know a column of a table, as it is compared."""
     return (flat(table).rstrip("s") if flat(column) == "id" else flat(column)).removesuffix("id")
@@ -95,6 +109,21 @@ def _by_share(by_flat: Mapping[str, Mapping[str, str]], tables: Mapping[str, Sha
         for table, columns in by_flat.items()
         for name, column in columns.items()
         if re.search(IDS, name) and not tables[table][column].is_time
+    )
+    return max(counted, key=lambda name: counted[name], default="")
+
+
+def _named_by_files(by_flat: Mapping[str, Mapping[str, str]], tables: Mapping[str, Shapes]) -> str:
+    """Return the id of most tables whose cells are the names of files of one subject each; empty if none is."""
+    files = [shapes["_member"] for shapes in tables.values() if "_member" in shapes]
+    counted = Counter(
+        name
+        for table, columns in by_flat.items()
+        for name, column in columns.items()
+        for shape in [tables[table][column]]
+        if column != "_member" and not (shape.is_time or re.search(COUNTERS, name))
+        if not (shape.is_counter and shape.is_unique)  # it numbers records, and so has whatever numbers there are
+        if any(one.part_in(shape) >= 0.5 and (one.is_telling or re.search(_PERSON, name)) for one in files)
     )
     return max(counted, key=lambda name: counted[name], default="")
 
@@ -175,8 +204,7 @@ def _note(found: Whose, main: str, person: str | None, tables: Mapping[str, Shap
     lost = [
         table
         for table, shapes in tables.items()
-        if table not in found.columns and table not in found.owners
-        if any(flat(c) in SUBJECTS or (is_of_stay(flat(c)) and re.search(IDS, flat(c))) for c in shapes)
+        if table not in found.columns and table not in found.owners and names_whose(shapes)
     ]
     if lost:
         found.notes.insert(

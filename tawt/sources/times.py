@@ -28,15 +28,36 @@ def take_times(left: Shapes, guess: Guess, is_once: bool, is_of_stays: bool) -> 
         _take_moments(times, guess, is_once)
     else:
         _take_counted_times(left, guess, is_once or is_of_stays)
-    for column in (guess.time, guess.ready, guess.end, guess.death, *guess.events):
-        if column is not None and column in times:
-            note_form(column, times[column], guess)
 
 
-def note_unread(shapes: Shapes, guess: Guess) -> None:
+def note_times(shapes: Shapes, guess: Guess, is_ready: bool) -> None:
+    """Say of the times of a table that is guessed whole how they are read, and which are not.
+
+    Args:
+        shapes: Of its columns.
+        guess: What it is; this adds to its notes.
+        is_ready: Whether another table says when its records could be read.
+    """
+    is_ready = is_ready or guess.ready is not None
+    for column in dict.fromkeys((*_told(guess), *guess.lends)):
+        if shapes[column].is_time:
+            note_form(column, shapes[column], guess)
+    if guess.time is not None and not is_ready:
+        _note_unread(shapes, guess)
+    _note_unread_times(shapes, guess, is_ready)
+    _note_empty(shapes, guess)
+    _note_days(shapes, guess)
+
+
+def _told(guess: Guess) -> tuple[str, ...]:
+    """Return the times of which a table tells something; one with a code per record tells one moment of it."""
+    more = (guess.end, guess.death, *guess.events, *guess.lasts) if guess.kind != "results" else ()
+    return tuple(dict.fromkeys(column for column in (guess.time, guess.ready, *more) if column is not None))
+
+
+def _note_unread(shapes: Shapes, guess: Guess) -> None:
     """Say which other times of a record may be when it could be read, where none was taken for it."""
-    if guess.time is None or guess.ready is not None:
-        return
+    assert guess.time is not None
     events = guess.events if guess.kind == "wide" else ()
     used = [c for c in (guess.time, guess.end, guess.death, *guess.birth, *guess.lasts, *events) if c is not None]
     others = rf"{END}|{DEATH}|{BIRTH}|{ASKED}|due|expir|verbatim"
@@ -48,8 +69,7 @@ def note_unread(shapes: Shapes, guess: Guess) -> None:
     ]
     empty = [column for column in unread if shapes[column].n_filled < _MOSTLY * shapes[column].n]
     guess.notes += [
-        f"`{c}` is empty in {_n_empty(shapes[c]) / shapes[c].n:.0%} of the records, and is not read: these are told at "
-        f"`{guess.time}`"
+        f"`{c}` is empty in {_empty_in(shapes[c])} of the records, and is not read: these are told at `{guess.time}`"
         for c in empty
     ]
     # what was before the time of a record does not tell when it could be read
@@ -66,28 +86,29 @@ def why_untimed(shapes: Shapes) -> str:
     why = []
     for column, shape in shapes.items():
         if shape.is_time and shape.n_filled < _MOSTLY * shape.n:
-            why.append(f"`{column}` is empty in {_n_empty(shape) / shape.n:.0%} of the records")
+            why.append(f"`{column}` is empty in {_empty_in(shape)} of the records")
         elif shape.is_time and re.search(f"{ADMITTED}|{ASKED}", flat(column)):
             why.append(f"`{column}` is when somebody came, or when they were asked for")
     return ", ".join(why)
 
 
-def note_unread_times(shapes: Shapes, guess: Guess) -> None:
+def _note_unread_times(shapes: Shapes, guess: Guess, is_ready: bool) -> None:
     """Say which columns look like times and are not read, and what each would have told."""
     of_use: dict[str, dict[str, str]] = {}
+    known = (*_told(guess), guess.end, *guess.clocks.values(), guess.stay, *guess.keys, *guess.codes, *guess.birth)
     for column, shape in shapes.items():
-        if shape.unread_time and column not in (guess.time, guess.ready, guess.end, *guess.clocks.values()):
-            of_use.setdefault(_use_of(column, guess), {})[column] = shape.unread_time
+        if shape.unread_time and column not in known:
+            of_use.setdefault(_use_of(column, guess, is_ready), {})[column] = shape.unread_time
     for use, columns in of_use.items():
         guess.notes.append(
-            f"UNDECIDED: {said_of(columns)} may be a time in a form that is not known, and is not read; it would tell "
-            f"{use}: write it as `2024-03-01 08:30`, or read it with a `format` in the contract"
+            f"UNDECIDED: {said_of(columns)} may be a time in a form that is not known, and is not read as one; it "
+            f"would tell {use}: write it as `2024-03-01 08:30`, or read it with a `format` in the contract"
         )
 
 
-def _use_of(column: str, guess: Guess) -> str:
+def _use_of(column: str, guess: Guess, is_ready: bool) -> str:
     bare = flat(column)
-    known = f", which is taken to be at `{guess.time}` already" if guess.time and guess.ready is None else ""
+    known = f", which is taken to be at `{guess.time}` already" if guess.time and not is_ready else ""
     uses = {BIRTH: "the birth", DEATH: "the death", READY: f"when a record could be read{known}", END: "when it ended"}
     use = next((use for named, use in uses.items() if re.search(named, bare)), "when a record happened")
     if use == "when it ended" and guess.end is None and not guess.is_stay:
@@ -97,20 +118,19 @@ def _use_of(column: str, guess: Guess) -> str:
     return use
 
 
-def note_empty(shapes: Shapes, guess: Guess) -> None:
+def _note_empty(shapes: Shapes, guess: Guess) -> None:
     """Say what becomes of records that lack the time at which they are told."""
     of_late = guess.lasts[:1] or ((guess.end,) if guess.end is not None else ())
     for columns, what in ((of_late if guess.late else (), "what is told at it is not told of them"),
                           ((guess.time,) if guess.time is not None else (), "they are quarantined")):  # fmt: skip
         for column in columns:
-            if shapes[column].is_time and (empty := _n_empty(shapes[column])):
-                guess.notes.append(f"`{column}` is empty in {empty / shapes[column].n:.0%} of the records: {what}")
+            if shapes[column].is_time and shapes[column].n_filled < shapes[column].n:
+                guess.notes.append(f"`{column}` is empty in {_empty_in(shapes[column])} of the records: {what}")
 
 
-def note_days(shapes: Shapes, guess: Guess) -> None:
+def _note_days(shapes: Shapes, guess: Guess) -> None:
     """Say which of the times that are told are days, and what becomes of them."""
-    times = (guess.time, guess.ready, guess.end, guess.death, *guess.events, *guess.lasts)
-    told = dict.fromkeys(column for column in times if column is not None)
+    told = _told(guess)
     joined = [f"`{day}` and `{clock}`" for day, clock in guess.clocks.items() if day in told]
     if joined:
         guess.notes.append(f"a day and the time on it are joined: {', '.join(joined)}")
@@ -162,8 +182,10 @@ def note_form(column: str, shape: ColumnShape, guess: Guess) -> None:
         guess.doubts[column] = f"few are not {said}"
 
 
-def _n_empty(shape: ColumnShape) -> int:
-    return shape.n - shape.n_filled
+def _empty_in(shape: ColumnShape) -> str:
+    """Return the part of the records in which a column is empty; some are never told as none, nor most as all."""
+    share = 1 - shape.n_filled / shape.n
+    return "less than 1%" if 0 < share < 0.01 else "more than 99%" if 0.99 < share < 1 else f"{share:.0%}"
 
 
 def _take_moments(times: Shapes, guess: Guess, is_once: bool) -> None:
@@ -185,7 +207,7 @@ def _take_moments(times: Shapes, guess: Guess, is_once: bool) -> None:
     full = [c for c in fit if times[c].n_filled >= least * times[c].n]
     guess.time = min(full, key=rank, default=None)
     if guess.time is None:
-        guess.notes += [f"`{c}` is empty in {_n_empty(times[c]) / times[c].n:.0%} of the records: not the time of one"
+        guess.notes += [f"`{c}` is empty in {_empty_in(times[c])} of the records: not the time of one"
                         for c in fit]  # fmt: skip
     deaths = [c for c in lived if re.search(DEATH, bare[c])]
     most = max((times[c].n_filled for c in deaths), default=0)

@@ -22,6 +22,7 @@ def _raw(tmp_path: Path, tables: dict[str, tuple[str, list[str]]], encoding: str
     raw = tmp_path / "raw"
     raw.mkdir()
     for name, (header, rows) in tables.items():
+        (raw / f"{name}.csv").parent.mkdir(exist_ok=True)
         (raw / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n", encoding=encoding)
     return raw
 
@@ -202,6 +203,47 @@ def test_records_that_lead_to_no_subject_are_told_loudly(
     assert {table.name for table in drafted.tables if table.has_events} == {"people", "clinic"}
     assert "UNDECIDED: `mrn` of clinic is taken for the subject, and shares no cell with `uniquepid`" in notes
     assert "outcomes: nothing says since when these are so, and they are not read: `SOFA`" in notes
+
+
+@pytest.mark.parametrize(("name", "known"), [("Q-{}-B", True), ("{}", True), ("Z{}", False)])
+def test_names_of_files_are_ids_like_others(tmp_path: Path, name: str, known: bool) -> None:
+    """Where each file of a folder is of one subject, the column that has their names elsewhere is the subject's; what only
+    counts records is not; where none has them, the tables that are left out are told first, with their records."""
+    files = {
+        f"pumps/{name.format(1000 + n)}": ("zeit,groesse,wert", [f"2024-03-02 08:0{i},UF,{n}{i}" for i in range(4)])
+        for n in range(12)
+    }
+    ids = [("Q-{}-B" if name == "Z{}" else name).format(1000 + n) for n in range(20)]
+    tables = {
+        "personen": ("pat_code,geschlecht", [f"{one},F" for one in ids]),
+        "labor": ("zeile,pat_code,entnahme,test,wert", [f"{n},{ids[n % 20]},2024-03-02 08:30,K,{n}.5" for n in range(2000)]),
+    }  # fmt: skip
+    drafted = _drafted(tmp_path, {**files, **tables})
+    by_name = _by_name(drafted)
+    if known:
+        assert {t: one.guess.subject for t, one in by_name.items()} == {
+            "pumps": "_member", "labor": "pat_code", "personen": "pat_code",
+        }  # fmt: skip
+        assert "the subject is `pat_code`: the names of the files of pumps are ids of it" in drafted.notes()
+    else:
+        assert by_name["pumps"].guess.subject == "_member"
+        assert drafted.notes()[0].startswith("LEFT OUT: labor, with 2,000 records: no column is known to say")
+
+
+def test_what_is_said_of_times_holds_for_the_draft(tmp_path: Path) -> None:
+    """A number that runs is no time; what is said of days is said of those that are read; few empty cells are not none; and
+    records end with the last death."""
+    drugs = [f"{n % 9},{1 + n:07},C0{n % 3},2.3.20,{4 + n % 9}.3.20,{n}" for n in range(400)]
+    people = [f"{n},1.2.3{n},F,{'5.6.21' if n < 3 else ''}" for n in range(9)]
+    labs = [f"{n % 9},K,{'' if n == 7 else '2.3.20 08:30'},{n}" for n in range(400)]
+    drafted = _drafted(tmp_path, {
+        "drugs": ("patient,order_no,atc,beginn,ende,dose", drugs), "people": ("patient,birth,sex,death_date", people),
+        "labs": ("patient,test,taken,result", labs),
+    })  # fmt: skip
+    notes = "\n".join(drafted.notes())
+    assert "form that is not known" not in notes and "of the day: `beginn` of drugs; `death_date` of people\n" in notes
+    assert "labs: `taken` is empty in less than 1% of the records" in notes
+    assert "hundred years up to 2021-06-30" in notes
 
 
 def test_tables_that_repeat_others_are_off_and_empty_ones_are_one_line(tmp_path: Path) -> None:
