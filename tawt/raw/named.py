@@ -189,6 +189,8 @@ def _one_of(
         tables = [file for file in beside if format_of(file).is_table]
         if not tables:
             return replace(first, place=parent, files=files, is_named=True)
+    if is_bare and not is_plain:
+        return PassedOver(told, f"{of_people}, and no column says whose a record is: unpack them into plain text")
     why = f"{of_people}, and no pattern tells them from what else lies there: put them into a folder of their own"
     return PassedOver(told, why)
 
@@ -212,5 +214,10 @@ def _without_name(one: PassedOver, parent: str, depth: int) -> PassedOver:
     is_file = len(parts) == depth + 1
     if not stranger(bare_name(Path(parts[depth])) if is_file else parts[depth].lower()):
         return one
-    parts[depth] = f"*{Path(parts[depth]).suffix}" if is_file else "*"
-    return replace(one, place="/".join(parts))
+    name, end = bare_name(Path(parts[depth])), Path(parts[depth]).suffix
+    parts[depth] = f"*{end}" if is_file else "*"
+    of_files = {told for told in re.findall(r"`([^`]+)`", one.why) if is_file and bare_name(Path(told)) == name}
+    why = one.why
+    for told in of_files:
+        why = why.replace(f"`{told}`", f"`*{told[len(name) :]}`")
+    return PassedOver("/".join(parts), why)

@@ -116,7 +116,8 @@ def _said_of_parts(drafted: Sequence[Drafted]) -> Iterator[str]:
         if names := sorted(table.found.parts):
             is_told = len(names) <= MOST_NAMED and not table.found.is_named  # of many each may name a subject
             listed = f": {', '.join(names)}" if is_told else ""
-            yield f"{table.name}: {len(names)} files are read as its parts{listed}"
+            files = "a file is read as its part" if len(names) == 1 else f"{len(names)} files are read as its parts"
+            yield f"{table.name}: {files}{listed}"
         elif table.found.members is not None and len(table.found.files) > 1:
             yield f"{table.name}: {len(table.found.files):,} files are read as one table, the name of each as `_member`"
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}

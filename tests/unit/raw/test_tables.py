@@ -211,6 +211,7 @@ OF_ONE = "time,hr\n2024-03-01 08:00,80\n2024-03-01 09:00,81\n"
         ("labs/{}.csv", False, "labs/items", "", 0),
         ("{}.csv", False, "people", "", 0),
         ("labs/{}.csv", False, "delimiter", "", 0),
+        ("labs/{}.csv", True, "twin", "", 0),
         ("{}/vitals.csv", True, "", "*/vitals", 1),
         ("{}/vitals.csv", False, "", "", 0),
         ("site/{}/icu/vitals.csv", True, "", "site/*/icu/vitals", 1),
@@ -220,7 +221,8 @@ def test_no_file_is_called_as_a_person(
     tmp_path: Path, n: int, form: str, has_id: bool, odd: str, place: str, n_files: int
 ) -> None:
     """Files and folders that are alike, with names that are no words of a hospital, are one table, or passed over and
-    counted; no name of one is in what is found or said, nor that of an empty file among them."""
+    counted; no name of one is in what is found or said, nor that of an empty file among them,
+    or of one that is there twice."""
     for i, name in enumerate(PEOPLE[:n]):
         file = tmp_path / form.format(name)
         file.parent.mkdir(exist_ok=True, parents=True)
@@ -234,6 +236,8 @@ def test_no_file_is_called_as_a_person(
     if "}/" in form or not n_files:
         (tmp_path / form.format("Zqempty")).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / form.format("Zqempty")).write_text("")
+    if odd == "twin":
+        (tmp_path / "labs" / "zqvyn.csv.gz").write_bytes(gzip.compress((tmp_path / "labs" / "Zqvyn.csv").read_bytes()))
     tables, passed = tables_below(
         tmp_path, lambda header: "pid" not in header and "time" in header, lambda header: 0 if "pid" in header else None
     )
