@@ -9,6 +9,7 @@ from typing import Any
 
 from tawt.builtin.all import all_stages, graph_of, stages_of
 from tawt.builtin.kept import as_they_ran
+from tawt.config.named import placed
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import is_workspace
@@ -84,9 +85,10 @@ def ingest(
     resolved, project = given_pipeline(pipeline, settings)
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
-    graph = stages_of(resolved, project)
-    runnable(graph, INGEST_LAYERS)  # else it is told before anything changes
-    Units.of(resolved, project).hold()
+    with placed(pipeline, settings, project):
+        graph = stages_of(resolved, project)
+        runnable(graph, INGEST_LAYERS)  # else it is told before anything changes
+        Units.of(resolved, project).hold()
     refuse_foreign(root)
     refuse_overlap(root, raw_root)
     if project.root is not None:
@@ -97,7 +99,7 @@ def ingest(
     graph = as_they_ran(graph, given)
     # the raw files are held to the contracts before a byte of the workspace changes
     found = raw_tables(given, graph.raw_contracts)
-    with hold(root, dry_run):
+    with hold(root, dry_run), placed(pipeline, settings, project):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
         said = (

@@ -214,13 +214,13 @@ def build(
         dotted = ".".join(map(str, path))
         places = places or {}
         stands = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), where)
-        overridden = next((key for key in _keys(settings) if f"{dotted}.".startswith(f"{key}.")), None)
-        if overridden is None and path not in places:  # an override made it
-            overridden = next((key for key in _keys(settings) if key.startswith(f"{dotted}.")), None)
-        place = f"--set {overridden}" if overridden else stands
+        set_by = next((key for key in overridden(settings) if f"{dotted}.".startswith(f"{key}.")), None)
+        if set_by is None and path not in places:  # an override made it
+            set_by = next((key for key in overridden(settings) if key.startswith(f"{dotted}.")), None)
+        place = f"--set {set_by}" if set_by else stands
         known = fields_at(tree_type, path[:-1])
         if errors[0]["type"] == "extra_forbidden":
-            hint = meant(dotted, _keys(settings), tree_type) or nearest(str(path[-1]), known)
+            hint = meant(dotted, overridden(settings), tree_type) or nearest(str(path[-1]), known)
             raise ConfigError(place, f"unknown key `{cut(dotted)}`, expected a key of this section", hint) from None
         if errors[0]["type"] == "missing":
             raise ConfigError(place, f"key `{dotted}` is missing, expected a value", f"add `{path[-1]}:`") from None
@@ -229,7 +229,7 @@ def build(
             own = getattr(errors[0].get("ctx", {}).get("error"), "keys", ())
             compared = [".".join((*map(str, path), key)) for key in own]
             near = compared or ([dotted] if path else [])
-            within = [key for key in _keys(settings) if not near or any(_overlap(key, other) for other in near)]
+            within = [key for key in overridden(settings) if not near or any(_overlap(key, other) for other in near)]
             placed: dict[str, str] = {}  # the first in each file: a pipeline and what it extends are two
             for at in filter(None, (places.get((*path, *key.split("."))) for key in own)):
                 placed.setdefault(at.rpartition(":")[0], at)
@@ -276,7 +276,8 @@ def _at(data: Any, path: KeyPath) -> Any:
     return data
 
 
-def _keys(settings: Iterable[str]) -> list[str]:
+def overridden(settings: Iterable[str]) -> list[str]:
+    """Return the keys that overrides set."""
     return [setting.partition("=")[0].strip() for setting in one_or_more(settings)]
 
 

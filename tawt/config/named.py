@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tawt.config.base import one_or_more
-from tawt.config.load import build, extended, load, merge, overrides, read_yaml
+from tawt.config.load import Places, build, extended, load, merge, overridden, overrides, read_yaml
 from tawt.config.pipeline import PipelineConfig
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError, nearest
@@ -29,7 +31,27 @@ def resolve_pipeline(
     Raises:
         ConfigError: There is no such pipeline or file, or it is wrong.
     """
-    found = project or Project.of(name_or_file)
+    data, path, places = _read_pipeline(name_or_file, project or Project.of(name_or_file))
+    settings = one_or_more(settings)
+    return build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
+
+
+@contextmanager
+def placed(name_or_file: str, settings: str | Sequence[str], project: Project) -> Iterator[None]:
+    """Name the file and the line in what is said of a key of a pipeline that no override set."""
+    try:
+        yield
+    except ConfigError as error:
+        places = _read_pipeline(name_or_file, project)[2]
+        plain = re.sub(r"\.\d+$", "", error.where) if error.where.startswith(("off.", "order.")) else error.where
+        at = {".".join(map(str, key)): place for key, place in places.items()}.get(plain)
+        if at is None or any(f"{error.where}.".startswith(f"{key}.") for key in overridden(settings)):
+            raise
+        raise ConfigError(at, f"`{error.where}`: {error.what}", error.hint) from None
+
+
+def _read_pipeline(name_or_file: str, found: Project) -> tuple[dict[str, Any], Path, Places]:
+    """Return what a pipeline's file says, laid on what it extends, with the file and the place of each key."""
     path = Path(name_or_file).expanduser()
     if path.suffix not in (".yaml", ".yml"):
         named = _named(found, name_or_file, of_pipeline=True)
@@ -62,8 +84,7 @@ def resolve_pipeline(
     data, places = extended(found.own(path), base_of)
     if places.get(("name",), "").rpartition(":")[0] != str(path):
         data["name"] = path.stem  # that of its file; a variant is no second one of the name
-    settings = one_or_more(settings)
-    return build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
+    return data, path, places
 
 
 def _looked_in(project: Project) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -183,6 +184,12 @@ def _of_a_file(extends: str | None) -> None:
         raise ValueError("a line of the pipeline's own file")
 
 
+def _is_name(name: str) -> str:
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise ValueError("a name of letters, digits, `_`, `-` and `.`, with no `.` first")
+    return name
+
+
 class PipelineConfig(Section):
     """A pipeline: where the raw tables come from and what becomes of them."""
 
@@ -196,8 +203,8 @@ class PipelineConfig(Section):
     extends: Annotated[str | None, AfterValidator(_of_a_file), Field(exclude=True)] = None
     """Another pipeline, by its name or as a YAML file: what stands here is laid on it. Mappings are laid on key by key,
     a list takes the other's place, `~` takes a key of it away."""
-    name: str
-    """Name of the pipeline, as in `--pipeline`."""
+    name: Annotated[str, AfterValidator(_is_name)]
+    """Name of the pipeline, as in `--pipeline`: letters, digits, `_`, `-` and `.`, and no `.` first."""
     source: str = Field(pattern=r"^\w[\w.-]*$")
     """Folder below `sql/` and `schemas/` that holds the stages and contracts."""
     description: str = ""

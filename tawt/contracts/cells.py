@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,21 +14,46 @@ SMALL_CELL = 10
 """Counts of people from 1 to this are told of nobody: shown as `<11`, withheld from what is shared."""
 RARE = f"data types of fewer than {SMALL_CELL + 1} subjects"
 """Stands for those that are not named: their names can be what somebody wrote."""
+_STEP = 20
 _ROUND = np.array([float(f"{lead}e{k}") for k in range(-323, 308) for lead in (1, 2, 5)])
 
 
 def told(counts: Mapping[str, int]) -> dict[str, str]:
     """Return counts of rows as texts: few are told as `<11`.
 
-    Where those would follow from the others and their sum, the smallest of the others is told as `40+`.
+    Where those would follow from the others and their sum, as many of the others as it takes are told as `40+`.
     """
+    as_, few = apart(counts, ""), [n for n in counts.values() if 0 < n <= SMALL_CELL]
     texts = {name: f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL else f"{n:,}" for name, n in counts.items()}
-    few = sum(n for n in counts.values() if n <= SMALL_CELL)
-    others = sorted((n, name) for name, n in counts.items() if n > SMALL_CELL)
-    if 0 < few <= SMALL_CELL and others:
-        n, name = others[0]
-        texts[name] = f"{max(n // 20 * 20, SMALL_CELL + 1):,}+"
-    return texts
+    led = [name for name, n in counts.items() if n > SMALL_CELL and as_.get(name) != name]
+    if not as_ and (led or sum(few) > SMALL_CELL):  # so few in all that nothing but their sum may be known
+        most = f"<{(sum(counts.values()) // _STEP + 1) * _STEP}"
+        return {name: most if n else "0" for name, n in counts.items()}
+    # a floor by what is known of all of them together tells no more
+    spare = sum(few) + sum(counts[name] for name in led) - SMALL_CELL * len(few)
+    floor = max(spare // _STEP * _STEP if len(led) == 1 else 0, SMALL_CELL + 1)
+    return texts | dict.fromkeys(led, f"{floor:,}+")
+
+
+def apart(counts: Mapping[str, int], rest: str, nameless: Collection[str] = ()) -> dict[str, str]:
+    """Return what each part of a known sum is told as: its name, or what it is told together with others as.
+
+    Those of few are told together, with the nameless. If that is few as well, others, by name, are told with them,
+    until what is of few is no sum and no difference of what is told. Where they never are so many, nothing is told.
+    """
+    hidden = {name: n for name, n in counts.items() if n <= SMALL_CELL or name in nameless}
+    few = [n for n in hidden.values() if 0 < n <= SMALL_CELL]
+    together, led = sum(hidden.values()), []
+    if few and (together <= SMALL_CELL or together in (len(few), SMALL_CELL * len(few))):
+        for name in sorted(name for name in counts if name not in hidden):
+            led.append(name)
+            together += counts[name]
+            if together >= (enough := (SMALL_CELL + 1) * len(led) + max(SMALL_CELL, len(few) + 1)):
+                break
+        if not led or together < enough:
+            return {}
+    told_as = " and ".join((*led, rest))
+    return {name: told_as if name in hidden or name in led else name for name, n in counts.items() if n}
 
 
 def round_number(most: npt.ArrayLike) -> Floats:

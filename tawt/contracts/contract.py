@@ -17,6 +17,8 @@ from tawt.errors import ContractError, listed, nearest
 from tawt.project import asset
 from tawt.readers import MAX_WRITTEN_BYTES, read_map
 
+YesNo = Annotated[bool, Field(strict=True)]
+
 
 class Column(Section):
     """One column of a relation."""
@@ -25,9 +27,9 @@ class Column(Section):
     """Name in the file."""
     type: TypeName
     """Its type."""
-    nullable: bool = True
+    nullable: YesNo = True
     """Whether kept rows may be null here; checked after every run."""
-    required: bool = True
+    required: YesNo = True
     """Whether it must be there; an absent optional raw column reads as null, and that is said."""
     unit: str | None = None
     """Unit of the numbers, as in `mmol/L` or `us`."""
@@ -63,7 +65,7 @@ class Contract(Section):
     """Columns that the rows are ordered by."""
     paths: tuple[str, ...] = ()
     """Raw tables only: where the table may lie below the raw root, without suffix (`hosp/labevents`)."""
-    required: bool = True
+    required: YesNo = True
     """Raw tables only: whether the source must have it."""
     reasons: tuple[Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")], ...] = ()
     """Stages only: words of a `_reason` that they use beside those that every stage may."""

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from tawt.config.base import Conflict
 from tawt.config.pipeline import Marks
-from tawt.contracts.contract import Column
+from tawt.contracts.contract import Column, YesNo
 from tawt.contracts.types import TYPES
 
 _PARTS = {
@@ -45,17 +45,22 @@ def _is_form(form: str) -> bool:
 
 
 def _texts(given: Any) -> Any:
-    return tuple(str(one) for one in (given if isinstance(given, list | tuple) else [given]))
+    """Return texts as they stand: a number would be a name that nobody wrote."""
+    texts = tuple(given) if isinstance(given, list | tuple) else (given,)
+    if not all(isinstance(one, str) and one.strip() for one in texts):
+        raise ValueError("a text or a list of texts, numbers in quotes")
+    return texts
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | int | float])]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str])]
 """Several texts; one by itself is meant as one."""
+Bound = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)] | str | None
 
 
 class RawColumn(Column):
     """One column of a raw table: what its cells are."""
 
-    key: bool = False
+    key: YesNo = False
     """Whether a record is of no use without it (whose it is, what, when): a bad cell quarantines the record. Any other
     bad cell is left out, and counted."""
     as_: Annotated[str | None, Field(alias="as", pattern=r"^[^\r\n]+$")] = None
@@ -71,9 +76,9 @@ class RawColumn(Column):
     number with a comma or a point is read. A number that is written otherwise is never read as another one."""
     thousands: Literal[".", ",", " ", "'", "’", "\u00a0", "\u202f"] | None = None
     """The sign between thousands, as in `1.234,5`; by default there is none."""
-    low: int | float | str | None = None
+    low: Bound = None
     """The smallest number, day or time that can be; a cell below is left out as `out_of_range`."""
-    high: int | float | str | None = None
+    high: Bound = None
     """The largest one."""
 
     @property

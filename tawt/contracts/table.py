@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tawt.config.base import Conflict, Section, one_or_more
 from tawt.config.load import build, read_yaml
@@ -36,7 +36,6 @@ OF_VALUE = (
 """The columns of staging that a `value` becomes."""
 IN_STEPS = ("said", "counted", "counted_cell")
 """Columns of the steps of a select that judges a value."""
-_YES = ("true", "yes", "on", "1")
 
 
 class Value(Section):
@@ -65,8 +64,9 @@ class Value(Section):
 class Table(Contract):
     """A raw table. From it alone follow the select that stages it, the contract of that, and their documentation."""
 
-    paths: Texts = ()
-    """Where the table may lie below the raw root, without suffix (`hosp/labevents`); by default under its own name."""
+    paths: Annotated[Texts, Field(min_length=1)] = ()
+    """Where the table may lie below the raw root, without suffix (`hosp/labevents`), one path or a list; by default under its
+    own name."""
     grain: Texts = ()
     """Columns of staging that identify a row."""
     source: str = ""
@@ -217,10 +217,15 @@ def _listed(data: dict[str, Any], lines: Lines, where: str) -> tuple[dict[str, A
 
 def _names_under(word: str, said: object, where: str) -> list[str]:
     """Return the columns that a table names under a word."""
-    if not isinstance(said or [], str | list):
+    if not isinstance(said or [], str | list) or said is False or said == 0:
         hint = "a table that an extract may lack says `required: false`" if word == "optional" else "`key: [COLUMN]`"
         raise ConfigError(where, f"`{word}` is no list, expected names of columns", hint)
-    return list(map(str, one_or_more(said or [])))  # type: ignore[arg-type]
+    names = one_or_more(said or [])  # type: ignore[arg-type]
+    for name in names:
+        if not isinstance(name, str):
+            what = f"`{word}` names `{name}`, which is no text, expected names of columns"
+            raise ConfigError(where, what, f'in quotes it is one: `{word}: ["{name}"]`')
+    return list(names)
 
 
 def _is_subject(plain: str, type_: object) -> bool:
@@ -236,4 +241,4 @@ def _said(column: Mapping[str, Any], key: list[str], optional: list[str]) -> dic
         **({"required": False} if own & set(optional) else {}),
         **column,
     }
-    return said if str(said.get("key")).lower() not in _YES else {"nullable": False, **said}
+    return said if said.get("key") is not True else {"nullable": False, **said}

@@ -226,14 +226,14 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
         except (StageError, ContractError, ConfigError) as fault:
             unknown = Contract(name=name, description="", columns=())
             found[name] = Stage(name, sql.references, unknown, sql, fault=fault)
-    named = {*pipeline.off, *(f"event_parts.{family}" for family in pipeline.order)}
-    named |= {pipeline.sample_from} if pipeline.sample_from is not None else set()
-    for name in sorted(named - set(found)):
-        raise ConfigError(
-            f"pipeline {pipeline.name}",
-            f"names the stage `{name}`, which is not there, expected a stage",
-            nearest(name, found),
-        )
+    named = {f"off.{i}": name for i, name in enumerate(pipeline.off)}
+    named |= {f"order.{i}": f"event_parts.{family}" for i, family in enumerate(pipeline.order)}
+    named |= {"sample_from": pipeline.sample_from} if pipeline.sample_from is not None else {}
+    for key, name in named.items():
+        if name not in found:
+            parts = [one.partition(".")[2] for one in found if one.startswith("event_parts.")]
+            near = nearest(name.partition(".")[2], parts) if key.startswith("order.") else nearest(name, found)
+            raise ConfigError(key, f"names the stage `{name}`, which is not there, expected a stage", near)
     for key, names in (("tables", list(pipeline.tables)), ("members", [one.table for one in pipeline.members])):
         for name in sorted(set(names) - set(raw)):
             raise ConfigError(

@@ -1,15 +1,16 @@
 """Numbers that lost their use, of an unknown unit, out of range or in a text: by data_type and unit, and in words.
 
-A count that could point at people is told as `<11`, and a data_type or a unit of so few people is not named.
+A data_type or a unit of few people is not named, and what is of few rows is counted together with others, as soon as
+the facts are made: see `tawt.contracts.cells.apart`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from tawt.contracts.cells import RARE, SMALL_CELL, told
+from tawt.contracts.cells import RARE, SMALL_CELL, apart, told
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.transforms.number_texts import WORDED, WRITTEN
 from tawt.transforms.units import PairRules
@@ -19,10 +20,11 @@ LOST = {"unit_unknown": ValueStatus.UNIT_UNKNOWN, "out_of_range": ValueStatus.OU
 IN_TEXT = "number_in_text"
 """Numbers that their source took for categories, in a data_type that is mostly numbers."""
 _KINDS = (*LOST, IN_TEXT)
-LISTED = ("value_status", "unit_rules", "numbers", "lost_numbers")
+LISTED = ("value_status", "unit_rules", "numbers", "lost_numbers", "lost_percent")
 """The facts that are told in words of their own."""
 _SHOWN = 5
-_OTHER = "other units"
+_OTHER_UNITS = "other units"
+_OTHER_CODES = "other data types"
 _APART = "\t"
 
 
@@ -32,8 +34,9 @@ def counted(
     people_of_rules: Iterable[Sequence[int]],
     rules: PairRules,
     people: Mapping[str, int],
-) -> dict[str, dict[str, int]]:
-    """Return the facts of numbers: how many each data_type has that lost some, and how many it lost by status and unit.
+) -> dict[str, dict[str, Any]]:
+    """Return the facts of numbers: how many each data_type has that lost some, how many it lost by status and unit, and
+    the share where those do not say it.
 
     Args:
         numbers: Index of a rule, of a status, and rows with a number.
@@ -55,20 +58,69 @@ def counted(
         codes[code] += n
     in_text = _in_text(texts, codes)
     codes.update({code: sum(forms.values()) for code, forms in in_text.items()})
-    named = {code: code if min(n, people[code]) > SMALL_CELL else RARE for code, n in codes.items()}
+    rare = {code for code, n in codes.items() if min(n, people[code]) <= SMALL_CELL}
     have: Counter[tuple[str, str | None]] = Counter()
     for rule, n in people_of_rules:
         have[pairs[rule]] += n
-    by_unit: Counter[str] = Counter()
+    by_status: dict[str, dict[str, Counter[str]]] = {}
     for (name, code, unit), n in lost.items():
-        shown = "no unit" if unit is None else unit if have[code, unit] > SMALL_CELL else _OTHER
-        by_unit[_APART.join((name, named[code], shown))] += n
+        shown = "no unit" if unit is None else unit if have[code, unit] > SMALL_CELL else ""
+        by_status.setdefault(name, {}).setdefault(code, Counter())[shown] += n
     for code, forms in in_text.items():
-        by_unit.update({_APART.join((IN_TEXT, named[code], form)): n for form, n in forms.items() if n})
-    numbers_of: Counter[str] = Counter()
-    for code in {code for _, code, _ in lost} | set(in_text):
-        numbers_of[named[code]] += codes[code]
-    return {"numbers": dict(sorted(numbers_of.items())), "lost_numbers": dict(sorted(by_unit.items()))}
+        by_status.setdefault(IN_TEXT, {})[code] = Counter({form: n for form, n in forms.items() if n})
+    return _published(by_status, codes, rare)
+
+
+def _published(
+    by_status: Mapping[str, Mapping[str, Counter[str]]], codes: Mapping[str, int], rare: Set[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the facts that may be written: none of them, no sum and no difference of them is a count of few.
+
+    Args:
+        by_status: What was lost of each data_type, by status and unit; "" = units that are not named.
+        codes: The numbers of each data_type.
+        rare: The data_types that are not named.
+    """
+    cells: dict[str, int] = {}
+    alone: Counter[str] = Counter()
+    joined: set[str] = set()
+    for name, lost in by_status.items():
+        of = apart({code: units.total() for code, units in lost.items()}, _OTHER_CODES, rare)
+        units_of: dict[str, Counter[str]] = {}
+        for code, told_as in of.items():
+            units_of.setdefault(told_as, Counter()).update(lost[code])
+            alone.update({code: lost[code].total()} if told_as == code else {})
+            joined |= {code} if told_as != code and lost[code].total() > SMALL_CELL and code not in rare else set()
+        for told_as, units in units_of.items():
+            as_unit = apart(units, _OTHER_UNITS, ("",)) or dict.fromkeys(units, _OTHER_UNITS)
+            for unit, n in units.items():
+                key = _APART.join((name, told_as, as_unit[unit]))
+                cells[key] = cells.get(key, 0) + n
+    numbers: dict[str, int] = {}
+    shares: dict[str, int] = {}
+    counted_as = apart(codes, _OTHER_CODES, rare)
+    for code in {*alone, *joined}:
+        left = codes[code] - alone[code]
+        lost_of = sum(lost[code].total() for lost in by_status.values() if code in lost)
+        if code not in joined and counted_as.get(code) == code and not 0 < left <= SMALL_CELL:
+            numbers[code] = codes[code]
+        elif code not in joined and 0 < left <= SMALL_CELL:  # how many are left follows from no share either
+            shares[code] = _percent(alone[code], alone[code] + SMALL_CELL)
+        else:
+            shares[code] = _percent(lost_of, codes[code])
+    if whole := sum(codes[code] for code in {code for lost in by_status.values() for code in lost.keys() & rare}):
+        of_rare = sum(lost[code].total() for lost in by_status.values() for code in lost.keys() & rare)
+        shares[RARE] = _percent(of_rare, whole)
+    return {
+        "numbers": dict(sorted(numbers.items())),
+        "lost_numbers": dict(sorted(cells.items())),
+        "lost_percent": dict(sorted(shares.items())),
+    }
+
+
+def _percent(n: int, of: int) -> int:
+    """Return a share in percent, rounded up."""
+    return -(-100 * n // of)
 
 
 def _in_text(texts: Iterable[tuple[str, int, int, int]], numbers: Mapping[str, int]) -> dict[str, dict[str, int]]:
@@ -91,26 +143,27 @@ def in_words(facts: Mapping[str, Any]) -> list[str]:
     rules = ", ".join(f"{rule} {text}" for rule, text in told(facts.get("unit_rules", {})).items())
     lines = [f"unit rules: {rules}"] if rules else []
     for name in _KINDS:
-        lost = _by_code(facts, (name,))
-        counts = {code: units.total() for code, units in lost.items()}
-        texts = told(counts)
-        # the order among those that are told as few would tell more
-        worst = sorted(lost, key=lambda code: (-max(counts[code], SMALL_CELL), code))[:_SHOWN]
-        lines += [f"{name}: {_one(facts, code, texts[code], lost[code])}" for code in worst]
+        lost = _by_code(facts, name)
+        worst = sorted(lost, key=lambda code: (-lost[code].total(), code))[:_SHOWN]
+        lines += [f"{name}: {_one(facts, code, lost[code])}" for code in worst]
         lines += [f"{name}: {len(lost) - _SHOWN:,} more data_types"] if len(lost) > _SHOWN else []
     return lines
 
 
 def warning(facts: Mapping[str, Any], limit: float) -> str | None:
     """Return what to warn of: the data_types that lost a larger share of their numbers than the pipeline lets pass."""
-    by_status = [{code: units.total() for code, units in _by_code(facts, (name,)).items()} for name in _KINDS]
-    few = {code for counts in by_status for code, text in told(counts).items() if not _is_exact(text)}
-    lost = sum((Counter(counts) for counts in by_status), Counter())
-    above = {code: n / facts["numbers"][code] for code, n in lost.items() if n > limit * facts["numbers"][code]}
+    lost: Counter[str] = Counter()
+    for name in _KINDS:
+        lost.update({code: units.total() for code, units in _by_code(facts, name).items()})
+    if "lost_percent" not in facts:
+        return None
+    shares = {code: lost[code] / n for code, n in facts["numbers"].items()}
+    shares |= {code: percent / 100 for code, percent in facts["lost_percent"].items()}
+    above = {code: share for code, share in shares.items() if share > limit}
     if not above:
         return None
-    worst = sorted(above, key=lambda code: (-max(lost[code], SMALL_CELL), code))
-    named = ", ".join(code if code in few else f"{code} ({above[code]:.1%})" for code in worst[:_SHOWN])
+    worst = sorted(above, key=lambda code: (-lost[code], code))
+    named = ", ".join(f"{code} ({above[code]:.1%})" if code in facts["numbers"] else code for code in worst[:_SHOWN])
     more = f" and {len(above) - _SHOWN:,} more" if len(above) > _SHOWN else ""
     return f"{len(above):,} data_types lost more than {limit:.1%} of their numbers (`most_lost`): {named}{more}"
 
@@ -118,31 +171,30 @@ def warning(facts: Mapping[str, Any], limit: float) -> str | None:
 def statuses(counts: Mapping[str, int]) -> str:
     """Return what became of values: each status with its rows and their share of all, the most frequent first."""
     total, texts = sum(counts.values()), told(counts)
-    order = sorted(counts, key=lambda name: (-max(counts[name], SMALL_CELL), STATUS_NAMES.index(name)))
+    # the order among those that are not told as they are would tell more
+    order = sorted(counts, key=lambda name: (-counts[name] * _is_exact(texts[name]), STATUS_NAMES.index(name)))
     return ", ".join(f"{name} {_with_share(texts[name], counts[name], total)}" for name in order)
 
 
-def _by_code(facts: Mapping[str, Any], statuses: Sequence[str]) -> dict[str, Counter[str]]:
+def _by_code(facts: Mapping[str, Any], status: str) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
-    for key, n in facts.get("lost_numbers", {}).items():
+    # facts of before they were written without what is of few are not told
+    for key, n in facts.get("lost_numbers", {}).items() if "lost_percent" in facts else ():
         name, code, unit = key.split(_APART, 2)
-        if name in statuses:
+        if name == status:
             found.setdefault(code, Counter())[unit] += n
     return found
 
 
-def _one(facts: Mapping[str, Any], code: str, text: str, units: Counter[str]) -> str:
-    total = facts["numbers"][code]
-    counts = told(units) if _is_exact(text) else dict.fromkeys(units, "")
-    order = sorted(units, key=lambda unit: (-max(units[unit], SMALL_CELL) if counts[unit] else 0, unit))
-    listed = ", ".join(f"{unit} {counts[unit]}".rstrip() for unit in order[:3])
-    of = f" of {told({code: total})[code]}"
-    return f"{code} {_with_share(text, units.total(), total, of)}: {listed}"
+def _one(facts: Mapping[str, Any], code: str, units: Counter[str]) -> str:
+    total, of = units.total(), facts["numbers"].get(code)
+    listed = ", ".join(f"{unit} {n:,}" for unit, n in sorted(units.items(), key=lambda one: (-one[1], one[0]))[:3])
+    return f"{code} {total:,}{f' of {of:,} ({total / of:.1%})' if of else ''}: {listed}"
 
 
-def _with_share(text: str, n: int, total: int, of: str = "") -> str:
+def _with_share(text: str, n: int, total: int) -> str:
     """Return a count as it is told, with its share where it is told as it is."""
-    return f"{text}{of} ({n / total:.1%})" if _is_exact(text) else f"{text}{of}"
+    return f"{text} ({n / total:.1%})" if _is_exact(text) else text
 
 
 def _is_exact(text: str) -> bool:

@@ -88,6 +88,8 @@ def test_a_variant_may_have_the_name_of_the_packaged_one_that_it_extends(
         ("extends: base\nshrads: 2\n", BASE, "{mine}:2: unknown key `shrads`"),
         ("extends: base\nshards: 2\n", BASE + "colour: red\n", "{base}:9: unknown key `colour`"),
         ("extends: base\nshards: -2\n", BASE, "{mine}:2: `shards` does not fit"),
+        *((f"extends: base\nname: {name}\n", BASE, "{mine}:2: `name` does not fit, expected a name of letters")
+          for name in ("../x", ".x", "a/b", "'a b'", "''")),
         ("extends: base\nname: x\n", BASE + "shards: -2\n", "{base}:9: `shards` does not fit"),
         ("extends: base\n\noff: [[]]\n", BASE, "{mine}:3: `off.0` does not fit"),
         ("extends: base\nsplits: {train: 0.5}\n", BASE, "{mine}:2 and {base}:5: `splits.train` and `splits.tuning`"),
