@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tawt.builtin.all import seen_graph, seen_stage, stages_of
+from tawt.config.named import placed
 from tawt.contracts.layers import layer_of
 from tawt.errors import ConfigError
 from tawt.pipeline.keys import Now
@@ -17,6 +18,7 @@ from tawt.pipeline.origin import without_project
 from tawt.pipeline.run import Report
 from tawt.pipeline.workspace import given_pipeline, open_workspace
 from tawt.shell import command
+from tawt.sources.graph import Graph
 
 
 def stages(
@@ -44,7 +46,7 @@ def stages(
             f"for example `{command('stages', pipeline='demo')}`",
         )
     opened = open_workspace(Path(workspace).expanduser()) if workspace is not None else None
-    graph = seen_graph(opened) if opened is not None else stages_of(*given_pipeline(str(pipeline)))
+    graph = seen_graph(opened) if opened is not None else _given(str(pipeline))
     project = graph.project if opened is None or without_project(opened) else opened.project
     there = [Standing(stage, None) for stage in graph.stages.values()]
     if opened is not None:
@@ -126,3 +128,10 @@ def show(stage: str, workspace: str | Path) -> StageView:
         stage, found.summary, found.inputs, state, columns, ledger.drop_columns(["stage"]), files, facts,
         opened.pipeline.most_lost,
     )  # fmt: skip
+
+
+def _given(pipeline: str) -> Graph:
+    """Return the stages of a pipeline that no workspace has."""
+    resolved, project = given_pipeline(pipeline)
+    with placed(pipeline, (), project):
+        return stages_of(resolved, project)

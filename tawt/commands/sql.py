@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tawt.builtin.all import all_stages, seen_graph, stage_of, stages_of
+from tawt.config.named import placed
 from tawt.database.connect import Limits, connect, wrapped_errors
 from tawt.errors import ConfigError, FileError, StageError
 from tawt.files import write_text
@@ -150,7 +151,9 @@ def _look(
         )
     if workspace is None:
         resolved, project = given_pipeline(str(pipeline))
-        found = _of(stages_of(resolved, project), stage, resolved.values, None, "", as_ran, pipeline=pipeline)
+        with placed(str(pipeline), (), project):
+            graph = stages_of(resolved, project)
+        found = _of(graph, stage, resolved.values, None, "", as_ran, pipeline=pipeline)
         return found, project, resolved.source, None
     root = Path(workspace).expanduser()
     with still(root):

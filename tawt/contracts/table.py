@@ -65,8 +65,8 @@ class Table(Contract):
     """A raw table. From it alone follow the select that stages it, the contract of that, and their documentation."""
 
     paths: Annotated[Texts, Field(min_length=1)] = ()
-    """Where the table may lie below the raw root, without suffix (`hosp/labevents`), one path or a list; by default under its
-    own name."""
+    """Where the table may lie below the raw root, without suffix (`hosp/labevents`), one path or a list; by default
+    under its own name."""
     grain: Texts = ()
     """Columns of staging that identify a row."""
     source: str = ""

@@ -200,7 +200,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
     _refuse_others(files, folder)
     if pipeline.zone is not None and not is_zone(pipeline.zone):
         raise ConfigError(
-            f"pipeline {pipeline.name}", f"`zone`: `{pipeline.zone}` is no time zone, expected one by its name",
+            "zone", f"`{pipeline.zone}` is no time zone, expected one by its name",
             "for example `Europe/Berlin`, or `UTC`",
         )  # fmt: skip
     raw = {name: read_table(path) for name, path in said.items()}
@@ -237,7 +237,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
     for key, names in (("tables", list(pipeline.tables)), ("members", [one.table for one in pipeline.members])):
         for name in sorted(set(names) - set(raw)):
             raise ConfigError(
-                f"pipeline {pipeline.name}",
+                f"tables.{name}" if key == "tables" else key,
                 f"says under `{key}` how raw table `{name}` is written, which has no contract, expected one that has",
                 nearest(name, raw),
             )

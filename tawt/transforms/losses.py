@@ -119,8 +119,8 @@ def _published(
 
 
 def _percent(n: int, of: int) -> int:
-    """Return a share in percent, rounded up."""
-    return -(-100 * n // of)
+    """Return a share in percent, rounded up to tens: by a finer one a count could be had from others."""
+    return -(-10 * n // of) * 10
 
 
 def _in_text(texts: Iterable[tuple[str, int, int, int]], numbers: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -39,7 +39,7 @@ def test_lost_numbers_are_told_by_data_type_with_share_and_unit() -> None:
     more = counted([(6, UNIT, 400), (7, UNIT, 300)], [("Smith's own", 900, 800, 0)], of_rules, rules, people)
     rare = "data types of fewer than 11 subjects"
     assert "Smith" not in str((facts, more)) and facts["numbers"] == {} and more["numbers"] == {"CL": 300}
-    assert facts["lost_percent"] == {"CL": 100, "NA": 35, rare: 34}
+    assert facts["lost_percent"] == {"CL": 100, "NA": 40, rare: 40}
     # 4 others, 3 of K; with CL alone they would follow from 11 and more; and 2 of the range of NA are all there are
     assert in_words(facts) == ["unit_unknown: CL and NA and other data types 56: odd and other units 44, x 12"]
     assert in_words(more) == [
@@ -219,6 +219,8 @@ def test_a_name_that_is_nowhere_is_refused_with_the_nearest(day: Day, setting: s
         ("off: [event_parts.labz]", "off.0", "event_parts.labs"),
         ("order: [labz]", "order.0", "labs"),
         ("sample_from: staging.labz", "sample_from", "staging.labs"),
+        ("tables: {labz: {header: true}}", "tables.labz", "labs"),
+        ("zone: Berlin", "zone", "Europe/Berlin"),
     ],
 )
 def test_a_name_in_a_file_that_is_nowhere_is_told_with_its_line(day: Day, line: str, key: str, hint: str) -> None:
