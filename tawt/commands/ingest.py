@@ -102,11 +102,8 @@ def ingest(
     with hold(root, dry_run), placed(pipeline, settings, project):
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
-        said = (
-            *_about_project(root, project),
-            *_settings_that_go(root, resolved),
-            *without_keys(graph.stages, graph.raw_contracts),
-        )
+        said = (*_about_project(root, project), *_settings_that_go(root, resolved))
+        said = (*said, *without_keys(graph.stages, graph.raw_contracts))
         for note in said:
             report({"event": "note", "text": note})
         asked = Asked("ingest", settings=settings)
