@@ -71,8 +71,10 @@ def _given(table: Drafted, layer: str) -> dict[str, list[Row]]:
     given = {f"raw.{table.name}": [record, without]}
     for column, words in guess.marked.items():
         given[f"raw.{table.name}"].append({**record, column: words[0]})
-    if (stays := table.joins) is not None:
+    stays = table.joins
+    while stays is not None:
         given[f"raw.{stays.name}"] = [{column: _cell(stays, column) for column in stays.staged}]
+        stays = stays.owner
     return given
 
 

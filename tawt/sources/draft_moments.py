@@ -67,7 +67,7 @@ def placed(table: Drafted, time_is: str | None = None) -> tuple[list[str], str, 
     if table.stays is not None:
         time = moment_of_stay(table.stays)
         reason = literal(
-            f"quarantine:{table.column(guess.stay)}:{'no_discharge' if table.stays.guess.end else 'missing'}"
+            f"quarantine:{table.column(guess.stay)}:{'no_discharge' if table.stays.lends_end else 'missing'}"
         )
         whens.append(f"when {time_is or time} is null then {reason}")
     elif table.tells_stays:
@@ -93,7 +93,7 @@ def _begins(stays: Drafted, stay: str, grouped: bool = False) -> str:
 
 def moment_of_stay(stays: Drafted) -> str:
     """Return what the moment is called that a table of stays gives to the records that are joined to it."""
-    return "stay_end" if stays.guess.end is not None else "stay_time"
+    return "stay_end" if stays.lends_end is not None else "stay_time"
 
 
 def _moment(table: Drafted, column: str | None) -> str:
@@ -122,13 +122,32 @@ def _joined(table: Drafted) -> list[str]:
     carried = [f"stays.{part.rpartition(' as ')[2]}" for part in given if part not in ("subject_id", given[1])]
     remark = _APART if stays.tells_stays else remark
     listed = ",\n        ".join(given)
+    steps, source = _with_subject(stays)
     return [
         "-- What is named first drives: its records are counted, and its _row is carried on.\n"
         f"records as (\n    {_read(table)}\n)",
-        f"{remark}stays as (\n    select\n        {listed}\n    from staging.{stays.name}\n    group by {group}\n)",
+        *steps,
+        f"{remark}stays as (\n    select\n        {listed}\n    from {source}\n    group by {group}\n)",
         f"told as (\n    select records.*, {', '.join(carried)}\n    from records\n"
         f"    left join stays on {on}stays.stay = records.{own}\n)",
     ]
+
+
+def _with_subject(table: Drafted) -> tuple[list[str], str]:
+    """Return the steps that say whose the records of a table are, and the relation that has its subject."""
+    home = table.owner
+    if home is None:
+        return [], f"staging.{table.name}"
+    steps, source = _with_subject(home)
+    own, theirs = table.column(table.guess.stay), home.column(table.joined_by)
+    return [
+        *steps,
+        f"-- guessed: whose a record of {table.name} is, {home.name} says.\n"
+        f"{table.name}_of_subjects as (\n    select {table.name}.*, owners.subject_id\n    from staging.{table.name}\n"
+        f"    inner join (\n        select max(subject_id) as subject_id, {theirs} as stay\n        from {source}\n"
+        f"        group by {theirs}\n        having count(distinct subject_id) = 1\n"
+        f"    ) as owners on owners.stay = {table.name}.{own}\n)",
+    ], f"{table.name}_of_subjects"
 
 
 def _died_elsewhere(table: Drafted, home: Drafted, column: str) -> list[str]:

@@ -112,6 +112,11 @@ class Drafted:
         return self.owner or self.stays or self.ready_in
 
     @property
+    def lends_end(self) -> str | None:
+        """When its records ended, if it reads that: with a code per record it tells one moment."""
+        return self.guess.end if self.guess.kind == "wide" else None
+
+    @property
     def lends_time(self) -> str | None:
         """The time that it gives to records of other tables: its end, or what tells when they were known or happened.
 
@@ -120,12 +125,12 @@ class Drafted:
         guess = self.guess
         began = guess.time is None or re.search(f"{ADMITTED}|{ASKED}", flat(guess.time))
         known = guess.ready if not guess.is_stay else None
-        return guess.end or (known if began else guess.time)
+        return self.lends_end or (known if began else guess.time)
 
     @property
     def moment_told(self) -> str:
         """The moment that it gives to records of other tables, in words."""
-        return f"end of its stay in {self.name}" if self.guess.end is not None else f"{self.lends_time} in {self.name}"
+        return f"end of its stay in {self.name}" if self.lends_end is not None else f"{self.lends_time} in {self.name}"
 
     @property
     def has_zone(self) -> bool:

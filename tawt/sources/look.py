@@ -15,7 +15,8 @@ from tawt.raw.parts import without_version
 from tawt.raw.tables import tables_below
 from tawt.sources.alike import note_later
 from tawt.sources.drafted import Drafted
-from tawt.sources.relate import Looked, by_name, look_at, said_of_all
+from tawt.sources.relate import Looked, by_name, look_at
+from tawt.sources.said import said_of_all
 from tawt.sources.shapes import ColumnShape, shape_of
 from tawt.sources.subjects import Whose, of_one_subject, subject_at, whose_records
 
@@ -42,7 +43,7 @@ class Look:
         for table in self.tables:
             guess = table.guess
             time = guess.time or (table.stays.moment_told if table.stays is not None else "")
-            owner = table.owner if table.has_events else None
+            owner = table.owner if guess.kind != "other" else None
             whose = guess.subject or (f"of {guess.stay} in {owner.name}" if owner is not None else "")
             rows.append((table.name, _kind(table), whose, time, _says(table)))
         return rows
@@ -215,7 +216,12 @@ def _weight(note: str) -> int:
 
 
 def _kind(table: Drafted) -> str:
-    kinds = {"results": "a code per record", "wide": "a measurement per column", "dictionary": "names of codes"}
+    kinds = {
+        "results": "a code per record",
+        "wide": "a measurement per column",
+        "dictionary": "names of codes",
+        "link": "whose records",
+    }
     return "off" if table.off is not None else kinds.get(table.guess.kind, "left out")
 
 

@@ -16,14 +16,11 @@ from tawt.sources.guess import guess_dictionary, guess_table
 from tawt.sources.guess_codes import take_sodium
 from tawt.sources.guess_columns import keep_what_was_so
 from tawt.sources.ids import whole_ids
-from tawt.sources.names import CODES, DERIVED, NUMBERS, PARENTS, flat, plain
+from tawt.sources.names import DERIVED, PARENTS, flat, plain
 from tawt.sources.odd_times import said_of
-from tawt.sources.roles import Shapes
-from tawt.sources.subjects import Whose, names_whose, stay_name
+from tawt.sources.roles import Guess, Shapes
+from tawt.sources.subjects import Whose, stay_name
 from tawt.sources.times import is_day, note_times, why_untimed
-
-_OF_LISTS = r"valid|release|version|updat|created|modif"
-"""Times that lists have, as those of codes."""
 
 
 class Looked(NamedTuple):
@@ -55,20 +52,20 @@ def look_at(tables: Mapping[str, Looked], whose: Whose, cells: Cells) -> list[Dr
         of_stays = dict((*whose.stays.values(), *(owner[1:] for owner in whose.owners.values())))
         stay = owned or of_stays.get(name) or next((c for c in shapes if _stay(name, c) in whose.stays), None)
         guess = guess_table(
-            name, shapes, whose.columns.get(name), stay, has_owner=owned is not None, is_of_stays=name in of_stays,
+            name, shapes, whose.columns.get(name), stay, has_owner=owned is not None,
+            is_of_stays=name in of_stays and owned is None,
             named=named_columns(shapes, dictionaries) if name not in bare else (),
         )  # fmt: skip
         drafted.append(Drafted(name, found, shapes, guess, is_cut))
     by_name = {table.name: table for table in drafted}
-    for table in drafted:
-        if table.name in whose.owners and table.has_events:
-            _, home, own = whose.owners[table.name]
-            _give_owner(table, by_name[home], own)
+    for name, (_, home, own) in whose.owners.items():
+        _give_owner(by_name[name], by_name[home], own)
     counted = any(table.guess.minutes is not None for table in drafted)
     for table in drafted:
         _give_time(table, by_name, whose.stays, counted)
         _give_ready(table, drafted)
         _put_off(table)
+    _keep_links(drafted, whose)
     _give_deaths(drafted)
     for table in drafted:
         if table.has_events:
@@ -94,6 +91,11 @@ def _give_owner(table: Drafted, owner: Drafted, own: str) -> None:
     table.join(owner, own)
     if table.guess.minutes is None or owner.tells_stays:
         return
+    if owner.owner is not None:
+        table.leave_out(
+            f"its times count from a stay, to which only {owner.name} leads: give it the column of the stay"
+        )
+        return
     owner.tells_stays = True
     guess = owner.guess
     guess.orders = tuple(
@@ -108,6 +110,19 @@ def _give_owner(table: Drafted, owner: Drafted, own: str) -> None:
         f"UNDECIDED: nothing says how long after one another the stays of a subject were{told}: the draft puts them "
         f"a year apart, in the order of {'these' if guess.orders else f'`{guess.stay}`'}"
     )
+
+
+def _keep_links(drafted: Sequence[Drafted], whose: Whose) -> None:
+    """Keep, of a table that tells nothing itself, what says whose the records of others are."""
+    for table in drafted:
+        home, by = (table.owner, table.joined_by) if table.has_events else (None, None)
+        while home is not None and by is not None:
+            if home.guess.kind == "other":
+                stay = whose.owners[home.name][0] if home.owner is not None else None
+                says = ["tells nothing itself: it is read for whose the records of other tables are"]
+                home.guess = Guess("link", home.guess.subject, stay=stay, keys=(by,), notes=says)
+            below = home
+            home, by = below.owner, below.joined_by
 
 
 def _put_off(table: Drafted) -> None:
@@ -139,9 +154,10 @@ def _give_time(
     elif home is not None and home is not table and home.lends_time is not None:
         table.stays = home
         table.join(home, own)
-        told = f"when its stay in `{home.name}` ends" if home.guess.end else f"at `{home.lends_time}` of `{home.name}`"
+        ends = home.lends_end and home.owner is None
+        told = f"when its stay in `{home.name}` ends" if ends else f"at `{home.lends_time}` of `{home.name}`"
         guess.notes.append(f"has no time: told {told}, joined by `{guess.stay}`")
-        if home.guess.end is None and home.guess.ready is None and guess.ready is None:
+        if home.lends_end is None and home.guess.ready is None and guess.ready is None:
             guess.notes.append(
                 f"UNDECIDED: nothing says when its records could be read: taken as known at `{home.guess.time}` already"
             )
@@ -202,56 +218,6 @@ def _belongs_to(table: Drafted, drafted: Sequence[Drafted]) -> Iterator[tuple[Dr
 
 def _told_always(table: Drafted) -> list[str]:
     return [f"`{column}`" for column in (*table.guess.measured, *table.guess.traits)]
-
-
-def said_of_all(drafted: Sequence[Drafted]) -> list[str]:
-    """Return what to look at that is of no table alone."""
-    said = []
-    joined: dict[tuple[str, str | None, str | None], list[str]] = {}
-    for table in drafted:
-        if table.owner is not None and table.has_events:
-            of = table.owner.name, table.owner.guess.subject, table.guess.stay
-            joined.setdefault(of, []).append(table.name)
-    for (home, subject, stay), names in joined.items():
-        said.append(
-            f"the subject is `{subject}`; {', '.join(names)} name only `{stay}`, and their records are joined to "
-            f"{home}, which says whose they are"
-        )
-    if any(table.has_zone for table in drafted):
-        days = {
-            f"`{column}`"
-            for table in drafted
-            for column, type_ in table.types.items()
-            if type_ == "timestamp" and column not in table.guess.birth and is_day(table.shapes, table.guess, column)
-        }
-        told = f"; until then days without one may end hours too early: {', '.join(sorted(days))}" if days else ""
-        said.append(f"UNDECIDED: times have a zone; `zone` of the pipeline says UTC: write where the clock stood{told}")
-    if any(table.is_shifted for table in drafted):
-        said.append("days lie in the future, so the pipeline says that they were moved: `calendar: shifted`")
-    events = [table for table in drafted if table.has_events]
-    if not any(table.guess.birth or table.is_counted for table in events):
-        said.append("no table tells births, so time counts from a subject's first event, not from birth")
-    lost = [table for table in drafted if table.guess.kind == "other" and _holds_records(table)]
-    if lost:
-        n, more = sum(_n_records(table) for table in lost), " and more" * any(table.is_cut for table in lost)
-        said.insert(
-            0, f"LEFT OUT: {', '.join(table.name for table in lost)}, with {n:,} records{more}: no column is known to "
-            "say whose they are; if one does, draft again with `--subject COLUMN`; else give them the subject's column"
-        )  # fmt: skip
-    return said
-
-
-def _holds_records(table: Drafted) -> bool:
-    """Whether a table that names nobody holds what happened to somebody: times, or codes with values."""
-    if table.guess.subject is not None or table.owner is not None or names_whose(table.shapes):
-        return False
-    names = [flat(column) for column in table.shapes]
-    has_time = any(shape.is_time and not re.search(_OF_LISTS, flat(c)) for c, shape in table.shapes.items())
-    return has_time or (any(name in CODES for name in names) and any(name in NUMBERS for name in names))
-
-
-def _n_records(table: Drafted) -> int:
-    return max(shape.n for shape in table.shapes.values())
 
 
 def _give_deaths(drafted: list[Drafted]) -> None:

@@ -17,7 +17,7 @@ class Guess:
 
     kind: str
     """`results` (a code per row), `wide` (a measurement per column, perhaps with a code of a stay), `dictionary`,
-    or `other` (nothing to tell)."""
+    `link` (only whose the records of others are), or `other` (nothing to tell)."""
     subject: str | None = None
     time: str | None = None
     minutes: int | None = None

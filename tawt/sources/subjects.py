@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tawt.sources.names import CASES, CODES, COUNTERS, GOOD_TIME, IDS, OFFSETS, STAYS, SUBJECTS, flat
+from tawt.sources.names import CASES, CODES, COUNTERS, GOOD_TIME, IDS, OFFSETS, PARENTS, STAYS, SUBJECTS, flat
 from tawt.sources.roles import Shapes
-from tawt.sources.shapes import ColumnShape
+from tawt.sources.shapes import ColumnShape, is_id_by_name
 
 _TIMES = rf"{GOOD_TIME}|{'|'.join(OFFSETS)}|time|date|datum|zeit|fecha|heure|hora"
 
@@ -24,7 +24,8 @@ class Whose:
     columns: dict[str, str] = field(default_factory=dict)
     """Table -> the column of its subject."""
     owners: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    """Table without one -> its column of a stay, the table that says whose stay it is, and the column of that there."""
+    """Table without one -> its column of a stay, or of what names one, the table that says whose that is, and the
+    column of that there."""
     stays: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Column that numbers stays, as it is compared -> the table that has one record of each, and the column there."""
     notes: list[str] = field(default_factory=list)
@@ -166,13 +167,31 @@ def _owners(tables: Mapping[str, Shapes], subjects: Mapping[str, str]) -> dict[s
         if any(word in flat(table) for word in STAYS) and column not in {own for _, own in homes}
         if 2 * shape.n_distinct > shape.n_filled and shape.n_beside(subject) == shape.n_distinct
     ]
+    found = new = _leading_to(homes, tables, subjects)
+    while new:  # a result may name an order, which names the stay
+        homes = [
+            (table, column)
+            for table in new
+            for column, shape in tables[table].items()
+            if column != new[table][0] and len(shape.hashes) and shape.is_unique and is_id_by_name(column)
+            if not re.search(COUNTERS, flat(column))
+        ]
+        new = _leading_to(homes, tables, {*subjects, *found})
+        found = found | new
+    return found
+
+
+def _leading_to(
+    homes: Sequence[tuple[str, str]], tables: Mapping[str, Shapes], known: Container[str]
+) -> dict[str, tuple[str, str, str]]:
+    """Return, of each table that is not known, its column whose cells are ids in one of some homes."""
     found: dict[str, tuple[str, str, str]] = {}
     for table, shapes in tables.items():
         fit = [
             (shape.part_in(tables[home][own]), stay_name(home, own) in flat(home), column, home, own)
             for column, shape in shapes.items()
             for home, own in homes
-            if table not in subjects and flat(column) not in CODES and stay_name(table, column) == stay_name(home, own)
+            if table not in known and flat(column) not in CODES and stay_name(table, column) == stay_name(home, own)
         ]
         share, _, *owner = max(fit, default=(0.0, False, "", "", ""))
         if share >= 0.5:
@@ -188,7 +207,7 @@ def _numbers_stays(table: str, column: str, shape: ColumnShape) -> bool:
     return (
         is_of_stay(stay_name(table, column))
         or bare in SUBJECTS
-        or (bool(re.search(IDS, bare)) and not shape.is_counter)
+        or (bool(re.search(IDS, bare)) and (not shape.is_counter or bool(re.search(PARENTS, bare))))
     )
 
 

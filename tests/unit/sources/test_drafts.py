@@ -246,6 +246,30 @@ def test_what_is_said_of_times_holds_for_the_draft(tmp_path: Path) -> None:
     assert "hundred years up to 2021-06-30" in notes
 
 
+def test_records_several_tables_away_from_their_subject_are_joined(tmp_path: Path) -> None:
+    """A result names an order and that a stay, whose person a table of ids alone has: each step has one record of an id; what
+    counts from a stay that far away is left out. An order lends its times."""
+    orders = [f"{n:07},E{n % 20},2024-03-02 0{n % 9}:{n % 60:02},2024-03-03 0{n % 9}:{n % 60:02}" for n in range(N)]
+    drafted = _drafted(tmp_path, {
+        "results": ("order_no,analyte,result", [f"{n % N:07},Na,{n}" for n in range(2 * N)]),
+        "curves": ("order_no,minutes,test,value", [f"{n % N:07},{n},BP,{n}.5" for n in range(2 * N)]),
+        "orders": ("order_no,encounter_id,collected,resulted", orders),
+        "links": ("encounter_id,patient", [f"E{n},P{n % 7}" for n in range(20)]),
+        "people": ("patient,sex", [f"P{n},F" for n in range(7)]),
+    })  # fmt: skip
+    tables, notes = _by_name(drafted), "\n".join(drafted.notes())
+    assert {one: table.guess.kind for one, table in tables.items()} == {
+        "results": "results", "curves": "other", "orders": "wide", "links": "link", "people": "wide",
+    }  # fmt: skip
+    assert "their records are joined to orders, and by it to links, which says whose they are" in notes
+    assert "curves: left out: its times count from a stay, to which only orders leads" in notes
+    files = files_of("clinic", drafted.tables, rows_of)
+    cases = yaml.safe_load(files["tests/sql/clinic.yaml"])["event_parts.results"]
+    (whole,) = cases["expect"]
+    assert whole["subject_id"] == 1 and whole["time"] < whole["available_time"] and whole["_reason"] is None
+    assert {*cases["given"]} == {"raw.results", "raw.orders", "raw.links"}
+
+
 def test_tables_that_repeat_others_are_off_and_empty_ones_are_one_line(tmp_path: Path) -> None:
     """Eras, which are made from occurrences, are drafted and off; tables without a record are told together."""
     rows = [f"{n % 9},{4000 + n % 5},2024-03-0{1 + n % 5},2024-03-09" for n in range(N)]
