@@ -69,7 +69,9 @@ def compile_task(task: Task, events: str = "events", clock: str = "time", ranged
     )
     query.add("asked", out)
     last = _sampled(task, query, len(samples.rules) + len(_LATER) - 1)
-    failed = f'select subject_id, failed as _rule, "trigger" as _trigger from {samples.relation} where failed is not null'
+    failed = (
+        f'select subject_id, failed as _rule, "trigger" as _trigger from {samples.relation} where failed is not null'
+    )
     return Compiled(
         query.text(f"select * from {last}\nunion all by name\n{failed}"), (*_KEYS, *extra), tuple(rules)
     )  # fmt: skip
@@ -188,7 +190,11 @@ def _aggregate(query: Query, one: _Branch, window: Window, label: str, begin: st
         one.joins += f"asof left join {of} v on s.subject_id = v.subject_id and {near} {side} v.time "
         inside = f"v.time {high} {far}" if task.label_agg == "first" else f"v.time {low} {far}"
         return f"(case when {inside} then v.value end)"
-    how = f"regr_slope(v.value, epoch_us(v.time) / {_DAY}.0)" if task.label_agg == "slope" else f"{task.label_agg}(v.value)"
+    how = (
+        f"regr_slope(v.value, epoch_us(v.time) / {_DAY}.0)"
+        if task.label_agg == "slope"
+        else f"{task.label_agg}(v.value)"
+    )
     name = query.add(
         f"whole_{label}",
         f'select s.subject_id, s."trigger", {how} as value from {one.relation} s join {of} v on s.subject_id = v.subject_id '

@@ -98,9 +98,15 @@ def bound(text: str) -> Bound:
 
 def _anchor(text: str) -> str:
     window, dot, side = text.partition(".")
-    if NAME.fullmatch(window) and (not dot or side in ("start", "end")) and (dot or window in ("trigger", "start", "end")):
+    if (
+        NAME.fullmatch(window)
+        and (not dot or side in ("start", "end"))
+        and (dot or window in ("trigger", "start", "end"))
+    ):
         return text
-    raise ValueError("`trigger`, `start`, `end` or `WINDOW.start`, alone or with `+ 24h`, `- 24h`, `-> pred`, `<- pred`")
+    raise ValueError(
+        "`trigger`, `start`, `end` or `WINDOW.start`, alone or with `+ 24h`, `- 24h`, `-> pred`, `<- pred`"
+    )
 
 
 def counts(given: object) -> object:

@@ -48,13 +48,17 @@ def add_events(query: Query) -> None:
     """Add the events, the moments of each record, and which codes each plain predicate is about."""
     task = query.task
     known = task.all_predicates
-    query.numbers = {n: i for i, n in enumerate(name for name, _ in task.needed() if name in known and not known[name].expr)}
+    query.numbers = {
+        n: i for i, n in enumerate(name for name, _ in task.needed() if name in known and not known[name].expr)
+    }
     columns = {"subject_id", "code", "numeric_value"} | {c for n in query.numbers for c in known[n].other_cols}
     within = "where subject_id between $low and $high" * query.ranged
     wanted = ", ".join(f"{identifier(name)}" for name in sorted(columns - {"time"}))
     # no relation that is kept: each of those below reads of it what it needs
     query.relations["e"] = f"select {wanted}, {CLOCKS[query.clock]} as time from {query.events} {within}"
-    query.add("record", "select subject_id, min(time) as first, max(time) as last from e where time is not null group by 1")
+    query.add(
+        "record", "select subject_id, min(time) as first, max(time) as last from e where time is not null group by 1"
+    )
     query.add("moments", "select distinct subject_id, time from e where time is not null")
     if not query.numbers:
         return
@@ -62,7 +66,8 @@ def add_events(query: Query) -> None:
     query.add(
         "matches",
         " union all ".join(
-            f"select code, {i}::smallint as p from codes where {_code(name, known[name])}" for name, i in query.numbers.items()
+            f"select code, {i}::smallint as p from codes where {_code(name, known[name])}"
+            for name, i in query.numbers.items()
         ),
     )
     query.add(

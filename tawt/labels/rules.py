@@ -34,7 +34,9 @@ def _predicates(task: Written) -> None:
         if name in SPECIAL:
             continue
         if name not in known:
-            raise Conflict(f"names the predicate `{name}`, which is not there ({nearest(name, [*known, *SPECIAL])})", key)
+            raise Conflict(
+                f"names the predicate `{name}`, which is not there ({nearest(name, [*known, *SPECIAL])})", key
+            )
         one = known[name]
         section = "patient_demographics" if name in task.patient_demographics else "predicates"
         if one.placeholder:
@@ -84,7 +86,9 @@ def ordered(task: Written) -> list[str]:
     Raises:
         Conflict: They lead in a circle.
     """
-    seen_from = {name: tuple({window.outer.anchor.partition(".")[0]} - {TRIGGER}) for name, window in task.windows.items()}
+    seen_from = {
+        name: tuple({window.outer.anchor.partition(".")[0]} - {TRIGGER}) for name, window in task.windows.items()
+    }
     _no_circle(seen_from, "windows.{}", "is seen from itself")
     order: list[str] = []
     while len(order) < len(seen_from):

@@ -217,7 +217,9 @@ class Written(Section):
     @property
     def only_new(self) -> bool:
         """Whether samples of whom the label predicate is known before are left out."""
-        return self.new_onset if self.new_onset is not None else bool(self.horizons) or self.label_type == "time_to_event"
+        return (
+            self.new_onset if self.new_onset is not None else bool(self.horizons) or self.label_type == "time_to_event"
+        )
 
     @property
     def horizon_lengths(self) -> tuple[int, ...]:
@@ -233,7 +235,9 @@ class Written(Section):
         """Yield each predicate that is named, and the key that names it; of derived ones also what they are made of."""
         known = self.all_predicates
         open_ = [(self.trigger, "trigger")]
-        open_ += [(p, f"windows.{w}.{key}") for w, one in self.windows.items() for p, key in one.predicates.items() if p]
+        open_ += [
+            (p, f"windows.{w}.{key}") for w, one in self.windows.items() for p, key in one.predicates.items() if p
+        ]
         open_ += [(name, f"patient_demographics.{name}") for name in self.patient_demographics]
         seen: set[str] = set()
         while open_:

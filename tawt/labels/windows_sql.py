@@ -98,7 +98,13 @@ def _add_side(samples: Samples, name: str, side: str, one: Bound | None, may_be_
 
 
 def count_within(
-    query: Query, predicate: str, begin: str, stop: str, begin_inclusive: bool | str, stop_inclusive: bool, mark: str = "c"
+    query: Query,
+    predicate: str,
+    begin: str,
+    stop: str,
+    begin_inclusive: bool | str,
+    stop_inclusive: bool,
+    mark: str = "c",
 ) -> tuple[str, str]:
     """Return the joins and the expression that count a predicate from one point to another.
 

@@ -14,7 +14,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 _DATA = ("torch",)
 _TRAINING = ("duckdb", "polars")
 FLOW = {
-    **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "transforms"), _DATA),
+    **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA),
     **dict.fromkeys(("dataset", "batching", "models", "objectives", "training", "runs"), _TRAINING),
     **dict.fromkeys(("hospital", "config", "contracts", "figures"), ("torch", "duckdb", "polars")),
 }
@@ -22,7 +22,7 @@ FLOW = {
 RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
-    ("quality",), ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("runs",), ("figures",),
+    ("quality",), ("labels",), ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("runs",), ("figures",),
     ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""

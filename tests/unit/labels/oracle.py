@@ -48,7 +48,10 @@ class Drawn:
         for name, window in self.windows.items():
             lines.append(f"  {name}:")
             for side in ("start", "end"):
-                lines += [f"    {side}: {_bound(window[side])}", f"    {side}_inclusive: {str(window[side + '_in']).lower()}"]
+                lines += [
+                    f"    {side}: {_bound(window[side])}",
+                    f"    {side}_inclusive: {str(window[side + '_in']).lower()}",
+                ]
             if window["has"]:
                 lines.append("    has:")
                 lines += [f"      {pred}: ({low}, {high})" for pred, (low, high) in window["has"].items()]
@@ -62,8 +65,18 @@ class Drawn:
 def _predicate(one: dict[str, Any]) -> str:
     if "parts" in one:
         return f'{{expr: "{one["how"]}({", ".join(one["parts"])})"}}'
-    keys = {"code": one["code"] if "code" in one else f'{{regex: "{one["regex"]}"}}' if "regex" in one else f"{{any: {one['any']}}}"}
-    keys |= {key: str(one[key]).lower() for key in ("value_min", "value_max", "value_min_inclusive", "value_max_inclusive") if key in one}
+    keys = {
+        "code": one["code"]
+        if "code" in one
+        else f'{{regex: "{one["regex"]}"}}'
+        if "regex" in one
+        else f"{{any: {one['any']}}}"
+    }
+    keys |= {
+        key: str(one[key]).lower()
+        for key in ("value_min", "value_max", "value_min_inclusive", "value_max_inclusive")
+        if key in one
+    }
     if "unit" in one:
         keys["other_cols"] = f"{{unit: {one['unit']}}}"
     return "{" + ", ".join(f"{key}: {value}" for key, value in keys.items()) + "}"
@@ -104,7 +117,9 @@ class Record:
     def __init__(self, task: Drawn, events: Sequence[Event]) -> None:
         self.task, self.events = task, events
         self.moments = sorted({event.time for event in events if event.time is not None})
-        self.kept = all(any(event.time is None and holds(task.predicates[name], event) for event in events) for name in task.static)
+        self.kept = all(
+            any(event.time is None and holds(task.predicates[name], event) for event in events) for name in task.static
+        )
 
     def at(self, name: str, moment: int) -> int:
         """How often a predicate holds at a moment."""
@@ -240,7 +255,10 @@ def random_task(rng: random.Random, simple: bool = False) -> Drawn:
     }  # fmt: skip
     if not simple:
         predicates["unit"] = {"code": "LAB//NA", "unit": "mg"}
-        predicates["nested"] = {"how": rng.choice(["and", "or"]), "parts": ["either", "both", "unit"][rng.randrange(2) :]}
+        predicates["nested"] = {
+            "how": rng.choice(["and", "or"]),
+            "parts": ["either", "both", "unit"][rng.randrange(2) :],
+        }
     static = ["male"] if rng.random() < 0.3 else []
     if static:
         predicates["male"] = {"code": "MALE"}
@@ -272,7 +290,13 @@ def random_task(rng: random.Random, simple: bool = False) -> Drawn:
         for _ in range(rng.choice([0, 0, 1, 2])):
             low, high = rng.choice([(1, None), (None, 0), (None, 2), (1, 3), (2, None)])
             has[rng.choice([*usable, *special])] = (low, high)
-        windows[f"w{i}"] = {"start": start, "end": end, "start_in": rng.random() < 0.5, "end_in": rng.random() < 0.5, "has": has}
+        windows[f"w{i}"] = {
+            "start": start,
+            "end": end,
+            "start_in": rng.random() < 0.5,
+            "end_in": rng.random() < 0.5,
+            "has": has,
+        }
     windows[rng.choice(list(windows))]["index_timestamp"] = rng.choice(["start", "end"])
     windows[rng.choice(list(windows))]["label"] = rng.choice(usable)
     return Drawn(predicates, static, trigger, windows)

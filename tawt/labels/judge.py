@@ -1,0 +1,191 @@
+"""What a label set must hold, from whatever it came: it says something, and it asks at times at which one can ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tawt.contracts.contract import read_contract
+from tawt.database.connect import wrapped_errors
+from tawt.errors import ContractError, StageError, listed, nearest
+from tawt.labels.predicates_sql import CLOCKS
+from tawt.project import asset
+
+VALUES = ("boolean_value", "integer_value", "float_value", "categorical_value", "duration_hours")
+"""Columns that answer."""
+_ASIDE = ("target", "horizon_hours")
+_KEYS = ("subject_id", "prediction_time")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a label set cannot be used."""
+
+    name: str
+    """One word for it."""
+    what: str
+    """What is, with counts."""
+    mend: str
+    """What would put it right."""
+
+
+def faults_of(
+    connection: duckdb.DuckDBPyConnection, labels: pa.Table, events: str = "events", clock: str = "time"
+) -> list[Fault]:
+    """Return all that is wrong with a label set, the gravest first.
+
+    Args:
+        connection: Where `events` is a relation.
+        labels: The label set, in the columns of MEDS labels or of `schemas/label_sets.json`.
+        events: The relation of events that it is about, as it stands in `from`.
+        clock: `time` or `available_time`: when an event counts as known.
+
+    Raises:
+        ContractError: It has not the columns of a label set.
+    """
+    labels = as_labels(labels)
+    if labels.num_rows == 0:
+        return [
+            Fault(
+                "empty", "holds no label", "see who is left after which rule; the task, or its predicates, ask too much"
+            )
+        ]
+    return [*_of_values(labels), *_of_keys(labels), *_of_times(connection, labels, events, clock)]
+
+
+def judge(
+    connection: duckdb.DuckDBPyConnection, labels: pa.Table, where: str, events: str = "events", clock: str = "time"
+) -> None:
+    """Hold a label set to what labels must be; see `faults_of`.
+
+    Raises:
+        ContractError: It has not the columns of a label set.
+        StageError: It is empty, of one class, or asks where nobody can: says why, with counts.
+    """
+    if faults := faults_of(connection, labels, events, clock):
+        said = "; ".join(fault.what for fault in faults)
+        raise StageError(where, f"{said}, expected labels to learn from", faults[0].mend)
+
+
+def as_labels(labels: pa.Table) -> pa.Table:
+    """Return a label set in the types of the contract; what it has beside its columns is left out.
+
+    Raises:
+        ContractError: A column is missing, or of a type that does not become that of the contract.
+    """
+    contract = read_contract(asset("schemas/label_sets.json"))
+    have = labels.schema.names
+    for name in _KEYS:
+        if name not in have:
+            raise ContractError("labels", f"column `{name}` is missing, expected MEDS labels", nearest(name, have))
+    if not any(name in have for name in VALUES):
+        raise ContractError(
+            "labels", f"no column holds an answer, expected one of {listed(VALUES)}", nearest(VALUES[0], have)
+        )
+    columns = {}
+    for column in contract.columns:
+        if column.name in have:
+            try:
+                columns[column.name] = labels[column.name].cast(column.arrow_type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                found = labels.schema.field(column.name).type
+                raise ContractError(
+                    "labels", f"column `{column.name}` is {found}, expected {column.type}", "write it with that type"
+                ) from None
+            if not column.nullable and columns[column.name].null_count:
+                n = columns[column.name].null_count
+                raise ContractError(
+                    "labels", f"column `{column.name}` is null in {n:,} rows, expected none", "leave them out"
+                )
+    return pa.table(columns)
+
+
+def _of_values(labels: pa.Table) -> list[Fault]:
+    values = [name for name in VALUES if name in labels.schema.names and labels[name].null_count < labels.num_rows]
+    if not values:
+        return [
+            Fault("no_answer", f"none of {labels.num_rows:,} labels has an answer", "give the task's window a `label`")
+        ]
+    faults = []
+    unanswered = int(pc.sum(pc.cast(_all_null(labels, values), pa.int64())).as_py())
+    if unanswered:
+        what = f"{unanswered:,} of {labels.num_rows:,} labels have no answer"
+        faults.append(Fault("no_answer", what, "leave out samples whose answer is not known"))
+    # times to an event differ, yet where none was seen, or each, there is one class
+    column = (
+        "boolean_value" if "boolean_value" in values else next((n for n in values if n != "integer_value"), values[0])
+    )
+    groups = [name for name in _ASIDE if name in labels.schema.names]
+    held = labels.filter(pc.is_valid(labels[column]))
+    counted = held.group_by(groups).aggregate([(column, "count_distinct"), (column, "min"), (column, "count")])
+    for row in counted.to_pylist():
+        if row[f"{column}_count_distinct"] == 1:
+            of = ", ".join(f"{name} {row[name]}" for name in groups)
+            value = row[f"{column}_min"]
+            told = {True: "yes", False: "no"}.get(value, "the same") if column == "boolean_value" else "the same"
+            what = f"all {row[f'{column}_count']:,} labels{f' of {of}' if of else ''} are {told}, one class alone"
+            faults.append(Fault("one_class", what, "see the label's predicate: does it fit the codes of this dataset?"))
+    return faults
+
+
+def _all_null(labels: pa.Table, values: list[str]) -> pa.ChunkedArray:
+    empty = pc.is_null(labels[values[0]])
+    for name in values[1:]:
+        empty = pc.and_(empty, pc.is_null(labels[name]))
+    return empty
+
+
+def _of_keys(labels: pa.Table) -> list[Fault]:
+    keys = [*_KEYS, *(name for name in _ASIDE if name in labels.schema.names)]
+    n_times = labels.group_by(keys).aggregate([]).num_rows
+    if n_times == labels.num_rows:
+        return []
+    what = f"{labels.num_rows - n_times:,} labels more than the {n_times:,} times that are asked about"
+    return [
+        Fault("twice", what, "give one answer to a subject and time, or tell them apart by `target` or `horizon_hours`")
+    ]
+
+
+_ABOUT_TIMES = """
+with asked as (select subject_id, prediction_time as at from the_labels),
+who as (select distinct subject_id from asked),
+record as (
+    select
+        subject_id, min(t) filter (where code != 'MEDS_BIRTH' and code not like 'MEDS_BIRTH//%') as first,
+        min(t) filter (where code = 'MEDS_DEATH' or code like 'MEDS_DEATH//%') as died
+    from (select subject_id, code, {clock} as t from {events})
+    where subject_id in (select subject_id from who) group by subject_id
+)
+select
+    count(*) filter (where r.subject_id is null), count(distinct a.subject_id) filter (where r.subject_id is null),
+    count(*) filter (where r.subject_id is not null and (r.first is null or a.at < r.first)),
+    count(distinct a.subject_id) filter (where r.subject_id is not null and (r.first is null or a.at < r.first)),
+    count(*) filter (where a.at > r.died), count(distinct a.subject_id) filter (where a.at > r.died)
+from asked a left join record r on a.subject_id = r.subject_id
+"""
+_TIMES = (
+    (
+        "stranger",
+        "are about subjects that the dataset does not have ({} of them)",
+        "take the labels that were made of it",
+    ),
+    ("before_record", "ask before anything of the subject is known ({} subjects)", "leave them out, or ask later"),
+    ("after_death", "ask after the subject's death ({} subjects)", "leave them out: end the input window at death"),
+)
+
+
+def _of_times(connection: duckdb.DuckDBPyConnection, labels: pa.Table, events: str, clock: str) -> list[Fault]:
+    connection.register("the_labels", labels.select(list(_KEYS)))
+    try:
+        with wrapped_errors("labels"):
+            (row,) = connection.execute(_ABOUT_TIMES.format(events=events, clock=CLOCKS[clock])).fetchall()
+    finally:
+        connection.unregister("the_labels")
+    return [
+        Fault(name, f"{n:,} of {labels.num_rows:,} labels {what.format(f'{n_subjects:,}')}", mend)
+        for (name, what, mend), n, n_subjects in zip(_TIMES, row[::2], row[1::2], strict=True)
+        if n
+    ]
