@@ -35,6 +35,7 @@ from tawt.contracts.reasons import REASONS
 from tawt.contracts.table import Table
 from tawt.contracts.types import SHORT, TYPES
 from tawt.database.macros import load_macros
+from tawt.labels.catalogue import leaks_page
 from tawt.pipeline.manifest import Manifest
 from tawt.project import Project
 from tawt.runs.hub import Embedded
@@ -376,6 +377,7 @@ def files() -> dict[Path, str]:
         "schemas": schemas_page,
         "macros": macros_page,
         "errors": errors_page,
+        "leaks": leaks_page,
         "api": api_page,
     }
     texts = {ROOT / "docs" / "reference" / f"{name}.md": page().rstrip() + "\n" for name, page in pages.items()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tawt.labels.language import duration
-from tawt.labels.predicates_sql import Query, add_events, hits, values
+from tawt.labels.predicates_sql import Query, add_events, hits, sums, values
 from tawt.labels.sections import Window
 from tawt.labels.task import Task
 from tawt.labels.windows_sql import Samples, count_within, samples_of
@@ -134,9 +135,8 @@ def _ask(samples: Samples, one: _Branch, name: str, label: str, horizon: str, at
         within = f"r.last >= {ends} or {closed}"
     joins, count = count_within(query, label, begin, until, window.start_inclusive, until_inclusive)
     one.joins += joins + " "
-    prior = f"asof left join upto_{hits(query, label)} before on s.subject_id = before.subject_id and s.{at} >= before.time "
-    one.joins += prior
-    one["label_count"], one["prior_count"] = count, "coalesce(before.upto, 0)"
+    one.joins += f"asof left join {sums(query, label)} b on s.subject_id = b.subject_id and s.{at} >= b.time "
+    one["label_count"], one["prior_count"] = count, "coalesce(b.upto, 0)"
     value = _value(query, one, name, label, begin, stop, at)
     rules = [f"when {value} is null then {first + _VALUE}"] if value else []
     if task.only_new:
@@ -178,7 +178,7 @@ def _value(query: Query, one: _Branch, name: str, label: str, begin: str, stop: 
 def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
     """Return the names of the classes between edges, as `<4`, `4 to 6` and `>=6`."""
     told = [f"{edge:g}" for edge in edges]
-    between = [f"{low} to {high}" for low, high in zip(told, told[1:], strict=False)]
+    between = [f"{low} to {high}" for low, high in pairwise(told)]
     return (f"<{told[0]}", *between, f">={told[-1]}")
 
 
@@ -190,15 +190,15 @@ def _aggregate(query: Query, one: _Branch, window: Window, label: str, begin: st
         one.joins += f"asof left join {of} v on s.subject_id = v.subject_id and {near} {side} v.time "
         inside = f"v.time {high} {far}" if task.label_agg == "first" else f"v.time {low} {far}"
         return f"(case when {inside} then v.value end)"
-    how = (
-        f"regr_slope(v.value, epoch_us(v.time) / {_DAY}.0)"
-        if task.label_agg == "slope"
-        else f"{task.label_agg}(v.value)"
-    )
+    how = f"{task.label_agg}(v.value)"
+    if task.label_agg == "slope":  # through one moment there is none
+        days = f"(epoch_us(v.time) - epoch_us({begin})) / {_DAY}.0"
+        how = f"case when count(*) > 1 then regr_slope(v.value, {days}) end"
     name = query.add(
         f"whole_{label}",
-        f'select s.subject_id, s."trigger", {how} as value from {one.relation} s join {of} v on s.subject_id = v.subject_id '
-        f"and v.time {low} {begin} and v.time {high} {stop} where s.failed is null group by all",
+        f'select s.subject_id, s."trigger", {how} as value from {one.relation} s '
+        f"join {of} v on s.subject_id = v.subject_id and v.time {low} {begin} and v.time {high} {stop} "
+        "where s.failed is null group by all",
     )
     one.joins += f'left join {name} w on s.subject_id = w.subject_id and s."trigger" = w."trigger" '
     return "w.value"
@@ -208,9 +208,13 @@ def _sampled(task: Task, query: Query, rule: int) -> str:
     """Add the drawing of samples; return the relation that holds the drafts."""
     if task.sampling == "all":
         return "asked"
-    order = "prediction_time"
+    order, source = "prediction_time", "asked"
     if task.sampling != "first":
-        order = f"tawt_hash(xor(tawt_hash(subject_id, {task.seed}), epoch_us(prediction_time)), {task.seed}), {order}"
+        # step by step: a macro writes out what it is given at each of its places
+        query.add("seeded", f"select *, tawt_hash(subject_id, {task.seed}) as _who from asked")
+        query.add("keyed", "select * exclude _who, xor(_who, epoch_us(prediction_time)) as _key from seeded")
+        source = query.add("dealt", f"select * exclude _key, tawt_hash(_key, {task.seed}) as _order from keyed")
+        order = "_order, prediction_time"
     rank = f"dense_rank() over (partition by subject_id, _rule is null order by {order})"
     drawn = f"case when _rule is null and {rank} > {task.max_per_subject or 1} then {rule} else _rule end"
-    return query.add("drawn", f"select * replace (({drawn})::smallint as _rule) from asked")
+    return query.add("drawn", f"select * replace (({drawn})::smallint as _rule) from {source}")

@@ -88,9 +88,9 @@ def derive(
     if n_peeks:
         raise StageError(
             "labels",
-            f"{n_peeks:,} of {n_labels:,} labels are looked for in what is known at their prediction time, expected a window "
-            "that begins after it",
-            f"let `{task.label_window}` begin where the window of `index_timestamp` ends, with `start_inclusive: false`",
+            f"{n_peeks:,} of {n_labels:,} labels are looked for in what is known at their prediction time, "
+            "expected a window that begins after it",
+            f"let `{task.label_window}` begin where that of `index_timestamp` ends, with `start_inclusive: false`",
         )
     attrition = tuple(
         Attrition(rule, _left(subjects, i), _left(samples, i))

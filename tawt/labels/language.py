@@ -19,7 +19,8 @@ _MICROSECONDS = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, 
 _LONGEST = 200 * 365 * _MICROSECONDS["d"]
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _UNITS = {
-    "w": r"w|wks?|weeks?", "d": r"d|dys?|days?", "h": r"h|hrs?|hours?", "m": r"m|mins?|minutes?", "s": r"s|secs?|seconds?",
+    "w": r"w|wks?|weeks?", "d": r"d|dys?|days?", "h": r"h|hrs?|hours?", "m": r"m|mins?|minutes?",
+    "s": r"s|secs?|seconds?",
 }  # fmt: skip
 _PARTS = r"\s*".join(rf"(?:(?P<{unit}>{_NUMBER})\s*(?:{names})\b\s*[,/]?)?" for unit, names in _UNITS.items())
 # `1h30m`: a unit ends where the next number begins, which is no end of a word

@@ -54,7 +54,6 @@ def add_events(query: Query) -> None:
     columns = {"subject_id", "code", "numeric_value"} | {c for n in query.numbers for c in known[n].other_cols}
     within = "where subject_id between $low and $high" * query.ranged
     wanted = ", ".join(f"{identifier(name)}" for name in sorted(columns - {"time"}))
-    # no relation that is kept: each of those below reads of it what it needs
     query.relations["e"] = f"select {wanted}, {CLOCKS[query.clock]} as time from {query.events} {within}"
     query.add(
         "record", "select subject_id, min(time) as first, max(time) as last from e where time is not null group by 1"
@@ -72,7 +71,8 @@ def add_events(query: Query) -> None:
     )
     query.add(
         "marks",
-        f"select subject_id, time, p, count(*) as n from e join matches using (code) where {_values(query)} group by all",
+        "select subject_id, time, p, count(*) as n from e join matches using (code) "
+        f"where {_values(query)} group by all",
     )
 
 
@@ -118,7 +118,7 @@ def _equals(column: str, value: Column) -> str:
 
 
 def hits(query: Query, name: str) -> str:
-    """Add the relation of a predicate, `(subject_id, time, n)`, and return its name; `n` is how often it holds there."""
+    """Add the relation of a predicate, `(subject_id, time, n)`, and return its name; `n` is how often it holds."""
     if name == ANY_EVENT:
         return query.add("hits_any", "select subject_id, time, 1 as n from moments")
     if name in (RECORD_START, RECORD_END):

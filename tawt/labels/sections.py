@@ -137,7 +137,8 @@ class Window(Section):
     @property
     def bounds(self) -> tuple[Bound | None, Bound | None]:
         """Where it begins and ends; None = where the record does."""
-        return (self.start and bound(self.start) or None, self.end and bound(self.end) or None)  # type: ignore[return-value]
+        start = None if self.start is None else bound(self.start)
+        return start, None if self.end is None else bound(self.end)
 
     @property
     def from_end(self) -> bool:

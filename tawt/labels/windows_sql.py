@@ -102,7 +102,7 @@ def count_within(
     predicate: str,
     begin: str,
     stop: str,
-    begin_inclusive: bool | str,
+    begin_inclusive: bool,
     stop_inclusive: bool,
     mark: str = "c",
 ) -> tuple[str, str]:
@@ -119,8 +119,9 @@ def count_within(
     """
     of = sums(query, predicate)
     low, high = f"{mark}_before", f"{mark}_upto"
+    up_to, before = ">" + "=" * stop_inclusive, ">" + "=" * (not begin_inclusive)
     joins = (
-        f"asof left join {of} {high} on s.subject_id = {high}.subject_id and {stop} >{'=' * stop_inclusive} {high}.time "
-        f"asof left join {of} {low} on s.subject_id = {low}.subject_id and {begin} >{'=' * (not begin_inclusive)} {low}.time"
+        f"asof left join {of} {high} on s.subject_id = {high}.subject_id and {stop} {up_to} {high}.time "
+        f"asof left join {of} {low} on s.subject_id = {low}.subject_id and {begin} {before} {low}.time"
     )
     return joins, f"greatest(coalesce({high}.upto, 0) - coalesce({low}.upto, 0), 0)"
