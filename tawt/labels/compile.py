@@ -44,14 +44,13 @@ def compile_task(task: Task, events: str = "events", clock: str = "time", ranged
     """Compile a task to DuckDB SQL.
 
     Args:
-        task: The task; one side of one of its windows is the prediction time.
+        task: The task; the side of a window that `index_timestamp` names is the prediction time, else the trigger is.
         events: The relation of events as it stands in `from`.
         clock: `time`, or `available_time`: a record is then what could be read of it.
         ranged: Whether it is of the subjects from `$low` to `$high` alone.
 
     Raises:
         ConfigError: A regular expression is none.
-        Conflict: No window has an `index_timestamp`.
     """
     query = Query(task, events, clock, ranged)
     add_events(query)

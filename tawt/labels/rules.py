@@ -118,6 +118,10 @@ def _label(task: Written) -> None:
         if said:
             raise Conflict("no window has a `label`", *said)
         return
+    if task.index_window is None:
+        raise Conflict(
+            "no window says by `index_timestamp` which of its sides is the prediction time", f"windows.{window}.label"
+        )
     label = task.windows[window].label
     if len({*label}) < len(label):
         raise Conflict("one stands there twice", f"windows.{window}.label")

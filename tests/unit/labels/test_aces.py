@@ -121,6 +121,8 @@ def test_facts_without_a_time_choose_subjects(tmp_path: Path, engine: duckdb.Duc
         f"{HEAD}patient_demographics: {{male: {{code: MALE}}}}\ntrigger: out\nwindows: {{w: {{start: null, end: trigger, {sides}}}}}\n",
     )
     assert rows_of(engine, task, ["boolean_value"]) == [(1, 0, None)]
+    fill(engine, {1: hours((None, "OUT"), (None, "ADMIT"), (3, "OUT"))})
+    assert rows_of(engine, task_of(tmp_path, f"{HEAD}trigger: either\n"), ["boolean_value"]) == [(1, 3, None)]
 
 
 def test_the_other_clock_asks_when_something_was_known(tmp_path: Path, engine: duckdb.DuckDBPyConnection) -> None:
@@ -171,6 +173,7 @@ def test_the_predicates_of_a_dataset_take_the_place_of_the_tasks(
         ("trigger: admit", "tigger: admit", "task.yaml:7: unknown key `tigger`"),
         ("label: out", "label: out, index_timestamp: start", "one window has it"),
         ("label: out", "label: other", "`other` has no code yet"),
+        (", index_timestamp: end", "", "`index_timestamp` which of its sides"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_by_line_and_name(old: str, new: str, said: str | None, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def _spans(
     rng: random.Random, label: str
 ) -> tuple[dict[int, list[oracle.Event]], list[tuple[int, int, oracle.Record, tuple[int, int, bool, bool]]]]:
     """Drawn records, and each moment of the trigger with the span of six hours after it."""
-    records = oracle.random_records(rng, 10, 40 if label == "k" else 24)
+    records = oracle.random_records(rng, 10 if label == "k" else 20, 40 if label == "k" else 24)
     drawn = oracle.Drawn(
         {"admit": {"regex": "^ADMIT"}, "out": {"code": "OUT"}, "k": {"code": "LAB//K"}, "death": {"code": "DEATH"}},
         [],

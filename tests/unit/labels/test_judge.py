@@ -25,7 +25,7 @@ def engine() -> duckdb.DuckDBPyConnection:
         {
             1: hours((-99, "MEDS_BIRTH"), (0, "A"), (20, "MEDS_DEATH//x")),
             2: hours((0, "A"), (30, "B")),
-            3: hours((0, "MEDS_BIRTH")),
+            3: hours((0, "MEDS_BIRTH//x")),
         },
     )
     return connection
