@@ -58,8 +58,8 @@ def add_window(samples: Samples, name: str, window: Window) -> None:
     sides = (("end", end), ("start", start)) if window.from_end else (("start", start), ("end", end))
     both = window.start_inclusive and window.end_inclusive
     for n, (side, one) in enumerate(sides):
-        # what bounds a window from its other side may stand at that side itself where the window is not empty then: ACES
-        # documents it so; es-aces 0.7.3 also lets it where the bound alone is within, and gives empty windows
+        # what bounds a window from its other side may stand at that side itself where the window is not empty then: so
+        # ACES documents it; es-aces 0.7.3 also lets it where the bound alone is within, and gives empty windows
         _add_side(samples, name, side, one, may_be_there=n == 1 and both)
     begin, stop = samples.columns[f"{name}.start"], samples.columns[f"{name}.end"]
     samples.ask(f"{name}: {_described(start, 'record start')} to {_described(end, 'record end')}", f"{begin} <= {stop}")
