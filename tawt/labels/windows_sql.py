@@ -62,19 +62,13 @@ def add_window(samples: Samples, name: str, window: Window) -> None:
         # ACES documents it; es-aces 0.7.3 also lets it where the bound alone is within, and gives empty windows
         _add_side(samples, name, side, one, may_be_there=n == 1 and both)
     begin, stop = samples.columns[f"{name}.start"], samples.columns[f"{name}.end"]
-    samples.ask(f"{name}: {_described(start, 'record start')} to {_described(end, 'record end')}", f"{begin} <= {stop}")
+    samples.ask(f"{name}: {window.start or 'record start'} to {window.end or 'record end'}", f"{begin} <= {stop}")
     for predicate, (low, high) in window.has.items():
         joins, count = count_within(
             samples.query, predicate, f"s.{begin}", f"s.{stop}", window.start_inclusive, window.end_inclusive
         )
         asked = [f"{count} >= {low}" if low is not None else "", f"{count} <= {high}" if high is not None else ""]
         samples.ask(f"{name} has {predicate}: {low} to {high}", " and ".join(filter(None, asked)), joins)
-
-
-def _described(one: Bound | None, else_: str) -> str:
-    if one is None:
-        return else_
-    return f"{one.anchor} {one.toward} {one.predicate}" if one.toward else one.anchor + "+" * bool(one.offset)
 
 
 def _add_side(samples: Samples, name: str, side: str, one: Bound | None, may_be_there: bool) -> None:

@@ -65,7 +65,11 @@ def test_each_rule_tells_who_is_left(tmp_path: Path) -> None:
     assert [(one.n_subjects, one.n_samples) for one in found.attrition] == [
         (6, 7), (5, 6), (5, 6), (4, 5), (4, 5), (3, 4), (2, 3)
     ]  # fmt: skip
-    assert found.labels.num_rows == 3 and found.attrition[-1].rule == "target: gap.end to record end"
+    assert (
+        found.labels.num_rows == 3
+        and found.attrition[-1].rule == "target: gap.end to record end"
+        and found.attrition[4].rule == "gap: trigger to start + 4h"
+    )
 
 
 def test_few_people_are_told_of_nobody() -> None:
