@@ -1,0 +1,1 @@
+"""How good predictions are, with what chance leaves open, and beside what is simpler."""
