@@ -1,4 +1,4 @@
-"""Whether probabilities are what comes: errors by bins, the line of logits, net benefit, Hosmer and Lemeshow's statistic."""
+"""Whether probabilities are what comes: errors by bins, the line of logits, net benefit, and Hosmer-Lemeshow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tawt.arrays import Floats
+from tawt.arrays import Bools, Floats
 from tawt.errors import ConfigError
 from tawt.evaluation.measure import Metric, held_weights, mean_of
 from tawt.evaluation.metrics import Binary, no_probability
@@ -56,7 +56,8 @@ def bins_of(outcome: Binary, weights: Floats, n_bins: int | None = None) -> Bins
     cell = (number + np.arange(len(weights))[:, None] * width).reshape(-1)
 
     def sums(values: Floats) -> Floats:
-        return np.bincount(cell, values.reshape(-1), len(weights) * width).reshape(len(weights), width)
+        found: Floats = np.bincount(cell, values.reshape(-1), len(weights) * width).reshape(len(weights), width)
+        return found
 
     weight = sums(held)
     return Bins(weight, sums(held * ranked[starts]) / weight, sums(came) / weight)
@@ -133,13 +134,14 @@ def logistic_line(outcome: Binary, weights: Floats, slope: float | None = None) 
     return np.where(exists, intercept, np.nan), np.where(exists, slopes, np.nan)
 
 
-def _overlap(outcome: Binary, weights: Floats) -> Floats:
+def _overlap(outcome: Binary, weights: Floats) -> Bools:
     """Whether no threshold parts the classes `(k,)`: only then has a line a largest likelihood."""
     x, there = outcome.logit, weights > 0
     positive, negative = there & (outcome.truth == 1), there & (outcome.truth == 0)
     low1, low0 = (np.where(one, x, np.inf).min(1) for one in (positive, negative))
     high1, high0 = (np.where(one, x, -np.inf).max(1) for one in (positive, negative))
-    return (low1 < high0) & (low0 < high1)
+    both: Bools = (low1 < high0) & (low0 < high1)
+    return both
 
 
 def _line_loss(x: Floats, y: Floats, weights: Floats, intercept: Floats, slope: Floats) -> Floats:
@@ -177,7 +179,7 @@ CALIBRATION = (ECE, MCE, MEAN_ERROR, SLOPE, INTERCEPT, IN_THE_LARGE)
 
 
 def _event_two(outcome: Binary, weights: Floats) -> Floats:
-    order = outcome.order[::-1]
+    order = np.argsort(outcome.score, kind="stable")
     score, truth = outcome.score[order], outcome.truth[order]
     if not outcome.is_probability:
         return np.full(len(weights), np.nan)
@@ -193,7 +195,7 @@ def _event_two(outcome: Binary, weights: Floats) -> Floats:
         came, risk = (np.diff(np.interp(edges, place, np.append(0.0, (held * of).cumsum()))) for of in (truth, score))
         mean = risk / size
         h = ((came - risk) ** 2 / (size * mean * (1 - mean) + _NEVER_ZERO)).sum()
-        if mean[-1] > mean[0]:
+        if mean[-1] - mean[0] > 1e-12:  # less is what rounding leaves of equal risks
             found[i] = h / (mean[-1] - mean[0])
     return found
 

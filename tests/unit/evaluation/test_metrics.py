@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_precision_and_recall_go_threshold_by_threshold() -> None:
     for t in sorted(set(P), reverse=True):
         above = t <= P
         curve.append((Y[above].sum() / Y.sum(), Y[above].mean()))
-    steps = list(zip(curve, curve[1:], strict=False))
+    steps = list(pairwise(curve))
     assert value(AVERAGE_PRECISION, Y, P) == pytest.approx(sum((r - q) * p for (q, _), (r, p) in steps))
     assert value(PR_AUC, Y, P) == pytest.approx(sum((r - q) * (p + o) / 2 for (q, o), (r, p) in steps))
     assert value(MIN_SE_PPV, Y, P) == pytest.approx(max(min(pair) for pair in curve))
