@@ -56,8 +56,8 @@ def bins_of(outcome: Binary, weights: Floats, n_bins: int | None = None) -> Bins
     cell = (number + np.arange(len(weights))[:, None] * width).reshape(-1)
 
     def sums(values: Floats) -> Floats:
-        found: Floats = np.bincount(cell, values.reshape(-1), len(weights) * width).reshape(len(weights), width)
-        return found
+        found = np.bincount(cell, values.reshape(-1), len(weights) * width).astype(np.float64)
+        return found.reshape(len(weights), width)
 
     weight = sums(held)
     return Bins(weight, sums(held * ranked[starts]) / weight, sums(came) / weight)

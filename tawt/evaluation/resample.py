@@ -1,7 +1,7 @@
 """What chance leaves open: metrics over draws of subjects with replacement, and differences on the same draws.
 
-Whole subjects are drawn, for rows of one subject are not independent. A draw is how often each subject is in it, so no row is
-ever copied: a metric sees weights.
+Whole subjects are drawn, for rows of one subject are not independent. A draw is how often each subject is in it: a
+metric sees weights, and no row is ever copied.
 """
 
 from __future__ import annotations
