@@ -1,4 +1,4 @@
-"""Kaplan and Meier's curve: how many are still without the event, when some are watched for a shorter time than others."""
+"""Kaplan and Meier's curve: how many are still without the event, where some are watched for longer than others."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Times until an event, of which some are cut short: who is told to come first, how far chances at horizons are off.
 
 Rows that are cut short before a horizon count through those who were still watched then: each of these weighs one over
-the chance to be watched so long. That chance is estimated from the same rows, by Kaplan and Meier's curve of the cutting
-short.
+the chance to be watched so long. That chance comes from the same rows, by the Kaplan-Meier curve of cutting short.
 """
 
 from __future__ import annotations

@@ -1,0 +1,241 @@
+"""The one form of predictions, of every kind: what a model said beside what came, with hashes of model and labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from tawt.arrays import Floats, Ints
+from tawt.contracts.contract import read_contract
+from tawt.errors import ContractError, listed, nearest
+from tawt.evaluation.classes import Classes, Labels
+from tawt.evaluation.measure import Outcome
+from tawt.evaluation.metrics import Binary
+from tawt.evaluation.regression import Numbers
+from tawt.evaluation.survival import Survival
+from tawt.files import write_parquet
+from tawt.project import asset
+from tawt.readers import hold_seal, read_parquet
+
+Kind = Literal["binary", "multiclass", "multilabel", "regression", "survival"]
+_TRUTH = ("subject_id", "prediction_time")
+_OF: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "binary": (("boolean_value", "predicted_boolean_probability"), ("predicted_boolean_value",)),
+    "multiclass": (("categorical_value", "predicted_categorical_probabilities"), ()),
+    "multilabel": (("multilabel_value", "predicted_multilabel_probabilities"), ()),
+    "regression": (("float_value", "predicted_float_value"), ("predicted_float_low", "predicted_float_high")),
+    "survival": (("time_to_event", "event_observed"), ("predicted_risk", "predicted_survival")),
+}
+"""Columns of each kind, and those that it may have."""
+KIND, CLASSES, HORIZONS, LEVEL = "kind", "classes", "horizons", "level"
+MODEL, LABELS = "model", "labels"
+"""Metadata: the hash of the weights, or of what else predicts, and of the label set."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What one model said of `n` rows, beside what came."""
+
+    kind: Kind
+    """What is predicted."""
+    subject_id: Ints
+    """`(n,)`."""
+    prediction_time: Ints
+    """`(n,)`, us since 1970-01-01; the rows are sorted by subject and time."""
+    outcome: Outcome
+    """What came and what was said: `Binary`, `Classes`, `Labels`, `Numbers` or `Survival`."""
+    about: dict[str, str]
+    """The file's metadata: `model` and `labels` are hashes."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes or labels, where there are several."""
+        return getattr(self.outcome, "names", ())
+
+
+def write_predictions(
+    path: Path,
+    columns: Mapping[str, Any],
+    kind: Kind,
+    *,
+    model: str,
+    labels: str,
+    names: Sequence[str] = (),
+    horizons: Sequence[float] = (),
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Write predictions, sorted by subject and time, once they are held to their contract.
+
+    Args:
+        path: The Parquet file.
+        columns: By the names of `schemas/predictions.json`; lists of lists where a row has several numbers.
+        kind: What is predicted.
+        model: Hash of the weights, or of what else predicts.
+        labels: Hash of the label set.
+        names: The classes or labels, where there are several.
+        horizons: Hours, where survival is predicted.
+        about: What else the metadata are to say.
+
+    Raises:
+        ContractError: A column is missing, unknown or of another type, or holds what it cannot.
+    """
+    said = {KIND: kind, MODEL: model, LABELS: labels, CLASSES: json.dumps([*names]), HORIZONS: json.dumps([*horizons])}
+    table = _typed(pa.table(dict(columns)), str(path)).sort_by([(name, "ascending") for name in _TRUTH])
+    table = table.replace_schema_metadata({**(about or {}), **said})
+    _predictions(table, str(path))
+    write_parquet(path, table)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read predictions, of tawt or in the form of MEDS-evaluation.
+
+    Raises:
+        FileError: The file is absent or is not Parquet.
+        ContractError: A column is missing or of another type, has nulls or what it cannot hold, or a row is twice.
+    """
+    hold_seal(path)
+    table = read_parquet(path)
+    known = read_contract(asset("schemas/predictions.json")).names
+    # a file of another tool may say more
+    kept = _typed(table.select([name for name in table.column_names if name in known]), str(path))
+    return _predictions(kept.sort_by([(name, "ascending") for name in _TRUTH]), str(path))
+
+
+def aligned(models: Mapping[str, Predictions]) -> None:
+    """Hold that all models were asked about the same rows, with the same truth: only then can they be compared.
+
+    Raises:
+        ContractError: A model has other rows, another truth, kind or label set than the first.
+    """
+    names = [*models]
+    for name in names[1:]:
+        one, other = models[names[0]], models[name]
+        if one.kind != other.kind or one.names != other.names:
+            raise ContractError(
+                name, f"predicts {other.kind}, expected {one.kind} as `{names[0]}`, of the same classes"
+            )
+        mine, theirs = ({*zip(p.subject_id.tolist(), p.prediction_time.tolist(), strict=True)} for p in (one, other))
+        if mine != theirs:
+            what = f"lacks {len(mine - theirs):,} rows and has {len(theirs - mine):,} others"
+            raise ContractError(name, f"{what}, expected those of `{names[0]}`", "predict the same label set again")
+        if n := sum(
+            int((_truth(a) != _truth(b)).sum())
+            for a, b in zip(_truths(one.outcome), _truths(other.outcome), strict=True)
+        ):
+            raise ContractError(name, f"has another truth in {n:,} cells, expected that of `{names[0]}`")
+
+
+def _truths(outcome: Outcome) -> list[Floats]:
+    if isinstance(outcome, Survival):
+        return [outcome.time, outcome.event.astype(np.float64)]
+    assert isinstance(outcome, Binary | Classes | Labels | Numbers)
+    return [outcome.truth]
+
+
+def _truth(values: Floats) -> Floats:
+    return np.where(np.isnan(values), -1.0, values)  # what is not known is the same in both
+
+
+def _typed(table: pa.Table, where: str) -> pa.Table:
+    """Return the columns as the contract has them."""
+    contract = {column.name: column for column in read_contract(asset("schemas/predictions.json")).columns}
+    for name in table.column_names:
+        if name not in contract:
+            raise ContractError(where, f"has a column `{name}`, expected those of predictions", nearest(name, contract))
+    for name in _TRUTH:
+        if name not in table.column_names:
+            raise ContractError(where, f"lacks the column `{name}`, expected it", "predictions are of rows of labels")
+    schema = pa.schema([(name, contract[name].arrow_type) for name in table.column_names], table.schema.metadata)
+    for name, field in zip(table.column_names, schema, strict=True):
+        try:
+            table.column(name).cast(field.type)
+        except pa.ArrowException:  # its own words quote a cell
+            what = f"column `{name}` is {table.schema.field(name).type}, expected {field.type}"
+            raise ContractError(where, what) from None
+    return table.cast(schema)
+
+
+def _kind(table: pa.Table, about: Mapping[str, str], where: str) -> Kind:
+    found = [kind for kind, (columns, _) in _OF.items() if {*columns} <= {*table.column_names}]
+    if KIND in about:
+        said = next((kind for kind in get_args(Kind) if kind == about[KIND]), None)
+        if said is None:
+            raise ContractError(where, f"says another kind than {listed(get_args(Kind))}, expected one of them")
+        if said in found:
+            return said
+        raise ContractError(where, f"is of {said}, expected the columns {listed(_OF[said][0])}")
+    if len(found) != 1:
+        what = "no kind of prediction" if not found else f"the columns of {listed(found)}"
+        raise ContractError(
+            where, f"has {what}, expected the columns of one", f"name it under `{KIND}` in its metadata"
+        )
+    return found[0]
+
+
+def _predictions(table: pa.Table, where: str) -> Predictions:
+    about = {
+        key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items() if key != b"ARROW:schema"
+    }
+    kind = _kind(table, about, where)
+    needed, also = _OF[kind]
+    there = [name for name in also if name in table.column_names]
+    for name in (*_TRUTH, *needed, *there):
+        if n := table.column(name).null_count:
+            raise ContractError(where, f"column `{name}` has {n:,} nulls, expected none")
+    subject = table.column("subject_id").to_numpy()
+    time = table.column("prediction_time").cast(pa.int64()).to_numpy()
+    if n := int(((np.diff(subject) == 0) & (np.diff(time) == 0)).sum()):
+        raise ContractError(where, f"has {n:,} rows of a subject and time that are there already, expected one each")
+    names, horizons = (_listed(about, key, where) for key in (CLASSES, HORIZONS))
+
+    def column(name: str) -> Any:
+        one = table.column(name)
+        if pa.types.is_list(one.type):
+            rows = one.to_pylist()
+            if len({len(row) for row in rows}) > 1:
+                raise ContractError(where, f"column `{name}` has rows of several lengths, expected one")
+            return np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
+        return one.to_numpy(zero_copy_only=False) if one.type != pa.string() else one.to_pylist()
+
+    def given(name: str) -> Any:
+        return column(name) if name in there else None
+
+    try:
+        return Predictions(kind, subject, time, _outcome(kind, column, given, names, horizons), about)
+    except ContractError as error:
+        raise ContractError(where, f"{error.where}: {error.what}", error.hint) from None
+
+
+def _outcome(kind: Kind, column: Any, given: Any, names: list[Any], horizons: list[Any]) -> Outcome:
+    truth, said = (column(name) for name in _OF[kind][0])
+    if kind == "binary":
+        outcome = Binary(truth, said)
+        if not outcome.is_probability:
+            raise ContractError("predicted_boolean_probability", "is not within 0 and 1, expected probabilities")
+        return outcome
+    if kind == "multiclass":
+        known = {name: i for i, name in enumerate(names)}
+        if n := sum(value not in known for value in truth):
+            raise ContractError("categorical_value", f"has {n:,} rows of no class of the metadata, expected its own")
+        return Classes([known[value] for value in truth], said, names)
+    if kind == "multilabel":
+        return Labels(truth, said, names)
+    if kind == "regression":
+        return Numbers(truth, said, given("predicted_float_low"), given("predicted_float_high"))
+    return Survival(truth, said, given("predicted_risk"), horizons, given("predicted_survival"))
+
+
+def _listed(about: Mapping[str, str], key: str, where: str) -> list[Any]:
+    try:
+        found = json.loads(about.get(key, "[]"))
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, list):
+        raise ContractError(where, f"has no list under `{key}` in its metadata, expected one in JSON")
+    return found

@@ -1,0 +1,201 @@
+"""Models beside one another: each metric with its interval, and its difference to a named reference on the same draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from tawt.errors import ConfigError, listed, nearest, printable
+from tawt.evaluation.measure import Metric
+from tawt.evaluation.predictions import Kind, Predictions, aligned
+from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
+from tawt.evaluation.suite import metrics_of
+
+FORMAT = "tawt.evaluation/1"
+"""What the JSON names as its format."""
+_MAIN = {
+    "binary": ("auroc", "average_precision", "prevalence", "brier_skill", "ece", "calibration_slope"),
+    "multiclass": ("macro_auroc", "macro_average_precision", "accuracy", "log_loss"),
+    "multilabel": ("macro_auroc", "micro_auroc", "macro_average_precision", "micro_average_precision"),
+    "regression": ("mae", "rmse", "r2", "spearman", "coverage"),
+    "survival": ("c_index_ipcw", "c_index", "integrated_brier", "d_calibration"),
+}
+"""What a text shows where nothing else is asked for; JSON has all."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model."""
+
+    name: str
+    """As it was called."""
+    model: str | None
+    """Hash of what predicted."""
+    metrics: dict[str, Interval]
+    """By the metric's name."""
+    differences: dict[str, Difference] | None
+    """To the reference; None of the reference itself."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models on the same rows."""
+
+    kind: Kind
+    """What they predict."""
+    reference: str
+    """The name of the model that the others are compared with."""
+    titles: dict[str, str]
+    """What a table calls each metric."""
+    rows: tuple[Row, ...]
+    """In the order in which they were given."""
+    n_rows: int
+    """Predictions of each."""
+    n_subjects: int
+    """Whose they are."""
+    n_draws: int
+    """Draws of subjects."""
+    seed: int
+    """Of the draws."""
+    level: float
+    """Share of draws within an interval."""
+    balanced: bool
+    """Whether each subject weighs the same."""
+    labels: str | None
+    """Hash of the label set."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON: what is not defined is null, with its reason beside it."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def render(self, metrics: Sequence[str] | None = None) -> RichTable:
+        """Return a table with a row a model and a column a metric; differences stand below each number.
+
+        Args:
+            metrics: Names; None = the main ones of the kind.
+
+        Raises:
+            ConfigError: There is no such metric.
+        """
+        chosen = [name for name in _MAIN[self.kind] if name in self.titles] if metrics is None else [*metrics]
+        for name in chosen:
+            if name not in self.titles:
+                raise ConfigError(
+                    f"metric {name}", "is not measured here, expected one that is", nearest(name, self.titles)
+                )
+        what = "weighing the same" if self.balanced else "with all their rows"
+        table = RichTable(
+            title=f"{self.n_rows:,} rows of {self.n_subjects:,} subjects",
+            caption=f"{100 * self.level:g} % of {self.n_draws:,} draws of subjects, {what}; below: less `{self.reference}`",
+            show_lines=True,
+        )
+        table.add_column("model", overflow="fold")
+        for name in chosen:
+            table.add_column(self.titles[name], justify="right")
+        for row in self.rows:
+            cells = [Text(_cell(row.metrics[name])) for name in chosen]
+            for cell, name in zip(cells, chosen, strict=True):
+                # a prevalence less itself says nothing
+                if row.differences is not None and name != "prevalence":
+                    cell.append("\n" + _cell(row.differences[name], sign="+"), style="dim")
+            table.add_row(Text(printable(row.name)), *cells)
+        return table
+
+    def text(self, metrics: Sequence[str] | None = None, width: int = 160) -> str:
+        """Return the table as plain text, with the reasons of what is not defined below it.
+
+        Raises:
+            ConfigError: There is no such metric.
+        """
+        out = StringIO()
+        console = Console(file=out, width=width, no_color=True, highlight=False)
+        table = self.render(metrics)
+        console.print(table)
+        for line in self.notes(metrics):
+            console.print(line, markup=False)
+        return out.getvalue()
+
+    def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
+        """Return why numbers are missing, and how many draws had to be left out, a line each."""
+        lines = []
+        for row in self.rows:
+            for name, one in row.metrics.items():
+                if metrics is not None and name not in metrics:
+                    continue
+                title = f"{printable(row.name)}, {self.titles[name]}"
+                if one.reason is not None:
+                    lines.append(f"{title}: {one.reason}")
+                elif one.n_degenerate:
+                    lines.append(
+                        f"{title}: {one.n_degenerate:,} of {self.n_draws:,} draws are not defined and left out"
+                    )
+        return lines
+
+
+def compare(
+    models: Mapping[str, Predictions],
+    reference: str,
+    *,
+    threshold: Mapping[str, float] | None = None,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+    level: float = 0.95,
+    balanced: bool = False,
+) -> Comparison:
+    """Measure models on the same rows, with the same draws of subjects.
+
+    Args:
+        models: By name, in the order of the table.
+        reference: The name of the one that the others are compared with.
+        threshold: Of each model for Event 1, chosen on other rows; None = that and Event 2 are left out.
+        n_draws: Draws of subjects.
+        seed: Of the draws.
+        level: Share of draws within an interval.
+        balanced: Whether each subject weighs the same, however many rows it has.
+
+    Raises:
+        ConfigError: There is no such reference, or a model lacks its threshold.
+        ContractError: The models were not asked about the same rows.
+    """
+    if reference not in models:
+        raise ConfigError(f"reference {reference}", "is none of the models, expected one", nearest(reference, models))
+    if threshold is not None and (lacking := [name for name in models if name not in threshold]):
+        raise ConfigError("threshold", f"is not given for {listed(lacking)}, expected one for each model")
+    aligned(models)
+    first = models[reference]
+    draws = draws_of(first.subject_id, n_draws, seed, balanced)
+    chosen: dict[str, tuple[Metric, ...]] = {
+        name: metrics_of(one.outcome, None if threshold is None else threshold[name]) for name, one in models.items()
+    }
+    found = {name: intervals(chosen[name], one.outcome, draws, level) for name, one in models.items()}
+    rows = tuple(
+        Row(
+            name,
+            models[name].about.get("model"),
+            own[0],
+            None if name == reference else differences(chosen[name], own, found[reference], level),
+        )
+        for name, own in found.items()
+    )
+    titles = {metric.name: metric.title for metric in chosen[reference]}
+    return Comparison(
+        first.kind, reference, titles, rows, first.outcome.n_rows, draws.n_subjects, n_draws, seed, level, balanced,
+        first.about.get("labels"),
+    )  # fmt: skip
+
+
+def _cell(one: Interval, sign: str = "") -> str:
+    if one.value is None:
+        return "-"
+    ends = "" if one.low is None or one.high is None else f" [{_short(one.low, sign)}, {_short(one.high, sign)}]"
+    return _short(one.value, sign) + ends
+
+
+def _short(value: float, sign: str) -> str:
+    return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign},.4g}"

@@ -1,0 +1,143 @@
+"""Tables of models beside one another, and groups of which small ones are withheld."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tawt.errors import ConfigError, ContractError
+from tawt.evaluation.classes import Labels
+from tawt.evaluation.measure import Outcome
+from tawt.evaluation.metrics import AUROC, DISCRIMINATION, PREVALENCE, Binary
+from tawt.evaluation.predictions import Kind, Predictions
+from tawt.evaluation.regression import Numbers
+from tawt.evaluation.resample import differences, draws_of, intervals
+from tawt.evaluation.subgroups import DIFFERENCE, FEW, _withheld, by_group
+from tawt.evaluation.survival import Survival
+from tawt.evaluation.table import compare
+
+RNG = np.random.default_rng(11)
+N = 120
+SUBJECT = np.arange(N) // 2
+Y = (RNG.random(N) < 0.4).astype(float)
+GOOD, BAD = np.clip(0.5 * Y + 0.5 * RNG.random(N), 0, 1), RNG.random(N)
+
+
+def said(outcome: Outcome, kind: Kind = "binary", model: str = "m") -> Predictions:
+    """Predictions of the rows."""
+    return Predictions(kind, SUBJECT, np.arange(N), outcome, {"model": model, "labels": "l"})
+
+
+def test_each_model_stands_with_its_interval_and_difference() -> None:
+    """Numbers, intervals and paired differences are those of the metrics and draws; the reference has no difference."""
+    models = {"ours": said(Binary(Y, GOOD)), "chance": said(Binary(Y, BAD))}
+    found = compare(models, "chance", n_draws=50, seed=3)
+    draws = draws_of(SUBJECT, 50, 3)
+    one, two = (intervals(DISCRIMINATION, Binary(Y, p), draws) for p in (GOOD, BAD))
+    ours, chance = found.rows
+    assert ours.metrics["auroc"] == one[0]["auroc"] and chance.differences is None
+    assert ours.differences is not None
+    assert ours.differences["auroc"] == differences(DISCRIMINATION, one, two)["auroc"]
+    assert (found.n_rows, found.n_subjects, found.labels, ours.model) == (N, N // 2, "l", "m")
+
+
+def test_json_has_no_number_that_is_none() -> None:
+    """Of one class the JSON says null and why, and is JSON in the strict sense; the text says so below the table."""
+    found = compare({"a": said(Binary(np.zeros(N), BAD)), "b": said(Binary(np.zeros(N), GOOD))}, "a", n_draws=5)
+    data = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert data["format"] == "tawt.evaluation/1"
+    auroc = data["rows"][0]["metrics"]["auroc"]
+    assert auroc["value"] is None and auroc["reason"] == "one class" and auroc["n_degenerate"] == 5
+    assert data["rows"][1]["differences"]["auroc"]["reason"] == "one class"
+    assert "a, AUROC: one class" in found.text()
+
+
+def test_a_text_shows_numbers_with_their_ends() -> None:
+    """Each cell is the number with its ends, the difference below it with its sign; names draw nothing on a terminal."""
+    found = compare({"ours [bold]": said(Binary(Y, GOOD)), "chance": said(Binary(Y, BAD))}, "chance", n_draws=50)
+    text = found.text(["auroc"])
+    one = found.rows[0].metrics["auroc"]
+    assert f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" in text and "ours [bold]" in text
+    assert found.rows[0].differences is not None
+    assert f"{found.rows[0].differences['auroc'].value:+.3f} [+" in text
+    with pytest.raises(ConfigError, match="not measured"):
+        found.text(["auro"])
+
+
+def test_every_kind_has_its_table() -> None:
+    """Numbers, several labels and survival are compared as yes and no are."""
+    truth = (RNG.random((N, 2)) < 0.5).astype(float)
+    kinds: dict[Kind, Outcome] = {
+        "regression": Numbers(GOOD, BAD),
+        "multilabel": Labels(truth, RNG.random((N, 2)), ("x", "y")),
+        "survival": Survival(RNG.exponential(5, N), Y == 1, horizons=[2.0, 4.0], survival=np.full((N, 2), 0.5)),
+    }
+    names = {"regression": "rmse", "multilabel": "auroc:y", "survival": "brier:4"}
+    for kind, outcome in kinds.items():
+        found = compare({"a": said(outcome, kind), "b": said(outcome, kind)}, "b", n_draws=5)
+        assert found.rows[0].metrics[names[kind]].value is not None
+        assert found.rows[0].differences is not None
+        assert found.rows[0].differences[names[kind]].value == 0 and found.text()
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    """An unknown reference and a missing threshold are told; with thresholds both events stand in the table."""
+    models = {"ours": said(Binary(Y, GOOD)), "chance": said(Binary(Y, BAD))}
+    with pytest.raises(ConfigError, match="none of the models"):
+        compare(models, "other")
+    with pytest.raises(ConfigError, match="not given for chance"):
+        compare(models, "ours", threshold={"ours": 0.5})
+    found = compare(models, "ours", threshold={"ours": 0.6, "chance": 0.4}, n_draws=5)
+    assert found.rows[0].metrics["event_1"].value is not None and found.rows[0].metrics["event_2"].value is not None
+
+
+def test_a_group_is_measured_as_its_rows_alone() -> None:
+    """A large group has the metrics of its rows, and its interval is of draws of its own subjects."""
+    group = np.where(SUBJECT < 30, "young", "old")
+    found = by_group([AUROC, PREVALENCE], Binary(Y, GOOD), draws_of(SUBJECT, 40), group)
+    assert [(one.name, one.n_subjects, one.withheld) for one in found] == [("old", 30, None), ("young", 30, None)]
+    young = group == "young"
+    assert found[1].metrics["auroc"].value == pytest.approx(AUROC(Binary(Y[young], GOOD[young])).value)
+    assert found[1].metrics["prevalence"].low < Y[young].mean() < found[1].metrics["prevalence"].high  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("n_small", [1, 10, 11])
+def test_a_small_group_is_withheld_with_what_would_tell_it(n_small: int) -> None:
+    """A group of 1 to 10 subjects is withheld, and the smallest other one too; of 11 none is."""
+    y = np.tile([0.0, 1.0], N // 2)
+    group = np.select([n_small > SUBJECT, SUBJECT < 30], ["few", "some"], "most")
+    found = {one.name: one for one in by_group([AUROC], Binary(y, GOOD), draws_of(SUBJECT, 5), group)}
+    if n_small == 11:
+        assert {one.withheld for one in found.values()} == {None}
+        return
+    assert (found["few"].withheld, found["some"].withheld, found["most"].withheld) == (FEW, DIFFERENCE, None)
+    assert found["few"].n_subjects is None and found["some"].n_subjects is None
+    assert found["few"].metrics["auroc"].value is None and found["some"].metrics["auroc"].reason == DIFFERENCE
+
+
+def test_few_outcomes_in_a_large_group_are_withheld() -> None:
+    """Where 1 to 10 subjects of a group had the outcome, prevalence would tell them; none at all tells nobody."""
+    group = np.where(SUBJECT < 30, "young", "old")
+    y = ((SUBJECT >= 30) | (SUBJECT < 4)).astype(float)
+    y[SUBJECT >= 45] = 0
+    draws = draws_of(SUBJECT, 5)
+    assert {one.withheld for one in by_group([PREVALENCE], Binary(y, GOOD), draws, group)} == {FEW, DIFFERENCE}
+    y[SUBJECT < 4] = 0
+    assert {one.withheld for one in by_group([PREVALENCE], Binary(y, GOOD), draws, group)} == {None}
+    with pytest.raises(ContractError, match="group"):
+        by_group([PREVALENCE], Binary(y, GOOD), draws, group[:-1])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hidden"),
+    [
+        ([50, 40, 3], [1, 2]), ([50, 6, 7], [1, 2]), ([50, 40, 3, 4], [1, 2, 3]), ([50, 5], [0, 1]), ([5], [0]),
+        ([50, 40], []), ([50, 40, 2, 2, 2], [1, 2, 3, 4]),
+    ],
+)  # fmt: skip
+def test_what_is_withheld_is_never_one_cell_or_a_small_sum(sizes: list[int], hidden: list[int]) -> None:
+    """The whole less what is shown is always two groups or more, and more than ten subjects."""
+    reasons = _withheld(np.array(sizes), [n <= 10 for n in sizes])
+    assert [i for i, reason in enumerate(reasons) if reason] == hidden
