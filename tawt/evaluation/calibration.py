@@ -60,7 +60,8 @@ def bins_of(outcome: Binary, weights: Floats, n_bins: int | None = None) -> Bins
         return found.reshape(len(weights), width)
 
     weight = sums(held)
-    return Bins(weight, sums(held * ranked[starts]) / weight, sums(came) / weight)
+    with np.errstate(invalid="ignore"):
+        return Bins(weight, sums(held * ranked[starts]) / weight, sums(came) / weight)
 
 
 def _apart(outcome: Binary, weights: Floats) -> tuple[Floats, Floats]:

@@ -41,8 +41,8 @@ def by_group(
     """Measure the groups of one attribute, with the same draws of subjects for all.
 
     A group is withheld where it has 1 to 10 subjects, or where 1 to 10 of its subjects had an outcome, or had not. If
-    all that is withheld is one group, or 1 to 10 subjects, the smallest of the others is withheld too, for the whole less
-    what is shown would tell it. Attributes are judged one by one: what several of them tell together is not held.
+    all that is withheld is one group, or 1 to 10 subjects, the smallest of the others is withheld too, for the whole
+    less what is shown would tell it. Attributes are judged one by one: what several of them tell together is not held.
 
     Args:
         metrics: Of the outcome's kind.

@@ -1,4 +1,4 @@
-"""Models beside one another: each metric with its interval, and its difference to a named reference on the same draws."""
+"""Models beside one another: each metric with its interval, and its difference to a reference on the same draws."""
 
 from __future__ import annotations
 
@@ -90,9 +90,10 @@ class Comparison:
                     f"metric {name}", "is not measured here, expected one that is", nearest(name, self.titles)
                 )
         what = "weighing the same" if self.balanced else "with all their rows"
+        below = f"below less {printable(self.reference)}"
         table = RichTable(
             title=f"{self.n_rows:,} rows of {self.n_subjects:,} subjects",
-            caption=f"{100 * self.level:g} % of {self.n_draws:,} draws of subjects, {what}; below: less `{self.reference}`",
+            caption=Text(f"{100 * self.level:g} % of {self.n_draws:,} draws of subjects, {what}; {below}"),
             show_lines=True,
         )
         table.add_column("model", overflow="fold")

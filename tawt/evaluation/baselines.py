@@ -1,0 +1,289 @@
+"""What is simpler than an encoder, on the same rows: prevalence, demographics, missingness, regression, boosted trees.
+
+scikit-learn and LightGBM come with an extra and are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.chance import shuffled
+from tawt.dataset.reader import TripletDataset
+from tawt.errors import ConfigError, ContractError, nearest
+from tawt.evaluation.classes import MACRO_AUROC, Classes
+from tawt.evaluation.features import Recipe, features_of, known_at
+from tawt.evaluation.measure import Metric, Outcome, numbers
+from tawt.evaluation.metrics import AUROC, Binary
+from tawt.evaluation.regression import SPEARMAN, Numbers
+from tawt.evaluation.resample import N_DRAWS, Interval, draws_of, intervals
+
+Task = Literal["binary", "multiclass", "regression"]
+SHUFFLE = 32
+"""First salt of the order of shuffled labels."""
+_STRENGTHS = 10.0 ** np.arange(-4, 2.1, 0.5)
+_N_FOLDS, _MOST_TREES, _PATIENCE, _USUAL_TREES = 5, 2000, 150, 300
+_TREES = {
+    "num_leaves": 15, "min_child_samples": 40, "feature_fraction": 0.3, "bagging_fraction": 0.8, "bagging_freq": 1,
+    "lambda_l2": 5.0, "learning_rate": 0.025, "verbosity": -1, "num_threads": 1, "deterministic": True,
+    "force_row_wise": True,
+}  # fmt: skip
+_ALARM = 0.99
+"""Level of the interval of shuffled labels: one of a hundred honest ones is off."""
+_OBJECTIVES = {"binary": ("binary", "auc"), "multiclass": ("multiclass", "multi_logloss"), "regression": ("l2", "l2")}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The labels of `n` predictions; a row is of one of three parts."""
+
+    subject_id: Ints
+    """`(n,)`."""
+    prediction_time: Ints
+    """`(n,)`, us since 1970-01-01."""
+    truth: Floats
+    """`(n,)`, 1 or 0, the number of the class, or the number; nothing is learned of those of `test`."""
+    fit: Bools
+    """`(n,)`, what is learned from."""
+    stop: Bools
+    """`(n,)`, what decides when boosting stops; none = a usual number of trees."""
+    test: Bools
+    """`(n,)`, what is predicted."""
+
+    def __init__(
+        self, subject_id: ArrayLike, prediction_time: ArrayLike, truth: ArrayLike, fit: ArrayLike, stop: ArrayLike,
+        test: ArrayLike,
+    ) -> None:  # fmt: skip
+        """Hold that parts share no subject.
+
+        Raises:
+            ContractError: They differ in length, a subject is in two parts, or there is nothing to learn from.
+        """
+        subject, told = np.asarray(subject_id, dtype=np.int64), numbers(truth, "truth")
+        times = np.asarray(prediction_time, dtype=np.int64)
+        parts = [np.asarray(part, dtype=bool) for part in (fit, stop, test)]
+        if {len(subject), len(times), *map(len, parts)} != {len(told)}:
+            raise ContractError("rows", f"have columns of several lengths, expected {len(told):,} each")
+        if not parts[0].any():
+            raise ContractError("rows", "hold none to learn from, expected some in `fit`")
+        inside = [{*subject[part].tolist()} for part in parts]
+        if n := sum(len(inside[a] & inside[b]) for a, b in ((0, 1), (0, 2), (1, 2))):
+            raise ContractError("rows", f"have {n:,} subjects in two parts, expected each in one", "split by subject")
+        names = ("subject_id", "prediction_time", "truth", "fit", "stop", "test")
+        for name, value in zip(names, (subject, times, told, *parts), strict=True):
+            object.__setattr__(self, name, value)
+
+
+def prevalence(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
+    """Predict the same for all: the share of each class, or the mean, among what is learned from."""
+    y = rows.truth[rows.fit]
+    n = int(rows.test.sum())
+    if task != "multiclass":
+        return np.full(n, y.mean())
+    return np.tile(np.bincount(y.astype(np.int64), minlength=_n_classes(rows)) / len(y), (n, 1))
+
+
+def regression(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
+    """Logistic regression, or ridge of numbers; the penalty by cross-validated loss on what is learned from.
+
+    Features are standardized by what is learned from; where one is missing it has its mean and a flag says so.
+    """
+    models, selection = _sklearn("linear_model"), _sklearn("model_selection")
+    flagged = _flagged(x, rows.fit)
+    x_fit, y, x_test = flagged[rows.fit], rows.truth[rows.fit], flagged[rows.test]
+    if task == "regression":
+        ridge = models.RidgeCV(alphas=1 / _STRENGTHS[::-1]).fit(x_fit, y)
+        return np.asarray(ridge.predict(x_test), dtype=np.float64)
+    fewest = int(np.unique(y, return_counts=True)[1].min())
+    strength = 1e-2
+    if len(np.unique(y)) > 1 and fewest >= 2:
+        folds = selection.StratifiedGroupKFold(min(_N_FOLDS, fewest), shuffle=True, random_state=seed)
+        losses = np.zeros(len(_STRENGTHS))
+        for inside, outside in folds.split(x_fit, y, rows.subject_id[rows.fit]):
+            if len(np.unique(y[inside])) < len(np.unique(y)) or not len(outside):
+                continue  # a class in one subject alone
+            model = models.LogisticRegression(max_iter=200, tol=1e-3, warm_start=True)
+            for i, c in enumerate(_STRENGTHS):
+                model.set_params(C=c).fit(x_fit[inside], y[inside])
+                chance = np.clip(model.predict_proba(x_fit[outside]), 1e-7, 1)
+                losses[i] -= np.log(chance[np.arange(len(outside)), np.searchsorted(model.classes_, y[outside])]).sum()
+        strength = float(_STRENGTHS[losses.argmin()])
+    if len(np.unique(y)) < 2:
+        return prevalence(x, rows, task, seed)
+    model = models.LogisticRegression(C=strength, max_iter=1000).fit(x_fit, y)
+    return _spread(model.predict_proba(x_test), model.classes_, rows, task)
+
+
+def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
+    """LightGBM; further rows decide when to stop, or there are 300 trees."""
+    try:
+        lightgbm: Any = importlib.import_module("lightgbm")
+    except (ModuleNotFoundError, OSError):  # its library may lack what it links to
+        raise _lacking("lightgbm") from None
+    objective, metric = _OBJECTIVES[task]
+    n_classes = {"num_class": _n_classes(rows)} if task == "multiclass" else {}
+    settings = {**_TREES, "objective": objective, "metric": metric, "seed": seed, **n_classes}
+    data = lightgbm.Dataset(x[rows.fit], rows.truth[rows.fit])
+    stops = rows.stop.any() and (task == "regression" or len(np.unique(rows.truth[rows.stop])) > 1)
+    if stops:
+        further = data.create_valid(x[rows.stop], rows.truth[rows.stop])
+        quiet = [lightgbm.early_stopping(_PATIENCE, verbose=False)]
+        booster = lightgbm.train(settings, data, _MOST_TREES, valid_sets=[further], callbacks=quiet)
+    else:
+        booster = lightgbm.train(settings, data, _USUAL_TREES)
+    return np.asarray(booster.predict(x[rows.test]), dtype=np.float64)
+
+
+Fit = Callable[[Floats, Rows, Task, int], Floats]
+"""Features `(n, f)`, rows, task, seed -> predictions of the test rows: `(m,)`, or `(m, c)` of several classes."""
+BASELINES: dict[str, tuple[Recipe | None, Fit]] = {
+    "prevalence": (None, prevalence),
+    "demographics": ("demographics", regression),
+    "missingness": ("missingness", trees),
+    "logistic regression": ("summaries", regression),
+    "LightGBM": ("summaries", trees),
+    "LightGBM, four statistics": ("four", trees),
+}
+"""What is known of a record and what is fitted to it."""
+_CHANCE: dict[Task, tuple[Metric, float]] = {
+    "binary": (AUROC, 0.5), "multiclass": (MACRO_AUROC, 0.5), "regression": (SPEARMAN, 0.0),
+}  # fmt: skip
+"""What is measured of shuffled labels, and what it is by chance."""
+
+
+def baseline(name: str, dataset: TripletDataset, rows: Rows, task: Task = "binary", seed: int = 0) -> Floats:
+    """Fit one baseline and predict the test rows, in their order.
+
+    Args:
+        name: Of `BASELINES`.
+        dataset: Whose records are looked at, up to each prediction time.
+        rows: The labels and their parts.
+        task: What is predicted.
+        seed: Of all that is drawn.
+
+    Returns:
+        `(m,)` chances or numbers, or `(m, c)` chances of several classes.
+
+    Raises:
+        ConfigError: There is no such baseline, or its package is not installed.
+        ContractError: The labels are not those of the task.
+        DatasetError: A subject is not in the dataset.
+    """
+    if name not in BASELINES:
+        raise ConfigError(f"baseline {name}", "is none, expected one that there is", nearest(name, BASELINES))
+    seen = rows.truth[rows.fit | rows.stop]
+    if task == "binary" and (n := int((~np.isin(seen, (0, 1))).sum())):
+        raise ContractError("truth", f"has {n:,} values beside 0 and 1, expected none")
+    if task == "multiclass" and (n := int(((seen < 0) | (seen % 1 != 0)).sum())):
+        raise ContractError("truth", f"has {n:,} values that are no numbers of classes, expected 0, 1, 2 ...")
+    recipe, fit = BASELINES[name]
+    x = np.empty((len(rows.truth), 0))
+    if recipe is not None:
+        x = features_of(known_at(dataset, rows.subject_id, rows.prediction_time), dataset, recipe).matrix
+    if not x.shape[1]:
+        return prevalence(x, rows, task, seed)  # nothing is known of anybody
+    return fit(x, rows, task, seed)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """What a model finds where there is nothing to find."""
+
+    metric: str
+    """auroc, macro_auroc or spearman."""
+    interval: Interval
+    """Of the shuffled labels of the test rows."""
+    chance: float
+    """What the metric is by chance."""
+
+    @property
+    def is_at_chance(self) -> bool | None:
+        """Whether the interval holds what chance gives; None where there is none."""
+        low, high = self.interval.low, self.interval.high
+        return None if low is None or high is None else low <= self.chance <= high
+
+
+def shuffled_labels(
+    dataset: TripletDataset, rows: Rows, task: Task = "binary", name: str = "LightGBM", seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Shuffled:  # fmt: skip
+    """Fit a baseline to shuffled labels and measure it on shuffled labels: what is not at chance is a leak of labels.
+
+    The labels of the test rows are shuffled too. Against their own, a model of nothing is still right or wrong
+    throughout where its one feature happens to be a strong one.
+
+    Args:
+        dataset: As of `baseline`.
+        rows: As of `baseline`; the truth of test rows too.
+        task: What is predicted.
+        name: Of `BASELINES`.
+        seed: Of the order.
+        n_draws: Draws of subjects.
+
+    Raises:
+        ConfigError: As of `baseline`.
+        ContractError: As of `baseline`.
+        DatasetError: As of `baseline`.
+    """
+    mixed = with_shuffled_labels(rows, seed)
+    return measured_shuffled(mixed, baseline(name, dataset, mixed, task, seed), task, seed, n_draws)
+
+
+def measured_shuffled(mixed: Rows, said: Floats, task: Task, seed: int = 0, n_draws: int = N_DRAWS) -> Shuffled:
+    """Measure what any model said of the test rows after it was fitted to rows with shuffled labels."""
+    metric, chance = _CHANCE[task]
+    truth = mixed.truth[mixed.test]
+    outcome: Outcome
+    if task == "multiclass":
+        outcome = Classes(truth, said)
+    else:
+        outcome = Binary(truth, said) if task == "binary" else Numbers(truth, said)
+    found = intervals([metric], outcome, draws_of(mixed.subject_id[mixed.test], n_draws, seed), _ALARM)[0]
+    return Shuffled(metric.name, found[metric.name], chance)
+
+
+def with_shuffled_labels(rows: Rows, seed: int) -> Rows:
+    """Return the rows with the labels of each part dealt out anew among its own rows."""
+    truth = rows.truth.copy()
+    for salt, part in enumerate((rows.fit, rows.stop, rows.test)):
+        at = np.flatnonzero(part)
+        truth[at] = truth[at[shuffled(len(at), SHUFFLE, seed, salt)]]
+    return Rows(rows.subject_id, rows.prediction_time, truth, rows.fit, rows.stop, rows.test)
+
+
+def _n_classes(rows: Rows) -> int:
+    return int(rows.truth.max()) + 1
+
+
+def _spread(chances: Floats, classes: Floats, rows: Rows, task: Task) -> Floats:
+    if task == "binary":
+        return np.asarray(chances[:, 1], dtype=np.float64)
+    spread = np.zeros((len(chances), _n_classes(rows)))
+    spread[:, classes.astype(np.int64)] = chances
+    return spread
+
+
+def _flagged(x: Floats, fit: Bools) -> Floats:
+    missing = np.isnan(x)
+    n = np.maximum((~missing[fit]).sum(0), 1)
+    mean = np.where(missing[fit], 0.0, x[fit]).sum(0) / n
+    spread = np.sqrt((np.where(missing[fit], 0.0, x[fit] - mean) ** 2).sum(0) / n)
+    spread[spread < 1e-6] = np.inf  # what does not vary says nothing
+    return np.concatenate((np.where(missing, 0.0, (x - mean) / spread), missing), 1)
+
+
+def _sklearn(part: str) -> Any:
+    try:
+        return importlib.import_module(f"sklearn.{part}")
+    except ModuleNotFoundError:
+        raise _lacking("scikit-learn") from None
+
+
+def _lacking(package: str) -> ConfigError:
+    return ConfigError("baselines", f"{package} cannot be imported, expected it", 'pip install "tawt[benchmarks]"')

@@ -1,0 +1,133 @@
+"""Sheets of an evaluation: ROC, precision and recall, calibration, net benefit, and survival by risk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tawt.arrays import Floats
+from tawt.contracts.cells import SMALL_CELL
+from tawt.errors import ConfigError
+from tawt.evaluation.calibration import bins_of, decision_curve
+from tawt.evaluation.kaplan_meier import kaplan_meier
+from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
+from tawt.evaluation.survival import Survival
+from tawt.figures.common import DASHES, colours, grid, line, save, shades
+
+_N_BINS, _GREY = 10, "#888888"
+
+
+def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluation") -> Path:
+    """Draw ROC, precision against recall, calibration and net benefit of several models of the same rows.
+
+    Args:
+        models: By name, in the order of the legend.
+        path: The PNG.
+        title: Above all.
+
+    Raises:
+        ConfigError: matplotlib is not installed, there are no models, or the rows have one class.
+    """
+    first = next(iter(models.values()), None)
+    if first is None or not first.n_rows or first.one_class(np.ones(first.n_rows)):
+        raise ConfigError("figures", "have no model, no rows or one class, expected both classes to draw curves")
+    figure, (roc, pr, calibration, benefit) = grid(4, columns=2, width=4.8, height=4.0)
+    own = dict(zip(models, colours(len(models)), strict=True))
+    share = float(first.truth.mean())
+    roc.plot([0, 1], [0, 1], color=_GREY, ls=DASHES, lw=1.0)
+    pr.axhline(share, color=_GREY, ls=DASHES, lw=1.0)
+    calibration.plot([0, 1], [0, 1], color=_GREY, ls=DASHES, lw=1.0)
+    # beyond three times the share few would act; where it is common the whole range is of use
+    thresholds = np.linspace(0.005, min(0.99, max(0.3, 3 * share)), 200)
+    farthest = 0.05
+    for name, model in models.items():
+        tp, fp = (steps[0] for steps in model.steps(np.ones((1, model.n_rows))))
+        roc.plot(fp / fp[-1], tp / tp[-1], color=own[name], lw=1.6)
+        recall, precision = tp[1:] / tp[-1], tp[1:] / (tp[1:] + fp[1:])
+        # precision holds until the next threshold finds one more
+        pr.plot(
+            np.append(0.0, recall), np.append(precision[:1], precision), color=own[name], lw=1.6, drawstyle="steps-pre"
+        )
+        if not model.is_probability:
+            continue
+        bins = bins_of(model, np.ones((1, model.n_rows)), _N_BINS)
+        enough = bins.weight[0] > SMALL_CELL
+        calibration.plot(bins.predicted[0][enough], bins.came[0][enough], color=own[name], marker="o", ms=4, lw=1.4)
+        shown = np.concatenate((bins.predicted[0][enough], bins.came[0][enough], [farthest]))
+        farthest = float(shown.max())
+        benefit.plot(thresholds, decision_curve(model, thresholds).model, color=own[name], lw=1.6)
+    everybody = decision_curve(Binary(first.truth, first.truth), thresholds).treat_all
+    benefit.plot(thresholds, everybody, color=_GREY, lw=1.0)
+    benefit.axhline(0, color=_GREY, ls=DASHES, lw=1.0)
+    benefit.set_ylim(-0.1 * share, 1.1 * share)
+    benefit.set_xlim(0, thresholds[-1])
+    top = min(1.0, 1.08 * farthest)
+    calibration.set(xlim=(0, top), ylim=(0, top))
+    for axis in (roc, pr):
+        axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    _said(roc, "ROC", "share of others above", "share of positives above (recall)")
+    _said(pr, "Precision and recall", "recall", "precision")
+    _said(calibration, f"Calibration in {_N_BINS} bins of equal size", "mean predicted", "share that came")
+    _said(benefit, "Decision curve", "threshold of acting", "net benefit, true positives a row")
+    handles = [line(own[name], _label(name, model), lw=1.8) for name, model in models.items()]
+    handles += [line(_GREY, "act on all", lw=1.0), line(_GREY, "chance, perfect, or act on none", ls=DASHES, lw=1.0)]
+    return save(figure, path, f"{title}: {first.n_rows:,} rows, {share:.1%} positive", handles)
+
+
+def plot_survival(outcome: Survival, path: Path, title: str = "Survival by predicted risk", n_groups: int = 3) -> Path:
+    """Draw Kaplan and Meier's curve of groups of equal size by risk, each with its 95 % interval.
+
+    A curve ends where 10 or fewer are still watched: what lies beyond says more of people than of the model.
+
+    Args:
+        outcome: Of the rows.
+        path: The PNG.
+        title: Above it.
+        n_groups: Groups, from the lowest risk to the highest.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or a group would have 10 rows or fewer.
+    """
+    if n_groups < 1 or outcome.n_rows // n_groups <= SMALL_CELL:
+        what = f"would have {n_groups} groups of {outcome.n_rows:,} rows"
+        raise ConfigError("figures", f"{what}, expected more than {SMALL_CELL} rows in each")
+    figure, (axis,) = grid(1, columns=1, width=6.4, height=4.4)
+    order = np.argsort(outcome.risk, kind="stable")
+    handles = []
+    for number, (rows, colour) in enumerate(zip(np.array_split(order, n_groups), shades(n_groups), strict=True)):
+        curve = kaplan_meier(outcome.time[rows], outcome.event[rows])
+        shown = curve.n_left > SMALL_CELL
+        at = np.append(0.0, curve.time[shown])
+
+        def after(values: Floats, shown: Any = shown) -> Floats:
+            return np.append(1.0, values[shown])
+
+        axis.plot(at, after(curve.survival), color=colour, lw=1.8, drawstyle="steps-post")
+        low, high = (np.where(np.isnan(after(e)), after(curve.survival), after(e)) for e in (curve.low, curve.high))
+        axis.fill_between(at, low, high, color=colour, alpha=0.15, lw=0, step="post")
+        handles.append(line(colour, f"{_tertile(number, n_groups)}, {len(rows):,} rows", lw=1.8))
+    axis.set(ylim=(0, 1.02))
+    axis.set_xlim(left=0)
+    _said(axis, "", "time since the prediction", "share without the event")
+    return save(figure, path, title, handles)
+
+
+def _label(name: str, model: Binary) -> str:
+    return f"{name}: AUROC {AUROC(model).value:.3f}, AP {AVERAGE_PRECISION(model).value:.3f}"
+
+
+def _tertile(number: int, n_groups: int) -> str:
+    if n_groups == 1:
+        return "all"
+    if number in (0, n_groups - 1):
+        return "highest risk" if number else "lowest risk"
+    return "middle" if n_groups == 3 else f"group {number + 1}"
+
+
+def _said(axis: Any, title: str, x: str, y: str) -> None:
+    axis.set_title(title)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
