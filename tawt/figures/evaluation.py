@@ -13,6 +13,7 @@ from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError
 from tawt.evaluation.calibration import bins_of, decision_curve
 from tawt.evaluation.kaplan_meier import kaplan_meier
+from tawt.evaluation.measure import Metric
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
 from tawt.evaluation.survival import Survival
 from tawt.figures.common import DASHES, colours, grid, line, save, shades
@@ -72,8 +73,12 @@ def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluati
     _said(pr, "Precision and recall", "recall", "precision")
     _said(calibration, f"Calibration in {_N_BINS} bins of equal size", "mean predicted", "share that came")
     _said(benefit, "Decision curve", "threshold of acting", "net benefit, true positives a row")
-    handles = [line(own[name], _label(name, model), lw=1.8) for name, model in models.items()]
-    handles += [line(_GREY, "act on all", lw=1.0), line(_GREY, "chance, perfect, or act on none", ls=DASHES, lw=1.0)]
+    for axis, metric, place in ((roc, AUROC, "lower right"), (pr, AVERAGE_PRECISION, "upper right")):
+        named = [
+            line(own[name], f"{name}: {metric.title} {_told(metric, one)}", lw=1.8) for name, one in models.items()
+        ]
+        axis.legend(handles=named, loc=place, fontsize=8)
+    handles = [line(_GREY, "act on all", lw=1.0), line(_GREY, "chance, perfect, or act on none", ls=DASHES, lw=1.0)]
     return save(figure, path, f"{title}: {first.n_rows:,} rows, {share:.1%} positive", handles)
 
 
@@ -115,8 +120,9 @@ def plot_survival(outcome: Survival, path: Path, title: str = "Survival by predi
     return save(figure, path, title, handles)
 
 
-def _label(name: str, model: Binary) -> str:
-    return f"{name}: AUROC {AUROC(model).value:.3f}, AP {AVERAGE_PRECISION(model).value:.3f}"
+def _told(metric: Metric, model: Binary) -> str:
+    value = metric(model).value
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _tertile(number: int, n_groups: int) -> str:

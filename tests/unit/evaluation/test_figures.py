@@ -1,0 +1,69 @@
+"""Sheets of an evaluation draw what is measured, and nothing of few people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tawt.errors import ConfigError
+from tawt.evaluation.kaplan_meier import kaplan_meier
+from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
+from tawt.evaluation.survival import Survival
+from tawt.figures import evaluation
+
+RNG = np.random.default_rng(4)
+Y = (RNG.random(300) < 0.3).astype(float)
+P = np.clip(np.round(0.3 * Y + 0.6 * RNG.random(300), 2), 0.01, 0.99)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that would be saved."""
+    figures: list[Any] = []
+
+    def keep(figure: Any, path: Path, title: str, handles: Any) -> Path:
+        figures.append(figure)
+        return path
+
+    monkeypatch.setattr(evaluation, "save", keep)
+    return figures
+
+
+def test_curves_are_what_their_numbers_say(drawn: list[Any]) -> None:
+    """The area below the ROC that is drawn is the AUROC, that of the steps of precision the AP; bins hold more than ten."""
+    evaluation.plot_binary({"a": Binary(Y, P), "logits": Binary(Y, 4 * P)}, Path("x.png"))
+    roc, pr, calibration, benefit = drawn[0].axes
+    x, y = roc.lines[1].get_data()
+    assert np.trapezoid(y, x) == pytest.approx(AUROC(Binary(Y, P)).value)
+    x, y = pr.lines[1].get_data()
+    assert (np.diff(x) * y[1:]).sum() == pytest.approx(AVERAGE_PRECISION(Binary(Y, P)).value)
+    assert len(calibration.lines) == 2  # the diagonal, and the one whose scores are probabilities
+    assert len(calibration.lines[1].get_xdata()) == 10 and len(benefit.lines) == 3
+    few = Binary(np.append(Y[:50], 1), np.append(P[:50], 0.5))
+    evaluation.plot_binary({"a": few}, Path("x.png"))
+    assert len(drawn[1].axes[2].lines[1].get_xdata()) == 0
+
+
+def test_survival_ends_where_few_are_watched(drawn: list[Any]) -> None:
+    """Each group's curve is that of Kaplan and Meier as far as more than ten of it are watched."""
+    risk, time = np.arange(300.0), RNG.exponential(5, 300)
+    evaluation.plot_survival(Survival(time, Y == 1, risk), Path("x.png"))
+    lines = drawn[0].axes[0].lines
+    assert len(lines) == 3
+    curve = kaplan_meier(time[:100], Y[:100])
+    shown = curve.n_left > 10
+    assert 0 < (~shown).sum() < len(shown)
+    assert lines[0].get_ydata() == pytest.approx(np.append(1.0, curve.survival[shown]))
+    with pytest.raises(ConfigError, match="3 groups of 30 rows"):
+        evaluation.plot_survival(Survival(time[:30], Y[:30], risk[:30]), Path("x.png"))
+
+
+def test_a_sheet_is_a_png(tmp_path: Path) -> None:
+    """Names with dollars and lines below are drawn as they stand, one class is refused."""
+    path = evaluation.plot_binary({"_a $x$": Binary(Y, P)}, tmp_path / "sheet.png")
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(ConfigError, match="one class"):
+        evaluation.plot_binary({"a": Binary(np.ones(3), P[:3])}, tmp_path / "x.png")
