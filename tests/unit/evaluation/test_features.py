@@ -153,3 +153,31 @@ def test_subjects_that_are_not_there_are_told(there) -> None:
     assert np.isnan(early.matrix).all()
     few = features_of(known_at(dataset, subjects, times), dataset, "missingness", n_types=3)
     assert len(few.names) == 3 and few.names[0] == "LAB//00004:known"
+
+
+def test_both_clocks_count_and_what_did_not_come_does_not(tmp_path: Path, shards: ModuleType) -> None:
+    """What is written down before it happens is not known before, what is read late neither, and no row is none."""
+    hour = US_PER_HOUR
+    happened, read = np.array([1, 2, 3, 4]) * hour, np.array([1, 2, 3, 4]) * hour
+    read[1], happened[2], read[2] = 9 * hour, 8 * hour, 1 * hour  # read late; planned ahead
+    columns = {
+        "subject_id": np.full(4, 7), "timestamp": happened, "data_type": np.array([4, 5, 6, 7], np.int32),
+        "value": np.zeros(4, np.float32), "value_token": np.zeros(4, np.int32), "available_time": read,
+        "value_status": np.array([1, 0, 2, 9], np.uint8),
+    }  # fmt: skip
+    order = np.argsort(happened)
+    columns = {name: values[order] for name, values in columns.items()}
+    index = {"subject_id": [7], "start": [0], "length": [4], "n_static": [0], "origin": [0]}
+    entry = shards.write_shard(
+        tmp_path / "dataset" / "train", "00000", columns, {k: np.array(v) for k, v in index.items()}
+    )
+    shards.write_manifest(tmp_path, shards.write_vocabulary(tmp_path), {"train": [entry]})
+    dataset = open_dataset(tmp_path)
+    found = {
+        hours: features_of(known_at(dataset, [7], [hours * hour]), dataset, "missingness", 4) for hours in (1, 5, 9)
+    }
+    assert {hours: one.matrix[0].tolist() for hours, one in found.items()} == {
+        1: [1, 0, 0, 0],
+        5: [1, 0, 0, 0],
+        9: [1, 1, 1, 0],
+    }

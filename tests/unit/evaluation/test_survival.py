@@ -129,6 +129,12 @@ def test_survival_at_own_times_is_uniform_where_it_is_true() -> None:
     assert wrong is not None and d_calibration_p(wrong) < 1e-6
 
 
+def test_who_is_cut_short_with_no_chance_left_is_in_the_last_bin() -> None:
+    """A predicted survival of zero before the event leaves the lowest bin alone."""
+    outcome = Survival([1.0] * 10, [0] * 10, horizons=[1.0], survival=np.zeros((10, 1)))
+    assert D_CALIBRATION(outcome).value == pytest.approx(9 + 9 * 9)
+
+
 @pytest.mark.parametrize("x", [0.0, 0.3, 4.0, 9.0, 30.0])
 def test_the_tail_of_chi_squared_is_right(x: float) -> None:
     """The chance of so large a statistic is that of chi-squared with nine degrees of freedom."""

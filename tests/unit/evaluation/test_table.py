@@ -124,6 +124,8 @@ def test_few_outcomes_in_a_large_group_are_withheld() -> None:
     y[SUBJECT >= 45] = 0
     draws = draws_of(SUBJECT, 5)
     assert {one.withheld for one in by_group([PREVALENCE], Binary(y, GOOD), draws, group)} == {FEW, DIFFERENCE}
+    without = 1 - y
+    assert {one.withheld for one in by_group([PREVALENCE], Binary(without, GOOD), draws, group)} == {FEW, DIFFERENCE}
     y[SUBJECT < 4] = 0
     assert {one.withheld for one in by_group([PREVALENCE], Binary(y, GOOD), draws, group)} == {None}
     with pytest.raises(ContractError, match="group"):
