@@ -111,7 +111,7 @@ def aligned(models: Mapping[str, Predictions]) -> None:
     """Hold that all models were asked about the same rows, with the same truth: only then can they be compared.
 
     Raises:
-        ContractError: A model has other rows, another truth, kind or label set than the first.
+        ContractError: A model has other rows, another truth, kind, classes or horizons than the first.
     """
     names = [*models]
     for name in names[1:]:
@@ -120,6 +120,8 @@ def aligned(models: Mapping[str, Predictions]) -> None:
             raise ContractError(
                 name, f"predicts {other.kind}, expected {one.kind} as `{names[0]}`, of the same classes"
             )
+        if _horizons(one.outcome) != _horizons(other.outcome):
+            raise ContractError(name, f"predicts survival at other horizons, expected those of `{names[0]}`")
         mine, theirs = ({*zip(p.subject_id.tolist(), p.prediction_time.tolist(), strict=True)} for p in (one, other))
         if mine != theirs:
             what = f"lacks {len(mine - theirs):,} rows and has {len(theirs - mine):,} others"
@@ -129,6 +131,10 @@ def aligned(models: Mapping[str, Predictions]) -> None:
             for a, b in zip(_truths(one.outcome), _truths(other.outcome), strict=True)
         ):
             raise ContractError(name, f"has another truth in {n:,} cells, expected that of `{names[0]}`")
+
+
+def _horizons(outcome: Outcome) -> list[float]:
+    return outcome.horizons.tolist() if isinstance(outcome, Survival) else []
 
 
 def _truths(outcome: Outcome) -> list[Floats]:

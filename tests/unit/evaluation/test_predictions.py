@@ -123,3 +123,13 @@ def test_models_are_compared_on_the_same_rows_alone(tmp_path: Path) -> None:
     ):
         with pytest.raises(ContractError, match=said):
             aligned({"a": found["binary"], name: found[name]})
+
+
+def test_survival_is_compared_at_the_same_horizons_alone(tmp_path: Path) -> None:
+    """Two models with other horizons have no metrics in common, and are refused."""
+    for name, horizons in (("a", (4.0, 24.0)), ("b", (4.0, 48.0))):
+        columns = ROWS | OF["survival"]
+        write_predictions(tmp_path / f"{name}.parquet", columns, "survival", model="m", labels="l", horizons=horizons)
+    found = {name: read_predictions(tmp_path / f"{name}.parquet") for name in "ab"}
+    with pytest.raises(ContractError, match="other horizons"):
+        aligned(found)
