@@ -194,7 +194,7 @@ def compare(
 def _cell(one: Interval, sign: str = "") -> str:
     if one.value is None:
         return "-"
-    ends = "" if one.low is None or one.high is None else f" [{_short(one.low, sign)}, {_short(one.high, sign)}]"
+    ends = "" if one.low is None or one.high is None else f"\n[{_short(one.low, sign)}, {_short(one.high, sign)}]"
     return _short(one.value, sign) + ends
 
 
