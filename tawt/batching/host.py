@@ -18,7 +18,7 @@ from tawt.chance import draw, stir
 
 _CONTENT = ("data_type", "value", "value_token", "value_status")
 _OF_TOKENS = (*_CONTENT, "time", "available", "identity")
-_OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end")
+_OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end", "asked")
 _PERIODS = np.array([*PERIODS.values()])
 
 
@@ -58,6 +58,8 @@ class HostBatch:
     times were drawn, or what lies behind them is cut off."""
     packing: int | None = None
     """What decides how much is left of each document, with seed and subject; None = the number of the batch."""
+    asked: Ints | None = None
+    """`(d,)`, which of the prediction times asked for each document is of; None = nobody asked."""
     view: Ints | None = None
     """`(d,)`, which of a document's views each is, for draws that differ between them; None = all are the first."""
 

@@ -9,21 +9,22 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count, islice
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tawt.arrays import Ints
+from tawt.batching.at_times import Asked, AtTimes, documents_at, ended
 from tawt.batching.host import HostBatch
 from tawt.batching.left import Cutter, Left, together
 from tawt.batching.packing import N_PACKINGS, next_fit, plan_epoch
 from tawt.batching.passes import Documents, Pass, in_parts
-from tawt.batching.source import Source, find_source
+from tawt.batching.rows import Rows
+from tawt.batching.source import Source
 from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
 from tawt.dataset.reader import Split
@@ -47,9 +48,10 @@ class PackedLoader:
         seed: Decides the order, the packing and the windows.
         with_available: Whether batches have `available`.
         cutter: What training batches lose on their way to the model, so that what is left is packed; None = nothing.
+        asked: Prediction times: documents hold what was known by then, one for each, instead of windows of the config.
 
     Raises:
-        DatasetError: No subject of the split has a triplet.
+        DatasetError: No subject of the split has a triplet, or none of those asked for by its prediction time.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class PackedLoader:
         *,
         with_available: bool = False,
         cutter: Cutter | None = None,
+        asked: Asked | None = None,
     ) -> None:
         self.split = split
         self.vocabulary = vocabulary
@@ -76,10 +79,15 @@ class PackedLoader:
                 f"has no triplet in {split.n_subjects} subjects, expected at least one",
                 "check the split's fractions in the pipeline, then run `tawt ingest` again",
             )
-        names = (*_COPIED, "available_time") if with_available else _COPIED
-        views = {name: [getattr(columns, name) for columns in split.shards] for name in names}
-        self._columns = {name: ([memoryview(x) for x in shards], shards[0].dtype) for name, shards in views.items()}
+        self._rows = Rows(split, vocabulary, with_available or asked is not None)
+        self.at: AtTimes | None = documents_at(self._rows, asked, config.max_length) if asked is not None else None
+        """The documents of prediction times; None = those of windows."""
         self._documents = self._of_window(config.window)
+        if not len(self._documents.lengths):
+            raise DatasetError(
+                f"split `{split.name}`", "has no triplet that was known by one of the prediction times, expected some",
+                "ask for later times, or of these subjects",
+            )  # fmt: skip
         self._ends = [0]  # batches of the packings planned so far, summed
         self._passes: dict[int, Pass] = {}
         self._planned: dict[int, Future[Pass]] = {}
@@ -123,7 +131,7 @@ class PackedLoader:
             DatasetError: A data_type in the shard is not in the vocabulary.
         """
         passed, i = self._training(step)
-        return self._pack(*passed[i], **passed.told(i))
+        return self._batch(passed, i)
 
     def stream(
         self, start_step: int = 0, stride: int = 1, *, make: Callable[[HostBatch, int], Made] = _tensors
@@ -163,18 +171,25 @@ class PackedLoader:
             make: See `stream`; numbers count from 0.
         """
         batches = self._sequential()
-        return self._ahead(range(len(batches)), lambda i: make(self._pack(*batches[i]), i))
+        return self._ahead(range(len(batches)), lambda i: make(self._batch(batches, i), i))
 
     def source(self, number: int) -> Source:
         """Return the rows of the shards that training batch `number` holds, for messages about it."""
         passed, i = self._training(number)
-        return self._source(*passed[i])
+        return self._rows.source(*passed[i])
 
     def sequential_source(self, number: int) -> Source:
         """Return the rows of the shards that batch `number` of `sequential` holds."""
-        return self._source(*self._sequential()[number])
+        return self._rows.source(*self._sequential()[number])
+
+    def _batch(self, passed: Pass, i: int) -> HostBatch:
+        if self.at is None:
+            return self._rows.batch(*passed[i], **passed.told(i))
+        return replace(ended(self._rows, self.at, passed.plan[i]), packing=passed.packing)
 
     def _of_window(self, window: WindowKind) -> Documents:
+        if self.at is not None:
+            return self.at.documents
         lengths, n_static = self.split.lengths[self.subjects], self.split.n_static[self.subjects]
         if window == "sliding":
             at, number, tokens = sliding_windows(lengths, n_static, self.config.max_length)
@@ -205,17 +220,23 @@ class PackedLoader:
         windows = self._windows(documents, self.config.window, packing if self.cutter else epoch)
         if self.cutter:
             left = self._left(self.cutter, documents, windows, packing)
-            windows = replace(windows, n_timed=left.n_timed)
+            if self.at is None:
+                windows = replace(windows, n_timed=left.n_timed)
         lengths = documents.lengths if left is None else left.lengths
         plan = plan_epoch(lengths, self.seed, epoch, self.config.tokens_per_batch)
         return Pass(documents, plan, windows, left, packing)
 
     def _left(self, cutter: Cutter, documents: Documents, windows: Windows, packing: int) -> Left:
         """Look through all documents for what is left of them, some rows at a time."""
+        at, rows, names = self.at, self._rows, cutter.columns
         return together(
-            cutter.left(self._pack(documents.subjects[part], windows.of(part), cutter.columns), packing)
+            cutter.left(
+                rows.batch(documents.subjects[part], windows.of(part), names)
+                if at is None else ended(rows, at, part, names),
+                packing,
+            )
             for part in in_parts(windows.n_static + windows.n_timed)
-        )
+        )  # fmt: skip
 
     def _ahead(self, numbers: Iterable[int], make: Callable[[int], Made]) -> Generator[Made, None, None]:
         todo = iter(numbers)
@@ -228,71 +249,9 @@ class PackedLoader:
 
     def _windows(self, documents: Documents, window: WindowKind, epoch: int) -> Windows:
         split, subjects = self.split, documents.subjects
+        if self.at is not None:
+            return self.at.windows
         return cut_windows(
             split.lengths[subjects], split.n_static[subjects], self.config.max_length, window,
             split.subject_ids[subjects], self.seed, epoch, documents.number,
         )  # fmt: skip
-
-    def _pack(self, subjects: Ints, windows: Windows, names: Collection[str] = (), **told: Any) -> HostBatch:
-        """Return a batch; with `names`, of all columns those alone, the others being empty."""
-        split = self.split
-        bounds = np.zeros(len(subjects) + 1, dtype=np.int64)
-        np.cumsum(windows.n_static + windows.n_timed, out=bounds[1:])
-        column = self._copy(subjects, windows, names or self._columns.keys())
-        if "data_type" in column and column["data_type"].max() >= len(self.vocabulary):
-            raise DatasetError(
-                str(split.folder),
-                f"has a data_type beyond the vocabulary, expected one of its {len(self.vocabulary)}",
-                split.build_again,
-            )
-        time = column.pop("timestamp")
-        available = column.pop("available_time", None)
-        made: dict[str, Any] = {
-            "end": time[bounds[1:] - 1],  # of a document that is all static: 0
-            **dict.fromkeys(self._columns.keys() - {"timestamp", "available_time"}),
-            **column,
-            **told,
-        }
-        return HostBatch(
-            **made,
-            time=time,
-            available=available,
-            bounds=bounds,
-            n_static=windows.n_static,
-            subject_id=split.subject_ids[subjects],
-            origin=split.origins[subjects],
-            n_cut=int(windows.n_cut.sum()),
-        )
-
-    def _source(self, subjects: Ints, windows: Windows) -> Source:
-        split, runs = self.split, self._runs(subjects, windows)
-        return find_source((split.shard_files[i], rows, split.shards[i].value) for i, rows in runs)
-
-    def _runs(self, subjects: Ints, windows: Windows) -> list[tuple[int, slice]]:
-        """Return the windows' rows, end to end: number of the shard, and neighbours in it.
-
-        Simultaneous rows stand in an order that was drawn: of a moment that a window cuts, any part will do.
-        """
-        first = self.split.starts[subjects]
-        timed = first + windows.start
-        columns = self.split.shard[subjects], first, first + windows.n_static, timed, timed + windows.n_timed
-        runs = []
-        for shard, a, b, c, d in zip(*(column.tolist() for column in columns), strict=True):
-            if b == c:
-                runs.append((shard, slice(a, d)))
-            else:
-                runs += [(shard, slice(a, b)), (shard, slice(c, d))]
-        return runs
-
-    def _copy(self, subjects: Ints, windows: Windows, names: Collection[str]) -> dict[str, NDArray[Any]]:
-        """Copy the windows' rows end to end: until here a triplet lies in the page cache alone."""
-        runs = self._runs(subjects, windows)
-        return {
-            # of bare memory, which takes half of numpy's time
-            name: np.frombuffer(bytearray().join([shards[shard][rows] for shard, rows in runs]), dtype)
-            for name, (shards, dtype) in self._columns.items()
-            if name in names
-        }
-
-
-_COPIED = ("timestamp", "data_type", "value", "value_token", "value_status", "identity")

@@ -1,0 +1,110 @@
+"""Documents that end at given prediction times: what was known of a subject by then, and nothing else.
+
+A row is known if it happened, and could be read, up to and including the prediction time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tawt.arrays import Ints
+from tawt.batching.cut import known
+from tawt.batching.host import HostBatch
+from tawt.batching.passes import Documents, in_parts
+from tawt.batching.rows import Rows
+from tawt.batching.windows import Windows, cut_windows
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Whom is asked about, and when."""
+
+    subject_id: Ints
+    """`(r,)`; those of other splits are passed over."""
+    time: Ints
+    """`(r,)`, prediction times, us since 1970-01-01."""
+
+
+@dataclass(frozen=True, eq=False)
+class AtTimes:
+    """`d` documents of a split, in the order in which they were asked for."""
+
+    documents: Documents
+    """Whose they are, and how many tokens of each were known."""
+    windows: Windows
+    """The last rows up to each prediction time, those that could not be read yet among them."""
+    end: Ints
+    """`(d,)`, the prediction times, us since the subject's origin."""
+    row: Ints
+    """`(d,)`, which of those that were asked for each is."""
+    unseen: Ints
+    """`(u,)`, those of whom nothing was known by then."""
+
+
+def documents_at(rows: Rows, asked: Asked, max_length: int) -> AtTimes:
+    """Return what was known of subjects at prediction times: their statics, and the last of what had happened.
+
+    Args:
+        rows: Of the split, with `available`.
+        asked: Subjects and times.
+        max_length: Most triplets of a document.
+    """
+    split = rows.split
+    order = np.argsort(split.subject_ids, kind="stable")
+    at = np.searchsorted(split.subject_ids, asked.subject_id, sorter=order)
+    subjects = order[np.minimum(at, len(order) - 1)]
+    own = np.flatnonzero(split.subject_ids[subjects] == asked.subject_id)
+    subjects = subjects[own]
+    end = asked.time[own] - split.origins[subjects]
+    windows = _windows_until(rows, subjects, end, max_length)
+    lengths = np.zeros(len(own), dtype=np.int64)
+    some = np.flatnonzero(windows.n_static + windows.n_timed)
+    for part in in_parts((windows.n_static + windows.n_timed)[some]):
+        those = some[part]
+        batch = rows.batch(subjects[those], windows.of(those), ("timestamp", "available_time"), **_told(end[those]))
+        lengths[those] = np.add.reduceat(known(batch), batch.bounds[:-1], dtype=np.int64)
+    seen = np.flatnonzero(lengths)
+    return AtTimes(
+        Documents(subjects[seen], lengths[seen], None),
+        windows.of(seen),
+        end[seen],
+        own[seen],
+        own[lengths == 0],
+    )
+
+
+def ended(rows: Rows, at: AtTimes, chosen: Ints, names: tuple[str, ...] = ()) -> HostBatch:
+    """Return a batch of some of the documents, of which nothing is left but what was known.
+
+    Args:
+        rows: Of the split.
+        at: The documents.
+        chosen: `(c,)`, their numbers.
+        names: Columns; see `Rows.batch`.
+    """
+    wanted = (*names, "available_time") if names else ()
+    batch = rows.batch(
+        at.documents.subjects[chosen], at.windows.of(chosen), wanted, **_told(at.end[chosen]), asked=at.row[chosen]
+    )
+    return replace(batch.select(known(batch)), is_cut=None)
+
+
+def _told(end: Ints) -> dict[str, object]:
+    return {"end": end, "is_cut": np.ones(len(end), dtype=np.bool_)}
+
+
+def _windows_until(rows: Rows, subjects: Ints, end: Ints, max_length: int) -> Windows:
+    """Return the last window of each record as it was told by its prediction time."""
+    split = rows.split
+    n_static = split.n_static[subjects]
+    first = split.starts[subjects] + n_static
+    last = split.starts[subjects] + split.lengths[subjects]
+    shards = [columns.timestamp for columns in split.shards]
+    places = zip(split.shard[subjects].tolist(), first.tolist(), last.tolist(), end.tolist(), strict=True)
+    n_timed = np.fromiter(
+        (np.searchsorted(shards[shard][a:b], until, side="right") for shard, a, b, until in places),
+        np.int64, len(subjects),
+    )  # fmt: skip
+    return cut_windows(n_static + n_timed, n_static, max_length, "last", split.subject_ids[subjects])
