@@ -80,6 +80,16 @@ class ForecastTargets:
 
 
 @dataclass(frozen=True)
+class LabelTargets:
+    """What a task's head is to say of each document; see `tawt.heads.targets`. `k` outputs."""
+
+    truth: Tensor
+    """`(d, k)` float32."""
+    weight: Tensor
+    """`(d, k)` float32, 0 where nothing is known."""
+
+
+@dataclass(frozen=True)
 class Example:
     """One packed batch, ready for the model."""
 
@@ -89,6 +99,8 @@ class Example:
     """None = the objective is off."""
     forecast: ForecastTargets | None
     """None = the objective is off."""
+    label: LabelTargets | None
+    """None = the run has no task."""
     view_of: Tensor | None
     """`(d,)` int64, the subject that each document is a view of, for the contrastive objective; None = it is off."""
     counts: dict[str, int]

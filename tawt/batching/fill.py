@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
-from tawt.batching.example import NO_CLASS, NOT_ASKED, Example, ForecastTargets, MaskedTargets
+from tawt.batching.example import NO_CLASS, NOT_ASKED, Example, ForecastTargets, LabelTargets, MaskedTargets
 from tawt.batching.layout import Layout
 
 ADDED = -1
@@ -83,12 +83,13 @@ def filled(example: Example, sizes: Sizes) -> Example:
     if layout.token_of is not None:
         new = replace(new, token_of=torch.cat((layout.token_of, t + _dealt(n - len(layout.token_of), n_tokens - t))))
     batch = replace(_fill_batch(example.batch, n, n_documents), cu_seqlens=new.cu_seqlens, layout=new)
-    masked, ahead = example.masked, example.forecast
+    masked, ahead, label = example.masked, example.forecast, example.label
     return replace(
         example,
         batch=batch,
         masked=None if masked is None else _fill_masked(masked, sizes),
         forecast=None if ahead is None else _fill_forecast(ahead, sizes),
+        label=None if label is None else LabelTargets(*(_longer(x, n_documents) for x in (label.truth, label.weight))),
     )
 
 

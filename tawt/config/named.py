@@ -107,18 +107,28 @@ def resolve_config(config: str | Path | PretrainConfig, settings: Sequence[str])
     if not isinstance(config, str | os.PathLike):
         raise ConfigError("config", f"is a {type(config).__name__}, expected a name, a file or a PretrainConfig",
                           "give single keys as `settings`, as `train.max_steps=80`")  # fmt: skip
-    path = Path(config)
-    if path.suffix not in (".yaml", ".yml"):
-        project = Project.of(str(config))
-        named = _named(project, str(config), of_pipeline=False)
-        if named is None:
-            raise ConfigError(
-                f"--config {config}", "is no config, expected a name or a .yaml file",
-                nearest(str(config), names_of(project, of_pipeline=False)),
-            )  # fmt: skip
-        path = named
+    path = config_file(config)
     name = path.resolve().parent.name if path.stem == "config" else path.stem
     return name, load(PretrainConfig, path, settings)
+
+
+def config_file(config: str | Path) -> Path:
+    """Return the file of a training config: itself, the project's of that name, or that which comes with tawt.
+
+    Raises:
+        ConfigError: There is no config of that name.
+    """
+    path = Path(config)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    project = Project.of(str(config))
+    named = _named(project, str(config), of_pipeline=False)
+    if named is None:
+        raise ConfigError(
+            f"--config {config}", "is no config, expected a name or a .yaml file",
+            nearest(str(config), names_of(project, of_pipeline=False)),
+        )  # fmt: skip
+    return named
 
 
 def _named(project: Project, name: str, of_pipeline: bool, beside: Path | None = None) -> Path | None:

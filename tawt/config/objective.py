@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tawt.config.augment import AugmentConfig
 from tawt.config.base import Conflict, Section
+from tawt.config.label import LabelConfig
 from tawt.config.model import LEAST_HOURS, MOST_HOURS
 
 MASKED = ("data_type", "value", "token", "category", "status", "summary")
@@ -160,10 +161,18 @@ class ObjectiveConfig(Section):
     """What comes next."""
     contrastive: ContrastiveConfig = ContrastiveConfig()
     """Which two views are of one subject."""
+    label: LabelConfig = LabelConfig()
+    """What a task asks."""
 
     @model_validator(mode="after")
     def _one_is_on(self) -> ObjectiveConfig:
-        if not self.masked.weight + self.forecast.weight + self.contrastive.weight:
+        weights = self.masked.weight, self.forecast.weight, self.contrastive.weight, self.label.weight
+        if not sum(weights):
             keys = ("masked.weight", "forecast.weight", "contrastive.weight")
             raise Conflict("all objectives have weight 0: one must be above", *keys)
+        if self.label.weight and self.forecast.weight + self.contrastive.weight:
+            raise Conflict(
+                "with labels, documents end at their prediction times: nothing else may cut or double them",
+                "forecast.weight", "contrastive.weight",
+            )  # fmt: skip
         return self

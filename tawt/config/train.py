@@ -20,9 +20,9 @@ Logger = Literal["tensorboard", "trackio", "wandb"]
 class TrainConfig(Section):
     """Optimizer, schedule, precision, validation and checkpoints."""
 
-    max_steps: int = Field(1000, ge=1, le=MAX_STEPS)
-    """Optimizer steps; also the length of the schedule. May grow in a resumed run where the steps made have the same
-    rates under both."""
+    max_steps: int = Field(1000, ge=0, le=MAX_STEPS)
+    """Optimizer steps; also the length of the schedule; 0 only with a head that starts at a probe. May grow in a
+    resumed run where the steps made have the same rates under both."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the weights, batches, masks, augmentations and dropout."""
     lr: float = Field(1e-3, gt=0, le=1e38)
@@ -103,3 +103,11 @@ class PretrainConfig(Section):
     """What the encoder learns from."""
     train: TrainConfig = TrainConfig()
     """How it learns."""
+
+    @model_validator(mode="after")
+    def _has_something_to_do(self) -> PretrainConfig:
+        label = self.objective.label
+        if not self.train.max_steps and not (label.weight and label.start == "probe"):
+            keys = ("train.max_steps", "objective.label.start")
+            raise Conflict("max_steps is 0, and nothing else would be done", *keys)
+        return self

@@ -9,16 +9,19 @@ from tawt.config.objective import MASKED, ObjectiveConfig
 
 FORECAST = ("forecast_value", "forecast_presence")
 """Parts of forecasting."""
-PARTS = (*MASKED, *FORECAST, "contrastive")
+LABEL = "label"
+"""The part of a task."""
+PARTS = (*MASKED, *FORECAST, "contrastive", LABEL)
 """All parts, in the order they are logged."""
-ON_EMBEDDING = ("summary", *FORECAST, "contrastive")
+ON_EMBEDDING = ("summary", *FORECAST, "contrastive", LABEL)
 """Parts that are predicted from a document's embedding: only these teach a readout."""
 
 
 def weights(config: ObjectiveConfig) -> dict[str, float]:
     """Return the weight of each part that is on: its objective's weight times its own, in the order of `PARTS`."""
     contrastive = {"contrastive": config.contrastive.weight} if config.contrastive.weight else {}
-    return config.masked.parts | config.forecast.parts | contrastive
+    label = {LABEL: config.label.weight} if config.label.weight else {}
+    return config.masked.parts | config.forecast.parts | contrastive | label
 
 
 def subjects_of(example: Example, part: str) -> Tensor:
@@ -27,6 +30,9 @@ def subjects_of(example: Example, part: str) -> Tensor:
     if part == "contrastive":
         subject, n = batch.subject_id.unique(return_counts=True)
         return subject[n > 1]
+    if part == LABEL:
+        assert example.label is not None
+        return batch.subject_id[example.label.weight.any(1)].unique()
     if part in FORECAST:
         assert ahead is not None
         document = ahead.document if part == "forecast_presence" else ahead.document[ahead.value_row]

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from tawt.batching.augment import AUGMENT, altered
 from tawt.batching.batch import PackedBatch, make_layout
 from tawt.batching.cut import cut
-from tawt.batching.example import Example, ForecastTargets, MaskedTargets
+from tawt.batching.example import Example, ForecastTargets, LabelTargets, MaskedTargets
 from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
 from tawt.batching.left import make_cutter
@@ -20,9 +22,10 @@ from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lo
 from tawt.batching.views import VIEWS
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.heads.targets import Targets
 from tawt.objectives import forecast, masked
 from tawt.objectives.baselines import Baselines, forecast_types
-from tawt.objectives.parts import weights
+from tawt.objectives.parts import LABEL, weights
 
 
 class Preparer:
@@ -34,6 +37,7 @@ class Preparer:
         baselines: What trivial guesses cost.
         training: False draws with salts of validation and augments nothing, so that validations are comparable.
         blocks: Makes the block mask of FlexAttention from a layout, where that kernel is used.
+        targets: What a task's head is to say at the prediction times of the batches; None = there is no task.
     """
 
     def __init__(
@@ -43,12 +47,14 @@ class Preparer:
         baselines: Baselines,
         training: bool,
         blocks: Callable[[Layout], Any] | None = None,
+        targets: Targets | None = None,
     ) -> None:
         self.config = config
         self.vocabulary = vocabulary
         self.baselines = baselines
         self.training = training
         self.blocks = blocks
+        self.targets = targets
         self.parts = weights(config.objective)
         self.cutter = make_cutter(config, training)
         self.losable = may_lose(vocabulary)
@@ -84,11 +90,19 @@ class Preparer:
             counts |= masked.counts(hidden)
             baseline |= masked.baseline_sums(self.baselines, hidden, vocabulary, objective.masked.value_loss)
             batch = hide(batch, masks)
+        label: LabelTargets | None = None
+        if self.targets is not None:
+            assert batch.asked is not None, "a task's documents are of its prediction times"
+            at = self.targets
+            label = LabelTargets(*(torch.from_numpy(x[batch.asked]) for x in (at.truth, at.weight)))
+            counts[LABEL] = int(label.weight.any(1).sum())
+            baseline[LABEL] = float(at.cost[batch.asked].sum())
         packed = batch.tensors()
         return Example(
             batch=replace(packed, layout=self._layout(packed)),
             masked=hidden,
             forecast=ahead,
+            label=label,
             # a name that holds across batches and processes
             view_of=packed.subject_id if objective.contrastive.weight else None,
             counts={part: counts[part] for part in self.parts if part in counts},

@@ -11,13 +11,17 @@ from torch import Tensor, nn
 
 from tawt.batching.example import Example
 from tawt.batching.layout import Layout
+from tawt.config.label import LabelConfig
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.heads.head import TaskHead
+from tawt.heads.lora import add_low_rank
+from tawt.heads.task import TaskSpec
 from tawt.models.encoder import Encoded, Encoder
 from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
 from tawt.objectives import forecast, masked
 from tawt.objectives.baselines import Baselines, forecast_types
-from tawt.objectives.parts import ON_EMBEDDING, weights
+from tawt.objectives.parts import LABEL, ON_EMBEDDING, weights
 
 _BELOW_READOUT = ("embedding", "dropout", "blocks", "norm")
 """Children of the encoder that make token states; the others make the embedding."""
@@ -36,7 +40,7 @@ class Outputs:
 class Heads(nn.Module):
     """All heads of a run: `tokens` on token states, `documents` on embeddings."""
 
-    def __init__(self, config: PretrainConfig, vocabulary: Vocabulary, d_embedding: int) -> None:
+    def __init__(self, config: PretrainConfig, vocabulary: Vocabulary, d_embedding: int, task: TaskSpec | None) -> None:
         super().__init__()
         parts, objective = weights(config.objective), config.objective
         columns = forecast_types(vocabulary, objective.forecast.n_types)
@@ -44,6 +48,7 @@ class Heads(nn.Module):
         self.documents = EmbeddingHeads(
             d_embedding, columns, len(vocabulary), objective.contrastive.d_projection, parts
         )
+        self.label = None if task is None else TaskHead(d_embedding, task, objective.label)
         self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
 
 
@@ -51,20 +56,30 @@ class PretrainModel(nn.Module):
     """What a step trains. Weights are named `encoder.*` and `heads.*`.
 
     Only parts that are on have heads. Where nothing is predicted from the embedding, the readout's own parameters
-    cannot learn: they keep their start and take no gradient.
+    cannot learn: they keep their start and take no gradient. With a task, `objective.label.trains` says what learns.
     """
 
-    def __init__(self, config: PretrainConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: PretrainConfig, vocabulary: Vocabulary, task: TaskSpec | None = None) -> None:
         super().__init__()
         self.config = config
         self.parts = weights(config.objective)
         self.encoder = Encoder(config.model, vocabulary)
-        self.heads = Heads(config, vocabulary, self.encoder.d_embedding)
+        self.heads = Heads(config, vocabulary, self.encoder.d_embedding, task)
         self._after: Callable[..., Outputs] = _after
         self.reads_out = bool(self.parts.keys() & set(ON_EMBEDDING))
         for name, parameter in self.encoder.named_parameters():
             if not self.reads_out and name.split(".")[0] not in _BELOW_READOUT:
                 parameter.requires_grad_(False)
+        self.frozen = LABEL in self.parts and config.objective.label.trains == "head"
+        if LABEL in self.parts:
+            _hold_still(self.encoder, config.objective.label)
+
+    def train(self, mode: bool = True) -> PretrainModel:
+        """Set whether it trains; an encoder of which nothing learns computes as it will be used."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def start_at(self, baselines: Baselines) -> None:
         """Start the heads from what was counted on train: the first loss is that of the trivial guess."""
@@ -97,10 +112,13 @@ class PretrainModel(nn.Module):
 
     def _of_documents(self, embedding: Tensor, example: Example) -> tuple[dict[str, Tensor], Tensor | None]:
         """Return what is predicted from embeddings `(d, d_embedding)`."""
-        heads, objective = self.heads.documents, self.config.objective
+        heads, objective, heads_of_task = self.heads.documents, self.config.objective, self.heads.label
         sums: dict[str, Tensor] = {}
         if example.masked is not None and "summary" in self.parts:
             sums["summary"] = masked.summary_sum(heads, embedding, example.masked, objective.masked.value_loss)
+        if example.label is not None:
+            assert heads_of_task is not None
+            sums[LABEL] = heads_of_task.loss_sum(embedding, example.label.truth, example.label.weight)
         if example.forecast is not None:
             sums |= forecast.loss_sums(heads, embedding, example.forecast, objective.forecast)
         return sums, heads.project(embedding) if "contrastive" in self.parts else None
@@ -111,12 +129,29 @@ def _after(model: PretrainModel, through: tuple[Tensor, Tensor | None, Layout, T
     return model.sums(model.encoder.closed(*through), example)
 
 
-def build_model(config: PretrainConfig, vocabulary: Vocabulary, seed: int) -> PretrainModel:
-    """Return a model whose weights only config, vocabulary and seed decide; torch's own random state is
+def _hold_still(encoder: Encoder, config: LabelConfig) -> None:
+    """Let of an encoder learn what is to learn with a task's head."""
+    blocks = list(encoder.blocks)
+    if config.trains == "full":
+        return
+    encoder.requires_grad_(False)
+    if config.trains == "lora":
+        add_low_rank(encoder.blocks, config.lora_rank)
+    for part in () if config.trains == "head" else (encoder.pooling, encoder.norm):
+        part.requires_grad_(True)
+    if config.trains == "last":
+        for block in blocks[len(blocks) - min(config.last_blocks, len(blocks)) :]:
+            block.requires_grad_(True)
+
+
+def build_model(
+    config: PretrainConfig, vocabulary: Vocabulary, seed: int, task: TaskSpec | None = None
+) -> PretrainModel:
+    """Return a model whose weights only config, vocabulary, task and seed decide; torch's own random state is
     left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return PretrainModel(config, vocabulary)
+        return PretrainModel(config, vocabulary, task)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
+from tawt.heads.lora import plain_name
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
@@ -137,7 +138,7 @@ def start_from(saved: Saved, model: PretrainModel, config: PretrainConfig) -> st
     Raises:
         CheckpointError: The weights cannot be read, or are of an encoder of another shape.
     """
-    tensors, own = read_tensors(saved.weights), dict(model.named_parameters())
+    tensors, own = read_tensors(saved.weights), {plain_name(name): p for name, p in model.named_parameters()}
     fits = {name for name, p in own.items() if name in tensors and tensors[name].shape == p.shape}
     needed = [name for name in own if name.startswith("encoder.") and not name.startswith("encoder.pooling.")]
     if lacking := [name for name in needed if name not in fits]:

@@ -17,6 +17,7 @@ from tawt.config.train import MAX_STEPS, TrainConfig
 from tawt.contracts.run import names_its_step
 from tawt.errors import CheckpointError
 from tawt.files import write_sealed
+from tawt.heads.lora import merged
 from tawt.seals import BLANK, changed_files, holds
 from tawt.training.checkpoint import WEIGHTS, read_tensors, write_tensors
 
@@ -117,7 +118,7 @@ def final_weights(run: Path, tuning: Lines, config: TrainConfig) -> dict[str, Te
     for step in sorted(steps):
         path = best_file(run, step)
         _hold(path)
-        for name, tensor in read_tensors(path).items():
+        for name, tensor in merged(read_tensors(path)).items():
             total[name] = total.get(name, torch.zeros((), dtype=torch.float64)) + tensor.double()
     return {name: (tensor / len(steps)).float() for name, tensor in total.items()}
 

@@ -26,6 +26,7 @@ from tawt.config.base import Section
 from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
 from tawt.files import whole, whole_folder, write_hashes, write_json, write_text
+from tawt.heads.lora import merged, plain_name
 from tawt.places import remove
 from tawt.readers import read_record, read_text, reading
 from tawt.seals import BLANK, changed_files, fill, hold
@@ -129,14 +130,15 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "", only: Collectio
         model: What they are for.
         path: A safetensors file.
         prefix: Only names that start so are read, without it.
-        only: Names to read, where not all are wanted; None = all of both.
+        only: Names to read, where not all are wanted, as they are without low-rank updates; None = all of both.
 
     Raises:
         CheckpointError: The file is absent or broken, its names or shapes are not the model's, or a weight is no
             finite number.
     """
-    tensors = {name[len(prefix) :]: t for name, t in read_tensors(path).items() if name.startswith(prefix)}
-    parameters = dict(model.named_parameters())
+    read = merged(read_tensors(path)) if prefix else read_tensors(path)
+    tensors = {name[len(prefix) :]: t for name, t in read.items() if name.startswith(prefix)}
+    parameters = {plain_name(name) if only is not None else name: p for name, p in model.named_parameters()}
     if only is not None:
         tensors, parameters = {n: tensors[n] for n in only}, {n: parameters[n] for n in only}
     _hold(path, tensors, {name: (parameter.shape, parameter.dtype) for name, parameter in parameters.items()})

@@ -9,7 +9,8 @@ from importlib import metadata
 
 from tawt.config.load import dump
 from tawt.contracts.run import say_unfinished
-from tawt.files import whole, write_text
+from tawt.files import whole, write_sealed, write_text
+from tawt.heads.task import TASK
 from tawt.machine import version_of
 from tawt.seals import BLANK, LIST, filled, sha256_file
 from tawt.training.setup import Setup
@@ -30,6 +31,8 @@ def describe_run(setup: Setup) -> None:
     say_unfinished(run, setup.start_step, promise=False)
     (run / LIST).unlink(missing_ok=True)
     describe_config(setup)
+    if setup.task is not None:
+        write_sealed(run / TASK, setup.task.spec.model_dump(mode="json"))
     with whole(run / "vocabulary.parquet") as aside:
         aside.write_bytes(setup.vocabulary.content)
     new = setup.checkpoint is None

@@ -83,6 +83,9 @@ class Trainer:
         if start_step and self._ended(start_step):
             self._close()
             return self.metrics.last
+        if not config.max_steps:
+            self._only_look()
+            return self.metrics.last
         self._began = time.perf_counter()
         batches = setup.train.stream(start_step * k + world.rank, world.size, make=self._make)
         try:
@@ -110,6 +113,14 @@ class Trainer:
             batches.close()
             self._close()
         return self.metrics.last
+
+    def _only_look(self) -> None:
+        """Make no step: the head is what a probe has found."""
+        try:
+            self.validate(0)
+            self.save(0)
+        finally:
+            self._close()
 
     def _step(self, step: int, examples: list[Example], stop: bool) -> bool:
         """Make one optimizer step and read what became of earlier ones; return whether a process was asked to stop."""
@@ -225,7 +236,7 @@ class Trainer:
             for path in worse:
                 path.unlink()
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
-        if made.idle and self._says_idle:
+        if made.idle and self._says_idle and step:
             self.setup.note(without_gradient(made.idle, step))
         self._says_idle = False
         return made

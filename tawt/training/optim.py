@@ -10,16 +10,31 @@ from torch import nn
 from tawt.config.train import TrainConfig
 from tawt.models.readout import PerTypeReadout
 
+SHARE = "share"
+"""Key of a group of parameters: its learning rate as a share of that of the step."""
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+
+def make_optimizer(model: nn.Module, config: TrainConfig, encoder_rate: float = 1.0) -> torch.optim.AdamW:
     """Return fused AdamW; weights of linear maps decay, and nothing else: no bias, norm or table, of whatever shape.
+
+    Args:
+        model: With the encoder as `encoder`.
+        config: Rates and decay.
+        encoder_rate: Learning rate of the encoder as a share of the others'.
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
     """
     maps = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear | PerTypeReadout)}
-    decay = [parameter for parameter in model.parameters() if id(parameter) in maps]
-    keep = [parameter for parameter in model.parameters() if id(parameter) not in maps]
-    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": keep, "weight_decay": 0.0}]
+    slow = (
+        {id(p) for name, p in model.named_parameters() if name.startswith("encoder.")} if encoder_rate != 1 else set()
+    )
+    groups = []
+    for decays in (True, False):
+        for share, of_encoder in ((1.0, False), (encoder_rate, True)):
+            params = [p for p in model.parameters() if (id(p) in maps, id(p) in slow) == (decays, of_encoder)]
+            if params:
+                decay = config.weight_decay if decays else 0.0
+                groups.append({"params": params, "weight_decay": decay, SHARE: share})
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 
 

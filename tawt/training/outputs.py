@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError
+from tawt.heads.task import TASK
 from tawt.places import real, refuse_links, remove
 from tawt.seals import LATER, SAYS, UNFINISHED
 from tawt.training.checkpoint import FORMAT, STATE
@@ -18,10 +19,10 @@ LOCK = ".lock"
 RECORD = "sweep.json"
 """File of a sweep's folder that tells of its runs."""
 _ELSEWHERE = {"run": "choose another with `--out DIR`", "sweep": "give the sweep's YAML another name"}
-_FIRST = (UNFINISHED, "config.yaml", "vocabulary.parquet", VERSIONS)
+_FIRST = (UNFINISHED, "config.yaml", TASK, "vocabulary.parquet", VERSIONS)
 """What is written in a run folder up to the file that marks it."""
 _ASIDE = {
-    "": r"(config|packages|versions|vocabulary|files|unfinished|metrics|model|README)\.[a-z]+",
+    "": r"(config|task|packages|versions|vocabulary|files|unfinished|metrics|model|README)\.[a-z]+",
     "best": r"best\.json|step-[0-9]+\.safetensors",
     "checkpoints": r"latest|step-[0-9]+",
 }

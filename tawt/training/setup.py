@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tawt.batching.layout import Layout
 from tawt.batching.left import make_cutter
 from tawt.batching.loader import PackedLoader
@@ -17,6 +19,8 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, fingerprint_of
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError
+from tawt.files import digest
+from tawt.heads.targets import Task
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
@@ -78,6 +82,8 @@ class Setup:
     """Tokens to whose multiple batches are padded; None = as long as they are."""
     replayed: tuple[bool, str]
     """Whether forward and backward are replayed as CUDA graphs, and why."""
+    task: Task | None
+    """What is learned from labels; None = the run pretrains."""
     stale: str | None
     """Why the dataset is older than what it was made from, where that is no hindrance; None where it is not."""
 
@@ -115,7 +121,7 @@ class Setup:
         return CheckpointState(
             config=comparable(self.config),
             vocabulary=self.vocabulary.sha256,
-            dataset=fingerprint_of(self.splits),
+            dataset=_made_of(self.splits, self.task),
             seed=self.config.train.seed,
             threads=self.compute.threads,
             precision=self.compute.precision,
@@ -139,6 +145,7 @@ def set_up(
     resume_command: str = "",
     init: Path | None = None,
     stale: str | None = None,
+    task: Task | None = None,
 ) -> Setup:
     """Decide all that a run needs, and load it; nothing is written.
 
@@ -155,6 +162,7 @@ def set_up(
         resume_command: The command line that continues it.
         init: Weights that a new run starts from.
         stale: Why the dataset is older than what it was made from.
+        task: What is learned from labels.
 
     Raises:
         ConfigError: The config does not hold here, or the run folder is taken.
@@ -167,7 +175,7 @@ def set_up(
     vocabulary, train = dataset.vocabulary, dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     splits = tuple(split for split in (train, tuning) if split is not None)
-    known = vocabulary.sha256, fingerprint_of(splits)
+    known = vocabulary.sha256, _made_of(splits, task)
     checkpoint = starting_point(run, resume, config, *known, report, workspace, resume_command)
     if resume:
         refuse_other_start(run, init, checkpoint)
@@ -176,10 +184,11 @@ def set_up(
     compiled = choose_compile(config, compute, world, kernel[0])
     static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
-    loader = _loader(train, vocabulary, config, True)
+    loader = _loader(train, vocabulary, config, True, task)
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
-    validation = _tuning(tuning, vocabulary, config, report)
-    model = build_model(config, vocabulary, config.train.seed)
+    validation = _tuning(tuning, vocabulary, config, report, task)
+    model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
+    targets = None if task is None else task.targets
     per_step = batches_per_step(config, world.size, checkpoint)
     baselines = count_baselines(train.shards, vocabulary, config.objective, sample)
     mask = partial(_blocks, static) if kernel[0] == "flex" and static else None
@@ -199,8 +208,8 @@ def set_up(
         tuning=validation,
         baselines=baselines,
         prepare=(
-            Preparer(config, vocabulary, baselines, True, mask),
-            Preparer(config, vocabulary, baselines, False, mask),
+            Preparer(config, vocabulary, baselines, True, mask, targets),
+            Preparer(config, vocabulary, baselines, False, mask, targets),
         ),
         model=model,
         batches_per_step=per_step,
@@ -208,8 +217,15 @@ def set_up(
         compiled=compiled,
         static=static,
         replayed=choose_replay(config, world, kernel[0], compiled[0]),
+        task=task,
         stale=stale,
     )
+
+
+def _made_of(splits: tuple[Split, ...], task: Task | None) -> str:
+    """Return a hash of all that steps are made of."""
+    made = fingerprint_of(splits)
+    return made if task is None else digest([made, task.spec.model_dump(mode="json")])
 
 
 def _unsaid(config: PretrainConfig, compute: Compute, checkpoint: Checkpoint | None) -> bool:
@@ -242,9 +258,12 @@ def _shapes(config: PretrainConfig, compute: Compute, vocabulary: Vocabulary) ->
     return [comparable(config)["model"], config.batching.model_dump(), compute.precision, len(vocabulary)]
 
 
-def _tuning(split: Split | None, vocabulary: Vocabulary, config: PretrainConfig, report: Report) -> PackedLoader | None:
-    if split is not None and split.n_triplets:
-        return _loader(split, vocabulary, config, False)
+def _tuning(
+    split: Split | None, vocabulary: Vocabulary, config: PretrainConfig, report: Report, task: Task | None
+) -> PackedLoader | None:
+    asked = split is not None and (task is None or np.isin(task.asked.subject_id, split.subject_ids).any())
+    if split is not None and split.n_triplets and asked:
+        return _loader(split, vocabulary, config, False, task)
     if config.train.final != "last":
         raise ConfigError(
             "train.final", f"is `{config.train.final}` and there is no tuning subject, expected one to choose by",
@@ -254,12 +273,15 @@ def _tuning(split: Split | None, vocabulary: Vocabulary, config: PretrainConfig,
     return None
 
 
-def _loader(split: Split, vocabulary: Vocabulary, config: PretrainConfig, training: bool) -> PackedLoader:
+def _loader(
+    split: Split, vocabulary: Vocabulary, config: PretrainConfig, training: bool, task: Task | None
+) -> PackedLoader:
     # cutting asks when a record could be read
     return PackedLoader(
         split, vocabulary, loader_config(config, training), config.train.seed,
         with_available=bool(config.objective.forecast.weight),
         cutter=make_cutter(config, True) if training else None,
+        asked=None if task is None else task.asked,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from tawt.training.checkpoint import load_optimizer
 from tawt.training.distributed import local, reducing, spread
 from tawt.training.gradient_cache import GradientCache
 from tawt.training.graphs import Replays
-from tawt.training.optim import make_optimizer
+from tawt.training.optim import SHARE, make_optimizer
 from tawt.training.scaler import LossScaler
 from tawt.training.setup import Setup
 
@@ -95,7 +95,9 @@ class Stepper:
         blocks, how = list(model.encoder.blocks), config.train.parallel
         self.spread = spread(self.entry, blocks, self.world, how, self.compute.device)
         """The same over all processes, for training."""
-        self.optimizer = make_optimizer(model, config.train)
+        self.optimizer = make_optimizer(
+            model, config.train, config.objective.label.encoder_rate if setup.task is not None else 1.0
+        )
         self.scaler = LossScaler(self.compute.device, self.compute.dtype == torch.float16)
         if setup.checkpoint is not None:
             load_optimizer(setup.checkpoint, model, self.optimizer)
@@ -143,7 +145,7 @@ class Stepper:
             What happened, for `read`, a float64 vector on the device.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group[SHARE]
         self.spread.train()
         # where graphs are replayed, gradients stay where they are
         self.optimizer.zero_grad(set_to_none=self._replays is None)

@@ -1,0 +1,143 @@
+"""`tawt finetune`: a pretrained encoder and a label set -> a run that answers a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tawt.batching.loader import PackedLoader
+from tawt.config.base import one_or_more
+from tawt.config.load import build, merge, overrides, read_yaml
+from tawt.config.named import config_file
+from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.errors import ConfigError, nearest
+from tawt.heads.labels import LabelSet, label_file, read_labels
+from tawt.heads.targets import Task, describe, make_task
+from tawt.heads.task import Kind
+from tawt.runs.find import find_run
+from tawt.runs.load import Saved, read_saved
+from tawt.runs.training import TrainingResult, Wanted, train
+from tawt.shell import command
+from tawt.training.distributed import one_voice, open_world
+from tawt.training.folder import Report
+
+Mode = Literal["probe", "head", "last-k", "lora", "full"]
+VALIDATIONS = 2
+"""A pass over the training labels is validated so often."""
+_TRAINS = {"probe": "head", "head": "head", "last-k": "last", "lora": "lora", "full": "full"}
+
+
+def finetune(
+    workspace: Path,
+    task: str | Path,
+    run: str | Path,
+    *,
+    mode: Mode = "full",
+    config: str | Path = "finetune",
+    epochs: float = 8.0,
+    kind: Kind | None = None,
+    device: str = "auto",
+    settings: Sequence[str] = (),
+    out: Path | None = None,
+    resume: bool = False,
+    stale_ok: bool = False,
+    dry_run: bool = False,
+    report: Report | None = None,
+) -> TrainingResult:
+    """Learn a task from labels, starting from a pretrained encoder; by the same loop as `pretrain`, and as resumable.
+
+    Args:
+        workspace: Holds `dataset/` and `vocabulary/`.
+        task: Name of a label set in WORKSPACE/labels, or a Parquet file of labels.
+        run: A run folder, the name of one in WORKSPACE/runs, or a shared model.
+        mode: What learns: a linear probe of the embeddings, solved at once; the head alone; it and the last blocks; it
+            and low-rank updates; everything.
+        config: Name of a config that comes with tawt, or a YAML file; `model` and `batching` are those of the run.
+        epochs: Passes over the training labels.
+        kind: What is asked, where the columns of the labels leave it open.
+        device: auto, cpu, cuda or cuda:N.
+        settings: Overrides, as in `["train.lr=3e-4"]`.
+        out: The run folder; default WORKSPACE/runs/RUN-TASK-MODE.
+        resume: Continue the run that is there; start it where there is no checkpoint yet.
+        stale_ok: Train also on a dataset that is older than what it was made from; the run then says so.
+        dry_run: Only say what would happen.
+        report: Called with each event of the run.
+
+    Raises:
+        ConfigError: The labels or the config do not hold, or the run folder is taken.
+        CheckpointError: The run is absent or broken, has another vocabulary, or cannot be resumed.
+        DatasetError: The dataset is absent or broken.
+        StaleError: The dataset is older than what it was made from.
+        DeviceError: The device is not there.
+        TrainingError: A loss or gradient is not finite, or memory ran out.
+        KeyboardInterrupt: The run was stopped; it can be resumed.
+    """
+    workspace = Path(workspace)
+    if mode not in _TRAINS:
+        raise ConfigError(f"--mode {mode}", f"is none, expected one of {', '.join(_TRAINS)}", nearest(mode, _TRAINS))
+    with open_world(device) as world:
+        tell: Report = report if report is not None and world.first else lambda event: None
+        with one_voice(world, alike=True):
+            folder = find_run(workspace, run)
+            saved, labels = read_saved(folder), read_labels(label_file(workspace, task), kind)
+            dataset = open_dataset(workspace)
+            tree = _config(saved, config, mode, settings)
+            made = _task(labels, dataset, tree, tell)
+            tree = _with_steps(tree, mode, epochs, dataset, made, settings)
+            place = Path(out) if out is not None else workspace / "runs" / f"{folder.name}-{labels.name}-{mode}"
+            again = command(
+                f"finetune {task}", workspace=workspace, run=run, mode=mode, config=config, epochs=epochs, kind=kind,
+                device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,
+                stale_ok=stale_ok, resume=True,
+            )  # fmt: skip
+        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, stale_ok, dry_run)
+        return train(wanted, world, tell)
+
+
+def _config(saved: Saved, config: str | Path, mode: Mode, settings: Sequence[str]) -> PretrainConfig:
+    """Return the run's model and windows, with what the config and the settings say of the rest."""
+    path = config_file(config)
+    given, places = read_yaml(path)
+    own = saved.config.model_dump()
+    plain = PretrainConfig().model_dump()
+    tree: dict[str, Any] = {**plain, "model": own["model"], "batching": own["batching"]}
+    tree = merge(tree, given)
+    if mode == "probe":
+        tree = merge(tree, {"train": {"keep_best": 0, "final": "last", "patience": 0}, "augment": plain["augment"]})
+    label = {"weight": tree["objective"]["label"].get("weight") or 1.0, "trains": _TRAINS[mode]}
+    tree = merge(tree, {"objective": {"label": label}})
+    return build(PretrainConfig, merge(tree, overrides(settings)), str(path), places, one_or_more(settings))
+
+
+def _task(labels: LabelSet, dataset: TripletDataset, tree: PretrainConfig, tell: Report) -> Task:
+    """Return the task, and tell whom it leaves out."""
+    known = {name: np.isin(labels.subject_id, dataset.split(name).subject_ids) for name in dataset.split_names}
+    outside = int((~np.any(list(known.values()), axis=0)).sum())
+    if outside:
+        text = f"{labels.name}: {outside:,} of {len(labels):,} labels are of subjects whom the dataset does not have"
+        tell({"event": "note", "text": text})
+    spec = describe(labels, known["train"], tree.objective.label)
+    return make_task(labels, spec, tree.objective.label)
+
+
+def _with_steps(
+    tree: PretrainConfig, mode: Mode, epochs: float, dataset: TripletDataset, task: Task, settings: Sequence[str]
+) -> PretrainConfig:
+    """Return the config with its steps, of so many passes over the training labels, where it does not name them."""
+    if mode == "probe":
+        train = tree.train.model_copy(update={"max_steps": 0, "validate_batches": 1_000_000})
+        return tree.model_copy(update={"train": train})
+    loader = PackedLoader(
+        dataset.split("train"), dataset.vocabulary, tree.batching, tree.train.seed, asked=task.asked
+    )  # fmt: skip
+    wanted = -(-tree.train.accumulate_tokens // tree.batching.tokens_per_batch)
+    each = max(1, loader.n_batches(0) // max(1, wanted))
+    every = max(1, each // VALIDATIONS)
+    steps = {"max_steps": max(1, round(epochs * each)), "validate_every": every, "checkpoint_every": every}
+    named = {key.partition("=")[0] for key in one_or_more(settings)}
+    new = {key: n for key, n in steps.items() if f"train.{key}" not in named} | {"validate_batches": 1_000_000}
+    return tree.model_copy(update={"train": tree.train.model_copy(update=new)})

@@ -1,0 +1,37 @@
+"""What a run learns from labels: how its head is made, and what else of the encoder learns with it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tawt.config.base import Section
+
+
+class LabelConfig(Section):
+    """A task's labels, predicted from the embedding at each prediction time."""
+
+    weight: float = Field(0.0, ge=0, le=1e6)
+    """Weight of the objective; 0 = off. `tawt finetune` sets it; a run of `tawt pretrain` has no labels."""
+    trains: Literal["head", "last", "lora", "full"] = "full"
+    """What learns: the head alone; it, the readout and the last blocks; it, the readout and low-rank updates of all
+    blocks; or everything."""
+    last_blocks: int = Field(1, ge=0, le=1000)
+    """`last`: how many blocks learn, counted from the end."""
+    lora_rank: int = Field(8, ge=1, le=1024)
+    """`lora`: rank of the update of each linear map of the blocks."""
+    encoder_rate: float = Field(0.3, ge=0, le=100)
+    """Learning rate of what was pretrained, as a share of `train.lr`, which the head has."""
+    start: Literal["probe", "prior"] = "probe"
+    """Where the head starts: at the best linear probe of the embeddings as they are, or at the rates of the labels."""
+    hidden: int = Field(0, ge=0, le=65_536)
+    """Width of a hidden layer beside the linear map; 0 = none. It starts by adding nothing."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of the embedding before the head."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """`balanced` weighs each class by its rarity among the training labels; probabilities are then no frequencies."""
+    number_loss: Literal["squared", "huber"] = "squared"
+    """Loss of a number, in standard deviations of the training labels."""
+    n_bins: int = Field(20, ge=2, le=1000)
+    """Time to an event: intervals of equal numbers of events, in each of which there is a hazard."""

@@ -1,0 +1,191 @@
+"""A label set on disk -> one row per subject and prediction time, with all that is asked there side by side.
+
+Any Parquet file of MEDS labels will do; `schemas/label_sets.json` says what more may be in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tawt.arrays import Ints
+from tawt.errors import ConfigError, nearest
+from tawt.heads.task import KINDS, Kind
+from tawt.readers import reading
+from tawt.seals import sha256_file
+from tawt.shell import command
+
+VALUES: dict[str, tuple[Kind, ...]] = {
+    "duration_hours": ("time",),
+    "categorical_value": ("classes",),
+    "float_value": ("numbers",),
+    "boolean_value": ("binary", "labels"),
+    "integer_value": ("classes", "numbers"),
+}
+"""Columns of values, in the order in which they tell what kind of task it is -> the kinds that they serve."""
+_KEYS = ("subject_id", "prediction_time")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSet:
+    """`r` prediction times, and `c` things that are asked at each."""
+
+    name: str
+    """Of the file, without its suffix."""
+    sha256: str
+    """Of the file."""
+    kind: Kind
+    """What is asked."""
+    subject_id: Ints
+    """`(r,)`."""
+    time: Ints
+    """`(r,)`, us since 1970-01-01."""
+    asked: tuple[str, ...]
+    """Names of what is asked, `(c,)`: targets and horizons."""
+    value: NDArray[np.float64]
+    """`(r, c)`: yes is 1 and no is 0; a number; the place of the class in `classes`; NaN = not known. Of a time to an
+    event, whether it was seen."""
+    duration: NDArray[np.float64]
+    """`(r, c)`, hours to the event or to the end of watching; empty for other kinds."""
+    classes: tuple[str, ...] = ()
+    """Names of classes."""
+
+    def __len__(self) -> int:
+        return len(self.subject_id)
+
+    def rows(self, chosen: NDArray[np.bool_] | Ints) -> LabelSet:
+        """Return some rows."""
+        return replace(
+            self, subject_id=self.subject_id[chosen], time=self.time[chosen], value=self.value[chosen],
+            duration=self.duration[chosen],
+        )  # fmt: skip
+
+
+def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
+    """Read a label set.
+
+    Args:
+        path: A Parquet file.
+        kind: What is asked, where its columns leave that open; None = what they say.
+
+    Raises:
+        ConfigError: It is absent or broken, has no label, says two things of one time, or has not what `kind` needs.
+    """
+    hint = "write it with `tawt label`, or give a file of MEDS labels"
+    if not path.is_file():
+        raise ConfigError(str(path), "is not there, expected a label set", hint)
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"--kind {kind}", f"is no kind of task, expected one of {', '.join(KINDS)}")
+    with reading(path, "a Parquet file of labels", hint, ConfigError):
+        table = pq.read_table(path)
+        for key in _KEYS:
+            if key not in table.column_names or table[key].null_count:
+                raise ConfigError(str(path), f"has no `{key}` in some rows, expected it in each", hint)
+        time = table["prediction_time"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+        subject = table["subject_id"].cast(pa.int64()).to_numpy()
+    values = [name for name in VALUES if name in table.column_names and table[name].null_count < len(table)]
+    kind, column = _kind_of(str(path), values, kind)
+    names = _asked(table)
+    asked, at = np.unique(names, return_inverse=True)
+    if kind == "binary" and len(asked) > 1:
+        kind = "labels"
+    if kind == "classes" and len(asked) > 1:
+        raise ConfigError(
+            str(path), f"asks for {len(asked)} classes at one time, expected one",
+            "write a label set for each target, or ask whether each comes",
+        )  # fmt: skip
+    value, classes = _values(table, column, kind)
+    place = np.stack([subject, time], 1)
+    rows, row = np.unique(place, axis=0, return_inverse=True)
+    row = row.reshape(-1)
+    if len(np.unique(row * len(asked) + at)) < len(table):
+        raise ConfigError(
+            str(path), "has two labels of one subject, prediction time and target, expected one",
+            "keep one of each; `tawt label` writes no two",
+        )  # fmt: skip
+    wide = np.full((len(rows), len(asked)), np.nan)
+    wide[row, at] = value
+    duration = np.empty((len(rows), 0))
+    if kind == "time":
+        duration = np.full(wide.shape, np.nan)
+        duration[row, at] = table["duration_hours"].cast(pa.float64()).fill_null(float("nan")).to_numpy()
+    found = LabelSet(
+        path.stem, sha256_file(path), kind, rows[:, 0], rows[:, 1], tuple(map(str, asked)), wide, duration, classes
+    )
+    known = ~np.isnan(wide).all(1)
+    if not known.any():
+        raise ConfigError(str(path), f"has no label in {len(rows)} prediction times, expected some", hint)
+    return found.rows(known)
+
+
+def _kind_of(where: str, values: list[str], kind: Kind | None) -> tuple[Kind, str]:
+    """Return what is asked, and the column that says it."""
+    if not values:
+        raise ConfigError(where, f"has no value, expected one of the columns {', '.join(VALUES)}")
+    if kind is None:
+        if values[0] == "integer_value":
+            raise ConfigError(
+                where, "has whole numbers, which may be classes or counts, expected to know which",
+                "give `--kind classes` or `--kind numbers`",
+            )  # fmt: skip
+        kind = VALUES[values[0]][0]
+    fitting = [name for name in values if kind in VALUES[name]]
+    if not fitting:
+        raise ConfigError(
+            where, f"has {', '.join(f'`{name}`' for name in values)}, which answers no task of kind {kind}, expected "
+            f"{' or '.join(f'`{name}`' for name in VALUES if kind in VALUES[name])}",
+            f"give `--kind {VALUES[values[0]][0]}`",
+        )  # fmt: skip
+    if kind == "time" and "boolean_value" not in values:
+        raise ConfigError(where, "has durations and no `boolean_value`, expected it to say which events were seen")
+    return kind, fitting[0]
+
+
+def _asked(table: pa.Table) -> NDArray[np.object_]:
+    """Return the name of what each row asks, `(n,)`."""
+    n = len(table)
+    target = table["target"].fill_null("").to_pylist() if "target" in table.column_names else [""] * n
+    horizon = table["horizon_hours"].to_pylist() if "horizon_hours" in table.column_names else [None] * n
+    names = [
+        " ".join(part for part in (t, "" if h is None else f"{h:g} h") if part) or "label"
+        for t, h in zip(target, horizon, strict=True)
+    ]
+    return np.array(names, dtype=object)
+
+
+def _values(table: pa.Table, column: str, kind: Kind) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    if kind == "time":
+        column = "boolean_value"
+    if kind != "classes":
+        return table[column].cast(pa.float64()).fill_null(float("nan")).to_numpy(), ()
+    texts = table[column].cast(pa.string())
+    classes = sorted(pc.unique(texts.drop_null()).to_pylist(), key=lambda x: (len(x), x) if x.isdigit() else (0, x))
+    place = pc.index_in(texts, pa.array(classes)).cast(pa.float64()).fill_null(float("nan"))
+    return place.to_numpy(), tuple(classes)
+
+
+def label_file(workspace: Path, task: str | Path) -> Path:
+    """Return where a label set is: the file itself, or that of a name in WORKSPACE/labels.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    if Path(task).suffix in (".parquet", ".pq"):
+        return Path(task)
+    folder = workspace / "labels"
+    places = (folder / f"{task}.parquet", folder / str(task) / "labels.parquet")
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        names = {path.stem for path in folder.glob("*.parquet")}
+        names |= {path.parent.name for path in folder.glob("*/labels.parquet")}
+        raise ConfigError(
+            f"{task}", f"is no label set in {folder}, expected a name or a .parquet file",
+            nearest(str(task), sorted(names)) or f"write it first: `{command(f'label {task}', workspace=workspace)}`",
+        )  # fmt: skip
+    return found

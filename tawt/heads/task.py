@@ -1,0 +1,37 @@
+"""What a task asks, as a head needs to know it: kept beside the weights of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tawt.config.base import Section
+
+Kind = Literal["binary", "labels", "classes", "numbers", "time"]
+TASK = "task.json"
+"""File of a run folder that says what its head was asked."""
+KINDS = ("binary", "labels", "classes", "numbers", "time")
+
+
+class TaskSpec(Section):
+    """One task. `k` outputs."""
+
+    format: Literal["tawt.task/1"] = "tawt.task/1"
+    name: str
+    """Of the label set."""
+    kind: Kind
+    """Yes or no, several of these, one of several classes, numbers, or the time to an event."""
+    outputs: tuple[str, ...]
+    """Names of the `k` outputs: targets, classes or intervals."""
+    prior: tuple[float, ...]
+    """`(k,)`, rates (or means) among the training labels, as a head without an embedding would answer: probabilities,
+    0 for numbers, hazards."""
+    mean: tuple[float, ...] = ()
+    """`(k,)`, of numbers."""
+    scale: tuple[float, ...] = ()
+    """`(k,)`, their standard deviations."""
+    edges: tuple[float, ...] = ()
+    """`(k,)`, ends of the intervals of a time to an event, hours from the prediction time; the last may be beyond."""
+    class_weight: tuple[float, ...] = ()
+    """`(k,)` of classes, `(2 k,)` of yes and no (no first); none = 1."""
+    labels_sha256: str
+    """Of the file that the run learned from."""

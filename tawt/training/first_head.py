@@ -1,0 +1,65 @@
+"""Where a task's head starts: at the best linear probe of the embeddings as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tawt.batching.batch import PackedBatch
+from tawt.batching.loader import PackedLoader
+from tawt.heads.probe import Probe, fit_probe
+from tawt.heads.targets import Task
+from tawt.models.encoder import Encoder
+from tawt.objectives.pretrain_model import PretrainModel
+from tawt.training.device import Compute
+
+
+def embed_asked(encoder: Encoder, loader: PackedLoader, compute: Compute) -> NDArray[np.float32]:
+    """Return the embeddings `(d, d_embedding)` of the documents of a loader, in their order.
+
+    Args:
+        encoder: On its device; its mode is put back.
+        loader: Of the documents.
+        compute: Device and precision.
+    """
+    was = encoder.training
+    encoder.eval()
+    vectors = []
+    batch: PackedBatch
+    for batch in loader.sequential():
+        with torch.no_grad(), compute.autocast():
+            vectors.append(encoder.embed(batch.to(compute.device)).float().cpu())
+    encoder.train(was)
+    return torch.cat(vectors).numpy()
+
+
+def fit_first(encoder: Encoder, loader: PackedLoader, task: Task, compute: Compute, seed: int) -> Probe:
+    """Fit a linear probe to a task's labels of one split.
+
+    Args:
+        encoder: Whose embeddings it reads.
+        loader: Of the split, with the task's prediction times.
+        task: The labels.
+        compute: Device and precision.
+        seed: Of the folds.
+    """
+    assert loader.at is not None, "a task's documents are of its prediction times"
+    row = loader.at.row
+    targets = task.targets
+    return fit_probe(
+        embed_asked(encoder, loader, compute), targets.truth[row], targets.weight[row], task.asked.subject_id[row],
+        task.answers, seed,
+    )  # fmt: skip
+
+
+def start_at_probe(model: PretrainModel, loader: PackedLoader, task: Task, compute: Compute, seed: int) -> str:
+    """Start a model's head at the probe, and return what is told of it."""
+    assert model.heads.label is not None, "only a task's run has a head of labels"
+    probe = fit_first(model.encoder, loader, task, compute, seed)
+    model.heads.label.start_at(probe.weight, probe.bias)
+    left_out, prior = probe.tried[probe.penalty], float(task.targets.cost[loader.at.row].mean())  # type: ignore[union-attr]
+    return (
+        f"the head starts at a linear probe of {len(task.targets.truth)} labels: loss {left_out:.4f} of subjects left "
+        f"out, {prior:.4f} by the labels' rates alone; penalty {probe.penalty:.3g}"
+    )
