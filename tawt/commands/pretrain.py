@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
+from tawt.errors import ConfigError
 from tawt.runs.find import find_run
 from tawt.runs.load import read_saved
 from tawt.runs.training import TrainingResult, Wanted, train
@@ -57,6 +58,11 @@ def pretrain(
         tell: Report = report if report is not None and world.first else lambda event: None
         with one_voice(world, alike=True):
             name, tree = resolve_config(config, settings)
+            if tree.objective.label.weight:
+                raise ConfigError(
+                    "objective.label.weight", "is above 0, expected no labels: `tawt pretrain` has none",
+                    "learn from labels by `tawt finetune TASK`",
+                )  # fmt: skip
             run = Path(out) if out is not None else workspace / "runs" / name
             again = resume_command(workspace, config, settings, device, out, init, stale_ok)
             start = read_saved(find_run(workspace, init)) if init is not None else None

@@ -37,7 +37,7 @@ class LabelSet:
     """`r` prediction times, and `c` things that are asked at each."""
 
     name: str
-    """Of the file, without its suffix."""
+    """Of the file without its suffix, or of the folder of a `labels.parquet`."""
     sha256: str
     """Of the file."""
     kind: Kind
@@ -116,7 +116,15 @@ def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
         duration = np.full(wide.shape, np.nan)
         duration[row, at] = table["duration_hours"].cast(pa.float64()).fill_null(float("nan")).to_numpy()
     found = LabelSet(
-        path.stem, sha256_file(path), kind, rows[:, 0], rows[:, 1], tuple(map(str, asked)), wide, duration, classes
+        path.parent.name if path.stem == "labels" else path.stem,
+        sha256_file(path),
+        kind,
+        rows[:, 0],
+        rows[:, 1],
+        tuple(map(str, asked)),
+        wide,
+        duration,
+        classes,
     )
     known = ~np.isnan(wide).all(1)
     if not known.any():

@@ -44,6 +44,12 @@ def plain_name(name: str) -> str:
     return f"{found[1]}.weight" if found and found[2] == "original" else name
 
 
+def is_update(name: str) -> bool:
+    """Return whether a parameter is of an update."""
+    found = _PART.match(name)
+    return found is not None and found[2] != "original"
+
+
 def merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights by name with their updates added: what a model without updates computes alike."""
     plain: dict[str, Tensor] = {}

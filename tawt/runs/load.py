@@ -11,7 +11,7 @@ from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
-from tawt.heads.lora import plain_name
+from tawt.heads.lora import is_update, merged, plain_name
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
@@ -138,9 +138,10 @@ def start_from(saved: Saved, model: PretrainModel, config: PretrainConfig) -> st
     Raises:
         CheckpointError: The weights cannot be read, or are of an encoder of another shape.
     """
-    tensors, own = read_tensors(saved.weights), {plain_name(name): p for name, p in model.named_parameters()}
+    tensors, own = merged(read_tensors(saved.weights)), {plain_name(n): p for n, p in model.named_parameters()}
     fits = {name for name, p in own.items() if name in tensors and tensors[name].shape == p.shape}
-    needed = [name for name in own if name.startswith("encoder.") and not name.startswith("encoder.pooling.")]
+    of_encoder = [name for name in own if name.startswith("encoder.") and not is_update(name)]
+    needed = [name for name in of_encoder if not name.startswith("encoder.pooling.")]
     if lacking := [name for name in needed if name not in fits]:
         raise CheckpointError(
             str(saved.weights), f"has another `{lacking[0]}`, or none, expected an encoder of this shape",

@@ -163,7 +163,7 @@ def make_trainer(setup: Setup) -> Trainer:
     """Build the trainer of a run, and describe the run in its folder: last, so that what fails before leaves none."""
     run, world, start_step = setup.run, setup.world, setup.start_step
     tuning = lines_of(read_metrics(run / "metrics.jsonl"), "tuning", start_step)
-    over = is_over(start_step, tuning, setup.config.train)
+    over = setup.checkpoint is not None and is_over(start_step, tuning, setup.config.train)
     if setup.checkpoint is not None and not over:
         note_other_compute(setup.checkpoint, setup.compute, world.size, setup.report)
     stepper = Stepper(setup)

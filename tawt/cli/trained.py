@@ -1,0 +1,89 @@
+"""What is said of a training: what it will do, or what came of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tawt.cli.again import again, follow
+from tawt.cli.output import Format, next_command, print_rows, say
+
+
+def threads_sleep_soon() -> None:
+    """Let waiting threads spin for some microseconds and then sleep; read when torch is loaded, so this comes first."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+
+def tell_training(result: Any, workspace: Path, device: str, stale_ok: bool, dry_run: bool, form: Format) -> None:
+    """Say what a run will do, or how it ended and what to type next."""
+    from tawt.objectives.parts import weights
+    from tawt.training.threads import TO_BE_MEASURED
+
+    plan = result.plan
+    if int(os.environ.get("RANK", "0")):
+        return  # of several processes, the first one speaks
+    if dry_run:
+        rows = [
+            ("run folder", str(plan.run), ""),
+            (
+                "parameters",
+                f"{plan.parameters.total:,}",
+                f"{plan.parameters.encoder:,} in the encoder's blocks and readout",
+            ),
+            (
+                "train",
+                f"{plan.n_subjects:,} subjects, {plan.n_tokens:,} tokens",
+                f"{plan.n_epochs:,.1f} passes in all steps",
+            ),
+            ("tokens per step", f"{plan.tokens_per_step:,}", plan.reasons["tokens_per_step"]),
+            (
+                "packing",
+                f"{plan.packing_efficiency:.1%}",
+                "of the token budget is filled"
+                + (f"; {plan.reaching:.1%} when cuts, augmentation and moments are done" if plan.reaching else ""),
+            ),
+            ("steps", f"{plan.start_step:,} -> {plan.n_steps:,}", plan.reasons["start_step"]),
+            ("processes", str(plan.processes), plan.reasons["processes"]),
+            ("memory", f"about {plan.memory_bytes / 1e6:,.0f} MB", plan.reasons["memory"]),
+            ("attention", plan.kernel, plan.reasons["kernel"]),
+            ("compile", "on" if plan.compiled else "off", plan.reasons["compiled"]),
+        ]
+        rows += [
+            (key, "" if why == TO_BE_MEASURED else str(getattr(plan.compute, key)), why)
+            for key, why in plan.compute.reasons.items()
+        ]
+        print_rows(("what", "value", "why"), rows, form)
+        for text in plan.doubts:
+            say(f"note: {text}")
+        next_command(again())
+        return
+    chosen = {key: getattr(plan.compute, key) for key in plan.compute.reasons} | {"attention": plan.kernel}
+    reasons = {**plan.compute.reasons, "attention": plan.reasons["kernel"]}
+    say("  ".join(f"{key} {value} ({reasons[key]})" for key, value in chosen.items()))
+    losses = _losses(result.metrics)
+    weigh = weights(plan.config.objective)
+    rows_of = [(split, part, weigh.get(part), *numbers) for split, part, *numbers in losses]
+    print_rows(("split", "part", "weight", "loss", "trivial", "positions"), rows_of, form)
+    if above := [f"`{part}`" for split, part, loss, trivial, _ in losses if split == "tuning" and loss >= trivial]:
+        say(
+            f"note: on tuning {', '.join(above)} ended no better than the trivial baseline; fewer steps, more records "
+            "or `--set train.keep_best=3 --set train.final=best` may help"
+        )
+    say(f"weights: {result.weights}")
+    name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
+    next_command(follow("embed", workspace=workspace, run=name, device=device, stale_ok=stale_ok, form=form))
+
+
+def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:
+    rows: list[tuple[str, str, float, float, int | None]] = []
+    for split, line in metrics.items():
+        if "loss" not in line:
+            continue
+        rows.append((split, "all", line["loss"], line["baseline"], None))
+        parts = [key.removeprefix("loss_") for key in line if key.startswith("loss_")]
+        rows += [
+            (split, part, line[f"loss_{part}"], line[f"baseline_{part}"], int(line[f"n_{part}"])) for part in parts
+        ]
+    return rows

@@ -1,0 +1,186 @@
+"""Kinds of tasks: their truths and losses are those of a loop over documents, and the probe finds what sklearn does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from tawt.config.label import LabelConfig
+from tawt.errors import ConfigError
+from tawt.heads.head import TaskHead
+from tawt.heads.labels import read_labels
+from tawt.heads.lora import add_low_rank, merged, plain_name
+from tawt.heads.probe import PENALTIES, fit_probe
+from tawt.heads.targets import describe, make_targets
+
+CONFIG = LabelConfig(weight=1.0, n_bins=4)
+HOUR = 3_600_000_000
+
+
+def write(tmp_path, **columns):
+    """Write a label set of some columns, one row an hour and subject."""
+    n = len(next(iter(columns.values())))
+    keys = {"subject_id": columns.pop("subject_id", list(range(n))), "prediction_time": columns.pop("time", [0] * n)}
+    table = pa.table({
+        "subject_id": pa.array(keys["subject_id"], pa.int64()),
+        "prediction_time": pa.array(keys["prediction_time"], pa.timestamp("us")), **columns,
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "task.parquet")
+    return tmp_path / "task.parquet"
+
+
+def learned(labels, config=CONFIG):
+    """What is asked, and the truth, where all labels are training labels."""
+    spec = describe(labels, np.ones(len(labels), bool), config)
+    return spec, make_targets(labels, spec, config)
+
+
+def test_yes_and_no(tmp_path):
+    """A label is its own truth, the prior its rate, and rarer answers weigh more where classes are balanced."""
+    labels = read_labels(write(tmp_path, boolean_value=[True, False, False, None, False] * 2))
+    assert (labels.kind, len(labels)) == ("binary", 8)
+    spec, targets = learned(labels)
+    assert spec.prior == (0.25,) and targets.truth[:, 0].tolist() == [1, 0, 0, 0] * 2
+    expected = [-math.log(0.25), *[-math.log(0.75)] * 3] * 2
+    np.testing.assert_allclose(targets.cost, expected, rtol=1e-6)
+    _, balanced = learned(read_labels(write(tmp_path, boolean_value=[True, True, False] * 2)), balanced_config())
+    np.testing.assert_allclose(balanced.weight[:, 0], [0.75, 0.75, 1.5] * 2)
+
+
+def balanced_config():
+    return LabelConfig(weight=1.0, class_weight="balanced")
+
+
+def test_several_targets_and_horizons_stand_side_by_side(tmp_path):
+    """One prediction time is one row; what is not asked there weighs nothing."""
+    path = write(
+        tmp_path, subject_id=[1, 1, 2, 2, 3, 3, 4], boolean_value=[True, False, False, True, True, False, False],
+        horizon_hours=[24.0, 48.0, 24.0, 48.0, 24.0, 48.0, 24.0],
+    )  # fmt: skip
+    labels = read_labels(path)
+    assert labels.kind == "labels" and labels.asked == ("24 h", "48 h")
+    with pytest.raises(ConfigError, match="`48 h: yes`"):
+        learned(labels)
+    more = read_labels(write(
+        tmp_path, subject_id=[1, 1, 2, 2, 3, 3, 4, 4, 5], target=["a", "b"] * 4 + ["a"],
+        boolean_value=[True, False, False, True, True, False, False, True, True],
+    ))  # fmt: skip
+    spec, targets = learned(more)
+    assert spec.outputs == ("a", "b") and targets.weight.tolist() == [[1, 1]] * 4 + [[1, 0]]
+    with pytest.raises(ConfigError, match="two labels of one subject"):
+        read_labels(write(tmp_path, subject_id=[1, 1], boolean_value=[True, False]))
+
+
+def test_classes_and_numbers(tmp_path):
+    """Classes are counted by name; numbers are told in standard deviations, and answered in their own unit."""
+    labels = read_labels(write(tmp_path, categorical_value=["b", "a", "b", "a", "b"]))
+    spec, targets = learned(labels)
+    assert spec.outputs == ("a", "b") and spec.prior == (0.4, 0.6) and targets.truth[0].tolist() == [0, 1]
+    np.testing.assert_allclose(targets.cost, -np.log([0.6, 0.4, 0.6, 0.4, 0.6]), rtol=1e-6)
+    numbers = read_labels(write(tmp_path, float_value=pa.array([1.0, 2.0, 6.0], pa.float32())))
+    spec, targets = learned(numbers)
+    head = TaskHead(2, spec, CONFIG)
+    np.testing.assert_allclose(targets.truth[:, 0], (np.array([1, 2, 6]) - 3) / np.std([1, 2, 6]), rtol=1e-6)
+    np.testing.assert_allclose(head.answers.predict(torch.from_numpy(targets.truth))[:, 0], [1, 2, 6], rtol=1e-5)
+    whole = write(tmp_path, integer_value=[2, 10, 2, 10])
+    with pytest.raises(ConfigError, match="may be classes or counts"):
+        read_labels(whole)
+    assert read_labels(whole, "classes").classes == ("2", "10") and read_labels(whole, "numbers").kind == "numbers"
+
+
+def test_the_time_to_an_event_is_its_likelihood(tmp_path):
+    """The loss is minus the log of the chance of what was seen, interval by interval, for each document alone."""
+    rng = np.random.default_rng(0)
+    duration, seen = rng.exponential(20, 60), rng.random(60) < 0.6
+    labels = read_labels(write(tmp_path, boolean_value=seen.tolist(), duration_hours=duration))
+    spec, targets = learned(labels)
+    edges = np.array(spec.edges)
+    assert len(edges) == 4 and edges[-1] == duration[seen].max()
+    outputs = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    hazard = outputs.double().sigmoid().numpy()
+    head = TaskHead(3, spec, CONFIG)
+    got = head.answers.losses(outputs, torch.from_numpy(targets.truth), torch.from_numpy(targets.weight))
+    for i in range(60):
+        chance = 1.0
+        for j, edge in enumerate(edges):
+            if seen[i] and duration[i] <= edge:
+                chance *= hazard[i, j]
+                break
+            if not seen[i] and duration[i] < edge:
+                break
+            chance *= 1 - hazard[i, j]
+        assert got[i].item() == pytest.approx(-math.log(chance), rel=1e-4, abs=1e-6)
+    alive = head.answers.predict(outputs)
+    np.testing.assert_allclose(alive, np.cumprod(1 - hazard, 1), rtol=1e-4)
+    # of the training labels alone, hazards are events over those watched
+    watched, came = targets.weight.sum(0), (targets.truth * targets.weight).sum(0)
+    np.testing.assert_allclose(spec.prior, came / watched, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["binary", "classes", "numbers"])
+def test_the_probe_is_that_of_another_library(tmp_path, kind):
+    """At the penalty that was chosen, logistic and ridge regression of scikit-learn give the same answers."""
+    linear = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(300, 8)) * [3, 1, 1, 1, 0.3, 0.3, 0.1, 0.1] + 5).astype(np.float32)
+    centred = x.astype(np.float64) - x.astype(np.float64).mean(0)  # else it stops early
+    z = (x - 5) @ rng.normal(size=8) + rng.normal(size=300)
+    if kind == "binary":
+        path = write(tmp_path, boolean_value=(z > 0).tolist())
+    elif kind == "classes":
+        path = write(tmp_path, categorical_value=np.array(["low", "mid", "top"])[np.digitize(z, [-1, 1])].tolist())
+    else:
+        path = write(tmp_path, float_value=pa.array(z.astype(np.float32)))
+    spec, targets = learned(read_labels(path))
+    head = TaskHead(8, spec, CONFIG)
+    probe = fit_probe(x, targets.truth, targets.weight, np.arange(300), head.answers)
+    head.start_at(probe.weight, probe.bias)
+    ours = head.answers.predict(head(torch.from_numpy(x))).detach().numpy()
+    strength = probe.penalty * float(x.var(0, ddof=1).mean())
+    if kind == "numbers":
+        other = linear.Ridge(alpha=strength * 300 / 2).fit(centred, targets.truth[:, 0]).predict(centred)
+        np.testing.assert_allclose(ours[:, 0], other * spec.scale[0] + spec.mean[0], atol=1e-4)
+    else:
+        y = targets.truth.argmax(1) if kind == "classes" else targets.truth[:, 0]
+        model = linear.LogisticRegression(C=1 / (strength * 300), tol=1e-8, max_iter=5000).fit(centred, y)
+        chances = model.predict_proba(centred)
+        np.testing.assert_allclose(ours, chances if kind == "classes" else chances[:, 1:], atol=1e-4)
+    assert probe.tried[probe.penalty] == min(probe.tried.values()) and len(probe.tried) == len(PENALTIES)
+    assert probe.tried[probe.penalty] < targets.cost.mean()
+
+
+def test_the_penalty_grows_where_embeddings_say_nothing(tmp_path):
+    """Of noise alone the probe says little more than the rates of the labels."""
+    rng = np.random.default_rng(2)
+    spec, targets = learned(read_labels(write(tmp_path, boolean_value=(rng.random(200) < 0.3).tolist())))
+    answers = TaskHead(50, spec, CONFIG).answers
+    noise = rng.normal(size=(200, 50)).astype(np.float32)
+    probe = fit_probe(noise, targets.truth, targets.weight, np.arange(200), answers)
+    assert probe.penalty >= 1 and probe.tried[probe.penalty] < targets.cost.mean() * 1.02
+
+
+def test_updates_of_low_rank_are_merged_into_what_they_update():
+    """Merged weights compute as the model with updates, under the names of one without."""
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.GELU(), torch.nn.Linear(5, 4, bias=False))
+    names, x = set(dict(plain.named_parameters())), torch.randn(3, 6)
+    before = plain(x)
+    add_low_rank(plain, 2)
+    assert torch.equal(plain(x), before)
+    learning = {name for name, p in plain.named_parameters() if p.requires_grad and "bias" not in name}
+    assert learning == {f"{i}.parametrizations.weight.0.{x}" for i in (0, 2) for x in "ab"}
+    for name, p in plain.named_parameters():
+        if name.endswith(".b"):
+            torch.nn.init.normal_(p)
+    after = plain(x)
+    weights = merged(dict(plain.named_parameters()))
+    assert set(weights) == names == {plain_name(n) for n, _ in plain.named_parameters() if not n.endswith((".a", ".b"))}
+    again = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.GELU(), torch.nn.Linear(5, 4, bias=False))
+    again.load_state_dict(weights)
+    torch.testing.assert_close(again(x), after)
+    assert not torch.allclose(after, before)

@@ -1,0 +1,122 @@
+"""`finetune`: what learns in each mode, where the head starts, and that it is the loop of pretraining."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+
+from tawt.commands.embed import embed
+from tawt.commands.finetune import finetune
+from tawt.commands.pretrain import pretrain
+from tawt.dataset.reader import open_dataset
+from tawt.errors import CheckpointError, ConfigError
+from tawt.training import loop
+
+HOUR = 3_600_000_000
+QUICK = ("train.threads=1", "train.keep_best=2")
+
+
+@pytest.fixture
+def labelled(workspace, config, with_train):
+    """A pretrained run, and a task: whether a subject's record has more triplets than most."""
+    config = config.model_copy(update={"model": config.model.model_copy(update={"pooling": "per_type"})})
+    pretrain(workspace, with_train(config, max_steps=3), device="cpu", out=workspace / "runs" / "base")
+    dataset, rows = open_dataset(workspace), []
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        for i in range(split.n_subjects):
+            if split.lengths[i]:
+                last = int(split.columns(i).timestamp[-1] + split.origins[i])
+                rows.append((int(split.subject_ids[i]), last + HOUR, bool(split.lengths[i] > 60)))
+    subject, time, value = zip(*rows, strict=True)
+    (workspace / "labels").mkdir()
+    table = pa.table({
+        "subject_id": pa.array(subject, pa.int64()), "prediction_time": pa.array(time, pa.timestamp("us")),
+        "boolean_value": pa.array(value),
+    })  # fmt: skip
+    pq.write_table(table, workspace / "labels" / "long.parquet")
+    return workspace
+
+
+def weights(run):
+    return load_file(run / "model.safetensors")
+
+
+@pytest.mark.parametrize("mode", ["probe", "head", "last-k", "lora", "full"])
+def test_each_mode_changes_what_it_says(labelled, mode):
+    """The head learns; of the encoder nothing, the last block and the readout, updates of low rank, or all."""
+    before = weights(labelled / "runs" / "base")
+    result = finetune(labelled, "long", "base", mode=mode, epochs=2, device="cpu", settings=QUICK)
+    after = weights(result.run)
+    assert result.run == labelled / "runs" / f"base-long-{mode}"
+    changed = {name for name in before.keys() & after.keys() if not np.array_equal(before[name], after[name])}
+    encoder = {name for name in after if name.startswith("encoder.")}
+    assert encoder == {name for name in before if name.startswith("encoder.")}  # updates are merged
+    assert "heads.label.linear.weight" in after
+    if mode in ("probe", "head"):
+        assert not changed
+    else:
+        of_blocks = {name for name in changed if name.startswith("encoder.blocks.")}
+        assert of_blocks
+        table = {name for name in changed if name.startswith("encoder.embedding.")}
+        assert bool(table) == (mode == "full")
+    assert result.metrics["tuning"]["loss"] < 2
+    task = json.loads((result.run / "task.json").read_text())
+    assert task["kind"] == "binary" and task["outputs"] == ["label"]
+    assert embed(labelled, result.run, device="cpu").n_subjects > 0
+
+
+def test_a_task_that_can_be_seen_is_learned(labelled):
+    """Lengths stand in the counts of the embedding: the probe is far better than the rate, and training no worse."""
+    events = []
+    start = finetune(labelled, "long", "base", mode="probe", device="cpu", settings=QUICK, report=events.append)
+    assert start.metrics["tuning"]["loss"] < 0.8 * start.metrics["tuning"]["baseline"]
+    assert any("the head starts at a linear probe" in e.get("text", "") for e in events)
+    full = finetune(labelled, "long", "base", mode="head", epochs=4, device="cpu", settings=(*QUICK, "train.lr=1e-4"))
+    assert full.metrics["tuning"]["loss"] < 1.2 * start.metrics["tuning"]["loss"]
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_run_that_was_stopped_ends_in_the_same_bytes(labelled, mode, monkeypatch):
+    """Labels, head and updates are part of what a checkpoint brings back."""
+    settings = (*QUICK, "train.max_steps=8", "train.checkpoint_every=3", "train.validate_every=4")
+    whole = finetune(labelled, "long", "base", mode=mode, device="cpu", settings=settings)
+    real = loop.Trainer._step
+
+    def failing(self, step, *rest):
+        if step == 5:
+            raise RuntimeError("the end")
+        return real(self, step, *rest)
+
+    out = labelled / "runs" / "stopped"
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the end"):
+        patch.setattr(loop.Trainer, "_step", failing)
+        finetune(labelled, "long", "base", mode=mode, device="cpu", settings=settings, out=out)
+    again = finetune(labelled, "long", "base", mode=mode, device="cpu", settings=settings, out=out, resume=True)
+    assert again.weights.read_bytes() == whole.weights.read_bytes()
+    table = pq.read_table(labelled / "labels" / "long.parquet")
+    pq.write_table(table.slice(1), labelled / "labels" / "long.parquet")
+    with pytest.raises(CheckpointError):
+        finetune(labelled, "long", "base", mode=mode, device="cpu", settings=settings, out=out, resume=True)
+
+
+def test_what_does_not_fit_is_told(labelled):
+    """A name that is no label set, a mode that is none, labels of nobody here, and labels in pretraining are refused."""
+    with pytest.raises(ConfigError, match="is no label set") as error:
+        finetune(labelled, "lnog", "base")
+    assert "long" in error.value.hint
+    with pytest.raises(ConfigError, match="is none, expected one of probe"):
+        finetune(labelled, "long", "base", mode="last")
+    table = pq.read_table(labelled / "labels" / "long.parquet")
+    nobody = table.set_column(0, "subject_id", pa.array(range(-len(table), 0), pa.int64()))
+    pq.write_table(nobody, labelled / "labels" / "nobody.parquet")
+    with pytest.raises(ConfigError, match="no label of a subject of train"):
+        finetune(labelled, "nobody", "base")
+    with pytest.raises(ConfigError, match="expected no labels") as error:
+        pretrain(labelled, settings=["objective.label.weight=1", "objective.forecast.weight=0"], device="cpu")
+    assert "tawt finetune" in error.value.hint
