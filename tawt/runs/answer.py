@@ -1,0 +1,108 @@
+"""What a run that learned a task says of a label set: one answer per subject and prediction time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tawt.batching.at_times import Asked
+from tawt.batching.batch import PackedBatch
+from tawt.batching.loader import PackedLoader
+from tawt.dataset.reader import Split
+from tawt.errors import CheckpointError, DatasetError, TrainingError
+from tawt.heads.head import TaskHead
+from tawt.heads.labels import LabelSet
+from tawt.heads.task import TASK, TaskSpec
+from tawt.readers import read_record
+from tawt.runs.load import LoadedEncoder, load_encoder
+from tawt.shell import command
+from tawt.training.checkpoint import load_weights
+from tawt.training.device import Compute
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A run that learned a task, ready to use."""
+
+    loaded: LoadedEncoder
+    """Its encoder, in eval mode, on CPU."""
+    spec: TaskSpec
+    """What it was asked."""
+    head: TaskHead
+    """In eval mode, on CPU."""
+
+
+def load_task(run: Path) -> LoadedTask:
+    """Load a run that `tawt finetune` made.
+
+    Raises:
+        CheckpointError: There is no such run, it learned no task, or a file is not as it was written.
+        ConfigError: Its config does not hold.
+        DatasetError: Its vocabulary cannot be read.
+    """
+    loaded = load_encoder(run)
+    if not (run / TASK).is_file():
+        raise CheckpointError(
+            str(run), "has learned no task, expected a run of `tawt finetune`",
+            f"make one: `{command('finetune TASK', run=run)}`",
+        )  # fmt: skip
+    spec = read_record(run / TASK, TaskSpec, "take it from a copy, or fine-tune again", CheckpointError)
+    head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)
+    load_weights(head, loaded.weights, prefix="heads.label.")
+    return LoadedTask(loaded, spec, head.eval())
+
+
+def answer(
+    task: LoadedTask, split: Split, labels: LabelSet, compute: Compute, tell: Callable[[int], None] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+    """Answer at the prediction times of a label set.
+
+    Args:
+        task: The run; its encoder and head are put on the device.
+        split: Whose subjects are asked about; labels of others are passed over.
+        labels: Their prediction times.
+        compute: Device and precision.
+        tell: Hears how many answers there are so far.
+
+    Returns:
+        The rows of `labels` that were answered, `(n,)` ascending; the answers `(n, k)`, as of `Answers.predict`; and
+        how many of them follow from the training labels alone, as nothing was known of the subject by then.
+
+    Raises:
+        DatasetError: A data_type in the shard is not in the vocabulary.
+        TrainingError: An answer is not finite.
+    """
+    encoder, head, config = task.loaded.encoder, task.head, task.loaded.config
+    encoder.to(compute.device)
+    head.to(compute.device)
+    own = np.flatnonzero(np.isin(labels.subject_id, split.subject_ids))
+    told = np.tile(head.answers.predict(head.answers.start()[None]).numpy(), (len(labels), 1)).astype(np.float32)
+    asked = Asked(labels.subject_id[own], labels.time[own])
+    try:
+        loader = PackedLoader(split, task.loaded.vocabulary, config.batching, config.train.seed, asked=asked)
+    except DatasetError:
+        if len(own) and split.n_triplets:  # of nobody anything was known
+            return own, told[own], len(own)
+        raise
+    assert loader.at is not None
+    place, done = own[loader.at.row], 0
+    batch: PackedBatch
+    for batch in loader.sequential():
+        with torch.inference_mode(), compute.autocast():
+            outputs = head(encoder.embed(batch.to(compute.device)))
+        said = head.answers.predict(outputs.float()).cpu().numpy()
+        if not np.isfinite(said).all():
+            raise TrainingError(
+                str(task.loaded.weights), "gives an answer that is not finite, expected numbers",
+                "look at the run's losses, or fine-tune again with a lower train.lr",
+            )  # fmt: skip
+        told[place[done : done + len(said)]] = said
+        done += len(said)
+        if tell is not None:
+            tell(done)
+    return own, told[own], len(loader.at.unseen)

@@ -1,0 +1,106 @@
+"""`evaluate`: answers of runs beside baselines on the same rows, and where nothing was known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tawt.commands.evaluate import evaluate
+from tawt.commands.finetune import finetune
+from tawt.commands.pretrain import pretrain
+from tawt.dataset.reader import open_dataset
+from tawt.errors import CheckpointError, ConfigError
+from tawt.evaluation.predictions import read_predictions
+from tawt.heads.labels import read_labels
+
+HOUR = 3_600_000_000
+QUICK = ("train.threads=1",)
+
+
+def write_labels(workspace, **columns):
+    """Label every subject an hour behind the end of its record, one of them before its beginning."""
+    dataset, rows = open_dataset(workspace), []
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        for i in range(split.n_subjects):
+            if split.lengths[i] > split.n_static[i]:
+                times = split.columns(i).timestamp + split.origins[i]
+                rows.append((int(split.subject_ids[i]), int(times[-1]) + HOUR, int(split.lengths[i]), i))
+    subject, time, length, _ = map(np.array, zip(*rows, strict=True))
+    made = {name: make(length) for name, make in columns.items()}
+    table = pa.table({"subject_id": subject, "prediction_time": pa.array(time, pa.timestamp("us")), **made})
+    (workspace / "labels").mkdir(exist_ok=True)
+    pq.write_table(table, workspace / "labels" / "task.parquet")
+
+
+@pytest.fixture
+def pretrained(workspace, config, with_train):
+    config = config.model_copy(update={"model": config.model.model_copy(update={"pooling": "per_type"})})
+    pretrain(workspace, with_train(config, max_steps=2), device="cpu", out=workspace / "runs" / "base")
+    return workspace
+
+
+KINDS = {
+    "binary": {"boolean_value": lambda length: length > 60},
+    "classes": {"categorical_value": lambda length: np.array(["a", "b", "c"])[np.digitize(length, [40, 80])]},
+    "numbers": {"float_value": lambda length: length.astype(np.float32)},
+    "time": {
+        "boolean_value": lambda length: length % 3 > 0,
+        "duration_hours": lambda length: length.astype(np.float64),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
+    """The predictions of the run and of each baseline are of the rows of the split, with their truth."""
+    write_labels(pretrained, **KINDS[kind])
+    run = finetune(
+        pretrained, "task", "base", mode="probe", device="cpu", settings=(*QUICK, "objective.label.n_bins=4")
+    ).run
+    result = evaluate(pretrained, "task", run, baselines=("prevalence", "demographics"), n_draws=20, device="cpu")
+    names = [row.name for row in result.comparison.rows]
+    assert names == ([run.name] if kind == "time" else [run.name, "prevalence", "demographics"])
+    labels, split = read_labels(pretrained / "labels" / "task.parquet"), open_dataset(pretrained).split("held_out")
+    held = labels.rows(np.isin(labels.subject_id, split.subject_ids))
+    for name in names:
+        got = read_predictions(result.folder / f"{name}.parquet")
+        assert got.subject_id.tolist() == sorted(held.subject_id.tolist())
+    told = json.loads((result.folder / "evaluation.json").read_text())
+    assert told["kind"] == result.comparison.kind and told["n_rows"] == len(held)
+    assert (result.folder / "evaluation.txt").read_text().strip()
+
+
+def test_nobody_known_is_answered_by_the_rates(pretrained):
+    """A subject of whom nothing was known by the prediction time gets the share of the training labels, and is told."""
+    write_labels(pretrained, **KINDS["binary"])
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    path = pretrained / "labels" / "task.parquet"
+    table = pq.read_table(path)
+    split = open_dataset(pretrained).split("held_out")
+    at = int(np.flatnonzero(np.isin(table["subject_id"].to_numpy(), split.subject_ids))[0])
+    time = table["prediction_time"].cast(pa.int64()).to_numpy().copy()
+    time[at] = -(10**17)
+    pq.write_table(table.set_column(1, "prediction_time", pa.array(time, pa.timestamp("us"))), path)
+    result = evaluate(pretrained, "task", run, baselines=(), n_draws=20, device="cpu")
+    assert any("1 rows of whom nothing was known" in note for note in result.notes) or split.n_static.any()
+    got = read_predictions(result.folder / f"{run.name}.parquet")
+    assert len(got.subject_id) == int(np.isin(table["subject_id"].to_numpy(), split.subject_ids).sum())
+
+
+def test_what_does_not_fit_is_told(pretrained):
+    """A run without a task, another kind, and a baseline that is none are refused."""
+    write_labels(pretrained, **KINDS["binary"])
+    with pytest.raises(CheckpointError, match="has learned no task"):
+        evaluate(pretrained, "task", "base", device="cpu")
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    with pytest.raises(ConfigError, match="is none") as error:
+        evaluate(pretrained, "task", run, baselines=("LightGMB",), device="cpu")
+    assert "LightGBM" in error.value.hint
+    write_labels(pretrained, **KINDS["numbers"])
+    with pytest.raises(ConfigError, match="answers a task of kind binary"):
+        evaluate(pretrained, "task", run, device="cpu")
