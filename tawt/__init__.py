@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tawt.commands.ingest import ingest as ingest
     from tawt.commands.ingest import run as run
     from tawt.commands.init import init as init
+    from tawt.commands.label import label as label
     from tawt.commands.lineage import lineage as lineage
     from tawt.commands.look import show as show
     from tawt.commands.look import stages as stages
@@ -52,6 +53,7 @@ _HOME = {
     "finetune": "tawt.commands.finetune",
     "ingest": "tawt.commands.ingest",
     "init": "tawt.commands.init",
+    "label": "tawt.commands.label",
     "lineage": "tawt.commands.lineage",
     "plot": "tawt.commands.plot",
     "pretrain": "tawt.commands.pretrain",

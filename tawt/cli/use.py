@@ -1,4 +1,4 @@
-"""The commands that use a pretrained model: finetune, evaluate."""
+"""The commands that use a pretrained model: label, finetune, evaluate."""
 
 from __future__ import annotations
 
@@ -8,17 +8,91 @@ from typing import Annotated, Any
 
 import typer
 
-from tawt.cli.again import again
+from tawt.cli.again import again, follow
 from tawt.cli.model import Device
-from tawt.cli.options import MODEL_PANEL, DryRun, Form, Set, StaleOk, Workspace
-from tawt.cli.output import Format, print_text, say, terminal_width
+from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Memory, Set, StaleOk, Threads, Workspace
+from tawt.cli.output import Format, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.ran import stage_progress
 from tawt.cli.trained import tell_training, threads_sleep_soon
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
+    app.command("label", rich_help_panel=MODEL_PANEL)(label)
     app.command("finetune", rich_help_panel=MODEL_PANEL)(finetune)
     app.command("evaluate", rich_help_panel=MODEL_PANEL)(evaluate)
+
+
+def label(
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="A label stage, a ready task, an ACES file, or a Parquet file of MEDS labels", show_default=False
+        ),
+    ],
+    workspace: Workspace,
+    predicates: Annotated[
+        Path | None, typer.Option(help="A file of the dataset's own predicates, for an ACES task", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the label set is called; as the task by default", show_default=False)
+    ] = None,
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    force: Force = False,
+    form: Form = Format.table,
+    dry_run: DryRun = False,
+) -> None:
+    """Make labels of a task, with an account of who is left out
+
+    Example: tawt label in_hospital_mortality_24h -w work/mimic
+    """
+    from tawt.commands.label import label as make_labels
+
+    with stage_progress(dry_run, form) as report:
+
+        def hear(event: dict[str, Any]) -> None:
+            if event["event"] == "attrition" and form is Format.table:
+                _print(event["rows"])
+            report(event)
+
+        result = make_labels(
+            task, workspace, predicates=predicates, name=name, threads=threads, memory_limit=memory_limit, force=force,
+            dry_run=dry_run, report=hear,
+        )  # fmt: skip
+    _tell_labels(result, form)
+    if dry_run:
+        next_command(again())
+        return
+    runs = sorted(path.parent for path in (workspace / "runs").glob("*/config.yaml"))
+    run = next((path.name for path in runs if not (path / "task.json").exists()), None)
+    if run is None:
+        say(f"note: no pretrained run is here yet: `{follow('pretrain', workspace=workspace)}`")
+    next_command(follow("finetune", result.name, workspace=workspace, run=run or "RUN", kind=result.kind, form=form))
+
+
+def _tell_labels(result: Any, form: Format) -> None:
+    """Say what a label set holds, and where it is."""
+    from tawt.cli.ran import tell_run
+
+    told = f"labels.{result.name}"
+    if result.stage is not None and form is Format.table:
+        tell_run(result.stage, form)
+    elif result.dry_run or result.reason is None:
+        say(f"  {told} " + (f"would be made: {result.reason}" if result.reason else "up to date"))
+    if result.dry_run:
+        return
+    if form is Format.json:
+        keys = {"name": result.name, "path": str(result.path), "made": result.reason, "labels": result.n_labels}
+        tables = {"attrition": [*map(dict, result.attrition)], "counts": [*map(dict, result.counts)]}
+        print_text(json.dumps(keys | tables, indent=2))
+    else:
+        _print(result.counts, form)
+    say(f"{result.n_labels:,} labels: {result.path}")
+
+
+def _print(rows: Any, form: Format = Format.table) -> None:
+    print_rows([*(rows[0] if rows else ())], [[*row.values()] for row in rows], form)
 
 
 def finetune(

@@ -9,12 +9,14 @@ import pyarrow as pa
 
 from tawt.builtin.all import seen_graph
 from tawt.commands.attempt import FIRST, attempt
+from tawt.contracts.label_set import FOLDER, label_sets
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import (
     SCHEMAS,
     Limits,
     as_relation,
     bounded_memory,
+    identifier,
     interruptible,
     looking,
     parquet_files,
@@ -118,11 +120,14 @@ def _known(workspace: Workspace, there: list[Standing]) -> dict[str, tuple[str, 
         for one in there
         if one.stage.layer.name in SCHEMAS
     }
-    return make | {"ledger": None, "quarantine": None, "codes": make.get("events")}
+    sets = dict.fromkeys(f"{FOLDER}.{name}".lower() for name in label_sets(workspace.root))
+    return sets | make | {"ledger": None, "quarantine": None, "codes": make.get("events")}
 
 
 def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there: list[Standing]) -> None:
     """Make a view of every finished stage of the pipeline as it is now, of the ledger and of the quarantine."""
+    for name, (path, _) in label_sets(workspace.root).items():
+        connection.execute(f"create or replace view {FOLDER}.{identifier(name)} as from {parquet_files([path])}")
     finished = [one.manifest for one in there if one.manifest is not None]
     for manifest in finished:
         if layer_of(manifest.stage).name in SCHEMAS:

@@ -56,7 +56,7 @@ LAYERS = {
             spare=("time", "numeric_value", "text_value", "unit", "raw_value"),
         ),  # fmt: skip
         Layer("events", sharded=True, numbered=False, rows="data"),
-        Layer("labels", ("staging", "events"), "labels", numbered=False, ordered=True, one_file="labels.parquet"),
+        Layer("labels", ("staging", "events"), "label_sets", numbered=False, ordered=True, one_file="labels.parquet"),
         Layer("vocabulary", numbered=False, command="build-vocab"),
         Layer("triplets", sharded=True, numbered=False, command="build-vocab"),
         Layer("dataset", sharded=True, numbered=False, suffix=".arrow", command="build-vocab"),

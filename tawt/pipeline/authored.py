@@ -47,8 +47,9 @@ def hold_rows(
         for error in _mistakes(connection, bound, have):
             raise error
         notes = []
-        if contract.grain and (alike := _alike(connection, contract.grain)):
-            shared = ", ".join(f"`{name}`" for name in contract.grain)
+        grain = [name for name in contract.grain if name in have]
+        if grain and (alike := _alike(connection, grain)):
+            shared = ", ".join(f"`{name}`" for name in grain)
             what = f"gives {alike:,} of {account.n_rows_out:,} rows that share {shared} with another"
             joined = (
                 f"; its join with {' or '.join(others)} may find several" if (others := bound.stage.inputs[1:]) else ""

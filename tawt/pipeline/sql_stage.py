@@ -226,7 +226,9 @@ def _laid_out(contract: Contract, files: list[Path], name: str) -> None:
     table = pa.concat_tables([read_parquet(file) for file in files])
     names = [name for name in contract.names if name in table.column_names]
     schema = pa.schema([contract.arrow_schema().field(name) for name in names])
-    ordered = table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by])
+    ordered = (
+        table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by if key in names])
+    )
     for file in files:
         file.unlink()
     pq.write_table(ordered, files[0].with_name(name))

@@ -14,6 +14,7 @@ from tawt.pipeline.origin import ingest_again
 from tawt.pipeline.stale import about_pipeline, in_words, roots
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
 from tawt.quality.finding import Finding, finding_of
+from tawt.quality.labels import check_labels
 from tawt.quality.runs import Runs, check_embeddings, fault_of
 from tawt.quality.strangers import of_workspace, strangers
 from tawt.quality.unfinished import at_rest
@@ -42,7 +43,7 @@ def check_files(
     def below(path: Path) -> str:
         return path.relative_to(root).as_posix()
 
-    runs, embeddings, alien = at_rest(root / "runs", lambda: _look(workspace, stages))
+    runs, labels, embeddings, alien = at_rest(root / "runs", lambda: _look(workspace, stages))
     unfinished = f", {runs.n_unfinished} of them not finished" if runs.n_unfinished else ""
     return [
         _stages(workspace, stages, now, changed, whole),
@@ -55,6 +56,12 @@ def check_files(
             "none that tawt did not put there",
         ),
         _records(workspace, bool(whole), unread or {}),
+        finding_of(
+            "labels",
+            [f"{below(path)} {fault}" for path, fault, _ in labels],
+            "as they were written",
+            next((mend for *_, mend in labels), ""),
+        ),
         finding_of(
             "runs",
             [f"{below(path)} {fault}" for path, fault in sorted(runs.wrong.items())],
@@ -69,8 +76,10 @@ def check_files(
     ], whole
 
 
-def _look(workspace: Workspace, stages: Sequence[Standing]) -> tuple[Runs, list[tuple[Path, str]], list[Path]]:
-    """Return runs, what is wrong with embeddings, and what is not tawt's, as all of it is now."""
+def _look(
+    workspace: Workspace, stages: Sequence[Standing]
+) -> tuple[Runs, list[tuple[Path, str, str]], list[tuple[Path, str]], list[Path]]:
+    """Return runs, what is wrong with label sets and with embeddings, and what is not tawt's, as all of it is now."""
     root, known = workspace.root, of_workspace(workspace)
     for one in stages:
         path = workspace.manifest(one.stage.name)
@@ -79,7 +88,9 @@ def _look(workspace: Workspace, stages: Sequence[Standing]) -> tuple[Runs, list[
         if (manifest := one.manifest or manifest_at(path)) is not None:
             known.files |= {root / name for name in manifest.files}
             known.folders.add(workspace.output(one.stage.name))
-    return Runs(root, known), check_embeddings(root, known), strangers(root, known)
+    events = next((one.manifest.content for one in stages if one.stage.name == "events" and one.manifest), None)
+    labels = check_labels(root, known, events)
+    return Runs(root, known), labels, check_embeddings(root, known), strangers(root, known)
 
 
 def _embed(root: Path, path: Path) -> str:

@@ -19,6 +19,9 @@ from tawt.sources.sql_file import SqlFile, hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
 from tawt.sources.tables import declared_stage, table_files
 
+TASKS = "tasks"
+"""Folder beside those of the layers that holds ready tasks, which `tawt label` reads."""
+
 
 @dataclass(frozen=True)
 class Skip:
@@ -288,7 +291,7 @@ def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table]) -> None:
 
 def _refuse_others(files: Project, folder: str) -> None:
     """Refuse a folder of stages that is no layer's: nothing would ever read what is in it."""
-    known = [layer.name for layer in SQL_LAYERS]
+    known = [*(layer.name for layer in SQL_LAYERS), TASKS]
     for name in files.folders(folder):
         if name not in known and name[0] not in "._":
             raise ConfigError(f"{folder}/{name}", f"is no layer, expected {', '.join(known)}", nearest(name, known))

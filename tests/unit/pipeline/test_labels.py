@@ -37,7 +37,7 @@ def test_a_task_gives_one_sorted_file_of_labels(work: Path) -> None:
         "in_hospital_death": ("boolean_value", [(7, True), (31, False), (66, False), (400, True)]),
         "length_of_stay": ("integer_value", [(7, 8), (31, 5), (52, 14), (66, 19)]),
     }
-    contract = own_contract("labels").arrow_schema()
+    contract = own_contract("label_sets").arrow_schema()
     for task, (column, rows) in expected.items():
         files = list((work / "labels" / task).iterdir())
         assert [path.name for path in files] == ["labels.parquet"]

@@ -1,0 +1,208 @@
+"""`tawt label`: a task and the events of a workspace -> a label set, which says what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from tawt.builtin.all import graph_of
+from tawt.commands.ingest import run
+from tawt.contracts.label_set import AboutLabels, about_labels, label_path
+from tawt.database.connect import Limits, connect
+from tawt.errors import StageError
+from tawt.files import digest
+from tawt.labels.count import counts_of
+from tawt.labels.derive import attrition_rows, derive
+from tawt.labels.find import Asked, asked_for
+from tawt.labels.judge import as_labels, judge
+from tawt.labels.keep import keep, reason_to_make, task_hash
+from tawt.labels.task import Task
+from tawt.machine import version_of
+from tawt.pipeline.holding import hold
+from tawt.pipeline.keys import Now
+from tawt.pipeline.ledger import Standing, mend_of, standing
+from tawt.pipeline.manifest import unfinished
+from tawt.pipeline.plan import input_of
+from tawt.pipeline.relations import bind_output
+from tawt.pipeline.run import Report, RunResult
+from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.readers import read_parquet
+from tawt.seals import sha256_file
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """A label set, and what there is to know of it."""
+
+    name: str
+    """What `finetune` and `evaluate` know it by."""
+    path: Path
+    """Where it lies."""
+    reason: str | None
+    """Why it was made; None = it was up to date."""
+    kind: str | None = None
+    """What `finetune` has to be told of it; None = its columns say it."""
+    n_labels: int = 0
+    """Its rows."""
+    counts: Sequence[Mapping[str, str]] = ()
+    """Subjects and labels by split and answer, as texts that tell of no few people."""
+    attrition: Sequence[Mapping[str, str]] = ()
+    """Who is left after each rule of the task, as such texts."""
+    stage: RunResult | None = None
+    """What became of the records of a SQL stage."""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class _Made:
+    labels: pa.Table
+    attrition: Sequence[Mapping[str, str]] = ()
+
+
+def label(
+    task: str | Path, workspace: str | Path, *, predicates: str | Path | None = None, name: str | None = None,
+    threads: int | None = None, memory_limit: str | None = None, force: bool = False, dry_run: bool = False,
+    report: Report = lambda event: None,
+) -> LabelResult:  # fmt: skip
+    """Make a label set: WORKSPACE/labels/NAME/labels.parquet.
+
+    Args:
+        task: Name of a label stage or of a ready task, an ACES file, or a Parquet file (or a folder of such) of MEDS
+            labels.
+        workspace: A workspace that `ingest` made.
+        predicates: A file of the dataset's own predicates, laid over those of an ACES task.
+        name: What the label set is called; by default as the task.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+        force: Make it even if it is up to date.
+        dry_run: Only say whether it would be made, and why.
+        report: Hears `{"event": "note", ...}`, of a SQL stage what `run` tells, and of a task `{"event": "attrition",
+            "rows": ...}`, who is left after each rule.
+
+    Raises:
+        ConfigError: There is no such task or workspace, or a file of somebody else's has the place of the label set.
+        ContractError: A file holds no labels.
+        FileError: A file is damaged.
+        StageError: There are no events, or nothing can be learned from the labels: says why, with counts.
+    """
+    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    open_workspace(root)
+    with hold(root, dry_run):
+        opened = open_workspace(root)  # as the command before left it
+        graph = graph_of(opened)
+        over = Path(predicates).expanduser() if predicates is not None else None
+        asked = asked_for(str(task), graph, opened.pipeline.source, predicates=over, name=name)
+        there = standing(opened, graph, Now(opened))
+        events = _events(opened, there, report)
+        work = _Work(opened, events, limits, report)
+        if asked.form == "sql":
+            ran = run(
+                f"labels.{asked.name}", root, threads=threads, memory_limit=memory_limit, force=force,
+                dry_run=dry_run, report=report,
+            )  # fmt: skip
+            return work.of_stage(asked, ran)
+        return work.of_task(asked, force, dry_run)
+
+
+def _events(opened: Workspace, there: Sequence[Standing], report: Report) -> Standing:
+    """Return how the events stand, which must be there; that they are stale is said."""
+    one = next(one for one in there if one.stage.name == "events")
+    mend = mend_of(opened, there, "events")
+    if one.manifest is None:
+        raise StageError("labels", f"need events, which {unfinished(opened, 'events')}, expected them", f"`{mend}`")
+    if one.stale:
+        report({"event": "note", "text": f"events, which are read, are {one.state}: `{mend}`"})
+    return one
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A workspace with its events, and how to work in it."""
+
+    opened: Workspace
+    events: Standing
+    limits: Limits
+    report: Report
+
+    def of_stage(self, asked: Asked, ran: RunResult) -> LabelResult:
+        """Hold what a SQL stage gave to what labels must be."""
+        path = label_path(self.opened.root, asked.name)
+        (one,) = ran.stages
+        result = LabelResult(asked.name, path, one.reason, stage=ran, dry_run=ran.dry_run)
+        if ran.dry_run:
+            return result
+        labels = read_parquet(path)
+        with closing(self._connected()) as connection:
+            self._judge(connection, labels, asked.name)
+        return self._told(result, labels)
+
+    def of_task(self, asked: Asked, force: bool, dry_run: bool) -> LabelResult:
+        """Make the label set of a task or of files, unless it is up to date."""
+        task = asked.read() if asked.form == "aces" else None
+        made_of = {
+            **({"task": task_hash(task)} if task is not None else {"file": digest([*map(sha256_file, _files(asked))])}),
+            "events": self._manifest.content, "clock": self.opened.pipeline.clock, "tawt": version_of("tawt"),
+        }  # fmt: skip
+        path = label_path(self.opened.root, asked.name)
+        result = LabelResult(asked.name, path, reason_to_make(self.opened, asked.name, made_of, force), dry_run=dry_run)
+        if dry_run:
+            return result
+        if result.reason is None:
+            about = about_labels(path)
+            assert about is not None
+            return self._told(replace(result, attrition=about.attrition), read_parquet(path))
+        with closing(self._connected()) as connection:
+            made = self._derived(connection, task) if task is not None else self._given(asked)
+            self._judge(connection, made.labels, asked.name)
+        about = AboutLabels(
+            form="aces" if task is not None else "meds", task=asked.told, made_of=made_of,
+            attrition=tuple(map(dict, made.attrition)),
+        )  # fmt: skip
+        keep(self.opened, asked.name, made.labels, about)
+        return self._told(replace(result, attrition=made.attrition), made.labels)
+
+    @property
+    def _manifest(self):  # type: ignore[no-untyped-def]
+        assert self.events.manifest is not None
+        return self.events.manifest
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        connection = connect(self.limits, [self.opened.root], self.opened.spill, self.opened.project)
+        bind_output(connection, input_of(self.opened.root, self._manifest))
+        return connection
+
+    def _derived(self, connection: duckdb.DuckDBPyConnection, task: Task) -> _Made:
+        derived = derive(connection, task, clock=self.opened.pipeline.clock, limits=self.limits)
+        rows = attrition_rows(derived.attrition)
+        self.report({"event": "attrition", "rows": rows})  # before the judgment, which it may explain
+        return _Made(derived.labels, rows)
+
+    def _given(self, asked: Asked) -> _Made:
+        tables = [read_parquet(file) for file in asked.files]
+        table = pa.concat_tables(tables, promote_options="default")
+        labels = as_labels(table)
+        if beside := [name for name in table.column_names if name not in labels.column_names]:
+            text = f"columns that are none of a label set are left out: {', '.join(beside)}"
+            self.report({"event": "note", "text": text})
+        return _Made(labels)
+
+    def _judge(self, connection: duckdb.DuckDBPyConnection, labels: pa.Table, name: str) -> None:
+        judge(connection, labels, f"labels.{name}", clock=self.opened.pipeline.clock)
+
+    def _told(self, result: LabelResult, labels: pa.Table) -> LabelResult:
+        splits = read_parquet(self.opened.output("events") / "metadata" / "subject_splits.parquet")
+        there = {name for name in labels.column_names if labels[name].null_count < len(labels)}
+        answers = there & {"duration_hours", "categorical_value", "float_value", "boolean_value", "integer_value"}
+        kind = "numbers" if answers == {"integer_value"} else None
+        return replace(result, kind=kind, n_labels=len(labels), counts=counts_of(labels, splits))
+
+
+def _files(asked: Asked) -> tuple[Path, ...]:
+    for file in asked.files:
+        read_parquet(file, columns=[])  # that it is there, and one
+    return asked.files

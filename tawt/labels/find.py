@@ -1,0 +1,117 @@
+"""What somebody means by a task: a label stage, a ready task, an ACES file, or labels that are there already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tawt.contracts.label_set import FILE
+from tawt.errors import ConfigError, nearest
+from tawt.labels.task import Task, read_task
+from tawt.project import Project
+from tawt.sources.graph import TASKS, Graph
+
+PREDICATES = "predicates"
+"""File beside the ready tasks of a source that says what its codes are called."""
+_NAME = re.compile(r"\w[\w-]{0,99}", re.ASCII)
+_YAML, _PARQUET = (".yaml", ".yml"), (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task as it was asked for."""
+
+    name: str
+    """Of the label set that comes of it."""
+    form: Literal["sql", "aces", "meds"]
+    """A stage of the source, an ACES task, or labels in files."""
+    files: tuple[Path, ...] = ()
+    """The task, or the labels."""
+    predicates: Path | None = None
+    """The dataset's own predicates."""
+    ready: bool = False
+    """Whether it comes with tawt or the project."""
+
+    @property
+    def told(self) -> str:
+        """What it was asked by, without the folder of a file."""
+        return self.name if self.form == "sql" or self.ready else self.files[0].name
+
+    def read(self) -> Task:
+        """Read the task.
+
+        Raises:
+            ConfigError: It does not hold.
+        """
+        return read_task(self.files[0], self.predicates)
+
+
+def ready_tasks(project: Project, source: str) -> Mapping[str, Path]:
+    """Return the ready tasks of a source by name: its own, and those for every source."""
+    found = {
+        name: path
+        for folder in ("shared", source)
+        for name, path in project.files(f"sql/{folder}/{TASKS}", ".yaml").items()
+    }
+    found.pop(PREDICATES, None)
+    return found
+
+
+def asked_for(
+    task: str, graph: Graph, source: str, *, predicates: Path | None = None, name: str | None = None
+) -> Asked:
+    """Return what is meant by a task.
+
+    Args:
+        task: A name, an ACES file, or Parquet files of labels.
+        graph: The stages of the workspace.
+        source: Of its pipeline.
+        predicates: The dataset's own predicates, in the place of those of the source.
+        name: What the label set is to be called.
+
+    Raises:
+        ConfigError: Nothing is meant by it, or what is meant cannot be called so.
+    """
+    asked = _asked(task, graph, source, predicates)
+    if predicates is not None and asked.form != "aces":
+        raise ConfigError("--predicates", "says what the predicates of an ACES task are, expected such a task")
+    if name is not None:
+        if asked.form == "sql":
+            raise ConfigError("--name", f"is given of the stage labels.{asked.name}, which has one", "leave it out")
+        asked = Asked(name, asked.form, asked.files, asked.predicates)
+    if not _NAME.fullmatch(asked.name):
+        raise ConfigError(
+            f"label set `{asked.name}`", "is no name, expected letters, digits, `_` and `-`", "give one: `--name NAME`"
+        )
+    if asked.form != "sql" and f"labels.{asked.name}" in {*graph.stages, *graph.skipped}:
+        raise ConfigError(
+            f"label set `{asked.name}`", "is called like a label stage of the source, expected another name",
+            "give one: `--name NAME`",
+        )  # fmt: skip
+    return asked
+
+
+def _asked(task: str, graph: Graph, source: str, predicates: Path | None) -> Asked:
+    path = Path(task).expanduser()
+    own = graph.project.find(f"sql/{source}/{TASKS}/{PREDICATES}.yaml")
+    if path.suffix in _YAML:  # what its author wrote is whole, unless a file is given to lay over
+        return Asked(path.stem, "aces", (path,), predicates)
+    if path.suffix in _PARQUET:
+        return Asked(path.parent.name if path.name == FILE else path.stem, "meds", (path,))
+    name = task.removeprefix("labels.")
+    if f"labels.{name}" in {*graph.stages, *graph.skipped}:
+        return Asked(name, "sql")
+    ready = ready_tasks(graph.project, source)
+    if name in ready:
+        return Asked(name, "aces", (ready[name],), predicates or own, ready=True)
+    if path.is_dir() and (files := sorted(one for kind in _PARQUET for one in path.rglob(f"*{kind}"))):
+        return Asked(path.name, "meds", tuple(files))
+    stages = [one.partition(".")[2] for one in graph.stages if one.startswith("labels.")]
+    raise ConfigError(
+        f"task `{task}`",
+        f"is no label stage and no ready task of `{source}`, expected one of both, a YAML file or a Parquet file",
+        nearest(name, [*ready, *stages]),
+    )

@@ -1,0 +1,64 @@
+"""Keeps a label set in a workspace: whole or not at all, sealed, with what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from tawt.contracts.contract import read_contract
+from tawt.contracts.label_set import FILE, FOLDER, AboutLabels, about_labels, label_path
+from tawt.errors import ConfigError
+from tawt.files import digest, publish_file, write_parquet
+from tawt.labels.task import Task
+from tawt.pipeline.workspace import Workspace
+from tawt.project import asset
+from tawt.seals import holds
+
+
+def task_hash(task: Task) -> str:
+    """Return the hash of all that the labels of a task hang on: a word more, or a predicate beside it, changes none."""
+    used = {name for name, _ in task.needed()}
+    said = task.model_dump(mode="json", exclude={"metadata", "description"})
+    for section in ("predicates", "patient_demographics"):
+        said[section] = {name: one for name, one in said[section].items() if name in used}
+    return digest(said)
+
+
+def reason_to_make(workspace: Workspace, name: str, made_of: Mapping[str, str], force: bool) -> str | None:
+    """Return why a label set is to be made; None where it is up to date.
+
+    Args:
+        workspace: Where.
+        name: Of the label set.
+        made_of: What it would be made of.
+        force: Whether it is made in any case.
+
+    Raises:
+        ConfigError: A file of somebody else's has its place.
+    """
+    path, other = label_path(workspace.root, name), workspace.root / FOLDER / f"{name}.parquet"
+    about = about_labels(path) if path.is_file() else None
+    for place in (other, *([path] if about is None else [])):
+        if place.exists():
+            raise ConfigError(
+                str(place), f"is there and was not written by `tawt label`, expected nothing called `{name}`",
+                "move it away, or give another name: `--name NAME`",
+            )  # fmt: skip
+    if about is None or force:
+        return "new" if about is None else "forced"
+    if not holds(path):
+        return "damaged"
+    keys = dict.fromkeys([*made_of, *about.made_of])
+    changed = [key for key in keys if made_of.get(key) != about.made_of.get(key)]
+    return ", ".join(f"{key} changed" for key in changed) or None
+
+
+def keep(workspace: Workspace, name: str, labels: pa.Table, about: AboutLabels) -> None:
+    """Write a label set of a workspace that this command holds."""
+    contract = read_contract(asset("schemas/label_sets.json"))
+    keys = [(key, "ascending", "at_start") for key in contract.sorted_by if key in labels.column_names]
+    aside, final = workspace.start(f"{FOLDER}.{name}", None) / FILE, label_path(workspace.root, name)
+    write_parquet(aside, labels.sort_by(keys).replace_schema_metadata(about.metadata()), compression="zstd")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    publish_file(aside, final)
