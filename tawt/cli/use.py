@@ -11,7 +11,7 @@ import typer
 from tawt.cli.again import again, follow
 from tawt.cli.model import Device
 from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Memory, Set, StaleOk, Threads, Workspace
-from tawt.cli.output import Format, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.ran import stage_progress
 from tawt.cli.trained import tell_training, threads_sleep_soon
 
@@ -83,12 +83,14 @@ def _tell_labels(result: Any, form: Format) -> None:
     if result.dry_run:
         return
     if form is Format.json:
-        keys = {"name": result.name, "path": str(result.path), "made": result.reason, "labels": result.n_labels}
+        keys = {"name": result.name, "path": str(result.path), "made": result.reason}
         tables = {"attrition": [*map(dict, result.attrition)], "counts": [*map(dict, result.counts)]}
         print_text(json.dumps(keys | tables, indent=2))
     else:
         _print(result.counts, form)
-    say(f"{result.n_labels:,} labels: {result.path}")
+    # a sum would tell of the few whom the account withholds
+    told_n = not result.attrition or result.attrition[-1]["n_samples"] != "-"
+    say(f"{counted(result.n_labels, 'label')}: {result.path}" if told_n else f"labels: {result.path}")
 
 
 def _print(rows: Any, form: Format = Format.table) -> None:

@@ -26,7 +26,7 @@ from tawt.machine import version_of
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, mend_of, standing
-from tawt.pipeline.manifest import unfinished
+from tawt.pipeline.manifest import Manifest, unfinished
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.run import Report, RunResult
@@ -109,15 +109,15 @@ def label(
         return work.of_task(asked, force, dry_run)
 
 
-def _events(opened: Workspace, there: Sequence[Standing], report: Report) -> Standing:
-    """Return how the events stand, which must be there; that they are stale is said."""
+def _events(opened: Workspace, there: Sequence[Standing], report: Report) -> Manifest:
+    """Return the events, which must be there; that they are stale is said."""
     one = next(one for one in there if one.stage.name == "events")
     mend = mend_of(opened, there, "events")
     if one.manifest is None:
         raise StageError("labels", f"need events, which {unfinished(opened, 'events')}, expected them", f"`{mend}`")
     if one.stale:
         report({"event": "note", "text": f"events, which are read, are {one.state}: `{mend}`"})
-    return one
+    return one.manifest
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Work:
     """A workspace with its events, and how to work in it."""
 
     opened: Workspace
-    events: Standing
+    events: Manifest
     limits: Limits
     report: Report
 
@@ -146,7 +146,7 @@ class _Work:
         task = asked.read() if asked.form == "aces" else None
         made_of = {
             **({"task": task_hash(task)} if task is not None else {"file": digest([*map(sha256_file, _files(asked))])}),
-            "events": self._manifest.content, "clock": self.opened.pipeline.clock, "tawt": version_of("tawt"),
+            "events": self.events.content, "clock": self.opened.pipeline.clock, "tawt": version_of("tawt"),
         }  # fmt: skip
         path = label_path(self.opened.root, asked.name)
         result = LabelResult(asked.name, path, reason_to_make(self.opened, asked.name, made_of, force), dry_run=dry_run)
@@ -166,14 +166,9 @@ class _Work:
         keep(self.opened, asked.name, made.labels, about)
         return self._told(replace(result, attrition=made.attrition), made.labels)
 
-    @property
-    def _manifest(self):  # type: ignore[no-untyped-def]
-        assert self.events.manifest is not None
-        return self.events.manifest
-
     def _connected(self) -> duckdb.DuckDBPyConnection:
         connection = connect(self.limits, [self.opened.root], self.opened.spill, self.opened.project)
-        bind_output(connection, input_of(self.opened.root, self._manifest))
+        bind_output(connection, input_of(self.opened.root, self.events))
         return connection
 
     def _derived(self, connection: duckdb.DuckDBPyConnection, task: Task) -> _Made:

@@ -40,7 +40,8 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
             subjects = texts["\0".join(key)]
             exact = subjects == f"{own[key][0]:,}"
             rows.append(dict(zip(COLUMNS, (*key, subjects, f"{own[key][1]:,}" if exact else "-"), strict=True)))
-    return rows
+    asked = {"target", "horizon_hours"} & {*labels.column_names}
+    return rows if asked else [{name: row[name] for name in COLUMNS if name != "asked"} for row in rows]
 
 
 def _order(split: str) -> tuple[int, str]:

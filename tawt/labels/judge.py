@@ -114,7 +114,7 @@ def _of_values(labels: pa.Table) -> list[Fault]:
     if unanswered:
         what = f"{unanswered:,} of {labels.num_rows:,} labels have no answer"
         faults.append(Fault("no_answer", what, "leave out samples whose answer is not known"))
-    # times to an event differ, yet where none was seen, or each, there is one class
+    timed = "duration_hours" in values and "boolean_value" in values
     column = (
         "boolean_value" if "boolean_value" in values else next((n for n in values if n != "integer_value"), values[0])
     )
@@ -122,7 +122,8 @@ def _of_values(labels: pa.Table) -> list[Fault]:
     held = labels.filter(pc.is_valid(labels[column]))
     counted = held.group_by(groups).aggregate([(column, "count_distinct"), (column, "min"), (column, "count")])
     for row in counted.to_pylist():
-        if row[f"{column}_count_distinct"] == 1:
+        # of times to an event, each may have been seen: when it came is what differs
+        if row[f"{column}_count_distinct"] == 1 and not (timed and row[f"{column}_min"]):
             of = ", ".join(f"{name} {row[name]}" for name in groups)
             value = row[f"{column}_min"]
             told = {True: "yes", False: "no"}.get(value, "the same") if column == "boolean_value" else "the same"
