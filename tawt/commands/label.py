@@ -14,7 +14,7 @@ from tawt.builtin.all import graph_of
 from tawt.commands.ingest import run
 from tawt.contracts.label_set import AboutLabels, about_labels, label_path
 from tawt.database.connect import Limits, connect
-from tawt.errors import StageError
+from tawt.errors import ConfigError, ContractError, StageError
 from tawt.files import digest
 from tawt.labels.count import counts_of
 from tawt.labels.derive import attrition_rows, derive
@@ -25,12 +25,13 @@ from tawt.labels.task import Task
 from tawt.machine import version_of
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
-from tawt.pipeline.ledger import Standing, mend_of, standing
+from tawt.pipeline.ledger import Standing, mend_of, needed, standing
 from tawt.pipeline.manifest import Manifest, unfinished
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.places import real
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 
@@ -100,13 +101,18 @@ def label(
         there = standing(opened, graph, Now(opened))
         events = _events(opened, there, report)
         work = _Work(opened, events, limits, report)
-        if asked.form == "sql":
+        if asked.form != "sql":
+            return work.of_task(asked, force, dry_run)
+        stage = f"labels.{asked.name}"
+        try:
             ran = run(
-                f"labels.{asked.name}", root, threads=threads, memory_limit=memory_limit, force=force,
-                dry_run=dry_run, report=report,
-            )  # fmt: skip
-            return work.of_stage(asked, ran)
-        return work.of_task(asked, force, dry_run)
+                stage, root, threads=threads, memory_limit=memory_limit, force=force, dry_run=dry_run, report=report
+            )
+        except StageError as error:
+            if not any(one.stale or one.manifest is None for one in needed(there, stage)[:-1]):
+                raise
+            raise StageError(error.where, error.what, f"`{mend_of(opened, there, stage)}`") from None
+        return work.of_stage(asked, ran)
 
 
 def _events(opened: Workspace, there: Sequence[Standing], report: Report) -> Manifest:
@@ -149,6 +155,10 @@ class _Work:
             "events": self.events.content, "clock": self.opened.pipeline.clock, "tawt": version_of("tawt"),
         }  # fmt: skip
         path = label_path(self.opened.root, asked.name)
+        if real(path) in map(real, asked.files):
+            raise ConfigError(
+                str(path), "is a label set of this workspace, expected one from elsewhere", "use its name"
+            )
         result = LabelResult(asked.name, path, reason_to_make(self.opened, asked.name, made_of, force), dry_run=dry_run)
         if dry_run:
             return result
@@ -180,7 +190,10 @@ class _Work:
     def _given(self, asked: Asked) -> _Made:
         tables = [read_parquet(file) for file in asked.files]
         table = pa.concat_tables(tables, promote_options="default")
-        labels = as_labels(table)
+        try:
+            labels = as_labels(table)
+        except ContractError as error:
+            raise ContractError(str(asked.files[0]), error.what, error.hint) from None
         if beside := [name for name in table.column_names if name not in labels.column_names]:
             text = f"columns that are none of a label set are left out: {', '.join(beside)}"
             self.report({"event": "note", "text": text})

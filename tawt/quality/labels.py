@@ -25,8 +25,8 @@ def check_labels(root: Path, known: Known, events: str | None) -> list[tuple[Pat
     wrong = []
     for name, (path, about) in label_sets(root).items():
         known.files.add(path)
-        own = {"name": name} if name != Path(about.task).stem else {}
-        again = command("label", about.task, workspace=root, **own)
+        own = ("--name", name) if name != Path(about.task).stem else ()
+        again = command("label", about.task, *own, workspace=root)
         if fault := fault_of(path, holds):
             wrong.append((path, "is not as it was written" if "changed" in fault else fault, again))
         elif events is not None and about.made_of.get("events") != events:

@@ -48,6 +48,7 @@ FOLLOWED = {
     "query": ("query", "select 1 as x", "-w", "{w}"),
     "check": ("check", "-w", "{w}", "--format", "json"),
     "plot": ("plot", "-w", "{w}", "tiny"),
+    "label": ("label", "in_hospital_mortality_24h", "-w", "{w}", "--threads", "1", "--format", "csv"),
 }
 """Each command, done; where a format is asked for, what follows is asked in it too."""
 
@@ -79,6 +80,7 @@ DRY = {
                  "tiny", "--format", "csv", "--dry-run"),
     "embed": ("embed", "-w", "{w}", "--run", "tiny", "--device", "cpu", "--pooling", "mean", "--out", "{w}.parquet",
               "--dry-run"),
+    "label": ("label", "in_hospital_mortality_24h", "-w", "{w}", "--name", "dead", "--force", "--dry-run"),
     "demo": ("demo", "-w", "{w} new", "--subjects", "20", "--seed", "2", "--device", "cpu", "--dry-run"),
 }  # fmt: skip
 

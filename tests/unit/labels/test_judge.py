@@ -83,6 +83,14 @@ def test_one_class_is_looked_for_in_each_horizon(engine: duckdb.DuckDBPyConnecti
     assert number.name == "one_class" and "2.5" not in number.what
 
 
+def test_of_times_to_an_event_each_may_be_seen(engine: duckdb.DuckDBPyConnection) -> None:
+    """Where every event was seen, times are learned from; where none was, there is nothing to learn."""
+    rows = [(1, 5, True), (2, 5, True)]
+    assert faults_of(engine, _labels(*rows, duration_hours=[2.0, 3.0])) == []
+    censored = [(s, t, False) for s, t, _ in rows]
+    assert [f.name for f in faults_of(engine, _labels(*censored, duration_hours=[2.0, 3.0]))] == ["one_class"]
+
+
 def test_the_other_clock_knows_of_a_record_later(engine: duckdb.DuckDBPyConnection) -> None:
     """What was available only after the prediction time is not known then."""
     engine.execute("update events set available_time = time + interval 3 hours where subject_id = 2")

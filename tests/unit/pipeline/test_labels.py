@@ -11,6 +11,7 @@ import pytest
 
 import tawt
 from tawt.contracts.contract import own_contract
+from tawt.errors import ConfigError
 
 HEADER = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death\n"
 OUTCOMES = {31: "31,6,1,5,-1,0", 7: "7,16,8,8,-1,1", 400: "400,21,11,-1,3,1", 52: "52,1,1,14,-1,", 66: "66,2,2,19,-1,0"}
@@ -63,3 +64,17 @@ def test_labels_are_counted_asked_and_checked_as_any_stage(work: Path) -> None:
     assert {r["code"] for r in tawt.query("select distinct code from events", work).to_pylist()}.isdisjoint(
         {"in_hospital_death", "length_of_stay"}
     )
+
+
+def test_a_label_stage_is_labelled_alone(work: Path) -> None:
+    """`label` runs the stage of a name by itself, holds it to what labels must be, and says where it is."""
+    made = tawt.label("survival", work, force=True, **QUICK)
+    assert made.stage is not None and [one.stage for one in made.stage.stages] == ["labels.survival"]
+    assert (made.path, made.reason, made.n_labels) == (work / "labels/survival/labels.parquet", "forced", 4)
+    assert pq.read_table(made.path).to_pydict() == {
+        "subject_id": [31, 52, 66, 400], "prediction_time": [datetime(2000, 1, 3)] * 4,
+        "boolean_value": [False, False, False, True], "duration_hours": [8712.0, 8712.0, 8712.0, 24.0],
+    }  # fmt: skip
+    assert tawt.label("length_of_stay", work, **QUICK).kind == "numbers"
+    with pytest.raises(ConfigError, match="--name"):
+        tawt.label("survival", work, name="other", **QUICK)

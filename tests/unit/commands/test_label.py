@@ -1,0 +1,218 @@
+"""`tawt label`: from a task, a stage or a file to a label set that says what it was made of, or to why there is none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.contracts.label_set import about_labels, label_sets
+from tawt.errors import ConfigError, ContractError, StageError, TawtError
+from tawt.files import write_parquet
+from tawt.heads.labels import label_file, read_labels
+from tawt.labels.compile import compile_task
+from tawt.labels.count import counts_of
+from tawt.labels.find import PREDICATES, ready_tasks
+from tawt.labels.task import read_task
+from tawt.project import Project, asset
+from tawt.seals import holds
+from tests.unit.conftest import Hospital
+
+QUICK: dict[str, Any] = {"threads": 1, "memory_limit": "500MB"}
+TASK = """predicates:
+  admission: {code: {regex: "^HOSPITAL_ADMISSION"}}
+  death: {code: MEDS_DEATH}
+trigger: admission
+windows:
+  input: {start: null, end: trigger, start_inclusive: true, end_inclusive: true, index_timestamp: end}
+  target: {start: input.end, end: null, start_inclusive: false, end_inclusive: true, label: death}
+"""
+
+
+@pytest.fixture(scope="module")
+def work(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of events alone, which tests of this module fill; names are theirs."""
+    copy = tmp_path_factory.mktemp("label") / "w"
+    return Path(shutil.copytree(hospital.workspace, copy, ignore=shutil.ignore_patterns("dataset", "triplets")))
+
+
+def _task(folder: Path, name: str, text: str = TASK) -> Path:
+    (folder / f"{name}.yaml").write_text(text)
+    return folder / f"{name}.yaml"
+
+
+def _files(work: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in (work / "labels").rglob("*") if path.is_file()}
+
+
+def test_a_ready_task_becomes_a_label_set(work: Path) -> None:
+    """It is sealed, sorted, found by its name, in agreement with plain SQL, and made once."""
+    heard: list[dict[str, Any]] = []
+    made = tawt.label("in_hospital_mortality_24h", work, report=heard.append, **QUICK)
+    labels, about = pq.read_table(made.path), about_labels(made.path)
+    assert made.path == label_file(work, made.name) and holds(made.path) and about is not None
+    assert (made.reason, about.form, about.task) == ("new", "aces", "in_hospital_mortality_24h")
+    assert {*about.made_of} == {"task", "events", "clock", "tawt"}
+    assert read_labels(made.path).kind == "binary" and labels.equals(
+        labels.sort_by([("subject_id", "ascending"), ("prediction_time", "ascending")])
+    )
+    (plain,) = tawt.query(
+        """
+        with a as (select distinct subject_id, time t from events where starts_with(code, 'HOSPITAL_ADMISSION')),
+        o as (select subject_id, time t, contains(code, 'DIED') or starts_with(code, 'MEDS_DEATH') dead from events
+              where starts_with(code, 'HOSPITAL_DISCHARGE') or starts_with(code, 'MEDS_DEATH')),
+        s as (select a.subject_id, a.t, min(o.t) over w e, max(dead) over w dead
+              from a join o on a.subject_id = o.subject_id and o.t > a.t
+              window w as (partition by a.subject_id, a.t order by o.t) qualify row_number() over w = 1)
+        select count(*) n, count(*) filter (dead) died from s where e > t + interval 24 hours
+        """, work).to_pylist()  # fmt: skip
+    assert (len(labels), pc.sum(labels["boolean_value"]).as_py()) == (plain["n"], plain["died"])
+    assert [row for event in heard if event["event"] == "attrition" for row in event["rows"]] == [*made.attrition]
+    before = _files(work)
+    again = tawt.label("in_hospital_mortality_24h", work, **QUICK)
+    assert again.reason is None and again.attrition == about.attrition and again.counts == made.counts
+    assert tawt.label("in_hospital_mortality_24h", work, force=True, dry_run=True, **QUICK).reason == "forced"
+    assert _files(work) == before
+
+
+def test_what_changes_a_label_makes_it_anew(work: Path, tmp_path: Path) -> None:
+    """Words of a task change nothing; a predicate does, and one that fails leaves the file that was there."""
+    task = _task(tmp_path, "death")
+    first = tawt.label(task, work, **QUICK)
+    _task(tmp_path, "death", f"description: Who dies.\n# a remark\n{TASK}")
+    assert tawt.label(task, work, **QUICK).reason is None
+    over = tmp_path / "over.yaml"
+    over.write_text("predicates: {death: {code: NOBODY_HAS_IT}}")
+    before = first.path.read_bytes()
+    with pytest.raises(StageError, match="labels are no, one class alone"):
+        tawt.label(task, work, predicates=over, **QUICK)
+    assert first.path.read_bytes() == before and not [*(work / ".aside").iterdir()]
+    over.write_text('predicates: {death: {code: {any: [MEDS_DEATH, "HOSPITAL_DISCHARGE//DIED"]}}}')
+    assert tawt.label(task, work, predicates=over, **QUICK).reason == "task changed"
+
+
+def test_labels_from_elsewhere_are_taken_over(work: Path, tmp_path: Path) -> None:
+    """Parquet files of a folder are one label set, sorted; what is beside its columns is told, and left out."""
+    own = pq.read_table(tawt.label(_task(tmp_path, "own"), work, **QUICK).path).replace_schema_metadata()
+    half, folder = len(own) // 2, tmp_path / "shards"
+    folder.mkdir()
+    pq.write_table(own.slice(half), folder / "0.parquet")
+    pq.write_table(own.slice(0, half).append_column("note", pa.array(["x"] * half)), folder / "1.parquet")
+    heard: list[dict[str, Any]] = []
+    made = tawt.label(folder, work, name="taken", report=heard.append, **QUICK)
+    assert pq.read_table(made.path).replace_schema_metadata().equals(own)
+    assert [e["text"] for e in heard] == ["columns that are none of a label set are left out: note"]
+    assert tawt.query("select count(*) n from labels.taken", work).to_pylist() == [{"n": len(own)}]
+    with pytest.raises(ConfigError, match="is a label set of this workspace"):
+        tawt.label(made.path, work, **QUICK)
+    for name, table, error, said in (
+        ("late", own.set_column(1, "prediction_time", pc.add(own["prediction_time"], timedelta(days=40000))),
+         StageError, "after the subject's death"),
+        ("early", own.set_column(1, "prediction_time", pc.subtract(own["prediction_time"], timedelta(days=60000))),
+         StageError, "before anything of the subject is known"),
+        ("none", own.slice(0, 0), StageError, "holds no label"),
+        ("other", own.rename_columns(["subject_id", "time", *own.column_names[2:]]), ContractError, "prediction_time"),
+    ):  # fmt: skip
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+        with pytest.raises(error, match=said):
+            tawt.label(tmp_path / f"{name}.parquet", work, **QUICK)
+        assert not (work / "labels" / name).exists()
+    hand = work / "labels" / "hand" / "labels.parquet"
+    hand.parent.mkdir()
+    pq.write_table(own, hand)
+    with pytest.raises(ConfigError, match="was not written by `tawt label`"):
+        tawt.label(folder, work, name="hand", force=True, **QUICK)
+    hand.unlink(), hand.parent.rmdir()
+
+
+def test_check_knows_label_sets(work: Path, tmp_path: Path) -> None:
+    """They are no strangers; one that was changed, or is of other events, is told with what makes it again."""
+    made = tawt.label(_task(tmp_path, "checked"), work, name="held", **QUICK)
+
+    def told() -> tuple[bool, str, str]:
+        found = {one.check: one for one in tawt.check(work)}
+        assert found["files"].ok, found["files"].detail
+        return found["labels"].ok, found["labels"].detail, found["labels"].mend
+
+    assert told()[0] and "held" in label_sets(work)
+    whole = made.path.read_bytes()
+    made.path.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+    again = f"tawt label checked.yaml --name held -w {work}"
+    assert told() == (False, "labels/held/labels.parquet is not as it was written", again)
+    about = about_labels(made.path)
+    assert about is not None
+    other = about.model_copy(update={"made_of": {**about.made_of, "events": "0"}})
+    write_parquet(made.path, pq.read_table(made.path).replace_schema_metadata(other.metadata()))
+    assert told() == (False, "labels/held/labels.parquet is of other events than are there now", again)
+    assert tawt.label(tmp_path / "checked.yaml", work, name="held", **QUICK).reason == "events changed"
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "said"),
+    [
+        ("nowhere", {}, "is no label stage and no ready task"),
+        ("in_hospital_mortality_24h", {"name": "a/b"}, "is no name"),
+        ("nowhere.yaml", {}, "is not there"),
+        ("nowhere.parquet", {}, "is not there"),
+        ("nowhere.parquet", {"predicates": "x.yaml"}, "--predicates"),
+    ],
+)
+def test_what_is_no_task_is_told(task: str, options: dict[str, str], said: str, work: Path) -> None:
+    """Each wrong word is named, with what would be one, and nothing is written."""
+    before = _files(work)
+    with pytest.raises(TawtError, match=said) as error:
+        tawt.label(task, work, **options, **QUICK)
+    assert error.value.hint and _files(work) == before
+
+
+@pytest.mark.parametrize("source", ["mimic_iv", "meds"])
+def test_ready_tasks_hold(source: str) -> None:
+    """Each can be compiled where its source says what its codes are called, and says in words what it asks."""
+    own, tasks = asset(f"sql/{source}/tasks/{PREDICATES}.yaml"), ready_tasks(Project(), source)
+    assert len(tasks) >= 8
+    for name, path in tasks.items():
+        try:
+            task = read_task(path, own)
+        except ConfigError as error:
+            assert source == "meds" and "has no code yet" in error.what, name
+            continue
+        assert compile_task(task).rules and str(task.description).endswith("."), name
+        window = task.windows[str(task.label_window)]
+        assert not window.start_inclusive and task.index_window == "input", name
+
+
+def test_counts_tell_of_no_few_people() -> None:
+    """A cell of few is told as such, and so is one that would tell of it; their labels are not told."""
+    n = {("train", True): 4, ("train", False): 60, ("held_out", True): 25, ("held_out", False): 30}
+    rows = [(split, value) for (split, value), k in n.items() for _ in range(k)]
+    ids = pa.array(range(len(rows)), pa.int64())
+    labels = pa.table({"subject_id": ids, "boolean_value": [value for _, value in rows]})
+    splits = pa.table({"subject_id": ids, "split": [split for split, _ in rows]})
+    assert [tuple(row.values()) for row in counts_of(labels, splits)] == [
+        ("train", "yes", "<11", "-"), ("train", "no", "60", "60"), ("held_out", "yes", "20+", "-"),
+        ("held_out", "no", "30", "30"),
+    ]  # fmt: skip
+    horizons = labels.append_column("horizon_hours", pa.array([24.0] * len(rows), pa.float64()))
+    assert {row["asked"] for row in counts_of(horizons, splits)} == {"24 h"}
+    numbers = pa.table({"subject_id": ids, "integer_value": pa.array([None, *range(len(rows) - 1)], pa.int64())})
+    assert {row["answer"] for row in counts_of(numbers, splits)} == {"a number", "not known"}
+
+
+def test_a_label_set_is_told_to_a_person(work: Path, tmp_path: Path, tawt: Any) -> None:
+    """Who is left, what was answered, where it lies and what to type next; as JSON in one piece."""
+    words = ("label", _task(tmp_path, "told"), "-w", work, "--threads", 1)
+    ended = tawt(*words)
+    assert ended.code == 0 and "trigger: admission" in ended.out and "held_out" in ended.out
+    assert ended.err.splitlines()[-1] == f"next: tawt finetune told -w {work} --run RUN"
+    said = json.loads(tawt(*words, "--format", "json").out)
+    assert {*said} == {"name", "path", "made", "attrition", "counts"} and said["made"] is None
+    bad = tawt("label", _task(tmp_path, "bad", TASK.replace("MEDS_DEATH", "NONE")), "-w", work, "--threads", 1)
+    assert bad.code == 1 and "trigger: admission" in bad.out and "one class alone" in bad.error
