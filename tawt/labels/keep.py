@@ -57,8 +57,10 @@ def reason_to_make(workspace: Workspace, name: str, made_of: Mapping[str, str], 
 def keep(workspace: Workspace, name: str, labels: pa.Table, about: AboutLabels) -> None:
     """Write a label set of a workspace that this command holds."""
     contract = read_contract(asset("schemas/label_sets.json"))
-    keys = [(key, "ascending", "at_start") for key in contract.sorted_by if key in labels.column_names]
+    there = [column for column in contract.columns if column.name in labels.column_names]
+    schema = pa.schema([pa.field(c.name, c.arrow_type, c.nullable) for c in there], about.metadata())
+    keys = [(key, "ascending", "at_start") for key in contract.sorted_by if key in schema.names]
     aside, final = workspace.start(f"{FOLDER}.{name}", None) / FILE, label_path(workspace.root, name)
-    write_parquet(aside, labels.sort_by(keys).replace_schema_metadata(about.metadata()), compression="zstd")
+    write_parquet(aside, labels.select(schema.names).cast(schema).sort_by(keys), compression="zstd")
     final.parent.mkdir(parents=True, exist_ok=True)
     publish_file(aside, final)
