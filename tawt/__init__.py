@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tawt.commands.demo import demo as demo
     from tawt.commands.diff import diff as diff
     from tawt.commands.embed import embed as embed
+    from tawt.commands.evaluate import evaluate as evaluate
     from tawt.commands.finetune import finetune as finetune
     from tawt.commands.ingest import build_vocab as build_vocab
     from tawt.commands.ingest import ingest as ingest
@@ -50,6 +51,7 @@ _HOME = {
     "diff": "tawt.commands.diff",
     "dropped": "tawt.commands.rejected",
     "embed": "tawt.commands.embed",
+    "evaluate": "tawt.commands.evaluate",
     "finetune": "tawt.commands.finetune",
     "ingest": "tawt.commands.ingest",
     "init": "tawt.commands.init",

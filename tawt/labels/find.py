@@ -77,7 +77,7 @@ def asked_for(
     """
     asked = _asked(task, graph, source, predicates)
     if predicates is not None and asked.form != "aces":
-        raise ConfigError("--predicates", "says what the predicates of an ACES task are, expected such a task")
+        raise ConfigError("--predicates", "is given of what has no predicates, expected an ACES task", "leave it out")
     if name is not None:
         if asked.form == "sql":
             raise ConfigError("--name", f"is given of the stage labels.{asked.name}, which has one", "leave it out")

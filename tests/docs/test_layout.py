@@ -22,7 +22,7 @@ FLOW = {
 RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
-    ("quality",), ("labels",), ("dataset",), ("batching",), ("models",), ("objectives",), ("training",), ("runs",),
+    ("quality",), ("labels",), ("dataset",), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",),
     ("evaluation",), ("figures",), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""

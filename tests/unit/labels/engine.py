@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from tawt.database.macros import load_macros
+from tawt.database.macros import load_macros, make_macros
 from tawt.labels.compile import compile_task
 from tawt.labels.task import Task, read_task
 from tests.unit.labels.oracle import HOUR, Event
@@ -19,7 +19,7 @@ COLUMNS = "subject_id bigint, time timestamp, code varchar, numeric_value float,
 def connected() -> duckdb.DuckDBPyConnection:
     """An engine of one thread with an empty relation `events`."""
     connection = duckdb.connect(config={"threads": 1})
-    load_macros().make(connection)
+    make_macros(connection, load_macros().listed)
     connection.execute(f"create table events({COLUMNS})")
     return connection
 

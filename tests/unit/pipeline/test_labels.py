@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import tawt
 from tawt.contracts.contract import own_contract
 from tawt.errors import ConfigError
+from tawt.pipeline.run import RunResult
 
 HEADER = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death\n"
 OUTCOMES = {31: "31,6,1,5,-1,0", 7: "7,16,8,8,-1,1", 400: "400,21,11,-1,3,1", 52: "52,1,1,14,-1,", 66: "66,2,2,19,-1,0"}
@@ -78,3 +80,32 @@ def test_a_label_stage_is_labelled_alone(work: Path) -> None:
     assert tawt.label("length_of_stay", work, **QUICK).kind == "numbers"
     with pytest.raises(ConfigError, match="--name"):
         tawt.label("survival", work, name="other", **QUICK)
+
+
+TWO = """-- One row is whether one of two things comes, within one of two times, after a reading.
+with of as (
+    select *, unnest(['high', 'low']) as target from staging.readings
+)
+
+select
+    patient as subject_id, seen as prediction_time, glucose > 5 as boolean_value, target,
+    unnest([48.0, 24.0]) as horizon_hours, _row
+from of
+"""
+
+
+def test_a_stage_may_ask_for_several_things_at_a_time(ingested: Callable[..., RunResult], clinic: Path) -> None:
+    """Targets and horizons are columns of a label; they tell answers of one time apart, and order them."""
+    path = clinic / "sql/clinic/labels/two.sql"
+    path.parent.mkdir()
+    path.write_text(TWO)
+    work = ingested().workspace.root
+    made = tawt.label("two", work, **QUICK)
+    assert made.stage is not None and not made.stage.notes and made.reason is None
+    rows = [(r["subject_id"], r["target"], r["horizon_hours"]) for r in pq.read_table(made.path).to_pylist()]
+    assert rows == [(s, target, h) for s in (1, 2) for target in ("high", "low") for h in (24.0, 48.0)]
+    path.write_text(TWO.replace("[48.0, 24.0]", "[24.0, 24.0]"))
+    notes = tawt.label("two", work, dry_run=True, **QUICK).reason, tawt.run("labels.two", work, threads=1).notes
+    assert (
+        notes[0] == "sql changed" and "share `subject_id`, `prediction_time`, `target`, `horizon_hours`" in notes[1][0]
+    )

@@ -41,6 +41,7 @@ def test_a_workspace_as_it_was_made_passes(hospital) -> None:
         "files",
         "records",
         "raw tables",
+        "labels",
         "runs",
         "embeddings",
     }
