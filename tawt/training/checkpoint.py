@@ -1,9 +1,7 @@
-"""Checkpoints: RUN/checkpoints/step-000080/{model.safetensors, optimizer.safetensors, state.json}, whole
-or not there.
+"""Checkpoints: RUN/checkpoints/step-000080/{model.safetensors, optimizer.safetensors, state.json}, whole or not there.
 
-The folder is written aside, flushed to disk and renamed; only then does `latest` name it. Files hold no
-times and no paths, so equal weights are equal bytes. A checkpoint needs no random state, for batches,
-masks and dropout follow from (seed, step).
+The folder is written aside, flushed to disk and renamed; only then does `latest` name it. Files hold no times or paths:
+equal weights are equal bytes. No random state is needed, for batches, masks and dropout follow from (seed, step).
 """
 
 from __future__ import annotations
