@@ -15,6 +15,7 @@ from tawt.batching.host import HostBatch
 from tawt.batching.passes import Documents, in_parts
 from tawt.batching.rows import Rows
 from tawt.batching.windows import Windows, cut_windows
+from tawt.dataset.reader import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,16 @@ class AtTimes:
     """`(d,)`, which of those that were asked for each is."""
     unseen: Ints
     """`(u,)`, those of whom nothing was known by then."""
+
+
+def every_moment(split: Split) -> Asked:
+    """Return each moment of each record of a split, as a prediction time."""
+    shards, none = [columns.timestamp for columns in split.shards], np.empty(0, dtype=np.int64)
+    first, last = split.starts + split.n_static, split.starts + split.lengths
+    places = zip(split.shard.tolist(), first.tolist(), last.tolist(), split.origins.tolist(), strict=True)
+    moments = [np.unique(shards[shard][a:b]) + origin for shard, a, b, origin in places]
+    subject = np.repeat(split.subject_ids, [len(times) for times in moments])
+    return Asked(subject, np.concatenate([none, *moments]))
 
 
 def documents_at(rows: Rows, asked: Asked, max_length: int) -> AtTimes:

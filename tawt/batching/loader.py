@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from itertools import count, islice
 from typing import Any, TypeVar
 
@@ -164,14 +165,25 @@ class PackedLoader:
                 planner.shutdown(cancel_futures=True)
                 self._planned = {}
 
-    def sequential(self, *, make: Callable[[HostBatch, int], Made] = _tensors) -> Generator[Made, None, None]:
+    @cached_property
+    def in_order(self) -> Pass:
+        """Every subject once, its window `last`, in the split's order: what `sequential` goes through."""
+        documents = self._of_window("last")
+        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
+        return Pass(documents, plan, self._windows(documents, "last", 0))
+
+    def sequential(
+        self, start: int = 0, stop: int | None = None, *, make: Callable[[HostBatch, int], Made] = _tensors
+    ) -> Generator[Made, None, None]:
         """Yield every subject once, its window `last`, in the split's order: for validation and embedding.
 
         Args:
-            make: See `stream`; numbers count from 0.
+            start: Number of the first batch, counted from 0.
+            stop: Number of the batch before which to end; None = all.
+            make: See `stream`.
         """
-        batches = self._sequential()
-        return self._ahead(range(len(batches)), lambda i: make(self._batch(batches, i), i))
+        batches = self.in_order
+        return self._ahead(range(len(batches))[start:stop], lambda i: make(self._batch(batches, i), i))
 
     def source(self, number: int) -> Source:
         """Return the rows of the shards that training batch `number` holds, for messages about it."""
@@ -180,7 +192,7 @@ class PackedLoader:
 
     def sequential_source(self, number: int) -> Source:
         """Return the rows of the shards that batch `number` of `sequential` holds."""
-        return self._rows.source(*self._sequential()[number])
+        return self._rows.source(*self.in_order[number])
 
     def _batch(self, passed: Pass, i: int) -> HostBatch:
         if self.at is None:
@@ -200,11 +212,6 @@ class PackedLoader:
         epoch, position = self.locate(step)
         with self._lock:
             return self._pass(epoch), position
-
-    def _sequential(self) -> Pass:
-        documents = self._of_window("last")
-        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return Pass(documents, plan, self._windows(documents, "last", 0))
 
     def _pass(self, epoch: int) -> Pass:
         if epoch not in self._passes:

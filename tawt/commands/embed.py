@@ -1,41 +1,41 @@
-"""`tawt embed`: a pretrained run -> one embedding per subject, as Parquet."""
+"""`tawt embed`: a pretrained run -> embeddings of subjects, as they end or at any time, as Parquet."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
-import pyarrow as pa
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from tawt.batching.batch import PackedBatch
+from tawt.arrays import Ints
+from tawt.batching.at_times import Asked, every_moment
 from tawt.batching.loader import PackedLoader
 from tawt.config.base import one_or_more
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
-from tawt.contracts.embeddings import OF, STALE, about_embeddings
+from tawt.contracts.embeddings import LABELS, OF, PER, STALE, TASK
 from tawt.contracts.embeddings import SPLITS as SPLITS_READ
-from tawt.dataset.reader import fingerprint_of, open_dataset
-from tawt.errors import ConfigError, nearest
-from tawt.files import alone_at, made_folder, write_parquet
-from tawt.models.encoder import Encoder
+from tawt.dataset.reader import Split, fingerprint_of, open_dataset
+from tawt.errors import ConfigError, TawtError, nearest
+from tawt.files import digest
+from tawt.heads.labels import PredictionTimes, label_file, read_times
+from tawt.machine import version_of
 from tawt.pipeline.stale import hold_fresh
-from tawt.places import remove
+from tawt.runs.embedding import Embedding, load_embedding
+from tawt.runs.embedding_file import hold_place, usual_file, write_embeddings, writing
+from tawt.runs.embedding_parts import Parts
 from tawt.runs.find import find_run
-from tawt.runs.load import load_encoder, same_vocabulary
 from tawt.seals import sha256_file
-from tawt.shell import shell_line
-from tawt.training.device import choose_compute
 from tawt.training.folder import Report
 from tawt.training.memory import explained
-from tawt.training.outputs import refuse_outside
-from tawt.training.watch import not_finite_embedding
+
+Per = Literal["subject", "event"]
+PART_TOKENS = 1 << 19
+"""About so many tokens go through the model between two parts that a killed command can go on from."""
+_LESS = "use a machine or a device with more memory, or `--device cpu`"
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,18 @@ class EmbedResult:
 
     path: Path
     """The Parquet file."""
-    n_subjects: int
+    n_rows: int
     """Rows."""
+    n_subjects: int
+    """Subjects among them."""
     d_embedding: int
     """Numbers per embedding."""
     n_cut: int
-    """Triplets that lay before the subjects' last windows."""
+    """Triplets that lay before the subjects' last windows; one that lies before several windows counts in each."""
+    n_unseen: int
+    """Prediction times by which nothing was known of the subject: they have no row."""
+    n_outside: int
+    """Prediction times of subjects whom the splits do not have: they have no row."""
     weights: Path
     """The weights that were used."""
     computed: dict[str, str]
@@ -58,24 +64,40 @@ class EmbedResult:
     """Why this device, precision and thread count."""
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What is kept of a batch of `d` documents."""
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of the file that a split has, `n` documents."""
 
-    split: str
-    subject_id: Tensor
-    end_time: Tensor
-    n_cut: int
-    vectors: Tensor
+    split: Split
+    loader: PackedLoader | None
+    asked: Asked | None
+    n_unseen: int
 
+    @property
+    def subject_id(self) -> Ints:
+        """`(n,)`, in the loader's order."""
+        if self.loader is None:
+            return np.empty(0, dtype=np.int64)
+        return self.split.subject_ids[self.loader.in_order.documents.subjects]
 
-_LESS = "use a machine or a device with more memory, or `--device cpu`"
+    @property
+    def asked_at(self) -> Ints:
+        """`(n,)`, which of the prediction times each is; 0 where nothing is asked."""
+        at = self.loader.at if self.loader is not None else None
+        return at.row if at is not None else np.zeros_like(self.subject_id)
+
+    @property
+    def n_cut(self) -> int:
+        """Triplets before their windows."""
+        return int(self.loader.in_order.windows.n_cut.sum()) if self.loader is not None else 0
 
 
 def embed(
     workspace: Path,
     run: str | Path,
     *,
+    labels: str | Path | None = None,
+    per: Per = "subject",
     out: Path | None = None,
     splits: Sequence[str] = SPLITS,
     device: str = "auto",
@@ -84,154 +106,145 @@ def embed(
     dry_run: bool = False,
     report: Report | None = None,
 ) -> EmbedResult:
-    """Embed the last window of every subject.
+    """Embed the last window of every subject, or what was known of subjects at any times.
 
-    The file has a row per subject, sorted by subject_id: `subject_id` int64, `time` timestamp[us] (of the
-    last event used), `split` string, `embedding` fixed_size_list<float32>. Its metadata name the vocabulary, the
-    dataset and the weights by their hashes.
+    The file is sorted by subject_id and time: `subject_id` int64, `time` timestamp[us] (of the last event used, or the
+    prediction time), `split` string, with `labels` also `row` int64 (the first row of the label set that asks about
+    it), `embedding` fixed_size_list<float32>. Its metadata name the vocabulary, the dataset, the weights and the label
+    set by their hashes. What is done of it is kept beside it, so that one that was killed goes on from there.
 
     Args:
         workspace: Whose subjects are embedded.
         run: A run folder, the name of one in WORKSPACE/runs, or a folder that `TawtModel.save_pretrained` wrote.
-        out: The file; default WORKSPACE/embeddings/NAME OF THE RUN.parquet, an arm's below its sweep's.
+        labels: Name of a label set in WORKSPACE/labels, or a Parquet file: a row per subject and prediction time.
+        per: `event` makes each moment of a record a prediction time.
+        out: The file; default WORKSPACE/embeddings/NAME OF THE RUN.parquet, an arm's below its sweep's; with `labels`
+            TASK.parquet in a folder of the run's name.
         splits: Which splits.
         device: auto, cpu, cuda or cuda:N.
         pooling: `mean` or `max` instead of the run's own readout.
         stale_ok: Embed also a dataset that is older than what it was made from; the file then says so.
         dry_run: Only say what would be written.
-        report: Called after each batch with `n_done` and `n_subjects`, and with notes.
+        report: Called after each part with `n_done` and `n_rows`, and with notes.
 
     Raises:
         CheckpointError: The run is absent or broken, or has another vocabulary than the workspace.
-        ConfigError: The pooling was not trained, the run's config does not hold, or `out` is a folder, another kind of
-            file or among a workspace's own.
+        ConfigError: The pooling was not trained, the run's config or the labels do not hold, or `out` is a folder,
+            another kind of file or among a workspace's own.
         DatasetError: The dataset is absent or broken, or lacks a split.
         StaleError: The dataset is older than what it was made from.
         DeviceError: The device is not there.
         TrainingError: An embedding is not finite, or memory ran out.
     """
     workspace = Path(workspace)
+
+    def note(text: str) -> None:
+        if report is not None:
+            report({"event": "note", "text": text})
+
+    if per not in get_args(Per) or (per == "event" and labels is not None):
+        what = "asks for other times than `--labels`" if per in get_args(Per) else "is none"
+        raise ConfigError(f"--per {per}", f"{what}, expected `subject` or `event`", nearest(per, get_args(Per)))
     folder = find_run(workspace, run)
-    loaded = load_encoder(folder)
     dataset = open_dataset(workspace)
-    stale = hold_fresh(workspace, stale_ok, lambda text: report({"event": "note", "text": text}) if report else None)
-    if report is not None and loaded.weights.parent != folder:
-        text = f"{folder} has no final weights: those of its newest checkpoint are used, {loaded.weights.parent.name}"
-        report({"event": "note", "text": text})
-    same_vocabulary(str(folder), loaded.vocabulary, dataset.vocabulary, workspace)
-    encoder, own = loaded.encoder, loaded.config.model.pooling
-    if pooling not in (None, own, "mean", "max"):
-        raise ConfigError(
-            f"--pooling {pooling}", f"the run has `{own}`, expected that, mean or max",
-            f"pretrain with `--set model.pooling={pooling}`" if pooling in get_args(Pooling) else
-            nearest(str(pooling), [own, "mean", "max"]),
-        )  # fmt: skip
-    how = None if pooling == own else pooling
-    compute = choose_compute(device, loaded.config.train.precision, loaded.config.train.threads)
-    if loaded.config.train.threads:
-        compute = compute.with_threads(compute.threads, "as the run had")
-    usual = f"{folder.name}.parquet"
-    path = Path(out) if out is not None else _usual(workspace, folder)
-    if path.is_dir():
-        raise ConfigError(
-            str(path), "is a folder, expected a file", f"give a file, as `--out {shell_line(str(path / usual))}`"
-        )
-    refuse_outside(path, workspace, "embeddings")
-    if out is not None and os.path.lexists(path) and about_embeddings(path) is None:
-        raise ConfigError(
-            str(path), "is a file of another kind, expected a new one or embeddings, which are replaced",
-            "give another file with `--out FILE`",
-        )  # fmt: skip
-    if out is not None and path.suffix.lower() not in (".parquet", ".pq"):
-        raise ConfigError(
-            str(path), "does not end in .parquet, expected a Parquet file",
-            f"give one, as `--out {shell_line(str(path.with_suffix('.parquet')))}`",
-        )  # fmt: skip
-    computed = {name: str(getattr(compute, name)) for name in compute.reasons}
+    stale = hold_fresh(workspace, stale_ok, note)
+    made = load_embedding(folder, dataset.vocabulary, workspace, pooling, device)
+    weights, config = made.loaded.weights, made.loaded.config
+    if weights.parent != folder:
+        note(f"{folder} has no final weights: those of its newest checkpoint are used, {weights.parent.name}")
+    times = read_times(label_file(workspace, labels)) if labels is not None else None
+    task = times.name if times is not None else "per-event" if per == "event" else None
+    path = Path(out) if out is not None else usual_file(workspace, folder, task)
+    hold_place(path, workspace, out is not None, f"{folder.name}.parquet")
     chosen = [split for split in map(dataset.split, one_or_more(splits)) if split.n_triplets]
-    n_subjects = sum(int((split.lengths > 0).sum()) for split in chosen)
-    width = encoder.d_embedding if how is None else loaded.config.model.d_model
-    max_length = loaded.config.batching.max_length
-    if dry_run:
-        n_cut = sum(int(np.maximum(split.lengths - max_length, 0).sum()) for split in chosen)
-        return EmbedResult(path, n_subjects, width, n_cut, loaded.weights, computed, compute.reasons)
-    if workspace / "embeddings" in path.parents and path.parent.is_dir():
-        _remove_leftovers(path.parent)
-    with made_folder(path.parent), _alone(path), explained(folder, loaded.config, device, _LESS):
-        encoder.to(compute.device)
-        found: list[_Part] = []
-        batch: PackedBatch
-        for split in chosen:
-            loader = PackedLoader(split, dataset.vocabulary, loaded.config.batching, loaded.config.train.seed)
-            for number, batch in enumerate(loader.sequential()):
-                with torch.inference_mode(), compute.autocast():
-                    vectors = _pooled(encoder, batch.to(compute.device), how).float().cpu()
-                if not vectors.isfinite().all():
-                    raise not_finite_embedding(loaded.weights, split.name, number, loader.sequential_source(number))
-                found.append(_Part(split.name, batch.subject_id, batch.end_time, batch.n_cut, vectors))
-                if report is not None:
-                    done = sum(len(part.vectors) for part in found)
-                    report({"event": "embed", "n_done": done, "n_subjects": n_subjects})
-        for split in chosen:
-            split.hold()
-        if dataset.has_changed() and report is not None:
-            report({"event": "note", "text": f"{dataset.folder} has changed: what was read is embedded"})
-        made_of = (dataset.vocabulary.sha256, fingerprint_of(chosen), sha256_file(loaded.weights))
-        read = {SPLITS_READ: ",".join(split.name for split in chosen)}
-        about = dict(zip(OF, made_of, strict=True)) | read | ({STALE: stale} if stale is not None else {})
-        table = _table(found, width, about)
-        write_parquet(path, table)
-    n_cut = sum(part.n_cut for part in found)
-    return EmbedResult(path, len(table), width, n_cut, loaded.weights, computed, compute.reasons)
-
-
-def _usual(workspace: Path, run: Path) -> Path:
-    """Where a run's embeddings go: below `embeddings/` as the run lies below `runs/`, as arms of sweeps share names."""
-    runs = (workspace / "runs").resolve()
-    inside = run.resolve().relative_to(runs) if run.resolve().is_relative_to(runs) else Path(run.resolve().name)
-    return workspace / "embeddings" / inside.with_name(f"{inside.name}.parquet")
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep other commands from writing the same file."""
-    in_use = ConfigError(
-        str(path), "is being written by another process, expected to write it alone",
-        "wait for it to end, or give another file with `--out FILE`",
+    asked = Asked(times.subject_id, times.time) if times is not None else None
+    found = [_rows(made, split, every_moment(split) if per == "event" else asked) for split in chosen]
+    subject = _joined(rows.subject_id for rows in found)
+    n_unseen = sum(rows.n_unseen for rows in found)
+    result = EmbedResult(
+        path, len(subject), len(np.unique(subject)), made.width, sum(rows.n_cut for rows in found), n_unseen,
+        len(times.time) - len(subject) - n_unseen if times is not None else 0, weights,
+        {name: str(getattr(made.compute, name)) for name in made.compute.reasons}, made.compute.reasons,
     )  # fmt: skip
-    with alone_at(path, in_use):
-        yield
+    if dry_run:
+        return result
+    made_of = (dataset.vocabulary.sha256, fingerprint_of(chosen), sha256_file(weights))
+    about = dict(zip(OF, made_of, strict=True)) | {SPLITS_READ: ",".join(split.name for split in chosen)}
+    about |= {PER: "event" if per == "event" else "subject" if times is None else "prediction time"}
+    about |= {LABELS: times.sha256, TASK: times.name} if times is not None else {}
+    about |= {STALE: stale} if stale is not None else {}
+    hangs_on = [about, result.computed, made.how, config.batching.model_dump(), version_of("tawt"), version_of("torch")]
+    with writing(path, workspace), explained(folder, config, device, _LESS):
+        _write(path, made, found, times, about, Parts(path, digest(hangs_on)), report)
+    if dataset.has_changed():
+        note(f"{dataset.folder} has changed: what was read is embedded")
+    return result
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left beside embeddings that nobody is writing now."""
-    for name in {path.stem[1:] for suffix in ("lock", "tmp") for path in folder.glob(f".*.{suffix}")}:
-        with suppress(ConfigError), _alone(folder / name):
-            remove(folder / f".{name}.tmp")
+def _rows(made: Embedding, split: Split, asked: Asked | None) -> _Rows:
+    """Return whom of a split there will be rows of."""
+    loader = made.loader(split, asked)
+    n_asked = 0 if asked is None else int(np.isin(asked.subject_id, split.subject_ids).sum())
+    n_seen = loader.n_documents if loader is not None and asked is not None else 0
+    return _Rows(split, loader, asked, n_asked - n_seen)
 
 
-def _pooled(encoder: Encoder, batch: PackedBatch, how: str | None) -> Tensor:
-    """`(d, width)`: the run's own readout, or the mean or maximum of the states of each document's triplets."""
-    if how is None:
-        return encoder.embed(batch)
-    lengths = batch.cu_seqlens.diff().long()
-    return torch.segment_reduce(encoder.states(batch).float(), how, lengths=lengths)
+def _write(
+    path: Path,
+    made: Embedding,
+    found: Sequence[_Rows],
+    times: PredictionTimes | None,
+    about: dict[str, str],
+    parts: Parts,
+    report: Report | None,
+) -> None:
+    """Embed what is not done yet, and write the file."""
+    subject, number = _joined(rows.subject_id for rows in found), _joined(rows.asked_at for rows in found)
+    time = _joined(np.zeros_like(r.asked_at) if r.asked is None else r.asked.time[r.asked_at] for r in found)
+    order = np.lexsort((time, subject))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    vectors = np.empty((len(order), made.width), dtype=np.float32)
+    n_done = first = 0
+    try:
+        for rows in found:
+            for documents, ends, part in _parts_of(made, rows, parts):
+                time[first + documents] = ends
+                vectors[place[first + documents]] = part
+                n_done += len(documents)
+                if report is not None:
+                    report({"event": "embed", "n_done": n_done, "n_rows": len(order)})
+            rows.split.hold()
+            first += len(rows.subject_id)
+    except TawtError:  # it would come again, or what was read has changed
+        parts.remove()
+        raise
+    names = np.repeat(np.array([r.split.name for r in found], object), [len(r.subject_id) for r in found])
+    row = times.row[number[order]] if times is not None else None
+    write_embeddings(path, subject[order], time[order], names[order], row, vectors, about)
+    parts.remove()
 
 
-def _table(found: Sequence[_Part], width: int, about: dict[str, str]) -> pa.Table:
-    """The rows by subject_id, and what they are of."""
-    none = np.empty(0, np.int64)
-    subject = np.concatenate([none, *(part.subject_id.numpy() for part in found)])
-    times = np.concatenate([none, *(part.end_time.numpy() for part in found)])
-    names = [part.split for part in found for _ in part.vectors]
-    matrix = np.concatenate([np.empty((0, width), np.float32), *(part.vectors.numpy() for part in found)])
-    order = np.argsort(subject, kind="stable")
-    return pa.table(
-        {
-            "subject_id": pa.array(subject[order]),
-            "time": pa.array(times[order], pa.timestamp("us")),
-            "split": pa.array(np.array(names, dtype=object)[order], pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(matrix[order].reshape(-1)), width),
-        },
-        metadata=about,
-    )
+def _parts_of(made: Embedding, rows: _Rows, parts: Parts) -> Iterator[tuple[Ints, Ints, NDArray[np.float32]]]:
+    """Yield documents of a split with their ends and vectors, a part at a time; those that are done are read."""
+    loader = rows.loader
+    if loader is None:
+        return
+    plan = loader.in_order.plan
+    step = max(1, PART_TOKENS // loader.config.tokens_per_batch)
+    for start in range(0, len(plan), step):
+        stop = min(start + step, len(plan))
+        documents = np.concatenate([plan[i] for i in range(start, stop)])
+        name = f"{rows.split.name}-{start}-{stop}"
+        done = parts.read(name, (len(documents), made.width))
+        if done is None:
+            ends, vectors = zip(*made.vectors(loader, start, stop), strict=True)
+            done = np.concatenate(ends), np.concatenate(vectors)
+            if stop - start < len(plan):  # one that is the whole of a split would save nothing
+                rows.split.hold()
+                parts.write(name, *done)
+        yield documents, *done
+
+
+def _joined(arrays: Iterable[Ints]) -> Ints:
+    return np.concatenate([np.empty(0, dtype=np.int64), *arrays])

@@ -11,8 +11,21 @@ OF = ("vocabulary", "dataset", "weights")
 """What it was made of, each by its hash."""
 SPLITS = "splits"
 """The splits of the dataset that were read, joined by commas."""
+LABELS = "labels"
+"""The hash of the label set at whose prediction times subjects were embedded; absent where they were at their ends."""
+TASK = "task"
+"""Its name."""
+PER = "per"
+"""What a row is of: a subject, a prediction time of a label set, or an event."""
+PARTS = ".parts"
+"""How the name of the hidden folder ends that holds what is done of a file, beside it, until it is whole."""
 STALE = "stale"
 """Why the dataset was older than what it was made from, where embedding it was wanted; absent where it was not."""
+
+
+def parts_folder(path: Path) -> Path:
+    """Return where parts of a file are kept until it is whole."""
+    return path.with_name(f".{path.name}{PARTS}")
 
 
 def about_embeddings(path: Path) -> dict[str, str] | None:

@@ -5,6 +5,7 @@ Any Parquet file of MEDS labels will do; `schemas/label_sets.json` says what mor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ VALUES: dict[str, tuple[Kind, ...]] = {
 }
 """Columns of values, in the order in which they tell what kind of task it is -> the kinds that they serve."""
 _KEYS = ("subject_id", "prediction_time")
+_HINT = "write it with `tawt label`, or give a file of MEDS labels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,33 @@ class LabelSet:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class PredictionTimes:
+    """`r` subjects and times that a label set asks about, each once, whatever it asks there."""
+
+    name: str
+    """Of the label set."""
+    sha256: str
+    """Of its file."""
+    subject_id: Ints
+    """`(r,)`, ascending."""
+    time: Ints
+    """`(r,)`, us since 1970-01-01, ascending within a subject."""
+    row: Ints
+    """`(r,)`, the first row of the file that asks about it, counted from 0."""
+
+
+def read_times(path: Path) -> PredictionTimes:
+    """Read when a label set asks about whom; its answers are not looked at, and may be missing.
+
+    Raises:
+        ConfigError: It is absent or broken, or a row has no subject or no prediction time.
+    """
+    _, subject, time = _read(path, _KEYS)
+    place, row = np.unique(np.stack([subject, time], 1), axis=0, return_index=True)
+    return PredictionTimes(_name(path), sha256_file(path), place[:, 0], place[:, 1], row)
+
+
 def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
     """Read a label set.
 
@@ -77,18 +106,9 @@ def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
     Raises:
         ConfigError: It is absent or broken, has no label, says two things of one time, or has not what `kind` needs.
     """
-    hint = "write it with `tawt label`, or give a file of MEDS labels"
-    if not path.is_file():
-        raise ConfigError(str(path), "is not there, expected a label set", hint)
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"--kind {kind}", f"is no kind of task, expected one of {', '.join(KINDS)}")
-    with reading(path, "a Parquet file of labels", hint, ConfigError):
-        table = pq.read_table(path)
-        for key in _KEYS:
-            if key not in table.column_names or table[key].null_count:
-                raise ConfigError(str(path), f"has no `{key}` in some rows, expected it in each", hint)
-        time = table["prediction_time"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
-        subject = table["subject_id"].cast(pa.int64()).to_numpy()
+    table, subject, time = _read(path)
     values = [name for name in VALUES if name in table.column_names and table[name].null_count < len(table)]
     kind, column = _kind_of(str(path), values, kind)
     names = _asked(table)
@@ -116,7 +136,7 @@ def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
         duration = np.full(wide.shape, np.nan)
         duration[row, at] = table["duration_hours"].cast(pa.float64()).fill_null(float("nan")).to_numpy()
     found = LabelSet(
-        path.parent.name if path.stem == "labels" else path.stem,
+        _name(path),
         sha256_file(path),
         kind,
         rows[:, 0],
@@ -128,8 +148,25 @@ def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
     )
     known = ~np.isnan(wide).all(1)
     if not known.any():
-        raise ConfigError(str(path), f"has no label in {len(rows)} prediction times, expected some", hint)
+        raise ConfigError(str(path), f"has no label in {len(rows)} prediction times, expected some", _HINT)
     return found.rows(known)
+
+
+def _read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Ints, Ints]:
+    """Return the rows of a label set, with their subjects and times."""
+    if not path.is_file():
+        raise ConfigError(str(path), "is not there, expected a label set", _HINT)
+    with reading(path, "a Parquet file of labels", _HINT, ConfigError):
+        table = pq.read_table(path, columns=columns and list(columns), partitioning=None)
+        for key in _KEYS:
+            if key not in table.column_names or table[key].null_count:
+                raise ConfigError(str(path), f"has no `{key}` in some rows, expected it in each", _HINT)
+        time = table["prediction_time"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+        return table, table["subject_id"].cast(pa.int64()).to_numpy(), time
+
+
+def _name(path: Path) -> str:
+    return path.parent.name if path.stem == "labels" else path.stem
 
 
 def _kind_of(where: str, values: list[str], kind: Kind | None) -> tuple[Kind, str]:

@@ -1,0 +1,115 @@
+"""The file of embeddings: where it may be, who writes it, and its rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tawt.arrays import Ints
+from tawt.contracts.embeddings import about_embeddings
+from tawt.errors import ConfigError
+from tawt.files import alone_at, made_folder, write_parquet
+from tawt.places import remove
+from tawt.runs.embedding_parts import as_lists
+from tawt.shell import shell_line
+from tawt.training.outputs import refuse_outside
+
+
+def usual_file(workspace: Path, run: Path, task: str | None = None) -> Path:
+    """Return where embeddings go: below `embeddings/` as the run lies below `runs/`, as arms of sweeps share names.
+
+    Args:
+        workspace: Whose subjects.
+        run: The run folder, wherever it is.
+        task: Of the label set at whose times they are: a file of its own in a folder of the run's name.
+    """
+    runs = (workspace / "runs").resolve()
+    inside = run.resolve().relative_to(runs) if run.resolve().is_relative_to(runs) else Path(run.resolve().name)
+    inside = inside if task is None else inside / task
+    return workspace / "embeddings" / inside.with_name(f"{inside.name}.parquet")
+
+
+def hold_place(path: Path, workspace: Path, given: bool, usual: str) -> None:
+    """Hold that a file of embeddings may be written in a place.
+
+    Args:
+        path: The place.
+        workspace: Whose subjects are embedded.
+        given: Whether the user named it.
+        usual: How the file would be called.
+
+    Raises:
+        ConfigError: It is a folder, another kind of file, or among a workspace's own.
+    """
+    if path.is_dir():
+        raise ConfigError(
+            str(path), "is a folder, expected a file", f"give a file, as `--out {shell_line(str(path / usual))}`"
+        )
+    refuse_outside(path, workspace, "embeddings")
+    if given and os.path.lexists(path) and about_embeddings(path) is None:
+        raise ConfigError(
+            str(path), "is a file of another kind, expected a new one or embeddings, which are replaced",
+            "give another file with `--out FILE`",
+        )  # fmt: skip
+    if given and path.suffix.lower() not in (".parquet", ".pq"):
+        raise ConfigError(
+            str(path), "does not end in .parquet, expected a Parquet file",
+            f"give one, as `--out {shell_line(str(path.with_suffix('.parquet')))}`",
+        )  # fmt: skip
+
+
+@contextmanager
+def writing(path: Path, workspace: Path) -> Iterator[None]:
+    """Keep other commands from writing the same file, and remove what killed ones left beside those of a workspace.
+
+    Raises:
+        ConfigError: Another process writes it.
+    """
+    own = workspace / "embeddings"
+    if own in path.parents and path.parent.is_dir():
+        for name in {aside.stem[1:] for suffix in ("lock", "tmp") for aside in path.parent.glob(f".*.{suffix}")}:
+            with suppress(ConfigError), _alone(path.parent / name):  # nobody is writing it now
+                remove(path.parent / f".{name}.tmp")
+    with made_folder(path.parent), _alone(path):
+        yield
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    in_use = ConfigError(
+        str(path), "is being written by another process, expected to write it alone",
+        "wait for it to end, or give another file with `--out FILE`",
+    )  # fmt: skip
+    with alone_at(path, in_use):
+        yield
+
+
+def write_embeddings(
+    path: Path, subject: Ints, time: Ints, split: NDArray[np.object_], row: Ints | None, vectors: NDArray[np.float32],
+    about: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Write a file of embeddings.
+
+    Args:
+        path: The file.
+        subject: `(n,)`, in the order of the rows, as all that follows.
+        time: `(n,)`, us since 1970-01-01.
+        split: `(n,)`.
+        row: `(n,)`, of the label set; None = there is none.
+        vectors: `(n, width)`.
+        about: What they are of.
+    """
+    columns = {
+        "subject_id": pa.array(subject),
+        "time": pa.array(time, pa.timestamp("us")),
+        "split": pa.array(split, pa.string()),
+        **({} if row is None else {"row": pa.array(row)}),
+        "embedding": as_lists(vectors),
+    }
+    write_parquet(path, pa.table(columns, metadata=dict(about)))

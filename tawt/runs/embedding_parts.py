@@ -1,0 +1,70 @@
+"""What is done of a file of embeddings, kept beside it until it is whole: one that was killed goes on from there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tawt.arrays import Ints
+from tawt.contracts.embeddings import parts_folder
+from tawt.errors import FileError
+from tawt.files import write_parquet
+from tawt.places import remove
+from tawt.readers import read_parquet
+from tawt.seals import holds
+
+_OF = b"of"
+
+
+class Parts:
+    """The parts of one file; each is whole or not there.
+
+    Args:
+        path: The file.
+        key: A hash of all that its numbers hang on: a part of anything else is made again.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.folder = parts_folder(path)
+        self.key = key
+        if self.folder.is_symlink():  # it could lead to anybody's folder
+            remove(self.folder)
+
+    def read(self, name: str, shape: tuple[int, int]) -> tuple[Ints, NDArray[np.float32]] | None:
+        """Return the times and vectors of a part; None where it is absent, not as it was written, or of another key.
+
+        Args:
+            name: Of the part.
+            shape: Of its vectors.
+        """
+        path = self.folder / name
+        with suppress(FileError, OSError):
+            if not holds(path):
+                return None
+            table = read_parquet(path, ("time", "embedding"))
+            vectors = table["embedding"].combine_chunks()
+            if (table.schema.metadata or {}).get(_OF) == self.key.encode() and vectors.type == _type(shape[1]):
+                return table["time"].to_numpy(), vectors.flatten().to_numpy().reshape(shape)
+        return None
+
+    def write(self, name: str, time: Ints, vectors: NDArray[np.float32]) -> None:
+        """Keep a part."""
+        columns = {"time": pa.array(time), "embedding": as_lists(vectors)}
+        write_parquet(self.folder / name, pa.table(columns, metadata={_OF: self.key.encode()}))
+
+    def remove(self) -> None:
+        """Remove all parts."""
+        remove(self.folder)
+
+
+def as_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """Return vectors, `(n, width)`, as a column."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=_type(vectors.shape[1]))
+
+
+def _type(width: int) -> pa.DataType:
+    return pa.list_(pa.float32(), width)
