@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from tawt.errors import TawtError as TawtError
     from tawt.quality.meds import check_meds as check_meds
     from tawt.quality.workspace import check as check
+    from tawt.runs.embedder import TawtEmbedder as TawtEmbedder
     from tawt.runs.hub import TawtModel as TawtModel
 
 _HOME = {
+    "TawtEmbedder": "tawt.runs.embedder",
     "TawtError": "tawt.errors",
     "TawtModel": "tawt.runs.hub",
     "attempt": "tawt.commands.attempt",

@@ -63,5 +63,5 @@ class Pass:
 def in_parts(lengths: Ints) -> Iterator[Ints]:
     """Yield the numbers of documents, `(d,)` rows long, in runs of about `ROWS` rows."""
     rows = np.cumsum(lengths)
-    ends = np.searchsorted(rows, np.arange(ROWS, rows[-1] + ROWS, ROWS), side="right")
+    ends = np.searchsorted(rows, np.arange(ROWS, lengths.sum() + ROWS, ROWS), side="right")
     yield from (np.arange(a, b) for a, b in pairwise(np.unique([0, *ends, len(lengths)]).tolist()))

@@ -74,9 +74,20 @@ def embed(
     run: Annotated[
         str, typer.Option(help="A run folder, the name of one in WORKSPACE/runs, or a shared model", show_default=False)
     ],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="A label set in WORKSPACE/labels, or a Parquet file: an embedding per subject and prediction time",
+            show_default=False,
+        ),
+    ] = None,
+    per: Annotated[str, typer.Option(help="subject, or event: at each moment of a record")] = "subject",
     out: Annotated[
         Path | None,
-        typer.Option(help="The file; WORKSPACE/embeddings/RUN.parquet by default", show_default=False),
+        typer.Option(
+            help="The file; WORKSPACE/embeddings/RUN.parquet by default, RUN/TASK.parquet with --labels",
+            show_default=False,
+        ),
     ] = None,
     device: Device = "auto",
     pooling: Annotated[
@@ -86,7 +97,7 @@ def embed(
     form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
-    """Write one embedding per subject, from a pretrained run
+    """Write one embedding per subject, or per prediction time, from a pretrained run
 
     Example: tawt embed -w work/mimic --run pretrain_small
     """
@@ -99,7 +110,8 @@ def embed(
     if pooling is not None and pooling not in get_args(Pooling):
         raise ConfigError(f"--pooling {pooling}", "is no pooling, expected one", nearest(pooling, get_args(Pooling)))
     result = run_embed(
-        workspace, run, out=out, device=device, pooling=pooling, stale_ok=stale_ok, dry_run=dry_run,  # type: ignore[arg-type]
+        workspace, run, labels=labels, per=per, out=out, device=device, pooling=pooling,  # type: ignore[arg-type]
+        stale_ok=stale_ok, dry_run=dry_run,
         report=lambda event: say(f"note: {event['text']}") if event["event"] == "note" else None,
     )  # fmt: skip
     say("  ".join(f"{key} {result.computed[key]} ({why})" for key, why in result.reasons.items()))
@@ -107,6 +119,14 @@ def embed(
         ("embeddings", f"{result.n_subjects:,} subjects x {result.d_embedding}"), ("file", str(result.path)),
         ("triplets left out", f"{result.n_cut:,}, older than the last window of their subject"),
     ]  # fmt: skip
+    if labels is not None or per == "event":
+        rows = [
+            ("embeddings", f"{result.n_rows:,} times of {result.n_subjects:,} subjects x {result.d_embedding}"),
+            ("file", str(result.path)),
+            ("left out", f"{result.n_unseen:,} times by which nothing was known of the subject"),
+            ("left out", f"{result.n_outside:,} times of subjects whom the dataset does not have"),
+            ("triplets left out", f"{result.n_cut:,}, older than the window of a time, counted for each"),
+        ]
     print_rows(("would write" if dry_run else "what", "value"), rows, form)
     if dry_run:
         next_command(again())

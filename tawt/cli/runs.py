@@ -157,17 +157,36 @@ def sweep(
 def plot(
     workspace: Workspace,
     runs: Runs,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="A label set: a map of the embeddings at its times, coloured by its labels, instead",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="binary, labels, classes, numbers or time, where the labels leave it open", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder; RUN/plots of the first run by default", show_default=False)
     ] = None,
     stale_ok: StaleOk = False,
 ) -> None:
-    """Draw losses, and what attention and encodings make of time, as PNG files
+    """Draw losses, what attention and encodings make of time, or a map of embeddings, as PNG files
 
     Example: tawt plot -w work/mimic pretrain_small
     """
     from tawt.commands.plot import plot as run_plot
 
-    for path in run_plot(workspace, runs, out=out, stale_ok=stale_ok):
+    drawn = run_plot(workspace, runs, labels=labels, kind=kind, out=out, stale_ok=stale_ok)  # type: ignore[arg-type]
+    for path in drawn:
         print(path)
-    next_command(follow("embed", workspace=workspace, run=runs[0], stale_ok=stale_ok))
+    if labels is None:
+        next_command(follow("embed", workspace=workspace, run=runs[0], stale_ok=stale_ok))
+    else:
+        next_command(
+            follow("finetune", labels, workspace=workspace, run=runs[0], mode="probe", kind=kind, stale_ok=stale_ok)
+        )

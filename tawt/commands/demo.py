@@ -14,6 +14,7 @@ from typing import Any
 from tawt.commands.embed import EmbedResult, embed
 from tawt.commands.ingest import build_vocab, ingest
 from tawt.commands.pretrain import PretrainResult, pretrain
+from tawt.contracts.embeddings import PARTS
 from tawt.contracts.workspace import HOSPITAL
 from tawt.errors import ConfigError
 from tawt.files import alone, write_sealed
@@ -190,6 +191,7 @@ def _clear(root: Path) -> None:
 
 def _lock_of(path: Path) -> Path:
     """The lock of who writes a file of embeddings; what lies hidden beside one, its lock too, is of it."""
+    path = path.parent if path.parent.name.endswith(PARTS) else path
     name = path.stem[1:] if path.name.startswith(".") else path.name
     return path.with_name(f".{name}.lock")
 

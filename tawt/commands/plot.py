@@ -13,10 +13,12 @@ import numpy as np
 import torch
 
 from tawt.arrays import Floats
+from tawt.commands.map import draw_map
 from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError
 from tawt.figures.common import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.figures.curves import plot_losses
+from tawt.heads.task import Kind
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
 from tawt.pipeline.stale import hold_fresh
 from tawt.places import refuse_links
@@ -30,23 +32,34 @@ _WITHIN = 15
 
 
 def plot(
-    workspace: Path, runs: Sequence[str | Path], *, out: Path | None = None, stale_ok: bool = False
+    workspace: Path,
+    runs: Sequence[str | Path],
+    *,
+    labels: str | Path | None = None,
+    kind: Kind | None = None,
+    out: Path | None = None,
+    stale_ok: bool = False,
 ) -> tuple[Path, ...]:
     """Draw runs as PNG files and return their paths.
 
     `losses.png` has all runs in it. For the first run that has weights, `attention.png` shows each head's weight
     against the gap, where its attention has terms that fade, and `time.png` how alike its encodings of two times are.
+    With `labels` there is `map-TASK.png` instead: of each run the embeddings at the times of the label set, which
+    `embed` has made, along their two directions of most variance, coloured by the labels.
 
     Args:
         workspace: Whose runs.
         runs: Names in WORKSPACE/runs, or folders.
+        labels: Name of a label set in WORKSPACE/labels, or a Parquet file.
+        kind: What the labels ask, where their columns leave it open.
         out: The folder; RUN/plots of the first run by default.
         stale_ok: Draw also where the workspace's dataset is older than what it was made from.
 
     Raises:
         CheckpointError: A run is not there, or its weights do not fit its config.
         ConfigError: There is no run, matplotlib is not installed, `out` lies among the files of a workspace or a run,
-            or there is a file of the name that is no figure of tawt.
+            or there is a file of the name that is no figure of tawt; with `labels`, these do not hold, or a run has not
+            been embedded at their times as they are now.
         StaleError: The workspace's dataset is older than what it was made from.
     """
     if not runs:
@@ -58,6 +71,8 @@ def plot(
     for root in (Path(workspace), read[0].path):
         refuse_links(root, folder)
     refuse_among(folder, Path(workspace), [run.path for run in read], "--out DIR")
+    if labels is not None:
+        return (draw_map(Path(workspace), [run.path for run in read], labels, folder, kind),)
     made = []
     if any(run.metrics for run in read):
         made.append(plot_losses(read, folder / "losses.png"))

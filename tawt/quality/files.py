@@ -15,7 +15,7 @@ from tawt.pipeline.stale import about_pipeline, in_words, roots
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.labels import check_labels
-from tawt.quality.runs import Runs, check_embeddings, fault_of
+from tawt.quality.runs import Runs, check_embeddings, fault_of, made_by
 from tawt.quality.strangers import of_workspace, strangers
 from tawt.quality.unfinished import at_rest
 from tawt.seals import holds, sha256_file
@@ -71,7 +71,7 @@ def check_files(
             "embeddings",
             [f"{below(path)} {fault}" for path, fault in embeddings],
             "as they were written",
-            next(filter(None, (_embed(root, path) for path, _ in embeddings)), ""),
+            next(filter(None, (made_by(root, path) for path, _ in embeddings)), ""),
         ),
     ], whole
 
@@ -91,12 +91,6 @@ def _look(
     events = next((one.manifest.content for one in stages if one.stage.name == "events" and one.manifest), None)
     labels = check_labels(root, known, events)
     return Runs(root, known), labels, check_embeddings(root, known), strangers(root, known)
-
-
-def _embed(root: Path, path: Path) -> str:
-    """Return the command that makes embeddings again, none where no run has their name."""
-    run = path.relative_to(root / "embeddings").with_suffix("").as_posix()
-    return command("embed", workspace=root, run=run) if (root / "runs" / run).is_dir() else ""
 
 
 def _stages(

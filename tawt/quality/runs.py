@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from tawt.contracts.dataset import DATASET, DatasetManifest
-from tawt.contracts.embeddings import SPLITS, about_embeddings
+from tawt.contracts.embeddings import PARTS, PER, SPLITS, TASK, about_embeddings
 from tawt.errors import FileError
 from tawt.pipeline.workspace import LOCK
 from tawt.quality.strangers import Known
 from tawt.quality.unfinished import changed_unlisted
 from tawt.readers import read_record
 from tawt.seals import LATER, LIST, UNFINISHED, holds, listed_files, sha256_file
+from tawt.shell import command
 
 _WEIGHTS = "model.safetensors"
 _OF_RUN = (
@@ -150,7 +151,11 @@ def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
     with suppress(FileError):  # which is told for itself
         dataset = read_record(root / "dataset" / DATASET, DatasetManifest)
     for path in sorted(folder.rglob("*")):
-        run = root / "runs" / path.relative_to(folder).with_suffix("")
+        run = _run_of(root, path)
+        if path.name.endswith(PARTS) and path.is_dir():  # of one that goes on from there
+            known.loose.add(path)
+            known.locks.add(path.with_suffix(".lock"))
+            known.files.add(path.with_suffix(".tmp"))
         if path.is_dir() and (root / "runs" / path.relative_to(folder)).is_dir():
             known.folders.add(path)
         if path.suffix != ".parquet" or path.name.startswith(".") or not path.is_file():
@@ -163,8 +168,26 @@ def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
             wrong.append((path, "is not as it was written" if "changed" in fault else fault))
         elif (about := about_embeddings(path)) is None:
             wrong.append((path, "holds no embeddings"))
-        elif run.is_dir() and (now := (listed_files(run) or {}).get(_WEIGHTS)) and about.get("weights") != now:
+        elif run is not None and (now := (listed_files(run) or {}).get(_WEIGHTS)) and about.get("weights") != now:
             wrong.append((path, f"is not of the weights of {run.relative_to(root).as_posix()}"))
         elif dataset is not None and about["dataset"] != dataset.fingerprint(*about.get(SPLITS, "").split(",")):
             wrong.append((path, "is of another dataset than is there now"))
     return wrong
+
+
+def made_by(root: Path, path: Path) -> str:
+    """Return the command that makes a file of embeddings again, none where no run has its name."""
+    run, about = _run_of(root, path), about_embeddings(path) or {}
+    if run is None:
+        return ""
+    per = "event" if about.get(PER) == "event" else None
+    name = run.relative_to(root / "runs").as_posix()
+    return command("embed", workspace=root, run=name, labels=about.get(TASK), per=per)
+
+
+def _run_of(root: Path, path: Path) -> Path | None:
+    """Return the run that a file of embeddings is named like, or whose name its folder has."""
+    name = path.relative_to(root / "embeddings").with_suffix("")
+    return next(
+        (run for run in (root / "runs" / name, root / "runs" / name.parent) if (run / "config.yaml").is_file()), None
+    )
