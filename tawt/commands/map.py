@@ -38,7 +38,7 @@ def draw_map(workspace: Path, runs: Sequence[Path], task: str | Path, folder: Pa
     """
     labels = read_labels(label_file(workspace, task), kind)
     panels = [panel for run in runs for panel in _panels(workspace, run, task, labels)]
-    title = f"Embeddings by {labels.name}: {len(panels[0].value):,} prediction times"
+    title = f"{labels.name}: embeddings at {len(panels[0].value):,} prediction times"
     return plot_map(panels[:_MOST_PANELS], folder / f"map-{labels.name}.png", title)
 
 

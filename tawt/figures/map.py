@@ -20,6 +20,8 @@ MOST_FITTED = 20_000
 MOST_DRAWN = 10_000
 """Dots of one panel."""
 _GREY = "#999999"
+_NO_AND_YES = ("#9DB4C8", COLOURS[1])
+"""Of two classes: the first is the ground on which the second is seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,8 @@ def plot_map(panels: Sequence[Panel], path: Path, title: str) -> Path:
     Raises:
         ConfigError: matplotlib is not installed, or there is a file of the name that is no figure of tawt.
     """
-    figure, axes = grid(len(panels), columns=min(3, len(panels)), width=5.4 if len(panels) < 3 else 4.6, height=4.4)
+    across = min(3, len(panels))
+    figure, axes = grid(len(panels), columns=across, width=(6.6, 5.4, 4.6)[across - 1], height=4.8)
     handles: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=True):
         places, shares = principal(panel.vectors)
@@ -92,6 +95,9 @@ def plot_map(panels: Sequence[Panel], path: Path, title: str) -> Path:
             colour, names = _coloured(panel, known)
             axis.scatter(x, y, c=[colour[int(i)] for i in panel.value[shown]], **look)
             handles |= {text: line(c, text, marker="o", ls="none", ms=7) for text, c in names.items()}
+            for i in {int(i) for i in panel.value[known] if colour[int(i)] != _GREY}:
+                middle = np.median(places[known[panel.value[known] == i]], 0)
+                axis.scatter(*middle, c=colour[i], marker="D", s=90, edgecolors="black", lw=1.2, zorder=3)
         else:
             low, high = np.percentile(panel.value[known], [2, 98]) if len(known) else (0.0, 1.0)
             dots = axis.scatter(x, y, c=panel.value[shown], cmap="viridis", vmin=low, vmax=high, **look)
@@ -99,6 +105,8 @@ def plot_map(panels: Sequence[Panel], path: Path, title: str) -> Path:
             bar.solids.set_alpha(1)
         _frame(axis, places[known], shares)
         axis.set_title(panel.title)
+    if handles:
+        handles[""] = line("white", "median of a class", marker="D", ls="none", ms=7, markeredgecolor="black")
     return save(figure, path, title, list(handles.values()))
 
 
@@ -110,7 +118,7 @@ def _coloured(panel: Panel, known: Ints) -> tuple[list[str], dict[str, str]]:
     named = sorted(order[: len(COLOURS) - 1])
     colour = [_GREY] * len(panel.classes)
     for place, i in enumerate(named):
-        colour[i] = COLOURS[place]
+        colour[i] = (_NO_AND_YES if len(panel.classes) == 2 else COLOURS)[place]
     counts = told({panel.classes[i]: int((number == i).sum()) for i in named})
     texts = {f"{panel.classes[i]}, {counts[panel.classes[i]]}": colour[i] for i in named}
     if any(people[i] for i in range(len(people)) if i not in named):
@@ -129,6 +137,7 @@ def _frame(axis: Any, places: Floats, shares: Floats) -> None:
         limit(low - room, high + room)
         one.set_label_text(f"{name} component, {shares[i]:.0%} of the variance")
         one.set_major_locator(ticker.MaxNLocator(nbins=5))
+        one.set_major_formatter(ticker.NullFormatter())  # a place has no unit, and its sign no meaning
 
 
 def _spaced(n: int, most: int) -> Ints:
