@@ -23,13 +23,13 @@ HOUR = 3_600_000_000
 
 
 def ends(workspace):
-    """Subjects of whom all was known at their last events, and the times of these."""
+    """Subjects, and when all of them was known."""
     dataset, rows = open_dataset(workspace), []
     for split in map(dataset.split, dataset.split_names):
         for i in np.flatnonzero(split.lengths):
-            columns, n_static = split.columns(int(i)), split.n_static[i]
-            if len(columns.timestamp) > n_static and columns.available_time.max() <= columns.timestamp[-1]:
-                rows.append((int(split.subject_ids[i]), int(split.origins[i] + columns.timestamp[-1])))
+            columns = split.columns(int(i))
+            known = max(columns.available_time.max(), columns.timestamp[-1])
+            rows.append((int(split.subject_ids[i]), int(split.origins[i] + known)))
     return rows
 
 
@@ -48,8 +48,8 @@ def read(path):
 
 
 def test_a_row_per_prediction_time(make_run, workspace):
-    """At its last event a subject is what `embed` makes of it without labels; earlier it is another, and who asked is told;
-    rows of whom nothing was known, or whom there is not, are counted."""
+    """When all was known, a subject is what `embed` makes of it without labels, and earlier another; rows of whom nothing was
+    known, or whom there is not, are counted."""
     make_run("a")
     rows = ends(workspace)
     order = np.random.default_rng(0).permutation(2 * len(rows))
