@@ -71,7 +71,8 @@ def principal(vectors: NDArray[np.float32], n: int = 2) -> tuple[Floats, Floats]
 def plot_map(panels: Sequence[Panel], path: Path, title: str) -> Path:
     """Draw maps beside one another, with no mark or text that is of a single person.
 
-    A class of ten people or fewer is grey and has no name; a colour bar goes from the 2nd to the 98th percentile.
+    A class of ten people or fewer is grey and has no name. Numbers are coloured by their rank, and a colour bar tells the
+    10th, 50th and 90th percentile, none where that would be somebody's.
 
     Args:
         panels: At least one.
@@ -99,9 +100,10 @@ def plot_map(panels: Sequence[Panel], path: Path, title: str) -> Path:
                 middle = np.median(places[known[panel.value[known] == i]], 0)
                 axis.scatter(*middle, c=colour[i], marker="D", s=90, edgecolors="black", lw=1.2, zorder=3)
         else:
-            low, high = np.percentile(panel.value[known], [2, 98]) if len(known) else (0.0, 1.0)
-            dots = axis.scatter(x, y, c=panel.value[shown], cmap="viridis", vmin=low, vmax=high, **look)
-            bar = figure.colorbar(dots, ax=axis, label="label, 2nd to 98th percentile", extend="both")
+            rank = np.searchsorted(np.sort(panel.value[known]), panel.value[shown]) / max(len(known), 1)
+            dots = axis.scatter(x, y, c=rank, cmap="viridis", vmin=0, vmax=1, **look)
+            bar = figure.colorbar(dots, ax=axis, label="label, coloured by its rank")
+            bar.set_ticks(*_ticks(panel.value[known], len(np.unique(panel.subject_id[known]))))
             bar.solids.set_alpha(1)
         _frame(axis, places[known], shares)
         axis.set_title(panel.title)
@@ -124,6 +126,14 @@ def _coloured(panel: Panel, known: Ints) -> tuple[list[str], dict[str, str]]:
     if any(people[i] for i in range(len(people)) if i not in named):
         texts |= {"classes of few people" if len(order) == len(named) else "other classes": _GREY}
     return colour, texts
+
+
+def _ticks(values: Floats, n_people: int) -> tuple[list[float], list[str]]:
+    """Return ranks of a colour bar and what stands there."""
+    if n_people <= 10 * SMALL_CELL:
+        return [0.0, 1.0], ["low", "high"]
+    ranks = [0.1, 0.5, 0.9]
+    return ranks, [f"{value:.3g}" for value in np.quantile(values, ranks)]
 
 
 def _frame(axis: Any, places: Floats, shares: Floats) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,4 +50,8 @@ def test_classes_of_few_people_have_no_name(tmp_path, monkeypatch):
     numbers = Panel("a", panel.vectors, subject, np.where(value == 1, np.nan, subject * 1.0))
     plot_map([numbers], tmp_path / "m.png", "title")
     dots, bar = kept[1][0].axes
-    assert len(dots.collections[0].get_offsets()) == 90 and bar.get_ylim()[1] < 210
+    assert len(dots.collections[0].get_offsets()) == 90
+    assert [text.get_text() for text in bar.get_yticklabels()] == ["low", "high"]
+    plot_map([replace(numbers, subject_id=np.arange(110))], tmp_path / "m.png", "title")
+    shown = [text.get_text() for text in kept[2][0].axes[1].get_yticklabels()]
+    assert shown == ["low", "high"] and len(module._ticks(np.arange(200.0), 200)[1]) == 3
