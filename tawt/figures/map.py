@@ -71,8 +71,8 @@ def principal(vectors: NDArray[np.float32], n: int = 2) -> tuple[Floats, Floats]
 def plot_map(panels: Sequence[Panel], path: Path, title: str) -> Path:
     """Draw maps beside one another, with no mark or text that is of a single person.
 
-    A class of ten people or fewer is grey and has no name. Numbers are coloured by their rank, and a colour bar tells the
-    10th, 50th and 90th percentile, none where that would be somebody's.
+    A class of ten people or fewer is grey and has no name. Numbers are coloured by their rank, and a colour bar tells
+    the 10th, 50th and 90th percentile, none where that would be somebody's.
 
     Args:
         panels: At least one.
@@ -103,7 +103,8 @@ def plot_map(panels: Sequence[Panel], path: Path, title: str) -> Path:
             rank = np.searchsorted(np.sort(panel.value[known]), panel.value[shown]) / max(len(known), 1)
             dots = axis.scatter(x, y, c=rank, cmap="viridis", vmin=0, vmax=1, **look)
             bar = figure.colorbar(dots, ax=axis, label="label, coloured by its rank")
-            bar.set_ticks(*_ticks(panel.value[known], len(np.unique(panel.subject_id[known]))))
+            ticks, texts = _ticks(panel.value[known], len(np.unique(panel.subject_id[known])))
+            bar.set_ticks(ticks, labels=texts)
             bar.solids.set_alpha(1)
         _frame(axis, places[known], shares)
         axis.set_title(panel.title)

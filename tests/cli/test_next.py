@@ -79,7 +79,7 @@ DRY = {
     "pretrain": ("pretrain", "-w", "{w}", "--device", "cpu", "--set", "train.max_steps=3", "--out", "{w} new", "--init",
                  "tiny", "--format", "csv", "--dry-run"),
     "embed": ("embed", "-w", "{w}", "--run", "tiny", "--device", "cpu", "--pooling", "mean", "--out", "{w}.parquet",
-              "--dry-run"),
+              "--per", "event", "--dry-run"),
     "label": ("label", "in_hospital_mortality_24h", "-w", "{w}", "--name", "dead", "--force", "--dry-run"),
     "demo": ("demo", "-w", "{w} new", "--subjects", "20", "--seed", "2", "--device", "cpu", "--dry-run"),
 }  # fmt: skip
