@@ -141,7 +141,11 @@ def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
             n_letters = min(n_letters - 1, int(n_letters / ratio) + 1)
             shown.set_text("\n".join(map(plain, wrap(title, n_letters))))
         if handles:
-            figure.legend(handles=list(handles), loc="outside lower center", ncols=min(6, len(handles)), fontsize=9.5)
+            for n in range(min(6, len(handles)), 0, -1):  # in as few lines as the figure is wide enough for
+                legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=n, fontsize=9.5)
+                if n == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                    break
+                legend.remove()
         with whole(path) as aside:
             figure.savefig(aside, format="png", dpi=_DPI, metadata={"Software": "tawt"})
     return path

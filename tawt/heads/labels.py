@@ -157,7 +157,8 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, I
     if not path.is_file():
         raise ConfigError(str(path), "is not there, expected a label set", _HINT)
     with reading(path, "a Parquet file of labels", _HINT, ConfigError):
-        table = pq.read_table(path, columns=columns and list(columns), partitioning=None)
+        names = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[n for n in columns or names if n in names], partitioning=None)
         for key in _KEYS:
             if key not in table.column_names or table[key].null_count:
                 raise ConfigError(str(path), f"has no `{key}` in some rows, expected it in each", _HINT)

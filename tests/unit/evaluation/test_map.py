@@ -55,3 +55,17 @@ def test_classes_of_few_people_have_no_name(tmp_path, monkeypatch):
     plot_map([replace(numbers, subject_id=np.arange(110))], tmp_path / "m.png", "title")
     shown = [text.get_text() for text in kept[2][0].axes[1].get_yticklabels()]
     assert shown == ["low", "high"] and len(module._ticks(np.arange(200.0), 200)[1]) == 3
+
+
+def test_a_legend_is_as_wide_as_its_figure(tmp_path, monkeypatch):
+    """Long names of classes stand in several lines, all of them on the picture."""
+    pytest.importorskip("matplotlib")
+    kept = []
+    save = module.save
+    monkeypatch.setattr(module, "save", lambda figure, *more: kept.append(figure) or save(figure, *more))
+    value = np.repeat(np.arange(6.0), 12)
+    vectors = np.random.default_rng(0).normal(size=(72, 4)).astype(np.float32)
+    names = tuple(f"a class of which the name is number {i}" for i in range(6))
+    plot_map([Panel("a", vectors, np.arange(72), value, names)], tmp_path / "m.png", "title")
+    (legend,) = kept[0].legends
+    assert len(legend.get_texts()) == 7 and legend.get_window_extent().width <= kept[0].bbox.width

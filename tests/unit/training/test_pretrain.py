@@ -193,7 +193,7 @@ def test_embeddings_are_one_row_per_subject(workspace, config):
     pretrain(workspace, config, device="cpu")
     events = []
     result = embed(workspace, "pretrain", device="cpu", report=events.append)
-    assert events[-1] == {"event": "embed", "n_done": 80, "n_subjects": 80}
+    assert events[-1] == {"event": "embed", "n_done": 80, "n_rows": 80}
     table = pq.read_table(result.path)
     assert result.path == workspace / "embeddings" / "pretrain.parquet"
     assert table.schema.types == [pa.int64(), pa.timestamp("us"), pa.string(), pa.list_(pa.float32(), 16)]
