@@ -122,9 +122,13 @@ def _coloured(panel: Panel, known: Ints) -> tuple[list[str], dict[str, str]]:
     colour = [_GREY] * len(panel.classes)
     for place, i in enumerate(named):
         colour[i] = (_NO_AND_YES if len(panel.classes) == 2 else COLOURS)[place]
-    counts = told({panel.classes[i]: int((number == i).sum()) for i in named})
+    rest = ~np.isin(number, named)
+    n_rest = len(np.unique(panel.subject_id[known[rest]]))
+    # few people must not follow from the other counts and the sum in the title
+    few = {"": n_rest if n_rest <= SMALL_CELL else int(rest.sum())}
+    counts = told(few | {panel.classes[i]: int((number == i).sum()) for i in named})
     texts = {f"{panel.classes[i]}, {counts[panel.classes[i]]}": colour[i] for i in named}
-    if any(people[i] for i in range(len(people)) if i not in named):
+    if n_rest:
         texts |= {"classes of few people" if len(order) == len(named) else "other classes": _GREY}
     return colour, texts
 
