@@ -15,7 +15,7 @@ _DATA = ("torch",)
 _TRAINING = ("duckdb", "polars")
 FLOW = {
     **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA),
-    **dict.fromkeys(("dataset", "batching", "heads", "models", "objectives", "training", "runs"), _TRAINING),
+    **dict.fromkeys(("dataset", "batching", "models", "objectives", "training", "runs"), _TRAINING),
     **dict.fromkeys(("hospital", "config", "contracts", "evaluation", "figures"), ("torch", "duckdb", "polars")),
 }
 """Folder -> packages that nothing in it imports."""
