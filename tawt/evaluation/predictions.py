@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.arrays import Floats, Ints
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.errors import ContractError, listed, nearest
 from tawt.evaluation.classes import Classes, Labels
 from tawt.evaluation.measure import Outcome
@@ -20,7 +20,6 @@ from tawt.evaluation.metrics import Binary
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.survival import Survival
 from tawt.files import write_parquet
-from tawt.project import asset
 from tawt.readers import hold_seal, read_parquet
 
 Kind = Literal["binary", "multiclass", "multilabel", "regression", "survival"]
@@ -101,7 +100,7 @@ def read_predictions(path: Path) -> Predictions:
     """
     hold_seal(path)
     table = read_parquet(path)
-    known = read_contract(asset("schemas/predictions.json")).names
+    known = own_contract("predictions").names
     # a file of another tool may say more
     kept = _typed(table.select([name for name in table.column_names if name in known]), str(path))
     return _predictions(kept.sort_by([(name, "ascending") for name in _TRUTH]), str(path))
@@ -150,7 +149,7 @@ def _truth(values: Floats) -> Floats:
 
 def _typed(table: pa.Table, where: str) -> pa.Table:
     """Return the columns as the contract has them."""
-    contract = {column.name: column for column in read_contract(asset("schemas/predictions.json")).columns}
+    contract = {column.name: column for column in own_contract("predictions").columns}
     for name in table.column_names:
         if name not in contract:
             raise ContractError(where, f"has a column `{name}`, expected those of predictions", nearest(name, contract))

@@ -10,12 +10,11 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.cells import SMALL_CELL
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.database.connect import Limits, bounded_memory, interruptible, wrapped_errors
 from tawt.errors import StageError
 from tawt.labels.compile import Compiled, compile_task
 from tawt.labels.task import Task
-from tawt.project import asset
 
 ROWS_AT_ONCE = 1_000_000
 """Events whose subjects are asked about at once: what is in memory grows with them, and not with the dataset."""
@@ -141,7 +140,7 @@ def _one(connection: duckdb.DuckDBPyConnection, text: str) -> int:
 
 
 def _in_order(parts: list[pa.Table], compiled: Compiled) -> pa.Table:
-    contract = read_contract(asset("schemas/label_sets.json"))
+    contract = own_contract("label_sets")
     schema = pa.schema(
         [pa.field(c.name, c.arrow_type, c.nullable) for c in contract.columns if c.name in compiled.columns]
     )

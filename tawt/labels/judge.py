@@ -8,11 +8,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.database.connect import wrapped_errors
 from tawt.errors import ContractError, StageError, listed, nearest
 from tawt.labels.predicates_sql import CLOCKS
-from tawt.project import asset
 
 VALUES = ("boolean_value", "integer_value", "float_value", "categorical_value", "duration_hours")
 """Columns that answer."""
@@ -76,7 +75,7 @@ def as_labels(labels: pa.Table) -> pa.Table:
     Raises:
         ContractError: A column is missing, or of a type that does not become that of the contract.
     """
-    contract = read_contract(asset("schemas/label_sets.json"))
+    contract = own_contract("label_sets")
     have = labels.schema.names
     for name in _KEYS:
         if name not in have:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.contracts.label_set import FILE, FOLDER, AboutLabels, about_labels, label_path
 from tawt.errors import ConfigError
 from tawt.files import digest, publish_file, write_parquet
 from tawt.labels.task import Task
 from tawt.pipeline.workspace import Workspace
-from tawt.project import asset
 from tawt.seals import holds
 
 
@@ -56,7 +55,7 @@ def reason_to_make(workspace: Workspace, name: str, made_of: Mapping[str, str], 
 
 def keep(workspace: Workspace, name: str, labels: pa.Table, about: AboutLabels) -> None:
     """Write a label set of a workspace that this command holds."""
-    contract = read_contract(asset("schemas/label_sets.json"))
+    contract = own_contract("label_sets")
     there = [column for column in contract.columns if column.name in labels.column_names]
     schema = pa.schema([pa.field(c.name, c.arrow_type, c.nullable) for c in there], about.metadata())
     keys = [(key, "ascending", "at_start") for key in contract.sorted_by if key in schema.names]

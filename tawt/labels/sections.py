@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tawt.config.base import Conflict, Section
-from tawt.contracts.contract import read_contract
+from tawt.contracts.contract import own_contract
 from tawt.errors import nearest
 from tawt.labels.language import Bound, bound, counts, derived, duration
-from tawt.project import asset
 
 PLACEHOLDER = "???"
 """Stands in a task for a predicate that a dataset has to say."""
@@ -24,7 +23,7 @@ Column = str | bool | int | float
 @cache
 def event_columns() -> tuple[str, ...]:
     """Return the columns of the relation `events`."""
-    return tuple(read_contract(asset("schemas/events.json")).names)
+    return tuple(own_contract("events").names)
 
 
 def _texts(given: Any) -> Any:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from tawt.contracts.label_set import FOLDER as LABELS
+from tawt.contracts.label_set import about_labels, label_path
 from tawt.contracts.layers import layer_of, raw_table
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import StaleError, TawtError
 from tawt.pipeline.keys import ABSENT_TABLES, Now, changes
-from tawt.pipeline.manifest import Manifest, about_versions, manifest_at
+from tawt.pipeline.manifest import Components, Manifest, about_versions, manifest_at
 from tawt.pipeline.origin import ingest_again, without_project
 from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import Workspace, open_workspace
@@ -133,6 +135,9 @@ def roots(stale: Stale) -> dict[str, tuple[Reason, ...]]:
 def mend(workspace: Workspace | Path, stale: Stale, target: str) -> str:
     """Return the command that brings a stage up to date, of which all that is stale before it is known."""
     first, root = roots(stale), workspace if isinstance(workspace, Path) else workspace.root
+    if (again := _label_again(root, target)) is not None:
+        first_of = {name: why for name, why in stale.items() if name != target}
+        return f"{mend(workspace, first_of, 'events')} && {again}" if first_of else again
     whole = command("run", f"+{target}", workspace=root)
     kinds = {one.why for why in first.values() for one in why}
     if faults := [one.mend for why in first.values() for one in why if one.mend]:
@@ -143,6 +148,15 @@ def mend(workspace: Workspace | Path, stale: Stale, target: str) -> str:
     if kinds & {*_DEEPER} or len(first) > _NAMED or target not in stale:
         return whole
     return command("run", ",".join(f"{name}+" for name in first), workspace=root)
+
+
+def _label_again(root: Path, target: str) -> str | None:
+    """Return the command that makes a label set of `tawt label` anew; None of all else."""
+    name = target.partition(".")[2]
+    about = about_labels(label_path(root, name)) if _labelled(root, target) is not None else None
+    if about is None or (root / "manifests" / f"{target}.json").exists():
+        return None
+    return command("label", about.task, *(("--name", name) if name != Path(about.task).stem else ()), workspace=root)
 
 
 def in_words(why: Collection[Reason]) -> str:
@@ -176,18 +190,18 @@ class Fresh:
         return (all_in_words(self.stale) if self.stale else self.fault) or None
 
 
-def look(root: Path) -> Fresh:
-    """Compare a dataset with what it came from, as far as that is here: what was made anew since, and what was edited.
+def look(root: Path, target: str = "dataset") -> Fresh:
+    """Compare a dataset, or labels, with what it came from, as far as that is here: what was made anew or edited since.
 
     A workspace that was copied to be trained from may hold `dataset/` and `vocabulary/` alone.
     """
     manifests: dict[str, Manifest | None] = {}
-    _follow(root, "dataset", manifests)
-    if manifests["dataset"] is None and any((root / "manifests").glob("*.json")):
-        unfinished: Stale = {"dataset": (Reason(Why.UNFINISHED, "it"),)}
-        return Fresh(unfinished, mend=mend(root, unfinished, "dataset"))
-    if manifests["dataset"] is None:
-        return Fresh({}, ("nothing here says what the dataset was made from: whether it is stale is not known",))
+    _follow(root, target, manifests)
+    if manifests[target] is None and any((root / "manifests").glob("*.json")):
+        unfinished: Stale = {target: (Reason(Why.UNFINISHED, "it"),)}
+        return Fresh(unfinished, mend=mend(root, unfinished, target))
+    if manifests[target] is None:
+        return Fresh({}, (f"nothing here says what {target} was made from: whether it is stale is not known",))
     workspace = open_workspace(root) if (root / PIPELINE).is_file() else None
     now = Now(workspace) if workspace is not None else None
 
@@ -200,14 +214,14 @@ def look(root: Path) -> Fresh:
     by_others = about_versions(root, manifests.values())
     if workspace is None or now is None:
         notes = ["the pipeline is not here: whether SQL, contracts or settings were edited since is not known"]
-        return Fresh(stale, (*notes, *by_others), mend(root, stale, "dataset") if stale else "")
+        return Fresh(stale, (*notes, *by_others), mend(root, stale, target) if stale else "")
     if without_project(workspace):
         notes = [f"the project {workspace.local.project} is not here: whether its SQL was edited since is not known"]
     else:
         notes = about_pipeline(workspace, now, stale) if stale or not now.source.fault else []
     fault = now.source.fault
     notes += by_others
-    return Fresh(stale, tuple(notes), mend(workspace, stale, "dataset") if stale else now.source.mend, fault)
+    return Fresh(stale, tuple(notes), mend(workspace, stale, target) if stale else now.source.mend, fault)
 
 
 def _fault(workspace: Workspace | None, stage: str) -> list[Reason]:
@@ -248,7 +262,7 @@ def about_pipeline(workspace: Workspace, now: Now, stale: Stale | None = None) -
 
 def _follow(root: Path, stage: str, found: dict[str, Manifest | None]) -> None:
     """Read the manifest of a stage after those of what it was made from."""
-    manifest = manifest_at(root / "manifests" / f"{stage}.json")
+    manifest = manifest_at(root / "manifests" / f"{stage}.json") or _labelled(root, stage)
     for other in manifest.components.inputs if manifest is not None else ():
         if other not in found and raw_table(other) is None:
             found[other] = None  # a circle, which none of ours has, ends here
@@ -257,13 +271,25 @@ def _follow(root: Path, stage: str, found: dict[str, Manifest | None]) -> None:
     found[stage] = manifest
 
 
-def hold_fresh(root: Path, stale_ok: bool, note: Callable[[str], None] = lambda text: None) -> str | None:
-    """Refuse to go on from a dataset that is stale, unless that is wanted; say what could not be compared.
+def _labelled(root: Path, stage: str) -> Manifest | None:
+    """Return what stands for the manifest of a label set of `tawt label`, which says itself what it was made of."""
+    path = label_path(root, stage.partition(".")[2])
+    about = about_labels(path) if stage.startswith(f"{LABELS}.") and path.is_file() else None
+    if about is None:
+        return None
+    return Manifest.model_construct(stage=stage, components=Components(inputs={"events": about.made_of["events"]}))
+
+
+def hold_fresh(
+    root: Path, stale_ok: bool, note: Callable[[str], None] = lambda text: None, labels: Path | None = None
+) -> str | None:
+    """Refuse to go on from a dataset, or labels, that are stale, unless that is wanted; say what could not be compared.
 
     Args:
         root: The workspace.
         stale_ok: Whether to take it as it is.
         note: Is told.
+        labels: The file of a label set that is used too; one that no command wrote is taken as it is.
 
     Returns:
         Why it is stale, for the record of what is made of it; None where it is not.
@@ -271,7 +297,26 @@ def hold_fresh(root: Path, stale_ok: bool, note: Callable[[str], None] = lambda 
     Raises:
         StaleError: It is stale.
     """
-    fresh = look(root)
+    found = [(root / "dataset", look(root))]
+    stage = stage_of_labels(root, labels) if labels is not None else None
+    if labels is not None and stage is not None:
+        fresh = look(root, stage)
+        known = {one for other in found for one in other[1].notes}
+        found.append((labels.parent, replace(fresh, notes=tuple(n for n in fresh.notes if n not in known))))
+    whys = [why for place, fresh in found if (why := _held(place, fresh, stale_ok, note)) is not None]
+    return "; ".join(dict.fromkeys(whys)) or None
+
+
+def stage_of_labels(root: Path, path: Path) -> str | None:
+    """Return the name under which a label set of a workspace is known as an output; None of a file of somebody else's."""
+    stage = f"{LABELS}.{path.parent.name}"
+    if path != label_path(root, path.parent.name):
+        return None
+    known = (root / "manifests" / f"{stage}.json").exists() or about_labels(path) is not None
+    return stage if known else None
+
+
+def _held(place: Path, fresh: Fresh, stale_ok: bool, note: Callable[[str], None]) -> str | None:
     for text in fresh.notes:
         note(text)
     if fresh.why is None:
@@ -280,8 +325,9 @@ def hold_fresh(root: Path, stale_ok: bool, note: Callable[[str], None] = lambda 
     then = then if fresh.mend.startswith("tawt ") else ""
     if not stale_ok:
         raise StaleError(
-            str(root / "dataset"), f"{state}: {fresh.why}, expected what is made of what is there now",
+            str(place), f"{state}: {fresh.why}, expected what is made of what is there now",
             f"`{fresh.mend}`{then}; `--stale-ok` takes it as it is",
         )  # fmt: skip
-    note(f"the dataset {state}, and is taken as it is: {fresh.why}; `{fresh.mend}`{then}")
+    what = "the dataset" if place.name == "dataset" else f"{LABELS}.{place.name}"
+    note(f"{what} {state}, and is taken as it is: {fresh.why}; `{fresh.mend}`{then}")
     return fresh.why

@@ -19,8 +19,7 @@ from tawt.sources.sql_file import SqlFile, hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
 from tawt.sources.tables import declared_stage, table_files
 
-TASKS = "tasks"
-"""Folder beside those of the layers that holds ready tasks, which `tawt label` reads."""
+TASKS = "tasks"  # folder beside those of the layers: ready tasks, which `tawt label` reads
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tawt.contracts.contract import check_schema, read_contract
+from tawt.contracts.contract import check_schema, own_contract
 from tawt.errors import StageError
 from tawt.labels.compile import compile_task
 from tawt.labels.derive import Attrition, attrition_rows, derive, subject_ranges
-from tawt.project import asset
 from tests.unit.labels.engine import connected, fill, hours, task_of
 
 TEXT = """predicates: {admit: {code: ADMIT}, out: {code: OUT}, male: {code: M, static: true}, both: {expr: "or(male, out)"}}
@@ -44,7 +43,7 @@ def test_ranges_of_subjects_give_what_all_give_at_once(tmp_path: Path) -> None:
         assert part.labels.equals(whole.labels) and part.attrition == whole.attrition
         ranges = list(subject_ranges(engine, "events", n))
         assert len(ranges) > 1 and all(low[1] < high[0] for low, high in pairwise(ranges))
-    check_schema(read_contract(asset("schemas/label_sets.json")), whole.labels.schema, "labels")
+    check_schema(own_contract("label_sets"), whole.labels.schema, "labels")
 
 
 def test_each_rule_tells_who_is_left(tmp_path: Path) -> None:
