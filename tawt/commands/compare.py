@@ -12,7 +12,7 @@ from typing import Any
 
 from tawt.errors import ConfigError
 from tawt.figures.common import hold_png
-from tawt.pipeline.stale import hold_fresh
+from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.find import RunFolder, baseline_key, find_run, loss_key, parts_of, read_runs
 from tawt.shell import command
 from tawt.training.outputs import refuse_among

@@ -23,7 +23,7 @@ from tawt.errors import ConfigError, TawtError, nearest
 from tawt.files import digest
 from tawt.heads.labels import PredictionTimes, label_file, read_times
 from tawt.machine import version_of
-from tawt.pipeline.stale import hold_fresh
+from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.embedding import Embedding, load_embedding
 from tawt.runs.embedding_file import hold_place, usual_file, write_embeddings, writing
 from tawt.runs.embedding_parts import Parts
@@ -123,7 +123,7 @@ def embed(
         splits: Which splits.
         device: auto, cpu, cuda or cuda:N.
         pooling: `mean` or `max` instead of the run's own readout.
-        stale_ok: Embed also a dataset that is older than what it was made from; the file then says so.
+        stale_ok: Embed also a dataset or labels that are older than what they were made from; the file then says so.
         dry_run: Only say what would be written.
         report: Called after each part with `n_done` and `n_rows`, and with notes.
 
@@ -132,7 +132,7 @@ def embed(
         ConfigError: The pooling was not trained, the run's config or the labels do not hold, or `out` is a folder,
             another kind of file or among a workspace's own.
         DatasetError: The dataset is absent or broken, or lacks a split.
-        StaleError: The dataset is older than what it was made from.
+        StaleError: The dataset or the labels are older than what they were made from.
         DeviceError: The device is not there.
         TrainingError: An embedding is not finite, or memory ran out.
     """
@@ -147,12 +147,13 @@ def embed(
         raise ConfigError(f"--per {per}", f"{what}, expected `subject` or `event`", nearest(per, get_args(Per)))
     folder = find_run(workspace, run)
     dataset = open_dataset(workspace)
-    stale = hold_fresh(workspace, stale_ok, note)
+    asked_in = label_file(workspace, labels) if labels is not None else None
+    stale = hold_fresh(workspace, stale_ok, note, asked_in)
     made = load_embedding(folder, dataset.vocabulary, workspace, pooling, device)
     weights, config = made.loaded.weights, made.loaded.config
     if weights.parent != folder:
         note(f"{folder} has no final weights: those of its newest checkpoint are used, {weights.parent.name}")
-    times = read_times(label_file(workspace, labels)) if labels is not None else None
+    times = read_times(asked_in) if asked_in is not None else None
     task = times.name if times is not None else "per-event" if per == "event" else None
     path = Path(out) if out is not None else usual_file(workspace, folder, task)
     hold_place(path, workspace, out is not None, f"{folder.name}.parquet")

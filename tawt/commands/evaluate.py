@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tawt.arrays import Floats, Ints
-from tawt.config.base import one_or_more
-from tawt.dataset.reader import TripletDataset, open_dataset
-from tawt.errors import ConfigError, nearest
-from tawt.evaluation.baselines import BASELINES, Rows, baseline
-from tawt.evaluation.baselines import Task as BaselineTask
+from tawt.commands.beside import Beside
+from tawt.dataset.reader import open_dataset
+from tawt.errors import ConfigError
+from tawt.evaluation.baselines import Shuffled
 from tawt.evaluation.predictions import Kind, Predictions, read_predictions, write_predictions
 from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.table import Comparison, compare
+from tawt.figures.common import matplotlib
+from tawt.figures.evaluation import plot_models
 from tawt.files import digest, made_folder, write_sealed
 from tawt.heads.labels import LabelSet, label_file, read_labels
 from tawt.heads.task import TaskSpec
-from tawt.pipeline.stale import hold_fresh
+from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.answer import LoadedTask, answer, load_task
 from tawt.runs.find import find_run
 from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
-from tawt.training.device import choose_compute
+from tawt.training.device import Compute, choose_compute
 
 _KIND: dict[str, Kind] = {
     "binary": "binary", "labels": "multilabel", "classes": "multiclass", "numbers": "regression", "time": "survival",
 }  # fmt: skip
-_BASELINE: dict[str, BaselineTask] = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class EvaluateResult:
     """Holds `evaluation.json`, `evaluation.txt`, and the predictions of each model."""
     notes: tuple[str, ...]
     """What is to be known beside."""
+    shuffled: Shuffled | None = None
+    """What the first run's encoder finds in shuffled labels, where that was asked for."""
+    plots: tuple[Path, ...] = ()
+    """Figures that were drawn."""
 
 
 def evaluate(
@@ -58,6 +62,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     out: Path | None = None,
+    plots: bool = False,
     stale_ok: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> EvaluateResult:
@@ -74,26 +79,32 @@ def evaluate(
         seed: Of the draws and the baselines.
         device: auto, cpu, cuda or cuda:N.
         out: A folder; default WORKSPACE/evaluations/TASK.
-        stale_ok: Measure also on a dataset that is older than what it was made from.
+        plots: Draw ROC, precision and recall, calibration and net benefit, or survival by risk, into the folder.
+        stale_ok: Measure also on a dataset or labels that are older than what they were made from.
         report: Hears which model is at work, and notes.
 
     Raises:
         CheckpointError: A run is absent or broken, learned no task, or has another vocabulary.
         ConfigError: The labels do not hold, a run answers another kind of task, or a baseline is none.
         DatasetError: The dataset is absent or broken, or lacks the split.
-        StaleError: The dataset is older than what it was made from.
+        StaleError: The dataset or the labels are older than what they were made from.
         DeviceError: The device is not there.
     """
     workspace = Path(workspace)
     tell = report if report is not None else lambda event: None
-    labels, dataset = read_labels(label_file(workspace, task), kind), open_dataset(workspace)
-    hold_fresh(workspace, stale_ok, lambda text: tell({"event": "note", "text": text}))
+    file, dataset = label_file(workspace, task), open_dataset(workspace)
+    hold_fresh(workspace, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
+    labels = read_labels(file, kind)
     chosen = dataset.split(split)
     folders = [find_run(workspace, run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
     place = Path(out) if out is not None else workspace / "evaluations" / labels.name
+    if plots:
+        matplotlib()
     models: dict[str, Predictions] = {}
+    first: tuple[LoadedTask, Compute] | None = None
+    asked: Ints = np.empty(0, dtype=np.int64)
     notes: list[str] = []
     with made_folder(place):
         for folder in folders:
@@ -105,57 +116,39 @@ def evaluate(
                     str(folder), f"answers a task of kind {loaded.spec.kind}, expected {labels.kind} as {labels.name}"
                 )
             compute = choose_compute(device, loaded.loaded.config.train.precision, loaded.loaded.config.train.threads)
-            rows, said, n_unseen = answer(loaded, chosen, labels, compute)
+            first = first or (loaded, compute)
+            asked, said, n_unseen = answer(loaded, chosen, labels, compute)
             if n_unseen:
                 notes.append(f"{folder.name}: {n_unseen:,} rows of whom nothing was known are answered by the rates")
             models[folder.name] = _written(
-                place, folder.name, labels, rows, said.astype(np.float64), loaded.spec, _hash(loaded)
+                place, folder.name, labels, asked, said.astype(np.float64), loaded.spec, _hash(loaded)
             )
-        for name, told in _baselines(dataset, labels, split, baselines, _KIND[labels.kind], seed, tell, notes):
-            rows = np.flatnonzero(np.isin(labels.subject_id, chosen.subject_ids))
-            spec = load_task(folders[0]).spec
-            models[name] = _written(place, name, labels, rows, told, spec, digest([name, seed]))
+        assert first is not None, "there is one run at least"
+        beside = Beside(dataset, labels, split, first[0], first[1], seed, notes.append)
+        for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
+            models[name] = _written(place, name, labels, asked, told, first[0].spec, digest([name, seed]))
+        shuffled = beside.shuffled(baselines, n_draws)
         found = compare(models, folders[0].name, n_draws=n_draws, seed=seed)
-        write_sealed(place / "evaluation.json", found.to_json())
-        (place / "evaluation.txt").write_text(found.text(), encoding="utf-8")
-    return EvaluateResult(found, place, tuple(notes))
+        told_of = None if shuffled is None else {**asdict(shuffled), "is_at_chance": shuffled.is_at_chance}
+        write_sealed(place / "evaluation.json", {**found.to_json(), "shuffled": told_of, "notes": notes})
+        (place / "evaluation.txt").write_text(f"{found.text()}{shuffled_text(shuffled)}\n", encoding="utf-8")
+        drawn = plot_models(models, place, labels.name) if plots else ()
+    return EvaluateResult(found, place, tuple(notes), shuffled, tuple(drawn))
+
+
+def shuffled_text(found: Shuffled | None) -> str:
+    """Return in a line whether a probe of shuffled labels is at chance."""
+    if found is None:
+        return ""
+    low, high = found.interval.low, found.interval.high
+    if found.interval.value is None or low is None or high is None:
+        return f"shuffled labels: {found.metric} is not defined"
+    at = "at chance" if found.is_at_chance else f"not at chance ({found.chance:g}): something tells the labels"
+    return f"shuffled labels: {found.metric} {found.interval.value:.3f} ({low:.3f} to {high:.3f}), {at}"
 
 
 def _hash(task: LoadedTask) -> str:
     return sha256_file(task.loaded.weights)
-
-
-def _baselines(
-    dataset: TripletDataset,
-    labels: LabelSet,
-    split: str,
-    wanted: str | Sequence[str] | None,
-    kind: Kind,
-    seed: int,
-    tell: Callable[[dict[str, Any]], None],
-    notes: list[str],
-) -> Iterable[tuple[str, Floats]]:
-    """Yield what each baseline says of the split."""
-    names = [*BASELINES] if wanted is None else one_or_more(wanted)
-    for name in names:
-        if name not in BASELINES:
-            raise ConfigError(f"--baseline {name}", "is none, expected one that there is", nearest(name, BASELINES))
-    if kind not in _BASELINE:
-        if names:
-            notes.append(f"there are no baselines of {kind} yet: runs are beside one another alone")
-        return
-    inside = [np.isin(labels.subject_id, dataset.split(name).subject_ids) for name in ("train", "tuning", split)]
-    any_of = np.logical_or.reduce(inside)
-    truth = labels.value[:, 0]
-    rows = Rows(labels.subject_id[any_of], labels.time[any_of], truth[any_of], *(part[any_of] for part in inside))
-    for name in names:
-        tell({"event": "model", "name": name})
-        try:
-            yield name, baseline(name, dataset, rows, _BASELINE[kind], seed)
-        except ConfigError as error:
-            if wanted is not None:
-                raise
-            notes.append(f"{name} is left out: {error.what}; {error.hint}")
 
 
 def _written(

@@ -63,7 +63,7 @@ def finetune(
         settings: Overrides, as in `["train.lr=3e-4"]`.
         out: The run folder; default WORKSPACE/runs/RUN-TASK-MODE.
         resume: Continue the run that is there; start it where there is no checkpoint yet.
-        stale_ok: Train also on a dataset that is older than what it was made from; the run then says so.
+        stale_ok: Train also on a dataset or labels that are older than what they were made from; the run then says so.
         dry_run: Only say what would happen.
         report: Called with each event of the run.
 
@@ -71,7 +71,7 @@ def finetune(
         ConfigError: The labels or the config do not hold, or the run folder is taken.
         CheckpointError: The run is absent or broken, has another vocabulary, or cannot be resumed.
         DatasetError: The dataset is absent or broken.
-        StaleError: The dataset is older than what it was made from.
+        StaleError: The dataset or the labels are older than what they were made from.
         DeviceError: The device is not there.
         TrainingError: A loss or gradient is not finite, or memory ran out.
         KeyboardInterrupt: The run was stopped; it can be resumed.
@@ -83,7 +83,8 @@ def finetune(
         tell: Report = report if report is not None and world.first else lambda event: None
         with one_voice(world, alike=True):
             folder = find_run(workspace, run)
-            saved, labels = read_saved(folder), read_labels(label_file(workspace, task), kind)
+            file = label_file(workspace, task)
+            saved, labels = read_saved(folder), read_labels(file, kind)
             dataset = open_dataset(workspace)
             tree = _config(saved, config, mode, settings)
             made = _task(labels, dataset, tree, tell)
@@ -94,7 +95,7 @@ def finetune(
                 device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,
                 stale_ok=stale_ok, resume=True,
             )  # fmt: skip
-        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, stale_ok, dry_run)
+        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, stale_ok, dry_run, file)
         return train(wanted, world, tell)
 
 

@@ -18,9 +18,10 @@ from tawt.config.model import ModelConfig
 from tawt.errors import ConfigError
 from tawt.figures.common import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.figures.curves import plot_losses
+from tawt.heads.labels import label_file
 from tawt.heads.task import Kind
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
-from tawt.pipeline.stale import hold_fresh
+from tawt.pipeline.fresh import hold_fresh
 from tawt.places import refuse_links
 from tawt.runs.find import find_run, read_runs
 from tawt.seals import LATER
@@ -65,7 +66,7 @@ def plot(
     if not runs:
         raise ConfigError("tawt plot", "no run, expected one or more", command("plot", "RUN", workspace=workspace))
     matplotlib()
-    hold_fresh(Path(workspace), stale_ok)
+    hold_fresh(Path(workspace), stale_ok, labels=label_file(Path(workspace), labels) if labels is not None else None)
     read = read_runs([find_run(Path(workspace), run) for run in runs])
     folder = Path(out) if out is not None else read[0].path / LATER
     for root in (Path(workspace), read[0].path):

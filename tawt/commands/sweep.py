@@ -16,7 +16,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import fingerprint_of, open_dataset
 from tawt.errors import ConfigError, RoomError, TawtError
 from tawt.files import alone
-from tawt.pipeline.stale import hold_fresh
+from tawt.pipeline.fresh import hold_fresh
 from tawt.readers import read_record
 from tawt.room import room_error
 from tawt.runs.find import flat

@@ -63,6 +63,8 @@ LAYERS = {
     )
 }
 """Name -> layer, in the order of the flow."""
+TASKS = "tasks"
+"""Folder beside those of the layers that holds ready tasks, which `tawt label` reads."""
 SQL_LAYERS = tuple(layer for layer in LAYERS.values() if not layer.built_in)
 BUILT_IN = "|".join(layer.name for layer in LAYERS.values() if layer.built_in)
 """What names of built-in stages are like."""

@@ -95,8 +95,8 @@ def regression(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
     Features are standardized by what is learned from; where one is missing it has its mean and a flag says so.
     """
     models, selection = _sklearn("linear_model"), _sklearn("model_selection")
-    flagged = _flagged(x, rows.fit)
-    x_fit, y, x_test = flagged[rows.fit], rows.truth[rows.fit], flagged[rows.test]
+    told = flagged(x, rows.fit)
+    x_fit, y, x_test = told[rows.fit], rows.truth[rows.fit], told[rows.test]
     if task == "regression":
         ridge = models.RidgeCV(alphas=1 / _STRENGTHS[::-1]).fit(x_fit, y)
         return np.asarray(ridge.predict(x_test), dtype=np.float64)
@@ -182,13 +182,18 @@ def baseline(name: str, dataset: TripletDataset, rows: Rows, task: Task = "binar
         raise ContractError("truth", f"has {n:,} values beside 0 and 1, expected none")
     if task == "multiclass" and (n := int(((seen < 0) | (seen % 1 != 0)).sum())):
         raise ContractError("truth", f"has {n:,} values that are no numbers of classes, expected 0, 1, 2 ...")
-    recipe, fit = BASELINES[name]
-    x = np.empty((len(rows.truth), 0))
-    if recipe is not None:
-        x = features_of(known_at(dataset, rows.subject_id, rows.prediction_time), dataset, recipe).matrix
+    x, fit = features_for(name, dataset, rows), BASELINES[name][1]
     if not x.shape[1]:
         return prevalence(x, rows, task, seed)  # nothing is known of anybody
     return fit(x, rows, task, seed)
+
+
+def features_for(name: str, dataset: TripletDataset, rows: Rows) -> Floats:
+    """Return what a baseline is told of each row, `(n, f)`."""
+    recipe = BASELINES[name][0]
+    if recipe is None:
+        return np.empty((len(rows.truth), 0))
+    return features_of(known_at(dataset, rows.subject_id, rows.prediction_time), dataset, recipe).matrix
 
 
 @dataclass(frozen=True)
@@ -269,7 +274,8 @@ def _spread(chances: Floats, classes: Floats, rows: Rows, task: Task) -> Floats:
     return spread
 
 
-def _flagged(x: Floats, fit: Bools) -> Floats:
+def flagged(x: Floats, fit: Bools) -> Floats:
+    """Return features standardized by the rows of `fit`, and flags of what is missing, `(n, 2 f)`."""
     missing = np.isnan(x)
     n = np.maximum((~missing[fit]).sum(0), 1)
     mean = np.where(missing[fit], 0.0, x[fit]).sum(0) / n

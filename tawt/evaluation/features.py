@@ -28,19 +28,9 @@ US_PER_HOUR = 3_600_000_000
 _EDGE = 12 * US_PER_HOUR
 _YEAR = 8766 * US_PER_HOUR
 _TWELVE = (
-    "mean",
-    "min",
-    "max",
-    "std",
-    "first",
-    "last",
-    "count",
-    "h_since_last",
-    "h_since_first",
-    "slope",
-    "first_12h",
-    "last_12h",
-)
+    "mean", "min", "max", "std", "first", "last", "count", "h_since_last", "h_since_first", "slope",
+    "first_12h", "last_12h",
+)  # fmt: skip
 _FOUR = ("mean", "std", "mean_change", "std_change")
 
 
@@ -164,6 +154,28 @@ def features_of(known: Known, dataset: TripletDataset, recipe: Recipe, n_types: 
     return _joined([_statistics(with_number, vocabulary, chosen, _TWELVE), _counts(known, vocabulary, chosen)])
 
 
+def numeric_types(known: Known, vocabulary: Vocabulary, n_types: int) -> tuple[Ints, Ints, Ints, Floats, int]:
+    """Return row, variable, us before the prediction time and value of each number of the most frequent data_types.
+
+    Args:
+        known: Of `n` rows.
+        vocabulary: Of the dataset.
+        n_types: How many data_types at most.
+
+    Returns:
+        `(k,)` four times, and how many variables there are; variables are counted from 0.
+    """
+    chosen = _numeric(vocabulary, _most_frequent(vocabulary, n_types))
+    of = known.of(~known.is_static & HAS_NUMBER_OF[known.status])
+    column = _column(of, chosen)
+    at = np.flatnonzero(column >= 0)
+    return of.row[at], column[at], of.ago[at], of.value[at], len(chosen)
+
+
+def _numeric(vocabulary: Vocabulary, chosen: Ints) -> Ints:
+    return chosen[np.array([vocabulary.value_kind[i] in ("numeric", "mixed") for i in chosen.tolist()], dtype=bool)]
+
+
 def _most_frequent(vocabulary: Vocabulary, n_types: int) -> Ints:
     own = np.arange(len(SPECIAL_CODES), len(vocabulary))
     most = own[np.lexsort((own, -vocabulary.n_rows[own]))][:n_types]
@@ -204,7 +216,7 @@ def _counts(known: Known, vocabulary: Vocabulary, chosen: Ints) -> Features:
 
 def _statistics(known: Known, vocabulary: Vocabulary, chosen: Ints, wanted: tuple[str, ...]) -> Features:
     """Statistics of the numbers of each data_type that has some; simultaneous numbers are one, their mean, in order."""
-    numeric = chosen[np.array([vocabulary.value_kind[i] in ("numeric", "mixed") for i in chosen.tolist()], dtype=bool)]
+    numeric = _numeric(vocabulary, chosen)
     column = _column(known, numeric)
     at = np.flatnonzero(column >= 0)
     cell = known.row[at] * len(numeric) + column[at]

@@ -12,13 +12,58 @@ from tawt.arrays import Floats
 from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError
 from tawt.evaluation.calibration import bins_of, decision_curve
+from tawt.evaluation.classes import Columns
 from tawt.evaluation.kaplan_meier import kaplan_meier
 from tawt.evaluation.measure import Metric
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
+from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.survival import Survival
 from tawt.figures.common import DASHES, colours, grid, line, save, shades
 
 _N_BINS, _GREY = 10, "#888888"
+_MOST_SHEETS, N_GROUPS = 9, 3
+
+
+def plot_models(models: Mapping[str, Predictions], folder: Path, title: str) -> list[Path]:
+    """Draw what models say of the same rows: a sheet, one of each class or label, or survival of each model.
+
+    There is none of numbers, of rows of one class, and of too few for groups of risk.
+
+    Args:
+        models: By name; of one kind.
+        folder: Where the PNGs go.
+        title: Of the task.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    outcomes = {name: one.outcome for name, one in models.items()}
+    first = next(iter(outcomes.values()))
+    sheets: dict[str, dict[str, Binary]] = {}
+    if isinstance(first, Binary):
+        sheets[""] = {name: one for name, one in outcomes.items() if isinstance(one, Binary)}
+    elif isinstance(first, Columns):
+        for i, column in enumerate(first.names[:_MOST_SHEETS]):
+            known = ~np.isnan(first.truth[:, i])
+            sheets[f"-{column}"] = {
+                name: Binary(one.truth[known, i], one.score[known, i])
+                for name, one in outcomes.items() if isinstance(one, Columns)
+            }  # fmt: skip
+    drawn = []
+    for name, sheet in sheets.items():
+        one = next(iter(sheet.values()))
+        if one.n_rows and not one.one_class(np.ones(one.n_rows)):
+            path = folder / f"curves{_as_file(name)}.png"
+            drawn.append(plot_binary(sheet, path, f"{title}{name.replace('-', ', ', 1)}"))
+    for name, survival in outcomes.items():
+        if isinstance(survival, Survival) and survival.n_rows // N_GROUPS > SMALL_CELL:
+            path = folder / f"survival-{_as_file(name)}.png"
+            drawn.append(plot_survival(survival, path, f"{title}: survival by risk, {name}"))
+    return drawn
+
+
+def _as_file(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name)
 
 
 def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluation") -> Path:
@@ -82,7 +127,9 @@ def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluati
     return save(figure, path, f"{title}: {first.n_rows:,} rows, {share:.1%} positive", handles)
 
 
-def plot_survival(outcome: Survival, path: Path, title: str = "Survival by predicted risk", n_groups: int = 3) -> Path:
+def plot_survival(
+    outcome: Survival, path: Path, title: str = "Survival by predicted risk", n_groups: int = N_GROUPS
+) -> Path:
     """Draw Kaplan and Meier's curve of groups of equal size by risk, each with its 95 % interval.
 
     A curve ends where 10 or fewer are still watched: what lies beyond says more of people than of the model.

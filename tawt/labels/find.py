@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from tawt.contracts.label_set import FILE
+from tawt.contracts.layers import TASKS
 from tawt.errors import ConfigError, nearest
 from tawt.labels.task import Task, read_task
 from tawt.project import Project
-from tawt.sources.graph import TASKS, Graph
+from tawt.sources.graph import Graph
 
 PREDICATES = "predicates"
 """File beside the ready tasks of a source that says what its codes are called."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tawt.contracts.label_set import FOLDER as LABELS
 from tawt.contracts.label_set import about_labels, label_path
 from tawt.contracts.layers import layer_of, raw_table
 from tawt.contracts.workspace import PIPELINE
-from tawt.errors import StaleError, TawtError
+from tawt.errors import TawtError
 from tawt.pipeline.keys import ABSENT_TABLES, Now, changes
 from tawt.pipeline.manifest import Components, Manifest, about_versions, manifest_at
 from tawt.pipeline.origin import ingest_again, without_project
@@ -201,7 +201,7 @@ def look(root: Path, target: str = "dataset") -> Fresh:
         unfinished: Stale = {target: (Reason(Why.UNFINISHED, "it"),)}
         return Fresh(unfinished, mend=mend(root, unfinished, target))
     if manifests[target] is None:
-        return Fresh({}, (f"nothing here says what {target} was made from: whether it is stale is not known",))
+        return Fresh({}, ("nothing here says what the dataset was made from: whether it is stale is not known",))
     workspace = open_workspace(root) if (root / PIPELINE).is_file() else None
     now = Now(workspace) if workspace is not None else None
 
@@ -277,57 +277,7 @@ def _labelled(root: Path, stage: str) -> Manifest | None:
     about = about_labels(path) if stage.startswith(f"{LABELS}.") and path.is_file() else None
     if about is None:
         return None
-    return Manifest.model_construct(stage=stage, components=Components(inputs={"events": about.made_of["events"]}))
-
-
-def hold_fresh(
-    root: Path, stale_ok: bool, note: Callable[[str], None] = lambda text: None, labels: Path | None = None
-) -> str | None:
-    """Refuse to go on from a dataset, or labels, that are stale, unless that is wanted; say what could not be compared.
-
-    Args:
-        root: The workspace.
-        stale_ok: Whether to take it as it is.
-        note: Is told.
-        labels: The file of a label set that is used too; one that no command wrote is taken as it is.
-
-    Returns:
-        Why it is stale, for the record of what is made of it; None where it is not.
-
-    Raises:
-        StaleError: It is stale.
-    """
-    found = [(root / "dataset", look(root))]
-    stage = stage_of_labels(root, labels) if labels is not None else None
-    if labels is not None and stage is not None:
-        fresh = look(root, stage)
-        known = {one for other in found for one in other[1].notes}
-        found.append((labels.parent, replace(fresh, notes=tuple(n for n in fresh.notes if n not in known))))
-    whys = [why for place, fresh in found if (why := _held(place, fresh, stale_ok, note)) is not None]
-    return "; ".join(dict.fromkeys(whys)) or None
-
-
-def stage_of_labels(root: Path, path: Path) -> str | None:
-    """Return the name under which a label set of a workspace is known as an output; None of a file of somebody else's."""
-    stage = f"{LABELS}.{path.parent.name}"
-    if path != label_path(root, path.parent.name):
-        return None
-    known = (root / "manifests" / f"{stage}.json").exists() or about_labels(path) is not None
-    return stage if known else None
-
-
-def _held(place: Path, fresh: Fresh, stale_ok: bool, note: Callable[[str], None]) -> str | None:
-    for text in fresh.notes:
-        note(text)
-    if fresh.why is None:
-        return None
-    state, then = ("is stale", " makes it anew") if fresh.stale else ("may be stale", "")
-    then = then if fresh.mend.startswith("tawt ") else ""
-    if not stale_ok:
-        raise StaleError(
-            str(place), f"{state}: {fresh.why}, expected what is made of what is there now",
-            f"`{fresh.mend}`{then}; `--stale-ok` takes it as it is",
-        )  # fmt: skip
-    what = "the dataset" if place.name == "dataset" else f"{LABELS}.{place.name}"
-    note(f"{what} {state}, and is taken as it is: {fresh.why}; `{fresh.mend}`{then}")
-    return fresh.why
+    made_from = Components(inputs={"events": about.made_of["events"]})
+    return Manifest.model_construct(
+        stage=stage, components=made_from, fingerprint="", files={}, hashes={}, accounts=(), seconds=0.0
+    )

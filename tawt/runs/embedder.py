@@ -15,7 +15,7 @@ from tawt.batching.at_times import Asked
 from tawt.config.model import Pooling
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, nearest
-from tawt.pipeline.stale import hold_fresh
+from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.embedding import Embedding, load_embedding
 from tawt.runs.find import find_run
 

@@ -13,7 +13,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.files import write_hashes
 from tawt.heads.lora import merged
 from tawt.heads.targets import Task
-from tawt.pipeline.stale import hold_fresh
+from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.card import CARD, was_edited, write_card
 from tawt.runs.load import Saved, same_vocabulary, start_from
 from tawt.seals import LIST, UNFINISHED
@@ -70,9 +70,11 @@ class Wanted:
     task: Task | None = None
     """What is learned from labels; None = the run pretrains."""
     stale_ok: bool = False
-    """Whether the dataset may be older than what it was made from."""
+    """Whether the dataset or the labels may be older than what they were made from."""
     dry_run: bool = False
     """Whether only to say what would happen."""
+    labels: Path | None = None
+    """The file that the task is of."""
 
 
 def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
@@ -98,7 +100,9 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
         with one_voice(world, alike=True):
             refuse_no_run(run, workspace)
             dataset = open_dataset(workspace)
-            stale = hold_fresh(workspace, wanted.stale_ok, lambda text: tell({"event": "note", "text": text}))
+            stale = hold_fresh(
+                workspace, wanted.stale_ok, lambda text: tell({"event": "note", "text": text}), wanted.labels
+            )
             if world.first and not wanted.dry_run:
                 held.enter_context(alone_in(run, workspace, wanted.resume, tell, wanted.again))
                 remove_leftovers(run)

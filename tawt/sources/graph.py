@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract
-from tawt.contracts.layers import SQL_LAYERS, raw_table
+from tawt.contracts.layers import SQL_LAYERS, TASKS, raw_table
 from tawt.contracts.table import Table, read_table
 from tawt.database.macros import load_macros
 from tawt.database.parse import is_zone
@@ -18,8 +18,6 @@ from tawt.sources.hold import held_stage, hold_inputs, stage_of
 from tawt.sources.sql_file import SqlFile, hold_parameters, read_sql
 from tawt.sources.stage import BuiltIn, Stage
 from tawt.sources.tables import declared_stage, table_files
-
-TASKS = "tasks"  # folder beside those of the layers: ready tasks, which `tawt label` reads
 
 
 @dataclass(frozen=True)

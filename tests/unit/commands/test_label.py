@@ -15,13 +15,14 @@ import pytest
 
 import tawt
 from tawt.contracts.label_set import about_labels, label_sets
-from tawt.errors import ConfigError, ContractError, StageError, TawtError
+from tawt.errors import ConfigError, ContractError, StageError, StaleError, TawtError
 from tawt.files import write_parquet
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.compile import compile_task
 from tawt.labels.count import counts_of
 from tawt.labels.find import PREDICATES, ready_tasks
 from tawt.labels.task import read_task
+from tawt.pipeline.fresh import hold_fresh
 from tawt.project import Project, asset
 from tawt.seals import holds
 from tests.unit.conftest import Hospital
@@ -216,3 +217,26 @@ def test_a_label_set_is_told_to_a_person(work: Path, tmp_path: Path, tawt: Any) 
     assert {*said} == {"name", "path", "made", "attrition", "counts"} and said["made"] is None
     bad = tawt("label", _task(tmp_path, "bad", TASK.replace("MEDS_DEATH", "NONE")), "-w", work, "--threads", 1)
     assert bad.code == 1 and "trigger: admission" in bad.out and "one class alone" in bad.error
+
+
+def test_whoever_uses_labels_is_told_that_they_are_stale(own_workspace: Path, tmp_path: Path) -> None:
+    """Labels of other events than there are now stop whoever learns from them, with what makes them anew; a file that
+    no command wrote is taken as it is, and so are those of a workspace without manifests."""
+    path = tawt.label(_task(tmp_path, "dead"), own_workspace, name="gone", **QUICK).path
+    notes: list[str] = []
+    assert hold_fresh(own_workspace, False, notes.append, path) is None and not notes
+    about = about_labels(path)
+    assert about is not None
+    other = about.model_copy(update={"made_of": {**about.made_of, "events": "before"}})
+    write_parquet(path, pq.read_table(path).replace_schema_metadata(other.metadata()))
+    with pytest.raises(StaleError, match=r"labels/gone: is stale: labels.gone .events is newer") as error:
+        hold_fresh(own_workspace, False, notes.append, path)
+    assert "tawt label dead.yaml --name gone" in error.value.hint and "--stale-ok" in error.value.hint
+    assert hold_fresh(own_workspace, True, notes.append, path) == "labels.gone (events is newer)"
+    assert notes[0].startswith("labels.gone is stale, and is taken as it is")
+    elsewhere = Path(shutil.copy(path, tmp_path / "x.parquet"))
+    assert hold_fresh(own_workspace, False, notes.append, elsewhere) is None
+    with pytest.raises(StaleError, match="labels/gone"):
+        tawt.evaluate(own_workspace, "gone", ["none"])
+    shutil.rmtree(own_workspace / "manifests")
+    assert hold_fresh(own_workspace, False, notes.append, path) is None

@@ -46,6 +46,10 @@ def pretrained(workspace, config, with_train):
 
 KINDS = {
     "binary": {"boolean_value": lambda length: length > 60},
+    "labels": {
+        "boolean_value": lambda length: length > 60,
+        "target": lambda length: np.where(length % 2, "odd", "even"),
+    },
     "classes": {"categorical_value": lambda length: np.array(["a", "b", "c"])[np.digitize(length, [40, 80])]},
     "numbers": {"float_value": lambda length: length.astype(np.float32)},
     "time": {
@@ -62,9 +66,13 @@ def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
     run = finetune(
         pretrained, "task", "base", mode="probe", device="cpu", settings=(*QUICK, "objective.label.n_bins=4")
     ).run
-    result = evaluate(pretrained, "task", run, baselines=("prevalence", "demographics"), n_draws=20, device="cpu")
+    beside = ("prevalence", "demographics", "GRU-D", "untrained encoder", "shuffled labels")
+    drawn = kind in ("binary", "time")
+    result = evaluate(pretrained, "task", run, baselines=beside, n_draws=20, device="cpu", plots=drawn)
     names = [row.name for row in result.comparison.rows]
-    assert names == ([run.name] if kind == "time" else [run.name, "prevalence", "demographics"])
+    assert names == [run.name, *beside[:-1]]
+    assert (result.shuffled is None) == (kind in ("time", "labels"))
+    assert [path.is_file() for path in result.plots] == [True] * (kind == "binary")  # too few for groups of risk
     labels, split = read_labels(pretrained / "labels" / "task.parquet"), open_dataset(pretrained).split("held_out")
     held = labels.rows(np.isin(labels.subject_id, split.subject_ids))
     for name in names:

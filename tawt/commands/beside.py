@@ -1,0 +1,158 @@
+"""What stands beside runs in an evaluation: answers of what is simpler, fitted to the same labels, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.config.base import one_or_more
+from tawt.dataset.reader import TripletDataset
+from tawt.errors import ConfigError, nearest
+from tawt.evaluation.baselines import BASELINES, Rows, Shuffled, baseline, measured_shuffled
+from tawt.evaluation.baselines import Task as Fitted
+from tawt.evaluation.features import features_of, known_at, numeric_types
+from tawt.evaluation.resample import N_DRAWS
+from tawt.evaluation.several import Several, several, to_survival
+from tawt.heads.grid import make_series
+from tawt.heads.gru import fit_gru
+from tawt.heads.kinds import answers
+from tawt.heads.labels import LabelSet
+from tawt.heads.targets import Targets, make_targets
+from tawt.heads.task import Kind
+from tawt.runs.answer import LoadedTask, answer
+from tawt.runs.beside import answer_untrained, probed, with_labels_shuffled
+from tawt.training.device import Compute
+
+GRU, UNTRAINED, SHUFFLED = "GRU-D", "untrained encoder", "shuffled labels"
+NAMES = (*BASELINES, GRU, UNTRAINED, SHUFFLED)
+"""All that can stand beside; the last is no row of a table: what it says is held to chance."""
+_FITTED: dict[Kind, Fitted] = {"binary": "binary", "classes": "multiclass", "numbers": "regression"}
+_N_VARIABLES = 64
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The rows of a task and the run that all are compared with."""
+
+    dataset: TripletDataset
+    labels: LabelSet
+    split: str
+    """Whose labels are asked about."""
+    task: LoadedTask
+    """Of the first run: what it was asked, and the shape of its encoder."""
+    compute: Compute
+    seed: int
+    tell: Callable[[str], None]
+    """Hears what is to be known beside."""
+
+    def models(
+        self, wanted: str | Sequence[str] | None, started: Callable[[str], None]
+    ) -> Iterator[tuple[str, Floats]]:
+        """Yield the name of each model and what it says of the rows of the split, in their order.
+
+        Args:
+            wanted: Names; None = all that can be imported.
+            started: Hears each name before it is at work.
+
+        Raises:
+            ConfigError: There is none of a name, or what was asked for cannot be imported.
+        """
+        for name in self._chosen(wanted):
+            if name == SHUFFLED:
+                continue
+            started(name)
+            try:
+                yield name, self._said(name)
+            except ConfigError as error:
+                if wanted is not None:
+                    raise
+                self.tell(f"{name} is left out: {error.what}; {error.hint}")
+
+    def shuffled(self, wanted: str | Sequence[str] | None, n_draws: int = N_DRAWS) -> Shuffled | None:
+        """Probe the run's encoder with shuffled labels, and hold what comes of it to chance; None where it is not
+        asked for, or the kind of task has no one number for it."""
+        if SHUFFLED not in self._chosen(wanted) or self.labels.kind not in _FITTED:
+            return None
+        train, chosen = self.dataset.split("train"), self.dataset.split(self.split)
+        mixed = with_labels_shuffled(self.labels, (train, chosen), self.seed)
+        rows, said, _ = answer(
+            probed(self.task, train, mixed, self.compute, self.seed), chosen, mixed, self.compute
+        )  # fmt: skip
+        kind = _FITTED[self.labels.kind]
+        told = said.astype(np.float64) if kind == "multiclass" else said[:, 0].astype(np.float64)
+        if kind == "multiclass":
+            told /= told.sum(1, keepdims=True)
+        own = replace(self, labels=mixed)._rows()
+        at = np.flatnonzero(own.test)
+        assert len(at) == len(rows)
+        return measured_shuffled(own, told, kind, self.seed, n_draws)
+
+    def _chosen(self, wanted: str | Sequence[str] | None) -> list[str]:
+        names = [*NAMES] if wanted is None else [*one_or_more(wanted)]
+        for name in names:
+            if name not in NAMES:
+                raise ConfigError(f"--baseline {name}", "is none, expected one that there is", nearest(name, NAMES))
+        return names
+
+    def _said(self, name: str) -> Floats:
+        train, chosen = self.dataset.split("train"), self.dataset.split(self.split)
+        if name == UNTRAINED:
+            said = answer_untrained(self.task, train, chosen, self.labels, self.compute, self.seed)
+            return said.astype(np.float64)
+        rows = self._rows()
+        if name == GRU:
+            return self._gru(rows)
+        kind = self.labels.kind
+        if kind in _FITTED:
+            return baseline(name, self.dataset, rows, _FITTED[kind], self.seed)
+        targets = self._targets(self._any_of())
+        asked = Several(targets.truth.astype(np.float64), targets.weight > 0)
+        found = several(name, self.dataset, rows, asked, self.seed, self.tell)
+        return to_survival(found) if kind == "time" else found
+
+    def _inside(self) -> list[Bools]:
+        known = self.labels.subject_id
+        return [np.isin(known, self.dataset.split(name).subject_ids) for name in ("train", "tuning", self.split)]
+
+    def _any_of(self) -> Ints:
+        return np.flatnonzero(np.logical_or.reduce(self._inside()))
+
+    def _rows(self) -> Rows:
+        at, parts = self._any_of(), self._inside()
+        truth = self.labels.value[at, 0] if self.labels.kind in _FITTED else np.zeros(len(at))
+        fit, stop, test = (part[at] for part in parts)
+        # of a run that is asked about what it learned from, nothing is left to learn or to stop by
+        return Rows(self.labels.subject_id[at], self.labels.time[at], truth, fit, stop & ~test, test)
+
+    def _targets(self, at: Ints) -> Targets:
+        return make_targets(self.labels.rows(at), self.task.spec, self.task.loaded.config.objective.label)
+
+    def _gru(self, rows: Rows) -> Floats:
+        """Learn by the small recurrent network, on hourly steps of the most frequent numeric variables."""
+        known = known_at(self.dataset, rows.subject_id, rows.prediction_time)
+        row, variable, ago, value, n = numeric_types(known, self.dataset.vocabulary, _N_VARIABLES)
+        facts = features_of(known, self.dataset, "demographics").matrix
+        facts = _standardized(facts, rows.fit)
+        series, targets = (
+            make_series(len(rows.truth), row, variable, ago, value, n, facts),
+            self._targets(self._any_of()),
+        )
+        spec, config = self.task.spec, self.task.loaded.config.objective.label
+        fit, stop, test = map(np.flatnonzero, (rows.fit, rows.stop, rows.test))
+
+        def of(at: Ints) -> Targets:
+            return Targets(targets.truth[at], targets.weight[at], targets.cost[at])
+
+        further = (series.rows(stop), of(stop)) if len(stop) else None
+        return fit_gru(series.rows(fit), of(fit), further, series.rows(test), answers(spec, config), self.seed)
+
+
+def _standardized(x: Floats, fit: Bools) -> Floats:
+    known = ~np.isnan(x[fit])
+    n = np.maximum(known.sum(0), 1)
+    mean = np.where(known, x[fit], 0).sum(0) / n
+    spread = np.sqrt(np.where(known, (x[fit] - mean) ** 2, 0).sum(0) / n)
+    return np.asarray((x - mean) / np.where(spread > 0, spread, 1), dtype=np.float64)

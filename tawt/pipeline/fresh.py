@@ -1,0 +1,66 @@
+"""Whoever goes on from a dataset, or from labels, holds first that they are of what the workspace holds now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tawt.contracts.label_set import FOLDER as LABELS
+from tawt.contracts.label_set import about_labels, label_path
+from tawt.errors import StaleError
+from tawt.pipeline.stale import Fresh, look
+
+
+def hold_fresh(
+    root: Path, stale_ok: bool, note: Callable[[str], None] = lambda text: None, labels: Path | None = None
+) -> str | None:
+    """Refuse to go on from a dataset, or labels, that are stale, unless that is wanted; say what could not be compared.
+
+    Args:
+        root: The workspace.
+        stale_ok: Whether to take it as it is.
+        note: Is told.
+        labels: The file of a label set that is used too; one that no command wrote is taken as it is.
+
+    Returns:
+        Why it is stale, for the record of what is made of it; None where it is not.
+
+    Raises:
+        StaleError: It is stale.
+    """
+    found = [(root / "dataset", look(root))]
+    stage = stage_of_labels(root, labels) if labels is not None else None
+    if labels is not None and stage is not None:
+        fresh = look(root, stage)
+        known = {one for other in found for one in other[1].notes}
+        found.append((labels.parent, replace(fresh, notes=tuple(n for n in fresh.notes if n not in known))))
+    whys = [why for place, fresh in found if (why := _held(place, fresh, stale_ok, note)) is not None]
+    return "; ".join(dict.fromkeys(whys)) or None
+
+
+def stage_of_labels(root: Path, path: Path) -> str | None:
+    """Return what a label set of a workspace is called as an output of it; None of a file that no command wrote."""
+    stage = f"{LABELS}.{path.parent.name}"
+    if path != label_path(root, path.parent.name):
+        return None
+    # where there are no manifests nothing can be compared, as is said of the dataset
+    manifests = {one.stem for one in (root / "manifests").glob("*.json")}
+    return stage if stage in manifests or (manifests and about_labels(path) is not None) else None
+
+
+def _held(place: Path, fresh: Fresh, stale_ok: bool, note: Callable[[str], None]) -> str | None:
+    for text in fresh.notes:
+        note(text)
+    if fresh.why is None:
+        return None
+    state, then = ("is stale", " makes it anew") if fresh.stale else ("may be stale", "")
+    then = then if fresh.mend.startswith("tawt ") else ""
+    if not stale_ok:
+        raise StaleError(
+            str(place), f"{state}: {fresh.why}, expected what is made of what is there now",
+            f"`{fresh.mend}`{then}; `--stale-ok` takes it as it is",
+        )  # fmt: skip
+    what = "the dataset" if place.name == "dataset" else f"{LABELS}.{place.name}"
+    note(f"{what} {state}, and is taken as it is: {fresh.why}; `{fresh.mend}`{then}")
+    return fresh.why
