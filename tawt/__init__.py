@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tawt.commands.attempt import attempt as attempt
+    from tawt.commands.audit import audit as audit
     from tawt.commands.cases import test as test
     from tawt.commands.compare import compare as compare
     from tawt.commands.demo import demo as demo
@@ -45,6 +46,7 @@ _HOME = {
     "TawtError": "tawt.errors",
     "TawtModel": "tawt.runs.hub",
     "attempt": "tawt.commands.attempt",
+    "audit": "tawt.commands.audit",
     "build_vocab": "tawt.commands.ingest",
     "check": "tawt.quality.workspace",
     "check_meds": "tawt.quality.meds",

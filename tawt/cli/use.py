@@ -1,4 +1,4 @@
-"""The commands that use a pretrained model: label, finetune, evaluate."""
+"""The commands that use a pretrained model: label, finetune, evaluate, audit."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("label", rich_help_panel=MODEL_PANEL)(label)
     app.command("finetune", rich_help_panel=MODEL_PANEL)(finetune)
     app.command("evaluate", rich_help_panel=MODEL_PANEL)(evaluate)
+    app.command("audit", rich_help_panel=MODEL_PANEL)(audit)
 
 
 def label(
@@ -163,6 +164,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="A folder; WORKSPACE/evaluations/TASK by default", show_default=False)
     ] = None,
+    plots: Annotated[bool, typer.Option("--plots", help="Draw curves, or survival by risk, into the folder")] = False,
     stale_ok: StaleOk = False,
     form: Form = Format.table,
 ) -> None:
@@ -172,18 +174,74 @@ def evaluate(
     """
     threads_sleep_soon()
     from tawt.commands.evaluate import evaluate as run_evaluate
+    from tawt.commands.evaluate import shuffled_text
 
     def report(event: dict[str, Any]) -> None:
         say(f"  {event['name']}" if event["event"] == "model" else f"note: {event['text']}")
 
     result = run_evaluate(
         workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline, kind=kind, n_draws=draws,
-        seed=seed, device=device, out=out, stale_ok=stale_ok, report=report,
+        seed=seed, device=device, out=out, plots=plots, stale_ok=stale_ok, report=report,
     )  # fmt: skip
     for note in result.notes:
         say(f"note: {note}")
     if form == Format.json:
-        print_text(json.dumps(result.comparison.to_json(), indent=2))
+        print_text((result.folder / "evaluation.json").read_text(encoding="utf-8"))
     else:
         print_text(result.comparison.text(width=terminal_width() or 160))
+        if result.shuffled is not None:
+            say(f"  {shuffled_text(result.shuffled)}")
     say(f"written: {result.folder}")
+
+
+def audit(
+    task: Annotated[str, typer.Argument(help="A label set in WORKSPACE/labels, or a Parquet file", show_default=False)],
+    workspace: Workspace,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Whose embeddings are held to what was known", show_default=False),
+    ] = None,
+    aces: Annotated[
+        Path | None, typer.Option(help="The ACES file of the labels, where it is no ready task", show_default=False)
+    ] = None,
+    predicates: Annotated[
+        Path | None, typer.Option(help="The dataset's own predicates that were laid over it", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn", min=0)] = 0,
+    device: Device = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="A folder; WORKSPACE/audits/TASK by default", show_default=False)
+    ] = None,
+    stale_ok: StaleOk = False,
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    form: Form = Format.table,
+) -> None:
+    """Look for every leak of the catalogue, and measure what one that is found is worth
+
+    Example: tawt audit in_hospital_death -w work/p12 --run pretrain_small
+    """
+    threads_sleep_soon()
+    from tawt.commands.audit import audit as run_audit
+
+    result = run_audit(
+        task, workspace, run=run, aces=aces, predicates=predicates, seed=seed, device=device, out=out,
+        stale_ok=stale_ok, threads=threads, memory_limit=memory_limit,
+        report=lambda event: say(f"  {event['name']}" if "name" in event else f"note: {event['text']}"),
+    )  # fmt: skip
+    if form is Format.json:
+        print_text(result.path.read_text(encoding="utf-8"))
+    else:
+        print_rows(("leak", "verdict", "found", "with", "without"), [
+            (one.code, one.status, one.told, *(
+                ("", "") if one.inflation is None
+                else (f"{one.inflation.with_leak:.3f}", f"{one.inflation.without:.3f}")
+            ))
+            for one in result.verdicts
+        ], form)  # fmt: skip
+    clean = sum(one.status == "clean" for one in result.verdicts)
+    unknown = len(result.verdicts) - clean - result.n_leaks
+    say(f"{counted(result.n_leaks, 'leak')}, {clean} clean, {unknown} not verified; with and without: AUROC of a probe")
+    say(f"written: {result.path}")
+    if result.n_leaks:
+        raise typer.Exit(1)

@@ -1,0 +1,226 @@
+"""Leaks that records, features and labels show: what knows too much, copies, and statistics of other rows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.reader import TripletDataset
+from tawt.dataset.truncated import truncate
+from tawt.evaluation.features import Features, Known, features_of, known_at
+from tawt.evaluation.metrics import AUROC, Binary
+from tawt.labels.verdict import Verdict, clean, few, named, unverified
+
+PROXIES = re.compile(
+    r"comfort (care|measures)|palliat|hospice|do not (resuscitate|intubate)|\b(dnr|dni|cmo)\b|brain death|autopsy|"
+    r"organ (donor|donation)|post.?mortem",
+    re.IGNORECASE,
+)
+"""What is done because the outcome is near."""
+LISTED, LEAK, PROXY = 0.95, 0.99, 0.9
+_LEAST_EVENTS, _LATEST, _SHOWN = 10, 0.95, 5
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What was known at `n` prediction times, and what came."""
+
+    dataset: TripletDataset
+    known: Known
+    features: Features
+    """Of the recipe `summaries`."""
+    subject_id: Ints
+    """`(n,)`."""
+    time: Ints
+    """`(n,)`, us since 1970-01-01."""
+    truth: Floats
+    """`(n,)`, 1 or 0."""
+    train: Bools
+    """`(n,)`, which may be learned from."""
+
+
+def tell(dataset: TripletDataset, subject_id: Ints, time: Ints, truth: Floats, train: Bools) -> Told:
+    """Look up what was known."""
+    known = known_at(dataset, subject_id, time)
+    return Told(dataset, known, features_of(known, dataset, "summaries"), subject_id, time, truth, train)
+
+
+def audit_features(told: Told) -> list[Verdict]:
+    """Look for what features, records and statistics show."""
+    return [
+        _truncation(told), _duplicates(told.dataset), _hindsight(told), _outcome(told), _proxies(told),
+        _dominance(told), _missingness(told), _statistics(told.dataset),
+    ]  # fmt: skip
+
+
+def one_time_each(subject_id: Ints, time: Ints) -> Ints:
+    """Return the row of the first prediction time of each subject."""
+    order = np.lexsort((time, subject_id))
+    return order[np.unique(subject_id[order], return_index=True)[1]]
+
+
+def _truncation(told: Told) -> Verdict:
+    at = one_time_each(told.subject_id, told.time)
+    subject, time = told.subject_id[at], told.time[at]
+    changed = np.zeros(len(at), dtype=bool)
+    cut = truncate(told.dataset, subject, time)
+    gone = sum(_rows(told, name, subject) - cut.split(name).n_triplets for name in cut.split_names)
+    for recipe in ("summaries", "four", "missingness", "demographics"):
+        both = [features_of(known_at(d, subject, time), d, recipe) for d in (told.dataset, cut)]
+        if both[0].names != both[1].names:
+            changed[:] = True
+            continue
+        a, b = (np.ascontiguousarray(one.matrix).view(np.uint64) for one in both)
+        changed |= (a != b).any(1)
+    if changed.any():
+        what = f"features of {few(int(changed.sum()))} of {len(at):,} subjects change when {gone:,} later triplets go"
+        return Verdict("FUTURE_EVENT", "leak", what)
+    return clean(
+        "FUTURE_EVENT", f"features of {len(at):,} subjects, without {gone:,} later triplets, are equal to the bit"
+    )
+
+
+def _rows(told: Told, name: str, subject: Ints) -> int:
+    split = told.dataset.split(name)
+    return int(split.lengths[np.isin(split.subject_ids, subject)].sum())
+
+
+def _duplicates(dataset: TripletDataset) -> Verdict:
+    seen: dict[bytes, str] = {}
+    twice = 0
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        for i in np.flatnonzero(split.lengths - split.n_static >= _LEAST_EVENTS).tolist():
+            own = split.columns(i)
+            timed = slice(int(split.n_static[i]), None)
+            first = own.timestamp[timed][0]
+            rows = np.stack([
+                own.timestamp[timed] - first, own.data_type[timed], own.value_token[timed],
+                own.value[timed].view(np.int32),
+            ])  # fmt: skip
+            ordered = rows[:, np.lexsort(rows[::-1])]
+            key = hashlib.sha256(np.ascontiguousarray(ordered).tobytes()).digest()
+            twice += seen.setdefault(key, name) != name
+    if twice:
+        return Verdict("DUPLICATE_RECORD", "leak", f"{few(twice)} records are in another split too, under another id")
+    return clean("DUPLICATE_RECORD", f"no two of {len(seen):,} records of at least {_LEAST_EVENTS} events are the same")
+
+
+def _hindsight(told: Told) -> Verdict:
+    """Codes that stand at the end of nearly all records, and were known at a prediction time."""
+    n = len(told.dataset.vocabulary)
+    has, at_end = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    for name in told.dataset.split_names:
+        split = told.dataset.split(name)
+        for i in np.flatnonzero(split.lengths > split.n_static).tolist():
+            own = split.columns(i).rows(int(split.n_static[i]), int(split.lengths[i]))
+            has[np.unique(own.data_type)] += 1
+            at_end[np.unique(own.data_type[own.timestamp == own.timestamp[-1]])] += 1
+    late = (has > SMALL_CELL) & (at_end >= _LATEST * has)
+    found = _subjects_of(told, late)
+    if found:
+        return Verdict("HINDSIGHT_VARIABLE", "leak", f"at the end of records, and read: {named(found)}", tuple(found))
+    return clean(
+        "HINDSIGHT_VARIABLE", f"{int(late.sum()):,} codes stand at the end of records, and no feature reads one"
+    )
+
+
+def _subjects_of(told: Told, types: Bools) -> dict[str, int]:
+    """Return the codes among some data_types that were known at a prediction time -> of how many subjects."""
+    at = types[told.known.data_type]
+    pairs = np.unique(np.stack([told.known.data_type[at], told.subject_id[told.known.row[at]]]), axis=1)
+    which, n = np.unique(pairs[0], return_counts=True)
+    return {told.dataset.vocabulary.codes[i]: c for i, c in zip(which.tolist(), n.tolist(), strict=True)}
+
+
+def _outcome(told: Told) -> Verdict:
+    """Features that are one number of those with the outcome and another of those without."""
+    found: dict[str, int] = {}
+    yes = told.truth == 1
+    for i, name in enumerate(told.features.names):
+        column = told.features.matrix[:, i]
+        there = ~np.isnan(column)
+        a, b = column[there & yes], column[there & ~yes]
+        if min(len(a), len(b)) > SMALL_CELL and (a == a[0]).all() and (b == b[0]).all() and a[0] != b[0]:
+            found[_code(name)] = int(there.sum())
+    if found:
+        return Verdict("OUTCOME_ENCODING", "leak", f"tell the label on each row: {named(found)}", tuple(found))
+    return clean("OUTCOME_ENCODING", f"none of {len(told.features.names):,} features is the label")
+
+
+def _proxies(told: Told) -> Verdict:
+    table = told.dataset.vocabulary.table()
+    texts = table["description"].to_pylist() if "description" in table.column_names else [None] * len(table)
+    words = [f"{code} {text or ''}" for code, text in zip(told.dataset.vocabulary.codes, texts, strict=True)]
+    hit = np.array([PROXIES.search(text.replace("_", " ")) is not None for text in words])
+    found = _subjects_of(told, hit)
+    if found:
+        return Verdict("OUTCOME_PROXY", "leak", f"known at a prediction time: {named(found)}", tuple(found))
+    return clean("OUTCOME_PROXY", f"{int(hit.sum()):,} codes have such words, and none was known at a prediction time")
+
+
+def _dominance(told: Told) -> Verdict:
+    found = _aurocs(told, told.features, LISTED)
+    above = {_code(name): told_n for name, (auroc, told_n) in found.items() if auroc > LEAK}
+    said = _said(found)
+    if above:
+        return Verdict("SINGLE_FEATURE_DOMINANCE", "leak", f"alone above {LEAK}: {said}", tuple(above))
+    if found:
+        return unverified("SINGLE_FEATURE_DOMINANCE", f"alone above {LISTED}: {said}; follow them to their tables")
+    return clean("SINGLE_FEATURE_DOMINANCE", f"no feature alone is above {LISTED}")
+
+
+def _missingness(told: Told) -> Verdict:
+    whether = features_of(told.known, told.dataset, "missingness")
+    found = _aurocs(told, whether, PROXY)
+    if found:
+        codes = tuple({_code(name) for name in found})
+        return Verdict("MISSINGNESS_PROXY", "leak", f"whether it is there alone, above {PROXY}: {_said(found)}", codes)
+    return clean("MISSINGNESS_PROXY", f"whether something is there tells no more than {PROXY}")
+
+
+def _aurocs(told: Told, features: Features, least: float) -> dict[str, tuple[float, int]]:
+    """Return the features that rank training rows so well by themselves -> AUROC, and rows."""
+    found = {}
+    for i, name in enumerate(features.names):
+        column = features.matrix[:, i]
+        at = told.train & ~np.isnan(column)
+        positives = int(told.truth[at].sum())
+        if min(positives, int(at.sum()) - positives) <= SMALL_CELL:
+            continue
+        value = AUROC(Binary(told.truth[at], column[at])).value
+        if value is not None and max(value, 1 - value) > least:
+            found[name] = max(value, 1 - value), int(at.sum())
+    return found
+
+
+def _said(found: dict[str, tuple[float, int]]) -> str:
+    best = sorted(found.items(), key=lambda one: -one[1][0])
+    text = ", ".join(f"{name} ({auroc:.3f})" for name, (auroc, _) in best[:_SHOWN])
+    return text + (f" and {len(best) - _SHOWN:,} more" if len(best) > _SHOWN else "")
+
+
+def _code(feature: str) -> str:
+    return feature.rpartition(":")[0] or feature
+
+
+def _statistics(dataset: TripletDataset) -> Verdict:
+    """The rows of each data_type on record against those of train."""
+    vocabulary = dataset.vocabulary
+    counted = np.zeros(len(vocabulary), dtype=np.int64)
+    for columns in dataset.split("train").shards:
+        counted += np.bincount(
+            columns.data_type[columns.value_status != ValueStatus.NOT_MEASURED], minlength=len(vocabulary)
+        )
+    own = np.array([kind != "special" for kind in vocabulary.value_kind])
+    other = int((counted != vocabulary.n_rows)[own].sum())
+    if other:
+        what = f"statistics of {other:,} of {int(own.sum()):,} data_types are not of as many rows as train has"
+        return Verdict("PREPROCESSING_FIT", "leak", what)
+    return clean("PREPROCESSING_FIT", f"statistics of {int(own.sum()):,} data_types are of the rows of train alone")

@@ -1,0 +1,202 @@
+"""Leaks that events, labels and the task itself show: who is where, what was known when, who is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tawt.labels.task import Task
+from tawt.labels.verdict import Verdict, clean, few, named, unverified
+from tawt.labels.windows import index_moment, least_gap
+
+BILLED = "DIAGNOS|ICD|PROCEDURE|DRG|HCPCS"
+"""What codes of the bill are called."""
+_START, _END, _DEATH = "ADMISSION", "DISCHARGE", "MEDS_DEATH"
+_NO_STAYS = "events name no admissions and discharges"
+
+
+def audit_events(
+    connection: duckdb.DuckDBPyConnection, labels: pa.Table, splits: Mapping[str, Sequence[int]]
+) -> list[Verdict]:
+    """Look for what events and labels show.
+
+    Args:
+        connection: Where `events` is a relation.
+        labels: `subject_id`, `prediction_time` (us), `positive` (null = not known) and perhaps `prior_count`.
+        splits: Who is in which split, as the dataset has it.
+    """
+    connection.register("asked", labels)
+    return [
+        _overlap(splits),
+        _lag(connection),
+        _undated(connection),
+        _billed(connection),
+        _after(connection, labels),
+        _repeated(connection, labels),
+    ]
+
+
+def audit_task(task: Task | None, attrition: Sequence[Mapping[str, str]], n_labels: int) -> list[Verdict]:
+    """Look at how the windows of a task are written.
+
+    Args:
+        task: The ACES task; None = the labels were made otherwise.
+        attrition: Who is left after each rule, as it was told.
+        n_labels: Labels.
+    """
+    if task is None:
+        why = "the labels are of no ACES task: when their window begins, and who was left out, is not known"
+        return [unverified("LABEL_IN_INPUT", why), unverified("COHORT_FUTURE_INFORMATION", why)]
+    index = index_moment(task)
+    return [_label_in_input(task, index, n_labels), _cohort(task, index, attrition)]
+
+
+def _label_in_input(task: Task, index: str, n_labels: int) -> Verdict:
+    code = "LABEL_IN_INPUT"
+    name = next((name for name, window in task.windows.items() if window.label), None)
+    if name is None:
+        return unverified(code, "no window has a label")
+    gap = least_gap(task, f"{name}.start", index) if task.windows[name].start is not None else None
+    back = least_gap(task, index, f"{name}.start") if task.windows[name].start is not None else 1
+    if (back is not None and back > 0) or (gap is not None and gap < 0):
+        return Verdict(
+            code, "leak", f"the window `{name}` begins before the prediction time, in all {n_labels:,} labels"
+        )
+    if gap is None:
+        return unverified(code, f"where `{name}` begins hangs on each record")
+    if gap == 0 and task.windows[name].start_inclusive:
+        what = f"the window `{name}` begins at the prediction time and holds that moment, in all {n_labels:,} labels"
+        return Verdict(code, "leak", what)
+    return clean(code, f"the window `{name}` begins behind the prediction time")
+
+
+def _cohort(task: Task, index: str, attrition: Sequence[Mapping[str, str]]) -> Verdict:
+    code, late = "COHORT_FUTURE_INFORMATION", []
+    for name, window in task.windows.items():
+        if not window.has:
+            continue
+        before = least_gap(task, index, f"{name}.end") if window.end is not None else None
+        if before is None or before < 0:
+            late.append(name)
+    if not late:
+        return clean(code, "only what is known at the prediction time decides who is asked about")
+    rules, taken = [*attrition], []
+    for before_rule, rule in pairwise(rules):
+        if any(rule["rule"].startswith(f"{name}") for name in late):
+            taken.append(f"{rule['rule']}: {before_rule['n_samples']} to {rule['n_samples']} samples")
+    return Verdict(code, "leak", f"{', '.join(late)} end later and decide who is asked about; {'; '.join(taken)}")
+
+
+def _overlap(splits: Mapping[str, Sequence[int]]) -> Verdict:
+    seen: dict[int, str] = {}
+    twice = {subject for name, own in splits.items() for subject in own if seen.setdefault(int(subject), name) != name}
+    if twice:
+        return Verdict("ENTITY_OVERLAP", "leak", f"{few(len(twice))} subjects are in two splits")
+    return clean("ENTITY_OVERLAP", f"each of {len(seen):,} subjects is in one split")
+
+
+def _lag(connection: duckdb.DuckDBPyConnection) -> Verdict:
+    n, n_subjects = _one(connection, """
+        select count(*), count(distinct e.subject_id) from events e join asked a using (subject_id)
+        where e.time <= make_timestamp(a.prediction_time) and e.available_time > make_timestamp(a.prediction_time)
+    """)  # fmt: skip
+    told = f"{few(n)} events of {few(n_subjects)} subjects had happened and were not known yet"
+    return clean("AVAILABILITY_LAG", f"{told}: they are cut" if n else "all that had happened was known")
+
+
+def _undated(connection: duckdb.DuckDBPyConnection) -> Verdict:
+    code = "UNDATED_SOURCE"
+    if not _has_stays(connection):
+        return unverified(code, _NO_STAYS)
+    found = _codes(connection, f"""
+        with starts as (select distinct subject_id, time from events where regexp_matches(code, '{_START}'))
+        select e.code, count(distinct e.subject_id) from events e
+        left join starts s on s.subject_id = e.subject_id and s.time = e.time
+        where e.time is not null and not regexp_matches(e.code, '{_START}|{_END}|BIRTH|DEATH')
+        group by e.code having bool_and(s.time is not null and coalesce(e.available_time, e.time) = e.time)
+    """)  # fmt: skip
+    billed = {name: n for name, n in found.items() if _is_billed(name)}
+    if billed:
+        return Verdict(code, "leak", f"at the start of the stay alone: {named(billed)}", tuple(billed))
+    if found:
+        return unverified(code, f"at the start of the stay alone: {named(found)}; was it known then?")
+    return clean(code, "no code is there at the start of stays alone")
+
+
+def _billed(connection: duckdb.DuckDBPyConnection) -> Verdict:
+    code = "BILLED_AFTER_DISCHARGE"
+    if not _has_stays(connection):
+        return unverified(code, _NO_STAYS)
+    n_billed, _ = _one(connection, f"select count(*), 0 from events where regexp_matches(code, '{BILLED}')")
+    if not n_billed:
+        return clean(code, "there are no codes of diagnoses or procedures")
+    found = _codes(connection, f"""
+        with ends as (select distinct subject_id, time from events where regexp_matches(code, '{_END}')),
+        starts as (select distinct subject_id, time from events where regexp_matches(code, '{_START}')),
+        stays as (
+            select s.subject_id, s.time as began, min(e.time) as ended from starts s
+            join ends e on e.subject_id = s.subject_id and e.time >= s.time group by all
+        )
+        select e.code, count(distinct e.subject_id) from events e join stays s
+        on s.subject_id = e.subject_id and e.time >= s.began and coalesce(e.available_time, e.time) < s.ended
+        where regexp_matches(e.code, '{BILLED}') group by e.code
+    """)  # fmt: skip
+    if found:
+        return Verdict(code, "leak", f"readable before the end of their stay: {named(found)}", tuple(found))
+    return clean(code, f"{n_billed:,} rows of diagnoses and procedures are readable from the discharge on")
+
+
+def _after(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> Verdict:
+    code = "POST_OUTCOME_INSTANCE"
+    dead, _ = _one(connection, f"""
+        select count(*), 0 from asked a join events e using (subject_id)
+        where e.code like '{_DEATH}%' and e.time < make_timestamp(a.prediction_time)
+    """)  # fmt: skip
+    again = _prior(connection, labels)
+    if dead or again:
+        told = [f"{few(dead)} labels are asked after the death"] if dead else []
+        told += [f"{few(again)} positive labels are of what was there before"] if again else []
+        return Verdict(code, "leak", "; ".join(told))
+    if again is None:
+        return unverified(code, "nobody is asked after the death; the labels do not say what was there before")
+    return clean(code, "nobody is asked after the death, or of what was there before")
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> Verdict:
+    again = _prior(connection, labels)
+    if again is None:
+        return unverified("REPEATED_EVENT", "the labels have no `prior_count`")
+    n, _ = _one(connection, "select count(*), 0 from asked where positive")
+    if again:
+        return Verdict("REPEATED_EVENT", "leak", f"{few(again)} of {few(n)} positive labels are no new onsets")
+    return clean("REPEATED_EVENT", f"all {few(n)} positive labels are new onsets")
+
+
+def _prior(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> int | None:
+    if "prior_count" not in labels.column_names or labels["prior_count"].null_count == len(labels):
+        return None
+    return _one(connection, "select count(*), 0 from asked where positive and prior_count > 0")[0]
+
+
+def _has_stays(connection: duckdb.DuckDBPyConnection) -> bool:
+    both = (
+        f"select count(*) filter (regexp_matches(code, '{_START}')), count(*) filter (regexp_matches(code, '{_END}'))"
+    )
+    return all(_one(connection, f"{both} from events"))
+
+
+def _is_billed(code: str) -> bool:
+    return any(word in code for word in BILLED.split("|"))
+
+
+def _one(connection: duckdb.DuckDBPyConnection, select: str) -> tuple[int, int]:
+    row: Any = connection.execute(select).fetchone()
+    return int(row[0]), int(row[1])
+
+
+def _codes(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, int]:
+    return {str(code): int(n) for code, n in connection.execute(select).fetchall()}

@@ -1,0 +1,72 @@
+"""What an audit says of one leak: clean, a leak with counts, or not verified."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from tawt.contracts.cells import SMALL_CELL
+from tawt.labels.catalogue import BY_CODE
+
+Status = Literal["clean", "leak", "not verified"]
+
+
+@dataclass(frozen=True)
+class Inflation:
+    """How much better the same probe looks with the leak than without it."""
+
+    metric: str
+    """What is measured."""
+    with_leak: float
+    """With what leaks."""
+    without: float
+    """Without it."""
+
+    @property
+    def gain(self) -> float:
+        """The difference."""
+        return self.with_leak - self.without
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One leak of the catalogue."""
+
+    code: str
+    """Of the catalogue."""
+    status: Status
+    told: str
+    """Counts, and why it is not verified; never a cell, and no small number of people."""
+    codes: tuple[str, ...] = ()
+    """Codes that leak, of more than a few people each."""
+    inflation: Inflation | None = None
+    """Measured where it can be."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it with what the catalogue says."""
+        known = BY_CODE[self.code]
+        of = None if self.inflation is None else {**asdict(self.inflation), "gain": self.inflation.gain}
+        return {**asdict(self), "inflation": of, "name": known.name, "remedy": known.remedy, "tested": known.tested}
+
+
+def clean(code: str, told: str) -> Verdict:
+    """Return that nothing was found."""
+    return Verdict(code, "clean", told)
+
+
+def unverified(code: str, why: str) -> Verdict:
+    """Return that nothing can be said, and why."""
+    return Verdict(code, "not verified", why)
+
+
+def few(n: int) -> str:
+    """Return a count of people, or of their rows, as it may be told."""
+    return f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL else f"{n:,}"
+
+
+def named(codes: dict[str, int], most: int = 5) -> str:
+    """Return codes with their subjects, the most frequent first; those of few people are counted."""
+    shown = sorted(((n, code) for code, n in codes.items() if n > SMALL_CELL), key=lambda one: (-one[0], one[1]))
+    text = ", ".join(f"{code} ({n:,} subjects)" for n, code in shown[:most])
+    rest = len(codes) - len(shown[:most])
+    return text + (f"{' and ' if text else ''}{rest:,} more codes" if rest else "")
