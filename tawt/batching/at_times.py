@@ -14,7 +14,7 @@ from tawt.batching.cut import known
 from tawt.batching.host import HostBatch
 from tawt.batching.passes import Documents, in_parts
 from tawt.batching.rows import Rows
-from tawt.batching.windows import Windows, cut_windows
+from tawt.batching.windows import Windows
 from tawt.dataset.reader import Split
 
 
@@ -35,7 +35,7 @@ class AtTimes:
     documents: Documents
     """Whose they are, and how many tokens of each were known."""
     windows: Windows
-    """The last rows up to each prediction time, those that could not be read yet among them."""
+    """The last rows that were known by each prediction time; between them may lie some that could not be read yet."""
     end: Ints
     """`(d,)`, the prediction times, us since the subject's origin."""
     row: Ints
@@ -107,15 +107,24 @@ def _told(end: Ints) -> dict[str, object]:
 
 
 def _windows_until(rows: Rows, subjects: Ints, end: Ints, max_length: int) -> Windows:
-    """Return the last window of each record as it was told by its prediction time."""
+    """Return the last window of each record as it was known by its prediction time.
+
+    Rows that could not be read yet may lie within it, and take nobody's place: how many they are tells of later.
+    """
     split = rows.split
-    n_static = split.n_static[subjects]
-    first = split.starts[subjects] + n_static
-    last = split.starts[subjects] + split.lengths[subjects]
-    shards = [columns.timestamp for columns in split.shards]
-    places = zip(split.shard[subjects].tolist(), first.tolist(), last.tolist(), end.tolist(), strict=True)
-    n_timed = np.fromiter(
-        (np.searchsorted(shards[shard][a:b], until, side="right") for shard, a, b, until in places),
-        np.int64, len(subjects),
-    )  # fmt: skip
-    return cut_windows(n_static + n_timed, n_static, max_length, "last", split.subject_ids[subjects])
+    shards = [(columns.timestamp, columns.available_time) for columns in split.shards]
+    begin = split.starts[subjects]
+    first, last = begin + split.n_static[subjects], begin + split.lengths[subjects]
+    columns = (split.shard[subjects], begin, first, last, end)
+    found = np.empty((4, len(subjects)), dtype=np.int64)
+    for d, (shard, a, b, c, until) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        time, available = shards[shard]
+        static = np.flatnonzero(available[a:b] <= until)
+        n_timed = int(np.searchsorted(time[b:c], until, side="right"))
+        timed = np.flatnonzero(available[b : b + n_timed] <= until)
+        kept = min(len(static), max_length)
+        room = min(len(timed), max_length - kept)
+        start = int(timed[len(timed) - room]) if room else n_timed
+        n_static = int(static[kept - 1]) + 1 if kept else 0
+        found[:, d] = n_static, b - a + start, n_timed - start, len(static) + len(timed) - kept - room
+    return Windows(*found)

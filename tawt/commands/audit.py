@@ -18,7 +18,7 @@ from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, StageError, TawtError
 from tawt.evaluation.baselines import Rows, measured_shuffled, with_shuffled_labels
 from tawt.evaluation.inflation import inflation, probe
-from tawt.evaluation.leaks import Told, audit_features, one_time_each, tell
+from tawt.evaluation.leaks import Told, audit_features, moments, tell
 from tawt.evaluation.resample import Interval
 from tawt.files import made_folder, write_sealed
 from tawt.heads.labels import LabelSet, label_file, read_labels
@@ -54,7 +54,7 @@ _WHY = {
     "INTERVAL_CROSSING": "no stage declares where an interval ends",
     "FIRST_DAY_SUMMARY": "no stage declares which codes sum up a day",
     "SYNTHETIC_IN_EVALUATION": "nothing here says which rows are invented",
-    "EVALUATION_REUSE": "give a run with `--run`",
+    "EVALUATION_REUSE": "on which rows a threshold or a setting was chosen is not on record",
     "PRETRAINED_ON_TEST": "give a run with `--run`",
     "DECLARED_PRACTICE": "nothing was declared",
 }
@@ -214,8 +214,8 @@ def _again(table: pa.Table) -> np.ndarray:
     """Return which positive labels are of what was there before, `(n,)`."""
     if "prior_count" not in table.column_names:
         return np.zeros(len(table), dtype=bool)
-    positive, prior = (table[name].fill_null(0).to_numpy() for name in ("positive", "prior_count"))
-    return np.asarray(positive.astype(bool) & (prior > 0))
+    positive, prior = table["positive"].fill_null(False).to_numpy(), table["prior_count"].fill_null(0).to_numpy()
+    return np.asarray(positive & (prior > 0))
 
 
 def _measured(one: Verdict, told: Told, test: np.ndarray, honest: np.ndarray) -> Verdict:
@@ -264,20 +264,20 @@ def _of_run(
     found: list[Verdict], root: Path, run: Path, dataset: TripletDataset, labels: LabelSet, device: str
 ) -> list[Verdict]:  # fmt: skip
     """Return the verdicts with what a run adds: its embeddings, and the rows that it learned from."""
-    at = one_time_each(labels.subject_id, labels.time)[:MOST_EMBEDDED]
+    subject, time = (one[:MOST_EMBEDDED] for one in moments(dataset, labels.subject_id, labels.time))
     embedding = load_embedding(run, dataset.vocabulary, root, None, device)
-    changed = int(embeddings_that_change(dataset, embedding, labels.subject_id[at], labels.time[at]).sum())
+    changed = int(embeddings_that_change(dataset, embedding, subject, time).sum())
     out = []
     for one in found:
         if one.code == "FUTURE_EVENT":
             if changed:
-                said = f"embeddings of {few(changed)} of {len(at):,} subjects change; {one.told}"
+                said = f"embeddings of {few(changed)} of {len(subject):,} subjects change; {one.told}"
                 one = replace(one, status="leak", told=said)
             else:
-                one = replace(one, told=f"{one.told}; embeddings of {len(at):,} subjects too")
+                one = replace(one, told=f"{one.told}; embeddings of {len(subject):,} subjects too")
         out.append(one)
     overlap = next(one for one in out if one.code == "ENTITY_OVERLAP")
-    learned = f"{run.name} learned from train alone"
+    learned = f"{run.name} learns from train alone"
     weights = f"weights {sha256_file(embedding.loaded.weights)[:12]}"
     own = Verdict("PRETRAINED_ON_TEST", "leak", f"{learned}, which shares subjects with another split")
     out.append(own if overlap.status == "leak" else clean("PRETRAINED_ON_TEST", f"{learned} ({weights})"))

@@ -59,16 +59,27 @@ def audit_features(told: Told) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def one_time_each(subject_id: Ints, time: Ints) -> Ints:
-    """Return the row of the first prediction time of each subject."""
+def moments(dataset: TripletDataset, subject_id: Ints, time: Ints) -> tuple[Ints, Ints]:
+    """Return each subject once, with its first prediction time, or the middle of its record if that ends before.
+
+    Nothing can be deleted behind the end of a record, and what must not change must not at any time.
+    """
     order = np.lexsort((time, subject_id))
-    return order[np.unique(subject_id[order], return_index=True)[1]]
+    at = order[np.unique(subject_id[order], return_index=True)[1]]
+    subject, chosen = subject_id[at], time[at].copy()
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        for i in np.flatnonzero(np.isin(split.subject_ids, subject) & (split.lengths > split.n_static)).tolist():
+            place = int(np.searchsorted(subject, split.subject_ids[i]))
+            timed, origin = split.columns(i).timestamp[int(split.n_static[i]) :], int(split.origins[i])
+            if timed[-1] + origin <= chosen[place]:
+                chosen[place] = timed[(len(timed) - 1) // 2] + origin
+    return subject, chosen
 
 
 def _truncation(told: Told) -> Verdict:
-    at = one_time_each(told.subject_id, told.time)
-    subject, time = told.subject_id[at], told.time[at]
-    changed = np.zeros(len(at), dtype=bool)
+    subject, time = moments(told.dataset, told.subject_id, told.time)
+    changed = np.zeros(len(subject), dtype=bool)
     cut = truncate(told.dataset, subject, time)
     gone = sum(_rows(told, name, subject) - cut.split(name).n_triplets for name in cut.split_names)
     for recipe in ("summaries", "four", "missingness", "demographics"):
@@ -79,10 +90,12 @@ def _truncation(told: Told) -> Verdict:
         a, b = (np.ascontiguousarray(one.matrix).view(np.uint64) for one in both)
         changed |= (a != b).any(1)
     if changed.any():
-        what = f"features of {few(int(changed.sum()))} of {len(at):,} subjects change when {gone:,} later triplets go"
+        what = (
+            f"features of {few(int(changed.sum()))} of {len(subject):,} subjects change when {gone:,} later triplets go"
+        )
         return Verdict("FUTURE_EVENT", "leak", what)
     return clean(
-        "FUTURE_EVENT", f"features of {len(at):,} subjects, without {gone:,} later triplets, are equal to the bit"
+        "FUTURE_EVENT", f"features of {len(subject):,} subjects, without {gone:,} later triplets, are equal to the bit"
     )
 
 

@@ -69,4 +69,6 @@ def named(codes: dict[str, int], most: int = 5) -> str:
     shown = sorted(((n, code) for code, n in codes.items() if n > SMALL_CELL), key=lambda one: (-one[0], one[1]))
     text = ", ".join(f"{code} ({n:,} subjects)" for n, code in shown[:most])
     rest = len(codes) - len(shown[:most])
-    return text + (f"{' and ' if text else ''}{rest:,} more codes" if rest else "")
+    if not text:
+        return f"{rest:,} codes of fewer than {SMALL_CELL + 1} subjects"
+    return text + (f" and {rest:,} more codes" if rest else "")

@@ -52,8 +52,9 @@ def expected(split: Split, subject_id: int, time: int) -> list[tuple]:
     i = int(np.flatnonzero(split.subject_ids == subject_id)[0])
     rows, end = split.columns(i), time - int(split.origins[i])
     n_static = int(split.n_static[i])
-    statics = list(range(min(n_static, MAX_LENGTH)))
-    timed = [r for r in range(n_static, len(rows.timestamp)) if rows.timestamp[r] <= end]
+    known = rows.available_time <= end
+    statics = [r for r in range(n_static) if known[r]][:MAX_LENGTH]
+    timed = [r for r in range(n_static, len(rows.timestamp)) if rows.timestamp[r] <= end and known[r]]
     room = MAX_LENGTH - len(statics)
     kept = statics + (timed[-room:] if room else [])
     return [

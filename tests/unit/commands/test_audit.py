@@ -1,0 +1,119 @@
+"""`tawt audit`: one verdict of each leak, planted leaks of features, and embeddings that know nothing of later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.reader import open_dataset
+from tawt.dataset.truncated import truncate
+from tawt.evaluation.features import Features
+from tawt.evaluation.inflation import inflation
+from tawt.evaluation.leaks import _statistics, audit_features, tell
+from tawt.evaluation.metrics import AUROC
+from tawt.labels.catalogue import LEAKS
+
+N, NOT_MEASURED = 60, ValueStatus.NOT_MEASURED
+
+
+@pytest.fixture
+def told(tmp_path, write_dataset):
+    """What was known of invented subjects halfway through their records, half of whom had the event."""
+    write_dataset(tmp_path, {"train": [N], "held_out": [20]}, seed=4)
+    dataset = open_dataset(tmp_path)
+    subject, time, train = [], [], []
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        for i in range(split.n_subjects):
+            own = split.columns(i).timestamp[int(split.n_static[i]) :]
+            subject.append(int(split.subject_ids[i]))
+            time.append(int(split.origins[i]) + (int(own[len(own) // 2]) if len(own) else 0))
+            train.append(name == "train")
+    truth = (np.arange(len(subject)) % 2).astype(float)
+    return tell(dataset, np.array(subject), np.array(time), truth, np.array(train))
+
+
+def status(told):
+    return {one.code: one for one in audit_features(told)}
+
+
+def test_invented_records_are_clean_but_for_what_is_planted(told):
+    """Features are equal to the bit without what is later; a feature that is the label is found, and its code told."""
+    said = status(told)
+    assert said["FUTURE_EVENT"].status == said["DUPLICATE_RECORD"].status == "clean"
+    assert said["OUTCOME_ENCODING"].status == said["SINGLE_FEATURE_DOMINANCE"].status == "clean"
+    more = np.concatenate([told.features.matrix, told.truth[:, None] * 3], 1)
+    planted = replace(told, features=Features(more, (*told.features.names, "DEATH//FLAG:last")))
+    said = status(planted)
+    assert said["OUTCOME_ENCODING"].codes == said["SINGLE_FEATURE_DOMINANCE"].codes == ("DEATH//FLAG",)
+    test = ~told.train
+    worth = inflation(planted.features, told.truth, told.train, test, {"DEATH//FLAG"})
+    assert worth is not None and worth.metric == AUROC.name and worth.gain > 0.05
+
+
+def test_features_that_know_what_is_later_are_found(told, monkeypatch):
+    """A lookup that forgets to cut the records gives other features once what is later is gone."""
+    from tawt.evaluation import leaks
+
+    real = leaks.known_at
+    later = 10**15
+    monkeypatch.setattr(leaks, "known_at", lambda dataset, subject, time: real(dataset, subject, time + later))
+    assert status(told)["FUTURE_EVENT"].status == "leak"
+
+
+def test_a_truncated_record_has_what_was_known(told):
+    """Against a plain look at each record: no row behind the time on either clock, statics known by then, in order."""
+    cut = truncate(told.dataset, told.subject_id, told.time)
+    until = dict(zip(told.subject_id.tolist(), told.time.tolist(), strict=True))
+    for name in told.dataset.split_names:
+        whole, part = told.dataset.split(name), cut.split(name)
+        assert part.subject_ids.tolist() == whole.subject_ids.tolist()
+        for i in range(whole.n_subjects):
+            own, then = whole.columns(i), until[int(whole.subject_ids[i])] - int(whole.origins[i])
+            kept = [
+                row for row in range(len(own.timestamp))
+                if own.available_time[row] <= then and (row < whole.n_static[i] or own.timestamp[row] <= then)
+            ]  # fmt: skip
+            assert part.columns(i).identity.tolist() == own.identity[kept].tolist()
+    assert sum(cut.split(n).n_triplets for n in cut.split_names) < sum(
+        told.dataset.split(n).n_triplets for n in told.dataset.split_names
+    )
+
+
+def test_statistics_of_other_rows_are_found(told):
+    """Counts on record that are not those of train are a leak."""
+    vocabulary, train = told.dataset.vocabulary, told.dataset.split("train")
+    types = np.concatenate([columns.data_type[columns.value_status != NOT_MEASURED] for columns in train.shards])
+    own = np.bincount(types, minlength=len(vocabulary))
+
+    def said(n_rows):
+        return _statistics(replace(told.dataset, vocabulary=replace(vocabulary, n_rows=n_rows)))
+
+    assert said(own).status == "clean"
+    said = said(own + (np.arange(len(own)) == int(types[0])))
+    assert said.status == "leak" and "not of as many rows as train" in said.told
+
+
+def test_every_leak_has_a_verdict(own_workspace, tmp_path, tawt):
+    """The command says one thing of each leak of the catalogue, in its order, and writes it down."""
+    task = tmp_path / "dead.yaml"
+    task.write_text("""predicates:
+  admission: {code: {regex: "^HOSPITAL_ADMISSION"}}
+  death: {code: MEDS_DEATH}
+trigger: admission
+windows:
+  input: {start: null, end: trigger, start_inclusive: true, end_inclusive: true, index_timestamp: end}
+  target: {start: input.end, end: null, start_inclusive: false, end_inclusive: true, label: death}
+""")
+    assert tawt("label", task, "-w", own_workspace, "--name", "dead").code == 0
+    done = tawt("audit", "dead", "-w", own_workspace, "--aces", task, "--format", "json")
+    assert done.code in (0, 1), done.err
+    said = json.loads((own_workspace / "audits" / "dead" / "audit.json").read_text())
+    assert [one["code"] for one in said["verdicts"]] == [leak.code for leak in LEAKS]
+    by_code = {one["code"]: one for one in said["verdicts"]}
+    assert by_code["FUTURE_EVENT"]["status"] == by_code["LABEL_IN_INPUT"]["status"] == "clean"
+    assert done.code == any(one["status"] == "leak" for one in said["verdicts"])

@@ -1,0 +1,123 @@
+"""The audit's look at events, labels and tasks: planted leaks are found, and what is clean is called so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tawt.labels.audit import audit_events, audit_task
+from tawt.labels.verdict import Verdict, named
+from tawt.labels.windows import least_gap
+from tests.unit.labels.engine import connected, fill, hours, task_of
+from tests.unit.labels.oracle import HOUR
+
+N = 12
+STAY = [(0.0, "HOSPITAL_ADMISSION//ER"), (1.0, "LAB//K", 4.0), (48.0, "HOSPITAL_DISCHARGE//HOME")]
+TASK = """predicates:
+  admission: {code: {regex: "^HOSPITAL_ADMISSION"}}
+  discharge: {code: {regex: "^HOSPITAL_DISCHARGE"}}
+  death: {code: MEDS_DEATH}
+trigger: admission
+windows:
+  input: {start: null, end: trigger + 24h, start_inclusive: true, end_inclusive: true, index_timestamp: end}
+  gap: {start: trigger, end: start + %s, start_inclusive: false, end_inclusive: true, has: {discharge: (None, 0)}}
+  target: {start: %s, end: start -> discharge, start_inclusive: %s, end_inclusive: true, label: death}
+"""
+
+
+def found(*more: tuple[float, str], late: str = "", prior: int = 0, twice: bool = False) -> dict[str, Verdict]:
+    """What is said of N alike subjects, each asked at 24 hours."""
+    connection = connected()
+    fill(connection, {subject: hours(*STAY, *more) for subject in range(N)})
+    if late:
+        connection.execute(f"update events set available_time = time + interval 30 hours where code = '{late}'")
+    labels = pa.table({
+        "subject_id": range(N), "prediction_time": [24 * HOUR] * N, "positive": [i % 2 == 0 for i in range(N)],
+        "prior_count": pa.array([prior] * N, pa.int64()),
+    })  # fmt: skip
+    splits = {"train": [*range(9)], "held_out": [*range(8 if twice else 9, N)]}
+    return {one.code: one for one in audit_events(connection, labels, splits)}
+
+
+def leaks(verdicts: dict[str, Verdict]) -> set[str]:
+    return {code for code, one in verdicts.items() if one.status == "leak"}
+
+
+def test_what_is_clean_is_called_so() -> None:
+    """Nothing is found in a plain stay, with a diagnosis that is billed at the discharge."""
+    said = found((48.0, "DIAGNOSIS//ICD//A41"))
+    assert {one.status for one in said.values()} == {"clean"}, said
+
+
+@pytest.mark.parametrize(
+    ("planted", "code"),
+    [
+        ({"more": [(0.0, "DIAGNOSIS//ICD//A41")]}, "BILLED_AFTER_DISCHARGE"),
+        ({"more": [(0.0, "DIAGNOSIS//ICD//A41")]}, "UNDATED_SOURCE"),
+        ({"more": [(20.0, "MEDS_DEATH")]}, "POST_OUTCOME_INSTANCE"),
+        ({"prior": 2}, "REPEATED_EVENT"),
+        ({"twice": True}, "ENTITY_OVERLAP"),
+    ],
+)
+def test_what_was_planted_is_found(planted: dict, code: str) -> None:
+    """A bill at the admission, a question after the death, what was there before, and a subject in two splits."""
+    said = found(*planted.pop("more", ()), **planted)
+    assert code in leaks(said)
+    if said[code].codes:
+        assert said[code].codes == ("DIAGNOSIS//ICD//A41",) and f"({N} subjects)" in said[code].told
+
+
+def test_what_was_not_known_yet_is_counted() -> None:
+    """A result that is reported later is no leak, as it is cut, and is counted."""
+    said = found(late="LAB//K")["AVAILABILITY_LAG"]
+    assert said.status == "clean" and said.told.startswith(f"{N} events of {N} subjects")
+
+
+@pytest.mark.parametrize(
+    ("gap", "start", "inclusive", "in_input", "cohort"),
+    [
+        ("24h", "gap.end", "false", "clean", "clean"),
+        ("24h", "gap.end", "true", "leak", "clean"),
+        ("48h", "gap.end", "false", "clean", "leak"),
+        ("24h", "trigger", "false", "leak", "clean"),
+        ("24h", "gap.end -> discharge", "true", "not verified", "clean"),
+    ],
+)
+def test_windows_are_looked_at(
+    gap: str, start: str, inclusive: str, in_input: str, cohort: str, tmp_path: Path
+) -> None:
+    """A label's window that begins before, or at, the prediction time, and a choice by what comes later."""
+    if "->" in start:
+        text = (TASK % (gap, "X", inclusive)).replace(
+            "start: X, end: start -> discharge", "end: gap.end -> discharge, start: end - 1h"
+        )
+    else:
+        text = TASK % (gap, start, inclusive)
+    task = task_of(tmp_path, text)
+    rules = [
+        {"rule": "trigger: admission", "n_subjects": "40", "n_samples": "60"},
+        {"rule": "gap has discharge: None to 0", "n_subjects": "30", "n_samples": "50"},
+    ]
+    said = {one.code: one for one in audit_task(task, rules, 50)}
+    assert said["LABEL_IN_INPUT"].status == in_input
+    assert said["COHORT_FUTURE_INFORMATION"].status == cohort
+    if cohort == "leak":
+        assert "60 to 50 samples" in said["COHORT_FUTURE_INFORMATION"].told
+    assert {one.status for one in audit_task(None, (), 50)} == {"not verified"}
+
+
+def test_gaps_hang_on_how_windows_are_written(tmp_path: Path) -> None:
+    """A fixed time is known both ways, a next moment gives the least, and one looked for backwards nothing."""
+    task = task_of(tmp_path, TASK % ("48h", "gap.end", "false"))
+    assert least_gap(task, "target.start", "input.end") == 24 * HOUR
+    assert least_gap(task, "input.end", "target.start") == -24 * HOUR
+    assert least_gap(task, "target.end", "input.end") == 24 * HOUR
+    assert least_gap(task, "input.end", "target.end") is None
+
+
+def test_few_people_have_no_name() -> None:
+    """A code of ten people is counted, not named."""
+    assert named({"A": 30, "B": 10}) == "A (30 subjects) and 1 more codes"
+    assert named({"B": 10}) == "1 codes of fewer than 11 subjects"
