@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tawt.builtin.all import graph_of
 from tawt.contracts.label_set import AboutLabels, about_labels
+from tawt.contracts.workspace import AUDITS
 from tawt.database.connect import Limits, connect
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, StageError, TawtError
@@ -125,7 +126,7 @@ def audit(
     labels = labels.rows(known)
     about = about_labels(file)
     splits = {name: dataset.split(name).subject_ids.tolist() for name in dataset.split_names}
-    place = Path(out) if out is not None else root / "audits" / labels.name
+    place = Path(out) if out is not None else root / AUDITS / labels.name
     report({"event": "part", "name": "events, labels and the task"})
     table = _table(file, labels)
     honest = ~_again(table)

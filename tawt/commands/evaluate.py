@@ -11,6 +11,7 @@ import numpy as np
 
 from tawt.arrays import Floats, Ints
 from tawt.commands.beside import Beside
+from tawt.contracts.workspace import EVALUATIONS
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.baselines import Shuffled
@@ -99,7 +100,7 @@ def evaluate(
     folders = [find_run(workspace, run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
-    place = Path(out) if out is not None else workspace / "evaluations" / labels.name
+    place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     if plots:
         matplotlib()
     models: dict[str, Predictions] = {}

@@ -8,6 +8,8 @@ from tawt.errors import FileError
 from tawt.seals import SAYS
 
 PIPELINE = "pipeline.yaml"
+EVALUATIONS, AUDITS = "evaluations", "audits"
+"""Folders of what `tawt evaluate` and `tawt audit` write, one a label set."""
 HOSPITAL = "hospital.json"
 """Which invented hospital the raw tables of a demo are."""
 

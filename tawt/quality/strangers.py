@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tawt.contracts.dataset import THREADS
 from tawt.contracts.layers import STAGE
-from tawt.contracts.workspace import HOSPITAL
+from tawt.contracts.workspace import AUDITS, EVALUATIONS, HOSPITAL
 from tawt.pipeline.holding import RESUMABLE
 from tawt.pipeline.workspace import LOCK, OWN_FOLDERS, RECORDS, Workspace
 from tawt.places import real
@@ -46,6 +46,7 @@ def of_workspace(workspace: Workspace) -> Known:
     known.add(root / name for name in (*RECORDS, THREADS))
     known.locks.add(root / LOCK)
     known.folders |= {root / name for name in OWN_FOLDERS}
+    known.loose |= {root / name for name in (EVALUATIONS, AUDITS)}
     raw = workspace.raw_root
     if raw is not None and raw != real(root) and raw.is_relative_to(real(root)):
         known.others.add(root / raw.relative_to(real(root)))

@@ -117,3 +117,4 @@ windows:
     by_code = {one["code"]: one for one in said["verdicts"]}
     assert by_code["FUTURE_EVENT"]["status"] == by_code["LABEL_IN_INPUT"]["status"] == "clean"
     assert done.code == any(one["status"] == "leak" for one in said["verdicts"])
+    assert "audits" not in (checked := tawt("check", "-w", own_workspace)).out + checked.err
