@@ -38,7 +38,7 @@ class Verdict:
     told: str
     """Counts, and why it is not verified; never a cell, and no small number of people."""
     codes: tuple[str, ...] = ()
-    """Codes that leak, of more than a few people each."""
+    """All codes that leak, for who measures it; those of few people are told nowhere."""
     inflation: Inflation | None = None
     """Measured where it can be."""
 
@@ -46,7 +46,8 @@ class Verdict:
         """Return it with what the catalogue says."""
         known = BY_CODE[self.code]
         of = None if self.inflation is None else {**asdict(self.inflation), "gain": self.inflation.gain}
-        return {**asdict(self), "inflation": of, "name": known.name, "remedy": known.remedy, "tested": known.tested}
+        told = {key: value for key, value in asdict(self).items() if key != "codes"}
+        return {**told, "inflation": of, "name": known.name, "remedy": known.remedy, "tested": known.tested}
 
 
 def clean(code: str, told: str) -> Verdict:
