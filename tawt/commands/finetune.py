@@ -10,6 +10,7 @@ import numpy as np
 
 from tawt.batching.loader import PackedLoader
 from tawt.config.base import one_or_more
+from tawt.config.label import SelfTrainingConfig
 from tawt.config.load import build, merge, overrides, read_yaml
 from tawt.config.named import config_file
 from tawt.config.train import PretrainConfig
@@ -20,8 +21,10 @@ from tawt.heads.targets import Task, describe, make_task
 from tawt.heads.task import Kind
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, read_saved
+from tawt.runs.teacher import TEACHER, Taught, names_of, read_taught, teach, with_teacher
 from tawt.runs.training import TrainingResult, Wanted, train
 from tawt.shell import command
+from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import one_voice, open_world
 from tawt.training.folder import Report
 
@@ -83,10 +86,11 @@ def finetune(
         tell: Report = report if report is not None and world.first else lambda event: None
         with one_voice(world, alike=True):
             folder = find_run(workspace, run)
-            file = label_file(workspace, task)
-            saved, labels = read_saved(folder), read_labels(file, kind)
-            dataset = open_dataset(workspace)
+            file, saved = label_file(workspace, task), read_saved(folder)
             tree = _config(saved, config, mode, settings)
+            learns = tree.objective.label.self_training
+            labels = read_labels(file, kind, unlabelled=learns.weight > 0)
+            dataset = open_dataset(workspace)
             made = _task(labels, dataset, tree, tell)
             tree = _with_steps(tree, mode, epochs, dataset, made, settings)
             place = Path(out) if out is not None else workspace / "runs" / f"{folder.name}-{labels.name}-{mode}"
@@ -95,8 +99,33 @@ def finetune(
                 device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,
                 stale_ok=stale_ok, resume=True,
             )  # fmt: skip
-        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, stale_ok, dry_run, file)
+            taught = None
+            if learns.weight and not dry_run:
+                compute = choose_compute(device, tree.train.precision, tree.train.threads)
+                taught = _taught(folder, place, made, dataset, learns, compute, resume, tell)
+                made = with_teacher(made, taught, learns)
+        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, taught, stale_ok, dry_run, file)
         return train(wanted, world, tell)
+
+
+def _taught(
+    run: Path, place: Path, task: Task, dataset: TripletDataset, config: SelfTrainingConfig, compute: Compute,
+    resume: bool, tell: Report,
+) -> Taught:  # fmt: skip
+    """Return what the teacher says, or said when the run began."""
+    if not task.targets.taught.any():
+        raise ConfigError(
+            "objective.label.self_training.weight",
+            "is above 0 and each prediction time of train has a label, expected some without",
+            "leave the value of such rows empty in the label set, or set it to 0",
+        )  # fmt: skip
+    if resume and (place / TEACHER).exists():
+        return read_taught(place, task)
+    taught = teach(run, task, dataset, config, compute)
+    n = int((~np.isnan(taught.outputs).any(1) & task.targets.taught).sum())
+    text = f"{n:,} prediction times without a label are answered by {' and '.join(names_of(config))}"
+    tell({"event": "note", "text": text})
+    return taught
 
 
 def _config(saved: Saved, config: str | Path, mode: Mode, settings: Sequence[str]) -> PretrainConfig:
@@ -116,6 +145,8 @@ def _config(saved: Saved, config: str | Path, mode: Mode, settings: Sequence[str
 
 def _task(labels: LabelSet, dataset: TripletDataset, tree: PretrainConfig, tell: Report) -> Task:
     """Return the task, and tell whom it leaves out."""
+    known = {name: np.isin(labels.subject_id, dataset.split(name).subject_ids) for name in dataset.split_names}
+    labels = labels.rows(known["train"] | ~labels.without)  # elsewhere nothing is learned
     known = {name: np.isin(labels.subject_id, dataset.split(name).subject_ids) for name in dataset.split_names}
     outside = int((~np.any(list(known.values()), axis=0)).sum())
     if outside:

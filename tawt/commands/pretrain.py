@@ -66,4 +66,6 @@ def pretrain(
             run = Path(out) if out is not None else workspace / "runs" / name
             again = resume_command(workspace, config, settings, device, out, init, stale_ok)
             start = read_saved(find_run(workspace, init)) if init is not None else None
-        return train(Wanted(workspace, run, tree, again, device, resume, start, None, stale_ok, dry_run), world, tell)
+        return train(
+            Wanted(workspace, run, tree, again, device, resume, start, None, None, stale_ok, dry_run), world, tell
+        )

@@ -9,6 +9,17 @@ from pydantic import Field
 from tawt.config.base import Section
 
 
+class SelfTrainingConfig(Section):
+    """Prediction times without a label, answered by a teacher that learned from those with one."""
+
+    weight: float = Field(0.0, ge=0, le=100)
+    """How much a prediction time without a label counts, beside one with; 0 = they are left out."""
+    of_labels: float = Field(0.0, ge=0, le=1)
+    """Share of the teacher in the truth where there is a label: it smooths what is learned."""
+    with_baselines: tuple[str, ...] = ()
+    """Baselines of `tawt evaluate` that teach beside a linear probe of the run; the mean of their outputs counts."""
+
+
 class LabelConfig(Section):
     """A task's labels, predicted from the embedding at each prediction time."""
 
@@ -33,5 +44,7 @@ class LabelConfig(Section):
     """`balanced` weighs each class by its rarity among the training labels; probabilities are then no frequencies."""
     number_loss: Literal["squared", "huber"] = "squared"
     """Loss of a number, in standard deviations of the training labels."""
+    self_training: SelfTrainingConfig = SelfTrainingConfig()
+    """What is learned where there is no label."""
     n_bins: int = Field(20, ge=2, le=1000)
     """Time to an event: intervals of equal numbers of events, in each of which there is a hazard."""

@@ -31,6 +31,9 @@ class Answers(Protocol):
     def start(self) -> Tensor:
         """Return the outputs `(k,)` of a head that knows the training labels alone."""
 
+    def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs `(d, k)` of a teacher as truth and weight, `(d, k)` each, that a head can learn from."""
+
 
 class Binary:
     """Yes or no, of one thing or several: independent chances."""
@@ -48,6 +51,9 @@ class Binary:
     def start(self) -> Tensor:
         return torch.tensor(self.spec.prior).clamp(1e-6, 1 - 1e-6).logit()
 
+    def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        return outputs.sigmoid(), torch.ones_like(outputs)
+
 
 class TimeToEvent(Binary):
     """The time to an event by the hazard in each of `k` intervals; whoever is censored counts up to then.
@@ -58,6 +64,10 @@ class TimeToEvent(Binary):
     def predict(self, outputs: Tensor) -> Tensor:
         # log of 1 - sigmoid, summed: the chance that nothing came up to the end of each interval
         return functional.logsigmoid(-outputs).cumsum(1).exp()
+
+    def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        # an interval counts as far as somebody is still there to watch
+        return outputs.sigmoid(), torch.cat([torch.ones_like(outputs[:, :1]), self.predict(outputs)[:, :-1]], 1)
 
 
 class Classes:
@@ -74,6 +84,9 @@ class Classes:
 
     def start(self) -> Tensor:
         return torch.tensor(self.spec.prior).clamp_min(1e-6).log()
+
+    def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        return outputs.softmax(1), torch.ones_like(outputs)
 
 
 class Numbers:
@@ -92,6 +105,9 @@ class Numbers:
 
     def start(self) -> Tensor:
         return torch.zeros(len(self.spec.outputs))
+
+    def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        return outputs, torch.ones_like(outputs)
 
 
 _OF: dict[str, Callable[[TaskSpec, LabelConfig], Answers]] = {

@@ -61,6 +61,11 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.subject_id)
 
+    @property
+    def without(self) -> NDArray[np.bool_]:
+        """`(r,)`, where nothing is known of what is asked."""
+        return np.asarray(np.isnan(self.value).all(1))
+
     def rows(self, chosen: NDArray[np.bool_] | Ints) -> LabelSet:
         """Return some rows."""
         return replace(
@@ -96,12 +101,13 @@ def read_times(path: Path) -> PredictionTimes:
     return PredictionTimes(_name(path), sha256_file(path), place[:, 0], place[:, 1], row)
 
 
-def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
+def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = False) -> LabelSet:
     """Read a label set.
 
     Args:
         path: A Parquet file.
         kind: What is asked, where its columns leave that open; None = what they say.
+        unlabelled: Whether prediction times without a label are returned too.
 
     Raises:
         ConfigError: It is absent or broken, has no label, says two things of one time, or has not what `kind` needs.
@@ -149,7 +155,7 @@ def read_labels(path: Path, kind: Kind | None = None) -> LabelSet:
     known = ~np.isnan(wide).all(1)
     if not known.any():
         raise ConfigError(str(path), f"has no label in {len(rows)} prediction times, expected some", _HINT)
-    return found.rows(known)
+    return found if unlabelled else found.rows(known)
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Ints, Ints]:

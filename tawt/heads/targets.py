@@ -34,6 +34,16 @@ class Targets:
 
     cost: Numbers
     """`(r,)`, loss of whoever knows the training labels' rates alone."""
+    taught: Bools
+    """`(r,)`, whether there is no label, so that a teacher is to answer."""
+
+    @classmethod
+    def of(cls, truth: Numbers, weight: Numbers, how: Answers, taught: Bools | None = None) -> Targets:
+        """Return the targets, with their cost."""
+        truths, weights = (torch.from_numpy(x.astype(np.float32)) for x in (truth, weight))
+        cost = how.losses(how.start().expand_as(truths), truths.double(), weights.double())
+        nobody = np.zeros(len(truth), dtype=np.bool_)
+        return cls(truths.numpy(), weights.numpy(), cost.numpy(), nobody if taught is None else taught)
 
     @property
     def known(self) -> Bools:
@@ -56,10 +66,10 @@ class Task:
 
 
 def make_task(labels: LabelSet, spec: TaskSpec, config: LabelConfig) -> Task:
-    """Return the task of a run, of the labels of which something is known."""
+    """Return the task of a run: of the labels of which something is known, and of those that a teacher is to answer."""
     targets = make_targets(labels, spec, config)
-    at = np.flatnonzero(targets.known)
-    kept = Targets(targets.truth[at], targets.weight[at], targets.cost[at])
+    at = np.flatnonzero(targets.known | targets.taught)
+    kept = Targets(targets.truth[at], targets.weight[at], targets.cost[at], targets.taught[at])
     return Task(spec, Asked(labels.subject_id[at], labels.time[at]), kept, answers(spec, config))
 
 
@@ -74,7 +84,7 @@ def describe(labels: LabelSet, train: Bools, config: LabelConfig) -> TaskSpec:
     Raises:
         ConfigError: Among the training labels there is nothing to tell apart.
     """
-    rows = labels.rows(train)
+    rows = labels.rows(train & ~labels.without)
     if not len(rows):
         raise ConfigError(
             labels.name, "has no label of a subject of train, expected some",
@@ -119,12 +129,15 @@ def make_targets(labels: LabelSet, spec: TaskSpec, config: LabelConfig) -> Targe
         raise ConfigError(labels.name, f"is of kind {labels.kind}, expected {spec.kind}, as the run learned")
     if spec.kind == "time":
         seen, watched = _intervals(labels.value[:, 0] > 0, labels.duration[:, 0], np.array(spec.edges))
-        return _costed(seen, watched, spec, config)
+        without = labels.without
+        watched[without] = 0.0
+        return Targets.of(seen, watched, answers(spec, config), without)
     value = np.full((len(labels), len(spec.outputs)), np.nan)
     if spec.kind == "classes":
         place = np.array([_place(labels, spec, name) for name in labels.classes])
         value[:] = 0.0
-        value[np.arange(len(labels)), place[labels.value[:, 0].astype(int)]] = 1.0
+        value[np.arange(len(labels)), place[np.nan_to_num(labels.value[:, 0]).astype(int)]] = 1.0
+        value[labels.without] = np.nan
     else:
         for i, name in enumerate(labels.asked):
             value[:, _place(labels, spec, name)] = labels.value[:, i]
@@ -138,14 +151,7 @@ def make_targets(labels: LabelSet, spec: TaskSpec, config: LabelConfig) -> Targe
     elif spec.class_weight:
         of_no, of_yes = np.array(spec.class_weight).reshape(2, -1)
         weight *= np.where(truth > 0, of_yes, of_no)
-    return _costed(truth, weight, spec, config)
-
-
-def _costed(truth: Numbers, weight: Numbers, spec: TaskSpec, config: LabelConfig) -> Targets:
-    truths, weights = (torch.from_numpy(x.astype(np.float32)) for x in (truth, weight))
-    how = answers(spec, config)
-    cost = how.losses(how.start().expand_as(truths), truths.double(), weights.double())
-    return Targets(truths.numpy(), weights.numpy(), cost.numpy())
+    return Targets.of(truth, weight, answers(spec, config), labels.without)
 
 
 def _place(labels: LabelSet, spec: TaskSpec, name: str) -> int:

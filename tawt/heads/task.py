@@ -35,3 +35,5 @@ class TaskSpec(Section):
     """`(k,)` of classes, `(2 k,)` of yes and no (no first); none = 1."""
     labels_sha256: str
     """Of the file that the run learned from."""
+    taught_sha256: str = ""
+    """Of what a teacher said where there was no label; none = there was no teacher."""

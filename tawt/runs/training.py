@@ -16,6 +16,7 @@ from tawt.heads.targets import Task
 from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.card import CARD, was_edited, write_card
 from tawt.runs.load import Saved, same_vocabulary, start_from
+from tawt.runs.teacher import Taught, write_taught
 from tawt.seals import LIST, UNFINISHED
 from tawt.training.best import final_weights, is_over, keep_again
 from tawt.training.checkpoint import WEIGHTS, full_weights, load_weights, write_tensors
@@ -69,6 +70,8 @@ class Wanted:
     """Whose weights a new run starts from; None = those of its seed."""
     task: Task | None = None
     """What is learned from labels; None = the run pretrains."""
+    taught: Taught | None = None
+    """What a teacher said of the prediction times of the task; None = there was none."""
     stale_ok: bool = False
     """Whether the dataset or the labels may be older than what they were made from."""
     dry_run: bool = False
@@ -121,6 +124,8 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
             setup = ready(setup, start)
             plan = make_plan(setup)
             trainer = make_trainer(setup)
+            if world.first and wanted.task is not None and wanted.taught is not None:
+                write_taught(run, wanted.task, wanted.taught)
         with one_voice(world, alike=False), explained(run, tree, wanted.device):
             for doubt in plan.doubts if plan.start_step < plan.n_steps else ():
                 setup.note(doubt)

@@ -45,11 +45,12 @@ def fit_first(encoder: Encoder, loader: PackedLoader, task: Task, compute: Compu
         seed: Of the folds.
     """
     assert loader.at is not None, "a task's documents are of its prediction times"
-    row = loader.at.row
-    targets = task.targets
+    targets, row = task.targets, loader.at.row
+    labelled = ~targets.taught[row]
+    row = row[labelled]
     return fit_probe(
-        embed_asked(encoder, loader, compute), targets.truth[row], targets.weight[row], task.asked.subject_id[row],
-        task.answers, seed,
+        embed_asked(encoder, loader, compute)[labelled], targets.truth[row], targets.weight[row],
+        task.asked.subject_id[row], task.answers, seed,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ _ELSEWHERE = {"run": "choose another with `--out DIR`", "sweep": "give the sweep
 _FIRST = (UNFINISHED, "config.yaml", TASK, "vocabulary.parquet", VERSIONS)
 """What is written in a run folder up to the file that marks it."""
 _ASIDE = {
-    "": r"(config|task|packages|versions|vocabulary|files|unfinished|metrics|model|README)\.[a-z]+",
+    "": r"(config|task|packages|versions|vocabulary|files|unfinished|metrics|model|teacher|README)\.[a-z]+",
     "best": r"best\.json|step-[0-9]+\.safetensors",
     "checkpoints": r"latest|step-[0-9]+",
 }

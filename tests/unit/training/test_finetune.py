@@ -120,3 +120,36 @@ def test_what_does_not_fit_is_told(labelled):
     with pytest.raises(ConfigError, match="expected no labels") as error:
         pretrain(labelled, settings=["objective.label.weight=1", "objective.forecast.weight=0"], device="cpu")
     assert "tawt finetune" in error.value.hint
+
+
+def test_a_teacher_answers_where_there_is_no_label(labelled):
+    """Unlabelled prediction times are learned from, as a probe of the labelled ones answers them; a resumed run agrees."""
+    table = pq.read_table(labelled / "labels" / "long.parquet")
+    train = np.isin(table["subject_id"].to_numpy(), open_dataset(labelled).split("train").subject_ids)
+    empty = train & (np.cumsum(train) % 2 == 0)
+    value = pa.array(table["boolean_value"].to_pylist(), mask=empty)
+    pq.write_table(table.set_column(2, "boolean_value", value), labelled / "labels" / "half.parquet")
+    settings = (*QUICK, "objective.label.self_training.weight=0.5", "train.max_steps=6", "train.checkpoint_every=3")
+    events = []
+    run = finetune(labelled, "half", "base", mode="full", device="cpu", settings=settings, report=events.append).run
+    said = pq.read_table(run / "teacher.parquet")
+    outputs = np.array(said["outputs"].to_pylist())[:, 0]
+    assert any(f"{empty.sum()} prediction times without a label" in e.get("text", "") for e in events)
+    of = dict(zip(said["subject_id"].to_pylist(), outputs, strict=True))
+    told = np.array([of[s] for s in table["subject_id"].to_numpy()[empty]])
+    truth = table["boolean_value"].to_numpy(zero_copy_only=False)[empty]
+    assert told[truth].mean() > told[~truth].mean()  # it learned from the others
+    split = set(open_dataset(labelled).split("train").subject_ids.tolist())
+    assert np.isnan([x for s, x in of.items() if s not in split]).all()  # nobody else is taught
+    plain = finetune(
+        labelled,
+        "half",
+        "base",
+        mode="full",
+        device="cpu",
+        settings=(*QUICK, "train.max_steps=6"),
+        out=run.with_name("p"),
+    )
+    assert plain.weights.read_bytes() != (run / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="each prediction time of train has a label"):
+        finetune(labelled, "long", "base", device="cpu", settings=settings, out=run.with_name("q"))
