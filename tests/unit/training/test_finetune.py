@@ -47,6 +47,18 @@ def weights(run):
     return load_file(run / "model.safetensors")
 
 
+def stop_at(patch, n):
+    """Let a training end before its step `n`."""
+    real = loop.Trainer._step
+
+    def failing(self, step, *rest):
+        if step == n:
+            raise RuntimeError("the end")
+        return real(self, step, *rest)
+
+    patch.setattr(loop.Trainer, "_step", failing)
+
+
 @pytest.mark.parametrize("mode", ["probe", "head", "last-k", "lora", "full"])
 def test_each_mode_changes_what_it_says(labelled, mode):
     """The head learns; of the encoder nothing, the last block and the readout, updates of low rank, or all."""
@@ -86,16 +98,9 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(labelled, mode, monkeypat
     """Labels, head and updates are part of what a checkpoint brings back."""
     settings = (*QUICK, "train.max_steps=8", "train.checkpoint_every=3", "train.validate_every=4")
     whole = finetune(labelled, "long", "base", mode=mode, device="cpu", settings=settings)
-    real = loop.Trainer._step
-
-    def failing(self, step, *rest):
-        if step == 5:
-            raise RuntimeError("the end")
-        return real(self, step, *rest)
-
     out = labelled / "runs" / "stopped"
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the end"):
-        patch.setattr(loop.Trainer, "_step", failing)
+        stop_at(patch, 5)
         finetune(labelled, "long", "base", mode=mode, device="cpu", settings=settings, out=out)
     again = finetune(labelled, "long", "base", mode=mode, device="cpu", settings=settings, out=out, resume=True)
     assert again.weights.read_bytes() == whole.weights.read_bytes()
@@ -122,7 +127,7 @@ def test_what_does_not_fit_is_told(labelled):
     assert "tawt finetune" in error.value.hint
 
 
-def test_a_teacher_answers_where_there_is_no_label(labelled):
+def test_a_teacher_answers_where_there_is_no_label(labelled, monkeypatch):
     """Unlabelled prediction times are learned from, as a probe of the labelled ones answers them; a resumed run agrees."""
     table = pq.read_table(labelled / "labels" / "long.parquet")
     train = np.isin(table["subject_id"].to_numpy(), open_dataset(labelled).split("train").subject_ids)
@@ -141,15 +146,14 @@ def test_a_teacher_answers_where_there_is_no_label(labelled):
     assert told[truth].mean() > told[~truth].mean()  # it learned from the others
     split = set(open_dataset(labelled).split("train").subject_ids.tolist())
     assert np.isnan([x for s, x in of.items() if s not in split]).all()  # nobody else is taught
-    plain = finetune(
-        labelled,
-        "half",
-        "base",
-        mode="full",
-        device="cpu",
-        settings=(*QUICK, "train.max_steps=6"),
-        out=run.with_name("p"),
-    )
-    assert plain.weights.read_bytes() != (run / "model.safetensors").read_bytes()
+    out = labelled / "runs" / "stopped"
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the end"):
+        stop_at(patch, 5)
+        finetune(labelled, "half", "base", mode="full", device="cpu", settings=settings, out=out)
+    again = finetune(labelled, "half", "base", mode="full", device="cpu", settings=settings, out=out, resume=True)
+    assert again.weights.read_bytes() == (run / "model.safetensors").read_bytes()
+    plain = labelled / "runs" / "plain"
+    finetune(labelled, "half", "base", mode="full", device="cpu", settings=(*QUICK, "train.max_steps=6"), out=plain)
+    assert (plain / "model.safetensors").read_bytes() != again.weights.read_bytes()
     with pytest.raises(ConfigError, match="each prediction time of train has a label"):
         finetune(labelled, "long", "base", device="cpu", settings=settings, out=run.with_name("q"))
