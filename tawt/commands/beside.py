@@ -136,18 +136,14 @@ class Beside:
         row, variable, ago, value, n = numeric_types(known, self.dataset.vocabulary, _N_VARIABLES)
         facts = features_of(known, self.dataset, "demographics").matrix
         facts = _standardized(facts, rows.fit)
-        series, targets = (
-            make_series(len(rows.truth), row, variable, ago, value, n, facts),
-            self._targets(self._any_of()),
-        )
+        series = make_series(len(rows.truth), row, variable, ago, value, n, facts)
+        targets = self._targets(self._any_of())
         spec, config = self.task.spec, self.task.loaded.config.objective.label
         fit, stop, test = map(np.flatnonzero, (rows.fit, rows.stop, rows.test))
-
-        def of(at: Ints) -> Targets:
-            return Targets(targets.truth[at], targets.weight[at], targets.cost[at])
-
-        further = (series.rows(stop), of(stop)) if len(stop) else None
-        return fit_gru(series.rows(fit), of(fit), further, series.rows(test), answers(spec, config), self.seed)
+        further = (series.rows(stop), targets.rows(stop)) if len(stop) else None
+        return fit_gru(
+            series.rows(fit), targets.rows(fit), further, series.rows(test), answers(spec, config), self.seed
+        )
 
 
 def _standardized(x: Floats, fit: Bools) -> Floats:

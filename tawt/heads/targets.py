@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tawt.arrays import Bools
+from tawt.arrays import Bools, Ints
 from tawt.batching.at_times import Asked
 from tawt.config.label import LabelConfig
 from tawt.errors import ConfigError
@@ -45,6 +45,10 @@ class Targets:
         nobody = np.zeros(len(truth), dtype=np.bool_)
         return cls(truths.numpy(), weights.numpy(), cost.numpy(), nobody if taught is None else taught)
 
+    def rows(self, at: Ints) -> Targets:
+        """Return some rows."""
+        return Targets(self.truth[at], self.weight[at], self.cost[at], self.taught[at])
+
     @property
     def known(self) -> Bools:
         """`(r,)`, whether anything is known."""
@@ -69,8 +73,8 @@ def make_task(labels: LabelSet, spec: TaskSpec, config: LabelConfig) -> Task:
     """Return the task of a run: of the labels of which something is known, and of those that a teacher is to answer."""
     targets = make_targets(labels, spec, config)
     at = np.flatnonzero(targets.known | targets.taught)
-    kept = Targets(targets.truth[at], targets.weight[at], targets.cost[at], targets.taught[at])
-    return Task(spec, Asked(labels.subject_id[at], labels.time[at]), kept, answers(spec, config))
+    asked = Asked(labels.subject_id[at], labels.time[at])
+    return Task(spec, asked, targets.rows(at), answers(spec, config))
 
 
 def describe(labels: LabelSet, train: Bools, config: LabelConfig) -> TaskSpec:
