@@ -38,10 +38,7 @@ def test_what_only_order_tells_is_learned():
     spec = TaskSpec(name="t", kind="binary", outputs=("label",), prior=(0.5,), labels_sha256="0")
     how = answers(spec, LabelConfig())
     fit, stop, test = np.arange(200), np.arange(200, 240), np.arange(240, n)
-
-    def of(at):
-        return Targets(truth[at], np.ones_like(truth[at]), np.zeros(len(at)))
-
+    of = Targets.of(truth, np.ones_like(truth), how).rows
     said = [
         fit_gru(series.rows(fit), of(fit), (series.rows(stop), of(stop)), series.rows(test), how, seed=1)
         for _ in range(2)
