@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tawt.batching.loader import PackedLoader
+from tawt.commands.teach import names_of, teach
 from tawt.config.base import one_or_more
 from tawt.config.label import SelfTrainingConfig
 from tawt.config.load import build, merge, overrides, read_yaml
@@ -21,7 +22,7 @@ from tawt.heads.targets import Task, describe, make_task
 from tawt.heads.task import Kind
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, read_saved
-from tawt.runs.teacher import TEACHER, Taught, names_of, read_taught, teach, with_teacher
+from tawt.runs.teacher import TEACHER, Taught, read_taught, with_teacher
 from tawt.runs.training import TrainingResult, Wanted, train
 from tawt.shell import command
 from tawt.training.device import Compute, choose_compute

@@ -1,12 +1,10 @@
-"""Self-training: a teacher that learned from the labels answers where there is none, and the run learns from both.
+"""Self-training: what a teacher said where there is no label, and how a run learns from it.
 
-The teacher is the mean of a linear probe of the run's embeddings and, if wanted, of baselines on features, which err
-elsewhere. What it says is kept in the run's folder, so that a run that is resumed learns from the same answers.
+It is kept in the run's folder, so that a run that is resumed learns from the same answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,28 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tawt.arrays import Bools
-from tawt.batching.loader import PackedLoader
 from tawt.config.label import SelfTrainingConfig
-from tawt.dataset.reader import TripletDataset
-from tawt.errors import CheckpointError, ConfigError
-from tawt.evaluation.baselines import Rows, baseline
-from tawt.evaluation.baselines import Task as BaselineTask
+from tawt.errors import CheckpointError
 from tawt.files import digest, whole
-from tawt.heads.probe import fit_probe
 from tawt.heads.targets import Targets, Task
-from tawt.heads.task import Kind
 from tawt.readers import reading
-from tawt.runs.load import load_encoder
-from tawt.training.device import Compute
-from tawt.training.first_head import embed_asked
 
 TEACHER = "teacher.parquet"
 """File of a run folder: what the teacher said of each prediction time that the run learns from."""
-_BASELINE: dict[Kind, BaselineTask] = {"binary": "binary", "classes": "multiclass", "numbers": "regression"}
-_LEAST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,30 +35,6 @@ class Taught:
     def sha256(self) -> str:
         """Of what was said."""
         return digest([self.outputs.shape, self.outputs.tobytes().hex()])
-
-
-def teach(run: Path, task: Task, dataset: TripletDataset, config: SelfTrainingConfig, compute: Compute) -> Taught:
-    """Fit the teacher to the training labels, and ask it about all prediction times of train.
-
-    Args:
-        run: Whose encoder it reads.
-        task: With the prediction times without a label, see `make_task`.
-        dataset: Its train split.
-        config: Who teaches.
-        compute: Where the encoder works.
-
-    Raises:
-        CheckpointError: The run is absent or broken.
-        ConfigError: A baseline is none, not installed, or answers no task of this kind.
-    """
-    train = np.isin(task.asked.subject_id, dataset.split("train").subject_ids)
-    labelled = train & task.targets.known & ~task.targets.taught
-    each = [_of_probe(run, task, dataset, labelled, compute)]
-    each += [_of_baseline(name, task, dataset, labelled, train) for name in config.with_baselines]
-    # a baseline does not answer those whom it learned from: it knows them by heart
-    outputs: NDArray[np.float32] = torch.stack(each).nanmean(0).numpy()
-    outputs[~train] = np.nan
-    return Taught(outputs)
 
 
 def with_teacher(task: Task, taught: Taught, config: SelfTrainingConfig) -> Task:
@@ -122,51 +83,3 @@ def read_taught(run: Path, task: Task) -> Taught:
             "begin the run again, without `--resume`, or put the labels back",
         )  # fmt: skip
     return Taught(outputs)
-
-
-def _of_probe(run: Path, task: Task, dataset: TripletDataset, labelled: Bools, compute: Compute) -> Tensor:
-    loaded = load_encoder(run)
-    config = loaded.config
-    loader = PackedLoader(
-        dataset.split("train"), dataset.vocabulary, config.batching, config.train.seed, asked=task.asked
-    )
-    assert loader.at is not None, "its documents are of prediction times"
-    vectors, row = embed_asked(loaded.encoder.to(compute.device), loader, compute), loader.at.row
-    own, targets = labelled[row], task.targets
-    probe = fit_probe(
-        vectors[own], targets.truth[row[own]], targets.weight[row[own]], task.asked.subject_id[row[own]], task.answers,
-        config.train.seed,
-    )  # fmt: skip
-    outputs = task.answers.start().float().expand(len(labelled), -1).clone()  # of whom nothing was known
-    outputs[torch.from_numpy(row)] = torch.from_numpy(vectors) @ probe.weight.T + probe.bias
-    return outputs
-
-
-def _of_baseline(name: str, task: Task, dataset: TripletDataset, labelled: Bools, train: Bools) -> Tensor:
-    kind = _BASELINE.get(task.spec.kind)
-    if kind is None:
-        raise ConfigError(
-            "objective.label.self_training.with_baselines", f"is {name}, which answers no task of kind "
-            f"{task.spec.kind}, expected a task of kind {', '.join(_BASELINE)}", "leave it empty",
-        )  # fmt: skip
-    subject, truth = task.asked.subject_id, task.targets.truth.astype(np.float64)
-    inside, tuning = np.isin(subject, subject[labelled]), np.zeros(len(subject), dtype=np.bool_)
-    if "tuning" in dataset.split_names:
-        tuning = np.isin(subject, dataset.split("tuning").subject_ids) & ~task.targets.taught
-    asked = train & ~inside
-    of_class = truth.argmax(1) if kind == "multiclass" else truth[:, 0]
-    rows = Rows(subject, task.asked.time, of_class.astype(np.float64), labelled, tuning, asked)
-    said = baseline(name, dataset, rows, kind)
-    outputs = torch.full((len(subject), len(task.spec.outputs)), torch.nan)
-    chances = torch.from_numpy(said.reshape(int(asked.sum()), -1)).float()
-    if kind == "binary":
-        chances = chances.clamp(_LEAST, 1 - _LEAST).logit()
-    elif kind == "multiclass":
-        chances = chances.clamp_min(_LEAST).log()
-    outputs[torch.from_numpy(asked)] = chances
-    return outputs
-
-
-def names_of(config: SelfTrainingConfig) -> Sequence[str]:
-    """Return who teaches, as it is told."""
-    return ("a linear probe", *config.with_baselines)
