@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tawt.commands.attempt import attempt as attempt
     from tawt.commands.audit import audit as audit
+    from tawt.commands.build_vocab import build_vocab as build_vocab
+    from tawt.commands.carry import carry as carry
     from tawt.commands.cases import test as test
     from tawt.commands.compare import compare as compare
     from tawt.commands.demo import demo as demo
     from tawt.commands.diff import diff as diff
     from tawt.commands.embed import embed as embed
     from tawt.commands.evaluate import evaluate as evaluate
+    from tawt.commands.extend import extend as extend
     from tawt.commands.finetune import finetune as finetune
-    from tawt.commands.ingest import build_vocab as build_vocab
     from tawt.commands.ingest import ingest as ingest
     from tawt.commands.ingest import run as run
     from tawt.commands.init import init as init
@@ -47,7 +49,8 @@ _HOME = {
     "TawtModel": "tawt.runs.hub",
     "attempt": "tawt.commands.attempt",
     "audit": "tawt.commands.audit",
-    "build_vocab": "tawt.commands.ingest",
+    "build_vocab": "tawt.commands.build_vocab",
+    "carry": "tawt.commands.carry",
     "check": "tawt.quality.workspace",
     "check_meds": "tawt.quality.meds",
     "compare": "tawt.commands.compare",
@@ -55,6 +58,7 @@ _HOME = {
     "diff": "tawt.commands.diff",
     "dropped": "tawt.commands.rejected",
     "embed": "tawt.commands.embed",
+    "extend": "tawt.commands.extend",
     "evaluate": "tawt.commands.evaluate",
     "finetune": "tawt.commands.finetune",
     "ingest": "tawt.commands.ingest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.account import Account
@@ -13,6 +14,7 @@ from tawt.errors import StageError
 from tawt.pipeline.each_shard import each_shard_of
 from tawt.readers import read_parquet
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
+from tawt.transforms.carry import CARRIED, read_carried
 from tawt.transforms.events import ROW_GROUP
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
 
@@ -21,6 +23,8 @@ def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     """Encode every shard; shards that a killed run finished in `folder` are kept."""
     events, vocabulary, contract = bound.inputs["events"], bound.inputs["vocabulary"], bound.stage.contract
     coder = Coder.of(read_parquet(vocabulary.rows[0], None, vocabulary.make_again))
+    for file in vocabulary.below(suffix=CARRIED):
+        coder = coder.carried(read_carried(pa.BufferReader(file.read_bytes())))
 
     def one(shard: Path, path: Path) -> dict[str, Any]:
         read = read_parquet(

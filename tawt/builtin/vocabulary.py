@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tawt.builtin.carried import carry_vocabulary
 from tawt.contracts.account import Account
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.database.connect import connect, parquet_files, wrapped_errors
@@ -16,37 +17,54 @@ from tawt.readers import read_parquet
 from tawt.shell import command
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.crowds import COLUMNS, Crowds
+from tawt.transforms.extend import extended, n_unknown
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
+
+UNKNOWN_BEFORE = "n_rows_unknown_before"
+"""Fact: rows of train of codes that the vocabulary which is gone on from does not have."""
 
 
 def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
-    """Fit the vocabulary on train.
+    """Fit the vocabulary on train, behind the one that it goes on from, if there is one.
 
     Raises:
-        StageError: Train holds no event.
+        StageError: Train holds no event, or numbers in another unit than the old ones.
+        FileError: What it goes on from is not as it was written.
     """
     events = bound.inputs["events"]
-    train = events.below("data/train")
-    counts = _count_train(bound, train)
+    basis = bound.settings.basis
+    frozen = basis is not None and basis.record is not None and basis.record.frozen
+    train = events.below("data" if frozen else "data/train")
+    counts = _count(bound, train)
     metadata = read_parquet(events.folder / "metadata" / "codes.parquet", None, events.make_again).to_pylist()
     dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
+    if frozen:
+        return carry_vocabulary(bound, folder, counts, dictionary, train)
     crowds = Crowds(fit_vocabulary(counts, bound.pipeline, bound.stage.contract, dictionary))
     for file in train:
         crowds.add(read_parquet(file, COLUMNS, events.make_again, read_dictionary=["code", "value_status"]))
-    table = crowds.table()
+    table, more = crowds.table(), {}
+    if basis is not None and basis.record is not None:
+        base = pq.read_table(pa.BufferReader(basis.content()))
+        table = extended(base, table, bound.pipeline.vocabulary.max_categories)
+        more = {
+            "n_new_data_types": len(table) - len(base),
+            UNKNOWN_BEFORE: n_unknown(base, counts.codes, counts.n_rows),
+        }
     pq.write_table(table, folder / "vocabulary.parquet", compression="zstd")
     rows = table.slice(len(SPECIAL_CODES))
     kinds = rows["value_kind"].value_counts().to_pylist()
     facts = {
-        "n_data_types": len(rows), "n_rare_codes": len(counts.codes) - len(rows),
+        "n_data_types": len(rows), "n_rare_codes": len({*counts.codes} - {*rows["code"].to_pylist()}),
         "value_kinds": {entry["values"]: entry["counts"] for entry in sorted(kinds, key=lambda e: e["values"])},
+        **more,
     }  # fmt: skip
     n_rows = int(counts.n_rows.sum())
     account = Account(driving="events", n_records_in=n_rows, whole=False, n_records_kept=n_rows, n_rows_out=len(table))
     return StageResult((account,), facts)
 
 
-def _count_train(bound: Bound, files: list[Path]) -> Counts:
+def _count(bound: Bound, files: list[Path]) -> Counts:
     if not files:
         ledger = command("query", "select * from ledger", workspace=bound.root)
         raise StageError(
@@ -90,6 +108,11 @@ VOCABULARY = BuiltIn(
     ("events",),
     ("vocabulary",),
     "One row is one data_type, fitted on train.",
-    ("pipeline.vocabulary", "pipeline.data_types.*.normalization", "pipeline.data_types.*.description"),
+    (
+        "pipeline.vocabulary",
+        "pipeline.data_types.*.normalization",
+        "pipeline.data_types.*.description",
+        "ingest.base",
+    ),  # fmt: skip
     run_vocabulary,
 )

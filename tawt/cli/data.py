@@ -9,7 +9,7 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
-from tawt.cli.output import Format, next_command, print_rows
+from tawt.cli.output import Format, next_command, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
 
 
@@ -88,6 +88,14 @@ def ingest(
 
 def build_vocab(
     workspace: Workspace,
+    base: Annotated[
+        str | None,
+        typer.Argument(help="With --extend, a run, a shared model or a file to go on from", show_default=False),
+    ] = None,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Keep the vocabulary that is there, or BASE, and add what is new")
+    ] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Go on from no other vocabulary any more")] = False,
     settings: Set = None,
     threads: Threads = None,
     memory_limit: Memory = None,
@@ -99,17 +107,27 @@ def build_vocab(
 
     Example: tawt build-vocab -w work/mimic
     """
-    from tawt.commands.ingest import build_vocab as run_build_vocab
+    from tawt.commands.build_vocab import build_vocab as run_build_vocab
+    from tawt.commands.build_vocab import extension
+    from tawt.errors import ConfigError
 
+    if base is not None and not extend:
+        raise ConfigError(f"tawt build-vocab {base}", "names what to go on from, expected --extend too", "add it")
     with stage_progress(dry_run, form) as report:
         result = run_build_vocab(
-            workspace, settings=tuple(settings or ()), threads=threads, memory_limit=memory_limit, force=force,
-            dry_run=dry_run, report=report,
+            workspace, extend=base or extend, anew=anew, settings=tuple(settings or ()), threads=threads,
+            memory_limit=memory_limit, force=force, dry_run=dry_run, report=report,
         )  # fmt: skip
     tell_run(result, form)
     if dry_run:
         next_command(again())
         return
+    if (found := extension(result.workspace)) is not None:
+        share = f"{found.n_unknown / max(1, found.n_rows):.1%}"
+        say(
+            f"goes on from the vocabulary of {found.of}, which did not know {found.n_unknown:,} rows of train ({share})"
+        )
+        print_rows(("data_type", "beside it", "rows in train"), found.grown, form)
     next_command(follow("pretrain", workspace=workspace, form=form))
 
 

@@ -81,6 +81,15 @@ def _print_tables(found: Comparison) -> None:
         pairs = [(p.run, p.part, p.mean, p.sd, p.n_steps) for p in found.paired]
         columns = (f"minus {found.runs[0]}", "part", "mean difference", "sd over steps", "steps")
         print_rows(columns, pairs, Format.table)
+    print()
+    costs = [
+        (c.run, c.steps, "-" if c.seconds is None else f"{c.seconds:,.0f}", c.begun_from or "-") for c in found.costs
+    ]
+    print_rows(("run", "steps", "seconds", "begun from"), costs, Format.table)
+    if found.alike:
+        print()
+        alike = [(one.run, one.n_subjects, one.cka) for one in found.alike]
+        print_rows((f"embeddings beside {found.runs[0]}", "subjects", "linear CKA"), alike, Format.table)
     for run, reason in found.unpaired.items():
         say(f"{run} is not paired with {found.runs[0]}: {reason}")
 
@@ -98,6 +107,8 @@ def _tidy(found: Comparison) -> list[tuple[str, str, str, int | None, Any]]:
     for p in found.paired:
         rows += [("paired_mean", p.run, p.part, None, p.mean), ("paired_sd", p.run, p.part, None, p.sd),
                  ("paired_steps", p.run, p.part, None, p.n_steps)]  # fmt: skip
+    rows += [("cost", c.run, name, c.steps, value) for c in found.costs for name, value in (("seconds", c.seconds),)]
+    rows += [("cka", one.run, "subjects", one.n_subjects, one.cka) for one in found.alike]
     rows += [("unpaired", run, reason, None, None) for run, reason in found.unpaired.items()]
     rows += [("curve", run, "all", step, loss) for run, curve in found.curves.items() for step, loss in curve]
     return [(*row[:4], "" if row[4] is None else row[4]) for row in rows]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tawt.commands.compare_costs import Alike, Cost, alike, cost
 from tawt.errors import ConfigError
 from tawt.figures.common import hold_png
 from tawt.pipeline.fresh import hold_fresh
@@ -76,6 +77,10 @@ class Comparison:
     """Runs that cannot be paired with the first, and why."""
     curves: dict[str, tuple[tuple[int, float], ...]]
     """Run -> (step, loss on `tuning`)."""
+    costs: tuple[Cost, ...] = ()
+    """Of each run."""
+    alike: tuple[Alike, ...] = ()
+    """Of runs whose embeddings lie in the workspace, as those of the first do."""
 
 
 def compare(
@@ -130,6 +135,8 @@ def compare(
         paired=tuple(paired),
         unpaired=unpaired,
         curves={run.name: tuple((line["step"], line["loss"]) for line in run.lines("tuning")) for run in read},
+        costs=tuple(map(cost, read)),
+        alike=tuple(alike(workspace, read)),
     )
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tawt.commands.build_vocab import build_vocab
 from tawt.commands.embed import EmbedResult, embed
-from tawt.commands.ingest import build_vocab, ingest
+from tawt.commands.ingest import ingest
 from tawt.commands.pretrain import PretrainResult, pretrain
 from tawt.contracts.embeddings import PARTS
 from tawt.contracts.workspace import HOSPITAL

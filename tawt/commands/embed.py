@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.batching.at_times import Asked, every_moment
 from tawt.batching.loader import PackedLoader
+from tawt.commands.carried import place_for
 from tawt.config.base import one_or_more
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
@@ -146,9 +147,10 @@ def embed(
         what = "asks for other times than `--labels`" if per in get_args(Per) else "is none"
         raise ConfigError(f"--per {per}", f"{what}, expected `subject` or `event`", nearest(per, get_args(Per)))
     folder = find_run(workspace, run)
-    dataset = open_dataset(workspace)
+    place = place_for(workspace, folder, report or (lambda event: None), stale_ok)
+    dataset = open_dataset(place)
     asked_in = label_file(workspace, labels) if labels is not None else None
-    stale = hold_fresh(workspace, stale_ok, note, asked_in)
+    stale = hold_fresh(place, stale_ok, note, asked_in)
     made = load_embedding(folder, dataset.vocabulary, workspace, pooling, device)
     weights, config = made.loaded.weights, made.loaded.config
     if weights.parent != folder:

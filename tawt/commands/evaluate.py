@@ -11,6 +11,7 @@ import numpy as np
 
 from tawt.arrays import Floats, Ints
 from tawt.commands.beside import Beside
+from tawt.commands.carried import place_for
 from tawt.contracts.workspace import EVALUATIONS
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
@@ -93,39 +94,41 @@ def evaluate(
     """
     workspace = Path(workspace)
     tell = report if report is not None else lambda event: None
-    file, dataset = label_file(workspace, task), open_dataset(workspace)
-    hold_fresh(workspace, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
-    labels = read_labels(file, kind)
-    chosen = dataset.split(split)
+    file = label_file(workspace, task)
     folders = [find_run(workspace, run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
-    place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     if plots:
         matplotlib()
+    places = [place_for(workspace, folder, tell, stale_ok) for folder in folders]
+    datasets = [open_dataset(at) for at in places]
+    for at in dict.fromkeys(places):
+        hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
+    labels = read_labels(file, kind)
+    place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     models: dict[str, Predictions] = {}
     first: tuple[LoadedTask, Compute] | None = None
     asked: Ints = np.empty(0, dtype=np.int64)
     notes: list[str] = []
     with made_folder(place):
-        for folder in folders:
+        for folder, own in zip(folders, datasets, strict=True):
             tell({"event": "model", "name": folder.name})
             loaded = load_task(folder)
-            same_vocabulary(str(folder), loaded.loaded.vocabulary, dataset.vocabulary, workspace)
+            same_vocabulary(str(folder), loaded.loaded.vocabulary, own.vocabulary, workspace)
             if loaded.spec.kind != labels.kind:
                 raise ConfigError(
                     str(folder), f"answers a task of kind {loaded.spec.kind}, expected {labels.kind} as {labels.name}"
                 )
             compute = choose_compute(device, loaded.loaded.config.train.precision, loaded.loaded.config.train.threads)
             first = first or (loaded, compute)
-            asked, said, n_unseen = answer(loaded, chosen, labels, compute)
+            asked, said, n_unseen = answer(loaded, own.split(split), labels, compute)
             if n_unseen:
                 notes.append(f"{folder.name}: {n_unseen:,} rows of whom nothing was known are answered by the rates")
             models[folder.name] = _written(
                 place, folder.name, labels, asked, said.astype(np.float64), loaded.spec, _hash(loaded)
             )
         assert first is not None, "there is one run at least"
-        beside = Beside(dataset, labels, split, first[0], first[1], seed, notes.append)
+        beside = Beside(datasets[0], labels, split, first[0], first[1], seed, notes.append)
         for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
             models[name] = _written(place, name, labels, asked, told, first[0].spec, digest([name, seed]))
         shuffled = beside.shuffled(baselines, n_draws)

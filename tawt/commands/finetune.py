@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tawt.batching.loader import PackedLoader
+from tawt.commands.carried import place_for
 from tawt.commands.teach import names_of, teach
 from tawt.config.base import one_or_more
 from tawt.config.label import SelfTrainingConfig
@@ -88,10 +89,12 @@ def finetune(
         with one_voice(world, alike=True):
             folder = find_run(workspace, run)
             file, saved = label_file(workspace, task), read_saved(folder)
+            at = place_for(workspace, folder, tell, stale_ok, makes=world.first)
+            world.wait()
+            dataset = open_dataset(at)
             tree = _config(saved, config, mode, settings)
             learns = tree.objective.label.self_training
             labels = read_labels(file, kind, unlabelled=learns.weight > 0)
-            dataset = open_dataset(workspace)
             made = _task(labels, dataset, tree, tell)
             tree = _with_steps(tree, mode, epochs, dataset, made, settings)
             place = Path(out) if out is not None else workspace / "runs" / f"{folder.name}-{labels.name}-{mode}"
@@ -105,7 +108,7 @@ def finetune(
                 compute = choose_compute(device, tree.train.precision, tree.train.threads)
                 taught = _taught(folder, place, made, dataset, learns, compute, resume, tell)
                 made = with_teacher(made, taught, learns)
-        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, taught, stale_ok, dry_run, file)
+        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, taught, stale_ok, dry_run, file, at)
         return train(wanted, world, tell)
 
 

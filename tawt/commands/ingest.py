@@ -1,4 +1,4 @@
-"""The public data commands: ingest, build_vocab and run."""
+"""The public data commands ingest and run."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tawt.builtin.all import all_stages, graph_of, stages_of
+from tawt.builtin.all import all_stages, stages_of
 from tawt.builtin.kept import as_they_ran
 from tawt.config.named import placed
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import is_workspace
 from tawt.database.connect import Limits
-from tawt.errors import ConfigError, SourceError, StaleError, TawtError
-from tawt.pipeline.fingerprint import keys_of
+from tawt.errors import SourceError, TawtError
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.keys import Now
-from tawt.pipeline.ledger import Standing, mend_of, needed, stale_of, standing
-from tawt.pipeline.origin import ingest_again, remembered
+from tawt.pipeline.ledger import mend_of, stale_of
+from tawt.pipeline.origin import remembered
 from tawt.pipeline.plan import make_plan, raw_tables, runnable
 from tawt.pipeline.run import Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
-from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words, roots
+from tawt.pipeline.stale import Why, about_pipeline, roots
 from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import (
     Workspace,
@@ -107,7 +106,7 @@ def ingest(
         for note in said:
             report({"event": "note", "text": note})
         asked = Asked("ingest", settings=settings)
-        result = _run(given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, found=found)
+        result = make(given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, found=found)
         return replace(result, notes=(*said, *result.notes))
 
 
@@ -138,89 +137,6 @@ def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:
         "build-vocab", workspace=root, set=tuple(f"vocabulary.{key}={getattr(kept, key)}" for key in changed)
     )
     return (f"the pipeline replaces settings of this workspace's vocabulary: {values}; to keep them: {again}",)
-
-
-def build_vocab(
-    workspace: str | Path,
-    *,
-    settings: tuple[str, ...] = (),
-    threads: int | None = None,
-    memory_limit: str | None = None,
-    force: bool = False,
-    dry_run: bool = False,
-    report: Report = lambda event: None,
-) -> RunResult:
-    """Turn events into a vocabulary, triplets and a memory-mapped dataset.
-
-    What they are made from is brought up to date first: a stage that was edited runs again, and what follows it.
-
-    Args:
-        workspace: A workspace that `ingest` made.
-        settings: Overrides of its pipeline, `key=value`; they are kept in the workspace.
-        threads: Threads; all cores by default.
-        memory_limit: As `2GB`; 60 % of the memory by default.
-        force: Run every stage, even what is up to date.
-        dry_run: Only say what would run, and why.
-        report: Hears what happens.
-
-    Raises:
-        ConfigError: There is no workspace, or an override is wrong or of an earlier stage.
-        SourceError: A stage that reads raw tables was edited, and they are not here.
-        StageError: A stage cannot run, or does not balance.
-    """
-    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
-    open_workspace(root, settings)
-    with hold(root, dry_run):
-        opened = open_workspace(root, settings)  # as the command before left it
-        if settings:
-            _refuse_earlier(open_workspace(root), opened, settings)
-        graph, now = all_stages(opened), Now(opened)
-        there = standing(opened, graph.without_tables(opened.ingested.absent_tables), now)
-        first = needed(there, "dataset")
-        _hold_taken_over(opened, first, now)
-        for note in about_pipeline(opened, now):
-            report({"event": "note", "text": note})
-        before = [one for one in first if not one.stands and one.stage.name not in VOCABULARY_STAGES]
-        if before:
-            why = all_in_words({one.stage.name: one.stale or (Reason(Why.UNFINISHED, "it"),) for one in before})
-            report({"event": "note", "text": f"what the vocabulary is made from is brought up to date first: {why}"})
-        chosen = (*(one.stage.name for one in before), *VOCABULARY_STAGES)
-        forced = VOCABULARY_STAGES if force else ()
-        asked, looked = Asked("build-vocab", settings=settings), {one.stage.name: one.manifest for one in there}
-        return _run(opened, graph, chosen, limits, forced, dry_run, report, asked, there=looked, now=now)
-
-
-def _hold_taken_over(workspace: Workspace, needs: Sequence[Standing], now: Now) -> None:
-    """Refuse to build by settings that were edited since, or less a table that has come: an ingest takes both over."""
-    source, again = now.source, command("build-vocab", workspace=workspace.root)
-    if source.fault:
-        raise StaleError(str(workspace.root), f"{source.fault}, expected a pipeline that holds", source.mend)
-    if came := [reason for one in needs for reason in one.stale if reason.why is Why.CAME]:
-        raise StaleError(
-            str(workspace.root), f"{in_words(dict.fromkeys(came))}, expected it to be read, or gone",
-            f"`{ingest_again(workspace)} && {again}`",
-        )  # fmt: skip
-    edits = {one.stage.name: now.edited(keys_of(one.stage, workspace.pipeline.source)) for one in needs}
-    for name, found in edits.items():
-        if found:
-            raise StaleError(
-                str(workspace.root), f"{name} is of a pipeline that was edited since the ingest "
-                f"({', '.join(one.detail for one in found)}), expected the edit to be taken over, or back",
-                f"`{ingest_again(workspace, edited=True)} && {again}`",
-            )  # fmt: skip
-
-
-def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
-    """Refuse settings that finished stages of `ingest` were made without: they would be kept, and mean nothing."""
-    again = ingest_again(after)
-    stood = {one.stage.name for one in standing(before, graph_of(before)) if one.stands}
-    for one in standing(after, graph_of(after)):
-        if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
-            raise ConfigError(
-                "--set", f"changes what {one.stage.name} is made from ({in_words(one.stale)}), expected settings of "
-                f"{', '.join(VOCABULARY_STAGES)}",
-                f"give it to `{again}`, then build the vocabulary",
-            )  # fmt: skip
 
 
 def run(
@@ -257,7 +173,7 @@ def run(
         for note in said:
             report({"event": "note", "text": note})
         asked = Asked("run", (selection,))
-        result = _run(opened, all_stages(opened), selection, limits, force, dry_run, report, asked, now=now)
+        result = make(opened, all_stages(opened), selection, limits, force, dry_run, report, asked, now=now)
         return replace(result, notes=(*said, *result.notes), following=_following(result, selection, report))
 
 
@@ -291,9 +207,10 @@ def _following(result: RunResult, selection: str, report: Report) -> str | None:
     return command("run", onward, workspace=result.workspace.root) if behind else None
 
 
-def _run(
+def make(
     workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
     dry_run: bool, report: Report, asked: Asked, **read: Any,
 ) -> RunResult:  # fmt: skip
+    """Make a plan of the selected stages and do it, or only tell it; `read` is what `make_plan` need not look at."""
     workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
     return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked)

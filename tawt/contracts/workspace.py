@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tawt.contracts.layers import layer_of
 from tawt.errors import FileError
 from tawt.seals import SAYS
 
@@ -12,6 +13,21 @@ EVALUATIONS, AUDITS = "evaluations", "audits"
 """Folders of what `tawt evaluate` and `tawt audit` write, one a label set."""
 HOSPITAL = "hospital.json"
 """Which invented hospital the raw tables of a demo are."""
+
+
+CARRIED = "carried"
+"""Folder of what is made of a workspace's events with vocabularies of other places: a folder of each, by its hash."""
+
+
+def origin_of(root: Path) -> Path | None:
+    """Return the workspace whose events a folder of `carried/` is made of; None of a workspace that has its own."""
+    above = root.parent.parent
+    return above if root.parent.name == CARRIED and (above / PIPELINE).is_file() else None
+
+
+def home_of(root: Path, stage: str) -> Path:
+    """Return the workspace that holds a stage: what is carried is made of events that it does not hold."""
+    return (origin_of(root) or root) if layer_of(stage).command == "ingest" else root
 
 
 def is_workspace(root: Path) -> bool:

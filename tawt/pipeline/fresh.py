@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tawt.contracts.label_set import FOLDER as LABELS
 from tawt.contracts.label_set import about_labels, label_path
+from tawt.contracts.workspace import origin_of
 from tawt.errors import StaleError
 from tawt.pipeline.stale import Fresh, look
 
@@ -30,9 +31,10 @@ def hold_fresh(
         StaleError: It is stale.
     """
     found = [(root / "dataset", look(root))]
-    stage = stage_of_labels(root, labels) if labels is not None else None
+    own = origin_of(root) or root  # labels are those of the workspace whose events are carried
+    stage = stage_of_labels(own, labels) if labels is not None else None
     if labels is not None and stage is not None:
-        fresh = look(root, stage)
+        fresh = look(own, stage)
         known = {one for other in found for one in other[1].notes}
         found.append((labels.parent, replace(fresh, notes=tuple(n for n in fresh.notes if n not in known))))
     whys = [why for place, fresh in found if (why := _held(place, fresh, stale_ok, note)) is not None]

@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from tawt.contracts.basis import BASE_TABLE
 from tawt.contracts.layers import BUILT_IN
-from tawt.contracts.workspace import PIPELINE, is_workspace
+from tawt.contracts.workspace import CARRIED, PIPELINE, is_workspace
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone, stamp
 from tawt.pipeline.commit import forget_half
@@ -51,12 +52,13 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         held.enter_context(alone(root / LOCK, _in_use(root)))
         token = _held.set(_held.get() | {place})
         held.callback(_held.reset, token)
-        for name in (*OF_STAGES, ASIDE):
+        for name in (*OF_STAGES, CARRIED, ASIDE):
             refuse_links(root, root / name, inner=True)
             _refuse_other(root / name, Path.is_dir, "a folder")
-        for name in RECORDS:
+        for name in (*RECORDS, BASE_TABLE):
             _refuse_other(root / name, Path.is_file, "a file")
-        _remove_leftovers(root)
+        for place in (root, *(root / CARRIED).glob("*")):
+            _remove_leftovers(place)
         held.callback(_tidy, root)
         yield
 
@@ -176,5 +178,5 @@ def _remove_leftovers(root: Path) -> None:
         if not RESUMABLE.fullmatch(path.name):
             remove(path)
     remove(root / SPILL)
-    for name in RECORDS:
+    for name in (*RECORDS, BASE_TABLE):
         remove(root / f".{name}.tmp")

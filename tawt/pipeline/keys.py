@@ -27,6 +27,8 @@ SPLITS_FILE = "ingest.splits_file"
 ABSENT_TABLES = "ingest.absent_tables"
 """Optional raw tables that the last ingest did not find."""
 _N_SHARDS = "ingest.n_shards"
+GONE_ON_FROM = "ingest.base"
+"""What the vocabulary goes on from."""
 _LONGEST = 40
 _NAMED = 3
 
@@ -109,6 +111,9 @@ class Now:
             return self._splits()
         if key == SAMPLED:
             return (UNKNOWN if self._sampled is None else self._sampled) if self._by_number else None
+        if key == GONE_ON_FROM:
+            basis = self._workspace.basis
+            return basis.record.known if basis is not None and basis.record is not None else None
         if section == "ingest":
             return self._ingested[rest]
         if section != "pipeline":
@@ -178,6 +183,8 @@ class Change:
         section, path = self.key.partition(".")[0], self.key.split("/")
         if self.key == SAMPLED:
             return "the sample is of other subjects"
+        if self.key == GONE_ON_FROM:
+            return "the vocabulary is to go on from another one" if self.now else "the vocabulary is to stand by itself"
         if self.key == SPLITS_FILE:
             return "the file of splits changed"
         if section in ("pipeline", "ingest"):

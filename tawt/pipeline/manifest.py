@@ -15,6 +15,7 @@ from tawt.config.base import Section
 from tawt.contracts.account import Account, Count, Places
 from tawt.contracts.layers import STAGE
 from tawt.contracts.subjects import KEY_MARK
+from tawt.contracts.workspace import home_of
 from tawt.errors import FileError
 from tawt.files import digest
 from tawt.machine import NOT_INSTALLED, version_of
@@ -170,8 +171,9 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
     path = workspace.manifest(stage)
     manifest = manifest_at(path)
     if manifest is None:
-        return None, (path.relative_to(workspace.root).as_posix(),) if os.path.lexists(path) else ()
-    places = {name: workspace.root / name for name in manifest.files}
+        home = home_of(workspace.root, stage)
+        return None, (path.relative_to(home).as_posix(),) if os.path.lexists(path) else ()
+    places = {name: home_of(workspace.root, stage) / name for name in manifest.files}
     torn = [n for n, file in places.items() if not file.is_file() or file.stat().st_size != manifest.files[n]]
     return (None, tuple(torn)) if torn else (manifest, ())
 

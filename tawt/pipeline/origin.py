@@ -99,8 +99,8 @@ def ingest_again(workspace: Workspace, edited: bool = False, settings: Sequence[
     """
     source = workspace.local.pipeline if edited else None
     return command(
-        "ingest", workspace.raw_root or "RAW_DIR", pipeline=source or workspace.root / PIPELINE,
-        workspace=workspace.root, sample=workspace.ingested.sample,
+        "ingest", workspace.raw_root or "RAW_DIR", pipeline=source or workspace.place / PIPELINE,
+        workspace=workspace.place, sample=workspace.ingested.sample,
         set=laid_on((workspace.ingested.settings or ()) if source is not None else (), settings),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
+from tawt.contracts.workspace import home_of
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, StageError
 from tawt.pipeline.commit import others_of
@@ -252,14 +253,15 @@ def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) ->
     n_shards = shard_count(workspace.pipeline, raw or {}, workspace.ingested.n_shards)
     return Settings(
         workspace.pipeline, n_shards, workspace.ingested.sample, raw_root=workspace.raw_root, project=workspace.project,
-        subject_key=workspace.local.subject_key,
+        subject_key=workspace.local.subject_key, basis=workspace.basis,
     )  # fmt: skip
 
 
 def input_of(root: Path, manifest: Manifest) -> Input:
     """Return a finished stage of a workspace as others read it."""
-    stage, files = manifest.stage, tuple(root / name for name in sorted(manifest.files))
-    return Input(stage, root / folder_of(stage), files, manifest.places, manifest.n_rows, make_again(root, stage))
+    stage, home = manifest.stage, home_of(root, manifest.stage)
+    files = tuple(home / name for name in sorted(manifest.files))
+    return Input(stage, home / folder_of(stage), files, manifest.places, manifest.n_rows, make_again(root, stage))
 
 
 def inputs_of(workspace: Workspace, stage: Stage) -> dict[str, Input]:

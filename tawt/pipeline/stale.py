@@ -10,13 +10,13 @@ from pathlib import Path
 from tawt.contracts.label_set import FOLDER as LABELS
 from tawt.contracts.label_set import about_labels, label_path
 from tawt.contracts.layers import layer_of, raw_table
-from tawt.contracts.workspace import PIPELINE
+from tawt.contracts.workspace import PIPELINE, origin_of
 from tawt.errors import TawtError
 from tawt.pipeline.keys import ABSENT_TABLES, Now, changes
 from tawt.pipeline.manifest import Components, Manifest, about_versions, manifest_at
 from tawt.pipeline.origin import ingest_again, without_project
 from tawt.pipeline.touched import raw_changed
-from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.pipeline.workspace import Workspace, manifest_path, open_workspace
 from tawt.shell import command
 
 _NAMED = 3
@@ -134,7 +134,7 @@ def roots(stale: Stale) -> dict[str, tuple[Reason, ...]]:
 
 def mend(workspace: Workspace | Path, stale: Stale, target: str) -> str:
     """Return the command that brings a stage up to date, of which all that is stale before it is known."""
-    first, root = roots(stale), workspace if isinstance(workspace, Path) else workspace.root
+    first, root = roots(stale), workspace if isinstance(workspace, Path) else workspace.place
     if (again := _label_again(root, target)) is not None:
         first_of = {name: why for name, why in stale.items() if name != target}
         return f"{mend(workspace, first_of, 'events')} && {again}" if first_of else again
@@ -202,7 +202,7 @@ def look(root: Path, target: str = "dataset") -> Fresh:
         return Fresh(unfinished, mend=mend(root, unfinished, target))
     if manifests[target] is None:
         return Fresh({}, ("nothing here says what the dataset was made from: whether it is stale is not known",))
-    workspace = open_workspace(root) if (root / PIPELINE).is_file() else None
+    workspace = open_workspace(root) if ((origin_of(root) or root) / PIPELINE).is_file() else None
     now = Now(workspace) if workspace is not None else None
 
     def own(name: str, manifest: Manifest) -> list[Reason]:
@@ -262,7 +262,7 @@ def about_pipeline(workspace: Workspace, now: Now, stale: Stale | None = None) -
 
 def _follow(root: Path, stage: str, found: dict[str, Manifest | None]) -> None:
     """Read the manifest of a stage after those of what it was made from."""
-    manifest = manifest_at(root / "manifests" / f"{stage}.json") or _labelled(root, stage)
+    manifest = manifest_at(manifest_path(root, stage)) or _labelled(root, stage)
     for other in manifest.components.inputs if manifest is not None else ():
         if other not in found and raw_table(other) is None:
             found[other] = None  # a circle, which none of ours has, ends here

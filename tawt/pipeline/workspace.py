@@ -10,9 +10,10 @@ from typing import TypeVar
 from tawt.config.load import build, dump, merge, overrides, read_yaml
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.basis import BASE, Basis, read_basis, write_basis
 from tawt.contracts.dataset import DATASET
 from tawt.contracts.layers import LAYERS
-from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
+from tawt.contracts.workspace import CARRIED, HOSPITAL, PIPELINE, home_of, is_workspace, origin_of
 from tawt.errors import ConfigError, FileError
 from tawt.files import ASIDE, keep_private, sealed, sync, whole
 from tawt.pipeline.records import Ingested, Local, laid_on
@@ -31,12 +32,12 @@ INGEST = "ingest.json"
 LEDGER = "ledger.parquet"
 UNDONE = "undone.json"
 """What the command that is at work, or the last one that did not end, set out to make."""
-RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL, UNDONE)
+RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL, UNDONE, BASE)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 OF_STAGES = (*LAYERS, "quarantine", "manifests")
 """Folders that hold what manifests list, and nothing else."""
 _KEPT = ("subject_key", "pipeline")
-OWN_FOLDERS = (*OF_STAGES, "runs", "embeddings", ASIDE, SPILL)
+OWN_FOLDERS = (*OF_STAGES, CARRIED, "runs", "embeddings", ASIDE, SPILL)
 
 
 def folder_of(stage: str) -> str:
@@ -46,7 +47,7 @@ def folder_of(stage: str) -> str:
 
 def manifest_path(root: Path, stage: str) -> Path:
     """Return the path of a stage's manifest in a workspace."""
-    return root / "manifests" / f"{stage}.json"
+    return home_of(root, stage) / "manifests" / f"{stage}.json"
 
 
 def quarantine_of(stage: str) -> str:
@@ -63,6 +64,7 @@ class Workspace:
     given_local: Local | None = None
     """Instead of what is written down, until `write_records`."""
     given_ingested: Ingested | None = None
+    given_basis: Basis | None = None
     given_pipeline: bool = False
     """Whether the pipeline may be another than what is written down."""
     local_lost: bool = False
@@ -71,7 +73,12 @@ class Workspace:
     @property
     def as_written(self) -> bool:
         """Whether it is as it is written down, with nothing given instead."""
-        return not (self.given_pipeline or self.given_local or self.given_ingested)
+        return not (self.given_pipeline or self.given_local or self.given_ingested or self.given_basis)
+
+    @property
+    def place(self) -> Path:
+        """The workspace that was ingested: this one, or that whose events it is made of."""
+        return origin_of(self.root) or self.root
 
     @property
     def aside(self) -> Path:
@@ -88,9 +95,9 @@ class Workspace:
         """The hint to read the raw tables again, by the pipeline that is there."""
         raw = None
         with suppress(FileError):  # a damaged record does not tell
-            raw = (self.given_local or read_record(self.root / LOCAL, Local, absent=Local())).raw_root
+            raw = (self.given_local or read_record(self.place / LOCAL, Local, absent=Local())).raw_root
         raw = raw if raw is not None and Path(raw).is_dir() else "RAW_DIR"
-        again = command("ingest", raw, pipeline=self.root / PIPELINE, workspace=self.root)
+        again = command("ingest", raw, pipeline=self.place / PIPELINE, workspace=self.place)
         return f"run `{again}` again, in the folder of its project if it has one"
 
     @property
@@ -112,7 +119,19 @@ class Workspace:
         return self.given_ingested or self._record(INGEST, Ingested)
 
     def _record(self, name: str, record: type[Record]) -> Record:
-        return read_record(self.root / name, record, self.ingest_again, absent=record())
+        return read_record(self.place / name, record, self.ingest_again, absent=record())
+
+    @property
+    def basis(self) -> Basis | None:
+        """What its vocabulary goes on from; None where it stands by itself.
+
+        Raises:
+            FileError: The record is damaged.
+        """
+        hint = (
+            f"take it from a copy, or fit a vocabulary anew: `{command('build-vocab', workspace=self.root, anew=True)}`"
+        )
+        return self.given_basis or read_basis(self.root, hint)
 
     @property
     def raw_root(self) -> Path | None:
@@ -148,7 +167,7 @@ class Workspace:
 
     def output(self, stage: str) -> Path:
         """Return the folder that a stage's files lie in."""
-        return self.root / folder_of(stage)
+        return home_of(self.root, stage) / folder_of(stage)
 
     def manifest(self, stage: str) -> Path:
         """Return the path of a stage's manifest."""
@@ -156,7 +175,7 @@ class Workspace:
 
     def quarantine(self, stage: str) -> Path:
         """Return the path of a stage's quarantined records."""
-        return self.root / quarantine_of(stage)
+        return home_of(self.root, stage) / quarantine_of(stage)
 
     def start(self, stage: str, key: str | None) -> Path:
         """Return the folder to write a stage in, and remove those of other runs of it.
@@ -232,6 +251,8 @@ def write_records(workspace: Workspace) -> None:
                 if name == LOCAL:  # it holds the key of the map of subjects
                     keep_private(aside, path)
                 aside.write_text(text, encoding="utf-8")
+    if workspace.given_basis is not None:
+        write_basis(workspace.root, workspace.given_basis)
 
 
 def forget_ledger(root: Path) -> None:
@@ -247,6 +268,8 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
     Raises:
         ConfigError: There is none, or its pipeline or an override is wrong.
     """
+    if (origin := origin_of(root)) is not None:
+        return Workspace(root, open_workspace(origin).pipeline)
     path = root / PIPELINE
     if not path.is_file():
         if (root / "dataset" / DATASET).is_file():

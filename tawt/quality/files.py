@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from tawt.contracts.basis import BASE, BASE_TABLE, base_fault
 from tawt.contracts.dataset import THREADS
 from tawt.contracts.subjects import MAP_AGAIN
+from tawt.errors import FileError
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, mend_of, stale_of
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.origin import ingest_again
 from tawt.pipeline.stale import about_pipeline, in_words, roots
 from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspace
+from tawt.quality.carried import know_carried
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.labels import check_labels
 from tawt.quality.runs import Runs, check_embeddings, fault_of, made_by
@@ -81,6 +85,7 @@ def _look(
 ) -> tuple[Runs, list[tuple[Path, str, str]], list[tuple[Path, str]], list[Path]]:
     """Return runs, what is wrong with label sets and with embeddings, and what is not tawt's, as all of it is now."""
     root, known = workspace.root, of_workspace(workspace)
+    know_carried(root, known)
     for one in stages:
         path = workspace.manifest(one.stage.name)
         known.files.add(path)
@@ -153,5 +158,9 @@ def _records(workspace: Workspace, finished: bool, unread: Mapping[str, str]) ->
             wrong[name] = unread[name]
         elif finished and name in (INGEST, LEDGER) and not path.exists():
             wrong[name] = "is missing"
+    with suppress(FileError):  # a damaged record is told above
+        wrong |= base_fault(root)
     mend = command("run", "+dataset", workspace=root) if {*wrong} == {LEDGER} else ingest_again(workspace)
+    if {*wrong} & {BASE, BASE_TABLE}:
+        mend = f"take it from a copy, or `{command('build-vocab', workspace=root, anew=True)}`"
     return finding_of("records", [f"{name} {what}" for name, what in wrong.items()], "as they were written", mend)

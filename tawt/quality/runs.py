@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tawt.contracts.dataset import DATASET, DatasetManifest
 from tawt.contracts.embeddings import PARTS, PER, SPLITS, TASK, about_embeddings
+from tawt.contracts.workspace import CARRIED
 from tawt.errors import FileError
 from tawt.pipeline.workspace import LOCK
 from tawt.quality.strangers import Known
@@ -147,9 +148,11 @@ def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
         Files, and what is wrong with each.
     """
     wrong = []
-    folder, dataset = root / "embeddings", None
-    with suppress(FileError):  # which is told for itself
-        dataset = read_record(root / "dataset" / DATASET, DatasetManifest)
+    folder, datasets = root / "embeddings", {}
+    for place in (*(root / CARRIED).glob("*"), root):
+        with suppress(FileError):  # which is told for itself
+            dataset = read_record(place / "dataset" / DATASET, DatasetManifest)
+            datasets[dataset.vocabulary] = dataset
     for path in sorted(folder.rglob("*")):
         run = _run_of(root, path)
         if path.name.endswith(PARTS) and path.is_dir():  # of one that goes on from there
@@ -170,9 +173,15 @@ def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
             wrong.append((path, "holds no embeddings"))
         elif run is not None and (now := (listed_files(run) or {}).get(_WEIGHTS)) and about.get("weights") != now:
             wrong.append((path, f"is not of the weights of {run.relative_to(root).as_posix()}"))
-        elif dataset is not None and about["dataset"] != dataset.fingerprint(*about.get(SPLITS, "").split(",")):
+        elif datasets and about["dataset"] != _fingerprint(datasets, about):
             wrong.append((path, "is of another dataset than is there now"))
     return wrong
+
+
+def _fingerprint(datasets: dict[str, DatasetManifest], about: dict[str, str]) -> str:
+    """Return what the dataset of the vocabulary of embeddings is known by; nothing where it is not there."""
+    dataset = datasets.get(about.get("vocabulary", ""))
+    return dataset.fingerprint(*about.get(SPLITS, "").split(",")) if dataset is not None else ""
 
 
 def made_by(root: Path, path: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tawt.contracts.basis import BASE_TABLE
 from tawt.contracts.dataset import THREADS
 from tawt.contracts.layers import STAGE
 from tawt.contracts.workspace import AUDITS, EVALUATIONS, HOSPITAL
@@ -43,7 +44,7 @@ class Known:
 def of_workspace(workspace: Workspace) -> Known:
     """Return what lies at the root of a workspace and aside; raw tables may be kept in it, and those of a demo are."""
     root, known = workspace.root, Known()
-    known.add(root / name for name in (*RECORDS, THREADS))
+    known.add(root / name for name in (*RECORDS, THREADS, BASE_TABLE))
     known.locks.add(root / LOCK)
     known.folders |= {root / name for name in OWN_FOLDERS}
     known.loose |= {root / name for name in (EVALUATIONS, AUDITS)}

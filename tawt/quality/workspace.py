@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tawt.arrays import Words
 from tawt.builtin.all import seen_graph
 from tawt.contracts.dataset import DATASET, DatasetManifest
-from tawt.contracts.layers import layer_of
+from tawt.contracts.layers import layer_of, made_by
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
@@ -30,6 +30,7 @@ from tawt.pipeline.records import Ingested, Local
 from tawt.pipeline.telling import is_void, warnings_of
 from tawt.pipeline.undone import told_undone
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Workspace, open_workspace
+from tawt.quality.carried import check_carried
 from tawt.quality.files import check_files
 from tawt.quality.finding import Finding
 from tawt.quality.meds import check_meds
@@ -104,6 +105,11 @@ def _check(opened: Workspace) -> list[Finding]:
         findings += _triplets(read["vocabulary"], read["triplets"])
     if {"vocabulary", "triplets", "dataset"} <= stages:
         findings += _dataset(read["vocabulary"], read["triplets"], read["dataset"])
+    for finding, own in check_carried(opened, graph):
+        findings.append(finding)
+        three = [own[name] for name in made_by("build-vocab")] if own else []
+        counted = [*_triplets(*three[:2]), *_dataset(*three)] if three else []
+        findings += [replace(one, check=f"{finding.check}: {one.check}") for one in counted if not one.ok]
     return findings
 
 

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.batching.at_times import Asked
 from tawt.config.model import Pooling
+from tawt.dataset.place import place_of
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.embedding import Embedding, load_embedding
 from tawt.runs.find import find_run
+from tawt.runs.load import read_saved
 
 _KEYS = ("subject_id", "prediction_time")
 _PARAMETERS = ("workspace", "run", "pooling", "device", "unknown", "stale_ok")
@@ -121,9 +123,11 @@ class TawtEmbedder:
 
     def _open(self) -> tuple[TripletDataset, Embedding]:
         workspace = Path(self.workspace)
-        dataset = open_dataset(workspace)
-        hold_fresh(workspace, self.stale_ok)
         run = find_run(workspace, self.run)
+        vocabulary = read_saved(run).vocabulary
+        place = place_of(workspace, vocabulary.sha256, vocabulary.content)
+        dataset = open_dataset(place)
+        hold_fresh(place, self.stale_ok)
         return dataset, load_embedding(run, dataset.vocabulary, workspace, self.pooling, self.device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,10 @@ def same_vocabulary(model: str, ours: Vocabulary, theirs: Vocabulary, workspace:
     Raises:
         CheckpointError: They do not.
     """
-    if ours.sha256 != theirs.sha256:
+    # what was carried into the vocabulary of a shared model is written in that as it was shared
+    if theirs.sha256 not in (ours.sha256, hashlib.sha256(ours.content).hexdigest()):
         raise CheckpointError(
             model, f"has vocabulary {ours.sha256[:12]}, expected that of {workspace}, {theirs.sha256[:12]}",
-            f"pretrain on this workspace first: `{command('pretrain', workspace=workspace)}`",
+            f"read the workspace in the model's (`{command('carry', model, workspace=workspace)}`), or pretrain on it: "
+            f"`{command('pretrain', workspace=workspace)}`",
         )  # fmt: skip

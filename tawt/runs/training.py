@@ -78,6 +78,8 @@ class Wanted:
     """Whether only to say what would happen."""
     labels: Path | None = None
     """The file that the task is of."""
+    at: Path | None = None
+    """Holds the dataset instead, where it is carried into the vocabulary of another place."""
 
 
 def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
@@ -102,10 +104,9 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
         held.enter_context(terminate_interrupts())
         with one_voice(world, alike=True):
             refuse_no_run(run, workspace)
-            dataset = open_dataset(workspace)
-            stale = hold_fresh(
-                workspace, wanted.stale_ok, lambda text: tell({"event": "note", "text": text}), wanted.labels
-            )
+            at = wanted.at or workspace
+            dataset = open_dataset(at)
+            stale = hold_fresh(at, wanted.stale_ok, lambda text: tell({"event": "note", "text": text}), wanted.labels)
             if world.first and not wanted.dry_run:
                 held.enter_context(alone_in(run, workspace, wanted.resume, tell, wanted.again))
                 remove_leftovers(run)

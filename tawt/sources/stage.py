@@ -9,6 +9,7 @@ from typing import Any
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account, Places, Rejected
+from tawt.contracts.basis import Basis
 from tawt.contracts.contract import Contract, own_contract
 from tawt.contracts.layers import Layer, layer_of, raw_table
 from tawt.contracts.table import Table
@@ -36,6 +37,8 @@ class Settings:
     subject_key: str | None = None
     """What numbers of subjects whose ids are text hang on; no part of any artefact but the map of them."""
     project: Project = field(default_factory=Project)
+    basis: Basis | None = None
+    """What the vocabulary goes on from; None = it stands by itself."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ class Bound:
     @property
     def folders(self) -> list[Path]:
         """The workspace, and the folder that it is written in: another one where a stage is only tried."""
-        return [self.root, self.spill.parent]
+        others = [one.folder for one in self.inputs.values() if not one.folder.is_relative_to(self.root)]
+        return [self.root, self.spill.parent, *others]
 
     @property
     def pipeline(self) -> PipelineConfig:

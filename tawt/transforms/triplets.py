@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,8 @@ class Coder:
     center: npt.NDArray[np.float64]
     scale: npt.NDArray[np.float64]
     by_rank: npt.NDArray[np.bool_]
-    n_values: npt.NDArray[np.int64]
+    fitted: npt.NDArray[np.bool_]
+    """Whether numbers of a data_type can be normalized: train had some, and what they were fitted to is told."""
     n_bins: npt.NDArray[np.int64]
     edges: npt.NDArray[np.float64]
     """All edges, data_type after data_type."""
@@ -38,17 +39,26 @@ class Coder:
     quantiles: dict[int, npt.NDArray[np.float64]]
     categories: list[dict[str, int]]
     """Per data_type, the token of each category."""
+    convert: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Code -> the factor and offset that lead to the unit of the vocabulary, where it is of another place."""
+    refused: frozenset[str] = frozenset()
+    """Codes whose numbers are in a unit that nothing leads from."""
 
     @classmethod
     def of(cls, vocabulary: pa.Table) -> Coder:
         """Read the vocabulary table."""
         column = {name: vocabulary[name].to_pylist() for name in vocabulary.column_names}
         edges = column["bin_edges"]
-        by_rank = np.array([name == "quantile" for name in column["normalization"]])
+        known = np.array([row is not None for row in column["quantiles"]])
+        by_rank = np.array([name == "quantile" for name in column["normalization"]]) & known
+        # a shared model tells neither its rows nor its quantiles, but how many people its numbers are of
+        people = np.array([n or 0 for n in column.get("n_value_subjects") or [0] * len(known)])
+        told = (np.array(column["n_bins"]) > 0) & (people > 0)
+        told &= by_rank | np.array([name != "quantile" for name in column["normalization"]])
         return cls(
             index={code: i for i, code in enumerate(column["code"])},
             center=np.array(column["center"]), scale=np.array(column["scale"]), by_rank=by_rank,
-            n_values=np.array(column["n_values"]), n_bins=np.array(column["n_bins"]),
+            fitted=(np.array(column["n_values"]) > 0) | told, n_bins=np.array(column["n_bins"]),
             edges=np.array([edge for row in edges for edge in row], dtype=np.float64),
             edge_start=np.concatenate([[0], np.cumsum([len(row) for row in edges])]).astype(np.int64),
             quantiles={i: np.array(column["quantiles"][i]) for i in np.flatnonzero(by_rank).tolist()},
@@ -56,6 +66,21 @@ class Coder:
                 {text: n + 2 + place for place, text in enumerate(row)}
                 for row, n in zip(column["categories"], column["n_bins"], strict=True)
             ],
+        )  # fmt: skip
+
+    @property
+    def binned(self) -> npt.NDArray[np.bool_]:
+        """Whether the edges of a data_type's bins are told."""
+        return np.diff(self.edge_start) + 1 == self.n_bins
+
+    def carried(self, codes: pa.Table) -> Coder:
+        """Return it for codes of another place, as `tawt.transforms.carry` tells what each is read as."""
+        rows = codes.to_pylist()
+        known = [row for row in rows if row["way"] is not None]
+        return replace(
+            self, index=self.index | {row["code"]: row["data_type"] for row in known},
+            convert={r["code"]: (r["factor"], r["offset"]) for r in known if (r["factor"], r["offset"]) != (1.0, 0.0)},
+            refused=frozenset(row["code"] for row in known if row["refused"]),
         )  # fmt: skip
 
     def bins(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -138,17 +163,22 @@ def to_triplets(
     status = np.array([STATUS_NAMES.index(text) for text in names], dtype=np.uint8)[name]
     unknown = data_type == UNKNOWN
     has_number = np.isin(status, np.array(HAS_NUMBER, dtype=np.uint8))
-    unfitted = has_number & ~unknown & (coder.n_values[data_type] == 0)
-    usable = has_number & ~unknown & ~unfitted
+    unfitted = has_number & ~unknown & ~coder.fitted[data_type]
+    refused = has_number & ~unknown & ~unfitted & np.array([text in coder.refused for text in [*codes, ""]])[code]
+    usable = has_number & ~unknown & ~unfitted & ~refused
     value = np.zeros(len(events), dtype=np.float32)
     token = np.zeros(len(events), dtype=np.int64)
     rows = np.flatnonzero(usable)
     number = events["numeric_value"].to_numpy()[rows].astype(np.float64)
+    if coder.convert:
+        rules = np.array([coder.convert.get(text, (1.0, 0.0)) for text in [*codes, ""]])[code[rows]]
+        number = number * rules[:, 0] + rules[:, 1]
     value[rows] = coder.normalize(data_type[rows], number)
-    token[rows] = coder.bins(data_type[rows], number)
+    token[rows] = np.where(coder.binned[data_type[rows]], coder.bins(data_type[rows], number), 0)
     rows = np.flatnonzero((status == ValueStatus.CATEGORY) & ~unknown)
     token[rows], n_other = _category_tokens(events["text_value"], rows, data_type, coder)
     status[unknown | unfitted] = ValueStatus.NONE
+    status[refused] = ValueStatus.UNIT_UNKNOWN
     clock = time if pipeline.clock == "time" else np.where(time == NO_TIME, NO_TIME, available)
     columns = {
         "subject_id": subject, "timestamp": clock, "data_type": data_type, "value": value, "value_token": token,
@@ -160,12 +190,12 @@ def to_triplets(
         order = np.lexsort((columns["timestamp"], columns["subject_id"]))
         columns = {key: column[order] for key, column in columns.items()}
     arrays = []
-    for field in contract.arrow_schema():
-        column = columns[field.name]
-        if pa.types.is_timestamp(field.type):
-            arrays.append(pa.array(column, mask=column == NO_TIME).cast(field.type))
+    for one in contract.arrow_schema():
+        column = columns[one.name]
+        if pa.types.is_timestamp(one.type):
+            arrays.append(pa.array(column, mask=column == NO_TIME).cast(one.type))
         else:
-            arrays.append(pa.array(column).cast(field.type))
+            arrays.append(pa.array(column).cast(one.type))
     table = pa.Table.from_arrays(arrays, schema=contract.arrow_schema())
     return table, TripletCounts(int(unknown.sum()), int(unfitted.sum()), n_other, added)
 

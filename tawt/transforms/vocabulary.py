@@ -106,7 +106,7 @@ def fit_vocabulary(
     config = pipeline.vocabulary
     rows = [_row(name, "special") for name in SPECIAL_CODES]
     order = sorted(range(len(counts.codes)), key=lambda i: (-int(counts.n_rows[i]), counts.codes[i]))
-    numbers, texts = _segments(counts.numbers), _segments(counts.texts)
+    numbers, texts = segments(counts.numbers), segments(counts.texts)
     values, value_counts = counts.numbers["value"].to_numpy(), counts.numbers["n"].to_numpy()
     words, word_counts = counts.texts["text"].to_pylist(), counts.texts["n"].to_numpy()
     word_subjects = counts.texts["n_subjects"].to_numpy()
@@ -156,7 +156,7 @@ def _row(code: str, kind: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _segments(table: pa.Table) -> dict[int, slice]:
+def segments(table: pa.Table) -> dict[int, slice]:
     """Return where each code's rows lie in a table sorted by code."""
     codes, starts = np.unique(table["code"].to_numpy(), return_index=True)
     stops = [*starts[1:].tolist(), len(table)][: len(codes)]

@@ -21,7 +21,8 @@ from tawt.cli.app import app
 from tawt.errors import SourceError, StageError, StaleError, TawtError
 from tawt.machine import NOT_INSTALLED
 from tawt.pipeline import commit, fingerprint, manifest
-from tawt.pipeline.stale import hold_fresh, look
+from tawt.pipeline.fresh import hold_fresh
+from tawt.pipeline.stale import look
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
 from tawt.project import asset
 from tawt.sources.written import tokens

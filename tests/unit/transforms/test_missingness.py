@@ -26,7 +26,7 @@ def coder() -> Coder:
     n = len(CODES)
     return Coder(
         index={code: i for i, code in enumerate(CODES)}, center=np.zeros(n), scale=np.ones(n),
-        by_rank=np.zeros(n, bool), n_values=np.zeros(n, int), n_bins=np.zeros(n, int), edges=np.zeros(0),
+        by_rank=np.zeros(n, bool), fitted=np.zeros(n, bool), n_bins=np.zeros(n, int), edges=np.zeros(0),
         edge_start=np.zeros(n + 1, int), quantiles={}, categories=[{} for _ in range(n)],
     )  # fmt: skip
 

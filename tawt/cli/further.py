@@ -1,0 +1,100 @@
+"""The commands that take a run further: to another place's records, and to new data_types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tawt.cli.again import again, follow
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, StaleOk, Threads, Workspace
+from tawt.cli.output import Format, next_command, print_rows, say
+from tawt.cli.ran import stage_progress
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("carry", rich_help_panel=MODEL_PANEL)(carry)
+    app.command("extend", rich_help_panel=MODEL_PANEL)(extend)
+
+
+def carry(
+    run: Annotated[str, typer.Argument(help="A run folder of another place, or a shared model", show_default=False)],
+    workspace: Workspace,
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    stale_ok: StaleOk = False,
+    form: Form = Format.table,
+    dry_run: DryRun = False,
+) -> None:
+    """Read a workspace in the vocabulary of another place's run, and tell how much of it that knows
+
+    Example: tawt carry other/runs/pretrain_small -w work/mimic
+    """
+    from tawt.commands.carry import carry as run_carry
+
+    with stage_progress(dry_run, form) as report:
+        result = run_carry(
+            workspace, run, threads=threads, memory_limit=memory_limit, stale_ok=stale_ok, dry_run=dry_run,
+            report=report,
+        )  # fmt: skip
+    if dry_run and not result.coverage:
+        next_command(again())
+        return
+    if form is Format.table:
+        rows = [(c.way, c.n_data_types, c.n_rows, f"{c.share:.1%}", c.n_subjects or "-") for c in result.coverage]
+        print_rows(("known by", "data_types", "rows", "share", "subjects"), rows, form)
+        print()
+    drift = [(d.code, d.data_type, d.way, d.unit, d.n_rows, _short(d.distance), _short(d.shift)) for d in result.drift]
+    print_rows(("code", "read as", "by", "unit", "rows", "distance", "shift"), drift, form)
+    for line in result.lines():
+        say(f"note: {line}")
+    say(f"dataset: {result.place}")
+    next_command(again() if dry_run else follow("embed", workspace=workspace, run=run, form=form))
+
+
+def _short(number: float | None) -> str:
+    return "-" if number is None else f"{number:.3f}"
+
+
+def extend(
+    run: Annotated[
+        str,
+        typer.Argument(help="A run folder, the name of one in WORKSPACE/runs, or a shared model", show_default=False),
+    ],
+    workspace: Workspace,
+    init: Annotated[str, typer.Option(help="similar, parents, text or random: what new rows begin from")] = "similar",
+    similar: Annotated[
+        list[str] | None,
+        typer.Option(help="A new data_type that begins as an old one, as NEW=OLD", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the run; RUN-extended by default", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random", min=0)] = 0,
+    stale_ok: StaleOk = False,
+    form: Form = Format.table,
+    dry_run: DryRun = False,
+) -> None:
+    """Give a run rows for what build-vocab --extend added to its vocabulary
+
+    Example: tawt extend pretrain_small -w work/mimic --init text
+    """
+    from tawt.commands.extend import extend as run_extend
+
+    result = run_extend(
+        workspace, run, init=init, similar=tuple(similar or ()), name=name, seed=seed,  # type: ignore[arg-type]
+        stale_ok=stale_ok, dry_run=dry_run, report=lambda event: say(f"note: {event['text']}"),
+    )  # fmt: skip
+    share = f"{result.n_unknown / max(1, result.n_rows):.1%}"
+    say(f"{result.n_unknown:,} of {result.n_rows:,} rows of train ({share}) were unknown to the run")
+    shown = 3
+    rows = [
+        (one.data_type, one.how, ", ".join(one.sources[:shown]) + " ..." * (len(one.sources) > shown), one.n_rows)
+        for one in result.grown
+    ]
+    print_rows(("data_type", "began", "from", "rows in train"), rows, form)
+    if dry_run:
+        next_command(again())
+        return
+    say(f"run: {result.run}")
+    new, out = result.run.name, workspace / "runs" / f"{result.run.name}-pretrained"
+    next_command(follow("pretrain", workspace=workspace, config=result.run / "config.yaml", init=new, out=out))

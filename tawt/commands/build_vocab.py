@@ -1,0 +1,205 @@
+"""`tawt build-vocab`: events -> a vocabulary, by itself or behind another one, triplets and a memory-mapped dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tawt.builtin.all import all_stages, graph_of
+from tawt.builtin.vocabulary import UNKNOWN_BEFORE
+from tawt.commands.ingest import VOCABULARY_STAGES, make
+from tawt.contracts.basis import Basis, basis_of
+from tawt.database.connect import Limits
+from tawt.dataset.vocabulary import read_vocabulary
+from tawt.errors import ConfigError, DatasetError, StaleError, nearest
+from tawt.pipeline.fingerprint import keys_of
+from tawt.pipeline.holding import hold as hold_workspace
+from tawt.pipeline.keys import Now
+from tawt.pipeline.ledger import Standing, needed, standing
+from tawt.pipeline.manifest import read_manifest, unfinished
+from tawt.pipeline.origin import ingest_again
+from tawt.pipeline.run import Report, RunResult
+from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words
+from tawt.pipeline.undone import Asked
+from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.seals import LIST, hold, sha256_file
+from tawt.shell import command
+from tawt.transforms.extend import growth
+
+VOCABULARY = "vocabulary.parquet"
+
+
+def build_vocab(
+    workspace: str | Path,
+    *,
+    extend: bool | str | Path = False,
+    anew: bool = False,
+    settings: tuple[str, ...] = (),
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    report: Report = lambda event: None,
+) -> RunResult:
+    """Turn events into a vocabulary, triplets and a memory-mapped dataset.
+
+    What they are made from is brought up to date first: a stage that was edited runs again, and what follows it.
+
+    Args:
+        workspace: A workspace that `ingest` made.
+        extend: Go on from the vocabulary that is there, or from that of a run (its name in WORKSPACE/runs or its
+            folder), a shared model or a file: what is old stays as it is. It is kept in the workspace, so that it is
+            gone on from until another is given.
+        anew: Go on from none any more.
+        settings: Overrides of its pipeline, `key=value`; they are kept in the workspace.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+        force: Run every stage, even what is up to date.
+        dry_run: Only say what would run, and why.
+        report: Hears what happens.
+
+    Raises:
+        ConfigError: There is no workspace, an override is wrong or of an earlier stage, or there is nothing to extend.
+        DatasetError: What is to be extended cannot be read.
+        SourceError: A stage that reads raw tables was edited, and they are not here.
+        StageError: A stage cannot run, or does not balance.
+    """
+    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    open_workspace(root, settings)
+    with hold_workspace(root, dry_run):
+        opened = open_workspace(root, settings)  # as the command before left it
+        if extend is not False or anew:
+            opened = replace(opened, given_basis=_basis(opened, extend, anew))
+        if settings:
+            _refuse_earlier(open_workspace(root), opened, settings)
+        graph, now = all_stages(opened), Now(opened)
+        there = standing(opened, graph.without_tables(opened.ingested.absent_tables), now)
+        first = needed(there, "dataset")
+        _hold_taken_over(opened, first, now)
+        for note in about_pipeline(opened, now):
+            report({"event": "note", "text": note})
+        before = [one for one in first if not one.stands and one.stage.name not in VOCABULARY_STAGES]
+        if before:
+            why = all_in_words({one.stage.name: one.stale or (Reason(Why.UNFINISHED, "it"),) for one in before})
+            report({"event": "note", "text": f"what the vocabulary is made from is brought up to date first: {why}"})
+        chosen = (*(one.stage.name for one in before), *VOCABULARY_STAGES)
+        forced = VOCABULARY_STAGES if force else ()
+        words = (
+            ("--anew",)
+            if anew
+            else ()
+            if extend is False
+            else ("--extend", *(() if extend is True else (str(extend),)))
+        )
+        asked, looked = Asked("build-vocab", words, settings), {one.stage.name: one.manifest for one in there}
+        return make(opened, graph, chosen, limits, forced, dry_run, report, asked, there=looked, now=now)
+
+
+def _hold_taken_over(workspace: Workspace, needs: Sequence[Standing], now: Now) -> None:
+    """Refuse to build by settings that were edited since, or less a table that has come: an ingest takes both over."""
+    source, again = now.source, command("build-vocab", workspace=workspace.root)
+    if source.fault:
+        raise StaleError(str(workspace.root), f"{source.fault}, expected a pipeline that holds", source.mend)
+    if came := [reason for one in needs for reason in one.stale if reason.why is Why.CAME]:
+        raise StaleError(
+            str(workspace.root), f"{in_words(dict.fromkeys(came))}, expected it to be read, or gone",
+            f"`{ingest_again(workspace)} && {again}`",
+        )  # fmt: skip
+    edits = {one.stage.name: now.edited(keys_of(one.stage, workspace.pipeline.source)) for one in needs}
+    for name, found in edits.items():
+        if found:
+            raise StaleError(
+                str(workspace.root), f"{name} is of a pipeline that was edited since the ingest "
+                f"({', '.join(one.detail for one in found)}), expected the edit to be taken over, or back",
+                f"`{ingest_again(workspace, edited=True)} && {again}`",
+            )  # fmt: skip
+
+
+def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ...]) -> None:
+    """Refuse settings that finished stages of `ingest` were made without: they would be kept, and mean nothing."""
+    again = ingest_again(after)
+    stood = {one.stage.name for one in standing(before, graph_of(before)) if one.stands}
+    for one in standing(after, graph_of(after)):
+        if one.stage.name in stood and one.stage.name not in VOCABULARY_STAGES and not one.stands:
+            raise ConfigError(
+                "--set", f"changes what {one.stage.name} is made from ({in_words(one.stale)}), expected settings of "
+                f"{', '.join(VOCABULARY_STAGES)}",
+                f"give it to `{again}`, then build the vocabulary",
+            )  # fmt: skip
+
+
+def _basis(workspace: Workspace, extend: bool | str | Path, anew: bool) -> Basis:
+    """Return what the vocabulary is to go on from.
+
+    Raises:
+        ConfigError: There is nothing there, or both are asked for.
+        DatasetError: It is no vocabulary.
+    """
+    if anew:
+        if extend is not False:
+            raise ConfigError("--anew", "goes on from no vocabulary, expected it without --extend", "leave one out")
+        return Basis(None)
+    path, of = _vocabulary_of(workspace, extend)
+    return basis_of(read_vocabulary(path, "give another, or take it from a copy").content, of)
+
+
+def _vocabulary_of(workspace: Workspace, extend: bool | str | Path) -> tuple[Path, str]:
+    """Return the file that is to be gone on from, and what it is called."""
+    own = workspace.output("vocabulary") / VOCABULARY
+    if isinstance(extend, bool):
+        manifest = read_manifest(workspace, "vocabulary")
+        if manifest is None or sha256_file(own) not in manifest.hashes.values():
+            raise ConfigError(
+                "--extend", f"goes on from {own}, which {unfinished(workspace, 'vocabulary')}, expected one",
+                f"name a run: `{command('build-vocab', '--extend', 'RUN', workspace=workspace.root)}`",
+            )  # fmt: skip
+        return own, workspace.root.name
+    given = Path(extend).expanduser()
+    places = [folder / VOCABULARY for folder in (workspace.root / "runs" / extend, given, given / "vocabulary")]
+    path = next((one for one in (given, *places) if one.is_file()), None)
+    if path is None:
+        known = [one.parent.name for one in sorted((workspace.root / "runs").glob(f"*/{VOCABULARY}"))]
+        raise ConfigError(
+            f"--extend {extend}", "is no run, shared model, workspace or file of a vocabulary, expected one",
+            nearest(str(extend), known) or "give the folder of a run of `tawt pretrain`",
+        )  # fmt: skip
+    if path != given and (path.parent / LIST).is_file():
+        hold(path.parent, (VOCABULARY,), "take it from a copy", DatasetError)
+    return path, path.parent.name if path != given else path.stem
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What a vocabulary has beside the one that it goes on from."""
+
+    of: str
+    """What that is called."""
+    n_unknown: int
+    """Rows of train that it did not know."""
+    n_rows: int
+    """Rows of train."""
+    grown: tuple[tuple[str, str, int], ...]
+    """Data_type, what of it is new, its rows in train; those of few people together."""
+
+
+def extension(workspace: Workspace) -> Extension | None:
+    """Return what the vocabulary of a workspace has beside the one that it goes on from; None where there is none.
+
+    Raises:
+        FileError: That one is damaged.
+    """
+    basis, manifest = workspace.basis, read_manifest(workspace, "vocabulary")
+    if basis is None or basis.record is None or manifest is None:
+        return None
+    base, table = (pq.read_table(pa.BufferReader(one)) for one in (basis.content(), _read(workspace)))
+    n = manifest.facts.get(UNKNOWN_BEFORE, 0)
+    n_unknown = n if isinstance(n, int) else 0
+    return Extension(basis.record.of, n_unknown, manifest.accounts[0].n_records_in, tuple(growth(base, table)))
+
+
+def _read(workspace: Workspace) -> bytes:
+    return (workspace.output("vocabulary") / VOCABULARY).read_bytes()

@@ -1,0 +1,64 @@
+"""Which dataset a run reads: the workspace's own, or one that its events are carried into, which is told and made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tawt.contracts.workspace import PIPELINE
+from tawt.dataset.place import carried_place, place_of
+from tawt.dataset.reader import open_dataset
+from tawt.errors import DatasetError
+from tawt.runs.load import read_saved
+
+
+def place_for(
+    workspace: Path, run: Path, tell: Callable[[dict[str, Any]], None], stale_ok: bool = False, makes: bool = True
+) -> Path:
+    """Return the folder whose `dataset/` a run reads.
+
+    Args:
+        workspace: Whose subjects.
+        run: The run folder, or a shared model.
+        tell: Hears notes, before anything is computed.
+        stale_ok: Whether events may be older than what they were made from.
+        makes: Whether what is not there is made; else it is as if it were.
+
+    Raises:
+        CheckpointError: The run is absent or broken.
+        StaleError: The events are older than what they were made from.
+        TawtError: As of `carry`.
+    """
+    vocabulary = read_saved(run).vocabulary
+    place = place_of(workspace, vocabulary.sha256, vocabulary.content)
+    if place == workspace:
+        try:
+            same = open_dataset(workspace).vocabulary.sha256 == vocabulary.sha256
+        except DatasetError:
+            same = False
+        # without its pipeline there are no events to carry: whoever opens the dataset tells what is wrong
+        if same or not (workspace / PIPELINE).is_file():
+            return workspace
+    if not makes:
+        return carried_place(workspace, vocabulary.content)
+    from tawt.commands.carry import carry  # with the engine, which a machine that trains may lack
+
+    if (workspace / PIPELINE).is_file():
+        result = carry(workspace, run, stale_ok=stale_ok, report=_notes(tell))
+        for line in result.lines():
+            tell({"event": "note", "text": line})
+        return result.place
+    return place
+
+
+def _notes(tell: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Hear the stages; only what a person is to know is told further."""
+
+    def hear(event: dict[str, Any]) -> None:
+        if event["event"] == "note":
+            tell(event)
+        elif event["event"] == "done" and event["reason"] is not None:
+            tell({"event": "note", "text": f"carried: {event['stage']} ({event['reason']})"})
+
+    return hear

@@ -1,0 +1,238 @@
+"""`tawt extend`: a run -> a run that knows the data_types which a longer vocabulary has beside its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tawt.arrays import Ints
+from tawt.batching.left import make_cutter
+from tawt.batching.loader import PackedLoader
+from tawt.config.base import one_or_more
+from tawt.config.load import dump
+from tawt.config.train import PretrainConfig
+from tawt.contracts.cells import RARE, SMALL_CELL
+from tawt.contracts.run import say_unfinished
+from tawt.dataset.likeness import Began, Init, beginnings
+from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.errors import ConfigError, nearest
+from tawt.files import made_folder, whole, write_hashes, write_sealed, write_text
+from tawt.heads.lora import merged
+from tawt.heads.task import TASK
+from tawt.machine import version_of
+from tawt.models.grow import Growth, hold_longer, is_counted
+from tawt.models.readout import readout_types
+from tawt.objectives.baselines import SAMPLE_BATCHES, count_baselines, forecast_types
+from tawt.objectives.pretrain_model import build_model
+from tawt.pipeline.fresh import hold_fresh
+from tawt.runs.card import write_card
+from tawt.runs.find import find_run
+from tawt.runs.load import Saved, load_encoder, read_saved
+from tawt.seals import BLANK, UNFINISHED, filled, sha256_file
+from tawt.shell import command
+from tawt.training.checkpoint import WEIGHTS, read_tensors, write_tensors
+from tawt.training.choices import loader_config
+from tawt.training.outputs import refuse_no_run
+from tawt.training.versions import Start, Versions, write_versions
+
+GROWN = "grown.json"
+"""File of a run that says how each of its new rows began."""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """One new data_type, or what an old one has more."""
+
+    data_type: str
+    """Its code; those of few people are together."""
+    how: str
+    """similar, family, parents, text, random; or what an old one has more."""
+    sources: tuple[str, ...]
+    """What it began from, by weight, the heaviest first."""
+    n_rows: int
+    """Its rows in train."""
+
+
+@dataclass(frozen=True)
+class ExtendResult:
+    """What `extend` made."""
+
+    run: Path
+    """The new run folder."""
+    grown: tuple[Grown, ...]
+    """What is new, and how it began."""
+    n_unknown: int
+    """Rows of train that the run read as [UNK]."""
+    n_rows: int
+    """Rows of train."""
+
+
+def extend(
+    workspace: Path,
+    run: str | Path,
+    *,
+    init: Init = "similar",
+    similar: str | Sequence[str] = (),
+    name: str | None = None,
+    seed: int = 0,
+    stale_ok: bool = False,
+    dry_run: bool = False,
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> ExtendResult:
+    """Give a run rows for the data_types that `tawt build-vocab --extend` added to its vocabulary.
+
+    Every old row stays, and the embedding is as wide as it was: of a subject without anything new it is the same, bit
+    for bit. The new run can be embedded with, fine-tuned, and pretrained further from (`pretrain --init`).
+
+    Args:
+        workspace: Its vocabulary goes on from the run's.
+        run: A run folder, the name of one in WORKSPACE/runs, or a shared model.
+        init: What new rows begin from: data_types of the same family, those that share a parent, those with a
+            description alike, or nothing but the spread of the old rows.
+        similar: `NEW=OLD`: a new data_type that begins as this old one, whatever `init` says.
+        name: Of the new run in WORKSPACE/runs; RUN-extended by default.
+        seed: Of what is drawn at random.
+        stale_ok: Also where the dataset is older than what it was made from.
+        dry_run: Only say how rows would begin.
+        report: Hears notes.
+
+    Raises:
+        CheckpointError: The run is absent or broken, or the workspace's vocabulary does not go on from its own.
+        ConfigError: There is nothing new, a name is taken, or `similar` names what is not there.
+        DatasetError: The dataset is absent or broken.
+        StaleError: The dataset is older than what it was made from.
+    """
+    workspace = Path(workspace)
+    if init not in get_args(Init):
+        ways = get_args(Init)
+        raise ConfigError(f"--init {init}", f"is none, expected one of {', '.join(ways)}", nearest(init, ways))
+    folder = find_run(workspace, run)
+    saved, dataset = read_saved(folder), open_dataset(workspace)
+    hold_fresh(workspace, stale_ok, lambda text: report({"event": "note", "text": text}) if report else None)
+    old, new = saved.vocabulary, dataset.vocabulary
+    hold_longer(str(folder), old, new, f"`{command('build-vocab', '--extend', run, workspace=workspace)}`")
+    if new.content == old.content:
+        raise ConfigError(
+            str(folder), "knows all that the vocabulary has, expected something new",
+            f"use it as it is: `{command('embed', workspace=workspace, run=run)}`",
+        )  # fmt: skip
+    place = workspace / "runs" / (name or f"{folder.resolve().name}-extended")
+    refuse_no_run(place, workspace)
+    if place.exists() and any(place.iterdir()):
+        raise ConfigError(str(place), "is there already, expected a new run", "give another name with `--name NAME`")
+    pairs = dict(_pair(text) for text in one_or_more(similar))
+    began = beginnings(old, new, init, pairs)
+    counts = _counts(dataset)
+    result = ExtendResult(
+        place, _told(old, new, began, counts), int(counts[len(old) :].sum()), int(counts.sum())
+    )  # fmt: skip
+    if dry_run:
+        return result
+    config = _config(saved, new)
+    n_before, n_now = (c.objective.forecast.n_types for c in (saved.config, config))
+    columns = forecast_types(old, n_before), forecast_types(new, n_now)
+    growth = Growth(old, new, began, columns, _counted(dataset, config), torch.Generator().manual_seed(seed))
+    with made_folder(place):
+        say_unfinished(place, 0, promise=False)
+        _write(place, folder, saved, config, new, growth, result, seed)
+    return result
+
+
+def _write(
+    run: Path, start: Path, saved: Saved, config: PretrainConfig, new: Vocabulary, growth: Growth, result: ExtendResult,
+    seed: int,
+) -> None:  # fmt: skip
+    write_text(run / "config.yaml", filled(f"{dump(config)}# {BLANK}\n"))
+    with whole(run / "vocabulary.parquet") as aside:
+        aside.write_bytes(new.content)
+    if (start / TASK).is_file():
+        shutil.copyfile(start / TASK, run / TASK)
+    write_tensors(growth.grow(merged(read_tensors(saved.weights))), run / WEIGHTS)
+    told = [vars(one) | {"sources": list(one.sources)} for one in result.grown]
+    write_sealed(run / GROWN, {"n_unknown": result.n_unknown, "n_rows": result.n_rows, "grown": told})
+    packages = {name: version_of(name) for name in ("tawt", "torch", "numpy", "pyarrow")}
+    write_versions(run, Versions(
+        packages=packages, python=platform.python_version(), machine=platform.machine(), device="cpu", precision="fp32",
+        threads=1, processes=1, seed=seed, vocabulary=new.sha256, reasons={},
+        init=Start(weights=os.path.relpath(saved.weights, run), sha256=sha256_file(saved.weights)),
+    ))  # fmt: skip
+    write_card(run)
+    write_hashes(run)
+    load_encoder(run)  # else it is told here, and not when it is used
+    (run / UNFINISHED).unlink(missing_ok=True)
+
+
+def _counted(dataset: TripletDataset, config: PretrainConfig) -> dict[str, Tensor]:
+    """Return the biases that a fresh model of the vocabulary begins at, by name."""
+    train, vocabulary, seed = dataset.split("train"), dataset.vocabulary, config.train.seed
+    loader = PackedLoader(
+        train, vocabulary, loader_config(config, True), seed, with_available=bool(config.objective.forecast.weight),
+        cutter=make_cutter(config, True),
+    )  # fmt: skip
+    sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
+    fresh = build_model(config, vocabulary, seed)
+    fresh.start_at(count_baselines(train.shards, vocabulary, config.objective, sample))
+    return {name: parameter.detach() for name, parameter in fresh.named_parameters() if is_counted(name)}
+
+
+def _config(saved: Saved, new: Vocabulary) -> PretrainConfig:
+    """Return the run's config, which says now what it left to its vocabulary.
+
+    The readout keeps its data_types, by name, and as many more are forecast as are new.
+    """
+    config, old = saved.config, saved.vocabulary
+    model, objective = config.model, config.objective
+    if model.pooling == "per_type":
+        types = tuple(old.codes[i] for i in readout_types(model.readout, old))
+        model = model.model_copy(update={"readout": model.readout.model_copy(update={"types": types})})
+    n_numbers = int((new.n_bins > 0).sum() - (old.n_bins > 0).sum())
+    n_types = max(objective.forecast.n_types, len(forecast_types(old, objective.forecast.n_types)) + n_numbers)
+    forecast = objective.forecast.model_copy(update={"n_types": n_types})
+    objective = objective.model_copy(update={"forecast": forecast})
+    return config.model_copy(update={"model": model, "objective": objective})
+
+
+def _pair(text: str) -> tuple[str, str]:
+    new, found, old = text.partition("=")
+    if not found:
+        raise ConfigError(f"--similar {text}", "names one data_type, expected NEW=OLD", "as `--similar NEW=OLD`")
+    return new.strip(), old.strip()
+
+
+def _counts(dataset: TripletDataset) -> Ints:
+    """Return the rows of train of each data_type."""
+    counts = np.zeros(len(dataset.vocabulary), dtype=np.int64)
+    for shard in dataset.split("train").shards:
+        counts += np.bincount(shard.data_type, minlength=len(counts))
+    return counts
+
+
+def _told(old: Vocabulary, new: Vocabulary, began: Sequence[Began], counts: Ints) -> tuple[Grown, ...]:
+    n_subjects = new.table()["n_subjects"].to_pylist()
+    told: list[Grown] = []
+    few: dict[str, int] = {}
+    for i in range(len(old)):
+        more = len(new.categories[i]) - len(old.categories[i])
+        what = [f"{more:,} more categories, as OTHER"] if more else []
+        what += ["numbers"] if new.n_bins[i] and not old.n_bins[i] else []
+        if what:
+            told.append(Grown(old.codes[i], " and ".join(what), (), int(counts[i])))
+    for one in began:
+        n, many = int(counts[one.data_type]), n_subjects[one.data_type] > SMALL_CELL
+        if not many:
+            few[one.how] = few.get(one.how, 0) + n
+            continue
+        heaviest = np.argsort(-np.array(one.weights), kind="stable")
+        sources = tuple(old.codes[one.sources[k]] for k in heaviest)
+        told.append(Grown(new.codes[one.data_type], one.how, sources, n))
+    return (*told, *(Grown(RARE, how, (), n) for how, n in few.items()))

@@ -1,0 +1,199 @@
+"""Another place: its events in the vocabulary of a run of elsewhere, told before anything is computed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.config.batching import BatchingConfig
+from tawt.config.model import ModelConfig
+from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.dataset.reader import open_dataset
+from tawt.errors import CheckpointError, StaleError
+from tests.unit.places import HOUR, write_place
+
+SMALL = PretrainConfig(
+    model=ModelConfig(d_model=16, n_layers=1, n_heads=2, d_ffn=16, pooling="per_type"),
+    batching=BatchingConfig(tokens_per_batch=4096, max_length=512),
+    train=TrainConfig(max_steps=2, threads=1, validate_every=2, validate_batches=1, warmup_steps=1),
+)
+
+
+def glucose(mean, spread=20):
+    return lambda rng: float(rng.normal(mean, spread))
+
+
+def text(rng):
+    return str(rng.choice(["NEG", "POS"]))
+
+
+THERE = {
+    "LAB//GLUCOSE": ("Glucose [blood]", None, glucose(100), "mg/dL"), "LAB//NA": ("Sodium", ["LOINC/2951-2"], glucose(140, 4), "mmol/L"),
+    "CHART//HR": ("Heart rate", None, glucose(80, 9), "bpm"), "URINE//NIT": ("Nitrite", None, text, None),
+    "DX//I50": ("Heart failure", ["ICD10CM/I50"], None, None), "SAME": (None, None, glucose(5, 1), "mg/dL"),
+}  # fmt: skip
+HERE = {
+    "glu": ("glucose  (BLOOD)", None, glucose(5.5, 1.1), "mmol/L"), "na": ("Natrium", ["LOINC/2951-2"], glucose(140, 4), "mmol/L"),
+    "pulse": ("Puls", None, glucose(120, 9), "bpm"), "nit": ("Nitrite", None, text, None),
+    "i50.1": ("Herzschwäche", ["ICD10CM/I50"], None, None), "SAME": (None, None, glucose(5, 1), "furlong"),
+    "odd": ("Nobody knows", None, glucose(1), "mg/dL"),
+}  # fmt: skip
+SAID = ("data_types={glu: {concept: glucose, unit: mmol/L}, pulse: {concept: heart_rate}}",)
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with a run of it."""
+    root = tmp_path_factory.mktemp("there")
+    said = ("data_types={LAB//GLUCOSE: {concept: glucose}, CHART//HR: {concept: heart_rate}}",)
+    tawt.ingest(write_place(root / "raw", THERE), "meds", root / "w", threads=1, settings=said)
+    tawt.build_vocab(root / "w", threads=1)
+    tawt.pretrain(root / "w", SMALL, device="cpu", out=root / "w" / "runs" / "x")
+    return root / "w"
+
+
+@pytest.fixture(scope="module")
+def carried(there: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another place, ingested, whose events are carried into the vocabulary of the run; look, do not touch."""
+    root = tmp_path_factory.mktemp("here")
+    raw = write_place(root / "raw", HERE, seed=1, n_subjects=45)
+    tawt.ingest(raw, "meds", root / "w", threads=1, settings=SAID)
+    tawt.carry(root / "w", there / "runs" / "x", threads=1)
+    return root / "w"
+
+
+def rows(place: Path) -> pa.Table:
+    """The triplets of a folder with the codes of its vocabulary."""
+    codes = pq.read_table(place / "vocabulary" / "vocabulary.parquet")["code"]
+    files = sorted((place / "triplets").rglob("*.parquet"))
+    table = pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
+    return table.append_column("code", codes.take(table["data_type"]))
+
+
+def test_each_code_is_known_in_the_way_that_leads_to_it(there: Path, carried: Path) -> None:
+    """Code, name, concept and parent lead to the data_type; units go by the rules, and what has none is unknown."""
+    result = tawt.carry(carried, there / "runs" / "x")
+    assert not result.made  # all of it is there
+    ways = {one.code: (one.data_type, one.way, one.unit) for one in result.drift}
+    assert ways == {
+        "glu": ("LAB//GLUCOSE", "name", "mmol/L -> mg/dL"), "na": ("LAB//NA", "parents", "mmol/L"),
+        "pulse": ("CHART//HR", "concept", "bpm"), "SAME": ("SAME", "code", "furlong, refused: mg/dL there"),
+    }  # fmt: skip
+    told = {one.way: (one.n_data_types, one.n_rows, one.n_subjects) for one in result.coverage}
+    assert told == {
+        "code": (1, 180, 45), "name": (2, 360, 45), "concept": (1, 180, 45), "parents": (2, 360, 45), "unknown": (1, 180, 45),
+    }  # fmt: skip
+    said = " | ".join(result.lines())
+    assert "knows 85.7% of the rows" in said and "of 45 of 45 subjects" in said
+    assert "glu (mmol/L -> mg/dL) are converted" in said and "SAME (furlong, refused: mg/dL there) are left out" in said
+
+
+def test_drift_is_that_of_the_numbers(there: Path, carried: Path) -> None:
+    """Sodium, which is alike, has moved little; a pulse of 40 more lies in other bins than there, nearly all of it."""
+    found = {one.code: one for one in tawt.carry(carried, there / "runs" / "x").drift}
+    assert found["na"].shift < 0.25 and found["na"].distance < 0.2
+    assert found["pulse"].shift > 2 and found["pulse"].distance > 0.8
+    assert found["SAME"].shift is None
+    assert next(iter(found)) == "pulse"
+
+
+def test_the_vocabulary_is_the_other_to_the_last_byte(there: Path, carried: Path) -> None:
+    """Statistics stay those of there: numbers are converted, then normalized by them; a refused one says why."""
+    (place,) = (carried / "carried").iterdir()
+    name = "vocabulary/vocabulary.parquet"
+    assert (place / name).read_bytes() == (there / name).read_bytes()
+    known = {row["code"]: row for row in pq.read_table(place / name).to_pylist()}
+    table = rows(place)
+    events = pa.concat_tables(
+        pq.read_table(file, partitioning=None) for file in sorted((carried / "events" / "data").rglob("*.parquet"))
+    )
+    own = {
+        code: events.filter(pa.compute.equal(events["code"], code))["numeric_value"].to_numpy()
+        for code in ("glu", "na")
+    }
+    for code, name_there, factor in (("glu", "LAB//GLUCOSE", 18.016), ("na", "LAB//NA", 1.0)):
+        got = table.filter(pa.compute.equal(table["code"], name_there))["value"].to_numpy()
+        row = known[name_there]
+        wanted = (own[code].astype(np.float64) * factor - row["center"]) / row["scale"]
+        np.testing.assert_allclose(np.sort(got), np.sort(wanted), rtol=1e-5, atol=1e-5)
+    refused = table.filter(pa.compute.equal(table["code"], "SAME"))
+    assert set(refused["value_status"].to_pylist()) == {5} and not refused["value"].to_numpy().any()
+    assert table.filter(pa.compute.equal(table["code"], "[UNK]")).num_rows == 180
+    texts = table.filter(pa.compute.equal(table["code"], "URINE//NIT"))["value_token"].to_pylist()
+    assert set(texts) == {2, 3}  # the tokens of NEG and POS there; 1 is OTHER
+
+
+def test_commands_tell_and_use_it(there: Path, carried: Path, tmp_path: Path) -> None:
+    """`embed`, `finetune` and `evaluate` of a run of there carry what is not carried yet, tell it first, and reuse it."""
+    root = Path(shutil.copytree(carried, tmp_path / "w", ignore=shutil.ignore_patterns("carried")))
+    notes: list[str] = []
+
+    def hear(event):
+        notes.append(event.get("text", event["event"]))
+
+    result = tawt.embed(root, there / "runs" / "x", device="cpu", report=hear)
+    assert result.n_subjects == 45 and notes.index("embed") > notes.index(
+        next(n for n in notes if "another vocabulary" in n)
+    )
+    (place,) = (root / "carried").iterdir()
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*.arrow")}
+    subjects = np.arange(1, 46)
+    (root / "labels").mkdir(exist_ok=True)
+    pq.write_table(pa.table({
+        "subject_id": subjects, "prediction_time": pa.array(np.full(45, 300 * HOUR), pa.timestamp("us")),
+        "boolean_value": subjects % 2 == 0,
+    }), root / "labels" / "odd.parquet")  # fmt: skip
+    run = tawt.finetune(
+        root, "odd", there / "runs" / "x", mode="probe", device="cpu", settings=("train.threads=1",)
+    ).run
+    found = tawt.evaluate(root, "odd", run, baselines=(), n_draws=10, device="cpu")
+    assert [row.name for row in found.comparison.rows] == [run.name]
+    vectors = tawt.TawtEmbedder(root, run, device="cpu").transform(
+        {"subject_id": subjects, "prediction_time": np.full(45, 300 * HOUR * 1000).astype("datetime64[ns]")}
+    )
+    assert np.isfinite(vectors).all()
+    assert before == {path: path.stat().st_mtime_ns for path in place.rglob("*.arrow")}
+    gone = there.rename(there.with_name("gone"))  # the run of here says what it comes from, and what is carried as well
+    try:
+        assert not tawt.carry(root, run).made
+    finally:
+        gone.rename(there)
+    (root / "labels" / "odd.parquet").unlink()
+    assert [f for f in tawt.check(root) if not f.ok and f.check not in ("labels", "files")] == []
+
+
+def test_it_is_never_stale_without_a_word(there: Path, carried: Path, tmp_path: Path) -> None:
+    """What is made of events that have changed is made anew; of stale events nothing is made; damage is found."""
+    root = Path(shutil.copytree(carried, tmp_path / "w"))
+    run = there / "runs" / "x"
+    tawt.run("+events", root, force=True, threads=1)
+    assert not tawt.carry(root, run, threads=1).made  # the same events
+    raw = write_place(tmp_path / "raw", HERE, seed=2, n_subjects=45)
+    tawt.ingest(raw, "meds", root, threads=1, settings=SAID)
+    assert any("made anew when it is used next" in f.detail for f in tawt.check(root))
+    assert tawt.carry(root, run, threads=1).made
+    (place,) = (root / "carried").iterdir()
+    arrow = next((place / "dataset").rglob("*.arrow"))
+    content = bytearray(arrow.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrow.write_bytes(content)
+    assert [f.check for f in tawt.check(root) if not f.ok] == [f"carried/{place.name}"]
+    shutil.rmtree(raw)
+    write_place(tmp_path / "raw", HERE, seed=3, n_subjects=44)
+    with pytest.raises(StaleError, match="events: is stale"):
+        tawt.carry(root, run, threads=1)
+
+
+def test_its_own_runs_read_its_own_dataset(there: Path) -> None:
+    """Where the vocabulary is the workspace's own, nothing is carried."""
+    tawt.embed(there, "x", device="cpu")
+    assert not (there / "carried").exists()
+    assert open_dataset(there).vocabulary.codes[4:]
+    with pytest.raises(CheckpointError):
+        tawt.carry(there, "nobody")
