@@ -19,7 +19,6 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tawt import files
-from tawt.commands import embed as embed_task
 from tawt.commands.embed import embed
 from tawt.commands.pretrain import pretrain
 from tawt.commands.sweep import sweep
@@ -29,6 +28,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from tawt.files import alone, write_hashes
 from tawt.objectives.pretrain_model import build_model
+from tawt.runs import embedding
 from tawt.training import threads
 from tawt.training.memory import least_parameters
 
@@ -65,7 +65,7 @@ def test_memory_that_runs_out_in_embed_is_told(workspace, config, monkeypatch):
     def fail(*args):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(embed_task, "_pooled", fail)
+    monkeypatch.setattr(embedding, "_pooled", fail)
     with pytest.raises(TrainingError, match="memory ran out") as error:
         embed(workspace, "pretrain", device="cpu")
     assert "more memory" in error.value.hint and not list((workspace / "embeddings").glob("*.parquet"))
@@ -111,7 +111,7 @@ def test_one_file_of_embeddings_has_one_writer(workspace, config, monkeypatch):
     """A second `embed` of the same file is refused while the first is at work, and runs after it."""
     pretrain(workspace, config, device="cpu")
     refused: list[ConfigError] = []
-    real = embed_task._pooled
+    real = embedding._pooled
 
     def also(*args):
         if not refused:
@@ -121,7 +121,7 @@ def test_one_file_of_embeddings_has_one_writer(workspace, config, monkeypatch):
             embed(workspace, "pretrain", device="cpu", out=workspace / "embeddings" / "other.parquet")
         return real(*args)
 
-    monkeypatch.setattr(embed_task, "_pooled", also)
+    monkeypatch.setattr(embedding, "_pooled", also)
     embed(workspace, "pretrain", device="cpu")
     assert refused and "--out" in refused[0].hint
     assert sorted(p.name for p in (workspace / "embeddings").iterdir()) == ["other.parquet", "pretrain.parquet"]
