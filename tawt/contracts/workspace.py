@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tawt.contracts.layers import layer_of
+from tawt.contracts.layers import LAYERS
 from tawt.errors import FileError
 from tawt.seals import SAYS
 
@@ -27,7 +27,8 @@ def origin_of(root: Path) -> Path | None:
 
 def home_of(root: Path, stage: str) -> Path:
     """Return the workspace that holds a stage: what is carried is made of events that it does not hold."""
-    return (origin_of(root) or root) if layer_of(stage).command == "ingest" else root
+    layer = LAYERS.get(stage.partition(".")[0])  # None of a name that is no stage's
+    return (origin_of(root) or root) if layer is not None and layer.command == "ingest" else root
 
 
 def is_workspace(root: Path) -> bool:

@@ -57,11 +57,12 @@ import shards
 
 from tawt.batching.batch import to_device
 from tawt.batching.fill import ADDED
-from tawt.commands import pretrain as task
 from tawt.config.named import resolve_config
+from tawt.dataset.reader import open_dataset
 from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.objectives.pretrain_model import count_parameters
+from tawt.runs.training import make_trainer, ready
 from tawt.training.distributed import World
 from tawt.training.plan import looked_at
 from tawt.training.repeatable import repeatable
@@ -353,11 +354,11 @@ def presets(bench: Bench) -> None:
 
 def _step_of(bench: Bench, workspace: Path, tree: Any, got: dict[str, Any], rounds: int) -> None:
     """Measure the real step of a config on a workspace."""
-    dataset, device = task.open_dataset(workspace), str(bench.device)
+    dataset, device = open_dataset(workspace), str(bench.device)
     bench.forget_peak()
     run = workspace / "runs" / "speed"
-    setup = task.ready(set_up(workspace, run, tree, dataset, device, World()))
-    trainer = task.make_trainer(setup)
+    setup = ready(set_up(workspace, run, tree, dataset, device, World()))
+    trainer = make_trainer(setup)
     k, stepper = setup.batches_per_step, trainer.stepper
 
     def make() -> list[Any]:

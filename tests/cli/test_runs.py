@@ -64,6 +64,7 @@ def test_every_form_of_a_comparison_says_the_same(two: Path, tawt) -> None:
             (f"paired_{what}", p["run"], p["part"], "", str(p[key]))
             for what, key in (("mean", "mean"), ("sd", "sd"), ("steps", "n_steps"))
         ]
+    expected += [("cost", c["run"], "seconds", str(c["steps"]), str(c["seconds"])) for c in found["costs"]]
     expected += [
         ("curve", run, "all", str(step), str(loss)) for run, curve in found["curves"].items() for step, loss in curve
     ]
@@ -78,6 +79,7 @@ def test_every_form_of_a_comparison_says_the_same(two: Path, tawt) -> None:
         "paired_mean",
         "paired_sd",
         "paired_steps",
+        "cost",
         "curve",
     }
     losses = [loss for curve in found["curves"].values() for _, loss in curve]

@@ -194,7 +194,11 @@ def test_keys_that_do_not_fit_together_are_named_with_their_overrides():
         (PretrainConfig, "max_steps=3", "did you mean `train.max_steps`?"),
         (PipelineConfig, "train.max_steps=3", "`train.max_steps` is a key of a training config: `tawt pretrain"),
         (PipelineConfig, "model.none=3", "`model.none` is a key of a training config"),
-        (PretrainConfig, "n_bins=3", "`vocabulary.n_bins` is a key of a pipeline: `tawt ingest --set` or"),
+        (
+            PretrainConfig,
+            "max_categories=3",
+            "`vocabulary.max_categories` is a key of a pipeline: `tawt ingest --set` or",
+        ),
         (PretrainConfig, "train.max_stepps=3", "did you mean `max_steps`?"),
         (PretrainConfig, "objective=foo", "as `objective.masked` or `objective.forecast` or"),
     ],

@@ -389,7 +389,7 @@ def test_a_label_over_events_that_quarantines_is_placed_by_the_number_of_the_eve
 def test_a_folder_of_stages_that_no_layer_has_is_refused(project: Path) -> None:
     """What lies in it would never run: the nearest layer is named, or all."""
     pipeline = PipelineConfig(name="lab", source="lab", parameters={"least": 2})
-    for name, hint in (("event_part", "did you mean `event_parts`?"), ("tasks", "known: codes")):
+    for name, hint in (("event_part", "did you mean `event_parts`?"), ("things", "did you mean `staging`?")):
         (project / "sql" / "lab" / name).mkdir()
         with pytest.raises(ConfigError, match=f"sql/lab/{name}: is no layer") as error:
             load_graph(pipeline)

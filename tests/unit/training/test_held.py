@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import tawt.commands.embed as embedding
 from tawt.commands.embed import embed
 from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, TrainingError
+from tawt.runs import embedding
 from tawt.runs.hub import TawtModel
 from tawt.seals import LIST, changed_files
 
