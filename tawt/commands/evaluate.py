@@ -95,7 +95,6 @@ def evaluate(
     workspace = Path(workspace)
     tell = report if report is not None else lambda event: None
     file = label_file(workspace, task)
-    hold_fresh(workspace, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
     folders = [find_run(workspace, run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
@@ -104,8 +103,7 @@ def evaluate(
     places = [place_for(workspace, folder, tell, stale_ok) for folder in folders]
     datasets = [open_dataset(at) for at in places]
     for at in dict.fromkeys(places):
-        if at != workspace:
-            hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
+        hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
     labels = read_labels(file, kind)
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     models: dict[str, Predictions] = {}

@@ -46,7 +46,7 @@ def test_classes_of_few_people_have_no_name(tmp_path, monkeypatch):
     plot_map([panel], tmp_path / "m.png", "title")
     figure, (_, _, handles) = kept[0]
     texts = [handle.get_label() for handle in handles]
-    assert texts == ["home, 40", "ward, 20+", "classes of few people", "median of a class"]
+    assert texts == ["home, 40+", "ward, 20", "classes of few people", "median of a class"]
     assert not figure.axes[0].texts and not any(axis.get_legend() for axis in figure.axes)
     numbers = Panel("a", panel.vectors, subject, np.where(value == 1, np.nan, subject * 1.0))
     plot_map([numbers], tmp_path / "m.png", "title")
