@@ -20,6 +20,10 @@ Memory = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
+Kind = Annotated[
+    str | None,
+    typer.Option(help="binary, labels, classes, numbers or time, where the labels leave it open", show_default=False),
+]
 StaleOk = Annotated[
     bool, typer.Option("--stale-ok", help="Go on although the dataset is older than what it was made from")
 ]

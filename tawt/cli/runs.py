@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tawt.cli.again import again, follow
-from tawt.cli.options import MODEL_PANEL, DryRun, Form, StaleOk, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, Kind, StaleOk, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 
 if TYPE_CHECKING:
@@ -175,12 +175,7 @@ def plot(
             show_default=False,
         ),
     ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="binary, labels, classes, numbers or time, where the labels leave it open", show_default=False
-        ),
-    ] = None,
+    kind: Kind = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder; RUN/plots of the first run by default", show_default=False)
     ] = None,

@@ -10,7 +10,7 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.model import Device
-from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Memory, Set, StaleOk, Threads, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Kind, Memory, Set, StaleOk, Threads, Workspace
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.ran import stage_progress
 from tawt.cli.trained import tell_training, threads_sleep_soon
@@ -107,12 +107,7 @@ def finetune(
     mode: Annotated[str, typer.Option(help="probe, head, last-k, lora or full: what learns, beside the head")] = "full",
     config: Annotated[str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")] = "finetune",
     epochs: Annotated[float, typer.Option(help="Passes over the training labels", min=0.01)] = 8.0,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="binary, labels, classes, numbers or time, where the labels leave it open", show_default=False
-        ),
-    ] = None,
+    kind: Kind = None,
     device: Device = "auto",
     settings: Set = None,
     out: Annotated[
@@ -152,12 +147,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="A baseline by its name; all by default, `none` for none", show_default=False),
     ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="binary, labels, classes, numbers or time, where the labels leave it open", show_default=False
-        ),
-    ] = None,
+    kind: Kind = None,
     draws: Annotated[int, typer.Option(help="Draws of subjects for the intervals", min=10)] = 1000,
     seed: Annotated[int, typer.Option(help="Of the draws and the baselines", min=0)] = 0,
     device: Device = "auto",

@@ -32,7 +32,7 @@ _BARE = (
     (r"^[{(\[#]+|[})\]]+$", ""), (r"([a-z])[-.#:]+([0-9])", r"\1\2"), (r"([0-9])[-#:]+([a-z])", r"\1\2"),
 )  # fmt: skip
 """A cell in small letters, without blanks, zeros in front of a number, those behind its point, and signs between
-letters and digits, as `tawt.sources.shapes.bare` has it."""
+letters and digits, as `tawt.sources.bare` has it."""
 _UUID = "{0}{{8}}-({0}{{4}}-){{3}}{0}{{12}}"
 _FORM = (
     r"replace(cell, chr(160), ' ')", (_UUID.format("[0-9a-f]"), "\x01"), (_UUID.format("[0-9A-F]"), "\x02"),
