@@ -24,7 +24,7 @@ from tawt.errors import ConfigError, TawtError, nearest
 from tawt.files import digest
 from tawt.heads.labels import PredictionTimes, label_file, read_times
 from tawt.machine import version_of
-from tawt.pipeline.fresh import hold_fresh
+from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.runs.embedding import Embedding, load_embedding
 from tawt.runs.embedding_file import hold_place, usual_file, write_embeddings, writing
 from tawt.runs.embedding_parts import Parts
@@ -146,10 +146,12 @@ def embed(
     if per not in get_args(Per) or (per == "event" and labels is not None):
         what = "asks for other times than `--labels`" if per in get_args(Per) else "is none"
         raise ConfigError(f"--per {per}", f"{what}, expected `subject` or `event`", nearest(per, get_args(Per)))
+    asked_in = label_file(workspace, labels) if labels is not None else None
+    if asked_in is not None:
+        hold_labels(workspace, asked_in, stale_ok)
     folder = find_run(workspace, run)
     place = place_for(workspace, folder, report or (lambda event: None), stale_ok)
     dataset = open_dataset(place)
-    asked_in = label_file(workspace, labels) if labels is not None else None
     stale = hold_fresh(place, stale_ok, note, asked_in)
     made = load_embedding(folder, dataset.vocabulary, workspace, pooling, device)
     weights, config = made.loaded.weights, made.loaded.config

@@ -24,7 +24,7 @@ from tawt.figures.evaluation import plot_models
 from tawt.files import digest, made_folder, write_sealed
 from tawt.heads.labels import LabelSet, label_file, read_labels
 from tawt.heads.task import TaskSpec
-from tawt.pipeline.fresh import hold_fresh
+from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.runs.answer import LoadedTask, answer, load_task
 from tawt.runs.find import find_run
 from tawt.runs.load import same_vocabulary
@@ -95,6 +95,7 @@ def evaluate(
     workspace = Path(workspace)
     tell = report if report is not None else lambda event: None
     file = label_file(workspace, task)
+    hold_labels(workspace, file, stale_ok)
     folders = [find_run(workspace, run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")

@@ -12,21 +12,23 @@ from tawt.batching.loader import PackedLoader
 from tawt.commands.carried import place_for
 from tawt.commands.teach import names_of, teach
 from tawt.config.base import one_or_more
-from tawt.config.label import SelfTrainingConfig
 from tawt.config.load import build, merge, overrides, read_yaml
 from tawt.config.named import config_file
 from tawt.config.train import PretrainConfig
-from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.dataset.reader import TripletDataset, fingerprint_of, open_dataset
 from tawt.errors import ConfigError, nearest
+from tawt.files import digest
 from tawt.heads.labels import LabelSet, label_file, read_labels
 from tawt.heads.targets import Task, describe, make_task
 from tawt.heads.task import Kind
+from tawt.pipeline.fresh import hold_labels
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, read_saved
-from tawt.runs.teacher import TEACHER, Taught, read_taught, with_teacher
+from tawt.runs.teacher import Taught, Teacher
 from tawt.runs.training import TrainingResult, Wanted, train
+from tawt.seals import sha256_file
 from tawt.shell import command
-from tawt.training.device import Compute, choose_compute
+from tawt.training.device import choose_compute
 from tawt.training.distributed import one_voice, open_world
 from tawt.training.folder import Report
 
@@ -87,10 +89,12 @@ def finetune(
     with open_world(device) as world:
         tell: Report = report if report is not None and world.first else lambda event: None
         with one_voice(world, alike=True):
+            file = label_file(workspace, task)
+            hold_labels(workspace, file, stale_ok)
             folder = find_run(workspace, run)
-            file, saved = label_file(workspace, task), read_saved(folder)
+            saved = read_saved(folder)
             at = place_for(workspace, folder, tell, stale_ok, makes=world.first)
-            world.wait()
+            world.wait(patient=True)
             dataset = open_dataset(at)
             tree = _config(saved, config, mode, settings)
             learns = tree.objective.label.self_training
@@ -103,33 +107,35 @@ def finetune(
                 device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,
                 stale_ok=stale_ok, resume=True,
             )  # fmt: skip
-            taught = None
-            if learns.weight and not dry_run:
-                compute = choose_compute(device, tree.train.precision, tree.train.threads)
-                taught = _taught(folder, place, made, dataset, learns, compute, resume, tell)
-                made = with_teacher(made, taught, learns)
-        wanted = Wanted(workspace, place, tree, again, device, resume, saved, made, taught, stale_ok, dry_run, file, at)
+            teacher = _teacher(folder, saved, made, dataset, tree, device) if learns.weight else None
+        wanted = Wanted(
+            workspace, place, tree, again, device, resume, saved, made, teacher, stale_ok, dry_run, file, at
+        )
         return train(wanted, world, tell)
 
 
-def _taught(
-    run: Path, place: Path, task: Task, dataset: TripletDataset, config: SelfTrainingConfig, compute: Compute,
-    resume: bool, tell: Report,
-) -> Taught:  # fmt: skip
-    """Return what the teacher says, or said when the run began."""
+def _teacher(
+    run: Path, saved: Saved, task: Task, dataset: TripletDataset, tree: PretrainConfig, device: str
+) -> Teacher:
+    """Return who answers the prediction times without a label; it learns when it is asked."""
     if not task.targets.taught.any():
         raise ConfigError(
             "objective.label.self_training.weight",
             "is above 0 and each prediction time of train has a label, expected some without",
             "leave the value of such rows empty in the label set, or set it to 0",
         )  # fmt: skip
-    if resume and (place / TEACHER).exists():
-        return read_taught(place, task)
-    taught = teach(run, task, dataset, config, compute)
-    n = int((~np.isnan(taught.outputs).any(1) & task.targets.taught).sum())
-    text = f"{n:,} prediction times without a label are answered by {' and '.join(names_of(config))}"
-    tell({"event": "note", "text": text})
-    return taught
+    config, label = tree.objective.label.self_training, tree.objective.label
+    splits = [dataset.split(name) for name in ("train", "tuning") if name in dataset.split_names]
+    made_of = digest([
+        sha256_file(saved.weights), fingerprint_of(splits), task.spec.model_dump(mode="json"), label.n_bins,
+        list(config.with_baselines),
+    ])  # fmt: skip
+
+    def says() -> Taught:
+        compute = choose_compute(device, tree.train.precision, tree.train.threads)
+        return teach(run, task, dataset, config, compute)
+
+    return Teacher(config, names_of(config), made_of, says)
 
 
 def _config(saved: Saved, config: str | Path, mode: Mode, settings: Sequence[str]) -> PretrainConfig:

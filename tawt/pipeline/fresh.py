@@ -31,14 +31,32 @@ def hold_fresh(
         StaleError: It is stale.
     """
     found = [(root / "dataset", look(root))]
-    own = origin_of(root) or root  # labels are those of the workspace whose events are carried
-    stage = stage_of_labels(own, labels) if labels is not None else None
-    if labels is not None and stage is not None:
-        fresh = look(own, stage)
-        known = {one for other in found for one in other[1].notes}
+    if labels is not None and (fresh := _of_labels(root, labels)) is not None:
+        known = found[0][1].notes
         found.append((labels.parent, replace(fresh, notes=tuple(n for n in fresh.notes if n not in known))))
     whys = [why for place, fresh in found if (why := _held(place, fresh, stale_ok, note)) is not None]
     return "; ".join(dict.fromkeys(whys)) or None
+
+
+def hold_labels(root: Path, labels: Path, stale_ok: bool) -> None:
+    """Refuse labels that are stale before anything is made for them; what is to be told comes with `hold_fresh`.
+
+    Args:
+        root: The workspace.
+        labels: The file of a label set; one that no command wrote is taken as it is.
+        stale_ok: Whether to take them as they are.
+
+    Raises:
+        StaleError: They are stale.
+    """
+    if not stale_ok and (fresh := _of_labels(root, labels)) is not None:
+        _held(labels.parent, fresh, stale_ok, lambda text: None)
+
+
+def _of_labels(root: Path, labels: Path) -> Fresh | None:
+    own = origin_of(root) or root  # labels are those of the workspace whose events are carried
+    stage = stage_of_labels(own, labels)
+    return None if stage is None else look(own, stage)
 
 
 def stage_of_labels(root: Path, path: Path) -> str | None:

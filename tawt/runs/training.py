@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tawt.heads.targets import Task
 from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.card import CARD, was_edited, write_card
 from tawt.runs.load import Saved, same_vocabulary, start_from
-from tawt.runs.teacher import Taught, write_taught
+from tawt.runs.teacher import Teacher, ask, with_teacher, write_taught
 from tawt.seals import LIST, UNFINISHED
 from tawt.training.best import final_weights, is_over, keep_again
 from tawt.training.checkpoint import WEIGHTS, full_weights, load_weights, write_tensors
@@ -70,8 +71,8 @@ class Wanted:
     """Whose weights a new run starts from; None = those of its seed."""
     task: Task | None = None
     """What is learned from labels; None = the run pretrains."""
-    taught: Taught | None = None
-    """What a teacher said of the prediction times of the task; None = there was none."""
+    teacher: Teacher | None = None
+    """Who answers the prediction times of the task without a label; None = nobody."""
     stale_ok: bool = False
     """Whether the dataset or the labels may be older than what they were made from."""
     dry_run: bool = False
@@ -100,13 +101,17 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
         KeyboardInterrupt: The run was stopped; it can be resumed.
     """
     run, workspace, tree, start = wanted.run, wanted.workspace, wanted.config, wanted.start
+
+    def note(text: str) -> None:
+        tell({"event": "note", "text": text})
+
     with ExitStack() as held:
         held.enter_context(terminate_interrupts())
         with one_voice(world, alike=True):
             refuse_no_run(run, workspace)
             at = wanted.at or workspace
             dataset = open_dataset(at)
-            stale = hold_fresh(at, wanted.stale_ok, lambda text: tell({"event": "note", "text": text}), wanted.labels)
+            stale = hold_fresh(at, wanted.stale_ok, note, wanted.labels)
             if world.first and not wanted.dry_run:
                 held.enter_context(alone_in(run, workspace, wanted.resume, tell, wanted.again))
                 remove_leftovers(run)
@@ -115,18 +120,27 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
         with explained(run, tree, wanted.device), one_voice(world, alike=True):
             if start is not None:
                 same_vocabulary(str(start.weights), start.vocabulary, dataset.vocabulary, workspace)
-            setup = set_up(
-                workspace, run, tree, dataset, wanted.device, world, resume=wanted.resume, dry_run=wanted.dry_run,
-                report=tell, resume_command=wanted.again, init=start.weights if start is not None else None,
-                stale=stale, task=wanted.task,
-            )  # fmt: skip
+
+            def decided(task: Task | None, report: Report = tell, dry_run: bool = wanted.dry_run) -> Setup:
+                return set_up(
+                    workspace, run, tree, dataset, wanted.device, world, resume=wanted.resume, dry_run=dry_run,
+                    report=report, resume_command=wanted.again, init=start.weights if start is not None else None,
+                    stale=stale, task=task,
+                )  # fmt: skip
+
+            task, taught = wanted.task, None
+            if task is not None and wanted.teacher is not None:
+                untaught = partial(decided, task, lambda event: None, True)
+                taught = ask(wanted.teacher, task, run, world, untaught, note, wanted.dry_run)
+                task = with_teacher(task, taught, wanted.teacher.config)
+            setup = decided(task)
             if wanted.dry_run:
                 return TrainingResult(run, looked_at(setup), None, {})
             setup = ready(setup, start)
             plan = make_plan(setup)
             trainer = make_trainer(setup)
-            if world.first and wanted.task is not None and wanted.taught is not None:
-                write_taught(run, wanted.task, wanted.taught)
+            if world.first and task is not None and wanted.teacher is not None and taught is not None:
+                write_taught(run, task, taught, wanted.teacher.made_of)
         with one_voice(world, alike=False), explained(run, tree, wanted.device):
             for doubt in plan.doubts if plan.start_step < plan.n_steps else ():
                 setup.note(doubt)

@@ -10,7 +10,7 @@ import gc
 import inspect
 import os
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,8 +26,9 @@ from tawt.training.watch import AllStop
 _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "[gloo")
 FSDP_ON_CPU = (2, 11)
 """Oldest torch with which FSDP2 was right on CPU; 2.7 halves its gradients there."""
-TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others before it takes them for dead."""
+TIMEOUT, PATIENCE = timedelta(minutes=10), timedelta(days=7)
+"""How long a process waits for the others before it takes them for dead: within steps, and where one works for all.
+One that has ended is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class World:
     """How many there are."""
     local_size: int = 1
     """How many there are on its machine."""
+    patient: Any = None
+    """The group in which all wait for what one of them does for all."""
 
     @property
     def first(self) -> bool:
@@ -51,10 +54,17 @@ class World:
         """Whether there are others."""
         return self.size > 1
 
-    def wait(self) -> None:
-        """Wait until every process is here."""
+    def wait(self, patient: bool = False) -> None:
+        """Wait until every process is here; `patient` where one of them has worked for all."""
+        if self.several:  # a barrier would go through NCCL where it is there
+            dist.all_reduce(torch.zeros(1), group=self.patient if patient else None)
+
+    def from_first(self, make: Callable[[], Tensor], shape: Sequence[int]) -> Tensor:
+        """Return to all processes the float32 tensor on CPU that the first one alone makes."""
+        tensor = make() if self.first else torch.empty(tuple(shape))
         if self.several:
-            dist.all_reduce(torch.zeros(1))  # a barrier would go through NCCL where it is there
+            dist.broadcast(tensor, 0, group=self.patient)
+        return tensor
 
     def total(self, tensor: Tensor) -> Tensor:
         """Sum a tensor over all processes, in place."""
@@ -97,7 +107,7 @@ def open_world(device: str) -> Iterator[World]:
     if on_cuda:
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo", timeout=TIMEOUT)
-    world = World(rank, size, max(local_size, 1))
+    world = World(rank, size, max(local_size, 1), dist.new_group(timeout=PATIENCE, backend="gloo"))
     try:
         yield world
         world.wait()  # nobody hangs up while another still listens

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tawt.commands.pretrain import pretrain
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.dataset.reader import open_dataset
 from tawt.training import loop
+
+HOUR = 3_600_000_000
 
 
 @pytest.fixture
@@ -64,3 +70,35 @@ def broken_off(monkeypatch):
                 pretrain(*args, **kwargs)
 
     return train
+
+
+@pytest.fixture
+def labelled(workspace, config, with_train):
+    """A pretrained run, and a task: whether a subject's record has more triplets than most."""
+    config = config.model_copy(update={"model": config.model.model_copy(update={"pooling": "per_type"})})
+    pretrain(workspace, with_train(config, max_steps=3), device="cpu", out=workspace / "runs" / "base")
+    dataset, rows = open_dataset(workspace), []
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        for i in range(split.n_subjects):
+            if split.lengths[i]:
+                last = int(split.columns(i).timestamp[-1] + split.origins[i])
+                rows.append((int(split.subject_ids[i]), last + HOUR, bool(split.lengths[i] > 60)))
+    subject, time, value = zip(*rows, strict=True)
+    (workspace / "labels").mkdir()
+    table = pa.table({
+        "subject_id": pa.array(subject, pa.int64()), "prediction_time": pa.array(time, pa.timestamp("us")),
+        "boolean_value": pa.array(value),
+    })  # fmt: skip
+    pq.write_table(table, workspace / "labels" / "long.parquet")
+    return workspace
+
+
+@pytest.fixture
+def half_labelled(labelled):
+    """The same, with a task of which every second subject of train has no label."""
+    table = pq.read_table(labelled / "labels" / "long.parquet")
+    train = np.isin(table["subject_id"].to_numpy(), open_dataset(labelled).split("train").subject_ids)
+    value = pa.array(table["boolean_value"].to_pylist(), mask=train & (np.cumsum(train) % 2 == 0))
+    pq.write_table(table.set_column(2, "boolean_value", value), labelled / "labels" / "half.parquet")
+    return labelled

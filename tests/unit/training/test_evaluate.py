@@ -9,13 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tawt.commands.embed import embed
 from tawt.commands.evaluate import evaluate
 from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError
+from tawt.errors import CheckpointError, ConfigError, StaleError
 from tawt.evaluation.predictions import read_predictions
 from tawt.heads.labels import read_labels
+from tawt.pipeline.stale import Fresh
 
 HOUR = 3_600_000_000
 QUICK = ("train.threads=1",)
@@ -112,3 +114,24 @@ def test_what_does_not_fit_is_told(pretrained):
     write_labels(pretrained, **KINDS["numbers"])
     with pytest.raises(ConfigError, match="answers a task of kind binary"):
         evaluate(pretrained, "task", run, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["evaluate", "embed", "finetune"])
+def test_old_labels_stop_a_command_before_anything_is_made_for_them(pretrained, name, monkeypatch):
+    """Neither is a run read nor are events carried for labels that are older than what they were made from."""
+    write_labels(pretrained, **KINDS["binary"])
+    commands = {
+        "evaluate": lambda: evaluate(pretrained, "task", "base", device="cpu"),
+        "embed": lambda: embed(pretrained, "base", labels="task", device="cpu"),
+        "finetune": lambda: finetune(pretrained, "task", "base", device="cpu"),
+    }
+
+    def never(*args, **more):
+        raise AssertionError("it went on")
+
+    for made in ("find_run", "place_for"):
+        monkeypatch.setattr(f"tawt.commands.{name}.{made}", never)
+    monkeypatch.setattr("tawt.pipeline.fresh.stage_of_labels", lambda root, path: "labels.task")
+    monkeypatch.setattr("tawt.pipeline.fresh.look", lambda root, stage: Fresh({}, fault=f"{stage} is old"))
+    with pytest.raises(StaleError, match=r"labels\.task is old"):
+        commands[name]()

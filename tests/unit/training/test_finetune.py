@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -14,33 +15,13 @@ from tawt.commands.embed import embed
 from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError
+from tawt.errors import CheckpointError, ConfigError, StaleError
+from tawt.pipeline.stale import Fresh
+from tawt.runs.teacher import TEACHER
+from tawt.seals import LIST
 from tawt.training import loop
 
-HOUR = 3_600_000_000
 QUICK = ("train.threads=1", "train.keep_best=2")
-
-
-@pytest.fixture
-def labelled(workspace, config, with_train):
-    """A pretrained run, and a task: whether a subject's record has more triplets than most."""
-    config = config.model_copy(update={"model": config.model.model_copy(update={"pooling": "per_type"})})
-    pretrain(workspace, with_train(config, max_steps=3), device="cpu", out=workspace / "runs" / "base")
-    dataset, rows = open_dataset(workspace), []
-    for name in dataset.split_names:
-        split = dataset.split(name)
-        for i in range(split.n_subjects):
-            if split.lengths[i]:
-                last = int(split.columns(i).timestamp[-1] + split.origins[i])
-                rows.append((int(split.subject_ids[i]), last + HOUR, bool(split.lengths[i] > 60)))
-    subject, time, value = zip(*rows, strict=True)
-    (workspace / "labels").mkdir()
-    table = pa.table({
-        "subject_id": pa.array(subject, pa.int64()), "prediction_time": pa.array(time, pa.timestamp("us")),
-        "boolean_value": pa.array(value),
-    })  # fmt: skip
-    pq.write_table(table, workspace / "labels" / "long.parquet")
-    return workspace
 
 
 def weights(run):
@@ -127,13 +108,11 @@ def test_what_does_not_fit_is_told(labelled):
     assert "tawt finetune" in error.value.hint
 
 
-def test_a_teacher_answers_where_there_is_no_label(labelled, monkeypatch):
+def test_a_teacher_answers_where_there_is_no_label(half_labelled, monkeypatch):
     """Unlabelled prediction times are learned from, as a probe of the labelled ones answers them; a resumed run agrees."""
+    labelled = half_labelled
     table = pq.read_table(labelled / "labels" / "long.parquet")
-    train = np.isin(table["subject_id"].to_numpy(), open_dataset(labelled).split("train").subject_ids)
-    empty = train & (np.cumsum(train) % 2 == 0)
-    value = pa.array(table["boolean_value"].to_pylist(), mask=empty)
-    pq.write_table(table.set_column(2, "boolean_value", value), labelled / "labels" / "half.parquet")
+    empty = pq.read_table(labelled / "labels" / "half.parquet")["boolean_value"].is_null().to_numpy()
     settings = (*QUICK, "objective.label.self_training.weight=0.5", "train.max_steps=6", "train.checkpoint_every=3")
     events = []
     run = finetune(labelled, "half", "base", mode="full", device="cpu", settings=settings, report=events.append).run
@@ -157,3 +136,46 @@ def test_a_teacher_answers_where_there_is_no_label(labelled, monkeypatch):
     assert (plain / "model.safetensors").read_bytes() != again.weights.read_bytes()
     with pytest.raises(ConfigError, match="each prediction time of train has a label"):
         finetune(labelled, "long", "base", device="cpu", settings=settings, out=run.with_name("q"))
+
+
+def test_what_is_refused_is_refused_before_a_teacher_learns(half_labelled, monkeypatch):
+    """Stale labels, a folder that is taken, and a config that cannot hold; a dry run asks no teacher."""
+    w, learn = half_labelled, (*QUICK, "objective.label.self_training.weight=0.5", "train.max_steps=4")
+    run = finetune(w, "half", "base", device="cpu", settings=learn).run
+
+    def never(*args):
+        raise AssertionError("it learned")
+
+    monkeypatch.setattr("tawt.commands.finetune.teach", never)
+    refused = {
+        "is there already": {},
+        "wandb": {"settings": (*learn, "train.loggers=[wandb]"), "out": w / "runs" / "q"},
+    }
+    for said, more in refused.items():
+        with pytest.raises(ConfigError, match=said):
+            finetune(w, "half", "base", **({"device": "cpu", "settings": learn} | more))
+    finetune(w, "half", "base", device="cpu", settings=learn, out=w / "runs" / "dry", dry_run=True)
+    finetune(w, "half", "base", device="cpu", settings=learn, resume=True, dry_run=True)
+    monkeypatch.setattr("tawt.pipeline.fresh._of_labels", lambda root, labels: Fresh({}, fault="they are old"))
+    with pytest.raises(StaleError, match="they are old"):
+        finetune(w, "half", "base", device="cpu", settings=learn, out=w / "runs" / "q")
+    monkeypatch.undo()
+    (run / TEACHER).unlink()
+    with pytest.raises(CheckpointError, match=TEACHER):
+        finetune(w, "half", "base", device="cpu", settings=learn, resume=True)
+
+
+def test_a_teacher_is_asked_anew_where_nothing_was_learned_from_it(half_labelled):
+    """What it said before a run made a step is taken if it is of the same; else it is asked; steps made with it hold it."""
+    w, learn = half_labelled, (*QUICK, "objective.label.self_training.weight=0.5", "train.max_steps=4")
+    run = finetune(w, "half", "base", device="cpu", settings=learn).run
+    said = (run / TEACHER).read_bytes()
+    table = pq.read_table(run / TEACHER)
+    pq.write_table(table.replace_schema_metadata({b"made_of": b"else"}), run / TEACHER)
+    for name in (LIST, "unfinished.json"):
+        (run / name).unlink(missing_ok=True)
+    with pytest.raises(CheckpointError, match="another run"):
+        finetune(w, "half", "base", device="cpu", settings=learn, resume=True)
+    shutil.rmtree(run / "checkpoints")
+    finetune(w, "half", "base", device="cpu", settings=learn, resume=True)
+    assert (run / TEACHER).read_bytes() == said

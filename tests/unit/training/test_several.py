@@ -13,9 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.config.load import dump
 from tawt.config.objective import ContrastiveConfig, ForecastConfig, ObjectiveConfig
+from tawt.config.train import PretrainConfig
+from tawt.runs.teacher import TEACHER
 from tawt.training.distributed import FSDP_ON_CPU, torch_version
 from tawt.training.metrics import read_metrics
 
@@ -24,20 +27,20 @@ WORKER = Path(__file__).with_name("worker.py")
 
 @pytest.fixture(scope="module")
 def together():
-    """`together(workspace, config, out, fault="none")`: two processes train to their end; (exit code, what it said, on
+    """`together(workspace, config, out, fault="none", *task)`: two processes train to their end; (exit code, what it said, on
     stdout and on stderr) of each."""
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [sys.executable, WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     ) as worker:
 
-        def run(workspace, config, out, fault="none"):
+        def run(workspace, config, out, fault="none", *task):
             path = out.with_suffix(".yaml")
             path.write_text(dump(config))
             with socket.socket() as s:
                 s.bind(("127.0.0.1", 0))
                 port = s.getsockname()[1]
-            print(json.dumps([2, port, *map(str, (workspace, path, out)), fault]), file=worker.stdin, flush=True)
+            print(json.dumps([2, port, *map(str, (workspace, path, out)), fault, *task]), file=worker.stdin, flush=True)
             codes = json.loads(worker.stdout.readline())
             said = [[Path(f"{out}.{i}.{name}").read_text() for name in ("out", "err")] for i in range(2)]
             return [(code, *words) for code, words in zip(codes, said, strict=True)]
@@ -114,3 +117,30 @@ def test_a_signal_to_one_process_stops_all_at_one_step(workspace, config, tmp_pa
     assert [code for code, _, _ in ended] == [0, 0], ended
     pretrain(workspace, config, device="cpu", out=tmp_path / "one")
     assert_alike(tmp_path / "one", tmp_path / "two")
+
+
+def test_one_process_teaches_and_all_learn_the_same(half_labelled, tmp_path, together):
+    """Its answers are those of a run of one process, as is what is learned; after a kill they are read, and the bytes are
+    those of a run that was left alone. A teacher that fails speaks for all."""
+    learn = ("train.max_steps=8", "train.checkpoint_every=3", "train.validate_every=4", "train.threads=1",
+             "train.accumulate_tokens=1000", "objective.label.self_training.weight=0.5")  # fmt: skip
+    one = finetune(half_labelled, "half", "base", settings=learn, device="cpu", out=tmp_path / "one").run
+
+    def two(name, fault="none"):
+        return together(half_labelled, PretrainConfig(), tmp_path / name, fault, "half", "base", *learn)
+
+    ended = two("two")
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert [said.splitlines().count("teaches") for _, said, _ in ended] == [1, 0]
+    assert (one / TEACHER).read_bytes() == (tmp_path / "two" / TEACHER).read_bytes()
+    assert_alike(one, tmp_path / "two")
+    ended = two("killed", "kill")
+    assert ended[1][0] == -9 and ended[0][0] == 1 and (tmp_path / "killed" / "checkpoints" / "step-000003").is_dir()
+    ended = two("killed", "resume")
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert not any("teaches" in said.splitlines() for _, said, _ in ended)
+    for name in ("model.safetensors", TEACHER):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    ended = two("ill", "teacher")
+    assert [code for code, _, _ in ended] == [1, 1] and "the teacher: is ill" in ended[0][1], ended
+    assert "error" not in ended[1][1] + ended[1][2] and not (tmp_path / "ill").exists()

@@ -1,4 +1,5 @@
-"""Starts processes that train as one. A line on stdin, `[N, PORT, WORKSPACE, CONFIG, OUT, FAULT]`, starts N of them.
+"""Starts processes that train as one. A line on stdin, `[N, PORT, WORKSPACE, CONFIG, OUT, FAULT]`, starts N of them;
+with a label set, a run and settings behind it they learn a task with a teacher.
 
 What training needs is imported once, and a process is forked for each rank, with the variables that torchrun gives it.
 What it says lies beside OUT, in `OUT.<rank>.out` and `.err`; the exit codes of all are the answer, a line of JSON.
@@ -15,12 +16,13 @@ from pathlib import Path
 import torch._dynamo  # which the first step of an optimizer imports
 import torch.distributed.fsdp  # noqa: F401
 
+from tawt.commands import finetune
 from tawt.commands.pretrain import pretrain
-from tawt.errors import TawtError
+from tawt.errors import ConfigError, TawtError
 from tawt.training import loop
 
 
-def train(workspace: str, config: str, out: str, fault: str) -> None:
+def train(workspace: str, config: str, out: str, fault: str, labels: str = "", run: str = "", *settings: str) -> None:
     """Train as one of several, or fail as asked."""
     real = loop.Trainer._step
 
@@ -29,6 +31,8 @@ def train(workspace: str, config: str, out: str, fault: str) -> None:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         if step == 2 and self.world.rank == 1 and fault == "signal":
             signal.raise_signal(signal.SIGTERM)
+        if step == 5 and self.world.rank == 1 and fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         return real(self, step, *args)
 
     loop.Trainer._step = failing
@@ -37,8 +41,21 @@ def train(workspace: str, config: str, out: str, fault: str) -> None:
         if event["event"] in ("stopped", "note"):
             print(event["event"], event.get("step", event.get("text")), flush=True)
 
+    teach = finetune.teach
+
+    def heard(*args):
+        print("teaches", flush=True)
+        if fault == "teacher":
+            raise ConfigError("the teacher", "is ill")
+        return teach(*args)
+
+    finetune.teach = heard
+    about = {"device": "cpu", "out": Path(out), "resume": fault == "resume", "report": report}
     try:
-        pretrain(Path(workspace), config, device="cpu", out=Path(out), resume=fault == "resume", report=report)
+        if labels:
+            finetune.finetune(Path(workspace), labels, run, settings=settings, **about)
+        else:
+            pretrain(Path(workspace), config, **about)
     except TawtError as error:
         print("error:", error, flush=True)
         raise SystemExit(1) from None
