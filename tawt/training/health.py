@@ -36,7 +36,7 @@ _SEX = ("gender", "sex")
 def embedding_health(
     model: Any, loader: PackedLoader, compute: Compute, vocabulary: Vocabulary, max_subjects: int = 2000
 ) -> dict[str, float]:
-    """Embed the last windows of a split's first subjects, and describe the embeddings.
+    """Embed the first document of each of a split's first subjects, and describe the embeddings.
 
     Keys: `n_subjects`, those of `spread`, and of `probe` as far as age and sex are there for enough subjects.
 
@@ -207,7 +207,9 @@ def _embed(model: Any, loader: PackedLoader, compute: Compute, max_subjects: int
     finally:
         batches.close()
         model.train(was_training)
-    matrix = np.concatenate(vectors)[:max_subjects]
-    subjects = loader.subjects[: len(matrix)]
-    assert np.array_equal(loader.split.subject_ids[subjects], np.concatenate(ids)[:max_subjects])
-    return matrix, subjects
+    # the documents of a task are of prediction times: of some subjects there are several, of others none
+    said = np.concatenate(ids)
+    first = np.sort(np.unique(said, return_index=True)[1])[:max_subjects]
+    order = np.argsort(loader.split.subject_ids)
+    subjects = order[np.searchsorted(loader.split.subject_ids, said[first], sorter=order)]
+    return np.concatenate(vectors)[first], subjects

@@ -74,6 +74,24 @@ def test_a_task_that_can_be_seen_is_learned(labelled):
     assert full.metrics["tuning"]["loss"] < 1.2 * start.metrics["tuning"]["loss"]
 
 
+def test_labels_of_some_subjects_and_of_several_times_are_enough(labelled):
+    """A task may ask about few subjects of a split, and about each at several times; the embeddings are looked at all the same."""
+    file = labelled / "labels" / "long.parquet"
+    table = pq.read_table(file)
+    table = table.filter(pa.array(np.arange(len(table)) % 3 != 0))
+    earlier = table.set_column(
+        1,
+        "prediction_time",
+        pa.array(table["prediction_time"].cast(pa.int64()).to_numpy() - 2 * HOUR, pa.timestamp("us")),
+    )
+    pq.write_table(pa.concat_tables([table, earlier]), file)
+    tuning = open_dataset(labelled).split("tuning").subject_ids
+    result = finetune(labelled, "long", "base", mode="head", epochs=1, device="cpu", settings=QUICK)
+    lines = [json.loads(line) for line in (result.run / "metrics.jsonl").read_text().splitlines()]
+    looked = [line for line in lines if line["split"] == "health"]
+    assert [line["n_subjects"] for line in looked] == [int(np.isin(tuning, table["subject_id"].to_numpy()).sum())]
+
+
 @pytest.mark.parametrize("mode", ["lora", "full"])
 def test_a_run_that_was_stopped_ends_in_the_same_bytes(labelled, mode, monkeypatch):
     """Labels, head and updates are part of what a checkpoint brings back."""
