@@ -46,17 +46,25 @@ LAYERS = {
     for layer in (
         Layer("subjects", numbered=False),
         Layer("staging", ("raw",), row_wise=True),
+        Layer("links", ("staging",), ordered=True),
         Layer("codes", ("staging",), "codes", ordered=True, spare=("description", "parent_codes")),
         Layer(
             "event_parts",
-            ("staging",),
+            ("staging", "links"),
             "event_parts",
             sharded=True,
             measured=True,
             spare=("time", "numeric_value", "text_value", "unit", "raw_value"),
         ),  # fmt: skip
         Layer("events", sharded=True, numbered=False, rows="data"),
-        Layer("labels", ("staging", "events"), "label_sets", numbered=False, ordered=True, one_file="labels.parquet"),
+        Layer(
+            "labels",
+            ("staging", "links", "events"),
+            "label_sets",
+            numbered=False,
+            ordered=True,
+            one_file="labels.parquet",
+        ),
         Layer("vocabulary", numbered=False, command="build-vocab"),
         Layer("triplets", sharded=True, numbered=False, command="build-vocab"),
         Layer("dataset", sharded=True, numbered=False, suffix=".arrow", command="build-vocab"),

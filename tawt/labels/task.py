@@ -41,6 +41,18 @@ class Predicates(Section):
     """They are laid over the task's, by name."""
     patient_demographics: dict[str, Any] = {}
     """The same of facts without a time."""
+    refused: dict[str, str] = {}
+    """Ready task -> why the dataset cannot answer it."""
+
+
+def refusals(predicates: Path) -> dict[str, str]:
+    """Return the ready tasks that a dataset cannot answer, by name, and why.
+
+    Raises:
+        ConfigError: The file is no YAML, or is none of predicates.
+    """
+    over, places = _read(predicates)
+    return build(Predicates, over, str(predicates), places).refused
 
 
 def read_task(path: Path, predicates: Path | None = None) -> Task:

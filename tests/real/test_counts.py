@@ -109,7 +109,7 @@ def test_physionet2012_set_b(shared_data: Path, tmp_path: Path) -> None:
 
 def n_records(path: Path) -> int:
     with gzip.open(path, "rt", encoding="utf-8", newline="") as text:
-        return sum(1 for _ in csv.reader(text)) - 1
+        return sum(bool(row) for row in csv.reader(text)) - 1  # a blank line is none
 
 
 def test_mimic_iv_demo(shared_data: Path, tmp_path: Path) -> None:
@@ -173,4 +173,43 @@ def test_meds_synthetic(shared_data: Path, tmp_path: Path) -> None:
         return Counter(zip(*columns, [None if n is None or not np.isfinite(n) else n for n in number], strict=True))
 
     assert rows(events) == rows(source)
+    all_good(workspace)
+
+
+def test_eicu_subset(shared_data: Path, tmp_path: Path) -> None:
+    """174 unit stays of 100 persons: each record is counted, no number of a result is lost, and each person has one order of stays."""
+    raw = need(shared_data, "eicu_subset")
+    workspace = tmp_path / "ws"
+    result = tawt.ingest(raw, "eicu", workspace, settings=("shards=2",), **LIMITS)
+    assert sum("is absent (optional)" in note for note in result.notes) == 3
+    tables = ("patient", "lab", "medication", "diagnosis", "treatment", "admissionDx", "physicalExam", "hospital")
+    for table in tables:
+        counts = ledger_of(workspace, f"staging.{table.lower()}")
+        assert counts["in"] == counts["kept"] == n_records(raw / f"{table}.csv.gz")
+    with gzip.open(raw / "patient.csv.gz", "rt", encoding="utf-8", newline="") as text:
+        stays = list(csv.DictReader(text))
+    with gzip.open(raw / "lab.csv.gz", "rt", encoding="utf-8", newline="") as text:
+        labs = list(csv.DictReader(text))
+    events = events_of(workspace)
+    by_code = counted(events["code"])
+
+    def starting(prefix: str) -> int:
+        return sum(n for code, n in by_code.items() if code.startswith(prefix))
+
+    assert len(stays) == 174 and len(events["subject_id"].unique()) == len({one["uniquepid"] for one in stays})
+    assert starting("HOSPITAL_ADMISSION//") == len({one["patienthealthsystemstayid"] for one in stays})
+    assert starting("ICU_ADMISSION//") == sum(one["unitstaytype"] != "stepdown/other" for one in stays)
+    expired = {
+        one["uniquepid"] for one in stays if "Expired" in (one["hospitaldischargestatus"], one["unitdischargestatus"])
+    }
+    assert by_code["MEDS_DEATH"] == len(expired)
+    times = events.filter(pc.equal(pc.utf8_slice_codeunits(events["code"], 0, 20), "HOSPITAL_ADMISSION//"))
+    starts = times.group_by("subject_id").aggregate([("time", "count_distinct"), ("time", "count")])
+    assert starts["time_count_distinct"].to_pylist() == starts["time_count"].to_pylist()
+    calcium = events.filter(pc.equal(events["code"], "LAB//ionized calcium"))["numeric_value"].to_pylist()
+    assert len(calcium) == sum(one["labname"] == "ionized calcium" for one in labs)
+    assert all(0.7 < n < 1.4 for n in calcium)  # mmol/L, in whichever of two units each came
+    lost = events.filter(pc.is_in(events["value_status"], pa.array(["unit_unknown", "unparsed"])))["code"].to_pylist()
+    assert sum(code.startswith("LAB//") for code in lost) <= len(labs) / 1000
+    tawt.build_vocab(workspace, **LIMITS)
     all_good(workspace)

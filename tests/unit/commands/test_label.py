@@ -20,11 +20,13 @@ from tawt.files import write_parquet
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.compile import compile_task
 from tawt.labels.count import counts_of
-from tawt.labels.find import PREDICATES, ready_tasks
-from tawt.labels.task import read_task
+from tawt.labels.find import PREDICATES, asked_for, ready_tasks
+from tawt.labels.task import read_task, refusals
 from tawt.pipeline.fresh import hold_fresh
+from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset
 from tawt.seals import holds
+from tawt.sources.graph import load_graph
 from tests.unit.conftest import Hospital
 
 QUICK: dict[str, Any] = {"threads": 1, "memory_limit": "500MB"}
@@ -174,7 +176,7 @@ def test_what_is_no_task_is_told(task: str, options: dict[str, str], said: str, 
     assert error.value.hint and _files(work) == before
 
 
-@pytest.mark.parametrize("source", ["mimic_iv", "meds"])
+@pytest.mark.parametrize("source", ["mimic_iv", "eicu", "meds"])
 def test_ready_tasks_hold(source: str) -> None:
     """Each can be compiled where its source says what its codes are called, and says in words what it asks."""
     own, tasks = asset(f"sql/{source}/tasks/{PREDICATES}.yaml"), ready_tasks(Project(), source)
@@ -188,6 +190,22 @@ def test_ready_tasks_hold(source: str) -> None:
         assert compile_task(task).rules and str(task.description).endswith("."), name
         window = task.windows[str(task.label_window)]
         assert not window.start_inclusive and task.index_window == "input", name
+
+
+def test_a_source_refuses_a_task_that_it_cannot_answer(work: Path, tmp_path: Path) -> None:
+    """Whoever asks is told its reason, and a file of other predicates is no matter of the source's; what is refused is a task."""
+    own = tmp_path / "sql" / "mimic_iv" / "tasks" / f"{PREDICATES}.yaml"
+    own.parent.mkdir(parents=True)
+    said = asset(f"sql/mimic_iv/tasks/{PREDICATES}.yaml").read_text(encoding="utf-8")
+    own.write_text(f"{said}refused: {{readmission_30d: the days between stays are not told}}\n")
+    graph = load_graph(open_workspace(work).pipeline, Project.at(tmp_path))
+    with pytest.raises(ConfigError, match="`mimic_iv`: the days between stays are not told") as error:
+        asked_for("readmission_30d", graph, "mimic_iv")
+    assert "--predicates" in str(error.value.hint)
+    assert asked_for("readmission_30d", graph, "mimic_iv", predicates=own).ready
+    assert asked_for("in_hospital_mortality_24h", graph, "mimic_iv").ready
+    for source in ("mimic_iv", "eicu", "meds"):
+        assert {*refusals(asset(f"sql/{source}/tasks/{PREDICATES}.yaml"))} <= {*ready_tasks(Project(), source)}
 
 
 def test_counts_tell_of_no_few_people() -> None:
