@@ -148,6 +148,10 @@ def evaluate(
         typer.Option(help="A baseline by its name; all by default, `none` for none", show_default=False),
     ] = None,
     kind: Kind = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="What subjects are told apart by: age, or a static data_type", show_default=False),
+    ] = None,
     draws: Annotated[int, typer.Option(help="Draws of subjects for the intervals", min=10)] = 1000,
     seed: Annotated[int, typer.Option(help="Of the draws and the baselines", min=0)] = 0,
     device: Device = "auto",
@@ -164,23 +168,20 @@ def evaluate(
     """
     threads_sleep_soon()
     from tawt.commands.evaluate import evaluate as run_evaluate
-    from tawt.commands.evaluate import shuffled_text
 
     def report(event: dict[str, Any]) -> None:
         say(f"  {event['name']}" if event["event"] == "model" else f"note: {event['text']}")
 
     result = run_evaluate(
-        workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline, kind=kind, n_draws=draws,
-        seed=seed, device=device, out=out, plots=plots, stale_ok=stale_ok, report=report,
+        workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline, kind=kind, group=group,
+        n_draws=draws, seed=seed, device=device, out=out, plots=plots, stale_ok=stale_ok, report=report,
     )  # fmt: skip
     for note in result.notes:
         say(f"note: {note}")
     if form == Format.json:
         print_text((result.folder / "evaluation.json").read_text(encoding="utf-8"))
     else:
-        print_text(result.comparison.text(width=terminal_width() or 160))
-        if result.shuffled is not None:
-            say(f"  {shuffled_text(result.shuffled)}")
+        print_text(result.text(width=terminal_width() or 160))
     say(f"written: {result.folder}")
 
 

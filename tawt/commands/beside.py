@@ -31,6 +31,7 @@ NAMES = (*BASELINES, GRU, UNTRAINED, SHUFFLED)
 """All that can stand beside; the last is no row of a table: what it says is held to chance."""
 _FITTED: dict[Kind, Fitted] = {"binary": "binary", "classes": "multiclass", "numbers": "regression"}
 _N_VARIABLES = 64
+TUNING = "tuning"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Beside:
 
     dataset: TripletDataset
     labels: LabelSet
-    split: str
-    """Whose labels are asked about."""
+    splits: tuple[str, ...]
+    """Whose labels are asked about: of the first the answers are measured."""
     task: LoadedTask
     """Of the first run: what it was asked, and the shape of its encoder."""
     compute: Compute
@@ -51,7 +52,7 @@ class Beside:
     def models(
         self, wanted: str | Sequence[str] | None, started: Callable[[str], None]
     ) -> Iterator[tuple[str, Floats]]:
-        """Yield the name of each model and what it says of the rows of the split, in their order.
+        """Yield the name of each model and what it says of the rows of the splits, in their order.
 
         Args:
             wanted: Names; None = all that can be imported.
@@ -76,7 +77,7 @@ class Beside:
         asked for, or the kind of task has no one number for it."""
         if SHUFFLED not in self._chosen(wanted) or self.labels.kind not in _FITTED:
             return None
-        train, chosen = self.dataset.split("train"), self.dataset.split(self.split)
+        train, chosen = self.dataset.split("train"), self.dataset.split(self.splits[0])
         mixed = with_labels_shuffled(self.labels, (train, chosen), self.seed)
         rows, said, _ = answer(
             probed(self.task, train, mixed, self.compute, self.seed), chosen, mixed, self.compute
@@ -85,7 +86,7 @@ class Beside:
         told = said.astype(np.float64) if kind == "multiclass" else said[:, 0].astype(np.float64)
         if kind == "multiclass":
             told /= told.sum(1, keepdims=True)
-        own = replace(self, labels=mixed)._rows()
+        own = replace(self, labels=mixed, splits=self.splits[:1])._rows()
         at = np.flatnonzero(own.test)
         assert len(at) == len(rows)
         return measured_shuffled(own, told, kind, self.seed, n_draws)
@@ -98,8 +99,8 @@ class Beside:
         return names
 
     def _said(self, name: str) -> Floats:
-        train, chosen = self.dataset.split("train"), self.dataset.split(self.split)
         if name == UNTRAINED:
+            train, chosen = self.dataset.split("train"), [self.dataset.split(one) for one in self.splits]
             said = answer_untrained(self.task, train, chosen, self.labels, self.compute, self.seed)
             return said.astype(np.float64)
         rows = self._rows()
@@ -114,8 +115,15 @@ class Beside:
         return to_survival(found) if kind == "time" else found
 
     def _inside(self) -> list[Bools]:
-        known = self.labels.subject_id
-        return [np.isin(known, self.dataset.split(name).subject_ids) for name in ("train", "tuning", self.split)]
+        """Of what is learned from, of what decides when to stop, and of what is asked about: which labels."""
+
+        def of(names: Sequence[str]) -> Bools:
+            subjects = [self.dataset.split(name).subject_ids for name in names]
+            return np.isin(self.labels.subject_id, np.concatenate([np.empty(0, dtype=np.int64), *subjects]))
+
+        # of a run that is asked about what it learned from, nothing is left to stop by
+        stops = [TUNING] if TUNING in self.dataset.split_names and self.splits[0] != TUNING else []
+        return [of(["train"]), of(stops), of(self.splits)]
 
     def _any_of(self) -> Ints:
         return np.flatnonzero(np.logical_or.reduce(self._inside()))
@@ -123,9 +131,7 @@ class Beside:
     def _rows(self) -> Rows:
         at, parts = self._any_of(), self._inside()
         truth = self.labels.value[at, 0] if self.labels.kind in _FITTED else np.zeros(len(at))
-        fit, stop, test = (part[at] for part in parts)
-        # of a run that is asked about what it learned from, nothing is left to learn or to stop by
-        return Rows(self.labels.subject_id[at], self.labels.time[at], truth, fit, stop & ~test, test)
+        return Rows(self.labels.subject_id[at], self.labels.time[at], truth, *(part[at] for part in parts))
 
     def _targets(self, at: Ints) -> Targets:
         return make_targets(self.labels.rows(at), self.task.spec, self.task.loaded.config.objective.label)

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tawt.arrays import Floats, Ints
-from tawt.commands.beside import Beside
+from tawt.commands.answered import Asked
+from tawt.commands.beside import TUNING, Beside
 from tawt.commands.carried import place_for
 from tawt.contracts.workspace import EVALUATIONS
-from tawt.dataset.reader import open_dataset
+from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
+from tawt.evaluation.attributes import attributes_of
 from tawt.evaluation.baselines import Shuffled
-from tawt.evaluation.predictions import Kind, Predictions, read_predictions, write_predictions
-from tawt.evaluation.resample import N_DRAWS
-from tawt.evaluation.table import Comparison, compare
+from tawt.evaluation.features import known_at
+from tawt.evaluation.predictions import Predictions
+from tawt.evaluation.resample import N_DRAWS, draws_of
+from tawt.evaluation.settle import Settled, groups_text, settled_text
+from tawt.evaluation.subgroups import Subgroup, by_group
+from tawt.evaluation.suite import metrics_of
+from tawt.evaluation.table import MAIN, Comparison, compare
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, made_folder, write_sealed
 from tawt.heads.labels import LabelSet, label_file, read_labels
-from tawt.heads.task import TaskSpec
 from tawt.pipeline.fresh import hold_fresh, hold_labels
-from tawt.runs.answer import LoadedTask, answer, load_task
+from tawt.runs.answer import LoadedTask, answer_all, load_task
 from tawt.runs.find import find_run
 from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
 from tawt.training.device import Compute, choose_compute
-
-_KIND: dict[str, Kind] = {
-    "binary": "binary", "labels": "multilabel", "classes": "multiclass", "numbers": "regression", "time": "survival",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,35 @@ class EvaluateResult:
     """What the first run's encoder finds in shuffled labels, where that was asked for."""
     plots: tuple[Path, ...] = ()
     """Figures that were drawn."""
+    settled: Mapping[str, Settled] = field(default_factory=dict)
+    """Name of each model of yes or no -> what was settled on tuning."""
+    groups: Mapping[str, Sequence[Subgroup]] = field(default_factory=dict)
+    """What subjects are told apart by -> the first run in each group."""
+    n_tuning: int = 0
+    """Rows of tuning."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it but the plots."""
+        shuffled = self.shuffled
+        return {
+            **self.comparison.to_json(),
+            "settled": {name: one.to_json() for name, one in self.settled.items()},
+            "n_tuning": self.n_tuning,
+            "groups": {attribute: [asdict(one) for one in parts] for attribute, parts in self.groups.items()},
+            "shuffled": None if shuffled is None else {**asdict(shuffled), "is_at_chance": shuffled.is_at_chance},
+            "notes": [*self.notes],
+        }
+
+    def text(self, width: int = 160) -> str:
+        """Return the tables: models beside one another, what was settled on tuning, and groups of subjects."""
+        parts = [self.comparison.text(width=width)]
+        if self.settled:
+            parts.append(settled_text(self.settled, self.n_tuning, self.comparison, width))
+        if self.groups:
+            shown = [name for name in MAIN[self.comparison.kind][:2] if name in self.comparison.titles]
+            titles = {name: self.comparison.titles[name] for name in shown}
+            parts.append(groups_text(self.comparison.reference, self.groups, titles, width))
+        return "".join([*parts, shuffled_text(self.shuffled), "\n"])
 
 
 def evaluate(
@@ -60,6 +89,7 @@ def evaluate(
     split: str = "held_out",
     baselines: str | Sequence[str] | None = None,
     kind: Any = None,
+    group: Sequence[str] | None = None,
     n_draws: int = N_DRAWS,
     seed: int = 0,
     device: str = "auto",
@@ -77,6 +107,7 @@ def evaluate(
         split: Whose labels are asked about.
         baselines: Names; None = all that belong to the kind of task and are installed.
         kind: What is asked, where the columns of the labels leave it open.
+        group: What subjects are told apart by: `age`, or static data_types; None = age and static facts of few kinds.
         n_draws: Draws of subjects for intervals.
         seed: Of the draws and the baselines.
         device: auto, cpu, cuda or cuda:N.
@@ -107,9 +138,10 @@ def evaluate(
         hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
     labels = read_labels(file, kind)
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
-    models: dict[str, Predictions] = {}
+    models: dict[str, tuple[Predictions, Settled | None]] = {}
+    splits = (split, TUNING) if split != TUNING and _has_labels(datasets[0], TUNING, labels) else (split,)
     first: tuple[LoadedTask, Compute] | None = None
-    asked: Ints = np.empty(0, dtype=np.int64)
+    asked: Asked | None = None
     notes: list[str] = []
     with made_folder(place):
         for folder, own in zip(folders, datasets, strict=True):
@@ -122,23 +154,49 @@ def evaluate(
                 )
             compute = choose_compute(device, loaded.loaded.config.train.precision, loaded.loaded.config.train.threads)
             first = first or (loaded, compute)
-            asked, said, n_unseen = answer(loaded, own.split(split), labels, compute)
+            rows, said, n_unseen = answer_all(loaded, [own.split(one) for one in splits], labels, compute)
             if n_unseen:
                 notes.append(f"{folder.name}: {n_unseen:,} rows of whom nothing was known are answered by the rates")
-            models[folder.name] = _written(
-                place, folder.name, labels, asked, said.astype(np.float64), loaded.spec, _hash(loaded)
+            measured = np.isin(labels.subject_id[rows], own.split(split).subject_ids)
+            asked = Asked(labels, rows, measured, place)
+            models[folder.name] = asked.answered(
+                folder.name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
-        assert first is not None, "there is one run at least"
-        beside = Beside(datasets[0], labels, split, first[0], first[1], seed, notes.append)
+        assert first is not None and asked is not None, "there is one run at least"
+        beside = Beside(datasets[0], labels, splits, first[0], first[1], seed, notes.append)
         for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
-            models[name] = _written(place, name, labels, asked, told, first[0].spec, digest([name, seed]))
-        shuffled = beside.shuffled(baselines, n_draws)
-        found = compare(models, folders[0].name, n_draws=n_draws, seed=seed)
-        told_of = None if shuffled is None else {**asdict(shuffled), "is_at_chance": shuffled.is_at_chance}
-        write_sealed(place / "evaluation.json", {**found.to_json(), "shuffled": told_of, "notes": notes})
-        (place / "evaluation.txt").write_text(f"{found.text()}{shuffled_text(shuffled)}\n", encoding="utf-8")
-        drawn = plot_models(models, place, labels.name) if plots else ()
-    return EvaluateResult(found, place, tuple(notes), shuffled, tuple(drawn))
+            models[name] = asked.answered(name, told, first[0].spec, digest([name, seed]))
+        found = _compared(datasets[0], asked, models, group, n_draws, seed)
+        found = replace(found, shuffled=beside.shuffled(baselines, n_draws), folder=place, notes=tuple(notes))
+        write_sealed(place / "evaluation.json", found.to_json())
+        (place / "evaluation.txt").write_text(found.text(), encoding="utf-8")
+        said_of = {name: one for name, (one, _) in models.items()}
+        drawn = plot_models(said_of, place, labels.name) if plots else ()
+    return replace(found, plots=tuple(drawn))
+
+
+def _has_labels(dataset: TripletDataset, split: str, labels: LabelSet) -> bool:
+    own = dataset.split(split).subject_ids if split in dataset.split_names else ()
+    return bool(np.isin(labels.subject_id, own).any())
+
+
+def _compared(
+    dataset: TripletDataset, asked: Asked, models: Mapping[str, tuple[Predictions, Settled | None]],
+    group: Sequence[str] | None, n_draws: int, seed: int,
+) -> EvaluateResult:  # fmt: skip
+    """Measure all models, at what was settled on tuning, and the first one in groups of subjects."""
+    said = {name: one for name, (one, _) in models.items()}
+    settled = {name: one for name, (_, one) in models.items() if one is not None}
+    at = {name: one.threshold for name, one in settled.items() if one.threshold is not None}
+    name, first = next(iter(said.items()))
+    comparison = compare(said, name, threshold=at if len(at) == len(said) else None, n_draws=n_draws, seed=seed)
+    known = known_at(dataset, first.subject_id, first.prediction_time)
+    draws = draws_of(first.subject_id, n_draws, seed)
+    groups = {
+        attribute: by_group(metrics_of(first.outcome), first.outcome, draws, of)
+        for attribute, of in attributes_of(known, dataset, group).items()
+    }
+    return EvaluateResult(comparison, Path(), (), settled=settled, groups=groups, n_tuning=int((~asked.measured).sum()))
 
 
 def shuffled_text(found: Shuffled | None) -> str:
@@ -150,44 +208,3 @@ def shuffled_text(found: Shuffled | None) -> str:
         return f"shuffled labels: {found.metric} is not defined"
     at = "at chance" if found.is_at_chance else f"not at chance ({found.chance:g}): something tells the labels"
     return f"shuffled labels: {found.metric} {found.interval.value:.3f} ({low:.3f} to {high:.3f}), {at}"
-
-
-def _hash(task: LoadedTask) -> str:
-    return sha256_file(task.loaded.weights)
-
-
-def _written(
-    place: Path, name: str, labels: LabelSet, rows: Ints, said: Floats, spec: TaskSpec, model: str
-) -> Predictions:
-    """Write the predictions of one model, and return them as they are read again."""
-    own = labels.rows(rows)
-    columns: dict[str, Any] = {"subject_id": own.subject_id, "prediction_time": own.time}
-    kind = _KIND[labels.kind]
-    names: tuple[str, ...] = ()
-    horizons: tuple[float, ...] = ()
-    if kind == "binary":
-        columns |= {"boolean_value": own.value[:, 0] > 0, "predicted_boolean_probability": said.reshape(-1)}
-    elif kind == "multiclass":
-        names = spec.outputs
-        columns |= {
-            "categorical_value": [labels.classes[int(i)] for i in own.value[:, 0]],
-            "predicted_categorical_probabilities": said.tolist(),
-        }
-    elif kind == "multilabel":
-        names = spec.outputs
-        truth = np.full((len(own), len(names)), np.nan)
-        for i, one in enumerate(labels.asked):
-            truth[:, names.index(one)] = own.value[:, i]
-        told = [[None if np.isnan(x) else x for x in row] for row in truth.tolist()]
-        columns |= {"multilabel_value": told, "predicted_multilabel_probabilities": said.tolist()}
-    elif kind == "regression":
-        columns |= {"float_value": own.value[:, 0], "predicted_float_value": said.reshape(len(own), -1)[:, 0]}
-    else:
-        horizons = spec.edges
-        columns |= {
-            "time_to_event": own.duration[:, 0], "event_observed": own.value[:, 0] > 0,
-            "predicted_risk": 1 - said.mean(1), "predicted_survival": said.tolist(),
-        }  # fmt: skip
-    path = place / f"{name}.parquet"
-    write_predictions(path, columns, kind, model=model, labels=labels.sha256, names=names, horizons=horizons)
-    return read_predictions(path)

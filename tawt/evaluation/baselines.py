@@ -54,13 +54,13 @@ class Rows:
     stop: Bools
     """`(n,)`, what decides when boosting stops; none = a usual number of trees."""
     test: Bools
-    """`(n,)`, what is predicted."""
+    """`(n,)`, what is predicted; rows of `stop` may be asked about too, those of `fit` may not."""
 
     def __init__(
         self, subject_id: ArrayLike, prediction_time: ArrayLike, truth: ArrayLike, fit: ArrayLike, stop: ArrayLike,
         test: ArrayLike,
     ) -> None:  # fmt: skip
-        """Hold that parts share no subject.
+        """Hold that what is learned from shares no subject with the rest, nor what stops with what else is predicted.
 
         Raises:
             ContractError: They differ in length, a subject is in two parts, or there is nothing to learn from.
@@ -72,7 +72,7 @@ class Rows:
             raise ContractError("rows", f"have columns of several lengths, expected {len(told):,} each")
         if not parts[0].any():
             raise ContractError("rows", "hold none to learn from, expected some in `fit`")
-        inside = [{*subject[part].tolist()} for part in parts]
+        inside = [{*subject[part].tolist()} for part in (parts[0], parts[1], parts[2] & ~parts[1])]
         if n := sum(len(inside[a] & inside[b]) for a, b in ((0, 1), (0, 2), (1, 2))):
             raise ContractError("rows", f"have {n:,} subjects in two parts, expected each in one", "split by subject")
         names = ("subject_id", "prediction_time", "truth", "fit", "stop", "test")

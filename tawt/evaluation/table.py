@@ -19,8 +19,17 @@ from tawt.evaluation.suite import metrics_of
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
-_MAIN = {
-    "binary": ("auroc", "average_precision", "prevalence", "brier_skill", "ece", "calibration_slope"),
+MAIN = {
+    "binary": (
+        "auroc",
+        "average_precision",
+        "prevalence",
+        "brier_skill",
+        "ece",
+        "calibration_slope",
+        "event_1",
+        "event_2",
+    ),  # fmt: skip
     "multiclass": ("macro_auroc", "macro_average_precision", "accuracy", "log_loss"),
     "multilabel": ("macro_auroc", "micro_auroc", "macro_average_precision", "micro_average_precision"),
     "regression": ("mae", "rmse", "r2", "spearman", "coverage"),
@@ -83,7 +92,7 @@ class Comparison:
         Raises:
             ConfigError: There is no such metric.
         """
-        chosen = [name for name in _MAIN[self.kind] if name in self.titles] if metrics is None else [*metrics]
+        chosen = [name for name in MAIN[self.kind] if name in self.titles] if metrics is None else [*metrics]
         for name in chosen:
             if name not in self.titles:
                 raise ConfigError(
@@ -100,11 +109,11 @@ class Comparison:
         for name in chosen:
             table.add_column(self.titles[name], justify="right")
         for row in self.rows:
-            cells = [Text(_cell(row.metrics[name])) for name in chosen]
+            cells = [Text(in_cell(row.metrics[name])) for name in chosen]
             for cell, name in zip(cells, chosen, strict=True):
                 # a prevalence less itself says nothing
                 if row.differences is not None and name != "prevalence":
-                    cell.append("\n" + _cell(row.differences[name], sign="+"), style="dim")
+                    cell.append("\n" + in_cell(row.differences[name], sign="+"), style="dim")
             table.add_row(Text(printable(row.name)), *cells)
         return table
 
@@ -137,6 +146,14 @@ class Comparison:
                         f"{title}: {one.n_degenerate:,} of {self.n_draws:,} draws are not defined and left out"
                     )
         return lines
+
+
+def in_cell(one: Interval, sign: str = "") -> str:
+    """Return a number and, below it, its interval; `-` where there is none."""
+    if one.value is None:
+        return "-"
+    ends = "" if one.low is None or one.high is None else f"\n[{_short(one.low, sign)}, {_short(one.high, sign)}]"
+    return _short(one.value, sign) + ends
 
 
 def compare(
@@ -189,13 +206,6 @@ def compare(
         first.kind, reference, titles, rows, first.outcome.n_rows, draws.n_subjects, n_draws, seed, level, balanced,
         first.about.get("labels"),
     )  # fmt: skip
-
-
-def _cell(one: Interval, sign: str = "") -> str:
-    if one.value is None:
-        return "-"
-    ends = "" if one.low is None or one.high is None else f"\n[{_short(one.low, sign)}, {_short(one.high, sign)}]"
-    return _short(one.value, sign) + ends
 
 
 def _short(value: float, sign: str) -> str:

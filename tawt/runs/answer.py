@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,16 @@ def load_task(run: Path) -> LoadedTask:
     head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)
     load_weights(head, loaded.weights, prefix="heads.label.")
     return LoadedTask(loaded, spec, head.eval())
+
+
+def answer_all(
+    task: LoadedTask, splits: Sequence[Split], labels: LabelSet, compute: Compute
+) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+    """Answer at the prediction times of several splits, as `answer` does of one."""
+    each = [answer(task, split, labels, compute) for split in splits]
+    rows, said = np.concatenate([one[0] for one in each]), np.concatenate([one[1] for one in each])
+    order = np.argsort(rows)
+    return rows[order], said[order], sum(one[2] for one in each)
 
 
 def answer(

@@ -5,6 +5,7 @@ An encoder that learned nothing, with the same probe; the run's own encoder, wit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from tawt.heads.head import TaskHead
 from tawt.heads.labels import LabelSet
 from tawt.heads.targets import make_task
 from tawt.models.encoder import Encoder
-from tawt.runs.answer import LoadedTask, answer
+from tawt.runs.answer import LoadedTask, answer_all
 from tawt.training.device import Compute
 from tawt.training.first_head import fit_first
 
@@ -60,10 +61,10 @@ def probed(task: LoadedTask, train: Split, labels: LabelSet, compute: Compute, s
 
 
 def answer_untrained(
-    task: LoadedTask, train: Split, chosen: Split, labels: LabelSet, compute: Compute, seed: int
+    task: LoadedTask, train: Split, chosen: Sequence[Split], labels: LabelSet, compute: Compute, seed: int
 ) -> NDArray[np.float32]:
-    """Answer by an encoder of fresh weights and the probe that a run's head starts at: `(n, k)` of the split's rows."""
-    return answer(probed(untrained(task, seed), train, labels, compute, seed), chosen, labels, compute)[1]
+    """Answer by an encoder of fresh weights and the probe that a run's head starts at: `(n, k)` of the splits' rows."""
+    return answer_all(probed(untrained(task, seed), train, labels, compute, seed), chosen, labels, compute)[1]
 
 
 def with_labels_shuffled(labels: LabelSet, splits: tuple[Split, ...], seed: int) -> LabelSet:

@@ -59,8 +59,10 @@ def start_at_probe(model: PretrainModel, loader: PackedLoader, task: Task, compu
     assert model.heads.label is not None, "only a task's run has a head of labels"
     probe = fit_first(model.encoder, loader, task, compute, seed)
     model.heads.label.start_at(probe.weight, probe.bias)
-    left_out, prior = probe.tried[probe.penalty], float(task.targets.cost[loader.at.row].mean())  # type: ignore[union-attr]
+    row = loader.at.row  # type: ignore[union-attr]
+    row = row[~task.targets.taught[row]]
+    left_out, prior = probe.tried[probe.penalty], float(task.targets.cost[row].mean())
     return (
-        f"the head starts at a linear probe of {len(task.targets.truth)} labels: loss {left_out:.4f} of subjects left "
+        f"the head starts at a linear probe of {len(row):,} labels: loss {left_out:.4f} of subjects left "
         f"out, {prior:.4f} by the labels' rates alone; penalty {probe.penalty:.3g}"
     )

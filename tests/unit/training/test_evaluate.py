@@ -135,3 +135,64 @@ def test_old_labels_stop_a_command_before_anything_is_made_for_them(pretrained, 
     monkeypatch.setattr("tawt.pipeline.fresh.look", lambda root, stage: Fresh({}, fault=f"{stage} is old"))
     with pytest.raises(StaleError, match=r"labels\.task is old"):
         commands[name]()
+
+
+def test_what_is_settled_on_tuning_is_held_to_the_other_rows(pretrained):
+    """A threshold is the best of tuning's, a temperature is fitted there, and both are measured on the rows of the split."""
+    write_labels(pretrained, **KINDS["binary"])
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    result = evaluate(pretrained, "task", run, baselines=("prevalence",), n_draws=20, device="cpu")
+    tuning = pq.read_table(result.folder / "tuning" / f"{run.name}.parquet")
+    test = pq.read_table(result.folder / f"{run.name}.parquet")
+    dataset = open_dataset(pretrained)
+    assert set(tuning["subject_id"].to_pylist()) <= set(dataset.split("tuning").subject_ids.tolist())
+    truth, score = (tuning[c].to_numpy() for c in ("boolean_value", "predicted_boolean_probability"))
+
+    def least(truth, chosen):
+        hit = (truth & chosen).sum()
+        return min(hit / truth.sum(), hit / max(1, chosen.sum()))
+
+    best = max(np.unique(score), key=lambda t: (least(truth, score >= t), t))
+    told = json.loads((result.folder / "evaluation.json").read_text())
+    assert told["settled"][run.name]["threshold"] == best
+    truth, score = (test[c].to_numpy() for c in ("boolean_value", "predicted_boolean_probability"))
+    assert test["predicted_boolean_value"].to_pylist() == (score >= best).tolist()
+    assert told["rows"][0]["metrics"]["event_1"]["value"] == pytest.approx(least(truth, score >= best))
+    assert told["settled"][run.name]["calibration"]["temperature"]["ece"]["value"] is not None
+    assert "settled on" in (result.folder / "evaluation.txt").read_text()
+
+
+def test_an_interval_of_numbers_is_as_wide_as_tuning_was_off(pretrained):
+    """Nine of ten of tuning's rows, with one more, lie within; whether as many of the others do is measured."""
+    write_labels(pretrained, **KINDS["numbers"])
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    result = evaluate(pretrained, "task", run, baselines=(), n_draws=20, device="cpu")
+    tuning = pq.read_table(result.folder / "tuning" / f"{run.name}.parquet")
+    off = sorted(abs(tuning["float_value"].to_numpy() - tuning["predicted_float_value"].to_numpy()))
+    width = off[int(np.ceil(0.9 * (len(off) + 1))) - 1]
+    test = {
+        c: v.to_numpy()
+        for c, v in zip(
+            *(lambda t: (t.column_names, t.columns))(pq.read_table(result.folder / f"{run.name}.parquet")), strict=True
+        )
+    }
+    assert np.allclose(test["predicted_float_high"] - test["predicted_float_value"], width, rtol=1e-5)
+    within = (test["predicted_float_low"] <= test["float_value"]) & (
+        test["float_value"] <= test["predicted_float_high"]
+    )
+    assert result.comparison.rows[0].metrics["coverage"].value == pytest.approx(within.mean())
+
+
+def test_without_tuning_nothing_is_settled(pretrained):
+    """Asked about tuning itself, or without a label there, models are measured as they are."""
+    write_labels(pretrained, **KINDS["binary"])
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    asked = evaluate(pretrained, "task", run, split="tuning", baselines=("prevalence",), n_draws=20, device="cpu")
+    path, tuning = pretrained / "labels" / "task.parquet", open_dataset(pretrained).split("tuning").subject_ids
+    table = pq.read_table(path)
+    pq.write_table(table.filter(pa.array(~np.isin(table["subject_id"].to_numpy(), tuning))), path)
+    out = pretrained / "other"
+    lacking = evaluate(pretrained, "task", run, baselines=("prevalence",), n_draws=20, device="cpu", out=out)
+    for result in (asked, lacking):
+        assert not result.settled and not (result.folder / "tuning").exists()
+        assert "event_1" not in result.comparison.titles

@@ -82,7 +82,7 @@ def test_labels_of_some_subjects_and_of_several_times_are_enough(labelled):
     earlier = table.set_column(
         1,
         "prediction_time",
-        pa.array(table["prediction_time"].cast(pa.int64()).to_numpy() - 2 * HOUR, pa.timestamp("us")),
+        pa.array(table["prediction_time"].cast(pa.int64()).to_numpy() - 7_200_000_000, pa.timestamp("us")),
     )
     pq.write_table(pa.concat_tables([table, earlier]), file)
     tuning = open_dataset(labelled).split("tuning").subject_ids

@@ -1,0 +1,98 @@
+"""What one model says of the labels of an evaluation: kept as predictions, with what is settled on tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.evaluation.metrics import Binary, best_threshold
+from tawt.evaluation.predictions import Kind, Predictions, read_predictions, write_predictions
+from tawt.evaluation.regression import Numbers
+from tawt.evaluation.settle import Settled, interval_width
+from tawt.heads.labels import LabelSet
+from tawt.heads.task import TaskSpec
+
+_KIND: dict[str, Kind] = {
+    "binary": "binary", "labels": "multilabel", "classes": "multiclass", "numbers": "regression", "time": "survival",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The labels that all models of an evaluation answer."""
+
+    labels: LabelSet
+    rows: Ints
+    """`(n,)`, those of the labels that are asked about."""
+    measured: Bools
+    """`(n,)`, whether a row is of the split that is measured; the others are of tuning."""
+    folder: Path
+    """Where predictions go; those of tuning into a folder `tuning` in it."""
+
+    def answered(self, name: str, said: Floats, spec: TaskSpec, model: str) -> tuple[Predictions, Settled | None]:
+        """Write what a model says, and settle what is to be settled on tuning.
+
+        Args:
+            name: Of the model.
+            said: `(n, k)`.
+            spec: What it was asked.
+            model: Hash of what predicts.
+
+        Returns:
+            The predictions of the split that is measured, as they are read again; and what was settled, of yes or no.
+        """
+        further: dict[str, Any] = {}
+        said, tuning = said.reshape(len(self.rows), -1), None
+        if not self.measured.all():
+            (self.folder / "tuning").mkdir(exist_ok=True)
+            tuning = self._written(
+                self.folder / "tuning" / f"{name}.parquet", ~self.measured, said, spec, model, {}
+            ).outcome
+        here = said[self.measured]
+        if isinstance(tuning, Numbers) and np.isfinite(width := interval_width(tuning)):
+            further = {"predicted_float_low": here[:, 0] - width, "predicted_float_high": here[:, 0] + width}
+        elif isinstance(tuning, Binary) and (at := best_threshold(tuning)) is not None:
+            further = {"predicted_boolean_value": here[:, 0] >= at}
+        made = self._written(self.folder / f"{name}.parquet", self.measured, said, spec, model, further)
+        if isinstance(tuning, Binary) and isinstance(made.outcome, Binary):
+            return made, Settled.of(tuning, made.outcome)
+        return made, None
+
+    def _written(
+        self, path: Path, which: Bools, said: Floats, spec: TaskSpec, model: str, further: dict[str, Any]
+    ) -> Predictions:
+        own, kind, here = self.labels.rows(self.rows[which]), _KIND[self.labels.kind], said[which]
+        columns: dict[str, Any] = {"subject_id": own.subject_id, "prediction_time": own.time}
+        names: tuple[str, ...] = ()
+        horizons: tuple[float, ...] = ()
+        if kind == "binary":
+            columns |= {"boolean_value": own.value[:, 0] > 0, "predicted_boolean_probability": here[:, 0]}
+        elif kind == "multiclass":
+            names = spec.outputs
+            columns |= {
+                "categorical_value": [self.labels.classes[int(i)] for i in own.value[:, 0]],
+                "predicted_categorical_probabilities": here.tolist(),
+            }
+        elif kind == "multilabel":
+            names = spec.outputs
+            truth = np.full((len(own), len(names)), np.nan)
+            for i, one in enumerate(self.labels.asked):
+                truth[:, names.index(one)] = own.value[:, i]
+            told = [[None if np.isnan(x) else x for x in row] for row in truth.tolist()]
+            columns |= {"multilabel_value": told, "predicted_multilabel_probabilities": here.tolist()}
+        elif kind == "regression":
+            columns |= {"float_value": own.value[:, 0], "predicted_float_value": here[:, 0]}
+        else:
+            horizons = spec.edges
+            columns |= {
+                "time_to_event": own.duration[:, 0], "event_observed": own.value[:, 0] > 0,
+                "predicted_risk": 1 - here.mean(1), "predicted_survival": here.tolist(),
+            }  # fmt: skip
+        write_predictions(
+            path, columns | further, kind, model=model, labels=self.labels.sha256, names=names, horizons=horizons
+        )
+        return read_predictions(path)

@@ -1,0 +1,115 @@
+"""What is settled on tuning and held to other rows: a threshold, mended probabilities, and intervals of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from tawt.errors import printable
+from tawt.evaluation.calibration import decision_curve
+from tawt.evaluation.measure import Measure
+from tawt.evaluation.metrics import Binary, best_threshold
+from tawt.evaluation.recalibrate import before_and_after
+from tawt.evaluation.regression import Numbers
+from tawt.evaluation.subgroups import Subgroup
+from tawt.evaluation.table import Comparison, in_cell
+
+COVERED = 0.9
+"""Share of rows that an interval of numbers is to hold."""
+_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+_EVENTS = ("event_1", "event_2")
+_SHOWN = ("ece", "calibration_slope", "calibration_intercept")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was settled for one model of yes or no, and what came of it on the rows that are measured."""
+
+    threshold: float | None
+    """Where min(sensitivity, positive predictivity) of tuning is largest; None = one class there."""
+    calibration: dict[str, dict[str, Measure]]
+    """`before`, and after a temperature, a line and steps: metrics by name."""
+    net_benefit: dict[str, list[float]] | None
+    """Of acting at each `threshold`: by the `model`, of all, per row; None where there is no probability."""
+
+    @staticmethod
+    def of(tuning: Binary, test: Binary) -> Settled:
+        """Settle on some rows, and measure on others."""
+        at = best_threshold(tuning)
+        curve = decision_curve(test, _THRESHOLDS) if test.is_probability and test.n_rows else None
+        benefit = None
+        if curve is not None:
+            benefit = {
+                "threshold": [*_THRESHOLDS], "model": curve.model.tolist(), "treat_all": curve.treat_all.tolist()
+            }  # fmt: skip
+        return Settled(at, before_and_after(tuning, test), benefit)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it."""
+        return asdict(self)
+
+
+def interval_width(tuning: Numbers, covered: float = COVERED) -> float:
+    """Return by how much a number may be off either way so that a share of tuning, and of rows like it, is within.
+
+    Infinite where there are too few rows to say.
+
+    Source: Lei et al., Distribution-free predictive inference for regression, 2018 (split conformal).
+    """
+    error = np.sort(np.abs(tuning.error))
+    place = int(np.ceil((len(error) + 1) * covered)) - 1
+    return float(error[place]) if place < len(error) else float("inf")
+
+
+def settled_text(models: Mapping[str, Settled], n_tuning: int, measured: Comparison, width: int = 160) -> str:
+    """Return the table of what was settled, beside what comes of it on the rows that are measured."""
+    table = RichTable(title=f"settled on {n_tuning:,} rows of tuning, held to the rows above")
+    of = {row.name: row.metrics for row in measured.rows}
+    for name in ("model", "threshold", "min(Se, P+) at it\n(Event 1)", "Hosmer-Lemeshow H / D\n(Event 2)"):
+        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
+    for name in ("ECE", "slope", "intercept"):
+        table.add_column(f"{name}, and after\na temperature", justify="right")
+    for name, one in models.items():
+        events = [of[name].get(event) for event in _EVENTS]
+        cells = [
+            _number(Measure(one.threshold)),
+            *("-" if e is None else in_cell(e).replace("\n", " ") for e in events),
+        ]
+        for metric in _SHOWN:
+            cells.append(" -> ".join(_number(one.calibration[how][metric]) for how in ("before", "temperature")))
+        table.add_row(Text(printable(name)), *cells)
+    return _printed(table, width)
+
+
+def groups_text(
+    model: str, groups: Mapping[str, Sequence[Subgroup]], titles: Mapping[str, str], width: int = 160
+) -> str:
+    """Return the table of one model's groups; what is withheld says so."""
+    table = RichTable(title=f"{printable(model)} by group")
+    for name in ("by", "group", "subjects"):
+        table.add_column(name, overflow="fold")
+    for title in titles.values():
+        table.add_column(title, justify="right")
+    for attribute, parts in groups.items():
+        for one in parts:
+            n = "-" if one.n_subjects is None else f"{one.n_subjects:,}"
+            cells = ["withheld" if one.withheld else in_cell(one.metrics[name]).replace("\n", " ") for name in titles]
+            table.add_row(Text(printable(attribute)), Text(printable(one.name)), n, *cells)
+    return _printed(table, width)
+
+
+def _number(one: Measure) -> str:
+    return "-" if one.value is None else f"{one.value:.3f}"
+
+
+def _printed(table: RichTable, width: int) -> str:
+    out = StringIO()
+    Console(file=out, width=width, no_color=True, highlight=False).print(table)
+    return out.getvalue()

@@ -1,0 +1,64 @@
+"""What subjects are told apart by: age and static facts, held to a plain loop over invented records."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tawt.dataset.reader import open_dataset
+from tawt.errors import ConfigError
+from tawt.evaluation.attributes import UNKNOWN, attributes_of
+from tawt.evaluation.features import known_at
+
+
+@pytest.fixture
+def asked(hospital):
+    """Dataset of the invented hospital, and the last moment of each subject."""
+    dataset, subject, time = open_dataset(hospital.workspace), [], []
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        for i in range(split.n_subjects):
+            subject.append(int(split.subject_ids[i]))
+            time.append(int(split.columns(i).timestamp[-1] + split.origins[i]))
+    return dataset, np.array(subject), np.array(time)
+
+
+def test_groups_are_those_of_a_plain_loop(asked):
+    """Each row is in the group of its subject's static fact, and in the band of its age then."""
+    dataset, subject, time = asked
+    known = known_at(dataset, subject, time)
+    found = attributes_of(known, dataset)
+    assert "age" in found and len(found) > 1
+    codes, place = dataset.vocabulary.codes, {}
+    for name in dataset.split_names:
+        split = dataset.split(name)
+        place |= {int(s): (split, i) for i, s in enumerate(split.subject_ids)}
+    for attribute, groups in found.items():
+        n = 0
+        for row, one in enumerate(subject.tolist()):
+            split, i = place[one]
+            if attribute == "age":
+                years = (time[row] - split.origins[i]) / 3.6e9 / 8766
+                low = int(groups[row].split()[0])
+                assert low <= years and (groups[row].endswith("more") or years < int(groups[row].split()[2]) + 1)
+                continue
+            columns = split.columns(i)
+            said = {codes[k] for k in columns.data_type[: split.n_static[i]]}
+            own = {code.partition("//")[2] or "yes" for code in said if code.split("//")[0] == attribute}
+            if own and attribute not in codes:
+                assert groups[row] in own
+                n += 1
+        assert attribute == "age" or n or attribute in codes
+
+
+def test_what_tells_no_groups_is_told(asked):
+    """A name of nothing static is an error that names what there is; what is asked for comes alone and in order."""
+    dataset, subject, time = asked
+    known = known_at(dataset, subject, time)
+    every = attributes_of(known, dataset)
+    name = next(one for one in every if one != "age")
+    assert list(attributes_of(known, dataset, [name, "age"])) == [name, "age"]
+    with pytest.raises(ConfigError, match="tells no groups") as error:
+        attributes_of(known, dataset, ["agee"])
+    assert "age" in error.value.hint
+    assert all(UNKNOWN not in set(every[one].tolist()) or one != "age" for one in every)
