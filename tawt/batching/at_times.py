@@ -38,6 +38,8 @@ class AtTimes:
     """The last rows that were known by each prediction time; between them may lie some that could not be read yet."""
     end: Ints
     """`(d,)`, the prediction times, us since the subject's origin."""
+    began: Ints
+    """`(d,)`, us since the origin of the first row that was known, where the row of the origin was not; else 0."""
     row: Ints
     """`(d,)`, which of those that were asked for each is."""
     unseen: Ints
@@ -69,7 +71,7 @@ def documents_at(rows: Rows, asked: Asked, max_length: int) -> AtTimes:
     own = np.flatnonzero(split.subject_ids[subjects] == asked.subject_id)
     subjects = subjects[own]
     end = asked.time[own] - split.origins[subjects]
-    windows = _windows_until(rows, subjects, end, max_length)
+    windows, began = _windows_until(rows, subjects, end, max_length)
     lengths = np.zeros(len(own), dtype=np.int64)
     some = np.flatnonzero(windows.n_static + windows.n_timed)
     for part in in_parts((windows.n_static + windows.n_timed)[some]):
@@ -81,6 +83,7 @@ def documents_at(rows: Rows, asked: Asked, max_length: int) -> AtTimes:
         Documents(subjects[seen], lengths[seen], None),
         windows.of(seen),
         end[seen],
+        began[seen],
         own[seen],
         own[lengths == 0],
     )
@@ -99,24 +102,25 @@ def ended(rows: Rows, at: AtTimes, chosen: Ints, names: tuple[str, ...] = ()) ->
     batch = rows.batch(
         at.documents.subjects[chosen], at.windows.of(chosen), wanted, **_told(at.end[chosen]), asked=at.row[chosen]
     )
-    return replace(batch.select(known(batch)), is_cut=None)
+    return replace(batch.select(known(batch)).counted_from(at.began[chosen]), is_cut=None)
 
 
 def _told(end: Ints) -> dict[str, object]:
     return {"end": end, "is_cut": np.ones(len(end), dtype=np.bool_)}
 
 
-def _windows_until(rows: Rows, subjects: Ints, end: Ints, max_length: int) -> Windows:
-    """Return the last window of each record as it was known by its prediction time.
+def _windows_until(rows: Rows, subjects: Ints, end: Ints, max_length: int) -> tuple[Windows, Ints]:
+    """Return the last window of each record as it was known by its prediction time, and `began` of `AtTimes`.
 
-    Rows that could not be read yet may lie within it, and take nobody's place: how many they are tells of later.
+    Rows that could not be read yet may lie within it, and take nobody's place: how many they are tells of later. So
+    would times that count from one of them.
     """
     split = rows.split
     shards = [(columns.timestamp, columns.available_time) for columns in split.shards]
     begin = split.starts[subjects]
     first, last = begin + split.n_static[subjects], begin + split.lengths[subjects]
     columns = (split.shard[subjects], begin, first, last, end)
-    found = np.empty((4, len(subjects)), dtype=np.int64)
+    found, began = np.empty((4, len(subjects)), dtype=np.int64), np.zeros(len(subjects), dtype=np.int64)
     for d, (shard, a, b, c, until) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         time, available = shards[shard]
         static = np.flatnonzero(available[a:b] <= until)
@@ -124,7 +128,9 @@ def _windows_until(rows: Rows, subjects: Ints, end: Ints, max_length: int) -> Wi
         timed = np.flatnonzero(available[b : b + n_timed] <= until)
         kept = min(len(static), max_length)
         room = min(len(timed), max_length - kept)
+        if split.time_origin != "anchor" and len(timed) and timed[0] and time[b] == 0:
+            began[d] = time[b + timed[0]]
         start = int(timed[len(timed) - room]) if room else n_timed
         n_static = int(static[kept - 1]) + 1 if kept else 0
         found[:, d] = n_static, b - a + start, n_timed - start, len(static) + len(timed) - kept - room
-    return Windows(*found)
+    return Windows(*found), began

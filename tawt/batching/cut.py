@@ -109,7 +109,21 @@ def cut(batch: HostBatch, config: ForecastConfig, columns: Ints) -> tuple[HostBa
     of_cut = batch.is_cut.repeat(batch.lengths)
     coming = of_cut & ~batch.is_static & (batch.time > then) & (batch.time <= then + _window(config))
     came = _coming(batch, columns, np.flatnonzero(batch.is_cut), np.flatnonzero(coming))
-    return replace(batch.select(known(batch)), is_cut=None), came
+    kept = known(batch)
+    return replace(batch.select(kept).counted_from(_began(batch, kept)), is_cut=None), came
+
+
+def _began(batch: HostBatch, kept: Bools) -> Ints:
+    """Return `(d,)`, the time of the first row that is left, where the one that times count from is not; else 0."""
+    began = np.zeros(batch.n_documents, dtype=np.int64)
+    first = np.minimum(batch.first_timed, batch.n_tokens - 1)
+    late = batch.counts_from_row & (batch.first_timed < batch.bounds[1:]) & (batch.time[first] == 0) & ~kept[first]
+    if late.any():
+        left = np.where(kept & ~batch.is_static, batch.time, np.iinfo(np.int64).max)
+        earliest = np.minimum.reduceat(left, batch.bounds[:-1])
+        late &= earliest < np.iinfo(np.int64).max
+        began[late] = earliest[late]
+    return began
 
 
 def _window(config: ForecastConfig) -> int:

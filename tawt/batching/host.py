@@ -60,6 +60,9 @@ class HostBatch:
     """What decides how much is left of each document, with seed and subject; None = the number of the batch."""
     asked: Ints | None = None
     """`(d,)`, which of the prediction times asked for each document is of; None = nobody asked."""
+    counts_from_row: bool = False
+    """Whether times count from the first timed row of a record, of which nothing may be known yet; else from a moment
+    that is known of all."""
     view: Ints | None = None
     """`(d,)`, which of a document's views each is, for draws that differ between them; None = all are the first."""
 
@@ -180,6 +183,23 @@ class HostBatch:
         changes["n_static"] = np.add.reduceat(keep & self.is_static, starts, dtype=np.int64)
         return replace(self, **changes, bounds=np.concatenate([[0], np.cumsum(left)]))
 
+    def counted_from(self, began: Ints) -> HostBatch:
+        """Return the batch with later origins.
+
+        Args:
+            began: `(d,)`, us since the origin.
+        """
+        if not began.any():
+            return self
+        of_tokens = began.repeat(self.lengths)
+        return replace(
+            self,
+            time=np.where(self.is_static, self.time, self.time - of_tokens),
+            available=None if self.available is None else self.available - of_tokens,
+            origin=self.origin + began,
+            end=self.end - began,
+        )
+
     def tensors(self) -> PackedBatch:
         """Return what the model reads: tensors, hours, and gaps that follow from what is visible."""
         us = self.time.astype(np.float64)
@@ -222,4 +242,5 @@ def concatenate(batches: Sequence[HostBatch]) -> HostBatch:
         bounds=np.cumsum(np.concatenate([[0], *lengths])),
         n_cut=sum(batch.n_cut for batch in batches),
         packing=batches[0].packing,
+        counts_from_row=batches[0].counts_from_row,
     )

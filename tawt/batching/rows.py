@@ -74,6 +74,7 @@ class Rows:
             subject_id=split.subject_ids[subjects],
             origin=split.origins[subjects],
             n_cut=int(windows.n_cut.sum()),
+            counts_from_row=split.time_origin != "anchor",
         )
 
     def source(self, subjects: Ints, windows: Windows) -> Source:

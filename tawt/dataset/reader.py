@@ -49,6 +49,8 @@ class Split:
     """`(s,)`, time origin, us since 1970-01-01."""
     calendar: str = "kept"
     """What dates and hours of the record mean: kept, shifted or none (see the pipeline's key of this name)."""
+    time_origin: str = "first_event"
+    """What the origins are: birth, first_event or anchor."""
 
     @property
     def build_again(self) -> str:
@@ -184,6 +186,7 @@ class TripletDataset:
             subject_ids=joined("subject_id"),
             origins=joined("origin"),
             calendar=self.manifest.calendar,
+            time_origin=self.time_origin,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pyarrow as pa
 
-from tawt.arrays import Ints
+from tawt.arrays import Bools, Ints
 from tawt.dataset.reader import Split, TripletDataset
 from tawt.dataset.shard import Columns, Mapped
 
@@ -49,20 +49,33 @@ def truncate(dataset: TripletDataset, subject_id: Ints, time: Ints | None) -> Tr
 
 
 def _copy(split: Split, own: Ints, until: dict[int, int] | None) -> Split:
-    parts, lengths, names = [], [], [one.name for one in fields(Columns)]
+    parts, lengths, origins, names = [], [], [], [one.name for one in fields(Columns)]
     for i in own.tolist():
         columns = split.columns(i)
         kept = np.ones(len(columns.timestamp), dtype=bool)
+        static = np.arange(len(kept)) < split.n_static[i]
         if until is not None:
             then = until[int(split.subject_ids[i])] - int(split.origins[i])
-            static = np.arange(len(kept)) < split.n_static[i]
             kept = (static | (columns.timestamp <= then)) & (columns.available_time <= then)
-        parts.append([getattr(columns, name)[kept] for name in names])
+        own_columns = {name: getattr(columns, name)[kept] for name in names}
+        began = _began(split, i, kept)
+        own_columns["timestamp"] = np.where(static[kept], own_columns["timestamp"], own_columns["timestamp"] - began)
+        own_columns["available_time"] = own_columns["available_time"] - began
+        parts.append([*own_columns.values()])
+        origins.append(int(split.origins[i]) + began)
         lengths.append((int(kept.sum()), int(kept[: split.n_static[i]].sum())))
     whole = Columns(*(np.ascontiguousarray(np.concatenate(column)) for column in zip(*parts, strict=True)))
     n, n_static = np.array(lengths, dtype=np.int64).T
     return replace(
         split, mapped=(Mapped(split.folder / "truncated", pa.py_buffer(b""), whole, ()),), entries=(),
         shard=np.zeros(len(own), dtype=np.int32), starts=n.cumsum() - n, lengths=n, n_static=n_static,
-        subject_ids=split.subject_ids[own], origins=split.origins[own],
+        subject_ids=split.subject_ids[own], origins=np.array(origins, dtype=np.int64),
     )  # fmt: skip
+
+
+def _began(split: Split, i: int, kept: Bools) -> int:
+    """Return when the first row that is left came, where the origin is of a row that is deleted: nobody knew of it."""
+    timed = split.columns(i).timestamp[split.n_static[i] :]
+    left = timed[kept[split.n_static[i] :]]
+    is_of_row = split.time_origin != "anchor" and len(timed) > 0 and timed[0] == 0
+    return int(left[0]) if is_of_row and len(left) and not kept[split.n_static[i]] else 0

@@ -21,17 +21,25 @@ MAX_LENGTH = 24
 
 @pytest.fixture
 def split(tmp_path, write_dataset) -> Split:
-    """Sixty subjects in three shards; a third of the rows can be read up to six hours after they happened."""
+    """Sixty subjects in three shards, counted from their first row; a third of the rows can be read up to six hours later."""
     write_dataset(tmp_path, {"train": [20, 20, 20]}, lengths=[2, 3, 4] + [5, 40, 80] * 19)
     split = open_dataset(tmp_path).split("train")
     rng = np.random.default_rng(0)
-    mapped = []
-    for shard in split.mapped:
+    mapped, origins = [], split.origins.copy()
+    for number, shard in enumerate(split.mapped):
         old = shard.columns
+        time, available = old.timestamp.copy(), old.available_time.copy()
+        for i in np.flatnonzero(split.shard == number):
+            timed = slice(int(split.starts[i] + split.n_static[i]), int(split.starts[i] + split.lengths[i]))
+            first = int(time[timed][0]) if len(time[timed]) else 0
+            time[timed] -= first
+            available[timed] -= first
+            origins[i] += first
+        old = replace(old, timestamp=time, available_time=available)
         late = np.where(rng.random(len(old.timestamp)) < 0.3, rng.integers(0, 6 * US_PER_HOUR, len(old.timestamp)), 0)
         columns = replace(old, available_time=np.maximum(old.available_time, old.timestamp + late))
         mapped.append(replace(shard, columns=columns))
-    return replace(split, mapped=tuple(mapped))
+    return replace(split, mapped=tuple(mapped), origins=origins)
 
 
 def asked(split: Split) -> Asked:
@@ -57,8 +65,11 @@ def expected(split: Split, subject_id: int, time: int) -> list[tuple]:
     timed = [r for r in range(n_static, len(rows.timestamp)) if rows.timestamp[r] <= end and known[r]]
     room = MAX_LENGTH - len(statics)
     kept = statics + (timed[-room:] if room else [])
+    # a record counts from its first row; of one that is not known, not even when it was may be
+    is_known = split.time_origin == "anchor" or not timed or known[n_static] or rows.timestamp[n_static] != 0
+    began = 0 if is_known else int(rows.timestamp[timed[0]])
     return [
-        (int(rows.data_type[r]), float(rows.value[r]), int(rows.timestamp[r]))
+        (int(rows.data_type[r]), float(rows.value[r]), int(rows.timestamp[r]) - (began if r >= n_static else 0))
         for r in kept
         if rows.available_time[r] <= end
     ]
@@ -76,8 +87,10 @@ def got(batch) -> dict[int, list[tuple]]:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_document_is_what_was_known(split, tmp_path, training):
+@pytest.mark.parametrize("origin", ["first_event", "anchor"])
+def test_a_document_is_what_was_known(split, tmp_path, training, origin):
     """Each asked time has one document, equal to a loop's over the record; who had nothing by then is named."""
+    split = replace(split, time_origin=origin)
     want = asked(split)
     vocabulary = open_dataset(tmp_path).vocabulary
     loader = PackedLoader(split, vocabulary, BatchingConfig(tokens_per_batch=128, max_length=MAX_LENGTH), asked=want)
@@ -102,6 +115,8 @@ def test_a_document_is_what_was_known(split, tmp_path, training):
     }
     assert found == {row: tokens for row, tokens in right.items() if tokens}
     assert sorted(loader.at.unseen.tolist()) == [row for row, tokens in right.items() if not tokens]
+    later = [row for row, tokens in found.items() if loader.at.began[loader.at.row == row].any() and tokens]
+    assert bool(later) == (origin == "first_event")
     assert 0 < len(loader.at.unseen) < len(right) and loader.n_left(0) == sum(map(len, found.values()))
     if not training:
         assert [row for batch in batches for row in batch.asked.tolist()] == loader.at.row.tolist()

@@ -238,3 +238,27 @@ def test_a_record_at_the_very_prediction_time_is_known():
     assert got.end.tolist() == [3 * US_PER_HOUR] and got.data_type.tolist() == [4, 4, 9]
     assert coming.present.tolist() == [[float(kind in (4, 8)) for kind in COLUMNS.tolist()]]
     assert dict(zip(COLUMNS[coming.column].tolist(), coming.value.tolist(), strict=True)) == {4: 3.0, 8: 4.0}
+
+
+def test_times_count_from_a_row_that_is_known(batch):
+    """Where the row that a record counts from could not be read by the cut, times count from the first that could."""
+    first = batch.first_timed
+    has = first < batch.bounds[1:]
+    at = np.where(has, batch.time[np.minimum(first, batch.n_tokens - 1)], 0)
+    counted = replace(batch.counted_from(at), counts_from_row=True)
+    rng, available = np.random.default_rng(4), counted.available.copy()
+    hidden = first[has & (rng.random(batch.n_documents) < 0.5)]
+    available[hidden] = 2**61
+    counted = replace(counted, available=available)
+    drawn = module.draw_times(counted, CONFIG, 0)
+    left, _ = module.cut(drawn, CONFIG, COLUMNS)
+    anchored, _ = module.cut(replace(drawn, counts_from_row=False), CONFIG, COLUMNS)
+    n_moved = 0
+    for d in range(batch.n_documents):
+        a, b = left.bounds[d] + left.n_static[d], left.bounds[d + 1]
+        moved = drawn.is_cut[d] and first[d] in hidden and a < b
+        began = int(anchored.time[a]) if moved else 0
+        n_moved += began > 0
+        np.testing.assert_array_equal(left.time[a:b], anchored.time[a:b] - began)
+        assert left.origin[d] == anchored.origin[d] + began and left.end[d] == anchored.end[d] - began
+    assert n_moved > 3
