@@ -20,16 +20,7 @@ from tawt.evaluation.suite import metrics_of
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
 MAIN = {
-    "binary": (
-        "auroc",
-        "average_precision",
-        "prevalence",
-        "brier_skill",
-        "ece",
-        "calibration_slope",
-        "event_1",
-        "event_2",
-    ),  # fmt: skip
+    "binary": ("auroc", "average_precision", "prevalence", "brier_skill", "ece", "calibration_slope"),
     "multiclass": ("macro_auroc", "macro_average_precision", "accuracy", "log_loss"),
     "multilabel": ("macro_auroc", "micro_auroc", "macro_average_precision", "micro_average_precision"),
     "regression": ("mae", "rmse", "r2", "spearman", "coverage"),

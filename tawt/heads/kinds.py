@@ -49,7 +49,11 @@ class Binary:
         return outputs.sigmoid()
 
     def start(self) -> Tensor:
-        return torch.tensor(self.spec.prior).clamp(1e-6, 1 - 1e-6).logit()
+        logit = torch.tensor(self.spec.prior).clamp(1e-6, 1 - 1e-6).logit()
+        if not self.spec.class_weight:
+            return logit
+        of_no, of_yes = torch.tensor(self.spec.class_weight).reshape(2, -1)
+        return logit + (of_yes / of_no).log()  # the least loss of one answer for all, as classes are weighed
 
     def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         return outputs.sigmoid(), torch.ones_like(outputs)
@@ -83,7 +87,8 @@ class Classes:
         return outputs.softmax(1)
 
     def start(self) -> Tensor:
-        return torch.tensor(self.spec.prior).clamp_min(1e-6).log()
+        weight = torch.tensor(self.spec.class_weight) if self.spec.class_weight else torch.ones(())
+        return (torch.tensor(self.spec.prior).clamp_min(1e-6) * weight).log()
 
     def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         return outputs.softmax(1), torch.ones_like(outputs)

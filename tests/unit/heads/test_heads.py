@@ -13,6 +13,7 @@ import torch
 from tawt.config.label import LabelConfig
 from tawt.errors import ConfigError
 from tawt.heads.head import TaskHead
+from tawt.heads.kinds import answers
 from tawt.heads.labels import read_labels
 from tawt.heads.lora import add_low_rank, merged, plain_name
 from tawt.heads.probe import PENALTIES, fit_probe
@@ -54,6 +55,28 @@ def test_yes_and_no(tmp_path):
 
 def balanced_config():
     return LabelConfig(weight=1.0, class_weight="balanced")
+
+
+@pytest.mark.parametrize(
+    "column", [{"boolean_value": [True, False, False, False, False] * 4}, {"categorical_value": [*"abbbbbccca"] * 2}]
+)
+def test_no_single_answer_costs_less_than_the_trivial_one(tmp_path, column):
+    """What a head starts from is the constant of the least loss, also where rare answers weigh more."""
+    _, targets = learned(read_labels(write(tmp_path, **column)), balanced_config())
+    labels = read_labels(write(tmp_path, **column))
+    spec = describe(labels, np.ones(len(labels), bool), balanced_config())
+    how = answers(spec, balanced_config())
+    truth, weight = (torch.from_numpy(x).double() for x in (targets.truth, targets.weight))
+
+    def cost(outputs):
+        return float(how.losses(outputs.expand(len(truth), -1), truth, weight).mean())
+
+    least = targets.cost.mean()
+    assert cost(how.start()) == pytest.approx(least)
+    rng = np.random.default_rng(0)
+    for step in (1e-2, 0.3, 2.0):
+        for _ in range(20):
+            assert cost(how.start() + torch.from_numpy(rng.normal(0, step, len(how.start())))) >= least - 1e-9
 
 
 def test_several_targets_and_horizons_stand_side_by_side(tmp_path):
