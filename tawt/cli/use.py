@@ -198,6 +198,10 @@ def audit(
     predicates: Annotated[
         Path | None, typer.Option(help="The dataset's own predicates that were laid over it", show_default=False)
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="One that you report of the run: was it chosen on held_out", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn", min=0)] = 0,
     device: Device = "auto",
     out: Annotated[
@@ -216,8 +220,8 @@ def audit(
     from tawt.commands.audit import audit as run_audit
 
     result = run_audit(
-        task, workspace, run=run, aces=aces, predicates=predicates, seed=seed, device=device, out=out,
-        stale_ok=stale_ok, threads=threads, memory_limit=memory_limit,
+        task, workspace, run=run, aces=aces, predicates=predicates, threshold=threshold, seed=seed, device=device,
+        out=out, stale_ok=stale_ok, threads=threads, memory_limit=memory_limit,
         report=lambda event: say(f"  {event['name']}" if "name" in event else f"note: {event['text']}"),
     )  # fmt: skip
     if form is Format.json:

@@ -18,8 +18,9 @@ _STRENGTH = 1e-2
 
 
 def inflation(
-    features: Features, truth: Floats, fit: Bools, test: Bools, codes: Collection[str], rows: Bools | None = None
-) -> Inflation | None:
+    features: Features, truth: Floats, fit: Bools, test: Bools, codes: Collection[str], rows: Bools | None = None,
+    others: Collection[str] = (),
+) -> Inflation | None:  # fmt: skip
     """Fit logistic regression with and without what leaks.
 
     Args:
@@ -29,15 +30,18 @@ def inflation(
         test: `(n,)`, what is measured on.
         codes: Those that leak, whose features go.
         rows: `(n,)`, the rows that are honest, where it is rows that leak; None = all.
+        others: Codes that leak otherwise, which neither has.
 
     Returns:
         None where scikit-learn is not installed, or either part has one class alone.
     """
-    kept = np.array([name.rpartition(":")[0] not in codes for name in features.names], dtype=bool)
+    of = [name.rpartition(":")[0] for name in features.names]
+    kept = np.array([one not in codes and one not in others for one in of], dtype=bool)
+    more = np.array([one in codes or one not in others for one in of], dtype=bool)
     honest = np.ones(len(truth), dtype=bool) if rows is None else rows
     found = []
-    for columns, of in ((np.ones(len(kept), dtype=bool), np.ones(len(truth), dtype=bool)), (kept, honest)):
-        learned, asked = fit & of, test & of
+    for columns, chosen in ((more, np.ones(len(truth), dtype=bool)), (kept, honest)):
+        learned, asked = fit & chosen, test & chosen
         if len(np.unique(truth[learned])) < 2 or len(np.unique(truth[asked])) < 2 or not columns.any():
             return None
         said = probe(features.matrix[:, columns], truth, learned, asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.cells import SMALL_CELL
-from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.truncated import truncate
+from tawt.evaluation.copies import audit_copies
 from tawt.evaluation.features import Features, Known, features_of, known_at
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.labels.verdict import Verdict, clean, few, named, unverified
@@ -24,7 +23,7 @@ PROXIES = re.compile(
 )
 """What is done because the outcome is near."""
 LISTED, LEAK, PROXY = 0.95, 0.99, 0.9
-_LEAST_EVENTS, _LATEST, _SHOWN = 10, 0.95, 5
+_LATEST, _SHOWN, _FEWEST = 0.95, 5, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +53,7 @@ def tell(dataset: TripletDataset, subject_id: Ints, time: Ints, truth: Floats, t
 def audit_features(told: Told) -> list[Verdict]:
     """Look for what features, records and statistics show."""
     return [
-        _truncation(told), _duplicates(told.dataset), _hindsight(told), _outcome(told), _proxies(told),
-        _dominance(told), _missingness(told), _statistics(told.dataset),
+        _truncation(told), *audit_copies(told.dataset), _hindsight(told), _proxies(told), *_of_labels(told),
     ]  # fmt: skip
 
 
@@ -104,27 +102,6 @@ def _rows(told: Told, name: str, subject: Ints) -> int:
     return int(split.lengths[np.isin(split.subject_ids, subject)].sum())
 
 
-def _duplicates(dataset: TripletDataset) -> Verdict:
-    seen: dict[bytes, str] = {}
-    twice = 0
-    for name in dataset.split_names:
-        split = dataset.split(name)
-        for i in np.flatnonzero(split.lengths - split.n_static >= _LEAST_EVENTS).tolist():
-            own = split.columns(i)
-            timed = slice(int(split.n_static[i]), None)
-            first = own.timestamp[timed][0]
-            rows = np.stack([
-                own.timestamp[timed] - first, own.data_type[timed], own.value_token[timed],
-                own.value[timed].view(np.int32),
-            ])  # fmt: skip
-            ordered = rows[:, np.lexsort(rows[::-1])]
-            key = hashlib.sha256(np.ascontiguousarray(ordered).tobytes()).digest()
-            twice += seen.setdefault(key, name) != name
-    if twice:
-        return Verdict("DUPLICATE_RECORD", "leak", f"{few(twice)} records are in another split too, under another id")
-    return clean("DUPLICATE_RECORD", f"no two of {len(seen):,} records of at least {_LEAST_EVENTS} events are the same")
-
-
 def _hindsight(told: Told) -> Verdict:
     """Codes that stand at the end of nearly all records, and were known at a prediction time."""
     n = len(told.dataset.vocabulary)
@@ -152,6 +129,14 @@ def _subjects_of(told: Told, types: Bools) -> dict[str, int]:
     return {told.dataset.vocabulary.codes[i]: c for i, c in zip(which.tolist(), n.tolist(), strict=True)}
 
 
+def _of_labels(told: Told) -> list[Verdict]:
+    n = [int((told.truth[told.train] == value).sum()) for value in (0, 1)]
+    if min(n) < _FEWEST:
+        why = f"train has fewer than {_FEWEST} labels of one answer: no feature can be held to them"
+        return [unverified(code, why) for code in ("OUTCOME_ENCODING", "SINGLE_FEATURE_DOMINANCE", "MISSINGNESS_PROXY")]
+    return [_outcome(told), _dominance(told), _missingness(told)]
+
+
 def _outcome(told: Told) -> Verdict:
     """Features that are one number of those with the outcome and another of those without."""
     found: dict[str, int] = {}
@@ -160,8 +145,8 @@ def _outcome(told: Told) -> Verdict:
         column = told.features.matrix[:, i]
         there = ~np.isnan(column)
         a, b = column[there & yes], column[there & ~yes]
-        if min(len(a), len(b)) > SMALL_CELL and (a == a[0]).all() and (b == b[0]).all() and a[0] != b[0]:
-            found[_code(name)] = int(there.sum())
+        if min(len(a), len(b)) >= _FEWEST and (a == a[0]).all() and (b == b[0]).all() and a[0] != b[0]:
+            found[_code(name)] = len(np.unique(told.subject_id[there]))
     if found:
         return Verdict("OUTCOME_ENCODING", "leak", f"tell the label on each row: {named(found)}", tuple(found))
     return clean("OUTCOME_ENCODING", f"none of {len(told.features.names):,} features is the label")
@@ -205,7 +190,7 @@ def _aurocs(told: Told, features: Features, least: float) -> dict[str, tuple[flo
         column = features.matrix[:, i]
         at = told.train & ~np.isnan(column)
         positives = int(told.truth[at].sum())
-        if min(positives, int(at.sum()) - positives) <= SMALL_CELL:
+        if min(positives, int(at.sum()) - positives) < _FEWEST:
             continue
         value = AUROC(Binary(told.truth[at], column[at])).value
         if value is not None and max(value, 1 - value) > least:
@@ -221,19 +206,3 @@ def _said(found: dict[str, tuple[float, int]]) -> str:
 
 def _code(feature: str) -> str:
     return feature.rpartition(":")[0] or feature
-
-
-def _statistics(dataset: TripletDataset) -> Verdict:
-    """The rows of each data_type on record against those of train."""
-    vocabulary = dataset.vocabulary
-    counted = np.zeros(len(vocabulary), dtype=np.int64)
-    for columns in dataset.split("train").shards:
-        counted += np.bincount(
-            columns.data_type[columns.value_status != ValueStatus.NOT_MEASURED], minlength=len(vocabulary)
-        )
-    own = np.array([kind != "special" for kind in vocabulary.value_kind])
-    other = int((counted != vocabulary.n_rows)[own].sum())
-    if other:
-        what = f"statistics of {other:,} of {int(own.sum()):,} data_types are not of as many rows as train has"
-        return Verdict("PREPROCESSING_FIT", "leak", what)
-    return clean("PREPROCESSING_FIT", f"statistics of {int(own.sum()):,} data_types are of the rows of train alone")

@@ -10,13 +10,18 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from tawt.labels.stays import END, START, has_stays
 from tawt.labels.task import Task
 from tawt.labels.verdict import Verdict, clean, few, named, unverified
 from tawt.labels.windows import index_moment, least_gap
 
-BILLED = "^(DIAGNOS|ICD|PROCEDURE|DRG|HCPCS)"
+BILLED = "(?i)^(DIAGNOS|DX|ICD|PROCEDURE|CPT|DRG|HCPCS|BILL)"
 """What codes of the bill begin with."""
-_START, _END, _DEATH = "ADMISSION", "DISCHARGE", "MEDS_DEATH"
+LATE = (
+    "(?i)discharge|length.?of.?stay|(^|[^a-z])los([^a-z]|$)|expire|(^|[^a-z])died|mortality|outcome|survival|deceased"
+)
+"""What is only known in the end is called so."""
+_DEATH = "MEDS_DEATH"
 _NO_STAYS = "events name no admissions and discharges"
 
 
@@ -36,22 +41,20 @@ def audit_events(
         _lag(connection),
         _undated(connection),
         _billed(connection),
+        *_late(connection),
         _after(connection, labels),
         _repeated(connection, labels),
     ]
 
 
-def audit_task(task: Task | None, attrition: Sequence[Mapping[str, str]], n_labels: int) -> list[Verdict]:
+def audit_task(task: Task, attrition: Sequence[Mapping[str, str]], n_labels: int) -> list[Verdict]:
     """Look at how the windows of a task are written.
 
     Args:
-        task: The ACES task; None = the labels were made otherwise.
+        task: The ACES task.
         attrition: Who is left after each rule, as it was told.
         n_labels: Labels.
     """
-    if task is None:
-        why = "the labels are of no ACES task: when their window begins, and who was left out, is not known"
-        return [unverified("LABEL_IN_INPUT", why), unverified("COHORT_FUTURE_INFORMATION", why)]
     index = index_moment(task)
     return [_label_in_input(task, index, n_labels), _cohort(task, index, attrition)]
 
@@ -96,7 +99,9 @@ def _overlap(splits: Mapping[str, Sequence[int]]) -> Verdict:
     seen: dict[int, str] = {}
     twice = {subject for name, own in splits.items() for subject in own if seen.setdefault(int(subject), name) != name}
     if twice:
-        return Verdict("ENTITY_OVERLAP", "leak", f"{few(len(twice))} subjects are in two splits")
+        return Verdict(
+            "ENTITY_OVERLAP", "leak", f"{few(len(twice))} subjects are in two splits", subjects=frozenset(twice)
+        )
     return clean("ENTITY_OVERLAP", f"each of {len(seen):,} subjects is in one split")
 
 
@@ -111,33 +116,35 @@ def _lag(connection: duckdb.DuckDBPyConnection) -> Verdict:
 
 def _undated(connection: duckdb.DuckDBPyConnection) -> Verdict:
     code = "UNDATED_SOURCE"
-    if not _has_stays(connection):
+    if not has_stays(connection):
         return unverified(code, _NO_STAYS)
     found = _codes(connection, f"""
-        with starts as (select distinct subject_id, time from events where regexp_matches(code, '{_START}'))
+        with starts as (select distinct subject_id, time from events where regexp_matches(code, '{START}'))
         select e.code, count(distinct e.subject_id) from events e
         left join starts s on s.subject_id = e.subject_id and s.time = e.time
-        where e.time is not null and not regexp_matches(e.code, '{_START}|{_END}|BIRTH|DEATH')
+        where e.time is not null and not regexp_matches(e.code, '{START}|{END}|BIRTH|DEATH')
         group by e.code having bool_and(s.time is not null and coalesce(e.available_time, e.time) = e.time)
+        or (count(*) > 20
+            and bool_and(e.time = date_trunc('day', e.time) and coalesce(e.available_time, e.time) = e.time))
     """)  # fmt: skip
     billed = {name: n for name, n in found.items() if _is_billed(name)}
     if billed:
-        return Verdict(code, "leak", f"at the start of the stay alone: {named(billed)}", tuple(billed))
+        return Verdict(code, "leak", f"at the start of a stay, or of a day, alone: {named(billed)}", tuple(billed))
     if found:
-        return unverified(code, f"at the start of the stay alone: {named(found)}; was it known then?")
-    return clean(code, "no code is there at the start of stays alone")
+        return unverified(code, f"at the start of a stay, or of a day, alone: {named(found)}; was it known then?")
+    return clean(code, "no code is there at the start of stays, or of days, alone")
 
 
 def _billed(connection: duckdb.DuckDBPyConnection) -> Verdict:
     code = "BILLED_AFTER_DISCHARGE"
-    if not _has_stays(connection):
+    if not has_stays(connection):
         return unverified(code, _NO_STAYS)
     n_billed, _ = _one(connection, f"select count(*), 0 from events where regexp_matches(code, '{BILLED}')")
     if not n_billed:
         return clean(code, "there are no codes of diagnoses or procedures")
     found = _codes(connection, f"""
-        with ends as (select distinct subject_id, time from events where regexp_matches(code, '{_END}')),
-        starts as (select distinct subject_id, time from events where regexp_matches(code, '{_START}')),
+        with ends as (select distinct subject_id, time from events where regexp_matches(code, '{END}')),
+        starts as (select distinct subject_id, time from events where regexp_matches(code, '{START}')),
         stays as (
             select s.subject_id, s.time as began, min(e.time) as ended from starts s
             join ends e on e.subject_id = s.subject_id and e.time >= s.time group by all
@@ -151,6 +158,30 @@ def _billed(connection: duckdb.DuckDBPyConnection) -> Verdict:
     if found:
         return Verdict(code, "leak", f"readable before the end of their stay: {named(found)}", tuple(found))
     return clean(code, f"{n_billed:,} rows of diagnoses and procedures are readable from the discharge on")
+
+
+def _late(connection: duckdb.DuckDBPyConnection) -> list[Verdict]:
+    """Codes that are called like the end of a stay, and are known while nearly each of theirs goes on."""
+    if not has_stays(connection):
+        return []
+    found = _codes(connection, f"""
+        with ends as (select distinct subject_id, time from events where regexp_matches(code, '{END}')),
+        stays as (
+            select s.subject_id, s.time as began, min(e.time) as ended from events s
+            join ends e on e.subject_id = s.subject_id and e.time > s.time
+            where regexp_matches(s.code, '{START}') group by all
+        ), late as (
+            select e.code, e.subject_id, exists (
+                select 1 from stays s where s.subject_id = e.subject_id
+                and coalesce(e.available_time, e.time) >= s.began and coalesce(e.available_time, e.time) < s.ended
+            ) as inside from events e
+            where e.time is not null and regexp_matches(e.code, '{LATE}') and not regexp_matches(e.code, '{END}|DEATH')
+        )
+        select code, count(distinct subject_id) from late group by code having avg(inside::int) > 0.9
+    """)  # fmt: skip
+    if not found:
+        return []
+    return [Verdict("HINDSIGHT_VARIABLE", "leak", f"known while the stay goes on: {named(found)}", tuple(found))]
 
 
 def _after(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> Verdict:
@@ -182,13 +213,6 @@ def _prior(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> int | Non
     if "prior_count" not in labels.column_names or labels["prior_count"].null_count == len(labels):
         return None
     return _one(connection, "select count(*), 0 from asked where positive and prior_count > 0")[0]
-
-
-def _has_stays(connection: duckdb.DuckDBPyConnection) -> bool:
-    both = (
-        f"select count(*) filter (regexp_matches(code, '{_START}')), count(*) filter (regexp_matches(code, '{_END}'))"
-    )
-    return all(_one(connection, f"{both} from events"))
 
 
 def _is_billed(code: str) -> bool:

@@ -46,22 +46,22 @@ LEAKS: tuple[Leak, ...] = (
         "DUPLICATE_RECORD", "The same record under two ids", "splits",
         "A merge of two extracts holds a person twice, and one copy lies in each split.",
         "Take copies out before subjects are dealt out.",
-        "A hash over the codes, values and times (from its first event) of each record of at least 10 "
-        "events; equal hashes in two splits.",
+        "Runs of two events with their values, and of five with the bins of theirs, that three records at most have: "
+        "two records in two splits that share half of those of the shorter one, moved in time or not.",
     ),
     Leak(
         "SITE_OVERLAP", "A hospital on both sides of an external validation", "splits",
         "A model is called externally valid on wards of a hospital that its training rows came from too.",
         "Keep out whole hospitals.",
-        "The sites that a pipeline names by a code, or the two workspaces: those of the training and of the "
-        "external rows are intersected.",
+        "Codes that name a site (`SITE//`, `HOSPITAL_ID//`, `CENTER//` ...): how many lie on both sides, against how "
+        "many would had nobody looked at them. Not verified where no code names one.",
     ),
     Leak(
         "SPLIT_ORDER", "A split by time that is none", "splits",
         "Test rows are said to be of later years, yet each person's dates were shifted by another number of days.",
         "Split by a calendar that holds across persons; where dates are shifted, do not call it a split by time.",
-        "The last event of train lies before the first prediction time of held_out; refused where the "
-        "pipeline's `calendar` is not `kept`.",
+        "Splits whose records begin in the order of time claim it: then `calendar` must be `kept`, and no record of "
+        "train may go on behind the first of held_out.",
     ),
     Leak(
         "FUTURE_EVENT", "What happened after the prediction time", "time",
@@ -74,29 +74,28 @@ LEAKS: tuple[Leak, ...] = (
         "AVAILABILITY_LAG", "What had happened and was not known yet", "time",
         "A culture taken at ten in the morning counts from then on, and its germ was reported two days later.",
         "Cut by `available_time`; set `clock: available_time` in the pipeline.",
-        "Events with `time` up to the prediction time and `available_time` after it, among those that "
-        "features were made of, are counted.",
+        "Events with `time` up to the prediction time and `available_time` after it are counted; and each event is "
+        "held to the times of its own record in staging: what is called stored, resulted or reported may not be later.",
     ),
     Leak(
         "INTERVAL_CROSSING", "What was still going on", "time",
         "The total of an infusion that ran for hours after the prediction time is given whole.",
         "Let an interval be two events, its start and its end, or share its amount out over its length.",
-        "Rows of stages that declare an end: start up to the prediction time, end after it, and an amount; "
-        "counted by code.",
+        "Events whose record in staging has the time of an end: known by the prediction time, over after it, with a "
+        "number that is no rate and goes with the length; counted by code.",
     ),
     Leak(
         "UNDATED_SOURCE", "What has no time of its own", "time",
         "Diagnoses that are coded for the bill after discharge stand at the time of admission.",
         "Give such rows the discharge as their `available_time`, or take those of earlier stays alone.",
-        "Codes of which every row lies at exactly the start of a stay and `available_time` is null, or is a "
-        "day without a clock.",
+        "Codes of which every row lies at exactly the start of a stay, or of a day, and is known then.",
     ),
     Leak(
         "HINDSIGHT_VARIABLE", "What is only known in the end", "features",
         "The length of the stay, or where somebody was discharged to, helps to predict death in the hospital.",
         "Leave it out, or count it up to the prediction time.",
-        "Codes whose rows lie at, or are available from, the last moment of a stay in 95 of 100 records, and "
-        "which features read.",
+        "Codes whose rows lie at the last moment of 95 of 100 records, and which features read; codes that are called "
+        "like an end (discharge, length of stay, expired) and are known while the stay goes on.",
     ),
     Leak(
         "OUTCOME_ENCODING", "The outcome itself among the features", "features",
@@ -115,8 +114,8 @@ LEAKS: tuple[Leak, ...] = (
         "FIRST_DAY_SUMMARY", "A summary of a day that is not over", "features",
         "The worst values of the first 24 hours are given to a model that is asked at 6.",
         "Compute the summary over what lies before the prediction time.",
-        "Codes of scores and daily summaries whose `available_time` less the stay's start is above the "
-        "prediction time's.",
+        "Rare codes whose number is the largest, smallest, mean, median, sum or count of another code's numbers that "
+        "come after it is known: of the day, two days, the stay or the record. Those called like summaries are listed.",
     ),
     Leak(
         "SINGLE_FEATURE_DOMINANCE", "One feature that knows too much", "features",
@@ -135,39 +134,44 @@ LEAKS: tuple[Leak, ...] = (
         "POST_OUTCOME_INSTANCE", "Asked when it has already happened", "labels",
         "Patients whose kidneys have failed already are asked about kidney failure.",
         "Ask for new onsets: `new_onset: true`, or a window that must not have it.",
-        "Rows with a positive label and `prior_count` above 0, or asked after the death.",
+        "Rows with a positive label and `prior_count` above 0, or asked after the death; without that column, the code "
+        "that decides the labels is looked for, and what was there of it before.",
     ),
     Leak(
         "COHORT_FUTURE_INFORMATION", "Chosen by what comes later", "labels",
         "Only stays of at least 48 hours are asked about at 24: who dies in between is never seen.",
         "Let only what is known at the prediction time decide who is asked about, or say which population it is.",
-        "Windows of the task with `has` that end after the prediction time are listed, with how many samples "
-        "each takes away.",
+        "Windows of the task with `has` that end after the prediction time are listed, with how many samples each "
+        "takes away. Without a task: how long stays go on that are asked about, and those that are not and were going "
+        "on too.",
     ),
     Leak(
         "PREPROCESSING_FIT", "Statistics of rows that are tested on", "fitting",
         "Means and standard deviations are taken over all rows, and the split is made afterwards.",
         "Fit vocabulary, bins and statistics on train alone.",
-        "They are counted again over train and over all rows; those on record must equal the former, bit by bit.",
+        "Rows, means, deviations, ranges and categories are counted again over train and over all splits; so are the "
+        "rates that a run's head began from.",
     ),
     Leak(
         "SYNTHETIC_IN_EVALUATION", "Invented or repeated rows in the test", "fitting",
         "Positives were made more by interpolation before the rows were dealt out.",
         "Resample within train, or within each fold.",
-        "Provenance of the rows (`synthetic`), and rows of held_out that lie between two of train to the last digit.",
+        "Records of held_out that are there twice, or whose means lie on a line between two of train. Rows that are "
+        "invented from nothing cannot be told from others.",
     ),
     Leak(
         "EVALUATION_REUSE", "Chosen on the test", "fitting",
         "The threshold with the best sum of sensitivity and specificity on held_out is reported on held_out.",
         "Choose on tuning or by cross-validation, and look at held_out once.",
-        "A threshold, a temperature or a best step on record must be the best on tuning; one that is so on "
-        "held_out alone is a leak.",
+        "A threshold (`--threshold`) that is the best of held_out by a usual criterion, and not that of tuning, is a "
+        "leak, with what it gains. The weights of a run are chosen on tuning.",
     ),
     Leak(
         "LABEL_IN_INPUT", "The answer within the window of the data", "labels",
         "The window of the label begins at admission, and data up to 24 hours later are given.",
         "Begin the label's window where the data end, without that moment itself.",
-        "Samples of which the label's window begins before the prediction time, or at it with that moment in both.",
+        "A label's window that begins before the prediction time, or at it with that moment in both. Without a task: "
+        "the code that decides the labels is looked for, and where it lies.",
     ),
     Leak(
         "BILLED_AFTER_DISCHARGE", "Codes of the bill before the discharge", "time",
@@ -185,7 +189,7 @@ LEAKS: tuple[Leak, ...] = (
         "PRETRAINED_ON_TEST", "The encoder has seen the test", "fitting",
         "An encoder is pretrained on every subject, and a head of it is tested on some of them.",
         "Pretrain on the train split, or say that the setting is transductive.",
-        "The subjects that a run records to have read, intersected with those of held_out.",
+        "The hash of what a run has read, and each that it began from, against train and tuning as they are.",
     ),
     Leak(
         "SHUFFLED_LABELS", "A model that learns from shuffled labels", "fitting",
@@ -198,7 +202,8 @@ LEAKS: tuple[Leak, ...] = (
         "DECLARED_PRACTICE", "What no data can show", "fitting",
         "A score was looked at on the test before the model was changed.",
         "Write down what was decided when, on which rows.",
-        "Not verified: what was declared is printed as declared.",
+        "Not verified: no file says what was looked at before something was changed. How many runs were measured on "
+        "the same rows is told; the rest is yours to write down.",
     ),
 )  # fmt: skip
 """Every leak, those of the public catalogue first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -41,12 +42,14 @@ class Verdict:
     """All codes that leak, for who measures it; those of few people are told nowhere."""
     inflation: Inflation | None = None
     """Measured where it can be."""
+    subjects: frozenset[int] = frozenset()
+    """All whose rows leak, for who measures it; told nowhere."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it with what the catalogue says."""
         known = BY_CODE[self.code]
         of = None if self.inflation is None else {**asdict(self.inflation), "gain": self.inflation.gain}
-        told = {key: value for key, value in asdict(self).items() if key != "codes"}
+        told = {key: value for key, value in asdict(self).items() if key not in ("codes", "subjects")}
         return {**told, "inflation": of, "name": known.name, "remedy": known.remedy, "tested": known.tested}
 
 
@@ -58,6 +61,23 @@ def clean(code: str, told: str) -> Verdict:
 def unverified(code: str, why: str) -> Verdict:
     """Return that nothing can be said, and why."""
     return Verdict(code, "not verified", why)
+
+
+def worst_of(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
+    """Return one verdict of each leak: of several the worst, and what those as bad as it say."""
+    rank = {"clean": 0, "not verified": 1, "leak": 2}
+    found: dict[str, Verdict] = {}
+    for one in verdicts:
+        other = found.get(one.code)
+        if other is None or rank[one.status] > rank[other.status]:
+            found[one.code] = one
+        elif one.status == other.status:
+            codes = tuple(dict.fromkeys((*other.codes, *one.codes)))
+            found[one.code] = Verdict(
+                one.code, one.status, f"{other.told}; {one.told}", codes, other.inflation or one.inflation,
+                other.subjects | one.subjects,
+            )  # fmt: skip
+    return found
 
 
 def few(n: int) -> str:

@@ -9,6 +9,7 @@ from importlib import metadata
 
 from tawt.config.load import dump
 from tawt.contracts.run import say_unfinished
+from tawt.dataset.reader import fingerprint_of
 from tawt.files import whole, write_sealed, write_text
 from tawt.heads.task import TASK
 from tawt.machine import version_of
@@ -46,6 +47,7 @@ def describe_run(setup: Setup) -> None:
         processes=setup.world.size,
         seed=config.train.seed,
         vocabulary=setup.vocabulary.sha256,
+        read=fingerprint_of(setup.splits),
         stale=setup.stale,
         reasons=compute.reasons,
         init=Start(weights=os.path.relpath(init, run), sha256=sha256_file(init)) if init is not None and new else None,

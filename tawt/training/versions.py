@@ -42,6 +42,8 @@ class MadeWith(Section):
     """Why the device, the precision and the threads are what they are."""
     vocabulary: str | None = None
     """Hash of the vocabulary."""
+    read: str | None = None
+    """Hash of the records that are read, of train and tuning."""
     stale: str | None = None
     """Why the dataset was older than what it was made from, where training on it was wanted."""
     init: Start | None = None

@@ -8,16 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.truncated import truncate
 from tawt.evaluation.features import Features
 from tawt.evaluation.inflation import inflation
-from tawt.evaluation.leaks import _statistics, audit_features, tell
+from tawt.evaluation.leaks import audit_features, tell
 from tawt.evaluation.metrics import AUROC
 from tawt.labels.catalogue import LEAKS
 
-N, NOT_MEASURED = 60, ValueStatus.NOT_MEASURED
+N = 60
 
 
 @pytest.fixture
@@ -82,20 +81,6 @@ def test_a_truncated_record_has_what_was_known(told):
     assert sum(cut.split(n).n_triplets for n in cut.split_names) < sum(
         told.dataset.split(n).n_triplets for n in told.dataset.split_names
     )
-
-
-def test_statistics_of_other_rows_are_found(told):
-    """Counts on record that are not those of train are a leak."""
-    vocabulary, train = told.dataset.vocabulary, told.dataset.split("train")
-    types = np.concatenate([columns.data_type[columns.value_status != NOT_MEASURED] for columns in train.shards])
-    own = np.bincount(types, minlength=len(vocabulary))
-
-    def said(n_rows):
-        return _statistics(replace(told.dataset, vocabulary=replace(vocabulary, n_rows=n_rows)))
-
-    assert said(own).status == "clean"
-    said = said(own + (np.arange(len(own)) == int(types[0])))
-    assert said.status == "leak" and "not of as many rows as train" in said.told
 
 
 def test_every_leak_has_a_verdict(own_workspace, tmp_path, tawt):

@@ -105,7 +105,6 @@ def test_windows_are_looked_at(
     assert said["COHORT_FUTURE_INFORMATION"].status == cohort
     if cohort == "leak":
         assert "60 to 50 samples" in said["COHORT_FUTURE_INFORMATION"].told
-    assert {one.status for one in audit_task(None, (), 50)} == {"not verified"}
 
 
 def test_gaps_hang_on_how_windows_are_written(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""What an audit reads: events and the tables behind them, whom labels ask about, the task, and evaluations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from tawt.builtin.all import graph_of, seen_graph
+from tawt.commands.beside import NAMES
+from tawt.contracts.label_set import AboutLabels
+from tawt.contracts.workspace import EVALUATIONS
+from tawt.database.connect import Limits, connect
+from tawt.errors import ConfigError, FileError, StageError, TawtError
+from tawt.heads.labels import LabelSet
+from tawt.labels.clocks import Behind, times_of
+from tawt.labels.find import asked_for
+from tawt.labels.keep import task_hash
+from tawt.labels.task import Task, read_task
+from tawt.labels.verdict import Verdict, unverified
+from tawt.pipeline.manifest import manifest_at
+from tawt.pipeline.plan import input_of
+from tawt.pipeline.relations import bind_output
+from tawt.pipeline.workspace import Workspace, manifest_path
+from tawt.readers import read_map, read_parquet
+
+
+def bound_events(opened: Workspace, limits: Limits) -> Any:
+    manifest = manifest_at(opened.root / "manifests" / "events.json")
+    if manifest is None:
+        raise StageError("audit", "needs events, which are not here, expected them", "`tawt ingest` makes them")
+    connection = connect(limits, [opened.root], opened.spill, opened.project)
+    bind_output(connection, input_of(opened.root, manifest))
+    return connection
+
+
+def behind_events(opened: Workspace, connection: Any) -> list[Behind]:
+    """Return the staging tables that events come from, as far as they are here, as relations of the connection."""
+    graph, found = seen_graph(opened), []
+    for name, stage in graph.stages.items():
+        table = stage.inputs[0] if name.startswith("event_parts.") and stage.inputs else ""
+        manifest = manifest_at(manifest_path(opened.root, table)) if table.startswith("staging.") else None
+        if manifest is None:
+            continue
+        try:
+            bind_output(connection, input_of(opened.root, manifest))
+            found.append(Behind(name, table, times_of(connection, table)))
+        except duckdb.Error:  # its files are not here
+            continue
+    return found
+
+
+def asked_of(file: Path, labels: LabelSet) -> pa.Table:
+    """Return whom is asked about, when, what came, and what was there before if the file says so."""
+    columns: dict[str, Any] = {
+        "subject_id": labels.subject_id, "prediction_time": labels.time,
+        "positive": pa.array(labels.value[:, 0] > 0, mask=np.isnan(labels.value[:, 0])),
+    }  # fmt: skip
+    table = read_parquet(file)
+    if "prior_count" in table.column_names:
+        times = table["prediction_time"].cast(pa.timestamp("us")).cast(pa.int64()).to_pylist()
+        prior = dict(
+            zip(zip(table["subject_id"].to_pylist(), times, strict=True), table["prior_count"].to_pylist(), strict=True)
+        )
+        keys = zip(labels.subject_id.tolist(), labels.time.tolist(), strict=True)
+        columns["prior_count"] = pa.array([prior.get(key) for key in keys], pa.int64())
+    return pa.table(columns)
+
+
+def task_of(
+    opened: Workspace, about: AboutLabels | None, aces: str | Path | None, predicates: str | Path | None
+) -> Task | None:
+    """Return the ACES task that a label set is of: the one that is given, or the ready one of its name."""
+    of = about.made_of.get("task") if about is not None else None
+    if aces is not None:
+        task = read_task(Path(aces), Path(predicates) if predicates is not None else None)
+        if task_hash(task) != of:
+            raise ConfigError(str(aces), "is not the task that the labels are of, expected it", "make them again")
+        return task
+    if about is None or of is None:
+        return None
+    try:
+        asked = asked_for(about.task, graph_of(opened), opened.pipeline.source)
+        ready = asked.read() if asked.form == "aces" else None
+    except TawtError:
+        return None
+    return ready if ready is not None and task_hash(ready) == of else None
+
+
+def asked_again(table: pa.Table) -> np.ndarray:
+    """Return which positive labels are of what was there before, `(n,)`."""
+    if "prior_count" not in table.column_names:
+        return np.zeros(len(table), dtype=bool)
+    positive, prior = table["positive"].fill_null(False).to_numpy(), table["prior_count"].fill_null(0).to_numpy()
+    return np.asarray(positive & (prior > 0))
+
+
+def practice_told(root: Path, name: str) -> list[Verdict]:
+    """Return what no data can show, with how often held_out was looked at as far as evaluations tell."""
+    told = "what was looked at before something was changed, no file says: write down what was decided on which rows"
+    path = root / EVALUATIONS / name / "evaluation.json"
+    if path.is_file():
+        rows = read_map(path, "evaluate again", FileError).get("rows", [])
+        n = sum(one.get("name") not in NAMES for one in rows if isinstance(one, dict))
+        told = f"{n:,} runs were measured on the rows of {path.parent.name}, and a choice among them is one; {told}"
+    return [unverified("DECLARED_PRACTICE", told)]
