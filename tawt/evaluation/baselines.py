@@ -36,7 +36,11 @@ _TREES = {
 }  # fmt: skip
 _ALARM = 0.99
 """Level of the interval of shuffled labels: one of a hundred honest ones is off."""
-_OBJECTIVES = {"binary": ("binary", "binary_logloss"), "multiclass": ("multiclass", "multi_logloss"), "regression": ("l2", "l2")}
+_OBJECTIVES = {
+    "binary": ("binary", "binary_logloss"),
+    "multiclass": ("multiclass", "multi_logloss"),
+    "regression": ("l2", "l2"),
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ def time_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `records`, `probes` and `variants` importable."""
-    _importable(monkeypatch, "physionet2012_probe", "records", "probes", "variants")
+def physionet2012(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `stays`, `recipes`, `steps` and `table` importable."""
+    _importable(monkeypatch, "physionet2012", "stays", "recipes", "steps", "table")
 
 
 @pytest.fixture
