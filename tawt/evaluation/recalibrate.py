@@ -1,4 +1,4 @@
-"""Probabilities mended after training, on rows that are not tested on: a temperature, a line of logits, or steps."""
+"""Probabilities mended after training, on rows that are not tested on: a temperature, a line, a curve, or steps."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tawt.evaluation.measure import Measure, held_weights, measured, numbers
 from tawt.evaluation.metrics import LOG_LOSS, Binary
 
 _STEPPED_FROM = 200
-"""Positives from which steps are worth their freedom."""
+"""Positives from which steps and curves are worth their freedom."""
 _COLDEST, _HOTTEST = 1e-3, 1e3
+_N_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Recalibration:
     """How probabilities are mended; what could not be fitted leaves them as they are."""
 
     name: str
-    """temperature, line or steps."""
+    """temperature, line, curve or steps."""
     parameters: dict[str, list[float]]
     """What was fitted."""
     mend: Callable[[Floats], Floats]
@@ -102,6 +103,42 @@ def by_line(tuning: Binary) -> Recalibration:
     return Recalibration("line", {"intercept": [float(a)], "slope": [float(b)]}, lambda p: _expit(a + b * _logit(p)))
 
 
+def by_curve(tuning: Binary) -> Recalibration:
+    """Fit a curve of the second degree to the log odds, where there are at least 200 positives and negatives.
+
+    It bends what a line cannot: risks that are too low in the middle alone. Where it would turn round, it
+    stays as it is there, so that no order is changed.
+    """
+    line = by_line(tuning)
+    if line.reason is not None:
+        return Recalibration("curve", {}, _as_they_are, line.reason)
+    if min(tuning.truth.sum(), (1 - tuning.truth).sum()) < _STEPPED_FROM:
+        return Recalibration("curve", {}, _as_they_are, f"fewer than {_STEPPED_FROM} rows of a class")
+    z = tuning.logit
+    found = _newton(np.stack((np.ones(len(z)), z, z**2), 1), tuning.truth)
+    a, b, c = found.tolist()
+    turn = -b / (2 * c) if c else np.inf
+    low, high = (turn, np.inf) if c > 0 else (-np.inf, turn)
+
+    def mend(p: Floats) -> Floats:
+        own = np.clip(_logit(p), low, high)
+        return _expit(a + b * own + c * own**2)
+
+    return Recalibration("curve", {"intercept": [a], "slope": [b], "bend": [c]}, mend)
+
+
+def _newton(x: Floats, truth: Floats) -> Floats:
+    """Return the coefficients `(k,)` of logistic regression on `(n, k)` columns, without a penalty."""
+    found = np.zeros(x.shape[1])
+    for _ in range(_N_STEPS):
+        p = _expit(x @ found)
+        step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x, x.T @ (truth - p))
+        found += step
+        if np.abs(step).max() < 1e-10 * (1 + np.abs(found).max()):
+            break
+    return found
+
+
 def by_steps(tuning: Binary) -> Recalibration:
     """Fit rising steps, straight from one to the next, where there are at least 200 positives and negatives."""
     # source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates
@@ -133,7 +170,7 @@ def before_and_after(tuning: Binary, test: Binary) -> dict[str, dict[str, Measur
     """Return calibration and log loss of the test rows as they were predicted, and mended in each way on `tuning`."""
     metrics = (*CALIBRATION, LOG_LOSS)
     found = {"before": measured(metrics, test)}
-    for fit in (by_temperature, by_line, by_steps):
+    for fit in (by_temperature, by_line, by_curve, by_steps):
         how = fit(tuning)
         if how.reason is None:
             found[how.name] = measured(metrics, Binary(test.truth, how.mend(test.score)))

@@ -17,7 +17,7 @@ FEWEST_TRIPLETS = 6
 N_DRAWS, N_FOLDS = 10, 5
 SEED = 123
 """Of the order of the stays, in STraTS as here."""
-FOR_FIT = 0.8
+FOR_FIT, FOR_FIT_OF_OFFICIAL = 0.8, 0.9
 """Share of the stays that are no test whose labels are learned from; those of the others decide when to stop."""
 
 
@@ -118,7 +118,7 @@ def official(stays: Stays, train: str) -> list[Fold]:
     """
     pool = stays.of(np.isin(stays.set_name, [*train])).subject_id.copy()
     np.random.RandomState(SEED).shuffle(pool)
-    n_fit = int(FOR_FIT * len(pool))
+    n_fit = int(FOR_FIT_OF_OFFICIAL * len(pool))
     parts = pool[:n_fit], pool[n_fit:]
     test = stays.subject_id[stays.set_name == "c"]
     return [Fold(f"{train}_to_c", *parts, test, {100: [Draw("all", *parts)]})]

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from recipes import BESIDE, Recipe, pretraining
-from stays import FEWEST_TRIPLETS, Draw, Fold, Stays
+from stays import FEWEST_TRIPLETS, N_FOLDS, SEED, Draw, Fold, Stays
 
 import tawt
 from tawt.arrays import Bools, Floats
@@ -113,6 +113,30 @@ class Steps:
         tawt.evaluate(
             self.workspace, labels, run, baselines=baselines, device="cpu", out=out, split=split, n_draws=10
         )  # fmt: skip
+
+    def left_out(self, draw: Draw, run: Path, percent: int) -> Said:
+        """Return what probes say of those whose labels are given, each by one that was not shown its label."""
+        place, parts = self._place(draw, percent), []
+        table = pq.read_table(self.labels(draw, percent))
+        subject = table["subject_id"].to_numpy()
+        part = np.random.RandomState(SEED).permutation(len(draw.fit)) % N_FOLDS
+        for i in range(N_FOLDS):
+            out = place / f"left_out_{i}"
+            own = np.isin(subject, draw.fit[part == i])
+            shown, hidden = out / "shown.parquet", out / "hidden.parquet"
+            probe = out / self._hash(f"{run.name} left out")
+            if not (probe / "model.safetensors").exists():
+                out.mkdir(parents=True, exist_ok=True)
+                pq.write_table(table.filter(pa.array(~own)), shown)
+                pq.write_table(table.filter(pa.array(own)), hidden)
+                tawt.finetune(
+                    self.workspace, shown, run, mode="probe", settings=("train.threads=1",), device="cpu", out=probe,
+                    resume=probe.exists(),
+                )  # fmt: skip
+            if not (out / "said" / "evaluation.json").exists():
+                self._evaluate(hidden, probe, "train", out / "said")
+            parts.append(_read(out / "said" / f"{probe.name}.parquet"))
+        return Said(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("chance", "died")))
 
     def labels(self, draw: Draw, percent: int, *, taught: bool = False) -> Path:
         """Write the labels that are given in a draw, and those that are asked about; others of train are empty where a teacher answers them."""

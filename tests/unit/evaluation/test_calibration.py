@@ -22,7 +22,15 @@ from tawt.evaluation.calibration import (
 )
 from tawt.evaluation.measure import measured
 from tawt.evaluation.metrics import Binary
-from tawt.evaluation.recalibrate import before_and_after, by_line, by_steps, by_temperature, rising, temperature
+from tawt.evaluation.recalibrate import (
+    before_and_after,
+    by_curve,
+    by_line,
+    by_steps,
+    by_temperature,
+    rising,
+    temperature,
+)
 
 RNG = np.random.default_rng(3)
 RISK = RNG.beta(1, 5, 400)
@@ -172,6 +180,21 @@ def test_mending_on_other_rows_mends() -> None:
     few = before_and_after(Binary(y[:100], p[:100]), test)
     assert few["steps"]["ece"].reason == "fewer than 200 rows of a class" and few["line"]["ece"].value is not None
     assert by_line(Binary([0, 1], [0.1, 0.9])).reason is not None and by_steps(tuning).reason is None
+
+
+def test_a_curve_is_the_regression_of_scikit_learn_and_turns_no_order_round() -> None:
+    """Its coefficients are those of a regression without penalty on log odds and their squares; what bends back stays level."""
+    z = RNG.normal(-1.5, 1.5, 8000)
+    y = (RNG.random(8000) < 1 / (1 + np.exp(-(0.2 + 0.9 * z - 0.12 * z**2)))).astype(float)
+    p = 1 / (1 + np.exp(-z))
+    found = by_curve(Binary(y, p))
+    model = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8).fit(np.stack((z, z**2), 1), y)
+    expected = [model.intercept_[0], *model.coef_[0]]
+    assert [x for (x,) in found.parameters.values()] == pytest.approx(expected, abs=2e-3)
+    mended = found.mend(np.linspace(0.001, 0.99999, 2000))
+    assert (np.diff(mended) >= 0).all() and mended[-1] == mended[-2]
+    few = by_curve(Binary(y[:300], p[:300]))
+    assert few.reason == "fewer than 200 rows of a class" and (few.mend(p) == p).all()
 
 
 def test_the_mean_of_rare_outcomes_is_not_lost_in_bins() -> None:
