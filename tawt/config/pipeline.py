@@ -100,10 +100,17 @@ class Members(Section):
     folders: tuple[str, ...]
     """Globs below the raw root of folders or archives (`.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.tar.bz2`), or of the
     files themselves, where others lie beside them (`[0-9]*.csv`)."""
+    prefix: str = ""
+    """What the names of the files begin with."""
     suffix: str = ".txt"
-    """Suffix of the files; the stem becomes the column `_member`."""
+    """Suffix of the files; what stands between becomes the column `_member`."""
     delimiter: Character = ","
     """Character between fields."""
+
+    @property
+    def named(self) -> str:
+        """What the names of the files are like."""
+        return f"{self.prefix}*{self.suffix}"
 
 
 class Splits(Section):

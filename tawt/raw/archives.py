@@ -153,15 +153,17 @@ class Member:
 class Passed(Enum):
     """Why a file that lies with those of a table is none of them."""
 
-    OTHER = "has another suffix"
+    OTHER = "is named otherwise"
     HIDDEN = "has a name, or lies in a folder with a name, of what is no data"
 
 
 def passed_over(name: str, members: Members) -> Passed | None:
-    """Return why a file is none of the table's; None = it is one, with the suffix in any case."""
+    """Return why a file is none of the table's; None = it is one, with prefix and suffix in any case."""
     if is_hidden(*name.split("/")):
         return Passed.HIDDEN
-    return None if name.lower().endswith(members.suffix.lower()) else Passed.OTHER
+    last = name.rpartition("/")[2].lower()
+    is_one = last.startswith(members.prefix.lower()) and last.endswith(members.suffix.lower())
+    return None if is_one else Passed.OTHER
 
 
 def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> Iterator[Member | Passed]:
@@ -202,7 +204,7 @@ def _of_archive(path: Path, place: str, stream: IO[bytes], members: Members) -> 
 
 def _member(place: str, number: int, finder: str, name: str, members: Members, data: bytes) -> Member:
     name = name.rpartition("/")[2]
-    member = Member(place, number, finder, name[: len(name) - len(members.suffix)], data)
+    member = Member(place, number, finder, name[len(members.prefix) : len(name) - len(members.suffix)], data)
     if not is_utf8(name):
         raise SourceError(member.where, "has a name that is not UTF-8, expected one that is", member.hint)
     return member
@@ -219,7 +221,8 @@ def members_of(path: Path, place: str, number: int, stream: IO[bytes], members: 
             "is it one per subject?",
         )  # fmt: skip
     # in our order, one name to a line whatever is in it, folders with a slash at the end, nothing hidden
-    finder = f"LC_ALL=C ls -1bp -- {quote(place)} | grep -v ^_ | grep -i {quote(re.escape(members.suffix) + '$')}"
+    named = "^" + ".*".join(re.escape(end) for end in (members.prefix, members.suffix)) + "$"
+    finder = f"LC_ALL=C ls -1bp -- {quote(place)} | grep -v ^_ | grep -i {quote(named)}"
     yield _member(place, number, finder, path.name, members, stream.read())
 
 
@@ -267,8 +270,8 @@ class Alike:
 
 
 def count_members(path: Path, place: str, number: int, stream: IO[bytes], alike: Alike) -> tuple[int, int, int]:
-    """Count the records of an archive, or of one small file, by their line ends alone, and the files left out: those of
-    another suffix, and those that are no data.
+    """Count the records of an archive, or of one small file, by their line ends alone, and the files left out: those
+    that are named otherwise, and those that are no data.
 
     Args:
         path: The archive or file.

@@ -119,7 +119,7 @@ def find_raw_tables(
             if passed[Passed.OTHER]:
                 said.append(
                     f"raw.{name}: {passed[Passed.OTHER]:,} files in its folders and archives are not named "
-                    f"*{members[name].suffix} and are not read"
+                    f"{members[name].named} and are not read"
                 )
         if n := n_hidden[contracts[name].name]:
             said.append(f"raw.{name}: {_HIDDEN.format(n)}")

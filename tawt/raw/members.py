@@ -40,14 +40,14 @@ def find_members(root: Path, members: Members) -> list[Path]:
     patterns = [pattern for pattern in members.folders if pattern]
     hits = {hit for pattern in patterns for hit in _asked(root, pattern)}
     beside = {hit for pattern in patterns for hit in _asked(root, f"{pattern}.*") if not hit.is_dir()}
-    folders = {hit.name for hit in hits if hit.is_dir()}
+    folders = {folder.name for hit in hits for folder in ([hit] if hit.is_dir() else _within(root, hit, members))}
     found: list[Path] = []
     for hit in sorted(hits | beside):
         if hit.is_dir():
             files = sorted(file for file in hit.iterdir() if not passed_over(file.name, members) and not file.is_dir())
             if not files:
                 raise SourceError(
-                    hit.relative_to(root).as_posix(), f"holds no *{members.suffix} file, expected one per subject",
+                    hit.relative_to(root).as_posix(), f"holds no {members.named} file, expected one per subject",
                     "fill the folder, or remove it and keep its archive",
                 )  # fmt: skip
             found += files
@@ -71,6 +71,12 @@ def find_members(root: Path, members: Members) -> list[Path]:
                 "put the files there themselves",
             )  # fmt: skip
     return found
+
+
+def _within(root: Path, file: Path, members: Members) -> list[Path]:
+    """Return the folders below the root that a small file lies in."""
+    small = not format_of(file).is_archive and passed_over(file.name, members) is None
+    return [folder for folder in file.parents if folder.is_relative_to(root) and folder != root] if small else []
 
 
 def _asked(root: Path, pattern: str) -> Iterator[Path]:
@@ -107,7 +113,7 @@ class MemberReader:
             alike.lines(member)
             return alike.header
         raise SourceError(
-            self.paths[0][1], f"holds no *{self.members.suffix} file, expected one per subject",
+            self.paths[0][1], f"holds no {self.members.named} file, expected one per subject",
             "`members:` of the pipeline says where they are",
         )  # fmt: skip
 

@@ -107,6 +107,56 @@ def test_physionet2012_set_b(shared_data: Path, tmp_path: Path) -> None:
     all_good(workspace)
 
 
+def sepsis_cells(archive: Path) -> tuple[Counter[str], dict[int, dict[int, bool]]]:
+    """Count what is filled of all cells of an archive with `tarfile` alone, traits once a stay; and its labels by hour."""
+    filled: Counter[str] = Counter()
+    labels: dict[int, dict[int, bool]] = {}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if not member.name.endswith(".psv") or (file := tar.extractfile(member)) is None:
+                continue
+            header, *hours = (line.split("|") for line in file.read().decode().splitlines())
+            for i, name in enumerate(header):
+                cells = [hour[i] for hour in hours if hour[i] != "NaN"]
+                is_trait = name in ("Age", "Gender", "Unit1", "Unit2", "HospAdmTime")
+                filled[name] += bool(cells) if is_trait else len(cells)
+            stay = int(Path(member.name).stem.removeprefix("p"))
+            labels[stay] = {int(hour[-2]): hour[-1] == "1" for hour in hours}
+    return filled, labels
+
+
+def test_physionet2019_hospital_b(shared_data: Path, tmp_path: Path) -> None:
+    """7,000 stays of 265,644 hours: each filled cell is one event, each hour has its label, 389 stays are septic."""
+    (archive,) = need(shared_data, "physionet2019").glob("training_setB*.tar.xz")
+    filled, labels = sepsis_cells(archive)
+    workspace = tmp_path / "ws"
+    tawt.ingest(archive.parent, "physionet2019", workspace, settings=("shards=2",), **LIMITS)
+    counts = ledger_of(workspace, "staging.records")
+    assert counts["in"] == counts["kept"] == filled.pop("ICULOS") == filled.pop("SepsisLabel") == 265_644
+    filled["ICU_ADMISSION"] = len(labels)
+    assert counted(events_of(workspace)["code"]) == +filled
+
+    def told(task: str, value: str = "boolean_value") -> dict[tuple[int, int], float]:
+        table = pq.read_table(workspace / "labels" / task / "labels.parquet")
+        meds.LabelSchema.validate(table)
+        hour = (table["prediction_time"].cast(pa.int64()).to_numpy() - 946_684_800_000_000) // 3_600_000_000
+        pairs = zip(table["subject_id"].to_pylist(), hour.tolist(), strict=True)
+        return dict(zip(pairs, table[value].to_pylist(), strict=True))
+
+    onset = {stay: min((h for h, yes in own.items() if yes), default=10**6) + 6 for stay, own in labels.items()}
+    assert (len(labels), sum(hour < 10**6 for hour in onset.values())) == (7000, 389)
+    assert told("sepsis_hourly") == {(stay, h): yes for stay, own in labels.items() for h, yes in own.items()}
+    assert told("sepsis_onset_6h") == {
+        (stay, h): 0 < onset[stay] - h <= 6 for stay, own in labels.items() for h in own if h < onset[stay]
+    }
+    asked = {stay: min(h for h in own if h >= 6) for stay, own in labels.items()}
+    assert told("time_to_sepsis", "duration_hours") == {
+        (stay, h): (max(labels[stay]) if onset[stay] > 10**6 else onset[stay]) - h
+        for stay, h in asked.items()
+    }
+    all_good(workspace)
+
+
 def n_records(path: Path) -> int:
     with gzip.open(path, "rt", encoding="utf-8", newline="") as text:
         return sum(bool(row) for row in csv.reader(text)) - 1  # a blank line is none

@@ -69,7 +69,7 @@ def test_a_name_is_looked_for_in_the_current_folder_before_tawt(
     monkeypatch.chdir(tmp_path)
     assert resolve_pipeline("mimic_iv").description == resolve_pipeline("clinic").description == "mine"
     assert resolve_pipeline("meds").name == "meds"
-    for given, hint in (("clinc", "`clinic`"), ("physionet201", "`physionet2012`")):
+    for given, hint in (("clinc", "`clinic`"), ("physionet_2012", "`physionet2012`")):
         with pytest.raises(ConfigError, match=f"--pipeline {given}: is no pipeline") as error:
             resolve_pipeline(given)
         assert hint in error.value.hint

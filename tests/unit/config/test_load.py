@@ -159,7 +159,7 @@ def test_overrides_are_laid_on_key_by_key() -> None:
     assert merge({"a": {"b": 0, "z": 9}}, tree) == {"a": {"b": 2, "c": ["x", "y"], "z": 9}, "d": None}
 
 
-@pytest.mark.parametrize("name", ["demo", "meds", "mimic_iv", "physionet2012"])
+@pytest.mark.parametrize("name", ["demo", "meds", "mimic_iv", "physionet2012", "physionet2019"])
 def test_a_resolved_config_can_be_read_again(name: str) -> None:
     """What is written into a workspace gives the same tree."""
     tree = resolve_pipeline(name)

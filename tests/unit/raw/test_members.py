@@ -86,6 +86,25 @@ def test_a_small_file_may_have_any_name(tmp_path: Path, tawt) -> None:
     assert ended.code == 1 and "set-a (file 1)" in ended.error and "13.tarn" not in ended.err
 
 
+def test_a_prefix_is_no_part_of_an_id(tmp_path: Path) -> None:
+    """Names begin with it in any case, in folders and archives alike; a file without it is none of the table's."""
+    files = {f"deep/set/{name}.psv": "HR|Hour\n90|1\n" for name in ("p000012", "P13", "notes")}
+    members = Members(table="records", folders=("**/p*.psv", "**/*.tar*"), prefix="p", suffix=".psv", delimiter="|")
+
+    def ids(root: Path) -> list[str]:
+        reader = MemberReader(members, [(path, "x") for path in find_members(root, members)])
+        return sorted(row["_member"] for row in reader.batches().read_all().to_pylist())
+
+    _folder(tmp_path / "plain", files)
+    (tmp_path / "packed").mkdir()
+    _archive(tmp_path / "packed", files, ".tar.gz").rename(tmp_path / "packed/set.tar.gz")
+    assert ids(tmp_path / "packed") == ["000012", "13"]
+    # a pattern of files is matched as it is written
+    assert ids(tmp_path / "plain") == ["000012"]
+    (tmp_path / "packed/set.tar.gz").rename(tmp_path / "plain/set.tar.gz")
+    assert ids(tmp_path / "plain") == ["000012"]  # the archive lies beside the folder that it was unpacked to
+
+
 def test_an_archive_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
     """One that a pattern names is refused as one beside the patterns is, but where its folder is there; sums are no archives."""
     for name in ("set-a.tar.zst", "set-a.zip"):
