@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.config.pipeline import Score
 from tawt.evaluation.metrics import Binary, best_threshold
+from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Kind, Predictions, read_predictions, write_predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.settle import Settled, interval_width
@@ -32,6 +34,8 @@ class Asked:
     """`(n,)`, whether a row is of the split that is measured; the others are of tuning."""
     folder: Path
     """Where predictions go; those of tuning into a folder `tuning` in it."""
+    score: Score | None = None
+    """The official score that the labels have; of yes or no alone."""
 
     def answered(self, name: str, said: Floats, spec: TaskSpec, model: str) -> tuple[Predictions, Settled | None]:
         """Write what a model says, and settle what is to be settled on tuning.
@@ -46,12 +50,11 @@ class Asked:
             The predictions of the split that is measured, as they are read again; and what was settled, of yes or no.
         """
         further: dict[str, Any] = {}
-        said, tuning = said.reshape(len(self.rows), -1), None
+        said, tuning, best = said.reshape(len(self.rows), -1), None, None
         if not self.measured.all():
             (self.folder / "tuning").mkdir(exist_ok=True)
-            tuning = self._written(
-                self.folder / "tuning" / f"{name}.parquet", ~self.measured, said, spec, model, {}
-            ).outcome
+            kept = self._written(self.folder / "tuning" / f"{name}.parquet", ~self.measured, said, spec, model, {})
+            tuning, best = kept.outcome, None if self.score is None else OFFICIAL[self.score].threshold(kept)
         here = said[self.measured]
         if isinstance(tuning, Numbers) and np.isfinite(width := interval_width(tuning)):
             further = {"predicted_float_low": here[:, 0] - width, "predicted_float_high": here[:, 0] + width}
@@ -59,7 +62,7 @@ class Asked:
             further = {"predicted_boolean_value": here[:, 0] >= at}
         made = self._written(self.folder / f"{name}.parquet", self.measured, said, spec, model, further)
         if isinstance(tuning, Binary) and isinstance(made.outcome, Binary):
-            return made, Settled.of(tuning, made.outcome)
+            return made, Settled.of(tuning, made.outcome, best)
         return made, None
 
     def _written(

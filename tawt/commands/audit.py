@@ -18,10 +18,11 @@ from tawt.contracts.workspace import AUDITS
 from tawt.database.connect import Limits, wrapped_errors
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
-from tawt.evaluation.baselines import Rows, measured_shuffled, with_shuffled_labels
+from tawt.evaluation.baselines import measured_shuffled, with_shuffled_labels
 from tawt.evaluation.inflation import inflation, probe
 from tawt.evaluation.leaks import Told, audit_features, tell
 from tawt.evaluation.resample import Interval
+from tawt.evaluation.rows import Rows
 from tawt.files import made_folder, write_sealed
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.ahead import audit_summaries

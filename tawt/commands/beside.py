@@ -11,12 +11,14 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.config.base import one_or_more
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, nearest
-from tawt.evaluation.baselines import BASELINES, Rows, Shuffled, baseline, measured_shuffled
+from tawt.evaluation.baselines import BASELINES, Shuffled, baseline, measured_shuffled
 from tawt.evaluation.baselines import Task as Fitted
-from tawt.evaluation.features import features_of, known_at, numeric_types
+from tawt.evaluation.features import ROWS_AT_ONCE, features_at, numeric_types
+from tawt.evaluation.known import known_at
 from tawt.evaluation.resample import N_DRAWS
+from tawt.evaluation.rows import Rows, thinned
 from tawt.evaluation.several import Several, several, to_survival
-from tawt.heads.grid import make_series
+from tawt.heads.grid import Series, make_series
 from tawt.heads.gru import fit_gru
 from tawt.heads.kinds import answers
 from tawt.heads.labels import LabelSet
@@ -31,6 +33,9 @@ NAMES = (*BASELINES, GRU, UNTRAINED, SHUFFLED)
 """All that can stand beside; the last is no row of a table: what it says is held to chance."""
 _FITTED: dict[Kind, Fitted] = {"binary": "binary", "classes": "multiclass", "numbers": "regression"}
 _N_VARIABLES = 64
+_MOST = {"demographics": 20_000, "logistic regression": 20_000, GRU: 20_000}
+_MOST_OF_ALL = 100_000
+"""Labels that are learned from, or that decide when to stop; of more, as many are drawn."""
 TUNING = "tuning"
 
 
@@ -103,13 +108,16 @@ class Beside:
             train, chosen = self.dataset.split("train"), [self.dataset.split(one) for one in self.splits]
             said = answer_untrained(self.task, train, chosen, self.labels, self.compute, self.seed)
             return said.astype(np.float64)
-        rows = self._rows()
+        most = _MOST.get(name, _MOST_OF_ALL)
+        rows = self._rows(most)
+        if (n := int(self._inside()[0].sum())) > most:
+            self.tell(f"{name} learns from {most:,} of {n:,} labels, drawn: times of one subject are much alike")
         if name == GRU:
             return self._gru(rows)
         kind = self.labels.kind
         if kind in _FITTED:
             return baseline(name, self.dataset, rows, _FITTED[kind], self.seed)
-        targets = self._targets(self._any_of())
+        targets = self._targets(self._any_of(most))
         asked = Several(targets.truth.astype(np.float64), targets.weight > 0)
         found = several(name, self.dataset, rows, asked, self.seed, self.tell)
         return to_survival(found) if kind == "time" else found
@@ -125,11 +133,13 @@ class Beside:
         stops = [TUNING] if TUNING in self.dataset.split_names and self.splits[0] != TUNING else []
         return [of(["train"]), of(stops), of(self.splits)]
 
-    def _any_of(self) -> Ints:
-        return np.flatnonzero(np.logical_or.reduce(self._inside()))
+    def _any_of(self, most: int) -> Ints:
+        fit, stop, asked = self._inside()
+        learned = thinned(np.arange(len(fit)), fit & ~asked, most, self.seed)
+        return np.flatnonzero((fit & asked) | learned | stop | asked)
 
-    def _rows(self) -> Rows:
-        at, parts = self._any_of(), self._inside()
+    def _rows(self, most: int = _MOST_OF_ALL) -> Rows:
+        at, parts = self._any_of(most), self._inside()
         truth = self.labels.value[at, 0] if self.labels.kind in _FITTED else np.zeros(len(at))
         return Rows(self.labels.subject_id[at], self.labels.time[at], truth, *(part[at] for part in parts))
 
@@ -138,18 +148,22 @@ class Beside:
 
     def _gru(self, rows: Rows) -> Floats:
         """Learn by the small recurrent network, on hourly steps of the most frequent numeric variables."""
-        known = known_at(self.dataset, rows.subject_id, rows.prediction_time)
-        row, variable, ago, value, n = numeric_types(known, self.dataset.vocabulary, _N_VARIABLES)
-        facts = features_of(known, self.dataset, "demographics").matrix
+        facts = features_at(self.dataset, rows.subject_id, rows.prediction_time, "demographics").matrix
         facts = _standardized(facts, rows.fit)
-        series = make_series(len(rows.truth), row, variable, ago, value, n, facts)
-        targets = self._targets(self._any_of())
+        targets = self._targets(self._any_of(_MOST[GRU]))
         spec, config = self.task.spec, self.task.loaded.config.objective.label
-        fit, stop, test = map(np.flatnonzero, (rows.fit, rows.stop, rows.test))
-        further = (series.rows(stop), targets.rows(stop)) if len(stop) else None
-        return fit_gru(
-            series.rows(fit), targets.rows(fit), further, series.rows(test), answers(spec, config), self.seed
-        )
+
+        def series(at: Ints) -> Series:
+            known = known_at(self.dataset, rows.subject_id[at], rows.prediction_time[at])
+            row, variable, ago, value, n = numeric_types(known, self.dataset.vocabulary, _N_VARIABLES)
+            return make_series(len(at), row, variable, ago, value, n, facts[at])
+
+        every = np.arange(len(rows.truth))
+        fit, asked = np.flatnonzero(rows.fit), np.flatnonzero(rows.test)
+        stop = np.flatnonzero(thinned(every, rows.stop, _MOST[GRU], self.seed))
+        further = (series(stop), targets.rows(stop)) if len(stop) else None
+        parts = (series(asked[i : i + ROWS_AT_ONCE]) for i in range(0, max(1, len(asked)), ROWS_AT_ONCE))
+        return fit_gru(series(fit), targets.rows(fit), further, parts, answers(spec, config), self.seed)
 
 
 def _standardized(x: Floats, fit: Bools) -> Floats:

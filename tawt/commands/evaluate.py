@@ -12,12 +12,15 @@ import numpy as np
 from tawt.commands.answered import Asked
 from tawt.commands.beside import TUNING, Beside
 from tawt.commands.carried import place_for
-from tawt.contracts.workspace import EVALUATIONS
+from tawt.config.pipeline import Score
+from tawt.contracts.label_set import label_path
+from tawt.contracts.workspace import EVALUATIONS, is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import attributes_of
 from tawt.evaluation.baselines import Shuffled
-from tawt.evaluation.features import known_at
+from tawt.evaluation.known import known_at
+from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.resample import N_DRAWS, draws_of
 from tawt.evaluation.settle import Settled, groups_text, settled_text
@@ -29,6 +32,7 @@ from tawt.figures.evaluation import plot_models
 from tawt.files import digest, made_folder, write_sealed
 from tawt.heads.labels import LabelSet, label_file, read_labels
 from tawt.pipeline.fresh import hold_fresh, hold_labels
+from tawt.pipeline.workspace import open_workspace
 from tawt.runs.answer import LoadedTask, answer_all, load_task
 from tawt.runs.find import find_run
 from tawt.runs.load import same_vocabulary
@@ -140,6 +144,7 @@ def evaluate(
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     models: dict[str, tuple[Predictions, Settled | None]] = {}
     splits = (split, TUNING) if split != TUNING and _has_labels(datasets[0], TUNING, labels) else (split,)
+    score = _score_of(workspace, file, labels)
     first: tuple[LoadedTask, Compute] | None = None
     asked: Asked | None = None
     notes: list[str] = []
@@ -158,7 +163,7 @@ def evaluate(
             if n_unseen:
                 notes.append(f"{folder.name}: {n_unseen:,} rows of whom nothing was known are answered by the rates")
             measured = np.isin(labels.subject_id[rows], own.split(split).subject_ids)
-            asked = Asked(labels, rows, measured, place)
+            asked = Asked(labels, rows, measured, place, score)
             models[folder.name] = asked.answered(
                 folder.name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
@@ -180,6 +185,12 @@ def _has_labels(dataset: TripletDataset, split: str, labels: LabelSet) -> bool:
     return bool(np.isin(labels.subject_id, own).any())
 
 
+def _score_of(workspace: Path, file: Path, labels: LabelSet) -> Score | None:
+    """Return the official score that the pipeline names for a label set of its own, of yes or no."""
+    is_own = is_workspace(workspace) and file == label_path(workspace, labels.name)
+    return open_workspace(workspace).pipeline.scores.get(labels.name) if is_own and labels.kind == "binary" else None
+
+
 def _compared(
     dataset: TripletDataset, asked: Asked, models: Mapping[str, tuple[Predictions, Settled | None]],
     group: Sequence[str] | None, n_draws: int, seed: int,
@@ -189,7 +200,13 @@ def _compared(
     settled = {name: one for name, (_, one) in models.items() if one is not None}
     at = {name: one.threshold for name, one in settled.items() if one.threshold is not None}
     name, first = next(iter(said.items()))
-    comparison = compare(said, name, threshold=at if len(at) == len(said) else None, n_draws=n_draws, seed=seed)
+    best = {name: one.official for name, one in settled.items() if one.official is not None}
+    official = None
+    if asked.score is not None and {*best} == {*said}:
+        official = {name: OFFICIAL[asked.score].metric(one, best[name]) for name, one in said.items()}
+    comparison = compare(
+        said, name, threshold=at if len(at) == len(said) else None, official=official, n_draws=n_draws, seed=seed
+    )
     known = known_at(dataset, first.subject_id, first.prediction_time)
     draws = draws_of(first.subject_id, n_draws, seed)
     groups = {

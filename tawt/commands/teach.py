@@ -18,8 +18,9 @@ from tawt.batching.loader import PackedLoader
 from tawt.config.label import SelfTrainingConfig
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError
-from tawt.evaluation.baselines import Rows, baseline
 from tawt.evaluation.baselines import Task as BaselineTask
+from tawt.evaluation.baselines import baseline
+from tawt.evaluation.rows import Rows
 from tawt.heads.probe import fit_probe
 from tawt.heads.targets import Task
 from tawt.heads.task import Kind

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_v
 from tawt.config.base import Conflict, Section
 
 Normalization = Literal["zscore", "robust", "quantile", "none"]
+Score = Literal["physionet2019"]
 ParameterValue = bool | int | float | str
 Character = Annotated[str, Field(min_length=1, max_length=1, pattern=r"[^\r\n]")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -232,6 +233,9 @@ class PipelineConfig(Section):
     """How single raw tables are written, by name, where otherwise."""
     members: tuple[Members, ...] = ()
     """Raw tables spread over many files."""
+    scores: dict[str, Score] = {}
+    """Label sets that a public challenge has a score of its own for, which `tawt evaluate` then measures too: the
+    normalized utility of PhysioNet-2019."""
     sample_from: str | None = None
     """Staging stage whose `subject_id`s `--sample N` draws from."""
     shards: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = "auto"

@@ -13,7 +13,7 @@ from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError, nearest
-from tawt.evaluation.features import Known
+from tawt.evaluation.known import Known
 
 AGE = "age"
 UNKNOWN = "not known"

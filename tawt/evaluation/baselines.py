@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from tawt.arrays import Bools, Floats, Ints
+from tawt.arrays import Bools, Floats
 from tawt.chance import shuffled
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, ContractError, nearest
 from tawt.evaluation.classes import MACRO_AUROC, Classes
-from tawt.evaluation.features import Recipe, features_of, known_at
-from tawt.evaluation.measure import Metric, Outcome, numbers
+from tawt.evaluation.features import Recipe, features_at
+from tawt.evaluation.measure import Metric, Outcome
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import SPEARMAN, Numbers
 from tawt.evaluation.resample import N_DRAWS, Interval, draws_of, intervals
+from tawt.evaluation.rows import Rows
 
 Task = Literal["binary", "multiclass", "regression"]
 SHUFFLE = 32
@@ -41,47 +41,6 @@ _OBJECTIVES = {
     "multiclass": ("multiclass", "multi_logloss"),
     "regression": ("l2", "l2"),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The labels of `n` predictions; a row is of one of three parts."""
-
-    subject_id: Ints
-    """`(n,)`."""
-    prediction_time: Ints
-    """`(n,)`, us since 1970-01-01."""
-    truth: Floats
-    """`(n,)`, 1 or 0, the number of the class, or the number; nothing is learned of those of `test`."""
-    fit: Bools
-    """`(n,)`, what is learned from."""
-    stop: Bools
-    """`(n,)`, what decides when boosting stops; none = a usual number of trees."""
-    test: Bools
-    """`(n,)`, what is predicted; rows of `stop` may be asked about too, those of `fit` may not."""
-
-    def __init__(
-        self, subject_id: ArrayLike, prediction_time: ArrayLike, truth: ArrayLike, fit: ArrayLike, stop: ArrayLike,
-        test: ArrayLike,
-    ) -> None:  # fmt: skip
-        """Hold that what is learned from shares no subject with the rest, nor what stops with what else is predicted.
-
-        Raises:
-            ContractError: They differ in length, a subject is in two parts, or there is nothing to learn from.
-        """
-        subject, told = np.asarray(subject_id, dtype=np.int64), numbers(truth, "truth")
-        times = np.asarray(prediction_time, dtype=np.int64)
-        parts = [np.asarray(part, dtype=bool) for part in (fit, stop, test)]
-        if {len(subject), len(times), *map(len, parts)} != {len(told)}:
-            raise ContractError("rows", f"have columns of several lengths, expected {len(told):,} each")
-        if not parts[0].any():
-            raise ContractError("rows", "hold none to learn from, expected some in `fit`")
-        inside = [{*subject[part].tolist()} for part in (parts[0], parts[1], parts[2] & ~parts[1])]
-        if n := sum(len(inside[a] & inside[b]) for a, b in ((0, 1), (0, 2), (1, 2))):
-            raise ContractError("rows", f"have {n:,} subjects in two parts, expected each in one", "split by subject")
-        names = ("subject_id", "prediction_time", "truth", "fit", "stop", "test")
-        for name, value in zip(names, (subject, times, told, *parts), strict=True):
-            object.__setattr__(self, name, value)
 
 
 def prevalence(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
@@ -197,7 +156,7 @@ def features_for(name: str, dataset: TripletDataset, rows: Rows) -> Floats:
     recipe = BASELINES[name][0]
     if recipe is None:
         return np.empty((len(rows.truth), 0))
-    return features_of(known_at(dataset, rows.subject_id, rows.prediction_time), dataset, recipe).matrix
+    return features_at(dataset, rows.subject_id, rows.prediction_time, recipe).matrix
 
 
 @dataclass(frozen=True)

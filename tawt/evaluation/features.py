@@ -1,7 +1,4 @@
-"""Counts and summaries of records up to prediction times: what simple models are given beside an encoder.
-
-What was known at a prediction time is what had happened and could be read by then, as the trainer cuts it.
-"""
+"""Counts and summaries of records up to prediction times: what simple models are given beside an encoder."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.errors import DatasetError
+from tawt.evaluation.known import US_PER_HOUR, Known, known_at
 
 Recipe = Literal["summaries", "four", "missingness", "demographics"]
 """Twelve statistics a numeric variable and counts; four statistics a numeric variable; which variables there are at
 all; static facts and age alone."""
 N_TYPES = 256
 """Data_types that are summarized: the most frequent ones of train."""
-US_PER_HOUR = 3_600_000_000
+ROWS_AT_ONCE = 20_000
+"""Prediction times whose triplets are held at once."""
 _EDGE = 12 * US_PER_HOUR
-_YEAR = 8766 * US_PER_HOUR
 _TWELVE = (
     "mean", "min", "max", "std", "first", "last", "count", "h_since_last", "h_since_first", "slope",
     "first_12h", "last_12h",
@@ -44,90 +41,6 @@ class Features:
     """`f` names: the data_type and what is said of it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """The triplets that were known at the prediction times of `n` rows, one after the other, `m` in all."""
-
-    n_rows: int
-    """`n`."""
-    row: Ints
-    """`(m,)`, whose prediction it is for."""
-    data_type: Ints
-    """`(m,)`."""
-    ago: Ints
-    """`(m,)`, us before the prediction time; 0 for a static fact."""
-    begin: Ints
-    """`(n,)`, us before the prediction time of the first timed triplet; 0 where there is none."""
-    is_static: Bools
-    """`(m,)`."""
-    value: Floats
-    """`(m,)`, normalized."""
-    token: Ints
-    """`(m,)`."""
-    status: Ints
-    """`(m,)`."""
-    age: Floats
-    """`(n,)`, years since the origin."""
-
-    def of(self, which: Bools) -> Known:
-        """Return some of the triplets."""
-        return Known(
-            self.n_rows, self.row[which], self.data_type[which], self.ago[which], self.begin, self.is_static[which],
-            self.value[which], self.token[which], self.status[which], self.age,
-        )  # fmt: skip
-
-
-def known_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: ArrayLike) -> Known:
-    """Look up what was known of subjects at prediction times.
-
-    Args:
-        dataset: All of whose splits are looked into.
-        subject_id: `(n,)`.
-        prediction_time: `(n,)`, us since 1970-01-01.
-
-    Raises:
-        DatasetError: A subject is in no split.
-    """
-    subjects, times = np.asarray(subject_id, dtype=np.int64), np.asarray(prediction_time, dtype=np.int64)
-    places: dict[int, tuple[int, int]] = {}
-    splits = [dataset.split(name) for name in dataset.split_names]
-    wanted = {*subjects.tolist()}
-    for number, split in enumerate(splits):
-        places.update({int(s): (number, i) for i, s in enumerate(split.subject_ids) if int(s) in wanted})
-    if n_absent := len(wanted - places.keys()):
-        raise DatasetError(
-            str(dataset.folder), f"lacks {n_absent:,} of {len(wanted):,} subjects of the labels, expected all",
-            "label the subjects of this workspace",
-        )  # fmt: skip
-    parts: list[tuple[np.ndarray, ...]] = []
-    begin, age = np.zeros(len(subjects), dtype=np.int64), np.zeros(len(subjects))
-    for row, (subject, time) in enumerate(zip(subjects.tolist(), times.tolist(), strict=True)):
-        number, i = places[subject]
-        split = splits[number]
-        columns, then = split.columns(i), time - int(split.origins[i])
-        static = np.arange(len(columns.timestamp)) < split.n_static[i]
-        kept = (static | (columns.timestamp <= then)) & (columns.available_time <= then)
-        # a row which says that nothing came is no row of it
-        kept &= columns.value_status != ValueStatus.NOT_MEASURED
-        static, ago = static[kept], then - columns.timestamp[kept]
-        timed = ago[~static]
-        begin[row], age[row] = timed.max(initial=0), then / _YEAR
-        parts.append(
-            (
-                np.full(len(ago), row), columns.data_type[kept], np.where(static, 0, ago), static, columns.value[kept],
-                columns.value_token[kept], columns.value_status[kept],
-            )
-        )  # fmt: skip
-
-    def joined(i: int, dtype: type) -> np.ndarray:
-        return np.concatenate([np.empty(0, dtype), *(part[i] for part in parts)]).astype(dtype)
-
-    return Known(
-        len(subjects), joined(0, np.int64), joined(1, np.int64), joined(2, np.int64), begin, joined(3, np.bool_),
-        joined(4, np.float64), joined(5, np.int64), joined(6, np.int64), age,
-    )  # fmt: skip
-
-
 def features_of(known: Known, dataset: TripletDataset, recipe: Recipe, n_types: int = N_TYPES) -> Features:
     """Summarize what was known.
 
@@ -137,14 +50,18 @@ def features_of(known: Known, dataset: TripletDataset, recipe: Recipe, n_types: 
         recipe: What is said of them.
         n_types: How many data_types, the most frequent ones of train.
     """
+    found = _all_of(known, dataset, recipe, n_types)
+    return _told(found) if recipe == "demographics" else found
+
+
+def _all_of(known: Known, dataset: TripletDataset, recipe: Recipe, n_types: int) -> Features:
     vocabulary = dataset.vocabulary
     chosen = _most_frequent(vocabulary, n_types)
     if recipe == "demographics":
         static = _counts(known.of(known.is_static), vocabulary, chosen)
         numbers = _statistics(known.of(known.is_static & HAS_NUMBER_OF[known.status]), vocabulary, chosen, ("last",))
         born = Features(known.age[:, None], ("age_years",)) if dataset.time_origin == "birth" else None
-        # a column of which nobody has a static fact says nothing
-        return _told(_joined([static, numbers, *([born] if born else [])]))
+        return _joined([static, numbers, *([born] if born else [])])
     if recipe == "missingness":
         counted = _by_type(known, chosen)
         return Features((counted > 0).astype(np.float64), tuple(f"{vocabulary.codes[i]}:known" for i in chosen))
@@ -152,6 +69,26 @@ def features_of(known: Known, dataset: TripletDataset, recipe: Recipe, n_types: 
     if recipe == "four":
         return _statistics(with_number, vocabulary, chosen, _FOUR)
     return _joined([_statistics(with_number, vocabulary, chosen, _TWELVE), _counts(known, vocabulary, chosen)])
+
+
+def features_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: ArrayLike, recipe: Recipe) -> Features:
+    """Summarize what was known of subjects at prediction times, some rows at a time: it is not held for all at once.
+
+    Args:
+        dataset: All of whose splits are looked into.
+        subject_id: `(n,)`.
+        prediction_time: `(n,)`, us since 1970-01-01.
+        recipe: What is said of them.
+
+    Raises:
+        DatasetError: A subject is in no split.
+    """
+    subject, time = np.asarray(subject_id), np.asarray(prediction_time)
+    starts = range(0, max(1, len(subject)), ROWS_AT_ONCE)
+    parts = (known_at(dataset, subject[i : i + ROWS_AT_ONCE], time[i : i + ROWS_AT_ONCE]) for i in starts)
+    found = [_all_of(known, dataset, recipe, N_TYPES) for known in parts]
+    whole = Features(np.concatenate([one.matrix for one in found]), found[0].names)
+    return _told(whole) if recipe == "demographics" else whole
 
 
 def numeric_types(known: Known, vocabulary: Vocabulary, n_types: int) -> tuple[Ints, Ints, Ints, Floats, int]:
@@ -293,5 +230,6 @@ def _joined(parts: list[Features]) -> Features:
 
 
 def _told(features: Features) -> Features:
+    """Leave out what nobody has a static fact of: it says nothing."""
     kept = np.flatnonzero((np.nan_to_num(features.matrix) != 0).any(0))
     return Features(features.matrix[:, kept], tuple(features.names[i] for i in kept))

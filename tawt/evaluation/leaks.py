@@ -12,7 +12,8 @@ from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.truncated import truncate
 from tawt.evaluation.copies import audit_copies
-from tawt.evaluation.features import Features, Known, features_of, known_at
+from tawt.evaluation.features import Features, features_of
+from tawt.evaluation.known import Known, known_at
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.labels.verdict import Verdict, clean, few, named, unverified
 

@@ -36,12 +36,14 @@ class Settled:
     """Where min(sensitivity, positive predictivity) of tuning is largest; None = one class there."""
     calibration: dict[str, dict[str, Measure]]
     """`before`, and after a temperature, a line and steps: metrics by name."""
+    official: float | None
+    """Where the official score of a challenge is largest on tuning; None = there is none."""
     net_benefit: dict[str, list[float]] | None
     """Of acting at each `threshold`: by the `model`, of all, per row; None where there is no probability."""
 
     @staticmethod
-    def of(tuning: Binary, test: Binary) -> Settled:
-        """Settle on some rows, and measure on others."""
+    def of(tuning: Binary, test: Binary, official: float | None = None) -> Settled:
+        """Settle on some rows, and measure on others; the threshold of an official score is settled already."""
         at = best_threshold(tuning)
         curve = decision_curve(test, _THRESHOLDS) if test.is_probability and test.n_rows else None
         benefit = None
@@ -49,7 +51,7 @@ class Settled:
             benefit = {
                 "threshold": [*_THRESHOLDS], "model": curve.model.tolist(), "treat_all": curve.treat_all.tolist()
             }  # fmt: skip
-        return Settled(at, before_and_after(tuning, test), benefit)
+        return Settled(at, before_and_after(tuning, test), official, benefit)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it."""

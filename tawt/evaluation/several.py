@@ -9,7 +9,8 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats
 from tawt.dataset.reader import TripletDataset
-from tawt.evaluation.baselines import BASELINES, Rows, features_for, prevalence
+from tawt.evaluation.baselines import BASELINES, features_for, prevalence
+from tawt.evaluation.rows import Rows
 
 FEWEST = 2
 """Answers of each kind, below which nothing is fitted and the rate is told."""

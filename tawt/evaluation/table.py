@@ -69,6 +69,8 @@ class Comparison:
     """Whether each subject weighs the same."""
     labels: str | None
     """Hash of the label set."""
+    official: str | None = None
+    """The metric that is the score of a challenge; it is shown first."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON: what is not defined is null, with its reason beside it."""
@@ -83,7 +85,8 @@ class Comparison:
         Raises:
             ConfigError: There is no such metric.
         """
-        chosen = [name for name in MAIN[self.kind] if name in self.titles] if metrics is None else [*metrics]
+        main = (*([self.official] if self.official else []), *MAIN[self.kind])
+        chosen = [name for name in main if name in self.titles] if metrics is None else [*metrics]
         for name in chosen:
             if name not in self.titles:
                 raise ConfigError(
@@ -152,6 +155,7 @@ def compare(
     reference: str,
     *,
     threshold: Mapping[str, float] | None = None,
+    official: Mapping[str, Metric] | None = None,
     n_draws: int = N_DRAWS,
     seed: int = 0,
     level: float = 0.95,
@@ -163,6 +167,7 @@ def compare(
         models: By name, in the order of the table.
         reference: The name of the one that the others are compared with.
         threshold: Of each model for Event 1, chosen on other rows; None = that and Event 2 are left out.
+        official: Of each model the score of a challenge, at a threshold chosen on other rows.
         n_draws: Draws of subjects.
         seed: Of the draws.
         level: Share of draws within an interval.
@@ -180,7 +185,9 @@ def compare(
     first = models[reference]
     draws = draws_of(first.subject_id, n_draws, seed, balanced)
     chosen: dict[str, tuple[Metric, ...]] = {
-        name: metrics_of(one.outcome, None if threshold is None else threshold[name]) for name, one in models.items()
+        name: metrics_of(one.outcome, None if threshold is None else threshold[name])
+        + (() if official is None else (official[name],))
+        for name, one in models.items()
     }
     found = {name: intervals(chosen[name], one.outcome, draws, level) for name, one in models.items()}
     rows = tuple(
@@ -195,7 +202,7 @@ def compare(
     titles = {metric.name: metric.title for metric in chosen[reference]}
     return Comparison(
         first.kind, reference, titles, rows, first.outcome.n_rows, draws.n_subjects, n_draws, seed, level, balanced,
-        first.about.get("labels"),
+        first.about.get("labels"), None if official is None else official[reference].name,
     )  # fmt: skip
 
 

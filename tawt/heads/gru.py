@@ -5,6 +5,8 @@ Source: Che and others, Recurrent neural networks for multivariate time series w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -54,7 +56,8 @@ class DecayGru(nn.Module):
 
 
 def fit_gru(
-    fit: Series, targets: Targets, stop: tuple[Series, Targets] | None, test: Series, answers: Answers, seed: int = 0
+    fit: Series, targets: Targets, stop: tuple[Series, Targets] | None, test: Iterable[Series], answers: Answers,
+    seed: int = 0,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Learn from labels, end where further ones are told no better, and answer.
 
@@ -62,7 +65,7 @@ def fit_gru(
         fit: Records to learn from.
         targets: Their truth.
         stop: Records that decide when to end, and their truth; None = a usual number of passes.
-        test: Records to answer for.
+        test: Records to answer for, some at a time.
         answers: Of the task.
         seed: Of weights and order.
 
@@ -97,8 +100,8 @@ def fit_gru(
             net.load_state_dict(best)
         net.eval()
         with torch.no_grad():
-            said = torch.cat([answers.predict(net(*_tensors(test.rows(at)))) for at in _parts(len(test.value))])
-    return said.double().numpy()
+            said = [net(*_tensors(part.rows(at))) for part in test for at in _parts(len(part.value))]
+    return answers.predict(torch.cat(said)).double().numpy()
 
 
 def _loss(net: DecayGru, series: Series, targets: Targets, at: NDArray[np.int64], answers: Answers) -> Tensor:

@@ -20,7 +20,9 @@ from tawt.heads.kinds import Answers
 PENALTIES = tuple(10.0 ** (x / 2) for x in range(-8, 7))
 """What is tried, as a multiple of the embeddings' own spread; from weak to strong."""
 N_FOLDS = 5
-_FOLD = 11
+MOST = 20_000
+"""Documents on which the penalty is chosen; of more, as many are drawn. The map itself is fitted to all."""
+_FOLD, _DRAWN = 11, 12
 _STEPS = 200
 
 
@@ -58,35 +60,44 @@ def fit_probe(
     """
     x = torch.from_numpy(embedding).double()
     y, importance = torch.from_numpy(truth).double(), torch.from_numpy(weight).double()
-    fold = torch.from_numpy((draw(subject_id, _FOLD, seed) % np.uint64(N_FOLDS)).astype(np.int64))
+    fold = (draw(subject_id, _FOLD, seed) % np.uint64(N_FOLDS)).astype(np.int64)
+    drawn = np.sort(np.argsort(draw(np.arange(len(x)), _DRAWN, seed), kind="stable")[:MOST])
     scale = float(x.var(0).mean().clamp_min(1e-12))
     total = dict.fromkeys(PENALTIES, 0.0)
     for i in range(N_FOLDS):
-        here, there = fold != i, fold == i
-        if not there.any() or not here.any():
+        here, there = (torch.from_numpy(drawn[part]) for part in (fold[drawn] != i, fold[drawn] == i))
+        if not len(there) or not len(here):
             continue
         start: tuple[Tensor, Tensor] | None = None
+        mean = x[here].mean(0)
+        inside, outside = x[here] - mean, x[there] - mean
         for penalty in reversed(PENALTIES):  # from the simplest map on, each starting where the last one ended
-            start = _fitted(x[here], y[here], importance[here], penalty * scale, answers, start)
-            out = (x[there] - x[here].mean(0)) @ start[0].T + start[1]
+            start = _fitted(inside, y[here], importance[here], penalty * scale, answers, start)
+            out = outside @ start[0].T + start[1]
             total[penalty] += float(answers.losses(out, y[there], importance[there]).sum())
-    n = max(1.0, float((importance > 0).any(1).sum()))
+    n = max(1.0, float((importance[torch.from_numpy(drawn)] > 0).any(1).sum()))
     tried = {penalty: loss / n for penalty, loss in total.items()}
     best = min(reversed(PENALTIES), key=lambda penalty: tried[penalty])  # of equal ones the strongest
-    start = None
+    start, mean = None, x.mean(0)
+    x -= mean
     for penalty in (p for p in reversed(PENALTIES) if p >= best):
         start = _fitted(x, y, importance, penalty * scale, answers, start)
     assert start is not None
     found, bias = start
-    return Probe(found.float(), (bias - found @ x.mean(0)).float(), best, tried)
+    return Probe(found.float(), (bias - found @ mean).float(), best, tried)
 
 
 def _fitted(
-    x: Tensor, truth: Tensor, weight: Tensor, penalty: float, answers: Answers, start: tuple[Tensor, Tensor] | None
+    centred: Tensor,
+    truth: Tensor,
+    weight: Tensor,
+    penalty: float,
+    answers: Answers,
+    start: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
     """Return weights `(k, w)` and biases `(k,)` of centred embeddings, of the least mean loss plus penalty."""
-    centred, k = x - x.mean(0), truth.shape[1]
-    at = start or (x.new_zeros(k, x.shape[1]), answers.start().to(x.dtype))
+    k = truth.shape[1]
+    at = start or (centred.new_zeros(k, centred.shape[1]), answers.start().to(centred.dtype))
     w, b = (t.clone().requires_grad_(True) for t in at)
     optimizer = torch.optim.LBFGS(
         [w, b], max_iter=_STEPS, history_size=20, tolerance_grad=1e-7, tolerance_change=1e-10,

@@ -1,6 +1,5 @@
 -- One row is whether sepsis sets in within 6 hours or has done so, asked at every hour of a stay, as in the challenge.
 -- source: Reyna et al. 2020, Early prediction of sepsis from clinical data, Critical Care Medicine 48
--- score: sepsis_utility
 
 with hours as (
     from staging.records

@@ -8,7 +8,7 @@ import pytest
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
-from tawt.evaluation.features import known_at
+from tawt.evaluation.known import known_at
 
 
 @pytest.fixture

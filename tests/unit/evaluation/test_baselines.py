@@ -12,7 +12,6 @@ from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, ContractError
 from tawt.evaluation.baselines import (
     BASELINES,
-    Rows,
     baseline,
     measured_shuffled,
     regression,
@@ -20,8 +19,10 @@ from tawt.evaluation.baselines import (
     trees,
     with_shuffled_labels,
 )
-from tawt.evaluation.features import features_of, known_at
+from tawt.evaluation.features import features_of
+from tawt.evaluation.known import known_at
 from tawt.evaluation.metrics import AUROC, Binary
+from tawt.evaluation.rows import Rows, thinned
 
 RNG = np.random.default_rng(1)
 N = 400
@@ -155,3 +156,12 @@ def test_a_package_that_is_not_there_is_named_with_its_extra(
     with pytest.raises(ConfigError, match="cannot be imported") as raised:
         fit(X, rows_of((SIGNAL > 0).astype(float)), "binary", 0)
     assert "tawt[benchmarks]" in raised.value.hint
+
+
+def test_of_more_rows_as_many_are_drawn() -> None:
+    """Few are kept as they are; of many as many as are wanted, all over them, and others with another seed."""
+    kept = np.arange(1000) % 2 == 0
+    assert thinned(np.arange(1000), kept, 500, 0).tolist() == kept.tolist()
+    drawn = thinned(np.arange(1000), kept, 100, 0)
+    assert drawn.sum() == 100 and not (drawn & ~kept).any() and 30 < drawn[:500].sum() < 70
+    assert thinned(np.arange(1000), kept, 100, 1).tolist() != drawn.tolist()

@@ -11,7 +11,8 @@ import pytest
 
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import DatasetError
-from tawt.evaluation.features import US_PER_HOUR, features_of, known_at
+from tawt.evaluation.features import features_at, features_of
+from tawt.evaluation.known import US_PER_HOUR, known_at
 
 
 @pytest.fixture
@@ -181,3 +182,15 @@ def test_both_clocks_count_and_what_did_not_come_does_not(tmp_path: Path, shards
         5: [1, 0, 0, 0],
         9: [1, 1, 1, 0],
     }
+
+
+@pytest.mark.parametrize("recipe", ["summaries", "four", "missingness", "demographics"])
+def test_rows_at_a_time_give_what_all_at_once_give(there, recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts stand below one another, in the order of the rows; a column is left out only where all lack it."""
+    dataset, _, subjects, times = there
+    whole = features_of(known_at(dataset, subjects, times), dataset, recipe)
+    monkeypatch.setattr("tawt.evaluation.features.ROWS_AT_ONCE", 5)
+    parts = features_at(dataset, subjects, times, recipe)
+    assert parts.names == whole.names and len(parts.matrix) > 10
+    np.testing.assert_array_equal(parts.matrix, whole.matrix)
+    assert features_at(dataset, [], [], recipe).matrix.shape[0] == 0

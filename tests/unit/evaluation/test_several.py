@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tawt.dataset.reader import open_dataset
-from tawt.evaluation.baselines import Rows
+from tawt.evaluation.rows import Rows
 from tawt.evaluation.several import Several, several, to_survival
 
 

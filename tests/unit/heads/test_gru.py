@@ -40,7 +40,7 @@ def test_what_only_order_tells_is_learned():
     fit, stop, test = np.arange(200), np.arange(200, 240), np.arange(240, n)
     of = Targets.of(truth, np.ones_like(truth), how).rows
     said = [
-        fit_gru(series.rows(fit), of(fit), (series.rows(stop), of(stop)), series.rows(test), how, seed=1)
+        fit_gru(series.rows(fit), of(fit), (series.rows(stop), of(stop)), [series.rows(test)], how, seed=1)
         for _ in range(2)
     ]
     assert ((said[0] > 0.5) == (truth[test] > 0.5)).mean() > 0.95

@@ -177,6 +177,24 @@ def test_the_probe_is_that_of_another_library(tmp_path, kind):
     assert probe.tried[probe.penalty] < targets.cost.mean()
 
 
+def test_of_many_documents_a_draw_chooses_the_penalty(tmp_path, monkeypatch):
+    """The losses are means over those that were drawn; the map is the one that all give at the penalty of the draw."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, 6)).astype(np.float32)
+    came = x[:, 0] + rng.normal(size=400) > 0
+    spec, targets = learned(read_labels(write(tmp_path, boolean_value=came.tolist())))
+    answers = TaskHead(6, spec, CONFIG).answers
+    asked = x, targets.truth, targets.weight, np.arange(400), answers
+    whole = fit_probe(*asked)
+    monkeypatch.setattr("tawt.heads.probe.MOST", 200)
+    drawn = fit_probe(*asked)
+    assert drawn.tried != whole.tried
+    assert all(0.5 < drawn.tried[p] / whole.tried[p] < 2 for p in PENALTIES)  # of a sum it would be half
+    monkeypatch.setattr("tawt.heads.probe.PENALTIES", (drawn.penalty,))
+    again = fit_probe(*asked)
+    torch.testing.assert_close(again.weight, drawn.weight, atol=1e-4, rtol=1e-3)
+
+
 def test_the_penalty_grows_where_embeddings_say_nothing(tmp_path):
     """Of noise alone the probe says little more than the rates of the labels."""
     rng = np.random.default_rng(2)

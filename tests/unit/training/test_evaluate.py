@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, StaleError
+from tawt.evaluation.official import best_of_utility
 from tawt.evaluation.predictions import read_predictions
 from tawt.heads.labels import read_labels
 from tawt.pipeline.stale import Fresh
@@ -196,3 +198,27 @@ def test_without_tuning_nothing_is_settled(pretrained):
     for result in (asked, lacking):
         assert not result.settled and not (result.folder / "tuning").exists()
         assert "event_1" not in result.comparison.titles
+
+
+def test_the_score_of_a_challenge_stands_first_where_the_pipeline_names_it(pretrained, monkeypatch):
+    """Its threshold is settled on tuning, of each model its own, and is on record; asked about tuning there is no score."""
+    write_labels(pretrained, **KINDS["binary"])
+    (pretrained / "labels" / "task").mkdir()
+    (pretrained / "labels" / "task.parquet").rename(pretrained / "labels" / "task" / "labels.parquet")
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    beside = ("prevalence", "untrained encoder")
+    plain = evaluate(pretrained, "task", run, baselines=beside, n_draws=10, device="cpu")
+    opened = SimpleNamespace(pipeline=SimpleNamespace(scores={"task": "physionet2019"}))
+    monkeypatch.setattr("tawt.commands.evaluate.is_workspace", lambda root: True)
+    monkeypatch.setattr("tawt.commands.evaluate.open_workspace", lambda root: opened)
+    found = evaluate(pretrained, "task", run, baselines=beside, n_draws=10, device="cpu")
+    assert found.comparison.official == "utility" and "utility" in found.text()
+    assert plain.comparison.official is None and "utility" not in plain.text()
+    told = json.loads((found.folder / "evaluation.json").read_text())["settled"]
+    for row, other in zip(found.comparison.rows, plain.comparison.rows, strict=True):
+        assert {*row.metrics} - {*other.metrics} == {"utility"} and told[row.name]["official"] is not None
+        said = read_predictions(found.folder / "tuning" / f"{row.name}.parquet")
+        assert told[row.name]["official"] == best_of_utility(said)
+    assert evaluate(
+        pretrained, "task", run, split="tuning", baselines=(), n_draws=10, device="cpu"
+    ).comparison.official is None  # fmt: skip

@@ -1,0 +1,103 @@
+"""The triplets of a record that were known at prediction times, as the trainer cuts it.
+
+What was known then is what had happened and could be read by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.reader import TripletDataset
+from tawt.errors import DatasetError
+
+US_PER_HOUR = 3_600_000_000
+_YEAR = 8766 * US_PER_HOUR
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The triplets that were known at the prediction times of `n` rows, one after the other, `m` in all."""
+
+    n_rows: int
+    """`n`."""
+    row: Ints
+    """`(m,)`, whose prediction it is for."""
+    data_type: Ints
+    """`(m,)`."""
+    ago: Ints
+    """`(m,)`, us before the prediction time; 0 for a static fact."""
+    begin: Ints
+    """`(n,)`, us before the prediction time of the first timed triplet; 0 where there is none."""
+    is_static: Bools
+    """`(m,)`."""
+    value: Floats
+    """`(m,)`, normalized."""
+    token: Ints
+    """`(m,)`."""
+    status: Ints
+    """`(m,)`."""
+    age: Floats
+    """`(n,)`, years since the origin."""
+
+    def of(self, which: Bools) -> Known:
+        """Return some of the triplets."""
+        return Known(
+            self.n_rows, self.row[which], self.data_type[which], self.ago[which], self.begin, self.is_static[which],
+            self.value[which], self.token[which], self.status[which], self.age,
+        )  # fmt: skip
+
+
+def known_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: ArrayLike) -> Known:
+    """Look up what was known of subjects at prediction times.
+
+    Args:
+        dataset: All of whose splits are looked into.
+        subject_id: `(n,)`.
+        prediction_time: `(n,)`, us since 1970-01-01.
+
+    Raises:
+        DatasetError: A subject is in no split.
+    """
+    subjects, times = np.asarray(subject_id, dtype=np.int64), np.asarray(prediction_time, dtype=np.int64)
+    places: dict[int, tuple[int, int]] = {}
+    splits = [dataset.split(name) for name in dataset.split_names]
+    wanted = {*subjects.tolist()}
+    for number, split in enumerate(splits):
+        places.update({int(s): (number, i) for i, s in enumerate(split.subject_ids) if int(s) in wanted})
+    if n_absent := len(wanted - places.keys()):
+        raise DatasetError(
+            str(dataset.folder), f"lacks {n_absent:,} of {len(wanted):,} subjects of the labels, expected all",
+            "label the subjects of this workspace",
+        )  # fmt: skip
+    parts: list[tuple[np.ndarray, ...]] = []
+    begin, age = np.zeros(len(subjects), dtype=np.int64), np.zeros(len(subjects))
+    for row, (subject, time) in enumerate(zip(subjects.tolist(), times.tolist(), strict=True)):
+        number, i = places[subject]
+        split = splits[number]
+        columns, then = split.columns(i), time - int(split.origins[i])
+        static = np.arange(len(columns.timestamp)) < split.n_static[i]
+        kept = (static | (columns.timestamp <= then)) & (columns.available_time <= then)
+        # a row which says that nothing came is no row of it
+        kept &= columns.value_status != ValueStatus.NOT_MEASURED
+        static, ago = static[kept], then - columns.timestamp[kept]
+        timed = ago[~static]
+        begin[row], age[row] = timed.max(initial=0), then / _YEAR
+        parts.append(
+            (
+                np.full(len(ago), row), columns.data_type[kept], np.where(static, 0, ago), static, columns.value[kept],
+                columns.value_token[kept], columns.value_status[kept],
+            )
+        )  # fmt: skip
+
+    def joined(i: int, dtype: type) -> np.ndarray:
+        return np.concatenate([np.empty(0, dtype), *(part[i] for part in parts)]).astype(dtype)
+
+    return Known(
+        len(subjects), joined(0, np.int64), joined(1, np.int64), joined(2, np.int64), begin, joined(3, np.bool_),
+        joined(4, np.float64), joined(5, np.int64), joined(6, np.int64), age,
+    )  # fmt: skip

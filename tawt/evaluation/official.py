@@ -1,0 +1,98 @@
+"""Official scores of public challenges, measured beside all else where a pipeline says that a label set is theirs.
+
+They judge decisions: rows of at least a threshold, which is chosen on other rows, are taken to be positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tawt.arrays import Floats
+from tawt.config.pipeline import Score
+from tawt.evaluation.measure import Metric
+from tawt.evaluation.metrics import Binary, one_class
+from tawt.evaluation.predictions import Predictions
+
+_US_PER_HOUR = 3_600_000_000
+_FALSE_ALARM = -0.05
+_EARLY, _BEST, _LATE = -12.0, -6.0, 3.0
+"""Hours after the onset of sepsis: from when on a warning is worth something, most, and nothing any more."""
+
+
+@dataclass(frozen=True)
+class Official:
+    """What a challenge measures."""
+
+    threshold: Callable[[Predictions], float | None]
+    """The best one on some rows; None where they have one class."""
+    metric: Callable[[Predictions, float], Metric]
+    """Of other rows, with a threshold."""
+
+
+def utilities(asked: Predictions) -> tuple[Floats, Floats]:
+    """Return what a warning is worth at each row, and what silence is, `(n,)` each.
+
+    Onset is 6 hours after the first row of a subject whose label is yes.
+
+    Source: Reyna et al. 2020, Early prediction of sepsis from clinical data: the PhysioNet/Computing in Cardiology
+    Challenge 2019, Critical Care Medicine 48.
+
+    Args:
+        asked: Yes or no, by the hour.
+    """
+    assert isinstance(asked.outcome, Binary)
+    hour = asked.prediction_time / _US_PER_HOUR
+    _, subject = np.unique(asked.subject_id, return_inverse=True)
+    first = np.full(len(hour), np.inf)
+    yes = asked.outcome.truth == 1
+    np.minimum.at(first, subject[yes], hour[yes])
+    is_septic = np.isfinite(first[subject])
+    since = np.where(is_septic, hour - first[subject] + _BEST, 0.0)
+    before = since <= _BEST
+    rising, falling = (since - _EARLY) / (_BEST - _EARLY), (_LATE - since) / (_LATE - _BEST)
+    warned = np.where(before, np.maximum(rising, _FALSE_ALARM), falling)
+    silent = np.where(before, 0.0, -2 * (since - _BEST) / (_LATE - _BEST))
+    is_over = since > _LATE
+    return (
+        np.where(is_septic, np.where(is_over, 0.0, warned), _FALSE_ALARM),
+        np.where(is_septic, np.where(is_over, 0.0, silent), 0.0),
+    )
+
+
+def utility(asked: Predictions, threshold: float) -> Metric:
+    """Return the normalized utility of warning at or above a threshold: 0 is that of silence, 1 the best there is.
+
+    Args:
+        asked: The rows that it is to be measured on.
+        threshold: Chosen on other rows.
+    """
+    warned, silent = utilities(asked)
+    gain = warned - silent
+
+    def score(outcome: Binary, weights: Floats) -> Floats:
+        found: Floats = (weights @ (gain * (outcome.score >= threshold))) / (weights @ np.maximum(gain, 0))
+        return np.where(outcome.two_classes(weights), found, np.nan)
+
+    return Metric("utility", "utility", "larger", score, one_class)
+
+
+def best_of_utility(asked: Predictions) -> float | None:
+    """Return the score at and above which warnings are worth most; None where there is one class."""
+    outcome = asked.outcome
+    assert isinstance(outcome, Binary)
+    if outcome.one_class(np.ones(outcome.n_rows)) or not outcome.n_rows:
+        return None
+    warned, silent = utilities(asked)
+    worth = (warned - silent)[outcome.order].cumsum()[outcome.ends]
+    best = int(worth.argmax())
+    # where every warning does harm none of these rows gets one
+    return float(
+        outcome.score[outcome.order[outcome.ends[best]]] if worth[best] > 0 else np.nextafter(outcome.score.max(), 2)
+    )
+
+
+OFFICIAL: dict[Score, Official] = {"physionet2019": Official(best_of_utility, utility)}
+"""By the names that a pipeline gives them under `scores`."""
