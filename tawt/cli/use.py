@@ -147,6 +147,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="A baseline by its name; all by default, `none` for none", show_default=False),
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="TabPFN=PATH or TabICL=PATH: weights on this disk, of a model of tables", show_default=False),
+    ] = None,
     kind: Kind = None,
     group: Annotated[
         list[str] | None,
@@ -173,8 +177,9 @@ def evaluate(
         say(f"  {event['name']}" if event["event"] == "model" else f"note: {event['text']}")
 
     result = run_evaluate(
-        workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline, kind=kind, group=group,
-        n_draws=draws, seed=seed, device=device, out=out, plots=plots, stale_ok=stale_ok, report=report,
+        workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline,
+        weights=tuple(weights or ()), kind=kind, group=group, n_draws=draws, seed=seed, device=device, out=out,
+        plots=plots, stale_ok=stale_ok, report=report,
     )  # fmt: skip
     for note in result.notes:
         say(f"note: {note}")

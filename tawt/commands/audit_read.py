@@ -101,9 +101,21 @@ def asked_again(table: pa.Table) -> np.ndarray:
 def practice_told(root: Path, name: str) -> list[Verdict]:
     """Return what no data can show, with how often held_out was looked at as far as evaluations tell."""
     told = "what was looked at before something was changed, no file says: write down what was decided on which rows"
-    path = root / EVALUATIONS / name / "evaluation.json"
-    if path.is_file():
-        rows = read_map(path, "evaluate again", FileError).get("rows", [])
-        n = sum(one.get("name") not in NAMES for one in rows if isinstance(one, dict))
-        told = f"{n:,} runs were measured on the rows of {path.parent.name}, and a choice among them is one; {told}"
+    rows = _evaluation(root, name).get("rows", [])
+    n = sum(one.get("name") not in NAMES for one in rows if isinstance(one, dict))
+    if n:
+        told = f"{n:,} runs were measured on the same rows, and a choice among them is one on the test; {told}"
     return [unverified("DECLARED_PRACTICE", told)]
+
+
+def settled_threshold(root: Path, name: str, run: str) -> float | None:
+    """Return the threshold of a run that an evaluation has on record; None where there is none."""
+    settled = _evaluation(root, name).get("settled", {})
+    own = settled.get(run) if isinstance(settled, dict) else None
+    found = own.get("threshold") if isinstance(own, dict) else None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _evaluation(root: Path, name: str) -> dict[str, Any]:
+    path = root / EVALUATIONS / name / "evaluation.json"
+    return read_map(path, "evaluate again", FileError) if path.is_file() else {}

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tawt.arrays import Ints
+from tawt.commands.audit_read import settled_threshold
+from tawt.contracts.workspace import EVALUATIONS
 from tawt.dataset.reader import TripletDataset, fingerprint_of
 from tawt.errors import ConfigError
 from tawt.evaluation.chosen import audit_threshold
@@ -56,7 +58,7 @@ def audit_run(
     task = load_task(run) if (run / TASK).is_file() else None
     if task is not None and task.spec.labels_sha256 == labels.sha256:
         found += [_rates(run, task, dataset, labels)]
-    return [*found, _chosen(run, task, dataset, labels, device, threshold)]
+    return [*found, _chosen(root, run, task, dataset, labels, device, threshold)]
 
 
 def _invariant(embedding: Embedding, dataset: TripletDataset, labels: LabelSet) -> Verdict:
@@ -117,11 +119,15 @@ def _near(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 
 def _chosen(
-    run: Path, task: LoadedTask | None, dataset: TripletDataset, labels: LabelSet, device: str, threshold: float | None
-) -> Verdict:
+    root: Path, run: Path, task: LoadedTask | None, dataset: TripletDataset, labels: LabelSet, device: str,
+    threshold: float | None,
+) -> Verdict:  # fmt: skip
     """Say on which rows the weights of a run, and a threshold, were chosen."""
     final = "the last" if task is None or task.loaded.config.train.final == "last" else "the best on tuning"
     own = f"the weights of {run.name} are {final}"
+    settled = None if threshold is not None else settled_threshold(root, labels.name, run.name)
+    if settled is not None:
+        own, threshold = f"{own}; the threshold is that on record in {EVALUATIONS}/{labels.name}", settled
     if threshold is None:
         return clean("EVALUATION_REUSE", f"{own}; hold a threshold that you report to tuning with `--threshold`")
     if task is None or task.spec.kind != "binary":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from tawt.evaluation.known import known_at
 from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.rows import Rows, thinned
 from tawt.evaluation.several import Several, several, to_survival
+from tawt.evaluation.tabular import TABULAR, tabular_baselines
 from tawt.heads.grid import Series, make_series
 from tawt.heads.gru import fit_gru
 from tawt.heads.kinds import answers
@@ -29,7 +31,7 @@ from tawt.runs.beside import answer_untrained, probed, with_labels_shuffled
 from tawt.training.device import Compute
 
 GRU, UNTRAINED, SHUFFLED = "GRU-D", "untrained encoder", "shuffled labels"
-NAMES = (*BASELINES, GRU, UNTRAINED, SHUFFLED)
+NAMES = (*BASELINES, *TABULAR, GRU, UNTRAINED, SHUFFLED)
 """All that can stand beside; the last is no row of a table: what it says is held to chance."""
 _FITTED: dict[Kind, Fitted] = {"binary": "binary", "classes": "multiclass", "numbers": "regression"}
 _N_VARIABLES = 64
@@ -53,6 +55,8 @@ class Beside:
     seed: int
     tell: Callable[[str], None]
     """Hears what is to be known beside."""
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    """Of pretrained models of tables, by name: a file or a folder."""
 
     def models(
         self, wanted: str | Sequence[str] | None, started: Callable[[str], None]
@@ -97,10 +101,14 @@ class Beside:
         return measured_shuffled(own, told, kind, self.seed, n_draws)
 
     def _chosen(self, wanted: str | Sequence[str] | None) -> list[str]:
-        names = [*NAMES] if wanted is None else [*one_or_more(wanted)]
+        there = [name for name in NAMES if name not in TABULAR or name in self.weights]
+        names = there if wanted is None else [*one_or_more(wanted)]
         for name in names:
             if name not in NAMES:
                 raise ConfigError(f"--baseline {name}", "is none, expected one that there is", nearest(name, NAMES))
+            if name not in there:
+                hint = f"give them with `--weights {name}=FILE`"
+                raise ConfigError(f"--baseline {name}", "has no weights, expected those that lie on this disk", hint)
         return names
 
     def _said(self, name: str) -> Floats:
@@ -114,12 +122,13 @@ class Beside:
             self.tell(f"{name} learns from {most:,} of {n:,} labels, drawn: times of one subject are much alike")
         if name == GRU:
             return self._gru(rows)
-        kind = self.labels.kind
+        kind, by = self.labels.kind, dict(BASELINES)
+        by |= tabular_baselines(self.weights, self.compute.device.type, self.tell)
         if kind in _FITTED:
-            return baseline(name, self.dataset, rows, _FITTED[kind], self.seed)
+            return baseline(name, self.dataset, rows, _FITTED[kind], self.seed, by)
         targets = self._targets(self._any_of(most))
         asked = Several(targets.truth.astype(np.float64), targets.weight > 0)
-        found = several(name, self.dataset, rows, asked, self.seed, self.tell)
+        found = several(name, self.dataset, rows, asked, self.seed, self.tell, by)
         return to_survival(found) if kind == "time" else found
 
     def _inside(self) -> list[Bools]:

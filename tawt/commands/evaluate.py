@@ -12,6 +12,7 @@ import numpy as np
 from tawt.commands.answered import Asked
 from tawt.commands.beside import TUNING, Beside
 from tawt.commands.carried import place_for
+from tawt.config.base import one_or_more
 from tawt.config.pipeline import Score
 from tawt.contracts.label_set import label_path
 from tawt.contracts.workspace import EVALUATIONS, is_workspace
@@ -27,6 +28,7 @@ from tawt.evaluation.settle import Settled, groups_text, settled_text
 from tawt.evaluation.subgroups import Subgroup, by_group
 from tawt.evaluation.suite import metrics_of
 from tawt.evaluation.table import MAIN, Comparison, compare
+from tawt.evaluation.tabular import given_weights
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, made_folder, write_sealed
@@ -92,6 +94,7 @@ def evaluate(
     *,
     split: str = "held_out",
     baselines: str | Sequence[str] | None = None,
+    weights: Sequence[str] = (),
     kind: Any = None,
     group: Sequence[str] | None = None,
     n_draws: int = N_DRAWS,
@@ -110,6 +113,7 @@ def evaluate(
         runs: Runs of `tawt finetune`; the first is what the others are compared with.
         split: Whose labels are asked about.
         baselines: Names; None = all that belong to the kind of task and are installed.
+        weights: `TabPFN=FILE` or `TabICL=FILE`, or a folder: models of tables from weights that lie on this disk.
         kind: What is asked, where the columns of the labels leave it open.
         group: What subjects are told apart by: `age`, or static data_types; None = age and static facts of few kinds.
         n_draws: Draws of subjects for intervals.
@@ -134,6 +138,7 @@ def evaluate(
     folders = [find_run(workspace, run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
+    tables = given_weights(one_or_more(weights))
     if plots:
         matplotlib()
     places = [place_for(workspace, folder, tell, stale_ok) for folder in folders]
@@ -168,9 +173,9 @@ def evaluate(
                 folder.name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
         assert first is not None and asked is not None, "there is one run at least"
-        beside = Beside(datasets[0], labels, splits, first[0], first[1], seed, notes.append)
+        beside = Beside(datasets[0], labels, splits, first[0], first[1], seed, notes.append, tables)
         for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
-            models[name] = asked.answered(name, told, first[0].spec, digest([name, seed]))
+            models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
         found = _compared(datasets[0], asked, models, group, n_draws, seed)
         found = replace(found, shuffled=beside.shuffled(baselines, n_draws), folder=place, notes=tuple(notes))
         write_sealed(place / "evaluation.json", found.to_json())

@@ -6,7 +6,7 @@ scikit-learn and LightGBM come with an extra and are imported when they are need
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,7 +80,7 @@ def regression(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
     if len(np.unique(y)) < 2:
         return prevalence(x, rows, task, seed)
     model = models.LogisticRegression(C=strength, max_iter=1000).fit(x_fit, y)
-    return _spread(model.predict_proba(x_test), model.classes_, rows, task)
+    return spread(model.predict_proba(x_test), model.classes_, rows, task)
 
 
 def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
@@ -105,7 +105,9 @@ def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
 
 Fit = Callable[[Floats, Rows, Task, int], Floats]
 """Features `(n, f)`, rows, task, seed -> predictions of the test rows: `(m,)`, or `(m, c)` of several classes."""
-BASELINES: dict[str, tuple[Recipe | None, Fit]] = {
+Baselines = Mapping[str, tuple[Recipe | None, Fit]]
+"""Name -> what is known of a record, and what is fitted to it."""
+BASELINES: Baselines = {
     "prevalence": (None, prevalence),
     "demographics": ("demographics", regression),
     "missingness": ("missingness", trees),
@@ -113,22 +115,25 @@ BASELINES: dict[str, tuple[Recipe | None, Fit]] = {
     "LightGBM": ("summaries", trees),
     "LightGBM, four statistics": ("four", trees),
 }
-"""What is known of a record and what is fitted to it."""
+"""Those that need no weights."""
 _CHANCE: dict[Task, tuple[Metric, float]] = {
     "binary": (AUROC, 0.5), "multiclass": (MACRO_AUROC, 0.5), "regression": (SPEARMAN, 0.0),
 }  # fmt: skip
 """What is measured of shuffled labels, and what it is by chance."""
 
 
-def baseline(name: str, dataset: TripletDataset, rows: Rows, task: Task = "binary", seed: int = 0) -> Floats:
+def baseline(
+    name: str, dataset: TripletDataset, rows: Rows, task: Task = "binary", seed: int = 0, by: Baselines = BASELINES
+) -> Floats:
     """Fit one baseline and predict the test rows, in their order.
 
     Args:
-        name: Of `BASELINES`.
+        name: Of `by`.
         dataset: Whose records are looked at, up to each prediction time.
         rows: The labels and their parts.
         task: What is predicted.
         seed: Of all that is drawn.
+        by: The baselines that there are.
 
     Returns:
         `(m,)` chances or numbers, or `(m, c)` chances of several classes.
@@ -138,22 +143,21 @@ def baseline(name: str, dataset: TripletDataset, rows: Rows, task: Task = "binar
         ContractError: The labels are not those of the task.
         DatasetError: A subject is not in the dataset.
     """
-    if name not in BASELINES:
-        raise ConfigError(f"baseline {name}", "is none, expected one that there is", nearest(name, BASELINES))
+    if name not in by:
+        raise ConfigError(f"baseline {name}", "is none, expected one that there is", nearest(name, by))
     seen = rows.truth[rows.fit | rows.stop]
     if task == "binary" and (n := int((~np.isin(seen, (0, 1))).sum())):
         raise ContractError("truth", f"has {n:,} values beside 0 and 1, expected none")
     if task == "multiclass" and (n := int(((seen < 0) | (seen % 1 != 0)).sum())):
         raise ContractError("truth", f"has {n:,} values that are no numbers of classes, expected 0, 1, 2 ...")
-    x, fit = features_for(name, dataset, rows), BASELINES[name][1]
+    x, fit = features_for(by[name][0], dataset, rows), by[name][1]
     if not x.shape[1]:
         return prevalence(x, rows, task, seed)  # nothing is known of anybody
     return fit(x, rows, task, seed)
 
 
-def features_for(name: str, dataset: TripletDataset, rows: Rows) -> Floats:
+def features_for(recipe: Recipe | None, dataset: TripletDataset, rows: Rows) -> Floats:
     """Return what a baseline is told of each row, `(n, f)`."""
-    recipe = BASELINES[name][0]
     if recipe is None:
         return np.empty((len(rows.truth), 0))
     return features_at(dataset, rows.subject_id, rows.prediction_time, recipe).matrix
@@ -229,12 +233,13 @@ def _n_classes(rows: Rows) -> int:
     return int(rows.truth.max()) + 1
 
 
-def _spread(chances: Floats, classes: Floats, rows: Rows, task: Task) -> Floats:
+def spread(chances: Floats, classes: Floats, rows: Rows, task: Task) -> Floats:
+    """Return chances of the classes that a model saw as those of all classes; of yes or no, that of yes."""
     if task == "binary":
         return np.asarray(chances[:, 1], dtype=np.float64)
-    spread = np.zeros((len(chances), _n_classes(rows)))
-    spread[:, classes.astype(np.int64)] = chances
-    return spread
+    out = np.zeros((len(chances), _n_classes(rows)))
+    out[:, classes.astype(np.int64)] = chances
+    return out
 
 
 def flagged(x: Floats, fit: Bools) -> Floats:

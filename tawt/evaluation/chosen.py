@@ -8,7 +8,7 @@ import numpy as np
 
 from tawt.arrays import Floats
 from tawt.evaluation.metrics import Binary
-from tawt.labels.verdict import Inflation, Verdict, clean
+from tawt.labels.verdict import Inflation, Verdict, clean, unverified
 
 _LEAST = 1e-9
 Score = Callable[[Floats, Floats, float, float], Floats]
@@ -17,6 +17,7 @@ CRITERIA: dict[str, Score] = {
     "F1": lambda tp, fp, p, n: 2 * tp / (tp + fp + p),
     "distance to the corner of ROC": lambda tp, fp, p, n: -np.hypot(1 - tp / p, fp / n),
     "|sensitivity - specificity|": lambda tp, fp, p, n: -np.abs(tp / p - (1 - fp / n)),
+    "min(sensitivity, positive predictivity)": lambda tp, fp, p, n: np.minimum(tp / p, tp / np.maximum(tp + fp, 1)),
     "accuracy": lambda tp, fp, p, n: (tp + n - fp) / (p + n),
 }
 """By what thresholds are chosen: true and false positives, positives and others -> the larger the better."""
@@ -33,9 +34,14 @@ def audit_threshold(threshold: float, tuning: Binary, held_out: Binary) -> Verdi
     """
     code = "EVALUATION_REUSE"
     best = {name: [_is_best(threshold, one, of) for one in (tuning, held_out)] for name, of in CRITERIA.items()}
-    if on := [name for name, (in_tuning, _) in best.items() if in_tuning]:
-        return clean(code, f"the threshold {threshold:g} is the best of tuning by {on[0]}")
+    by_tuning = [name for name, (in_tuning, _) in best.items() if in_tuning]
     on = [name for name, (_, in_held) in best.items() if in_held]
+    if by_tuning and not {*on} - {*by_tuning}:
+        return clean(code, f"the threshold {threshold:g} is the best of tuning by {by_tuning[0]}")
+    if by_tuning:
+        other = next(name for name in on if name not in by_tuning)
+        told = f"the threshold {threshold:g} is the best of tuning by {by_tuning[0]}, and that of held_out by {other}"
+        return unverified(code, f"{told}: say by which it was chosen")
     if not on:
         return clean(code, f"the threshold {threshold:g} is the best of held_out by none of {', '.join(CRITERIA)}")
     of = CRITERIA[on[0]]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats
 from tawt.dataset.reader import TripletDataset
-from tawt.evaluation.baselines import BASELINES, features_for, prevalence
+from tawt.evaluation.baselines import BASELINES, Baselines, features_for, prevalence
 from tawt.evaluation.rows import Rows
 
 FEWEST = 2
@@ -28,17 +28,18 @@ class Several:
 
 def several(
     name: str, dataset: TripletDataset, rows: Rows, asked: Several, seed: int = 0,
-    tell: Callable[[str], None] = lambda text: None,
+    tell: Callable[[str], None] = lambda text: None, by: Baselines = BASELINES,
 ) -> Floats:  # fmt: skip
     """Fit a baseline to each thing that is asked, and predict the test rows.
 
     Args:
-        name: Of `BASELINES`.
+        name: Of `by`.
         dataset: Whose records are looked at.
         rows: The parts; their truth is not looked at.
         asked: The truth.
         seed: Of all that is drawn.
         tell: Hears of things with too few answers to learn from.
+        by: The baselines that there are.
 
     Returns:
         `(m, k)` chances.
@@ -47,7 +48,7 @@ def several(
         ConfigError: The package of the baseline is not installed.
         DatasetError: A subject is not in the dataset.
     """
-    x, fit = features_for(name, dataset, rows), BASELINES[name][1]
+    x, fit = features_for(by[name][0], dataset, rows), by[name][1]
     said, few = [], 0
     for i in range(asked.truth.shape[1]):
         own = np.where(asked.known[:, i], asked.truth[:, i], 0.0)

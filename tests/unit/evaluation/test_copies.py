@@ -83,7 +83,7 @@ def test_records_that_were_mixed_of_two_are_found(tmp_path):
 @pytest.fixture
 def sides():
     """What a fair model says of two splits."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(4)
     truth = rng.random((2, 300)) < 0.2
     score = 1 / (1 + np.exp(2 - truth - rng.normal(size=(2, 300))))
     return [Binary(t, s) for t, s in zip(truth, score, strict=True)]

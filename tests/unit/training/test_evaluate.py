@@ -113,6 +113,9 @@ def test_what_does_not_fit_is_told(pretrained):
     with pytest.raises(ConfigError, match="is none") as error:
         evaluate(pretrained, "task", run, baselines=("LightGMB",), device="cpu")
     assert "LightGBM" in error.value.hint
+    with pytest.raises(ConfigError, match="has no weights") as error:
+        evaluate(pretrained, "task", run, baselines=("TabPFN",), device="cpu")
+    assert "--weights TabPFN=FILE" in error.value.hint
     write_labels(pretrained, **KINDS["numbers"])
     with pytest.raises(ConfigError, match="answers a task of kind binary"):
         evaluate(pretrained, "task", run, device="cpu")
