@@ -47,4 +47,5 @@ class LabelConfig(Section):
     self_training: SelfTrainingConfig = SelfTrainingConfig()
     """What is learned where there is no label."""
     n_bins: int = Field(20, ge=2, le=1000)
-    """Time to an event: intervals of equal numbers of events, in each of which there is a hazard."""
+    """Time to an event: intervals of equal numbers of events, in each of which there is a hazard; at most one for ten
+    events."""

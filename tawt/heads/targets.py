@@ -20,6 +20,8 @@ from tawt.heads.task import TaskSpec
 Numbers = NDArray[np.float64]
 LEAST_EVENTS = 2
 """Of each answer among the training labels."""
+EVENTS_PER_BIN = 10
+"""Training labels with an event that an interval of time has at least, unless there is but one interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,7 @@ def _of_times(rows: LabelSet, n_bins: int) -> dict[str, Any]:
     """Return the intervals, of equal numbers of events, and the hazard in each."""
     seen, duration = rows.value[:, 0] > 0, rows.duration[:, 0]
     _held(rows, {"an event that was seen": int(seen.sum())})
+    n_bins = max(1, min(n_bins, int(seen.sum()) // EVENTS_PER_BIN))  # of fewer, a rate is mostly chance
     edges = np.unique(np.quantile(duration[seen], np.arange(1, n_bins + 1) / n_bins, method="higher"))
     truth, weight = _intervals(seen, duration, edges)
     hazard = (truth * weight).sum(0) / np.maximum(weight.sum(0), 1)

@@ -119,16 +119,16 @@ def test_classes_and_numbers(tmp_path):
 def test_the_time_to_an_event_is_its_likelihood(tmp_path):
     """The loss is minus the log of the chance of what was seen, interval by interval, for each document alone."""
     rng = np.random.default_rng(0)
-    duration, seen = rng.exponential(20, 60), rng.random(60) < 0.6
+    duration, seen = rng.exponential(20, 80), rng.random(80) < 0.6
     labels = read_labels(write(tmp_path, boolean_value=seen.tolist(), duration_hours=duration))
     spec, targets = learned(labels)
     edges = np.array(spec.edges)
-    assert len(edges) == 4 and edges[-1] == duration[seen].max()
-    outputs = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    assert seen.sum() >= 40 and len(edges) == 4 and edges[-1] == duration[seen].max()
+    outputs = torch.randn(80, 4, generator=torch.Generator().manual_seed(0))
     hazard = outputs.double().sigmoid().numpy()
     head = TaskHead(3, spec, CONFIG)
     got = head.answers.losses(outputs, torch.from_numpy(targets.truth), torch.from_numpy(targets.weight))
-    for i in range(60):
+    for i in range(80):
         chance = 1.0
         for j, edge in enumerate(edges):
             if seen[i] and duration[i] <= edge:
@@ -140,6 +140,8 @@ def test_the_time_to_an_event_is_its_likelihood(tmp_path):
         assert got[i].item() == pytest.approx(-math.log(chance), rel=1e-4, abs=1e-6)
     alive = head.answers.predict(outputs)
     np.testing.assert_allclose(alive, np.cumprod(1 - hazard, 1), rtol=1e-4)
+    fewer, _ = learned(labels.rows(np.flatnonzero(np.cumsum(seen) <= 25)))
+    assert len(fewer.edges) == 2, "each interval has ten events or more"
     # of the training labels alone, hazards are events over those watched
     watched, came = targets.weight.sum(0), (targets.truth * targets.weight).sum(0)
     np.testing.assert_allclose(spec.prior, came / watched, rtol=1e-6)
