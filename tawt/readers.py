@@ -168,13 +168,24 @@ def read_parquet(
     """Read one Parquet file, the named columns in their order; options go to `pyarrow.parquet.ParquetFile`.
 
     Raises:
-        TawtError: Of that kind: it is absent, no Parquet, torn, or lacks a column.
+        TawtError: Of that kind: it is absent, no Parquet, torn, lacks a column, or has two of one name.
     """
     with _parquet(path, hint, kind, place, **options) as file:
+        hold_names(file.schema_arrow.names, place or str(path), hint, kind)
         if lacking := [name for name in columns or () if name not in file.schema_arrow.names]:
             raise kind(place or str(path), f"has no column `{lacking[0]}`, expected it there", hint)
         table = file.read(columns=columns)
         return table if columns is None else table.select(list(columns))
+
+
+def hold_names(names: Sequence[str], where: str, hint: str = AGAIN, kind: type[TawtError] = FileError) -> None:
+    """Hold that no two columns have one name.
+
+    Raises:
+        TawtError: Of that kind.
+    """
+    if n := len(names) - len({*names}):
+        raise kind(where, f"has {n:,} columns of a name that is there already, expected each once", hint)
 
 
 def parquet_schema(

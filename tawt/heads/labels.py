@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.errors import ConfigError, nearest
 from tawt.heads.task import KINDS, Kind
-from tawt.readers import reading
+from tawt.readers import hold_names, reading
 from tawt.seals import sha256_file
 from tawt.shell import command
 
@@ -164,6 +164,7 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, I
         raise ConfigError(str(path), "is not there, expected a label set", _HINT)
     with reading(path, "a Parquet file of labels", _HINT, ConfigError):
         names = pq.read_schema(path).names
+        hold_names(names, str(path), _HINT, ConfigError)
         table = pq.read_table(path, columns=[n for n in columns or names if n in names], partitioning=None)
         for key in _KEYS:
             if key not in table.column_names or table[key].null_count:
