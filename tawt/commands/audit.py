@@ -22,7 +22,7 @@ from tawt.evaluation.baselines import measured_shuffled, with_shuffled_labels
 from tawt.evaluation.inflation import inflation, probe
 from tawt.evaluation.leaks import Told, audit_features, tell
 from tawt.evaluation.resample import Interval
-from tawt.evaluation.rows import Rows
+from tawt.evaluation.rows import Rows, thinned
 from tawt.files import made_folder, write_sealed
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.ahead import audit_summaries
@@ -38,6 +38,8 @@ from tawt.pipeline.workspace import open_workspace
 from tawt.runs.find import find_run
 
 FORMAT = "tawt.audit/1"
+MOST_LOOKED_AT = 20_000
+"""Labels at whose times features are looked at; more would say the same, and take memory for each."""
 _DRAWS = 200
 _ONE_OF_TWO = "of a yes or no alone"
 _ASK_YES_OR_NO = (
@@ -144,12 +146,17 @@ def audit(
             found = [one for one in found if one.status != "not verified" or one.code not in told_of] + told_by
             found.append(audit_cohort(connection))
     report({"event": "part", "name": "records and features"})
-    truth, asked = labels.value[:, 0], ~np.isnan(labels.value[:, 0])
+    drawn = thinned(np.arange(len(labels)), np.ones(len(labels), dtype=np.bool_), MOST_LOOKED_AT, seed)
+    if not drawn.all():
+        text = f"features are looked at where {drawn.sum():,} of {len(labels):,} labels are, drawn"
+        report({"event": "note", "text": text})
+    own, again = labels.rows(drawn), again[drawn]
+    truth, asked = own.value[:, 0], ~np.isnan(own.value[:, 0])
     yes_or_no = labels.kind in ("binary", "labels", "time")
-    train = np.isin(labels.subject_id, splits["train"]) & asked
-    told = tell(dataset, labels.subject_id, labels.time, np.where(asked & yes_or_no, truth > 0, 0).astype(float), train)
+    train = np.isin(own.subject_id, splits["train"]) & asked
+    told = tell(dataset, own.subject_id, own.time, np.where(asked & yes_or_no, truth > 0, 0).astype(float), train)
     found += audit_features(told)
-    test = np.isin(labels.subject_id, splits.get("held_out", [])) & asked
+    test = np.isin(own.subject_id, splits.get("held_out", [])) & asked
     if yes_or_no:
         found = [*worst_of(found).values()]
         leaking = {code for one in found if one.status == "leak" for code in one.codes}
@@ -162,9 +169,9 @@ def audit(
     if run is not None:
         folder = find_run(root, run)
         at = place_for(root, folder, report, stale_ok)
-        own = dataset if at == root else open_dataset(at)
+        read = dataset if at == root else open_dataset(at)
         found += audit_run(
-            root, folder, own, labels, device, threshold, lambda name: report({"event": "part", "name": name})
+            root, folder, read, labels, device, threshold, lambda name: report({"event": "part", "name": name})
         )  # fmt: skip
     elif threshold is not None:
         raise ConfigError(f"--threshold {threshold:g}", "is of no run, expected one", "give it with `--run`")

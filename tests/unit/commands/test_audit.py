@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tawt.commands.audit import audit
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.truncated import truncate
 from tawt.evaluation.features import Features
@@ -83,8 +84,8 @@ def test_a_truncated_record_has_what_was_known(told):
     )
 
 
-def test_every_leak_has_a_verdict(own_workspace, tmp_path, tawt):
-    """The command says one thing of each leak of the catalogue, in its order, and writes it down."""
+def test_every_leak_has_a_verdict(own_workspace, tmp_path, tawt, monkeypatch):
+    """The command says one thing of each leak of the catalogue, in its order, and writes it down; also where labels are many."""
     task = tmp_path / "dead.yaml"
     task.write_text("""predicates:
   admission: {code: {regex: "^HOSPITAL_ADMISSION"}}
@@ -102,4 +103,9 @@ windows:
     by_code = {one["code"]: one for one in said["verdicts"]}
     assert by_code["FUTURE_EVENT"]["status"] == by_code["LABEL_IN_INPUT"]["status"] == "clean"
     assert done.code == any(one["status"] == "leak" for one in said["verdicts"])
+    monkeypatch.setattr("tawt.commands.audit.MOST_LOOKED_AT", 40)
+    heard: list[dict] = []
+    fewer = audit("dead", own_workspace, aces=task, report=heard.append)
+    assert [one.code for one in fewer.verdicts] == [leak.code for leak in LEAKS]
+    assert any("looked at where 40 of" in event.get("text", "") for event in heard)
     assert "audits" not in (checked := tawt("check", "-w", own_workspace)).out + checked.err
