@@ -120,7 +120,7 @@ def evaluate(
         seed: Of the draws and the baselines.
         device: auto, cpu, cuda or cuda:N.
         out: A folder; default WORKSPACE/evaluations/TASK.
-        plots: Draw ROC, precision and recall, calibration and net benefit, or survival by risk, into the folder.
+        plots: Draw curves, numbers or survival by risk into the folder; nothing of 10 rows or fewer.
         stale_ok: Measure also on a dataset or labels that are older than what they were made from.
         report: Hears which model is at work, and notes.
 
@@ -181,8 +181,9 @@ def evaluate(
         write_sealed(place / "evaluation.json", found.to_json())
         (place / "evaluation.txt").write_text(found.text(), encoding="utf-8")
         said_of = {name: one for name, (one, _) in models.items()}
-        drawn = plot_models(said_of, place, labels.name) if plots else ()
-    return replace(found, plots=tuple(drawn))
+        undrawn: list[str] = []
+        drawn = plot_models(said_of, place, labels.name, undrawn.append) if plots else ()
+    return replace(found, plots=tuple(drawn), notes=(*found.notes, *undrawn))
 
 
 def _has_labels(dataset: TripletDataset, split: str, labels: LabelSet) -> bool:

@@ -1,8 +1,8 @@
-"""Sheets of an evaluation: ROC, precision and recall, calibration, net benefit, and survival by risk."""
+"""Sheets of an evaluation: ROC, precision and recall, calibration, net benefit, numbers, and survival by risk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,27 @@ from tawt.evaluation.kaplan_meier import kaplan_meier
 from tawt.evaluation.measure import Metric
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
 from tawt.evaluation.predictions import Predictions
+from tawt.evaluation.regression import Numbers
 from tawt.evaluation.survival import Survival
 from tawt.figures.common import DASHES, colours, grid, line, save, shades
+from tawt.figures.numbers import fewest, plot_numbers
 
-_N_BINS, _GREY = 10, "#888888"
+_N_BINS, _GREY, _DAYS_FROM = 10, "#888888", 96.0
 _MOST_SHEETS, N_GROUPS = 9, 3
 
 
-def plot_models(models: Mapping[str, Predictions], folder: Path, title: str) -> list[Path]:
+def plot_models(
+    models: Mapping[str, Predictions], folder: Path, title: str, tell: Callable[[str], None] = lambda text: None
+) -> list[Path]:
     """Draw what models say of the same rows: a sheet, one of each class or label, or survival of each model.
 
-    There is none of numbers, of rows of one class, and of too few for groups of risk.
+    There is none of 10 rows or fewer of a class, a bin or a group of risk.
 
     Args:
         models: By name; of one kind.
         folder: Where the PNGs go.
         title: Of the task.
+        tell: Hears what is not drawn.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -52,13 +57,22 @@ def plot_models(models: Mapping[str, Predictions], folder: Path, title: str) -> 
     drawn = []
     for name, sheet in sheets.items():
         one = next(iter(sheet.values()))
-        if one.n_rows and not one.one_class(np.ones(one.n_rows)):
+        if min(one.truth.sum(), one.n_rows - one.truth.sum()) <= SMALL_CELL:
+            tell(f"{title}{name.replace('-', ', ', 1)}: {SMALL_CELL} rows or fewer of one answer are not drawn")
+        else:
             path = folder / f"curves{_as_file(name)}.png"
             drawn.append(plot_binary(sheet, path, f"{title}{name.replace('-', ', ', 1)}"))
+    numbers = {name: one for name, one in outcomes.items() if isinstance(one, Numbers)}
+    if numbers and first.n_rows > fewest():
+        drawn.append(plot_numbers(numbers, folder / "numbers.png", title))
+    elif numbers:
+        tell(f"{title}: {fewest():,} rows or fewer are not drawn in bins")
     for name, survival in outcomes.items():
         if isinstance(survival, Survival) and survival.n_rows // N_GROUPS > SMALL_CELL:
             path = folder / f"survival-{_as_file(name)}.png"
             drawn.append(plot_survival(survival, path, f"{title}: survival by risk, {name}"))
+    if isinstance(first, Survival) and not drawn:
+        tell(f"{title}: too few rows for {N_GROUPS} groups of risk are not drawn")
     return drawn
 
 
@@ -135,7 +149,7 @@ def plot_survival(
     A curve ends where 10 or fewer are still watched: what lies beyond says more of people than of the model.
 
     Args:
-        outcome: Of the rows.
+        outcome: Of the rows; times in hours.
         path: The PNG.
         title: Above it.
         n_groups: Groups, from the lowest risk to the highest.
@@ -147,10 +161,11 @@ def plot_survival(
         what = f"would have {n_groups} groups of {outcome.n_rows:,} rows"
         raise ConfigError("figures", f"{what}, expected more than {SMALL_CELL} rows in each")
     figure, (axis,) = grid(1, columns=1, width=6.4, height=4.4)
+    unit = 24.0 if outcome.time.max() > _DAYS_FROM else 1.0
     order = np.argsort(outcome.risk, kind="stable")
     handles = []
     for number, (rows, colour) in enumerate(zip(np.array_split(order, n_groups), shades(n_groups), strict=True)):
-        curve = kaplan_meier(outcome.time[rows], outcome.event[rows])
+        curve = kaplan_meier(outcome.time[rows] / unit, outcome.event[rows])
         shown = curve.n_left > SMALL_CELL
         at = np.append(0.0, curve.time[shown])
 
@@ -163,7 +178,7 @@ def plot_survival(
         handles.append(line(colour, f"{_tertile(number, n_groups)}, {len(rows):,} rows", lw=1.8))
     axis.set(ylim=(0, 1.02))
     axis.set_xlim(left=0)
-    _said(axis, "", "time since the prediction", "share without the event")
+    _said(axis, "", f"{'days' if unit > 1 else 'hours'} since the prediction", "share without the event")
     return save(figure, path, title, handles)
 
 

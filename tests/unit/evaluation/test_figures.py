@@ -11,8 +11,9 @@ import pytest
 from tawt.errors import ConfigError
 from tawt.evaluation.kaplan_meier import kaplan_meier
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
+from tawt.evaluation.regression import Numbers
 from tawt.evaluation.survival import Survival
-from tawt.figures import evaluation
+from tawt.figures import evaluation, numbers
 
 RNG = np.random.default_rng(4)
 Y = (RNG.random(300) < 0.3).astype(float)
@@ -28,7 +29,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         figures.append(figure)
         return path
 
-    monkeypatch.setattr(evaluation, "save", keep)
+    for module in (evaluation, numbers):
+        monkeypatch.setattr(module, "save", keep)
     return figures
 
 
@@ -67,3 +69,29 @@ def test_a_sheet_is_a_png(tmp_path: Path) -> None:
     assert path.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ConfigError, match="one class"):
         evaluation.plot_binary({"a": Binary(np.ones(3), P[:3])}, tmp_path / "x.png")
+
+
+def test_numbers_are_drawn_in_cells_and_bins_of_more_than_ten(drawn: list[Any]) -> None:
+    """The density, calibration, errors and intervals are what plain counts say; few rows, and a cell of few, are not drawn."""
+    truth = RNG.normal(5, 2, 900)
+    said = truth + RNG.normal(0, 1, 900)
+    model, same = Numbers(truth, said, said - 1.6, said + 1.6), Numbers(truth, np.full(900, 5.0))
+    numbers.plot_numbers({"a": model, "prevalence": same}, Path("x.png"))
+    density, calibration, error, intervals = drawn[0].axes[:4]
+    cells = np.ma.filled(density.collections[0].get_array().astype(float), np.nan)
+    there = cells[np.isfinite(cells)]
+    assert len(there) and there.min() > 10 and f"{1 - there.sum() / 900:.0%} of rows" in density.get_title()
+    order = np.array_split(np.argsort(said, kind="stable"), 10)
+    x, y = calibration.lines[0].get_data()
+    assert x == pytest.approx([said[rows].mean() for rows in order])
+    assert y == pytest.approx([truth[rows].mean() for rows in order])
+    assert len(calibration.lines) == 2  # of who says the same of all there is nothing to see
+    assert error.lines[1].get_ydata() == pytest.approx([np.median(said[rows] - truth[rows]) for rows in order])
+    inside = np.abs(said - truth) <= 1.6
+    assert intervals.lines[1].get_ydata() == pytest.approx([inside[rows].mean() for rows in order])
+    plain = Numbers(truth, said)
+    numbers.plot_numbers({"a": plain}, Path("x.png"))
+    x, y = drawn[1].axes[3].lines[0].get_data()
+    assert np.interp(0.5, y, x) == pytest.approx(np.median(np.abs(said - truth)))
+    with pytest.raises(ConfigError, match="10 bins of 100 rows"):
+        numbers.plot_numbers({"a": Numbers(truth[:100], said[:100])}, Path("x.png"))
