@@ -11,6 +11,8 @@ from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, StaleOk, Threads
 from tawt.cli.output import Format, next_command, print_rows, say
 from tawt.cli.ran import stage_progress
 
+_MOST_FAMILIES = 20
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
@@ -45,8 +47,14 @@ def carry(
         rows = [(c.way, c.n_data_types, c.n_rows, f"{c.share:.1%}", c.n_subjects or "-") for c in result.coverage]
         print_rows(("known by", "data_types", "rows", "share", "subjects"), rows, form)
         print()
-    drift = [(d.code, d.data_type, d.way, d.unit, d.n_rows, _short(d.distance), _short(d.shift)) for d in result.drift]
-    print_rows(("code", "read as", "by", "unit", "rows", "distance", "shift"), drift, form)
+        families = [(f.name, f.n_rows, f"{f.n_known / f.n_rows:.1%}") for f in result.families[:_MOST_FAMILIES]]
+        print_rows(("codes of", "rows", "known"), families, form)
+        print()
+    drift = [
+        (d.code, d.data_type, d.way, d.unit, d.n_rows, _short(d.distance), _short(d.shift), _short(d.chance))
+        for d in result.drift
+    ]
+    print_rows(("code", "read as", "by", "unit", "rows", "distance", "shift", "by chance"), drift, form)
     for line in result.lines():
         say(f"note: {line}")
     say(f"dataset: {result.place}")

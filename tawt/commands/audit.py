@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from tawt.commands.audit_read import asked_again, asked_of, behind_events, bound_events, practice_told, task_of
+from tawt.commands.audit_read import (
+    asked_again,
+    asked_of,
+    behind_events,
+    bound_events,
+    entered_in,
+    practice_told,
+    task_of,
+)
 from tawt.commands.audit_run import audit_run
 from tawt.commands.carried import place_for
 from tawt.contracts.label_set import about_labels
@@ -129,7 +137,7 @@ def audit(
         closing(bound_events(opened, limits)) as connection,
         wrapped_errors("audit", workspace=root, limits=limits),
     ):
-        found = audit_events(connection, table, splits)
+        found = audit_events(connection, table, splits, entered_in(opened))
         found += audit_clocks(connection, behind_events(opened, connection))
         found += [audit_summaries(connection), *audit_dealt(connection, splits, opened.pipeline.calendar)]
         if opened.basis is None:

@@ -12,14 +12,15 @@ import pyarrow as pa
 from tawt.builtin.all import graph_of, seen_graph
 from tawt.commands.beside import NAMES
 from tawt.contracts.label_set import AboutLabels
+from tawt.contracts.layers import TASKS
 from tawt.contracts.workspace import EVALUATIONS
 from tawt.database.connect import Limits, connect
 from tawt.errors import ConfigError, FileError, StageError, TawtError
 from tawt.heads.labels import LabelSet
 from tawt.labels.clocks import Behind, times_of
-from tawt.labels.find import asked_for
+from tawt.labels.find import PREDICATES, asked_for
 from tawt.labels.keep import task_hash
-from tawt.labels.task import Task, read_task
+from tawt.labels.task import Task, read_predicates, read_task
 from tawt.labels.verdict import Verdict, unverified
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of
@@ -51,6 +52,12 @@ def behind_events(opened: Workspace, connection: Any) -> list[Behind]:
         except duckdb.Error:  # its files are not here
             continue
     return found
+
+
+def entered_in(opened: Workspace) -> str | None:
+    """Return which codes of diagnoses are of no bill, as their source says; None = it says nothing."""
+    own = graph_of(opened).project.find(f"sql/{opened.pipeline.source}/{TASKS}/{PREDICATES}.yaml")
+    return read_predicates(own).entered if own is not None else None
 
 
 def asked_of(file: Path, labels: LabelSet) -> pa.Table:

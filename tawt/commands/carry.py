@@ -5,107 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from tawt.builtin.all import all_stages
+from tawt.commands.carry_coverage import CarryResult, read_found
 from tawt.commands.ingest import VOCABULARY_STAGES, make
 from tawt.contracts.basis import basis_of
-from tawt.contracts.cells import SMALL_CELL
 from tawt.database.connect import Limits
 from tawt.dataset.place import carried_place
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import ConfigError, DatasetError, FileError, StaleError, TawtError
 from tawt.pipeline.holding import hold as hold_workspace
 from tawt.pipeline.ledger import mend_of, needed, stale_of, standing
-from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.run import Report
 from tawt.pipeline.stale import all_in_words
 from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.places import real
-from tawt.runs.find import find_run, workspace_of
+from tawt.runs.find import called, find_run, workspace_of
+from tawt.runs.load import read_saved
 from tawt.seals import LIST, hold
 from tawt.training.versions import read_versions
-from tawt.transforms.carry import CARRIED, WAYS, read_carried
 
 VOCABULARY = "vocabulary.parquet"
-_SHIFTED = 0.25
-"""A population stability index above which numbers are told to have moved, by the custom of who uses it."""
-_NAMED = 3
 _LONGEST = 16
 """So many runs, each begun from the one before, are followed."""
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Codes of this place that are known in one way."""
-
-    way: str
-    """code, name, concept, parents or unknown."""
-    n_data_types: int
-    n_rows: int
-    """Of all splits."""
-    share: float
-    """Of all rows."""
-    n_subjects: int
-    """Subjects who have a row of them; 0 where these are few."""
-
-
-@dataclass(frozen=True)
-class Drift:
-    """The numbers of a code here beside those that its data_type was fitted on."""
-
-    code: str
-    data_type: str
-    """What it is read as."""
-    way: str
-    unit: str
-    """Of this place; where it is another, what becomes of it."""
-    n_rows: int
-    distance: float | None
-    """Of Kolmogorov and Smirnov, over the bins of there; None where numbers are refused or edges withheld."""
-    shift: float | None
-    """Population stability index over the same bins."""
-
-
-@dataclass(frozen=True)
-class CarryResult:
-    """What `carry` made, and what it found."""
-
-    place: Path
-    """Holds the vocabulary, triplets and dataset."""
-    of: str
-    """What the run is called."""
-    coverage: tuple[Coverage, ...]
-    drift: tuple[Drift, ...]
-    """Of codes with numbers of more than few people, the farthest first."""
-    n_subjects: tuple[int, int]
-    """Subjects who have a row that is known, and all."""
-    made: bool
-    """Whether anything was made; else all was there."""
-
-    def lines(self) -> list[str]:
-        """Return what a person is to know before anything is computed, a line each."""
-        known = sum(one.share for one in self.coverage if one.way in WAYS)
-        how = ", ".join(f"{one.n_data_types:,} by {one.way}" for one in self.coverage if one.way in WAYS)
-        gone = sum(one.n_data_types for one in self.coverage if one.way not in WAYS)
-        told = [
-            f"{self.of} has another vocabulary than the workspace: it knows {known:.1%} of the rows (data_types: "
-            f"{how or 'none'}; {gone:,} unknown), of {' of '.join(map(_people, self.n_subjects))} subjects"
-        ]
-        other = [one for one in self.drift if "->" in one.unit]
-        refused = [one for one in self.drift if "refused" in one.unit]
-        for said, rows in (("converted", other), ("left out, as no rule leads from their unit", refused)):
-            if rows:
-                told.append(f"numbers of {_few([f'{one.code} ({one.unit})' for one in rows])} are {said}")
-        if moved := [one for one in self.drift if one.shift is not None and one.shift > _SHIFTED]:
-            named = _few([f"{one.code} {one.shift:.2f}" for one in moved])
-            told.append(f"numbers of {named} lie elsewhere than there (population stability index above {_SHIFTED})")
-        return told
 
 
 def carry(
@@ -143,7 +69,7 @@ def carry(
     folder, opened = find_run(workspace, run), open_workspace(Path(workspace))
     vocabulary = _vocabulary(folder)
     place = carried_place(opened.root, vocabulary.content)
-    name = folder.resolve().name
+    name = called(opened.root, folder)
     nested = Workspace(place, opened.pipeline)
     home = _home(folder.resolve(), opened.root)
     own = home is not None and real(home) == real(opened.root)
@@ -165,8 +91,8 @@ def carry(
             asked = Asked("carry", (str(run),))
             make(nested, graph, VOCABULARY_STAGES, limits, False, dry_run, report, asked)
     if dry_run and not stands:
-        return CarryResult(place, name, (), (), (0, 0), True)
-    return _told(nested, name, vocabulary, not stands)
+        return CarryResult(place, name, (), (), (), None, (), (), (0, 0), True)
+    return read_found(nested, name, vocabulary, not stands, () if own else _times(home, folder, opened))
 
 
 def _vocabulary(folder: Path) -> Vocabulary:
@@ -204,43 +130,21 @@ def _concepts(home: Path | None, vocabulary: Vocabulary, nested: Workspace) -> d
     return {}
 
 
-def _told(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool) -> CarryResult:
-    """Read what was found."""
-    manifest = read_manifest(nested, "vocabulary")
-    assert manifest is not None
-    table = read_carried(pa.BufferReader((nested.output("vocabulary") / CARRIED).read_bytes()))
-    facts: dict[str, Any] = manifest.facts
-    total, subjects = sum(facts["n_rows"].values()), facts["n_subjects"]
-    coverage = tuple(
-        Coverage(way, facts["n_data_types"][way], n, n / max(1, total), _or_0(subjects.get(way, 0)))
-        for way, n in sorted(facts["n_rows"].items(), key=lambda one: (*WAYS, one[0]).index(one[0]))
-    )
-    drift = [
-        Drift(
-            row["code"], vocabulary.codes[row["data_type"]], row["way"], _unit(row), row["n_rows"], row["distance"],
-            row["shift"],
+def _times(home: Path | None, run: Path, here: Workspace) -> tuple[str, ...]:
+    """Return what is to be said of times and dates that mean something else than at a run's home."""
+    try:
+        there = open_workspace(home).pipeline if home is not None else None
+    except TawtError:
+        there = None
+    if there is None:
+        return ("what times and dates mean there is not known: its workspace is not at hand",)
+    own, said = here.pipeline, []
+    if there.time_origin != own.time_origin:
+        said.append(
+            f"times count from `{own.time_origin}` here and from `{there.time_origin}` there: lateness means "
+            "something else than the run has learned"
         )
-        for row in table.to_pylist()
-        if row["way"] is not None and row["n_value_subjects"] > SMALL_CELL
-    ]  # fmt: skip
-    drift.sort(key=lambda one: (one.shift is None, -(one.shift or 0.0), one.code))
-    return CarryResult(nested.root, name, coverage, tuple(drift), (subjects["known"], subjects["all"]), made)
-
-
-def _unit(row: dict[str, Any]) -> str:
-    here, there = row["unit"] or "no unit", row["unit_there"] or "no unit"
-    if row["refused"]:
-        return f"{here}, refused: {there} there"
-    return here if (row["factor"], row["offset"]) == (1.0, 0.0) else f"{here} -> {there}"
-
-
-def _or_0(n: int) -> int:
-    return n if n > SMALL_CELL else 0
-
-
-def _people(n: int) -> str:
-    return f"{n:,}" if n == 0 or n > SMALL_CELL else f"<{SMALL_CELL + 1}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    with suppress(TawtError):
+        if there.calendar != own.calendar and "calendar" in read_saved(run).config.model.time:
+            said.append(f"dates are `{own.calendar}` here and `{there.calendar}` there, and the run reads the calendar")
+    return tuple(said)

@@ -17,7 +17,7 @@ from tawt.commands.carried import place_for
 from tawt.config.base import one_or_more
 from tawt.config.model import Pooling
 from tawt.contracts.dataset import SPLITS
-from tawt.contracts.embeddings import LABELS, OF, PER, STALE, TASK
+from tawt.contracts.embeddings import LABELS, OF, PER, STALE, TASK, about_embeddings
 from tawt.contracts.embeddings import SPLITS as SPLITS_READ
 from tawt.dataset.reader import Split, fingerprint_of, open_dataset
 from tawt.errors import ConfigError, TawtError, nearest
@@ -150,7 +150,7 @@ def embed(
     if asked_in is not None:
         hold_labels(workspace, asked_in, stale_ok)
     folder = find_run(workspace, run)
-    place = place_for(workspace, folder, report or (lambda event: None), stale_ok)
+    place = place_for(workspace, folder, report or (lambda event: None), stale_ok, dry_run=dry_run)
     dataset = open_dataset(place)
     stale = hold_fresh(place, stale_ok, note, asked_in)
     made = load_embedding(folder, dataset.vocabulary, workspace, pooling, device)
@@ -171,6 +171,9 @@ def embed(
         len(times.time) - len(subject) - n_unseen if times is not None else 0, weights,
         {name: str(getattr(made.compute, name)) for name in made.compute.reasons}, made.compute.reasons,
     )  # fmt: skip
+    of = about_embeddings(path) if path.is_file() else None
+    if of is not None and of.get(OF[2]) != sha256_file(weights):
+        note(f"{path} holds embeddings of other weights, which are replaced")
     if dry_run:
         return result
     made_of = (dataset.vocabulary.sha256, fingerprint_of(chosen), sha256_file(weights))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,7 +37,7 @@ from tawt.heads.labels import LabelSet, label_file, read_labels
 from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.pipeline.workspace import open_workspace
 from tawt.runs.answer import LoadedTask, answer_all, load_task
-from tawt.runs.find import find_run
+from tawt.runs.find import called, find_run
 from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
 from tawt.training.device import Compute, choose_compute
@@ -139,6 +140,9 @@ def evaluate(
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
     tables = given_weights(one_or_more(weights))
+    names = [called(workspace, folder) for folder in folders]
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
+        raise ConfigError("--run", f"names `{twice[0]}` twice, expected runs of different names", "rename a folder")
     if plots:
         matplotlib()
     places = [place_for(workspace, folder, tell, stale_ok) for folder in folders]
@@ -154,8 +158,8 @@ def evaluate(
     asked: Asked | None = None
     notes: list[str] = []
     with made_folder(place):
-        for folder, own in zip(folders, datasets, strict=True):
-            tell({"event": "model", "name": folder.name})
+        for name, folder, own in zip(names, folders, datasets, strict=True):
+            tell({"event": "model", "name": name})
             loaded = load_task(folder)
             same_vocabulary(str(folder), loaded.loaded.vocabulary, own.vocabulary, workspace)
             if loaded.spec.kind != labels.kind:
@@ -166,11 +170,11 @@ def evaluate(
             first = first or (loaded, compute)
             rows, said, n_unseen = answer_all(loaded, [own.split(one) for one in splits], labels, compute)
             if n_unseen:
-                notes.append(f"{folder.name}: {n_unseen:,} rows of whom nothing was known are answered by the rates")
+                notes.append(f"{name}: {n_unseen:,} rows of whom nothing was known are answered by the rates")
             measured = np.isin(labels.subject_id[rows], own.split(split).subject_ids)
             asked = Asked(labels, rows, measured, place, score)
-            models[folder.name] = asked.answered(
-                folder.name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
+            models[name] = asked.answered(
+                name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
         assert first is not None and asked is not None, "there is one run at least"
         beside = Beside(datasets[0], labels, splits, first[0], first[1], seed, notes.append, tables)

@@ -22,7 +22,7 @@ from tawt.heads.labels import LabelSet, label_file, read_labels
 from tawt.heads.targets import Task, describe, make_task
 from tawt.heads.task import Kind
 from tawt.pipeline.fresh import hold_labels
-from tawt.runs.find import find_run
+from tawt.runs.find import called, find_run
 from tawt.runs.load import Saved, read_saved
 from tawt.runs.teacher import Taught, Teacher
 from tawt.runs.training import TrainingResult, Wanted, train
@@ -68,7 +68,8 @@ def finetune(
         kind: What is asked, where the columns of the labels leave it open.
         device: auto, cpu, cuda or cuda:N.
         settings: Overrides, as in `["train.lr=3e-4"]`.
-        out: The run folder; default WORKSPACE/runs/RUN-TASK-MODE.
+        out: The run folder; default WORKSPACE/runs/RUN-TASK-MODE, where a run of another
+            workspace is called RUN-of-WORKSPACE.
         resume: Continue the run that is there; start it where there is no checkpoint yet.
         stale_ok: Train also on a dataset or labels that are older than what they were made from; the run then says so.
         dry_run: Only say what would happen.
@@ -93,7 +94,7 @@ def finetune(
             hold_labels(workspace, file, stale_ok)
             folder = find_run(workspace, run)
             saved = read_saved(folder)
-            at = place_for(workspace, folder, tell, stale_ok, makes=world.first)
+            at = place_for(workspace, folder, tell, stale_ok, makes=world.first, dry_run=dry_run)
             world.wait(patient=True)
             dataset = open_dataset(at)
             tree = _config(saved, config, mode, settings)
@@ -101,7 +102,11 @@ def finetune(
             labels = read_labels(file, kind, unlabelled=learns.weight > 0)
             made = _task(labels, dataset, tree, tell)
             tree = _with_steps(tree, mode, epochs, dataset, made, settings)
-            place = Path(out) if out is not None else workspace / "runs" / f"{folder.name}-{labels.name}-{mode}"
+            place = (
+                Path(out)
+                if out is not None
+                else workspace / "runs" / f"{called(workspace, folder)}-{labels.name}-{mode}"
+            )
             again = command(
                 f"finetune {task}", workspace=workspace, run=run, mode=mode, config=config, epochs=epochs, kind=kind,
                 device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,

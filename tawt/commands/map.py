@@ -15,6 +15,7 @@ from tawt.heads.labels import LabelSet, label_file, read_labels
 from tawt.heads.task import Kind
 from tawt.readers import read_parquet
 from tawt.runs.embedding_file import usual_file
+from tawt.runs.find import called
 from tawt.runs.load import read_saved
 from tawt.seals import sha256_file
 from tawt.shell import command
@@ -49,10 +50,10 @@ def _panels(workspace: Path, run: Path, task: str | Path, labels: LabelSet) -> l
     _, of = np.unique(pairs, axis=0, return_inverse=True)
     _, ours, theirs = np.intersect1d(of[: len(labels)], of[len(labels) :], assume_unique=True, return_indices=True)
     names = labels.classes or _NAMES.get(labels.kind, ())
-    several = len(labels.asked) > 1
+    several, name = len(labels.asked) > 1, called(workspace, run)
     return [
         Panel(
-            f"{run.name}, {asked}" if several else run.name, vectors[theirs], subject[theirs], labels.value[ours, i],
+            f"{name}, {asked}" if several else name, vectors[theirs], subject[theirs], labels.value[ours, i],
             names,
         )
         for i, asked in enumerate(labels.asked)

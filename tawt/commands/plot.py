@@ -13,17 +13,19 @@ import numpy as np
 import torch
 
 from tawt.arrays import Floats
+from tawt.commands.carried import place_read
 from tawt.commands.map import draw_map
 from tawt.config.model import ModelConfig
+from tawt.contracts.workspace import EVALUATIONS
 from tawt.errors import ConfigError
 from tawt.figures.common import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.figures.curves import plot_losses
-from tawt.heads.labels import label_file
+from tawt.heads.labels import label_file, read_labels
 from tawt.heads.task import Kind
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
 from tawt.pipeline.fresh import hold_fresh
 from tawt.places import refuse_links
-from tawt.runs.find import find_run, read_runs
+from tawt.runs.find import called, find_run, read_runs
 from tawt.seals import LATER
 from tawt.shell import command
 from tawt.training.outputs import refuse_among
@@ -53,7 +55,8 @@ def plot(
         runs: Names in WORKSPACE/runs, or folders.
         labels: Name of a label set in WORKSPACE/labels, or a Parquet file.
         kind: What the labels ask, where their columns leave it open.
-        out: The folder; RUN/plots of the first run by default.
+        out: The folder; RUN/plots of the first run by default, of a map of another place's run
+            WORKSPACE/evaluations/TASK.
         stale_ok: Draw also where the workspace's dataset is older than what it was made from.
 
     Raises:
@@ -66,14 +69,22 @@ def plot(
     if not runs:
         raise ConfigError("tawt plot", "no run, expected one or more", command("plot", "RUN", workspace=workspace))
     matplotlib()
-    hold_fresh(Path(workspace), stale_ok, labels=label_file(Path(workspace), labels) if labels is not None else None)
-    read = read_runs([find_run(Path(workspace), run) for run in runs])
-    folder = Path(out) if out is not None else read[0].path / LATER
-    for root in (Path(workspace), read[0].path):
-        refuse_links(root, folder)
-    refuse_among(folder, Path(workspace), [run.path for run in read], "--out DIR")
+    root = Path(workspace)
+    read = read_runs([find_run(root, run) for run in runs])
+    task = label_file(root, labels) if labels is not None else None
+    for place in {root if task is None else place_read(root, run.path) for run in read}:
+        hold_fresh(place, stale_ok, labels=task)
+    first = read[0].path
+    # a map of subjects of here does not belong with a run of another place
+    of_here = task is None or called(root, first) == first.resolve().name
+    usual = first / LATER if task is None or of_here else root / EVALUATIONS / read_labels(task, kind).name
+    folder = Path(out) if out is not None else usual
+    for at in (root, first):
+        refuse_links(at, folder)
+    if out is not None or of_here:
+        refuse_among(folder, root, [run.path for run in read], "--out DIR")
     if labels is not None:
-        return (draw_map(Path(workspace), [run.path for run in read], labels, folder, kind),)
+        return (draw_map(root, [run.path for run in read], labels, folder, kind),)
     made = []
     if any(run.metrics for run in read):
         made.append(plot_losses(read, folder / "losses.png"))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tawt.commands.carried import place_for
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError
 from tawt.runs.find import find_run
 from tawt.runs.load import read_saved
 from tawt.runs.training import TrainingResult, Wanted, train
+from tawt.training.checkpoint import latest_checkpoint
 from tawt.training.distributed import one_voice, open_world
 from tawt.training.folder import Report, resume_command
+from tawt.training.versions import read_versions
 
 PretrainResult = TrainingResult
 
@@ -39,7 +42,7 @@ def pretrain(
         settings: Overrides, as in `["train.max_steps=80"]`.
         out: The run folder; default WORKSPACE/runs/NAME OF THE CONFIG.
         resume: Continue the run that is there; start it where there is no checkpoint yet.
-        init: A run, or a shared model, of the same vocabulary, whose weights a new run starts from.
+        init: A run, or a shared model, whose weights a new run starts from, and whose vocabulary it reads.
         stale_ok: Train also on a dataset that is older than what it was made from; the run then says so.
         dry_run: Only say what would happen.
         report: Called with each event of the run: step, validation, checkpoint, stopped, note.
@@ -65,7 +68,19 @@ def pretrain(
                 )  # fmt: skip
             run = Path(out) if out is not None else workspace / "runs" / name
             again = resume_command(workspace, config, settings, device, out, init, stale_ok)
-            start = read_saved(find_run(workspace, init)) if init is not None else None
+            begun = find_run(workspace, init) if init is not None else run if resume and _has_begun_from(run) else None
+            start = read_saved(begun) if init is not None and begun is not None else None
+            at = None
+            if begun is not None:
+                at = place_for(workspace, begun, tell, stale_ok, makes=world.first, dry_run=dry_run)
+                world.wait(patient=True)
         return train(
-            Wanted(workspace, run, tree, again, device, resume, start, None, None, stale_ok, dry_run), world, tell
-        )
+            Wanted(workspace, run, tree, again, device, resume, start, None, None, stale_ok, dry_run, None, at),
+            world, tell,
+        )  # fmt: skip
+
+
+def _has_begun_from(run: Path) -> bool:
+    """Whether a run that goes on has begun from weights, in whose vocabulary it reads."""
+    made = read_versions(run)
+    return made is not None and made.init is not None and latest_checkpoint(run) is not None

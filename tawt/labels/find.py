@@ -11,7 +11,7 @@ from typing import Literal
 from tawt.contracts.label_set import FILE
 from tawt.contracts.layers import TASKS
 from tawt.errors import ConfigError, nearest
-from tawt.labels.task import Task, read_task, refusals
+from tawt.labels.task import Task, read_predicates, read_task
 from tawt.project import Project
 from tawt.sources.graph import Graph
 
@@ -107,7 +107,7 @@ def _asked(task: str, graph: Graph, source: str, predicates: Path | None) -> Ask
         return Asked(name, "sql")
     ready = ready_tasks(graph.project, source)
     if name in ready:
-        if predicates is None and own is not None and (why := refusals(own).get(name)) is not None:
+        if predicates is None and own is not None and (why := read_predicates(own).refused.get(name)) is not None:
             raise ConfigError(
                 f"task `{name}`", f"cannot be asked of `{source}`: {why}, expected another task",
                 "where your data tells it, give a file of its predicates: `--predicates FILE`",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from tawt.config.base import Section
 from tawt.config.load import Places, build, parse_yaml
@@ -19,6 +19,14 @@ from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 _IN_BRACKETS = re.compile(
     r"(:[ \t]+)(\([ \t]*\w*[ \t]*,[ \t]*\w*[ \t]*\)|(?:and|or)\([\w \t,()]*\))(?=[ \t]*(?:[,}#]|$))", re.MULTILINE
 )
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error:
+        raise ValueError("a regular expression") from None
+    return text
 
 
 class Task(Written):
@@ -43,16 +51,19 @@ class Predicates(Section):
     """The same of facts without a time."""
     refused: dict[str, str] = {}
     """Ready task -> why the dataset cannot answer it."""
+    entered: Annotated[str, AfterValidator(_pattern)] | None = None
+    """Codes of diagnoses and procedures that were entered in the stay, and are of no bill after it: those in which this
+    regular expression is found."""
 
 
-def refusals(predicates: Path) -> dict[str, str]:
-    """Return the ready tasks that a dataset cannot answer, by name, and why.
+def read_predicates(path: Path) -> Predicates:
+    """Read what a dataset says of its codes, and of tasks.
 
     Raises:
         ConfigError: The file is no YAML, or is none of predicates.
     """
-    over, places = _read(predicates)
-    return build(Predicates, over, str(predicates), places).refused
+    over, places = _read(path)
+    return build(Predicates, over, str(path), places)
 
 
 def read_task(path: Path, predicates: Path | None = None) -> Task:

@@ -17,6 +17,7 @@ from tawt.errors import ConfigError
 from tawt.files import alone_at, made_folder, write_parquet
 from tawt.places import remove
 from tawt.runs.embedding_parts import as_lists
+from tawt.runs.find import called
 from tawt.shell import shell_line
 from tawt.training.outputs import refuse_outside
 
@@ -30,7 +31,7 @@ def usual_file(workspace: Path, run: Path, task: str | None = None) -> Path:
         task: Of the label set at whose times they are: a file of its own in a folder of the run's name.
     """
     runs = (workspace / "runs").resolve()
-    inside = run.resolve().relative_to(runs) if run.resolve().is_relative_to(runs) else Path(run.resolve().name)
+    inside = run.resolve().relative_to(runs) if run.resolve().is_relative_to(runs) else Path(called(workspace, run))
     inside = inside if task is None else inside / task
     return workspace / "embeddings" / inside.with_name(f"{inside.name}.parquet")
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from tawt.config.load import build, read_yaml
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, nearest
+from tawt.places import real
 from tawt.seals import sha256_file
 from tawt.shell import command
 from tawt.training.metrics import lines_of, read_metrics
@@ -52,6 +53,13 @@ def no_run(run: Path, what: str) -> CheckpointError:
 def workspace_of(run: Path) -> Path | None:
     """Return the workspace that a run lies in, by itself or in its sweep; None where it lies elsewhere."""
     return next((at.parent for at in list(run.parents)[:2] if at.name == "runs"), None)
+
+
+def called(workspace: Path, run: Path) -> str:
+    """Return what a run is called in a workspace: one of another by both names, as many runs are called alike."""
+    home = workspace_of(run.resolve())
+    of_another = home is not None and real(home) != real(workspace)
+    return f"{run.resolve().name}-of-{home.name}" if home is not None and of_another else run.resolve().name
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,14 @@ SCHEMA = pa.schema([
     pa.field("refused", pa.bool_(), False), pa.field("unit", pa.string()), pa.field("unit_there", pa.string()),
     pa.field("n_rows", pa.int64(), False), pa.field("n_subjects", pa.int64(), False),
     pa.field("n_value_subjects", pa.int64(), False), pa.field("distance", pa.float64()),
-    pa.field("shift", pa.float64()),
+    pa.field("shift", pa.float64()), pa.field("chance", pa.float64()),
 ])  # fmt: skip
 """`data_type` is the index that a code is read as, [UNK] where `way` is null; a number times `factor` plus `offset` is
 in the unit there; `refused` numbers are in a unit that no rule leads from. `distance` is that of Kolmogorov and
-Smirnov between the numbers here and there, over the bins of there, and `shift` the population stability index."""
+Smirnov between the numbers here and there, over the bins of there, and `shift` the population stability index;
+`chance` is what that is on average of so many people who do not differ."""
 _LEAST_SHARE = 1e-4
-"""A bin that nobody is in counts as this share, so that the index is a number."""
+"""A bin without a number counts as this share, or as half a number where that is more, so that the index is one."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def carried(
             "code": code, "data_type": index, "way": way, "factor": 1.0, "offset": 0.0, "refused": False,
             "unit": counts.units[i], "unit_there": None, "n_rows": int(counts.n_rows[i]),
             "n_subjects": int(counts.n_subjects[i]), "n_value_subjects": int(counts.n_value_subjects[i]),
-            "distance": None, "shift": None,
+            "distance": None, "shift": None, "chance": None,
         }  # fmt: skip
         if here is not None and way is not None and there.rows[index]["n_bins"]:
             unit = there.rows[index]["unit"]
@@ -113,7 +114,8 @@ def carried(
             row |= {"unit_there": unit, "refused": rule is None}
             if rule is not None:
                 row |= {"factor": rule[0], "offset": rule[1]}
-                row |= drift(there.rows[index], coder, index, values[here] * rule[0] + rule[1], n_each[here])
+                number = values[here] * rule[0] + rule[1]
+                row |= drift(there.rows[index], coder, index, number, n_each[here], int(counts.n_value_subjects[i]))
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -159,10 +161,14 @@ def _conversion(
     for concept in ((said.concept if said else None) or "", there.concepts.get(row["code"], ""), ""):
         if (rule := units.conversions.get((concept, here or "", wanted or ""))) is not None:
             return rule
+        if (back := units.conversions.get((concept, wanted or "", here or ""))) is not None:
+            return 1 / back[0], -back[1] / back[0]
     return None
 
 
-def drift(row: dict[str, Any], coder: Coder, index: int, number: Floats, n: Any) -> dict[str, float | None]:
+def drift(
+    row: dict[str, Any], coder: Coder, index: int, number: Floats, n: Any, n_people: int
+) -> dict[str, float | None]:
     """Return how far numbers here lie from those that a data_type was fitted on, over its bins.
 
     Args:
@@ -171,10 +177,11 @@ def drift(row: dict[str, Any], coder: Coder, index: int, number: Floats, n: Any)
         index: Of the data_type.
         number: Distinct numbers, in the unit there.
         n: How often each stands here.
+        n_people: Who have one here.
     """
     edges = np.array(row["bin_edges"])
     if not coder.fitted[index] or len(edges) + 1 != row["n_bins"]:  # a shared model withholds them
-        return {"distance": None, "shift": None}
+        return {"distance": None, "shift": None, "chance": None}
     bins = coder.bins(np.full(len(number), index), number)
     here = np.bincount(bins - 1, weights=n, minlength=len(edges) + 1) / n.sum()
     if row["quantiles"] is None:
@@ -183,8 +190,13 @@ def drift(row: dict[str, Any], coder: Coder, index: int, number: Floats, n: Any)
         below = np.searchsorted(np.array(row["quantiles"]), edges, side="left") / len(row["quantiles"])
         theirs = np.diff(below, prepend=0, append=1)
     distance = float(np.abs(np.cumsum(here) - np.cumsum(theirs)).max())
-    here, theirs = np.maximum(here, _LEAST_SHARE), np.maximum(theirs, _LEAST_SHARE)
-    return {"distance": distance, "shift": float(((here - theirs) * np.log(here / theirs)).sum())}
+    # numbers of one person are alike, so people are what is drawn
+    people = n_people, row.get("n_value_subjects") or row["n_subjects"]
+    chance = len(edges) * sum(1 / max(1, one) for one in people)
+    here = np.maximum(here, max(_LEAST_SHARE, 0.5 / n.sum()))
+    theirs = np.maximum(theirs, max(_LEAST_SHARE, 0.5 / max(1, row["n_values"])))
+    shift = float(((here - theirs) * np.log(here / theirs)).sum())
+    return {"distance": distance, "shift": shift, "chance": chance}
 
 
 def read_carried(content: pa.BufferReader) -> pa.Table:

@@ -12,7 +12,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.sources.graph import load_graph
 
 ROOT = Path(__file__).parents[2]
-PIPELINES = ("mimic_iv", "physionet2012", "physionet2019", "meds")
+PIPELINES = ("mimic_iv", "eicu", "physionet2012", "physionet2019", "meds")
 
 
 def _seed(name: str) -> list[dict[str, str]]:

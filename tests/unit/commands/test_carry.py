@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.commands.carry_coverage import Drift
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, StaleError
+from tawt.errors import CheckpointError, DatasetError, StaleError
+from tawt.transforms.carry import drift
+from tawt.transforms.triplets import Coder
 from tests.unit.places import HOUR, write_place
 
 SMALL = PretrainConfig(
@@ -74,6 +77,17 @@ def rows(place: Path) -> pa.Table:
     files = sorted((place / "triplets").rglob("*.parquet"))
     table = pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
     return table.append_column("code", codes.take(table["data_type"]))
+
+
+def _label(root: Path) -> np.ndarray:
+    """Ask whether the number of a subject is even, after all else; return the subjects."""
+    subjects = np.arange(1, 46)
+    (root / "labels" / "odd").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({
+        "subject_id": subjects, "prediction_time": pa.array(np.full(45, 300 * HOUR), pa.timestamp("us")),
+        "boolean_value": subjects % 2 == 0,
+    }), root / "labels" / "odd" / "labels.parquet")  # fmt: skip
+    return subjects
 
 
 def test_each_code_is_known_in_the_way_that_leads_to_it(there: Path, carried: Path) -> None:
@@ -143,12 +157,7 @@ def test_commands_tell_and_use_it(there: Path, carried: Path, tmp_path: Path) ->
     )
     (place,) = (root / "carried").iterdir()
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*.arrow")}
-    subjects = np.arange(1, 46)
-    (root / "labels").mkdir(exist_ok=True)
-    pq.write_table(pa.table({
-        "subject_id": subjects, "prediction_time": pa.array(np.full(45, 300 * HOUR), pa.timestamp("us")),
-        "boolean_value": subjects % 2 == 0,
-    }), root / "labels" / "odd.parquet")  # fmt: skip
+    subjects = _label(root)
     run = tawt.finetune(
         root, "odd", there / "runs" / "x", mode="probe", device="cpu", settings=("train.threads=1",)
     ).run
@@ -164,8 +173,87 @@ def test_commands_tell_and_use_it(there: Path, carried: Path, tmp_path: Path) ->
         assert not tawt.carry(root, run).made
     finally:
         gone.rename(there)
-    (root / "labels" / "odd.parquet").unlink()
+    shutil.rmtree(root / "labels" / "odd")
     assert [f for f in tawt.check(root) if not f.ok and f.check not in ("labels", "files")] == []
+
+
+def test_what_a_run_misses_is_told(there: Path, tmp_path: Path) -> None:
+    """What it learned from and does not come, families that it does not know, and times that mean something else."""
+    codes = {code: told for code, told in HERE.items() if code != "na"} | {"ODD//1": (None, None, None, None)}
+    raw = write_place(tmp_path / "raw", codes, n_subjects=45)
+    tawt.ingest(raw, "meds", tmp_path / "w", threads=1, settings=(*SAID, "time_origin=anchor"))
+    result = tawt.carry(tmp_path / "w", there / "runs" / "x", threads=1)
+    assert result.met == pytest.approx(5 / 6) and result.unmet == ("LAB//NA (Sodium)",)
+    known = {one.name: (one.n_rows, one.n_known) for one in result.families}
+    assert known["ODD"] == known["odd"] == (180, 0) and known["glu"] == (180, 180)
+    said = result.lines()
+    assert any("unknown rows are of ODD (180), odd (180)" in line for line in said)
+    assert any("83.3% of what it learned from" in line and "LAB//NA (Sodium) do not" in line for line in said)
+    assert any("from `anchor` here and from `first_event` there" in line for line in said)
+    assert result.of == "x-of-w"
+
+
+def test_few_people_do_not_move_by_chance(there: Path) -> None:
+    """Numbers drawn as those of there lie apart by what is told for so few people, and are not told to have moved."""
+    table = pq.read_table(there / "vocabulary" / "vocabulary.parquet")
+    index = table["code"].to_pylist().index("CHART//HR")
+    row, coder, rng, n = table.to_pylist()[index], Coder.of(table), np.random.default_rng(0), 15
+    drawn = [drift(row, coder, index, np.sort(rng.normal(80, 9, n)), np.ones(n), n) for _ in range(200)]
+    assert 0.5 < np.mean([one["shift"] for one in drawn]) / drawn[0]["chance"] < 1.5
+    found = [Drift("", "", "", "", n, **one) for one in drawn]
+    assert np.mean([one.shift > 0.25 for one in found]) > 0.8 and np.mean([one.moved for one in found]) < 0.1
+    far = drift(row, coder, index, np.sort(rng.normal(140, 9, n)), np.ones(n), n)
+    assert Drift("", "", "", "", n, **far).moved
+
+
+def test_a_dry_run_writes_nothing(there: Path, carried: Path, tmp_path: Path) -> None:
+    """Where nothing is carried yet it says what to do first; where it is, what would be."""
+    root = Path(shutil.copytree(carried, tmp_path / "w", ignore=shutil.ignore_patterns("carried")))
+    run, before = there / "runs" / "x", set()
+    _label(root)
+
+    def dry() -> None:
+        tawt.embed(root, run, device="cpu", dry_run=True)
+
+    tries = (
+        dry,
+        lambda: tawt.finetune(root, "odd", run, mode="probe", device="cpu", dry_run=True),
+        lambda: tawt.pretrain(root, SMALL, init=run, device="cpu", out=root / "runs" / "y", dry_run=True),
+    )
+    before = {*root.rglob("*")}
+    for attempt in tries:
+        with pytest.raises(DatasetError, match="not yet in the vocabulary of x-of-w") as error:
+            attempt()
+        assert f"tawt carry {run} -w {root}" in str(error.value.hint) and {*root.rglob("*")} == before
+    tawt.carry(root, run, threads=1)
+    before = {*root.rglob("*")}
+    for attempt in tries:
+        attempt()
+    assert {*root.rglob("*")} == before
+
+
+def test_a_run_goes_on_and_is_audited_and_drawn_elsewhere(there: Path, carried: Path, tmp_path: Path) -> None:
+    """`pretrain --init` reads the workspace in the run's vocabulary, also when it is resumed; so does an audit; a map of
+    people of here stays here, and the run of there is left alone."""
+    pytest.importorskip("matplotlib")
+    root = Path(shutil.copytree(carried, tmp_path / "w"))
+    run = there / "runs" / "x"
+    theirs = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    _label(root)
+    further = tawt.pretrain(root, SMALL, init=run, device="cpu", out=root / "runs" / "y").run
+    assert (further / "vocabulary.parquet").read_bytes() == (run / "vocabulary.parquet").read_bytes()
+    again = tawt.pretrain(root, SMALL, device="cpu", out=further, resume=True)
+    assert again.plan.start_step == SMALL.train.max_steps
+    assert tawt.embed(root, "y", device="cpu").n_subjects == 45
+    tawt.build_vocab(root, threads=1)
+    verdicts = {one.code: one for one in tawt.audit("odd", root, run=run, device="cpu").verdicts}
+    assert (
+        verdicts["FUTURE_EVENT"].status == "clean" and "embeddings of 45 subjects too" in verdicts["FUTURE_EVENT"].told
+    )
+    assert tawt.embed(root, run, labels="odd", device="cpu").path == root / "embeddings" / "x-of-w" / "odd.parquet"
+    (drawn,) = tawt.plot(root, [run], labels="odd")
+    assert drawn == root / "evaluations" / "odd" / "map-odd.png"
+    assert theirs == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
 
 
 def test_it_is_never_stale_without_a_word(there: Path, carried: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tawt.heads.labels import label_file, read_labels
 from tawt.labels.compile import compile_task
 from tawt.labels.count import counts_of
 from tawt.labels.find import PREDICATES, asked_for, ready_tasks
-from tawt.labels.task import read_task, refusals
+from tawt.labels.task import read_predicates, read_task
 from tawt.pipeline.fresh import hold_fresh
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset
@@ -205,7 +205,9 @@ def test_a_source_refuses_a_task_that_it_cannot_answer(work: Path, tmp_path: Pat
     assert asked_for("readmission_30d", graph, "mimic_iv", predicates=own).ready
     assert asked_for("in_hospital_mortality_24h", graph, "mimic_iv").ready
     for source in ("mimic_iv", "eicu", "meds"):
-        assert {*refusals(asset(f"sql/{source}/tasks/{PREDICATES}.yaml"))} <= {*ready_tasks(Project(), source)}
+        assert {*read_predicates(asset(f"sql/{source}/tasks/{PREDICATES}.yaml")).refused} <= {
+            *ready_tasks(Project(), source)
+        }
 
 
 def test_counts_tell_of_no_few_people() -> None:

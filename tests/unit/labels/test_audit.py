@@ -27,7 +27,9 @@ windows:
 """
 
 
-def found(*more: tuple[float, str], late: str = "", prior: int = 0, twice: bool = False) -> dict[str, Verdict]:
+def found(
+    *more: tuple[float, str], late: str = "", prior: int = 0, twice: bool = False, entered: str | None = None
+) -> dict[str, Verdict]:
     """What is said of N alike subjects, each asked at 24 hours."""
     connection = connected()
     fill(connection, {subject: hours(*STAY, *more) for subject in range(N)})
@@ -38,7 +40,7 @@ def found(*more: tuple[float, str], late: str = "", prior: int = 0, twice: bool 
         "prior_count": pa.array([prior] * N, pa.int64()),
     })  # fmt: skip
     splits = {"train": [*range(9)], "held_out": [*range(8 if twice else 9, N)]}
-    return {one.code: one for one in audit_events(connection, labels, splits)}
+    return {one.code: one for one in audit_events(connection, labels, splits, entered)}
 
 
 def leaks(verdicts: dict[str, Verdict]) -> set[str]:
@@ -67,6 +69,15 @@ def test_what_was_planted_is_found(planted: dict, code: str) -> None:
     assert code in leaks(said)
     if said[code].codes:
         assert said[code].codes == ("DIAGNOSIS//ICD//A41",) and f"({N} subjects)" in said[code].told
+
+
+def test_what_is_entered_in_a_stay_is_of_no_bill() -> None:
+    """Where the source says so its diagnoses may be known in the stay, others not; the verdict says on whose word."""
+    early, at_start = (5.0, "DIAGNOSIS//renal"), (0.0, "DIAGNOSIS//cardiac")
+    assert leaks(found(early, at_start)) == {"BILLED_AFTER_DISCHARGE", "UNDATED_SOURCE"}
+    said = found(early, at_start, entered="^DIAGNOSIS//")
+    assert leaks(said) == set() and "as the source says" in said["BILLED_AFTER_DISCHARGE"].told
+    assert leaks(found(early, (5.0, "ICD//A41"), entered="^DIAGNOSIS//")) == {"BILLED_AFTER_DISCHARGE"}
 
 
 def test_what_was_not_known_yet_is_counted() -> None:
