@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ import tawt
 from tawt.commands.carry_coverage import Drift
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
+from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, DatasetError, StaleError
-from tawt.transforms.carry import drift
+from tawt.transforms.carry import _conversion, _There, drift
 from tawt.transforms.triplets import Coder
+from tawt.transforms.units import Units
 from tests.unit.places import HOUR, write_place
 
 SMALL = PretrainConfig(
@@ -175,6 +178,20 @@ def test_commands_tell_and_use_it(there: Path, carried: Path, tmp_path: Path) ->
         gone.rename(there)
     shutil.rmtree(root / "labels" / "odd")
     assert [f for f in tawt.check(root) if not f.ok and f.check not in ("labels", "files")] == []
+
+
+@pytest.mark.parametrize(
+    ("here", "there"), [("mmol/L", "mg/dL"), ("mg/dL", "mmol/L"), ("degF", "degC"), ("degC", "degF")]
+)
+def test_a_rule_of_units_leads_both_ways(here: str, there: str) -> None:
+    """What the seeds lead from one unit to another comes back by the same rule, offset and all."""
+    said = {"temp" if "deg" in here else "glu": DataType(concept=None if "deg" in here else "glucose")}
+    units = replace(Units.of(PipelineConfig(name="x", source="x")), data_types=said)
+    (code,) = said
+    known = _There([], {}, {}, {}, {}, {})
+    factor, offset = _conversion(code, here, {"code": "y", "unit": there}, known, units) or (0.0, 0.0)
+    wanted = {"mmol/L": 18.016 * 5, "mg/dL": 5 / 18.016, "degF": -15.0, "degC": 41.0}[here]
+    assert factor * 5 + offset == pytest.approx(wanted)
 
 
 def test_what_a_run_misses_is_told(there: Path, tmp_path: Path) -> None:
