@@ -16,8 +16,16 @@ def threads_sleep_soon() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
-def tell_training(result: Any, workspace: Path, device: str, stale_ok: bool, dry_run: bool, form: Format) -> None:
-    """Say what a run will do, or how it ended and what to type next."""
+def tell_training(
+    result: Any,
+    workspace: Path,
+    device: str,
+    stale_ok: bool,
+    dry_run: bool,
+    form: Format,
+    then: tuple[str, ...] = ("embed",),
+) -> None:
+    """Say what a run will do, or how it ended and what to type next: `then`, of that run."""
     from tawt.objectives.parts import weights
     from tawt.training.threads import TO_BE_MEASURED
 
@@ -73,7 +81,7 @@ def tell_training(result: Any, workspace: Path, device: str, stale_ok: bool, dry
         )
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
-    next_command(follow("embed", workspace=workspace, run=name, device=device, stale_ok=stale_ok, form=form))
+    next_command(follow(*then, workspace=workspace, run=name, device=device, stale_ok=stale_ok, form=form))
 
 
 def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:

@@ -132,7 +132,7 @@ def finetune(
             device=device, settings=tuple(settings or ()), out=out, resume=resume, stale_ok=stale_ok, dry_run=dry_run,
             report=report,
         )  # fmt: skip
-    tell_training(result, workspace, device, stale_ok, dry_run, form)
+    tell_training(result, workspace, device, stale_ok, dry_run, form, ("evaluate", task))
 
 
 def evaluate(
