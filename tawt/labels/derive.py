@@ -96,7 +96,8 @@ def derive(
         for i, rule in enumerate(compiled.rules)
         if _told(task, rule)
     )
-    return Derived(_in_order(parts, compiled), attrition)
+    labels = _in_order(parts, compiled)
+    return Derived(labels, attrition + _merged(labels, attrition))
 
 
 _FURTHEST = (
@@ -106,6 +107,15 @@ _FURTHEST = (
 
 def _kept(compiled: Compiled) -> str:
     return Compiled("select * from drafts", compiled.columns, compiled.rules).select
+
+
+def _merged(labels: pa.Table, attrition: tuple[Attrition, ...]) -> tuple[Attrition, ...]:
+    """Return who is left once samples of one prediction time are one, where some were more."""
+    moments = labels.group_by(["subject_id", "prediction_time"]).aggregate([])
+    if not attrition or len(moments) == attrition[-1].n_samples:
+        return ()
+    n_subjects = len(moments["subject_id"].unique())
+    return (Attrition("samples of one prediction time are one", n_subjects, len(moments)),)
 
 
 def _left(furthest: Counter[int], rule: int) -> int:

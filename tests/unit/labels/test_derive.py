@@ -71,6 +71,28 @@ def test_each_rule_tells_who_is_left(tmp_path: Path) -> None:
     )
 
 
+def test_the_account_ends_at_what_is_written(tmp_path: Path) -> None:
+    """Samples whose window of the prediction time is one and the same are one row, which the account says."""
+    text = """predicates: {any: {code: X}, out: {code: OUT}, day: {code: DAY}}
+trigger: any
+windows:
+  input: {start: null, end: trigger -> day, start_inclusive: true, end_inclusive: true, index_timestamp: end}
+  target: {start: input.end, end: null, start_inclusive: false, end_inclusive: true, label: out}
+"""
+    engine = connected()
+    fill(
+        engine,
+        {
+            1: hours((0, "X"), (1, "X"), (2, "DAY"), (3, "X"), (9, "DAY"), (12, "OUT")),
+            2: hours((0, "X"), (1, "DAY"), (2, "X")),
+        },
+    )
+    found = derive(engine, task_of(tmp_path, text))
+    last = found.attrition[-1]
+    assert found.labels.num_rows == last.n_samples == 3 < found.attrition[-2].n_samples
+    assert last.rule == "samples of one prediction time are one" and last.n_subjects == 2
+
+
 def test_few_people_are_told_of_nobody() -> None:
     """A count of few is told as such, and so is one whose difference from what was told before would be of few."""
     rows = attrition_rows(tuple(Attrition(str(i), n, 2 * n) for i, n in enumerate((500, 495, 480, 475, 4, 0))))
