@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tawt.arrays import Bools, Floats
+from tawt.arrays import Bools, Floats, Ints
 from tawt.chance import shuffled
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, ContractError, nearest
@@ -27,7 +27,7 @@ from tawt.evaluation.rows import Rows
 Task = Literal["binary", "multiclass", "regression"]
 SHUFFLE = 32
 """First salt of the order of shuffled labels."""
-_STRENGTHS = 10.0 ** np.arange(-4, 2.1, 0.5)
+_STRENGTHS, _USUAL_STRENGTH = 10.0 ** np.arange(-4, 2.1, 0.5), 1e-2
 _N_FOLDS, _MOST_TREES, _PATIENCE, _USUAL_TREES = 5, 2000, 150, 300
 _TREES = {
     "num_leaves": 15, "min_child_samples": 40, "feature_fraction": 0.3, "bagging_fraction": 0.8, "bagging_freq": 1,
@@ -52,35 +52,46 @@ def prevalence(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
     return np.tile(np.bincount(y.astype(np.int64), minlength=_n_classes(rows)) / len(y), (n, 1))
 
 
-def regression(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
+def regression(x: Floats, rows: Rows, task: Task, seed: int, strength: float | None = None) -> Floats:
     """Logistic regression, or ridge of numbers; the penalty by cross-validated loss on what is learned from.
 
     Features are standardized by what is learned from; where one is missing it has its mean and a flag says so.
+    `strength` is the inverse of a penalty that was chosen already.
     """
-    models, selection = _sklearn("linear_model"), _sklearn("model_selection")
+    models = _sklearn("linear_model")
     told = flagged(x, rows.fit)
     x_fit, y, x_test = told[rows.fit], rows.truth[rows.fit], told[rows.test]
     if task == "regression":
         ridge = models.RidgeCV(alphas=1 / _STRENGTHS[::-1]).fit(x_fit, y)
         return np.asarray(ridge.predict(x_test), dtype=np.float64)
-    fewest = int(np.unique(y, return_counts=True)[1].min())
-    strength = 1e-2
-    if len(np.unique(y)) > 1 and fewest >= 2:
-        folds = selection.StratifiedGroupKFold(min(_N_FOLDS, fewest), shuffle=True, random_state=seed)
-        losses = np.zeros(len(_STRENGTHS))
-        for inside, outside in folds.split(x_fit, y, rows.subject_id[rows.fit]):
-            if len(np.unique(y[inside])) < len(np.unique(y)) or not len(outside):
-                continue  # a class in one subject alone
-            model = models.LogisticRegression(max_iter=200, tol=1e-3, warm_start=True)
-            for i, c in enumerate(_STRENGTHS):
-                model.set_params(C=c).fit(x_fit[inside], y[inside])
-                chance = np.clip(model.predict_proba(x_fit[outside]), 1e-7, 1)
-                losses[i] -= np.log(chance[np.arange(len(outside)), np.searchsorted(model.classes_, y[outside])]).sum()
-        strength = float(_STRENGTHS[losses.argmin()])
     if len(np.unique(y)) < 2:
         return prevalence(x, rows, task, seed)
-    model = models.LogisticRegression(C=strength, max_iter=1000).fit(x_fit, y)
+    chosen = _strength(x_fit, y, rows.subject_id[rows.fit], seed) if strength is None else strength
+    model = models.LogisticRegression(C=chosen, max_iter=1000).fit(x_fit, y)
     return spread(model.predict_proba(x_test), model.classes_, rows, task)
+
+
+def strength_of(x: Floats, rows: Rows, seed: int) -> float:
+    """Return the inverse of the penalty that `regression` would choose."""
+    return _strength(flagged(x, rows.fit)[rows.fit], rows.truth[rows.fit], rows.subject_id[rows.fit], seed)
+
+
+def _strength(x: Floats, y: Floats, subject: Ints, seed: int) -> float:
+    models, selection = _sklearn("linear_model"), _sklearn("model_selection")
+    fewest = int(np.unique(y, return_counts=True)[1].min())
+    if len(np.unique(y)) < 2 or fewest < 2:
+        return _USUAL_STRENGTH
+    folds = selection.StratifiedGroupKFold(min(_N_FOLDS, fewest), shuffle=True, random_state=seed)
+    losses = np.zeros(len(_STRENGTHS))
+    for inside, outside in folds.split(x, y, subject):
+        if len(np.unique(y[inside])) < len(np.unique(y)) or not len(outside):
+            continue  # a class in one subject alone
+        model = models.LogisticRegression(max_iter=200, tol=1e-3, warm_start=True)
+        for i, c in enumerate(_STRENGTHS):
+            model.set_params(C=c).fit(x[inside], y[inside])
+            chance = np.clip(model.predict_proba(x[outside]), 1e-7, 1)
+            losses[i] -= np.log(chance[np.arange(len(outside)), np.searchsorted(model.classes_, y[outside])]).sum()
+    return float(_STRENGTHS[losses.argmin()])
 
 
 def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:

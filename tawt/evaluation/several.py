@@ -1,15 +1,16 @@
-"""Baselines of tasks that ask several things at once: one model for each, all on the same features."""
+"""Baselines of tasks that ask several things at once: one model for each, all on the same features, of one penalty."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tawt.arrays import Bools, Floats
 from tawt.dataset.reader import TripletDataset
-from tawt.evaluation.baselines import BASELINES, Baselines, features_for, prevalence
+from tawt.evaluation.baselines import BASELINES, Baselines, features_for, prevalence, regression, strength_of
 from tawt.evaluation.rows import Rows
 
 FEWEST = 2
@@ -49,23 +50,30 @@ def several(
         DatasetError: A subject is not in the dataset.
     """
     x, fit = features_for(by[name][0], dataset, rows), by[name][1]
-    said, few = [], 0
-    for i in range(asked.truth.shape[1]):
-        own = np.where(asked.known[:, i], asked.truth[:, i], 0.0)
-        learned = rows.fit & asked.known[:, i]
-        if not learned.any():
+    parts = [_of(rows, asked, i) for i in range(asked.truth.shape[1])]
+    fewest = [min(int(one.truth[one.fit].sum()), int((1 - one.truth[one.fit]).sum())) if one else 0 for one in parts]
+    most = parts[int(np.argmax(fewest))]
+    if fit is regression and most is not None and max(fewest) >= FEWEST and x.shape[1]:
+        # chosen once, where most is known: it costs many times what one thing costs
+        fit = partial(regression, strength=strength_of(x, most, seed))
+    said = []
+    for one, n in zip(parts, fewest, strict=True):
+        if one is None:
             said.append(np.full(int(rows.test.sum()), 0.5))
-            few += 1
-            continue
-        part = Rows(rows.subject_id, rows.prediction_time, own, learned, rows.stop & asked.known[:, i], rows.test)
-        enough = min(own[learned].sum(), (1 - own[learned]).sum()) >= FEWEST
-        few += not enough
-        said.append((fit if enough and x.shape[1] else prevalence)(x, part, "binary", seed))
-    if few:
-        tell(
-            f"{name}: {few} of {asked.truth.shape[1]} things have too few answers to learn from, and are told by rates"
-        )
+        else:
+            said.append((fit if n >= FEWEST and x.shape[1] else prevalence)(x, one, "binary", seed))
+    if few := sum(n < FEWEST for n in fewest):
+        tell(f"{name}: {few} of {len(parts)} things have too few answers to learn from, and are told by rates")
     return np.stack(said, 1)
+
+
+def _of(rows: Rows, asked: Several, i: int) -> Rows | None:
+    """Return the rows of one thing; None where nothing is known of it."""
+    learned = rows.fit & asked.known[:, i]
+    if not learned.any():
+        return None
+    own = np.where(asked.known[:, i], asked.truth[:, i], 0.0)
+    return Rows(rows.subject_id, rows.prediction_time, own, learned, rows.stop & asked.known[:, i], rows.test)
 
 
 def to_survival(hazard: Floats) -> Floats:

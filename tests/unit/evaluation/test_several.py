@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tawt.dataset.reader import open_dataset
+from tawt.evaluation.baselines import features_for, regression
 from tawt.evaluation.rows import Rows
 from tawt.evaluation.several import Several, several, to_survival
 
@@ -34,3 +35,28 @@ def test_each_thing_is_learned_from_the_rows_where_it_is_known(tmp_path, write_d
     assert told == ["prevalence: 1 of 3 things have too few answers to learn from, and are told by rates"]
     learned = several("demographics", dataset, rows, Several(truth, known))
     assert learned[:, 2] == pytest.approx(1.0) and ((learned >= 0) & (learned <= 1)).all()
+
+
+def test_a_penalty_is_chosen_once_where_most_is_known(tmp_path, write_dataset, monkeypatch):
+    """Of three things it is that of the one with the most of its rarer answer, and each is fitted with it."""
+    write_dataset(tmp_path, {"train": [60], "held_out": [10]}, seed=3)
+    dataset = open_dataset(tmp_path)
+    subjects = np.concatenate([dataset.split(name).subject_ids for name in dataset.split_names])
+    fit = np.isin(subjects, dataset.split("train").subject_ids)
+    times, none = np.full(len(subjects), 2**60), np.zeros(len(subjects))
+    rows = Rows(subjects, times, none, fit, none, ~fit)
+    number = np.arange(len(subjects))
+    truth = np.stack([number % 7 == 0, number % 2 == 0, number % 5 == 0], 1).astype(float)
+    chosen = []
+
+    def once(x, part, seed):
+        chosen.append(part.truth[fit].mean())
+        return 0.01
+
+    monkeypatch.setattr("tawt.evaluation.several.strength_of", once)
+    said = several("demographics", dataset, rows, Several(truth, np.ones_like(truth, dtype=bool)))
+    assert chosen == [truth[fit, 1].mean()]
+    x = features_for("demographics", dataset, rows)
+    for i in range(3):
+        own = Rows(subjects, times, truth[:, i], fit, none, ~fit)
+        assert np.array_equal(said[:, i], regression(x, own, "binary", 0, 0.01))
