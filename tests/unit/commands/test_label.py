@@ -204,7 +204,7 @@ def test_a_source_refuses_a_task_that_it_cannot_answer(work: Path, tmp_path: Pat
     assert "--predicates" in str(error.value.hint)
     assert asked_for("readmission_30d", graph, "mimic_iv", predicates=own).ready
     assert asked_for("in_hospital_mortality_24h", graph, "mimic_iv").ready
-    for source in ("mimic_iv", "eicu", "meds"):
+    for source in ("mimic_iv", "eicu", "meds", "physionet2019"):
         assert {*read_predicates(asset(f"sql/{source}/tasks/{PREDICATES}.yaml")).refused} <= {
             *ready_tasks(Project(), source)
         }
