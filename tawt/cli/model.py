@@ -115,6 +115,8 @@ def embed(
         report=lambda event: say(f"note: {event['text']}") if event["event"] == "note" else None,
     )  # fmt: skip
     say("  ".join(f"{key} {result.computed[key]} ({why})" for key, why in result.reasons.items()))
+    from tawt.contracts.cells import few
+
     rows = [
         ("embeddings", f"{result.n_subjects:,} subjects x {result.d_embedding}"), ("file", str(result.path)),
         ("triplets left out", f"{result.n_cut:,}, older than the last window of their subject"),
@@ -123,8 +125,8 @@ def embed(
         rows = [
             ("embeddings", f"{result.n_rows:,} times of {result.n_subjects:,} subjects x {result.d_embedding}"),
             ("file", str(result.path)),
-            ("left out", f"{result.n_unseen:,} times by which nothing was known of the subject"),
-            ("left out", f"{result.n_outside:,} times of subjects whom the dataset does not have"),
+            ("left out", f"{few(result.n_unseen)} times by which nothing was known of the subject"),
+            ("left out", f"{few(result.n_outside)} times of subjects whom the dataset does not have"),
             ("triplets left out", f"{result.n_cut:,}, older than the window of a time, counted for each"),
         ]
     print_rows(("would write" if dry_run else "what", "value"), rows, form)

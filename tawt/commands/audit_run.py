@@ -10,6 +10,7 @@ import numpy as np
 
 from tawt.arrays import Ints
 from tawt.commands.audit_read import settled_threshold
+from tawt.contracts.cells import few
 from tawt.contracts.workspace import EVALUATIONS
 from tawt.dataset.reader import TripletDataset, fingerprint_of
 from tawt.errors import ConfigError
@@ -19,7 +20,7 @@ from tawt.evaluation.metrics import Binary
 from tawt.heads.labels import LabelSet
 from tawt.heads.targets import describe
 from tawt.heads.task import TASK
-from tawt.labels.verdict import Verdict, clean, few, unverified
+from tawt.labels.verdict import Verdict, clean, unverified
 from tawt.runs.answer import LoadedTask, answer, load_task
 from tawt.runs.embedding import Embedding, load_embedding
 from tawt.runs.invariant import embeddings_that_change

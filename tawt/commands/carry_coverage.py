@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.pipeline.manifest import read_manifest
@@ -101,7 +101,7 @@ class CarryResult:
         gone = sum(one.n_data_types for one in self.coverage if one.way not in WAYS)
         told = [
             f"{self.of} has another vocabulary than the workspace: it knows {known:.1%} of the rows (data_types: "
-            f"{how or 'none'}; {gone:,} unknown), of {' of '.join(map(_people, self.n_subjects))} subjects"
+            f"{how or 'none'}; {gone:,} unknown), of {' of '.join(map(few, self.n_subjects))} subjects"
         ]
         if lost := [one for one in self.families if one.n_known < one.n_rows]:
             lost.sort(key=lambda one: one.n_known - one.n_rows)
@@ -195,10 +195,6 @@ def _unit(row: dict[str, Any]) -> str:
 
 def _or_0(n: int) -> int:
     return n if n > SMALL_CELL else 0
-
-
-def _people(n: int) -> str:
-    return f"{n:,}" if n == 0 or n > SMALL_CELL else f"<{SMALL_CELL + 1}"
 
 
 def _few(names: list[str]) -> str:

@@ -15,6 +15,7 @@ from tawt.commands.beside import TUNING, Beside
 from tawt.commands.carried import place_for
 from tawt.config.base import one_or_more
 from tawt.config.pipeline import Score
+from tawt.contracts.cells import few
 from tawt.contracts.label_set import label_path
 from tawt.contracts.workspace import EVALUATIONS, is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -170,7 +171,7 @@ def evaluate(
             first = first or (loaded, compute)
             rows, said, n_unseen = answer_all(loaded, [own.split(one) for one in splits], labels, compute)
             if n_unseen:
-                notes.append(f"{name}: {n_unseen:,} rows of whom nothing was known are answered by the rates")
+                notes.append(f"{name}: {few(n_unseen)} rows of whom nothing was known are answered by the rates")
             measured = np.isin(labels.subject_id[rows], own.split(split).subject_ids)
             asked = Asked(labels, rows, measured, place, score)
             models[name] = asked.answered(

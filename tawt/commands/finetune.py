@@ -15,6 +15,7 @@ from tawt.config.base import one_or_more
 from tawt.config.load import build, merge, overrides, read_yaml
 from tawt.config.named import config_file
 from tawt.config.train import PretrainConfig
+from tawt.contracts.cells import few
 from tawt.dataset.reader import TripletDataset, fingerprint_of, open_dataset
 from tawt.errors import ConfigError, nearest
 from tawt.files import digest
@@ -165,7 +166,7 @@ def _task(labels: LabelSet, dataset: TripletDataset, tree: PretrainConfig, tell:
     known = {name: np.isin(labels.subject_id, dataset.split(name).subject_ids) for name in dataset.split_names}
     outside = int((~np.any(list(known.values()), axis=0)).sum())
     if outside:
-        text = f"{labels.name}: {outside:,} of {len(labels):,} labels are of subjects whom the dataset does not have"
+        text = f"{labels.name}: {few(outside)} of {len(labels):,} labels are of subjects whom the dataset does not have"
         tell({"event": "note", "text": text})
     spec = describe(labels, known["train"], tree.objective.label)
     return make_task(labels, spec, tree.objective.label)

@@ -18,19 +18,24 @@ _STEP = 20
 _ROUND = np.array([float(f"{lead}e{k}") for k in range(-323, 308) for lead in (1, 2, 5)])
 
 
+def few(n: int) -> str:
+    """Return a count of people, or of their rows, as it may be told: exact above 10, else `<11`; 0 stays 0."""
+    return f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL else f"{n:,}"
+
+
 def told(counts: Mapping[str, int]) -> dict[str, str]:
     """Return counts of rows as texts: few are told as `<11`.
 
     Where those would follow from the others and their sum, as many of the others as it takes are told as `40+`.
     """
-    as_, few = apart(counts, ""), [n for n in counts.values() if 0 < n <= SMALL_CELL]
-    texts = {name: f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL else f"{n:,}" for name, n in counts.items()}
+    as_, small = apart(counts, ""), [n for n in counts.values() if 0 < n <= SMALL_CELL]
+    texts = {name: few(n) for name, n in counts.items()}
     led = [name for name, n in counts.items() if n > SMALL_CELL and as_.get(name) != name]
-    if not as_ and (led or sum(few) > SMALL_CELL):  # so few in all that nothing but their sum may be known
+    if not as_ and (led or sum(small) > SMALL_CELL):  # so few in all that nothing but their sum may be known
         most = f"<{(sum(counts.values()) // _STEP + 1) * _STEP}"
         return {name: most if n else "0" for name, n in counts.items()}
     # a floor by what is known of all of them together tells no more
-    spare = sum(few) + sum(counts[name] for name in led) - SMALL_CELL * len(few)
+    spare = sum(small) + sum(counts[name] for name in led) - SMALL_CELL * len(small)
     floor = max(spare // _STEP * _STEP if len(led) == 1 else 0, SMALL_CELL + 1)
     return texts | dict.fromkeys(led, f"{floor:,}+")
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from tawt.arrays import Floats, Ints
 from tawt.chance import draw
+from tawt.contracts.cells import few
 from tawt.dataset.reader import TripletDataset
-from tawt.labels.verdict import Verdict, clean, few, unverified
+from tawt.labels.verdict import Verdict, clean, unverified
 
 LEAST, MOST_ALIKE = 10, 3
 """Traces of a record from which it can be known again, and records that may share one of them."""

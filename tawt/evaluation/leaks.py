@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.truncated import truncate
 from tawt.evaluation.copies import audit_copies
 from tawt.evaluation.features import Features, features_of
 from tawt.evaluation.known import Known, known_at
 from tawt.evaluation.metrics import AUROC, Binary
-from tawt.labels.verdict import Verdict, clean, few, named, unverified
+from tawt.labels.verdict import Verdict, clean, named, unverified
 
 PROXIES = re.compile(
     r"comfort (care|measures)|palliat|hospice|do not (resuscitate|intubate)|\b(dnr|dni|cmo)\b|brain death|autopsy|"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import duckdb
 
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.labels.stays import kinds_of_stays, lay_out_stays
-from tawt.labels.verdict import Verdict, clean, few, unverified
+from tawt.labels.verdict import Verdict, clean, unverified
 
 MOST_ASKED = 20_000
 """Labels that are looked at."""

@@ -9,8 +9,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from tawt.contracts.cells import SMALL_CELL
-from tawt.labels.verdict import Verdict, clean, few, unverified
+from tawt.contracts.cells import SMALL_CELL, few
+from tawt.labels.verdict import Verdict, clean, unverified
 
 SITES = "(?i)^(site|hospital.?id|cent(er|re)|facility|institution|care.?site|clinic)([^a-z]|$)"
 """What codes of a hospital begin with."""

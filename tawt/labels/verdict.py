@@ -80,11 +80,6 @@ def worst_of(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
     return found
 
 
-def few(n: int) -> str:
-    """Return a count of people, or of their rows, as it may be told."""
-    return f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL else f"{n:,}"
-
-
 def named(codes: dict[str, int], most: int = 5) -> str:
     """Return codes with their subjects, the most frequent first; those of few people are counted."""
     shown = sorted(((n, code) for code, n in codes.items() if n > SMALL_CELL), key=lambda one: (-one[0], one[1]))

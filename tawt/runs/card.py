@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tawt.config.objective import ObjectiveConfig
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.files import write_text
 from tawt.runs.find import RunFolder, baseline_key, flat, loss_key, parts_of, read_runs
 from tawt.seals import BLANK, filled, holds
@@ -90,11 +90,6 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = Fal
     return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
 
 
-def masked_count(n: int) -> str:
-    """Return a count of people as it may be shown: exact above 10, else `<11`; 0 stays 0."""
-    return f"{n:,}" if n == 0 or n > SMALL_CELL else f"<{SMALL_CELL + 1}"
-
-
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a Markdown table; numbers stand right."""
     body = [[_cell(cell) for cell in row] for row in rows]
@@ -136,7 +131,7 @@ def _use(name: str, shared: bool) -> str:
 def _data(run: RunFolder, data: Mapping[str, int] | None) -> str:
     rows: list[tuple[str, str]] = []
     for what, n in (data or {}).items():
-        rows.append((what, masked_count(n) if "subject" in what else f"{n:,}"))
+        rows.append((what, few(n) if "subject" in what else f"{n:,}"))
     train = run.lines("train")
     if train:
         rows.append(("optimizer steps", f"{train[-1]['step']:,}"))
@@ -200,9 +195,9 @@ def _health(run: RunFolder) -> str:
     rows = [(said, float(last[key])) for key, said in _HEALTH.items() if key in last]
     if not rows:
         return "Too few subjects to say anything."
-    n = masked_count(int(last.get("n_subjects", 0)))
+    n = few(int(last.get("n_subjects", 0)))
     probed = {name: last.get(f"{name}_n") for name in ("age", "sex")}
-    of = [f"{name} of {masked_count(int(n_of))}" for name, n_of in probed.items() if n_of]
+    of = [f"{name} of {few(int(n_of))}" for name, n_of in probed.items() if n_of]
     missing = [name for name, n_of in probed.items() if not n_of]
     said = f"Of {n} subjects of `tuning`, after step {last['step']:,}" + (f"; {', '.join(of)} of them:" if of else ":")
     text = f"{said}\n\n{table(('what', 'value'), rows)}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.batching.at_times import Asked
 from tawt.config.model import Pooling
+from tawt.contracts.cells import few
 from tawt.dataset.place import place_of
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, nearest
@@ -114,7 +115,9 @@ class TawtEmbedder:
             split.hold()
             n_known += done
         if n_known < len(out):
-            text = f"of {len(out) - n_known:,} of {len(out):,} rows nothing was known by then: they are {self.unknown}"
+            text = (
+                f"of {few(len(out) - n_known)} of {len(out):,} rows nothing was known by then: they are {self.unknown}"
+            )
             warnings.warn(text, stacklevel=2)
         return out
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from tawt.runs.card import card, masked_count, write_card
+from tawt.contracts.cells import few
+from tawt.runs.card import card, write_card
 from tawt.training.versions import Versions, write_versions
 
 
@@ -34,7 +35,7 @@ def test_a_card_says_what_a_run_is(make_run, metrics_line):
 
 def test_few_people_are_not_counted_on_a_card(make_run):
     """1 to 10 subjects are shown as `<11`, in the data and in the health."""
-    assert [masked_count(n) for n in (0, 1, 10, 11, 1234)] == ["0", "<11", "<11", "11", "1,234"]
+    assert [few(n) for n in (0, 1, 10, 11, 1234)] == ["0", "<11", "<11", "11", "1,234"]
     run = make_run("a", metrics=[{"step": 1, "split": "health", "n_subjects": 9, "mean_norm": 2.0}])
     text = card(run, data={"subjects": 9})
     assert "| subjects | <11 |" in text and "Of <11 subjects" in text
