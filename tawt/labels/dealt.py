@@ -44,7 +44,9 @@ def _order(connection: duckdb.DuckDBPyConnection, calendar: str) -> Verdict:
             select subject_id, min(time) as first, max(time) as last from events
             where time is not null and not regexp_matches(code, 'BIRTH|DEATH') group by subject_id
         ), each as (select s.held, r.* from r join sides s using (subject_id)),
-        ranked as (select held, rank() over (order by first) as i from each)
+        ranked as (
+            select held, rank() over (order by first) + (count(*) over (partition by first) - 1) / 2 as i from each
+        )
         select (select (sum(i) filter (held) - count_if(held) * (count_if(held) + 1) / 2)
                 / (count_if(held) * count_if(not held)) from ranked),
         (select count_if(not held and last >= (select min(first) from each where held)) from each),

@@ -65,6 +65,17 @@ def test_features_that_know_what_is_later_are_found(told, monkeypatch):
     assert status(told)["FUTURE_EVENT"].status == "leak"
 
 
+def test_what_is_measured_throughout_stands_at_the_end_too(tmp_path, write_dataset):
+    """A data_type that ends nearly all records is no hindsight where it stands all over them, as a heart rate does."""
+    write_dataset(tmp_path, {"train": [N], "held_out": [20]}, lengths=[30] * (N + 20), max_static=0, n_types=1)
+    dataset = open_dataset(tmp_path)
+    split = dataset.split("train")
+    times = np.array([int(split.origins[i] + split.columns(i).timestamp[20]) for i in range(split.n_subjects)])
+    truth = (np.arange(len(times)) % 2).astype(float)
+    told = tell(dataset, split.subject_ids, times, truth, np.ones(len(times), dtype=bool))
+    assert status(told)["HINDSIGHT_VARIABLE"].status == "clean"
+
+
 def test_a_truncated_record_has_what_was_known(told):
     """Against a plain look at each record: no row behind the time on either clock, statics known by then, in order."""
     cut = truncate(told.dataset, told.subject_id, told.time)

@@ -52,6 +52,8 @@ def test_a_split_by_time_is_held_to_it() -> None:
     assert "held_out lies before train" in dealt(back, 1)["SPLIT_ORDER"].told
     mixed = {i: years[(i * 7) % N] for i in years}
     assert dealt(mixed, 2000)["SPLIT_ORDER"].told.startswith("splits are not in the order of time")
+    at_once = dealt(dict.fromkeys(years, years[0]), 1, "none")["SPLIT_ORDER"]
+    assert (at_once.status, "AUROC 0.50" in at_once.told) == ("clean", True)
 
 
 def test_sites_on_both_sides_are_a_leak_of_a_split_by_site_alone() -> None:
