@@ -130,7 +130,8 @@ def hits(query: Query, name: str) -> str:
     if one.expr is None:
         i = query.numbers[name]
         return query.add(f"hits_{i}", f"select subject_id, time, n from marks where p = {i} and time is not null")
-    return _derived_hits(query, derived(one.expr), f"hits_of_{name}")
+    own = f"hits_of_{name}"
+    return own if own in query.relations else _derived_hits(query, derived(one.expr), own)
 
 
 def _derived_hits(query: Query, tree: Derived, name: str) -> str:

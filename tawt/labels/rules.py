@@ -9,6 +9,9 @@ from tawt.errors import nearest
 from tawt.labels.language import NAME, RECORD_END, RECORD_START, SPECIAL, TRIGGER, derived, duration
 from tawt.labels.sections import Window, Written
 
+LONGEST_CHAIN = 50
+"""Of predicates derived from one another, and of windows that are seen from one another."""
+
 
 def check(task: Written) -> None:
     """Hold a task to the rules of the language.
@@ -98,10 +101,15 @@ def ordered(task: Written) -> list[str]:
 
 def _no_circle(leads: dict[str, tuple[str, ...]], key: str, said: str) -> None:
     try:
-        TopologicalSorter(leads).prepare()
+        order = [*TopologicalSorter(leads).static_order()]
     except CycleError as error:
         circle: list[str] = error.args[1]
         raise Conflict(f"{said} ({' -> '.join(circle)})", key.format(circle[0])) from None
+    behind: dict[str, int] = {}
+    for name in order:  # what leads on comes first
+        behind[name] = 1 + max((behind[part] for part in leads.get(name, ())), default=0)
+        if behind[name] > LONGEST_CHAIN:
+            raise Conflict(f"is led to by a chain of more than {LONGEST_CHAIN} others", key.format(name))
 
 
 def _label(task: Written) -> None:

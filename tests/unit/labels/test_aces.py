@@ -207,3 +207,17 @@ def test_a_regular_expression_that_is_none_names_its_predicate(tmp_path: Path) -
 def test_durations_are_read_in_all_their_forms(text: str, seconds: int) -> None:
     """Words, letters, clocks and sums of them."""
     assert duration(text) == seconds * 1_000_000
+
+
+def _chained(n: int) -> str:
+    """Predicates that are each derived from the one before, three times over."""
+    named = "".join(f'  p{i}: {{expr: "or(p{i - 1}, and(p{i - 1}, p{i - 1}))"}}\n' for i in range(1, n + 1))
+    return f"predicates:\n  p0: {{code: ADMIT}}\n{named}trigger: p{n}\n"
+
+
+def test_what_is_derived_again_and_again_is_written_once(tmp_path: Path) -> None:
+    """The text grows with the predicates, not with the ways that lead to them; a chain without end is refused."""
+    short, long = (len(compile_task(task_of(tmp_path, _chained(n))).select) for n in (10, 40))
+    assert long < 6 * short
+    with pytest.raises(ConfigError, match="chain of more than 50 others"):
+        task_of(tmp_path, _chained(1500))
