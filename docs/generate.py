@@ -35,7 +35,7 @@ from tawt.contracts.reasons import REASONS
 from tawt.contracts.table import Table
 from tawt.contracts.types import SHORT, TYPES
 from tawt.database.macros import load_macros
-from tawt.labels.catalogue import leaks_page
+from tawt.labels.leaks.catalogue import leaks_page
 from tawt.pipeline.manifest import Manifest
 from tawt.project import Project
 from tawt.runs.hub import Embedded

@@ -33,14 +33,14 @@ from tawt.evaluation.resample import Interval
 from tawt.evaluation.rows import Rows, thinned
 from tawt.files import made_folder, write_sealed
 from tawt.heads.labels import label_file, read_labels
-from tawt.labels.ahead import audit_summaries
-from tawt.labels.audit import audit_events, audit_task
-from tawt.labels.behind import audit_cohort, audit_outcome, outcome_of
-from tawt.labels.catalogue import LEAKS
-from tawt.labels.clocks import audit_clocks
-from tawt.labels.dealt import audit_dealt
-from tawt.labels.fitted import audit_statistics
-from tawt.labels.verdict import Verdict, clean, unverified, worst_of
+from tawt.labels.leaks.ahead import audit_summaries
+from tawt.labels.leaks.behind import audit_cohort, audit_outcome, outcome_of
+from tawt.labels.leaks.catalogue import LEAKS
+from tawt.labels.leaks.clocks import audit_clocks
+from tawt.labels.leaks.dealt import audit_dealt
+from tawt.labels.leaks.events import audit_events, audit_task
+from tawt.labels.leaks.fitted import audit_statistics
+from tawt.labels.leaks.verdict import Verdict, clean, unverified, worst_of
 from tawt.pipeline.fresh import hold_fresh
 from tawt.pipeline.workspace import open_workspace
 from tawt.runs.find import find_run

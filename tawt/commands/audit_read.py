@@ -17,11 +17,11 @@ from tawt.contracts.workspace import EVALUATIONS
 from tawt.database.connect import Limits, connect
 from tawt.errors import ConfigError, FileError, StageError, TawtError
 from tawt.heads.labels import LabelSet
-from tawt.labels.clocks import Behind, times_of
 from tawt.labels.find import PREDICATES, asked_for
 from tawt.labels.keep import task_hash
+from tawt.labels.leaks.clocks import Behind, times_of
+from tawt.labels.leaks.verdict import Verdict, unverified
 from tawt.labels.task import Task, read_predicates, read_task
-from tawt.labels.verdict import Verdict, unverified
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output

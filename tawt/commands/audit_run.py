@@ -20,7 +20,7 @@ from tawt.evaluation.metrics import Binary
 from tawt.heads.labels import LabelSet
 from tawt.heads.targets import describe
 from tawt.heads.task import TASK
-from tawt.labels.verdict import Verdict, clean, unverified
+from tawt.labels.leaks.verdict import Verdict, clean, unverified
 from tawt.runs.answer import LoadedTask, answer, load_task
 from tawt.runs.embedding import Embedding, load_embedding
 from tawt.runs.invariant import embeddings_that_change

@@ -8,7 +8,7 @@ import numpy as np
 
 from tawt.arrays import Floats
 from tawt.evaluation.metrics import Binary
-from tawt.labels.verdict import Inflation, Verdict, clean, unverified
+from tawt.labels.leaks.verdict import Inflation, Verdict, clean, unverified
 
 _LEAST = 1e-9
 Score = Callable[[Floats, Floats, float, float], Floats]

@@ -10,7 +10,7 @@ from tawt.arrays import Floats, Ints
 from tawt.chance import draw
 from tawt.contracts.cells import few
 from tawt.dataset.reader import TripletDataset
-from tawt.labels.verdict import Verdict, clean, unverified
+from tawt.labels.leaks.verdict import Verdict, clean, unverified
 
 LEAST, MOST_ALIKE = 10, 3
 """Traces of a record from which it can be known again, and records that may share one of them."""

@@ -12,7 +12,7 @@ from tawt.arrays import Bools, Floats
 from tawt.evaluation.baselines import flagged
 from tawt.evaluation.features import Features
 from tawt.evaluation.metrics import AUROC, Binary
-from tawt.labels.verdict import Inflation
+from tawt.labels.leaks.verdict import Inflation
 
 _STRENGTH = 1e-2
 

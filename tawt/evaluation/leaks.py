@@ -15,7 +15,7 @@ from tawt.evaluation.copies import audit_copies
 from tawt.evaluation.features import Features, features_of
 from tawt.evaluation.known import Known, known_at
 from tawt.evaluation.metrics import AUROC, Binary
-from tawt.labels.verdict import Verdict, clean, named, unverified
+from tawt.labels.leaks.verdict import Verdict, clean, named, unverified
 
 PROXIES = re.compile(
     r"comfort (care|measures)|palliat|hospice|do not (resuscitate|intubate)|\b(dnr|dni|cmo)\b|brain death|autopsy|"

@@ -15,7 +15,7 @@ from tawt.evaluation.features import Features
 from tawt.evaluation.inflation import inflation
 from tawt.evaluation.leaks import audit_features, tell
 from tawt.evaluation.metrics import AUROC
-from tawt.labels.catalogue import LEAKS
+from tawt.labels.leaks.catalogue import LEAKS
 
 N = 60
 

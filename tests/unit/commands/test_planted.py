@@ -14,7 +14,7 @@ import pytest
 import tawt
 from tawt.commands.audit import audit
 from tawt.hospital.invent import write_hospital
-from tawt.labels.verdict import Verdict
+from tawt.labels.leaks.verdict import Verdict
 from tests.unit.clinic import write
 from tests.unit.conftest import Hospital
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tawt.labels.audit import audit_events, audit_task
-from tawt.labels.verdict import Verdict, named
+from tawt.labels.leaks.events import audit_events, audit_task
+from tawt.labels.leaks.verdict import Verdict, named
 from tawt.labels.windows import least_gap
 from tests.unit.labels.engine import connected, fill, hours, task_of
 from tests.unit.labels.oracle import HOUR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tawt.labels.catalogue import BY_CODE, FAMILIES, LEAKS, leaks_page
+from tawt.labels.leaks.catalogue import BY_CODE, FAMILIES, LEAKS, leaks_page
 
 PUBLIC = [
     "ENTITY_OVERLAP",

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.labels.clocks import Behind, audit_clocks, times_of
-from tawt.labels.dealt import audit_dealt
-from tawt.labels.fitted import audit_statistics
-from tawt.labels.verdict import Verdict, worst_of
+from tawt.labels.leaks.clocks import Behind, audit_clocks, times_of
+from tawt.labels.leaks.dealt import audit_dealt
+from tawt.labels.leaks.fitted import audit_statistics
+from tawt.labels.leaks.verdict import Verdict, worst_of
 
 DAY = timedelta(days=1)
 N = 60

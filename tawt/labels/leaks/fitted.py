@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from tawt.labels.verdict import Verdict, clean, named
+from tawt.labels.leaks.verdict import Verdict, clean, named
 
 _NEAR = 1e-6
 """How far a mean may be off by the order in which it is summed, in standard deviations."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tawt.contracts.cells import SMALL_CELL
-from tawt.labels.catalogue import BY_CODE
+from tawt.labels.leaks.catalogue import BY_CODE
 
 Status = Literal["clean", "leak", "not verified"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import duckdb
 
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.labels.stays import kinds_of_stays, lay_out_stays
-from tawt.labels.verdict import Verdict, clean, unverified
+from tawt.labels.leaks.stays import kinds_of_stays, lay_out_stays
+from tawt.labels.leaks.verdict import Verdict, clean, unverified
 
 MOST_ASKED = 20_000
 """Labels that are looked at."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.labels.verdict import Verdict, clean, unverified
+from tawt.labels.leaks.verdict import Verdict, clean, unverified
 
 SITES = "(?i)^(site|hospital.?id|cent(er|re)|facility|institution|care.?site|clinic)([^a-z]|$)"
 """What codes of a hospital begin with."""

@@ -7,8 +7,8 @@ import re
 import duckdb
 
 from tawt.contracts.cells import SMALL_CELL
-from tawt.labels.stays import END
-from tawt.labels.verdict import Verdict, clean, named, unverified
+from tawt.labels.leaks.stays import END
+from tawt.labels.leaks.verdict import Verdict, clean, named, unverified
 
 SUMMARIES = re.compile(
     r"apache|saps|oasis|lods|apsiii|first.?day|worst|\bday.?1\b|24.?h(ou)?r?s?\b|\b(peak|nadir|highest|lowest)\b",

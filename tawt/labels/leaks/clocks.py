@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from tawt.labels.verdict import Verdict, clean, named, unverified
+from tawt.labels.leaks.verdict import Verdict, clean, named, unverified
 
 STORED = re.compile(r"stor|result|report|verif|valid|sign|enter|record|avail|post|complet|final", re.IGNORECASE)
 """What times are called from which on a record could be read."""

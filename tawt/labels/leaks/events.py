@@ -11,9 +11,9 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.cells import few
-from tawt.labels.stays import END, START, has_stays
+from tawt.labels.leaks.stays import END, START, has_stays
+from tawt.labels.leaks.verdict import Verdict, clean, named, unverified
 from tawt.labels.task import Task
-from tawt.labels.verdict import Verdict, clean, named, unverified
 from tawt.labels.windows import index_moment, least_gap
 
 BILLED = "(?i)^(DIAGNOS|DX|ICD|PROCEDURE|CPT|DRG|HCPCS|BILL)"
