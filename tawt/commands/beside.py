@@ -101,15 +101,7 @@ class Beside:
         return measured_shuffled(own, told, kind, self.seed, n_draws)
 
     def _chosen(self, wanted: str | Sequence[str] | None) -> list[str]:
-        there = [name for name in NAMES if name not in TABULAR or name in self.weights]
-        names = there if wanted is None else [*one_or_more(wanted)]
-        for name in names:
-            if name not in NAMES:
-                raise ConfigError(f"--baseline {name}", "is none, expected one that there is", nearest(name, NAMES))
-            if name not in there:
-                hint = f"give them with `--weights {name}=FILE`"
-                raise ConfigError(f"--baseline {name}", "has no weights, expected those that lie on this disk", hint)
-        return names
+        return chosen(wanted, self.weights)
 
     def _said(self, name: str) -> Floats:
         if name == UNTRAINED:
@@ -173,6 +165,25 @@ class Beside:
         further = (series(stop), targets.rows(stop)) if len(stop) else None
         parts = (series(asked[i : i + ROWS_AT_ONCE]) for i in range(0, max(1, len(asked)), ROWS_AT_ONCE))
         return fit_gru(series(fit), targets.rows(fit), further, parts, answers(spec, config), self.seed)
+
+
+def chosen(wanted: str | Sequence[str] | None, weights: Mapping[str, Path]) -> list[str]:
+    """Return the names of what is to stand beside; None = all of which there is what they need.
+
+    Raises:
+        ConfigError: There is none of a name, or its weights were not given.
+    """
+    there = [name for name in NAMES if name not in TABULAR or name in weights]
+    names = there if wanted is None else [*one_or_more(wanted)]
+    for name in names:
+        if name not in NAMES:
+            alike = next((one for one in NAMES if one.lower() == name.lower()), None)
+            hint = f"did you mean `{alike}`?" if alike else nearest(name, NAMES)
+            raise ConfigError(f"--baseline {name}", f"is none, expected {', '.join(NAMES)} or none", hint)
+        if name not in there:
+            hint = f"give them with `--weights {name}=FILE`"
+            raise ConfigError(f"--baseline {name}", "has no weights, expected those that lie on this disk", hint)
+    return names
 
 
 def _standardized(x: Floats, fit: Bools) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tawt.commands.answered import Asked
-from tawt.commands.beside import TUNING, Beside
+from tawt.commands.beside import TUNING, Beside, chosen
 from tawt.commands.carried import place_for
 from tawt.config.base import one_or_more
 from tawt.config.pipeline import Score
@@ -141,6 +141,7 @@ def evaluate(
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
     tables = given_weights(one_or_more(weights))
+    chosen(baselines, tables)
     names = [called(workspace, folder) for folder in folders]
     if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise ConfigError("--run", f"names `{twice[0]}` twice, expected runs of different names", "rename a folder")
@@ -167,6 +168,8 @@ def evaluate(
                 raise ConfigError(
                     str(folder), f"answers a task of kind {loaded.spec.kind}, expected {labels.kind} as {labels.name}"
                 )
+            if loaded.spec.name != labels.name:
+                notes.append(f"{name} learned `{loaded.spec.name}`, and is asked about `{labels.name}`")
             compute = choose_compute(device, loaded.loaded.config.train.precision, loaded.loaded.config.train.threads)
             first = first or (loaded, compute)
             rows, said, n_unseen = answer_all(loaded, [own.split(one) for one in splits], labels, compute)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.chance import draw
+from tawt.contracts.cells import few
 from tawt.errors import ContractError
 from tawt.evaluation.measure import numbers
 
@@ -37,7 +38,7 @@ class Rows:
         self, subject_id: ArrayLike, prediction_time: ArrayLike, truth: ArrayLike, fit: ArrayLike, stop: ArrayLike,
         test: ArrayLike,
     ) -> None:  # fmt: skip
-        """Hold that what is learned from shares no subject with the rest, nor what stops with what else is predicted.
+        """Hold that what is learned from shares no subject with the rest.
 
         Raises:
             ContractError: They differ in length, a subject is in two parts, or there is nothing to learn from.
@@ -49,9 +50,10 @@ class Rows:
             raise ContractError("rows", f"have columns of several lengths, expected {len(told):,} each")
         if not parts[0].any():
             raise ContractError("rows", "hold none to learn from, expected some in `fit`")
-        inside = [{*subject[part].tolist()} for part in (parts[0], parts[1], parts[2] & ~parts[1])]
-        if n := sum(len(inside[a] & inside[b]) for a, b in ((0, 1), (0, 2), (1, 2))):
-            raise ContractError("rows", f"have {n:,} subjects in two parts, expected each in one", "split by subject")
+        learned, *others = ({*subject[part].tolist()} for part in parts)
+        if n := sum(len(learned & part) for part in others):
+            what = f"have {few(n)} subjects who are learned from and asked about, expected none"
+            raise ContractError("rows", what, "split by subject")
         names = ("subject_id", "prediction_time", "truth", "fit", "stop", "test")
         for name, value in zip(names, (subject, times, told, *parts), strict=True):
             object.__setattr__(self, name, value)

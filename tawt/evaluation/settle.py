@@ -25,7 +25,7 @@ COVERED = 0.9
 """Share of rows that an interval of numbers is to hold."""
 _THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 _EVENTS = ("event_1", "event_2")
-_SHOWN = ("ece", "calibration_slope", "calibration_intercept")
+_SHOWN = ("ece", "calibration_slope")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def settled_text(models: Mapping[str, Settled], n_tuning: int, measured: Compari
     of = {row.name: row.metrics for row in measured.rows}
     for name in ("model", "threshold", "min(Se, P+) at it\n(Event 1)", "Hosmer-Lemeshow H / D\n(Event 2)"):
         table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
-    for name in ("ECE", "slope", "intercept"):
+    for name in ("ECE", "slope"):
         table.add_column(f"{name}, and after\na temperature", justify="right")
     for name, one in models.items():
         events = [of[name].get(event) for event in _EVENTS]

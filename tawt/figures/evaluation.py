@@ -19,7 +19,7 @@ from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.survival import Survival
-from tawt.figures.common import DASHES, colours, grid, line, save, shades
+from tawt.figures.common import COLOURS, DASHES, colours, grid, line, save, shades
 from tawt.figures.numbers import fewest, plot_numbers
 
 _N_BINS, _GREY, _DAYS_FROM = 10, "#888888", 96.0
@@ -96,29 +96,30 @@ def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluati
         raise ConfigError("figures", "have no model, no rows or one class, expected both classes to draw curves")
     figure, (roc, pr, calibration, benefit) = grid(4, columns=2, width=4.8, height=4.0)
     own = dict(zip(models, colours(len(models)), strict=True))
+    dash: dict[str, Any] = {name: "-" if i < len(COLOURS) else DASHES for i, name in enumerate(models)}
     share = float(first.truth.mean())
     roc.plot([0, 1], [0, 1], color=_GREY, ls=DASHES, lw=1.0)
     pr.axhline(share, color=_GREY, ls=DASHES, lw=1.0)
     calibration.plot([0, 1], [0, 1], color=_GREY, ls=DASHES, lw=1.0)
     # beyond three times the share few would act; where it is common the whole range is of use
     thresholds = np.linspace(0.005, min(0.99, max(0.3, 3 * share)), 200)
-    farthest = 0.05
+    farthest, n_drawn = 0.05, 0
     for name, model in models.items():
         tp, fp = (steps[0] for steps in model.steps(np.ones((1, model.n_rows))))
-        roc.plot(fp / fp[-1], tp / tp[-1], color=own[name], lw=1.6)
+        look: dict[str, Any] = {"color": own[name], "ls": dash[name], "lw": 1.6}
+        roc.plot(fp / fp[-1], tp / tp[-1], **look)
         recall, precision = tp[1:] / tp[-1], tp[1:] / (tp[1:] + fp[1:])
         # precision holds until the next threshold finds one more
-        pr.plot(
-            np.append(0.0, recall), np.append(precision[:1], precision), color=own[name], lw=1.6, drawstyle="steps-pre"
-        )
+        pr.plot(np.append(0.0, recall), np.append(precision[:1], precision), drawstyle="steps-pre", **look)
         if not model.is_probability:
             continue
         bins = bins_of(model, np.ones((1, model.n_rows)), _N_BINS)
         enough = bins.weight[0] > SMALL_CELL
-        calibration.plot(bins.predicted[0][enough], bins.came[0][enough], color=own[name], marker="o", ms=4, lw=1.4)
+        calibration.plot(bins.predicted[0][enough], bins.came[0][enough], marker="o", ms=4, **look)
+        n_drawn += int(enough.sum()) > 1
         shown = np.concatenate((bins.predicted[0][enough], bins.came[0][enough], [farthest]))
         farthest = float(shown.max())
-        benefit.plot(thresholds, decision_curve(model, thresholds).model, color=own[name], lw=1.6)
+        benefit.plot(thresholds, decision_curve(model, thresholds).model, **look)
     everybody = decision_curve(Binary(first.truth, first.truth), thresholds).treat_all
     benefit.plot(thresholds, everybody, color=_GREY, lw=1.0)
     benefit.axhline(0, color=_GREY, ls=DASHES, lw=1.0)
@@ -132,12 +133,14 @@ def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluati
     _said(pr, "Precision and recall", "recall", "precision")
     _said(calibration, f"Calibration in {_N_BINS} bins of equal size", "mean predicted", "share that came")
     _said(benefit, "Decision curve", "threshold of acting", "net benefit, true positives a row")
-    for axis, metric, place in ((roc, AUROC, "lower right"), (pr, AVERAGE_PRECISION, "upper right")):
-        named = [
-            line(own[name], f"{name}: {metric.title} {_told(metric, one)}", lw=1.8) for name, one in models.items()
-        ]
-        axis.legend(handles=named, loc=place, fontsize=8)
-    handles = [line(_GREY, "act on all", lw=1.0), line(_GREY, "chance, perfect, or act on none", ls=DASHES, lw=1.0)]
+    if not n_drawn:
+        text = f"too few rows: a bin is drawn\nof more than {SMALL_CELL}"
+        calibration.text(0.5, 0.5, text, transform=calibration.transAxes, ha="center", va="center", color=_GREY)
+    handles = [
+        line(own[name], f"{name}: AUROC {_told(AUROC, one)}, AP {_told(AVERAGE_PRECISION, one)}", ls=dash[name], lw=1.8)
+        for name, one in models.items()
+    ]
+    handles += [line(_GREY, "act on all", lw=1.0), line(_GREY, "chance, perfect, or act on none", ls=DASHES, lw=1.0)]
     return save(figure, path, f"{title}: {first.n_rows:,} rows, {share:.1%} positive", handles)
 
 

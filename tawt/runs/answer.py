@@ -49,7 +49,7 @@ def load_task(run: Path) -> LoadedTask:
     if not (run / TASK).is_file():
         raise CheckpointError(
             str(run), "has learned no task, expected a run of `tawt finetune`",
-            f"make one: `{command('finetune TASK', run=run)}`",
+            f"make one: `{command('finetune', 'TASK', workspace='WORKSPACE', run=run)}`",
         )  # fmt: skip
     spec = read_record(run / TASK, TaskSpec, "take it from a copy, or fine-tune again", CheckpointError)
     head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)

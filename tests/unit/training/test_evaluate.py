@@ -25,15 +25,16 @@ HOUR = 3_600_000_000
 QUICK = ("train.threads=1",)
 
 
-def write_labels(workspace, **columns):
-    """Label every subject an hour behind the end of its record, one of them before its beginning."""
+def write_labels(workspace, n_times=1, **columns):
+    """Label every subject an hour behind the end of its record, and once more each hour after that."""
     dataset, rows = open_dataset(workspace), []
     for name in dataset.split_names:
         split = dataset.split(name)
         for i in range(split.n_subjects):
             if split.lengths[i] > split.n_static[i]:
                 times = split.columns(i).timestamp + split.origins[i]
-                rows.append((int(split.subject_ids[i]), int(times[-1]) + HOUR, int(split.lengths[i]), i))
+                ends = [int(times[-1]) + (1 + n) * HOUR for n in range(n_times)]
+                rows += [(int(split.subject_ids[i]), end, int(split.lengths[i]), i) for end in ends]
     subject, time, length, _ = map(np.array, zip(*rows, strict=True))
     made = {name: make(length) for name, make in columns.items()}
     table = pa.table({"subject_id": subject, "prediction_time": pa.array(time, pa.timestamp("us")), **made})
@@ -66,7 +67,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
     """The predictions of the run and of each baseline are of the rows of the split, with their truth."""
-    write_labels(pretrained, **KINDS[kind])
+    write_labels(pretrained, n_times=2, **KINDS[kind])
     run = finetune(
         pretrained, "task", "base", mode="probe", device="cpu", settings=(*QUICK, "objective.label.n_bins=4")
     ).run
