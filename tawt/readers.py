@@ -168,10 +168,9 @@ def read_parquet(
     """Read one Parquet file, the named columns in their order; options go to `pyarrow.parquet.ParquetFile`.
 
     Raises:
-        TawtError: Of that kind: it is absent, no Parquet, torn, lacks a column, or has two of one name.
+        TawtError: Of that kind: it is absent, no Parquet, torn, or lacks a column.
     """
     with _parquet(path, hint, kind, place, **options) as file:
-        hold_names(file.schema_arrow.names, place or str(path), hint, kind)
         if lacking := [name for name in columns or () if name not in file.schema_arrow.names]:
             raise kind(place or str(path), f"has no column `{lacking[0]}`, expected it there", hint)
         table = file.read(columns=columns)

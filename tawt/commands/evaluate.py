@@ -27,7 +27,7 @@ from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.resample import N_DRAWS, draws_of
 from tawt.evaluation.settle import Settled, groups_text, settled_text
-from tawt.evaluation.subgroups import Subgroup, by_group
+from tawt.evaluation.subgroups import FEW, Subgroup, by_group, has_small_cell
 from tawt.evaluation.suite import metrics_of
 from tawt.evaluation.table import MAIN, Comparison, compare
 from tawt.evaluation.tabular import given_weights
@@ -42,6 +42,11 @@ from tawt.runs.find import called, find_run
 from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
 from tawt.training.device import Compute, choose_compute
+
+PREVALENCE = "prevalence"
+"""A metric, and the baseline that answers by it."""
+_OF_SHARE = (PREVALENCE, "mean_error")
+"""Metrics that tell the share of rows with an outcome."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +232,12 @@ def _compared(
         attribute: by_group(metrics_of(first.outcome), first.outcome, draws, of)
         for attribute, of in attributes_of(known, dataset, group).items()
     }
-    return EvaluateResult(comparison, Path(), (), settled=settled, groups=groups, n_tuning=int((~asked.measured).sum()))
+    n_tuning = int((~asked.measured).sum())
+    if has_small_cell(first.outcome, first.subject_id, np.ones(first.outcome.n_rows, dtype=bool)):
+        # whoever knows how many rows there are reads a count of few off their share
+        comparison = comparison.without(_OF_SHARE, (PREVALENCE,), FEW)
+        settled = {name: replace(one, net_benefit=None) for name, one in settled.items() if name != PREVALENCE}
+    return EvaluateResult(comparison, Path(), (), settled=settled, groups=groups, n_tuning=n_tuning)
 
 
 def shuffled_text(found: Shuffled | None) -> str:

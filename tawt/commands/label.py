@@ -32,7 +32,7 @@ from tawt.pipeline.relations import bind_output
 from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.places import real
-from tawt.readers import read_parquet
+from tawt.readers import hold_names, read_parquet
 from tawt.seals import sha256_file
 
 
@@ -189,6 +189,8 @@ class _Work:
 
     def _given(self, asked: Asked) -> _Made:
         tables = [read_parquet(file) for file in asked.files]
+        for file, one in zip(asked.files, tables, strict=True):
+            hold_names(one.column_names, str(file), kind=ContractError)
         table = pa.concat_tables(tables, promote_options="default")
         try:
             labels = as_labels(table)

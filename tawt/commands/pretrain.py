@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tawt.commands.carried import place_for
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, TawtError
 from tawt.runs.find import find_run
 from tawt.runs.load import read_saved
 from tawt.runs.training import TrainingResult, Wanted, train
@@ -81,6 +82,11 @@ def pretrain(
 
 
 def _has_begun_from(run: Path) -> bool:
-    """Whether a run that goes on has begun from weights, in whose vocabulary it reads."""
-    made = read_versions(run)
-    return made is not None and made.init is not None and latest_checkpoint(run) is not None
+    """Whether a run that goes on has begun from weights, in whose vocabulary it reads.
+
+    What is damaged, or no run's, has not: whoever goes on with it is told so.
+    """
+    with suppress(TawtError):
+        made = read_versions(run)
+        return made is not None and made.init is not None and latest_checkpoint(run) is not None
+    return False

@@ -62,7 +62,7 @@ def by_group(
         raise ContractError("group", f"is {names.shape}, expected ({outcome.n_rows},), one for each row")
     found, number = np.unique(names, return_inverse=True)
     sizes = np.array([_n_subjects(draws.subject, number == i) for i in range(len(found))], dtype=np.int64)
-    reasons = _withheld(sizes, [_has_small_cell(outcome, draws.subject, number == i) for i in range(len(found))])
+    reasons = _withheld(sizes, [has_small_cell(outcome, draws.subject, number == i) for i in range(len(found))])
     out = []
     for i, name in enumerate(found.tolist()):
         if (reason := reasons[i]) is not None:
@@ -90,7 +90,8 @@ def _n_subjects(subject: Ints, rows: Bools) -> int:
     return len(np.unique(subject[rows]))
 
 
-def _has_small_cell(outcome: Outcome, subject: Ints, rows: Bools) -> bool:
+def has_small_cell(outcome: Outcome, subject: Ints, rows: Bools) -> bool:
+    """Return whether 1 to 10 subjects have one of these rows, or one with an outcome, or one without."""
     cells = [rows]
     for column in _truths(outcome):
         cells += [rows & (column == 1), rows & (column == 0)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from typing import Any
 
@@ -71,6 +71,18 @@ class Comparison:
     """Hash of the label set."""
     official: str | None = None
     """The metric that is the score of a challenge; it is shown first."""
+
+    def without(self, metrics: Collection[str], models: Collection[str], reason: str) -> Comparison:
+        """Return it without some metrics of all models, and without any of some models; a reason stands instead."""
+
+        def held(row: Row) -> Row:
+            hidden = [name for name in row.metrics if name in metrics or row.name in models]
+            none = {name: Interval(None, None, None, 0, 0, reason) for name in hidden}
+            apart = {name: Difference(None, None, None, 0, 0, reason) for name in hidden}
+            differences = None if row.differences is None else row.differences | apart
+            return replace(row, metrics=row.metrics | none, differences=differences)
+
+        return replace(self, rows=tuple(map(held, self.rows)))
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON: what is not defined is null, with its reason beside it."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools, Ints
 from tawt.batching.at_times import Asked
 from tawt.config.label import LabelConfig
+from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError
 from tawt.heads.kinds import Answers, answers
 from tawt.heads.labels import LabelSet
@@ -171,10 +172,19 @@ def _of_times(rows: LabelSet, n_bins: int) -> dict[str, Any]:
     seen, duration = rows.value[:, 0] > 0, rows.duration[:, 0]
     _held(rows, {"an event that was seen": int(seen.sum())})
     n_bins = max(1, min(n_bins, int(seen.sum()) // EVENTS_PER_BIN))  # of fewer, a rate is mostly chance
-    edges = np.unique(np.quantile(duration[seen], np.arange(1, n_bins + 1) / n_bins, method="higher"))
+    came = np.sort(duration[seen])
+    # the longest times are of few people: watching ends before them, and no edge is anybody's own time
+    came = came[: len(came) - SMALL_CELL] if len(came) > 2 * SMALL_CELL else came
+    edges = _rounded_up(np.quantile(came, np.arange(1, n_bins + 1) / n_bins, method="higher"))
     truth, weight = _intervals(seen, duration, edges)
     hazard = (truth * weight).sum(0) / np.maximum(weight.sum(0), 1)
     return {"outputs": tuple(f"{edge:g} h" for edge in edges), "prior": _tuple(hazard), "edges": _tuple(edges)}
+
+
+def _rounded_up(numbers: Numbers) -> Numbers:
+    """Return numbers of two digits that are not below some others, each once."""
+    step = 10.0 ** (np.floor(np.log10(np.maximum(numbers, 1e-3))) - 1)
+    return np.unique(np.round(np.ceil(np.round(numbers / step, 9)) * step, 6))
 
 
 def _intervals(seen: Bools, duration: Numbers, edges: Numbers) -> tuple[Numbers, Numbers]:

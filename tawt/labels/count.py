@@ -7,7 +7,7 @@ from collections import defaultdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tawt.contracts.cells import told
+from tawt.contracts.cells import SMALL_CELL, told
 
 _MOST_CLASSES = 30
 COLUMNS = ("split", "asked", "answer", "subjects", "labels")
@@ -33,9 +33,16 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
     for row in counted.to_pylist():
         key = (row["split"] or "none", row["asked"], row["answer"] or "not known")
         cells[row["asked"]][key] = row["subject_id_count_distinct"], row["subject_id_count"]
+    whole = table.group_by(list(COLUMNS[:2])).aggregate([("subject_id", "count_distinct")]).to_pylist()
+    people = {(row["split"] or "none", row["asked"]): row["subject_id_count_distinct"] for row in whole}
     rows = []
     for own in cells.values():
         texts = told({"\0".join(key): n for key, (n, _) in own.items()})
+        # who has one answer alone is what a split's subjects less those with another leave
+        texts |= {
+            "\0".join(key): f"{SMALL_CELL + 1}+"
+            for key, (n, _) in own.items() if n > SMALL_CELL and 0 < people[key[:2]] - n <= SMALL_CELL
+        }  # fmt: skip
         for key in sorted(own, key=lambda key: (_order(key[0]), key[2] != "yes", key)):
             subjects = texts["\0".join(key)]
             exact = subjects == f"{own[key][0]:,}"

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tawt.contracts.cells import few
 from tawt.contracts.contract import own_contract
 from tawt.database.connect import wrapped_errors
 from tawt.errors import ContractError, StageError, listed, nearest
@@ -52,7 +53,7 @@ def faults_of(
                 "empty", "holds no label", "see who is left after which rule; the task, or its predicates, ask too much"
             )
         ]
-    return [*_of_values(labels), *_of_keys(labels), *_of_times(connection, labels, events, clock)]
+    return [*_of_values(labels), *_of_hours(labels), *_of_keys(labels), *_of_times(connection, labels, events, clock)]
 
 
 def judge(
@@ -128,6 +129,19 @@ def _of_values(labels: pa.Table) -> list[Fault]:
             told = {True: "yes", False: "no"}.get(value, "the same") if column == "boolean_value" else "the same"
             what = f"all {row[f'{column}_count']:,} labels{f' of {of}' if of else ''} are {told}, one class alone"
             faults.append(Fault("one_class", what, "see the label's predicate: does it fit the codes of this dataset?"))
+    return faults
+
+
+def _of_hours(labels: pa.Table) -> list[Fault]:
+    faults = []
+    for name, least in (("duration_hours", 0.0), ("horizon_hours", None)):
+        if name in labels.schema.names:
+            hours = labels[name].drop_null()
+            low = pc.less(hours, least) if least is not None else pc.less_equal(hours, 0.0)
+            n = int(pc.sum(pc.cast(pc.or_(pc.invert(pc.is_finite(hours)), low), pa.int64())).as_py() or 0)
+            if n:
+                what = f"{few(n)} labels have a `{name}` that is no span of time"
+                faults.append(Fault("no_span", what, "write hours, finite and not negative, or leave the row out"))
     return faults
 
 

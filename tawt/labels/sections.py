@@ -184,7 +184,7 @@ class Written(Section):
     new_onset: bool | None = None
     """Whether a sample is left out where the label predicate was there up to the prediction time. By default it is for
     `time_to_event` and with `horizons`, and not for what ACES itself can say."""
-    horizons: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    horizons: Annotated[tuple[str, ...], BeforeValidator(_texts), Field(max_length=50)] = ()
     """Lengths from the start of the label's window, as `30 days`: each is a label of its own."""
     max_per_subject: Annotated[int, Field(ge=1)] | None = None
     """Most samples of one subject."""

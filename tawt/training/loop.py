@@ -200,9 +200,9 @@ class Trainer:
         baseline = {part: sum(one[1][part] for one in each) for part in parts}
         means_of = means(self.stepper.weight, dict(zip(parts, told, strict=True)), baseline, count)
         tokens = sum(example.n_tokens for example in self._fixed)
-        # each subject is in one batch of a validation
+        # of a task, prediction times of one subject may lie in several batches
         subjects = {
-            f"subjects_{part}": sum(len(subjects_of(example, part)) for example in self._fixed)
+            f"subjects_{part}": len(torch.cat([subjects_of(example, part) for example in self._fixed]).unique())
             for part in parts if count[part]
         }  # fmt: skip
         line = {"step": step, "split": "tuning", **means_of, **subjects, "tokens": tokens}

@@ -14,9 +14,8 @@ from pydantic import model_validator
 
 from tawt import readers
 from tawt.config.base import Section
-from tawt.errors import ConfigError, FileError, RoomError
+from tawt.errors import FileError, RoomError
 from tawt.files import read_json, write_sealed
-from tawt.heads.labels import read_labels
 from tawt.readers import (
     parquet_batches,
     parquet_metadata,
@@ -204,13 +203,3 @@ def test_a_file_that_memory_ran_out_for_is_not_called_damaged(
             read(tmp_path / name)
         assert caught.value.where == str(tmp_path / name) and "damaged" not in str(caught.value)
         assert CELL not in str(caught.value)
-
-
-def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
-    """Which of them is meant nobody can tell: neither a table nor labels are read from such a file."""
-    path = tmp_path / "twice.parquet"
-    names = ["subject_id", "prediction_time", "boolean_value", "boolean_value"]
-    pq.write_table(pa.table([[1], [0], [True], [False]], names=names), path)
-    for read, kind in ((read_parquet, FileError), (read_labels, ConfigError)):
-        with pytest.raises(kind, match="has 1 columns of a name that is there already"):
-            read(path)

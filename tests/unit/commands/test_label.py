@@ -210,6 +210,29 @@ def test_a_source_refuses_a_task_that_it_cannot_answer(work: Path, tmp_path: Pat
         }
 
 
+def test_two_columns_of_one_name_are_refused(work: Path, tmp_path: Path) -> None:
+    """Which of them is meant nobody can tell: neither `label` nor whoever learns from labels reads such a file."""
+    path, names = tmp_path / "twice.parquet", ["subject_id", "prediction_time", "boolean_value", "boolean_value"]
+    pq.write_table(pa.table([[1], [0], [True], [False]], names=names), path)
+    for read in (lambda: tawt.label(path, work, **QUICK), lambda: read_labels(path)):
+        with pytest.raises((ContractError, ConfigError), match="has 1 columns of a name that is there already"):
+            read()
+
+
+def test_spans_of_time_are_finite_and_not_negative(work: Path, tmp_path: Path) -> None:
+    """A duration below 0, infinite or no number is refused, by `label` and by whoever learns from it."""
+    whole = pq.read_table(tawt.label("in_hospital_mortality_24h", work, **QUICK).path).select(
+        ["subject_id", "prediction_time", "boolean_value"]
+    )
+    for bad in (-1.0, float("inf"), float("nan")):
+        path = tmp_path / "spans.parquet"
+        pq.write_table(whole.append_column("duration_hours", pa.array([bad, *[5.0] * (len(whole) - 1)])), path)
+        with pytest.raises(StageError, match="no span of time"):
+            tawt.label(path, work, **QUICK)
+        with pytest.raises(ConfigError, match="no span of time"):
+            read_labels(path)
+
+
 def test_counts_tell_of_no_few_people() -> None:
     """A cell of few is told as such, and so is one that would tell of it; their labels are not told."""
     n = {("train", True): 4, ("train", False): 60, ("held_out", True): 25, ("held_out", False): 30}
@@ -218,9 +241,15 @@ def test_counts_tell_of_no_few_people() -> None:
     labels = pa.table({"subject_id": ids, "boolean_value": [value for _, value in rows]})
     splits = pa.table({"subject_id": ids, "split": [split for split, _ in rows]})
     assert [tuple(row.values()) for row in counts_of(labels, splits)] == [
-        ("train", "yes", "<11", "-"), ("train", "no", "60", "60"), ("held_out", "yes", "25", "25"),
+        ("train", "yes", "<11", "-"), ("train", "no", "11+", "-"), ("held_out", "yes", "25", "25"),
         ("held_out", "no", "20+", "-"),
     ]  # fmt: skip
+    # of forty subjects, five have no `yes`: forty less 35 would tell of them
+    both = pa.table(
+        {"subject_id": pa.array([*range(40), *range(35)], pa.int64()), "boolean_value": [False] * 40 + [True] * 35}
+    )
+    told_of = counts_of(both, pa.table({"subject_id": pa.array(range(40), pa.int64()), "split": ["train"] * 40}))
+    assert [(row["answer"], row["subjects"]) for row in told_of] == [("yes", "11+"), ("no", "40")]
     horizons = labels.append_column("horizon_hours", pa.array([24.0] * len(rows), pa.float64()))
     assert {row["asked"] for row in counts_of(horizons, splits)} == {"24 h"}
     numbers = pa.table({"subject_id": ids, "integer_value": pa.array([None, *range(len(rows) - 1)], pa.int64())})

@@ -165,6 +165,12 @@ def test_what_is_settled_on_tuning_is_held_to_the_other_rows(pretrained):
     assert told["rows"][0]["metrics"]["event_1"]["value"] == pytest.approx(least(truth, score >= best))
     assert told["settled"][run.name]["calibration"]["temperature"]["ece"]["value"] is not None
     assert "settled on" in (result.folder / "evaluation.txt").read_text()
+    # of few who had the outcome, or had not, no share tells
+    few = min(len({*test["subject_id"].to_numpy()[truth == one].tolist()}) for one in (True, False)) <= 10
+    own, constant = told["rows"]
+    assert few and own["metrics"]["prevalence"]["value"] is None and own["metrics"]["auroc"]["value"] is not None
+    assert all(one["value"] is None for name in ("metrics", "differences") for one in constant[name].values())
+    assert told["settled"].keys() == {run.name} and told["settled"][run.name]["net_benefit"] is None
 
 
 def test_an_interval_of_numbers_is_as_wide_as_tuning_was_off(pretrained):
@@ -219,9 +225,10 @@ def test_the_score_of_a_challenge_stands_first_where_the_pipeline_names_it(pretr
     assert plain.comparison.official is None and "utility" not in plain.text()
     told = json.loads((found.folder / "evaluation.json").read_text())["settled"]
     for row, other in zip(found.comparison.rows, plain.comparison.rows, strict=True):
-        assert {*row.metrics} - {*other.metrics} == {"utility"} and told[row.name]["official"] is not None
+        assert {*row.metrics} - {*other.metrics} == {"utility"}
+        assert row.name == "prevalence" or told[row.name]["official"] is not None
         said = read_predictions(found.folder / "tuning" / f"{row.name}.parquet")
-        assert told[row.name]["official"] == best_of_utility(said)
+        assert row.name == "prevalence" or told[row.name]["official"] == best_of_utility(said)
     assert evaluate(
         pretrained, "task", run, split="tuning", baselines=(), n_draws=10, device="cpu"
     ).comparison.official is None  # fmt: skip
