@@ -102,6 +102,11 @@ def _asked(task: str, graph: Graph, source: str, predicates: Path | None) -> Ask
         return Asked(path.stem, "aces", (path,), predicates)
     if path.suffix in _PARQUET:
         return Asked(path.parent.name if path.name == FILE else path.stem, "meds", (path,))
+    if path.suffix == ".sql":
+        raise ConfigError(
+            task, "is a SQL file, expected the name of a label stage",
+            f"put it into sql/{source}/labels/ of your project, then `tawt label {path.stem}`",
+        )  # fmt: skip
     name = task.removeprefix("labels.")
     if f"labels.{name}" in {*graph.stages, *graph.skipped}:
         return Asked(name, "sql")

@@ -19,7 +19,7 @@ from tawt.runs.card import CARD, was_edited, write_card
 from tawt.runs.load import Saved, same_vocabulary, start_from
 from tawt.runs.teacher import Teacher, ask, with_teacher, write_taught
 from tawt.seals import LIST, UNFINISHED
-from tawt.training.best import final_weights, is_over, keep_again
+from tawt.training.best import ending, final_weights, is_over, keep_again
 from tawt.training.checkpoint import WEIGHTS, full_weights, load_weights, write_tensors
 from tawt.training.describe import describe_config, describe_run
 from tawt.training.distributed import World, one_voice
@@ -211,7 +211,10 @@ def _finish(trainer: Trainer) -> None:
     run, last = setup.run, full_weights(setup.model)
     if not setup.world.first:
         return
-    chosen = final_weights(run, lines_of(read_metrics(run / "metrics.jsonl"), "tuning"), setup.config.train)
+    tuning = lines_of(read_metrics(run / "metrics.jsonl"), "tuning")
+    chosen = final_weights(run, tuning, setup.config.train)
+    for text in ending(tuning, setup.config.train):
+        setup.note(text)
     write_tensors(merged(last) if chosen is None else chosen, run / WEIGHTS)
     if was_edited(run):
         setup.note(f"{run / CARD} was edited and stays as it is: remove it and resume for one of the run as it is now")

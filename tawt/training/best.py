@@ -47,6 +47,23 @@ def best_steps(tuning: Lines, keep: int) -> list[int]:
     return [line["step"] for line in sorted(tuning, key=lambda line: (line["loss"], line["step"]))[:keep]]
 
 
+def ending(tuning: Lines, config: TrainConfig) -> list[str]:
+    """Say where a run ended, if early, and which weights are its own, if not the last."""
+    said, lines = [], counted(tuning, config)
+    if lines and lines[-1]["step"] < config.max_steps and ends_early(lines, config.patience):
+        said.append(
+            f"it ended after step {lines[-1]['step']:,} of {config.max_steps:,}: {config.patience} validations were no "
+            "better than those before"
+        )
+    steps = best_steps(lines, config.keep_best)
+    if steps and config.final != "last":
+        least = min(line["loss"] for line in lines)
+        of = f"step {steps[0]:,}" if config.final == "best" else f"steps {', '.join(f'{s:,}' for s in sorted(steps))}"
+        what = "those" if config.final == "best" else "the mean of those"
+        said.append(f"the weights are {what} after {of}; the least loss on tuning was {least:.4f}")
+    return said
+
+
 def best_file(run: Path, step: int) -> Path:
     """Return where the weights after a step are kept."""
     return run / "best" / f"step-{step:06d}.safetensors"

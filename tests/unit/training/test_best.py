@@ -17,6 +17,7 @@ from tawt.training.best import (
     best_file,
     best_steps,
     counted,
+    ending,
     ends_early,
     is_over,
     keep_again,
@@ -197,3 +198,16 @@ def test_without_tuning_nothing_can_be_chosen(tmp_path, picky, write_dataset):
     with pytest.raises(ConfigError, match="no tuning subject"):
         pretrain(tmp_path, picky, device="cpu")
     assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_how_a_run_ended_is_told():
+    """An early end names its step and why, and weights that are not the last say of which steps they are."""
+    losses = {10: 0.5, 20: 0.3, 30: 0.4, 40: 0.6, 50: 0.7}
+    tuning = [{"step": step, "loss": loss} for step, loss in losses.items()]
+    config = TrainConfig(max_steps=100, validate_every=10, patience=3, keep_best=2, final="average")
+    early, of = ending(tuning, config)
+    assert "after step 50 of 100: 3 validations" in early
+    assert "the mean of those after steps 20, 30; the least loss on tuning was 0.3000" in of
+    (best,) = ending(tuning[:3], config.model_copy(update={"final": "best"}))
+    assert "are those after step 20;" in best
+    assert ending(tuning[:3], config.model_copy(update={"final": "last"})) == []
