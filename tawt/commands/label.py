@@ -21,6 +21,7 @@ from tawt.labels.derive import attrition_rows, derive
 from tawt.labels.find import Asked, asked_for
 from tawt.labels.judge import as_labels, judge
 from tawt.labels.keep import keep, reason_to_make, task_hash
+from tawt.labels.predicates_sql import absent
 from tawt.labels.task import Task
 from tawt.machine import version_of
 from tawt.pipeline.holding import hold
@@ -183,6 +184,8 @@ class _Work:
 
     def _derived(self, connection: duckdb.DuckDBPyConnection, task: Task) -> _Made:
         derived = derive(connection, task, clock=self.opened.pipeline.clock, limits=self.limits)
+        for name in absent(connection, task):
+            self.report({"event": "note", "text": f"no event has the code of the predicate `{name}`"})
         rows = attrition_rows(derived.attrition)
         self.report({"event": "attrition", "rows": rows})  # before the judgment, which it may explain
         return _Made(derived.labels, rows)

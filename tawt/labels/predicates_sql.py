@@ -12,6 +12,7 @@ from tawt.errors import ConfigError
 from tawt.labels.language import ANY_EVENT, RECORD_END, RECORD_START, Derived, derived
 from tawt.labels.rules import plain
 from tawt.labels.sections import Column, Predicate, Written
+from tawt.labels.task import Task
 
 CLOCKS = {"time": "time", "available_time": "case when time is not null then coalesce(available_time, time) end"}
 """Clock -> when something counts as having happened; null where it is a fact without a time."""
@@ -74,6 +75,17 @@ def add_events(query: Query) -> None:
         "select subject_id, time, p, count(*) as n from e join matches using (code) "
         f"where {_values(query)} group by all",
     )
+
+
+def absent(connection: duckdb.DuckDBPyConnection, task: Task, events: str = "events") -> list[str]:
+    """Return the plain predicates that a task asks for and whose code no event has: mistyped, or of another source."""
+    known = task.all_predicates
+    plain_ones = [name for name, _ in task.needed() if name in known and not known[name].expr]
+    if not plain_ones:
+        return []
+    counted = ", ".join(f"count(*) filter (where {_code(name, known[name])})" for name in plain_ones)
+    (row,) = connection.execute(f"select {counted} from (select distinct code from {events})").fetchall()
+    return [name for name, n in zip(plain_ones, row, strict=True) if not n]
 
 
 def _code(name: str, one: Predicate) -> str:

@@ -265,6 +265,7 @@ def test_a_label_set_is_told_to_a_person(work: Path, tmp_path: Path, tawt: Any) 
     said = json.loads(tawt(*words, "--format", "json").out)
     assert {*said} == {"name", "path", "made", "attrition", "counts"} and said["made"] is None
     bad = tawt("label", _task(tmp_path, "bad", TASK.replace("MEDS_DEATH", "NONE")), "-w", work, "--threads", 1)
+    assert "no event has the code of the predicate `death`" in bad.err and "no event has" not in ended.err
     assert bad.code == 1 and "trigger: admission" in bad.out and "one class alone" in bad.error
 
 
