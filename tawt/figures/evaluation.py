@@ -103,6 +103,7 @@ def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluati
     calibration.plot([0, 1], [0, 1], color=_GREY, ls=DASHES, lw=1.0)
     # beyond three times the share few would act; where it is common the whole range is of use
     thresholds = np.linspace(0.005, min(0.99, max(0.3, 3 * share)), 200)
+    n_bins = max(1, min(_N_BINS, first.n_rows // (SMALL_CELL + 1)))
     farthest, n_drawn = 0.05, 0
     for name, model in models.items():
         tp, fp = (steps[0] for steps in model.steps(np.ones((1, model.n_rows))))
@@ -113,7 +114,7 @@ def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluati
         pr.plot(np.append(0.0, recall), np.append(precision[:1], precision), drawstyle="steps-pre", **look)
         if not model.is_probability:
             continue
-        bins = bins_of(model, np.ones((1, model.n_rows)), _N_BINS)
+        bins = bins_of(model, np.ones((1, model.n_rows)), n_bins)
         enough = bins.weight[0] > SMALL_CELL
         calibration.plot(bins.predicted[0][enough], bins.came[0][enough], marker="o", ms=4, **look)
         n_drawn += int(enough.sum()) > 1
@@ -131,7 +132,7 @@ def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluati
         axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     _said(roc, "ROC", "share of others above", "share of positives above (recall)")
     _said(pr, "Precision and recall", "recall", "precision")
-    _said(calibration, f"Calibration in {_N_BINS} bins of equal size", "mean predicted", "share that came")
+    _said(calibration, f"Calibration in {n_bins} bins of equal size", "mean predicted", "share that came")
     _said(benefit, "Decision curve", "threshold of acting", "net benefit, true positives a row")
     if not n_drawn:
         text = f"too few rows: a bin is drawn\nof more than {SMALL_CELL}"

@@ -46,7 +46,9 @@ def test_curves_are_what_their_numbers_say(drawn: list[Any]) -> None:
     assert len(calibration.lines[1].get_xdata()) == 10 and len(benefit.lines) == 3
     few = Binary(np.append(Y[:50], 1), np.append(P[:50], 0.5))
     evaluation.plot_binary({"a": few}, Path("x.png"))
-    assert len(drawn[1].axes[2].lines[1].get_xdata()) == 0
+    assert len(drawn[1].axes[2].lines[1].get_xdata()) == 4, "of 51 rows there are bins of more than ten"
+    evaluation.plot_binary({"a": Binary([1, 0, 0], [0.5, 0.1, 0.2])}, Path("x.png"))
+    assert len(drawn[2].axes[2].lines[1].get_xdata()) == 0 and "too few rows" in drawn[2].axes[2].texts[0].get_text()
 
 
 def test_survival_ends_where_few_are_watched(drawn: list[Any]) -> None:
