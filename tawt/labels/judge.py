@@ -199,7 +199,7 @@ def _of_times(connection: duckdb.DuckDBPyConnection, labels: pa.Table, events: s
     finally:
         connection.unregister("the_labels")
     return [
-        Fault(name, f"{n:,} of {labels.num_rows:,} labels {what.format(f'{n_subjects:,}')}", mend)
+        Fault(name, f"{n:,} of {labels.num_rows:,} labels {what.format(few(n_subjects))}", mend)
         for (name, what, mend), n, n_subjects in zip(_TIMES, row[::2], row[1::2], strict=True)
         if n
     ]
