@@ -89,8 +89,8 @@ def read_saved(run: Path) -> Saved:
     """
     if (run / "config.json").exists():
         return _shared(run)
+    listed, ended = (run / LIST).exists(), (run / WEIGHTS).exists()
     names = listed_files(run)  # none of a list that is damaged, which tells of no other kind of folder
-    listed, ended = (run / LIST).exists(), (run / WEIGHTS).exists() or WEIGHTS in (names or ())
     if not (run / "config.yaml").exists() and (names is None or (names and "config.yaml" not in names)):
         raise no_run(run, "has neither config.yaml nor config.json, expected a run folder or a shared model")
     if listed:
