@@ -81,7 +81,7 @@ class Steps:
         out = self._place(draw, percent) / f"{tuned.name}-{split}"
         if not (out / "evaluation.json").exists():
             self._evaluate(self.labels(draw, percent), tuned, split, out)
-        return _read(out / f"{tuned.name}.parquet")
+        return _read(out / f"{_first(out)}.parquet")
 
     def beside(self, draw: Draw, run: Path, percent: int, split: str = "held_out") -> dict[str, Said]:
         """Fit baselines to the same labels, and answer the stays of a split; the untrained encoder is of the run's shape."""
@@ -135,7 +135,7 @@ class Steps:
                 )  # fmt: skip
             if not (out / "said" / "evaluation.json").exists():
                 self._evaluate(hidden, probe, "train", out / "said")
-            parts.append(_read(out / "said" / f"{probe.name}.parquet"))
+            parts.append(_read(out / "said" / f"{_first(out / 'said')}.parquet"))
         return Said(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("chance", "died")))
 
     def labels(self, draw: Draw, percent: int, *, taught: bool = False) -> Path:
@@ -168,6 +168,11 @@ class Steps:
         print(f"{self.fold.name}: {what}: {seconds:.0f} s", flush=True)
         with (self.folder / "seconds.jsonl").open("a") as file:
             file.write(json.dumps({"step": what, "seconds": round(seconds, 1)}) + "\n")
+
+
+def _first(evaluation: Path) -> str:
+    """Return what an evaluation calls its first run."""
+    return str(json.loads((evaluation / "evaluation.json").read_text())["reference"])
 
 
 def _read(path: Path) -> Said:
