@@ -22,7 +22,7 @@ from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import attributes_of
 from tawt.evaluation.baselines import Shuffled
-from tawt.evaluation.known import known_at
+from tawt.evaluation.features import statics_at
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.resample import N_DRAWS, draws_of
@@ -226,7 +226,7 @@ def _compared(
     comparison = compare(
         said, name, threshold=at if len(at) == len(said) else None, official=official, n_draws=n_draws, seed=seed
     )
-    known = known_at(dataset, first.subject_id, first.prediction_time)
+    known = statics_at(dataset, first.subject_id, first.prediction_time)
     draws = draws_of(first.subject_id, n_draws, seed)
     groups = {
         attribute: by_group(metrics_of(first.outcome), first.outcome, draws, of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -89,6 +89,25 @@ def features_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time:
     found = [_all_of(known, dataset, recipe, N_TYPES) for known in parts]
     whole = Features(np.concatenate([one.matrix for one in found]), found[0].names)
     return _told(whole) if recipe == "demographics" else whole
+
+
+def statics_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: ArrayLike) -> Known:
+    """Look up the static facts that were known of subjects at prediction times; other triplets are let go, some rows at
+    a time.
+
+    Raises:
+        DatasetError: A subject is in no split.
+    """
+    subject, time = np.asarray(subject_id), np.asarray(prediction_time)
+    parts: list[Known] = []
+    for i in range(0, max(1, len(subject)), ROWS_AT_ONCE):
+        known = known_at(dataset, subject[i : i + ROWS_AT_ONCE], time[i : i + ROWS_AT_ONCE])
+        parts.append(replace(known.of(known.is_static), row=known.row[known.is_static] + i))
+    whole = {
+        one.name: np.concatenate([getattr(part, one.name) for part in parts])
+        for one in fields(Known) if one.name != "n_rows"
+    }  # fmt: skip
+    return Known(len(subject), **whole)
 
 
 def numeric_types(known: Known, vocabulary: Vocabulary, n_types: int) -> tuple[Ints, Ints, Ints, Floats, int]:

@@ -35,7 +35,7 @@ class Settled:
     threshold: float | None
     """Where min(sensitivity, positive predictivity) of tuning is largest; None = one class there."""
     calibration: dict[str, dict[str, Measure]]
-    """`before`, and after a temperature, a line and steps: metrics by name."""
+    """`before`, and after a temperature, a line, a curve and steps: metrics by name."""
     official: float | None
     """Where the official score of a challenge is largest on tuning; None = there is none."""
     net_benefit: dict[str, list[float]] | None

@@ -141,7 +141,8 @@ def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = Fals
     if kind == "time":
         duration = np.full(wide.shape, np.nan)
         hours = table["duration_hours"].cast(pa.float64())
-        if not (pc.all(pc.is_finite(hours)).as_py() is not False and (pc.min(hours).as_py() or 0.0) >= 0):
+        spans = hours.drop_null().to_numpy()
+        if not (np.isfinite(spans) & (spans >= 0)).all():
             raise ConfigError(str(path), "has a `duration_hours` that is no span of time, expected hours from 0", _HINT)
         duration[row, at] = hours.fill_null(float("nan")).to_numpy()
     found = LabelSet(

@@ -8,6 +8,7 @@ import pytest
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
+from tawt.evaluation.features import statics_at
 from tawt.evaluation.known import known_at
 
 
@@ -49,6 +50,15 @@ def test_groups_are_those_of_a_plain_loop(asked):
                 assert groups[row] in own
                 n += 1
         assert attribute == "age" or n or attribute in codes
+
+
+def test_groups_are_the_same_however_few_rows_are_held_at_once(asked, monkeypatch):
+    """An evaluation of many rows holds the triplets of some at a time; the groups are those of all at once."""
+    dataset, subject, time = asked
+    whole = attributes_of(known_at(dataset, subject, time), dataset)
+    monkeypatch.setattr("tawt.evaluation.features.ROWS_AT_ONCE", 7)
+    parts = attributes_of(statics_at(dataset, subject, time), dataset)
+    assert parts.keys() == whole.keys() and all((parts[name] == whole[name]).all() for name in whole)
 
 
 def test_what_tells_no_groups_is_told(asked):
