@@ -168,22 +168,35 @@ def read_parquet(
     """Read one Parquet file, the named columns in their order; options go to `pyarrow.parquet.ParquetFile`.
 
     Raises:
-        TawtError: Of that kind: it is absent, no Parquet, torn, or lacks a column.
+        TawtError: Of that kind: it is absent, no Parquet, torn, or has not each column once.
     """
     with _parquet(path, hint, kind, place, **options) as file:
-        if lacking := [name for name in columns or () if name not in file.schema_arrow.names]:
-            raise kind(place or str(path), f"has no column `{lacking[0]}`, expected it there", hint)
+        hold_names(file.schema_arrow.names, columns, place or str(path), hint, kind)
         table = file.read(columns=columns)
         return table if columns is None else table.select(list(columns))
 
 
-def hold_names(names: Sequence[str], where: str, hint: str = AGAIN, kind: type[TawtError] = FileError) -> None:
-    """Hold that no two columns have one name.
+def hold_names(
+    names: Sequence[str], wanted: Sequence[str] | None, where: str, hint: str = AGAIN,
+    kind: type[TawtError] = FileError,
+) -> None:  # fmt: skip
+    """Hold that a table has each column once: of two of one name nobody knows which is meant.
+
+    Args:
+        names: Its columns.
+        wanted: Those that are read; None = all.
+        where: What is said of it.
+        hint: What mends it.
+        kind: The error to raise.
 
     Raises:
         TawtError: Of that kind.
     """
-    if n := len(names) - len({*names}):
+    for name in wanted or ():
+        if (n := names.count(name)) != 1:
+            what = f"column `{name}` is there {n} times" if n else f"has no column `{name}`"
+            raise kind(where, f"{what}, expected it {'once' if n else 'there'}", hint)
+    if wanted is None and (n := len(names) - len({*names})):
         raise kind(where, f"has {n:,} columns of a name that is there already, expected each once", hint)
 
 

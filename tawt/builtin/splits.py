@@ -12,10 +12,12 @@ import pyarrow.csv as pacsv
 from tawt.contracts.dataset import SPLITS
 from tawt.errors import SourceError
 from tawt.raw.formats import format_of
-from tawt.readers import read_parquet, reading
+from tawt.readers import hold_names, read_parquet, reading
 from tawt.room import hold_memory
 from tawt.sources.stage import Settings
 from tawt.transforms.columns import Int64s
+
+_COLUMNS = ("subject_id", "split")
 
 
 def splits_file(settings: Settings) -> Path | None:
@@ -64,14 +66,11 @@ def _read_splits(path: Path) -> dict[int, int]:
     """Return the number of the split of every subject that a file lists."""
     hint = "write subject_id and split, one of train, tuning and held_out, once for each subject"
     if format_of(path).is_parquet:
-        table = read_parquet(path, None, hint, SourceError, path.name)
+        table = read_parquet(path, _COLUMNS, hint, SourceError, path.name)
     else:
         with reading(path, "a CSV file of subject splits", hint, SourceError, path.name):
             table = pacsv.read_csv(path)
-    for column in ("subject_id", "split"):
-        if (n := table.column_names.count(column)) != 1:
-            what = "is missing" if n == 0 else f"is there {n} times"
-            raise SourceError(path.name, f"column `{column}` {what}, expected subject_id and split", hint)
+        hold_names(table.column_names, _COLUMNS, path.name, hint, SourceError)
     if table["subject_id"].null_count or table["split"].null_count:
         raise SourceError(path.name, "has empty cells, expected a split for every subject", hint)
     # the texts of these errors quote cells

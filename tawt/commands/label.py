@@ -12,14 +12,15 @@ import pyarrow as pa
 
 from tawt.builtin.all import graph_of
 from tawt.commands.ingest import run
+from tawt.contracts.label_columns import as_labels
 from tawt.contracts.label_set import AboutLabels, about_labels, label_path
 from tawt.database.connect import Limits, connect
-from tawt.errors import ConfigError, ContractError, StageError
+from tawt.errors import ConfigError, StageError
 from tawt.files import digest
 from tawt.labels.count import counts_of
 from tawt.labels.derive import attrition_rows, derive
 from tawt.labels.find import Asked, asked_for
-from tawt.labels.judge import as_labels, judge
+from tawt.labels.judge import judge
 from tawt.labels.keep import keep, reason_to_make, task_hash
 from tawt.labels.predicates_sql import absent
 from tawt.labels.task import Task
@@ -33,7 +34,7 @@ from tawt.pipeline.relations import bind_output
 from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.places import real
-from tawt.readers import hold_names, read_parquet
+from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 
 
@@ -191,14 +192,8 @@ class _Work:
         return _Made(derived.labels, rows)
 
     def _given(self, asked: Asked) -> _Made:
-        tables = [read_parquet(file) for file in asked.files]
-        for file, one in zip(asked.files, tables, strict=True):
-            hold_names(one.column_names, str(file), kind=ContractError)
-        table = pa.concat_tables(tables, promote_options="default")
-        try:
-            labels = as_labels(table)
-        except ContractError as error:
-            raise ContractError(str(asked.files[0]), error.what, error.hint) from None
+        table = pa.concat_tables(map(read_parquet, asked.files), promote_options="default")
+        labels = as_labels(table, str(asked.files[0]))
         if beside := [name for name in table.column_names if name not in labels.column_names]:
             text = f"columns that are none of a label set are left out: {', '.join(beside)}"
             self.report({"event": "note", "text": text})

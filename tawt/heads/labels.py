@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tawt.arrays import Ints
+from tawt.contracts.label_columns import KEYS, as_labels, no_spans
 from tawt.errors import ConfigError, nearest
 from tawt.heads.task import KINDS, Kind
-from tawt.readers import hold_names, reading
+from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.shell import command
 
@@ -30,7 +30,6 @@ VALUES: dict[str, tuple[Kind, ...]] = {
     "integer_value": ("classes", "numbers"),
 }
 """Columns of values, in the order in which they tell what kind of task it is -> the kinds that they serve."""
-_KEYS = ("subject_id", "prediction_time")
 _HINT = "write it with `tawt label`, or give a file of MEDS labels"
 
 
@@ -96,7 +95,7 @@ def read_times(path: Path) -> PredictionTimes:
     Raises:
         ConfigError: It is absent or broken, or a row has no subject or no prediction time.
     """
-    _, subject, time = _read(path, _KEYS)
+    _, subject, time = _read(path, KEYS)
     place, row = np.unique(np.stack([subject, time], 1), axis=0, return_index=True)
     return PredictionTimes(_name(path), sha256_file(path), place[:, 0], place[:, 1], row)
 
@@ -140,11 +139,7 @@ def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = Fals
     duration = np.empty((len(rows), 0))
     if kind == "time":
         duration = np.full(wide.shape, np.nan)
-        hours = table["duration_hours"].cast(pa.float64())
-        spans = hours.drop_null().to_numpy()
-        if not (np.isfinite(spans) & (spans >= 0)).all():
-            raise ConfigError(str(path), "has a `duration_hours` that is no span of time, expected hours from 0", _HINT)
-        duration[row, at] = hours.fill_null(float("nan")).to_numpy()
+        duration[row, at] = table["duration_hours"].fill_null(float("nan")).to_numpy()
     found = LabelSet(
         _name(path),
         sha256_file(path),
@@ -164,17 +159,10 @@ def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = Fals
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Ints, Ints]:
     """Return the rows of a label set, with their subjects and times."""
-    if not path.is_file():
-        raise ConfigError(str(path), "is not there, expected a label set", _HINT)
-    with reading(path, "a Parquet file of labels", _HINT, ConfigError):
-        names = pq.read_schema(path).names
-        hold_names(names, str(path), _HINT, ConfigError)
-        table = pq.read_table(path, columns=[n for n in columns or names if n in names], partitioning=None)
-        for key in _KEYS:
-            if key not in table.column_names or table[key].null_count:
-                raise ConfigError(str(path), f"has no `{key}` in some rows, expected it in each", _HINT)
-        time = table["prediction_time"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
-        return table, table["subject_id"].cast(pa.int64()).to_numpy(), time
+    table = as_labels(read_parquet(path, columns, _HINT, ConfigError), str(path), ConfigError, answered=False)
+    for name in no_spans(table):
+        raise ConfigError(str(path), f"has a `{name}` that is no span of time, expected hours from 0", _HINT)
+    return table, table["subject_id"].to_numpy(), table["prediction_time"].cast(pa.int64()).to_numpy()
 
 
 def _name(path: Path) -> str:

@@ -9,15 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tawt.contracts.cells import few
-from tawt.contracts.contract import own_contract
+from tawt.contracts.label_columns import ANSWERS, ASIDE, KEYS, as_labels, no_spans
 from tawt.database.connect import wrapped_errors
-from tawt.errors import ContractError, StageError, listed, nearest
+from tawt.errors import StageError
 from tawt.labels.predicates_sql import CLOCKS
-
-VALUES = ("boolean_value", "integer_value", "float_value", "categorical_value", "duration_hours")
-"""Columns that answer."""
-_ASIDE = ("target", "horizon_hours")
-_KEYS = ("subject_id", "prediction_time")
 
 
 @dataclass(frozen=True)
@@ -70,41 +65,8 @@ def judge(
         raise StageError(where, f"{said}, expected labels to learn from", faults[0].mend)
 
 
-def as_labels(labels: pa.Table) -> pa.Table:
-    """Return a label set in the types of the contract; what it has beside its columns is left out.
-
-    Raises:
-        ContractError: A column is missing, or of a type that does not become that of the contract.
-    """
-    contract = own_contract("label_sets")
-    have = labels.schema.names
-    for name in _KEYS:
-        if name not in have:
-            raise ContractError("labels", f"column `{name}` is missing, expected MEDS labels", nearest(name, have))
-    if not any(name in have for name in VALUES):
-        raise ContractError(
-            "labels", f"no column holds an answer, expected one of {listed(VALUES)}", nearest(VALUES[0], have)
-        )
-    columns = {}
-    for column in contract.columns:
-        if column.name in have:
-            try:
-                columns[column.name] = labels[column.name].cast(column.arrow_type)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                found = labels.schema.field(column.name).type
-                raise ContractError(
-                    "labels", f"column `{column.name}` is {found}, expected {column.type}", "write it with that type"
-                ) from None
-            if not column.nullable and columns[column.name].null_count:
-                n = columns[column.name].null_count
-                raise ContractError(
-                    "labels", f"column `{column.name}` is null in {n:,} rows, expected none", "leave them out"
-                )
-    return pa.table(columns)
-
-
 def _of_values(labels: pa.Table) -> list[Fault]:
-    values = [name for name in VALUES if name in labels.schema.names and labels[name].null_count < labels.num_rows]
+    values = [name for name in ANSWERS if name in labels.schema.names and labels[name].null_count < labels.num_rows]
     if not values:
         return [
             Fault("no_answer", f"none of {labels.num_rows:,} labels has an answer", "give the task's window a `label`")
@@ -118,7 +80,7 @@ def _of_values(labels: pa.Table) -> list[Fault]:
     column = (
         "boolean_value" if "boolean_value" in values else next((n for n in values if n != "integer_value"), values[0])
     )
-    groups = [name for name in _ASIDE if name in labels.schema.names]
+    groups = [name for name in ASIDE if name in labels.schema.names]
     held = labels.filter(pc.is_valid(labels[column]))
     counted = held.group_by(groups).aggregate([(column, "count_distinct"), (column, "min"), (column, "count")])
     for row in counted.to_pylist():
@@ -133,16 +95,11 @@ def _of_values(labels: pa.Table) -> list[Fault]:
 
 
 def _of_hours(labels: pa.Table) -> list[Fault]:
-    faults = []
-    for name, least in (("duration_hours", 0.0), ("horizon_hours", None)):
-        if name in labels.schema.names:
-            hours = labels[name].drop_null()
-            low = pc.less(hours, least) if least is not None else pc.less_equal(hours, 0.0)
-            n = int(pc.sum(pc.cast(pc.or_(pc.invert(pc.is_finite(hours)), low), pa.int64())).as_py() or 0)
-            if n:
-                what = f"{few(n)} labels have a `{name}` that is no span of time"
-                faults.append(Fault("no_span", what, "write hours, finite and not negative, or leave the row out"))
-    return faults
+    mend = "write hours, finite and not negative, or leave the row out"
+    return [
+        Fault("no_span", f"{few(n)} labels have a `{name}` that is no span of time", mend)
+        for name, n in no_spans(labels).items()
+    ]
 
 
 def _all_null(labels: pa.Table, values: list[str]) -> pa.ChunkedArray:
@@ -153,7 +110,7 @@ def _all_null(labels: pa.Table, values: list[str]) -> pa.ChunkedArray:
 
 
 def _of_keys(labels: pa.Table) -> list[Fault]:
-    keys = [*_KEYS, *(name for name in _ASIDE if name in labels.schema.names)]
+    keys = [*KEYS, *(name for name in ASIDE if name in labels.schema.names)]
     n_times = labels.group_by(keys).aggregate([]).num_rows
     if n_times == labels.num_rows:
         return []
@@ -192,7 +149,7 @@ _TIMES = (
 
 
 def _of_times(connection: duckdb.DuckDBPyConnection, labels: pa.Table, events: str, clock: str) -> list[Fault]:
-    connection.register("the_labels", labels.select(list(_KEYS)))
+    connection.register("the_labels", labels.select(list(KEYS)))
     try:
         with wrapped_errors("labels"):
             (row,) = connection.execute(_ABOUT_TIMES.format(events=events, clock=CLOCKS[clock])).fetchall()

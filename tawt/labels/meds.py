@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tawt.contracts.label_columns import as_labels
 from tawt.errors import ContractError, listed
-from tawt.labels.judge import as_labels
 
 MEDS_LABELS = {
     "subject_id": pa.int64(), "prediction_time": pa.timestamp("us"), "boolean_value": pa.bool_(),

@@ -203,3 +203,16 @@ def test_a_file_that_memory_ran_out_for_is_not_called_damaged(
             read(tmp_path / name)
         assert caught.value.where == str(tmp_path / name) and "damaged" not in str(caught.value)
         assert CELL not in str(caught.value)
+
+
+def test_of_two_columns_of_one_name_none_is_read(tmp_path: Path) -> None:
+    """Where all are read, and where it is one of those that are wanted; others of one name are in nobody's way."""
+    path = tmp_path / "twice.parquet"
+    pq.write_table(pa.table([[1], [2], [3]], names=["a", "b", "b"]), path)
+    for wanted, said in (
+        (None, "has 1 columns of a name that is there already"),
+        (["b"], "column `b` is there 2 times"),
+    ):
+        with pytest.raises(FileError, match=said):
+            read_parquet(path, wanted)
+    assert read_parquet(path, ["a"]).to_pydict() == {"a": [1]}

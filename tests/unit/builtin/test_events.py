@@ -169,7 +169,7 @@ def test_a_split_file_decides(write_meds: Callable[..., Path], tmp_path: Path, s
     [
         ("subject_id,split\nSECRET-1,train\n", "no whole number, expected int64"),
         ("subject_id,split\n1,train\n2,train,SECRET-2\n", "expected a CSV file"),
-        ("subject_id,SECRET\n1,train\n", "column `split` is missing"),
+        ("subject_id,SECRET\n1,train\n", "has no column `split`"),
         ("subject_id,split\n1,train\n1,tuning\n", "lists 1 subjects again"),
     ],
 )

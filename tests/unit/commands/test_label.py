@@ -15,7 +15,7 @@ import pytest
 
 import tawt
 from tawt.contracts.label_set import about_labels, label_sets
-from tawt.errors import ConfigError, ContractError, StageError, StaleError, TawtError
+from tawt.errors import ConfigError, ContractError, FileError, StageError, StaleError, TawtError
 from tawt.files import write_parquet
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.compile import compile_task
@@ -215,18 +215,19 @@ def test_two_columns_of_one_name_are_refused(work: Path, tmp_path: Path) -> None
     path, names = tmp_path / "twice.parquet", ["subject_id", "prediction_time", "boolean_value", "boolean_value"]
     pq.write_table(pa.table([[1], [0], [True], [False]], names=names), path)
     for read in (lambda: tawt.label(path, work, **QUICK), lambda: read_labels(path)):
-        with pytest.raises((ContractError, ConfigError), match="has 1 columns of a name that is there already"):
+        with pytest.raises((FileError, ConfigError), match="has 1 columns of a name that is there already"):
             read()
 
 
 def test_spans_of_time_are_finite_and_not_negative(work: Path, tmp_path: Path) -> None:
-    """A duration below 0, infinite or no number is refused, by `label` and by whoever learns from it."""
+    """Hours below 0, infinite or no number are refused, and a horizon of 0, by `label` and by whoever learns from it."""
     whole = pq.read_table(tawt.label("in_hospital_mortality_24h", work, **QUICK).path).select(
         ["subject_id", "prediction_time", "boolean_value"]
     )
-    for bad in (-1.0, float("inf"), float("nan")):
+    wrong = [(name, bad) for name in ("duration_hours", "horizon_hours") for bad in (-1.0, float("inf"), float("nan"))]
+    for name, bad in [*wrong, ("horizon_hours", 0.0)]:
         path = tmp_path / "spans.parquet"
-        pq.write_table(whole.append_column("duration_hours", pa.array([bad, *[5.0] * (len(whole) - 1)])), path)
+        pq.write_table(whole.append_column(name, pa.array([bad, *[5.0] * (len(whole) - 1)])), path)
         with pytest.raises(StageError, match="no span of time"):
             tawt.label(path, work, **QUICK)
         with pytest.raises(ConfigError, match="no span of time"):

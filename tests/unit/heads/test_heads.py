@@ -99,6 +99,13 @@ def test_several_targets_and_horizons_stand_side_by_side(tmp_path):
         read_labels(write(tmp_path, subject_id=[1, 1], boolean_value=[True, False]))
 
 
+def test_an_answer_of_another_type_is_refused_without_a_cell(tmp_path):
+    """A column that does not become what MEDS has there is named with both types, whoever wrote the file."""
+    with pytest.raises(ConfigError, match="`boolean_value` is string, expected bool") as caught:
+        read_labels(write(tmp_path, boolean_value=["yes, SECRET", "no"]))
+    assert "SECRET" not in str(caught.value)
+
+
 def test_classes_and_numbers(tmp_path):
     """Classes are counted by name; numbers are told in standard deviations, and answered in their own unit."""
     labels = read_labels(write(tmp_path, categorical_value=["b", "a", "b", "a", "b"]))
