@@ -106,7 +106,7 @@ def test_nobody_known_is_a_file_without_rows(make_run, workspace):
     with pytest.raises(ConfigError, match="is no label set"):
         embed(workspace, "a", labels="tusk", device="cpu")
     pq.write_table(pa.table({"subject_id": [1]}), workspace / "labels" / "timeless.parquet")
-    with pytest.raises(ConfigError, match="has no `prediction_time`"):
+    with pytest.raises(ConfigError, match="has no column `prediction_time`"):
         embed(workspace, "a", labels="timeless", device="cpu")
 
 
