@@ -98,7 +98,7 @@ class Split:
     def columns(self, i: int) -> Columns:
         """Return the triplets of subject number `i`, as views of the mapped file."""
         start = int(self.starts[i])
-        return self.shards[self.shard[i]].rows(start, start + int(self.lengths[i]))
+        return self.mapped[self.shard[i]].columns.rows(start, start + int(self.lengths[i]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tawt.arrays import Floats, Ints
+from tawt.arrays import Codes, Floats, Ints, Words
 from tawt.chance import draw
 from tawt.contracts.cells import few
-from tawt.dataset.reader import TripletDataset
+from tawt.dataset.reader import Split, TripletDataset
+from tawt.dataset.shard import Columns
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.evaluation.shared_traces import LEAST, alike
 from tawt.labels.leaks.verdict import Verdict, clean, unverified
 
-LEAST, MOST_ALIKE = 10, 3
-"""Traces of a record from which it can be known again, and records that may share one of them."""
-SKETCH, SHARED = 64, 5
-"""Traces of a record that are kept, the smallest of their hashes, and how many of them two must share."""
-COPY = 0.5
-"""Share of the shorter record's own traces from which it is a copy."""
 N_BETWEEN, N_NEAR, LEAST_NUMBERS, LEAST_BETWEEN = 200, 5, 6, 3
 """Records of held_out that are held to lines, neighbours whose lines are tried, numbers that tell a line, and records
 on lines from which they are no accident."""
 _ON_LINE = 1e-4
-Hashed = Callable[[Ints, Ints, Ints], tuple[Ints, int]]
+_MOST_NUMBERS = 32
+Hashed = Callable[[Ints, Ints, Ints], tuple[Words, int]]
 """Data_types, tokens and values of events in order -> a hash of each, and how many in a row are a trace."""
 
 
@@ -31,18 +31,17 @@ def audit_copies(dataset: TripletDataset) -> list[Verdict]:
     names = dataset.split_names
     of = np.concatenate([np.full(dataset.split(n).n_subjects, i) for i, n in enumerate(names)])
     who = np.concatenate([dataset.split(n).subject_ids for n in names])
-    pairs: set[tuple[int, int]] = set()
-    n_known = 0
-    for kind in (_exact, _coarse):
-        n, found = _copies(dataset, kind)
-        n_known = max(n_known, n)
-        pairs |= found
-    apart = {i for a, b in pairs if of[a] != of[b] for i in (a, b)}
-    held = names.index("held_out") if "held_out" in names else -1
-    inside = {b for a, b in pairs if of[a] == of[b] == held}
-    if apart:
+    n_traces = sum(dataset.split(n).n_triplets for n in names)
+    beside = dataset.folder.parent  # there is room for the triplets, and so for traces of them
+    place = beside if os.access(beside, os.W_OK) else None
+    found = [alike(_traces(dataset, kind), n_traces, place) for kind in (_exact, _coarse)]
+    n_known, pairs = max(n for n, _ in found), np.concatenate([pairs for _, pairs in found])
+    a, b = of[pairs].T
+    apart = np.unique(pairs[a != b])
+    inside = np.unique(pairs[(a == b) & (a == (names.index("held_out") if "held_out" in names else -1)), 1])
+    if len(apart):
         told = f"{few(len(apart))} records have a copy, or nearly one, in another split"
-        one = Verdict("DUPLICATE_RECORD", "leak", told, subjects=frozenset(who[[*apart]].tolist()))
+        one = Verdict("DUPLICATE_RECORD", "leak", told, subjects=frozenset(who[apart].tolist()))
     elif not n_known:
         one = unverified(
             "DUPLICATE_RECORD", f"no record has {LEAST} events of its own by which it could be known again"
@@ -50,22 +49,22 @@ def audit_copies(dataset: TripletDataset) -> list[Verdict]:
     else:
         one = clean("DUPLICATE_RECORD", f"no two of {n_known:,} records in two splits are the same, or nearly so; one "
                     "person in two stays that share no event cannot be known by them")  # fmt: skip
-    return [one, _synthetic(dataset, frozenset(who[[*inside]].tolist()) if inside else frozenset())]
+    return [one, _synthetic(dataset, frozenset(who[inside].tolist()))]
 
 
-def _exact(code: Ints, token: Ints, value: Ints) -> tuple[Ints, int]:
+def _exact(code: Ints, token: Ints, value: Ints) -> tuple[Words, int]:
     """Two events in a row with their exact values; times may have been moved."""
-    return draw(code.view(np.uint64) ^ draw(value.view(np.uint64))).view(np.int64), 2
+    return draw(code.view(np.uint64) ^ draw(value.view(np.uint64))), 2
 
 
-def _coarse(code: Ints, token: Ints, value: Ints) -> tuple[Ints, int]:
+def _coarse(code: Ints, token: Ints, value: Ints) -> tuple[Words, int]:
     """Five events in a row with the bins of their values, which may have been changed a little."""
-    return draw(code.view(np.uint64) ^ draw(token.view(np.uint64))).view(np.int64), 5
+    return draw(code.view(np.uint64) ^ draw(token.view(np.uint64))), 5
 
 
-def _traces(dataset: TripletDataset, kind: Hashed) -> Iterator[Ints]:
+def _traces(dataset: TripletDataset, kind: Hashed) -> Iterator[Words]:
     """Yield the distinct hashes of runs of events of each record, in the order of the splits."""
-    empty = np.empty(0, dtype=np.int64)
+    empty = np.empty(0, dtype=np.uint64)
     for name in dataset.split_names:
         split = dataset.split(name)
         for i in range(split.n_subjects):
@@ -76,35 +75,10 @@ def _traces(dataset: TripletDataset, kind: Hashed) -> Iterator[Ints]:
             if len(each) < n:
                 yield empty
                 continue
-            run = each[: len(each) - n + 1].view(np.uint64).copy()
+            run = each[: len(each) - n + 1]
             for step in range(1, n):
-                run = draw(run) ^ each[step : len(each) - n + 1 + step].view(np.uint64)
-            yield np.unique(draw(run).view(np.int64))
-
-
-def _copies(dataset: TripletDataset, kind: Hashed) -> tuple[int, set[tuple[int, int]]]:
-    """Return how many records can be known again, and the pairs that share most of what is their own."""
-    traces = list(_traces(dataset, kind))
-    found, n = np.unique(np.concatenate(traces), return_counts=True)
-    rare = found[n <= MOST_ALIKE]
-    own = [one[np.isin(one, rare, assume_unique=True)] for one in traces]
-    known = np.array([len(one) >= LEAST for one in own])
-    at = [one[:SKETCH] if known[i] else one[:0] for i, one in enumerate(own)]
-    value = np.concatenate(at)
-    record = np.repeat(np.arange(len(at)), [len(one) for one in at])
-    order = np.lexsort((record, value))
-    value, record = value[order], record[order]
-    met: dict[tuple[int, int], int] = {}
-    for gap in range(1, MOST_ALIKE):
-        same = value[gap:] == value[:-gap]
-        for a, b in zip(record[:-gap][same].tolist(), record[gap:][same].tolist(), strict=True):
-            met[a, b] = met.get((a, b), 0) + 1
-    pairs = {
-        (a, b) for (a, b), n in met.items()
-        if n >= SHARED
-        and len(np.intersect1d(own[a], own[b], assume_unique=True)) >= COPY * min(len(own[a]), len(own[b]))
-    }  # fmt: skip
-    return int(known.sum()), pairs
+                run = draw(run) ^ each[step : len(each) - n + 1 + step]
+            yield np.unique(draw(run))
 
 
 def _synthetic(dataset: TripletDataset, twice: frozenset[int]) -> Verdict:
@@ -116,35 +90,45 @@ def _synthetic(dataset: TripletDataset, twice: frozenset[int]) -> Verdict:
         return Verdict(
             code, "leak", f"{few(len(twice))} records of held_out are there twice, or nearly so", subjects=twice
         )
-    between, n = _between(_means(dataset, "train"), _means(dataset, "held_out"))
+    between, n = _between(*_means(dataset))
     if between >= LEAST_BETWEEN:
         return Verdict(code, "leak", f"{few(between)} of {n:,} records of held_out lie between two of train")
     return clean(code, f"no record of held_out is there twice, and none of {n:,} lies between two of train; what "
                  "else is invented must be told by whoever made the tables")  # fmt: skip
 
 
-def _means(dataset: TripletDataset, name: str) -> Floats:
-    """Return the mean value of each data_type with numbers of each record, `(n, f)`; NaN where there is none."""
-    split, vocabulary = dataset.split(name), dataset.vocabulary
-    numeric = np.flatnonzero(vocabulary.n_bins > 0)
-    place = np.full(len(vocabulary), -1)
-    place[numeric] = np.arange(len(numeric))
-    out = np.full((split.n_subjects, len(numeric)), np.nan)
-    for i in range(split.n_subjects):
-        own = split.columns(i)
-        at = (own.value_token > 0) & (own.value_token <= vocabulary.n_bins[own.data_type])
-        n = np.bincount(place[own.data_type[at]], minlength=len(numeric))
-        total = np.bincount(place[own.data_type[at]], own.value[at].astype(np.float64), minlength=len(numeric))
+def _means(dataset: TripletDataset) -> tuple[Floats, Floats]:
+    """Return the mean value of the data_types with numbers that most records of train have, of each record of train
+    and of the first of held_out, `(n, f)` each; NaN where there is none."""
+    vocabulary, train, held_out = dataset.vocabulary, dataset.split("train"), dataset.split("held_out")
+    has = np.zeros(len(vocabulary), dtype=np.int64)
+    for i in range(train.n_subjects):
+        has[np.unique(_numbers(train.columns(i), vocabulary)[0])] += 1
+    often = np.argsort(-has, kind="stable")[: min(_MOST_NUMBERS, int((has > 0).sum()))]
+    return _means_of(train, train.n_subjects, vocabulary, often), _means_of(held_out, N_BETWEEN, vocabulary, often)
+
+
+def _means_of(split: Split, most: int, vocabulary: Vocabulary, often: Ints) -> Floats:
+    place = np.full(len(vocabulary), len(often))
+    place[often] = np.arange(len(often))
+    out = np.full((min(most, split.n_subjects), len(often)), np.nan)
+    for i in range(len(out)):
+        data_type, value = _numbers(split.columns(i), vocabulary)
+        n = np.bincount(place[data_type], minlength=len(often) + 1)[:-1]
+        total = np.bincount(place[data_type], value.astype(np.float64), minlength=len(often) + 1)[:-1]
         out[i, n > 0] = total[n > 0] / n[n > 0]
     return out
 
 
+def _numbers(own: Columns, vocabulary: Vocabulary) -> tuple[Codes, NDArray[np.float32]]:
+    at = (own.value_token > 0) & (own.value_token <= vocabulary.n_bins[own.data_type])
+    return own.data_type[at], own.value[at]
+
+
 def _between(train: Floats, test: Floats) -> tuple[int, int]:
-    """Return how many of the first test rows lie on a line between two rows of train, and how many were looked at."""
+    """Return how many test rows lie on a line between two rows of train, and how many were looked at."""
     if not len(train) or not len(test) or not train.shape[1]:
         return 0, 0
-    often = np.argsort(-(~np.isnan(train)).sum(0), kind="stable")[:32]
-    train, test = train[:, often], test[:N_BETWEEN, often]
     found = looked = 0
     for row in test:
         there = ~np.isnan(row)

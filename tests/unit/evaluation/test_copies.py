@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from tawt.dataset.reader import open_dataset
+from tawt.evaluation import shared_traces
 from tawt.evaluation.chosen import YOUDEN, audit_threshold
 from tawt.evaluation.copies import audit_copies
 from tawt.evaluation.metrics import Binary
+from tawt.evaluation.shared_traces import COPY, LEAST, MOST_ALIKE, SHARED, SKETCH, alike
 from tests.shards import US_PER_HOUR, invent, write_manifest, write_shard, write_vocabulary
 
 N = 40
@@ -60,6 +65,40 @@ def test_different_records_are_no_copies(tmp_path):
     """Of the same rhythm and the same codes, yet nobody is taken for somebody else, nor for a mixture."""
     found = said(tmp_path, records(1), records(2))
     assert {one.status for one in found.values()} == {"clean"}, found
+
+
+def in_memory(traces):
+    """Who can be known again, and the pairs, with all traces held as sets."""
+    met = Counter(trace for one in traces for trace in one)
+    own = [sorted(trace for trace in one if met[trace] <= MOST_ALIKE) for one in traces]
+    known = [i for i, one in enumerate(own) if len(one) >= LEAST]
+    pairs = set()
+    for a, b in combinations(known, 2):
+        first = {*own[a][:SKETCH]} & {*own[b][:SKETCH]}
+        if len(first) >= SHARED and len({*own[a]} & {*own[b]}) >= COPY * min(len(own[a]), len(own[b])):
+            pairs.add((a, b))
+    return len(known), pairs
+
+
+@pytest.mark.parametrize("rows_at_once", [1 << 22, 600, 7])
+def test_pairs_are_those_of_all_traces_in_memory(tmp_path, monkeypatch, rows_at_once):
+    """However few traces are sorted at once: pairs, trios, what more records share, and what is shared by too little."""
+    monkeypatch.setattr(shared_traces, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(shared_traces, "_ROWS_TO_WRITE", 1000)
+    rng = np.random.default_rng(3)
+    traces = [rng.integers(0, 1 << 64, n, np.uint64) for n in [0, 3, *rng.integers(5, 20, 45), *rng.integers(100, 300, 45)]]
+    for group in range(40):
+        members = rng.choice(np.arange(2, 92), 2 + group % 4, replace=False)
+        common = rng.integers(0, 1 << 64, rng.choice((4, 15, 30, 250)), np.uint64)
+        for i in members:
+            traces[i] = np.append(traces[i], common)
+    traces = [np.unique(one) for one in traces]
+    n_traces = sum(map(len, traces))
+    n, pairs = alike(traces, n_traces, tmp_path)
+    known, expected = in_memory([one.tolist() for one in traces])
+    assert n == known and {tuple(pair) for pair in pairs.tolist()} == expected and len(pairs) == len(expected)
+    shared = {(a, b) for a, b in combinations(range(92), 2) if {*traces[a].tolist()} & {*traces[b].tolist()}}
+    assert 5 < len(expected) < len(shared) - 5 and n_traces > 10_000 and [*tmp_path.iterdir()] == []
 
 
 def test_records_that_were_mixed_of_two_are_found(tmp_path):
