@@ -54,7 +54,7 @@ def label(
 
         def hear(event: dict[str, Any]) -> None:
             if event["event"] == "attrition" and form is Format.table:
-                _print(event["rows"])
+                _print([{name: row[name] for name in ("rule", "n_subjects", "n_samples")} for row in event["rows"]])
             report(event)
 
         result = make_labels(
@@ -197,6 +197,7 @@ def audit(
         str | None,
         typer.Option(help="Whose embeddings are held to what was known", show_default=False),
     ] = None,
+    kind: Kind = None,
     aces: Annotated[
         Path | None, typer.Option(help="The ACES file of the labels, where it is no ready task", show_default=False)
     ] = None,
@@ -225,8 +226,8 @@ def audit(
     from tawt.commands.audit import audit as run_audit
 
     result = run_audit(
-        task, workspace, run=run, aces=aces, predicates=predicates, threshold=threshold, seed=seed, device=device,
-        out=out, stale_ok=stale_ok, threads=threads, memory_limit=memory_limit,
+        task, workspace, run=run, kind=kind, aces=aces, predicates=predicates, threshold=threshold, seed=seed,
+        device=device, out=out, stale_ok=stale_ok, threads=threads, memory_limit=memory_limit,
         report=lambda event: say(f"  {event['name']}" if "name" in event else f"note: {event['text']}"),
     )  # fmt: skip
     if form is Format.json:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from tawt.builtin.all import graph_of, seen_graph
 from tawt.commands.beside import NAMES
@@ -26,7 +24,7 @@ from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.workspace import Workspace, manifest_path
-from tawt.readers import read_map, read_parquet
+from tawt.readers import read_map
 
 
 def bound_events(opened: Workspace, limits: Limits) -> Any:
@@ -60,23 +58,6 @@ def entered_in(opened: Workspace) -> str | None:
     return read_predicates(own).entered if own is not None else None
 
 
-def asked_of(file: Path, labels: LabelSet) -> pa.Table:
-    """Return whom is asked about, when, what came, and what was there before if the file says so."""
-    columns: dict[str, Any] = {
-        "subject_id": labels.subject_id, "prediction_time": labels.time,
-        "positive": pa.array(labels.value[:, 0] > 0, mask=np.isnan(labels.value[:, 0])),
-    }  # fmt: skip
-    table = read_parquet(file)
-    if "prior_count" in table.column_names:
-        times = table["prediction_time"].cast(pa.timestamp("us")).cast(pa.int64()).to_pylist()
-        prior = dict(
-            zip(zip(table["subject_id"].to_pylist(), times, strict=True), table["prior_count"].to_pylist(), strict=True)
-        )
-        keys = zip(labels.subject_id.tolist(), labels.time.tolist(), strict=True)
-        columns["prior_count"] = pa.array([prior.get(key) for key in keys], pa.int64())
-    return pa.table(columns)
-
-
 def task_of(
     opened: Workspace, about: AboutLabels | None, aces: str | Path | None, predicates: str | Path | None
 ) -> Task | None:
@@ -97,14 +78,6 @@ def task_of(
     return ready if ready is not None and task_hash(ready) == of else None
 
 
-def asked_again(table: pa.Table) -> np.ndarray:
-    """Return which positive labels are of what was there before, `(n,)`."""
-    if "prior_count" not in table.column_names:
-        return np.zeros(len(table), dtype=bool)
-    positive, prior = table["positive"].fill_null(False).to_numpy(), table["prior_count"].fill_null(0).to_numpy()
-    return np.asarray(positive & (prior > 0))
-
-
 def practice_told(root: Path, name: str) -> list[Verdict]:
     """Return what no data can show, with how often held_out was looked at as far as evaluations tell."""
     told = "what was looked at before something was changed, no file says: write down what was decided on which rows"
@@ -115,11 +88,21 @@ def practice_told(root: Path, name: str) -> list[Verdict]:
     return [unverified("DECLARED_PRACTICE", told)]
 
 
-def settled_threshold(root: Path, name: str, run: str) -> float | None:
-    """Return the threshold of a run that an evaluation has on record; None where there is none."""
-    settled = _evaluation(root, name).get("settled", {})
-    own = settled.get(run) if isinstance(settled, dict) else None
-    found = own.get("threshold") if isinstance(own, dict) else None
+def settled_threshold(root: Path, labels: LabelSet, run: str, model: str) -> float | None:
+    """Return the threshold of a run that is on record; None where no evaluation has one of these labels and weights.
+
+    Args:
+        root: The workspace.
+        labels: What was asked.
+        run: What the run is called there.
+        model: Hash of its weights.
+    """
+    kept = _evaluation(root, labels.name)
+    rows, settled = kept.get("rows", []), kept.get("settled", {})
+    named = {one.get("name"): one.get("model") for one in rows if isinstance(one, dict)}
+    if kept.get("labels") != labels.sha256 or named.get(run) != model or not isinstance(settled, dict):
+        return None
+    found = settled.get(run, {}).get("threshold")
     return float(found) if isinstance(found, int | float) else None
 
 

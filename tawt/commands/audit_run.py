@@ -17,12 +17,14 @@ from tawt.errors import ConfigError
 from tawt.evaluation.chosen import audit_threshold
 from tawt.evaluation.leaks import moments
 from tawt.evaluation.metrics import Binary
+from tawt.evaluation.rows import thinned
 from tawt.heads.labels import LabelSet
 from tawt.heads.targets import describe
 from tawt.heads.task import TASK
 from tawt.labels.leaks.verdict import Verdict, clean, unverified
 from tawt.runs.answer import LoadedTask, answer, load_task
 from tawt.runs.embedding import Embedding, load_embedding
+from tawt.runs.find import called
 from tawt.runs.invariant import embeddings_that_change
 from tawt.seals import sha256_file
 from tawt.training.device import choose_compute
@@ -35,7 +37,7 @@ MOST_EMBEDDED = 2_000
 
 def audit_run(
     root: Path, run: Path, dataset: TripletDataset, labels: LabelSet, device: str, threshold: float | None,
-    tell: Callable[[str], None],
+    seed: int, tell: Callable[[str], None],
 ) -> list[Verdict]:  # fmt: skip
     """Look for what a run shows.
 
@@ -45,7 +47,8 @@ def audit_run(
         dataset: Which the run reads.
         labels: Of its subjects.
         device: As asked for.
-        threshold: One that is reported of the run; None = none.
+        threshold: One that is reported of the run; None = that which an evaluation settled.
+        seed: Of the draw of subjects.
         tell: Hears which part is at work.
 
     Raises:
@@ -55,15 +58,17 @@ def audit_run(
     """
     tell("embeddings")
     embedding = load_embedding(run, dataset.vocabulary, root, None, device)
-    found = [_invariant(embedding, dataset, labels), _read(run, embedding, dataset)]
+    found = [_invariant(embedding, dataset, labels, seed), _read(run, embedding, dataset)]
     task = load_task(run) if (run / TASK).is_file() else None
     if task is not None and task.spec.labels_sha256 == labels.sha256:
         found += [_rates(run, task, dataset, labels)]
     return [*found, _chosen(root, run, task, dataset, labels, device, threshold)]
 
 
-def _invariant(embedding: Embedding, dataset: TripletDataset, labels: LabelSet) -> Verdict:
-    subject, time = (one[:MOST_EMBEDDED] for one in moments(dataset, labels.subject_id, labels.time))
+def _invariant(embedding: Embedding, dataset: TripletDataset, labels: LabelSet, seed: int) -> Verdict:
+    subject, time = moments(dataset, labels.subject_id, labels.time)
+    drawn = thinned(subject, np.ones(len(subject), dtype=np.bool_), MOST_EMBEDDED, seed)
+    subject, time = subject[drawn], time[drawn]
     changed = int(embeddings_that_change(dataset, embedding, subject, time).sum())
     if changed:
         told = f"embeddings of {few(changed)} of {len(subject):,} subjects change when what is later goes"
@@ -126,11 +131,13 @@ def _chosen(
     """Say on which rows the weights of a run, and a threshold, were chosen."""
     final = "the last" if task is None or task.loaded.config.train.final == "last" else "the best on tuning"
     own = f"the weights of {run.name} are {final}"
-    settled = None if threshold is not None else settled_threshold(root, labels.name, run.name)
-    if settled is not None:
-        own, threshold = f"{own}; the threshold is that on record in {EVALUATIONS}/{labels.name}", settled
+    if threshold is None and task is not None:
+        threshold = settled_threshold(root, labels, called(root, run), sha256_file(task.loaded.weights))
+        if threshold is not None:
+            own = f"{own}; the threshold is that on record in {EVALUATIONS}/{labels.name}"
     if threshold is None:
-        return clean("EVALUATION_REUSE", f"{own}; hold a threshold that you report to tuning with `--threshold`")
+        why = "no evaluation has a threshold of these labels and weights: give one that you report with `--threshold`"
+        return unverified("EVALUATION_REUSE", f"{own}; {why}")
     if task is None or task.spec.kind != "binary":
         raise ConfigError(
             f"--threshold {threshold:g}", f"is of no yes or no that {run.name} answers, expected a run that does",

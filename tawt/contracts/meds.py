@@ -13,3 +13,7 @@ MEDS_TYPES: dict[str, pa.DataType] = {
     "text_value": pa.large_string(),
 }
 """Column -> its type, wherever it stands."""
+BIRTH, DEATH = r"^(MEDS_)?BIRTH(//|$)", r"^(MEDS_)?DEATH(//|$)"
+"""What codes of a birth and of a death are like: a weight at birth is neither."""
+IS_BIRTH, IS_DEATH = f"regexp_matches(code, '{BIRTH}')", f"regexp_matches(code, '{DEATH}')"
+"""The same as SQL of an event's `code`."""

@@ -12,7 +12,7 @@ from tawt.contracts.cells import SMALL_CELL, few
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.truncated import truncate
 from tawt.evaluation.copies import audit_copies
-from tawt.evaluation.features import Features, features_of
+from tawt.evaluation.features import Features, Recipe, features_of
 from tawt.evaluation.known import Known, known_at
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.labels.leaks.verdict import Verdict, clean, named, unverified
@@ -24,6 +24,7 @@ PROXIES = re.compile(
 )
 """What is done because the outcome is near."""
 LISTED, LEAK, PROXY = 0.95, 0.99, 0.9
+_RECIPES: tuple[Recipe, Recipe] = ("summaries", "missingness")
 _LATEST, _SHOWN, _FEWEST = 0.95, 5, 5
 
 
@@ -35,27 +36,29 @@ class Told:
     known: Known
     features: Features
     """Of the recipe `summaries`."""
+    whether: Features
+    """Of the recipe `missingness`."""
     subject_id: Ints
     """`(n,)`."""
     time: Ints
     """`(n,)`, us since 1970-01-01."""
     truth: Floats
-    """`(n,)`, 1 or 0."""
+    """`(n,)`, 1 or 0; NaN = not known."""
     train: Bools
-    """`(n,)`, which may be learned from."""
+    """`(n,)`, which may be learned from; each is known."""
 
 
-def tell(dataset: TripletDataset, subject_id: Ints, time: Ints, truth: Floats, train: Bools) -> Told:
-    """Look up what was known."""
+def tell(dataset: TripletDataset, subject_id: Ints, time: Ints) -> Told:
+    """Look up what was known, whatever is asked."""
     known = known_at(dataset, subject_id, time)
-    return Told(dataset, known, features_of(known, dataset, "summaries"), subject_id, time, truth, train)
+    features, whether = (features_of(known, dataset, recipe) for recipe in _RECIPES)
+    nothing = np.full(len(subject_id), np.nan)
+    return Told(dataset, known, features, whether, subject_id, time, nothing, np.zeros(len(nothing), dtype=bool))
 
 
-def audit_features(told: Told) -> list[Verdict]:
-    """Look for what features, records and statistics show."""
-    return [
-        _truncation(told), *audit_copies(told.dataset), _hindsight(told), _proxies(told), *_of_labels(told),
-    ]  # fmt: skip
+def audit_records(told: Told) -> list[Verdict]:
+    """Look for what features and records show, whatever is asked."""
+    return [_truncation(told), *audit_copies(told.dataset), _hindsight(told), _proxies(told)]
 
 
 def moments(dataset: TripletDataset, subject_id: Ints, time: Ints) -> tuple[Ints, Ints]:
@@ -136,7 +139,8 @@ def _subjects_of(told: Told, types: Bools) -> dict[str, int]:
     return {told.dataset.vocabulary.codes[i]: c for i, c in zip(which.tolist(), n.tolist(), strict=True)}
 
 
-def _of_labels(told: Told) -> list[Verdict]:
+def audit_features(told: Told) -> list[Verdict]:
+    """Hold features to the answers to one question."""
     n = [int((told.truth[told.train] == value).sum()) for value in (0, 1)]
     if min(n) < _FEWEST:
         why = f"train has fewer than {_FEWEST} labels of one answer: no feature can be held to them"
@@ -147,13 +151,13 @@ def _of_labels(told: Told) -> list[Verdict]:
 def _outcome(told: Told) -> Verdict:
     """Features that are one number of those with the outcome and another of those without."""
     found: dict[str, int] = {}
-    yes = told.truth == 1
+    yes, no = told.truth == 1, told.truth == 0
     for i, name in enumerate(told.features.names):
         column = told.features.matrix[:, i]
         there = ~np.isnan(column)
-        a, b = column[there & yes], column[there & ~yes]
+        a, b = column[there & yes], column[there & no]
         if min(len(a), len(b)) >= _FEWEST and (a == a[0]).all() and (b == b[0]).all() and a[0] != b[0]:
-            found[_code(name)] = len(np.unique(told.subject_id[there]))
+            found[_code(name)] = len(np.unique(told.subject_id[there & (yes | no)]))
     if found:
         return Verdict("OUTCOME_ENCODING", "leak", f"tell the label on each row: {named(found)}", tuple(found))
     return clean("OUTCOME_ENCODING", f"none of {len(told.features.names):,} features is the label")
@@ -182,8 +186,7 @@ def _dominance(told: Told) -> Verdict:
 
 
 def _missingness(told: Told) -> Verdict:
-    whether = features_of(told.known, told.dataset, "missingness")
-    found = _aurocs(told, whether, PROXY)
+    found = _aurocs(told, told.whether, PROXY)
     if found:
         codes = tuple({_code(name) for name in found})
         return Verdict("MISSINGNESS_PROXY", "leak", f"whether it is there alone, above {PROXY}: {_said(found)}", codes)

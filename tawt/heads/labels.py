@@ -30,6 +30,8 @@ VALUES: dict[str, tuple[Kind, ...]] = {
     "integer_value": ("classes", "numbers"),
 }
 """Columns of values, in the order in which they tell what kind of task it is -> the kinds that they serve."""
+_ONE_AT_A_TIME = {"classes": "classes", "numbers": "numbers", "time": "times to an event"}
+"""Kinds of which a head, or what stands beside it, answers one -> what they ask for."""
 _HINT = "write it with `tawt label`, or give a file of MEDS labels"
 
 
@@ -54,6 +56,8 @@ class LabelSet:
     event, whether it was seen."""
     duration: NDArray[np.float64]
     """`(r, c)`, hours to the event or to the end of watching; empty for other kinds."""
+    prior: NDArray[np.float64]
+    """`(r, c)`, how often it had come before; NaN = not told; empty where no row tells it."""
     classes: tuple[str, ...] = ()
     """Names of classes."""
 
@@ -69,7 +73,15 @@ class LabelSet:
         """Return some rows."""
         return replace(
             self, subject_id=self.subject_id[chosen], time=self.time[chosen], value=self.value[chosen],
-            duration=self.duration[chosen],
+            duration=self.duration[chosen], prior=self.prior[chosen],
+        )  # fmt: skip
+
+    def only(self, i: int) -> LabelSet:
+        """Return one of the things that are asked, at the same prediction times."""
+        own = slice(i, i + 1)
+        return replace(
+            self, kind="binary" if self.kind == "labels" else self.kind, asked=self.asked[own],
+            value=self.value[:, own], duration=self.duration[:, own], prior=self.prior[:, own],
         )  # fmt: skip
 
 
@@ -120,9 +132,9 @@ def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = Fals
     asked, at = np.unique(names, return_inverse=True)
     if kind == "binary" and len(asked) > 1:
         kind = "labels"
-    if kind == "classes" and len(asked) > 1:
+    if kind in _ONE_AT_A_TIME and len(asked) > 1:
         raise ConfigError(
-            str(path), f"asks for {len(asked)} classes at one time, expected one",
+            str(path), f"asks for {len(asked)} {_ONE_AT_A_TIME[kind]} at one time, expected one",
             "write a label set for each target, or ask whether each comes",
         )  # fmt: skip
     value, classes = _values(table, column, kind)
@@ -134,27 +146,21 @@ def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = Fals
             str(path), "has two labels of one subject, prediction time and target, expected one",
             "keep one of each; `tawt label` writes no two",
         )  # fmt: skip
-    wide = np.full((len(rows), len(asked)), np.nan)
-    wide[row, at] = value
-    duration = np.empty((len(rows), 0))
-    if kind == "time":
-        duration = np.full(wide.shape, np.nan)
-        duration[row, at] = table["duration_hours"].fill_null(float("nan")).to_numpy()
+
+    def wide(column: NDArray[np.float64]) -> NDArray[np.float64]:
+        out = np.full((len(rows), len(asked)), np.nan)
+        out[row, at] = column
+        return out
+
+    nothing = np.empty((len(rows), 0))
     found = LabelSet(
-        _name(path),
-        sha256_file(path),
-        kind,
-        rows[:, 0],
-        rows[:, 1],
-        tuple(map(str, asked)),
-        wide,
-        duration,
-        classes,
-    )
-    known = ~np.isnan(wide).all(1)
-    if not known.any():
+        _name(path), sha256_file(path), kind, rows[:, 0], rows[:, 1], tuple(map(str, asked)), wide(value),
+        wide(_numbers(table["duration_hours"])) if kind == "time" else nothing,
+        wide(_numbers(table["prior_count"])) if "prior_count" in table.column_names else nothing, classes,
+    )  # fmt: skip
+    if found.without.all():
         raise ConfigError(str(path), f"has no label in {len(rows)} prediction times, expected some", _HINT)
-    return found if unlabelled else found.rows(known)
+    return found if unlabelled else found.rows(~found.without)
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Ints, Ints]:
@@ -208,11 +214,14 @@ def _values(table: pa.Table, column: str, kind: Kind) -> tuple[NDArray[np.float6
     if kind == "time":
         column = "boolean_value"
     if kind != "classes":
-        return table[column].cast(pa.float64()).fill_null(float("nan")).to_numpy(), ()
+        return _numbers(table[column]), ()
     texts = table[column].cast(pa.string())
     classes = sorted(pc.unique(texts.drop_null()).to_pylist(), key=lambda x: (len(x), x) if x.isdigit() else (0, x))
-    place = pc.index_in(texts, pa.array(classes)).cast(pa.float64()).fill_null(float("nan"))
-    return place.to_numpy(), tuple(classes)
+    return _numbers(pc.index_in(texts, pa.array(classes))), tuple(classes)
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    return np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
 def label_file(workspace: Path, task: str | Path) -> Path:

@@ -9,7 +9,8 @@ from tawt.labels.language import duration
 from tawt.labels.predicates_sql import Query, add_events, hits, sums, values
 from tawt.labels.sections import Window
 from tawt.labels.task import Task
-from tawt.labels.windows_sql import Samples, count_within, samples_of
+from tawt.labels.windows import index_moment
+from tawt.labels.windows_sql import Rule, Samples, count_within, samples_of
 
 HOUR = 3_600_000_000
 """Microseconds."""
@@ -25,7 +26,7 @@ class Compiled:
     """One row is a label (`_rule` null), or a sample (`_trigger`) that the rule of number `_rule` left out."""
     columns: tuple[str, ...]
     """The columns of a label."""
-    rules: tuple[str, ...]
+    rules: tuple[Rule, ...]
     """What is asked of a sample, in order."""
 
     @property
@@ -55,13 +56,8 @@ def compile_task(task: Task, events: str = "events", clock: str = "time", ranged
     query = Query(task, events, clock, ranged)
     add_events(query)
     samples = samples_of(query)
-    name = task.index_window
-    if name is None:
-        at = samples.columns["trigger"]
-    else:
-        at = samples.columns[f"{name}.{task.windows[name].index_timestamp}"]
-    branches = _branches(samples, at)
-    rules = [*samples.rules, *_LATER]
+    branches = _branches(samples, samples.columns[index_moment(task)])
+    rules = [*samples.rules, *map(Rule, _LATER)]
     extra = [column for column in _EXTRA if any(column in one for one in branches)]
     out = "\nunion all by name\n".join(
         "select " + ", ".join(f"{text} as {column}" for column, text in one.items()) + f" from {relation} s {joins}"

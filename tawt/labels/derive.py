@@ -30,6 +30,8 @@ class Attrition:
     """Subjects of whom a sample is left."""
     n_samples: int
     """Samples that are left."""
+    window: str = ""
+    """The window that asked; empty where none did."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def derive(
             f"let `{task.label_window}` begin where that of `index_timestamp` ends, with `start_inclusive: false`",
         )
     attrition = tuple(
-        Attrition(rule, _left(subjects, i), _left(samples, i))
+        Attrition(rule.text, _left(subjects, i), _left(samples, i), rule.window)
         for i, rule in enumerate(compiled.rules)
-        if _told(task, rule)
+        if _told(task, rule.text)
     )
     labels = _in_order(parts, compiled)
     return Derived(labels, attrition + _merged(labels, attrition))
@@ -169,12 +171,12 @@ def attrition_rows(attrition: tuple[Attrition, ...], small: int = SMALL_CELL) ->
         few = 0 < one.n_subjects <= small
         # the loss since the last row that was told in full would tell of few
         near = told is not None and 0 < told - one.n_subjects <= small
-        if few:
-            rows.append({"rule": one.rule, "n_subjects": f"<{small + 1}", "n_samples": "-"})
-        elif near:
+        n_subjects, n_samples = f"<{small + 1}", "-"
+        if near and not few:
             assert told is not None
-            rows.append({"rule": one.rule, "n_subjects": f"{told - small:,} to {told - 1:,}", "n_samples": "-"})
-        else:
+            n_subjects = f"{told - small:,} to {told - 1:,}"
+        elif not few:
             told = one.n_subjects
-            rows.append({"rule": one.rule, "n_subjects": f"{one.n_subjects:,}", "n_samples": f"{one.n_samples:,}"})
+            n_subjects, n_samples = f"{one.n_subjects:,}", f"{one.n_samples:,}"
+        rows.append({"rule": one.rule, "n_subjects": n_subjects, "n_samples": n_samples, "window": one.window})
     return rows

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from tawt.contracts.cells import few
 from tawt.contracts.label_columns import ANSWERS, ASIDE, KEYS, as_labels, no_spans
+from tawt.contracts.meds import IS_BIRTH, IS_DEATH
 from tawt.database.connect import wrapped_errors
 from tawt.errors import StageError
 from tawt.labels.predicates_sql import CLOCKS
@@ -125,8 +126,7 @@ with asked as (select subject_id, prediction_time as at from the_labels),
 who as (select distinct subject_id from asked),
 record as (
     select
-        subject_id, min(t) filter (where code != 'MEDS_BIRTH' and code not like 'MEDS_BIRTH//%') as first,
-        min(t) filter (where code = 'MEDS_DEATH' or code like 'MEDS_DEATH//%') as died
+        subject_id, min(t) filter (where not {birth}) as first, min(t) filter (where {death}) as died
     from (select subject_id, code, {clock} as t from {events})
     where subject_id in (select subject_id from who) group by subject_id
 )
@@ -152,7 +152,9 @@ def _of_times(connection: duckdb.DuckDBPyConnection, labels: pa.Table, events: s
     connection.register("the_labels", labels.select(list(KEYS)))
     try:
         with wrapped_errors("labels"):
-            (row,) = connection.execute(_ABOUT_TIMES.format(events=events, clock=CLOCKS[clock])).fetchall()
+            (row,) = connection.execute(
+                _ABOUT_TIMES.format(events=events, clock=CLOCKS[clock], birth=IS_BIRTH, death=IS_DEATH)
+            ).fetchall()
     finally:
         connection.unregister("the_labels")
     return [

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tawt.labels.language import RECORD_END, RECORD_START, TRIGGER, Bound
 from tawt.labels.predicates_sql import Query, hits, sums
 from tawt.labels.rules import ordered
 from tawt.labels.sections import Window
+
+
+class Rule(NamedTuple):
+    """What is asked of a sample."""
+
+    text: str
+    """As it is told."""
+    window: str = ""
+    """The window that asks it; empty where none does."""
 
 
 @dataclass
@@ -18,7 +28,7 @@ class Samples:
     relation: str
     columns: dict[str, str] = field(default_factory=lambda: {TRIGGER: '"trigger"'})
     """Point in time, as `input.end` -> its column."""
-    rules: list[str] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
     """What was asked; `failed` holds the number of the first that a sample does not fulfil."""
 
     def step(self, extra: str, joins: str = "") -> None:
@@ -27,7 +37,7 @@ class Samples:
         self.query.add(name, f"select s.*, {extra} from {self.relation} s {joins}")
         self.relation = name
 
-    def ask(self, rule: str, holds: str, joins: str = "") -> None:
+    def ask(self, rule: Rule, holds: str, joins: str = "") -> None:
         """Add a rule; a sample that does not fulfil it, or of which that is unknown, has failed."""
         name = f"s{sum(one.startswith('s') and one[1:].isdigit() for one in self.query.relations)}"
         failed = f"case when s.failed is null and not coalesce({holds}, false) then {len(self.rules)} else s.failed end"
@@ -41,12 +51,12 @@ def samples_of(query: Query) -> Samples:
     """Add the moments of the trigger, and what must hold of their subjects."""
     task = query.task
     query.add("s0", f'select subject_id, time as "trigger", null::smallint as failed from {hits(query, task.trigger)}')
-    samples = Samples(query, "s0", rules=[f"trigger: {task.trigger}"])
+    samples = Samples(query, "s0", rules=[Rule(f"trigger: {task.trigger}")])
     known = task.all_predicates
     for name in [name for name, _ in task.needed() if name in known and known[name].static]:
         of = query.numbers[name]
         has = f"s.subject_id in (select subject_id from marks where p = {of} and time is null)"
-        samples.ask(f"static: {name}", has)
+        samples.ask(Rule(f"static: {name}"), has)
     for name in ordered(task):
         add_window(samples, name, task.windows[name])
     return samples
@@ -62,13 +72,14 @@ def add_window(samples: Samples, name: str, window: Window) -> None:
         # ACES documents it; es-aces 0.7.3 also lets it where the bound alone is within, and gives empty windows
         _add_side(samples, name, side, one, may_be_there=n == 1 and both)
     begin, stop = samples.columns[f"{name}.start"], samples.columns[f"{name}.end"]
-    samples.ask(f"{name}: {window.start or 'record start'} to {window.end or 'record end'}", f"{begin} <= {stop}")
+    sides_told = f"{window.start or 'record start'} to {window.end or 'record end'}"
+    samples.ask(Rule(f"{name}: {sides_told}", name), f"{begin} <= {stop}")
     for predicate, (low, high) in window.has.items():
         joins, count = count_within(
             samples.query, predicate, f"s.{begin}", f"s.{stop}", window.start_inclusive, window.end_inclusive
         )
         asked = [f"{count} >= {low}" if low is not None else "", f"{count} <= {high}" if high is not None else ""]
-        samples.ask(f"{name} has {predicate}: {low} to {high}", " and ".join(filter(None, asked)), joins)
+        samples.ask(Rule(f"{name} has {predicate}: {low} to {high}", name), " and ".join(filter(None, asked)), joins)
 
 
 def _add_side(samples: Samples, name: str, side: str, one: Bound | None, may_be_there: bool) -> None:

@@ -7,7 +7,8 @@ import re
 import duckdb
 
 from tawt.contracts.cells import SMALL_CELL
-from tawt.labels.leaks.stays import END
+from tawt.contracts.meds import IS_BIRTH
+from tawt.labels.leaks.stays import IS_END
 from tawt.labels.leaks.verdict import Verdict, clean, named, unverified
 
 SUMMARIES = re.compile(
@@ -77,7 +78,7 @@ def _choose(connection: duckdb.DuckDBPyConnection) -> None:
         create or replace temp table candidates as
         select n.*, (
             select min(e.time) from events e
-            where e.subject_id = n.subject_id and e.time > n.time and regexp_matches(e.code, '{END}')
+            where e.subject_id = n.subject_id and e.time > n.time and {IS_END}
         ) as ended from numbers n semi join sums using (code)
     """)
 
@@ -105,10 +106,10 @@ def _select(window: str) -> str:
 
 def _called_so(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Return codes that are called like summaries, and are known within a day of the beginning of the record."""
-    rows = connection.execute("""
+    rows = connection.execute(f"""
         with began as (
             select subject_id, min(time) as began from events
-            where not regexp_matches(code, 'BIRTH') and time is not null group by subject_id
+            where not {IS_BIRTH} and time is not null group by subject_id
         )
         select e.code, count(distinct e.subject_id) from events e join began b using (subject_id)
         where e.time is not null and coalesce(e.available_time, e.time) < b.began + interval 24 hours group by e.code

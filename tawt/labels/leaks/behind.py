@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
 
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.labels.leaks.stays import kinds_of_stays, lay_out_stays
+from tawt.labels.leaks.stays import lay_out_stays
 from tawt.labels.leaks.verdict import Verdict, clean, unverified
 
-MOST_ASKED = 20_000
-"""Labels that are looked at."""
 FEWEST = 5
 """Labels of each answer, below which no code is taken for what they tell."""
 _HIT, _MISS = 0.99, 0.01
@@ -37,24 +36,26 @@ class Outcome:
         return self.code if self.n_positive > SMALL_CELL else "one code"
 
 
-def outcome_of(connection: duckdb.DuckDBPyConnection) -> Outcome | None:
+def outcome_of(connection: duckdb.DuckDBPyConnection, answers: pa.Table) -> Outcome | None:
     """Return the code whose events around the prediction time decide each label; None where no one code does.
 
     A code is also all that begin with its first part, or its first two. A label is positive where the code comes
     within some time after the prediction time, or, if that explains it, came within some time before.
 
     Args:
-        connection: Where `events` and `asked` are relations.
+        connection: Where `events` is a relation.
+        answers: `subject_id`, `prediction_time` (us) and `positive` (null = not known), as many as are to be looked at.
     """
+    connection.register("looked_at", answers)
     rows = connection.execute(f"""
         with a as (
             select row_number() over (order by subject_id, prediction_time) as i, subject_id,
-            make_timestamp(prediction_time) as t, positive from asked where positive is not null limit {MOST_ASKED}
+            make_timestamp(prediction_time) as t, positive from looked_at where positive is not null
         ), n as (select count_if(positive) as p, count_if(not positive) as q from a),
         named as (
             select distinct subject_id, time, unnest([
                 code, split_part(code, '//', 1), split_part(code, '//', 1) || '//' || split_part(code, '//', 2)
-            ]) as code from events where time is not null
+            ]) as code from events semi join a using (subject_id) where time is not null
         ), near as (
             select a.i, a.positive, e.code, min(e.time) filter (e.time > t) - any_value(t) as next,
             any_value(t) - max(e.time) filter (e.time <= t) as back
@@ -112,30 +113,29 @@ def audit_cohort(connection: duckdb.DuckDBPyConnection) -> Verdict:
     """
     code = "COHORT_FUTURE_INFORMATION"
     found = []
-    kinds: list[str | None] = [*kinds_of_stays(connection)]
+    kinds: list[str | None] = [*lay_out_stays(connection)]
     for kind in kinds or [None]:
-        lay_out_stays(connection, kind)
         after, alike, told = connection.execute("""
             with offsets as (
                 select make_timestamp(a.prediction_time) - s.began as after from asked a
-                asof join stays s on s.subject_id = a.subject_id and make_timestamp(a.prediction_time) >= s.began
+                asof join (from stays where kind is not distinct from ?) s
+                on s.subject_id = a.subject_id and make_timestamp(a.prediction_time) >= s.began
             )
             select mode(after), avg((after = (select mode(after) from offsets))::int),
             count(*) / (select count(*) from asked) from offsets
-        """).fetchall()[0]
+        """, [kind]).fetchall()[0]  # fmt: skip
         found.append((min(alike or 0.0, told or 0.0), after, kind))
     share, after, kind = max(found, key=lambda one: one[0])
     if share < _APART:
         return unverified(code, "prediction times are at no one time of a stay: whether what comes later decides who "
                           "is asked about must be looked at where labels are made")  # fmt: skip
-    lay_out_stays(connection, kind)
     connection.execute("""
         create or replace temp table going_on as
         select s.subject_id, epoch_us(s.ended - s.began - ?) as rest, exists (
             select 1 from asked a where a.subject_id = s.subject_id
             and make_timestamp(a.prediction_time) between s.began and s.ended
-        ) as asked from stays s where s.ended > s.began + ?
-    """, [after, after])  # fmt: skip
+        ) as asked from stays s where s.kind is not distinct from ? and s.ended > s.began + ?
+    """, [after, kind, after])  # fmt: skip
     return _compared(connection, code)
 
 

@@ -164,14 +164,15 @@ LEAKS: tuple[Leak, ...] = (
         "The threshold with the best sum of sensitivity and specificity on held_out is reported on held_out.",
         "Choose on tuning or by cross-validation, and look at held_out once.",
         "A threshold (`--threshold`) that is the best of held_out by a usual criterion, and not that of tuning, is a "
-        "leak, with what it gains. The weights of a run are chosen on tuning.",
+        "leak, with what it gains; by default that which `tawt evaluate` settled for these labels and weights. Not "
+        "verified where there is none.",
     ),
     Leak(
         "LABEL_IN_INPUT", "The answer within the window of the data", "labels",
         "The window of the label begins at admission, and data up to 24 hours later are given.",
         "Begin the label's window where the data end, without that moment itself.",
-        "A label's window that begins before the prediction time, or at it with that moment in both. Without a task: "
-        "the code that decides the labels is looked for, and where it lies.",
+        "`tawt label` refuses a task of which a label is looked for in what is known at its prediction time. Without a "
+        "task: the code that decides the labels is looked for, and where it lies.",
     ),
     Leak(
         "BILLED_AFTER_DISCHARGE", "Codes of the bill before the discharge", "time",
@@ -196,7 +197,7 @@ LEAKS: tuple[Leak, ...] = (
         "Labels are shuffled within train, and the test is still better than chance: something else tells them.",
         "Look for a leak that the other tests do not know.",
         "The same probe on labels shuffled among the training subjects: an interval of AUROC that does not "
-        "hold 0.5 is a leak.",
+        "hold 0.5 is a leak; one that is wider than 0.3 verifies nothing.",
     ),
     Leak(
         "DECLARED_PRACTICE", "What no data can show", "fitting",

@@ -105,12 +105,14 @@ def _codes(
     for one in behind:
         for column in one.like(words):
             rows = connection.execute(f"""
-                select e.code, count(distinct e.subject_id) from events e
-                join {one.table} s on e.source = '{one.part}' and e.source_row = s._row
-                join asked a on a.subject_id = e.subject_id
-                where e.time <= make_timestamp(a.prediction_time)
-                and coalesce(e.available_time, e.time) <= make_timestamp(a.prediction_time)
-                and s."{column}" > make_timestamp(a.prediction_time) and {which} group by all
+                with told as (
+                    select e.subject_id, e.code, greatest(e.time, e.available_time) as known, s."{column}" as late
+                    from events e join {one.table} s on e.source = '{one.part}' and e.source_row = s._row
+                    where {which} and e.time is not null and s."{column}" > greatest(e.time, e.available_time)
+                )
+                select t.code, count(distinct t.subject_id) from told t
+                asof join asked a on t.subject_id = a.subject_id and t.late > make_timestamp(a.prediction_time)
+                where t.known <= make_timestamp(a.prediction_time) group by all
             """).fetchall()  # fmt: skip
             for code, n in rows:
                 found[str(code)] = max(found.get(str(code), 0), int(n))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.contracts.cells import SMALL_CELL, few
+from tawt.contracts.meds import IS_BIRTH, IS_DEATH
 from tawt.labels.leaks.verdict import Verdict, clean, unverified
 
 SITES = "(?i)^(site|hospital.?id|cent(er|re)|facility|institution|care.?site|clinic)([^a-z]|$)"
@@ -39,10 +40,10 @@ def audit_dealt(
 
 def _order(connection: duckdb.DuckDBPyConnection, calendar: str) -> Verdict:
     code = "SPLIT_ORDER"
-    rows: Any = connection.execute("""
+    rows: Any = connection.execute(f"""
         with r as (
             select subject_id, min(time) as first, max(time) as last from events
-            where time is not null and not regexp_matches(code, 'BIRTH|DEATH') group by subject_id
+            where time is not null and not {IS_BIRTH} and not {IS_DEATH} group by subject_id
         ), each as (select s.held, r.* from r join sides s using (subject_id)),
         ranked as (
             select held, rank() over (order by first) + (count(*) over (partition by first) - 1) / 2 as i from each

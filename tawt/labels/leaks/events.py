@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tawt.contracts.cells import few
-from tawt.labels.leaks.stays import END, START, has_stays
+from tawt.contracts.meds import IS_BIRTH, IS_DEATH
+from tawt.labels.leaks.stays import IS_END, IS_START, lay_out_stays
 from tawt.labels.leaks.verdict import Verdict, clean, named, unverified
 from tawt.labels.task import Task
 from tawt.labels.windows import index_moment, least_gap
@@ -22,69 +23,52 @@ LATE = (
     "(?i)discharge|length.?of.?stay|(^|[^a-z])los([^a-z]|$)|expire|(^|[^a-z])died|mortality|outcome|survival|deceased"
 )
 """What is only known in the end is called so."""
-_DEATH = "MEDS_DEATH"
 _NO_STAYS = "events name no admissions and discharges"
 
 
 def audit_events(
-    connection: duckdb.DuckDBPyConnection,
-    labels: pa.Table,
-    splits: Mapping[str, Sequence[int]],
-    entered: str | None = None,
+    connection: duckdb.DuckDBPyConnection, splits: Mapping[str, Sequence[int]], entered: str | None = None
 ) -> list[Verdict]:
-    """Look for what events and labels show.
+    """Look for what events show, whatever is asked.
 
     Args:
-        connection: Where `events` is a relation.
-        labels: `subject_id`, `prediction_time` (us), `positive` (null = not known) and perhaps `prior_count`.
+        connection: Where `events` and `asked`, `subject_id` and `prediction_time` (us), are relations.
         splits: Who is in which split, as the dataset has it.
         entered: Regular expression of codes of diagnoses and procedures that are of no bill, as their source says.
     """
-    connection.register("asked", labels)
     return [
-        _overlap(splits),
-        _lag(connection),
-        _undated(connection, entered),
-        _billed(connection, entered),
+        _overlap(splits), _lag(connection), _undated(connection, entered), _billed(connection, entered),
         *_late(connection),
-        _after(connection, labels),
-        _repeated(connection, labels),
-    ]
+    ]  # fmt: skip
 
 
-def audit_task(task: Task, attrition: Sequence[Mapping[str, str]], n_labels: int) -> list[Verdict]:
+def audit_answers(connection: duckdb.DuckDBPyConnection, answers: pa.Table) -> list[Verdict]:
+    """Look at what came before each answer to one question.
+
+    Args:
+        connection: Where `events` is a relation.
+        answers: `subject_id`, `prediction_time` (us), `positive` (null = not known) and perhaps `prior_count`.
+    """
+    connection.register("answers", answers)
+    again = _prior(answers)
+    return [_after(connection, again), _repeated(again)]
+
+
+def audit_task(task: Task, attrition: Sequence[Mapping[str, str]]) -> list[Verdict]:
     """Look at how the windows of a task are written.
 
     Args:
-        task: The ACES task.
+        task: The ACES task that the labels were derived by.
         attrition: Who is left after each rule, as it was told.
-        n_labels: Labels.
     """
-    index = index_moment(task)
-    return [_label_in_input(task, index, n_labels), _cohort(task, index, attrition)]
+    # a label that is looked for in what is known is refused when labels are made
+    held = "when it was made each label was held to events behind its prediction time"
+    return [clean("LABEL_IN_INPUT", held), _cohort(task, attrition)]
 
 
-def _label_in_input(task: Task, index: str, n_labels: int) -> Verdict:
-    code = "LABEL_IN_INPUT"
-    name = next((name for name, window in task.windows.items() if window.label), None)
-    if name is None:
-        return unverified(code, "no window has a label")
-    gap = least_gap(task, f"{name}.start", index) if task.windows[name].start is not None else None
-    back = least_gap(task, index, f"{name}.start") if task.windows[name].start is not None else 1
-    if back is not None and back > 0:
-        return Verdict(
-            code, "leak", f"the window `{name}` begins before the prediction time, in all {n_labels:,} labels"
-        )
-    if gap is None or gap < 0:
-        return unverified(code, f"where `{name}` begins hangs on each record")
-    if gap == 0 and task.windows[name].start_inclusive:
-        what = f"the window `{name}` begins at the prediction time and holds that moment, in all {n_labels:,} labels"
-        return Verdict(code, "leak", what)
-    return clean(code, f"the window `{name}` begins behind the prediction time")
-
-
-def _cohort(task: Task, index: str, attrition: Sequence[Mapping[str, str]]) -> Verdict:
+def _cohort(task: Task, attrition: Sequence[Mapping[str, str]]) -> Verdict:
     code, late = "COHORT_FUTURE_INFORMATION", []
+    index = index_moment(task)
     for name, window in task.windows.items():
         if not window.has:
             continue
@@ -93,11 +77,11 @@ def _cohort(task: Task, index: str, attrition: Sequence[Mapping[str, str]]) -> V
             late.append(name)
     if not late:
         return clean(code, "only what is known at the prediction time decides who is asked about")
-    rules, taken = [*attrition], []
-    for before_rule, rule in pairwise(rules):
-        if any(rule["rule"].startswith(f"{name}") for name in late):
-            taken.append(f"{rule['rule']}: {before_rule['n_samples']} to {rule['n_samples']} samples")
-    return Verdict(code, "leak", f"{', '.join(late)} end later and decide who is asked about; {'; '.join(taken)}")
+    taken = [
+        f"{rule['rule']}: {before_rule['n_samples']} to {rule['n_samples']} samples"
+        for before_rule, rule in pairwise(attrition) if rule.get("window") in late
+    ]  # fmt: skip
+    return Verdict(code, "leak", "; ".join([f"{', '.join(late)} end later and decide who is asked about", *taken]))
 
 
 def _overlap(splits: Mapping[str, Sequence[int]]) -> Verdict:
@@ -111,9 +95,11 @@ def _overlap(splits: Mapping[str, Sequence[int]]) -> Verdict:
 
 
 def _lag(connection: duckdb.DuckDBPyConnection) -> Verdict:
+    # of the prediction times before an event was known the last one is the first to fall behind its own time
     n, n_subjects = _one(connection, """
-        select count(*), count(distinct e.subject_id) from events e join asked a using (subject_id)
-        where e.time <= make_timestamp(a.prediction_time) and e.available_time > make_timestamp(a.prediction_time)
+        select count(*), count(distinct e.subject_id) from (from events where available_time > time) e
+        asof join asked a on e.subject_id = a.subject_id and e.available_time > make_timestamp(a.prediction_time)
+        where e.time <= make_timestamp(a.prediction_time)
     """)  # fmt: skip
     told = f"{few(n)} events of {few(n_subjects)} subjects had happened and were not known yet"
     return clean("AVAILABILITY_LAG", f"{told}: they are cut" if n else "all that had happened was known")
@@ -121,13 +107,13 @@ def _lag(connection: duckdb.DuckDBPyConnection) -> Verdict:
 
 def _undated(connection: duckdb.DuckDBPyConnection, entered: str | None) -> Verdict:
     code = "UNDATED_SOURCE"
-    if not has_stays(connection):
+    if not lay_out_stays(connection):
         return unverified(code, _NO_STAYS)
     found = _codes(connection, f"""
-        with starts as (select distinct subject_id, time from events where regexp_matches(code, '{START}'))
+        with starts as (select distinct subject_id, time from events where {IS_START})
         select e.code, count(distinct e.subject_id) from events e
         left join starts s on s.subject_id = e.subject_id and s.time = e.time
-        where e.time is not null and not regexp_matches(e.code, '{START}|{END}|BIRTH|DEATH')
+        where e.time is not null and not ({IS_START} or {IS_END} or {IS_BIRTH} or {IS_DEATH})
         group by e.code having bool_and(s.time is not null and coalesce(e.available_time, e.time) = e.time)
         or (count(*) > 20
             and bool_and(e.time = date_trunc('day', e.time) and coalesce(e.available_time, e.time) = e.time))
@@ -142,18 +128,13 @@ def _undated(connection: duckdb.DuckDBPyConnection, entered: str | None) -> Verd
 
 def _billed(connection: duckdb.DuckDBPyConnection, entered: str | None) -> Verdict:
     code = "BILLED_AFTER_DISCHARGE"
-    if not has_stays(connection):
+    if not lay_out_stays(connection):
         return unverified(code, _NO_STAYS)
     n_billed, _ = _one(connection, f"select count(*), 0 from events where regexp_matches(code, '{BILLED}')")
     if not n_billed:
         return clean(code, "there are no codes of diagnoses or procedures")
     found = _codes(connection, f"""
-        with ends as (select distinct subject_id, time from events where regexp_matches(code, '{END}')),
-        starts as (select distinct subject_id, time from events where regexp_matches(code, '{START}')),
-        stays as (
-            select s.subject_id, s.time as began, min(e.time) as ended from starts s
-            join ends e on e.subject_id = s.subject_id and e.time >= s.time group by all
-        )
+        with ends as (select distinct subject_id, time from events where {IS_END})
         select e.code, count(distinct e.subject_id) from events e join stays s
         on s.subject_id = e.subject_id and e.time >= s.began and coalesce(e.available_time, e.time) < s.ended
         where regexp_matches(e.code, '{BILLED}') and not exists (
@@ -171,20 +152,15 @@ def _billed(connection: duckdb.DuckDBPyConnection, entered: str | None) -> Verdi
 
 def _late(connection: duckdb.DuckDBPyConnection) -> list[Verdict]:
     """Codes that are called like the end of a stay, and are known while nearly each of theirs goes on."""
-    if not has_stays(connection):
+    if not lay_out_stays(connection):
         return []
     found = _codes(connection, f"""
-        with ends as (select distinct subject_id, time from events where regexp_matches(code, '{END}')),
-        stays as (
-            select s.subject_id, s.time as began, min(e.time) as ended from events s
-            join ends e on e.subject_id = s.subject_id and e.time > s.time
-            where regexp_matches(s.code, '{START}') group by all
-        ), late as (
+        with late as (
             select e.code, e.subject_id, exists (
                 select 1 from stays s where s.subject_id = e.subject_id
                 and coalesce(e.available_time, e.time) >= s.began and coalesce(e.available_time, e.time) < s.ended
             ) as inside from events e
-            where e.time is not null and regexp_matches(e.code, '{LATE}') and not regexp_matches(e.code, '{END}|DEATH')
+            where e.time is not null and regexp_matches(e.code, '{LATE}') and not ({IS_END} or {IS_DEATH})
         )
         select code, count(distinct subject_id) from late group by code having avg(inside::int) > 0.9
     """)  # fmt: skip
@@ -193,13 +169,13 @@ def _late(connection: duckdb.DuckDBPyConnection) -> list[Verdict]:
     return [Verdict("HINDSIGHT_VARIABLE", "leak", f"known while the stay goes on: {named(found)}", tuple(found))]
 
 
-def _after(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> Verdict:
+def _after(connection: duckdb.DuckDBPyConnection, again: int | None) -> Verdict:
     code = "POST_OUTCOME_INSTANCE"
     dead, _ = _one(connection, f"""
-        select count(*), 0 from asked a join events e using (subject_id)
-        where e.code like '{_DEATH}%' and e.time < make_timestamp(a.prediction_time)
+        select count(*), 0 from answers a
+        join (select subject_id, min(time) as died from events where {IS_DEATH} group by subject_id) using (subject_id)
+        where a.positive is not null and died < make_timestamp(a.prediction_time)
     """)  # fmt: skip
-    again = _prior(connection, labels)
     if dead or again:
         told = [f"{few(dead)} labels are asked after the death"] if dead else []
         told += [f"{few(again)} positive labels are of what was there before"] if again else []
@@ -209,8 +185,7 @@ def _after(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> Verdict:
     return clean(code, "nobody is asked after the death, or of what was there before")
 
 
-def _repeated(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> Verdict:
-    again = _prior(connection, labels)
+def _repeated(again: int | None) -> Verdict:
     if again is None:
         return unverified("REPEATED_EVENT", "the labels have no `prior_count`")
     if again:
@@ -218,10 +193,11 @@ def _repeated(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> Verdic
     return clean("REPEATED_EVENT", "all positive labels are new onsets")
 
 
-def _prior(connection: duckdb.DuckDBPyConnection, labels: pa.Table) -> int | None:
-    if "prior_count" not in labels.column_names or labels["prior_count"].null_count == len(labels):
+def _prior(answers: pa.Table) -> int | None:
+    """Return how many positive labels are of what was there before; None where none says."""
+    if "prior_count" not in answers.column_names or answers["prior_count"].null_count == len(answers):
         return None
-    return _one(connection, "select count(*), 0 from asked where positive and prior_count > 0")[0]
+    return int(pc.sum(pc.and_(answers["positive"], pc.greater(answers["prior_count"], 0))).as_py() or 0)
 
 
 def _is_billed(code: str, entered: str | None) -> bool:
@@ -229,7 +205,7 @@ def _is_billed(code: str, entered: str | None) -> bool:
 
 
 def _one(connection: duckdb.DuckDBPyConnection, select: str) -> tuple[int, int]:
-    row: Any = connection.execute(select).fetchone()
+    (row,) = connection.execute(select).fetchall()
     return int(row[0]), int(row[1])
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tawt.commands.audit import audit
+from tawt.commands.audit_answers import Question
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.truncated import truncate
 from tawt.evaluation.features import Features
 from tawt.evaluation.inflation import inflation
-from tawt.evaluation.leaks import audit_features, tell
+from tawt.evaluation.leaks import audit_features, audit_records, tell
 from tawt.evaluation.metrics import AUROC
 from tawt.labels.leaks.catalogue import LEAKS
 
@@ -34,11 +35,11 @@ def told(tmp_path, write_dataset):
             time.append(int(split.origins[i]) + (int(own[len(own) // 2]) if len(own) else 0))
             train.append(name == "train")
     truth = (np.arange(len(subject)) % 2).astype(float)
-    return tell(dataset, np.array(subject), np.array(time), truth, np.array(train))
+    return replace(tell(dataset, np.array(subject), np.array(time)), truth=truth, train=np.array(train))
 
 
 def status(told):
-    return {one.code: one for one in audit_features(told)}
+    return {one.code: one for one in (*audit_records(told), *audit_features(told))}
 
 
 def test_invented_records_are_clean_but_for_what_is_planted(told):
@@ -53,6 +54,14 @@ def test_invented_records_are_clean_but_for_what_is_planted(told):
     test = ~told.train
     worth = inflation(planted.features, told.truth, told.train, test, {"DEATH//FLAG"})
     assert worth is not None and worth.metric == AUROC.name and worth.gain > 0.05
+
+
+def test_few_shuffled_labels_say_nothing(told, monkeypatch):
+    """Where the interval is so wide that a leak would lie within it, that is no sign of health."""
+    question = Question("dead", told, ~told.train, np.zeros(len(told.truth), dtype=bool))
+    assert question.shuffled(0).status == "not verified"
+    monkeypatch.setattr("tawt.commands.audit_answers.WIDEST", 1.0)
+    assert question.shuffled(0).status == "clean"
 
 
 def test_features_that_know_what_is_later_are_found(told, monkeypatch):
@@ -72,7 +81,7 @@ def test_what_is_measured_throughout_stands_at_the_end_too(tmp_path, write_datas
     split = dataset.split("train")
     times = np.array([int(split.origins[i] + split.columns(i).timestamp[20]) for i in range(split.n_subjects)])
     truth = (np.arange(len(times)) % 2).astype(float)
-    told = tell(dataset, split.subject_ids, times, truth, np.ones(len(times), dtype=bool))
+    told = replace(tell(dataset, split.subject_ids, times), truth=truth, train=np.ones(len(times), dtype=bool))
     assert status(told)["HINDSIGHT_VARIABLE"].status == "clean"
 
 

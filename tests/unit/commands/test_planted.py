@@ -13,6 +13,7 @@ import pytest
 
 import tawt
 from tawt.commands.audit import audit
+from tawt.errors import ConfigError
 from tawt.hospital.invent import write_hospital
 from tawt.labels.leaks.verdict import Verdict
 from tests.unit.clinic import write
@@ -191,5 +192,47 @@ def test_a_workspace_that_is_right_is_clean(own_workspace: Path) -> None:
         assert not {code for code, one in said.items() if one.status == "leak"}, said
         assert {code for code, one in said.items() if one.status == "not verified"} <= {
             "SITE_OVERLAP", "UNDATED_SOURCE", "EVALUATION_REUSE", "PRETRAINED_ON_TEST", "DECLARED_PRACTICE",
+            "SHUFFLED_LABELS",
         }  # fmt: skip
     assert said["LABEL_IN_INPUT"].told.startswith("each positive label is followed by")
+
+
+def test_each_thing_that_is_asked_is_looked_at_by_its_name(hospital: Hospital, tmp_path: Path) -> None:
+    """Of several targets each is told apart, whichever comes first: what one of them leaks is not said of another."""
+    for names in (("a_death", "b_icu"), ("b_death", "a_icu")):
+        text = f"""
+            with s as (from ({STAYS}) where ended > began + interval 24 hours),
+            icu as ({LABELS["LABEL_IN_INPUT"]}),
+            asked as (
+                select subject_id, began + interval 24 hours as prediction_time, '{names[0]}' as target,
+                died as boolean_value, 0::bigint as prior_count from s
+                union all select subject_id, prediction_time, '{names[1]}', boolean_value, 2 from icu
+            )
+            select * from asked qualify row_number() over (partition by subject_id, prediction_time, target) = 1
+        """
+        path = tmp_path / f"{names[1]}.parquet"
+        pq.write_table(tawt.query(text, hospital.workspace), path)
+        said = by_code(hospital.workspace, path, out=tmp_path / names[1])
+        for code in ("LABEL_IN_INPUT", "REPEATED_EVENT", "POST_OUTCOME_INSTANCE"):
+            one = said[code]
+            assert one.status == "leak" and one.told.startswith(f"{names[1]}: ") and names[0] not in one.told, one
+        assert said["REPEATED_EVENT"].inflation is None or names[1] in said["REPEATED_EVENT"].inflation.metric
+        assert all(f"{name}: " in said["SHUFFLED_LABELS"].told for name in names)
+
+
+def test_numbers_are_audited_when_it_is_said_that_they_are(hospital: Hospital, tmp_path: Path) -> None:
+    """Whole numbers ask which they are, by an option that there is; of what only a yes or no tells nothing is claimed."""
+    path = tmp_path / "days.parquet"
+    text = f"""
+        select subject_id, max(began) + interval 24 hours as prediction_time,
+        date_diff('day', max(began), max(ended)) as integer_value from ({STAYS}) group by subject_id
+    """
+    pq.write_table(tawt.query(text, hospital.workspace), path)
+    with pytest.raises(ConfigError, match="has whole numbers") as error:
+        by_code(hospital.workspace, path, out=tmp_path)
+    assert "--kind numbers" in error.value.hint
+    said = by_code(hospital.workspace, path, out=tmp_path, kind="numbers")
+    assert {said[code].told for code in ("OUTCOME_ENCODING", "REPEATED_EVENT", "SHUFFLED_LABELS")} == {
+        "of a yes or no alone"
+    }
+    assert said["FUTURE_EVENT"].status == "clean" and said["LABEL_IN_INPUT"].status == "not verified"

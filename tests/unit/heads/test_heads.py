@@ -106,6 +106,17 @@ def test_an_answer_of_another_type_is_refused_without_a_cell(tmp_path):
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.parametrize("columns", [
+    {"categorical_value": ["x", "y"] * 4}, {"float_value": pa.array([1.0, 2.0] * 4, pa.float32())},
+    {"boolean_value": [True, False] * 4, "duration_hours": [1.0, 2.0] * 4},
+])  # fmt: skip
+def test_but_for_yes_and_no_one_thing_is_asked(tmp_path, columns):
+    """Several classes, numbers or times at one prediction time are refused: a model would answer the first alone."""
+    path = write(tmp_path, subject_id=[1, 1, 2, 2, 3, 3, 4, 4], target=["a", "b"] * 4, **columns)
+    with pytest.raises(ConfigError, match=r"asks for 2 .* at one time, expected one"):
+        read_labels(path)
+
+
 def test_classes_and_numbers(tmp_path):
     """Classes are counted by name; numbers are told in standard deviations, and answered in their own unit."""
     labels = read_labels(write(tmp_path, categorical_value=["b", "a", "b", "a", "b"]))

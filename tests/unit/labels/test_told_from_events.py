@@ -12,6 +12,7 @@ import pytest
 from tawt.labels.leaks.clocks import Behind, audit_clocks, times_of
 from tawt.labels.leaks.dealt import audit_dealt
 from tawt.labels.leaks.fitted import audit_statistics
+from tawt.labels.leaks.stays import lay_out_stays
 from tawt.labels.leaks.verdict import Verdict, worst_of
 
 DAY = timedelta(days=1)
@@ -68,6 +69,26 @@ def test_sites_on_both_sides_are_a_leak_of_a_split_by_site_alone() -> None:
     assert said.status == "leak"
     mixed = dealt(years, 1, site={i: f"S{i % 3}" for i in range(N)})["SITE_OVERLAP"]
     assert mixed.status == "clean" and "3 of 3 sites are on both sides" in mixed.told
+
+
+def test_stays_and_records_begin_where_they_do() -> None:
+    """A stay goes to the next end of its own kind or the death; a weight at birth is no birth, and begins a record."""
+    at = datetime(2000, 1, 1)
+
+    def laid(*rows: tuple[int, str, int]) -> tuple[list[str], list[tuple]]:
+        connection = connected([(who, at + day * DAY, code, None, None, "none") for who, code, day in rows])
+        kinds = lay_out_stays(connection)
+        found = connection.execute("select kind, subject_id, began, ended from stays order by all").fetchall()
+        return kinds, [(kind, who, (began - at).days, (ended - at).days) for kind, who, began, ended in found]
+
+    plain = laid((1, "MEDS_BIRTH", 0), (1, "BIRTH_WEIGHT", 3), (1, "A", 9), (2, "MEDS_BIRTH//X", 1), (2, "A", 2))
+    assert plain == ([], [(None, 1, 3, 9), (None, 2, 2, 2)])
+    kinds, stays = laid(
+        (1, "HOSPITAL_ADMISSION//ER", 0), (1, "ICU_ADMISSION", 1), (1, "ICU_DISCHARGE", 2), (1, "HOSPITAL_DISCHARGE", 5),
+        (2, "HOSPITAL_ADMISSION", 0), (2, "DEATH_FORM", 1), (2, "MEDS_DEATH", 4), (3, "ED_ADMISSION", 0), (3, "A", 1),
+    )  # fmt: skip
+    assert kinds == ["HOSPITAL_", "ICU_"]
+    assert stays == [("HOSPITAL_", 1, 0, 5), ("HOSPITAL_", 2, 0, 4), ("ICU_", 1, 1, 2)]
 
 
 @pytest.mark.parametrize("of", ["train", "all", "other mean", "other scale", "another text"])
