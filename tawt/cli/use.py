@@ -91,6 +91,7 @@ def _tell_labels(result: Any, form: Format) -> None:
         _print(result.counts, form)
     # a sum would tell of the few whom the account withholds
     told_n = not result.attrition or result.attrition[-1]["n_samples"] != "-"
+    told_n &= any(row["labels"] != "-" for row in result.counts)
     say(f"{counted(result.n_labels, 'label')}: {result.path}" if told_n else f"labels: {result.path}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.config.pipeline import Score
+from tawt.contracts.cells import SMALL_CELL
+from tawt.evaluation.classes import Columns
 from tawt.evaluation.metrics import Binary, best_threshold
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Kind, Predictions, read_predictions, write_predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.settle import Settled, interval_width
+from tawt.evaluation.withheld import has_small_cell, n_subjects
 from tawt.heads.labels import LabelSet
 from tawt.heads.task import TaskSpec
 
@@ -36,6 +39,20 @@ class Asked:
     """Where predictions go; those of tuning into a folder `tuning` in it."""
     score: Score | None = None
     """The official score that the labels have; of yes or no alone."""
+
+    @property
+    def few_tuning(self) -> bool:
+        """Whether what comes of tuning is of few subjects, or of few with an answer."""
+        own = self.labels.rows(self.rows[~self.measured])
+        if self.labels.kind == "binary":
+            return has_small_cell(Binary(own.value[:, 0], own.value[:, 0]), own.subject_id)
+        return 0 < n_subjects(own.subject_id, np.ones(len(own), dtype=bool)) <= SMALL_CELL
+
+    def told(self, one: Predictions) -> Predictions:
+        """Return predictions whose answers are called by the names that may be told."""
+        if not isinstance(one.outcome, Columns):
+            return one
+        return replace(one, outcome=one.outcome.called(self.labels.named(one.outcome.names)))
 
     def answered(self, name: str, said: Floats, spec: TaskSpec, model: str) -> tuple[Predictions, Settled | None]:
         """Write what a model says, and settle what is to be settled on tuning.

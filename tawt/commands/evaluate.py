@@ -15,22 +15,24 @@ from tawt.commands.beside import TUNING, Beside, chosen
 from tawt.commands.carried import place_for
 from tawt.config.base import one_or_more
 from tawt.config.pipeline import Score
-from tawt.contracts.cells import few
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.label_set import label_path
 from tawt.contracts.workspace import EVALUATIONS, is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
-from tawt.evaluation.attributes import attributes_of
+from tawt.evaluation.attributes import UNKNOWN, attributes_of
 from tawt.evaluation.baselines import Shuffled
 from tawt.evaluation.features import statics_at
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
+from tawt.evaluation.regression import COVERAGE, WIDTH
 from tawt.evaluation.resample import N_DRAWS, draws_of
 from tawt.evaluation.settle import Settled, groups_text, settled_text
-from tawt.evaluation.subgroups import FEW, Subgroup, by_group, has_small_cell
+from tawt.evaluation.subgroups import Subgroup, by_group
 from tawt.evaluation.suite import metrics_of
 from tawt.evaluation.table import MAIN, Comparison, compare
 from tawt.evaluation.tabular import given_weights
+from tawt.evaluation.withheld import FEW, n_subjects, withheld, without
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, made_folder, write_sealed
@@ -44,9 +46,7 @@ from tawt.seals import sha256_file
 from tawt.training.device import Compute, choose_compute
 
 PREVALENCE = "prevalence"
-"""A metric, and the baseline that answers by it."""
-_OF_SHARE = (PREVALENCE, "mean_error")
-"""Metrics that tell the share of rows with an outcome."""
+"""The baseline that answers by the rate of the training labels, and the metric of it."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class EvaluateResult:
     """Name of each model of yes or no -> what was settled on tuning."""
     groups: Mapping[str, Sequence[Subgroup]] = field(default_factory=dict)
     """What subjects are told apart by -> the first run in each group."""
-    n_tuning: int = 0
-    """Rows of tuning."""
+    n_tuning: int | None = 0
+    """Rows of tuning; None = of few subjects."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it but the plots."""
@@ -189,8 +189,12 @@ def evaluate(
         beside = Beside(datasets[0], labels, splits, first[0], first[1], seed, notes.append, tables)
         for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
+        models = {name: (asked.told(one), settled) for name, (one, settled) in models.items()}
         found = _compared(datasets[0], asked, models, group, n_draws, seed)
-        found = replace(found, shuffled=beside.shuffled(baselines, n_draws), folder=place, notes=tuple(notes))
+        shuffled = beside.shuffled(baselines, n_draws)
+        if shuffled is not None and (why := found.comparison.rows[0].metrics[shuffled.metric].reason) is not None:
+            shuffled = replace(shuffled, interval=without(why))
+        found = replace(found, shuffled=shuffled, folder=place, notes=tuple(notes))
         write_sealed(place / "evaluation.json", found.to_json())
         (place / "evaluation.txt").write_text(found.text(), encoding="utf-8")
         said_of = {name: one for name, (one, _) in models.items()}
@@ -231,13 +235,19 @@ def _compared(
     groups = {
         attribute: by_group(metrics_of(first.outcome), first.outcome, draws, of)
         for attribute, of in attributes_of(known, dataset, group).items()
+        if group is not None or n_subjects(first.subject_id, of != UNKNOWN) > SMALL_CELL
     }
-    n_tuning = int((~asked.measured).sum())
-    if has_small_cell(first.outcome, first.subject_id, np.ones(first.outcome.n_rows, dtype=bool)):
-        # whoever knows how many rows there are reads a count of few off their share
-        comparison = comparison.without(_OF_SHARE, (PREVALENCE,), FEW)
-        settled = {name: replace(one, net_benefit=None) for name, one in settled.items() if name != PREVALENCE}
-    return EvaluateResult(comparison, Path(), (), settled=settled, groups=groups, n_tuning=n_tuning)
+    few_tuning = asked.few_tuning
+    reasons = withheld(comparison.titles, first.outcome, first.subject_id)
+    if few_tuning:
+        reasons |= dict.fromkeys({COVERAGE.name, WIDTH.name} & {*comparison.titles}, FEW)
+    # what the rate of the training labels is right about is how many there are
+    told = [name for name in settled if name != PREVALENCE or not (few_tuning or PREVALENCE in reasons)]
+    settled = {name: settled[name].without(reasons, few_tuning) for name in told}
+    return EvaluateResult(
+        comparison.without(reasons), Path(), (), settled=settled, groups=groups,
+        n_tuning=None if few_tuning else int((~asked.measured).sum()),
+    )  # fmt: skip
 
 
 def shuffled_text(found: Shuffled | None) -> str:
@@ -246,6 +256,6 @@ def shuffled_text(found: Shuffled | None) -> str:
         return ""
     low, high = found.interval.low, found.interval.high
     if found.interval.value is None or low is None or high is None:
-        return f"shuffled labels: {found.metric} is not defined"
+        return f"shuffled labels: {found.metric}: {found.interval.reason or 'not defined'}"
     at = "at chance" if found.is_at_chance else f"not at chance ({found.chance:g}): something tells the labels"
     return f"shuffled labels: {found.metric} {found.interval.value:.3f} ({low:.3f} to {high:.3f}), {at}"

@@ -23,6 +23,12 @@ def few(n: int) -> str:
     return f"<{SMALL_CELL + 1}" if 0 < n <= SMALL_CELL else f"{n:,}"
 
 
+def named(people: Mapping[str, int]) -> dict[str, str]:
+    """Return what each of some answers may be called: its name where more than 10 people have it, else its number."""
+    few = f"of fewer than {SMALL_CELL + 1} subjects"
+    return {name: name if n > SMALL_CELL else f"answer {i}, {few}" for i, (name, n) in enumerate(people.items(), 1)}
+
+
 def told(counts: Mapping[str, int]) -> dict[str, str]:
     """Return counts of rows as texts: few are told as `<11`.
 

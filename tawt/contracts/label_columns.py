@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tawt.contracts.cells import few
 from tawt.contracts.contract import own_contract
 from tawt.errors import ContractError, TawtError, listed, nearest
 
@@ -48,7 +49,7 @@ def as_labels(
                 where, f"column `{column.name}` is {found}, expected {column.type}", "write it with that type"
             ) from None
         if not column.nullable and (n := columns[column.name].null_count):
-            raise kind(where, f"column `{column.name}` is null in {n:,} rows, expected none", "leave them out")
+            raise kind(where, f"column `{column.name}` is null in {few(n)} rows, expected none", "leave them out")
     return pa.table(columns)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,6 +39,12 @@ class Columns:
     def lacks(self, weights: Floats) -> str:
         """Return why nothing can be measured; "" where it can."""
         return "" if weights.any() else "no rows"
+
+    def called(self, names: Mapping[str, str]) -> Self:
+        """Return it with its columns under other names."""
+        other = copy(self)
+        object.__setattr__(other, "names", tuple(names[name] for name in self.names))
+        return other
 
     @cached_property
     def parts(self) -> tuple[tuple[Ints, Binary], ...]:

@@ -15,11 +15,11 @@ from rich.text import Text
 from tawt.errors import printable
 from tawt.evaluation.calibration import decision_curve
 from tawt.evaluation.measure import Measure
-from tawt.evaluation.metrics import Binary, best_threshold
+from tawt.evaluation.metrics import PREVALENCE, Binary, best_threshold
 from tawt.evaluation.recalibrate import before_and_after
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.subgroups import Subgroup
-from tawt.evaluation.table import Comparison, in_cell
+from tawt.evaluation.table import Comparison, in_cell, printed
 
 COVERED = 0.9
 """Share of rows that an interval of numbers is to hold."""
@@ -53,6 +53,17 @@ class Settled:
             }  # fmt: skip
         return Settled(at, before_and_after(tuning, test), official, benefit)
 
+    def without(self, reasons: Mapping[str, str], few_tuning: bool) -> Settled:
+        """Return it without figures that are not told, by their reasons, nor what is of few subjects of tuning."""
+        calibration = {
+            how: {name: Measure(None, reasons[name]) if name in reasons else one for name, one in of.items()}
+            for how, of in self.calibration.items()
+        }
+        return Settled(
+            None if few_tuning else self.threshold, calibration, None if few_tuning else self.official,
+            None if PREVALENCE.name in reasons else self.net_benefit,
+        )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it."""
         return asdict(self)
@@ -70,9 +81,16 @@ def interval_width(tuning: Numbers, covered: float = COVERED) -> float:
     return float(error[place]) if place < len(error) else float("inf")
 
 
-def settled_text(models: Mapping[str, Settled], n_tuning: int, measured: Comparison, width: int = 160) -> str:
+def settled_text(models: Mapping[str, Settled], n_tuning: int | None, measured: Comparison, width: int = 160) -> str:
     """Return the table of what was settled, beside what comes of it on the rows that are measured."""
-    table = RichTable(title=f"settled on {n_tuning:,} rows of tuning, held to the rows above")
+    return printed([*models], lambda names: _settled(models, n_tuning, measured, names), width)
+
+
+def _settled(
+    models: Mapping[str, Settled], n_tuning: int | None, measured: Comparison, names: Mapping[str, str]
+) -> RichTable:
+    n = "few" if n_tuning is None else f"{n_tuning:,}"
+    table = RichTable(title=f"settled on {n} rows of tuning, held to the rows above")
     of = {row.name: row.metrics for row in measured.rows}
     for name in ("model", "threshold", "min(Se, P+) at it\n(Event 1)", "Hosmer-Lemeshow H / D\n(Event 2)"):
         table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
@@ -86,8 +104,8 @@ def settled_text(models: Mapping[str, Settled], n_tuning: int, measured: Compari
         ]
         for metric in _SHOWN:
             cells.append(" -> ".join(_number(one.calibration[how][metric]) for how in ("before", "temperature")))
-        table.add_row(Text(printable(name)), *cells)
-    return _printed(table, width)
+        table.add_row(Text(names[name]), *cells)
+    return table
 
 
 def groups_text(
@@ -104,14 +122,10 @@ def groups_text(
             n = "-" if one.n_subjects is None else f"{one.n_subjects:,}"
             cells = ["withheld" if one.withheld else in_cell(one.metrics[name]).replace("\n", " ") for name in titles]
             table.add_row(Text(printable(attribute)), Text(printable(one.name)), n, *cells)
-    return _printed(table, width)
+    out = StringIO()
+    Console(file=out, width=width, no_color=True, highlight=False).print(table)
+    return out.getvalue()
 
 
 def _number(one: Measure) -> str:
     return "-" if one.value is None else f"{one.value:.3f}"
-
-
-def _printed(table: RichTable, width: int) -> str:
-    out = StringIO()
-    Console(file=out, width=width, no_color=True, highlight=False).print(table)
-    return out.getvalue()

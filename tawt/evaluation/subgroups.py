@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from tawt.arrays import Bools, Ints
+from tawt.arrays import Ints
 from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ContractError
-from tawt.evaluation.classes import Columns
 from tawt.evaluation.measure import Metric, Outcome
-from tawt.evaluation.metrics import Binary
 from tawt.evaluation.resample import Draws, Interval, intervals
-from tawt.evaluation.survival import Survival
+from tawt.evaluation.withheld import DIFFERENCE, FEW, has_small_cell, n_subjects, withheld, without
 
-FEW = f"withheld: fewer than {SMALL_CELL + 1} subjects in a cell"
-DIFFERENCE = "withheld: the others and the whole would tell a small cell"
+RARE_GROUPS = f"groups of fewer than {SMALL_CELL + 1} subjects"
+"""Stands for all of those: a name can be what somebody wrote."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,10 @@ def by_group(
 ) -> list[Subgroup]:
     """Measure the groups of one attribute, with the same draws of subjects for all.
 
-    A group is withheld where it has 1 to 10 subjects, or where 1 to 10 of its subjects had an outcome, or had not. If
-    all that is withheld is one group, or 1 to 10 subjects, the smallest of the others is withheld too, for the whole
-    less what is shown would tell it. Attributes are judged one by one: what several of them tell together is not held.
+    Groups of 1 to 10 subjects are one group without their names. A group is withheld where it has 1 to 10 subjects,
+    or where 1 to 10 of its subjects had an outcome, or had not. If all that is withheld is one group, or 1 to 10
+    subjects, the smallest of the others is withheld too, for the whole less what is shown would tell it. Attributes are
+    judged one by one: what several of them tell together is not held.
 
     Args:
         metrics: Of the outcome's kind.
@@ -57,20 +56,23 @@ def by_group(
     Raises:
         ContractError: There is not one group for each row.
     """
-    names = np.asarray(group).astype(str)
+    names = np.asarray(group).astype(object)
     if names.shape != (outcome.n_rows,):
         raise ContractError("group", f"is {names.shape}, expected ({outcome.n_rows},), one for each row")
-    found, number = np.unique(names, return_inverse=True)
-    sizes = np.array([_n_subjects(draws.subject, number == i) for i in range(len(found))], dtype=np.int64)
+    rare = [name for name in {*names.tolist()} if n_subjects(draws.subject, names == name) <= SMALL_CELL]
+    names[np.isin(names, rare)] = RARE_GROUPS
+    found, number = np.unique(names.astype(str), return_inverse=True)
+    sizes = np.array([n_subjects(draws.subject, number == i) for i in range(len(found))], dtype=np.int64)
     reasons = _withheld(sizes, [has_small_cell(outcome, draws.subject, number == i) for i in range(len(found))])
     out = []
     for i, name in enumerate(found.tolist()):
         if (reason := reasons[i]) is not None:
-            nothing = {metric.name: Interval(None, None, None, 0, 0, reason) for metric in metrics}
-            out.append(Subgroup(name, None, nothing, reason))
+            out.append(Subgroup(name, None, {metric.name: without(reason) for metric in metrics}, reason))
             continue
         own = Draws(draws.subject, draws.n_subjects, draws.base * (number == i), draws.n_draws, draws.seed)
-        out.append(Subgroup(name, int(sizes[i]), intervals(metrics, outcome, own, level)[0], None))
+        held = withheld([metric.name for metric in metrics], outcome, draws.subject, number == i)
+        measured = intervals(metrics, outcome, own, level)[0] | {one: without(why) for one, why in held.items()}
+        out.append(Subgroup(name, int(sizes[i]), measured, None))
     return out
 
 
@@ -84,27 +86,3 @@ def _withheld(sizes: Ints, small: list[bool]) -> list[str | None]:
             break
         reasons[min(shown, key=lambda i: (sizes[i], i))] = DIFFERENCE
     return reasons
-
-
-def _n_subjects(subject: Ints, rows: Bools) -> int:
-    return len(np.unique(subject[rows]))
-
-
-def has_small_cell(outcome: Outcome, subject: Ints, rows: Bools) -> bool:
-    """Return whether 1 to 10 subjects have one of these rows, or one with an outcome, or one without."""
-    cells = [rows]
-    for column in _truths(outcome):
-        cells += [rows & (column == 1), rows & (column == 0)]
-    return any(0 < _n_subjects(subject, cell) <= SMALL_CELL for cell in cells)
-
-
-def _truths(outcome: Outcome) -> list[NDArray[np.float64]]:
-    """Yes-or-no columns whose counts the metrics would tell."""
-    match outcome:
-        case Binary():
-            return [outcome.truth]
-        case Columns():
-            return [*outcome.truth.T]
-        case Survival():
-            return [outcome.event.astype(np.float64)]
-    return []

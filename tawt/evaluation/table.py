@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from typing import Any
@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError, listed, nearest, printable
 from tawt.evaluation.measure import Metric
 from tawt.evaluation.predictions import Kind, Predictions, aligned
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
 from tawt.evaluation.suite import metrics_of
+from tawt.evaluation.withheld import WITHHELD, without
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
@@ -27,6 +29,9 @@ MAIN = {
     "survival": ("c_index_ipcw", "c_index", "integrated_brier", "d_calibration"),
 }
 """What a text shows where nothing else is asked for; JSON has all."""
+
+
+_WIDEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,10 @@ class Comparison:
     """What a table calls each metric."""
     rows: tuple[Row, ...]
     """In the order in which they were given."""
-    n_rows: int
-    """Predictions of each."""
-    n_subjects: int
-    """Whose they are."""
+    n_rows: int | None
+    """Predictions of each; None = of few subjects."""
+    n_subjects: int | None
+    """Whose they are; None = few."""
     n_draws: int
     """Draws of subjects."""
     seed: int
@@ -72,27 +77,29 @@ class Comparison:
     official: str | None = None
     """The metric that is the score of a challenge; it is shown first."""
 
-    def without(self, metrics: Collection[str], models: Collection[str], reason: str) -> Comparison:
-        """Return it without some metrics of all models, and without any of some models; a reason stands instead."""
-
-        def held(row: Row) -> Row:
-            hidden = [name for name in row.metrics if name in metrics or row.name in models]
-            none = {name: Interval(None, None, None, 0, 0, reason) for name in hidden}
-            apart = {name: Difference(None, None, None, 0, 0, reason) for name in hidden}
-            differences = None if row.differences is None else row.differences | apart
-            return replace(row, metrics=row.metrics | none, differences=differences)
-
-        return replace(self, rows=tuple(map(held, self.rows)))
+    def without(self, reasons: Mapping[str, str]) -> Comparison:
+        """Return it without some metrics of all models, each with the reason that stands instead."""
+        none = {name: without(why) for name, why in reasons.items()}
+        apart = {name: Difference(None, None, None, 0, 0, why) for name, why in reasons.items()}
+        rows = (
+            replace(row, metrics=row.metrics | none, differences=row.differences and row.differences | apart)
+            for row in self.rows
+        )
+        few = (self.n_subjects or 0) <= SMALL_CELL
+        return replace(
+            self, rows=tuple(rows), n_rows=None if few else self.n_rows, n_subjects=None if few else self.n_subjects
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON: what is not defined is null, with its reason beside it."""
         return {"format": FORMAT, **asdict(self)}
 
-    def render(self, metrics: Sequence[str] | None = None) -> RichTable:
+    def render(self, metrics: Sequence[str] | None = None, names: Mapping[str, str] | None = None) -> RichTable:
         """Return a table with a row a model and a column a metric; differences stand below each number.
 
         Args:
             metrics: Names; None = the main ones of the kind.
+            names: What each model is called; None = by its name.
 
         Raises:
             ConfigError: There is no such metric.
@@ -106,8 +113,13 @@ class Comparison:
                 )
         what = "weighing the same" if self.balanced else "with all their rows"
         below = f"below less {printable(self.reference)}"
+        of = (
+            f"fewer than {SMALL_CELL + 1}"
+            if self.n_subjects is None
+            else f"{self.n_rows:,} rows of {self.n_subjects:,}"
+        )
         table = RichTable(
-            title=f"{self.n_rows:,} rows of {self.n_subjects:,} subjects",
+            title=f"{of} subjects",
             caption=Text(f"{100 * self.level:g} % of {self.n_draws:,} draws of subjects, {what}; {below}"),
             show_lines=True,
         )
@@ -120,7 +132,7 @@ class Comparison:
                 # a prevalence less itself says nothing
                 if row.differences is not None and name != "prevalence":
                     cell.append("\n" + in_cell(row.differences[name], sign="+"), style="dim")
-            table.add_row(Text(printable(row.name)), *cells)
+            table.add_row(Text(printable(row.name) if names is None else names[row.name]), *cells)
         return table
 
     def text(self, metrics: Sequence[str] | None = None, width: int = 160) -> str:
@@ -129,22 +141,21 @@ class Comparison:
         Raises:
             ConfigError: There is no such metric.
         """
-        out = StringIO()
-        console = Console(file=out, width=width, no_color=True, highlight=False)
-        table = self.render(metrics)
-        console.print(table)
-        for line in self.notes(metrics):
-            console.print(line, markup=False)
-        return out.getvalue()
+        table = printed([row.name for row in self.rows], lambda names: self.render(metrics, names), width)
+        return table + "".join(f"{line}\n" for line in self.notes(metrics))
 
     def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
         """Return why numbers are missing, and how many draws had to be left out, a line each."""
-        lines = []
+        lines, held = [], self._withheld(metrics)
+        for why, titles in held.items():
+            lines.append(f"{', '.join(titles)}: {why}")
         for row in self.rows:
             for name, one in row.metrics.items():
                 if metrics is not None and name not in metrics:
                     continue
                 title = f"{printable(row.name)}, {self.titles[name]}"
+                if one.reason in held:
+                    continue
                 if one.reason is not None:
                     lines.append(f"{title}: {one.reason}")
                 elif one.n_degenerate:
@@ -152,6 +163,25 @@ class Comparison:
                         f"{title}: {one.n_degenerate:,} of {self.n_draws:,} draws are not defined and left out"
                     )
         return lines
+
+    def _withheld(self, metrics: Sequence[str] | None) -> dict[str, list[str]]:
+        """Return the titles of what is withheld, alike of all models, by its reason."""
+        held: dict[str, list[str]] = {}
+        for name, one in self.rows[0].metrics.items():
+            if one.reason is not None and one.reason.startswith(WITHHELD) and (metrics is None or name in metrics):
+                held.setdefault(one.reason, []).append(self.titles[name])
+        return held
+
+
+def printed(models: Sequence[str], table_of: Callable[[Mapping[str, str]], RichTable], width: int) -> str:
+    """Return a table of models as text. Where it is too wide they are numbered, and named below."""
+    table = table_of({name: printable(name) for name in models})
+    if too_wide := Console(width=_WIDEST).measure(table).maximum > width:
+        table = table_of({name: f"{i}" for i, name in enumerate(models, 1)})
+    out = StringIO()
+    Console(file=out, width=width, no_color=True, highlight=False).print(table)
+    below = [f"{i}: {printable(name)}\n" for i, name in enumerate(models, 1)] if too_wide else []
+    return "".join([out.getvalue(), *below])
 
 
 def in_cell(one: Interval, sign: str = "") -> str:

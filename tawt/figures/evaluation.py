@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.survival import Survival
+from tawt.evaluation.withheld import has_small_cell
 from tawt.figures.common import COLOURS, DASHES, colours, grid, line, save, shades
 from tawt.figures.numbers import fewest, plot_numbers
 
 _N_BINS, _GREY, _DAYS_FROM = 10, "#888888", 96.0
 _MOST_SHEETS, N_GROUPS = 9, 3
+_WORDS = {">=": "at least", "<=": "at most", ">": "above", "<": "below", "%": "percent"}
 
 
 def plot_models(
@@ -31,7 +34,7 @@ def plot_models(
 ) -> list[Path]:
     """Draw what models say of the same rows: a sheet, one of each class or label, or survival of each model.
 
-    There is none of 10 rows or fewer of a class, a bin or a group of risk.
+    There is none of 10 rows or fewer of a bin or a group of risk, nor of a cell of 10 subjects or fewer.
 
     Args:
         models: By name; of one kind.
@@ -43,32 +46,38 @@ def plot_models(
         ConfigError: matplotlib is not installed.
     """
     outcomes = {name: one.outcome for name, one in models.items()}
-    first = next(iter(outcomes.values()))
+    first, subject = next((one.outcome, one.subject_id) for one in models.values())
     sheets: dict[str, dict[str, Binary]] = {}
+    whose = {"": subject}
     if isinstance(first, Binary):
         sheets[""] = {name: one for name, one in outcomes.items() if isinstance(one, Binary)}
     elif isinstance(first, Columns):
         for i, column in enumerate(first.names[:_MOST_SHEETS]):
             known = ~np.isnan(first.truth[:, i])
-            sheets[f"-{column}"] = {
+            whose[column] = subject[known]
+            sheets[column] = {
                 name: Binary(one.truth[known, i], one.score[known, i])
                 for name, one in outcomes.items() if isinstance(one, Columns)
             }  # fmt: skip
+        if (n := len(first.names) - len(sheets)) > 0:
+            tell(f"{title}: {n:,} answers beyond the first {_MOST_SHEETS} are not drawn")
     drawn = []
-    for name, sheet in sheets.items():
+    for number, (name, sheet) in enumerate(sheets.items(), 1):
         one = next(iter(sheet.values()))
-        if min(one.truth.sum(), one.n_rows - one.truth.sum()) <= SMALL_CELL:
-            tell(f"{title}{name.replace('-', ', ', 1)}: {SMALL_CELL} rows or fewer of one answer are not drawn")
+        of = f"{title}, {name}" if name else title
+        if one.one_class(np.ones(one.n_rows)) or has_small_cell(one, whose[name]):
+            tell(f"{of}: {SMALL_CELL} subjects or fewer of one answer are not drawn")
         else:
-            path = folder / f"curves{_as_file(name)}.png"
-            drawn.append(plot_binary(sheet, path, f"{title}{name.replace('-', ', ', 1)}"))
+            file = f"curves-{number}-{_as_file(name)}.png" if name else "curves.png"
+            drawn.append(plot_binary(sheet, folder / file, of))
     numbers = {name: one for name, one in outcomes.items() if isinstance(one, Numbers)}
-    if numbers and first.n_rows > fewest():
+    is_small = has_small_cell(first, subject)
+    if numbers and first.n_rows > fewest() and not is_small:
         drawn.append(plot_numbers(numbers, folder / "numbers.png", title))
     elif numbers:
-        tell(f"{title}: {fewest():,} rows or fewer are not drawn in bins")
+        tell(f"{title}: {fewest():,} rows or fewer, or {SMALL_CELL} subjects, are not drawn in bins")
     for name, survival in outcomes.items():
-        if isinstance(survival, Survival) and survival.n_rows // N_GROUPS > SMALL_CELL:
+        if isinstance(survival, Survival) and survival.n_rows // N_GROUPS > SMALL_CELL and not is_small:
             path = folder / f"survival-{_as_file(name)}.png"
             drawn.append(plot_survival(survival, path, f"{title}: survival by risk, {name}"))
     if isinstance(first, Survival) and not drawn:
@@ -77,7 +86,11 @@ def plot_models(
 
 
 def _as_file(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name)
+    """Return a name in letters, digits and hyphens, with words for signs that a file cannot have."""
+    for sign, word in _WORDS.items():
+        name = name.replace(sign, f" {word} ")
+    name = re.sub(r"(?<!\w)-(?=\d)", "minus ", name)
+    return re.sub(r"[^\w.]+", "-", name).strip("-.") or "other"
 
 
 def plot_binary(models: Mapping[str, Binary], path: Path, title: str = "Evaluation") -> Path:

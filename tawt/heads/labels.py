@@ -5,6 +5,7 @@ Any Parquet file of MEDS labels will do; `schemas/label_sets.json` says what mor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tawt.arrays import Ints
+from tawt.contracts.cells import named
 from tawt.contracts.label_columns import KEYS, as_labels, no_spans
 from tawt.errors import ConfigError, nearest
 from tawt.heads.task import KINDS, Kind
@@ -32,6 +34,8 @@ VALUES: dict[str, tuple[Kind, ...]] = {
 """Columns of values, in the order in which they tell what kind of task it is -> the kinds that they serve."""
 _ONE_AT_A_TIME = {"classes": "classes", "numbers": "numbers", "time": "times to an event"}
 """Kinds of which a head, or what stands beside it, answers one -> what they ask for."""
+_OWN = re.compile(r"label|[\d.e+]+ h")
+"""What is asked where there are no targets: the names are not of the labels."""
 _HINT = "write it with `tawt label`, or give a file of MEDS labels"
 
 
@@ -68,6 +72,14 @@ class LabelSet:
     def without(self) -> NDArray[np.bool_]:
         """`(r,)`, where nothing is known of what is asked."""
         return np.asarray(np.isnan(self.value).all(1))
+
+    def named(self, names: Sequence[str]) -> dict[str, str]:
+        """Return what classes, or things that are asked, may be called: hours, and what enough people have, by name."""
+        holds = self.value[:, 0] == np.arange(len(self.classes))[:, None] if self.classes else ~np.isnan(self.value).T
+        n = [len(np.unique(self.subject_id[one])) for one in holds]
+        people = dict(zip(self.classes or self.asked, n, strict=True))
+        told = named({name: people.get(name, 0) for name in names})
+        return {name: name if not self.classes and _OWN.fullmatch(name) else told[name] for name in names}
 
     def rows(self, chosen: NDArray[np.bool_] | Ints) -> LabelSet:
         """Return some rows."""

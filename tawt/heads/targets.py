@@ -97,7 +97,7 @@ def describe(labels: LabelSet, train: Bools, config: LabelConfig) -> TaskSpec:
             labels.name, "has no label of a subject of train, expected some",
             "label subjects of this workspace: `subject_id` must be theirs",
         )  # fmt: skip
-    value = rows.value
+    value, called = rows.value, labels.named(labels.classes or labels.asked).values()
     about: dict[str, Any] = {"name": labels.name, "kind": labels.kind, "labels_sha256": labels.sha256}
     if labels.kind == "numbers":
         mean, scale = np.nanmean(value, 0), np.nanstd(value, 0)
@@ -109,12 +109,12 @@ def describe(labels: LabelSet, train: Bools, config: LabelConfig) -> TaskSpec:
         return TaskSpec(**_of_times(rows, config.n_bins), **about)
     if labels.kind == "classes":
         counts = np.bincount(value[:, 0].astype(int), minlength=len(labels.classes))
-        _held(labels, dict(zip(labels.classes, counts.tolist(), strict=True)))
+        _held(labels, dict(zip(called, counts.tolist(), strict=True)))
         weight = counts.sum() / (len(counts) * counts)
         chosen = _tuple(weight) if config.class_weight == "balanced" else ()
         return TaskSpec(outputs=labels.classes, prior=_tuple(counts / counts.sum()), class_weight=chosen, **about)
     yes, known = np.nansum(value, 0), (~np.isnan(value)).sum(0)
-    for name, a, b in zip(labels.asked, yes.tolist(), known.tolist(), strict=True):
+    for name, a, b in zip(called, yes.tolist(), known.tolist(), strict=True):
         _held(labels, {f"{name}: yes": int(a), f"{name}: no": int(b - a)})
     weight = np.concatenate([known / (2 * (known - yes)), known / (2 * yes)])
     chosen = _tuple(weight) if config.class_weight == "balanced" else ()
@@ -163,7 +163,8 @@ def make_targets(labels: LabelSet, spec: TaskSpec, config: LabelConfig) -> Targe
 
 def _place(labels: LabelSet, spec: TaskSpec, name: str) -> int:
     if name not in spec.outputs:
-        raise ConfigError(labels.name, f"asks for `{name}`, expected one of {', '.join(spec.outputs)}")
+        what = f"asks for `{labels.named([name])[name]}`, expected one of the {len(spec.outputs)} answers of the run"
+        raise ConfigError(labels.name, what, "give the labels that the run learned, or learn these")
     return spec.outputs.index(name)
 
 

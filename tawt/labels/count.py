@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +11,9 @@ import pyarrow.compute as pc
 from tawt.contracts.cells import SMALL_CELL, told
 
 _MOST_CLASSES = 30
+_RARE = f"of fewer than {SMALL_CELL + 1} subjects"
+_OWN = ("yes", "no", "seen", "censored", "a number", "a class")
+"""Words for answers that are no names of anybody's."""
 COLUMNS = ("split", "asked", "answer", "subjects", "labels")
 
 
@@ -17,7 +21,7 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
     """Return how many subjects and labels of each split have which answer, as texts.
 
     Of few subjects is told that they are few; so it is of another cell where a difference would tell of them. Their
-    labels are not told.
+    labels are not told, nor the name of a class or a target of few in all splits.
 
     Args:
         labels: In columns of `schemas/label_sets.json`.
@@ -25,8 +29,9 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
     """
     of = pc.index_in(labels["subject_id"], splits["subject_id"].combine_chunks())
     table = pa.table({
-        "split": splits["split"].combine_chunks().take(of), "asked": _asked(labels), "answer": _answers(labels),
-        "subject_id": labels["subject_id"],
+        "split": splits["split"].combine_chunks().take(of), "subject_id": labels["subject_id"],
+        "asked": _asked(labels),
+        "answer": without_rare(_answers(labels), labels["subject_id"], f"classes {_RARE}", _OWN),
     })  # fmt: skip
     counted = table.group_by(list(COLUMNS[:3])).aggregate([("subject_id", "count_distinct"), ("subject_id", "count")])
     cells: dict[str, dict[tuple[str, str, str], tuple[int, int]]] = defaultdict(dict)
@@ -51,6 +56,17 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
     return rows if asked else [{name: row[name] for name in COLUMNS if name != "asked"} for row in rows]
 
 
+def without_rare(
+    names: pa.Array | pa.ChunkedArray, subject: pa.ChunkedArray, rare: str, known: Sequence[str] = ()
+) -> pa.ChunkedArray:
+    """Return names with another one in the place of those that 10 subjects or fewer have, where they are not known."""
+    table = pa.table({"name": names, "subject": subject})
+    counted = table.group_by("name").aggregate([("subject", "count_distinct")])
+    told = counted.filter(pc.greater(counted["subject_count_distinct"], SMALL_CELL))["name"].combine_chunks()
+    is_told = pc.is_in(table["name"], pa.concat_arrays([told, pa.array([*known], pa.string())]))
+    return pc.if_else(pc.or_(is_told, pc.is_null(table["name"])), table["name"], rare)
+
+
 def _order(split: str) -> tuple[int, str]:
     known = ("train", "tuning", "held_out")
     return (known.index(split) if split in known else len(known), split)
@@ -59,7 +75,8 @@ def _order(split: str) -> tuple[int, str]:
 def _asked(labels: pa.Table) -> pa.Array:
     parts: list[list[str]] = []
     if "target" in labels.column_names:
-        parts.append(labels["target"].fill_null("").to_pylist())
+        named = without_rare(labels["target"].fill_null(""), labels["subject_id"], f"targets {_RARE}", ("",))
+        parts.append(named.to_pylist())
     if "horizon_hours" in labels.column_names:
         parts.append(["" if h is None else f"{h:g} h" for h in labels["horizon_hours"].to_pylist()])
     if not parts:

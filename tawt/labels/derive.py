@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.contract import own_contract
 from tawt.database.connect import Limits, bounded_memory, interruptible, wrapped_errors
 from tawt.errors import StageError
@@ -89,7 +89,7 @@ def derive(
     if n_peeks:
         raise StageError(
             "labels",
-            f"{n_peeks:,} of {n_labels:,} labels are looked for in what is known at their prediction time, "
+            f"{few(n_peeks)} of {n_labels:,} labels are looked for in what is known at their prediction time, "
             "expected a window that begins after it",
             f"let `{task.label_window}` begin where that of `index_timestamp` ends, with `start_inclusive: false`",
         )

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tawt.contracts.cells import few
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.label_columns import ANSWERS, ASIDE, KEYS, as_labels, no_spans
 from tawt.contracts.meds import IS_BIRTH, IS_DEATH
 from tawt.database.connect import wrapped_errors
@@ -75,7 +75,7 @@ def _of_values(labels: pa.Table) -> list[Fault]:
     faults = []
     unanswered = int(pc.sum(pc.cast(_all_null(labels, values), pa.int64())).as_py())
     if unanswered:
-        what = f"{unanswered:,} of {labels.num_rows:,} labels have no answer"
+        what = f"{few(unanswered)} of {labels.num_rows:,} labels have no answer"
         faults.append(Fault("no_answer", what, "leave out samples whose answer is not known"))
     timed = "duration_hours" in values and "boolean_value" in values
     column = (
@@ -83,16 +83,24 @@ def _of_values(labels: pa.Table) -> list[Fault]:
     )
     groups = [name for name in ASIDE if name in labels.schema.names]
     held = labels.filter(pc.is_valid(labels[column]))
-    counted = held.group_by(groups).aggregate([(column, "count_distinct"), (column, "min"), (column, "count")])
+    counted = held.group_by(groups).aggregate(
+        [(column, "count_distinct"), (column, "min"), (column, "count"), ("subject_id", "count_distinct")]
+    )
     for row in counted.to_pylist():
         # of times to an event, each may have been seen: when it came is what differs
         if row[f"{column}_count_distinct"] == 1 and not (timed and row[f"{column}_min"]):
-            of = ", ".join(f"{name} {row[name]}" for name in groups)
+            n, people = row[f"{column}_count"], row["subject_id_count_distinct"]
+            of = ", ".join(f"{name} {row[name]}" for name in groups if name != "target" or people > SMALL_CELL)
             value = row[f"{column}_min"]
             told = {True: "yes", False: "no"}.get(value, "the same") if column == "boolean_value" else "the same"
-            what = f"all {row[f'{column}_count']:,} labels{f' of {of}' if of else ''} are {told}, one class alone"
+            what = f"all {_told(n, people)} labels{f' of {of}' * bool(of)} are {told}, one class alone"
             faults.append(Fault("one_class", what, "see the label's predicate: does it fit the codes of this dataset?"))
     return faults
+
+
+def _told(n: int, n_subjects: int) -> str:
+    """Return a count of rows of so many subjects as it may be told."""
+    return "some" if n > SMALL_CELL >= n_subjects else few(n)
 
 
 def _of_hours(labels: pa.Table) -> list[Fault]:
@@ -115,7 +123,7 @@ def _of_keys(labels: pa.Table) -> list[Fault]:
     n_times = labels.group_by(keys).aggregate([]).num_rows
     if n_times == labels.num_rows:
         return []
-    what = f"{labels.num_rows - n_times:,} labels more than the {n_times:,} times that are asked about"
+    what = f"{few(labels.num_rows - n_times)} labels more than the {n_times:,} times that are asked about"
     return [
         Fault("twice", what, "give one answer to a subject and time, or tell them apart by `target` or `horizon_hours`")
     ]
@@ -158,7 +166,7 @@ def _of_times(connection: duckdb.DuckDBPyConnection, labels: pa.Table, events: s
     finally:
         connection.unregister("the_labels")
     return [
-        Fault(name, f"{n:,} of {labels.num_rows:,} labels {what.format(few(n_subjects))}", mend)
+        Fault(name, f"{_told(n, n_subjects)} of {labels.num_rows:,} labels {what.format(few(n_subjects))}", mend)
         for (name, what, mend), n, n_subjects in zip(_TIMES, row[::2], row[1::2], strict=True)
         if n
     ]

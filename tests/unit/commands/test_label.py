@@ -257,6 +257,20 @@ def test_counts_tell_of_no_few_people() -> None:
     assert {row["answer"] for row in counts_of(numbers, splits)} == {"a number", "not known"}
 
 
+def test_names_of_few_people_are_not_told() -> None:
+    """A class or a target of 10 people in all is counted without its name; one of 11 is named, and so is a horizon."""
+    ids = pa.array(range(60), pa.int64())
+    splits = pa.table({"subject_id": ids, "split": ["train"] * 60})
+    classes = pa.array(["of one ward"] * 10 + ["rare"] * 11 + ["common"] * 39)
+    told = counts_of(pa.table({"subject_id": ids, "categorical_value": classes}), splits)
+    assert {row["answer"] for row in told} == {"classes of fewer than 11 subjects", "rare", "common"}
+    yes = [True, False] * 30
+    asked = pa.table({"subject_id": ids, "target": classes, "horizon_hours": [24.0] * 60, "boolean_value": yes})
+    assert {row["asked"] for row in counts_of(asked, splits)} == {
+        "targets of fewer than 11 subjects 24 h", "rare 24 h", "common 24 h"
+    }  # fmt: skip
+
+
 def test_a_label_set_is_told_to_a_person(work: Path, tmp_path: Path, tawt: Any) -> None:
     """Who is left, what was answered, where it lies and what to type next; as JSON in one piece."""
     words = ("label", _task(tmp_path, "told"), "-w", work, "--threads", 1)

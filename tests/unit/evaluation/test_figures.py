@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from tawt.errors import ConfigError
+from tawt.evaluation.classes import Labels
 from tawt.evaluation.kaplan_meier import kaplan_meier
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
+from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.survival import Survival
 from tawt.figures import evaluation, numbers
@@ -97,3 +100,21 @@ def test_numbers_are_drawn_in_cells_and_bins_of_more_than_ten(drawn: list[Any]) 
     assert np.interp(0.5, y, x) == pytest.approx(np.median(np.abs(said - truth)))
     with pytest.raises(ConfigError, match="10 bins of 100 rows"):
         numbers.plot_numbers({"a": Numbers(truth[:100], said[:100])}, Path("x.png"))
+
+
+def test_a_sheet_of_a_class_is_called_by_the_class(drawn: list[Any]) -> None:
+    """Signs are words, and the number of the class tells alike names apart; of few subjects there is no sheet."""
+    names = ("<1.3", "1.3 to 5", ">=5", "-2 to 0 %", "a/b", "few")
+    truth = np.stack([RNG.random(600) < 0.4 for _ in names], 1).astype(float)
+    truth[:, -1] = np.arange(600) < 40
+    subject, told = np.arange(600) // 4, list[str]()
+    one = Predictions("multilabel", subject, np.arange(600), Labels(truth, RNG.random(truth.shape), names), {})
+    paths = evaluation.plot_models({"a": one}, Path("x"), "task", told.append)
+    assert [path.name for path in paths] == [
+        "curves-1-below-1.3.png", "curves-2-1.3-to-5.png", "curves-3-at-least-5.png", "curves-4-minus-2-to-0-percent.png",
+        "curves-5-a-b.png",
+    ]  # fmt: skip
+    assert told == ["task, few: 10 subjects or fewer of one answer are not drawn"]
+    many = Labels(np.repeat(truth[:, :1], 12, 1), RNG.random((600, 12)))
+    assert len(evaluation.plot_models({"a": replace(one, outcome=many)}, Path("x"), "task", told.append)) == 9
+    assert told[1] == "task: 3 answers beyond the first 9 are not drawn"

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from tawt.errors import ConfigError, ContractError
-from tawt.evaluation.classes import Labels
+from tawt.evaluation.classes import Classes, Labels
 from tawt.evaluation.measure import Outcome
 from tawt.evaluation.metrics import AUROC, DISCRIMINATION, PREVALENCE, Binary
 from tawt.evaluation.predictions import Kind, Predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.resample import differences, draws_of, intervals
-from tawt.evaluation.subgroups import DIFFERENCE, FEW, _withheld, by_group
+from tawt.evaluation.settle import Settled, settled_text
+from tawt.evaluation.subgroups import RARE_GROUPS, _withheld, by_group
 from tawt.evaluation.survival import Survival
 from tawt.evaluation.table import compare
+from tawt.evaluation.withheld import DIFFERENCE, FEW, withheld
 
 RNG = np.random.default_rng(11)
 N = 120
@@ -106,16 +108,16 @@ def test_a_group_is_measured_as_its_rows_alone() -> None:
 
 @pytest.mark.parametrize("n_small", [1, 10, 11])
 def test_a_small_group_is_withheld_with_what_would_tell_it(n_small: int) -> None:
-    """A group of 1 to 10 subjects is withheld, and the smallest other one too; of 11 none is."""
+    """A group of 1 to 10 subjects is withheld without its name, and the smallest other one too; of 11 none is."""
     y = np.tile([0.0, 1.0], N // 2)
     group = np.select([n_small > SUBJECT, SUBJECT < 30], ["few", "some"], "most")
     found = {one.name: one for one in by_group([AUROC], Binary(y, GOOD), draws_of(SUBJECT, 5), group)}
     if n_small == 11:
         assert {one.withheld for one in found.values()} == {None}
         return
-    assert (found["few"].withheld, found["some"].withheld, found["most"].withheld) == (FEW, DIFFERENCE, None)
-    assert found["few"].n_subjects is None and found["some"].n_subjects is None
-    assert found["few"].metrics["auroc"].value is None and found["some"].metrics["auroc"].reason == DIFFERENCE
+    assert (found[RARE_GROUPS].withheld, found["some"].withheld, found["most"].withheld) == (FEW, DIFFERENCE, None)
+    assert found[RARE_GROUPS].n_subjects is None and found["some"].n_subjects is None
+    assert found[RARE_GROUPS].metrics["auroc"].value is None and found["some"].metrics["auroc"].reason == DIFFERENCE
 
 
 def test_few_outcomes_in_a_large_group_are_withheld() -> None:
@@ -144,3 +146,48 @@ def test_what_is_withheld_is_never_one_cell_or_a_small_sum(sizes: list[int], hid
     """The whole less what is shown is always two groups or more, and more than ten subjects."""
     reasons = _withheld(np.array(sizes), [n <= 10 for n in sizes])
     assert [i for i, reason in enumerate(reasons) if reason] == hidden
+
+
+@pytest.mark.parametrize("n_with", [10, 11])
+def test_no_figure_of_few_with_an_outcome_is_told(n_with: int) -> None:
+    """Of 10 subjects with an outcome, or without it, or of times of 10 that were seen, nothing is told; of 11 all is."""
+    few = (n_with > SUBJECT).astype(float)
+    for outcome in (Binary(few, GOOD), Binary(1 - few, GOOD), Survival(RNG.exponential(5, N), few == 1, BAD)):
+        assert withheld(["auroc", "brier"], outcome, SUBJECT) == ({"auroc": FEW, "brier": FEW} if n_with == 10 else {})
+    numbers = Numbers(GOOD[: 2 * n_with], BAD[: 2 * n_with])
+    assert withheld(["rmse"], numbers, SUBJECT[: 2 * n_with]) == ({"rmse": FEW} if n_with == 10 else {})
+
+
+def test_the_largest_error_of_a_bin_is_told_where_each_has_more_than_ten_rows() -> None:
+    """Of 60 positives in 120 rows there are 12 bins of 10 rows; of 30 there are 6 of 20."""
+    half, quarter = np.tile([0.0, 1.0], N // 2), np.tile([0.0, 0.0, 1.0, 0.0], N // 4)
+    assert withheld(["mce", "ece"], Binary(half, GOOD), SUBJECT).keys() == {"mce"}
+    assert withheld(["mce", "ece"], Binary(quarter, BAD), SUBJECT) == {}
+
+
+def test_of_several_classes_those_of_few_are_withheld_with_the_mean_of_all() -> None:
+    """A rare class takes the mean with it, for the others would tell it; two classes of which one is rare tell nothing."""
+    number = np.select([SUBJECT < 5, SUBJECT < 30], [2, 1], 0)
+    names = ("macro_auroc", "micro_auroc", "accuracy", "auroc:a", "auroc:b", "auroc:c")
+    three = Classes(number, np.full((N, 3), 1 / 3), "abc")
+    assert withheld(names, three, SUBJECT) == {"macro_auroc": FEW, "auroc:c": FEW}
+    two = Classes(np.maximum(number, 1)[:70] - 1, np.full((70, 2), 0.5), "ab")
+    assert withheld(names, two, SUBJECT[:70]).keys() == {*names}
+    found = compare({name: said(three, "multiclass") for name in "ab"}, "a", n_draws=5)
+    held = found.without(withheld(found.titles, three, SUBJECT))
+    assert held.rows[1].metrics["auroc:b"].value is not None and held.rows[1].metrics["auroc:c"].value is None
+    assert held.text().count(FEW) == 1, "a reason that all models share is said once"
+
+
+def test_a_narrow_table_names_each_run_below() -> None:
+    """Where names have no room they are numbered, and stand whole on a line of their own; a wide table has them within."""
+    names = ["pretrain_small-in_hospital_mortality_24h-probe", "pretrain_small-in_hospital_mortality_24h-full"]
+    found = compare({name: said(Binary(Y, BAD)) for name in names}, names[0], n_draws=5)
+    narrow, wide = found.text(width=80), found.text(width=200)
+    below = [f"{i}: {name}" for i, name in enumerate(names, 1)]
+    assert max(map(len, narrow.splitlines())) <= 80 and {*below} <= {*narrow.splitlines()}
+    assert "│ 2 " in narrow and f"│ {names[1]} " in wide and below[0] not in wide
+    one = found.rows[0].metrics["auroc"]
+    assert f"{one.low:.3f}" in narrow and f"{one.high:.3f}" in narrow
+    settled = {name: Settled.of(Binary(Y, GOOD), Binary(Y, GOOD)) for name in names}
+    assert below[1] in settled_text(settled, N, found, 60) and below[1] not in settled_text(settled, N, found, 200)

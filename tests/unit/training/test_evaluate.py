@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,7 +44,22 @@ def write_labels(workspace, n_times=1, **columns):
 
 
 @pytest.fixture
-def pretrained(workspace, config, with_train):
+def workspace(tmp_path, write_dataset):
+    """A workspace of so many subjects that most figures may be told."""
+    write_dataset(tmp_path / "w", {"train": [40, 20], "tuning": [60], "held_out": [60]}, max_static=2)
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def few(tmp_path, write_dataset):
+    """A workspace in which no figure may be told."""
+    write_dataset(tmp_path / "w", {"train": [40, 20], "tuning": [10], "held_out": [10]}, max_static=2)
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def pretrained(request, config, with_train):
+    workspace = request.getfixturevalue(getattr(request, "param", "workspace"))
     config = config.model_copy(update={"model": config.model.model_copy(update={"pooling": "per_type"})})
     pretrain(workspace, with_train(config, max_steps=2), device="cpu", out=workspace / "runs" / "base")
     return workspace
@@ -64,9 +80,11 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("pretrained", ["few"], indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
-    """The predictions of the run and of each baseline are of the rows of the split, with their truth."""
+    """The predictions of the run and of each baseline are of the rows of the split, with their truth; of so few subjects
+    no figure is told."""
     write_labels(pretrained, n_times=2, **KINDS[kind])
     run = finetune(
         pretrained, "task", "base", mode="probe", device="cpu", settings=(*QUICK, "objective.label.n_bins=4")
@@ -83,8 +101,12 @@ def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
         got = read_predictions(result.folder / f"{name}.parquet")
         assert got.subject_id.tolist() == sorted(held.subject_id.tolist())
     told = json.loads((result.folder / "evaluation.json").read_text())
-    assert told["kind"] == result.comparison.kind and told["n_rows"] == len(held)
-    assert (result.folder / "evaluation.txt").read_text().strip()
+    assert told["kind"] == result.comparison.kind and told["n_rows"] is told["n_subjects"] is told["n_tuning"] is None
+    figures = [one for row in told["rows"] for part in ("metrics", "differences") for one in (row[part] or {}).values()]
+    assert figures and {one["value"] for one in figures} == {one["low"] for one in figures} == {None}
+    assert result.shuffled is None or result.shuffled.interval.value is None
+    text = (result.folder / "evaluation.txt").read_text()
+    assert "fewer than 11 subjects" in text and not re.search(r"\d\.\d{3}", text)
 
 
 def test_nobody_known_is_answered_by_the_rates(pretrained):
@@ -165,12 +187,35 @@ def test_what_is_settled_on_tuning_is_held_to_the_other_rows(pretrained):
     assert told["rows"][0]["metrics"]["event_1"]["value"] == pytest.approx(least(truth, score >= best))
     assert told["settled"][run.name]["calibration"]["temperature"]["ece"]["value"] is not None
     assert "settled on" in (result.folder / "evaluation.txt").read_text()
-    # of few who had the outcome, or had not, no share tells
-    few = min(len({*test["subject_id"].to_numpy()[truth == one].tolist()}) for one in (True, False)) <= 10
-    own, constant = told["rows"]
-    assert few and own["metrics"]["prevalence"]["value"] is None and own["metrics"]["auroc"]["value"] is not None
-    assert all(one["value"] is None for name in ("metrics", "differences") for one in constant[name].values())
-    assert told["settled"].keys() == {run.name} and told["settled"][run.name]["net_benefit"] is None
+    assert told["settled"].keys() == {run.name, "prevalence"} and told["settled"][run.name]["net_benefit"]
+
+
+def test_few_with_the_outcome_are_told_of_in_no_figure(pretrained):
+    """Many subjects of whom few had the outcome: nothing that was measured, or settled on tuning, stands anywhere."""
+    write_labels(pretrained, boolean_value=lambda length: length > np.sort(length)[-20])
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    result = evaluate(pretrained, "task", run, baselines=("prevalence",), n_draws=20, device="cpu", plots=True)
+    told = json.loads((result.folder / "evaluation.json").read_text())
+    assert told["n_subjects"] > 50 and not result.plots
+    assert {one["value"] for row in told["rows"] for one in row["metrics"].values()} == {None}
+    (own,) = told["settled"].values()
+    assert own["threshold"] is own["net_benefit"] is None
+    assert {one["value"] for of in own["calibration"].values() for one in of.values()} == {None}
+
+
+def test_a_class_of_few_is_told_without_its_name(pretrained):
+    """Neither tables, JSON nor names of figures say a class of fewer than 11 subjects; the others are measured."""
+    write_labels(pretrained, categorical_value=lambda length: np.select(
+        [length > np.sort(length)[-10], length > 60], ["of one ward", "long"], "short"))  # fmt: skip
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    result = evaluate(pretrained, "task", run, baselines=("prevalence",), n_draws=20, device="cpu", plots=True)
+    text, said = ((result.folder / f"evaluation.{end}").read_text() for end in ("txt", "json"))
+    assert "of one ward" not in text + said + "".join(map(str, (*result.plots, *result.notes)))
+    assert [path.name for path in result.plots] == ["curves-1-long.png", "curves-3-short.png"]
+    metrics = json.loads(said)["rows"][0]["metrics"]
+    assert metrics["auroc:long"]["value"] is not None and metrics["macro_auroc"]["value"] is None
+    assert metrics["auroc:answer 2, of fewer than 11 subjects"]["value"] is None
+    assert read_predictions(result.folder / f"{run.name}.parquet").names == ("long", "of one ward", "short")
 
 
 def test_an_interval_of_numbers_is_as_wide_as_tuning_was_off(pretrained):
