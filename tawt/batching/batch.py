@@ -94,6 +94,8 @@ class PackedBatch:
 
 
 T = TypeVar("T")
+SIZE = {"size": True}
+"""Metadata of a field that holds how long something is which a pass makes: no tensor shows it."""
 ALIGNED = 16
 """Bytes at whose multiples tensors begin that lie in one piece of memory."""
 
@@ -125,6 +127,20 @@ def tensors_of(data: Any) -> list[Tensor]:
 
     with_tensors(data, keep)
     return found
+
+
+def shape_of(data: Any) -> tuple[Any, ...]:
+    """Return all that a pass over a dataclass is made for: shapes of its tensors, what is absent, marked sizes."""
+    found: list[Any] = []
+    for f in fields(data):
+        value = getattr(data, f.name)
+        if isinstance(value, Tensor):
+            found.append(value.shape)
+        elif is_dataclass(value):
+            found.append(shape_of(value))
+        elif value is None or f.metadata == SIZE:
+            found.append(value)
+    return tuple(found)
 
 
 def in_one_piece(data: T, pin: bool = False) -> T:

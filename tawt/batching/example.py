@@ -6,12 +6,12 @@ Made in the loader's thread by `tawt.objectives.prepare`, a pure function of (ba
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from tawt.batching.batch import PackedBatch, to_device
+from tawt.batching.batch import SIZE, PackedBatch, to_device
 
 NOT_ASKED = math.inf
 """Stands for a truth that nobody asks for, among numbers: it fills a list up (`tawt.batching.fill`)."""
@@ -46,7 +46,7 @@ class MaskedTargets:
     """`(c,)`, its place within the data_type's own categories, 0 = OTHER."""
     category_type: Tensor
     """`(c,)`, their data_type."""
-    n_categories: int
+    n_categories: int = field(metadata=SIZE)
     """Categories that those data_types have, summed, so that nobody waits for the device to count them."""
     status_at: Tensor
     """`(e,)`, triplets whose status is hidden."""

@@ -131,7 +131,7 @@ class ModelConfig(Section):
     ffn: Literal["gelu", "swiglu"] = "gelu"
     """`gelu` (two matrices) or `swiglu` (three)."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Dropout on the embedding and on what each branch adds."""
+    """Dropout on the embedding and on what each branch adds; within compiled blocks in multiples of 1/256."""
     attention_dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on attention weights."""
     granularity: Literal["triplet", "timestamp"] = "triplet"

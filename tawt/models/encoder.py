@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, g
 from tawt.models.attention.batch_geometry import frequency_grids
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.models.attention.graphs import allow_graphs
+from tawt.models.dropout import Dropout, draw_bytes
 from tawt.models.embeddings import TokenEmbedding
 from tawt.models.pooling import DocumentPooling
 from tawt.models.readout import PerTypeReadout
@@ -51,13 +52,17 @@ class FeedForward(nn.Module):
         self.inner = nn.Linear(config.d_model, config.d_ffn * (2 if self.gated else 1), bias=False)
         self.outer = nn.Linear(config.d_ffn, config.d_model, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(t, d_model)` -> `(t, d_model)`."""
+    def forward(self, x: Tensor, kernel: str = "") -> Tensor:
+        """`(t, d_model)` -> `(t, d_model)`; where attention takes the kernel of our own, the gate does so too."""
         hidden = self.inner(x)
-        if self.gated:
-            hidden, gate = hidden.chunk(2, -1)
-            return self.outer(functional.silu(gate) * hidden)
-        return self.outer(functional.gelu(hidden))
+        if not self.gated:
+            return self.outer(functional.gelu(hidden))
+        if kernel == "fused":
+            from tawt.models import gate  # where there is Triton
+
+            return self.outer(gate.gated(hidden))
+        hidden, gates = hidden.chunk(2, -1)
+        return self.outer(functional.silu(gates) * hidden)
 
 
 class Block(nn.Module):
@@ -69,16 +74,20 @@ class Block(nn.Module):
         self.attention = TimeAwareAttention(config)
         self.norm_ffn = nn.LayerNorm(config.d_model, bias=False)
         self.ffn = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, more: Tensor | None, where: Geometry) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, more: Tensor | None, where: Geometry, chances: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return states and what is still to be added to them, `(t, d_model)` both; `more` is that of the block before.
 
-        The sum is left to the next block, where it is one pass with the norm.
+        The sum is left to the next block, where it is one pass with the norm. `chances` are those of dropout,
+        `(2, t, d_model)` bytes, where they were drawn before.
         """
-        x = _plus(x, more, self.dropout)
-        x = _plus(x, self.attention(self.norm_attention(x), where), self.dropout)
-        return x, self.ffn(self.norm_ffn(x))
+        first, second = (None, None) if chances is None else chances.unbind()
+        x = _plus(x, more, self.dropout, first)
+        x = _plus(x, self.attention(self.norm_attention(x), where), self.dropout, second)
+        return x, self.ffn(self.norm_ffn(x), where.kernel)
 
 
 class Encoder(nn.Module):
@@ -94,7 +103,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = TokenEmbedding(config, vocabulary)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.d_model, bias=False)
         # what each of the 2 * n_layers branches adds starts small, so the sum does not grow with depth
@@ -227,18 +236,23 @@ class Encoder(nn.Module):
         # FlexAttention must be compiled; of our own kernel, lengths that come in validation alone make no graph
         one = self._one if self.training or self.kernel != "fused" else _through
         more: Tensor | None = None
+        chances: Sequence[Tensor | None] = [None] * len(self.blocks)
         if one is not _through:
             x = x.to(_computes_in(x)) if self.narrow else x
             more = torch.zeros_like(x, dtype=_computes_in(x))  # so that the first block is as the others
-        for block in self.blocks:
-            given = (block, x, more, where)
+            if self.training and self.config.dropout and not again:  # which would keep the bytes of all blocks
+                chances = draw_bytes((len(self.blocks), 2, *x.shape), x.device).unbind()
+        for block, own in zip(self.blocks, chances, strict=True):
+            given = (block, x, more, where, own)
             x, more = checkpoint(one, *given, use_reentrant=False) if again else one(*given)
         assert more is not None
         return x, more
 
 
-def _through(block: nn.Module, x: Tensor, more: Tensor | None, where: Geometry) -> tuple[Tensor, Tensor]:
-    out: tuple[Tensor, Tensor] = block(x, more, where)
+def _through(
+    block: nn.Module, x: Tensor, more: Tensor | None, where: Geometry, chances: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    out: tuple[Tensor, Tensor] = block(x, more, where, chances)
     return out
 
 
@@ -247,9 +261,9 @@ def _embedded(encoder: Encoder, batch: PackedBatch, layout: Layout) -> tuple[Ten
     return encoder.dropout(x), values
 
 
-def _plus(x: Tensor, more: Tensor | None, dropout: nn.Module) -> Tensor:
+def _plus(x: Tensor, more: Tensor | None, dropout: Dropout, chances: Tensor | None = None) -> Tensor:
     """States with what a branch adds to them."""
-    return x if more is None else x + dropout(more)
+    return x if more is None else x + dropout(more, chances)
 
 
 def _computes_in(x: Tensor) -> torch.dtype:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tawt.batching.batch import piece_of, tensors_of, to_device
+from tawt.batching.batch import piece_of, shape_of, to_device
 from tawt.batching.example import Example
 from tawt.errors import TrainingError
 from tawt.room import is_end_of_memory
@@ -56,14 +56,14 @@ class Replays:
         Raises:
             TrainingError: It cannot be captured.
         """
-        shapes = tuple(tensor.shape for tensor in tensors_of(example))
-        if shapes not in self._captured:
+        shape = shape_of(example)
+        if shape not in self._captured:
             if len(self._captured) < MOST:
-                self._captured[shapes] = None
+                self._captured[shape] = None
             return self.plainly(example)
-        found = self._captured[shapes]
+        found = self._captured[shape]
         if found is None:
-            found = self._captured[shapes] = self._capture(example)
+            found = self._captured[shape] = self._capture(example)
         found.piece.copy_(_piece(example), non_blocking=True)
         found.graph.replay()
         return found.out

@@ -42,6 +42,7 @@ from tawt.models import attention, encoder
 from tawt.models.attention import Terms, block_mask, flex, geometry, rotate
 from tawt.models.attention.blocks import BLOCK, whole_steps, with_padding
 from tawt.models.attention.choose import FLASH_TERMS, FUSED_TERMS
+from tawt.models.dropout import LEVELS, draw_bytes
 from tawt.objectives.baselines import count_baselines
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.prepare import Preparer
@@ -76,7 +77,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "learned decay + bucket": {"model": {"attention": ["decay", "bucket"], "decay": {"learned": True}}},
     "flash terms, swiglu": {"model": {"attention": ["rotary", "cosine", "recency"], "ffn": "swiglu"}},
     "timestamps, per_type, forecast": {
-        "model": {"granularity": "timestamp", "pooling": "per_type", "combine": "concat", "readout": {"n_types": 4}},
+        "model": {
+            "granularity": "timestamp",
+            "pooling": "per_type",
+            "combine": "concat",
+            "readout": {"n_types": 4},
+            "ffn": "swiglu",
+        },
         "objective": {"forecast": {"weight": 1.0, "n_types": 4}},
     },
     "cls, contrastive": {
@@ -272,6 +279,43 @@ def loss_and_gradient(
         p.grad.flatten() / scale if p.grad is not None else torch.zeros_like(p).flatten() for p in model.parameters()
     ]
     return losses.detach().double().cpu(), torch.cat(gradients).double().cpu()
+
+
+def block_parity(dtype: torch.dtype, device: torch.device, compiled: bool = False, dropout: float = 0.3) -> Parity:
+    """Compare a gated block that drops by given bytes with its definition in float32 on the host: no bytes, but masks."""
+    config = packs.a_config(("rotary", "decay"), 2, 32)
+    config = config.model_copy(update={"ffn": "swiglu", "d_ffn": 96, "dropout": dropout})
+    layout = clear_layout(config, (1, 2, 37, 60))
+    n, kernel = layout.n_tokens, "fused" if device.type == "cuda" else "packed"
+    torch.manual_seed(0)
+    block, x, more = encoder.Block(config), torch.randn(n, config.d_model), torch.randn(n, config.d_model)
+    chances, weight = draw_bytes((2, n, config.d_model), torch.device("cpu")), torch.randn(2, n, config.d_model)
+    level = round(dropout * LEVELS)
+    kept = [(own >= level) * (LEVELS / (LEVELS - level)) for own in chances]
+
+    def definition(x: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        where = geometry(config, layout, kernel="reference")
+        x = x + more * kept[0]
+        x = x + block.attention(block.norm_attention(x), where) * kept[1]
+        values, gates = block.ffn.inner(block.norm_ffn(x)).chunk(2, -1)
+        return x, block.ffn.outer(values * gates * gates.sigmoid())
+
+    def run(work: Callable[..., Any], on: torch.device, dtype: torch.dtype) -> list[Tensor]:
+        block.to(on).train().zero_grad()
+        leaves = [t.to(on).requires_grad_() for t in (x.clone(), more.clone())]
+        with torch.autocast(on.type, dtype=dtype, enabled=dtype != torch.float32):
+            out = work(*leaves)
+        sum((w * o.float()).sum() for w, o in zip(weight.to(on), out, strict=True)).backward()
+        gradients = [t.grad for t in (*leaves, *block.parameters()) if t.grad is not None]
+        return [t.detach().double().cpu() for t in (*out, *gradients)]
+
+    exact = run(definition, torch.device("cpu"), torch.float32)
+    where = geometry(config, to_device(layout, device), kernel=kernel)
+    through = torch.compile(encoder._through) if compiled else encoder._through
+    with measured_exactly():
+        ours = run(lambda x, more: through(block, x, more, where, chances.to(device)), device, dtype)
+    may = may_differ(dtype)
+    return Parity(packs.worst(ours[:2], exact[:2]), may, packs.worst(ours[2:], exact[2:]), may_differ(dtype, 16))
 
 
 def model_parity(

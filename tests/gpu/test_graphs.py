@@ -8,7 +8,8 @@ import parity
 import pytest
 import torch
 
-from tawt.commands import pretrain as task
+from tawt.dataset.reader import open_dataset
+from tawt.runs.training import make_trainer, ready
 from tawt.training.distributed import World
 from tawt.training.setup import set_up
 
@@ -22,8 +23,8 @@ def _trainer(workspace, precision, **sections):
         objective=OBJECTIVE,
         train={"precision": precision, "accumulate_tokens": 2048, "validate_every": 0, "threads": 1, **sections},
     )
-    made = set_up(workspace, workspace / "runs" / precision, tree, task.open_dataset(workspace), "cuda", World())
-    return task.make_trainer(task.ready(made))
+    made = set_up(workspace, workspace / "runs" / precision, tree, open_dataset(workspace), "cuda", World())
+    return make_trainer(ready(made))
 
 
 @pytest.mark.gpu

@@ -92,6 +92,22 @@ def test_one_model_is_the_same_through_every_kernel(tmp_path, write_dataset, ker
     assert ran == kernel and got.holds, str(got)
 
 
+@pytest.mark.gpu
+@_each()
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_a_block_that_drops_equals_its_definition_on_cuda(compiled, precision):
+    """States and all gradients of a block, with the same random bytes, are those of it in float32 on the host."""
+    got = parity.block_parity(_format(precision, CUDA), CUDA, compiled=compiled)
+    assert got.holds, str(got)
+
+
+@_each()
+def test_a_block_that_drops_equals_its_definition_on_cpu(precision):
+    """The same comparison on CPU, through the tile kernel under autocast."""
+    got = parity.block_parity(parity.DTYPES[precision], CPU)
+    assert got.holds, str(got)
+
+
 @_each()
 def test_a_whole_model_equals_its_definition_on_cpu(tmp_path, write_dataset, precision):
     """The same comparison on CPU, through the tile kernel under autocast."""

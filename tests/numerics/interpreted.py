@@ -17,6 +17,7 @@ from packs import a_config, a_layout, a_pack, in_double, run, strengths, worst
 from torch.nn.functional import pad
 
 from tawt.models.attention import TimeAwareAttention, fused, geometry, reference_attention, rotate
+from tawt.models.gate import gated
 
 LENGTHS = (1, 2, 70, 20)
 """The third holds whole tiles, which go without a mask, and shares others."""
@@ -73,13 +74,24 @@ def layer() -> tuple[float, int]:
     return off, len(graphs)
 
 
+def gate() -> float:
+    """Return how far SwiGLU's gate is from its definition, output and gradient; rows are wider than a program."""
+    inner, off = torch.randn(5, 3000, requires_grad=True), torch.randn(5, 1500)
+    got = []
+    for work in (gated, lambda x: x[:, :1500] * x[:, 1500:] * x[:, 1500:].sigmoid()):
+        out = work(inner)
+        got.append([out.detach(), *torch.autograd.grad(out, inner, off)])
+    return worst(*got)
+
+
 def operator() -> list[str]:
     """Return what torch's own check of an operator says."""
     where = geometry(a_config(("decay",), 1, 16), a_layout((3, 17)), kernel="fused")
     qkv = torch.randn(20, 3, 1, 16, requires_grad=True)
     slopes = strengths(a_config(("decay",), 1, 16)).slopes.requires_grad_()
     given = (qkv, slopes, None, None, None, None, where.times, where.first, where.past, where.order, False, False, True)
-    return sorted(set(torch.library.opcheck(fused._attend, given).values()))
+    said = [torch.library.opcheck(fused._attend, given), torch.library.opcheck(gated, (torch.randn(4, 6),))]
+    return sorted({word for each in said for word in each.values()})
 
 
 if __name__ == "__main__":
@@ -93,6 +105,7 @@ if __name__ == "__main__":
                 "fp16": against(_definition, ("rotary", "decay"), torch.float16, n_heads=1, d_head=72),
                 "causal": against(_causal, ("decay",), causal=True, n_heads=1),
                 "layer": layer(),
+                "gate": gate(),
                 "operator": operator(),
             }
         )

@@ -54,6 +54,11 @@ def test_a_layer_through_it_is_one_graph(interpreted):
     assert off < 1e-5 and n_graphs == 1
 
 
+def test_the_gate_equals_its_definition(interpreted):
+    """Output and gradient of SwiGLU's gate."""
+    assert interpreted["gate"] < 1e-6
+
+
 def test_the_operator_keeps_to_what_torch_expects(interpreted):
     """Schema, shapes without data and the registered gradient agree with what the operator does."""
     assert interpreted["operator"] == ["SUCCESS"]

@@ -146,7 +146,7 @@ def _attend_backward(
     causal: bool,
     learned: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of `qkv`, slopes and recency; zeros for strengths that are not learned or not there."""
+    """Return the gradients of `qkv`, slopes and recency; empty for strengths that are not learned or not there."""
     n, _, n_heads, d_head = qkv.shape
     half = cos.shape[-1] if cos is not None else 0
     tiling = tilings(qkv.dtype, d_head, _capability(qkv))
@@ -155,8 +155,8 @@ def _attend_backward(
     d_qkv = qkv.new_empty(qkv.shape)
     by_row = log_sum.new_empty(n_heads, n, 2)
     # a share of each tile, then one sum in a fixed order
-    d_slopes = log_sum.new_empty(n_heads, n_tiles if learned else 0)
-    d_recency = log_sum.new_empty(n_heads, n_tiles if recency is not None else 0)
+    d_slopes = log_sum.new_empty((n_heads, n_tiles) if learned else 0)
+    d_recency = log_sum.new_empty((n_heads, n_tiles) if recency is not None else 0)
     q, k, v = _inputs(qkv, turned)
     d_out = d_out.contiguous()
     place = (first, past, times, slopes, fading, recency, order, n, *_strides(qkv, turned))
@@ -169,15 +169,24 @@ def _attend_backward(
             q, k, v, d_out, by_row.view(torch.int64), d_qkv, cos, sin, *place,
             HALF=half, **_options(to_keys, qkv, slopes, recency, linear, causal),
         )  # fmt: skip
-    return d_qkv, d_slopes.sum(-1), d_recency.sum(-1)
+    # a sum of nothing would be a launch
+    return d_qkv, d_slopes.sum(-1) if learned else d_slopes, d_recency.sum(-1) if recency is not None else d_recency
 
 
 @_attend_backward.register_fake
 def _backward_shapes(
-    d_out: Tensor, out: Tensor, log_sum: Tensor, turned: Tensor, qkv: Tensor, *more: Any
+    d_out: Tensor,
+    out: Tensor,
+    log_sum: Tensor,
+    turned: Tensor,
+    qkv: Tensor,
+    slopes: Tensor | None,
+    recency: Tensor | None,
+    *more: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    n_heads = qkv.shape[2]
-    return qkv.new_empty(qkv.shape), log_sum.new_empty(n_heads), log_sum.new_empty(n_heads)
+    n_heads, learned = qkv.shape[2], more[-1]
+    sums = (n_heads if learned else 0, n_heads if recency is not None else 0)
+    return qkv.new_empty(qkv.shape), log_sum.new_empty(sums[0]), log_sum.new_empty(sums[1])
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
-from tawt.batching.batch import in_one_piece, piece_of, tensors_of, to_device
+from tawt.batching.batch import in_one_piece, piece_of, shape_of, tensors_of, to_device
 from tawt.batching.fill import ADDED, filled, sizes_of
 from tawt.batching.left import make_cutter
 from tawt.batching.loader import PackedLoader
@@ -18,7 +19,7 @@ from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.objectives.baselines import count_baselines
 from tawt.objectives.prepare import Preparer
-from tawt.objectives.pretrain_model import build_model
+from tawt.objectives.pretrain_model import _after, build_model
 
 MODELS = [
     {"pooling": "mean"},
@@ -92,6 +93,24 @@ def test_most_examples_have_the_same_shapes(examples):
     sizes = sizes_of(made[:2], 512, 512)
     assert len({tuple(x.shape for x in tensors_of(example)) for example in made}) == len(made)
     assert len({tuple(x.shape for x in tensors_of(filled(example, sizes))) for example in made}) == 1
+
+
+def test_examples_of_one_shape_compile_once(examples):
+    """What is compiled of one example fits all of its shape, also where a length differs that no tensor shows."""
+    model, made = examples({"pooling": "mean"})
+    model.eval()
+    sizes = sizes_of(made, 640, 128)
+    sizes = replace(sizes, lists={**dict.fromkeys(sizes.lists, 512), "logits": 8})
+    full = [filled(example, sizes) for example in made]
+    assert len({shape_of(example) for example in full}) > len({tuple(x.shape for x in tensors_of(e)) for e in full})
+    torch.compiler.reset()
+    compiled, seen = torch.compile(_after, backend="eager"), set()
+    for example in full * 2:
+        before, known = counters["stats"]["unique_graphs"], shape_of(example) in seen
+        compiled(model, model.encoder.opened(example.batch), example)
+        assert not known or counters["stats"]["unique_graphs"] == before
+        seen.add(shape_of(example))
+    torch.compiler.reset()
 
 
 def test_one_that_is_larger_than_the_first_gets_the_next_size(examples):

@@ -86,7 +86,9 @@ def test_pairs_are_those_of_all_traces_in_memory(tmp_path, monkeypatch, rows_at_
     monkeypatch.setattr(shared_traces, "ROWS_AT_ONCE", rows_at_once)
     monkeypatch.setattr(shared_traces, "_ROWS_TO_WRITE", 1000)
     rng = np.random.default_rng(3)
-    traces = [rng.integers(0, 1 << 64, n, np.uint64) for n in [0, 3, *rng.integers(5, 20, 45), *rng.integers(100, 300, 45)]]
+    traces = [
+        rng.integers(0, 1 << 64, n, np.uint64) for n in [0, 3, *rng.integers(5, 20, 45), *rng.integers(100, 300, 45)]
+    ]
     for group in range(40):
         members = rng.choice(np.arange(2, 92), 2 + group % 4, replace=False)
         common = rng.integers(0, 1 << 64, rng.choice((4, 15, 30, 250)), np.uint64)

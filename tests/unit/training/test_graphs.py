@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 
-from tawt.batching.batch import in_one_piece
+from tawt.batching.batch import SIZE, in_one_piece
 from tawt.config.objective import ContrastiveConfig, ObjectiveConfig
 from tawt.errors import TrainingError
 from tawt.training import graphs
@@ -23,6 +23,8 @@ class Pack:
 
     x: torch.Tensor
     y: torch.Tensor
+    length: int = field(default=0, metadata=SIZE)
+    number: int = 0
 
 
 class Graph:
@@ -79,6 +81,15 @@ def test_shapes_are_captured_when_they_come_again(replays):
     captured.graph.work = lambda: captured.out.copy_(captured.piece.view(torch.float32)[:3].sum())
     assert replays(pack(3, 5.0)).item() == 15, "the graph reads the bytes of the batch at hand"
     assert replays(pack(4)).item() == 8 and replays.seen[-1] == "ran" and len(replays._captured) == 2
+
+
+def test_a_length_that_no_tensor_shows_is_part_of_the_shape(replays):
+    """What is made for one such length is not replayed with another; other numbers of a batch do not matter."""
+    replays(pack(3))
+    assert replays(replace(pack(3), length=1)).item() == 6 and replays.seen == ["ran", "ran"]
+    with pytest.raises(TypeError):
+        replays(replace(pack(3), length=1, number=7))
+    assert replays.seen[-1] == "captured" and len(replays._captured) == 2
 
 
 def test_graphs_share_their_memory(replays):
