@@ -57,9 +57,13 @@ def stage_progress(dry_run: bool, form: Format = Format.table) -> Iterator[Repor
             tasks[stage] = progress.add_task(stage, total=None)
         elif kind == "progress":
             progress.update(tasks[stage], completed=event["done"], total=event["total"])
-        elif kind == "done":
+        elif kind in ("done", "refused"):
             if stage in tasks:
                 progress.remove_task(tasks.pop(stage))
+            if kind == "refused":
+                say(f"  {stage:<{width}} refused")
+                say(f"note: {event['text']}")
+                return
             say(_stage_line(event, width))
             went.extend(_accounts(stage, None if event["dry_run"] else event["manifest"]))
 

@@ -15,12 +15,13 @@ from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import is_workspace
 from tawt.database.connect import Limits
 from tawt.errors import SourceError, TawtError
+from tawt.labels.held import label_judges
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import mend_of, stale_of
 from tawt.pipeline.origin import remembered
 from tawt.pipeline.plan import make_plan, raw_tables, runnable
-from tawt.pipeline.run import Report, RunResult, foresee, run_stages
+from tawt.pipeline.run import NO_JUDGES, Judges, Report, RunResult, foresee, run_stages
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.stale import Why, about_pipeline, roots
 from tawt.pipeline.undone import Asked
@@ -106,7 +107,8 @@ def ingest(
         for note in said:
             report({"event": "note", "text": note})
         asked = Asked("ingest", settings=settings)
-        result = make(given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, found=found)
+        judges = label_judges(given, limits, go_on=True)  # a sample may be too small for one, and events are not of it
+        result = make(given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, judges, found=found)
         return replace(result, notes=(*said, *result.notes))
 
 
@@ -173,7 +175,8 @@ def run(
         for note in said:
             report({"event": "note", "text": note})
         asked = Asked("run", (selection,))
-        result = make(opened, all_stages(opened), selection, limits, force, dry_run, report, asked, now=now)
+        judges = label_judges(opened, limits)
+        result = make(opened, all_stages(opened), selection, limits, force, dry_run, report, asked, judges, now=now)
         return replace(result, notes=(*said, *result.notes), following=_following(result, selection, report))
 
 
@@ -209,8 +212,8 @@ def _following(result: RunResult, selection: str, report: Report) -> str | None:
 
 def make(
     workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
-    dry_run: bool, report: Report, asked: Asked, **read: Any,
+    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, **read: Any,
 ) -> RunResult:  # fmt: skip
     """Make a plan of the selected stages and do it, or only tell it; `read` is what `make_plan` need not look at."""
     workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
-    return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked)
+    return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked, judges)

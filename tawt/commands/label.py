@@ -138,15 +138,16 @@ class _Work:
     report: Report
 
     def of_stage(self, asked: Asked, ran: RunResult) -> LabelResult:
-        """Hold what a SQL stage gave to what labels must be."""
+        """Tell of what a SQL stage gave."""
         path = label_path(self.opened.root, asked.name)
         (one,) = ran.stages
         result = LabelResult(asked.name, path, one.reason, stage=ran, dry_run=ran.dry_run)
         if ran.dry_run:
             return result
         labels = read_parquet(path)
-        with closing(self._connected()) as connection:
-            self._judge(connection, labels, asked.name)
+        if ran.n_run == 0:  # events may be others now than those that it was held to
+            with closing(self._connected()) as connection:
+                self._judge(connection, labels, asked.name)
         return self._told(result, labels)
 
     def of_task(self, asked: Asked, force: bool, dry_run: bool) -> LabelResult:

@@ -14,6 +14,8 @@ class Layer:
     """Layers that its SQL may read; none = its one stage is built in and has its name."""
     contract: str = "{source}/{layer}/{name}"
     """Where the contract of a stage is, below `schemas/`."""
+    after: tuple[str, ...] = ()
+    """Stages that it waits for, whether it reads them or not: its rows are held to theirs."""
     row_wise: bool = False
     """Whether each record is told by itself: none can be lost or repeated."""
     sharded: bool = False
@@ -60,7 +62,8 @@ LAYERS = {
         Layer(
             "labels",
             ("staging", "links", "events"),
-            "label_sets",
+            after=("events",),
+            contract="label_sets",
             numbered=False,
             ordered=True,
             one_file="labels.parquet",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tawt.errors import TawtError
+from tawt.errors import StageError, TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.keys import UNKNOWN
@@ -24,8 +24,23 @@ from tawt.room import room_error
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
 
 Report = Callable[[dict[str, Any]], None]
-"""Hears what happens: `{"event": "plan" | "note" | "start" | "progress" | "done", "stage": ..., ...}`; a plan has
-`stages`, all that may be done."""
+"""Hears what happens: `{"event": "plan" | "note" | "start" | "progress" | "done" | "refused", "stage": ..., ...}`; a
+plan has `stages`, all that may be done, and what is refused a `text`."""
+Judge = Callable[[str, Path, Mapping[str, Manifest]], None]
+"""Holds what a stage gave, in a folder aside, to what is finished; raises a StageError where it cannot be used."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What the rows of layers are held to beside their contract, before they are published."""
+
+    of: Mapping[str, Judge] = field(default_factory=dict)
+    """By the layer."""
+    go_on: bool = False
+    """Whether others run where a stage is refused, of which nothing is published then; else that ends the command."""
+
+
+NO_JUDGES = Judges()
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,9 @@ def foresee(workspace: Workspace, plan: Plan, report: Report = lambda event: Non
     return RunResult(workspace, told, plan.notes, plan.graph.left_out, dry_run=True, there=there)
 
 
-def run_stages(workspace: Workspace, plan: Plan, report: Report, asked: Asked) -> RunResult:
+def run_stages(
+    workspace: Workspace, plan: Plan, report: Report, asked: Asked, judges: Judges = NO_JUDGES
+) -> RunResult:  # fmt: skip
     """Do what a plan says.
 
     Args:
@@ -78,14 +95,16 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report, asked: Asked) -
         plan: The stages, and why each runs.
         report: Hears what happens.
         asked: The command, which `tawt check` names where it does not end.
+        judges: What rows are held to beside their contract.
 
     Raises:
         SourceError: A raw file cannot be read.
-        StageError: A stage cannot run, or does not balance; everything before it stays.
+        StageError: A stage cannot run, does not balance, or is refused; everything before it stays.
         ContractError: A stage's output is not what its contract promises.
     """
     _tell_plan(plan, report)
     reports: list[StageReport] = []
+    refused: dict[str, str] = {}
     there, n_made = dict(plan.there), 0
     to_make = [step.stage.name for step in plan.steps if step.reason is not None]
     before = begin(workspace, asked, to_make)
@@ -97,7 +116,14 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report, asked: Asked) -
             if step.reason is None:
                 workspace.forget_aside(step.stage.name)
             else:
-                _run(workspace, plan, step, there, report)
+                try:
+                    _run(workspace, plan, step, there, report, judges)
+                except _RefusedError as error:
+                    if not judges.go_on:
+                        raise
+                    refused[step.stage.name] = f"{error.where} is not written: {error.what}"
+                    report({"event": "refused", "stage": step.stage.name, "text": refused[step.stage.name]})
+                    continue
                 n_made += 1
             manifest = there.get(step.stage.name)
             _tell_done(step, manifest, report)
@@ -111,20 +137,27 @@ def run_stages(workspace: Workspace, plan: Plan, report: Report, asked: Asked) -
         raise
     if not n_made:  # else they were, before what was made was published
         write_records(workspace)
-    notes = [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
+    notes = [*refused.values()]
+    notes += [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
     forget_others(workspace.root, plan.others)
     if plan.others:
         notes.append(f"removed what is of no stage of this pipeline any more: {', '.join(plan.others)}")
         _tell_notes(notes[-1:], report)
     standing = tuple(stand(plan.graph, workspace, there, plan.now))
     write_ledger(workspace.root, standing)
-    end(workspace, before, [one.stage for one in reports], plan.graph.stages)
+    end(workspace, before, [*refused, *(one.stage for one in reports)], plan.graph.stages)
     return RunResult(
         workspace, tuple(reports), (*plan.notes, *notes), plan.graph.left_out, dry_run=False, there=standing
     )
 
 
-def _run(workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest], report: Report) -> None:
+class _RefusedError(StageError):
+    """What a stage gave is whole, and cannot be used."""
+
+
+def _run(
+    workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest], report: Report, judges: Judges
+) -> None:
     """Run one stage on what is there, and publish what it gave."""
     stage, started, key = step.stage, time.perf_counter(), digest(step.components.model_dump())
     report({"event": "start", "stage": stage.name, "reason": step.reason})
@@ -139,6 +172,11 @@ def _run(workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest
         result = run(bound, folder, tick)
         for account in result.accounts:
             account.check(stage.name, () if isinstance(stage.made_by, BuiltIn) else stage.inputs[1:])
+        if (judge := judges.of.get(stage.layer.name)) is not None:
+            try:
+                judge(stage.name, folder, there)
+            except StageError as error:
+                raise _RefusedError(error.where, error.what, error.hint) from None
         quarantine, seconds = _quarantine(workspace, plan, stage, result), time.perf_counter() - started
         manifest = Manifest(
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},

@@ -267,7 +267,9 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
 
 def in_order(stages: Mapping[str, Stage]) -> dict[str, Stage]:
     """Return stages, each after those that it reads; no circle can arise, as a stage reads earlier layers alone."""
-    order = TopologicalSorter({name: stage.inputs for name, stage in stages.items()}).static_order()
+    order = TopologicalSorter(
+        {name: (*stage.inputs, *stage.layer.after) for name, stage in stages.items()}
+    ).static_order()
     return {name: stages[name] for name in order if name in stages}
 
 

@@ -14,13 +14,14 @@ DAY = "2024-03-{:02} 08:00"
 
 
 def _export(raw: Path) -> None:
-    """Write the five files that the guide speaks of: 40 persons, a stay each, and what was measured in it."""
+    """Write the five files that the guide speaks of: 40 persons, a stay each and one more, and what was measured."""
     people = range(1, 41)
     tables = {
         "patients": ["patient,dob,sex", *(f"{n},19{30 + n}-02-03,{'FM'[n % 2]}" for n in people)],
         "stays": [
             "patient,stay,admitted,discharged,ward",
             *(f"{n},{900 + n},{DAY.format(1 + n % 9)},{DAY.format(11 + n % 9)},{'AB'[n % 2]}" for n in people),
+            f"1,999,{DAY.format(25)},{DAY.format(28)},A",
         ],
         "labs": [
             "patient,taken_at,stored_at,test,result,unit",
@@ -62,5 +63,5 @@ def test_the_guide_on_sources_works_as_it_is_typed(tmp_path: Path, monkeypatch: 
     codes = [row["code"] for row in events]
     assert {codes.count("MEDS_BIRTH"), codes.count("LABS//GLU") / 2, codes.count("DIAGNOSES//E11")} == {40}
     assert all(row["value_status"] == "numeric" for row in events if row["code"] == "LABS//GLU")
-    assert ds.dataset("work/clinic/labels/readmission", format="parquet").count_rows() == 40
+    assert ds.dataset("work/clinic/labels/readmission", format="parquet").count_rows() == 41
     assert list(Path("work/clinic/dataset/train").glob("*.arrow")) and Path("work/labs/events").is_dir()

@@ -12,7 +12,7 @@ import pytest
 
 import tawt
 from tawt.contracts.contract import own_contract
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, StageError
 from tawt.pipeline.run import RunResult
 
 HEADER = "RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death\n"
@@ -105,7 +105,55 @@ def test_a_stage_may_ask_for_several_things_at_a_time(ingested: Callable[..., Ru
     rows = [(r["subject_id"], r["target"], r["horizon_hours"]) for r in pq.read_table(made.path).to_pylist()]
     assert rows == [(s, target, h) for s in (1, 2) for target in ("high", "low") for h in (24.0, 48.0)]
     path.write_text(TWO.replace("[48.0, 24.0]", "[24.0, 24.0]"))
-    notes = tawt.label("two", work, dry_run=True, **QUICK).reason, tawt.run("labels.two", work, threads=1).notes
-    assert (
-        notes[0] == "sql changed" and "share `subject_id`, `prediction_time`, `target`, `horizon_hours`" in notes[1][0]
-    )
+    assert tawt.label("two", work, dry_run=True, **QUICK).reason == "sql changed"
+    with pytest.raises(StageError, match="labels more than the 4 times that are asked about"):
+        tawt.run("labels.two", work, **QUICK)
+
+
+HIGH = """-- One row is whether glucose is high in an hour, after a reading.
+select patient as subject_id, seen + interval 1 hour as prediction_time, glucose > 5 as boolean_value, _row from staging.readings
+"""
+WRONG = {
+    "glucose > 5": ("glucose > 99", "one class alone"),
+    "+ interval 1 hour": ("- interval 1 hour", "ask before anything of the subject is known"),
+    "_row from": ("_row, 'drop:listed_before' as _reason from", "holds no label"),
+}
+"""What is changed in the text, and what is said then."""
+
+
+@pytest.mark.parametrize("changed", WRONG)
+def test_what_is_refused_is_not_published(ingested: Callable[..., RunResult], clinic: Path, changed: str) -> None:
+    """Whatever command runs the stage, nothing lies under its name, or what lay there stays; ingest goes on with the rest."""
+    path, wrong = clinic / "sql/clinic/labels/high.sql", HIGH.replace(changed, WRONG[changed][0])
+    path.parent.mkdir()
+    path.write_text(wrong)
+    (clinic / "sql/clinic/labels/later.sql").write_text(HIGH)
+    first = ingested()
+    work = first.workspace.root
+    made, other = (work / "labels" / name / "labels.parquet" for name in ("high", "later"))
+    assert other.is_file() and not made.exists() and "labels.high" not in {one.stage for one in first.stages}
+    assert any(WRONG[changed][1] in note and note.startswith("labels.high is not written") for note in first.notes)
+    for again in (lambda: tawt.label("high", work, **QUICK), lambda: tawt.run("labels.high", work, **QUICK)):
+        with pytest.raises(StageError, match=WRONG[changed][1]):
+            again()
+        assert not made.exists() and not list(work.glob("manifests/*high*"))
+    path.write_text(HIGH)
+    assert tawt.label("high", work, **QUICK).n_labels == 2
+    whole = made.read_bytes()
+    path.write_text(wrong)
+    with pytest.raises(StageError, match=WRONG[changed][1]):
+        tawt.run("labels", work, **QUICK)
+    assert made.read_bytes() == whole and any("labels.high" in one.detail for one in tawt.check(work) if not one.ok)
+
+
+def test_a_label_set_waits_for_the_events_that_it_is_held_to(ingested: Callable[..., RunResult], clinic: Path) -> None:
+    """It may read none of them; without events it is not made, and the error says what makes them."""
+    (clinic / "sql/clinic/labels").mkdir()
+    (clinic / "sql/clinic/labels/high.sql").write_text(HIGH)
+    result = ingested()
+    order = [one.stage for one in result.stages]
+    assert order.index("labels.high") > order.index("events")
+    (result.workspace.root / "manifests" / "events.json").unlink()
+    with pytest.raises(StageError, match="needs events") as error:
+        tawt.run("labels.high", result.workspace.root, force=True, **QUICK)
+    assert "tawt run +labels.high,events" in error.value.hint

@@ -418,7 +418,7 @@ def test_staging_codes_and_labels_have_the_same_bytes_at_any_number_of_threads(
     (project / "sql" / "lab" / "codes" / "readings.sql").write_text(CODES)
     (project / "sql" / "lab" / "labels" / "high.sql").write_text(
         LABELS.replace("from events.events", "from staging.readings").replace("numeric_value >", "number >").replace("numeric_value =", "number =")
-        .replace("time::", "timestamp '2020-01-01'::").replace("source_row", "_row").replace("quarantine:numeric_value", "quarantine:number")
+        .replace("time::", "(timestamp '2020-01-02' + to_seconds(_row))::").replace("source_row", "_row").replace("quarantine:numeric_value", "quarantine:number")
     )  # fmt: skip
     lines = "".join(f"{1 + i * 7919 % 500},2020-01-01 08:00:00,{i % 2999}\n" for i in range(9_000))
     (tmp_path / "raw" / "readings.csv.gz").write_bytes(gzip.compress(f"subject_id,seen,number\n{lines}".encode(), 1))

@@ -400,7 +400,7 @@ def test_what_is_there_can_be_looked_at_whatever_becomes_of_its_project(day: Day
 
 LABEL = "sql/lab/labels/died.sql"
 DIED = """-- One row is a subject.
-select subject_id, timestamp '2020-01-05' as prediction_time, true as boolean_value, _row,
+select subject_id, timestamp '2021-01-05' as prediction_time, _row % 2 = 0 as boolean_value, _row,
     (case when _row > 10 then 'drop:listed_before' end)::varchar as _reason
 from staging.vitals
 """
