@@ -50,6 +50,15 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
     assert value(AUROC, Y, -P) == pytest.approx(1 - np.mean(pairs))
 
 
+def test_torchmetrics_says_the_same() -> None:
+    """Both areas, of scores with ties."""
+    torch = pytest.importorskip("torch")
+    by = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
+    score, truth = torch.tensor(P), torch.tensor(Y).long()
+    assert value(AUROC, Y, P) == pytest.approx(float(by.binary_auroc(score, truth)), abs=1e-6)
+    assert value(AVERAGE_PRECISION, Y, P) == pytest.approx(float(by.binary_average_precision(score, truth)), abs=1e-6)
+
+
 def test_precision_and_recall_go_threshold_by_threshold() -> None:
     """The three areas and minima follow from counting at each distinct score, from the largest on."""
     curve = [(0.0, 1.0)]

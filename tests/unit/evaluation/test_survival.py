@@ -48,6 +48,19 @@ def watched(t: float) -> float:
     return left_at(t - 1e-9, ~EVENT, EVENT)
 
 
+def test_lifelines_says_the_same() -> None:
+    """The Kaplan-Meier curve with its interval, and Harrell's concordance, with ties of times and of risks."""
+    lifelines = pytest.importorskip("lifelines", reason="lifelines is not installed")
+    theirs, ours = lifelines.KaplanMeierFitter().fit(TIME, EVENT), kaplan_meier(TIME, EVENT)
+    at = theirs.survival_function_.index.to_numpy()
+    assert ours.at(at) == pytest.approx(theirs.survival_function_["KM_estimate"].to_numpy())
+    inner = (ours.survival > 0) & (ours.survival < 1)
+    between = theirs.confidence_interval_.loc[ours.time[inner]].to_numpy()
+    assert np.stack((ours.low, ours.high), 1)[inner] == pytest.approx(between)
+    index = lifelines.utils.concordance_index(TIME, -RISK, EVENT)
+    assert measured([HARRELL], Survival(TIME, EVENT, RISK))[HARRELL.name].value == pytest.approx(index)
+
+
 def test_kaplan_meier_is_a_product_over_times() -> None:
     """After each time the share left is the product so far; the interval is within 0 and 1 and holds it."""
     curve = kaplan_meier(TIME, EVENT)
