@@ -102,20 +102,21 @@ def read_text(
             ) from None
 
 
-def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError) -> None:
-    """Hold a file to its seal, if it has one.
+def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, always: bool = False) -> None:
+    """Hold a file to its seal; `always` is for one that is never without.
 
     Raises:
         TawtError: Of that kind: it is not as it was written.
     """
-    if not holds(path, without=True):
+    if not holds(path, without=not always):
         raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
 
 
 def read_map(
-    path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, most: int = MAX_TEXT_BYTES
-) -> dict[str, Any]:
-    """Read a JSON file that holds keys, without its seal if it has one.
+    path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, most: int = MAX_TEXT_BYTES,
+    sealed: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Read a JSON file that holds keys, without its seal if it has one; `sealed` is for one that always has.
 
     Raises:
         TawtError: Of that kind: it is absent, not JSON, nested without end, or holds something else, or its seal does
@@ -126,8 +127,8 @@ def read_map(
         data = json.loads(text)
     if not isinstance(data, dict):
         raise kind(str(path), f"holds a {type(data).__name__}, expected a JSON file of keys", hint)
-    if data.pop("seal", None) is not None:
-        hold_seal(path, hint, kind)
+    if data.pop("seal", None) is not None or sealed:
+        hold_seal(path, hint, kind, sealed)
     return data
 
 
@@ -137,8 +138,11 @@ def read_record(
     hint: str = AGAIN,
     kind: type[TawtError] = FileError,
     absent: Record | None = None,
+    sealed: bool = False,
 ) -> Record:
     """Read a small record of ours, each key of its type; `absent` stands for a file that is not there.
+
+    `sealed` is for one that always has a seal.
 
     Raises:
         TawtError: Of that kind: as of `read_map`, or a key is unknown, missing or of another type.
@@ -147,7 +151,7 @@ def read_record(
 
     if absent is not None and not os.path.lexists(path):
         return absent
-    data = read_map(path, hint, kind)
+    data = read_map(path, hint, kind, sealed=sealed)
     try:
         return record.model_validate(data)
     except (ValidationError, RecursionError) as error:

@@ -60,7 +60,7 @@ def read_unfinished(run: Path) -> Unfinished | None:
         CheckpointError: The record is damaged, or none of ours.
     """
     path, hint = run / UNFINISHED, "take it from a copy, or move it away"
-    return read_record(path, Unfinished, hint, CheckpointError) if path.exists() else None
+    return read_record(path, Unfinished, hint, CheckpointError, sealed=True) if path.exists() else None
 
 
 def metrics_until(path: Path, step: int) -> str:

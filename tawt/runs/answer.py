@@ -51,7 +51,8 @@ def load_task(run: Path) -> LoadedTask:
             str(run), "has learned no task, expected a run of `tawt finetune`",
             f"make one: `{command('finetune', 'TASK', workspace='WORKSPACE', run=run)}`",
         )  # fmt: skip
-    spec = read_record(run / TASK, TaskSpec, "take it from a copy, or fine-tune again", CheckpointError)
+    again = "take it from a copy, or fine-tune again"
+    spec = read_record(run / TASK, TaskSpec, again, CheckpointError, sealed=True)
     head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)
     load_weights(head, loaded.weights, prefix="heads.label.")
     return LoadedTask(loaded, spec, head.eval())

@@ -10,6 +10,7 @@ from typing import Any
 from tawt.config.base import Section
 from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
+from tawt.contracts.run import read_unfinished
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
 from tawt.heads.lora import is_update, merged, plain_name
@@ -17,7 +18,7 @@ from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
 from tawt.runs.find import flat, no_run, workspace_of
-from tawt.seals import LIST, hold, listed_files
+from tawt.seals import LIST, UNFINISHED, hold, listed_files
 from tawt.shell import command
 from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
 
@@ -95,18 +96,21 @@ def read_saved(run: Path) -> Saved:
         raise no_run(run, "has neither config.yaml nor config.json, expected a run folder or a shared model")
     if listed:
         hold(run, ("config.yaml", VOCABULARY, WEIGHTS)[: 2 + ended], _COPY, CheckpointError)
-    hold_seal(run / "config.yaml", _COPY, CheckpointError)
+    elif (begun := ended or any((run / "checkpoints").glob("step-*"))) and read_unfinished(run) is None:
+        raise CheckpointError(
+            str(run / LIST), f"is not there, nor is {UNFINISHED}, expected the hashes of the run's files",
+            f"take it from a copy; or, if you know its weights, take the run up again{_resume(run)}",
+        )  # fmt: skip
+    hold_seal(run / "config.yaml", _COPY, CheckpointError, always=not listed and begun)
     config = load(PretrainConfig, run / "config.yaml")
     vocabulary = read_vocabulary(run / VOCABULARY, _COPY)
     if listed and ended:
         return Saved(config, vocabulary, run / WEIGHTS)
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
-        workspace = workspace_of(run)
-        again = command("pretrain", workspace=workspace, out=run, resume=True)
         raise CheckpointError(
             str(run), "has no weights yet, expected a finished run or a checkpoint",
-            "let it reach one" + (f": `{again}`" if workspace else ", by the command that began it"),
+            f"let it reach one{_resume(run)}",
         )  # fmt: skip
     if checkpoint.state.vocabulary != vocabulary.sha256:
         raise CheckpointError(
@@ -115,6 +119,13 @@ def read_saved(run: Path) -> Saved:
         )  # fmt: skip
     hold(checkpoint.folder, (WEIGHTS,), ANOTHER, CheckpointError)
     return Saved(config, vocabulary, checkpoint.folder / WEIGHTS)
+
+
+def _resume(run: Path) -> str:
+    """Return how a run is taken up again."""
+    workspace = workspace_of(run)
+    again = command("pretrain", workspace=workspace, out=run, resume=True)
+    return f": `{again}`" if workspace else ", by the command that began it"
 
 
 def _shared(folder: Path) -> Saved:

@@ -81,7 +81,9 @@ def read_versions(run: Path) -> Versions | None:
         CheckpointError: The file is damaged, or of another tawt.
     """
     path = run / VERSIONS
-    return read_record(path, Versions, "move it away", CheckpointError) if os.path.lexists(path) else None
+    if not os.path.lexists(path):
+        return None
+    return read_record(path, Versions, "take it from a copy, or move it away", CheckpointError, sealed=True)
 
 
 def write_versions(run: Path, versions: Versions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from tawt.commands.embed import embed
 from tawt.commands.pretrain import pretrain
+from tawt.contracts.run import say_unfinished
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, TrainingError
 from tawt.runs import embedding
@@ -78,10 +80,32 @@ def test_a_checkpoint_is_loaded_as_it_was_written(workspace, config, broken_off)
         resumed()
 
 
-def test_a_run_without_its_list_is_not_finished(workspace, run):
-    """Weights that no list names, as a kill between the two leaves them, give way to the newest checkpoint."""
-    (run / "files.json").unlink()
+def test_a_run_without_its_list_is_not_finished(workspace, config, run):
+    """Weights that no list names, as a kill between the two leaves them, give way to the newest checkpoint. Where the
+    record of an unfinished run is gone too, nothing holds the files: that is an error, until the run is taken up again."""
+    (run / LIST).unlink()
+    with pytest.raises(CheckpointError, match=r"files\.json: is not there, nor is unfinished\.json") as error:
+        embed(workspace, run, device="cpu")
+    assert "pretrain" in error.value.hint and "--resume" in error.value.hint
+    say_unfinished(run, 12)
     assert embed(workspace, run, device="cpu").weights == run / "checkpoints" / "step-000012" / "model.safetensors"
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text[: text.rindex("#")])
+    refused(run / "config.yaml", lambda: embed(workspace, run, device="cpu"))
+    (run / "unfinished.json").unlink()
+    pretrain(workspace, config, device="cpu", out=run, resume=True)
+    assert embed(workspace, run, device="cpu").weights == run / "model.safetensors"
+
+
+@pytest.mark.parametrize("name", ["versions.json", "unfinished.json"])
+def test_a_record_of_a_run_without_its_seal_is_refused(workspace, config, broken_off, name):
+    """Every record has had a seal from the first run on: what has none was written by somebody else."""
+    run = workspace / "runs" / "r"
+    broken_off(5, workspace, config, device="cpu", out=run)
+    about = json.loads((run / name).read_text())
+    assert about.pop("seal")
+    (run / name).write_text(json.dumps(about))
+    refused(run / name, lambda: pretrain(workspace, config, device="cpu", out=run, resume=True))
 
 
 def test_a_shared_model_is_loaded_as_it_was_written(workspace, run, tmp_path):
@@ -158,6 +182,7 @@ def test_a_run_that_was_broken_off_is_loaded_and_taken_up_as_it_was_written(work
     """Without a list yet, config, versions and each line of metrics are held to their own checksums."""
     for name in (LIST, "model.safetensors"):
         (run / name).unlink()
+    say_unfinished(run, 12)
     for name, use in {
         "config.yaml": lambda: embed(workspace, run, device="cpu"),
         "versions.json": lambda: pretrain(workspace, config, device="cpu", out=run, resume=True),

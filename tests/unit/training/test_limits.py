@@ -24,6 +24,7 @@ from tawt.commands.pretrain import pretrain
 from tawt.commands.sweep import sweep
 from tawt.config.load import build, dump, merge, overrides
 from tawt.config.train import PretrainConfig
+from tawt.contracts.run import say_unfinished
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from tawt.files import alone, write_hashes
@@ -180,7 +181,8 @@ def test_another_vocabulary_beside_the_weights_is_refused(workspace, config):
     shutil.copyfile(workspace / "vocabulary" / "vocabulary.parquet", run / "vocabulary.parquet")
     with pytest.raises(CheckpointError, match=r"vocabulary\.parquet: is not as it was written"):
         embed(workspace, run, device="cpu")
-    (run / "files.json").unlink()  # as of a run that was not finished
+    (run / "files.json").unlink()
+    say_unfinished(run, 0)  # as of a run that was not finished
     with pytest.raises(CheckpointError, match=r"vocabulary\.parquet: is another vocabulary"):
         embed(workspace, run, device="cpu")
 
