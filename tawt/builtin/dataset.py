@@ -10,8 +10,8 @@ import numpy as np
 
 from tawt.contracts.account import Account
 from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.dataset import BIRTH, FORMAT, SPLITS, DatasetManifest, ShardEntry
 from tawt.contracts.dataset import DATASET as MANIFEST
-from tawt.contracts.dataset import FORMAT, SPLITS, DatasetManifest, ShardEntry
 from tawt.errors import StageError
 from tawt.files import write_sealed
 from tawt.pipeline.each_shard import each_shard_of
@@ -19,8 +19,6 @@ from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
-
-BIRTH = "MEDS_BIRTH"
 
 
 def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:

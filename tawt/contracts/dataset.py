@@ -19,6 +19,8 @@ SPLITS = ("train", "tuning", "held_out")
 SPECIAL_CODES = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
 """The data_types 0 to 3 of every vocabulary."""
 UNKNOWN = SPECIAL_CODES.index("[UNK]")
+BIRTH = "MEDS_BIRTH"
+"""The code of the event that `time_origin: birth` counts from."""
 THREADS = "threads.json"
 """File of a workspace that keeps how many threads train fastest, so that its runs stay equal bit for bit; sealed."""
 

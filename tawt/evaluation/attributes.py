@@ -60,8 +60,8 @@ def _bands() -> NDArray[Any]:
 
 
 def _age(known: Known, dataset: TripletDataset) -> Floats | None:
-    """Years of each row's subject, by the origin of the records or by a static number `Age`."""
-    if dataset.time_origin == "birth":
+    """Years of each row's subject, by its birth or by a static number `Age`; NaN where neither is known."""
+    if np.isfinite(known.age).any():
         return known.age
     vocabulary = dataset.vocabulary
     names = [code.lower().replace("/", " ").split() for code in vocabulary.codes]

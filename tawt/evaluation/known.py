@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.contracts.dataset import BIRTH
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import DatasetError
 
 US_PER_HOUR = 3_600_000_000
 _YEAR = 8766 * US_PER_HOUR
+_NO_TYPE = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Known:
     status: Ints
     """`(m,)`."""
     age: Floats
-    """`(n,)`, years since the origin."""
+    """`(n,)`, years since the birth; NaN where the record has none, and counts its time from something else."""
 
     def of(self, which: Bools) -> Known:
         """Return some of the triplets."""
@@ -75,18 +77,22 @@ def known_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: Ar
             "label the subjects of this workspace",
         )  # fmt: skip
     parts: list[tuple[np.ndarray, ...]] = []
-    begin, age = np.zeros(len(subjects), dtype=np.int64), np.zeros(len(subjects))
+    begin, age = np.zeros(len(subjects), dtype=np.int64), np.full(len(subjects), np.nan)
+    codes = dataset.vocabulary.codes
+    birth = codes.index(BIRTH) if dataset.time_origin == "birth" and BIRTH in codes else _NO_TYPE
     for row, (subject, time) in enumerate(zip(subjects.tolist(), times.tolist(), strict=True)):
         number, i = places[subject]
         split = splits[number]
         columns, then = split.columns(i), time - int(split.origins[i])
         static = np.arange(len(columns.timestamp)) < split.n_static[i]
+        if (~static & (columns.data_type == birth) & (columns.timestamp == 0)).any():
+            age[row] = then / _YEAR
         kept = (static | (columns.timestamp <= then)) & (columns.available_time <= then)
         # a row which says that nothing came is no row of it
         kept &= columns.value_status != ValueStatus.NOT_MEASURED
         static, ago = static[kept], then - columns.timestamp[kept]
         timed = ago[~static]
-        begin[row], age[row] = timed.max(initial=0), then / _YEAR
+        begin[row] = timed.max(initial=0)
         parts.append(
             (
                 np.full(len(ago), row), columns.data_type[kept], np.where(static, 0, ago), static, columns.value[kept],

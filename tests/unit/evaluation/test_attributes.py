@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
-from tawt.evaluation.features import statics_at
+from tawt.evaluation.features import features_of, statics_at
 from tawt.evaluation.known import known_at
 
 
@@ -59,6 +62,41 @@ def test_groups_are_the_same_however_few_rows_are_held_at_once(asked, monkeypatc
     monkeypatch.setattr("tawt.evaluation.features.ROWS_AT_ONCE", 7)
     parts = attributes_of(statics_at(dataset, subject, time), dataset)
     assert parts.keys() == whole.keys() and all((parts[name] == whole[name]).all() for name in whole)
+
+
+def test_who_has_no_birth_has_no_age(asked):
+    """A record without a birth counts its time from its first event, which tells no age: in groups it is not known, and
+    simple models are given none. Where nobody has a birth, there are no groups by age."""
+    dataset, subject, time = asked
+    birth = dataset.vocabulary.codes.index("MEDS_BIRTH")
+
+    def unborn(lacks):
+        """The dataset without the births of some subjects."""
+
+        def columns(split, i):
+            one = split.columns(i)
+            other = np.where(one.data_type == birth, birth + 1, one.data_type).astype(one.data_type.dtype)
+            return replace(one, data_type=other) if lacks(int(split.subject_ids[i])) else one
+
+        def of(name):
+            split = dataset.split(name)
+            return SimpleNamespace(
+                subject_ids=split.subject_ids, origins=split.origins, n_static=split.n_static,
+                columns=lambda i: columns(split, i),
+            )  # fmt: skip
+
+        return SimpleNamespace(
+            split_names=dataset.split_names, split=of, vocabulary=dataset.vocabulary, time_origin=dataset.time_origin
+        )
+
+    lacks = subject % 2 == 1
+    mixed = unborn(lambda one: one % 2 == 1)
+    groups = attributes_of(known_at(mixed, subject, time), mixed)["age"]
+    assert (groups[lacks] == UNKNOWN).all() and (groups[~lacks] != UNKNOWN).all() and 0 < lacks.sum() < len(lacks)
+    told = features_of(known_at(mixed, subject, time), mixed, "demographics")
+    assert (np.isnan(told.matrix[:, told.names.index("age_years")]) == lacks).all()
+    nobody = unborn(lambda one: True)
+    assert "age" not in attributes_of(known_at(nobody, subject, time), nobody)
 
 
 def test_what_tells_no_groups_is_told(asked):
