@@ -24,6 +24,8 @@ FIRST_EPISODE_HOUR = 4
 QUIET_HOURS = FIRST_EPISODE_HOUR + EPISODES * EPISODE_HOURS
 """Hours at the start of an admission that hold the planted signal and nothing else: 46."""
 
+SOON = 3
+"""Every third subject comes back within 26 days of each discharge; the others stay away for months."""
 DRAW_STEP_HOURS = 7
 LARGE_ADMISSIONS = 6
 ROWS_PER_WARD_HOUR, ROWS_PER_ICU_HOUR = 2.0, 6.9
@@ -80,9 +82,15 @@ def plan_stays(n_subjects: int, quick: Ints, rng: np.random.Generator) -> Stays:
     hours[large] = target / (ROWS_PER_WARD_HOUR + ROWS_PER_ICU_HOUR) + 4
     icu_hours[large] = (hours[large] - 4).astype(np.int64)
     icu_start = (60 * (room + rng.random(len(subject)) * (hours - room - icu_hours - 1))).astype(np.int64)
+    # every other one is left with the hospital, so that who dies then dies in intensive care
+    to_the_end = (icu_hours % 2 == 0) & ~large
+    icu_start = np.where(to_the_end, (60 * hours).astype(np.int64) - 60 * icu_hours, icu_start)
     day = 24 * 60
     first = (np.datetime64("2110-01-01", "m").astype(np.int64) + rng.integers(0, 75 * 365 * day, n_subjects))[subject]
-    start = first + order * 200 * day + rng.integers(0, 100 * day, len(subject))
+    later = rng.integers(0, 100 * day, len(subject))
+    start = first + order * 200 * day + later
+    for one in np.flatnonzero((order > 0) & (subject % SOON == 0) & ~large):
+        start[one] = start[one - 1] + int(60 * hours[one - 1]) + day + later[one] // 4
     chance = np.where(planted, np.where(quick[subject] == 1, 0.8, 0.05), np.where(last, 0.05, 0.0))
     died = rng.random(len(subject)) < chance
     return Stays(subject, start, hours, np.where(icu_hours > 0, icu_start, NEVER), icu_hours, planted, died)
