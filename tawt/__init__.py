@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tawt.commands.ingest import run as run
     from tawt.commands.init import init as init
     from tawt.commands.label import label as label
+    from tawt.commands.label import label_tasks as label_tasks
     from tawt.commands.lineage import lineage as lineage
     from tawt.commands.look import show as show
     from tawt.commands.look import stages as stages
@@ -64,6 +65,7 @@ _HOME = {
     "ingest": "tawt.commands.ingest",
     "init": "tawt.commands.init",
     "label": "tawt.commands.label",
+    "label_tasks": "tawt.commands.label",
     "lineage": "tawt.commands.lineage",
     "plot": "tawt.commands.plot",
     "pretrain": "tawt.commands.pretrain",

@@ -49,7 +49,7 @@ def demo(
     tell_run(result.data)
     print()
     print_rows(("what", "value"), result.summary(), Format.table)
-    next_command(follow("query", "select value_status, count(*) n from events group by all", workspace=workspace))
+    next_command(follow("label", "in_hospital_mortality_48h", workspace=workspace))
 
 
 def ingest(

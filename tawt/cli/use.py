@@ -25,13 +25,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def label(
-    task: Annotated[
-        str,
-        typer.Argument(
-            help="A label stage, a ready task, an ACES file, or a Parquet file of MEDS labels", show_default=False
-        ),
-    ],
     workspace: Workspace,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help="A label stage, a ready task, an ACES file, or a Parquet file of MEDS labels; none lists them",
+            show_default=False,
+        ),
+    ] = None,
     predicates: Annotated[
         Path | None, typer.Option(help="A file of the dataset's own predicates, for an ACES task", show_default=False)
     ] = None,
@@ -44,12 +45,15 @@ def label(
     form: Form = Format.table,
     dry_run: DryRun = False,
 ) -> None:
-    """Make labels of a task, with an account of who is left out
+    """Make labels of a task, with an account of who is left out; without a task, list those that there are
 
     Example: tawt label in_hospital_mortality_24h -w work/mimic
     """
     from tawt.commands.label import label as make_labels
 
+    if task is None:
+        _list_tasks(workspace, form, predicates=predicates, name=name, force=force)
+        return
     with stage_progress(dry_run, form) as report:
 
         def hear(event: dict[str, Any]) -> None:
@@ -70,6 +74,19 @@ def label(
     if run is None:
         say(f"note: no pretrained run is here yet: `{follow('pretrain', workspace=workspace)}`")
     next_command(follow("finetune", result.name, workspace=workspace, run=run or "RUN", kind=result.kind, form=form))
+
+
+def _list_tasks(workspace: Path, form: Format, **given: Any) -> None:
+    """List the tasks of a workspace, those that its source refuses with the reason."""
+    from tawt.commands.label import label_tasks
+    from tawt.errors import ConfigError
+
+    if alone := next((name for name, value in given.items() if value), None):
+        raise ConfigError(f"--{alone}", "is given without a task, expected one", "name a task, or leave it out")
+    tasks = label_tasks(workspace)
+    print_rows(("task", "state", "says"), [(one.name, one.state, one.says) for one in tasks], form)
+    first = next((one.name for one in tasks if one.state != "refused"), "TASK")
+    next_command(follow("label", first, workspace=workspace, form=form))
 
 
 def _tell_labels(result: Any, form: Format) -> None:

@@ -19,7 +19,7 @@ from tawt.errors import ConfigError, StageError
 from tawt.files import digest
 from tawt.labels.count import counts_of
 from tawt.labels.derive import attrition_rows, derive
-from tawt.labels.find import Asked, asked_for
+from tawt.labels.find import Asked, Known, asked_for, known_tasks
 from tawt.labels.judge import judge
 from tawt.labels.keep import keep, reason_to_make, task_hash
 from tawt.labels.predicates_sql import absent
@@ -36,6 +36,7 @@ from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.places import real
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
+from tawt.shell import command
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,10 @@ def label(
         opened = open_workspace(root)  # as the command before left it
         graph = graph_of(opened)
         over = Path(predicates).expanduser() if predicates is not None else None
-        asked = asked_for(str(task), graph, opened.pipeline.source, predicates=over, name=name)
+        listing = command("label", workspace=root)
+        asked = asked_for(
+            str(task), graph, opened.pipeline.source, predicates=over, name=name, listing=listing
+        )  # fmt: skip
         there = standing(opened, graph, Now(opened))
         events = _events(opened, there, report)
         work = _Work(opened, events, limits, report)
@@ -115,6 +119,19 @@ def label(
                 raise
             raise StageError(error.where, error.what, f"`{mend_of(opened, there, stage)}`") from None
         return work.of_stage(asked, ran)
+
+
+def label_tasks(workspace: str | Path) -> list[Known]:
+    """List the tasks that labels can be made of in a workspace, and those that its source refuses, with the reason.
+
+    Args:
+        workspace: A workspace that `ingest` made.
+
+    Raises:
+        ConfigError: There is no such workspace.
+    """
+    opened = open_workspace(Path(workspace).expanduser())
+    return known_tasks(graph_of(opened), opened.pipeline.source)
 
 
 def _events(opened: Workspace, there: Sequence[Standing], report: Report) -> Manifest:
@@ -195,8 +212,8 @@ class _Work:
     def _given(self, asked: Asked) -> _Made:
         table = pa.concat_tables(map(read_parquet, asked.files), promote_options="default")
         labels = as_labels(table, str(asked.files[0]))
-        if beside := [name for name in table.column_names if name not in labels.column_names]:
-            text = f"columns that are none of a label set are left out: {', '.join(beside)}"
+        if n := len(table.column_names) - len(labels.column_names):
+            text = f"{n:,} column{'s' * (n > 1)} that a label set does not have {'are' if n > 1 else 'is'} left out"
             self.report({"event": "note", "text": text})
         return _Made(labels)
 

@@ -7,12 +7,14 @@ import pyarrow.compute as pc
 
 from tawt.contracts.cells import few
 from tawt.contracts.contract import own_contract
-from tawt.errors import ContractError, TawtError, listed, nearest
+from tawt.errors import ContractError, TawtError, listed
 
 KEYS = ("subject_id", "prediction_time")
 ASIDE = ("target", "horizon_hours")
 """Columns that tell several answers of one time apart."""
 ANSWERS = ("boolean_value", "integer_value", "float_value", "categorical_value", "duration_hours")
+# what a column of somebody else's is called can be what stands in a cell: it is not said
+_KNOWN = f"call its columns {listed([*KEYS])}, and one of {listed([*ANSWERS])}"
 _SPANS = {"duration_hours": pc.greater_equal, "horizon_hours": pc.greater}
 """Columns of hours -> what they are to 0."""
 
@@ -29,18 +31,22 @@ def as_labels(
         answered: Whether it has to have a column that answers.
 
     Raises:
-        TawtError: Of that kind: a column is missing, null, or of a type that does not become that of the contract.
+        TawtError: Of that kind: a column is missing, null, in a time zone, or of a type that does not become that of
+            the contract.
     """
     have = labels.schema.names
     for name in KEYS:
         if name not in have:
-            raise kind(where, f"column `{name}` is missing, expected MEDS labels", nearest(name, have))
+            raise kind(where, f"column `{name}` is missing, expected MEDS labels", _KNOWN)
     if answered and not any(name in have for name in ANSWERS):
-        raise kind(where, f"no column holds an answer, expected one of {listed(ANSWERS)}", nearest(ANSWERS[0], have))
+        raise kind(where, f"no column holds an answer, expected one of {listed(ANSWERS)}", _KNOWN)
     columns = {}
     for column in own_contract("label_sets").columns:
         if column.name not in have:
             continue
+        if (zone := getattr(labels.schema.field(column.name).type, "tz", None)) is not None:
+            what = f"column `{column.name}` is in the time zone {zone}, expected clock times as events have them"
+            raise kind(where, what, "write the times as they stood on the clock, without a zone")
         try:
             columns[column.name] = labels[column.name].cast(column.arrow_type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from tawt.contracts.label_set import FILE
 from tawt.contracts.layers import TASKS
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError, closest
 from tawt.labels.task import Task, read_predicates, read_task
 from tawt.project import Project
 from tawt.sources.graph import Graph
@@ -61,9 +61,46 @@ def ready_tasks(project: Project, source: str) -> Mapping[str, Path]:
     return found
 
 
+@dataclass(frozen=True)
+class Known:
+    """A task that a source has, and whether it can be asked of it."""
+
+    name: str
+    """What `tawt label` is given."""
+    state: Literal["stage", "ready", "refused"]
+    """A label stage, a ready task, or one of both that cannot be made."""
+    says: str
+    """What it asks; of one that is refused, why it is."""
+
+
+def known_tasks(graph: Graph, source: str) -> list[Known]:
+    """Return the label stages and the ready tasks of a source, those that are refused with the reason."""
+    found = [
+        Known(name.partition(".")[2], "stage", stage.summary)
+        for name, stage in graph.stages.items() if name.startswith("labels.")
+    ]  # fmt: skip
+    found += [
+        Known(name.partition(".")[2], "refused", str(skip))
+        for name, skip in graph.skipped.items() if name.startswith("labels.")
+    ]  # fmt: skip
+    own = graph.project.find(f"sql/{source}/{TASKS}/{PREDICATES}.yaml")
+    refused = read_predicates(own).refused if own is not None else {}
+    for name, path in ready_tasks(graph.project, source).items():
+        if (why := refused.get(name)) is None:
+            try:
+                found.append(Known(name, "ready", str(read_task(path, own).description or "")))
+                continue
+            except ConfigError as error:
+                why = error.of(source)
+        found.append(Known(name, "refused", why))
+    order = ("stage", "ready", "refused")
+    return sorted(found, key=lambda one: (order.index(one.state), one.name))
+
+
 def asked_for(
-    task: str, graph: Graph, source: str, *, predicates: Path | None = None, name: str | None = None
-) -> Asked:
+    task: str, graph: Graph, source: str, *, predicates: Path | None = None, name: str | None = None,
+    listing: str = "tawt label",
+) -> Asked:  # fmt: skip
     """Return what is meant by a task.
 
     Args:
@@ -72,11 +109,12 @@ def asked_for(
         source: Of its pipeline.
         predicates: The dataset's own predicates, in the place of those of the source.
         name: What the label set is to be called.
+        listing: The command that lists all tasks; for a hint.
 
     Raises:
         ConfigError: Nothing is meant by it, or what is meant cannot be called so.
     """
-    asked = _asked(task, graph, source, predicates)
+    asked = _asked(task, graph, source, predicates, listing)
     if predicates is not None and asked.form != "aces":
         raise ConfigError("--predicates", "is given of what has no predicates, expected an ACES task", "leave it out")
     if name is not None:
@@ -95,7 +133,7 @@ def asked_for(
     return asked
 
 
-def _asked(task: str, graph: Graph, source: str, predicates: Path | None) -> Asked:
+def _asked(task: str, graph: Graph, source: str, predicates: Path | None, listing: str) -> Asked:
     path = Path(task).expanduser()
     own = graph.project.find(f"sql/{source}/{TASKS}/{PREDICATES}.yaml")
     if path.suffix in _YAML:  # what its author wrote is whole, unless a file is given to lay over
@@ -121,8 +159,9 @@ def _asked(task: str, graph: Graph, source: str, predicates: Path | None) -> Ask
     if path.is_dir() and (files := sorted(one for kind in _PARQUET for one in path.rglob(f"*{kind}"))):
         return Asked(path.name, "meds", tuple(files))
     stages = [one.partition(".")[2] for one in graph.stages if one.startswith("labels.")]
+    like = closest(name, [*ready, *stages])
     raise ConfigError(
         f"task `{task}`",
         f"is no label stage and no ready task of `{source}`, expected one of both, a YAML file or a Parquet file",
-        nearest(name, [*ready, *stages]),
+        f"{like} all are listed by `{listing}`".strip(),
     )

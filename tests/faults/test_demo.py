@@ -33,7 +33,7 @@ def test_a_demo_makes_everything_and_the_next_one_replaces_it(short: None, tmp_p
     words = ("demo", "-w", work, "--subjects", 12, "--device", "cpu", "--threads", 1)
     first = tawt(*words)
     assert first.code == 0, first.err
-    assert first.err.splitlines()[-1].startswith("next: tawt query ")
+    assert first.err.splitlines()[-1].startswith("next: tawt label ")
     for said in (
         "invented subjects",
         "12 (seed 0)",

@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.config.named import resolve_pipeline
 from tawt.contracts.label_set import about_labels, label_sets
 from tawt.errors import ConfigError, ContractError, FileError, StageError, StaleError, TawtError
 from tawt.files import write_parquet
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.compile import compile_task
 from tawt.labels.count import counts_of
-from tawt.labels.find import PREDICATES, asked_for, ready_tasks
+from tawt.labels.find import PREDICATES, asked_for, known_tasks, ready_tasks
 from tawt.labels.task import read_predicates, read_task
 from tawt.pipeline.fresh import hold_fresh
 from tawt.pipeline.workspace import open_workspace
@@ -112,7 +113,7 @@ def test_labels_from_elsewhere_are_taken_over(work: Path, tmp_path: Path) -> Non
     heard: list[dict[str, Any]] = []
     made = tawt.label(folder, work, name="taken", report=heard.append, **QUICK)
     assert pq.read_table(made.path).replace_schema_metadata().equals(own)
-    assert [e["text"] for e in heard] == ["columns that are none of a label set are left out: note"]
+    assert [e["text"] for e in heard] == ["1 column that a label set does not have is left out"]
     assert tawt.query("select count(*) n from labels.taken", work).to_pylist() == [{"n": len(own)}]
     with pytest.raises(ConfigError, match="is a label set of this workspace"):
         tawt.label(made.path, work, **QUICK)
@@ -210,6 +211,46 @@ def test_a_source_refuses_a_task_that_it_cannot_answer(work: Path, tmp_path: Pat
         }
 
 
+def test_all_tasks_of_a_source_are_listed(work: Path) -> None:
+    """Each that is listed as ready or a stage can be asked, each that is refused is not, with the reason that is listed."""
+    assert {one.name: one.state for one in tawt.label_tasks(work)} == dict.fromkeys(
+        ready_tasks(Project(), "mimic_iv"), "ready"
+    )
+    assert all(one.says.endswith(".") for one in tawt.label_tasks(work))
+    for source, state, name in (("eicu", "refused", "readmission_30d"), ("physionet2019", "stage", "sepsis_hourly")):
+        graph = load_graph(resolve_pipeline(source))
+        listed = {one.name: one for one in known_tasks(graph, source)}
+        assert listed[name].state == state
+        for one in listed.values():
+            if one.state == "refused":
+                with pytest.raises(ConfigError) as error:
+                    asked_for(one.name, graph, source).read()
+                assert one.says in str(error.value)
+            else:
+                assert asked_for(one.name, graph, source).form == ("sql" if one.state == "stage" else "aces")
+    graph = load_graph(resolve_pipeline("physionet2012"))
+    states = {one.name: one.state for one in known_tasks(graph, "physionet2012")}
+    assert states["survival"] == "stage" and states["readmission_30d"] == "refused"
+
+
+def test_a_list_of_tasks_is_told_to_a_person(work: Path, tawt: Any) -> None:
+    """Without a task each stands on a line of its own, and what is no task is told with the command that lists them."""
+    listed = tawt("label", "-w", work)
+    lines = {line.split()[0]: line for line in listed.out.splitlines()}
+    assert listed.code == 0 and lines["next_potassium"].split()[1] == "ready" and len(lines) >= 9
+    assert listed.err.splitlines()[-1].startswith("next: tawt label ")
+    assert json.loads(tawt("label", "-w", work, "--format", "json").out)[0].keys() == {"task", "state", "says"}
+    wrong = tawt("label", "in_hospital_mortalty_24h", "-w", work)
+    assert wrong.code == 2 and "did you mean" in wrong.error and f"tawt label -w {work}" in wrong.error
+    assert tawt("label", "-w", work, "--force").code == 2
+
+
+@pytest.mark.parametrize("task", sorted({*ready_tasks(Project(), "mimic_iv")} - {"discharge_within_7d"}))
+def test_the_invented_hospital_can_answer_ready_tasks(task: str, work: Path) -> None:
+    """It has labels of more than one answer; of so few people alone all leave within a week."""
+    assert tawt.label(task, work, **QUICK).n_labels > 0
+
+
 def test_two_columns_of_one_name_are_refused(work: Path, tmp_path: Path) -> None:
     """Which of them is meant nobody can tell: neither `label` nor whoever learns from labels reads such a file."""
     path, names = tmp_path / "twice.parquet", ["subject_id", "prediction_time", "boolean_value", "boolean_value"]
@@ -217,6 +258,35 @@ def test_two_columns_of_one_name_are_refused(work: Path, tmp_path: Path) -> None
     for read in (lambda: tawt.label(path, work, **QUICK), lambda: read_labels(path)):
         with pytest.raises((FileError, ConfigError), match="has 1 columns of a name that is there already"):
             read()
+
+
+def test_what_a_column_of_somebody_elses_is_called_is_not_told(work: Path, tmp_path: Path) -> None:
+    """A name can be what stands in a cell: what is missing is told with the columns that are expected, and no other."""
+    path = tmp_path / "own.parquet"
+    for names in (["subject_id", "predictoin_time", "Jane Doe"], ["subject_id", "prediction_time", "boolean_valeu"]):
+        pq.write_table(pa.table([[1], pa.array([0], pa.timestamp("us")), [True]], names=names), path)
+        with pytest.raises(ContractError) as error:
+            tawt.label(path, work, **QUICK)
+        said = f"{error.value} {error.value.hint}"
+        assert (
+            "prediction_time" in said
+            and "boolean_value" in said
+            and not any(n in said for n in ("Jane", "valeu", "toin"))
+        )
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_prediction_times_in_a_zone_are_refused(zone: str, work: Path, tmp_path: Path) -> None:
+    """Events have clock times: neither `label` nor whoever learns from a file takes an instant for one of them."""
+    own = pq.read_table(tawt.label("in_hospital_mortality_24h", work, **QUICK).path).replace_schema_metadata()
+    path, times = tmp_path / "zoned.parquet", own["prediction_time"].cast(pa.timestamp("us", zone))
+    pq.write_table(own.set_column(1, "prediction_time", times), path)
+    for read in (lambda: tawt.label(path, work, **QUICK), lambda: read_labels(path)):
+        with pytest.raises(
+            (ContractError, ConfigError), match=f"`prediction_time` is in the time zone {zone}"
+        ) as error:
+            read()
+        assert "without a zone" in error.value.hint
 
 
 def test_spans_of_time_are_finite_and_not_negative(work: Path, tmp_path: Path) -> None:

@@ -386,6 +386,17 @@ def test_a_label_over_events_that_quarantines_is_placed_by_the_number_of_the_eve
     assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
 
 
+def test_a_label_stage_whose_times_have_a_zone_is_refused(project: Path, run, tmp_path: Path) -> None:
+    """An instant becomes no clock time by itself: the stage fails before a row is written."""
+    text = LABELS.replace(" as prediction_time", "::timestamptz as prediction_time")
+    assert text != LABELS
+    (project / "sql" / "lab" / "labels").mkdir()
+    (project / "sql" / "lab" / "labels" / "high.sql").write_text(text.replace("events.events", "events"))
+    with pytest.raises(ContractError, match=r"prediction_time.*TIME ZONE"):
+        run()
+    assert not (tmp_path / "w" / "labels" / "high").exists()
+
+
 def test_a_folder_of_stages_that_no_layer_has_is_refused(project: Path) -> None:
     """What lies in it would never run: the nearest layer is named, or all."""
     pipeline = PipelineConfig(name="lab", source="lab", parameters={"least": 2})
