@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tawt.arrays import Bools, Floats, Ints
+from tawt.arrays import Floats, Ints
 from tawt.chance import shuffled
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, ContractError, nearest
 from tawt.evaluation.classes import MACRO_AUROC, Classes
-from tawt.evaluation.features import Recipe, features_at
+from tawt.evaluation.features import ROWS_AT_ONCE, Recipe, features_at
 from tawt.evaluation.measure import Metric, Outcome
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import SPEARMAN, Numbers
@@ -59,21 +59,26 @@ def regression(x: Floats, rows: Rows, task: Task, seed: int, strength: float | N
     `strength` is the inverse of a penalty that was chosen already.
     """
     models = _sklearn("linear_model")
-    told = flagged(x, rows.fit)
-    x_fit, y, x_test = told[rows.fit], rows.truth[rows.fit], told[rows.test]
-    if task == "regression":
-        ridge = models.RidgeCV(alphas=1 / _STRENGTHS[::-1]).fit(x_fit, y)
-        return np.asarray(ridge.predict(x_test), dtype=np.float64)
-    if len(np.unique(y)) < 2:
+    y, flags = rows.truth[rows.fit], flags_by(x[rows.fit])
+    if task != "regression" and len(np.unique(y)) < 2:
         return prevalence(x, rows, task, seed)
-    chosen = _strength(x_fit, y, rows.subject_id[rows.fit], seed) if strength is None else strength
-    model = models.LogisticRegression(C=chosen, max_iter=1000).fit(x_fit, y)
-    return spread(model.predict_proba(x_test), model.classes_, rows, task)
+    x_fit = flags(x[rows.fit])
+    if task == "regression":
+        model = models.RidgeCV(alphas=1 / _STRENGTHS[::-1]).fit(x_fit, y)
+    else:
+        chosen = _strength(x_fit, y, rows.subject_id[rows.fit], seed) if strength is None else strength
+        model = models.LogisticRegression(C=chosen, max_iter=1000).fit(x_fit, y)
+    del x_fit
+    say = model.predict if task == "regression" else model.predict_proba
+    at = np.flatnonzero(rows.test)
+    parts = [say(flags(x[at[i : i + ROWS_AT_ONCE]])) for i in range(0, len(at), ROWS_AT_ONCE)]
+    said = np.concatenate(parts).astype(np.float64) if parts else np.empty((0, len(np.unique(y))))
+    return said.reshape(len(at)) if task == "regression" else spread(said, model.classes_, rows, task)
 
 
 def strength_of(x: Floats, rows: Rows, seed: int) -> float:
     """Return the inverse of the penalty that `regression` would choose."""
-    return _strength(flagged(x, rows.fit)[rows.fit], rows.truth[rows.fit], rows.subject_id[rows.fit], seed)
+    return _strength(flags_by(x[rows.fit])(x[rows.fit]), rows.truth[rows.fit], rows.subject_id[rows.fit], seed)
 
 
 def _strength(x: Floats, y: Floats, subject: Ints, seed: int) -> float:
@@ -253,14 +258,19 @@ def spread(chances: Floats, classes: Floats, rows: Rows, task: Task) -> Floats:
     return out
 
 
-def flagged(x: Floats, fit: Bools) -> Floats:
-    """Return features standardized by the rows of `fit`, and flags of what is missing, `(n, 2 f)`."""
-    missing = np.isnan(x)
-    n = np.maximum((~missing[fit]).sum(0), 1)
-    mean = np.where(missing[fit], 0.0, x[fit]).sum(0) / n
-    spread = np.sqrt((np.where(missing[fit], 0.0, x[fit] - mean) ** 2).sum(0) / n)
+def flags_by(fit: Floats) -> Callable[[Floats], Floats]:
+    """Return what standardizes features by some rows, and flags what is missing: `(n, f)` -> `(n, 2 f)`."""
+    missing = np.isnan(fit)
+    n = np.maximum((~missing).sum(0), 1)
+    mean = np.where(missing, 0.0, fit).sum(0) / n
+    spread = np.sqrt((np.where(missing, 0.0, fit - mean) ** 2).sum(0) / n)
     spread[spread < 1e-6] = np.inf  # what does not vary says nothing
-    return np.concatenate((np.where(missing, 0.0, (x - mean) / spread), missing), 1)
+
+    def flags(x: Floats) -> Floats:
+        lacks = np.isnan(x)
+        return np.concatenate((np.where(lacks, 0.0, (x - mean) / spread), lacks), 1)
+
+    return flags
 
 
 def _sklearn(part: str) -> Any:

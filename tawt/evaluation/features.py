@@ -84,10 +84,15 @@ def features_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time:
         DatasetError: A subject is in no split.
     """
     subject, time = np.asarray(subject_id), np.asarray(prediction_time)
-    starts = range(0, max(1, len(subject)), ROWS_AT_ONCE)
-    parts = (known_at(dataset, subject[i : i + ROWS_AT_ONCE], time[i : i + ROWS_AT_ONCE]) for i in starts)
-    found = [_all_of(known, dataset, recipe, N_TYPES) for known in parts]
-    whole = Features(np.concatenate([one.matrix for one in found]), found[0].names)
+    matrix = np.empty((len(subject), 0))
+    names: tuple[str, ...] = ()
+    for i in range(0, max(1, len(subject)), ROWS_AT_ONCE):
+        part = slice(i, i + ROWS_AT_ONCE)
+        found = _all_of(known_at(dataset, subject[part], time[part]), dataset, recipe, N_TYPES)
+        if i == 0:
+            matrix, names = np.empty((len(subject), len(found.names))), found.names
+        matrix[part] = found.matrix
+    whole = Features(matrix, names)
     return _told(whole) if recipe == "demographics" else whole
 
 

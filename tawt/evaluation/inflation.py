@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Bools, Floats
-from tawt.evaluation.baselines import flagged
+from tawt.evaluation.baselines import flags_by
 from tawt.evaluation.features import Features
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.labels.leaks.verdict import Inflation
@@ -59,6 +59,6 @@ def probe(x: Floats, truth: Floats, fit: Bools, test: Bools) -> Floats | None:
         linear: Any = importlib.import_module("sklearn.linear_model")
     except ModuleNotFoundError:
         return None
-    told = flagged(x, fit)
-    model = linear.LogisticRegression(C=_STRENGTH, max_iter=500).fit(told[fit], truth[fit])
-    return np.asarray(model.predict_proba(told[test])[:, 1], dtype=np.float64)
+    flags = flags_by(x[fit])
+    model = linear.LogisticRegression(C=_STRENGTH, max_iter=500).fit(flags(x[fit]), truth[fit])
+    return np.asarray(model.predict_proba(flags(x[test]))[:, 1], dtype=np.float64)

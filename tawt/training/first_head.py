@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tawt.arrays import Bools
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.heads.probe import Probe, fit_probe
@@ -15,23 +16,32 @@ from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.device import Compute
 
 
-def embed_asked(encoder: Encoder, loader: PackedLoader, compute: Compute) -> NDArray[np.float32]:
-    """Return the embeddings `(d, d_embedding)` of the documents of a loader, in their order.
+def embed_asked(
+    encoder: Encoder, loader: PackedLoader, compute: Compute, chosen: Bools | None = None
+) -> NDArray[np.float32]:
+    """Return the embeddings `(c, d_embedding)` of the documents of a loader, in their order.
 
     Args:
         encoder: On its device; its mode is put back.
         loader: Of the documents.
         compute: Device and precision.
+        chosen: `(d,)`, those that are wanted; None = all.
     """
     was = encoder.training
     encoder.eval()
-    vectors = []
+    kept = np.ones(loader.n_documents, dtype=np.bool_) if chosen is None else chosen
+    vectors = np.empty((int(kept.sum()), encoder.d_embedding), dtype=np.float32)
+    asked = done = 0
     batch: PackedBatch
     for batch in loader.sequential():
         with torch.no_grad(), compute.autocast():
-            vectors.append(encoder.embed(batch.to(compute.device)).float().cpu())
+            found = encoder.embed(batch.to(compute.device)).float().cpu().numpy()
+        found, asked = found[kept[asked : asked + len(found)]], asked + len(found)
+        vectors[done : done + len(found)] = found
+        done += len(found)
+    assert asked == len(kept) and done == len(vectors), "each document has an embedding"
     encoder.train(was)
-    return torch.cat(vectors).numpy()
+    return vectors
 
 
 def fit_first(encoder: Encoder, loader: PackedLoader, task: Task, compute: Compute, seed: int) -> Probe:
@@ -49,7 +59,7 @@ def fit_first(encoder: Encoder, loader: PackedLoader, task: Task, compute: Compu
     labelled = ~targets.taught[row]
     row = row[labelled]
     return fit_probe(
-        embed_asked(encoder, loader, compute)[labelled], targets.truth[row], targets.weight[row],
+        embed_asked(encoder, loader, compute, labelled), targets.truth[row], targets.weight[row],
         task.asked.subject_id[row], task.answers, seed,
     )  # fmt: skip
 

@@ -56,6 +56,15 @@ def test_what_can_be_learned_is(fit) -> None:
     assert np.corrcoef(numbers, SIGNAL[TEST])[0, 1] > 0.7
 
 
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_rows_are_answered_some_at_a_time(task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are answered at once, a linear model says the same of each."""
+    rows = rows_of(SIGNAL if task == "regression" else (SIGNAL > 0).astype(float))
+    whole = regression(X, rows, task, 0)
+    monkeypatch.setattr("tawt.evaluation.baselines.ROWS_AT_ONCE", 7)
+    assert regression(X, rows, task, 0) == pytest.approx(whole, rel=1e-12) and len(whole) == TEST.sum()
+
+
 @pytest.mark.parametrize("fit", [regression, trees])
 def test_labels_of_the_test_rows_are_never_seen(fit) -> None:
     """With every test label turned round, predictions are the same to the bit, and each run gives the same."""

@@ -217,6 +217,24 @@ def test_of_many_documents_a_draw_chooses_the_penalty(tmp_path, monkeypatch):
     torch.testing.assert_close(again.weight, drawn.weight, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["binary", "numbers"])
+def test_documents_are_summed_some_at_a_time(tmp_path, monkeypatch, kind):
+    """However many embeddings are held in double precision at once, the probe is the same to a millionth."""
+    rng = np.random.default_rng(4)
+    x = (rng.normal(size=(400, 6)) + 5).astype(np.float32)
+    z = x[:, 0] + rng.normal(size=400)
+    column = {"boolean_value": (z > 5).tolist()} if kind == "binary" else {"float_value": z.astype(np.float32)}
+    spec, targets = learned(read_labels(write(tmp_path, **column)))
+    asked = x, targets.truth, targets.weight, np.arange(400), TaskHead(6, spec, CONFIG).answers
+    whole = fit_probe(*asked)
+    monkeypatch.setattr("tawt.heads.probe.NUMBERS_AT_ONCE", 6 * 37)
+    parts = fit_probe(*asked)
+    assert parts.penalty == whole.penalty
+    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(parts.bias, whole.bias, rtol=1e-6, atol=1e-6)
+    assert np.allclose([*parts.tried.values()], [*whole.tried.values()], rtol=1e-6)
+
+
 def test_the_penalty_grows_where_embeddings_say_nothing(tmp_path):
     """Of noise alone the probe says little more than the rates of the labels."""
     rng = np.random.default_rng(2)
