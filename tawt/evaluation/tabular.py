@@ -24,9 +24,9 @@ DRAWN = 33
 """First salt of which rows are learned from, where there are too many."""
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TABPFN_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
-    "TABPFN_ALLOW_CPU_LARGE_DATASET": "0",
+    "TABPFN_ALLOW_CPU_LARGE_DATASET": "0", "TABPFN_NO_BROWSER": "1",
 }  # fmt: skip
-_FILES = (".ckpt", ".safetensors", ".pt")
+_FILES, _WORDS = (".ckpt", ".safetensors", ".pt"), ("regress", "classif")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Package:
     """Further settings."""
 
 
-# source: github.com/PriorLabs/TabPFN (limits of version 2; 1,000 rows on CPU), github.com/soda-inria/tabicl
+# source: github.com/PriorLabs/TabPFN (limits of version 2, the least; 1,000 rows on CPU), github.com/soda-inria/tabicl
 TABULAR = {
     "TabPFN": Package("tabpfn", "TabPFNClassifier", "TabPFNRegressor", 10_000, 1_000, 500, 10, {}),
     "TabICL": Package(
@@ -140,8 +140,10 @@ def _file(name: str, path: Path, task: Task) -> Path:
     """Return the file of weights of a kind of task."""
     if path.is_file():
         return path
-    word = "regress" if task == "regression" else "classif"
-    found = sorted(one for one in path.iterdir() if one.suffix in _FILES and word in one.name.lower())
+    word, other = _WORDS if task == "regression" else _WORDS[::-1]
+    there = [one for one in path.iterdir() if one.suffix in _FILES]
+    own = [one for one in there if word in one.name.lower()]
+    found = own or [one for one in there if other not in one.name.lower()]  # those that do both are called after neither
     if len(found) != 1:
         what = f"holds {len(found)} files of weights with `{word}` in their name, expected one"
         raise ConfigError(f"--weights {name}={path}", what, "name the file")

@@ -84,6 +84,11 @@ def test_a_model_of_tables_learns_from_weights_on_disk(named: str, tmp_path: Pat
     numbers = said(named, tmp_path, X[:, 0], "regression")
     assert np.corrcoef(numbers, X[TEST, 0])[0, 1] > 0.5
     assert {(shape[1], device) for shape, _, device in sys.modules[named.lower()].SEEN} == {(6, "cpu")}
+    both = tmp_path / "both"
+    both.mkdir()
+    (both / "v3.5.safetensors").write_text("fine")  # of one file that does both, which is called after neither
+    assert np.array_equal(said(named, both, ONE_LABEL, "binary"), chance)
+    assert np.array_equal(said(named, both, X[:, 0], "regression"), numbers)
     (tmp_path / "classifier-v3.ckpt").write_text("fine")
     with pytest.raises(ConfigError, match="holds 2 files of weights with `classif`"):
         said(named, tmp_path, ONE_LABEL, "binary")
