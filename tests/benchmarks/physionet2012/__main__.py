@@ -8,8 +8,8 @@ self-training with a teacher for the stays without a label. Beside them stand ba
 
 `--form published`: with `set-a` and `Outcomes-a.txt` laid beside the others, set-a is the test set, and neither pretraining nor
 the vocabulary sees it; without, each fifth of b and c in turn. `--form official` learns from the sets that `--train` names, is
-asked about set-c, and measures the challenge's two events; the frozen row stands there a second time, calibrated by a curve that
-was fitted to what probes say of stays whose labels they were not shown.
+asked about set-c, and measures the challenge's two events; the frozen row stands there again, calibrated by a curve that
+was fitted to what probes say of stays whose labels they were not shown, and of all labels, none kept to stop by.
 
 Every step is kept in WORK under a hash of what it depends on: run the command again and it goes on where it was.
 Needs `pip install "tawt[benchmarks]"`.
@@ -28,7 +28,7 @@ from stays import Draw, official, published, read_outcomes
 from steps import Said, Steps, long_enough, prepare
 from table import events_text, mean_logit, text_of
 
-from tawt.config.load import overrides
+from tawt.config.load import merge, overrides
 from tawt.evaluation.metrics import Binary
 from tawt.evaluation.recalibrate import by_curve
 
@@ -43,23 +43,22 @@ def main() -> None:
     folds = published(stays, given.labels) if given.form == "published" else official(stays, given.train)
     folds = [fold for fold in folds if not given.folds or fold.name in given.folds]
     tables: dict[int, dict[str, list[Said]]] = {}
+    events: dict[str, tuple[Said, Said]] = {}
     for fold in folds:
         place = given.work / fold.name
         prepare(given.data, place / "workspace", fold.splits())
         steps = Steps(place, fold)
         print(f"{fold.name}: {len(fold.train):,} stays to learn from, {len(fold.test):,} asked about", flush=True)
         runs = _pretrained(steps, given)
+        if given.form == "official":
+            events |= _official(steps, runs, given.rows)
+            continue
         for percent, draws in fold.draws.items():
             for draw in draws:
                 for name, said in _rows(steps, draw, percent, runs, given.rows).items():
                     tables.setdefault(percent, {}).setdefault(name, []).append(said)
-            if given.form == "official":
-                tuning = _rows(steps, draws[0], percent, runs, given.rows, "tuning")
-                rows = {name: (tuning[name], said[0]) for name, said in tables[percent].items()}
-                left_out = steps.left_out(draws[0], runs[FULL][0], percent)
-                curve = by_curve(Binary(left_out.died, left_out.chance))
-                of_tuning, of_test = (replace(one, chance=curve.mend(one.chance)) for one in rows["frozen"])
-                print(events_text({"frozen, calibrated": (of_tuning, of_test), **rows}))
+    if given.form == "official":
+        print(events_text(events))
     if given.form == "published":
         for percent, rows in tables.items():
             print(text_of(rows, percent, on_set_a))
@@ -85,13 +84,33 @@ def _options() -> Any:
 
 def _pretrained(steps: Steps, given: Any) -> dict[str, list[Path]]:
     """Return the runs of each encoder that a row asks for, one a seed."""
-    wanted = {FULL} | {RECIPES[name].encoder for name in given.rows}
-    changes = overrides(given.settings)
+    wanted = {FULL} | {RECIPES[name].encoder for name in given.rows if len(steps.fold.tuning)}
+    # without a stay to validate on, the last weights are taken
+    changes = merge({} if len(steps.fold.tuning) else {"train": {"final": "last"}}, overrides(given.settings))
     return {
         encoder: [steps.pretrained(encoder, given.passes, seed, changes) for seed in given.seeds]
         for encoder in ENCODERS
         if encoder in wanted
     }
+
+
+def _official(steps: Steps, runs: dict[str, list[Path]], names: Sequence[str]) -> dict[str, tuple[Said, Said]]:
+    """Return what each row says of the stays that thresholds are chosen on, and of set-c; the frozen one calibrated, too.
+
+    Where all stays are learned from, those are the same stays, each asked of a probe that was not shown its label.
+    """
+    ((percent, (draw,)),) = steps.fold.draws.items()
+    left_out = mean_logit([steps.left_out(draw, run, percent) for run in runs[FULL]])
+    curve = by_curve(Binary(left_out.died, left_out.chance))
+    if not len(steps.fold.tuning):
+        frozen = left_out, mean_logit([steps.said(draw, RECIPES["frozen"], run, percent) for run in runs[FULL]])
+        return {
+            "frozen, of all labels, calibrated": tuple(replace(one, chance=curve.mend(one.chance)) for one in frozen)
+        }
+    tuning, test = (_rows(steps, draw, percent, runs, names, split) for split in ("tuning", "held_out"))
+    rows = {name: (tuning[name], said) for name, said in test.items()}
+    calibrated = tuple(replace(one, chance=curve.mend(one.chance)) for one in rows["frozen"])
+    return {"frozen, calibrated": calibrated, **rows}
 
 
 def _rows(

@@ -112,6 +112,8 @@ def published(stays: Stays, percents: Sequence[int]) -> list[Fold]:
 def official(stays: Stays, train: str) -> list[Fold]:
     """Return the challenge's own form: all labels of one or two sets, asked about set-c.
 
+    Once a tenth of them decides when to stop, for what must be stopped; once all are learned from, by what is solved at once.
+
     Args:
         stays: With set-c, and the sets that are named.
         train: As in `b` or `ab`.
@@ -121,7 +123,10 @@ def official(stays: Stays, train: str) -> list[Fold]:
     n_fit = int(FOR_FIT_OF_OFFICIAL * len(pool))
     parts = pool[:n_fit], pool[n_fit:]
     test = stays.subject_id[stays.set_name == "c"]
-    return [Fold(f"{train}_to_c", *parts, test, {100: [Draw("all", *parts)]})]
+    return [
+        Fold(f"{train}_to_c", *parts, test, {100: [Draw("all", *parts)]}),
+        Fold(f"all_of_{train}_to_c", pool, pool[:0], test, {100: [Draw("all", pool, pool[:0])]}),
+    ]
 
 
 def _draws(train: Ints, tuning: Ints, share: float, of: tuple[int, int]) -> list[Draw]:

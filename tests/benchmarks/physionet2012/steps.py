@@ -121,10 +121,9 @@ class Steps:
         subject = table["subject_id"].to_numpy()
         part = np.random.RandomState(SEED).permutation(len(draw.fit)) % N_FOLDS
         for i in range(N_FOLDS):
-            out = place / f"left_out_{i}"
+            out = place / f"left_out_{i}_{self._hash(run.name)}"
             own = np.isin(subject, draw.fit[part == i])
-            shown, hidden = out / "shown.parquet", out / "hidden.parquet"
-            probe = out / self._hash(f"{run.name} left out")
+            shown, hidden, probe = out / "shown.parquet", out / "hidden.parquet", out / "probe"
             if not (probe / "model.safetensors").exists():
                 out.mkdir(parents=True, exist_ok=True)
                 pq.write_table(table.filter(pa.array(~own)), shown)
