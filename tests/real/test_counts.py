@@ -76,6 +76,11 @@ def physionet_lines(archive: Path) -> Counter[tuple[str, str]]:
     return lines
 
 
+def row_says_alive(row: dict[str, str]) -> bool:
+    """Whether a stay of which no day of a death is on record ended alive."""
+    return row["In-hospital_death"] == "0"
+
+
 def test_physionet2012_set_b(shared_data: Path, tmp_path: Path) -> None:
     """4,000 stays and 1,762,535 lines beside the headers: each line is an event, a record id or a listed defect; 568 deaths are labels."""
     source = need(shared_data, "physionet2012")
@@ -103,6 +108,15 @@ def test_physionet2012_set_b(shared_data: Path, tmp_path: Path) -> None:
     deaths = pq.read_table(workspace / "labels" / "in_hospital_death" / "labels.parquet")
     meds.LabelSchema.validate(deaths)
     assert (len(deaths), sum(deaths["boolean_value"].to_pylist())) == (4000, 568)
+    with (raw / "Outcomes-b.txt").open(newline="") as file:
+        outcomes = {int(row["RecordID"]): row for row in csv.DictReader(file)}
+    days = {stay: int(row["Survival"]) for stay, row in outcomes.items()}
+    told = {stay for stay, n in days.items() if n >= 0 or row_says_alive(outcomes[stay])}
+    horizons = pq.read_table(workspace / "labels" / "survival_horizons" / "labels.parquet").to_pylist()
+    assert {(row["subject_id"], row["horizon_hours"]): row["boolean_value"] for row in horizons} == {
+        (stay, 24.0 * within): 0 <= days[stay] <= within for stay in told for within in (30, 90, 365)
+    }
+    assert len(horizons) == 3 * len(told) and len(told) > 3900
     meds.LabelSchema.validate(pq.read_table(workspace / "labels" / "length_of_stay" / "labels.parquet"))
     all_good(workspace)
 

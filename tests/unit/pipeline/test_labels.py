@@ -38,7 +38,7 @@ def test_a_task_gives_one_sorted_file_of_labels(work: Path) -> None:
     when = datetime(2000, 1, 3)
     expected = {
         "in_hospital_death": ("boolean_value", [(7, True), (31, False), (66, False), (400, True)]),
-        "length_of_stay": ("integer_value", [(7, 8), (31, 5), (52, 14), (66, 19)]),
+        "length_of_stay": ("float_value", [(7, 8), (31, 5), (52, 14), (66, 19)]),
     }
     contract = own_contract("label_sets").arrow_schema()
     for task, (column, rows) in expected.items():
@@ -77,7 +77,7 @@ def test_a_label_stage_is_labelled_alone(work: Path) -> None:
         "subject_id": [31, 52, 66, 400], "prediction_time": [datetime(2000, 1, 3)] * 4,
         "boolean_value": [False, False, False, True], "duration_hours": [8712.0, 8712.0, 8712.0, 24.0],
     }  # fmt: skip
-    assert tawt.label("length_of_stay", work, **QUICK).kind == "numbers"
+    assert tawt.label("length_of_stay", work, **QUICK).kind is None  # its column says it
     with pytest.raises(ConfigError, match="--name"):
         tawt.label("survival", work, name="other", **QUICK)
 
