@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, StaleOk, Threads, Workspace
-from tawt.cli.output import Format, next_command, print_rows, say
+from tawt.cli.output import Format, next_command, print_rows, print_text, say
 from tawt.cli.ran import stage_progress
 
 _MOST_FAMILIES = 20
@@ -50,11 +52,15 @@ def carry(
         families = [(f.name, f.n_rows, f"{f.n_known / f.n_rows:.1%}") for f in result.families[:_MOST_FAMILIES]]
         print_rows(("codes of", "rows", "known"), families, form)
         print()
+    if form is Format.json:
+        tables = {name: [asdict(one) for one in getattr(result, name)] for name in ("coverage", "families", "drift")}
+        print_text(json.dumps(tables | {"told": [*result.lines()]}, indent=2, default=str))
     drift = [
         (d.code, d.data_type, d.way, d.unit, d.n_rows, _short(d.distance), _short(d.shift), _short(d.chance))
         for d in result.drift
     ]
-    print_rows(("code", "read as", "by", "unit", "rows", "distance", "shift", "by chance"), drift, form)
+    if form is not Format.json:
+        print_rows(("code", "read as", "by", "unit", "rows", "distance", "shift", "by chance"), drift, form)
     for line in result.lines():
         say(f"note: {line}")
     say(f"dataset: {result.place}")

@@ -39,6 +39,9 @@ def label(
     name: Annotated[
         str | None, typer.Option(help="What the label set is called; as the task by default", show_default=False)
     ] = None,
+    meds: Annotated[
+        Path | None, typer.Option(help="A folder to write them to as MEDS has labels, beside", show_default=False)
+    ] = None,
     threads: Threads = None,
     memory_limit: Memory = None,
     force: Force = False,
@@ -52,7 +55,7 @@ def label(
     from tawt.commands.label import label as make_labels
 
     if task is None:
-        _list_tasks(workspace, form, predicates=predicates, name=name, force=force)
+        _list_tasks(workspace, form, predicates=predicates, name=name, meds=meds, force=force)
         return
     with stage_progress(dry_run, form) as report:
 
@@ -62,15 +65,16 @@ def label(
             report(event)
 
         result = make_labels(
-            task, workspace, predicates=predicates, name=name, threads=threads, memory_limit=memory_limit, force=force,
-            dry_run=dry_run, report=hear,
+            task, workspace, predicates=predicates, name=name, meds=meds, threads=threads, memory_limit=memory_limit,
+            force=force, dry_run=dry_run, report=hear,
         )  # fmt: skip
     _tell_labels(result, form)
+    for path in result.meds:
+        say(f"as MEDS: {path}")
     if dry_run:
         next_command(again())
         return
-    runs = sorted(path.parent for path in (workspace / "runs").glob("*/config.yaml"))
-    run = next((path.name for path in runs if not (path / "task.json").exists()), None)
+    run = _pretrained(workspace)
     if run is None:
         say(f"note: no pretrained run is here yet: `{follow('pretrain', workspace=workspace)}`")
     next_command(follow("finetune", result.name, workspace=workspace, run=run or "RUN", kind=result.kind, form=form))
@@ -87,6 +91,22 @@ def _list_tasks(workspace: Path, form: Format, **given: Any) -> None:
     print_rows(("task", "state", "says"), [(one.name, one.state, one.says) for one in tasks], form)
     first = next((one.name for one in tasks if one.state != "refused"), "TASK")
     next_command(follow("label", first, workspace=workspace, form=form))
+
+
+def _pretrained(workspace: Path) -> str | None:
+    """Return a run of a workspace that has learned no task."""
+    runs = sorted(path.parent for path in (workspace / "runs").glob("*/config.yaml"))
+    return next((path.name for path in runs if not (path / "task.json").exists()), None)
+
+
+def _learned(workspace: Path, run: str, task: str) -> bool:
+    """Return whether a run has learned a task of a name."""
+    from tawt.heads.task import TASK
+    from tawt.readers import read_map
+    from tawt.runs.find import find_run
+
+    path = find_run(workspace, run) / TASK
+    return path.is_file() and read_map(path, "finetune again").get("name") == task
 
 
 def _tell_labels(result: Any, form: Format) -> None:
@@ -201,11 +221,14 @@ def evaluate(
     )  # fmt: skip
     for note in result.notes:
         say(f"note: {note}")
-    if form == Format.json:
+    if form is Format.json:
         print_text((result.folder / "evaluation.json").read_text(encoding="utf-8"))
+    elif form is Format.csv:
+        _print(result.rows(), form)
     else:
         print_text(result.text(width=terminal_width() or 160))
     say(f"written: {result.folder}")
+    next_command(follow("audit", task, workspace=workspace, run=run[0], kind=kind, form=form, device=device))
 
 
 def audit(
@@ -262,5 +285,10 @@ def audit(
     unknown = len(result.verdicts) - clean - result.n_leaks
     say(f"{counted(result.n_leaks, 'leak')}, {clean} clean, {unknown} not verified; with and without: AUROC of a probe")
     say(f"written: {result.path}")
+    if run is not None and _learned(workspace, run, result.name):
+        next_command(follow("evaluate", task, workspace=workspace, run=run, kind=kind, form=form, device=device))
+    else:
+        pretrained = run or _pretrained(workspace) or "RUN"
+        next_command(follow("finetune", task, workspace=workspace, run=pretrained, kind=kind, form=form, device=device))
     if result.n_leaks:
         raise typer.Exit(1)

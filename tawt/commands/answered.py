@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import numpy as np
 from tawt.arrays import Bools, Floats, Ints
 from tawt.config.pipeline import Score
 from tawt.contracts.cells import SMALL_CELL
-from tawt.evaluation.classes import Columns
+from tawt.evaluation.classes import Classes, Columns, Labels
+from tawt.evaluation.measure import Outcome
 from tawt.evaluation.metrics import Binary, best_threshold
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Kind, Predictions, read_predictions, write_predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.settle import Settled, interval_width
+from tawt.evaluation.survival import Survival
 from tawt.evaluation.withheld import has_small_cell, n_subjects
 from tawt.heads.labels import LabelSet
 from tawt.heads.task import TaskSpec
@@ -99,9 +102,7 @@ class Asked:
             }
         elif kind == "multilabel":
             names = spec.outputs
-            truth = np.full((len(own), len(names)), np.nan)
-            for i, one in enumerate(self.labels.asked):
-                truth[:, names.index(one)] = own.value[:, i]
+            truth = _placed(own, names)
             told = [[None if np.isnan(x) else x for x in row] for row in truth.tolist()]
             columns |= {"multilabel_value": told, "predicted_multilabel_probabilities": here.tolist()}
         elif kind == "regression":
@@ -116,3 +117,32 @@ class Asked:
             path, columns | further, kind, model=model, labels=self.labels.sha256, names=names, horizons=horizons
         )
         return read_predictions(path)
+
+
+def outcome_of(labels: LabelSet, said: Floats, spec: TaskSpec) -> Outcome:
+    """Return what came beside what a model says of the same rows.
+
+    Args:
+        labels: `n` rows.
+        said: `(n, k)`.
+        spec: What the model was asked.
+    """
+    match labels.kind:
+        case "binary":
+            return Binary(labels.value[:, 0], said[:, 0])
+        case "labels":
+            return Labels(_placed(labels, spec.outputs), said, spec.outputs)
+        case "classes":
+            return Classes(labels.value[:, 0], said / said.sum(1, keepdims=True))
+        case "numbers":
+            return Numbers(labels.value[:, 0], said[:, 0])
+        case "time":
+            return Survival(labels.duration[:, 0], labels.value[:, 0], 1 - said.mean(1), spec.edges, said)
+
+
+def _placed(labels: LabelSet, names: Sequence[str]) -> Floats:
+    """Return the answers in the order of a head's outputs, `(n, k)`; NaN = not known."""
+    truth = np.full((len(labels), len(names)), np.nan)
+    for i, one in enumerate(labels.asked):
+        truth[:, names.index(one)] = labels.value[:, i]
+    return truth

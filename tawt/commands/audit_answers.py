@@ -14,6 +14,7 @@ from tawt.arrays import Bools
 from tawt.evaluation.baselines import measured_shuffled, with_shuffled_labels
 from tawt.evaluation.inflation import inflation, probe
 from tawt.evaluation.leaks import Told, audit_features
+from tawt.evaluation.metrics import Binary
 from tawt.evaluation.resample import Interval
 from tawt.evaluation.rows import Rows, thinned
 from tawt.heads.labels import LabelSet
@@ -83,7 +84,7 @@ class Question:
         chances = probe(told.features.matrix, mixed.truth, mixed.fit, mixed.test)
         if chances is None:
             return unverified(code, "scikit-learn is not installed")
-        found = measured_shuffled(mixed, chances, "binary", seed, _DRAWS)
+        found = measured_shuffled(Binary(mixed.truth[mixed.test], chances), mixed.subject_id[mixed.test], seed, _DRAWS)
         said = f"{found.metric} {_interval(found.interval)} on shuffled labels"
         if found.is_at_chance is None:
             return unverified(code, said)

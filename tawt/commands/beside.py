@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.commands.answered import outcome_of
 from tawt.config.base import one_or_more
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, nearest
@@ -38,7 +39,7 @@ _N_VARIABLES = 64
 _MOST = {"demographics": 20_000, "logistic regression": 20_000, GRU: 20_000}
 _MOST_OF_ALL = 100_000
 """Labels that are learned from, or that decide when to stop; of more, as many are drawn."""
-TUNING = "tuning"
+TRAIN, TUNING = "train", "tuning"
 
 
 @dataclass(frozen=True)
@@ -83,22 +84,17 @@ class Beside:
 
     def shuffled(self, wanted: str | Sequence[str] | None, n_draws: int = N_DRAWS) -> Shuffled | None:
         """Probe the run's encoder with shuffled labels, and hold what comes of it to chance; None where it is not
-        asked for, or the kind of task has no one number for it."""
-        if SHUFFLED not in self._chosen(wanted) or self.labels.kind not in _FITTED:
+        asked for."""
+        if SHUFFLED not in self._chosen(wanted):
             return None
         train, chosen = self.dataset.split("train"), self.dataset.split(self.splits[0])
         mixed = with_labels_shuffled(self.labels, (train, chosen), self.seed)
         rows, said, _ = answer(
             probed(self.task, train, mixed, self.compute, self.seed), chosen, mixed, self.compute
         )  # fmt: skip
-        kind = _FITTED[self.labels.kind]
-        told = said.astype(np.float64) if kind == "multiclass" else said[:, 0].astype(np.float64)
-        if kind == "multiclass":
-            told /= told.sum(1, keepdims=True)
-        own = replace(self, labels=mixed, splits=self.splits[:1])._rows()
-        at = np.flatnonzero(own.test)
-        assert len(at) == len(rows)
-        return measured_shuffled(own, told, kind, self.seed, n_draws)
+        own = mixed.rows(rows)
+        outcome = outcome_of(own, said.astype(np.float64), self.task.spec)
+        return measured_shuffled(outcome, own.subject_id, self.seed, n_draws)
 
     def _chosen(self, wanted: str | Sequence[str] | None) -> list[str]:
         return chosen(wanted, self.weights)
@@ -130,14 +126,12 @@ class Beside:
             subjects = [self.dataset.split(name).subject_ids for name in names]
             return np.isin(self.labels.subject_id, np.concatenate([np.empty(0, dtype=np.int64), *subjects]))
 
-        # of a run that is asked about what it learned from, nothing is left to stop by
         stops = [TUNING] if TUNING in self.dataset.split_names and self.splits[0] != TUNING else []
         return [of(["train"]), of(stops), of(self.splits)]
 
     def _any_of(self, most: int) -> Ints:
         fit, stop, asked = self._inside()
-        learned = thinned(np.arange(len(fit)), fit & ~asked, most, self.seed)
-        return np.flatnonzero((fit & asked) | learned | stop | asked)
+        return np.flatnonzero(thinned(np.arange(len(fit)), fit, most, self.seed) | stop | asked)
 
     def _rows(self, most: int = _MOST_OF_ALL) -> Rows:
         at, parts = self._any_of(most), self._inside()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tawt.commands.answered import Asked
-from tawt.commands.beside import TUNING, Beside, chosen
+from tawt.commands.beside import TRAIN, TUNING, Beside, chosen
 from tawt.commands.carried import place_for
 from tawt.config.base import one_or_more
 from tawt.config.pipeline import Score
@@ -26,7 +26,7 @@ from tawt.evaluation.features import statics_at
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import COVERAGE, WIDTH
-from tawt.evaluation.resample import N_DRAWS, draws_of
+from tawt.evaluation.resample import N_DRAWS, Interval, draws_of
 from tawt.evaluation.settle import Settled, groups_text, settled_text
 from tawt.evaluation.subgroups import Subgroup, by_group
 from tawt.evaluation.suite import metrics_of
@@ -82,6 +82,16 @@ class EvaluateResult:
             "notes": [*self.notes],
         }
 
+    def rows(self) -> list[dict[str, str]]:
+        """Return a row a model and metric, as texts: the number, its interval, and what it is less the first model."""
+        told = []
+        for row in self.comparison.rows:
+            for name, one in row.metrics.items():
+                less = row.differences[name] if row.differences is not None else None
+                cells = {"model": row.name, "metric": name, **_cells("", one), **_cells("less_first_", less)}
+                told.append(cells | {"reason": one.reason or ""})
+        return told
+
     def text(self, width: int = 160) -> str:
         """Return the tables: models beside one another, what was settled on tuning, and groups of subjects."""
         parts = [self.comparison.text(width=width)]
@@ -112,7 +122,7 @@ def evaluate(
     stale_ok: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> EvaluateResult:
-    """Measure runs on a split that they did not learn from, beside baselines fitted to the same training labels.
+    """Measure runs on a split, beside baselines fitted to the same training labels where these are not asked about.
 
     Args:
         workspace: Holds `dataset/`.
@@ -146,6 +156,14 @@ def evaluate(
     if not folders:
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
     tables = given_weights(one_or_more(weights))
+    notes: list[str] = []
+    if split == TRAIN and chosen(() if baselines is None else baselines, tables):
+        raise ConfigError(
+            "--baseline", "learns from train, which is asked about, expected none", "leave it out, or ask of held_out"
+        )
+    if split == TRAIN:
+        notes.append("no baseline stands beside: each learns from train, which is asked about")
+        baselines = ()
     chosen(baselines, tables)
     names = [called(workspace, folder) for folder in folders]
     if twice := [name for name, n in Counter(names).items() if n > 1]:
@@ -163,7 +181,6 @@ def evaluate(
     score = _score_of(workspace, file, labels)
     first: tuple[LoadedTask, Compute] | None = None
     asked: Asked | None = None
-    notes: list[str] = []
     with made_folder(place):
         for name, folder, own in zip(names, folders, datasets, strict=True):
             tell({"event": "model", "name": name})
@@ -201,6 +218,12 @@ def evaluate(
         undrawn: list[str] = []
         drawn = plot_models(said_of, place, labels.name, undrawn.append) if plots else ()
     return replace(found, plots=tuple(drawn), notes=(*found.notes, *undrawn))
+
+
+def _cells(mark: str, one: Interval | None) -> dict[str, str]:
+    numbers = (None, None, None) if one is None else (one.value, one.low, one.high)
+    names = (f"{mark}value", f"{mark}low", f"{mark}high")
+    return {name: "" if x is None else repr(x) for name, x in zip(names, numbers, strict=True)}
 
 
 def _has_labels(dataset: TripletDataset, split: str, labels: LabelSet) -> bool:

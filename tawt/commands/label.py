@@ -16,12 +16,13 @@ from tawt.contracts.label_columns import as_labels
 from tawt.contracts.label_set import AboutLabels, about_labels, label_path
 from tawt.database.connect import Limits, connect
 from tawt.errors import ConfigError, StageError
-from tawt.files import digest
+from tawt.files import digest, made_folder, write_parquet
 from tawt.labels.count import counts_of
 from tawt.labels.derive import attrition_rows, derive
 from tawt.labels.find import Asked, Known, asked_for, known_tasks
 from tawt.labels.judge import judge
 from tawt.labels.keep import keep, reason_to_make, task_hash
+from tawt.labels.meds import meds_labels
 from tawt.labels.predicates_sql import absent
 from tawt.labels.task import Task
 from tawt.machine import version_of
@@ -59,6 +60,8 @@ class LabelResult:
     """Who is left after each rule of the task, as such texts."""
     stage: RunResult | None = None
     """What became of the records of a SQL stage."""
+    meds: Sequence[Path] = ()
+    """The same in the form of MEDS, where that was asked for."""
     dry_run: bool = False
 
 
@@ -70,8 +73,8 @@ class _Made:
 
 def label(
     task: str | Path, workspace: str | Path, *, predicates: str | Path | None = None, name: str | None = None,
-    threads: int | None = None, memory_limit: str | None = None, force: bool = False, dry_run: bool = False,
-    report: Report = lambda event: None,
+    meds: str | Path | None = None, threads: int | None = None, memory_limit: str | None = None, force: bool = False,
+    dry_run: bool = False, report: Report = lambda event: None,
 ) -> LabelResult:  # fmt: skip
     """Make a label set: WORKSPACE/labels/NAME/labels.parquet.
 
@@ -81,6 +84,7 @@ def label(
         workspace: A workspace that `ingest` made.
         predicates: A file of the dataset's own predicates, laid over those of an ACES task.
         name: What the label set is called; by default as the task.
+        meds: A folder to write it to as MEDS has labels, a file for each thing that is asked.
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
         force: Make it even if it is up to date.
@@ -107,8 +111,9 @@ def label(
         there = standing(opened, graph, Now(opened))
         events = _events(opened, there, report)
         work = _Work(opened, events, limits, report)
+        folder = Path(meds).expanduser() if meds is not None else None
         if asked.form != "sql":
-            return work.of_task(asked, force, dry_run)
+            return _as_meds(work.of_task(asked, force, dry_run), folder)
         stage = f"labels.{asked.name}"
         try:
             ran = run(
@@ -118,7 +123,19 @@ def label(
             if not any(one.stale or one.manifest is None for one in needed(there, stage)[:-1]):
                 raise
             raise StageError(error.where, error.what, f"`{mend_of(opened, there, stage)}`") from None
-        return work.of_stage(asked, ran)
+        return _as_meds(work.of_stage(asked, ran), folder)
+
+
+def _as_meds(made: LabelResult, folder: Path | None) -> LabelResult:
+    """Write a label set once more as MEDS has it, where that was asked for."""
+    if folder is None or made.dry_run:
+        return made
+    written = []
+    with made_folder(folder):
+        for name, table in meds_labels(read_parquet(made.path), made.name).items():
+            written.append(folder / f"{name}.parquet")
+            write_parquet(written[-1], table, compression="zstd")
+    return replace(made, meds=tuple(written))
 
 
 def label_tasks(workspace: str | Path) -> list[Known]:

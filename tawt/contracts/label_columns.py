@@ -59,6 +59,17 @@ def as_labels(
     return pa.table(columns)
 
 
+def asked_names(labels: pa.Table) -> list[str]:
+    """Return what each row asks, by its target and horizon, as `death 24 h`; `label` where neither is told."""
+    targets, horizons = (
+        labels[name].to_pylist() if name in labels.schema.names else [None] * len(labels) for name in ASIDE
+    )
+    return [
+        " ".join(filter(None, (target, None if hours is None else f"{hours:g} h"))) or "label"
+        for target, hours in zip(targets, horizons, strict=True)
+    ]
+
+
 def no_spans(labels: pa.Table) -> dict[str, int]:
     """Return how many cells of each column of hours are no span of time, where there are any.
 

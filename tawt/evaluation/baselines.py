@@ -16,13 +16,14 @@ from tawt.arrays import Floats, Ints
 from tawt.chance import shuffled
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, ContractError, nearest
-from tawt.evaluation.classes import MACRO_AUROC, Classes
+from tawt.evaluation.classes import MACRO_AUROC, Classes, Labels
 from tawt.evaluation.features import ROWS_AT_ONCE, Recipe, features_at
 from tawt.evaluation.measure import Metric, Outcome
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import SPEARMAN, Numbers
 from tawt.evaluation.resample import N_DRAWS, Interval, draws_of, intervals
 from tawt.evaluation.rows import Rows
+from tawt.evaluation.survival import HARRELL, Survival
 
 Task = Literal["binary", "multiclass", "regression"]
 SHUFFLE = 32
@@ -132,8 +133,9 @@ BASELINES: Baselines = {
     "LightGBM, four statistics": ("four", trees),
 }
 """Those that need no weights."""
-_CHANCE: dict[Task, tuple[Metric, float]] = {
-    "binary": (AUROC, 0.5), "multiclass": (MACRO_AUROC, 0.5), "regression": (SPEARMAN, 0.0),
+_CHANCE: dict[type, tuple[Metric, float]] = {
+    Binary: (AUROC, 0.5), Classes: (MACRO_AUROC, 0.5), Labels: (MACRO_AUROC, 0.5), Numbers: (SPEARMAN, 0.0),
+    Survival: (HARRELL, 0.5),
 }  # fmt: skip
 """What is measured of shuffled labels, and what it is by chance."""
 
@@ -184,7 +186,7 @@ class Shuffled:
     """What a model finds where there is nothing to find."""
 
     metric: str
-    """auroc, macro_auroc or spearman."""
+    """auroc, macro_auroc, spearman or c_index."""
     interval: Interval
     """Of the shuffled labels of the test rows."""
     chance: float
@@ -197,42 +199,14 @@ class Shuffled:
         return None if low is None or high is None else low <= self.chance <= high
 
 
-def shuffled_labels(
-    dataset: TripletDataset, rows: Rows, task: Task = "binary", name: str = "LightGBM", seed: int = 0,
-    n_draws: int = N_DRAWS,
-) -> Shuffled:  # fmt: skip
-    """Fit a baseline to shuffled labels and measure it on shuffled labels: what is not at chance is a leak of labels.
+def measured_shuffled(mixed: Outcome, subject_id: Ints, seed: int = 0, n_draws: int = N_DRAWS) -> Shuffled:
+    """Measure what any model that was fitted to shuffled labels said of shuffled labels.
 
-    The labels of the test rows are shuffled too. Against their own, a model of nothing is still right or wrong
-    throughout where its one feature happens to be a strong one.
-
-    Args:
-        dataset: As of `baseline`.
-        rows: As of `baseline`; the truth of test rows too.
-        task: What is predicted.
-        name: Of `BASELINES`.
-        seed: Of the order.
-        n_draws: Draws of subjects.
-
-    Raises:
-        ConfigError: As of `baseline`.
-        ContractError: As of `baseline`.
-        DatasetError: As of `baseline`.
+    Against their own labels, a model of nothing is still right or wrong throughout where its one feature happens to be
+    a strong one.
     """
-    mixed = with_shuffled_labels(rows, seed)
-    return measured_shuffled(mixed, baseline(name, dataset, mixed, task, seed), task, seed, n_draws)
-
-
-def measured_shuffled(mixed: Rows, said: Floats, task: Task, seed: int = 0, n_draws: int = N_DRAWS) -> Shuffled:
-    """Measure what any model said of the test rows after it was fitted to rows with shuffled labels."""
-    metric, chance = _CHANCE[task]
-    truth = mixed.truth[mixed.test]
-    outcome: Outcome
-    if task == "multiclass":
-        outcome = Classes(truth, said)
-    else:
-        outcome = Binary(truth, said) if task == "binary" else Numbers(truth, said)
-    found = intervals([metric], outcome, draws_of(mixed.subject_id[mixed.test], n_draws, seed), _ALARM)[0]
+    metric, chance = _CHANCE[type(mixed)]
+    found = intervals([metric], mixed, draws_of(subject_id, n_draws, seed), _ALARM)[0]
     return Shuffled(metric.name, found[metric.name], chance)
 
 

@@ -21,7 +21,6 @@ CRITERIA: dict[str, Score] = {
     "accuracy": lambda tp, fp, p, n: (tp + n - fp) / (p + n),
 }
 """By what thresholds are chosen: true and false positives, positives and others -> the larger the better."""
-YOUDEN = "sensitivity + specificity - 1"
 
 
 def audit_threshold(threshold: float, tuning: Binary, held_out: Binary) -> Verdict:

@@ -32,7 +32,7 @@ _OF: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "survival": (("time_to_event", "event_observed"), ("predicted_risk", "predicted_survival")),
 }
 """Columns of each kind, and those that it may have."""
-KIND, CLASSES, HORIZONS, LEVEL = "kind", "classes", "horizons", "level"
+KIND, CLASSES, HORIZONS = "kind", "classes", "horizons"
 MODEL, LABELS = "model", "labels"
 """Metadata: the hash of the weights, or of what else predicts, and of the label set."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.contracts.cells import named
-from tawt.contracts.label_columns import KEYS, as_labels, no_spans
+from tawt.contracts.label_columns import KEYS, as_labels, asked_names, no_spans
 from tawt.errors import ConfigError, nearest
 from tawt.heads.task import KINDS, Kind
 from tawt.readers import read_parquet
@@ -140,7 +140,7 @@ def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = Fals
     table, subject, time = _read(path)
     values = [name for name in VALUES if name in table.column_names and table[name].null_count < len(table)]
     kind, column = _kind_of(str(path), values, kind)
-    names = _asked(table)
+    names = np.array(asked_names(table), dtype=object)
     asked, at = np.unique(names, return_inverse=True)
     if kind == "binary" and len(asked) > 1:
         kind = "labels"
@@ -208,18 +208,6 @@ def _kind_of(where: str, values: list[str], kind: Kind | None) -> tuple[Kind, st
     if kind == "time" and "boolean_value" not in values:
         raise ConfigError(where, "has durations and no `boolean_value`, expected it to say which events were seen")
     return kind, fitting[0]
-
-
-def _asked(table: pa.Table) -> NDArray[np.object_]:
-    """Return the name of what each row asks, `(n,)`."""
-    n = len(table)
-    target = table["target"].fill_null("").to_pylist() if "target" in table.column_names else [""] * n
-    horizon = table["horizon_hours"].to_pylist() if "horizon_hours" in table.column_names else [None] * n
-    names = [
-        " ".join(part for part in (t, "" if h is None else f"{h:g} h") if part) or "label"
-        for t, h in zip(target, horizon, strict=True)
-    ]
-    return np.array(names, dtype=object)
 
 
 def _values(table: pa.Table, column: str, kind: Kind) -> tuple[NDArray[np.float64], tuple[str, ...]]:

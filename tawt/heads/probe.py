@@ -1,7 +1,7 @@
 """The best linear map from embeddings to the outputs of a task: logistic or ridge regression, whatever the kind.
 
-Embeddings are centred and not scaled: directions of small spread are mostly noise, and scaling would lift them
-(`docs/concepts/heads.md`). The penalty is that with the least loss of subjects who were left out.
+Embeddings are centred and not scaled: directions of small spread are mostly noise, and scaling would lift them.
+The penalty is that with the least loss of subjects who were left out.
 """
 
 from __future__ import annotations

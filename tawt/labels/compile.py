@@ -74,7 +74,7 @@ def compile_task(task: Task, events: str = "events", clock: str = "time", ranged
 
 
 _LATER = ("the label's value is there", "new onset", "observed up to the horizon", "sampling")
-_VALUE, _ONSET, _HORIZON, _SAMPLING = range(len(_LATER))
+_VALUE, _ONSET, _HORIZON, _ = range(len(_LATER))
 _EXTRA = (
     "target", "horizon_hours", "boolean_value", "integer_value", "float_value", "categorical_value", "duration_hours",
     "label_count", "prior_count",

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tawt.contracts.cells import SMALL_CELL, told
+from tawt.contracts.label_columns import asked_names
 
 _MOST_CLASSES = 30
 _RARE = f"of fewer than {SMALL_CELL + 1} subjects"
@@ -30,7 +31,7 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
     of = pc.index_in(labels["subject_id"], splits["subject_id"].combine_chunks())
     table = pa.table({
         "split": splits["split"].combine_chunks().take(of), "subject_id": labels["subject_id"],
-        "asked": _asked(labels),
+        "asked": pa.array(asked_names(labels), pa.string()),
         "answer": without_rare(_answers(labels), labels["subject_id"], f"classes {_RARE}", _OWN),
     })  # fmt: skip
     counted = table.group_by(list(COLUMNS[:3])).aggregate([("subject_id", "count_distinct"), ("subject_id", "count")])
@@ -70,18 +71,6 @@ def without_rare(
 def _order(split: str) -> tuple[int, str]:
     known = ("train", "tuning", "held_out")
     return (known.index(split) if split in known else len(known), split)
-
-
-def _asked(labels: pa.Table) -> pa.Array:
-    parts: list[list[str]] = []
-    if "target" in labels.column_names:
-        named = without_rare(labels["target"].fill_null(""), labels["subject_id"], f"targets {_RARE}", ("",))
-        parts.append(named.to_pylist())
-    if "horizon_hours" in labels.column_names:
-        parts.append(["" if h is None else f"{h:g} h" for h in labels["horizon_hours"].to_pylist()])
-    if not parts:
-        return pa.nulls(len(labels), pa.string()).fill_null("label")
-    return pa.array([" ".join(filter(None, row)) or "label" for row in zip(*parts, strict=True)], pa.string())
 
 
 def _answers(labels: pa.Table) -> pa.ChunkedArray | pa.Array:

@@ -10,8 +10,8 @@ from typing import Literal
 
 from tawt.contracts.label_set import FILE
 from tawt.contracts.layers import TASKS
-from tawt.errors import ConfigError, closest
-from tawt.labels.task import Task, read_predicates, read_task
+from tawt.errors import ConfigError, closest, listed
+from tawt.labels.task import Task, read_predicates, read_task, unsaid
 from tawt.project import Project
 from tawt.sources.graph import Graph
 
@@ -86,7 +86,7 @@ def known_tasks(graph: Graph, source: str) -> list[Known]:
     own = graph.project.find(f"sql/{source}/{TASKS}/{PREDICATES}.yaml")
     refused = read_predicates(own).refused if own is not None else {}
     for name, path in ready_tasks(graph.project, source).items():
-        if (why := refused.get(name)) is None:
+        if (why := refused.get(name) or _unsaid(path, own)) is None:
             try:
                 found.append(Known(name, "ready", str(read_task(path, own).description or "")))
                 continue
@@ -95,6 +95,13 @@ def known_tasks(graph: Graph, source: str) -> list[Known]:
         found.append(Known(name, "refused", why))
     order = ("stage", "ready", "refused")
     return sorted(found, key=lambda one: (order.index(one.state), one.name))
+
+
+def _unsaid(path: Path, predicates: Path | None, given: Path | None = None) -> str | None:
+    """Return why a ready task cannot be asked: nothing, or no file that was given, says what it asks for is called."""
+    lacking = unsaid(path, predicates)
+    where = f"{given} does not say" if given is not None else "nothing says"
+    return f"{where} what {listed(lacking)} is called there" if lacking else None
 
 
 def asked_for(
@@ -150,7 +157,8 @@ def _asked(task: str, graph: Graph, source: str, predicates: Path | None, listin
         return Asked(name, "sql")
     ready = ready_tasks(graph.project, source)
     if name in ready:
-        if predicates is None and own is not None and (why := read_predicates(own).refused.get(name)) is not None:
+        why = read_predicates(own).refused.get(name) if predicates is None and own is not None else None
+        if (why := why or _unsaid(ready[name], predicates or own, predicates)) is not None:
             raise ConfigError(
                 f"task `{name}`", f"cannot be asked of `{source}`: {why}, expected another task",
                 "where your data tells it, give a file of its predicates: `--predicates FILE`",

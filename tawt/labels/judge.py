@@ -73,16 +73,16 @@ def _of_values(labels: pa.Table) -> list[Fault]:
             Fault("no_answer", f"none of {labels.num_rows:,} labels has an answer", "give the task's window a `label`")
         ]
     faults = []
-    unanswered = int(pc.sum(pc.cast(_all_null(labels, values), pa.int64())).as_py())
-    if unanswered:
-        what = f"{few(unanswered)} of {labels.num_rows:,} labels have no answer"
-        faults.append(Fault("no_answer", what, "leave out samples whose answer is not known"))
     timed = "duration_hours" in values and "boolean_value" in values
     column = (
         "boolean_value" if "boolean_value" in values else next((n for n in values if n != "integer_value"), values[0])
     )
     groups = [name for name in ASIDE if name in labels.schema.names]
+    # rows without an answer may stand beside others: a teacher answers them
     held = labels.filter(pc.is_valid(labels[column]))
+    if groups and (n := len(_groups(labels, groups)) - len(_groups(held, groups))):
+        what = f"{n:,} of {len(_groups(labels, groups)):,} things that are asked have no answer at all"
+        faults.append(Fault("no_answer", what, "leave those out"))
     counted = held.group_by(groups).aggregate(
         [(column, "count_distinct"), (column, "min"), (column, "count"), ("subject_id", "count_distinct")]
     )
@@ -98,6 +98,10 @@ def _of_values(labels: pa.Table) -> list[Fault]:
     return faults
 
 
+def _groups(labels: pa.Table, names: list[str]) -> pa.Table:
+    return labels.group_by(names).aggregate([])
+
+
 def _told(n: int, n_subjects: int) -> str:
     """Return a count of rows of so many subjects as it may be told."""
     return "some" if n > SMALL_CELL >= n_subjects else few(n)
@@ -109,13 +113,6 @@ def _of_hours(labels: pa.Table) -> list[Fault]:
         Fault("no_span", f"{few(n)} labels have a `{name}` that is no span of time", mend)
         for name, n in no_spans(labels).items()
     ]
-
-
-def _all_null(labels: pa.Table, values: list[str]) -> pa.ChunkedArray:
-    empty = pc.is_null(labels[values[0]])
-    for name in values[1:]:
-        empty = pc.and_(empty, pc.is_null(labels[name]))
-    return empty
 
 
 def _of_keys(labels: pa.Table) -> list[Fault]:

@@ -1,13 +1,12 @@
-"""A label set in the form of MEDS, which has one answer a time and no columns beside it."""
+"""Label sets in the form of MEDS, which has one answer a time and no columns beside it."""
 
 from __future__ import annotations
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import re
 
-from tawt.contracts.label_columns import as_labels
-from tawt.errors import ContractError, listed
-from tawt.labels.count import without_rare
+import pyarrow as pa
+
+from tawt.contracts.label_columns import as_labels, asked_names
 
 MEDS_LABELS = {
     "subject_id": pa.int64(), "prediction_time": pa.timestamp("us"), "boolean_value": pa.bool_(),
@@ -16,33 +15,27 @@ MEDS_LABELS = {
 """The columns of a MEDS label."""
 
 
-def meds_labels(labels: pa.Table, target: str | None = None, horizon_hours: float | None = None) -> pa.Table:
-    """Return the labels as MEDS has them; a time to an event is whether it was seen.
+def meds_labels(labels: pa.Table, name: str) -> dict[str, pa.Table]:
+    """Return the labels as MEDS has them, by name: one set, or one of each thing that is asked.
+
+    A time to an event is whether it was seen.
 
     Args:
         labels: A label set.
-        target: Which of several things is asked for.
-        horizon_hours: Which of several horizons, hours.
+        name: What it is called; of several things each is called after it.
 
     Raises:
-        ContractError: It is no label set, or asks for several things of which none was chosen.
+        ContractError: It is no label set.
     """
     labels = as_labels(labels)
-    for name, chosen in (("target", target), ("horizon_hours", horizon_hours)):
-        there = pc.unique(labels[name]).to_pylist() if name in labels.schema.names else [None]
-        known = f"choose: {listed(_told(labels, name))}" if there != [None] else ""
-        if chosen is None and len(there) > 1:
-            raise ContractError("labels", f"hold {len(there)} answers a time by `{name}`, expected one", known)
-        if chosen is not None:
-            if chosen not in there:
-                raise ContractError("labels", f"have no `{name}` {chosen}", known)
-            labels = labels.filter(pc.equal(labels[name], pa.scalar(chosen)))
-    names = [name for name in MEDS_LABELS if name in labels.schema.names]
-    return labels.select(names).cast(pa.schema([(name, MEDS_LABELS[name]) for name in names]))
+    columns = [column for column in MEDS_LABELS if column in labels.schema.names]
+    told = labels.select(columns).cast(pa.schema([(column, MEDS_LABELS[column]) for column in columns]))
+    asked = pa.array(asked_names(labels), pa.string())
+    each = asked.unique().to_pylist()
+    if len(each) < 2:
+        return {name: told}
+    return {f"{name}-{re.sub(r'[^0-9A-Za-z_.]+', '_', one)}": told.filter(_is(asked, one)) for one in each}
 
 
-def _told(labels: pa.Table, name: str) -> list[str]:
-    """Return the answers that may be named: hours, and targets of more than few subjects."""
-    if name == "target":
-        return sorted(pc.unique(without_rare(labels[name], labels["subject_id"], "one of few subjects")).to_pylist())
-    return [*map(str, pc.unique(labels[name]).to_pylist())]
+def _is(asked: pa.Array, one: str) -> pa.Array:
+    return pa.array([name == one for name in asked.to_pylist()])

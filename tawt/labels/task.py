@@ -13,7 +13,7 @@ from tawt.config.base import Section
 from tawt.config.load import Places, build, parse_yaml
 from tawt.errors import ConfigError
 from tawt.labels.rules import check
-from tawt.labels.sections import Written
+from tawt.labels.sections import PLACEHOLDER, Written
 from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 
 _IN_BRACKETS = re.compile(
@@ -87,6 +87,17 @@ def read_task(path: Path, predicates: Path | None = None) -> Task:
                 data[section] = {**(data.get(section) or {}), **laid}
         places = {key: place for key, place in stood.items() if len(key) > 1} | places
     return build(Task, data, str(path), places)
+
+
+def unsaid(path: Path, predicates: Path | None) -> list[str]:
+    """Return the predicates of a task whose codes neither it nor a dataset's own predicates say.
+
+    Raises:
+        ConfigError: A file is no YAML.
+    """
+    own = _read(path)[0].get("predicates") or {}
+    over = (_read(predicates)[0].get("predicates") or {}) if predicates is not None else {}
+    return [name for name, said in own.items() if said == PLACEHOLDER and name not in over]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Places]:

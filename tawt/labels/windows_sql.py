@@ -110,7 +110,6 @@ def count_within(
     stop: str,
     begin_inclusive: bool,
     stop_inclusive: bool,
-    mark: str = "c",
 ) -> tuple[str, str]:
     """Return the joins and the expression that count a predicate from one point to another.
 
@@ -121,10 +120,9 @@ def count_within(
         stop: The last one.
         begin_inclusive: Whether what is at the first point counts.
         stop_inclusive: Whether what is at the last point counts.
-        mark: Names the joined relations.
     """
     of = sums(query, predicate)
-    low, high = f"{mark}_before", f"{mark}_upto"
+    low, high = "c_before", "c_upto"
     up_to, before = ">" + "=" * stop_inclusive, ">" + "=" * (not begin_inclusive)
     joins = (
         f"asof left join {of} {high} on s.subject_id = {high}.subject_id and {stop} {up_to} {high}.time "

@@ -14,28 +14,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
 import tawt as package
+from tawt.cli.app import app
+from tawt.labels.leaks.catalogue import LEAKS
 
-COMMANDS = (
-    "demo",
-    "ingest",
-    "build-vocab",
-    "run",
-    "stages",
-    "show",
-    "sql",
-    "query",
-    "check",
-    "pretrain",
-    "label",
-    "finetune",
-    "evaluate",
-    "embed",
-    "compare",
-    "sweep",
-    "plot",
-)
+COMMANDS = tuple(typer.main.get_command(app).commands)
 HEAVY = ("torch", "polars", "pyarrow", "duckdb", "numpy")
 
 LOOK = """
@@ -73,7 +58,8 @@ def test_help_imports_nothing_heavy_and_gives_an_example() -> None:
     [
         (["tawt.commands.ingest", "tawt.commands.look", "tawt.quality.workspace", "tawt.quality.meds"], ["torch"]),
         (["tawt.hospital.invent"], ["torch", "duckdb", "polars"]),
-        ([f"tawt.commands.{name}" for name in ("pretrain", "embed")], ["duckdb", "polars"]),
+        (["tawt.commands.pretrain", "tawt.commands.embed"], ["duckdb", "polars"]),
+        (["tawt.heads.head", "tawt.heads.labels", "tawt.heads.probe", "tawt.runs.answer"], ["duckdb", "polars"]),
     ],
 )
 def test_the_two_worlds_do_not_import_one_another(modules: list[str], forbidden: list[str]) -> None:
@@ -166,6 +152,31 @@ def test_every_command_ends_with_what_to_do_next(tawt, finished: Path, hospital:
         ended = tawt(*words)
         assert ended.code == 0, ended.err
         assert re.fullmatch(r"next: (tawt|python) .+", ended.err.splitlines()[-1]), words
+
+
+def test_what_learns_and_measures_is_told_in_the_form_that_was_asked_for(tawt, finished: Path, tmp_path: Path) -> None:
+    """With `--format csv` an evaluation is a row a model and metric, an audit one a leak; both end with what to do next."""
+    work = Path(shutil.copytree(finished, tmp_path / "w"))
+    task, quick = "in_hospital_mortality_24h", ("--threads", "1", "--memory-limit", "500MB")
+    assert tawt("label", task, "-w", work, "--meds", tmp_path / "meds", *quick).code == 0
+    assert [path.name for path in (tmp_path / "meds").iterdir()] == [f"{task}.parquet"]
+    learned = tawt("finetune", task, "-w", work, "--run", "tiny", "--mode", "probe", "--device", "cpu")
+    assert learned.code == 0, learned.err
+    run = f"tiny-{task}-probe"
+    measured = tawt(
+        "evaluate", task, "-w", work, "--run", run, "--baseline", "prevalence", "--draws", 20, "--format", "csv"
+    )
+    rows = list(csv.DictReader(io.StringIO(measured.out)))
+    told = json.loads((work / "evaluations" / task / "evaluation.json").read_text())["rows"]
+    assert {(row["model"], row["metric"]) for row in rows} == {(one["name"], m) for one in told for m in one["metrics"]}
+    of = {one["name"]: one["metrics"] for one in told}
+    assert all(
+        row["value"] == str(of[row["model"]][row["metric"]]["value"] or "") or float(row["value"]) == 0 for row in rows
+    )
+    assert f"next: tawt audit {task} -w {work} --run {run}" in measured.err.splitlines()[-1]
+    looked = tawt("audit", task, "-w", work, "--run", run, "--format", "csv", *quick)
+    assert len(list(csv.DictReader(io.StringIO(looked.out)))) == len(LEAKS) and looked.code in (0, 1)
+    assert f"next: tawt evaluate {task} -w {work} --run {run}" in looked.err
 
 
 DRY = {

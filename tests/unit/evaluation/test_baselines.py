@@ -15,13 +15,13 @@ from tawt.evaluation.baselines import (
     baseline,
     measured_shuffled,
     regression,
-    shuffled_labels,
     trees,
     with_shuffled_labels,
 )
 from tawt.evaluation.features import features_of
 from tawt.evaluation.known import known_at
 from tawt.evaluation.metrics import AUROC, Binary
+from tawt.evaluation.regression import Numbers
 from tawt.evaluation.rows import Rows, thinned
 
 RNG = np.random.default_rng(1)
@@ -106,12 +106,17 @@ def test_shuffled_labels_are_dealt_out_within_their_part() -> None:
 def test_shuffled_labels_are_at_chance_and_a_leak_of_them_is_not() -> None:
     """A model of features finds nothing in them, one that was given the label does."""
     mixed = with_shuffled_labels(rows_of((SIGNAL > 0).astype(float)), 0)
-    honest = measured_shuffled(mixed, regression(X, mixed, "binary", 0), "binary", n_draws=200)
+    subject = mixed.subject_id[TEST]
+
+    def found(x, mixed, task="binary", kind=Binary):
+        return measured_shuffled(kind(mixed.truth[TEST], regression(x, mixed, task, 0)), subject, n_draws=200)
+
+    honest = found(X, mixed)
     assert honest.is_at_chance and honest.chance == 0.5
     leak = np.column_stack((X, mixed.truth + RNG.normal(size=N)))
-    assert measured_shuffled(mixed, regression(leak, mixed, "binary", 0), "binary", n_draws=200).is_at_chance is False
+    assert found(leak, mixed).is_at_chance is False
     numbers = with_shuffled_labels(rows_of(SIGNAL), 0)
-    assert measured_shuffled(numbers, regression(X, numbers, "regression", 0), "regression", n_draws=200).is_at_chance
+    assert found(X, numbers, "regression", Numbers).is_at_chance
 
 
 def test_a_subject_is_in_one_part() -> None:
@@ -148,7 +153,6 @@ def test_every_baseline_predicts_the_same_rows(dataset: TripletDataset) -> None:
     assert {p.shape for p in found.values()} == {(30,)}
     assert all(((p >= 0) & (p <= 1)).all() for p in found.values())
     assert found["prevalence"] == pytest.approx(np.full(30, y[fit].mean()))
-    assert shuffled_labels(dataset, rows, n_draws=20).interval.n_draws == 20
     assert 0 < y[fit].mean() < 1 and found["logistic regression"].std() > found["prevalence"].std()
     with pytest.raises(ConfigError, match="is none"):
         baseline("lightgbm", dataset, rows)

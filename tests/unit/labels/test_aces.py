@@ -9,8 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tawt.builtin.all import stages_of
+from tawt.config.named import resolve_pipeline
 from tawt.errors import ConfigError
 from tawt.labels.compile import compile_task
+from tawt.labels.find import asked_for
 from tawt.labels.language import duration
 from tawt.labels.task import read_task
 from tests.unit.labels import oracle
@@ -221,3 +224,16 @@ def test_what_is_derived_again_and_again_is_written_once(tmp_path: Path) -> None
     assert long < 6 * short
     with pytest.raises(ConfigError, match="chain of more than 50 others"):
         task_of(tmp_path, _chained(1500))
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "named"),
+    [("physionet2012", "in_hospital_mortality_24h", "hospital_admission"), ("meds", "next_potassium", "potassium")],
+)
+def test_a_ready_task_of_which_a_source_names_no_codes_asks_for_a_file_of_them(
+    source: str, task: str, named: str
+) -> None:
+    """The error says which codes nothing names, and no file of tawt's own is to be edited."""
+    with pytest.raises(ConfigError, match=f"cannot be asked of `{source}`: nothing says what {named}") as error:
+        asked_for(task, stages_of(resolve_pipeline(source)), source)
+    assert "--predicates FILE" in error.value.hint and ".yaml" not in str(error.value)

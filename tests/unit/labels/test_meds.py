@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tawt.errors import ContractError
 from tawt.labels.derive import derive
 from tawt.labels.meds import meds_labels
 from tests.unit.labels.engine import connected, fill, hours, task_of
@@ -29,17 +28,13 @@ def _derived(tmp_path: Path, more: str = "") -> pa.Table:
 def test_labels_pass_the_schema_of_the_meds_package(tmp_path: Path) -> None:
     """The package `meds` takes them as they are, and they hold what was derived."""
     meds = pytest.importorskip("meds")
-    made = meds_labels(_derived(tmp_path))
-    meds.LabelSchema.validate(meds.LabelSchema.align(made))
-    assert made["boolean_value"].to_pylist() == [True, False] and made.schema.names[-1] == "boolean_value"
+    ((name, made),) = meds_labels(_derived(tmp_path), "out").items()
+    meds.LabelSchema.validate(made)
+    assert name == "out" and made["boolean_value"].to_pylist() == [True, False]
 
 
-def test_one_of_several_horizons_is_chosen(tmp_path: Path) -> None:
-    """MEDS has one answer a time: which is not guessed, and one that is not there is told by those that are."""
+def test_each_of_several_horizons_is_a_set(tmp_path: Path) -> None:
+    """MEDS has one answer a time: what is asked at one time is told apart by the name of the set."""
     labels = _derived(tmp_path, "horizons: [2h, 10h]\n")
-    assert meds_labels(labels, horizon_hours=2)["boolean_value"].to_pylist() == [False, False]
-    assert meds_labels(labels, horizon_hours=10)["boolean_value"].to_pylist() == [True, False]
-    for chosen in (None, 3.0):
-        with pytest.raises(ContractError) as error:
-            meds_labels(labels, horizon_hours=chosen)
-        assert error.value.hint == "choose: 2.0, 10.0"
+    made = {name: one["boolean_value"].to_pylist() for name, one in meds_labels(labels, "out").items()}
+    assert made == {"out-2_h": [False, False], "out-10_h": [True, False]}

@@ -93,7 +93,15 @@ def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
     result = evaluate(pretrained, "task", run, baselines=beside, n_draws=20, device="cpu", plots=True)
     names = [row.name for row in result.comparison.rows]
     assert names == [run.name, *beside[:-1]]
-    assert (result.shuffled is None) == (kind in ("time", "labels"))
+    of = {
+        "binary": "auroc",
+        "labels": "macro_auroc",
+        "classes": "macro_auroc",
+        "numbers": "spearman",
+        "time": "c_index",
+    }
+    assert result.shuffled is not None and result.shuffled.metric == of[kind]
+    assert result.shuffled.interval.value is None or "shuffled labels" in (result.folder / "evaluation.txt").read_text()
     assert not result.plots and sum("not drawn" in note for note in result.notes) > 0  # nothing of so few people
     labels, split = read_labels(pretrained / "labels" / "task.parquet"), open_dataset(pretrained).split("held_out")
     held = labels.rows(np.isin(labels.subject_id, split.subject_ids))
@@ -116,14 +124,19 @@ def test_nobody_known_is_answered_by_the_rates(pretrained):
     path = pretrained / "labels" / "task.parquet"
     table = pq.read_table(path)
     split = open_dataset(pretrained).split("held_out")
-    at = int(np.flatnonzero(np.isin(table["subject_id"].to_numpy(), split.subject_ids))[0])
+    timed = split.subject_ids[split.n_static == 0]  # what is static is known at any time
+    at = int(np.flatnonzero(np.isin(table["subject_id"].to_numpy(), timed))[0])
     time = table["prediction_time"].cast(pa.int64()).to_numpy().copy()
     time[at] = -(10**17)
     pq.write_table(table.set_column(1, "prediction_time", pa.array(time, pa.timestamp("us"))), path)
     result = evaluate(pretrained, "task", run, baselines=(), n_draws=20, device="cpu")
-    assert any("<11 rows of whom nothing was known" in note for note in result.notes) or split.n_static.any()
     got = read_predictions(result.folder / f"{run.name}.parquet")
     assert len(got.subject_id) == int(np.isin(table["subject_id"].to_numpy(), split.subject_ids).sum())
+    assert any("<11 rows of whom nothing was known" in note for note in result.notes)
+    train = np.isin(table["subject_id"].to_numpy(), open_dataset(pretrained).split("train").subject_ids)
+    rate = table["boolean_value"].to_numpy(zero_copy_only=False)[train].mean()
+    own = got.outcome.score[got.subject_id == table["subject_id"][at].as_py()]
+    assert own.tolist() == pytest.approx([rate])
 
 
 def test_what_does_not_fit_is_told(pretrained):
@@ -237,6 +250,19 @@ def test_an_interval_of_numbers_is_as_wide_as_tuning_was_off(pretrained):
         test["float_value"] <= test["predicted_float_high"]
     )
     assert result.comparison.rows[0].metrics["coverage"].value == pytest.approx(within.mean())
+
+
+def test_of_train_a_run_is_measured_alone(pretrained):
+    """What stands beside learns from train: nothing does by default, which is said, and what is asked for is refused."""
+    write_labels(pretrained, **KINDS["binary"])
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    result = evaluate(pretrained, "task", run, split="train", n_draws=10, device="cpu")
+    assert [row.name for row in result.comparison.rows] == [run.name] and "no baseline" in result.notes[0]
+    assert {*read_predictions(result.folder / f"{run.name}.parquet").subject_id.tolist()} <= {
+        *open_dataset(pretrained).split("train").subject_ids.tolist()
+    }
+    with pytest.raises(ConfigError, match="learns from train, which is asked about"):
+        evaluate(pretrained, "task", run, split="train", baselines=("prevalence",), n_draws=10, device="cpu")
 
 
 def test_without_tuning_nothing_is_settled(pretrained):
