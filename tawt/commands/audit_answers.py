@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.arrays import Bools
+from tawt.contracts.cells import SMALL_CELL
 from tawt.evaluation.baselines import measured_shuffled, with_shuffled_labels
 from tawt.evaluation.inflation import inflation, probe
 from tawt.evaluation.leaks import Told, audit_features
@@ -25,6 +26,7 @@ from tawt.labels.leaks.verdict import Inflation, Verdict, clean, unverified, wor
 WIDEST = 0.3
 """An interval of AUROC on shuffled labels that is wider says nothing: a leak would lie within."""
 _DRAWS = 200
+_RARE = f"what fewer than {SMALL_CELL + 1} subjects are asked"
 _OF_ROWS = ("POST_OUTCOME_INSTANCE", "REPEATED_EVENT")
 
 
@@ -33,7 +35,7 @@ class Question:
     """One yes or no that a label set asks at `n` prediction times."""
 
     name: str
-    """Of what is asked."""
+    """Of what is asked; of few people it is told of nobody."""
     told: Told
     """What was known, and what came."""
     test: Bools
@@ -54,7 +56,8 @@ class Question:
         truth = np.where(np.isnan(labels.value[:, 0]), np.nan, labels.value[:, 0] > 0)
         learned, tested = (np.isin(labels.subject_id, one) & ~np.isnan(truth) for one in (train, held_out))
         again = (truth > 0) & (labels.prior[:, 0] > 0) if labels.prior.size else np.zeros(len(truth), dtype=bool)
-        return cls(labels.asked[0], replace(told, truth=truth, train=learned), tested, again)
+        name = labels.asked[0] if len(np.unique(labels.subject_id[~np.isnan(truth)])) > SMALL_CELL else _RARE
+        return cls(name, replace(told, truth=truth, train=learned), tested, again)
 
     def measured(self, one: Verdict, others: Collection[str]) -> Inflation | None:
         """Return what a leak is worth to a probe that is honest but for it: its codes, or its rows.

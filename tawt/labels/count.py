@@ -31,7 +31,7 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
     of = pc.index_in(labels["subject_id"], splits["subject_id"].combine_chunks())
     table = pa.table({
         "split": splits["split"].combine_chunks().take(of), "subject_id": labels["subject_id"],
-        "asked": pa.array(asked_names(labels), pa.string()),
+        "asked": _asked(labels),
         "answer": without_rare(_answers(labels), labels["subject_id"], f"classes {_RARE}", _OWN),
     })  # fmt: skip
     counted = table.group_by(list(COLUMNS[:3])).aggregate([("subject_id", "count_distinct"), ("subject_id", "count")])
@@ -71,6 +71,13 @@ def without_rare(
 def _order(split: str) -> tuple[int, str]:
     known = ("train", "tuning", "held_out")
     return (known.index(split) if split in known else len(known), split)
+
+
+def _asked(labels: pa.Table) -> pa.Array:
+    if "target" in labels.column_names:
+        named = without_rare(labels["target"].fill_null(""), labels["subject_id"], f"targets {_RARE}", ("",))
+        labels = labels.set_column(labels.column_names.index("target"), "target", named)
+    return pa.array(asked_names(labels), pa.string())
 
 
 def _answers(labels: pa.Table) -> pa.ChunkedArray | pa.Array:
