@@ -115,7 +115,7 @@ class Beside:
         if kind in _FITTED:
             return baseline(name, self.dataset, rows, _FITTED[kind], self.seed, by)
         targets = self._targets(self._any_of(most))
-        asked = Several(targets.truth.astype(np.float64), targets.weight > 0)
+        asked = Several(targets.truth.astype(np.float64), targets.weight > 0, in_time=kind == "time")
         found = several(name, self.dataset, rows, asked, self.seed, self.tell, by)
         return to_survival(found) if kind == "time" else found
 

@@ -102,22 +102,30 @@ def _strength(x: Floats, y: Floats, subject: Ints, seed: int) -> float:
 
 def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
     """LightGBM; further rows decide when to stop, or there are 300 trees."""
+    parts = [(x[part], rows.truth[part]) for part in (rows.fit, rows.stop)]
+    more = {"num_class": _n_classes(rows)} if task == "multiclass" else {}
+    booster = boosted(parts[0], parts[1], task, seed, more)
+    return np.asarray(booster.predict(x[rows.test]), dtype=np.float64)
+
+
+def boosted(fit: tuple[Any, Floats], stop: tuple[Any, Floats], task: Task, seed: int, more: Mapping[str, Any]) -> Any:
+    """Return LightGBM's booster of features, an array or a `lightgbm.Sequence`, and their truth; see `trees`."""
+    lightgbm = lightgbm_module()
+    objective, metric = _OBJECTIVES[task]
+    settings = {**_TREES, "objective": objective, "metric": metric, "seed": seed, **more}
+    data = lightgbm.Dataset(*fit)
+    if not len(stop[1]) or (task != "regression" and len(np.unique(stop[1])) < 2):
+        return lightgbm.train(settings, data, _USUAL_TREES)
+    quiet = [lightgbm.early_stopping(_PATIENCE, verbose=False)]
+    return lightgbm.train(settings, data, _MOST_TREES, valid_sets=[data.create_valid(*stop)], callbacks=quiet)
+
+
+def lightgbm_module() -> Any:
+    """Return LightGBM, which has to be installed."""
     try:
-        lightgbm: Any = importlib.import_module("lightgbm")
+        return importlib.import_module("lightgbm")
     except (ModuleNotFoundError, OSError):  # its library may lack what it links to
         raise _lacking("lightgbm") from None
-    objective, metric = _OBJECTIVES[task]
-    n_classes = {"num_class": _n_classes(rows)} if task == "multiclass" else {}
-    settings = {**_TREES, "objective": objective, "metric": metric, "seed": seed, **n_classes}
-    data = lightgbm.Dataset(x[rows.fit], rows.truth[rows.fit])
-    stops = rows.stop.any() and (task == "regression" or len(np.unique(rows.truth[rows.stop])) > 1)
-    if stops:
-        further = data.create_valid(x[rows.stop], rows.truth[rows.stop])
-        quiet = [lightgbm.early_stopping(_PATIENCE, verbose=False)]
-        booster = lightgbm.train(settings, data, _MOST_TREES, valid_sets=[further], callbacks=quiet)
-    else:
-        booster = lightgbm.train(settings, data, _USUAL_TREES)
-    return np.asarray(booster.predict(x[rows.test]), dtype=np.float64)
 
 
 Fit = Callable[[Floats, Rows, Task, int], Floats]

@@ -1,16 +1,28 @@
-"""Baselines of tasks that ask several things at once: one model for each, all on the same features, of one penalty."""
+"""Baselines of tasks that ask several things at once, on the same features: one model for each, all of one penalty, and
+boosted trees of intervals of time, which are one model that is told the interval."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from tawt.arrays import Bools, Floats
+from tawt.arrays import Bools, Floats, Ints
 from tawt.dataset.reader import TripletDataset
-from tawt.evaluation.baselines import BASELINES, Baselines, features_for, prevalence, regression, strength_of
+from tawt.evaluation.baselines import (
+    BASELINES,
+    Baselines,
+    boosted,
+    features_for,
+    lightgbm_module,
+    prevalence,
+    regression,
+    strength_of,
+    trees,
+)
 from tawt.evaluation.rows import Rows
 
 FEWEST = 2
@@ -25,6 +37,8 @@ class Several:
     """`(n, k)`, 1 or 0."""
     known: Bools
     """`(n, k)`, whether it is known; of an interval of time, whether somebody was still watched then."""
+    in_time: bool = False
+    """Whether they are intervals of time, one after the other."""
 
 
 def several(
@@ -52,6 +66,8 @@ def several(
     x, fit = features_for(by[name][0], dataset, rows), by[name][1]
     parts = [_of(rows, asked, i) for i in range(asked.truth.shape[1])]
     fewest = [min(int(one.truth[one.fit].sum()), int((1 - one.truth[one.fit]).sum())) if one else 0 for one in parts]
+    if fit is trees and asked.in_time and max(fewest) >= FEWEST and x.shape[1]:
+        return _trees_in_time(x, rows, asked, seed)
     most = parts[int(np.argmax(fewest))]
     if fit is regression and most is not None and max(fewest) >= FEWEST and x.shape[1]:
         # chosen once, where most is known: it costs many times what one thing costs
@@ -74,6 +90,35 @@ def _of(rows: Rows, asked: Several, i: int) -> Rows | None:
         return None
     own = np.where(asked.known[:, i], asked.truth[:, i], 0.0)
     return Rows(rows.subject_id, rows.prediction_time, own, learned, rows.stop & asked.known[:, i], rows.test)
+
+
+def _trees_in_time(x: Floats, rows: Rows, asked: Several, seed: int) -> Floats:
+    """Fit one model to all intervals: a row for each in which somebody was still watched, with its number beside.
+
+    The rows are made as they are read: side by side they would take as many times the memory as there are intervals.
+    """
+
+    class InTime(lightgbm_module().Sequence):  # type: ignore[misc]
+        batch_size = 1024
+
+        def __init__(self, row: Ints, interval: Ints) -> None:
+            self.row, self.interval = row, interval
+
+        def __len__(self) -> int:
+            return len(self.row)
+
+        def __getitem__(self, at: Any) -> Floats:
+            return np.concatenate((x[self.row[at]], np.asarray(self.interval[at], dtype=np.float64)[..., None]), -1)
+
+    def watched(part: Bools) -> tuple[InTime, Floats]:
+        row, interval = np.nonzero(asked.known & part[:, None])
+        return InTime(row, interval), asked.truth[row, interval]
+
+    # else it hangs on how rows are handed over which features of few are drawn from
+    booster = boosted(watched(rows.fit), watched(rows.stop), "binary", seed, {"feature_pre_filter": False})
+    own, n_intervals = np.flatnonzero(rows.test), asked.truth.shape[1]
+    said = [booster.predict(InTime(own, np.full(len(own), i))[:]) for i in range(n_intervals)]
+    return np.stack(said, 1).astype(np.float64)
 
 
 def to_survival(hazard: Floats) -> Floats:

@@ -143,9 +143,7 @@ def _file(name: str, path: Path, task: Task) -> Path:
     word, other = _WORDS if task == "regression" else _WORDS[::-1]
     there = [one for one in path.iterdir() if one.suffix in _FILES]
     own = [one for one in there if word in one.name.lower()]
-    found = own or [
-        one for one in there if other not in one.name.lower()
-    ]  # those that do both are called after neither
+    found = own or [one for one in there if other not in one.name.lower()]  # who does both says neither
     if len(found) != 1:
         what = f"holds {len(found)} files of weights with `{word}` in their name, expected one"
         raise ConfigError(f"--weights {name}={path}", what, "name the file")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tawt.dataset.reader import open_dataset
-from tawt.evaluation.baselines import features_for, regression
+from tawt.evaluation.baselines import _TREES, features_for, regression
 from tawt.evaluation.rows import Rows
 from tawt.evaluation.several import Several, several, to_survival
 
@@ -60,3 +60,37 @@ def test_a_penalty_is_chosen_once_where_most_is_known(tmp_path, write_dataset, m
     for i in range(3):
         own = Rows(subjects, times, truth[:, i], fit, none, ~fit)
         assert np.array_equal(said[:, i], regression(x, own, "binary", 0, 0.01))
+
+
+def test_boosted_trees_of_intervals_are_one_model_that_is_told_the_interval(tmp_path, write_dataset):
+    """It is LightGBM of a row for each interval in which somebody was watched, and what tells the hazard is found."""
+    lightgbm = pytest.importorskip("lightgbm")
+    write_dataset(tmp_path, {"train": [300], "tuning": [60], "held_out": [60]}, seed=4)
+    dataset = open_dataset(tmp_path)
+    subjects = np.concatenate([dataset.split(name).subject_ids for name in dataset.split_names])
+    fit, stop, test = (np.isin(subjects, dataset.split(name).subject_ids) for name in ("train", "tuning", "held_out"))
+    rows = Rows(subjects, np.full(len(subjects), 2**60), np.zeros(len(subjects)), fit, stop, test)
+    x = features_for("summaries", dataset, rows)
+    rng = np.random.default_rng(5)
+    risk = np.nan_to_num(x[:, np.nanargmax(np.nanstd(x, 0))])
+    hazard = np.where(risk > np.median(risk), 0.4, 0.05)[:, None] * [1.0, 0.2, 1.0]
+    came = rng.random(hazard.shape) < hazard
+    known = np.cumsum(came, 1) - came == 0
+    said = several("LightGBM", dataset, rows, Several((came & known).astype(float), known, in_time=True))
+    side_by_side, truth = [], []
+    for part in (fit, stop):
+        who, interval = np.nonzero(known & part[:, None])
+        side_by_side.append(np.column_stack([x[who], interval]))
+        truth.append((came & known)[who, interval].astype(float))
+    data = lightgbm.Dataset(side_by_side[0], truth[0])
+    settings = {
+        **_TREES, "objective": "binary", "metric": "binary_logloss", "seed": 0, "feature_pre_filter": False,
+    }  # fmt: skip
+    other = lightgbm.train(
+        settings, data, 2000, valid_sets=[data.create_valid(side_by_side[1], truth[1])],
+        callbacks=[lightgbm.early_stopping(150, verbose=False)],
+    )  # fmt: skip
+    for i in range(3):
+        expected = other.predict(np.column_stack([x[test], np.full(test.sum(), i)]))
+        assert said[:, i] == pytest.approx(expected, abs=1e-9)
+    assert said[risk[test] > np.median(risk), 0].mean() > 2 * said[risk[test] <= np.median(risk), 0].mean()
