@@ -17,7 +17,7 @@ from tawt.evaluation.measure import Metric
 from tawt.evaluation.predictions import Kind, Predictions, aligned
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
 from tawt.evaluation.suite import metrics_of
-from tawt.evaluation.withheld import WITHHELD, without
+from tawt.evaluation.withheld import without
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
@@ -145,32 +145,20 @@ class Comparison:
         return table + "".join(f"{line}\n" for line in self.notes(metrics))
 
     def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
-        """Return why numbers are missing, and how many draws had to be left out, a line each."""
-        lines, held = [], self._withheld(metrics)
-        for why, titles in held.items():
-            lines.append(f"{', '.join(titles)}: {why}")
+        """Return why numbers are missing, and how many draws had to be left out: a line for what is alike."""
+        of: dict[tuple[str, str], list[str]] = {}
         for row in self.rows:
             for name, one in row.metrics.items():
-                if metrics is not None and name not in metrics:
-                    continue
-                title = f"{printable(row.name)}, {self.titles[name]}"
-                if one.reason in held:
-                    continue
-                if one.reason is not None:
-                    lines.append(f"{title}: {one.reason}")
-                elif one.n_degenerate:
-                    lines.append(
-                        f"{title}: {one.n_degenerate:,} of {self.n_draws:,} draws are not defined and left out"
-                    )
-        return lines
-
-    def _withheld(self, metrics: Sequence[str] | None) -> dict[str, list[str]]:
-        """Return the titles of what is withheld, alike of all models, by its reason."""
-        held: dict[str, list[str]] = {}
-        for name, one in self.rows[0].metrics.items():
-            if one.reason is not None and one.reason.startswith(WITHHELD) and (metrics is None or name in metrics):
-                held.setdefault(one.reason, []).append(self.titles[name])
-        return held
+                why = one.reason
+                if why is None and one.n_degenerate:
+                    why = f"{one.n_degenerate:,} of {self.n_draws:,} draws are not defined and left out"
+                if why is not None and (metrics is None or name in metrics):
+                    of.setdefault((name, why), []).append(printable(row.name))
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for (name, why), rows in of.items():
+            whose = [] if len(rows) == len(self.rows) else rows  # of all, none is named
+            alike.setdefault((*whose, why), []).append(self.titles[name])
+        return [f"{', '.join([*whose, *titles])}: {why}" for (*whose, why), titles in alike.items()]
 
 
 def printed(models: Sequence[str], table_of: Callable[[Mapping[str, str]], RichTable], width: int) -> str:

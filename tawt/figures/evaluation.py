@@ -77,10 +77,12 @@ def plot_models(
     elif numbers:
         tell(f"{title}: {fewest():,} rows or fewer, or {SMALL_CELL} subjects, are not drawn in bins")
     for name, survival in outcomes.items():
-        if isinstance(survival, Survival) and survival.n_rows // N_GROUPS > SMALL_CELL and not is_small:
+        if isinstance(survival, Survival) and len(np.unique(survival.risk)) < N_GROUPS:
+            tell(f"{name}: its answers tell no {N_GROUPS} groups of risk apart, and are not drawn")
+        elif isinstance(survival, Survival) and survival.n_rows // N_GROUPS > SMALL_CELL and not is_small:
             path = folder / f"survival-{_as_file(name)}.png"
             drawn.append(plot_survival(survival, path, f"{title}: survival by risk, {name}"))
-    if isinstance(first, Survival) and not drawn:
+    if isinstance(first, Survival) and (is_small or first.n_rows // N_GROUPS <= SMALL_CELL):
         tell(f"{title}: too few rows for {N_GROUPS} groups of risk are not drawn")
     return drawn
 

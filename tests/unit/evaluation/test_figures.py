@@ -68,6 +68,18 @@ def test_survival_ends_where_few_are_watched(drawn: list[Any]) -> None:
         evaluation.plot_survival(Survival(time[:30], Y[:30], risk[:30]), Path("x.png"))
 
 
+def test_one_answer_for_all_has_no_groups_of_risk(drawn: list[Any]) -> None:
+    """Of equal answers their order alone would tell groups apart: that is said, and the others are drawn."""
+    time, told = RNG.exponential(5, 300), list[str]()
+    models = {
+        name: Predictions("survival", np.arange(300), np.zeros(300), Survival(time, Y == 1, risk), {})
+        for name, risk in (("ours", RNG.random(300)), ("prevalence", np.full(300, 0.2)))
+    }
+    paths = evaluation.plot_models(models, Path("x"), "task", told.append)
+    assert [path.name for path in paths] == ["survival-ours.png"] and len(drawn) == 1
+    assert told == ["prevalence: its answers tell no 3 groups of risk apart, and are not drawn"]
+
+
 def test_a_sheet_is_a_png(tmp_path: Path) -> None:
     """Names with dollars and lines below are drawn as they stand, one class is refused."""
     path = evaluation.plot_binary({"_a $x$": Binary(Y, P)}, tmp_path / "sheet.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,7 +54,19 @@ def test_json_has_no_number_that_is_none() -> None:
     auroc = data["rows"][0]["metrics"]["auroc"]
     assert auroc["value"] is None and auroc["reason"] == "one class" and auroc["n_degenerate"] == 5
     assert data["rows"][1]["differences"]["auroc"]["reason"] == "one class"
-    assert "a, AUROC: one class" in found.text()
+    notes = [note for note in found.notes() if note.endswith(": one class")]
+    assert len(notes) == 1 and "AUROC" in notes[0] and not notes[0].startswith("a, ")  # it is so of both
+
+
+def test_what_is_so_of_one_model_alone_is_said_of_it() -> None:
+    """A reason of all models stands once, without a name; another one with the names of those that it is of."""
+    found = compare({name: said(Binary(Y, GOOD)) for name in "abc"}, "a", n_draws=20)
+    odd = {"auroc": replace(found.rows[0].metrics["auroc"], n_degenerate=3)}
+    why = {"brier": replace(found.rows[0].metrics["brier"], value=None, reason="for a reason")}
+    rows = [replace(row, metrics={**row.metrics, **why, **(odd if row.name != "b" else {})}) for row in found.rows]
+    assert replace(found, rows=tuple(rows)).notes(["auroc", "brier"]) == [
+        "a, c, AUROC: 3 of 20 draws are not defined and left out", f"{found.titles['brier']}: for a reason"
+    ]  # fmt: skip
 
 
 def test_a_text_shows_numbers_with_their_ends() -> None:
