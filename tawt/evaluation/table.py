@@ -125,7 +125,7 @@ class Comparison:
         )
         table.add_column("model", overflow="fold")
         for name in chosen:
-            table.add_column(self.titles[name], justify="right")
+            table.add_column(self.titles[name], justify="right", overflow="fold")
         for row in self.rows:
             cells = [Text(in_cell(row.metrics[name])) for name in chosen]
             for cell, name in zip(cells, chosen, strict=True):
