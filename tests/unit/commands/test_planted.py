@@ -104,7 +104,7 @@ def _renamed(header: list[str], row: list[str]) -> list[str]:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with all that is planted in stages and records, and labels of deaths in hospital from one day on."""
     folder = tmp_path_factory.mktemp("planted")
-    write_hospital(folder / "raw", n_subjects=90, seed=11)
+    write_hospital(folder / "raw", n_subjects=90, seed=12)
     _twins(folder / "raw", 40)
     write(folder / "project", {
         "pipelines/planted.yaml": "extends: demo\nname: planted\n",
