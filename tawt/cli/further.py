@@ -46,10 +46,16 @@ def carry(
         next_command(again())
         return
     if form is Format.table:
-        rows = [(c.way, c.n_data_types, c.n_rows, f"{c.share:.1%}", c.n_subjects or "-") for c in result.coverage]
+        rows = [
+            (c.way, c.n_data_types, "-" if c.n_rows is None else c.n_rows, _share(c.share), c.n_subjects or "-")
+            for c in result.coverage
+        ]
         print_rows(("known by", "data_types", "rows", "share", "subjects"), rows, form)
         print()
-        families = [(f.name, f.n_rows, f"{f.n_known / f.n_rows:.1%}") for f in result.families[:_MOST_FAMILIES]]
+        families = [
+            (f.name, f.n_rows, _share(None if f.n_known is None else f.n_known / f.n_rows))
+            for f in result.families[:_MOST_FAMILIES]
+        ]
         print_rows(("codes of", "rows", "known"), families, form)
         print()
     if form is Format.json:
@@ -59,12 +65,17 @@ def carry(
         (d.code, d.data_type, d.way, d.unit, d.n_rows, _short(d.distance), _short(d.shift), _short(d.chance))
         for d in result.drift
     ]
+    columns = ("code", "read as", "by", "unit", "rows", "distance", "shift", "by chance")
     if form is not Format.json:
-        print_rows(("code", "read as", "by", "unit", "rows", "distance", "shift", "by chance"), drift, form)
+        print_rows(columns, drift, form, spare=("by chance", "distance", "by", "rows", "unit"), folds="read as")
     for line in result.lines():
         say(f"note: {line}")
     say(f"dataset: {result.place}")
     next_command(again() if dry_run else follow("embed", workspace=workspace, run=run, form=form))
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _short(number: float | None) -> str:

@@ -26,7 +26,8 @@ from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.places import real
 from tawt.runs.find import called, find_run, workspace_of
 from tawt.runs.load import read_saved
-from tawt.seals import LIST, hold
+from tawt.seals import LIST, hold, sha256_file
+from tawt.shell import command
 from tawt.training.versions import read_versions
 
 VOCABULARY = "vocabulary.parquet"
@@ -68,6 +69,11 @@ def carry(
     """
     folder, opened = find_run(workspace, run), open_workspace(Path(workspace))
     vocabulary = _vocabulary(folder)
+    if _has_it(opened, vocabulary):
+        raise DatasetError(
+            str(folder), "has the vocabulary of the workspace itself, expected a run of another one",
+            f"it reads the workspace as it is: `{command('embed', workspace=opened.root, run=run)}`",
+        )  # fmt: skip
     place = carried_place(opened.root, vocabulary.content)
     name = called(opened.root, folder)
     nested = Workspace(place, opened.pipeline)
@@ -101,6 +107,12 @@ def _vocabulary(folder: Path) -> Vocabulary:
     if (folder / LIST).is_file():
         hold(folder, (VOCABULARY,), "take it from a copy", DatasetError)
     return read_vocabulary(folder / VOCABULARY, "take it from a copy")
+
+
+def _has_it(workspace: Workspace, vocabulary: Vocabulary) -> bool:
+    """Return whether a vocabulary is the one that the workspace's own dataset is written in."""
+    own = workspace.output("vocabulary") / VOCABULARY
+    return own.is_file() and sha256_file(own) == vocabulary.sha256
 
 
 def _home(run: Path, here: Path) -> Path | None:

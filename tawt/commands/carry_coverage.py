@@ -19,6 +19,8 @@ _SHIFTED, _OF_CHANCE = 0.25, 2.0
 """A population stability index above which numbers are told to have moved, by the custom of who uses it; and so
 many times what chance makes of so few people."""
 _NAMED = 3
+_MANY_UNKNOWN = 0.05
+"""A share of rows from which on it is said what rows that are unknown do."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,10 @@ class Coverage:
     way: str
     """code, name, concept, parents or unknown."""
     n_data_types: int
-    n_rows: int
-    """Of all splits."""
-    share: float
-    """Of all rows."""
+    n_rows: int | None
+    """Of all splits; None = of few subjects."""
+    share: float | None
+    """Of all rows; None = of few subjects."""
     n_subjects: int
     """Subjects who have a row of them; 0 where these are few."""
 
@@ -66,8 +68,8 @@ class Family:
 
     name: str
     n_rows: int
-    n_known: int
-    """Rows of codes that are known."""
+    n_known: int | None
+    """Rows of codes that are known; None where these, or the others, are of few subjects."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,21 @@ class CarryResult:
 
     def lines(self) -> list[str]:
         """Return what a person is to know before anything is computed, a line each."""
-        known = sum(one.share for one in self.coverage if one.way in WAYS)
+        known = sum(one.share or 0.0 for one in self.coverage if one.way in WAYS)
         how = ", ".join(f"{one.n_data_types:,} by {one.way}" for one in self.coverage if one.way in WAYS)
         gone = sum(one.n_data_types for one in self.coverage if one.way not in WAYS)
         told = [
             f"{self.of} has another vocabulary than the workspace: it knows {known:.1%} of the rows (data_types: "
             f"{how or 'none'}; {gone:,} unknown), of {' of '.join(map(few, self.n_subjects))} subjects"
         ]
-        if lost := [one for one in self.families if one.n_known < one.n_rows]:
-            lost.sort(key=lambda one: one.n_known - one.n_rows)
-            told.append(f"unknown rows are of {_few([f'{one.name} ({one.n_rows - one.n_known:,})' for one in lost])}")
+        lost = {one.name: one.n_rows - one.n_known for one in self.families if one.n_known is not None}
+        if largest := sorted((name for name, n in lost.items() if n), key=lambda name: -lost[name]):
+            told.append(f"unknown rows are of {_few([f'{name} ({lost[name]:,})' for name in largest])}")
+        if (unknown := sum(one.share or 0.0 for one in self.coverage if one.way not in WAYS)) >= _MANY_UNKNOWN:
+            told.append(
+                f"{unknown:.1%} of the rows are [UNK] to it: they take room in its windows, and embeddings are not "
+                "those without these rows; `tawt extend` gives new data_types rows of their own"
+            )
         if self.met is not None and self.unmet:
             named = _few(list(self.unmet))
             told.append(f"{self.met:.1%} of what it learned from is of data_types that come here; {named} do not")
@@ -140,7 +147,7 @@ def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool,
     facts: dict[str, Any] = manifest.facts
     total, subjects = sum(facts["n_rows"].values()), facts["n_subjects"]
     coverage = tuple(
-        Coverage(way, facts["n_data_types"][way], n, n / max(1, total), _or_0(subjects.get(way, 0)))
+        Coverage(way, facts["n_data_types"][way], *_rows(n, total, subjects.get(way, 0)))
         for way, n in sorted(facts["n_rows"].items(), key=lambda one: (*WAYS, one[0]).index(one[0]))
     )
     drift = [
@@ -165,11 +172,19 @@ def _families(rows: list[dict[str, Any]]) -> tuple[Family, ...]:
     for row in rows:
         found.setdefault(row["code"].partition("//")[0], []).append(row)
     families = [
-        Family(name, sum(r["n_rows"] for r in own), sum(r["n_rows"] for r in own if r["way"] is not None))
+        Family(name, sum(r["n_rows"] for r in own), _known(own))
         for name, own in found.items()
         if max(r["n_subjects"] for r in own) > SMALL_CELL
     ]  # fmt: skip
     return tuple(sorted(families, key=lambda one: (-one.n_rows, one.name)))
+
+
+def _known(rows: list[dict[str, Any]]) -> int | None:
+    """Return how many rows are of codes that are known, where neither they nor the others are of few people."""
+    for part in ([r for r in rows if r["way"] is not None], [r for r in rows if r["way"] is None]):
+        if part and max(r["n_subjects"] for r in part) <= SMALL_CELL:
+            return None
+    return sum(r["n_rows"] for r in rows if r["way"] is not None)
 
 
 def _met(vocabulary: Vocabulary, come: set[int]) -> tuple[float | None, tuple[str, ...]]:
@@ -193,8 +208,9 @@ def _unit(row: dict[str, Any]) -> str:
     return here if (row["factor"], row["offset"]) == (1.0, 0.0) else f"{here} -> {there}"
 
 
-def _or_0(n: int) -> int:
-    return n if n > SMALL_CELL else 0
+def _rows(n: int, total: int, n_subjects: int) -> tuple[int | None, float | None, int]:
+    """Return rows, their share and whose they are, where these are not few."""
+    return (n, n / max(1, total), n_subjects) if n_subjects > SMALL_CELL or not n else (None, None, 0)
 
 
 def _few(names: list[str]) -> str:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.commands import carry_coverage
 from tawt.commands.carry_coverage import Drift
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
@@ -109,6 +110,28 @@ def test_each_code_is_known_in_the_way_that_leads_to_it(there: Path, carried: Pa
     said = " | ".join(result.lines())
     assert "knows 85.7% of the rows" in said and "of 45 of 45 subjects" in said
     assert "glu (mmol/L -> mg/dL) are converted" in said and "SAME (furlong, refused: mg/dL there) are left out" in said
+
+
+def test_the_workspaces_own_vocabulary_is_not_carried(there: Path) -> None:
+    """A run of the workspace itself is named as that, with the command that reads it; nothing is made."""
+    with pytest.raises(tawt.TawtError, match="vocabulary of the workspace itself") as error:
+        tawt.carry(there, "x")
+    assert "tawt embed -w" in error.value.hint and not (there / "carried").exists()
+
+
+def test_rows_of_few_people_are_not_counted(there: Path, carried: Path) -> None:
+    """Neither those of a way, nor those of a part of a family, nor in what is said."""
+    found = tawt.carry(carried, there / "runs" / "x")
+    rows = [
+        {"code": f"A//{i}", "n_rows": n, "n_subjects": people, "way": way}
+        for i, (n, people, way) in enumerate([(144, 40, None), (8, 8, "code"), (30, 30, None)])
+    ]
+    (family,) = carry_coverage._families(rows)
+    assert family.n_rows == 182 and family.n_known is None
+    assert carry_coverage._rows(8, 182, 8) == (None, None, 0) and carry_coverage._rows(18, 180, 18) == (18, 0.1, 18)
+    said = replace(found, families=(family,)).lines()
+    assert not any("A (" in line for line in said)
+    assert any("14.3% of the rows are [UNK] to it" in line for line in said)
 
 
 def test_drift_is_that_of_the_numbers(there: Path, carried: Path) -> None:
