@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tawt.cli.output import Format
+from tawt.errors import ConfigError
 
 DATA_PANEL = "Data"
 MODEL_PANEL = "Model"
@@ -32,3 +33,20 @@ OptionalWorkspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="The workspace folder", show_default=False)
 ]
 Pipeline = Annotated[str | None, typer.Option("--pipeline", "-p", help="Instead, a pipeline", show_default=False)]
+
+
+def in_hours(text: str) -> float:
+    """Return a span of time, as `30d` or `36h`, in hours.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    from tawt.labels.language import duration
+
+    try:
+        hours = duration(text) / 3_600_000_000
+    except ValueError as error:
+        raise ConfigError(f"--horizon {text}", f"is none, expected {error}", "a year is `365d`") from None
+    if hours <= 0:
+        raise ConfigError(f"--horizon {text}", "is no time ahead, expected one", "as `30d`")
+    return hours

@@ -24,8 +24,9 @@ def tell_training(
     dry_run: bool,
     form: Format,
     then: tuple[str, ...] = ("embed",),
+    kind: str | None = None,
 ) -> None:
-    """Say what a run will do, or how it ended and what to type next: `then`, of that run."""
+    """Say what a run will do, or how it ended and what to type next: `then`, of that run and of labels of that kind."""
     from tawt.objectives.parts import weights
     from tawt.training.threads import TO_BE_MEASURED
 
@@ -81,7 +82,7 @@ def tell_training(
         )
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
-    next_command(follow(*then, workspace=workspace, run=name, device=device, stale_ok=stale_ok, form=form))
+    next_command(follow(*then, workspace=workspace, run=name, kind=kind, device=device, stale_ok=stale_ok, form=form))
 
 
 def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:

@@ -10,7 +10,7 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.model import Device
-from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Kind, Memory, Set, StaleOk, Threads, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Kind, Memory, Set, StaleOk, Threads, Workspace, in_hours
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.ran import stage_progress
 from tawt.cli.trained import tell_training, threads_sleep_soon
@@ -170,7 +170,7 @@ def finetune(
             device=device, settings=tuple(settings or ()), out=out, resume=resume, stale_ok=stale_ok, dry_run=dry_run,
             report=report,
         )  # fmt: skip
-    tell_training(result, workspace, device, stale_ok, dry_run, form, ("evaluate", task))
+    tell_training(result, workspace, device, stale_ok, dry_run, form, ("evaluate", task), kind)
 
 
 def evaluate(
@@ -194,6 +194,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="What subjects are told apart by: age, or a static data_type", show_default=False),
     ] = None,
+    horizon: Annotated[
+        list[str] | None,
+        typer.Option(help="A time to an event: when it is measured, as 30d; as learned by default", show_default=False),
+    ] = None,
     draws: Annotated[int, typer.Option(help="Draws of subjects for the intervals", min=10)] = 1000,
     seed: Annotated[int, typer.Option(help="Of the draws and the baselines", min=0)] = 0,
     device: Device = "auto",
@@ -216,7 +220,8 @@ def evaluate(
 
     result = run_evaluate(
         workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline,
-        weights=tuple(weights or ()), kind=kind, group=group, n_draws=draws, seed=seed, device=device, out=out,
+        weights=tuple(weights or ()), kind=kind, group=group,
+        horizons=[in_hours(one) for one in horizon or ()], n_draws=draws, seed=seed, device=device, out=out,
         plots=plots, stale_ok=stale_ok, report=report,
     )  # fmt: skip
     for note in result.notes:

@@ -13,6 +13,7 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.config.pipeline import Score
 from tawt.contracts.cells import SMALL_CELL
 from tawt.evaluation.classes import Classes, Columns, Labels
+from tawt.evaluation.horizons import survival_at
 from tawt.evaluation.measure import Outcome
 from tawt.evaluation.metrics import Binary, best_threshold
 from tawt.evaluation.official import OFFICIAL
@@ -40,6 +41,8 @@ class Asked:
     """`(n,)`, whether a row is of the split that is measured; the others are of tuning."""
     folder: Path
     """Where predictions go; those of tuning into a folder `tuning` in it."""
+    horizons: tuple[float, ...] = ()
+    """Hours at which a time to an event is measured; none = those that the run learned."""
     score: Score | None = None
     """The official score that the labels have; of yes or no alone."""
 
@@ -108,10 +111,11 @@ class Asked:
         elif kind == "regression":
             columns |= {"float_value": own.value[:, 0], "predicted_float_value": here[:, 0]}
         else:
-            horizons = spec.edges
+            horizons = self.horizons or spec.edges
+            at = survival_at(np.array(spec.edges), here, np.array(horizons))
             columns |= {
                 "time_to_event": own.duration[:, 0], "event_observed": own.value[:, 0] > 0,
-                "predicted_risk": 1 - here.mean(1), "predicted_survival": here.tolist(),
+                "predicted_risk": 1 - here.mean(1), "predicted_survival": at.tolist(),
             }  # fmt: skip
         write_predictions(
             path, columns | further, kind, model=model, labels=self.labels.sha256, names=names, horizons=horizons

@@ -20,7 +20,7 @@ from tawt.contracts.dataset import SPLITS
 from tawt.contracts.embeddings import LABELS, OF, PER, STALE, TASK, about_embeddings
 from tawt.contracts.embeddings import SPLITS as SPLITS_READ
 from tawt.dataset.reader import Split, fingerprint_of, open_dataset
-from tawt.errors import ConfigError, TawtError, nearest
+from tawt.errors import ConfigError, TawtError, listed, nearest
 from tawt.files import digest
 from tawt.heads.labels import PredictionTimes, label_file, read_times
 from tawt.machine import version_of
@@ -165,6 +165,11 @@ def embed(
     asked = Asked(times.subject_id, times.time) if times is not None else None
     found = [_rows(made, split, every_moment(split) if per == "event" else asked) for split in chosen]
     subject = _joined(rows.subject_id for rows in found)
+    if times is not None and not any(np.isin(times.subject_id, one.subject_ids).any() for one in chosen):
+        raise ConfigError(
+            times.name, f"has no prediction time of a subject of {listed([one.name for one in chosen])}, expected some",
+            "`subject_id` must be those of this workspace",
+        )  # fmt: skip
     n_unseen = sum(rows.n_unseen for rows in found)
     result = EmbedResult(
         path, len(subject), len(np.unique(subject)), made.width, sum(rows.n_cut for rows in found), n_unseen,

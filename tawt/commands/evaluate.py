@@ -13,11 +13,10 @@ import numpy as np
 from tawt.commands.answered import Asked
 from tawt.commands.beside import TRAIN, TUNING, Beside, chosen
 from tawt.commands.carried import place_for
+from tawt.commands.evaluation_held import hold_horizons, inside, looked_at, said_of
 from tawt.config.base import one_or_more
-from tawt.config.pipeline import Score
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.contracts.label_set import label_path
-from tawt.contracts.workspace import EVALUATIONS, is_workspace
+from tawt.contracts.workspace import EVALUATIONS
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
@@ -33,13 +32,12 @@ from tawt.evaluation.suite import metrics_of
 from tawt.evaluation.table import MAIN, Comparison, compare
 from tawt.evaluation.tabular import given_weights
 from tawt.evaluation.withheld import FEW, n_subjects, withheld, without
-from tawt.figures.common import matplotlib
-from tawt.figures.evaluation import plot_models
+from tawt.figures.common import forget_figure, matplotlib
+from tawt.figures.evaluation import SHEETS, plot_models
 from tawt.files import digest, made_folder, write_sealed
-from tawt.heads.labels import LabelSet, label_file, read_labels
+from tawt.heads.labels import label_file, read_labels
 from tawt.pipeline.fresh import hold_fresh, hold_labels
-from tawt.pipeline.workspace import open_workspace
-from tawt.runs.answer import LoadedTask, answer_all, load_task
+from tawt.runs.answer import LoadedTask, answer_all, learned_kind, load_task
 from tawt.runs.find import called, find_run
 from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
@@ -114,6 +112,7 @@ def evaluate(
     weights: Sequence[str] = (),
     kind: Any = None,
     group: Sequence[str] | None = None,
+    horizons: Sequence[float] = (),
     n_draws: int = N_DRAWS,
     seed: int = 0,
     device: str = "auto",
@@ -133,6 +132,7 @@ def evaluate(
         weights: `TabPFN=FILE` or `TabICL=FILE`, or a folder: models of tables from weights that lie on this disk.
         kind: What is asked, where the columns of the labels leave it open.
         group: What subjects are told apart by: `age`, or static data_types; None = age and static facts of few kinds.
+        horizons: Hours at which a time to an event is measured; none = those that the first run learned.
         n_draws: Draws of subjects for intervals.
         seed: Of the draws and the baselines.
         device: auto, cpu, cuda or cuda:N.
@@ -174,11 +174,12 @@ def evaluate(
     datasets = [open_dataset(at) for at in places]
     for at in dict.fromkeys(places):
         hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
-    labels = read_labels(file, kind)
+    labels = read_labels(file, kind, usual=learned_kind(folders[0]))
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     models: dict[str, tuple[Predictions, Settled | None]] = {}
-    splits = (split, TUNING) if split != TUNING and _has_labels(datasets[0], TUNING, labels) else (split,)
-    score = _score_of(workspace, file, labels)
+    notes += looked_at(datasets[0], labels, split, group)
+    splits = (split, TUNING) if split != TUNING and len(inside(datasets[0], TUNING, labels)) else (split,)
+    said_here = said_of(workspace, file, labels)
     first: tuple[LoadedTask, Compute] | None = None
     asked: Asked | None = None
     with made_folder(place):
@@ -192,13 +193,15 @@ def evaluate(
                 )
             if loaded.spec.name != labels.name:
                 notes.append(f"{name} learned `{loaded.spec.name}`, and is asked about `{labels.name}`")
+            hold_horizons(name, loaded.spec, horizons)
             compute = choose_compute(device, loaded.loaded.config.train.precision, loaded.loaded.config.train.threads)
             first = first or (loaded, compute)
             rows, said, n_unseen = answer_all(loaded, [own.split(one) for one in splits], labels, compute)
             if n_unseen:
                 notes.append(f"{name}: {few(n_unseen)} rows of whom nothing was known are answered by the rates")
             measured = np.isin(labels.subject_id[rows], own.split(split).subject_ids)
-            asked = Asked(labels, rows, measured, place, score)
+            score = said_here.scores.get(labels.name) if said_here and labels.kind == "binary" else None
+            asked = Asked(labels, rows, measured, place, tuple(sorted({*horizons})), score)
             models[name] = asked.answered(
                 name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
@@ -208,15 +211,20 @@ def evaluate(
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
         models = {name: (asked.told(one), settled) for name, (one, settled) in models.items()}
         found = _compared(datasets[0], asked, models, group, n_draws, seed)
+        unit = said_here.label_units.get(labels.name, "") if said_here and labels.kind == "numbers" else ""
+        shown = [f"{metric}:{one:g}" for one in asked.horizons for metric in ("auroc", "brier")]
+        found = replace(found, comparison=replace(found.comparison.in_unit(unit), further=tuple(shown)))
         shuffled = beside.shuffled(baselines, n_draws)
         if shuffled is not None and (why := found.comparison.rows[0].metrics[shuffled.metric].reason) is not None:
             shuffled = replace(shuffled, interval=without(why))
         found = replace(found, shuffled=shuffled, folder=place, notes=tuple(notes))
         write_sealed(place / "evaluation.json", found.to_json())
         (place / "evaluation.txt").write_text(found.text(), encoding="utf-8")
-        said_of = {name: one for name, (one, _) in models.items()}
+        drawn_of = {name: one for name, (one, _) in models.items()}
         undrawn: list[str] = []
-        drawn = plot_models(said_of, place, labels.name, undrawn.append) if plots else ()
+        for old in place.glob("*.png"):  # of what was measured before
+            forget_figure(old, SHEETS)
+        drawn = plot_models(drawn_of, place, labels.name, undrawn.append, names, unit) if plots else ()
     return replace(found, plots=tuple(drawn), notes=(*found.notes, *undrawn))
 
 
@@ -224,17 +232,6 @@ def _cells(mark: str, one: Interval | None) -> dict[str, str]:
     numbers = (None, None, None) if one is None else (one.value, one.low, one.high)
     names = (f"{mark}value", f"{mark}low", f"{mark}high")
     return {name: "" if x is None else repr(x) for name, x in zip(names, numbers, strict=True)}
-
-
-def _has_labels(dataset: TripletDataset, split: str, labels: LabelSet) -> bool:
-    own = dataset.split(split).subject_ids if split in dataset.split_names else ()
-    return bool(np.isin(labels.subject_id, own).any())
-
-
-def _score_of(workspace: Path, file: Path, labels: LabelSet) -> Score | None:
-    """Return the official score that the pipeline names for a label set of its own, of yes or no."""
-    is_own = is_workspace(workspace) and file == label_path(workspace, labels.name)
-    return open_workspace(workspace).pipeline.scores.get(labels.name) if is_own and labels.kind == "binary" else None
 
 
 def _compared(

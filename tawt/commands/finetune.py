@@ -109,7 +109,7 @@ def finetune(
                 else workspace / "runs" / f"{called(workspace, folder)}-{labels.name}-{mode}"
             )
             again = command(
-                f"finetune {task}", workspace=workspace, run=run, mode=mode, config=config, epochs=epochs, kind=kind,
+                "finetune", task, workspace=workspace, run=run, mode=mode, config=config, epochs=epochs, kind=kind,
                 device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,
                 stale_ok=stale_ok, resume=True,
             )  # fmt: skip

@@ -17,7 +17,7 @@ from tawt.contracts.label_set import AboutLabels, about_labels, label_path
 from tawt.database.connect import Limits, connect
 from tawt.errors import ConfigError, StageError
 from tawt.files import digest, made_folder, write_parquet
-from tawt.labels.count import counts_of
+from tawt.labels.count import counts_of, of_one_answer
 from tawt.labels.derive import attrition_rows, derive
 from tawt.labels.find import Asked, Known, asked_for, known_tasks
 from tawt.labels.judge import judge
@@ -242,7 +242,11 @@ class _Work:
         there = {name for name in labels.column_names if labels[name].null_count < len(labels)}
         answers = there & {"duration_hours", "categorical_value", "float_value", "boolean_value", "integer_value"}
         kind = "numbers" if answers == {"integer_value"} else None
-        return replace(result, kind=kind, n_labels=len(labels), counts=counts_of(labels, splits))
+        counts = counts_of(labels, splits)
+        for split in of_one_answer(counts):
+            text = f"all labels of {split} have one answer: nothing is learned or measured there"
+            self.report({"event": "note", "text": text})
+        return replace(result, kind=kind, n_labels=len(labels), counts=counts)
 
 
 def _files(asked: Asked) -> tuple[Path, ...]:

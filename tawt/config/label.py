@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from tawt.config.base import Section
 
@@ -49,3 +49,5 @@ class LabelConfig(Section):
     n_bins: int = Field(20, ge=2, le=1000)
     """Time to an event: intervals of equal numbers of events, in each of which there is a hazard; at most one for ten
     events."""
+    horizons: tuple[PositiveFloat, ...] = Field((), max_length=100)
+    """Time to an event: hours at which an interval ends too, so that `tawt evaluate --horizon` can ask about them."""

@@ -234,8 +234,9 @@ class PipelineConfig(Section):
     members: tuple[Members, ...] = ()
     """Raw tables spread over many files."""
     scores: dict[str, Score] = {}
-    """Label sets that a public challenge has a score of its own for, which `tawt evaluate` then measures too: the
-    normalized utility of PhysioNet-2019."""
+    """Label sets that a challenge has a score of its own for, which `tawt evaluate` then measures too."""
+    label_units: dict[str, str] = {}
+    """Label sets of numbers, and what these count, as `days`."""
     sample_from: str | None = None
     """Staging stage whose `subject_id`s `--sample N` draws from."""
     shards: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = "auto"

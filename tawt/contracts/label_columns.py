@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +18,8 @@ ASIDE = ("target", "horizon_hours")
 ANSWERS = ("boolean_value", "integer_value", "float_value", "categorical_value", "duration_hours")
 # what a column of somebody else's is called can be what stands in a cell: it is not said
 _KNOWN = f"call its columns {listed([*KEYS])}, and one of {listed([*ANSWERS])}"
+_ON_SCALE = re.compile(r"\s*(?P<sign>[<>]=?)?\s*(?P<number>-?\d+(?:\.\d+)?)")
+"""How a class on a scale begins."""
 _SPANS = {"duration_hours": pc.greater_equal, "horizon_hours": pc.greater}
 """Columns of hours -> what they are to 0."""
 
@@ -85,3 +90,16 @@ def no_spans(labels: pa.Table) -> dict[str, int]:
             spans = pc.and_(pc.is_finite(hours), fits(hours, 0.0))
             found[name] = len(hours) - int(pc.sum(spans).as_py() or 0)
     return {name: n for name, n in found.items() if n}
+
+
+def in_order(classes: Iterable[str]) -> list[str]:
+    """Return classes in the order of a scale, as `<3.5`, `3.5 to 4.5`, `>=4.5`, where all are on one; else of texts."""
+    read = {name: _ON_SCALE.match(name) for name in classes}
+
+    def place(name: str) -> tuple[float, int, str]:
+        match = read[name]
+        if match is None or not all(read.values()):
+            return 0.0, 0, name
+        return float(match["number"]), {"<": -1, ">": 1}.get((match["sign"] or "")[:1], 0), name
+
+    return sorted(read, key=place)

@@ -11,7 +11,7 @@ from tawt.arrays import Floats
 from tawt.evaluation.measure import held_weights
 from tawt.evaluation.survival import Survival, counts
 
-_Z = 1.959963984540054
+Z = 1.959963984540054
 """Of 95 % of a normal distribution."""
 
 
@@ -49,6 +49,6 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, weights: ArrayLike | None = 
     with np.errstate(divide="ignore", invalid="ignore"):
         survival = (1 - n_events / n_left).cumprod()
         variance = (n_events / (n_left * (n_left - n_events))).cumsum()
-        reach = np.exp(_Z * np.sqrt(variance) / np.log(survival))
+        reach = np.exp(Z * np.sqrt(variance) / np.log(survival))
         low, high = survival ** (1 / reach), survival**reach
     return KaplanMeier(at, survival, low, high, n_left)

@@ -148,3 +148,5 @@ WIDTH = Metric("interval_width", "interval width", "smaller", _width, _no_interv
 
 OF_NUMBERS = (MAE, RMSE, MEDIAN_ERROR, R2, SPEARMAN, COVERAGE, WIDTH)
 """Of numbers."""
+IN_UNIT = (MAE.name, RMSE.name, MEDIAN_ERROR.name, WIDTH.name)
+"""Those that are numbers in the unit of the task."""

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.errors import ContractError
+from tawt.evaluation.horizons import in_words
 from tawt.evaluation.measure import Metric, numbers
 from tawt.evaluation.metrics import AUROC, Binary
 
@@ -259,13 +260,14 @@ OF_SURVIVAL = (C_INDEX, HARRELL, INTEGRATED_BRIER, D_CALIBRATION)
 
 
 def at_horizons(horizons: ArrayLike) -> tuple[Metric, ...]:
-    """Return C, AUROC and Brier at each horizon; those of the outcome are to be the same."""
+    """Return C, AUROC and Brier at each horizon, in hours; those of the outcome are to be the same."""
 
     def three(i: int, h: float) -> tuple[Metric, ...]:
+        at = in_words(h)
         return (
-            Metric(f"c_index_ipcw:{h:g}", f"C to {h:g}", "larger", lambda o, w: _c_to(o, w, i), _no_pairs),
-            Metric(f"auroc:{h:g}", f"AUROC at {h:g}", "larger", lambda o, w: auc_at(o, w, i), lambda o, w: "one class"),
-            Metric(f"brier:{h:g}", f"Brier at {h:g}", "smaller", lambda o, w: _one_brier(o, w, i), _no_horizon),
+            Metric(f"c_index_ipcw:{h:g}", f"C to {at}", "larger", lambda o, w: _c_to(o, w, i), _no_pairs),
+            Metric(f"auroc:{h:g}", f"AUROC at {at}", "larger", lambda o, w: auc_at(o, w, i), lambda o, w: "one class"),
+            Metric(f"brier:{h:g}", f"Brier at {at}", "smaller", lambda o, w: _one_brier(o, w, i), _no_horizon),
         )
 
     return tuple(metric for i, h in enumerate(numbers(horizons, "horizons")) for metric in three(i, float(h)))

@@ -15,6 +15,7 @@ from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError, listed, nearest, printable
 from tawt.evaluation.measure import Metric
 from tawt.evaluation.predictions import Kind, Predictions, aligned
+from tawt.evaluation.regression import IN_UNIT
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
 from tawt.evaluation.suite import metrics_of
 from tawt.evaluation.withheld import without
@@ -76,6 +77,14 @@ class Comparison:
     """Hash of the label set."""
     official: str | None = None
     """The metric that is the score of a challenge; it is shown first."""
+    further: tuple[str, ...] = ()
+    """Metrics that a text shows beside the main ones."""
+
+    @property
+    def shown(self) -> list[str]:
+        """The metrics that a text shows where nothing else is asked for."""
+        main = (*([self.official] if self.official else []), *MAIN[self.kind], *self.further)
+        return [name for name in main if name in self.titles]
 
     def without(self, reasons: Mapping[str, str]) -> Comparison:
         """Return it without some metrics of all models, each with the reason that stands instead."""
@@ -89,6 +98,11 @@ class Comparison:
         return replace(
             self, rows=tuple(rows), n_rows=None if few else self.n_rows, n_subjects=None if few else self.n_subjects
         )  # fmt: skip
+
+    def in_unit(self, unit: str) -> Comparison:
+        """Return it with a unit in the titles of metrics that have one; "" = it is not known."""
+        own = {name: f"{title}, {unit}" for name, title in self.titles.items() if unit and name in IN_UNIT}
+        return replace(self, titles=self.titles | own)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON: what is not defined is null, with its reason beside it."""
@@ -104,8 +118,7 @@ class Comparison:
         Raises:
             ConfigError: There is no such metric.
         """
-        main = (*([self.official] if self.official else []), *MAIN[self.kind])
-        chosen = [name for name in main if name in self.titles] if metrics is None else [*metrics]
+        chosen = self.shown if metrics is None else [*metrics]
         for name in chosen:
             if name not in self.titles:
                 raise ConfigError(
@@ -145,14 +158,19 @@ class Comparison:
         return table + "".join(f"{line}\n" for line in self.notes(metrics))
 
     def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
-        """Return why numbers are missing, and how many draws had to be left out: a line for what is alike."""
+        """Return why numbers are missing, and how many draws had to be left out: a line for what is alike.
+
+        Args:
+            metrics: Names; None = those that the table shows.
+        """
+        wanted = self.shown if metrics is None else metrics
         of: dict[tuple[str, str], list[str]] = {}
         for row in self.rows:
             for name, one in row.metrics.items():
                 why = one.reason
                 if why is None and one.n_degenerate:
                     why = f"{one.n_degenerate:,} of {self.n_draws:,} draws are not defined and left out"
-                if why is not None and (metrics is None or name in metrics):
+                if why is not None and name in wanted:
                     of.setdefault((name, why), []).append(printable(row.name))
         alike: dict[tuple[str, ...], list[str]] = {}
         for (name, why), rows in of.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -25,6 +25,8 @@ _STYLE = {
     "xtick.color": "#444444", "ytick.color": "#444444", "legend.frameon": False, "figure.facecolor": "white",
 }  # fmt: skip
 _DPI = 150
+_OF_WIDTH = 0.97
+"""A legend takes no more: entries at both ends keep away from the edge."""
 _MINE = b"Software\0tawt"
 """Near the start of every PNG that is saved here."""
 
@@ -61,6 +63,34 @@ def colours(n: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(n)]
 
 
+_QUIET = 0.45
+"""How much of its colour a model keeps that stands beside the runs; the rest is grey."""
+
+
+def looks(names: Sequence[str], own: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Return how the line of each model looks: runs strong, and what stands beside them thin and in greyish colours.
+
+    Args:
+        names: Of all, in their order.
+        own: Those of the runs; None = all.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    beside = [name for name in names if own is not None and name not in own]
+    runs = [name for name in names if name not in beside]
+    for i, name in enumerate(runs):
+        found[name] = {"color": COLOURS[i % len(COLOURS)], "ls": _ls(i, len(COLOURS)), "lw": 2.4, "zorder": 4}
+    free = COLOURS[len(runs) :] or COLOURS  # not the colours of runs, as far as there are others
+    for i, name in enumerate(beside):
+        colour = np.array([int(free[i % len(free)][k : k + 2], 16) / 255 for k in (1, 3, 5)])
+        quiet = tuple(_QUIET * colour + (1 - _QUIET) * 0.65)
+        found[name] = {"color": quiet, "ls": _ls(i, len(free)), "lw": 1.1, "zorder": 2.5}
+    return {name: found[name] for name in names}
+
+
+def _ls(i: int, n_colours: int) -> Any:
+    return ("-", DASHES, (0, (1, 1.5)))[i // n_colours % 3]
+
+
 def shades(n: int) -> list[Any]:
     """Return `n` colours in an order that the eye sees, dark to light."""
     return list(matplotlib().colormaps["viridis"](np.linspace(0, 0.88, n)))
@@ -77,7 +107,7 @@ def grid(n: int, columns: int, width: float, height: float) -> tuple[Any, list[A
         across = min(columns, n)
         down = -(-n // across)
         # no pyplot: nothing of the user's own session changes, and no window is asked for
-        figure = figures.figure.Figure(figsize=(width * across, height * down + 0.75), layout="constrained")
+        figure = figures.figure.Figure(figsize=(width * across, height * down + 0.75), dpi=_DPI, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.12)  # inches: a label keeps away from the panel beside it
         return figure, [figure.add_subplot(down, across, i + 1) for i in range(n)]
 
@@ -92,6 +122,11 @@ def line(colour: Any, label: str, **style: Any) -> Any:
     # a label that begins with a line below would be left out
     text = plain(label) if not label.startswith("_") else f" {plain(label)}"
     return importlib.import_module("matplotlib.lines").Line2D([], [], color=colour, label=text, **style)
+
+
+def entry(look: Mapping[str, Any], label: str, **style: Any) -> Any:
+    """Return an entry of a legend for a line that looks so."""
+    return line(look["color"], label, ls=look["ls"], lw=look["lw"], **style)
 
 
 def time_axis(axis: Any, hours: NDArray[np.float64], label: str, vertical: bool = False) -> None:
@@ -123,13 +158,24 @@ def weight_axis(axis: Any, curves: Sequence[NDArray[np.float64]]) -> None:
     axis.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
+def forget_figure(path: Path, names: Sequence[str]) -> None:
+    """Remove a figure that was saved here under one of these names, which may hold `*`; leave what is another's."""
+    if path.is_file() and _is_mine(path) and any(path.match(name) for name in names):
+        path.unlink()
+
+
+def _is_mine(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _MINE in file.read(len(_MINE) + 512)
+
+
 def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
     """Write a figure as PNG, aside and renamed, and return its path.
 
     Raises:
         ConfigError: There is a file of the name that is no figure of tawt.
     """
-    if path.is_file() and not path.read_bytes()[: len(_MINE) + 512].count(_MINE):
+    if path.is_file() and not _is_mine(path):
         raise ConfigError(
             str(path), "is no figure of tawt, expected a new file or one, which is replaced",
             "move it away, or choose another place",
@@ -143,7 +189,7 @@ def save(figure: Any, path: Path, title: str, handles: Sequence[Any]) -> Path:
         if handles:
             for n in range(min(6, len(handles)), 0, -1):  # in as few lines as the figure is wide enough for
                 legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=n, fontsize=9.5)
-                if n == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                if n == 1 or legend.get_window_extent().width <= _OF_WIDTH * figure.bbox.width:
                     break
                 legend.remove()
         with whole(path) as aside:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError
 from tawt.evaluation.regression import MAE, R2, Numbers
 from tawt.evaluation.settle import COVERED
-from tawt.figures.common import DASHES, colours, grid, line, matplotlib, save
+from tawt.figures.common import DASHES, entry, grid, line, looks, matplotlib, save
 
 _GREY, _MOST_CELLS, _N_BINS = "#888888", 24, 10
 _REACH = (0.01, 0.98)
@@ -26,7 +26,13 @@ def fewest(n_bins: int = _N_BINS) -> int:
     return n_bins * SMALL_CELL
 
 
-def plot_numbers(models: Mapping[str, Numbers], path: Path, title: str = "Evaluation") -> Path:
+def plot_numbers(
+    models: Mapping[str, Numbers],
+    path: Path,
+    title: str = "Evaluation",
+    own: Collection[str] | None = None,
+    unit: str = "",
+) -> Path:
     """Draw what models say of numbers: density, calibration, errors of the first one, and how often intervals hold.
 
     All is of cells and bins of more than 10 rows.
@@ -35,6 +41,8 @@ def plot_numbers(models: Mapping[str, Numbers], path: Path, title: str = "Evalua
         models: By name, in the order of the legend; the first is drawn as a density.
         path: The PNG.
         title: Above all.
+        own: Those of the runs, which are drawn strong; None = all.
+        unit: Of the numbers; "" where it is not known.
 
     Raises:
         ConfigError: matplotlib is not installed, or a bin would have 10 rows or fewer.
@@ -46,8 +54,9 @@ def plot_numbers(models: Mapping[str, Numbers], path: Path, title: str = "Evalua
             "figures", f"would have {_N_BINS} bins of {n:,} rows, expected more than {SMALL_CELL} in each"
         )
     figure, (density, calibration, error, last) = grid(4, columns=2, width=4.8, height=4.0)
-    own = dict(zip(models, colours(len(models)), strict=True))
-    _density(figure, density, first, name)
+    look, of = looks([*models], own), f", {unit}" if unit else ""
+    marks = {one: {"marker": "o", "ms": 4} if own is None or one in own else {} for one in models}
+    _density(figure, density, first, name, of)
     lows: list[float] = []
     highs: list[float] = []
     for label, model in models.items():
@@ -55,23 +64,23 @@ def plot_numbers(models: Mapping[str, Numbers], path: Path, title: str = "Evalua
         if bins is None:  # it says the same of all
             continue
         x, y = ([float(values[rows].mean()) for rows in bins] for values in (model.predicted, model.truth))
-        calibration.plot(x, y, color=own[label], marker="o", ms=4, lw=1.4)
+        calibration.plot(x, y, **look[label], **marks[label])
         lows, highs = [*lows, min(*x, *y)], [*highs, max(*x, *y)]
     if lows:
         ends = [min(lows), max(highs)]
         calibration.plot(ends, ends, color=_GREY, ls=DASHES, lw=1.0, zorder=0)
-    _said(calibration, f"Calibration in {_N_BINS} bins of equal size", "mean predicted", "mean of what came")
-    _errors(error, first, name, own[name])
+    _said(calibration, f"Calibration in {_N_BINS} bins of equal size", f"mean predicted{of}", f"mean of what came{of}")
+    _errors(error, first, name, look[name]["color"], of)
     if any(model.low is not None for model in models.values()):
-        _coverage(last, models, own)
+        _coverage(last, models, look, of)
     else:
-        _within(last, models, own)
-    handles = [line(own[one], f"{one}: {_told(model)}", marker="o", ms=4, lw=1.6) for one, model in models.items()]
+        _within(last, models, look, of)
+    handles = [entry(look[one], f"{one}: {_told(model, unit)}", **marks[one]) for one, model in models.items()]
     handles.append(line(_GREY, "perfect", ls=DASHES, lw=1.0))
     return save(figure, path, f"{title}: {first.n_rows:,} rows", handles)
 
 
-def _density(figure: Any, axis: Any, model: Numbers, name: str) -> None:
+def _density(figure: Any, axis: Any, model: Numbers, name: str, of: str) -> None:
     """Draw in how many rows what was predicted and what came lie in each cell; cells of few rows stay empty."""
     low, high = np.quantile(np.concatenate((model.truth, model.predicted)), _REACH)
     n_cells = int(np.clip(np.sqrt(model.n_rows / SMALL_CELL), 6, _MOST_CELLS))
@@ -97,10 +106,11 @@ def _density(figure: Any, axis: Any, model: Numbers, name: str) -> None:
     bar.ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
     bar.ax.yaxis.set_minor_formatter(ticker.NullFormatter())
     share = hidden / model.n_rows
-    _said(axis, f"{name}\n{share:.0%} of rows in cells of {SMALL_CELL} or fewer, not drawn", "predicted", "what came")
+    title = f"{name}\n{share:.0%} of rows in cells of {SMALL_CELL} or fewer, not drawn"
+    _said(axis, title, f"predicted{of}", f"what came{of}")
 
 
-def _errors(axis: Any, model: Numbers, name: str, colour: Any) -> None:
+def _errors(axis: Any, model: Numbers, name: str, colour: Any, of: str) -> None:
     """Draw where errors lie along what was predicted: the middle one, half of them, and eight of ten."""
     bins = _bins(model.predicted)
     if bins is None:
@@ -111,10 +121,11 @@ def _errors(axis: Any, model: Numbers, name: str, colour: Any) -> None:
     axis.fill_between(x, at[:, 0], at[:, 4], color=colour, alpha=0.15, lw=0)
     axis.fill_between(x, at[:, 1], at[:, 3], color=colour, alpha=0.3, lw=0)
     axis.plot(x, at[:, 2], color=colour, marker="o", ms=4, lw=1.4)
-    _said(axis, f"Errors of {name}\nmiddle, half and 8 of 10 of each bin", "mean predicted", "predicted less what came")
+    title = f"Errors of {name}\nmiddle, half and 8 of 10 of each bin"
+    _said(axis, title, f"mean predicted{of}", f"predicted less what came{of}")
 
 
-def _coverage(axis: Any, models: Mapping[str, Numbers], own: Mapping[str, Any]) -> None:
+def _coverage(axis: Any, models: Mapping[str, Numbers], look: Mapping[str, Any], of: str) -> None:
     """Draw how often the intervals hold what came, along what was predicted."""
     least = COVERED
     axis.axhline(COVERED, color=_GREY, ls=DASHES, lw=1.0)
@@ -125,20 +136,22 @@ def _coverage(axis: Any, models: Mapping[str, Numbers], own: Mapping[str, Any]) 
         inside = (model.low <= model.truth) & (model.truth <= model.high)
         parts = bins if bins is not None else [np.arange(model.n_rows)]
         y = [float(inside[rows].mean()) for rows in parts]
-        axis.plot([float(model.predicted[rows].mean()) for rows in parts], y, color=own[name], marker="o", ms=4, lw=1.4)
+        # of who says the same of all there is one point
+        mark = {"marker": "o", "ms": 4} if len(y) == 1 or look[name]["lw"] > 2 else {}
+        axis.plot([float(model.predicted[rows].mean()) for rows in parts], y, **look[name], **mark)
         least = min(least, *y)
     axis.set_ylim(max(0.0, least - 0.08), 1.02)
-    _said(axis, f"Intervals that are to hold {COVERED:.0%}", "mean predicted", "share that they hold")
+    _said(axis, f"Intervals that are to hold {COVERED:.0%}", f"mean predicted{of}", "share that they hold")
 
 
-def _within(axis: Any, models: Mapping[str, Numbers], own: Mapping[str, Any]) -> None:
+def _within(axis: Any, models: Mapping[str, Numbers], look: Mapping[str, Any], of: str) -> None:
     """Draw what share of rows is off by no more than so much."""
     shares = np.linspace(0.05, 0.95, 91)
     for name, model in models.items():
-        axis.plot(np.quantile(np.abs(model.error), shares), shares, color=own[name], lw=1.6)
+        axis.plot(np.quantile(np.abs(model.error), shares), shares, **look[name])
     axis.set_ylim(0, 1)
     axis.set_xlim(left=0)
-    _said(axis, "Size of errors", "off by at most", "share of rows")
+    _said(axis, "Size of errors", f"off by at most{of}", "share of rows")
 
 
 def _bins(predicted: Floats) -> list[Ints] | None:
@@ -149,9 +162,9 @@ def _bins(predicted: Floats) -> list[Ints] | None:
     return list(np.array_split(order, _N_BINS))
 
 
-def _told(model: Numbers) -> str:
-    values = [(metric.title, metric(model).value) for metric in (MAE, R2)]
-    return ", ".join(f"{title} {value:.3g}" for title, value in values if value is not None)
+def _told(model: Numbers, unit: str) -> str:
+    values = [(metric.title, metric(model).value, of) for metric, of in ((MAE, f" {unit}" if unit else ""), (R2, ""))]
+    return ", ".join(f"{title} {value:.3g}{of}" for title, value, of in values if value is not None)
 
 
 def _said(axis: Any, title: str, x: str, y: str) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.contracts.cells import named
-from tawt.contracts.label_columns import KEYS, as_labels, asked_names, no_spans
+from tawt.contracts.label_columns import KEYS, as_labels, asked_names, in_order, no_spans
 from tawt.errors import ConfigError, nearest
 from tawt.heads.task import KINDS, Kind
 from tawt.readers import read_parquet
@@ -124,13 +124,16 @@ def read_times(path: Path) -> PredictionTimes:
     return PredictionTimes(_name(path), sha256_file(path), place[:, 0], place[:, 1], row)
 
 
-def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = False) -> LabelSet:
+def read_labels(
+    path: Path, kind: Kind | None = None, *, unlabelled: bool = False, usual: Kind | None = None
+) -> LabelSet:
     """Read a label set.
 
     Args:
         path: A Parquet file.
         kind: What is asked, where its columns leave that open; None = what they say.
         unlabelled: Whether prediction times without a label are returned too.
+        usual: What is taken where neither says it: what a run has learned.
 
     Raises:
         ConfigError: It is absent or broken, has no label, says two things of one time, or has not what `kind` needs.
@@ -139,7 +142,7 @@ def read_labels(path: Path, kind: Kind | None = None, *, unlabelled: bool = Fals
         raise ConfigError(f"--kind {kind}", f"is no kind of task, expected one of {', '.join(KINDS)}")
     table, subject, time = _read(path)
     values = [name for name in VALUES if name in table.column_names and table[name].null_count < len(table)]
-    kind, column = _kind_of(str(path), values, kind)
+    kind, column = _kind_of(str(path), values, kind, usual)
     names = np.array(asked_names(table), dtype=object)
     asked, at = np.unique(names, return_inverse=True)
     if kind == "binary" and len(asked) > 1:
@@ -187,17 +190,17 @@ def _name(path: Path) -> str:
     return path.parent.name if path.stem == "labels" else path.stem
 
 
-def _kind_of(where: str, values: list[str], kind: Kind | None) -> tuple[Kind, str]:
+def _kind_of(where: str, values: list[str], kind: Kind | None, usual: Kind | None = None) -> tuple[Kind, str]:
     """Return what is asked, and the column that says it."""
     if not values:
         raise ConfigError(where, f"has no value, expected one of the columns {', '.join(VALUES)}")
     if kind is None:
-        if values[0] == "integer_value":
+        if values[0] == "integer_value" and usual not in VALUES["integer_value"]:
             raise ConfigError(
                 where, "has whole numbers, which may be classes or counts, expected to know which",
                 "give `--kind classes` or `--kind numbers`",
             )  # fmt: skip
-        kind = VALUES[values[0]][0]
+        kind = usual if usual is not None and values[0] == "integer_value" else VALUES[values[0]][0]
     fitting = [name for name in values if kind in VALUES[name]]
     if not fitting:
         raise ConfigError(
@@ -216,7 +219,7 @@ def _values(table: pa.Table, column: str, kind: Kind) -> tuple[NDArray[np.float6
     if kind != "classes":
         return _numbers(table[column]), ()
     texts = table[column].cast(pa.string())
-    classes = sorted(pc.unique(texts.drop_null()).to_pylist(), key=lambda x: (len(x), x) if x.isdigit() else (0, x))
+    classes = in_order(pc.unique(texts.drop_null()).to_pylist())
     return _numbers(pc.index_in(texts, pa.array(classes))), tuple(classes)
 
 
@@ -232,6 +235,9 @@ def label_file(workspace: Path, task: str | Path) -> Path:
     """
     if Path(task).suffix in (".parquet", ".pq"):
         return Path(task)
+    if not workspace.is_dir():
+        alike = nearest(workspace.name, [path.name for path in workspace.parent.glob("*/")])
+        raise ConfigError(str(workspace), "is no folder, expected a workspace", alike or "`tawt ingest` makes one")
     folder = workspace / "labels"
     places = (folder / f"{task}.parquet", folder / str(task) / "labels.parquet")
     found = next((path for path in places if path.is_file()), None)
@@ -240,6 +246,6 @@ def label_file(workspace: Path, task: str | Path) -> Path:
         names |= {path.parent.name for path in folder.glob("*/labels.parquet")}
         raise ConfigError(
             f"{task}", f"is no label set in {folder}, expected a name or a .parquet file",
-            nearest(str(task), sorted(names)) or f"write it first: `{command(f'label {task}', workspace=workspace)}`",
+            nearest(str(task), sorted(names)) or f"write it first: `{command('label', task, workspace=workspace)}`",
         )  # fmt: skip
     return found

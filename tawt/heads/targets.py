@@ -106,7 +106,7 @@ def describe(labels: LabelSet, train: Bools, config: LabelConfig) -> TaskSpec:
         zero = (0.0,) * len(labels.asked)
         return TaskSpec(outputs=labels.asked, prior=zero, mean=_tuple(mean), scale=_tuple(scale), **about)
     if labels.kind == "time":
-        return TaskSpec(**_of_times(rows, config.n_bins), **about)
+        return TaskSpec(**_of_times(rows, config), **about)
     if labels.kind == "classes":
         counts = np.bincount(value[:, 0].astype(int), minlength=len(labels.classes))
         _held(labels, dict(zip(called, counts.tolist(), strict=True)))
@@ -168,15 +168,20 @@ def _place(labels: LabelSet, spec: TaskSpec, name: str) -> int:
     return spec.outputs.index(name)
 
 
-def _of_times(rows: LabelSet, n_bins: int) -> dict[str, Any]:
-    """Return the intervals, of equal numbers of events, and the hazard in each."""
+def _of_times(rows: LabelSet, config: LabelConfig) -> dict[str, Any]:
+    """Return the intervals, of equal numbers of events and up to the horizons that are asked for, and each's hazard."""
     seen, duration = rows.value[:, 0] > 0, rows.duration[:, 0]
     _held(rows, {"an event that was seen": int(seen.sum())})
-    n_bins = max(1, min(n_bins, int(seen.sum()) // EVENTS_PER_BIN))  # of fewer, a rate is mostly chance
+    for horizon in config.horizons:
+        if (duration >= horizon).sum() <= SMALL_CELL:
+            what = f"has {horizon:g} h, and {SMALL_CELL} training labels or fewer of {rows.name} are watched so long"
+            raise ConfigError("objective.label.horizons", f"{what}, expected more", "give earlier ones")
+    n_bins = max(1, min(config.n_bins, int(seen.sum()) // EVENTS_PER_BIN))  # of fewer, a rate is mostly chance
     came = np.sort(duration[seen])
     # the longest times are of few people: watching ends before them, and no edge is anybody's own time
     came = came[: len(came) - SMALL_CELL] if len(came) > 2 * SMALL_CELL else came
     edges = _rounded_up(np.quantile(came, np.arange(1, n_bins + 1) / n_bins, method="higher"))
+    edges = np.unique(np.append(edges, config.horizons))
     truth, weight = _intervals(seen, duration, edges)
     hazard = (truth * weight).sum(0) / np.maximum(weight.sum(0), 1)
     return {"outputs": tuple(f"{edge:g} h" for edge in edges), "prior": _tuple(hazard), "edges": _tuple(edges)}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tawt.contracts.cells import SMALL_CELL, told
-from tawt.contracts.label_columns import asked_names
+from tawt.contracts.label_columns import asked_names, in_order
 
 _MOST_CLASSES = 30
 _RARE = f"of fewer than {SMALL_CELL + 1} subjects"
 _OWN = ("yes", "no", "seen", "censored", "a number", "a class")
 """Words for answers that are no names of anybody's."""
+_NOT_KNOWN = "not known"
 COLUMNS = ("split", "asked", "answer", "subjects", "labels")
 
 
@@ -37,7 +38,7 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
     counted = table.group_by(list(COLUMNS[:3])).aggregate([("subject_id", "count_distinct"), ("subject_id", "count")])
     cells: dict[str, dict[tuple[str, str, str], tuple[int, int]]] = defaultdict(dict)
     for row in counted.to_pylist():
-        key = (row["split"] or "none", row["asked"], row["answer"] or "not known")
+        key = (row["split"] or "none", row["asked"], row["answer"] or _NOT_KNOWN)
         cells[row["asked"]][key] = row["subject_id_count_distinct"], row["subject_id_count"]
     whole = table.group_by(list(COLUMNS[:2])).aggregate([("subject_id", "count_distinct")]).to_pylist()
     people = {(row["split"] or "none", row["asked"]): row["subject_id_count_distinct"] for row in whole}
@@ -49,12 +50,29 @@ def counts_of(labels: pa.Table, splits: pa.Table) -> list[dict[str, str]]:
             "\0".join(key): f"{SMALL_CELL + 1}+"
             for key, (n, _) in own.items() if n > SMALL_CELL and 0 < people[key[:2]] - n <= SMALL_CELL
         }  # fmt: skip
-        for key in sorted(own, key=lambda key: (_order(key[0]), key[2] != "yes", key)):
+        place = {answer: i for i, answer in enumerate(in_order({key[2] for key in own} - {_NOT_KNOWN}))}
+        for key in sorted(own, key=lambda key: (_order(key[0]), key[2] != "yes", place.get(key[2], len(place)), key)):
             subjects = texts["\0".join(key)]
             exact = subjects == f"{own[key][0]:,}"
             rows.append(dict(zip(COLUMNS, (*key, subjects, f"{own[key][1]:,}" if exact else "-"), strict=True)))
     asked = {"target", "horizon_hours"} & {*labels.column_names}
     return rows if asked else [{name: row[name] for name in COLUMNS if name != "asked"} for row in rows]
+
+
+def of_one_answer(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the splits in which there is one answer, of several that there are, and of more than few subjects.
+
+    Args:
+        rows: As `counts_of` returns them.
+    """
+    found = []
+    for asked in dict.fromkeys(row.get("asked", "") for row in rows):
+        own = [row for row in rows if row.get("asked", "") == asked and row["answer"] != _NOT_KNOWN]
+        for split in dict.fromkeys(row["split"] for row in own) if len({row["answer"] for row in own}) > 1 else ():
+            there = [row for row in own if row["split"] == split]
+            if len(there) == 1 and there[0]["labels"] != "-":
+                found.append(f"{split} ({asked})" if asked else split)
+    return found
 
 
 def without_rare(

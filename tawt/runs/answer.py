@@ -17,7 +17,7 @@ from tawt.dataset.reader import Split
 from tawt.errors import CheckpointError, DatasetError, TrainingError
 from tawt.heads.head import TaskHead
 from tawt.heads.labels import LabelSet
-from tawt.heads.task import TASK, TaskSpec
+from tawt.heads.task import TASK, Kind, TaskSpec
 from tawt.readers import read_record
 from tawt.runs.load import LoadedEncoder, load_encoder
 from tawt.shell import command
@@ -56,6 +56,14 @@ def load_task(run: Path) -> LoadedTask:
     head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)
     load_weights(head, loaded.weights, prefix="heads.label.")
     return LoadedTask(loaded, spec, head.eval())
+
+
+def learned_kind(run: Path) -> Kind | None:
+    """Return what kind of task a run has learned; None = none that can be read."""
+    try:
+        return read_record(run / TASK, TaskSpec, "", CheckpointError).kind
+    except CheckpointError:
+        return None
 
 
 def answer_all(

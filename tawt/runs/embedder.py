@@ -23,7 +23,8 @@ from tawt.runs.find import find_run
 from tawt.runs.load import read_saved
 
 _KEYS = ("subject_id", "prediction_time")
-_PARAMETERS = ("workspace", "run", "pooling", "device", "unknown", "stale_ok")
+_USUAL: dict[str, Any] = {"pooling": None, "device": "auto", "unknown": float("nan"), "stale_ok": False}
+_PARAMETERS = ("workspace", "run", *_USUAL)
 
 
 class TawtEmbedder:
@@ -63,6 +64,17 @@ class TawtEmbedder:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the arguments by name; there is nothing deeper."""
         return {name: getattr(self, name) for name in _PARAMETERS}
+
+    def __repr__(self) -> str:
+        """Name the arguments that are not as by default."""
+        parameters = self.get_params().items()
+        given = [f"{name}={v!r}" for name, v in parameters if name not in _USUAL or repr(v) != repr(_USUAL[name])]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return a name of each column of the embedding."""
+        _, embedding = self._open()
+        return np.array([f"embedding{i}" for i in range(embedding.width)], dtype=object)
 
     def set_params(self, **parameters: Any) -> TawtEmbedder:
         """Set arguments by name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, nearest
 from tawt.places import real
 from tawt.seals import sha256_file
-from tawt.shell import command
+from tawt.shell import command, shell_line
 from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.versions import Start, read_versions
 
@@ -31,6 +32,15 @@ def find_run(workspace: Path, run: str | Path) -> Path:
     for folder in (runs / run, Path(run)):
         if folder.is_dir():
             return folder
+    # one of a workspace beside this is called by both names in what is told of it
+    name, _, home = str(run).rpartition("-of-")
+    beside = [workspace.parent / home / "runs" / name] if home and name else []
+    beside += [path.parent for path in workspace.parent.glob(f"*/runs/{glob.escape(Path(run).name)}/config.yaml")]
+    if at := next((path for path in beside if (path / "config.yaml").is_file()), None):
+        raise CheckpointError(
+            f"run {run}", f"is no run of {workspace}, expected one, or a folder",
+            f"a run of another workspace is given by its folder: `--run {shell_line(str(at))}`",
+        )  # fmt: skip
     known = [at.parent.relative_to(runs).as_posix() for way in ("*", "*/*") for at in runs.glob(f"{way}/config.yaml")]
     raise CheckpointError(
         f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both",

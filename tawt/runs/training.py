@@ -175,6 +175,8 @@ def ready(setup: Setup, start: Saved | None = None) -> Setup:
         filled=setup.replayed[0],
     )
     if setup.task is not None and checkpoint is None and config.objective.label.start == "probe":
+        n = f"{len(setup.task.spec.outputs):,} things" if len(setup.task.spec.outputs) > 1 else "one thing"
+        setup.note(f"a linear probe of {n} is fitted first, on embeddings of all training labels")
         setup.note(start_at_probe(model, setup.train, setup.task, compute, config.train.seed))
     if setup.measures:
         prepare = setup.prepare[0]

@@ -264,12 +264,13 @@ def _tuning(
     asked = split is not None and (task is None or np.isin(task.asked.subject_id, split.subject_ids).any())
     if split is not None and split.n_triplets and asked:
         return _loader(split, vocabulary, config, False, task)
+    nobody = "there is no tuning subject" if task is None or split is None else "no tuning subject has a label"
     if config.train.final != "last":
         raise ConfigError(
-            "train.final", f"is `{config.train.final}` and there is no tuning subject, expected one to choose by",
+            "train.final", f"is `{config.train.final}` and {nobody}, expected one to choose by",
             "use `--set train.final=last`",
         )  # fmt: skip
-    report({"event": "note", "text": "there is no tuning subject: no validation"})
+    report({"event": "note", "text": f"{nobody}: no validation"})
     return None
 
 

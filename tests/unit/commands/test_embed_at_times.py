@@ -12,11 +12,12 @@ from tawt.commands.embed import embed
 from tawt.commands.plot import plot
 from tawt.contracts.embeddings import parts_folder
 from tawt.dataset.reader import open_dataset
-from tawt.errors import ConfigError
+from tawt.errors import CheckpointError, ConfigError
 from tawt.quality.runs import check_embeddings, made_by
 from tawt.quality.strangers import Known, strangers
 from tawt.runs.embedder import TawtEmbedder
 from tawt.runs.embedding import Embedding
+from tawt.runs.find import find_run
 from tawt.seals import sha256_file
 
 HOUR = 3_600_000_000
@@ -248,3 +249,36 @@ def test_a_map_is_of_embeddings_as_they_are_now(make_run, workspace):
     with pytest.raises(ConfigError, match="is of another label set than task is now") as error:
         plot(workspace, ["a"], labels="task")
     assert again in error.value.hint
+
+
+def test_labels_of_others_are_refused(make_run, workspace):
+    """Where no prediction time is of a subject of the splits, no empty file is written; nor is one where none is there."""
+    make_run("a")
+    write_labels(workspace, [(-7, 0), (-8, HOUR)])
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match="no prediction time of a subject of"):
+            embed(workspace, "a", labels="task", device="cpu", dry_run=dry_run)
+    assert not (workspace / "embeddings").exists()
+
+
+def test_an_embedder_is_told_by_its_arguments(make_run, workspace):
+    """What it prints names what is not as by default, and each column of what it gives has a name."""
+    make_run("a")
+    embedder = TawtEmbedder("w", "a", device="cpu")
+    assert repr(embedder) == "TawtEmbedder(workspace='w', run='a', device='cpu')"
+    own = TawtEmbedder(workspace, "a", device="cpu")
+    names = own.get_feature_names_out()
+    (subject, time), *_ = ends(workspace)
+    width = own.transform({"subject_id": [subject], "prediction_time": pa.array([time], pa.timestamp("us"))}).shape[1]
+    assert len({*names}) == width and names[0] == "embedding0"
+
+
+def test_a_run_of_a_workspace_beside_is_told_by_its_folder(tmp_path):
+    """Whether it is named as there, or by both names as in what is told of it."""
+    (tmp_path / "mimic" / "runs" / "scratch").mkdir(parents=True)
+    (tmp_path / "mimic" / "runs" / "scratch" / "config.yaml").touch()
+    (tmp_path / "eicu").mkdir()
+    for name in ("scratch", "scratch-of-mimic"):
+        with pytest.raises(CheckpointError, match="is no run of") as error:
+            find_run(tmp_path / "eicu", name)
+        assert f"--run {tmp_path / 'mimic' / 'runs' / 'scratch'}" in error.value.hint

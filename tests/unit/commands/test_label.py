@@ -20,7 +20,7 @@ from tawt.errors import ConfigError, ContractError, FileError, StageError, Stale
 from tawt.files import write_parquet
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.compile import compile_task
-from tawt.labels.count import counts_of
+from tawt.labels.count import counts_of, of_one_answer
 from tawt.labels.find import PREDICATES, asked_for, known_tasks, ready_tasks
 from tawt.labels.task import read_predicates, read_task
 from tawt.pipeline.fresh import hold_fresh
@@ -373,3 +373,24 @@ def test_whoever_uses_labels_is_told_that_they_are_stale(own_workspace: Path, tm
     assert hold_fresh(own_workspace, False, notes.append, elsewhere) is None
     shutil.rmtree(own_workspace / "manifests")
     assert hold_fresh(own_workspace, False, notes.append, path) is None
+
+
+def test_a_split_of_one_answer_is_named() -> None:
+    """Where all of a split have one answer that others have not; not where they are few, nor where nobody differs."""
+    ids = pa.array(range(60), pa.int64())
+    splits = pa.table({"subject_id": ids, "split": ["train"] * 30 + ["tuning"] * 25 + ["held_out"] * 5})
+    labels = pa.table({"subject_id": ids, "boolean_value": [i < 15 for i in range(60)]})
+    assert of_one_answer(counts_of(labels, splits)) == ["tuning"]
+    same = pa.table({"subject_id": ids, "boolean_value": [False] * 60})
+    assert of_one_answer(counts_of(same, splits)) == []
+
+
+def test_a_workspace_that_is_not_there_is_no_label_set(tmp_path: Path) -> None:
+    """It is the folder that is told, with the one that may be meant; a command that is told can be pasted."""
+    (tmp_path / "mimic").mkdir()
+    with pytest.raises(ConfigError, match="is no folder") as error:
+        label_file(tmp_path / "mimicc", "odd")
+    assert "mimic" in error.value.hint
+    with pytest.raises(ConfigError) as error:
+        label_file(tmp_path / "mimic", "odd")
+    assert "`tawt label odd -w" in error.value.hint

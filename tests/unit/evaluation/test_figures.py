@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.survival import Survival
-from tawt.figures import evaluation, numbers
+from tawt.figures import common, evaluation, numbers, survival
 
 RNG = np.random.default_rng(4)
 Y = (RNG.random(300) < 0.3).astype(float)
@@ -32,7 +33,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         figures.append(figure)
         return path
 
-    for module in (evaluation, numbers):
+    for module in (evaluation, numbers, survival):
         monkeypatch.setattr(module, "save", keep)
     return figures
 
@@ -54,30 +55,82 @@ def test_curves_are_what_their_numbers_say(drawn: list[Any]) -> None:
     assert len(drawn[2].axes[2].lines[1].get_xdata()) == 0 and "too few rows" in drawn[2].axes[2].texts[0].get_text()
 
 
-def test_survival_ends_where_few_are_watched(drawn: list[Any]) -> None:
-    """Each group's curve is that of Kaplan and Meier as far as more than ten of it are watched."""
-    risk, time = np.arange(300.0), RNG.exponential(5, 300)
-    evaluation.plot_survival(Survival(time, Y == 1, risk), Path("x.png"))
+def test_survival_is_told_between_more_than_ten_events(drawn: list[Any]) -> None:
+    """Each group's curve is that of Kaplan and Meier at round times, with eleven events or more between two of them."""
+    risk, time, event = np.arange(1500.0), RNG.exponential(5, 1500), RNG.random(1500) < 0.4
+    survival.plot_survival(Survival(time, event, risk), Path("x.png"))
     lines = drawn[0].axes[0].lines
     assert len(lines) == 3
-    curve = kaplan_meier(time[:100], Y[:100])
-    shown = curve.n_left > 10
-    assert 0 < (~shown).sum() < len(shown)
-    assert lines[0].get_ydata() == pytest.approx(np.append(1.0, curve.survival[shown]))
-    with pytest.raises(ConfigError, match="3 groups of 30 rows"):
-        evaluation.plot_survival(Survival(time[:30], Y[:30], risk[:30]), Path("x.png"))
+    for n, line in enumerate(lines):
+        rows = slice(500 * n, 500 * (n + 1))
+        own, came = time[rows], event[rows]
+        at, share = line.get_data()
+        assert len(at) > 5 and not np.isin(at, own).any()
+        assert share == pytest.approx(np.append(1.0, kaplan_meier(own, came).at(at[1:])))
+        between = [(came & (own > a) & (own <= b)).sum() for a, b in pairwise(at)]
+        assert min(between) > 10 and (own >= at[-1]).sum() > 10
+    told = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert told.count("500") == 3 and all(text == "-" or int(text) % 10 == 0 for text in told)
 
 
-def test_one_answer_for_all_has_no_groups_of_risk(drawn: list[Any]) -> None:
-    """Of equal answers their order alone would tell groups apart: that is said, and the others are drawn."""
-    time, told = RNG.exponential(5, 300), list[str]()
+def test_groups_of_risk_have_no_risk_in_two_and_are_of_no_few_people() -> None:
+    """Equal risks are one group; a group with few events goes into the one beside it; all of few make none."""
+    risk = np.repeat([0.1, 0.2, 0.9], [150, 50, 100])
+    event = np.arange(300) % 2 == 0
+    groups = survival.groups_of_risk(Survival(np.ones(300), event, risk), np.arange(300))
+    assert [len(rows) for rows in groups] == [150, 50, 100]
+    assert len(survival.groups_of_risk(Survival(np.ones(300), event, np.ones(300)), np.arange(300))) == 1
+    few = event & ((risk > 0.15) | (np.arange(300) < 10))
+    groups = survival.groups_of_risk(Survival(np.ones(300), few, risk), np.arange(300))
+    assert [len(rows) for rows in groups] == [200, 100], "five events of the lowest risk are of the group beside it"
+    assert survival.groups_of_risk(Survival(np.ones(300), event, risk), np.arange(300) // 30) == []
+    with pytest.raises(ConfigError, match="10 subjects or fewer"):
+        survival.plot_survival(Survival(np.ones(300), event, risk), Path("x.png"), subject=np.arange(300) // 30)
+
+
+def test_one_risk_for_all_is_not_drawn_in_groups(drawn: list[Any]) -> None:
+    """What tells nobody apart has no sheet, and that is said."""
+    told = list[str]()
     models = {
-        name: Predictions("survival", np.arange(300), np.zeros(300), Survival(time, Y == 1, risk), {})
-        for name, risk in (("ours", RNG.random(300)), ("prevalence", np.full(300, 0.2)))
+        name: Predictions("survival", np.arange(300), np.arange(300), Survival(np.ones(300), Y, risk), {})
+        for name, risk in (("run", RNG.random(300)), ("prevalence", np.full(300, 0.4)))
     }
     paths = evaluation.plot_models(models, Path("x"), "task", told.append)
-    assert [path.name for path in paths] == ["survival-ours.png"] and len(drawn) == 1
-    assert told == ["prevalence: its answers tell no 3 groups of risk apart, and are not drawn"]
+    assert [path.name for path in paths] == ["survival-run.png"]
+    assert len(told) == 1 and "no two groups of risk" in told[0] and told[0].count("prevalence") == 1
+
+
+def test_runs_are_strong_and_what_stands_beside_them_is_thin(drawn: list[Any]) -> None:
+    """The line of a run is twice as wide, no two models look alike, and points of calibration are of runs alone."""
+    names = ["run", *(f"baseline {i}" for i in range(9))]
+    evaluation.plot_binary(dict.fromkeys(names, Binary(Y, P)), Path("x.png"), own=["run"])
+    roc, _, calibration, _ = drawn[0].axes
+    own, *beside = roc.lines[1:]
+    assert own.get_linewidth() >= 2 * max(line.get_linewidth() for line in beside)
+    assert own.get_zorder() > max(line.get_zorder() for line in beside)
+    assert len({(line.get_color(), line.get_linestyle()) for line in roc.lines[1:]}) == 10
+    assert [line.get_marker() for line in calibration.lines[1:]] == ["o", *["None"] * 9]
+
+
+@pytest.mark.parametrize("n", range(1, 12))
+def test_a_legend_lies_within_its_figure(tmp_path: Path, n: int) -> None:
+    """However long the names are that stand in it."""
+    figure, _ = common.grid(4, columns=2, width=4.8, height=4.0)
+    handles = [common.line("k", f"{'pretrain_small-los3-probe'[: 8 + 2 * n]}: AUROC 0.654, AP 0.286") for _ in range(n)]
+    handles.append(common.line("k", "chance, perfect, or act on none"))
+    common.save(figure, tmp_path / "x.png", "title", handles)
+    box, page = figure.legends[-1].get_window_extent(), figure.bbox
+    assert box.x0 >= page.x0 and box.x1 <= page.x1
+
+
+def test_a_figure_of_before_goes_and_what_is_anothers_stays(tmp_path: Path) -> None:
+    """Only what was saved here, under a name of a sheet, is removed."""
+    ours = evaluation.plot_binary({"a": Binary(Y, P)}, tmp_path / "curves-short.png")
+    map_of = evaluation.plot_binary({"a": Binary(Y, P)}, tmp_path / "map-task.png")
+    (tmp_path / "numbers.png").write_bytes(b"another's")
+    for path in tmp_path.iterdir():
+        common.forget_figure(path, evaluation.SHEETS)
+    assert not ours.exists() and map_of.exists() and (tmp_path / "numbers.png").exists()
 
 
 def test_a_sheet_is_a_png(tmp_path: Path) -> None:

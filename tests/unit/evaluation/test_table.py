@@ -69,6 +69,18 @@ def test_what_is_so_of_one_model_alone_is_said_of_it() -> None:
     ]  # fmt: skip
 
 
+def test_notes_are_a_line_of_each_reason() -> None:
+    """However many models and draws there are, a reason stands once, of the metrics that the table shows alone."""
+    rare = np.zeros(N)
+    rare[:2] = 1
+    models = {name: said(Binary(rare, GOOD)) for name in "abcd"}
+    found = compare(models | {"e": said(Binary(rare, 5 * GOOD - 2))}, "a", n_draws=200)
+    notes = found.notes()
+    assert len(notes) <= 4 < sum(one.n_degenerate > 0 for row in found.rows for one in row.metrics.values())
+    assert any("AUROC, AP" in line and "of 200 draws are not defined" in line for line in notes)
+    assert "e, Brier skill, ECE, slope: scores are not within 0 and 1" in notes
+
+
 def test_a_text_shows_numbers_with_their_ends() -> None:
     """Each cell is the number with its ends, the difference below it with its sign; names draw nothing on a terminal."""
     found = compare({"ours [bold]": said(Binary(Y, GOOD)), "chance": said(Binary(Y, BAD))}, "chance", n_draws=50)

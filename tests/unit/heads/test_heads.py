@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tawt.config.label import LabelConfig
+from tawt.contracts.label_columns import in_order
 from tawt.errors import ConfigError
 from tawt.heads.head import TaskHead
 from tawt.heads.kinds import answers
@@ -265,3 +266,11 @@ def test_updates_of_low_rank_are_merged_into_what_they_update():
     again.load_state_dict(weights)
     torch.testing.assert_close(again(x), after)
     assert not torch.allclose(after, before)
+
+
+def test_classes_on_a_scale_stand_in_its_order(tmp_path):
+    """Ranges stand from the lowest to the highest, numbers as numbers, and other names as texts."""
+    names = ["4.5 to 5", "<3.5", ">=5", "3.5 to 4.5"]
+    assert read_labels(write(tmp_path, categorical_value=names)).classes == ("<3.5", "3.5 to 4.5", "4.5 to 5", ">=5")
+    assert in_order(["10", "9", "-1"]) == ["-1", "9", "10"]
+    assert in_order(["b", "a", "10", "9"]) == ["10", "9", "a", "b"]

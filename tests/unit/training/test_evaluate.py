@@ -288,9 +288,9 @@ def test_the_score_of_a_challenge_stands_first_where_the_pipeline_names_it(pretr
     run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
     beside = ("prevalence", "untrained encoder")
     plain = evaluate(pretrained, "task", run, baselines=beside, n_draws=10, device="cpu")
-    opened = SimpleNamespace(pipeline=SimpleNamespace(scores={"task": "physionet2019"}))
-    monkeypatch.setattr("tawt.commands.evaluate.is_workspace", lambda root: True)
-    monkeypatch.setattr("tawt.commands.evaluate.open_workspace", lambda root: opened)
+    opened = SimpleNamespace(pipeline=SimpleNamespace(scores={"task": "physionet2019"}, label_units={}))
+    monkeypatch.setattr("tawt.commands.evaluation_held.is_workspace", lambda root: True)
+    monkeypatch.setattr("tawt.commands.evaluation_held.open_workspace", lambda root: opened)
     found = evaluate(pretrained, "task", run, baselines=beside, n_draws=10, device="cpu")
     assert found.comparison.official == "utility" and "utility" in found.text()
     assert plain.comparison.official is None and "utility" not in plain.text()
@@ -303,3 +303,51 @@ def test_the_score_of_a_challenge_stands_first_where_the_pipeline_names_it(pretr
     assert evaluate(
         pretrained, "task", run, split="tuning", baselines=(), n_draws=10, device="cpu"
     ).comparison.official is None  # fmt: skip
+
+
+def test_a_time_to_an_event_is_measured_at_the_horizons_that_are_asked_for(pretrained):
+    """Chances there are those of the run between its own horizons, or at one it was taught; none is beyond the last."""
+    write_labels(pretrained, n_times=2, **KINDS["time"])
+    own = (*QUICK, "objective.label.n_bins=3", "objective.label.horizons=[12,50]")
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=own).run
+    learned = evaluate(pretrained, "task", run, baselines=("prevalence",), n_draws=10, device="cpu")
+    whole = read_predictions(learned.folder / f"{run.name}.parquet").outcome
+    assert {12.0, 50.0} <= {*whole.horizons.tolist()}
+    found = evaluate(
+        pretrained, "task", run, baselines=("prevalence",), n_draws=10, device="cpu", horizons=[50, 6]
+    )  # fmt: skip
+    asked = read_predictions(found.folder / f"{run.name}.parquet").outcome
+    assert asked.horizons.tolist() == [6.0, 50.0] and asked.risk.tolist() == whole.risk.tolist()
+    at = [*whole.horizons.tolist()].index(50.0)
+    np.testing.assert_allclose(asked.survival[:, 1], whole.survival[:, at], rtol=1e-6)
+    first = whole.horizons[0]
+    np.testing.assert_allclose(asked.survival[:, 0], 1 - 6 / first * (1 - whole.survival[:, 0]), rtol=1e-5)
+    assert "AUROC at 6 h" in found.text().replace("\n", " ") or "6 h" in found.text()
+    with pytest.raises(ConfigError, match="lies beyond") as error:
+        evaluate(pretrained, "task", run, baselines=(), device="cpu", horizons=[9000])
+    assert "objective.label.horizons=[9000]" in error.value.hint
+    with pytest.raises(ConfigError, match="watched so long"):
+        finetune(
+            pretrained, "task", "base", mode="probe", device="cpu", out=pretrained / "runs" / "late",
+            settings=(*QUICK, "objective.label.horizons=[9000]"),
+        )  # fmt: skip
+
+
+def test_labels_and_groups_are_held_before_a_model_is_at_work(pretrained):
+    """No label of the split, one answer in it, none of tuning and a group that is none are told at once."""
+    write_labels(pretrained, **KINDS["binary"])
+    run, heard = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run, []
+    path, dataset = pretrained / "labels" / "task.parquet", open_dataset(pretrained)
+    table = pq.read_table(path)
+    of = {name: np.isin(table["subject_id"], dataset.split(name).subject_ids) for name in dataset.split_names}
+    with pytest.raises(ConfigError, match="tells no groups"):
+        evaluate(pretrained, "task", run, group=["no such"], device="cpu", report=heard.append)
+    same = pa.array(np.where(of["held_out"], False, table["boolean_value"].to_numpy()))
+    pq.write_table(table.set_column(2, "boolean_value", same).filter(pa.array(~of["tuning"])), path)
+    found = evaluate(pretrained, "task", run, baselines=(), n_draws=10, device="cpu")
+    assert any("all labels of held_out have one answer" in note for note in found.notes)
+    assert any("no label is of a subject of tuning" in note for note in found.notes)
+    pq.write_table(table.filter(pa.array(of["train"])), path)
+    with pytest.raises(ConfigError, match="no label of a subject of held_out") as error:
+        evaluate(pretrained, "task", run, device="cpu", report=heard.append)
+    assert "--split train" in error.value.hint and not [one for one in heard if one["event"] == "model"]
