@@ -26,6 +26,7 @@ from tawt.labels.meds import meds_labels
 from tawt.labels.predicates_sql import absent
 from tawt.labels.task import Task
 from tawt.machine import version_of
+from tawt.pipeline.fresh import hold_written
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, mend_of, needed, standing
@@ -252,4 +253,5 @@ class _Work:
 def _files(asked: Asked) -> tuple[Path, ...]:
     for file in asked.files:
         read_parquet(file, columns=[])  # that it is there, and one
+        hold_written(file)
     return asked.files

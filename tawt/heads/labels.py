@@ -20,6 +20,7 @@ from tawt.contracts.cells import named
 from tawt.contracts.label_columns import KEYS, as_labels, asked_names, in_order, no_spans
 from tawt.errors import ConfigError, nearest
 from tawt.heads.task import KINDS, Kind
+from tawt.pipeline.fresh import hold_written
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.shell import command
@@ -117,7 +118,7 @@ def read_times(path: Path) -> PredictionTimes:
     """Read when a label set asks about whom; its answers are not looked at, and may be missing.
 
     Raises:
-        ConfigError: It is absent or broken, or a row has no subject or no prediction time.
+        ConfigError: It is absent or broken, not as tawt wrote it, or a row has no subject or no prediction time.
     """
     _, subject, time = _read(path, KEYS)
     place, row = np.unique(np.stack([subject, time], 1), axis=0, return_index=True)
@@ -136,7 +137,7 @@ def read_labels(
         usual: What is taken where neither says it: what a run has learned.
 
     Raises:
-        ConfigError: It is absent or broken, has no label, says two things of one time, or has not what `kind` needs.
+        ConfigError: It is absent or broken, not as tawt wrote it, has no label, says two things of one time, or has not what `kind` needs.
     """
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"--kind {kind}", f"is no kind of task, expected one of {', '.join(KINDS)}")
@@ -180,6 +181,8 @@ def read_labels(
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Ints, Ints]:
     """Return the rows of a label set, with their subjects and times."""
+    if path.is_file():  # else whoever reads it tells what it is
+        hold_written(path)
     table = as_labels(read_parquet(path, columns, _HINT, ConfigError), str(path), ConfigError, answered=False)
     for name in no_spans(table):
         raise ConfigError(str(path), f"has a `{name}` that is no span of time, expected hours from 0", _HINT)

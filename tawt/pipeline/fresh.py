@@ -9,8 +9,11 @@ from pathlib import Path
 from tawt.contracts.label_set import FOLDER as LABELS
 from tawt.contracts.label_set import about_labels, label_path
 from tawt.contracts.workspace import origin_of
-from tawt.errors import StaleError
+from tawt.errors import ConfigError, StaleError
+from tawt.pipeline.manifest import make_again, manifest_at
 from tawt.pipeline.stale import Fresh, look
+from tawt.pipeline.workspace import manifest_path
+from tawt.seals import holds, sha256_file
 
 
 def hold_fresh(
@@ -51,6 +54,27 @@ def hold_labels(root: Path, labels: Path, stale_ok: bool) -> None:
     """
     if not stale_ok and (fresh := _of_labels(root, labels)) is not None:
         _held(labels.parent, fresh, stale_ok, lambda text: None)
+
+
+def hold_written(labels: Path) -> None:
+    """Hold a label set to what it was when tawt wrote it: to its seal, or to the hash that its stage has listed.
+
+    Args:
+        labels: The file; one that tawt did not write is taken as it is.
+
+    Raises:
+        ConfigError: It is not as it was written.
+    """
+    about, name = about_labels(labels), labels.parent.name
+    hint = "make it again with `tawt label`; a file of your own is to be without the metadata of one of tawt's"
+    still = holds(labels, without=about is None)
+    if about is None and labels.parts[-3:-2] == (LABELS,):
+        root = labels.parents[2]
+        listed = manifest_at(manifest_path(root, f"{LABELS}.{name}"))
+        written = listed.hashes.get(labels.relative_to(root).as_posix()) if listed is not None else None
+        still, hint = still and written in (None, sha256_file(labels)), make_again(root, f"{LABELS}.{name}")
+    if not still:
+        raise ConfigError(str(labels), "is not as it was written, expected the labels that tawt wrote", hint)
 
 
 def _of_labels(root: Path, labels: Path) -> Fresh | None:

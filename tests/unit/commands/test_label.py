@@ -15,18 +15,20 @@ import pytest
 
 import tawt
 from tawt.config.named import resolve_pipeline
+from tawt.contracts.account import Account
 from tawt.contracts.label_set import about_labels, label_sets
 from tawt.errors import ConfigError, ContractError, FileError, StageError, StaleError, TawtError
-from tawt.files import write_parquet
-from tawt.heads.labels import label_file, read_labels
+from tawt.files import write_parquet, write_sealed
+from tawt.heads.labels import label_file, read_labels, read_times
 from tawt.labels.compile import compile_task
 from tawt.labels.count import counts_of, of_one_answer
 from tawt.labels.find import PREDICATES, asked_for, known_tasks, ready_tasks
 from tawt.labels.task import read_predicates, read_task
 from tawt.pipeline.fresh import hold_fresh
+from tawt.pipeline.manifest import Components, Manifest
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset
-from tawt.seals import holds
+from tawt.seals import holds, sha256_file
 from tawt.sources.graph import load_graph
 from tests.unit.conftest import Hospital
 
@@ -157,6 +159,49 @@ def test_check_knows_label_sets(work: Path, tmp_path: Path) -> None:
     write_parquet(made.path, pq.read_table(made.path).replace_schema_metadata(other.metadata()))
     assert told() == (False, "labels/held/labels.parquet is of other events than are there now", again)
     assert tawt.label(tmp_path / "checked.yaml", work, name="held", **QUICK).reason == "events changed"
+
+
+def test_whoever_reads_labels_holds_them_to_what_was_written(work: Path, tmp_path: Path) -> None:
+    """Answers turned round under an old seal, or no seal, are refused by whoever learns from them; so are those of a SQL
+    stage that are not what it listed; a file that tawt did not write is taken as it is."""
+    made = tawt.label(_task(tmp_path, "turned"), work, **QUICK)
+    whole, elsewhere = pq.read_table(made.path), tmp_path / "elsewhere.parquet"
+    at = whole.column_names.index("boolean_value")
+    turned = whole.set_column(at, "boolean_value", pc.invert(whole["boolean_value"]))
+    about = {key: value for key, value in whole.schema.metadata.items() if key != b"seal"}
+    for table in (turned, turned.replace_schema_metadata(about)):
+        for path in (made.path, elsewhere):
+            pq.write_table(table, path)
+            for read in (read_labels, read_times):
+                with pytest.raises(ConfigError, match="is not as it was written") as error:
+                    read(path)
+                assert "`tawt label`" in error.value.hint
+    with pytest.raises(ConfigError, match="is not as it was written"):
+        tawt.label(elsewhere, work, **QUICK)
+    assert tawt.label(tmp_path / "turned.yaml", work, **QUICK).reason == "damaged"
+    pq.write_table(turned.replace_schema_metadata(), elsewhere)
+    assert len(read_labels(elsewhere)) == len(read_labels(made.path))
+    stage = _of_stage(tmp_path)
+    assert len(read_labels(stage)) == 2
+    pq.write_table(pq.read_table(stage).slice(1), stage)
+    with pytest.raises(ConfigError, match="is not as it was written") as error:
+        read_labels(stage)
+    assert "tawt run labels.dead" in error.value.hint
+
+
+def _of_stage(root: Path) -> Path:
+    """Return a label set that a SQL stage is said to have written."""
+    path = root / "labels" / "dead" / "labels.parquet"
+    path.parent.mkdir(parents=True)
+    rows = {"subject_id": [1, 2], "prediction_time": pa.array([0, 0], pa.timestamp("us")), "boolean_value": [True, False]}
+    pq.write_table(pa.table(rows), path)
+    account = Account(driving="events", n_records_in=2, n_records_kept=2, n_rows_out=2)
+    manifest = Manifest(
+        stage="labels.dead", fingerprint="", components=Components(), files={"labels/dead/labels.parquet": 1},
+        hashes={"labels/dead/labels.parquet": sha256_file(path)}, accounts=(account,), seconds=0.0,
+    )  # fmt: skip
+    write_sealed(root / "manifests" / "labels.dead.json", manifest.model_dump(mode="json"))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -293,7 +338,7 @@ def test_spans_of_time_are_finite_and_not_negative(work: Path, tmp_path: Path) -
     """Hours below 0, infinite or no number are refused, and a horizon of 0, by `label` and by whoever learns from it."""
     whole = pq.read_table(tawt.label("in_hospital_mortality_24h", work, **QUICK).path).select(
         ["subject_id", "prediction_time", "boolean_value"]
-    )
+    ).replace_schema_metadata()
     wrong = [(name, bad) for name in ("duration_hours", "horizon_hours") for bad in (-1.0, float("inf"), float("nan"))]
     for name, bad in [*wrong, ("horizon_hours", 0.0)]:
         path = tmp_path / "spans.parquet"
