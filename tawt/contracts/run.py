@@ -37,6 +37,14 @@ class Unfinished(Section):
     files: tuple[Below, ...]
     """Files that stay."""
 
+    def lines_hold(self, metrics: Path) -> bool:
+        """Return whether a run has the lines of metrics that it had then, or none: whose file was moved begins anew.
+
+        A run that had none before its first step may have some of no step since.
+        """
+        now = metrics_until(metrics, self.step)
+        return now in (self.metrics, _NONE) or (not self.step and self.metrics == _NONE)
+
 
 def say_unfinished(run: Path, step: int, gone: Collection[Path] = (), promise: bool = True) -> None:
     """Write that a run is not finished, as it is after `step` steps.
@@ -73,8 +81,8 @@ def metrics_until(path: Path, step: int) -> str:
     return digest.hexdigest()
 
 
-NO_METRICS = hashlib.sha256().hexdigest()
-"""What `metrics_until` tells of none."""
+_NONE = hashlib.sha256().hexdigest()
+"""What `metrics_until` tells of no line."""
 
 
 def begun_step(line: bytes) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tawt.contracts.run import METRICS, NO_METRICS, Unfinished, metrics_until, names_its_step, read_unfinished
+from tawt.contracts.run import METRICS, Unfinished, names_its_step, read_unfinished
 from tawt.errors import CheckpointError
 from tawt.files import read_json, stamp
 from tawt.seals import LIST, UNFINISHED, holds, lines_hold, sha256_file
@@ -46,7 +46,7 @@ def changed_unlisted(run: Path) -> list[Path]:
 def _metrics_hold(metrics: Path, told: Unfinished | None) -> bool:
     if not metrics.is_file():
         return True  # what was there is named in the record
-    return lines_hold(metrics) and (told is None or metrics_until(metrics, told.step) in (told.metrics, NO_METRICS))
+    return lines_hold(metrics) and (told is None or told.lines_hold(metrics))
 
 
 def at_rest(root: Path, look: Callable[[], Seen]) -> Seen:

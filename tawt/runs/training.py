@@ -20,7 +20,7 @@ from tawt.runs.load import Saved, same_vocabulary, start_from
 from tawt.runs.teacher import Teacher, ask, with_teacher, write_taught
 from tawt.seals import LIST, UNFINISHED
 from tawt.training.best import ending, final_weights, is_over, keep_again
-from tawt.training.checkpoint import WEIGHTS, full_weights, load_weights, write_tensors
+from tawt.training.checkpoint import WEIGHTS, full_weights, load_weights, name_latest, write_tensors
 from tawt.training.describe import describe_config, describe_run
 from tawt.training.distributed import World, one_voice
 from tawt.training.first_head import start_at_probe
@@ -31,6 +31,7 @@ from tawt.training.memory import explained
 from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.outputs import refuse_no_run, remove_leftovers
 from tawt.training.plan import PretrainPlan, looked_at, make_plan
+from tawt.training.settle import settle
 from tawt.training.setup import Setup, set_up
 from tawt.training.signals import terminate_interrupts
 from tawt.training.step import Entry, Stepper
@@ -200,8 +201,11 @@ def make_trainer(setup: Setup) -> Trainer:
         describe_run(setup)
         write_card(run)  # says from the first step on that the folder holds patients' data
         say_unfinished(run, start_step)
-    elif world.first and not (run / LIST).exists():  # it was to grow, was broken off, and is to end where it was
+    elif world.first and setup.checkpoint is not None and not (run / LIST).exists():
+        # it was broken off behind its last step, or was to grow, and is to end where it was
         describe_config(setup)
+        name_latest(setup.checkpoint.folder)
+        settle(run, start_step, tuning, setup.config.train)
     world.wait()
     loggers = open_loggers(setup.config, run, start_step=start_step, note=setup.note) if world.first else []
     return Trainer(setup, stepper, loggers)

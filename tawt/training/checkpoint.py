@@ -25,7 +25,6 @@ from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
 from tawt.files import whole, whole_folder, write_hashes, write_json, write_text
 from tawt.heads.lora import merged, plain_name
-from tawt.places import remove
 from tawt.readers import read_record, read_text, reading
 from tawt.seals import BLANK, changed_files, fill, hold
 from tawt.training.distributed import shared_like
@@ -173,8 +172,7 @@ def save_checkpoint(
         state: What is said of it.
         writes: False in all processes but the first, which only take part in the gathering.
     """
-    root = run / "checkpoints"
-    folder = root / f"step-{state.step:06d}"
+    folder = run / "checkpoints" / f"step-{state.step:06d}"
     weights, moments = full_weights(model), _optimizer_tensors(model, optimizer)
     if not writes:
         return Checkpoint(folder, state)
@@ -183,32 +181,21 @@ def save_checkpoint(
         write_tensors(moments, aside / OPTIMIZER)
         write_json(aside / STATE, state.model_dump(mode="json", exclude_none=True))
         write_hashes(aside)
-    write_text(root / "latest", folder.name + "\n")
+    name_latest(folder)
     trains = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     moved = {name for name in trains if (moment := moments.get(f"{name}/exp_avg_sq")) is not None and moment.any()}
     return Checkpoint(folder, state, tuple(name for name in trains if name not in moved))
 
 
-def outdated_checkpoints(run: Path, step: int, keep: int) -> list[Path]:
-    """Return the checkpoints that may go once there is one of this step: all but the newest `keep`."""
-    made = sorted(by_step(run / "checkpoints"))
-    # later ones are of a run that was taken up again before them: what follows them is made anew
-    later = [path for other, path in made if other > step]
-    return [path for other, path in made if other <= step][:-keep] + later
+def name_latest(folder: Path) -> None:
+    """Say in `latest` which checkpoint is the newest."""
+    write_text(folder.parent / "latest", f"{folder.name}\n")
 
 
 def by_step(root: Path) -> list[tuple[int, Path]]:
     """The checkpoints in a folder and their steps; what has another name is none."""
     found = ((_NAME.match(path.name), path) for path in root.iterdir() if path.is_dir())
     return [(int(match[1]), path) for match, path in found if match]
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Remove a folder so that a kill in the middle leaves nothing under its name."""
-    gone = folder.with_name(f".{folder.name}.tmp")
-    remove(gone)
-    folder.rename(gone)
-    remove(gone)
 
 
 def latest_checkpoint(run: Path) -> Checkpoint | None:
@@ -263,6 +250,7 @@ def load_optimizer(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.op
         f"{name}/{field}": (scalar if field == "step" else p.shape, torch.float32)
         for name, p in parameters.items()
         for field in _FIELDS
+        if checkpoint.step  # before the first one nothing is kept
     }
     _hold(path, tensors, wanted)
     for key, tensor in tensors.items():

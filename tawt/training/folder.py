@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tawt.config.train import PretrainConfig, TrainConfig
-from tawt.contracts.run import METRICS, NO_METRICS, metrics_until, read_unfinished
+from tawt.contracts.run import METRICS, read_unfinished
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import alone, made_folder
 from tawt.places import refuse_links
@@ -157,7 +157,7 @@ def starting_point(
     report({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
     metrics, step = run / METRICS, checkpoint.step
     made = [line for line in read_metrics(metrics, step) if line["step"] <= step]
-    if told is not None and metrics_until(metrics, told.step) not in (told.metrics, NO_METRICS):
+    if told is not None and not told.lines_hold(metrics):
         what = f"has not the lines that it had after step {told.step:,}, expected them as they were written"
         raise CheckpointError(str(metrics), what, HINT)
     lost_best(run, lines_of(made, "tuning"), config.train)

@@ -18,16 +18,9 @@ from tawt.batching.batch import in_one_piece
 from tawt.batching.example import Example
 from tawt.batching.fill import Sizes, filled, sizes_of
 from tawt.batching.host import HostBatch
-from tawt.contracts.run import say_unfinished
 from tawt.objectives.parts import subjects_of
-from tawt.training.best import best_steps, counted, is_over, keep_weights, say_best
-from tawt.training.checkpoint import (
-    Checkpoint,
-    full_weights,
-    outdated_checkpoints,
-    remove_checkpoint,
-    save_checkpoint,
-)
+from tawt.training.best import best_steps, counted, is_over, keep_weights
+from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.distributed import put_away
 from tawt.training.health import embedding_health
 from tawt.training.metrics import MetricsFile, means
@@ -35,6 +28,7 @@ from tawt.training.optim import learning_rate
 from tawt.training.plan import N_LOOKED_AT, without_gradient, without_position
 from tawt.training.repeatable import repeatable
 from tawt.training.scaler import LEAST
+from tawt.training.settle import settle
 from tawt.training.setup import Setup
 from tawt.training.signals import stop_requested
 from tawt.training.step import Counted, Stepper, tally
@@ -79,8 +73,9 @@ class Trainer:
         """
         setup, config, world, start_step = self.setup, self.config, self.world, self.setup.start_step
         k = setup.batches_per_step
-        self.metrics = MetricsFile(setup.run / "metrics.jsonl", start_step, world.first)
-        if start_step and self._ended(start_step):
+        goes_on = setup.checkpoint is not None
+        self.metrics = MetricsFile(setup.run / "metrics.jsonl", start_step if goes_on else -1, world.first)
+        if goes_on and self._ended(start_step):
             self._close()
             return self.metrics.last
         if not config.max_steps:
@@ -228,13 +223,7 @@ class Trainer:
         state = self.setup.state(step=step, scaler=self.stepper.scaler.state(), skipped=self.skipped)
         made = save_checkpoint(run, self.setup.model, self.stepper.optimizer, state, first)
         if first:
-            old = outdated_checkpoints(run, step, self.config.keep_checkpoints)
-            worse = say_best(run, self.metrics.tuning, self.config) if self.config.keep_best else []
-            say_unfinished(run, step, [*old, *worse])
-            for folder in old:
-                remove_checkpoint(folder)
-            for path in worse:
-                path.unlink()
+            settle(run, step, self.metrics.tuning, self.config)
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
         if made.idle and self._says_idle and step:
             self.setup.note(without_gradient(made.idle, step))

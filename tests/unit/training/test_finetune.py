@@ -17,9 +17,11 @@ from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, StaleError
 from tawt.pipeline.stale import Fresh
+from tawt.runs import training
 from tawt.runs.teacher import TEACHER
-from tawt.seals import LIST
-from tawt.training import loop
+from tawt.seals import LIST, changed_files
+from tawt.training import checkpoint, loop, settle
+from tests.unit.training.test_resume import files
 
 QUICK = ("train.threads=1", "train.keep_best=2")
 
@@ -197,3 +199,42 @@ def test_a_teacher_is_asked_anew_where_nothing_was_learned_from_it(half_labelled
     shutil.rmtree(run / "checkpoints")
     finetune(w, "half", "base", device="cpu", settings=learn, resume=True)
     assert (run / TEACHER).read_bytes() == said
+
+
+ENDS = [
+    (loop.Trainer, "validate"), (loop, "save_checkpoint"), (checkpoint, "name_latest"), (settle, "say_best"),
+    (settle, "say_unfinished"), (settle, "remove_checkpoint"), (training, "write_tensors"), (training, "write_hashes"),
+]  # fmt: skip
+"""What a run does at its end, one after the other."""
+
+
+@pytest.mark.parametrize("mode", ["probe", "head"])
+def test_broken_off_at_its_end_and_resumed_equals_uninterrupted(labelled, mode, monkeypatch):
+    """Whatever of its last checkpoint is written, of a probe its only one, a resumed run ends in the same bytes; and
+    one that is finished may be resumed, and stays as it is."""
+    how = {"mode": mode, "epochs": 2, "device": "cpu", "settings": QUICK}
+    done = finetune(labelled, "long", "base", out=labelled / "runs" / "done", **how)
+    before, last = files(done.run), done.plan.n_steps
+    for room, name in ENDS:
+        real, run = getattr(room, name), labelled / "runs" / f"off-{name}"
+
+        def ends(*args, real=real, run=run):
+            made = run / "checkpoints" / f"step-{last:06d}"
+            if made.exists() or (args[1:2] == (last,)) or real.__name__ == "save_checkpoint" and args[3].step == last:
+                raise RuntimeError("the end")
+            return real(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(room, name, ends)
+            try:
+                finetune(labelled, "long", "base", out=run, **how)
+            except RuntimeError as error:
+                assert str(error) == "the end"
+            else:
+                assert mode == "probe" and name in ("say_best", "remove_checkpoint")  # a probe has no such thing
+                continue
+        finetune(labelled, "long", "base", out=run, resume=True, **how)
+        assert files(run) == before, name
+        assert changed_files(run) == [] and not (run / "unfinished.json").exists()
+    again = finetune(labelled, "long", "base", out=done.run, resume=True, **how)
+    assert files(done.run) == before and changed_files(done.run) == [] and again.metrics["tuning"] == done.metrics["tuning"]

@@ -26,8 +26,6 @@ from tawt.training.checkpoint import (
     latest_checkpoint,
     load_optimizer,
     load_weights,
-    outdated_checkpoints,
-    remove_checkpoint,
     save_checkpoint,
     write_tensors,
 )
@@ -38,6 +36,7 @@ from tawt.training.folder import note_other_compute, resume_command
 from tawt.training.gradient_cache import shares
 from tawt.training.metrics import MetricsFile, read_metrics
 from tawt.training.optim import learning_rate, make_optimizer
+from tawt.training.settle import outdated_checkpoints, remove_checkpoint
 from tawt.training.watch import not_finite
 
 

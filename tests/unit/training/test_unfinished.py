@@ -10,7 +10,7 @@ from tawt.commands.pretrain import pretrain
 from tawt.errors import CheckpointError
 from tawt.quality.unfinished import changed_unlisted
 from tawt.seals import changed_files
-from tawt.training import loop
+from tawt.training import loop, settle
 
 
 @pytest.fixture
@@ -121,14 +121,15 @@ def test_a_run_that_grows_is_unfinished_and_not_damaged(workspace, kept, with_tr
     grown = with_train(kept, max_steps=20)
     seen = []
     for name in ("save_checkpoint", "say_best", "say_unfinished", "remove_checkpoint"):
-        real = getattr(loop, name)
+        room = loop if name == "save_checkpoint" else settle
+        real = getattr(room, name)
 
         def looked(*args, real=real, name=name):
             done = real(*args)
             seen.append((name, changed_unlisted(run)))
             return done
 
-        monkeypatch.setattr(loop, name, looked)
+        monkeypatch.setattr(room, name, looked)
     broken_off(18, workspace, grown, device="cpu", out=run, resume=True)
     assert {name for name, _ in seen} == {"save_checkpoint", "say_best", "say_unfinished", "remove_checkpoint"}
     assert [found for _, found in seen if found] == [] and (run / "model.safetensors").exists()
