@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -21,12 +22,11 @@ from tawt.config.base import one_or_more
 from tawt.config.load import dump
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import RARE, SMALL_CELL
-from tawt.contracts.run import say_unfinished
 from tawt.dataset.likeness import Began, Init, beginnings
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError, nearest
-from tawt.files import made_folder, whole, write_hashes, write_sealed, write_text
+from tawt.files import alone_at, made_folder, publish, whole, write_hashes, write_sealed, write_text
 from tawt.heads.lora import merged
 from tawt.heads.task import TASK
 from tawt.machine import version_of
@@ -35,18 +35,20 @@ from tawt.models.readout import readout_types
 from tawt.objectives.baselines import SAMPLE_BATCHES, count_baselines, forecast_types
 from tawt.objectives.pretrain_model import build_model
 from tawt.pipeline.fresh import hold_fresh
+from tawt.places import remove
 from tawt.runs.card import write_card
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, load_encoder, read_saved
-from tawt.seals import BLANK, UNFINISHED, filled, sha256_file
+from tawt.seals import BLANK, filled, sha256_file
 from tawt.shell import command
 from tawt.training.checkpoint import WEIGHTS, read_tensors, write_tensors
 from tawt.training.choices import loader_config
-from tawt.training.outputs import refuse_no_run
+from tawt.training.outputs import is_run, refuse_no_run
 from tawt.training.versions import Start, Versions, write_versions
 
 GROWN = "grown.json"
 """File of a run that says how each of its new rows began."""
+_OTHER = "give another name with `--name NAME`"
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,7 @@ def extend(
             f"use it as it is: `{command('embed', workspace=workspace, run=run)}`",
         )  # fmt: skip
     place = workspace / "runs" / (name or f"{folder.resolve().name}-extended")
-    refuse_no_run(place, workspace)
-    if place.exists() and any(place.iterdir()):
-        raise ConfigError(str(place), "is there already, expected a new run", "give another name with `--name NAME`")
+    _hold_new(place, workspace)
     pairs = dict(_pair(text) for text in one_or_more(similar))
     began = beginnings(old, new, init, pairs)
     counts = _counts(dataset)
@@ -142,10 +142,39 @@ def extend(
     n_before, n_now = (c.objective.forecast.n_types for c in (saved.config, config))
     columns = forecast_types(old, n_before), forecast_types(new, n_now)
     growth = Growth(old, new, began, columns, _counted(dataset, config), torch.Generator().manual_seed(seed))
-    with made_folder(place):
-        say_unfinished(place, 0, promise=False)
-        _write(place, folder, saved, config, new, growth, result, seed)
+    with _aside(place, workspace) as aside:
+        _write(aside, folder, saved, config, new, growth, result, seed)
     return result
+
+
+def _hold_new(place: Path, workspace: Path) -> None:
+    if is_run(place):
+        raise ConfigError(str(place), "is there already, expected a new run", _OTHER)
+    refuse_no_run(place, workspace)
+    if place.exists() and any(place.iterdir()):
+        raise ConfigError(str(place), "holds a run that was broken off, expected a new one", f"remove it, or {_OTHER}")
+
+
+@contextmanager
+def _aside(place: Path, workspace: Path) -> Iterator[Path]:
+    """Give the place to write a run aside, in a folder of its name; it is published at the end, or removed.
+
+    Raises:
+        ConfigError: Another process writes it, or has done so meanwhile.
+    """
+    in_use = ConfigError(
+        str(place), "is being written by another process, expected to write it alone", f"wait for it to end, or {_OTHER}"
+    )
+    aside = place.with_name(f".{place.name}.tmp")
+    with made_folder(place.parent), alone_at(place, in_use):
+        _hold_new(place, workspace)
+        remove(aside)
+        try:
+            (aside / place.name).mkdir(parents=True)
+            yield aside / place.name
+            publish(aside / place.name, place)
+        finally:
+            remove(aside)
 
 
 def _write(
@@ -164,12 +193,11 @@ def _write(
     write_versions(run, Versions(
         packages=packages, python=platform.python_version(), machine=platform.machine(), device="cpu", precision="fp32",
         threads=1, processes=1, seed=seed, vocabulary=new.sha256, reasons={},
-        init=Start(weights=os.path.relpath(saved.weights, run), sha256=sha256_file(saved.weights)),
+        init=Start(weights=os.path.relpath(saved.weights, result.run), sha256=sha256_file(saved.weights)),
     ))  # fmt: skip
     write_card(run)
     write_hashes(run)
     load_encoder(run)  # else it is told here, and not when it is used
-    (run / UNFINISHED).unlink(missing_ok=True)
 
 
 def _counted(dataset: TripletDataset, config: PretrainConfig) -> dict[str, Tensor]:

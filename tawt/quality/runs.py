@@ -30,6 +30,8 @@ _OF_CHECKPOINT = (_WEIGHTS, "optimizer.safetensors", "state.json", LIST)
 _OF_SWEEP = ("sweep.json", "sweep.csv")
 _STEP_ASIDE = re.compile(r"\.step-[0-9]+\.tmp(\.old)?")
 _BEST_ASIDE = re.compile(r"\.step-[0-9]+\.safetensors\.tmp")
+_ASIDE, _ALONE = re.compile(r"\..+\.tmp"), re.compile(r"\..+\.lock")
+"""A run that is written aside until it is whole, or was as its command was killed; and the lock of who writes it."""
 _LOGS = ("tensorboard", "wandb")
 """Folders that loggers write in a run."""
 
@@ -62,6 +64,10 @@ class Runs:
         for at, names, files in os.walk(root / "runs"):
             folder = Path(at)
             known.locks |= {folder / LOCK} if LOCK in files else set()
+            known.locks |= {folder / name for name in files if _ALONE.fullmatch(name)}
+            if asides := [name for name in names if _ASIDE.fullmatch(name)]:
+                known.loose |= {folder / name for name in asides}
+                names[:] = [name for name in names if name not in asides]
             if {*_OF_SWEEP} & {*files} or (LIST in files and not {*_OF_RUN} & {*files} and "checkpoints" not in names):
                 self._sweep(folder)
             elif {*_OF_RUN, LIST} & {*files} or "checkpoints" in names:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,8 @@ from tawt.errors import ConfigError, StaleError
 from tawt.pipeline.workspace import open_workspace
 from tests.unit.places import write_place
 
+extend = importlib.import_module("tawt.commands.extend")
+"""The module, which the package's function of that name hides."""
 NUMBER = lambda rng: float(rng.normal(100, 15))  # noqa: E731
 OLD = {
     "LAB//SODIUM": ("Sodium in blood", ["LOINC/2951"], NUMBER, "mmol/L"), "LAB//GLUCOSE": ("Glucose", None, NUMBER, "mg/dL"),
@@ -140,6 +146,40 @@ def test_a_run_grows_and_goes_on(shorter: Path, longer: Path, tmp_path: Path) ->
         tawt.extend(root, "old")
     with pytest.raises(ConfigError, match="knows all that the vocabulary has"):
         tawt.extend(root, result.run)
+
+
+@pytest.mark.parametrize("name", ["write_text", "write_tensors", "write_hashes", "load_encoder", "publish"])
+def test_a_killed_one_is_made_again(longer: Path, name: str, tmp_path: Path) -> None:
+    """Wherever it is killed there is no half run, `check` knows what lies aside, and the same command makes it."""
+    root = Path(shutil.copytree(longer, tmp_path / "w"))
+    if (child := os.fork()) == 0:
+        setattr(extend, name, lambda *args: os.kill(os.getpid(), signal.SIGKILL))
+        tawt.extend(root, "old")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert not (root / "runs" / "old-extended").exists()
+    assert all(finding.ok for finding in tawt.check(root)), [f for f in tawt.check(root) if not f.ok]
+    made = tawt.extend(root, "old")
+    assert {path.name for path in made.run.parent.iterdir()} == {"old", "old-extended"}
+    assert tawt.embed(root, made.run, device="cpu").n_subjects == 60
+    assert (made.run / "README.md").read_text().count("# old-extended\n") == 1
+
+
+def test_two_at_once_are_one(longer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second is refused, and what the first has written stays."""
+    root = Path(shutil.copytree(longer, tmp_path / "w"))
+    real, refused = extend.write_tensors, []
+
+    def beside(*args):
+        with pytest.raises(ConfigError, match="is being written by another process") as error:
+            tawt.extend(root, "old", seed=2)
+        refused.append(error)
+        return real(*args)
+
+    monkeypatch.setattr(extend, "write_tensors", beside)
+    made = tawt.extend(root, "old", seed=1)
+    assert len(refused) == 1 and json.loads((made.run / "versions.json").read_text())["seed"] == 1
+    assert all(finding.ok for finding in tawt.check(root))
 
 
 def _model(run: Path):
