@@ -163,7 +163,9 @@ def _aside(place: Path, workspace: Path) -> Iterator[Path]:
         ConfigError: Another process writes it, or has done so meanwhile.
     """
     in_use = ConfigError(
-        str(place), "is being written by another process, expected to write it alone", f"wait for it to end, or {_OTHER}"
+        str(place),
+        "is being written by another process, expected to write it alone",
+        f"wait for it to end, or {_OTHER}",
     )
     aside = place.with_name(f".{place.name}.tmp")
     with made_folder(place.parent), alone_at(place, in_use):

@@ -137,7 +137,8 @@ def read_labels(
         usual: What is taken where neither says it: what a run has learned.
 
     Raises:
-        ConfigError: It is absent or broken, not as tawt wrote it, has no label, says two things of one time, or has not what `kind` needs.
+        ConfigError: It is absent or broken, not as tawt wrote it, has no label, says two things of one time, or has not
+            what `kind` needs.
     """
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"--kind {kind}", f"is no kind of task, expected one of {', '.join(KINDS)}")

@@ -193,7 +193,11 @@ def _of_stage(root: Path) -> Path:
     """Return a label set that a SQL stage is said to have written."""
     path = root / "labels" / "dead" / "labels.parquet"
     path.parent.mkdir(parents=True)
-    rows = {"subject_id": [1, 2], "prediction_time": pa.array([0, 0], pa.timestamp("us")), "boolean_value": [True, False]}
+    rows = {
+        "subject_id": [1, 2],
+        "prediction_time": pa.array([0, 0], pa.timestamp("us")),
+        "boolean_value": [True, False],
+    }
     pq.write_table(pa.table(rows), path)
     account = Account(driving="events", n_records_in=2, n_records_kept=2, n_rows_out=2)
     manifest = Manifest(
@@ -336,9 +340,11 @@ def test_prediction_times_in_a_zone_are_refused(zone: str, work: Path, tmp_path:
 
 def test_spans_of_time_are_finite_and_not_negative(work: Path, tmp_path: Path) -> None:
     """Hours below 0, infinite or no number are refused, and a horizon of 0, by `label` and by whoever learns from it."""
-    whole = pq.read_table(tawt.label("in_hospital_mortality_24h", work, **QUICK).path).select(
-        ["subject_id", "prediction_time", "boolean_value"]
-    ).replace_schema_metadata()
+    whole = (
+        pq.read_table(tawt.label("in_hospital_mortality_24h", work, **QUICK).path)
+        .select(["subject_id", "prediction_time", "boolean_value"])
+        .replace_schema_metadata()
+    )
     wrong = [(name, bad) for name in ("duration_hours", "horizon_hours") for bad in (-1.0, float("inf"), float("nan"))]
     for name, bad in [*wrong, ("horizon_hours", 0.0)]:
         path = tmp_path / "spans.parquet"

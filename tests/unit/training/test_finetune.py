@@ -220,7 +220,7 @@ def test_broken_off_at_its_end_and_resumed_equals_uninterrupted(labelled, mode, 
 
         def ends(*args, real=real, run=run):
             made = run / "checkpoints" / f"step-{last:06d}"
-            if made.exists() or (args[1:2] == (last,)) or real.__name__ == "save_checkpoint" and args[3].step == last:
+            if made.exists() or (args[1:2] == (last,)) or (real.__name__ == "save_checkpoint" and args[3].step == last):
                 raise RuntimeError("the end")
             return real(*args)
 
@@ -237,4 +237,8 @@ def test_broken_off_at_its_end_and_resumed_equals_uninterrupted(labelled, mode, 
         assert files(run) == before, name
         assert changed_files(run) == [] and not (run / "unfinished.json").exists()
     again = finetune(labelled, "long", "base", out=done.run, resume=True, **how)
-    assert files(done.run) == before and changed_files(done.run) == [] and again.metrics["tuning"] == done.metrics["tuning"]
+    assert (
+        files(done.run) == before
+        and changed_files(done.run) == []
+        and again.metrics["tuning"] == done.metrics["tuning"]
+    )
