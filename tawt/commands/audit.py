@@ -15,6 +15,7 @@ from tawt.commands.audit_answers import Question, of_events, of_no_question, of_
 from tawt.commands.audit_read import behind_events, bound_events, entered_in, practice_told, task_of
 from tawt.commands.audit_run import audit_run
 from tawt.commands.carried import place_for
+from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.label_set import about_labels
 from tawt.contracts.workspace import AUDITS
 from tawt.database.connect import Limits, wrapped_errors
@@ -22,7 +23,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.leaks import audit_records, tell
 from tawt.evaluation.rows import thinned
-from tawt.files import made_folder, write_sealed
+from tawt.files import write_sealed
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.leaks.ahead import audit_summaries
 from tawt.labels.leaks.behind import audit_cohort
@@ -37,6 +38,7 @@ from tawt.pipeline.workspace import open_workspace
 from tawt.runs.find import find_run
 
 FORMAT = "tawt.audit/1"
+RECORD = "audit.json"
 MOST_LOOKED_AT = 20_000
 """Labels at whose times features are looked at; more would say the same, and take memory for each."""
 _ONE_OF_TWO = "of a yes or no alone"
@@ -103,13 +105,18 @@ def audit(
 
     Raises:
         CheckpointError: The run is absent or broken, or has another vocabulary.
-        ConfigError: The labels do not hold, are about nobody of the dataset, or a threshold is given of no run.
+        ConfigError: The labels do not hold, are about nobody of the dataset, a threshold is given of no run or is no
+            probability, or `out` is among the files of a workspace or a run, or holds an audit of something else.
         DatasetError: The dataset is absent or broken.
         StageError: There are no events.
         StaleError: The dataset or the labels are older than what they were made from.
     """
     root = Path(workspace).expanduser()
     opened, file, dataset = open_workspace(root), label_file(root, task), open_dataset(root)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ConfigError(
+            f"--threshold {threshold:g}", "is no probability, expected one from 0 to 1", "give what you report"
+        )
     if threshold is not None and run is None:
         raise ConfigError(f"--threshold {threshold:g}", "is of no run, expected one", "give it with `--run`")
     hold_fresh(root, stale_ok, lambda text: report({"event": "note", "text": text}), file)
@@ -121,65 +128,65 @@ def audit(
     labels = labels.rows(known)
     about = about_labels(file)
     asks = task_of(opened, about, aces, predicates)
+    folder = find_run(root, run) if run is not None else None
     place = Path(out) if out is not None else root / AUDITS / labels.name
-    yes_or_no = labels.kind in ("binary", "labels", "time")
-    asked = [labels.only(i) for i in range(len(labels.asked))]
-    report({"event": "part", "name": "events, labels and the task"})
-    limits = Limits.of(threads, memory_limit)
-    with (
-        closing(bound_events(opened, limits)) as connection,
-        wrapped_errors("audit", workspace=root, limits=limits),
-    ):
-        connection.register("asked", pa.table({"subject_id": labels.subject_id, "prediction_time": labels.time}))
-        found = audit_events(connection, splits, entered_in(opened))
-        found += audit_clocks(connection, behind_events(opened, connection))
-        found += [audit_summaries(connection), *audit_dealt(connection, splits, opened.pipeline.calendar)]
-        if opened.basis is None:
-            found.append(audit_statistics(connection, dataset.vocabulary.table(), splits))
-        else:
-            why = "the vocabulary goes on from another one: look whose rows that is of"
-            found.append(unverified("PREPROCESSING_FIT", why))
-        if asks is not None:
-            found += audit_task(asks, about.attrition if about is not None else ())
-        else:
-            found.append(audit_cohort(connection))
+    hold_folder(place, root, AUDITS)
+    if out is not None:
+        hold_names(place, [RECORD])
+    with published(place, RECORD) as aside:
+        yes_or_no = labels.kind in ("binary", "labels", "time")
+        asked = [labels.only(i) for i in range(len(labels.asked))]
+        report({"event": "part", "name": "events, labels and the task"})
+        limits = Limits.of(threads, memory_limit)
+        with (
+            closing(bound_events(opened, limits)) as connection,
+            wrapped_errors("audit", workspace=root, limits=limits),
+        ):
+            connection.register("asked", pa.table({"subject_id": labels.subject_id, "prediction_time": labels.time}))
+            found = audit_events(connection, splits, entered_in(opened))
+            found += audit_clocks(connection, behind_events(opened, connection))
+            found += [audit_summaries(connection), *audit_dealt(connection, splits, opened.pipeline.calendar)]
+            if opened.basis is None:
+                found.append(audit_statistics(connection, dataset.vocabulary.table(), splits))
+            else:
+                why = "the vocabulary goes on from another one: look whose rows that is of"
+                found.append(unverified("PREPROCESSING_FIT", why))
+            if asks is not None:
+                found += audit_task(asks, about.attrition if about is not None else ())
+            else:
+                found.append(audit_cohort(connection))
+            if yes_or_no:
+                of_answers = [of_events(connection, one, asks is not None, MOST_LOOKED_AT, seed) for one in asked]
+            else:
+                found += of_no_question(connection, asked[0], asks is not None)
+        report({"event": "part", "name": "records and features"})
+        drawn = thinned(np.arange(len(labels)), np.ones(len(labels), dtype=np.bool_), MOST_LOOKED_AT, seed)
+        if not drawn.all():
+            text = f"features are looked at where {drawn.sum():,} of {len(labels):,} labels are, drawn"
+            report({"event": "note", "text": text})
+        told = tell(dataset, labels.subject_id[drawn], labels.time[drawn])
+        found += audit_records(told)
         if yes_or_no:
-            of_answers = [of_events(connection, one, asks is not None, MOST_LOOKED_AT, seed) for one in asked]
+            sides = [splits.get(name, []) for name in ("train", "held_out")]
+            questions = [Question.of(one.rows(drawn), told, *sides) for one in asked]
+            report({"event": "part", "name": "answers and features"})
+            found = of_questions(found, of_answers, questions, seed)
         else:
-            found += of_no_question(connection, asked[0], asks is not None)
-    report({"event": "part", "name": "records and features"})
-    drawn = thinned(np.arange(len(labels)), np.ones(len(labels), dtype=np.bool_), MOST_LOOKED_AT, seed)
-    if not drawn.all():
-        text = f"features are looked at where {drawn.sum():,} of {len(labels):,} labels are, drawn"
-        report({"event": "note", "text": text})
-    told = tell(dataset, labels.subject_id[drawn], labels.time[drawn])
-    found += audit_records(told)
-    if yes_or_no:
-        sides = [splits.get(name, []) for name in ("train", "held_out")]
-        questions = [Question.of(one.rows(drawn), told, *sides) for one in asked]
-        report({"event": "part", "name": "answers and features"})
-        found = of_questions(found, of_answers, questions, seed)
-    else:
-        found += [unverified(code, _ONE_OF_TWO) for code in _ASK_YES_OR_NO]
-    found += practice_told(root, labels.name)
-    if run is not None:
-        folder = find_run(root, run)
-        at = place_for(root, folder, report, stale_ok)
-        read = dataset if at == root else open_dataset(at)
-        found += audit_run(
-            root, folder, read, labels, device, threshold, seed, lambda name: report({"event": "part", "name": name})
-        )  # fmt: skip
-    else:
-        found += [unverified(code, why) for code, why in _OF_A_RUN.items()]
-    by_code = worst_of(found)
-    assert by_code.keys() == BY_CODE.keys(), "each leak is spoken of"
-    verdicts = tuple(by_code[leak.code] for leak in LEAKS)
-    with made_folder(place):
-        about_it = {
-            "format": FORMAT,
-            "task": labels.name,
-            "labels": labels.sha256,
-            "run": None if run is None else str(run),
-        }
-        write_sealed(place / "audit.json", {**about_it, "verdicts": [one.to_json() for one in verdicts]})
-    return AuditResult(labels.name, verdicts, place / "audit.json")
+            found += [unverified(code, _ONE_OF_TWO) for code in _ASK_YES_OR_NO]
+        found += practice_told(root, labels.name)
+        if folder is not None:
+            at = place_for(root, folder, report, stale_ok)
+            read = dataset if at == root else open_dataset(at)
+            found += audit_run(
+                root, folder, read, labels, device, threshold, seed,
+                lambda name: report({"event": "part", "name": name}),
+            )  # fmt: skip
+        else:
+            found += [unverified(code, why) for code, why in _OF_A_RUN.items()]
+        by_code = worst_of(found)
+        assert by_code.keys() == BY_CODE.keys(), "each leak is spoken of"
+        verdicts = tuple(by_code[leak.code] for leak in LEAKS)
+        told_run = None if run is None else str(run)
+        about_it = {"format": FORMAT, "task": labels.name, "labels": labels.sha256, "run": told_run}
+        write_sealed(aside / RECORD, {**about_it, "verdicts": [one.to_json() for one in verdicts]})
+    return AuditResult(labels.name, verdicts, place / RECORD)

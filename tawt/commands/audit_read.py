@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from pydantic import ConfigDict
 
 from tawt.builtin.all import graph_of, seen_graph
 from tawt.commands.beside import NAMES
+from tawt.config.base import Section
 from tawt.contracts.label_set import AboutLabels
 from tawt.contracts.layers import TASKS
 from tawt.contracts.workspace import EVALUATIONS
@@ -24,7 +26,7 @@ from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.workspace import Workspace, manifest_path
-from tawt.readers import read_map
+from tawt.readers import read_record
 
 
 def bound_events(opened: Workspace, limits: Limits) -> Any:
@@ -78,11 +80,34 @@ def task_of(
     return ready if ready is not None and task_hash(ready) == of else None
 
 
+class Measured(Section):
+    """A row of an evaluation, as far as an audit reads it."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str
+    model: str | None = None
+
+
+class Settled(Section):
+    """What an evaluation settled of a model, as far as an audit reads it."""
+
+    model_config = ConfigDict(extra="ignore")
+    threshold: float | None = None
+
+
+class Evaluation(Section):
+    """What an evaluation found, as far as an audit reads it."""
+
+    model_config = ConfigDict(extra="ignore")
+    labels: str | None = None
+    rows: tuple[Measured, ...] = ()
+    settled: dict[str, Settled] = {}
+
+
 def practice_told(root: Path, name: str) -> list[Verdict]:
     """Return what no data can show, with how often held_out was looked at as far as evaluations tell."""
     told = "what was looked at before something was changed, no file says: write down what was decided on which rows"
-    rows = _evaluation(root, name).get("rows", [])
-    n = sum(one.get("name") not in NAMES for one in rows if isinstance(one, dict))
+    n = sum(one.name not in NAMES for one in _evaluation(root, name).rows)
     if n:
         told = f"{n:,} runs were measured on the same rows, and a choice among them is one on the test; {told}"
     return [unverified("DECLARED_PRACTICE", told)]
@@ -98,14 +123,12 @@ def settled_threshold(root: Path, labels: LabelSet, run: str, model: str) -> flo
         model: Hash of its weights.
     """
     kept = _evaluation(root, labels.name)
-    rows, settled = kept.get("rows", []), kept.get("settled", {})
-    named = {one.get("name"): one.get("model") for one in rows if isinstance(one, dict)}
-    if kept.get("labels") != labels.sha256 or named.get(run) != model or not isinstance(settled, dict):
+    named = {one.name: one.model for one in kept.rows}
+    if kept.labels != labels.sha256 or named.get(run) != model or run not in kept.settled:
         return None
-    found = settled.get(run, {}).get("threshold")
-    return float(found) if isinstance(found, int | float) else None
+    return kept.settled[run].threshold
 
 
-def _evaluation(root: Path, name: str) -> dict[str, Any]:
+def _evaluation(root: Path, name: str) -> Evaluation:
     path = root / EVALUATIONS / name / "evaluation.json"
-    return read_map(path, "evaluate again", FileError) if path.is_file() else {}
+    return read_record(path, Evaluation, "evaluate again", FileError, Evaluation(), sealed=True)

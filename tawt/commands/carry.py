@@ -22,7 +22,7 @@ from tawt.pipeline.ledger import mend_of, needed, stale_of, standing
 from tawt.pipeline.run import Report
 from tawt.pipeline.stale import all_in_words
 from tawt.pipeline.undone import Asked
-from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.pipeline.workspace import LEDGER, UNDONE, Workspace, open_workspace
 from tawt.places import real
 from tawt.runs.find import called, find_run, workspace_of
 from tawt.runs.load import read_saved
@@ -90,7 +90,8 @@ def carry(
             str(opened.root / "events"), f"is stale: {all_in_words(behind)}, expected what is made of what is there",
             f"`{mend_of(opened, there, 'events')}` makes it anew; `--stale-ok` takes it as it is",
         )  # fmt: skip
-    stands = all(one.stands for one in there if one.stage.name in VOCABULARY_STAGES)
+    ended = (place / LEDGER).exists() and not (place / UNDONE).exists()
+    stands = ended and all(one.stands for one in there if one.stage.name in VOCABULARY_STAGES)
     if not stands:
         limits = Limits.of(threads, memory_limit)
         with hold_workspace(opened.root, dry_run):

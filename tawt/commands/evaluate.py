@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from tawt.commands.answered import Asked
-from tawt.commands.beside import TRAIN, TUNING, Beside, chosen
+from tawt.commands.beside import NAMES, TRAIN, TUNING, Beside, chosen
 from tawt.commands.carried import place_for
 from tawt.commands.evaluation_held import hold_horizons, inside, looked_at, said_of
+from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.config.base import one_or_more
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.workspace import EVALUATIONS
@@ -32,9 +33,9 @@ from tawt.evaluation.suite import metrics_of
 from tawt.evaluation.table import MAIN, Comparison, compare
 from tawt.evaluation.tabular import given_weights
 from tawt.evaluation.withheld import FEW, n_subjects, withheld, without
-from tawt.figures.common import forget_figure, matplotlib
-from tawt.figures.evaluation import SHEETS, plot_models
-from tawt.files import digest, made_folder, write_sealed
+from tawt.figures.common import matplotlib
+from tawt.figures.evaluation import plot_models
+from tawt.files import digest, write_sealed, write_text
 from tawt.heads.labels import label_file, read_labels
 from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.runs.answer import LoadedTask, answer_all, learned_kind, load_task
@@ -43,6 +44,8 @@ from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
 from tawt.training.device import Compute, choose_compute
 
+RECORD, TABLES = "evaluation.json", "evaluation.txt"
+"""Files of an evaluation: all that it found, and the same in tables."""
 PREVALENCE = "prevalence"
 """The baseline that answers by the rate of the training labels, and the metric of it."""
 
@@ -143,7 +146,8 @@ def evaluate(
 
     Raises:
         CheckpointError: A run is absent or broken, learned no task, or has another vocabulary.
-        ConfigError: The labels do not hold, a run answers another kind of task, or a baseline is none.
+        ConfigError: The labels do not hold, a run answers another kind of task, a baseline is none, or `out` is among
+            the files of a workspace or a run, or holds files of something else.
         DatasetError: The dataset is absent or broken, or lacks the split.
         StaleError: The dataset or the labels are older than what they were made from.
         DeviceError: The device is not there.
@@ -168,6 +172,10 @@ def evaluate(
     names = [called(workspace, folder) for folder in folders]
     if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise ConfigError("--run", f"names `{twice[0]}` twice, expected runs of different names", "rename a folder")
+    if taken := next((name for name in names if name in NAMES), None):
+        raise ConfigError(
+            "--run", f"names `{taken}`, as a baseline is called, expected a run of another name", "rename its folder"
+        )
     if plots:
         matplotlib()
     places = [place_for(workspace, folder, tell, stale_ok) for folder in folders]
@@ -176,13 +184,17 @@ def evaluate(
         hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
     labels = read_labels(file, kind, usual=learned_kind(folders[0]))
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
+    hold_folder(place, workspace, EVALUATIONS)
+    if out is not None:
+        predicted = [f"{name}.parquet" for name in (*names, *NAMES)]
+        hold_names(place, [RECORD, TABLES, *predicted, *(f"{TUNING}/{name}" for name in predicted)])
     models: dict[str, tuple[Predictions, Settled | None]] = {}
     notes += looked_at(datasets[0], labels, split, group)
     splits = (split, TUNING) if split != TUNING and len(inside(datasets[0], TUNING, labels)) else (split,)
     said_here = said_of(workspace, file, labels)
     first: tuple[LoadedTask, Compute] | None = None
     asked: Asked | None = None
-    with made_folder(place):
+    with published(place, RECORD) as aside:
         for name, folder, own in zip(names, folders, datasets, strict=True):
             tell({"event": "model", "name": name})
             loaded = load_task(folder)
@@ -201,7 +213,7 @@ def evaluate(
                 notes.append(f"{name}: {few(n_unseen)} rows of whom nothing was known are answered by the rates")
             measured = np.isin(labels.subject_id[rows], own.split(split).subject_ids)
             score = said_here.scores.get(labels.name) if said_here and labels.kind == "binary" else None
-            asked = Asked(labels, rows, measured, place, tuple(sorted({*horizons})), score)
+            asked = Asked(labels, rows, measured, aside, tuple(sorted({*horizons})), score)
             models[name] = asked.answered(
                 name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
@@ -218,14 +230,13 @@ def evaluate(
         if shuffled is not None and (why := found.comparison.rows[0].metrics[shuffled.metric].reason) is not None:
             shuffled = replace(shuffled, interval=without(why))
         found = replace(found, shuffled=shuffled, folder=place, notes=tuple(notes))
-        write_sealed(place / "evaluation.json", found.to_json())
-        (place / "evaluation.txt").write_text(found.text(), encoding="utf-8")
+        write_sealed(aside / RECORD, found.to_json())
+        write_text(aside / TABLES, found.text())
         drawn_of = {name: one for name, (one, _) in models.items()}
         undrawn: list[str] = []
-        for old in place.glob("*.png"):  # of what was measured before
-            forget_figure(old, SHEETS)
-        drawn = plot_models(drawn_of, place, labels.name, undrawn.append, names, unit) if plots else ()
-    return replace(found, plots=tuple(drawn), notes=(*found.notes, *undrawn))
+        drawn = tuple(plot_models(drawn_of, aside, labels.name, undrawn.append, names, unit)) if plots else ()
+    drawn = tuple(place / path.relative_to(aside) for path in drawn)
+    return replace(found, plots=drawn, notes=(*found.notes, *undrawn))
 
 
 def _cells(mark: str, one: Interval | None) -> dict[str, str]:

@@ -24,7 +24,7 @@ from tawt.shell import command
 _WEIGHTS = "model.safetensors"
 _OF_RUN = (
     UNFINISHED, "config.yaml", "versions.json", "packages.txt", "README.md", "vocabulary.parquet", "metrics.jsonl",
-    _WEIGHTS,
+    "task.json", "teacher.parquet", _WEIGHTS,
 )  # fmt: skip
 _OF_CHECKPOINT = (_WEIGHTS, "optimizer.safetensors", "state.json", LIST)
 _OF_SWEEP = ("sweep.json", "sweep.csv")

@@ -10,12 +10,16 @@ import pytest
 
 from tawt.commands.audit import audit
 from tawt.commands.audit_answers import Question
+from tawt.commands.audit_read import practice_told
+from tawt.commands.label import label
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.truncated import truncate
+from tawt.errors import FileError, TawtError
 from tawt.evaluation.features import Features
 from tawt.evaluation.inflation import inflation
 from tawt.evaluation.leaks import audit_features, audit_records, tell
 from tawt.evaluation.metrics import AUROC
+from tawt.files import write_json, write_sealed
 from tawt.labels.leaks.catalogue import LEAKS
 
 N = 60
@@ -129,3 +133,35 @@ windows:
     assert [one.code for one in fewer.verdicts] == [leak.code for leak in LEAKS]
     assert any("looked at where 40 of" in event.get("text", "") for event in heard)
     assert "audits" not in (checked := tawt("check", "-w", own_workspace)).out + checked.err
+
+
+def test_what_cannot_be_audited_is_told_before_any_work(own_workspace, tmp_path, monkeypatch):
+    """A threshold that is no probability, a run that is not there and a place that is not an audit's are refused first; an
+    evaluation that is not as one is written, or has no seal, is told as that."""
+    monkeypatch.setattr("tawt.commands.audit.bound_events", lambda *args: pytest.fail("it was at work already"))
+    label("in_hospital_mortality_24h", own_workspace, name="dead", threads=1)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "audit.json").write_text("{}")
+    (own_workspace / "audits").mkdir()
+    (own_workspace / "audits" / "dead").symlink_to(mine, target_is_directory=True)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for said, given in [
+        *((r"is no probability", {"threshold": one, "run": "x"}) for one in (float("nan"), float("inf"), -0.1, 1.5)),
+        ("is neither a run", {"run": "nowhere"}),
+        ("lies in a workspace", {"out": own_workspace / "dataset"}),
+        ("of something else", {"out": mine}),
+        ("is a link", {}),
+    ]:
+        with pytest.raises(TawtError, match=said):
+            audit("dead", own_workspace, **given)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    folder = own_workspace / "evaluations" / "dead"
+    folder.mkdir(parents=True)
+    for write in (write_json, write_sealed):
+        for record in ({"rows": 5}, {"rows": [{"name": 1}]}, {"settled": {"x": {"threshold": "high"}}}, {"settled": 1}):
+            write(folder / "evaluation.json", record)
+            with pytest.raises(FileError, match=r"does not fit|is not as it was written"):
+                practice_told(own_workspace, "dead")
+    write_sealed(folder / "evaluation.json", {"rows": [{"name": "mine"}, {"name": "prevalence"}], "n_draws": 5})
+    assert practice_told(own_workspace, "dead")[0].told.startswith("1 runs were measured")

@@ -325,3 +325,20 @@ def test_its_own_runs_read_its_own_dataset(there: Path) -> None:
     assert open_dataset(there).vocabulary.codes[4:]
     with pytest.raises(CheckpointError):
         tawt.carry(there, "nobody")
+
+
+def test_one_that_was_killed_before_its_ledger_is_ended(
+    carried: Path, there: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Its stages are all there, and yet it is gone on with: the ledger is written, and nothing says that it did not end."""
+    root = Path(shutil.copytree(carried, tmp_path / "w"))
+    shutil.rmtree(root / "carried")
+    with monkeypatch.context() as patch:
+        patch.setattr("tawt.pipeline.run.write_ledger", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tawt.carry(root, there / "runs" / "x", threads=1)
+    (place,) = (root / "carried").iterdir()
+    assert (place / "undone.json").exists() and not (place / "ledger.parquet").exists()
+    tawt.carry(root, there / "runs" / "x", threads=1)
+    assert (place / "ledger.parquet").exists() and not (place / "undone.json").exists()
+    assert not tawt.carry(root, there / "runs" / "x", threads=1).made

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,17 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tawt.commands import out_folder
 from tawt.commands.embed import embed
 from tawt.commands.evaluate import evaluate
 from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError, StaleError
+from tawt.errors import CheckpointError, ConfigError, StaleError, TawtError
 from tawt.evaluation.official import best_of_utility
 from tawt.evaluation.predictions import read_predictions
 from tawt.heads.labels import read_labels
 from tawt.pipeline.stale import Fresh
+from tawt.seals import changed_files
 
+evaluating = importlib.import_module("tawt.commands.evaluate")
 HOUR = 3_600_000_000
 QUICK = ("train.threads=1",)
 
@@ -273,7 +278,7 @@ def test_without_tuning_nothing_is_settled(pretrained):
     path, tuning = pretrained / "labels" / "task.parquet", open_dataset(pretrained).split("tuning").subject_ids
     table = pq.read_table(path)
     pq.write_table(table.filter(pa.array(~np.isin(table["subject_id"].to_numpy(), tuning))), path)
-    out = pretrained / "other"
+    out = pretrained.parent / "other"
     lacking = evaluate(pretrained, "task", run, baselines=("prevalence",), n_draws=20, device="cpu", out=out)
     for result in (asked, lacking):
         assert not result.settled and not (result.folder / "tuning").exists()
@@ -351,3 +356,94 @@ def test_labels_and_groups_are_held_before_a_model_is_at_work(pretrained):
     with pytest.raises(ConfigError, match="no label of a subject of held_out") as error:
         evaluate(pretrained, "task", run, device="cpu", report=heard.append)
     assert "--split train" in error.value.hint and not [one for one in heard if one["event"] == "model"]
+
+
+@pytest.fixture
+def probed(request, pretrained):
+    """A workspace with a task, and a run that has learned it."""
+    write_labels(pretrained, **KINDS["binary"])
+    run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
+    return pretrained, run
+
+
+def there(folder):
+    """All files of a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("pretrained", ["few"], indirect=True)
+def test_an_evaluation_is_there_whole_or_not_at_all(probed, monkeypatch):
+    """One that fails on the way leaves the one before; one that is broken off while its files take their names leaves none
+    that anybody reads; the next is whole, and holds nothing of those before it. Of two at once the second is refused."""
+    workspace, run = probed
+    ask = {"baselines": ("prevalence",), "n_draws": 5, "device": "cpu"}
+    folder = evaluate(workspace, "task", run, **ask).folder
+    before = there(folder)
+    assert {f"{run.name}.parquet", "prevalence.parquet", "tuning/prevalence.parquet", "evaluation.txt"} < {*before}
+    other = run.rename(run.with_name("renamed"))
+    for room, name in ((evaluating, "write_sealed"), (evaluating, "write_text"), (out_folder, "write_hashes")):
+        with monkeypatch.context() as patch:
+            patch.setattr(room, name, lambda *args: (_ for _ in ()).throw(OSError(28, "No space left")))
+            with pytest.raises(OSError, match="No space"):
+                evaluate(workspace, "task", other, split="tuning", **ask)
+        assert there(folder) == before and [path.name for path in folder.parent.iterdir()] == [folder.name]
+    real = out_folder.Path.replace
+    for left in (1, 3, 4):  # of five files
+        moved = []
+
+        def killed(self, to, left=left, moved=moved):
+            if folder in to.parents and len(moved) == left:
+                raise KeyboardInterrupt
+            moved.extend([to] if folder in to.parents else [])
+            return real(self, to)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(out_folder.Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate(workspace, "task", other, split="tuning", **ask)
+        assert len(moved) == left and not (folder / "evaluation.json").exists()
+
+    def beside(*args):
+        with pytest.raises(ConfigError, match="is being written by another process"):
+            evaluate(workspace, "task", other, **ask)
+        return choose(*args)
+
+    choose = evaluating.choose_compute
+    monkeypatch.setattr(evaluating, "choose_compute", beside)
+    evaluate(workspace, "task", other, split="tuning", **ask)
+    told = there(folder)
+    assert {*told} == {
+        "evaluation.json", "evaluation.txt", "files.json", "prevalence.parquet", "renamed.parquet"
+    }  # fmt: skip
+    assert changed_files(folder) == []
+
+
+@pytest.mark.parametrize("pretrained", ["few"], indirect=True)
+def test_an_evaluation_replaces_nothing_but_its_own(probed, tmp_path):
+    """A place among a workspace's files, in a run, behind a link or where files of something else have the names is refused
+    before any work, and so is a run that is called as a baseline."""
+    workspace, run = probed
+    ask = {"baselines": (), "n_draws": 5, "device": "cpu"}
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / f"{run.name}.parquet").write_bytes(b"mine")
+    (tmp_path / "file").write_text("mine")
+    outside = shutil.copytree(run, tmp_path / "a run")
+    (workspace / "evaluations").mkdir()
+    (workspace / "evaluations" / "task").symlink_to(mine, target_is_directory=True)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    places = {
+        workspace / "labels": "lies in a workspace", run: "lies in a workspace", workspace: "lies in a workspace",
+        workspace / "evaluations" / "task": "is a link", mine: "of something else", tmp_path / "file": "is no folder",
+        outside / "plots": "lies in a run", None: "is a link",
+    }  # fmt: skip
+    for place, said in places.items():
+        with pytest.raises(TawtError, match=said):
+            evaluate(workspace, "task", run, out=place, **ask)
+    named = shutil.copytree(run, run.with_name("prevalence"))
+    with pytest.raises(ConfigError, match="as a baseline is called"):
+        evaluate(workspace, "task", [run, named], **ask)
+    shutil.rmtree(named)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert evaluate(workspace, "task", run, out=tmp_path / "new", **ask).folder == tmp_path / "new"
+    assert evaluate(workspace, "task", run, out=tmp_path / "new", **ask).comparison.rows

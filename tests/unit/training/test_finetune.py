@@ -17,6 +17,8 @@ from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, StaleError
 from tawt.pipeline.stale import Fresh
+from tawt.quality.runs import Runs
+from tawt.quality.strangers import Known
 from tawt.runs import training
 from tawt.runs.teacher import TEACHER
 from tawt.seals import LIST, changed_files
@@ -233,6 +235,8 @@ def test_broken_off_at_its_end_and_resumed_equals_uninterrupted(labelled, mode, 
             else:
                 assert mode == "probe" and name in ("say_best", "remove_checkpoint")  # a probe has no such thing
                 continue
+        runs = Runs(labelled, known := Known())
+        assert runs.wrong == {} and {path for path in run.rglob("*") if path.is_file()} <= known.files | known.locks
         finetune(labelled, "long", "base", out=run, resume=True, **how)
         assert files(run) == before, name
         assert changed_files(run) == [] and not (run / "unfinished.json").exists()
