@@ -53,6 +53,18 @@ FOLLOWED = {
 """Each command, done; where a format is asked for, what follows is asked in it too."""
 
 
+ELSEWHERE = {
+    "demo", "init", "test", "pretrain", "embed", "finetune", "evaluate", "audit", "carry", "extend", "compare", "sweep",
+}  # fmt: skip
+"""Commands that need a run, a project of their own or minutes: tests of theirs hold what follows them."""
+
+
+def test_each_command_is_followed_here_or_elsewhere():
+    """A new command has to be put among those that are looked at, or among those that are named as exceptions."""
+    assert {name.split()[0] for name in FOLLOWED} | ELSEWHERE == {*COMMANDS}
+    assert not {name.split()[0] for name in FOLLOWED} & ELSEWHERE
+
+
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_what_follows_can_be_pasted(name: str, tawt, odd: Path, hospital: Path) -> None:
     """The printed command names a command of ours, the workspace as it is, and the choices that it takes as well."""
