@@ -24,7 +24,7 @@ from tawt.labels.leaks.events import audit_answers
 from tawt.labels.leaks.verdict import Inflation, Verdict, clean, unverified, worst_of
 
 WIDEST = 0.3
-"""An interval of AUROC on shuffled labels that is wider says nothing: a leak would lie within."""
+"""An interval of AUROC on shuffled labels that is wider says nothing: a leak would lie within, and chance beside."""
 _DRAWS = 200
 _RARE = f"what fewer than {SMALL_CELL + 1} subjects are asked"
 _OF_ROWS = ("POST_OUTCOME_INSTANCE", "REPEATED_EVENT")
@@ -91,12 +91,10 @@ class Question:
         said = f"{found.metric} {_interval(found.interval)} on shuffled labels"
         if found.is_at_chance is None:
             return unverified(code, said)
-        if not found.is_at_chance:
-            return Verdict(code, "leak", said)
         assert found.interval.low is not None and found.interval.high is not None
         if found.interval.high - found.interval.low > WIDEST:
             return unverified(code, f"{said}: of so few labels a leak would look no other")
-        return clean(code, said)
+        return clean(code, said) if found.is_at_chance else Verdict(code, "leak", said)
 
 
 def answers_of(labels: LabelSet) -> pa.Table:

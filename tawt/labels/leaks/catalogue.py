@@ -197,7 +197,7 @@ LEAKS: tuple[Leak, ...] = (
         "Labels are shuffled within train, and the test is still better than chance: something else tells them.",
         "Look for a leak that the other tests do not know.",
         "The same probe on labels shuffled among the training subjects: an interval of AUROC that does not "
-        "hold 0.5 is a leak; one that is wider than 0.3 verifies nothing.",
+        "hold 0.5 is a leak, unless it is wider than 0.3: then nothing is verified.",
     ),
     Leak(
         "DECLARED_PRACTICE", "What no data can show", "fitting",
