@@ -163,7 +163,7 @@ with seen as (select * from events),
 others as (select subject_id, count(*) as n from events.events group by subject_id)
 
 select
-    s.subject_id, s.time as prediction_time, (s.numeric_value > 5)::boolean as boolean_value, s.source_row as _row,
+    s.subject_id, (s.time + to_hours(s.source_row::int))::timestamp as prediction_time, (s.numeric_value > 5)::boolean as boolean_value, s.source_row as _row,
     (case when s.numeric_value = 8 then 'drop:missing_outcome' end)::varchar as _reason
 from seen s
 join others o using (subject_id)
