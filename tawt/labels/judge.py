@@ -120,7 +120,7 @@ def _of_keys(labels: pa.Table) -> list[Fault]:
     n_times = labels.group_by(keys).aggregate([]).num_rows
     if n_times == labels.num_rows:
         return []
-    what = f"{few(labels.num_rows - n_times)} labels more than the {n_times:,} times that are asked about"
+    what = f"{few(labels.num_rows - n_times)} labels more than the {few(n_times)} times that are asked about"
     return [
         Fault("twice", what, "give one answer to a subject and time, or tell them apart by `target` or `horizon_hours`")
     ]

@@ -67,15 +67,18 @@ def test_without_set_a_each_stay_is_asked_about_once_and_as_many_labels_are_give
 
 
 def test_the_official_form_asks_about_set_c_alone() -> None:
-    """All labels of the sets that are named are given, a fifth of them to stop by."""
+    """All labels of the sets that are named are given, once a tenth of them to stop by, and once none."""
     from stays import official
 
     stays = _stays(sets="bca")
-    (fold,) = official(stays, "ab")
-    given = np.concatenate((fold.train, fold.tuning))
-    assert sorted(given.tolist()) == sorted(stays.subject_id[stays.set_name != "c"].tolist())
-    assert set(fold.test.tolist()) == set(stays.subject_id[stays.set_name == "c"].tolist())
-    assert len(fold.draws[100]) == 1
+    folds = official(stays, "ab")
+    for fold in folds:
+        given = np.concatenate((fold.train, fold.tuning))
+        assert sorted(given.tolist()) == sorted(stays.subject_id[stays.set_name != "c"].tolist())
+        assert set(fold.test.tolist()) == set(stays.subject_id[stays.set_name == "c"].tolist())
+        (draw,) = fold.draws[100]
+        assert np.array_equal(draw.fit, fold.train) and np.array_equal(draw.stop, fold.tuning)
+    assert [len(fold.tuning) / len(folds[1].train) for fold in folds] == pytest.approx([0.1, 0.0], abs=0.01)
 
 
 def test_labels_that_are_not_given_are_empty_or_left_out(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -101,11 +102,13 @@ def test_counts_and_presence_are_of_every_code(there) -> None:
 
 
 def test_demographics_are_static_facts_and_age_alone(there) -> None:
-    """Neither timed triplets nor what nobody has is among them; of a record that begins at birth the age is."""
+    """Neither timed triplets nor what nobody has is among them: no age, where no record has a birth."""
     dataset, _, subjects, times = there
     known = known_at(dataset, subjects, times)
     found = features_of(known, dataset, "demographics")
-    assert found.names[-1] == "age_years" and (found.matrix[:, -1] > 15).all()
+    assert "age_years" not in found.names
+    born = features_of(replace(known, age=np.full_like(known.age, 40.0)), dataset, "demographics")
+    assert born.names == (*found.names, "age_years") and (born.matrix[:, -1] == 40).all()
     static = known.of(known.is_static)
     again = features_of(static, dataset, "demographics")
     assert again.names == found.names and np.array_equal(again.matrix, found.matrix, equal_nan=True)
