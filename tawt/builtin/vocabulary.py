@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from duckdb import DuckDBPyConnection
 
 from tawt.builtin.carried import carry_vocabulary
 from tawt.contracts.account import Account
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.database.connect import connect, parquet_files, wrapped_errors
 from tawt.errors import StageError
+from tawt.pipeline.telling import FEW_TEXTS
 from tawt.readers import read_parquet
 from tawt.shell import command
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
@@ -22,6 +24,7 @@ from tawt.transforms.vocabulary import Counts, fit_vocabulary
 
 UNKNOWN_BEFORE = "n_rows_unknown_before"
 """Fact: rows of train of codes that the vocabulary which is gone on from does not have."""
+_NO_BASE = pa.table({"code": pa.array([], pa.string()), "categories": pa.array([], pa.list_(pa.string()))})
 
 
 def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
@@ -33,9 +36,12 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     """
     events = bound.inputs["events"]
     basis = bound.settings.basis
-    frozen = basis is not None and basis.record is not None and basis.record.frozen
+    record = basis.record if basis is not None else None
+    base = pq.read_table(pa.BufferReader(basis.content())) if basis is not None and record is not None else None
+    frozen = record is not None and record.frozen
     train = events.below("data" if frozen else "data/train")
-    counts = _count(bound, train)
+    # whoever is read in a frozen vocabulary fits nothing, and texts are looked at for the kind of a code alone
+    counts = _count(bound, train, 1 if frozen else bound.pipeline.vocabulary.min_category_subjects, base)
     metadata = read_parquet(events.folder / "metadata" / "codes.parquet", None, events.make_again).to_pylist()
     dictionary = {row["code"]: (row["description"], row["parent_codes"]) for row in metadata}
     if frozen:
@@ -44,8 +50,7 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     for file in train:
         crowds.add(read_parquet(file, COLUMNS, events.make_again, read_dictionary=["code", "value_status"]))
     table, more = crowds.table(), {}
-    if basis is not None and basis.record is not None:
-        base = pq.read_table(pa.BufferReader(basis.content()))
+    if base is not None:
         table = extended(base, table, bound.pipeline.vocabulary.max_categories)
         more = {
             "n_new_data_types": len(table) - len(base),
@@ -57,14 +62,14 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     facts = {
         "n_data_types": len(rows), "n_rare_codes": len({*counts.codes} - {*rows["code"].to_pylist()}),
         "value_kinds": {entry["values"]: entry["counts"] for entry in sorted(kinds, key=lambda e: e["values"])},
-        **more,
+        **({FEW_TEXTS: {**counts.few}} if counts.few.get("texts") else {}), **more,
     }  # fmt: skip
     n_rows = int(counts.n_rows.sum())
     account = Account(driving="events", n_records_in=n_rows, whole=False, n_records_kept=n_rows, n_rows_out=len(table))
     return StageResult((account,), facts)
 
 
-def _count(bound: Bound, files: list[Path]) -> Counts:
+def _count(bound: Bound, files: list[Path], least: int, base: pa.Table | None) -> Counts:
     if not files:
         ledger = command("query", "select * from ledger", workspace=bound.root)
         raise StageError(
@@ -89,18 +94,38 @@ def _count(bound: Bound, files: list[Path]) -> Counts:
             f"select i as code, value, n from (select code, numeric_value::double as value, count(*) as n "
             f"from {train} where value_status = 'numeric' group by all) join _codes using (code) order by i, value"
         ).to_arrow_table()
-        texts = connection.sql(
-            "select i as code, text, n, n_subjects from (select code, text, sum(n)::bigint as n, "
-            "count(*) as n_subjects from (select code, text_value as text, subject_id, count(*) as n "
-            f"from {train} where value_status = 'category' group by all) group by all) join _codes using (code) "
-            # the vocabulary keeps no others, and a chart's free text may have millions
-            f"qualify row_number() over (partition by i order by n desc, text) <= {most} order by i, text"
-        ).to_arrow_table()
+        texts, few = _texts(connection, train, most, least, base)
     return Counts(
         codes=codes["code"].to_pylist(), n_rows=codes["n_rows"].to_numpy(), n_subjects=codes["n_subjects"].to_numpy(),
         n_value_subjects=codes["n_value_subjects"].to_numpy(), units=codes["unit"].to_pylist(), numbers=numbers,
-        texts=texts,
+        texts=texts, few=few,
     )  # fmt: skip
+
+
+def _texts(
+    connection: DuckDBPyConnection, train: str, most: int, least: int, base: pa.Table | None
+) -> tuple[pa.Table, dict[str, int]]:
+    """Count the texts of each of `_codes`: the most frequent that at least so many subjects have, and what the others
+    are together that the base has not either."""
+    # a table, so that what a chart's free text has millions of is on disk where memory ends
+    connection.execute(
+        "create temp table _texts as select code, text, sum(n)::bigint as n, count(*) as n_subjects from "
+        "(select code, text_value as text, subject_id, count(*) as n "
+        f"from {train} where value_status = 'category' group by all) group by all"
+    )
+    texts = connection.sql(
+        f"select i as code, text, n, n_subjects from _texts join _codes using (code) where n_subjects >= {least} "
+        # the vocabulary keeps no others
+        f"qualify row_number() over (partition by i order by n desc, text) <= {most} order by i, text"
+    ).to_arrow_table()
+    connection.register("_base", base.select(["code", "categories"]) if base is not None else _NO_BASE)
+    is_few = f"filter (n_subjects < {least} and is_old is null)"
+    few = connection.sql(
+        f"select count(*) {is_few} as texts, coalesce(sum(n) {is_few}, 0)::bigint as rows, "
+        f"coalesce(sum(n), 0)::bigint as all_rows, {least} as below from _texts "
+        "left join (select code, unnest(categories) as text, true as is_old from _base) using (code, text)"
+    ).to_arrow_table()
+    return texts, few.to_pylist()[0]
 
 
 VOCABULARY = BuiltIn(

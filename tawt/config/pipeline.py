@@ -10,16 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from tawt.config.base import Conflict, Section
+from tawt.config.vocabulary import Normalization, VocabularyConfig
 
-Normalization = Literal["zscore", "robust", "quantile", "none"]
 Score = Literal["physionet2019"]
 ParameterValue = bool | int | float | str
 Character = Annotated[str, Field(min_length=1, max_length=1, pattern=r"[^\r\n]")]
 Share = Annotated[float, Field(ge=0, le=1)]
 USUAL: dict[str, ParameterValue | None] = {"earliest_time": "1900-01-01", "latest_time": "2300-01-01", "zone": None}
 """Values of parameters that no pipeline needs to give."""
-MAX_BINS = 1000
-"""Most quantile bins of a data_type."""
 
 
 def _encoding(given: Any) -> Any:
@@ -133,19 +131,6 @@ class Splits(Section):
         if abs(self.train + self.tuning + self.held_out - 1) > 1e-9:
             raise Conflict("the shares do not sum to 1", "train", "tuning", "held_out")
         return self
-
-
-class VocabularyConfig(Section):
-    """How data_types are indexed and their values normalized."""
-
-    min_count: Annotated[int, Field(ge=1)] = 1
-    """Rows in train below which a code is read as [UNK]."""
-    n_bins: Annotated[int, Field(ge=2, le=MAX_BINS)] = 10
-    """Quantile bins per numeric data_type."""
-    max_categories: Annotated[int, Field(ge=1)] = 30
-    """Most frequent texts of a data_type that get a token; the others share OTHER."""
-    normalization: Normalization = "zscore"
-    """Default for every data_type with numbers."""
 
 
 class DataType(Section):

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tawt.config.pipeline import MAX_BINS
+from tawt.config.vocabulary import MAX_BINS
 from tawt.contracts.contract import check_schema, own_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.errors import ContractError, DatasetError

@@ -84,7 +84,7 @@ def _facts(static: Known, vocabulary: Vocabulary) -> Attributes:
         if vocabulary.value_kind[i] == "none":
             groups[static.row[at]] = group or "yes"
             continue
-        at &= static.status == ValueStatus.CATEGORY
+        at &= (static.status == ValueStatus.CATEGORY) & (static.token > vocabulary.n_bins[i])
         of = np.array(["other", *texts], dtype=object)
         groups[static.row[at]] = of[static.token[at] - vocabulary.n_bins[i] - 1]
     return {name: groups.astype(str) for name, groups in found.items()}

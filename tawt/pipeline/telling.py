@@ -1,15 +1,17 @@
-"""What is to be known of the rows of an event part, in words: told at the end of a run, and again by `tawt check`."""
+"""What is to be known of the rows of an event part and of texts of a vocabulary, in words: told where a run ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from tawt.contracts.cells import told
+from tawt.contracts.cells import SMALL_CELL, told
 from tawt.pipeline.manifest import Manifest
 from tawt.transforms.losses import warning
 
-COUNTS = ("without_time", "static_by_condition", "at_its_time", "multiplied")
+FEW_TEXTS = "texts_of_few"
+"""Fact of the vocabulary: texts that are no category, for too few have them, their rows, and those of all texts."""
+COUNTS = ("without_time", "static_by_condition", "at_its_time", "multiplied", FEW_TEXTS)
 """The facts that are told here."""
 
 
@@ -29,6 +31,13 @@ def lines_of(manifest: Manifest) -> Iterator[str]:
         yield (
             f"available_time taken from time: {_few(at['taken'])} rows, of which {_few(at['unread'])} have a cell for "
             "it that could not be read"
+        )
+    if of := _counts(manifest, FEW_TEXTS):
+        share = f" ({of['rows'] / of['all_rows']:.1%})" if of["rows"] > SMALL_CELL else ""
+        yield (
+            f"{of['texts']:,} texts have no token of their own, for fewer than {of['below']:,} subjects of train have "
+            f"them (`vocabulary.min_category_subjects`): {_few(of['rows'])} of {of['all_rows']:,} values that are "
+            f"texts{share}"
         )
 
 

@@ -6,7 +6,8 @@ on threads, on shards or on luck.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,9 @@ class Counts:
     """`code`, `value` float64 ascending, `n`: how often a code has a number."""
     texts: pa.Table
     """`code`, `text`, `n`, `n_subjects`: how often a code has a category, in how many subjects; at least its
-    `max_categories` most frequent ones."""
+    `max_categories` most frequent ones of enough subjects."""
+    few: Mapping[str, int] = field(default_factory=dict)
+    """Of texts that too few subjects have: `texts`, `rows`, those of any text `all_rows`, and `below` how many."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def fit_vocabulary(
     words, word_counts = counts.texts["text"].to_pylist(), counts.texts["n"].to_numpy()
     word_subjects = counts.texts["n_subjects"].to_numpy()
     for i in order:
-        if counts.n_rows[i] < config.min_count:
+        if counts.n_rows[i] < config.min_count or counts.n_subjects[i] < config.min_subjects:
             continue
         code = counts.codes[i]
         known = pipeline.data_types.get(code)

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.config.pipeline import PipelineConfig, VocabularyConfig
+from tawt.config.pipeline import PipelineConfig
+from tawt.config.vocabulary import VocabularyConfig
 from tawt.contracts.contract import own_contract
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.transforms.triplets import Coder, edges_below, to_triplets

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tawt.config.pipeline import DataType, PipelineConfig, VocabularyConfig
+from tawt.config.pipeline import DataType, PipelineConfig
+from tawt.config.vocabulary import VocabularyConfig
 from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.transforms.vocabulary import Counts, center_and_scale, fit_numbers, fit_vocabulary
@@ -200,3 +201,8 @@ def test_rare_codes_and_rare_categories_get_no_place() -> None:
         "num": [], "cat": ["NEG", "ODD"], "a_tie": [], "b_tie": [], "mix": ["HOLD"],
     }  # fmt: skip
     assert next(r["categories"] for r in vocabulary() if r["code"] == "cat") == ["NEG", "ODD", "POS", "once"]
+
+
+def test_codes_of_few_subjects_get_no_place() -> None:
+    """Below `min_subjects` a code is left out, however many rows it has."""
+    assert [row["code"] for row in vocabulary(min_subjects=4)[4:]] == ["num", "a_tie", "b_tie", "mix"]
