@@ -23,7 +23,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would hap
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
 Kind = Annotated[
     str | None,
-    typer.Option(help="binary, labels, classes, numbers or time, where the labels leave it open", show_default=False),
+    typer.Option(
+        help="binary, labels, classes, numbers, counts or time, where the labels leave it open", show_default=False
+    ),
 ]
 StaleOk = Annotated[
     bool, typer.Option("--stale-ok", help="Go on although the dataset is older than what it was made from")

@@ -187,7 +187,7 @@ def plot(
     """
     from tawt.commands.plot import plot as run_plot
 
-    drawn = run_plot(workspace, runs, labels=labels, kind=kind, out=out, stale_ok=stale_ok)  # type: ignore[arg-type]
+    drawn = run_plot(workspace, runs, labels=labels, kind=kind, out=out, stale_ok=stale_ok)
     for path in drawn:
         print(path)
     if labels is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,21 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.config.label import LabelConfig
 from tawt.config.pipeline import Score
 from tawt.contracts.cells import SMALL_CELL
-from tawt.evaluation.classes import Classes, Columns, Labels
-from tawt.evaluation.horizons import survival_at
+from tawt.evaluation.classes import Columns
 from tawt.evaluation.measure import Outcome
 from tawt.evaluation.metrics import Binary, best_threshold
 from tawt.evaluation.official import OFFICIAL
-from tawt.evaluation.predictions import Kind, Predictions, read_predictions, write_predictions
+from tawt.evaluation.predictions import Predictions, read_predictions, write_predictions
+from tawt.evaluation.predictions import outcome_of as predicted
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.settle import Settled, interval_width
-from tawt.evaluation.survival import Survival
 from tawt.evaluation.withheld import has_small_cell, n_subjects
-from tawt.heads.labels import LabelSet
+from tawt.heads.kinds import KINDS, answers
+from tawt.heads.label_set import LabelSet
 from tawt.heads.task import TaskSpec
-
-_KIND: dict[str, Kind] = {
-    "binary": "binary", "labels": "multilabel", "classes": "multiclass", "numbers": "regression", "time": "survival",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Asked:
     def few_tuning(self) -> bool:
         """Whether what comes of tuning is of few subjects, or of few with an answer."""
         own = self.labels.rows(self.rows[~self.measured])
-        if self.labels.kind == "binary":
+        if KINDS[self.labels.kind].family == "binary":
             return has_small_cell(Binary(own.value[:, 0], own.value[:, 0]), own.subject_id)
         return 0 < n_subjects(own.subject_id, np.ones(len(own), dtype=bool)) <= SMALL_CELL
 
@@ -91,34 +87,11 @@ class Asked:
     def _written(
         self, path: Path, which: Bools, said: Floats, spec: TaskSpec, model: str, further: dict[str, Any]
     ) -> Predictions:
-        own, kind, here = self.labels.rows(self.rows[which]), _KIND[self.labels.kind], said[which]
-        columns: dict[str, Any] = {"subject_id": own.subject_id, "prediction_time": own.time}
-        names: tuple[str, ...] = ()
-        horizons: tuple[float, ...] = ()
-        if kind == "binary":
-            columns |= {"boolean_value": own.value[:, 0] > 0, "predicted_boolean_probability": here[:, 0]}
-        elif kind == "multiclass":
-            names = spec.outputs
-            columns |= {
-                "categorical_value": [self.labels.classes[int(i)] for i in own.value[:, 0]],
-                "predicted_categorical_probabilities": here.tolist(),
-            }
-        elif kind == "multilabel":
-            names = spec.outputs
-            truth = _placed(own, names)
-            told = [[None if np.isnan(x) else x for x in row] for row in truth.tolist()]
-            columns |= {"multilabel_value": told, "predicted_multilabel_probabilities": here.tolist()}
-        elif kind == "regression":
-            columns |= {"float_value": own.value[:, 0], "predicted_float_value": here[:, 0]}
-        else:
-            horizons = self.horizons or spec.edges
-            at = survival_at(np.array(spec.edges), here, np.array(horizons))
-            columns |= {
-                "time_to_event": own.duration[:, 0], "event_observed": own.value[:, 0] > 0,
-                "predicted_risk": 1 - here.mean(1), "predicted_survival": at.tolist(),
-            }  # fmt: skip
+        own, how = self.labels.rows(self.rows[which]), answers(spec, LabelConfig())
+        told = how.said(own, said[which], self.horizons)
+        columns = {"subject_id": own.subject_id, "prediction_time": own.time} | told.columns | further
         write_predictions(
-            path, columns | further, kind, model=model, labels=self.labels.sha256, names=names, horizons=horizons
+            path, columns, how.family, model=model, labels=self.labels.sha256, names=told.names, horizons=told.horizons
         )
         return read_predictions(path)
 
@@ -131,22 +104,6 @@ def outcome_of(labels: LabelSet, said: Floats, spec: TaskSpec) -> Outcome:
         said: `(n, k)`.
         spec: What the model was asked.
     """
-    match labels.kind:
-        case "binary":
-            return Binary(labels.value[:, 0], said[:, 0])
-        case "labels":
-            return Labels(_placed(labels, spec.outputs), said, spec.outputs)
-        case "classes":
-            return Classes(labels.value[:, 0], said / said.sum(1, keepdims=True))
-        case "numbers":
-            return Numbers(labels.value[:, 0], said[:, 0])
-        case "time":
-            return Survival(labels.duration[:, 0], labels.value[:, 0], 1 - said.mean(1), spec.edges, said)
-
-
-def _placed(labels: LabelSet, names: Sequence[str]) -> Floats:
-    """Return the answers in the order of a head's outputs, `(n, k)`; NaN = not known."""
-    truth = np.full((len(labels), len(names)), np.nan)
-    for i, one in enumerate(labels.asked):
-        truth[:, names.index(one)] = labels.value[:, i]
-    return truth
+    how = answers(spec, LabelConfig())
+    told = how.said(labels, said)
+    return predicted(how.family, told.columns, told.names, told.horizons)

@@ -24,6 +24,7 @@ from tawt.errors import ConfigError
 from tawt.evaluation.leaks import audit_records, tell
 from tawt.evaluation.rows import thinned
 from tawt.files import write_sealed
+from tawt.heads.kinds import KINDS
 from tawt.heads.labels import label_file, read_labels
 from tawt.labels.leaks.ahead import audit_summaries
 from tawt.labels.leaks.behind import audit_cohort
@@ -134,8 +135,9 @@ def audit(
     if out is not None:
         hold_names(place, [RECORD])
     with published(place, RECORD) as aside:
-        yes_or_no = labels.kind in ("binary", "labels", "time")
-        asked = [labels.only(i) for i in range(len(labels.asked))]
+        how = KINDS[labels.kind]
+        yes_or_no = bool(how.words)
+        asked = [labels.only(i, how.alone or how.name) for i in range(len(labels.asked))]
         report({"event": "part", "name": "events, labels and the task"})
         limits = Limits.of(threads, memory_limit)
         with (

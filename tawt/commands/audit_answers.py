@@ -18,7 +18,7 @@ from tawt.evaluation.leaks import Told, audit_features
 from tawt.evaluation.metrics import Binary
 from tawt.evaluation.resample import Interval
 from tawt.evaluation.rows import Rows, thinned
-from tawt.heads.labels import LabelSet
+from tawt.heads.label_set import LabelSet
 from tawt.labels.leaks.behind import audit_outcome, outcome_of
 from tawt.labels.leaks.events import audit_answers
 from tawt.labels.leaks.verdict import Inflation, Verdict, clean, unverified, worst_of

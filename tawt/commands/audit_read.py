@@ -16,7 +16,7 @@ from tawt.contracts.layers import TASKS
 from tawt.contracts.workspace import EVALUATIONS
 from tawt.database.connect import Limits, connect
 from tawt.errors import ConfigError, FileError, StageError, TawtError
-from tawt.heads.labels import LabelSet
+from tawt.heads.label_set import LabelSet
 from tawt.labels.find import PREDICATES, asked_for
 from tawt.labels.keep import task_hash
 from tawt.labels.leaks.clocks import Behind, times_of

@@ -18,7 +18,7 @@ from tawt.evaluation.chosen import audit_threshold
 from tawt.evaluation.leaks import moments
 from tawt.evaluation.metrics import Binary
 from tawt.evaluation.rows import thinned
-from tawt.heads.labels import LabelSet
+from tawt.heads.label_set import LabelSet
 from tawt.heads.targets import describe
 from tawt.heads.task import TASK
 from tawt.labels.leaks.verdict import Verdict, clean, unverified
@@ -138,7 +138,7 @@ def _chosen(
     if threshold is None:
         why = "no evaluation has a threshold of these labels and weights: give one that you report with `--threshold`"
         return unverified("EVALUATION_REUSE", f"{own}; {why}")
-    if task is None or task.spec.kind != "binary":
+    if task is None or task.head.answers.family != "binary":
         raise ConfigError(
             f"--threshold {threshold:g}", f"is of no yes or no that {run.name} answers, expected a run that does",
             "give one of `tawt finetune` with `--run`, or leave it out",

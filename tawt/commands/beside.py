@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -14,19 +15,18 @@ from tawt.config.base import one_or_more
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, nearest
 from tawt.evaluation.baselines import BASELINES, Shuffled, baseline, measured_shuffled
-from tawt.evaluation.baselines import Task as Fitted
+from tawt.evaluation.baselines import Task as OneModel
 from tawt.evaluation.features import ROWS_AT_ONCE, features_at, numeric_types
 from tawt.evaluation.known import known_at
 from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.rows import Rows, thinned
-from tawt.evaluation.several import Several, several, to_survival
+from tawt.evaluation.several import Several, several
 from tawt.evaluation.tabular import TABULAR, tabular_baselines
 from tawt.heads.grid import Series, make_series
 from tawt.heads.gru import fit_gru
-from tawt.heads.kinds import answers
-from tawt.heads.labels import LabelSet
+from tawt.heads.kinds import KINDS, answers
+from tawt.heads.label_set import LabelSet
 from tawt.heads.targets import Targets, make_targets
-from tawt.heads.task import Kind
 from tawt.runs.answer import LoadedTask, answer
 from tawt.runs.beside import answer_untrained, probed, with_labels_shuffled
 from tawt.training.device import Compute
@@ -34,7 +34,6 @@ from tawt.training.device import Compute
 GRU, UNTRAINED, SHUFFLED = "GRU-D", "untrained encoder", "shuffled labels"
 NAMES = (*BASELINES, *TABULAR, GRU, UNTRAINED, SHUFFLED)
 """All that can stand beside; the last is no row of a table: what it says is held to chance."""
-_FITTED: dict[Kind, Fitted] = {"binary": "binary", "classes": "multiclass", "numbers": "regression"}
 _N_VARIABLES = 64
 _MOST = {"demographics": 20_000, "logistic regression": 20_000, GRU: 20_000}
 _MOST_OF_ALL = 100_000
@@ -110,14 +109,14 @@ class Beside:
             self.tell(f"{name} learns from {most:,} of {n:,} labels, drawn: times of one subject are much alike")
         if name == GRU:
             return self._gru(rows)
-        kind, by = self.labels.kind, dict(BASELINES)
+        family, by = KINDS[self.labels.kind].family, dict(BASELINES)
         by |= tabular_baselines(self.weights, self.compute.device.type, self.tell)
-        if kind in _FITTED:
-            return baseline(name, self.dataset, rows, _FITTED[kind], self.seed, by)
+        for one in get_args(OneModel):
+            if one == family:
+                return baseline(name, self.dataset, rows, one, self.seed, by)
         targets = self._targets(self._any_of(most))
-        asked = Several(targets.truth.astype(np.float64), targets.weight > 0, in_time=kind == "time")
-        found = several(name, self.dataset, rows, asked, self.seed, self.tell, by)
-        return to_survival(found) if kind == "time" else found
+        asked = Several(targets.truth.astype(np.float64), targets.weight > 0, in_time=family == "time")
+        return several(name, self.dataset, rows, asked, self.seed, self.tell, by)
 
     def _inside(self) -> list[Bools]:
         """Of what is learned from, of what decides when to stop, and of what is asked about: which labels."""
@@ -135,7 +134,7 @@ class Beside:
 
     def _rows(self, most: int = _MOST_OF_ALL) -> Rows:
         at, parts = self._any_of(most), self._inside()
-        truth = self.labels.value[at, 0] if self.labels.kind in _FITTED else np.zeros(len(at))
+        truth = np.nan_to_num(self.labels.value[at, 0])  # of several things, each has its own
         return Rows(self.labels.subject_id[at], self.labels.time[at], truth, *(part[at] for part in parts))
 
     def _targets(self, at: Ints) -> Targets:

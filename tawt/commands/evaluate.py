@@ -22,6 +22,7 @@ from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
 from tawt.evaluation.baselines import Shuffled
+from tawt.evaluation.families import FAMILIES, metrics_of
 from tawt.evaluation.features import statics_at
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
@@ -29,13 +30,13 @@ from tawt.evaluation.regression import COVERAGE, WIDTH
 from tawt.evaluation.resample import N_DRAWS, Interval, draws_of
 from tawt.evaluation.settle import Settled, groups_text, settled_text
 from tawt.evaluation.subgroups import Subgroup, by_group
-from tawt.evaluation.suite import metrics_of
-from tawt.evaluation.table import MAIN, Comparison, compare
+from tawt.evaluation.table import Comparison, compare
 from tawt.evaluation.tabular import given_weights
 from tawt.evaluation.withheld import FEW, n_subjects, withheld, without
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, write_sealed, write_text
+from tawt.heads.kinds import KINDS
 from tawt.heads.labels import label_file, read_labels
 from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.runs.answer import LoadedTask, answer_all, learned_kind, load_task
@@ -99,7 +100,7 @@ class EvaluateResult:
         if self.settled:
             parts.append(settled_text(self.settled, self.n_tuning, self.comparison, width))
         if self.groups:
-            shown = [name for name in MAIN[self.comparison.kind][:2] if name in self.comparison.titles]
+            shown = [name for name in FAMILIES[self.comparison.kind].main[:2] if name in self.comparison.titles]
             titles = {name: self.comparison.titles[name] for name in shown}
             parts.append(groups_text(self.comparison.reference, self.groups, titles, width))
         return "".join([*parts, shuffled_text(self.shuffled), "\n"])
@@ -191,6 +192,7 @@ def evaluate(
     models: dict[str, tuple[Predictions, Settled | None]] = {}
     notes += looked_at(datasets[0], labels, split, group)
     splits = (split, TUNING) if split != TUNING and len(inside(datasets[0], TUNING, labels)) else (split,)
+    family = KINDS[labels.kind].family
     said_here = said_of(workspace, file, labels)
     first: tuple[LoadedTask, Compute] | None = None
     asked: Asked | None = None
@@ -212,7 +214,7 @@ def evaluate(
             if n_unseen:
                 notes.append(f"{name}: {few(n_unseen)} rows of whom nothing was known are answered by the rates")
             measured = np.isin(labels.subject_id[rows], own.split(split).subject_ids)
-            score = said_here.scores.get(labels.name) if said_here and labels.kind == "binary" else None
+            score = said_here.scores.get(labels.name) if said_here and family == "binary" else None
             asked = Asked(labels, rows, measured, aside, tuple(sorted({*horizons})), score)
             models[name] = asked.answered(
                 name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
@@ -223,7 +225,7 @@ def evaluate(
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
         models = {name: (asked.told(one), settled) for name, (one, settled) in models.items()}
         found = _compared(datasets[0], asked, models, group, n_draws, seed)
-        unit = said_here.label_units.get(labels.name, "") if said_here and labels.kind == "numbers" else ""
+        unit = said_here.label_units.get(labels.name, "") if said_here and family == "numbers" else ""
         shown = [f"{metric}:{one:g}" for one in asked.horizons for metric in ("auroc", "brier")]
         found = replace(found, comparison=replace(found.comparison.in_unit(unit), further=tuple(shown)))
         shuffled = beside.shuffled(baselines, n_draws)

@@ -17,7 +17,8 @@ from tawt.errors import ConfigError
 from tawt.evaluation.attributes import attributes_of
 from tawt.evaluation.features import statics_at
 from tawt.evaluation.horizons import in_words
-from tawt.heads.labels import LabelSet
+from tawt.heads.kinds import KINDS
+from tawt.heads.label_set import LabelSet
 from tawt.heads.task import TaskSpec
 from tawt.pipeline.workspace import open_workspace
 
@@ -44,7 +45,7 @@ def looked_at(dataset: TripletDataset, labels: LabelSet, split: str, group: Sequ
     if group is not None:
         attributes_of(statics_at(dataset, own.subject_id, own.time), dataset, group)
     many = len(np.unique(own.subject_id)) > SMALL_CELL  # of few, even this would tell of each
-    if many and labels.kind in ("binary", "classes") and len(np.unique(own.value)) < 2:
+    if many and KINDS[labels.kind].family in ("binary", "classes") and len(np.unique(own.value)) < 2:
         what = "nothing can be told apart there, and no figure of it is defined"
         told.append(f"{labels.name}: all labels of {split} have one answer: {what}")
     if split != TUNING and not len(inside(dataset, TUNING, labels)):
@@ -66,7 +67,7 @@ def hold_horizons(name: str, spec: TaskSpec, horizons: Sequence[float]) -> None:
     Raises:
         ConfigError: It was asked no time to an event, or learned none so late.
     """
-    if horizons and spec.kind != "time":
+    if horizons and KINDS[spec.kind].family != "time":
         raise ConfigError("--horizon", f"is given for a task of kind {spec.kind}, expected a time to an event")
     if horizons and max(horizons) > spec.edges[-1]:
         raise ConfigError(

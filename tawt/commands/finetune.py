@@ -19,9 +19,9 @@ from tawt.contracts.cells import few
 from tawt.dataset.reader import TripletDataset, fingerprint_of, open_dataset
 from tawt.errors import ConfigError, nearest
 from tawt.files import digest
-from tawt.heads.labels import LabelSet, label_file, read_labels
+from tawt.heads.label_set import LabelSet
+from tawt.heads.labels import label_file, read_labels
 from tawt.heads.targets import Task, describe, make_task
-from tawt.heads.task import Kind
 from tawt.pipeline.fresh import hold_labels
 from tawt.runs.find import called, find_run
 from tawt.runs.load import Saved, read_saved
@@ -47,7 +47,7 @@ def finetune(
     mode: Mode = "full",
     config: str | Path = "finetune",
     epochs: float = 8.0,
-    kind: Kind | None = None,
+    kind: str | None = None,
     device: str = "auto",
     settings: Sequence[str] = (),
     out: Path | None = None,

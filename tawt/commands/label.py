@@ -242,7 +242,7 @@ class _Work:
         splits = read_parquet(self.opened.output("events") / "metadata" / "subject_splits.parquet")
         there = {name for name in labels.column_names if labels[name].null_count < len(labels)}
         answers = there & {"duration_hours", "categorical_value", "float_value", "boolean_value", "integer_value"}
-        kind = "numbers" if answers == {"integer_value"} else None
+        kind = "counts" if answers == {"integer_value"} else None
         counts = counts_of(labels, splits)
         for split in of_one_answer(counts):
             text = f"all labels of {split} have one answer: nothing is learned or measured there"

@@ -11,8 +11,9 @@ from tawt.arrays import Ints
 from tawt.contracts.embeddings import LABELS, OF, about_embeddings
 from tawt.errors import ConfigError
 from tawt.figures.map import Panel, plot_map
-from tawt.heads.labels import LabelSet, label_file, read_labels
-from tawt.heads.task import Kind
+from tawt.heads.kinds import KINDS
+from tawt.heads.label_set import LabelSet
+from tawt.heads.labels import label_file, read_labels
 from tawt.readers import read_parquet
 from tawt.runs.embedding_file import usual_file
 from tawt.runs.find import called
@@ -20,11 +21,10 @@ from tawt.runs.load import read_saved
 from tawt.seals import sha256_file
 from tawt.shell import command
 
-_NAMES = {"binary": ("no", "yes"), "labels": ("no", "yes"), "time": ("not seen", "seen")}
 _MOST_PANELS = 9
 
 
-def draw_map(workspace: Path, runs: Sequence[Path], task: str | Path, folder: Path, kind: Kind | None = None) -> Path:
+def draw_map(workspace: Path, runs: Sequence[Path], task: str | Path, folder: Path, kind: str | None = None) -> Path:
     """Draw a panel for each run, and for each of several things that are asked at one time.
 
     Args:
@@ -49,7 +49,7 @@ def _panels(workspace: Path, run: Path, task: str | Path, labels: LabelSet) -> l
     pairs = np.stack([np.concatenate([labels.subject_id, subject]), np.concatenate([labels.time, time])], 1)
     _, of = np.unique(pairs, axis=0, return_inverse=True)
     _, ours, theirs = np.intersect1d(of[: len(labels)], of[len(labels) :], assume_unique=True, return_indices=True)
-    names = labels.classes or _NAMES.get(labels.kind, ())
+    names = labels.classes or KINDS[labels.kind].words
     several, name = len(labels.asked) > 1, called(workspace, run)
     return [
         Panel(

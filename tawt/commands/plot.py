@@ -21,7 +21,6 @@ from tawt.errors import ConfigError
 from tawt.figures.common import COLOURS, grid, line, matplotlib, save, shades, time_axis, weight_axis
 from tawt.figures.curves import plot_losses
 from tawt.heads.labels import label_file, read_labels
-from tawt.heads.task import Kind
 from tawt.models.attention.terms import Terms, cosine_frequencies, gap_rule, rotary_frequencies
 from tawt.pipeline.fresh import hold_fresh
 from tawt.places import refuse_links
@@ -39,7 +38,7 @@ def plot(
     runs: Sequence[str | Path],
     *,
     labels: str | Path | None = None,
-    kind: Kind | None = None,
+    kind: str | None = None,
     out: Path | None = None,
     stale_ok: bool = False,
 ) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -21,16 +22,15 @@ from tawt.errors import ConfigError
 from tawt.evaluation.baselines import Task as BaselineTask
 from tawt.evaluation.baselines import baseline
 from tawt.evaluation.rows import Rows
+from tawt.heads.kinds import KINDS
 from tawt.heads.probe import fit_probe
 from tawt.heads.targets import Task
-from tawt.heads.task import Kind
 from tawt.runs.load import load_encoder
 from tawt.runs.teacher import Taught
 from tawt.training.device import Compute
 from tawt.training.first_head import embed_asked
 
-_BASELINE: dict[Kind, BaselineTask] = {"binary": "binary", "classes": "multiclass", "numbers": "regression"}
-_LEAST = 1e-6
+_ONE_MODEL = get_args(BaselineTask)
 
 
 def teach(run: Path, task: Task, dataset: TripletDataset, config: SelfTrainingConfig, compute: Compute) -> Taught:
@@ -76,27 +76,24 @@ def _of_probe(run: Path, task: Task, dataset: TripletDataset, labelled: Bools, c
 
 
 def _of_baseline(name: str, task: Task, dataset: TripletDataset, labelled: Bools, train: Bools) -> Tensor:
-    kind = _BASELINE.get(task.spec.kind)
-    if kind is None:
+    family = next((one for one in _ONE_MODEL if one == task.answers.family), None)
+    if family is None:
+        able = [name for name, one in KINDS.items() if one.family in _ONE_MODEL]
         raise ConfigError(
             "objective.label.self_training.with_baselines", f"is {name}, which answers no task of kind "
-            f"{task.spec.kind}, expected a task of kind {', '.join(_BASELINE)}", "leave it empty",
+            f"{task.spec.kind}, expected a task of kind {', '.join(able)}", "leave it empty",
         )  # fmt: skip
     subject, truth = task.asked.subject_id, task.targets.truth.astype(np.float64)
     inside, tuning = np.isin(subject, subject[labelled]), np.zeros(len(subject), dtype=np.bool_)
     if "tuning" in dataset.split_names:
         tuning = np.isin(subject, dataset.split("tuning").subject_ids) & ~task.targets.taught
     asked = train & ~inside
-    of_class = truth.argmax(1) if kind == "multiclass" else truth[:, 0]
+    of_class = truth.argmax(1) if truth.shape[1] > 1 else truth[:, 0]
     rows = Rows(subject, task.asked.time, of_class.astype(np.float64), labelled, tuning, asked)
-    said = baseline(name, dataset, rows, kind)
+    said = baseline(name, dataset, rows, family)
     outputs = torch.full((len(subject), len(task.spec.outputs)), torch.nan)
-    chances = torch.from_numpy(said.reshape(int(asked.sum()), -1)).float()
-    if kind == "binary":
-        chances = chances.clamp(_LEAST, 1 - _LEAST).logit()
-    elif kind == "multiclass":
-        chances = chances.clamp_min(_LEAST).log()
-    outputs[torch.from_numpy(asked)] = chances
+    fitted = torch.from_numpy(said.reshape(int(asked.sum()), -1)).float()
+    outputs[torch.from_numpy(asked)] = task.answers.outputs(fitted)
     return outputs
 
 

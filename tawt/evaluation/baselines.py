@@ -16,16 +16,14 @@ from tawt.arrays import Floats, Ints
 from tawt.chance import shuffled
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, ContractError, nearest
-from tawt.evaluation.classes import MACRO_AUROC, Classes, Labels
+from tawt.evaluation.families import measures_of
 from tawt.evaluation.features import ROWS_AT_ONCE, Recipe, features_at
-from tawt.evaluation.measure import Metric, Outcome
-from tawt.evaluation.metrics import AUROC, Binary
-from tawt.evaluation.regression import SPEARMAN, Numbers
+from tawt.evaluation.measure import Outcome
 from tawt.evaluation.resample import N_DRAWS, Interval, draws_of, intervals
 from tawt.evaluation.rows import Rows
-from tawt.evaluation.survival import HARRELL, Survival
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "classes", "numbers"]
+"""Families of which one model answers all that is asked."""
 SHUFFLE = 32
 """First salt of the order of shuffled labels."""
 _STRENGTHS, _USUAL_STRENGTH = 10.0 ** np.arange(-4, 2.1, 0.5), 1e-2
@@ -39,8 +37,8 @@ _ALARM = 0.99
 """Level of the interval of shuffled labels: one of a hundred honest ones is off."""
 _OBJECTIVES = {
     "binary": ("binary", "binary_logloss"),
-    "multiclass": ("multiclass", "multi_logloss"),
-    "regression": ("l2", "l2"),
+    "classes": ("multiclass", "multi_logloss"),
+    "numbers": ("l2", "l2"),
 }
 
 
@@ -48,7 +46,7 @@ def prevalence(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
     """Predict the same for all: the share of each class, or the mean, among what is learned from."""
     y = rows.truth[rows.fit]
     n = int(rows.test.sum())
-    if task != "multiclass":
+    if task != "classes":
         return np.full(n, y.mean())
     return np.tile(np.bincount(y.astype(np.int64), minlength=_n_classes(rows)) / len(y), (n, 1))
 
@@ -61,20 +59,20 @@ def regression(x: Floats, rows: Rows, task: Task, seed: int, strength: float | N
     """
     models = _sklearn("linear_model")
     y, flags = rows.truth[rows.fit], flags_by(x[rows.fit])
-    if task != "regression" and len(np.unique(y)) < 2:
+    if task != "numbers" and len(np.unique(y)) < 2:
         return prevalence(x, rows, task, seed)
     x_fit = flags(x[rows.fit])
-    if task == "regression":
+    if task == "numbers":
         model = models.RidgeCV(alphas=1 / _STRENGTHS[::-1]).fit(x_fit, y)
     else:
         chosen = _strength(x_fit, y, rows.subject_id[rows.fit], seed) if strength is None else strength
         model = models.LogisticRegression(C=chosen, max_iter=1000).fit(x_fit, y)
     del x_fit
-    say = model.predict if task == "regression" else model.predict_proba
+    say = model.predict if task == "numbers" else model.predict_proba
     at = np.flatnonzero(rows.test)
     parts = [say(flags(x[at[i : i + ROWS_AT_ONCE]])) for i in range(0, len(at), ROWS_AT_ONCE)]
     said = np.concatenate(parts).astype(np.float64) if parts else np.empty((0, len(np.unique(y))))
-    return said.reshape(len(at)) if task == "regression" else spread(said, model.classes_, rows, task)
+    return said.reshape(len(at)) if task == "numbers" else spread(said, model.classes_, rows, task)
 
 
 def strength_of(x: Floats, rows: Rows, seed: int) -> float:
@@ -103,7 +101,7 @@ def _strength(x: Floats, y: Floats, subject: Ints, seed: int) -> float:
 def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
     """LightGBM; further rows decide when to stop, or there are 300 trees."""
     parts = [(x[part], rows.truth[part]) for part in (rows.fit, rows.stop)]
-    more = {"num_class": _n_classes(rows)} if task == "multiclass" else {}
+    more = {"num_class": _n_classes(rows)} if task == "classes" else {}
     booster = boosted(parts[0], parts[1], task, seed, more)
     return np.asarray(booster.predict(x[rows.test]), dtype=np.float64)
 
@@ -114,7 +112,7 @@ def boosted(fit: tuple[Any, Floats], stop: tuple[Any, Floats], task: Task, seed:
     objective, metric = _OBJECTIVES[task]
     settings = {**_TREES, "objective": objective, "metric": metric, "seed": seed, **more}
     data = lightgbm.Dataset(*fit)
-    if not len(stop[1]) or (task != "regression" and len(np.unique(stop[1])) < 2):
+    if not len(stop[1]) or (task != "numbers" and len(np.unique(stop[1])) < 2):
         return lightgbm.train(settings, data, _USUAL_TREES)
     quiet = [lightgbm.early_stopping(_PATIENCE, verbose=False)]
     return lightgbm.train(settings, data, _MOST_TREES, valid_sets=[data.create_valid(*stop)], callbacks=quiet)
@@ -141,11 +139,6 @@ BASELINES: Baselines = {
     "LightGBM, four statistics": ("four", trees),
 }
 """Those that need no weights."""
-_CHANCE: dict[type, tuple[Metric, float]] = {
-    Binary: (AUROC, 0.5), Classes: (MACRO_AUROC, 0.5), Labels: (MACRO_AUROC, 0.5), Numbers: (SPEARMAN, 0.0),
-    Survival: (HARRELL, 0.5),
-}  # fmt: skip
-"""What is measured of shuffled labels, and what it is by chance."""
 
 
 def baseline(
@@ -174,7 +167,7 @@ def baseline(
     seen = rows.truth[rows.fit | rows.stop]
     if task == "binary" and (n := int((~np.isin(seen, (0, 1))).sum())):
         raise ContractError("truth", f"has {n:,} values beside 0 and 1, expected none")
-    if task == "multiclass" and (n := int(((seen < 0) | (seen % 1 != 0)).sum())):
+    if task == "classes" and (n := int(((seen < 0) | (seen % 1 != 0)).sum())):
         raise ContractError("truth", f"has {n:,} values that are no numbers of classes, expected 0, 1, 2 ...")
     x, fit = features_for(by[name][0], dataset, rows), by[name][1]
     if not x.shape[1]:
@@ -213,7 +206,7 @@ def measured_shuffled(mixed: Outcome, subject_id: Ints, seed: int = 0, n_draws: 
     Against their own labels, a model of nothing is still right or wrong throughout where its one feature happens to be
     a strong one.
     """
-    metric, chance = _CHANCE[type(mixed)]
+    metric, chance = measures_of(mixed).by_chance
     found = intervals([metric], mixed, draws_of(subject_id, n_draws, seed), _ALARM)[0]
     return Shuffled(metric.name, found[metric.name], chance)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from tawt.arrays import Floats, Ints
 from tawt.contracts.contract import own_contract
 from tawt.errors import ContractError, listed, nearest
 from tawt.evaluation.classes import Classes, Labels
+from tawt.evaluation.families import FAMILIES, Family
 from tawt.evaluation.measure import Outcome
 from tawt.evaluation.metrics import Binary
 from tawt.evaluation.regression import Numbers
@@ -22,16 +23,11 @@ from tawt.evaluation.survival import Survival
 from tawt.files import write_parquet
 from tawt.readers import hold_seal, read_parquet
 
-Kind = Literal["binary", "multiclass", "multilabel", "regression", "survival"]
 _TRUTH = ("subject_id", "prediction_time")
-_OF: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "binary": (("boolean_value", "predicted_boolean_probability"), ("predicted_boolean_value",)),
-    "multiclass": (("categorical_value", "predicted_categorical_probabilities"), ()),
-    "multilabel": (("multilabel_value", "predicted_multilabel_probabilities"), ()),
-    "regression": (("float_value", "predicted_float_value"), ("predicted_float_low", "predicted_float_high")),
-    "survival": (("time_to_event", "event_observed"), ("predicted_risk", "predicted_survival")),
-}
-"""Columns of each kind, and those that it may have."""
+_BEFORE: dict[str, Family] = {
+    "multiclass": "classes", "multilabel": "labels", "regression": "numbers", "survival": "time",
+}  # fmt: skip
+"""Words of files that were written before a family had one word everywhere."""
 KIND, CLASSES, HORIZONS = "kind", "classes", "horizons"
 MODEL, LABELS = "model", "labels"
 """Metadata: the hash of the weights, or of what else predicts, and of the label set."""
@@ -41,7 +37,7 @@ MODEL, LABELS = "model", "labels"
 class Predictions:
     """What one model said of `n` rows, beside what came."""
 
-    kind: Kind
+    kind: Family
     """What is predicted."""
     subject_id: Ints
     """`(n,)`."""
@@ -61,7 +57,7 @@ class Predictions:
 def write_predictions(
     path: Path,
     columns: Mapping[str, Any],
-    kind: Kind,
+    kind: Family,
     *,
     model: str,
     labels: str,
@@ -166,15 +162,16 @@ def _typed(table: pa.Table, where: str) -> pa.Table:
     return table.cast(schema)
 
 
-def _kind(table: pa.Table, about: Mapping[str, str], where: str) -> Kind:
-    found = [kind for kind, (columns, _) in _OF.items() if {*columns} <= {*table.column_names}]
+def _kind(table: pa.Table, about: Mapping[str, str], where: str) -> Family:
+    found = [family for family, one in FAMILIES.items() if {*one.columns} <= {*table.column_names}]
     if KIND in about:
-        said = next((kind for kind in get_args(Kind) if kind == about[KIND]), None)
+        word = _BEFORE.get(about[KIND], about[KIND])
+        said = next((family for family in FAMILIES if family == word), None)
         if said is None:
-            raise ContractError(where, f"says another kind than {listed(get_args(Kind))}, expected one of them")
+            raise ContractError(where, f"says another kind than {listed(get_args(Family))}, expected one of them")
         if said in found:
             return said
-        raise ContractError(where, f"is of {said}, expected the columns {listed(_OF[said][0])}")
+        raise ContractError(where, f"is of {said}, expected the columns {listed(FAMILIES[said].columns)}")
     if len(found) != 1:
         what = "no kind of prediction" if not found else f"the columns of {listed(found)}"
         raise ContractError(
@@ -188,9 +185,9 @@ def _predictions(table: pa.Table, where: str) -> Predictions:
         key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items() if key != b"ARROW:schema"
     }
     kind = _kind(table, about, where)
-    needed, also = _OF[kind]
-    there = [name for name in also if name in table.column_names]
-    for name in (*_TRUTH, *needed, *there):
+    family = FAMILIES[kind]
+    there = [name for name in (*family.columns, *family.may_have) if name in table.column_names]
+    for name in (*_TRUTH, *there):
         if n := table.column(name).null_count:
             raise ContractError(where, f"column `{name}` has {n:,} nulls, expected none")
     subject = table.column("subject_id").to_numpy()
@@ -199,7 +196,30 @@ def _predictions(table: pa.Table, where: str) -> Predictions:
         raise ContractError(where, f"has {n:,} rows of a subject and time that are there already, expected one each")
     names, horizons = (_listed(about, key, where) for key in (CLASSES, HORIZONS))
 
+    try:
+        return Predictions(kind, subject, time, _outcome(kind, table.select(there), names, horizons, where), about)
+    except ContractError as error:
+        raise (
+            error if error.where == where else ContractError(where, f"{error.where}: {error.what}", error.hint)
+        ) from None
+
+
+def outcome_of(kind: Family, columns: Mapping[str, Any], names: Sequence[str], horizons: Sequence[float]) -> Outcome:
+    """Return what came and what was said, of columns as they would be written.
+
+    Args:
+        kind: What is predicted.
+        columns: By the names of `schemas/predictions.json`.
+        names: The classes or labels, where there are several.
+        horizons: Hours, where survival is predicted.
+    """
+    return _outcome(kind, pa.table(dict(columns)), names, horizons, "predictions")
+
+
+def _outcome(kind: Family, table: pa.Table, names: Sequence[str], horizons: Sequence[float], where: str) -> Outcome:
     def column(name: str) -> Any:
+        if name not in table.column_names:
+            return None
         one = table.column(name)
         if pa.types.is_list(one.type):
             rows = one.to_pylist()
@@ -208,32 +228,7 @@ def _predictions(table: pa.Table, where: str) -> Predictions:
             return np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
         return one.to_numpy(zero_copy_only=False) if one.type != pa.string() else one.to_pylist()
 
-    def given(name: str) -> Any:
-        return column(name) if name in there else None
-
-    try:
-        return Predictions(kind, subject, time, _outcome(kind, column, given, names, horizons), about)
-    except ContractError as error:
-        raise ContractError(where, f"{error.where}: {error.what}", error.hint) from None
-
-
-def _outcome(kind: Kind, column: Any, given: Any, names: list[Any], horizons: list[Any]) -> Outcome:
-    truth, said = (column(name) for name in _OF[kind][0])
-    if kind == "binary":
-        outcome = Binary(truth, said)
-        if not outcome.is_probability:
-            raise ContractError("predicted_boolean_probability", "is not within 0 and 1, expected probabilities")
-        return outcome
-    if kind == "multiclass":
-        known = {name: i for i, name in enumerate(names)}
-        if n := sum(value not in known for value in truth):
-            raise ContractError("categorical_value", f"has {n:,} rows of no class of the metadata, expected its own")
-        return Classes([known[value] for value in truth], said, names)
-    if kind == "multilabel":
-        return Labels(truth, said, names)
-    if kind == "regression":
-        return Numbers(truth, said, given("predicted_float_low"), given("predicted_float_high"))
-    return Survival(truth, said, given("predicted_risk"), horizons, given("predicted_survival"))
+    return FAMILIES[kind].read(column, names, horizons)
 
 
 def _listed(about: Mapping[str, str], key: str, where: str) -> list[Any]:

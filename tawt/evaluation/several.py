@@ -57,7 +57,7 @@ def several(
         by: The baselines that there are.
 
     Returns:
-        `(m, k)` chances.
+        `(m, k)` chances; of intervals of time, those of nothing up to the end of each.
 
     Raises:
         ConfigError: The package of the baseline is not installed.
@@ -67,7 +67,7 @@ def several(
     parts = [_of(rows, asked, i) for i in range(asked.truth.shape[1])]
     fewest = [min(int(one.truth[one.fit].sum()), int((1 - one.truth[one.fit]).sum())) if one else 0 for one in parts]
     if fit is trees and asked.in_time and max(fewest) >= FEWEST and x.shape[1]:
-        return _trees_in_time(x, rows, asked, seed)
+        return _to_survival(_trees_in_time(x, rows, asked, seed))
     most = parts[int(np.argmax(fewest))]
     if fit is regression and most is not None and max(fewest) >= FEWEST and x.shape[1]:
         # chosen once, where most is known: it costs many times what one thing costs
@@ -80,7 +80,8 @@ def several(
             said.append((fit if n >= FEWEST and x.shape[1] else prevalence)(x, one, "binary", seed))
     if few := sum(n < FEWEST for n in fewest):
         tell(f"{name}: {few} of {len(parts)} things have too few answers to learn from, and are told by rates")
-    return np.stack(said, 1)
+    found = np.stack(said, 1)
+    return _to_survival(found) if asked.in_time else found
 
 
 def _of(rows: Rows, asked: Several, i: int) -> Rows | None:
@@ -121,7 +122,7 @@ def _trees_in_time(x: Floats, rows: Rows, asked: Several, seed: int) -> Floats:
     return np.stack(said, 1).astype(np.float64)
 
 
-def to_survival(hazard: Floats) -> Floats:
+def _to_survival(hazard: Floats) -> Floats:
     """Chances of an event within each interval, `(m, k)`, of who was there at its start -> chances of none so far.
 
     Source: Singer and Willett, It's about time: discrete-time survival analysis, 1993.

@@ -13,25 +13,15 @@ from rich.text import Text
 
 from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError, listed, nearest, printable
+from tawt.evaluation.families import FAMILIES, Family, metrics_of
 from tawt.evaluation.measure import Metric
-from tawt.evaluation.predictions import Kind, Predictions, aligned
+from tawt.evaluation.predictions import Predictions, aligned
 from tawt.evaluation.regression import IN_UNIT
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
-from tawt.evaluation.suite import metrics_of
 from tawt.evaluation.withheld import without
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
-MAIN = {
-    "binary": ("auroc", "average_precision", "prevalence", "brier_skill", "ece", "calibration_slope"),
-    "multiclass": ("macro_auroc", "macro_average_precision", "accuracy", "log_loss"),
-    "multilabel": ("macro_auroc", "micro_auroc", "macro_average_precision", "micro_average_precision"),
-    "regression": ("mae", "rmse", "r2", "spearman", "coverage"),
-    "survival": ("c_index_ipcw", "c_index", "integrated_brier", "d_calibration"),
-}
-"""What a text shows where nothing else is asked for; JSON has all."""
-
-
 _WIDEST = 10_000
 
 
@@ -53,7 +43,7 @@ class Row:
 class Comparison:
     """Models on the same rows."""
 
-    kind: Kind
+    kind: Family
     """What they predict."""
     reference: str
     """The name of the model that the others are compared with."""
@@ -83,7 +73,7 @@ class Comparison:
     @property
     def shown(self) -> list[str]:
         """The metrics that a text shows where nothing else is asked for."""
-        main = (*([self.official] if self.official else []), *MAIN[self.kind], *self.further)
+        main = (*([self.official] if self.official else []), *FAMILIES[self.kind].main, *self.further)
         return [name for name in main if name in self.titles]
 
     def without(self, reasons: Mapping[str, str]) -> Comparison:

@@ -104,30 +104,30 @@ def _fitted(
     file = _file(name, path, task)
     own, columns = _kept(name, package, device, tell, x, rows, seed)
     y = rows.truth[own]
-    if task != "regression" and len(np.unique(y)) < 2:
+    if task != "numbers" and len(np.unique(y)) < 2:
         return prevalence(x, rows, task, seed)
-    if task != "regression" and len(np.unique(y)) > package.n_classes:
+    if task != "numbers" and len(np.unique(y)) > package.n_classes:
         what = f"has {len(np.unique(y))} classes to learn, expected {package.n_classes} at most"
         raise ConfigError(f"baseline {name}", what, f"leave {name} out")
     try:
         with offline():
             model = made(model_path=str(file), device=device, random_state=seed, **package.more)
-            model.fit(x[own][:, columns], y if task == "regression" else y.astype(np.int64))
+            model.fit(x[own][:, columns], y if task == "numbers" else y.astype(np.int64))
             asked = x[rows.test][:, columns]
-            said = model.predict(asked) if task == "regression" else model.predict_proba(asked)
+            said = model.predict(asked) if task == "numbers" else model.predict_proba(asked)
     except Exception as error:  # whatever the package raises; its words may quote cells
         why = "asks for the network, which is closed to it" if _is_offline(error) else f"ended with {_kind(error)}"
         raise ConfigError(
             f"baseline {name}", f"{package.module} {why}, expected weights that it reads",
             f"give weights of the installed version with `--weights {name}=FILE`",
         ) from None  # fmt: skip
-    if task == "regression":
+    if task == "numbers":
         return np.asarray(said, dtype=np.float64)
     return spread(np.asarray(said, dtype=np.float64), np.asarray(model.classes_, dtype=np.float64), rows, task)
 
 
 def _class(name: str, package: Package, task: Task) -> Any:
-    wanted = package.of_numbers if task == "regression" else package.of_classes
+    wanted = package.of_numbers if task == "numbers" else package.of_classes
     try:
         with offline():
             return getattr(importlib.import_module(package.module), wanted)
@@ -140,7 +140,7 @@ def _file(name: str, path: Path, task: Task) -> Path:
     """Return the file of weights of a kind of task."""
     if path.is_file():
         return path
-    word, other = _WORDS if task == "regression" else _WORDS[::-1]
+    word, other = _WORDS if task == "numbers" else _WORDS[::-1]
     there = [one for one in path.iterdir() if one.suffix in _FILES]
     own = [one for one in there if word in one.name.lower()]
     found = own or [one for one in there if other not in one.name.lower()]  # who does both says neither

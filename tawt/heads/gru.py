@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tawt.chance import shuffled
 from tawt.heads.grid import Series
-from tawt.heads.kinds import Answers
+from tawt.heads.kinds.kind import Kind
 from tawt.heads.targets import Targets
 
 _HIDDEN, _BATCH, _RATE, _DROPOUT = 64, 128, 2e-3, 0.3
@@ -56,7 +56,7 @@ class DecayGru(nn.Module):
 
 
 def fit_gru(
-    fit: Series, targets: Targets, stop: tuple[Series, Targets] | None, test: Iterable[Series], answers: Answers,
+    fit: Series, targets: Targets, stop: tuple[Series, Targets] | None, test: Iterable[Series], answers: Kind,
     seed: int = 0,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Learn from labels, end where further ones are told no better, and answer.
@@ -104,7 +104,7 @@ def fit_gru(
     return answers.predict(torch.cat(said)).double().numpy()
 
 
-def _loss(net: DecayGru, series: Series, targets: Targets, at: NDArray[np.int64], answers: Answers) -> Tensor:
+def _loss(net: DecayGru, series: Series, targets: Targets, at: NDArray[np.int64], answers: Kind) -> Tensor:
     truth, weight = torch.from_numpy(targets.truth[at]), torch.from_numpy(targets.weight[at])
     return answers.losses(net(*_tensors(series)), truth, weight).mean()
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tawt.config.label import LabelConfig
-from tawt.heads.kinds import Answers, answers
+from tawt.heads.kinds import answers
 from tawt.heads.task import TaskSpec
 
 
@@ -23,7 +23,7 @@ class TaskHead(nn.Module):
     def __init__(self, d_embedding: int, spec: TaskSpec, config: LabelConfig) -> None:
         super().__init__()
         k = len(spec.outputs)
-        self.answers: Answers = answers(spec, config)
+        self.answers = answers(spec, config)
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(d_embedding, k)
         self.inner = nn.Linear(d_embedding, config.hidden) if config.hidden else None

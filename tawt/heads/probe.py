@@ -1,7 +1,8 @@
 """The best linear map from embeddings to the outputs of a task: logistic or ridge regression, whatever the kind.
 
 Embeddings are centred and not scaled: directions of small spread are mostly noise, and scaling would lift them.
-The penalty is that with the least loss of subjects who were left out.
+The penalty is that with the least loss of subjects who were left out. It is looked for from strong to weak, and no
+further than the loss falls: the weakest ones take most of the steps, and are of maps that know their subjects by heart.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from tawt.arrays import Ints
 from tawt.chance import draw
-from tawt.heads.kinds import Answers
+from tawt.heads.kinds.kind import Kind
 
 PENALTIES = tuple(10.0 ** (x / 2) for x in range(-8, 7))
 """What is tried, as a multiple of the embeddings' own spread; from weak to strong."""
@@ -27,6 +28,13 @@ NUMBERS_AT_ONCE = 1 << 18
 """Numbers of embeddings that are held in double precision at once."""
 _FOLD, _DRAWN = 11, 12
 _STEPS = 200
+_WORSE = 2
+"""So many penalties in a row with a larger loss than the best one end the search."""
+_EXACT, _NEAR = (1e-7, 1e-10), (1e-6, 1e-9)
+"""How small a gradient, and a change, ends a fit: of the map itself, and of one that a penalty is tried with."""
+
+
+_Map = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +48,7 @@ class Probe:
     penalty: float
     """The one that was chosen, of `PENALTIES`."""
     tried: dict[float, float]
-    """Each penalty -> the mean loss of documents whose subjects were left out."""
+    """Each penalty that was tried -> the mean loss of documents whose subjects were left out."""
 
 
 def fit_probe(
@@ -48,7 +56,7 @@ def fit_probe(
     truth: NDArray[np.float32],
     weight: NDArray[np.float32],
     subject_id: Ints,
-    answers: Answers,
+    answers: Kind,
     seed: int = 0,
 ) -> Probe:
     """Fit a linear map to the training labels.
@@ -64,54 +72,62 @@ def fit_probe(
     x, y, importance = (torch.from_numpy(one) for one in (embedding, truth, weight))
     fold = (draw(subject_id, _FOLD, seed) % np.uint64(N_FOLDS)).astype(np.int64)
     drawn = np.sort(np.argsort(draw(np.arange(len(x)), _DRAWN, seed), kind="stable")[:MOST])
-    whole = _Documents(x, y, importance)
+    whole = _Documents(x, y, importance, torch.arange(len(x)))
     scale = max(whole.spread(), 1e-12)
-    total = dict.fromkeys(PENALTIES, 0.0)
+    folds: list[tuple[_Documents, _Documents]] = []
     for i in range(N_FOLDS):
         here, there = (torch.from_numpy(drawn[part]) for part in (fold[drawn] != i, fold[drawn] == i))
-        if not len(there) or not len(here):
-            continue
-        start: tuple[Tensor, Tensor] | None = None
-        inside = _Documents(x[here], y[here], importance[here])
-        outside = _Documents(x[there], y[there], importance[there], inside.mean)
-        for penalty in reversed(PENALTIES):  # from the simplest map on, each starting where the last one ended
-            start = _fitted(inside, penalty * scale, answers, start)
-            total[penalty] += float(outside.loss(*start, answers))
+        if len(there) and len(here):
+            inside = _Documents(x, y, importance, here)
+            folds.append((inside, _Documents(x, y, importance, there, inside.mean)))
     n = max(1.0, float((importance[torch.from_numpy(drawn)] > 0).any(1).sum()))
-    tried = {penalty: loss / n for penalty, loss in total.items()}
-    best = min(reversed(PENALTIES), key=lambda penalty: tried[penalty])  # of equal ones the strongest
-    start = None
+    starts: list[_Map | None] = [None] * len(folds)
+    tried: dict[float, float] = {}
+    for penalty in reversed(PENALTIES):  # from the simplest map on, each starting where the last one ended
+        starts = [
+            _fitted(inside, penalty * scale, answers, start, _NEAR)
+            for (inside, _), start in zip(folds, starts, strict=True)
+        ]
+        found = [outside.loss(*start, answers) for (_, outside), start in zip(folds, starts, strict=True) if start]
+        tried[penalty] = float(sum(found)) / n
+        best = min(tried, key=lambda one: tried[one])  # of equal ones the strongest
+        if len([one for one in tried if one < best]) >= _WORSE:
+            break
+    start: _Map | None = None
     for penalty in (p for p in reversed(PENALTIES) if p >= best):
-        start = _fitted(whole, penalty * scale, answers, start)
+        start = _fitted(whole, penalty * scale, answers, start, _EXACT if penalty == best else _NEAR)
     assert start is not None
-    found, bias = start
-    return Probe(found.float(), (bias - found @ whole.mean).float(), best, tried)
+    w, bias = start
+    return Probe(w.float(), (bias - w @ whole.mean).float(), best, tried)
 
 
 class _Documents:
-    """Embeddings `(d, w)` and their truth as they were given; in double precision, and centred, some at a time.
+    """Some embeddings `(d, w)` and their truth as they were given; in double precision, and centred, some at a time.
 
     Held so for all, they would take twice as much again, and a probe of many prediction times is mostly that.
     """
 
-    def __init__(self, x: Tensor, truth: Tensor, weight: Tensor, mean: Tensor | None = None) -> None:
-        self.x, self.truth, self.weight = x, truth, weight
-        n_rows = max(1, NUMBERS_AT_ONCE // max(1, x.shape[1]))
-        self._parts = [slice(i, i + n_rows) for i in range(0, len(x), n_rows)]
+    def __init__(self, x: Tensor, truth: Tensor, weight: Tensor, rows: Tensor, mean: Tensor | None = None) -> None:
+        self.x, self.truth, self.weight, self.rows = x, truth, weight, rows
+        self._parts = rows.split(max(1, NUMBERS_AT_ONCE // max(1, x.shape[1])))
         total = x.new_zeros(x.shape[1], dtype=torch.float64)
-        self.mean = sum((x[part].double().sum(0) for part in self._parts), total) / len(x) if mean is None else mean
+        self.mean = (
+            sum((x.index_select(0, part).double().sum(0) for part in self._parts), total) / len(rows)
+            if mean is None
+            else mean
+        )
 
     @property
     def n_known(self) -> float:
         """Documents of which something is known, or 1."""
-        return max(1.0, float((self.weight > 0).any(1).sum()))
+        return max(1.0, float((self.weight[self.rows] > 0).any(1).sum()))
 
     def spread(self) -> float:
         """Return the variance of a number of an embedding, a mean over all numbers."""
         squares = sum(((x - self.mean).square().sum(0) for x, _, _ in self), torch.zeros_like(self.mean))
-        return float((squares / (len(self.x) - 1)).mean())
+        return float((squares / (len(self.rows) - 1)).mean())
 
-    def loss(self, w: Tensor, b: Tensor, answers: Answers) -> Tensor:
+    def loss(self, w: Tensor, b: Tensor, answers: Kind) -> Tensor:
         """Return the summed loss of weights `(k, w)` and biases `(k,)`; their gradients, if any, are added up."""
         total = torch.zeros((), dtype=torch.float64)
         for x, truth, weight in self:
@@ -124,18 +140,19 @@ class _Documents:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for part in self._parts:
-            yield self.x[part].double(), self.truth[part].double(), self.weight[part].double()
+            x, truth, weight = (one.index_select(0, part).double() for one in (self.x, self.truth, self.weight))
+            yield x, truth, weight
 
 
 def _fitted(
-    documents: _Documents, penalty: float, answers: Answers, start: tuple[Tensor, Tensor] | None
-) -> tuple[Tensor, Tensor]:
+    documents: _Documents, penalty: float, answers: Kind, start: _Map | None, ends: tuple[float, float]
+) -> _Map:
     """Return weights `(k, w)` and biases `(k,)` of centred embeddings, of the least mean loss plus penalty."""
     k = documents.truth.shape[1]
     at = start or (documents.mean.new_zeros(k, len(documents.mean)), answers.start().double())
     w, b = (t.clone().requires_grad_(True) for t in at)
     optimizer = torch.optim.LBFGS(
-        [w, b], max_iter=_STEPS, history_size=20, tolerance_grad=1e-7, tolerance_change=1e-10,
+        [w, b], max_iter=_STEPS, history_size=20, tolerance_grad=ends[0], tolerance_change=ends[1],
         line_search_fn="strong_wolfe",
     )  # fmt: skip
     n = documents.n_known

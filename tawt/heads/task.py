@@ -6,10 +6,8 @@ from typing import Literal
 
 from tawt.config.base import Section
 
-Kind = Literal["binary", "labels", "classes", "numbers", "time"]
 TASK = "task.json"
 """File of a run folder that says what its head was asked."""
-KINDS = ("binary", "labels", "classes", "numbers", "time")
 
 
 class TaskSpec(Section):
@@ -18,13 +16,13 @@ class TaskSpec(Section):
     format: Literal["tawt.task/1"] = "tawt.task/1"
     name: str
     """Of the label set."""
-    kind: Kind
-    """Yes or no, several of these, one of several classes, numbers, or the time to an event."""
+    kind: str
+    """What is asked, of `tawt.heads.kinds`."""
     outputs: tuple[str, ...]
     """Names of the `k` outputs: targets, classes or intervals."""
     prior: tuple[float, ...]
     """`(k,)`, rates (or means) among the training labels, as a head without an embedding would answer: probabilities,
-    0 for numbers, hazards."""
+    0 for numbers, mean counts, hazards."""
     mean: tuple[float, ...] = ()
     """`(k,)`, of numbers."""
     scale: tuple[float, ...] = ()

@@ -16,8 +16,9 @@ from tawt.batching.loader import PackedLoader
 from tawt.dataset.reader import Split
 from tawt.errors import CheckpointError, DatasetError, TrainingError
 from tawt.heads.head import TaskHead
-from tawt.heads.labels import LabelSet
-from tawt.heads.task import TASK, Kind, TaskSpec
+from tawt.heads.kinds import KINDS
+from tawt.heads.label_set import LabelSet
+from tawt.heads.task import TASK, TaskSpec
 from tawt.readers import read_record
 from tawt.runs.load import LoadedEncoder, load_encoder
 from tawt.shell import command
@@ -53,12 +54,15 @@ def load_task(run: Path) -> LoadedTask:
         )  # fmt: skip
     again = "take it from a copy, or fine-tune again"
     spec = read_record(run / TASK, TaskSpec, again, CheckpointError, sealed=True)
+    if spec.kind not in KINDS:
+        what = f"is of a kind that this version of tawt does not have, expected one of {', '.join(KINDS)}"
+        raise CheckpointError(str(run / TASK), what, "use the version that made it, or a newer one")
     head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)
     load_weights(head, loaded.weights, prefix="heads.label.")
     return LoadedTask(loaded, spec, head.eval())
 
 
-def learned_kind(run: Path) -> Kind | None:
+def learned_kind(run: Path) -> str | None:
     """Return what kind of task a run has learned; None = none that can be read."""
     try:
         return read_record(run / TASK, TaskSpec, "", CheckpointError).kind

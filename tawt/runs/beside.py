@@ -17,7 +17,7 @@ from tawt.chance import shuffled
 from tawt.dataset.reader import Split
 from tawt.errors import DatasetError
 from tawt.heads.head import TaskHead
-from tawt.heads.labels import LabelSet
+from tawt.heads.label_set import LabelSet
 from tawt.heads.targets import make_task
 from tawt.models.encoder import Encoder
 from tawt.runs.answer import LoadedTask, answer_all

@@ -22,8 +22,8 @@ FLOW = {
 RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
-    ("quality",), ("labels",), ("dataset",), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",),
-    ("evaluation",), ("figures",), ("commands",), ("cli",),
+    ("quality",), ("labels",), ("dataset",), ("evaluation",), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",),
+    ("figures",), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""
 

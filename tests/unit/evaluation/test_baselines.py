@@ -50,16 +50,16 @@ def test_what_can_be_learned_is(fit) -> None:
     binary = fit(X, rows_of((SIGNAL > 0).astype(float)), "binary", 0)
     assert binary.shape == (120,) and AUROC(Binary(SIGNAL[TEST] > 0, binary)).value > 0.8  # type: ignore[operator]
     number = np.digitize(SIGNAL, [-0.7, 0.7])
-    several = fit(X, rows_of(number), "multiclass", 0)
+    several = fit(X, rows_of(number), "classes", 0)
     assert several.sum(1) == pytest.approx(np.ones(120)) and (several.argmax(1) == number[TEST]).mean() > 0.55
-    numbers = fit(X, rows_of(SIGNAL), "regression", 0)
+    numbers = fit(X, rows_of(SIGNAL), "numbers", 0)
     assert np.corrcoef(numbers, SIGNAL[TEST])[0, 1] > 0.7
 
 
-@pytest.mark.parametrize("task", ["binary", "regression"])
+@pytest.mark.parametrize("task", ["binary", "numbers"])
 def test_rows_are_answered_some_at_a_time(task, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many are answered at once, a linear model says the same of each."""
-    rows = rows_of(SIGNAL if task == "regression" else (SIGNAL > 0).astype(float))
+    rows = rows_of(SIGNAL if task == "numbers" else (SIGNAL > 0).astype(float))
     whole = regression(X, rows, task, 0)
     monkeypatch.setattr("tawt.evaluation.baselines.ROWS_AT_ONCE", 7)
     assert regression(X, rows, task, 0) == pytest.approx(whole, rel=1e-12) and len(whole) == TEST.sum()
@@ -116,7 +116,7 @@ def test_shuffled_labels_are_at_chance_and_a_leak_of_them_is_not() -> None:
     leak = np.column_stack((X, mixed.truth + RNG.normal(size=N)))
     assert found(leak, mixed).is_at_chance is False
     numbers = with_shuffled_labels(rows_of(SIGNAL), 0)
-    assert found(X, numbers, "regression", Numbers).is_at_chance
+    assert found(X, numbers, "numbers", Numbers).is_at_chance
 
 
 def test_a_subject_is_in_one_part() -> None:

@@ -92,7 +92,7 @@ def test_one_risk_for_all_is_not_drawn_in_groups(drawn: list[Any]) -> None:
     """What tells nobody apart has no sheet, and that is said."""
     told = list[str]()
     models = {
-        name: Predictions("survival", np.arange(300), np.arange(300), Survival(np.ones(300), Y, risk), {})
+        name: Predictions("time", np.arange(300), np.arange(300), Survival(np.ones(300), Y, risk), {})
         for name, risk in (("run", RNG.random(300)), ("prevalence", np.full(300, 0.4)))
     }
     paths = evaluation.plot_models(models, Path("x"), "task", told.append)
@@ -173,7 +173,7 @@ def test_a_sheet_of_a_class_is_called_by_the_class(drawn: list[Any]) -> None:
     truth = np.stack([RNG.random(600) < 0.4 for _ in names], 1).astype(float)
     truth[:, -1] = np.arange(600) < 40
     subject, told = np.arange(600) // 4, list[str]()
-    one = Predictions("multilabel", subject, np.arange(600), Labels(truth, RNG.random(truth.shape), names), {})
+    one = Predictions("labels", subject, np.arange(600), Labels(truth, RNG.random(truth.shape), names), {})
     paths = evaluation.plot_models({"a": one}, Path("x"), "task", told.append)
     assert [path.name for path in paths] == [
         "curves-1-below-1.3.png", "curves-2-1.3-to-5.png", "curves-3-at-least-5.png", "curves-4-minus-2-to-0-percent.png",

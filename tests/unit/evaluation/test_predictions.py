@@ -20,19 +20,19 @@ from tawt.evaluation.survival import Survival
 ROWS: dict[str, Any] = {"subject_id": [5, 3, 3], "prediction_time": np.array([7, 9, 8], "datetime64[us]")}
 OF: dict[str, dict[str, Any]] = {
     "binary": {"boolean_value": [True, False, True], "predicted_boolean_probability": [0.9, 0.2, 0.4]},
-    "multiclass": {
+    "classes": {
         "categorical_value": ["b", "a", "b"],
         "predicted_categorical_probabilities": [[0.1, 0.9], [0.8, 0.2], [0.5, 0.5]],
     },
-    "multilabel": {
+    "labels": {
         "multilabel_value": [[1, 0], [None, 1], [0, 0]],
         "predicted_multilabel_probabilities": [[0.9, 0.1], [0.8, 0.3], [0.5, 0.5]],
     },
-    "regression": {
+    "numbers": {
         "float_value": [1.5, 2.5, 3.5], "predicted_float_value": [1.0, 2.0, 3.0],
         "predicted_float_low": [0.0, 1.0, 2.0], "predicted_float_high": [2.0, 3.0, 4.0],
     },
-    "survival": {
+    "time": {
         "time_to_event": [5.0, 30.0, 2.0], "event_observed": [True, False, True],
         "predicted_survival": [[0.9, 0.5], [0.9, 0.8], [0.5, 0.1]],
     },
@@ -41,8 +41,8 @@ OF: dict[str, dict[str, Any]] = {
 
 def write(path: Path, kind: Any, **other: Any) -> None:
     """Write the rows of a kind, with some columns replaced."""
-    names = ("a", "b") if kind in ("multiclass", "multilabel") else ()
-    horizons = (4.0, 24.0) if kind == "survival" else ()
+    names = ("a", "b") if kind in ("classes", "labels") else ()
+    horizons = (4.0, 24.0) if kind == "time" else ()
     write_predictions(path, ROWS | OF[kind] | other, kind, model="m1", labels="l1", names=names, horizons=horizons)
 
 
@@ -69,6 +69,22 @@ def test_every_kind_comes_back_sorted(kind: str, tmp_path: Path) -> None:
             pytest.fail("another kind came back")
 
 
+def test_words_of_older_files_are_read(tmp_path: Path) -> None:
+    """A file that names its kind as it was named before is of the same kind; a word that never was is refused."""
+    before = {"classes": "multiclass", "labels": "multilabel", "numbers": "regression", "time": "survival"}
+    for kind, word in before.items():
+        write(path := tmp_path / f"{kind}.parquet", kind)
+        table = pq.read_table(path)
+        about = {key: table.schema.metadata[key] for key in (b"classes", b"horizons")}
+        old = tmp_path / f"{word}.parquet"
+        pq.write_table(table.replace_schema_metadata({**about, b"kind": word.encode()}), old)
+        aligned({"old": read_predictions(old), "new": read_predictions(path)})
+        assert read_predictions(old).kind == kind
+    pq.write_table(table.replace_schema_metadata({b"kind": b"ranks"}), old)
+    with pytest.raises(ContractError, match="another kind than"):
+        read_predictions(old)
+
+
 def test_a_file_of_meds_evaluation_is_read(tmp_path: Path) -> None:
     """A file without our metadata, with narrower numbers, other times and more columns is of the kind that it shows."""
     path = tmp_path / "p.parquet"
@@ -92,10 +108,10 @@ def test_a_file_of_meds_evaluation_is_read(tmp_path: Path) -> None:
         ("binary", {"predicted_boolean_probability": ["0.7612345", "x", "0"]}, "is string, expected double"),
         ("binary", {"subject_id": [3, 3, 3], "prediction_time": np.array([8, 9, 8], "datetime64[us]")}, "1 rows of a sub"),
         ("binary", {"predicted_bolean_value": [True] * 3}, "`predicted_bolean_value`"),
-        ("multiclass", {"categorical_value": ["a", "c", "a"]}, "1 rows of no class"),
-        ("multiclass", {"predicted_categorical_probabilities": [[1.0], [0.5, 0.5], [1.0]]}, "several lengths"),
-        ("regression", {"predicted_float_low": [9.0, 0, 0]}, "end before they begin"),
-        ("survival", {"predicted_survival": [[0.1, 0.5]] * 3}, "rises"),
+        ("classes", {"categorical_value": ["a", "c", "a"]}, "1 rows of no class"),
+        ("classes", {"predicted_categorical_probabilities": [[1.0], [0.5, 0.5], [1.0]]}, "several lengths"),
+        ("numbers", {"predicted_float_low": [9.0, 0, 0]}, "end before they begin"),
+        ("time", {"predicted_survival": [[0.1, 0.5]] * 3}, "rises"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_it_is_written(
@@ -109,17 +125,17 @@ def test_what_cannot_be_is_refused_before_it_is_written(
 
 def test_models_are_compared_on_the_same_rows_alone(tmp_path: Path) -> None:
     """Other rows, another truth and another kind are told with how many differ; equal ones pass, unknown labels too."""
-    for kind in ("binary", "multilabel"):
+    for kind in ("binary", "labels"):
         write(tmp_path / f"{kind}.parquet", kind)
     write(tmp_path / "rows.parquet", "binary", subject_id=[5, 3, 4])
     write(tmp_path / "truth.parquet", "binary", boolean_value=[True, True, True])
     found = {path.stem: read_predictions(path) for path in tmp_path.glob("*.parquet")}
     aligned({"a": found["binary"], "b": found["binary"]})
-    aligned({"a": found["multilabel"], "b": found["multilabel"]})
+    aligned({"a": found["labels"], "b": found["labels"]})
     for name, said in (
         ("rows", "lacks 1 rows and has 1 others"),
         ("truth", "in 1 cells"),
-        ("multilabel", "expected binary"),
+        ("labels", "expected binary"),
     ):
         with pytest.raises(ContractError, match=said):
             aligned({"a": found["binary"], name: found[name]})
@@ -128,8 +144,8 @@ def test_models_are_compared_on_the_same_rows_alone(tmp_path: Path) -> None:
 def test_survival_is_compared_at_the_same_horizons_alone(tmp_path: Path) -> None:
     """Two models with other horizons have no metrics in common, and are refused."""
     for name, horizons in (("a", (4.0, 24.0)), ("b", (4.0, 48.0))):
-        columns = ROWS | OF["survival"]
-        write_predictions(tmp_path / f"{name}.parquet", columns, "survival", model="m", labels="l", horizons=horizons)
+        columns = ROWS | OF["time"]
+        write_predictions(tmp_path / f"{name}.parquet", columns, "time", model="m", labels="l", horizons=horizons)
     found = {name: read_predictions(tmp_path / f"{name}.parquet") for name in "ab"}
     with pytest.raises(ContractError, match="other horizons"):
         aligned(found)

@@ -10,9 +10,10 @@ import pytest
 
 from tawt.errors import ConfigError, ContractError
 from tawt.evaluation.classes import Classes, Labels
+from tawt.evaluation.families import Family
 from tawt.evaluation.measure import Outcome
 from tawt.evaluation.metrics import AUROC, DISCRIMINATION, PREVALENCE, Binary
-from tawt.evaluation.predictions import Kind, Predictions
+from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.resample import differences, draws_of, intervals
 from tawt.evaluation.settle import Settled, settled_text
@@ -28,7 +29,7 @@ Y = (RNG.random(N) < 0.4).astype(float)
 GOOD, BAD = np.clip(0.5 * Y + 0.5 * RNG.random(N), 0, 1), RNG.random(N)
 
 
-def said(outcome: Outcome, kind: Kind = "binary", model: str = "m") -> Predictions:
+def said(outcome: Outcome, kind: Family = "binary", model: str = "m") -> Predictions:
     """Predictions of the rows."""
     return Predictions(kind, SUBJECT, np.arange(N), outcome, {"model": model, "labels": "l"})
 
@@ -97,12 +98,12 @@ def test_a_text_shows_numbers_with_their_ends() -> None:
 def test_every_kind_has_its_table() -> None:
     """Numbers, several labels and survival are compared as yes and no are."""
     truth = (RNG.random((N, 2)) < 0.5).astype(float)
-    kinds: dict[Kind, Outcome] = {
-        "regression": Numbers(GOOD, BAD),
-        "multilabel": Labels(truth, RNG.random((N, 2)), ("x", "y")),
-        "survival": Survival(RNG.exponential(5, N), Y == 1, horizons=[2.0, 4.0], survival=np.full((N, 2), 0.5)),
+    kinds: dict[Family, Outcome] = {
+        "numbers": Numbers(GOOD, BAD),
+        "labels": Labels(truth, RNG.random((N, 2)), ("x", "y")),
+        "time": Survival(RNG.exponential(5, N), Y == 1, horizons=[2.0, 4.0], survival=np.full((N, 2), 0.5)),
     }
-    names = {"regression": "rmse", "multilabel": "auroc:y", "survival": "brier:4"}
+    names = {"numbers": "rmse", "labels": "auroc:y", "time": "brier:4"}
     for kind, outcome in kinds.items():
         found = compare({"a": said(outcome, kind), "b": said(outcome, kind)}, "b", n_draws=5)
         assert found.rows[0].metrics[names[kind]].value is not None
@@ -198,7 +199,7 @@ def test_of_several_classes_those_of_few_are_withheld_with_the_mean_of_all() -> 
     assert withheld(names, three, SUBJECT) == {"macro_auroc": FEW, "auroc:c": FEW}
     two = Classes(np.maximum(number, 1)[:70] - 1, np.full((70, 2), 0.5), "ab")
     assert withheld(names, two, SUBJECT[:70]).keys() == {*names}
-    found = compare({name: said(three, "multiclass") for name in "ab"}, "a", n_draws=5)
+    found = compare({name: said(three, "classes") for name in "ab"}, "a", n_draws=5)
     held = found.without(withheld(found.titles, three, SUBJECT))
     assert held.rows[1].metrics["auroc:b"].value is not None and held.rows[1].metrics["auroc:c"].value is None
     assert held.text().count(FEW) == 1, "a reason that all models share is said once"

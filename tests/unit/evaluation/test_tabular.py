@@ -79,16 +79,16 @@ def test_a_model_of_tables_learns_from_weights_on_disk(named: str, tmp_path: Pat
         (tmp_path / kind).write_text("fine")
     chance = said(named, tmp_path, ONE_LABEL, "binary")
     assert chance.shape == (100,) and chance[ONE_LABEL[TEST] == 1].mean() > chance[ONE_LABEL[TEST] == 0].mean() + 0.3
-    several = said(named, tmp_path / "classifier-v2.ckpt", np.digitize(X[:, 0], [-0.7, 0.7]), "multiclass")
+    several = said(named, tmp_path / "classifier-v2.ckpt", np.digitize(X[:, 0], [-0.7, 0.7]), "classes")
     assert several.shape == (100, 3) and several.sum(1) == pytest.approx(1)
-    numbers = said(named, tmp_path, X[:, 0], "regression")
+    numbers = said(named, tmp_path, X[:, 0], "numbers")
     assert np.corrcoef(numbers, X[TEST, 0])[0, 1] > 0.5
     assert {(shape[1], device) for shape, _, device in sys.modules[named.lower()].SEEN} == {(6, "cpu")}
     both = tmp_path / "both"
     both.mkdir()
     (both / "v3.5.safetensors").write_text("fine")  # of one file that does both, which is called after neither
     assert np.array_equal(said(named, both, ONE_LABEL, "binary"), chance)
-    assert np.array_equal(said(named, both, X[:, 0], "regression"), numbers)
+    assert np.array_equal(said(named, both, X[:, 0], "numbers"), numbers)
     (tmp_path / "classifier-v3.ckpt").write_text("fine")
     with pytest.raises(ConfigError, match="holds 2 files of weights with `classif`"):
         said(named, tmp_path, ONE_LABEL, "binary")
@@ -108,7 +108,7 @@ def test_what_it_cannot_take_is_left_out_and_told(named: str, tmp_path: Path, mo
     ]
     assert sys.modules[named.lower()].SEEN[0][0] == (50, 4)
     with pytest.raises(ConfigError, match="has 3 classes to learn, expected 2"):
-        said(named, tmp_path / "w.ckpt", np.digitize(X[:, 0], [-0.7, 0.7]), "multiclass")
+        said(named, tmp_path / "w.ckpt", np.digitize(X[:, 0], [-0.7, 0.7]), "classes")
 
 
 def test_what_is_missing_or_broken_is_one_line(named: str, tmp_path: Path) -> None:
