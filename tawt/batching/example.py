@@ -80,6 +80,48 @@ class ForecastTargets:
 
 
 @dataclass(frozen=True)
+class NextTargets:
+    """What follows each of `k` triplets' predecessors. Tokens are those of the layout, a [CLS] first in each document."""
+
+    step_at: Tensor
+    """`(s,)`, tokens of which it is asked what kind of step comes next."""
+    step_is: Tensor
+    """`(s,)`, that `Step`."""
+    step_timed: Tensor
+    """`(s,)` bool, whether a timed event came by then."""
+    before: Tensor
+    """`(k,)`, the token before each triplet."""
+    step: Tensor
+    """`(k,)`, the `Step` to it."""
+    gap_hours: Tensor
+    """`(k,)` float32, hours to it where that is later; else 0."""
+    type_is: Tensor
+    """`(k,)`, its data_type."""
+    status_is: Tensor
+    """`(k,)`, its status."""
+    last: Tensor
+    """`(k,)`, token of the triplet of the same data_type before it; 0 where there is none."""
+    age_hours: Tensor
+    """`(k,)` float32, how long before it that was; -1 where there is none."""
+    gap_at: Tensor
+    """`(g,)`, rows of `before` with a later event."""
+    gap_is: Tensor
+    """`(g,)` float32, hours to it."""
+    number_at: Tensor
+    """`(b,)`, rows of `before` whose triplet has a number."""
+    number_low: Tensor
+    """`(b,)` float32, share of the data_type's numbers below it."""
+    number_high: Tensor
+    """`(b,)` float32, share not above it; the same where no others are equal."""
+    category_at: Tensor
+    """`(c,)`, rows of `before` whose triplet has a category."""
+    category_is: Tensor
+    """`(c,)`, its place within the data_type's own, 0 = OTHER."""
+    n_categories: int = field(metadata=SIZE)
+    """See `MaskedTargets`."""
+
+
+@dataclass(frozen=True)
 class LabelTargets:
     """What a task's head is to say of each document; see `tawt.heads.targets`. `k` outputs."""
 
@@ -98,6 +140,8 @@ class Example:
     masked: MaskedTargets | None
     """None = the objective is off."""
     forecast: ForecastTargets | None
+    """None = the objective is off."""
+    next: NextTargets | None
     """None = the objective is off."""
     label: LabelTargets | None
     """None = the run has no task."""

@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
-from tawt.batching.example import NO_CLASS, NOT_ASKED, Example, ForecastTargets, LabelTargets, MaskedTargets
+from tawt.batching.example import (
+    NO_CLASS,
+    NOT_ASKED,
+    Example,
+    ForecastTargets,
+    LabelTargets,
+    MaskedTargets,
+    NextTargets,
+)
 from tawt.batching.layout import Layout
 
 ADDED = -1
@@ -29,6 +37,14 @@ LONGEST = 64
 WHOLE = 128
 """Triplets come in multiples of this, as tiles of attention do."""
 _LISTS = ("type", "value", "token", "category", "status", "summary")
+_NEXT = {
+    "steps": ("step_at", "step_is", "step_timed"),
+    "events": ("before", "step", "gap_hours", "type_is", "status_is", "last", "age_hours"),
+    "gaps": ("gap_at", "gap_is"),
+    "numbers": ("number_at", "number_low", "number_high"),
+    "named": ("category_at", "category_is"),
+}
+"""Lists of the next event, and the columns of each."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +105,7 @@ def filled(example: Example, sizes: Sizes) -> Example:
         batch=batch,
         masked=None if masked is None else _fill_masked(masked, sizes),
         forecast=None if ahead is None else _fill_forecast(ahead, sizes),
+        next=None if example.next is None else _fill_next(example.next, sizes),
         label=None if label is None else LabelTargets(*(_longer(x, n_documents) for x in (label.truth, label.weight))),
     )
 
@@ -146,12 +163,30 @@ def _fill_forecast(targets: ForecastTargets, sizes: Sizes) -> ForecastTargets:
     )
 
 
+def _fill_next(targets: NextTargets, sizes: Sizes) -> NextTargets:
+    changes: dict[str, Any] = {}
+    added = 0
+    for name, columns in _NEXT.items():
+        length = len(getattr(targets, columns[0]))
+        size = _up(length + (name == "named"), sizes.lists[name])
+        added = size - length if name == "named" else added
+        for column in columns:
+            truth: Tensor = getattr(targets, column)
+            asked = column.endswith(("_is", "_low", "_high"))
+            fill = 0 if not asked else NOT_ASKED if truth.is_floating_point() else NO_CLASS
+            changes[column] = _longer(truth, size, fill)
+    return replace(targets, **changes, n_categories=_up(targets.n_categories + added, sizes.lists["following"]))
+
+
 def _lengths(example: Example) -> dict[str, int]:
     found: dict[str, int] = {}
     if (masked := example.masked) is not None:
         found |= {name: len(getattr(masked, f"{name}_is")) for name in _LISTS}
         # a category that is added has one logit
         found["logits"] = masked.n_categories + _room(found["category"])
+    if (following := example.next) is not None:
+        found |= {name: len(getattr(following, columns[0])) for name, columns in _NEXT.items()}
+        found["following"] = following.n_categories + _room(found["named"])
     if (ahead := example.forecast) is not None:
         found |= {"cut": len(ahead.document), "ahead": len(ahead.value_is)}
     return found

@@ -18,7 +18,7 @@ from tawt.chance import draw, stir
 
 _CONTENT = ("data_type", "value", "value_token", "value_status")
 _OF_TOKENS = (*_CONTENT, "time", "available", "identity")
-_OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end", "asked")
+_OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end", "asked", "begins", "ends")
 _PERIODS = np.array([*PERIODS.values()])
 
 
@@ -60,6 +60,10 @@ class HostBatch:
     """What decides how much is left of each document, with seed and subject; None = the number of the batch."""
     asked: Ints | None = None
     """`(d,)`, which of the prediction times asked for each document is of; None = nobody asked."""
+    begins: Bools | None = None
+    """`(d,)`, whether each document has its record's first timed triplet; None = nobody knows."""
+    ends: Bools | None = None
+    """`(d,)`, whether it has the last one."""
     counts_from_row: bool = False
     """Whether times count from the first timed row of a record, of which nothing may be known yet; else from a moment
     that is known of all."""

@@ -74,6 +74,8 @@ class Rows:
             subject_id=split.subject_ids[subjects],
             origin=split.origins[subjects],
             n_cut=int(windows.n_cut.sum()),
+            begins=windows.start == split.n_static[subjects],
+            ends=windows.start + windows.n_timed == split.lengths[subjects],
             counts_from_row=split.time_origin != "anchor",
         )
 

@@ -148,6 +148,9 @@ class ModelConfig(Section):
     attention: tuple[Literal["rotary", "decay", "bucket", "cosine", "recency"], ...] = ("rotary", "decay")
     """How attention knows time; empty = not at all. `rotary`, `cosine` and `recency` need only an ordinary flash
     kernel; `decay` and `bucket` need one that adds a bias."""
+    causal: bool = False
+    """Whether a token sees only itself and what lies before it in its document: what an encoder must be that predicts
+    what comes next (`objective.next`)."""
     kernel: Kernel = "auto"
     """Which attention kernel: `auto` chooses by device and `attention`, and a run states its reason."""
     time2vec: WavelengthsConfig = WavelengthsConfig()
@@ -187,12 +190,24 @@ class ModelConfig(Section):
         if "rotary" in self.attention and int(self.d_head * self.rotary.fraction) < 2:
             said = f"rotary.fraction {self.rotary.fraction} of {self.d_head} dimensions turns none of them"
             raise Conflict(said, "rotary.fraction", "d_model", "n_heads")
+        if self.causal and "recency" in self.attention:
+            said = "with causal, `recency` would tell each token how far away the document's end is"
+            raise Conflict(said, "causal", "attention")
+        if self.causal and self.pooling == "cls":
+            raise Conflict(
+                "with causal, the first token sees nothing that pooling `cls` could read", "causal", "pooling"
+            )
         for name, chosen in (
             ("time", self.time), ("attention", self.attention), ("calendar.periods", self.calendar.periods),
         ):  # fmt: skip
             if len(set(chosen)) < len(chosen):
                 raise Conflict(f"{name} names one of its kinds twice", name)
         return self
+
+    @property
+    def with_cls(self) -> bool:
+        """Whether each document begins with a [CLS] token: read out by `cls`, or what a first event follows from."""
+        return self.pooling == "cls" or self.causal
 
     @property
     def d_head(self) -> int:

@@ -10,6 +10,7 @@ from tawt.config.augment import AugmentConfig
 from tawt.config.base import Conflict, Section
 from tawt.config.label import LabelConfig
 from tawt.config.model import LEAST_HOURS, MOST_HOURS
+from tawt.config.next_event import NextConfig
 
 MASKED = ("data_type", "value", "token", "category", "status", "summary")
 """Parts of masked reconstruction."""
@@ -161,15 +162,24 @@ class ObjectiveConfig(Section):
     """What comes next."""
     contrastive: ContrastiveConfig = ContrastiveConfig()
     """Which two views are of one subject."""
+    next: NextConfig = NextConfig()
+    """What follows each event: when, what, with which value."""
     label: LabelConfig = LabelConfig()
     """What a task asks."""
 
     @model_validator(mode="after")
     def _one_is_on(self) -> ObjectiveConfig:
-        weights = self.masked.weight, self.forecast.weight, self.contrastive.weight, self.label.weight
-        if not sum(weights):
-            keys = ("masked.weight", "forecast.weight", "contrastive.weight")
+        others = self.masked.weight + self.forecast.weight + self.contrastive.weight + self.label.weight
+        if not others + self.next.weight:
+            keys = ("masked.weight", "forecast.weight", "contrastive.weight", "next.weight")
             raise Conflict("all objectives have weight 0: one must be above", *keys)
+        if self.next.weight and others:
+            raise Conflict(
+                "what follows each event is asked of whole records: no other objective may hide, cut or double them",
+                "next.weight", "masked.weight", "forecast.weight", "contrastive.weight", "label.weight",
+            )  # fmt: skip
+        if self.next.weight and not self.next.parts:
+            raise Conflict("nothing of the next event weighs anything: one of its weights must be above 0", "next")
         if self.label.weight and self.forecast.weight + self.contrastive.weight:
             raise Conflict(
                 "with labels, documents end at their prediction times: nothing else may cut or double them",

@@ -106,7 +106,10 @@ class PretrainConfig(Section):
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> PretrainConfig:
-        label = self.objective.label
+        label, model = self.objective.label, self.model
+        if self.objective.next.weight and not (model.causal and model.granularity == "triplet"):
+            needs = ("objective.next.weight", "model.causal", "model.granularity")
+            raise Conflict("objective.next needs model.causal, and a token per triplet", *needs)
         if not self.train.max_steps and not (label.weight and label.start == "probe"):
             keys = ("train.max_steps", "objective.label.start")
             raise Conflict("max_steps is 0, and nothing else would be done", *keys)

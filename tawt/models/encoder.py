@@ -189,7 +189,7 @@ class Encoder(nn.Module):
         """
         layout = batch.layout
         if layout is None:
-            layout = make_layout(batch, self.config.granularity, with_cls=self.config.pooling == "cls")
+            layout = make_layout(batch, self.config.granularity, with_cls=self.config.with_cls)
         x, values = (self._embed if self.training else _embedded)(self, batch, layout)
         more: Tensor | None = None
         if self.blocks:

@@ -45,24 +45,24 @@ class ReconstructionHeads(nn.Module):
         d_model, v = config.d_model, len(vocabulary)
         self.parts = frozenset(parts)
         if "data_type" in parts:
-            self.to_type = _zero(nn.Linear(d_model, d_model))
+            self.to_type = zeroed(nn.Linear(d_model, d_model))
             self.type_bias = nn.Parameter(torch.zeros(v))
         if self.parts & {"value", "token", "category", "status"}:
-            self.of_type = _zero(nn.Linear(d_model, d_model, bias=False))
+            self.of_type = zeroed(nn.Linear(d_model, d_model, bias=False))
         if self.parts & {"value", "token", "status"}:
             self.to_value = nn.Linear(d_model, d_model)
         if "value" in parts:
-            self.number = _zero(nn.Linear(d_model, 1, bias=False))
-            self.number_bias = _zero(nn.Embedding(v, 1))
+            self.number = zeroed(nn.Linear(d_model, 1, bias=False))
+            self.number_bias = zeroed(nn.Embedding(v, 1))
         if "token" in parts:
-            self.bin = _zero(nn.Linear(d_model, max(1, vocabulary.max_bins), bias=False))
-            self.bin_bias = _zero(nn.Embedding(v, max(1, vocabulary.max_bins)))
+            self.bin = zeroed(nn.Linear(d_model, max(1, vocabulary.max_bins), bias=False))
+            self.bin_bias = zeroed(nn.Embedding(v, max(1, vocabulary.max_bins)))
         if "category" in parts:
-            self.to_category = _zero(nn.Linear(d_model, d_model))
+            self.to_category = zeroed(nn.Linear(d_model, d_model))
             self.category_bias = nn.Parameter(torch.zeros(vocabulary.n_category_rows))
         if "status" in parts:
-            self.status = _zero(nn.Linear(d_model, len(ValueStatus), bias=False))
-            self.status_bias = _zero(nn.Embedding(v, len(ValueStatus)))
+            self.status = zeroed(nn.Linear(d_model, len(ValueStatus), bias=False))
+            self.status_bias = zeroed(nn.Embedding(v, len(ValueStatus)))
         self._keep("category_offset", vocabulary.category_offset)
         self._keep("n_categories", np.maximum(vocabulary.n_categories, 1))
         self._keep("n_bins", vocabulary.n_bins.astype(np.int64))
@@ -195,10 +195,11 @@ class EmbeddingHeads(nn.Module):
 
     @staticmethod
     def _linear(part: str, d_embedding: int, f: int, parts: Collection[str]) -> nn.Linear | None:
-        return _zero(nn.Linear(d_embedding, f)) if part in parts else None
+        return zeroed(nn.Linear(d_embedding, f)) if part in parts else None
 
 
-def _zero(module: Module) -> Module:
+def zeroed(module: Module) -> Module:
+    """Return a module with all its parameters 0."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module

@@ -12,10 +12,13 @@ from torch import Tensor
 
 from tawt.batching.cut import cut
 from tawt.batching.host import HostBatch
+from tawt.batching.order import by_type
 from tawt.config.objective import ForecastConfig, MaskedConfig, ObjectiveConfig
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.heads import Counted
+from tawt.objectives.next_counts import count_next
 from tawt.objectives.targets import as_targets
 
 CHUNK_ROWS = 1 << 20
@@ -45,6 +48,8 @@ class Baselines:
     """`(v,)`, the same as forecasting predicts them."""
     presence: Tensor
     """`(f,)`, share of windows in which the data_type comes; a half where nothing was counted."""
+    next: Counted | None
+    """What follows an event; None = the objective is off."""
 
 
 def forecast_types(vocabulary: Vocabulary, n_types: int) -> NDArray[np.int64]:
@@ -85,6 +90,7 @@ def count_baselines(
     keys = [(objective.value_scale, objective.max_value) for objective in (config.masked, config.forecast)]
     by: dict[tuple[str, float], MaskedConfig | ForecastConfig] = {keys[1]: config.forecast, keys[0]: config.masked}
     totals, numbers = {key: np.zeros(v) for key in by}, np.zeros(v, np.int64)
+    shards = list(shards)
     rows_left = max_rows
     for shard in shards:
         for start in range(0, min(len(shard.data_type), rows_left), CHUNK_ROWS):
@@ -107,14 +113,16 @@ def count_baselines(
             rows = vocabulary.category_offset[kind[is_category]] + place[is_category]
             categories += np.bincount(rows, minlength=vocabulary.n_category_rows)
     mean, forecast_mean = (torch.from_numpy(totals[key] / np.maximum(numbers, 1)).float() for key in keys)
+    shares = _log_share(types[None])[0], _log_share(statuses), _log_share_within(categories, vocabulary)
     return Baselines(
-        log_type=_log_share(types[None])[0],
-        log_status=_log_share(statuses),
-        log_category=_log_share_within(categories, vocabulary),
+        log_type=shares[0],
+        log_status=shares[1],
+        log_category=shares[2],
         log_bin=_log_share(bins, np.arange(n_bins) < vocabulary.n_bins[:, None]),
         mean=mean,
         forecast_mean=forecast_mean,
         presence=_presence(sample if config.forecast.weight else (), vocabulary, config.forecast),
+        next=count_next(shards, map(by_type, sample), vocabulary, shares) if config.next.weight else None,
     )
 
 

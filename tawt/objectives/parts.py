@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tawt.batching.example import Example
+from tawt.batching.example import Example, NextTargets
+from tawt.config.next_event import NEXT
 from tawt.config.objective import MASKED, ObjectiveConfig
 
 FORECAST = ("forecast_value", "forecast_presence")
 """Parts of forecasting."""
 LABEL = "label"
 """The part of a task."""
-PARTS = (*MASKED, *FORECAST, "contrastive", LABEL)
+PARTS = (*MASKED, *FORECAST, *NEXT, "contrastive", LABEL)
 """All parts, in the order they are logged."""
 ON_EMBEDDING = ("summary", *FORECAST, "contrastive", LABEL)
 """Parts that are predicted from a document's embedding: only these teach a readout."""
@@ -21,7 +22,7 @@ def weights(config: ObjectiveConfig) -> dict[str, float]:
     """Return the weight of each part that is on: its objective's weight times its own, in the order of `PARTS`."""
     contrastive = {"contrastive": config.contrastive.weight} if config.contrastive.weight else {}
     label = {LABEL: config.label.weight} if config.label.weight else {}
-    return config.masked.parts | config.forecast.parts | contrastive | label
+    return config.masked.parts | config.forecast.parts | config.next.parts | contrastive | label
 
 
 def subjects_of(example: Example, part: str) -> Tensor:
@@ -33,6 +34,10 @@ def subjects_of(example: Example, part: str) -> Tensor:
     if part == LABEL:
         assert example.label is not None
         return batch.subject_id[example.label.weight.any(1)].unique()
+    if part in NEXT:
+        assert example.next is not None
+        assert batch.layout is not None
+        return batch.subject_id[batch.layout.document[_tokens_of(example.next, part)]].unique()
     if part in FORECAST:
         assert ahead is not None
         document = ahead.document if part == "forecast_presence" else ahead.document[ahead.value_row]
@@ -40,3 +45,11 @@ def subjects_of(example: Example, part: str) -> Tensor:
         at: Tensor = getattr(hidden, "type_at" if part == "data_type" else f"{part}_at")
         document = at if part == "summary" else batch.document[at]
     return batch.subject_id[document].unique()
+
+
+def _tokens_of(targets: NextTargets, part: str) -> Tensor:
+    """Return the tokens from which a part of the next event is predicted."""
+    if part == "step":
+        return targets.step_at
+    rows = {"gap": targets.gap_at, "next_number": targets.number_at, "next_category": targets.category_at}
+    return targets.before[rows[part]] if part in rows else targets.before

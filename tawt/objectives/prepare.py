@@ -14,16 +14,17 @@ import torch
 from tawt.batching.augment import AUGMENT, altered
 from tawt.batching.batch import PackedBatch, make_layout
 from tawt.batching.cut import cut
-from tawt.batching.example import Example, ForecastTargets, LabelTargets, MaskedTargets
+from tawt.batching.example import Example, ForecastTargets, LabelTargets, MaskedTargets, NextTargets
 from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
 from tawt.batching.left import make_cutter
 from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
+from tawt.batching.order import by_type
 from tawt.batching.views import VIEWS
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.heads.targets import Targets
-from tawt.objectives import forecast, masked
+from tawt.objectives import forecast, masked, next_event
 from tawt.objectives.baselines import Baselines, forecast_types
 from tawt.objectives.parts import LABEL, weights
 
@@ -80,6 +81,8 @@ class Preparer:
             ahead = forecast.make_targets(coming, self.columns, vocabulary, objective.forecast)
             counts |= forecast.counts(ahead)
             baseline |= forecast.baseline_sums(self.baselines, ahead, self.columns, objective.forecast)
+        if self.config.model.causal:
+            batch = by_type(batch)
         batch = self.cutter.thin(batch, drawn)
         batch = altered(batch, self.cutter.augment, vocabulary, AUGMENT, *self._salts(number))
         if self.cutter.views is not None:
@@ -90,6 +93,13 @@ class Preparer:
             counts |= masked.counts(hidden)
             baseline |= masked.baseline_sums(self.baselines, hidden, vocabulary, objective.masked.value_loss)
             batch = hide(batch, masks)
+        following: NextTargets | None = None
+        if objective.next.weight:
+            counted = self.baselines.next
+            assert counted is not None
+            following = next_event.make_targets(batch, vocabulary, counted.knots)
+            counts |= next_event.counts(following)
+            baseline |= next_event.baseline_sums(counted, following, vocabulary)
         label: LabelTargets | None = None
         if self.targets is not None:
             assert batch.asked is not None, "a task's documents are of its prediction times"
@@ -102,6 +112,7 @@ class Preparer:
             batch=replace(packed, layout=self._layout(packed)),
             masked=hidden,
             forecast=ahead,
+            next=following,
             label=label,
             # a name that holds across batches and processes
             view_of=packed.subject_id if objective.contrastive.weight else None,
@@ -116,5 +127,5 @@ class Preparer:
 
     def _layout(self, batch: PackedBatch) -> Layout:
         model = self.config.model
-        layout = make_layout(batch, model.granularity, with_cls=model.pooling == "cls")
+        layout = make_layout(batch, model.granularity, with_cls=model.with_cls)
         return layout if self.blocks is None else replace(layout, blocks=self.blocks(layout))

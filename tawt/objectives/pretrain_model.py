@@ -17,9 +17,10 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.heads.head import TaskHead
 from tawt.heads.lora import add_low_rank
 from tawt.heads.task import TaskSpec
+from tawt.models.decoder.heads import NextHeads
 from tawt.models.encoder import Encoded, Encoder
 from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
-from tawt.objectives import forecast, masked
+from tawt.objectives import forecast, masked, next_event
 from tawt.objectives.baselines import Baselines, forecast_types
 from tawt.objectives.parts import LABEL, ON_EMBEDDING, weights
 
@@ -48,6 +49,7 @@ class Heads(nn.Module):
         self.documents = EmbeddingHeads(
             d_embedding, columns, len(vocabulary), objective.contrastive.d_projection, parts
         )
+        self.next = NextHeads(config.model, objective.next, vocabulary) if objective.next.weight else None
         self.label = None if task is None else TaskHead(d_embedding, task, objective.label)
         self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
 
@@ -87,6 +89,9 @@ class PretrainModel(nn.Module):
         self.heads.tokens.start_at(b.log_type, b.log_category, b.log_status, b.log_bin, b.mean)
         columns = self.heads.get_buffer("columns").cpu()
         documents.start_at(b.mean[columns], b.forecast_mean[columns], b.presence)
+        if self.heads.next is not None:
+            assert b.next is not None
+            self.heads.next.start_at(b.next)
 
     def prepare(self, device: torch.device, dtype: torch.dtype, **how: Any) -> dict[str, str]:
         """Set how it computes; see `Encoder.prepare`. What lies behind the blocks is compiled as the embedding is."""
@@ -105,6 +110,10 @@ class PretrainModel(nn.Module):
             tables = self.encoder.embedding.data_type.weight, self.encoder.embedding.value.category_rows
             how = self.config.objective.masked.value_loss
             sums |= masked.token_sums(self.heads.tokens, tables, encoded.tokens, encoded.layout, example.masked, how)
+        if example.next is not None:
+            assert self.heads.next is not None
+            tables = self.encoder.embedding.data_type.weight, self.encoder.embedding.value.category_rows
+            sums |= next_event.loss_sums(self.heads.next, tables, encoded.tokens, example.next, self.parts)
         if not self.reads_out:
             return Outputs(sums, None)
         more, projection = self._of_documents(self.encoder.readout(encoded, example.batch), example)

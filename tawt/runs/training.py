@@ -172,7 +172,7 @@ def ready(setup: Setup, start: Saved | None = None) -> Setup:
         static_step=setup.static,
         compiled=setup.compiled[0],
         activation_checkpointing=config.train.activation_checkpointing,
-        max_seqlen=config.batching.max_length + (config.model.pooling == "cls"),
+        max_seqlen=config.batching.max_length + config.model.with_cls,
         filled=setup.replayed[0],
     )
     if setup.task is not None and checkpoint is None and config.objective.label.start == "probe":

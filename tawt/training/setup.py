@@ -191,7 +191,7 @@ def set_up(
     targets = None if task is None else task.targets
     per_step = batches_per_step(config, world.size, checkpoint)
     baselines = count_baselines(train.shards, vocabulary, config.objective, sample)
-    mask = partial(_blocks, static) if kernel[0] == "flex" and static else None
+    mask = partial(_blocks, static, config.model.causal) if kernel[0] == "flex" and static else None
     return Setup(
         workspace=workspace,
         run=run,
@@ -286,5 +286,5 @@ def _loader(
     )  # fmt: skip
 
 
-def _blocks(step: int, layout: Layout) -> Any:
-    return block_mask(layout.bounds, whole_steps(layout.n_tokens, step))
+def _blocks(step: int, causal: bool, layout: Layout) -> Any:
+    return block_mask(layout.bounds, whole_steps(layout.n_tokens, step), causal)

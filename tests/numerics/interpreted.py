@@ -39,11 +39,11 @@ def _causal(q, k, v, terms, where):
 
 def against(definition, kind, dtype=torch.float32, causal=False, **shape) -> float:
     """Return how far a padded pack is from the definition; what the padding gets for a gradient counts as well."""
-    config, layout, tensors, terms, where = a_pack(kind, LENGTHS, dtype, kernel="reference", **shape)
+    config, layout, tensors, terms, where = a_pack(kind, LENGTHS, dtype, kernel="reference", causal=causal, **shape)
     exact = run(definition, [x.double() for x in tensors], in_double(terms), where)
     n, static = sum(LENGTHS), 128
     where = geometry(config, layout, kernel="fused", static_length=static)
-    ours = run(fused.fused_packed, [pad(x, (0, 0, 0, static - n)) for x in tensors], terms, where, causal)
+    ours = run(fused.fused_packed, [pad(x, (0, 0, 0, static - n)) for x in tensors], terms, where)
     beyond = max(float(x[:, n:].abs().max()) for x in ours[1:4])
     return beyond + worst([x[:, :n] if i < 4 else x for i, x in enumerate(ours)], exact)
 

@@ -64,6 +64,31 @@ def test_kernel_equals_reference_in_every_dtype(kind, dtype, close):
     assert worst([x.double() for x in ours[4:]], [x.double() for x in exact[4:]]) < 5e-5
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("kind", [(), ("rotary", "decay"), ("decay", "bucket", "cosine")], ids=named)
+def test_causal_kernel_equals_causal_reference(kind, dropout, monkeypatch):
+    """Tile by tile, output and gradients of what sees only what lies before it are the reference's."""
+    monkeypatch.setattr(dropping, "TILE_FLOATS", 1 << 12)
+    config, _, tensors, terms, where = a_pack(kind, dtype=torch.float64, causal=True)
+    terms = in_double(terms)
+    ours = run(packed_attention, tensors, terms, where, dropout, 7)
+    close = 1e-5 if "cosine" in kind else 1e-12
+    assert worst(ours, run(reference(config, dropout, 7), tensors, terms, where)) < close
+
+
+@pytest.mark.parametrize("kernel", ["reference", "packed"])
+def test_what_comes_later_changes_no_bit_of_what_was(kernel):
+    """Of a causal pack, other keys and values from a token on leave every output before it as it was, and change its own."""
+    config, _, (q, k, v, _), terms, where = a_pack(("rotary", "decay"), (40, 90), kernel=kernel, causal=True)
+    attend = {"reference": reference(config), "packed": packed_attention}[kernel]
+    before = attend(q, k, v, terms, where)
+    k, v = k.clone(), v.clone()
+    k[:, 100:], v[:, 100:] = 1e3, -1e3
+    after = attend(q, k, v, terms, where)
+    assert torch.equal(before[:, :100], after[:, :100])
+    assert not torch.isclose(before[:, 100:], after[:, 100:]).any()
+
+
 def test_the_definition_is_the_formula_of_the_docstring():
     """Each weight of the reference, all terms on, is the softmax of the scores written out pair by pair in Python floats."""
     config, layout, (q, k, v, _), terms, where = a_pack(TERMS, lengths=(7,), dtype=torch.float64, n_heads=2)

@@ -37,11 +37,14 @@ def _nothing_compiled():
 
 
 @pytest.mark.parametrize("shape", ["log", "linear"])
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "+".join(kind) or "none")
-def test_flex_equals_reference(kind, shape):
+def test_flex_equals_reference(kind, causal, shape):
     """Output, and gradients of learned slopes and bucket biases, are the reference's; times are exact over decades."""
     decay = DecayConfig(shape=shape, tau_hours=1.0 if shape == "log" else 20.0)
-    config, layout, tensors, terms, _ = a_pack(kind, decay=decay)
+    if causal and "recency" in kind:
+        kind = tuple(term for term in kind if term != "recency")  # it would tell where the end is
+    config, layout, tensors, terms, _ = a_pack(kind, decay=decay, causal=causal)
     q, k, v, grad = (torch.nn.functional.pad(x, (0, 0, 0, N - 500)) for x in tensors)
     own = {
         n: getattr(terms, n).clone().requires_grad_() for n in ("slopes", "buckets") if getattr(terms, n) is not None
@@ -60,12 +63,13 @@ def test_flex_equals_reference(kind, shape):
     assert len(made[0]) == 1 + len(own) and worst(*made) < 2e-5
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("lengths", [(1, 2, 37, 300, 160), (128, 128, 384), (640,), (1,) * 200, (100, 29, 511)])
-def test_the_block_mask_is_torchs_own(lengths):
+def test_the_block_mask_is_torchs_own(lengths, causal):
     """The mask made of document bounds equals, tensor by tensor, the one that torch makes by asking every pair."""
     from torch.nn.attention.flex_attention import create_block_mask
 
-    ours = block_mask(a_layout(lengths).bounds, N)
+    ours = block_mask(a_layout(lengths).bounds, N, causal)
     theirs = create_block_mask(ours.mask_mod, None, None, N, N, device="cpu")
     mine, others = ours.as_tuple(), theirs.as_tuple()
     assert sum(isinstance(x, torch.Tensor) for x in mine) == 8

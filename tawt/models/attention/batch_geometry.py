@@ -48,6 +48,8 @@ class Geometry:
     """`(t,)` bool."""
     hours: Tensor
     """`(t,)` float64."""
+    causal: bool = False
+    """Whether a token sees only itself and what lies before it."""
     spans: tuple[tuple[int, int], ...] = ()
     """`reference`, `packed`: first and one past the last token of each document."""
     fades: tuple[Tensor, ...] | None = None
@@ -137,7 +139,7 @@ def geometry(
     if "recency" in on:
         fading = torch.log1p(age / config.recency.tau_hours)
     rule = gap_rule(config)
-    made = Geometry(kernel, rule, cos, sin, waves, fading, is_static, hours)
+    made = Geometry(kernel, rule, cos, sin, waves, fading, is_static, hours, config.causal)
     if kernel == "varlen":
         cu_seqlens = torch.tensor(bounds, dtype=torch.int32).to(hours.device, non_blocking=True)
         torch._dynamo.maybe_mark_dynamic(cu_seqlens, 0)  # the number of documents makes no new graph
@@ -148,12 +150,16 @@ def geometry(
     if kernel == "flex":
         coarse, fine = _two_floats(hours)
         blocks = (
-            copy.copy(layout.blocks) if layout.blocks is not None else block_mask(layout.bounds, n).to(hours.device)
+            copy.copy(layout.blocks)
+            if layout.blocks is not None
+            else block_mask(layout.bounds, n, config.causal).to(hours.device)
         )
         place = torch.arange(n, device=hours.device)
         padded = layout.n_documents + place // BLOCK  # as `with_padding` cuts it
         document = torch.where(place < n - more, torch.nn.functional.pad(layout.document, (0, more)), padded).int()
-        blocks.mask_mod = same_document(document)  # the one that came along asks a tensor in the host's memory
+        blocks.mask_mod = same_document(
+            document, config.causal
+        )  # the one that came along asks a tensor in the host's memory
         return _with(made, coarse=coarse, fine=fine, blocks=blocks)
     made = _with(made, spans=tuple((a, b) for a, b in pairwise(bounds) if a < b))
     if kernel == "packed" and sum((b - a) ** 2 for a, b in made.spans) <= CACHED_GAPS:

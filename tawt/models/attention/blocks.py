@@ -30,7 +30,7 @@ def with_padding(bounds: Sequence[int], static_length: int) -> list[int]:
     return [*bounds, *inner, static_length] if bounds[-1] < static_length else list(bounds)
 
 
-def block_mask(bounds: Sequence[int], static_length: int) -> BlockMask:
+def block_mask(bounds: Sequence[int], static_length: int, causal: bool = False) -> BlockMask:
     """Return which blocks of queries and keys share a document: all of it (full), or some (partial).
 
     Documents lie end to end, so a block needs only its first and last document: nothing of the size of the square of
@@ -39,6 +39,7 @@ def block_mask(bounds: Sequence[int], static_length: int) -> BlockMask:
     Args:
         bounds: Where each document starts, and the number of tokens.
         static_length: Length of the padded batch, a multiple of 128.
+        causal: Whether a token sees only itself and what lies before it.
 
     Returns:
         A mask on the host, equal to that of `create_block_mask`.
@@ -52,18 +53,23 @@ def block_mask(bounds: Sequence[int], static_length: int) -> BlockMask:
     shares = (first[:, None] <= last) & (first <= last[:, None])
     one = first == last
     full = shares & one[:, None] & one
+    if causal:
+        shares, full = shares.tril(), full.tril(-1)
     return BlockMask.from_kv_blocks(
-        *_listed(shares & ~full), *_listed(full), BLOCK_SIZE=BLOCK, mask_mod=same_document(document)
+        *_listed(shares & ~full), *_listed(full), BLOCK_SIZE=BLOCK, mask_mod=same_document(document, causal)
     )
 
 
-def same_document(document: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Return the rule that tokens of one document see each other; `document` `(t,)` int32."""
+def same_document(document: Tensor, causal: bool = False) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Return the rule that tokens of one document see each other, or what lies before them; `document` `(t,)` int32."""
+
+    def behind(batch: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        return (document[i] == document[j]) & (j <= i)
 
     def mask(batch: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return document[i] == document[j]
 
-    return mask
+    return behind if causal else mask
 
 
 def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:

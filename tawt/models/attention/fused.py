@@ -50,7 +50,7 @@ def tilings(dtype: torch.dtype, d_head: int, capability: int = 80) -> dict[str, 
     }  # fmt: skip
 
 
-def fused_attention(qkv: Tensor, terms: Terms, where: Geometry, causal: bool = False) -> Tensor:
+def fused_attention(qkv: Tensor, terms: Terms, where: Geometry) -> Tensor:
     """Attention within documents; rotation is part of it.
 
     Only the output, one number per row, and what was turned are kept for the gradient. No sum is by atomics, so
@@ -60,7 +60,6 @@ def fused_attention(qkv: Tensor, terms: Terms, where: Geometry, causal: bool = F
         qkv: `(t, 3, n_heads, d_head)`, queries, keys and values, not turned.
         terms: Strengths of the terms; without bucket and cosine.
         where: The batch's geometry, made for `fused`.
-        causal: Whether a token sees only itself and what lies before it in its document.
 
     Returns:
         `(t, n_heads, d_head)` in the dtype of `qkv`.
@@ -70,14 +69,14 @@ def fused_attention(qkv: Tensor, terms: Terms, where: Geometry, causal: bool = F
     learned = slopes is not None and slopes.requires_grad
     out: Tensor = _attend(
         qkv, slopes, recency, where.cos, where.sin, where.fading, where.times, where.first, where.past, where.order,
-        where.rule.linear, causal, learned,
+        where.rule.linear, where.causal, learned,
     )[0]  # fmt: skip
     return out
 
 
-def fused_packed(q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry, causal: bool = False) -> Tensor:
+def fused_packed(q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry) -> Tensor:
     """Do the same as `fused_attention` to `(n_heads, t, d_head)` queries, keys and values, none of them turned."""
-    return fused_attention(torch.stack((q, k, v)).permute(2, 0, 1, 3), terms, where, causal).transpose(0, 1)
+    return fused_attention(torch.stack((q, k, v)).permute(2, 0, 1, 3), terms, where).transpose(0, 1)
 
 
 @torch.library.custom_op("tawt::attend", mutates_args=())

@@ -67,16 +67,20 @@ class _Packed(torch.autograd.Function):
         out = torch.empty_like(v)
         log_sum = q.new_empty(n_heads, n, 1)
         for i, (a, b) in enumerate(where.spans):
-            k_t, v_d = k[:, a:b].mT, v[:, a:b]
             for row, end in tiles(b - a, n_heads, q.is_cuda):
-                tile = slice(a + row, a + end)
-                scores = torch.bmm(q[:, tile], k_t)
+                tile, seen = slice(a + row, a + end), slice(a, a + end if where.causal else b)
+                scores = torch.bmm(q[:, tile], k[:, seen].mT)
                 _add_terms(scores, slopes, table, where, i, row, end)
+                if where.causal:
+                    scores[..., row:].masked_fill_(_ahead(scores), -math.inf)
                 top = scores.amax(-1, keepdim=True)
-                total = scores.sub_(top).clamp_min_(EXP_FLOOR).exp_().sum(-1, keepdim=True)
+                scores.sub_(top).clamp_min_(EXP_FLOOR).exp_()
+                if where.causal:
+                    scores[..., row:].tril_()
+                total = scores.sum(-1, keepdim=True)
                 if dropout:
-                    scores.mul_(kept(seed, i, row, scores.shape, dropout, q.device))
-                torch.div(torch.bmm(scores, v_d), total * (1 - dropout), out=out[:, tile])
+                    scores.mul_(_kept(seed, i, row, scores, b - a, dropout))
+                torch.div(torch.bmm(scores, v[:, seen]), total * (1 - dropout), out=out[:, tile])
                 log_sum[:, tile] = total.log_().add_(top)
         ctx.save_for_backward(q, k, v, slopes, table, out, log_sum)
         ctx.where, ctx.dropout, ctx.seed = where, dropout, seed
@@ -106,45 +110,59 @@ class _Packed(torch.autograd.Function):
             grad_less, v_one = torch.cat((grad, -mean), -1), torch.cat((v, ones), -1)
         d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for i, (a, b) in enumerate(where.spans):
-            document = slice(a, b)
             for row, end in tiles(b - a, n_heads, q.is_cuda):
-                tile = slice(a + row, a + end)
-                weights = torch.bmm(q_less[:, tile], k_one[:, document].mT)
+                tile, seen = slice(a + row, a + end), slice(a, a + end if where.causal else b)
+                weights = torch.bmm(q_less[:, tile], k_one[:, seen].mT)
                 if apart:
                     weights.sub_(log_sum[:, tile])
                 fade, bucket = _add_terms(weights, slopes, table, where, i, row, end)
                 weights.clamp_min_(EXP_FLOOR).exp_()
+                if where.causal:
+                    weights[..., row:].tril_()
                 if ctx.dropout:
-                    stays = kept(ctx.seed, i, row, weights.shape, ctx.dropout, q.device)
-                    d_scores = torch.bmm(grad[:, tile], v[:, document].mT).div_(1 - ctx.dropout).mul_(stays)
+                    stays = _kept(ctx.seed, i, row, weights, b - a, ctx.dropout)
+                    d_scores = torch.bmm(grad[:, tile], v[:, seen].mT).div_(1 - ctx.dropout).mul_(stays)
                     d_scores.sub_(mean[:, tile]).mul_(weights)
                     weights.mul_(stays).div_(1 - ctx.dropout)
                 elif apart:
-                    d_scores = torch.bmm(grad[:, tile], v[:, document].mT).sub_(mean[:, tile]).mul_(weights)
+                    d_scores = torch.bmm(grad[:, tile], v[:, seen].mT).sub_(mean[:, tile]).mul_(weights)
                 else:
-                    d_scores = torch.bmm(grad_less[:, tile], v_one[:, document].mT).mul_(weights)
+                    d_scores = torch.bmm(grad_less[:, tile], v_one[:, seen].mT).mul_(weights)
                 if d_slopes is not None and fade is not None:
                     d_slopes -= torch.linalg.vecdot(d_scores, fade).sum(-1)
                 if d_table is not None and bucket is not None:
                     d_table += _sums(d_scores, bucket, d_table.shape[1])
-                d_q[:, tile] = torch.bmm(d_scores, k[:, document])
-                d_k[:, document] += torch.bmm(d_scores.mT, q[:, tile])
-                d_v[:, document] += torch.bmm(weights.mT, grad[:, tile])
+                d_q[:, tile] = torch.bmm(d_scores, k[:, seen])
+                d_k[:, seen] += torch.bmm(d_scores.mT, q[:, tile])
+                d_v[:, seen] += torch.bmm(weights.mT, grad[:, tile])
         return d_q.div_(math.sqrt(d_head)), d_k, d_v, d_slopes, d_table, None, None, None
 
 
 def _add_terms(
     scores: Tensor, slopes: Tensor | None, table: Tensor | None, where: Geometry, document: int, row: int, end: int
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Add decay and bucket to a tile `(n_heads, end - row, L)`; return what they were made of."""
+    """Add decay and bucket to a tile `(n_heads, end - row, s)` of what is seen; return what they were made of."""
     fade = bucket = None
+    n_seen = scores.shape[-1]
     if slopes is not None:
-        fade = where.fade(document, row, end, scores.dtype)
+        fade = where.fade(document, row, end, scores.dtype)[:, :n_seen]
         scores.addcmul_(fade, -slopes[:, None, None])
     if table is not None:
-        bucket = where.bucket(document, row, end).reshape(-1)
+        bucket = where.bucket(document, row, end)[:, :n_seen].reshape(-1)
         scores.view(len(table), -1).add_(table.index_select(1, bucket))
     return fade, bucket
+
+
+def _ahead(scores: Tensor) -> Tensor:
+    """Return `(rows, rows)` bool, which of a tile's own keys lie behind each of its rows."""
+    n_rows = scores.shape[1]
+    return torch.ones(n_rows, n_rows, dtype=torch.bool, device=scores.device).triu(1)
+
+
+def _kept(seed: int, document: int, row: int, scores: Tensor, length: int, dropout: float) -> Tensor:
+    """Return which weights of a tile stay, `(n_heads, rows, s)`: drawn as if all of the document were seen."""
+    n_heads, n_rows, n_seen = scores.shape
+    return kept(seed, document, row, (n_heads, n_rows, length), dropout, scores.device)[..., :n_seen]
 
 
 def _sums(d_scores: Tensor, bucket: Tensor, n_buckets: int) -> Tensor:

@@ -56,6 +56,8 @@ def reference_attention(
                     scores = scores + terms.amplitudes[:, m].to(dtype)[:, None, None] * wave
             if terms.recency is not None and where.fading is not None:
                 scores = scores - terms.recency.to(dtype)[:, None, None] * where.fading[a:b].to(dtype)
+            if where.causal:
+                scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -math.inf)
             weights = scores.softmax(-1)
             if dropout:
                 weights = (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from functools import lru_cache
+from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import pad
@@ -13,6 +16,15 @@ from tawt.models.attention.terms import Terms
 
 WIDTH_STEP = 8
 """A flash kernel takes heads of a multiple of this width."""
+
+
+@lru_cache(maxsize=1)
+def _behind() -> dict[str, Any]:
+    """What makes the kernel causal; named otherwise since torch 2.11."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    wide = "window_size" in inspect.signature(varlen_attn).parameters
+    return {"window_size": (-1, 0)} if wide else {"is_causal": True}
 
 
 def varlen_packed(q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry) -> Tensor:
@@ -42,6 +54,6 @@ def varlen_packed(q: Tensor, k: Tensor, v: Tensor, terms: Terms, where: Geometry
     q, k, v = (pad(x, (0, width - x.shape[-1])).transpose(0, 1) for x in (q, k, v))
     starts, longest = where.cu_seqlens, where.max_seqlen
     assert starts is not None, "the geometry was made for another kernel"
-    out = varlen_attn(q, k, v, starts, starts, longest, longest)
+    out = varlen_attn(q, k, v, starts, starts, longest, longest, **(_behind() if where.causal else {}))
     assert isinstance(out, Tensor)
     return out[..., :d_head].transpose(0, 1)

@@ -1,0 +1,42 @@
+"""Predicting the next event of a record: when, what, and with which value."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tawt.config.base import Section
+
+NEXT = ("step", "gap", "next_type", "next_status", "next_number", "next_category")
+"""Parts of the next event, in the order in which they are drawn."""
+
+
+class NextConfig(Section):
+    """A marked process of events: `p(step) p(gap | step) p(type | gap) p(status, value | type)`, each given the record
+    so far. Needs `model.causal` and a token per triplet."""
+
+    weight: float = Field(0.0, ge=0, le=1e6)
+    """Weight of the objective; 0 = off."""
+    step_weight: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the cross-entropy of what kind of step comes: the record's end, a static fact, an event of the same
+    moment or of a later one."""
+    gap_weight: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the log likelihood of the gap to a later moment, of a mixture of log-normals."""
+    type_weight: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the cross-entropy of the data_type."""
+    status_weight: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the cross-entropy of the value's status."""
+    number_weight: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the log likelihood of a number's quantile rank, of a mixture of truncated logistics."""
+    category_weight: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the cross-entropy of the category."""
+    n_gaps: int = Field(8, ge=1, le=256)
+    """Log-normals in the mixture of gaps."""
+    n_numbers: int = Field(6, ge=1, le=256)
+    """Logistics in the mixture of numbers."""
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Weights of the parts that are on."""
+        own = "step", "gap", "type", "status", "number", "category"
+        each = {part: self.weight * getattr(self, f"{name}_weight") for part, name in zip(NEXT, own, strict=True)}
+        return {part: weight for part, weight in each.items() if weight > 0}

@@ -1,0 +1,182 @@
+"""Heads of the next event, each given what was drawn before it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tawt.config.model import ModelConfig
+from tawt.config.next_event import NextConfig
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
+from tawt.models.heads import ReconstructionHeads, zeroed
+from tawt.models.time_encoding import ScalarNetwork
+
+
+class Step(IntEnum):
+    """What kind of step comes next."""
+
+    END = 0
+    """Nothing more: the record ends."""
+    STATIC = 1
+    """A fact without a time."""
+    SAME = 2
+    """An event of the same moment; of the first one, of the moment that times count from."""
+    LATER = 3
+    """An event of a later moment."""
+
+
+KNOTS = 257
+"""Points of the distribution of a data_type's numbers that ranks are counted by."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted on train, as the heads start; `v` data_types."""
+
+    log_step: Tensor
+    """`(2, 4)`, log share of each step, before and after the first timed event."""
+    gap: Tensor
+    """`(2,)`, mean and standard deviation of the log hours of gaps."""
+    resolution: float
+    """Hours, of which times are whole multiples."""
+    knots: Tensor
+    """`(v, KNOTS)` float32, numbers at evenly spaced ranks, ascending; 0 where there are none."""
+    log_type: Tensor
+    """`(v,)`, see `Baselines`."""
+    log_status: Tensor
+    """`(v, 10)`."""
+    log_category: Tensor
+    """`(n_category_rows,)`."""
+
+
+class NextHeads(nn.Module):
+    """Reads the state of a token and says what follows it.
+
+    `after` adds to it the step and the gap that were drawn, `typed` the data_type, the state of the last event of that
+    data_type and how long ago it was, so that a value can follow from the one before without a search.
+
+    Args:
+        config: Widths.
+        how: Sizes of the mixtures.
+        vocabulary: Its data_types.
+    """
+
+    knots: Tensor
+    resolution: Tensor
+
+    def __init__(self, config: ModelConfig, how: NextConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        d_model, v = config.d_model, len(vocabulary)
+        self.n_gaps, self.n_numbers = how.n_gaps, how.n_numbers
+        self.step = zeroed(nn.Linear(d_model, len(Step), bias=False))
+        self.step_bias = nn.Parameter(torch.zeros(2, len(Step)))
+        self.gap = nn.Linear(d_model, 3 * how.n_gaps)
+        self.of_step = nn.Embedding(len(Step), d_model)
+        self.of_gap = ScalarNetwork(d_model)
+        self.inner, self.outer = nn.Linear(d_model, 2 * d_model), zeroed(nn.Linear(2 * d_model, d_model))
+        self.what = ReconstructionHeads(config, vocabulary, ("data_type", "status", "category"))
+        self.of_last = nn.Linear(d_model, d_model, bias=False)
+        self.of_age = ScalarNetwork(d_model)
+        self.of_status = zeroed(nn.Embedding(len(ValueStatus), d_model))
+        self.to_number = nn.Linear(d_model, 2 * d_model)
+        self.number = zeroed(nn.Linear(2 * d_model, 3 * how.n_numbers, bias=False))
+        self.number_bias = nn.Embedding(v, 3 * how.n_numbers)
+        nn.init.zeros_(self.gap.weight)
+        nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
+        # what numbers and gaps are told in: part of the model, as its weights are
+        self.register_buffer("knots", torch.zeros(v, KNOTS))
+        self.register_buffer("resolution", torch.ones((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def start_at(self, counted: Counted) -> None:
+        """Start from what was counted on train, so that a fresh model costs about what the trivial guess costs."""
+        self.step_bias.copy_(counted.log_step)
+        mean, deviation = counted.gap
+        self.gap.bias.copy_(_spread(self.n_gaps, float(mean), float(deviation), NARROW_GAP))
+        ranks = _spread(self.n_numbers, 0.5, 12**-0.5, NARROW_RANK)
+        self.number_bias.weight.copy_(ranks)
+        bins = torch.zeros(len(self.knots), 1)
+        self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
+        self.knots.copy_(counted.knots)
+        self.resolution.fill_(counted.resolution)
+
+    def steps(self, states: Tensor, timed: Tensor) -> Tensor:
+        """Logits over `Step`, `(m, d_model)` and whether a timed event came already `(m,)` -> `(m, 4)` float32."""
+        logits = self.step(states).float() + self.step_bias.float()[timed.long()]
+        never = timed[:, None] & (torch.arange(len(Step), device=states.device) == Step.STATIC)
+        return logits.masked_fill(never, -torch.inf)
+
+    def gaps(self, states: Tensor) -> Tensor:
+        """`(m, d_model)` -> outputs of `gap_log_chance`."""
+        return self.gap(states).float()
+
+    def after(self, states: Tensor, step: Tensor, gap_hours: Tensor) -> Tensor:
+        """States that know when the next event is, `(m, d_model)`; `gap_hours` is 0 but where the step is later."""
+        when = self.of_step(step) + self.of_gap(log_minutes(gap_hours))
+        known = states + when
+        return known + self.outer(functional.gelu(self.inner(known)))
+
+    def typed(self, after: Tensor, data_type: Tensor, table: Tensor, last: Tensor, age_hours: Tensor) -> Tensor:
+        """States that know the next event's data_type, `(m, d_model)`.
+
+        Args:
+            after: `(m, d_model)`.
+            data_type: `(m,)`.
+            table: `(v, d_model)`, the encoder's.
+            last: `(m, d_model)`, state of the last event of the data_type; of anything where there is none.
+            age_hours: `(m,)` float32, how long before the next event it was; below 0 where there is none.
+        """
+        there = (age_hours >= 0)[:, None]
+        before = self.of_last(last) + self.of_age(log_minutes(age_hours.clamp_min(0)))
+        return self.what.typed(after, data_type, table) + torch.where(there, before, 0.0)
+
+    def numbers(self, typed: Tensor, data_type: Tensor, status: Tensor) -> Tensor:
+        """`(m, d_model)`, `(m,)` and `(m,)` -> outputs of `rank_log_density`, float32."""
+        hidden = functional.gelu(self.to_number(typed + self.of_status(status)))
+        return self.number(hidden).float() + self.number_bias(data_type).float()
+
+    def ranks(self, data_type: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Shares of a data_type's numbers below, and not above, `(m,)` each; equal where a number has a rank of its own."""
+        return ranks(self.knots, data_type, value)
+
+    def values(self, data_type: Tensor, rank: Tensor) -> Tensor:
+        """Return the normalized numbers at ranks, `(m,)` float64."""
+        place = rank.double() * (KNOTS - 1)
+        below = place.floor().clamp(0, KNOTS - 2)
+        own = self.knots[data_type].double()
+        low, high = (own.gather(1, (below.long() + i)[:, None])[:, 0] for i in (0, 1))
+        return low + (high - low) * (place - below)
+
+
+def ranks(knots: Tensor, data_type: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """See `NextHeads.ranks`; `knots` is `(v, KNOTS)`."""
+    own, value = knots[data_type].contiguous(), value.float()[:, None].contiguous()
+    left, right = (torch.searchsorted(own, value, right=right)[:, 0] for right in (False, True))
+    lower, upper = (left - 1).clamp(0, KNOTS - 2), left.clamp(1, KNOTS - 1)
+    low, high = own.gather(1, lower[:, None])[:, 0], own.gather(1, upper[:, None])[:, 0]
+    share = ((value[:, 0] - low) / (high - low).clamp_min(1e-30)).clamp(0, 1)
+    between = (lower + torch.where(high > low, share, 0.5)) / (KNOTS - 1)
+    equal = right > left + 1  # several knots are this number
+    first, last = left / (KNOTS - 1), (right - 1) / (KNOTS - 1)
+    return torch.where(equal, first, between), torch.where(equal, last, between)
+
+
+def log_minutes(hours: Tensor) -> Tensor:
+    """log1p of minutes over its value at a year, float32: about 0..1, and still sharp at a minute."""
+    return torch.log1p(hours.float() * 60) / math.log1p(60 * 24 * 365)
+
+
+def _spread(n: int, mean: float, deviation: float, narrowest: float) -> Tensor:
+    """Outputs `(3 n,)` of a mixture that looks about like one component with that mean and deviation."""
+    offsets = (torch.arange(n) + 0.5) / n
+    places = mean + deviation * math.sqrt(2) * torch.erfinv(2 * offsets - 1) * (0.0 if n == 1 else 0.9)
+    width = max(deviation * (1.0 if n == 1 else 0.6) - narrowest, 1e-3)
+    raw = math.log(math.expm1(width))
+    return torch.cat([torch.zeros(n), places, torch.full((n,), raw)])

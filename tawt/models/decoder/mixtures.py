@@ -1,0 +1,107 @@
+"""The two densities of the decoder: log-normals of gaps, logistics within (0, 1) of quantile ranks."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+NARROW_GAP, NARROW_RANK = 0.02, 0.004
+"""Least width of a component: of a gap's logarithm, of a rank."""
+_FINE = 0.05
+"""Below so many widths an interval's chance is its density times its length; above, a difference of two chances."""
+_LEAST = 1e-30
+_HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
+
+
+def gap_log_chance(outputs: Tensor, hours: Tensor, resolution: float | Tensor) -> Tensor:
+    """Return the log chance that a gap above 0 is what it is when it is told in whole multiples of a resolution.
+
+    Args:
+        outputs: `(m, 3 M)`: logits, means of the log hours and widths before softplus.
+        hours: `(m,)` float32, gaps, at least the resolution.
+        resolution: Hours.
+
+    Returns:
+        `(m,)` float32, at most 0 but for rounding.
+    """
+    weight, mean, scale = _parts(outputs, NARROW_GAP)
+    # in float64, in which minutes survive decades
+    low, high = ((hours.double() + side * resolution / 2).log().float()[:, None] for side in (-1, 1))
+    each = _log_between((low - mean) / scale, (high - mean) / scale)
+    return torch.logsumexp(weight + each, 1)
+
+
+def draw_gap(outputs: Tensor, uniforms: Tensor, resolution: float) -> Tensor:
+    """Draw gaps, `(m,)` float64 hours, whole multiples of the resolution and at least one.
+
+    Args:
+        outputs: As `gap_log_chance`.
+        uniforms: `(m, 2)` float64 in (0, 1).
+        resolution: Hours.
+    """
+    weight, mean, scale = (x.double() for x in _parts(outputs, NARROW_GAP))
+    own = _chosen(weight, uniforms[:, :1])
+    normal = torch.special.ndtri(uniforms[:, 1].clamp(1e-12, 1 - 1e-12))
+    hours = (mean.gather(1, own)[:, 0] + scale.gather(1, own)[:, 0] * normal).exp()
+    return (hours / resolution).round().clamp_min(1) * resolution
+
+
+def rank_log_density(outputs: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return the log density of quantile ranks, `(m,)` float32; where many numbers are equal, the mean over theirs.
+
+    Args:
+        outputs: `(m, 3 K)`: logits, places and widths before softplus.
+        low: `(m,)` in [0, 1], share of numbers below this one.
+        high: `(m,)`, share of those not above it; equal to `low` where hardly any other is equal.
+    """
+    weight, place, scale = _parts(outputs, NARROW_RANK)
+    a, b = (low[:, None] - place) / scale, (high[:, None] - place) / scale
+    within = _logistic_between(-place / scale, (1 - place) / scale)
+    wide = high > low
+    middle = torch.where(wide[:, None], 0.0, a)
+    dense = functional.logsigmoid(middle) + functional.logsigmoid(-middle) - scale.log()
+    apart = torch.where(wide, high - low, 1.0)[:, None]
+    between = _logistic_between(torch.where(wide[:, None], a, -1.0), torch.where(wide[:, None], b, 1.0)) - apart.log()
+    return torch.logsumexp(weight + torch.where(wide[:, None], between, dense) - within, 1)
+
+
+def draw_rank(outputs: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw quantile ranks, `(m,)` float64 in [0, 1]; `uniforms` `(m, 2)` float64 in (0, 1)."""
+    weight, place, scale = (x.double() for x in _parts(outputs, NARROW_RANK))
+    own = _chosen(weight, uniforms[:, :1])
+    place, scale = place.gather(1, own)[:, 0], scale.gather(1, own)[:, 0]
+    first, last = torch.sigmoid(-place / scale), torch.sigmoid((1 - place) / scale)
+    share = (first + uniforms[:, 1] * (last - first)).clamp(1e-12, 1 - 1e-12)
+    return (place + scale * share.logit()).clamp(0, 1)
+
+
+def _parts(outputs: Tensor, narrowest: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Log weights, places and widths, `(m, c)` float32 each."""
+    weight, place, scale = outputs.float().chunk(3, 1)
+    return weight.log_softmax(1), place, functional.softplus(scale) + narrowest
+
+
+def _chosen(weight: Tensor, uniforms: Tensor) -> Tensor:
+    """Choose components, `(m, 1)`, of log weights `(m, c)`."""
+    return (weight.exp().cumsum(1) < uniforms).sum(1, keepdim=True).clamp_max(weight.shape[1] - 1)
+
+
+def _log_between(a: Tensor, b: Tensor) -> Tensor:
+    """Log chance of a standard normal between `a` and `b`, `a < b`, also far from 0 and for intervals of no width."""
+    middle, width = (a + b) / 2, b - a
+    fine = width < _FINE
+    dense = -0.5 * middle.square() - _HALF_LOG_2_PI + width.clamp_min(_LEAST).log()
+    # on the side below 0, where the chances are small numbers and their difference is one
+    flip = middle > 0
+    low, high = torch.where(flip, -b, a), torch.where(flip, -a, b)
+    low, high = torch.where(fine, -1.0, low), torch.where(fine, 0.0, high)  # gradients of what is not taken stay finite
+    above, below = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
+    return torch.where(fine, dense, above + torch.log1p(-(below - above).exp().clamp_max(1 - 1e-7)))
+
+
+def _logistic_between(a: Tensor, b: Tensor) -> Tensor:
+    """Log chance of a standard logistic between `a` and `b`, `a < b`."""
+    return functional.logsigmoid(b) + functional.logsigmoid(-a) + torch.log(-torch.expm1((a - b).clamp_max(-1e-6)))

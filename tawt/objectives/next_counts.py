@@ -1,0 +1,85 @@
+"""What the decoder's heads start at, counted on train: steps, gaps, and how each data_type's numbers lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tawt.batching.gaps import US_PER_HOUR
+from tawt.batching.host import HostBatch
+from tawt.contracts.value_status import HAS_NUMBER_OF
+from tawt.dataset.shard import Columns
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.heads import KNOTS, Counted, Step
+from tawt.objectives.next_event import make_targets
+
+MOST_NUMBERS = 1 << 22
+"""Rows after which numbers are not looked at any more."""
+FEWEST_BEYOND = 10
+"""Numbers of a data_type that lie beyond the outermost knot, so that it is nobody's own."""
+
+
+def count_next(
+    shards: Iterable[Columns],
+    sample: Iterable[HostBatch],
+    vocabulary: Vocabulary,
+    shares: tuple[Tensor, Tensor, Tensor],
+) -> Counted:
+    """Count what the heads start at.
+
+    Args:
+        shards: Mapped columns, in a fixed order.
+        sample: The first batches of training, simultaneous triplets in the order of their data_types.
+        vocabulary: Of the dataset.
+        shares: Log shares of data_types, statuses and categories, see `Baselines`.
+    """
+    knots = torch.from_numpy(_knots(shards, vocabulary))
+    steps, logs, resolution = np.ones((2, len(Step))), [np.zeros(0)], 0
+    for batch in sample:
+        targets = make_targets(batch, vocabulary, knots)
+        at = targets.step_timed.numpy().astype(np.int64) * len(Step) + targets.step_is.numpy()
+        steps += np.bincount(at, minlength=steps.size).reshape(steps.shape)
+        logs.append(np.log(targets.gap_is.numpy().astype(np.float64)))
+        apart = np.diff(np.unique(batch.time))
+        resolution = int(np.gcd(resolution, np.gcd.reduce(apart))) if len(apart) else resolution
+    steps[1, Step.STATIC] = 0
+    with np.errstate(divide="ignore"):
+        share = np.log(steps / steps.sum(1, keepdims=True))
+    gaps = np.concatenate(logs)
+    mean, deviation = (gaps.mean(), max(float(gaps.std()), 0.1)) if len(gaps) else (0.0, 1.0)
+    return Counted(
+        log_step=torch.from_numpy(np.maximum(share, -30)).float(),
+        gap=torch.tensor([mean, deviation], dtype=torch.float64),
+        resolution=max(resolution, 1) / US_PER_HOUR,
+        knots=knots,
+        log_type=shares[0],
+        log_status=shares[1],
+        log_category=shares[2],
+    )
+
+
+def _knots(shards: Iterable[Columns], vocabulary: Vocabulary) -> NDArray[np.float32]:
+    kinds, numbers, left = [], [], MOST_NUMBERS
+    for shard in shards:
+        part = shard.rows(0, left)
+        has = HAS_NUMBER_OF[part.value_status] & np.isfinite(part.value)
+        kinds.append(part.data_type[has].astype(np.int64))
+        numbers.append(part.value[has])
+        left -= len(part.data_type)
+        if left <= 0:
+            break
+    kind, number = np.concatenate(kinds), np.concatenate(numbers)
+    order = np.lexsort((number, kind))
+    kind, number = kind[order], number[order]
+    ends = kind.searchsorted(np.arange(len(vocabulary) + 1))
+    knots = np.zeros((len(vocabulary), KNOTS), dtype=np.float32)
+    for i in np.flatnonzero(np.diff(ends)):
+        own = number[ends[i] : ends[i + 1]]
+        beyond = min(FEWEST_BEYOND, (len(own) - 1) // 2)
+        place = np.linspace(beyond, len(own) - 1 - beyond, KNOTS)
+        knots[i] = own[np.round(place).astype(np.int64)]
+    return knots

@@ -1,0 +1,175 @@
+"""The next event: how it differs from the trivial guess, part by part, each a log likelihood in nats."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from tawt.batching.example import NOT_ASKED, NextTargets
+from tawt.batching.gaps import US_PER_HOUR
+from tawt.batching.host import HostBatch
+from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks
+from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
+from tawt.objectives.losses import cross_entropy, ragged_cross_entropy
+
+RANK_WIDTH = 2 * math.sqrt(3)
+"""Ranks are told on the scale on which they have variance 1, as elsewhere: a guess without a model costs its log."""
+MOST_LOGITS = 1 << 24
+"""Logits over data_types that are made at once; more are made again in the backward pass."""
+
+
+def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> NextTargets:
+    """Say what follows each token.
+
+    Not asked are the first timed event of a window that begins within a record, and the end of one that ends there.
+
+    Args:
+        batch: Simultaneous triplets in the order of their data_types; with `begins` and `ends`.
+        vocabulary: Of the dataset.
+        knots: `(v, KNOTS)`, see `Counted`.
+    """
+    assert batch.begins is not None and batch.ends is not None
+    n, d = batch.n_tokens, batch.n_documents
+    document, place = batch.document, np.arange(n)
+    first = batch.first_timed
+    opens_late = np.zeros(n + 1, dtype=np.bool_)
+    opens_late[first[~batch.begins & (first < batch.bounds[1:])]] = True
+    at = np.flatnonzero(~opens_late[:-1])
+    before = place + document  # the token of each triplet has the [CLS] tokens of its own document and those before
+    since = np.zeros(n, dtype=np.int64)
+    since[1:] = batch.time[1:] - batch.time[:-1]
+    # the first timed event has its gap from the moment that times count from; before it nothing is told
+    opening = np.zeros(n + 1, dtype=np.bool_)
+    opening[first[first < batch.bounds[1:]]] = True
+    since = np.where(opening[:-1], np.maximum(batch.time, 0), since)
+    step = np.where(batch.is_static, Step.STATIC, np.where(since > 0, Step.LATER, Step.SAME))
+    timed = ~batch.is_static & ~opening[:-1]
+    gap = np.where(step == Step.LATER, since / US_PER_HOUR, 0.0).astype(np.float32)
+    last = _last_of_type(batch)
+    age = np.where(last >= 0, (batch.time - batch.time[last]) / US_PER_HOUR, -1.0).astype(np.float32)
+    ended = np.flatnonzero(batch.ends)
+    end_token = batch.bounds[1:][ended] + ended
+    kind, status, token = (x[at].astype(np.int64) for x in (batch.data_type, batch.value_status, batch.value_token))
+    number = np.flatnonzero(HAS_NUMBER_OF[status] & np.isfinite(batch.value[at]))
+    own = token - vocabulary.n_bins[kind] - 1
+    named = np.flatnonzero((status == ValueStatus.CATEGORY) & (own >= 0) & (vocabulary.n_categories[kind] > 0))
+    later = np.flatnonzero(step[at] == Step.LATER)
+    low, high = ranks(knots, torch.from_numpy(kind[number]), torch.from_numpy(batch.value[at[number]]))
+    arrays: dict[str, NDArray[Any]] = {
+        "step_at": np.concatenate([before[at], end_token]),
+        "step_is": np.concatenate([step[at], np.full(len(ended), Step.END)]),
+        "step_timed": np.concatenate([timed[at], (first < batch.bounds[1:])[ended]]),
+        "before": before[at], "step": step[at], "gap_hours": gap[at], "type_is": kind, "status_is": status,
+        "last": np.where(last >= 0, last + document + 1, 0)[at], "age_hours": age[at],
+        "gap_at": later, "gap_is": gap[at[later]],
+        "number_at": number, "category_at": named, "category_is": own[named],
+    }  # fmt: skip
+    tensors: dict[str, Any] = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in arrays.items()}
+    return NextTargets(
+        **tensors, number_low=low.float(), number_high=high.float(),
+        n_categories=int(vocabulary.n_categories[kind[named]].sum()),
+    )  # fmt: skip
+
+
+def _last_of_type(batch: HostBatch) -> NDArray[np.int64]:
+    """Return `(n,)`, place of the triplet of the same data_type before each in its document; -1 where there is none."""
+    order = np.lexsort((batch.data_type, batch.document))  # stable: within a data_type as they stand
+    last = np.full(batch.n_tokens, -1, dtype=np.int64)
+    same = (batch.document[order[1:]] == batch.document[order[:-1]]) & (
+        batch.data_type[order[1:]] == batch.data_type[order[:-1]]
+    )
+    last[order[1:][same]] = order[:-1][same]
+    return last
+
+
+def loss_sums(
+    heads: NextHeads, tables: tuple[Tensor, Tensor], tokens: Tensor, targets: NextTargets, parts: Any
+) -> dict[str, Tensor]:
+    """Return the loss of each part that is on, summed over its positions: float32 scalars, nats.
+
+    Args:
+        heads: Of the next event.
+        tables: The encoder's embeddings of data_types `(v, d_model)` and of categories `(n_category_rows, d_model)`.
+        tokens: `(t, d_model)`, states of a causal encoder.
+        targets: What follows them.
+        parts: Names of those that are on.
+    """
+    table, category_rows = tables
+    t, sums = targets, {}
+
+    def take(at: Tensor, rows: Tensor = tokens) -> Tensor:
+        return functional.embedding(at, rows)  # whose gradient sums repeated rows in a fixed order
+
+    states = take(t.before)
+    after = heads.after(states, t.step, t.gap_hours)
+    known = t.type_is.clamp_min(0)
+    typed = heads.typed(after, known, table, take(t.last), t.age_hours)
+    if "step" in parts:
+        sums["step"] = cross_entropy(heads.steps(take(t.step_at), t.step_timed), t.step_is)
+    if "gap" in parts:
+        asked = t.gap_is != NOT_ASKED
+        hours = torch.where(asked, t.gap_is, 1.0)
+        chance = gap_log_chance(heads.gaps(take(t.gap_at, states)), hours, heads.resolution)
+        sums["gap"] = -torch.where(asked, chance, 0.0).sum()
+    if "next_type" in parts:
+        sums["next_type"] = _type_sum(heads, after, table, t.type_is)
+    if "next_status" in parts:
+        sums["next_status"] = cross_entropy(heads.what.statuses(typed, known), t.status_is)
+    if "next_number" in parts:
+        asked = t.number_low != NOT_ASKED
+        own, status = known[t.number_at], t.status_is.clamp_min(0)[t.number_at]
+        low, high = (torch.where(asked, x, 0.5) for x in (t.number_low, t.number_high))
+        density = rank_log_density(heads.numbers(take(t.number_at, typed), own, status), low, high)
+        sums["next_number"] = torch.where(asked, math.log(RANK_WIDTH) - density, 0.0).sum()
+    if "next_category" in parts:
+        own = known[t.category_at]
+        logits = heads.what.categories(take(t.category_at, typed), own, category_rows, t.n_categories)
+        sums["next_category"] = ragged_cross_entropy(*logits, t.category_is)
+    return sums
+
+
+def _type_sum(heads: NextHeads, after: Tensor, table: Tensor, truth: Tensor) -> Tensor:
+    rows = max(1, MOST_LOGITS // len(table))
+    if len(after) <= rows:
+        return cross_entropy(heads.what.types(after, table), truth)
+
+    def cost(states: Tensor, table: Tensor, truth: Tensor) -> Tensor:
+        return cross_entropy(heads.what.types(states, table), truth)
+
+    each = [
+        checkpoint(cost, states, table, own, use_reentrant=False)
+        for states, own in zip(after.split(rows), truth.split(rows), strict=True)
+    ]
+    return torch.stack(each).sum()
+
+
+def counts(targets: NextTargets) -> dict[str, int]:
+    """Return the number of positions of each part."""
+    lists = targets.step_is, targets.gap_is, targets.type_is, targets.status_is, targets.number_low, targets.category_is
+    names = "step", "gap", "next_type", "next_status", "next_number", "next_category"
+    return {name: len(x) for name, x in zip(names, lists, strict=True)}
+
+
+def baseline_sums(counted: Counted, targets: NextTargets, vocabulary: Vocabulary) -> dict[str, float]:
+    """Return what shares, one log-normal of all gaps and the ranks' own distribution cost, summed as the losses are."""
+    t, offset = targets, torch.from_numpy(vocabulary.category_offset)
+    mean, deviation = counted.gap.tolist()
+    one = torch.tensor([[0.0, mean, math.log(math.expm1(max(deviation, 0.03)))]]).expand(len(t.gap_is), 3)
+    sums = {
+        "step": -counted.log_step[t.step_timed.long(), t.step_is].sum(),
+        "gap": -gap_log_chance(one, t.gap_is, counted.resolution).sum(),
+        "next_type": -counted.log_type[t.type_is].sum(),
+        "next_status": -counted.log_status[t.type_is, t.status_is].sum(),
+        "next_number": torch.tensor(math.log(RANK_WIDTH) * len(t.number_low)),
+        "next_category": -counted.log_category[offset[t.type_is[t.category_at]] + t.category_is].sum(),
+    }
+    return {part: total.item() for part, total in sums.items()}
