@@ -81,7 +81,7 @@ class ForecastTargets:
 
 @dataclass(frozen=True)
 class NextTargets:
-    """What follows each of `k` triplets' predecessors. Tokens are those of the layout, a [CLS] first in each document."""
+    """What follows a token, of the `k` triplets that are asked for. Tokens are the layout's, with [CLS]."""
 
     step_at: Tensor
     """`(s,)`, tokens of which it is asked what kind of step comes next."""

@@ -195,7 +195,7 @@ class ModelConfig(Section):
             raise Conflict(said, "causal", "attention")
         if self.causal and self.pooling == "cls":
             raise Conflict(
-                "with causal, the first token sees nothing that pooling `cls` could read", "causal", "pooling"
+                "with causal, a document's first token sees nothing: `cls` reads nothing", "causal", "pooling"
             )
         for name, chosen in (
             ("time", self.time), ("attention", self.attention), ("calendar.periods", self.calendar.periods),

@@ -38,7 +38,7 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
         knots: `(v, KNOTS)`, see `Counted`.
     """
     assert batch.begins is not None and batch.ends is not None
-    n, d = batch.n_tokens, batch.n_documents
+    n = batch.n_tokens
     document, place = batch.document, np.arange(n)
     first = batch.first_timed
     opens_late = np.zeros(n + 1, dtype=np.bool_)

@@ -68,9 +68,6 @@ class NextHeads(nn.Module):
         vocabulary: Its data_types.
     """
 
-    knots: Tensor
-    resolution: Tensor
-
     def __init__(self, config: ModelConfig, how: NextConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         d_model, v = config.d_model, len(vocabulary)
@@ -90,9 +87,9 @@ class NextHeads(nn.Module):
         self.number_bias = nn.Embedding(v, 3 * how.n_numbers)
         nn.init.zeros_(self.gap.weight)
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
-        # what numbers and gaps are told in: part of the model, as its weights are
-        self.register_buffer("knots", torch.zeros(v, KNOTS))
-        self.register_buffer("resolution", torch.ones((), dtype=torch.float64))
+        # what numbers and gaps are told in: kept as weights are, but not learned
+        self.knots = nn.Parameter(torch.zeros(v, KNOTS), requires_grad=False)
+        self.resolution = nn.Parameter(torch.ones((), dtype=torch.float64), requires_grad=False)
 
     @torch.no_grad()
     def start_at(self, counted: Counted) -> None:
@@ -143,7 +140,7 @@ class NextHeads(nn.Module):
         return self.number(hidden).float() + self.number_bias(data_type).float()
 
     def ranks(self, data_type: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Shares of a data_type's numbers below, and not above, `(m,)` each; equal where a number has a rank of its own."""
+        """Shares of a data_type's numbers below a number, and not above it, `(m,)` each; mostly they are equal."""
         return ranks(self.knots, data_type, value)
 
     def values(self, data_type: Tensor, rank: Tensor) -> Tensor:

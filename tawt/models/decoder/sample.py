@@ -1,0 +1,236 @@
+"""Records continued event by event: drawn from the decoder, each number of chance a function of what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tawt.arrays import Ints
+from tawt.batching.batch import PackedBatch
+from tawt.batching.gaps import US_PER_HOUR
+from tawt.batching.layout import Layout
+from tawt.chance import draw, uniform
+from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.heads import NextHeads, Step
+from tawt.models.decoder.mixtures import draw_gap, draw_rank
+from tawt.models.decoder.reading import Reading
+from tawt.models.encoder import Encoder
+
+MOST_GAP = 200 * 8766 * US_PER_HOUR
+"""us: no gap is longer than two centuries."""
+_STEP, _GAP, _TYPE, _STATUS, _VALUE = range(5)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One event of each of `b` records; of those that had ended before, nothing."""
+
+    step: Ints
+    """`(b,)`, the `Step`; `END` where the record ends here or had ended."""
+    time: Ints
+    """`(b,)`, us since the origin; 0 for a static."""
+    data_type: Ints
+    """`(b,)`."""
+    value_status: Ints
+    """`(b,)`, see `ValueStatus`."""
+    value: NDArray[np.float32]
+    """`(b,)`, normalized; 0 where there is none."""
+    value_token: Ints
+    """`(b,)`, bin or category; 0 = none."""
+    watched: NDArray[np.float64]
+    """`(b,)`, the chance that this event was to be of one of the watched data_types, given its time."""
+
+
+class Sampler:
+    """Draws what comes of several records.
+
+    Every draw is a function of the record's own word, the number of the event and what it is for. What is computed
+    hangs in its last bits on how many records are read side by side; so whoever wants the same records again draws them
+    in the same company.
+
+    Args:
+        encoder: Causal, in evaluation.
+        heads: Of the next event.
+        vocabulary: Of the run.
+        prompts: What is known of each record: documents, some of them empty.
+        words: `(b,)` uint64, a random word of each record.
+        watched: `(v,)` bool, data_types whose chance is told; None = none.
+        suppressed: Whether these never come: their chance goes to the others.
+        until: `(b,)`, us since the origin: a record ends before what would lie beyond; None = never.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        heads: NextHeads,
+        vocabulary: Vocabulary,
+        prompts: PackedBatch,
+        words: NDArray[np.uint64],
+        *,
+        watched: Tensor | None = None,
+        suppressed: bool = False,
+        until: Ints | None = None,
+    ) -> None:
+        self.encoder, self.heads, self.vocabulary = encoder, heads, vocabulary
+        self.words, self.suppressed = words, suppressed
+        self.until = torch.from_numpy(until) if until is not None else None
+        v = len(vocabulary)
+        self.watched = watched if watched is not None else torch.zeros(v, dtype=torch.bool)
+        never = torch.zeros(v, dtype=torch.bool)
+        never[: len(SPECIAL_CODES)] = True
+        never[1] = False  # [UNK]: a code that train had and the vocabulary has not
+        self._never = never
+        self._n_bins = torch.from_numpy(vocabulary.n_bins.astype(np.int64))
+        self._resolution = max(1, round(float(heads.resolution) * US_PER_HOUR))
+        self._has_number = torch.from_numpy(HAS_NUMBER_OF)
+        self.reading = Reading(encoder, prompts)
+        b = prompts.n_documents
+        self.clock = prompts.clock_hours
+        self._has_before = torch.zeros(b, dtype=torch.bool)
+        self.alive = torch.ones(b, dtype=torch.bool)
+        self.timed = torch.zeros(b, dtype=torch.bool)
+        self.time = torch.zeros(b, dtype=torch.int64)
+        """us since the origin of the last timed event."""
+        self.before = torch.zeros(b, dtype=torch.int64)
+        """us of the moment before that of the last event."""
+        self.last_at = torch.full((b, v), -1, dtype=torch.int32)
+        """Token of the last triplet of each data_type."""
+        self.last_time = torch.zeros(b, v, dtype=torch.int64)
+        self.earlier_time = torch.full((b, v), -1, dtype=torch.int64)
+        """us of the last triplet of each data_type at an earlier moment; -1 = none."""
+        self._known(prompts)
+
+    def _known(self, prompts: PackedBatch) -> None:
+        us = (prompts.hours * US_PER_HOUR).round().long()
+        bounds = prompts.cu_seqlens.tolist()
+        for i, (a, end) in enumerate(pairwise(bounds)):
+            kinds, still = prompts.data_type[a:end], prompts.is_static[a:end]
+            self.last_at[i, kinds] = torch.arange(1, end - a + 1, dtype=torch.int32)
+            self.last_time[i, kinds] = us[a:end]
+            timed = (~still).nonzero()[:, 0]
+            if not len(timed):
+                continue
+            self.timed[i] = True
+            self.time[i] = us[a + timed[-1]]
+            earlier = us[a:end][timed] < self.time[i]
+            if bool(earlier.any()):
+                self._has_before[i] = True
+                self.before[i] = us[a:end][timed][earlier][-1]
+                self.earlier_time[i, kinds[timed][earlier]] = us[a:end][timed][earlier]
+
+    @torch.no_grad()
+    def events(self, most: int) -> Iterator[Drawn]:
+        """Draw event after event of all records until all have ended, at most `most`."""
+        states = self.reading.last
+        for number in range(most):
+            drawn = self._draw(states, number)
+            yield drawn
+            self.alive &= torch.from_numpy(drawn.step != Step.END)
+            if not self.alive.any():
+                return
+            states = self._read(drawn)
+
+    def _draw(self, states: Tensor, number: int) -> Drawn:
+        heads, table, b = self.heads, self.encoder.embedding.data_type.weight, len(states)
+        step = _choose(heads.steps(states, self.timed), self._chance(number, _STEP))
+        step = torch.where(self.alive, step, Step.END)
+        later = step == Step.LATER
+        hours = draw_gap(heads.gaps(states), self._two(number, _GAP), float(heads.resolution))
+        gap = (hours * US_PER_HOUR / self._resolution).round().clamp(1, MOST_GAP / self._resolution).long()
+        gap *= self._resolution
+        time = torch.where(step == Step.STATIC, 0, self.time + torch.where(later, gap, 0))
+        if self.until is not None:
+            beyond = (step != Step.STATIC) & (time > self.until)
+            step = torch.where(beyond, Step.END, step)
+        gap_hours = torch.where(later, gap / US_PER_HOUR, 0.0).float()
+        after = heads.after(states, step, gap_hours)
+        logits = heads.what.types(after, table).float().masked_fill(self._never, -torch.inf)
+        chance = logits.double().softmax(-1)
+        watched = (chance * self.watched).sum(-1)
+        if self.suppressed:
+            logits = logits.masked_fill(self.watched, -torch.inf)
+        kind = _choose(logits, self._chance(number, _TYPE))
+        last = self.last_at.gather(1, kind[:, None])[:, 0].long()
+        rows = torch.arange(b)
+        age = (time - self.last_time[rows, kind]) / US_PER_HOUR
+        age = torch.where(step == Step.STATIC, 0.0, age)
+        age = torch.where(last >= 0, age, -1.0).float()
+        typed = heads.typed(after, kind, table, self.reading.states[rows, last.clamp_min(0)], age)
+        status = _choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
+        rank = draw_rank(heads.numbers(typed, kind, status), self._two(number, _VALUE))
+        has = self._has_number[status] & (self._n_bins[kind] > 0)
+        value = torch.where(has, heads.values(kind, rank), 0.0).float()
+        token = self._tokens(typed, kind, status, value, has, number)
+        arrays = step, time, kind, status, value, token, watched
+        step_, time_, kind_, status_, value_, token_, watched_ = (x.numpy() for x in arrays)
+        return Drawn(step_, time_, kind_, status_, value_, token_, watched_)
+
+    def _tokens(self, typed: Tensor, kind: Tensor, status: Tensor, value: Tensor, has: Tensor, number: int) -> Tensor:
+        bins = torch.from_numpy(self.vocabulary.bins(kind.numpy(), value.numpy()))
+        token = torch.where(has, bins, 0)
+        named = (status == ValueStatus.CATEGORY) & torch.from_numpy(self.vocabulary.n_categories[kind.numpy()] > 0)
+        at = named.nonzero()[:, 0]
+        if len(at):
+            rows = self.encoder.embedding.value.category_rows
+            logits, position = self.heads.what.categories(typed[at], kind[at], rows)
+            counts = torch.bincount(position, minlength=len(at))
+            wide = torch.full((len(at), int(counts.max())), -torch.inf)
+            first = counts.cumsum(0) - counts
+            wide[position, torch.arange(len(position)) - first[position]] = logits
+            own = _choose(wide, self._chance(number, _VALUE, 2)[at])
+            token[at] = self._n_bins[kind[at]] + 1 + own
+        return token
+
+    def _read(self, drawn: Drawn) -> Tensor:
+        step, time, kind = (torch.from_numpy(x) for x in (drawn.step, drawn.time, drawn.data_type))
+        is_static, rows, b = step == Step.STATIC, torch.arange(len(step)), len(step)
+        timed, late = ~is_static & self.alive, step == Step.LATER
+        moved = timed & self.timed & late
+        self.before = torch.where(moved, self.time, self.before)
+        # the moment before is where the last one was; the first timed event has none
+        gap = torch.where(timed & (moved | self._has_before), time - self.before, 0)
+        self._has_before = self._has_before | moved
+        earlier = torch.where(
+            (self.last_at[rows, kind] >= 0) & (self.last_time[rows, kind] < time) & timed,
+            self.last_time[rows, kind], self.earlier_time[rows, kind],
+        )  # fmt: skip
+        type_gap = torch.where((earlier >= 0) & timed, (time - earlier) / US_PER_HOUR, -1.0)
+        self.earlier_time[rows, kind] = earlier
+        self.last_at[rows, kind] = self.reading.length.int()
+        self.last_time[rows, kind] = time
+        self.time = torch.where(timed, time, self.time)
+        self.timed |= timed
+        hours = torch.where(is_static, 0.0, time.double() / US_PER_HOUR)
+        starts = torch.arange(b + 1, dtype=torch.int32)
+        events = PackedBatch(
+            data_type=kind, value=torch.from_numpy(drawn.value), value_token=torch.from_numpy(drawn.value_token),
+            value_status=torch.from_numpy(drawn.value_status), hours=hours, is_static=is_static,
+            gap_hours=(gap / US_PER_HOUR).float(), type_gap_hours=type_gap.float(), clock_hours=self.clock,
+            cu_seqlens=starts, max_seqlen=1, subject_id=rows, end_hours=hours, end_time=time, n_cut=0,
+        )  # fmt: skip
+        layout = Layout(
+            hours, is_static, torch.zeros(b), events.gap_hours, starts, tuple(range(b + 1)), rows, None, None
+        )
+        return self.reading.read(events, layout)
+
+    def _chance(self, number: int, what: int, more: int = 0) -> Tensor:
+        """Return `(b,)` float64 in (0, 1), of each record's own word."""
+        numbers = uniform(draw(self.words, number, what, more))
+        return torch.from_numpy(np.maximum(numbers, 2.0**-54))
+
+    def _two(self, number: int, what: int) -> Tensor:
+        return torch.stack([self._chance(number, what, i) for i in (0, 1)], 1)
+
+
+def _choose(logits: Tensor, chance: Tensor) -> Tensor:
+    """Draw a class of each row of logits, `(b, c)` and `(b,)` -> `(b,)`."""
+    total = logits.double().softmax(-1).cumsum(-1)
+    return torch.searchsorted(total, (chance * total[:, -1])[:, None]).clamp_max(logits.shape[1] - 1)[:, 0]
