@@ -22,6 +22,7 @@ from tawt.arrays import Ints
 from tawt.batching.at_times import Asked, AtTimes, documents_at, ended
 from tawt.batching.host import HostBatch
 from tawt.batching.left import Cutter, Left, together
+from tawt.batching.order import by_type
 from tawt.batching.packing import N_PACKINGS, next_fit, plan_epoch
 from tawt.batching.passes import Documents, Pass, in_parts
 from tawt.batching.rows import Rows
@@ -196,8 +197,10 @@ class PackedLoader:
 
     def _batch(self, passed: Pass, i: int) -> HostBatch:
         if self.at is None:
-            return self._rows.batch(*passed[i], **passed.told(i))
-        return replace(ended(self._rows, self.at, passed.plan[i]), packing=passed.packing)
+            batch = self._rows.batch(*passed[i], **passed.told(i))
+        else:
+            batch = replace(ended(self._rows, self.at, passed.plan[i]), packing=passed.packing)
+        return by_type(batch) if self.config.order == "by_type" else batch
 
     def _of_window(self, window: WindowKind) -> Documents:
         if self.at is not None:

@@ -1,4 +1,4 @@
-"""Simultaneous triplets in one order: of chance in the shards, of their data_types where what comes next is asked."""
+"""Simultaneous triplets in one order: of chance in the shards, of their data_types where each is predicted."""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ class BatchingConfig(Section):
     window: Literal["last", "random", "sliding"] = "random"
     """Which window of a longer record is a document: the one at its end, one drawn anew each epoch, or all of them
     side by side, each a document of its own."""
+    order: Literal["drawn", "by_type"] = "drawn"
+    """Order of simultaneous triplets, which tells nothing: of chance, as shards have it, or of their data_types, in
+    which one is predicted after the other."""
     prefetch: int = Field(default=4, ge=1, le=1024)
     """Batches made ahead by the background thread."""
 

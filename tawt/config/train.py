@@ -110,6 +110,9 @@ class PretrainConfig(Section):
         if self.objective.next.weight and not (model.causal and model.granularity == "triplet"):
             needs = ("objective.next.weight", "model.causal", "model.granularity")
             raise Conflict("objective.next needs model.causal, and a token per triplet", *needs)
+        if model.causal and self.batching.order != "by_type":
+            said = "with model.causal, triplets of one moment may not lie as chance has it: batching.order by_type"
+            raise Conflict(said, "model.causal", "batching.order")
         if not self.train.max_steps and not (label.weight and label.start == "probe"):
             keys = ("train.max_steps", "objective.label.start")
             raise Conflict("max_steps is 0, and nothing else would be done", *keys)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from tawt.batching.cut import cut
 from tawt.batching.host import HostBatch
-from tawt.batching.order import by_type
 from tawt.config.objective import ForecastConfig, MaskedConfig, ObjectiveConfig
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.shard import Columns
@@ -122,7 +121,7 @@ def count_baselines(
         mean=mean,
         forecast_mean=forecast_mean,
         presence=_presence(sample if config.forecast.weight else (), vocabulary, config.forecast),
-        next=count_next(shards, map(by_type, sample), vocabulary, shares) if config.next.weight else None,
+        next=count_next(shards, sample, vocabulary, shares) if config.next.weight else None,
     )
 
 

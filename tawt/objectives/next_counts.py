@@ -14,7 +14,7 @@ from tawt.batching.host import HostBatch
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.heads import KNOTS, Counted, Step
+from tawt.models.decoder.heads import GAPS, KNOTS, Counted, Step
 from tawt.objectives.next_event import make_targets
 
 MOST_NUMBERS = 1 << 22
@@ -50,10 +50,11 @@ def count_next(
     with np.errstate(divide="ignore"):
         share = np.log(steps / steps.sum(1, keepdims=True))
     gaps = np.concatenate(logs)
-    mean, deviation = (gaps.mean(), max(float(gaps.std()), 0.1)) if len(gaps) else (0.0, 1.0)
+    gaps = gaps if len(gaps) else np.array([-1.0, 1.0])
     return Counted(
         log_step=torch.from_numpy(np.maximum(share, -30)).float(),
-        gap=torch.tensor([mean, deviation], dtype=torch.float64),
+        gap=torch.tensor([gaps.mean(), max(float(gaps.std()), 0.1)], dtype=torch.float64),
+        gap_quantiles=torch.from_numpy(np.quantile(gaps, np.linspace(0, 1, GAPS))),
         resolution=max(resolution, 1) / US_PER_HOUR,
         knots=knots,
         log_type=shares[0],

@@ -19,7 +19,6 @@ from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
 from tawt.batching.left import make_cutter
 from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
-from tawt.batching.order import by_type
 from tawt.batching.views import VIEWS
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
@@ -81,8 +80,6 @@ class Preparer:
             ahead = forecast.make_targets(coming, self.columns, vocabulary, objective.forecast)
             counts |= forecast.counts(ahead)
             baseline |= forecast.baseline_sums(self.baselines, ahead, self.columns, objective.forecast)
-        if self.config.model.causal:
-            batch = by_type(batch)
         batch = self.cutter.thin(batch, drawn)
         batch = altered(batch, self.cutter.augment, vocabulary, AUGMENT, *self._salts(number))
         if self.cutter.views is not None:

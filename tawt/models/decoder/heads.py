@@ -36,6 +36,10 @@ KNOTS = 257
 """Points of the distribution of a data_type's numbers that ranks are counted by."""
 
 
+GAPS = 129
+"""Points of the distribution of gaps."""
+
+
 @dataclass(frozen=True)
 class Counted:
     """What was counted on train, as the heads start; `v` data_types."""
@@ -44,6 +48,8 @@ class Counted:
     """`(2, 4)`, log share of each step, before and after the first timed event."""
     gap: Tensor
     """`(2,)`, mean and standard deviation of the log hours of gaps."""
+    gap_quantiles: Tensor
+    """`(GAPS,)`, evenly spaced quantiles of the same."""
     resolution: float
     """Hours, of which times are whole multiples."""
     knots: Tensor
@@ -95,10 +101,8 @@ class NextHeads(nn.Module):
     def start_at(self, counted: Counted) -> None:
         """Start from what was counted on train, so that a fresh model costs about what the trivial guess costs."""
         self.step_bias.copy_(counted.log_step)
-        mean, deviation = counted.gap
-        self.gap.bias.copy_(_spread(self.n_gaps, float(mean), float(deviation), NARROW_GAP))
-        ranks = _spread(self.n_numbers, 0.5, 12**-0.5, NARROW_RANK)
-        self.number_bias.weight.copy_(ranks)
+        self.gap.bias.copy_(_spread(counted.gap_quantiles, self.n_gaps, NARROW_GAP))
+        self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.n_numbers, NARROW_RANK))
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
         self.knots.copy_(counted.knots)
@@ -170,10 +174,9 @@ def log_minutes(hours: Tensor) -> Tensor:
     return torch.log1p(hours.float() * 60) / math.log1p(60 * 24 * 365)
 
 
-def _spread(n: int, mean: float, deviation: float, narrowest: float) -> Tensor:
-    """Outputs `(3 n,)` of a mixture that looks about like one component with that mean and deviation."""
-    offsets = (torch.arange(n) + 0.5) / n
-    places = mean + deviation * math.sqrt(2) * torch.erfinv(2 * offsets - 1) * (0.0 if n == 1 else 0.9)
-    width = max(deviation * (1.0 if n == 1 else 0.6) - narrowest, 1e-3)
-    raw = math.log(math.expm1(width))
-    return torch.cat([torch.zeros(n), places, torch.full((n,), raw)])
+def _spread(quantiles: Tensor, n: int, narrowest: float) -> Tensor:
+    """Outputs `(3 n,)` of a mixture of `n` equal shares that lies as evenly spaced quantiles do."""
+    at = torch.linspace(0, len(quantiles) - 1, 2 * n + 1).round().long()
+    low, middle, high = (quantiles[at[i : 2 * n + i : 2]].float() for i in (0, 1, 2))
+    width = ((high - low) / 2 - narrowest).clamp_min(0.05)
+    return torch.cat([torch.zeros(n), middle, width.expm1().log()])

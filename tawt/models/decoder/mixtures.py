@@ -29,8 +29,9 @@ def gap_log_chance(outputs: Tensor, hours: Tensor, resolution: float | Tensor) -
     """
     weight, mean, scale = _parts(outputs, NARROW_GAP)
     # in float64, in which minutes survive decades
-    low, high = ((hours.double() + side * resolution / 2).log().float()[:, None] for side in (-1, 1))
-    each = _log_between((low - mean) / scale, (high - mean) / scale)
+    low, high = ((hours.double() + side * resolution / 2).log() for side in (-1, 1))
+    middle, width = (x.float()[:, None] for x in ((low + high) / 2, high - low))
+    each = _log_between((middle - mean) / scale, width / scale)
     return torch.logsumexp(weight + each, 1)
 
 
@@ -89,16 +90,13 @@ def _chosen(weight: Tensor, uniforms: Tensor) -> Tensor:
     return (weight.exp().cumsum(1) < uniforms).sum(1, keepdim=True).clamp_max(weight.shape[1] - 1)
 
 
-def _log_between(a: Tensor, b: Tensor) -> Tensor:
-    """Log chance of a standard normal between `a` and `b`, `a < b`, also far from 0 and for intervals of no width."""
-    middle, width = (a + b) / 2, b - a
+def _log_between(middle: Tensor, width: Tensor) -> Tensor:
+    """Log chance of a standard normal within `width` around `middle`, also far from 0 and for hardly any width."""
     fine = width < _FINE
     dense = -0.5 * middle.square() - _HALF_LOG_2_PI + width.clamp_min(_LEAST).log()
-    # on the side below 0, where the chances are small numbers and their difference is one
-    flip = middle > 0
-    low, high = torch.where(flip, -b, a), torch.where(flip, -a, b)
-    low, high = torch.where(fine, -1.0, low), torch.where(fine, 0.0, high)  # gradients of what is not taken stay finite
-    above, below = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
+    # on the side below 0, where both chances are small numbers; gradients of what is not taken stay finite
+    near, wide = torch.where(fine, -1.0, -middle.abs()), torch.where(fine, 1.0, width)
+    above, below = (torch.special.log_ndtr(near + side * wide / 2) for side in (1, -1))
     return torch.where(fine, dense, above + torch.log1p(-(below - above).exp().clamp_max(1 - 1e-7)))
 
 

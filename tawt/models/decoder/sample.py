@@ -113,8 +113,8 @@ class Sampler:
         bounds = prompts.cu_seqlens.tolist()
         for i, (a, end) in enumerate(pairwise(bounds)):
             kinds, still = prompts.data_type[a:end], prompts.is_static[a:end]
-            self.last_at[i, kinds] = torch.arange(1, end - a + 1, dtype=torch.int32)
-            self.last_time[i, kinds] = us[a:end]
+            self.last_at[i].scatter_reduce_(0, kinds, torch.arange(1, end - a + 1, dtype=torch.int32), "amax")
+            self.last_time[i].scatter_reduce_(0, kinds, us[a:end], "amax", include_self=False)
             timed = (~still).nonzero()[:, 0]
             if not len(timed):
                 continue
@@ -124,7 +124,7 @@ class Sampler:
             if bool(earlier.any()):
                 self._has_before[i] = True
                 self.before[i] = us[a:end][timed][earlier][-1]
-                self.earlier_time[i, kinds[timed][earlier]] = us[a:end][timed][earlier]
+                self.earlier_time[i].scatter_reduce_(0, kinds[timed][earlier], us[a:end][timed][earlier], "amax")
 
     @torch.no_grad()
     def events(self, most: int) -> Iterator[Drawn]:
@@ -198,8 +198,10 @@ class Sampler:
         # the moment before is where the last one was; the first timed event has none
         gap = torch.where(timed & (moved | self._has_before), time - self.before, 0)
         self._has_before = self._has_before | moved
+        last = self.last_at[rows, kind].long()
+        was_timed = (last >= 0) & ~self.reading.is_static[rows, last.clamp_min(0)]
         earlier = torch.where(
-            (self.last_at[rows, kind] >= 0) & (self.last_time[rows, kind] < time) & timed,
+            was_timed & timed & (self.last_time[rows, kind] < time),
             self.last_time[rows, kind], self.earlier_time[rows, kind],
         )  # fmt: skip
         type_gap = torch.where((earlier >= 0) & timed, (time - earlier) / US_PER_HOUR, -1.0)

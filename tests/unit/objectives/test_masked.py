@@ -166,7 +166,7 @@ def test_counting_stops_at_its_limit(make):
     shard, vocabulary, config = case.dataset.split("train").shards[0], case.dataset.vocabulary, case.config.objective
     first = count_baselines([shard.rows(0, 100)], vocabulary, config)
     cut = count_baselines([shard, shard], vocabulary, config, max_rows=100)
-    assert all(torch.equal(getattr(first, name), getattr(cut, name)) for name in first.__dataclass_fields__)
+    assert all(torch.equal(getattr(first, name), getattr(cut, name)) for name in vars(first) if name != "next")
 
 
 def test_a_broken_number_leaves_the_means_of_the_others(make):

@@ -1,0 +1,179 @@
+"""Reading on and drawing, against the encoder that reads all at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tawt.batching.loader import PackedLoader
+from tawt.chance import draw
+from tawt.config.batching import BatchingConfig
+from tawt.config.model import ModelConfig
+from tawt.config.next_event import NextConfig
+from tawt.dataset.reader import open_dataset
+from tawt.models.decoder.heads import Counted, NextHeads, Step
+from tawt.models.decoder.reading import Reading
+from tawt.models.decoder.sample import Drawn, Sampler
+from tawt.models.encoder import Encoder
+
+HOUR = 3_600_000_000
+TERMS = {
+    "none": (), "rotary and decay": ("rotary", "decay"), "bucket": ("bucket",), "cosine": ("rotary", "cosine"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def records(tmp_path, write_dataset):
+    """Vocabulary and a batch of whole records, simultaneous triplets by data_type."""
+    write_dataset(tmp_path, {"train": [6]}, lengths=[30, 3, 12, 25, 40, 18])
+    dataset = open_dataset(tmp_path)
+    config = BatchingConfig(tokens_per_batch=400, max_length=200, order="by_type")
+    batch = PackedLoader(dataset.split("train"), dataset.vocabulary, config, 0).batch(0)
+    assert batch.n_documents == 6 and batch.n_static.any()
+    return dataset.vocabulary, batch
+
+
+def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
+    """An encoder and heads whose weights are not at their start."""
+    config = ModelConfig(d_model=16, n_layers=2, n_heads=2, d_ffn=32, causal=True, attention=attention)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder, heads = Encoder(config, vocabulary).eval(), NextHeads(config, NextConfig(), vocabulary).eval()
+        v = len(vocabulary)
+        knots = torch.randn(v, 257).sort(1).values
+        zeros = torch.zeros(v), torch.zeros(v, 10), torch.zeros(vocabulary.n_category_rows)
+        heads.start_at(
+            Counted(torch.zeros(2, 4), torch.tensor([1.0, 1.0]), torch.linspace(-1, 3, 129), 1 / 60, knots, *zeros)
+        )
+        for parameter in heads.parameters():
+            if parameter.requires_grad:
+                parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    return encoder, heads
+
+
+def as_drawn(batch, at, time):
+    """Rows of a batch as if they had been drawn, after events at `time`."""
+    step = np.where(batch.is_static[at], Step.STATIC, np.where(batch.time[at] > time, Step.LATER, Step.SAME))
+    columns = (
+        step, batch.time[at], batch.data_type[at], batch.value_status[at], batch.value[at], batch.value_token[at],
+    )  # fmt: skip
+    whole = [x.astype(np.float32 if x.dtype == np.float32 else np.int64) for x in columns]
+    return Drawn(*whole, np.zeros(len(at)))
+
+
+@pytest.mark.parametrize("attention", TERMS.values(), ids=TERMS)
+def test_reading_on_is_reading_at_once(records, attention):
+    """Prompts of every length and then one event after another give the states of the whole records, up to rounding."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary, attention)
+    whole = encoder(batch.tensors()).tokens.detach()
+    rng = np.random.default_rng(0)
+    kept = np.minimum(rng.integers(0, 20, batch.n_documents), batch.lengths - 1)
+    kept[0] = 1
+    place = np.arange(batch.n_tokens) - batch.bounds[:-1][batch.document]
+    prompt = batch.select(place < np.maximum(kept, 1)[batch.document])
+    sampler = Sampler(encoder, heads, vocabulary, prompt.tensors(), np.arange(6, dtype=np.uint64))
+    kept, worst, n = prompt.lengths, 0.0, 0
+    first = sampler.reading.last
+    ends = torch.from_numpy(batch.bounds[:-1] + kept - 1 + np.arange(6) + 1)
+    assert (first - whole[ends]).abs().max() < 1e-5
+    for more in range(40):
+        at = batch.bounds[:-1] + np.minimum(kept + more, batch.lengths - 1)
+        there = torch.from_numpy(kept + more < batch.lengths)
+        states = sampler._read(as_drawn(batch, at, sampler.time.numpy()))
+        apart = (states - whole[torch.from_numpy(at + np.arange(6) + 1)]).abs().amax(1)
+        worst, n = max(worst, float((apart * there).max())), n + int(there.sum())
+    assert n > 80 and worst < 2e-5
+
+
+def empty(batch, b):
+    """Prompts of `b` records of which nothing is known."""
+    none = batch.tensors()
+    columns = {
+        name: getattr(none, name)[:0]
+        for name in (
+            "data_type", "value", "value_token", "value_status", "hours", "is_static", "gap_hours", "type_gap_hours",
+        )
+    }  # fmt: skip
+    hours = torch.zeros(b, dtype=torch.float64)
+    return replace(
+        none, **columns, clock_hours=torch.zeros(b, 3, dtype=torch.float64), subject_id=torch.arange(b),
+        cu_seqlens=torch.zeros(b + 1, dtype=torch.int32), max_seqlen=0, end_hours=hours, end_time=hours.long(),
+    )  # fmt: skip
+
+
+def test_the_same_words_give_the_same_records(records):
+    """A record drawn again in the same company is equal bit for bit; with another word it is another one."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    words = draw(np.arange(8), 5)
+    one, again = (list(Sampler(encoder, heads, vocabulary, empty(batch, 8), words).events(30)) for _ in range(2))
+    other = list(Sampler(encoder, heads, vocabulary, empty(batch, 8), draw(np.arange(8), 6)).events(30))
+    assert len(one) == len(again)
+    for a, b in zip(one, again, strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
+    assert any(not np.array_equal(a.data_type, b.data_type) for a, b in zip(one, other, strict=False))
+
+
+def test_drawn_events_are_sound(records):
+    """Times never go back and are whole minutes, statics come first, nothing follows an end, values fit their status."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    sampler = Sampler(encoder, heads, vocabulary, empty(batch, 32), draw(np.arange(32), 1))
+    time, timed, ended, seen = np.zeros(32, np.int64), np.zeros(32, bool), np.zeros(32, bool), set()
+    for drawn in sampler.events(60):
+        assert (drawn.step[ended] == Step.END).all()
+        ended |= drawn.step == Step.END
+        here = ~ended & (drawn.step != Step.STATIC)
+        assert (drawn.time[here] >= time[here]).all() and (drawn.time % (HOUR // 60) == 0).all()
+        assert not (timed & ~ended & (drawn.step == Step.STATIC)).any()
+        time, timed = np.where(here, drawn.time, time), timed | here
+        assert (drawn.data_type[~ended] != 0).all() and (drawn.data_type[~ended] != 3).all()
+        category = (drawn.value_status == 2) & (vocabulary.n_categories[drawn.data_type] > 0)
+        assert (drawn.value_token[category] > vocabulary.n_bins[drawn.data_type[category]]).all()
+        seen |= set(drawn.step.tolist())
+    assert seen == set(Step)
+
+
+def test_what_is_suppressed_never_comes_and_its_chance_is_told(records):
+    """The chance that is told of watched data_types is that of the heads; suppressed, none of them is drawn."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    watched = torch.zeros(len(vocabulary), dtype=torch.bool)
+    watched[4:8] = True
+    free = Sampler(encoder, heads, vocabulary, empty(batch, 400), draw(np.arange(400), 1), watched=watched)
+    first = next(free.events(1))
+    came = np.isin(first.data_type, [4, 5, 6, 7]) & (first.step != Step.END)
+    there = first.step != Step.END
+    spread = 4 * (came[there].std() / there.sum() ** 0.5)
+    assert abs(came[there].mean() - first.watched[there].mean()) < spread and first.watched.min() > 0.01
+    bound = Sampler(
+        encoder, heads, vocabulary, empty(batch, 50), draw(np.arange(50), 1), watched=watched, suppressed=True
+    )
+    for drawn in bound.events(20):
+        assert not np.isin(drawn.data_type[drawn.step != Step.END], [4, 5, 6, 7]).any() and (drawn.watched > 0).all()
+
+
+def test_records_end_at_their_horizon(records):
+    """What would lie beyond the horizon ends the record, and none lies beyond it."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    until = np.full(64, 12 * HOUR)
+    free = Sampler(encoder, heads, vocabulary, empty(batch, 64), draw(np.arange(64), 2))
+    assert max(int(drawn.time.max()) for drawn in free.events(25)) > 12 * HOUR, "the case is not met"
+    for drawn in Sampler(encoder, heads, vocabulary, empty(batch, 64), draw(np.arange(64), 2), until=until).events(25):
+        assert (drawn.time[drawn.step != Step.END] <= 12 * HOUR).all()
+
+
+def test_a_reading_copied_reads_on_alike(records):
+    """What was read once and copied to several places reads on as if each had been read by itself."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    prompts = batch.tensors()
+    one = Sampler(encoder, heads, vocabulary, prompts, draw(np.arange(6), 3))
+    copied = one.reading.of(torch.tensor([2, 2, 4]))
+    assert torch.equal(copied.last, one.reading.last[[2, 2, 4]])
+    assert isinstance(copied, Reading) and copied.length.tolist() == one.reading.length[[2, 2, 4]].tolist()

@@ -1,0 +1,196 @@
+"""What is asked of the next event, against plain loops; and that a fresh model costs what the trivial guess does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tawt.batching.loader import PackedLoader
+from tawt.config.next_event import NEXT
+from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import open_dataset
+from tawt.models.decoder.heads import KNOTS, Step, ranks
+from tawt.objectives import next_event
+from tawt.objectives.baselines import count_baselines
+from tawt.objectives.parts import subjects_of
+from tawt.objectives.prepare import Preparer
+from tawt.objectives.pretrain_model import build_model
+
+HOUR = 3_600_000_000
+MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True}
+OBJECTIVE = {"masked": {"weight": 0.0}, "next": {"weight": 1.0}}
+
+
+@pytest.fixture
+def made(workspace):
+    """`made(max_length)`: a batch, what is asked of it, and what asks."""
+
+    def make(max_length=1024, **model):
+        batching = {"tokens_per_batch": 2048, "max_length": max_length, "order": "by_type", "window": "sliding"}
+        config = PretrainConfig.model_validate(
+            {"model": MODEL | model, "objective": OBJECTIVE, "batching": batching | {"max_length": max_length}}
+        )
+        dataset = open_dataset(workspace)
+        train = dataset.split("train")
+        loader = PackedLoader(train, dataset.vocabulary, config.batching, 0)
+        baselines = count_baselines(train.shards, dataset.vocabulary, config.objective, [loader.batch(0)])
+        prepare = Preparer(config, dataset.vocabulary, baselines, True)
+        batch = loader.batch(0)
+        return batch, prepare(batch, 0), prepare, build_model(config, dataset.vocabulary, 0)
+
+    return make
+
+
+def test_targets_are_those_of_plain_loops(made):
+    """Step, gap, data_type, the last of the same data_type and the record's end, document by document and row by row."""
+    batch, example, _, _ = made(40)
+    targets, met = example.next, set()
+    expected, ends, ranked = [], [], 0
+    for document in range(batch.n_documents):
+        a, b = batch.bounds[document], batch.bounds[document + 1]
+        first_token = a + document
+        last: dict[int, int] = {}
+        timed_before = False
+        for row in range(a, b):
+            still = row < a + batch.n_static[document]
+            opening = not still and not timed_before
+            gap = 0 if still else (batch.time[row] if opening else batch.time[row] - batch.time[row - 1])
+            step = Step.STATIC if still else Step.LATER if gap > 0 else Step.SAME
+            kind = int(batch.data_type[row])
+            since = (batch.time[row] - batch.time[last[kind]]) / HOUR if kind in last else -1.0
+            before = last[kind] + document + 1 if kind in last else 0
+            if not (opening and not batch.begins[document]):
+                expected.append(
+                    (row + document, step, gap / HOUR if step == Step.LATER else 0.0, kind, before, since, timed_before)
+                )
+            else:
+                met.add("a window that begins late")
+            last[kind] = row
+            timed_before = timed_before or not still
+        if batch.ends[document]:
+            ends.append((first_token + (b - a), timed_before))
+        else:
+            met.add("a window that ends early")
+    assert met == {"a window that begins late", "a window that ends early"} and len(ends) > 5
+    k = len(expected)
+    columns = (
+        targets.before, targets.step, targets.gap_hours, targets.type_is, targets.last, targets.age_hours,
+        targets.step_timed[:k],
+    )  # fmt: skip
+    for ours, theirs in zip(columns, zip(*expected, strict=True), strict=True):
+        assert ours.double().numpy() == pytest.approx(np.array(theirs, dtype=float), rel=1e-6)
+    assert targets.step_at.tolist() == [*targets.before.tolist(), *(token for token, _ in ends)]
+    assert targets.step_is.tolist() == [*targets.step.tolist(), *[Step.END] * len(ends)]
+    assert targets.step_timed[k:].tolist() == [timed for _, timed in ends]
+    assert (targets.gap_is > 0).all() and len(targets.gap_is) == int((targets.step == Step.LATER).sum())
+    ranked = targets.number_high >= targets.number_low
+    assert ranked.all() and float(targets.number_low.min()) >= 0 and float(targets.number_high.max()) <= 1
+
+
+def test_ranks_are_shares_of_numbers():
+    """A number's rank is its share of the data_type's numbers; of one that many are, from the first of them to the last."""
+    rng = np.random.default_rng(0)
+    smooth = np.sort(rng.standard_normal(KNOTS)).astype(np.float32)
+    tied = np.sort(np.repeat([1.0, 2.0, 7.0], [100, 50, KNOTS - 150])).astype(np.float32)
+    knots = torch.from_numpy(np.stack([smooth, tied]))
+    value = torch.tensor([float(smooth[64]), float(smooth[10] + smooth[11]) / 2, -99.0, 99.0, 2.0, 1.5, 7.0])
+    low, high = ranks(knots, torch.tensor([0, 0, 0, 0, 1, 1, 1]), value)
+    n = KNOTS - 1
+    assert low.tolist() == pytest.approx([64 / n, 10.5 / n, 0, 1, 100 / n, 99.5 / n, 150 / n], abs=1e-6)
+    assert high.tolist() == pytest.approx([64 / n, 10.5 / n, 0, 1, 149 / n, 99.5 / n, 1], abs=1e-6)
+
+
+def test_a_fresh_model_costs_no_more_than_the_trivial_guess(made):
+    """Each part of a fresh model lies at its baseline, at most a tenth of a nat per position above: no step learns shares."""
+    _, example, prepare, model = made()
+    model.start_at(prepare.baselines)
+    model.eval()
+    with torch.no_grad():
+        sums = model(example).sums
+    assert set(sums) == set(NEXT) == set(example.counts) == set(example.baseline)
+    for part in NEXT:
+        assert example.counts[part] > 20
+        above = (sums[part].item() - example.baseline[part]) / example.counts[part]
+        assert above < 0.1 and (part == "gap" or above > -0.1), part
+
+
+def test_what_comes_later_changes_no_loss_before_it(made):
+    """Of a batch whose last triplets are others, the likelihood of every triplet before them keeps its bits."""
+    batch, _, prepare, model = made()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                torch.nn.init.normal_(parameter, std=0.3)
+    model.eval()
+    cut = batch.bounds[-1] - 3
+    others = batch.data_type.copy()
+    others[cut:] = others[cut:] % 20 + 4
+    assert (others != batch.data_type).any()
+    states = []
+    for kinds in (batch.data_type, others):
+        example = prepare(batch.but(data_type=kinds), 0)
+        with torch.no_grad():
+            states.append(model.encoder(example.batch).tokens)
+    first = cut + batch.n_documents  # the token of the first that differs
+    assert torch.equal(states[0][:first], states[1][:first]) and not torch.equal(states[0], states[1])
+
+
+def test_logits_in_parts_are_logits_at_once(made, monkeypatch):
+    """Where there are too many data_types to hold all logits, losses and gradients are those of all at once."""
+    _, example, prepare, model = made()
+    model.start_at(prepare.baselines)
+    model.eval()
+    found = []
+    for most in (next_event.MOST_LOGITS, 24 * 50):
+        monkeypatch.setattr(next_event, "MOST_LOGITS", most)
+        model.zero_grad()
+        total = model(example).sums["next_type"]
+        total.backward()
+        found.append([total.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
+    assert len(found[0]) > 5
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_asked_costs_zero(made):
+    """Lists without an entry give losses of 0 with gradients that are finite."""
+    _, example, _, model = made()
+    empty = {name: x[:0] for name, x in vars(example.next).items() if isinstance(x, torch.Tensor)}
+    sums = model(replace(example, next=replace(example.next, **empty, n_categories=0))).sums
+    assert all(total.item() == 0 for total in sums.values())
+    torch.stack(list(sums.values())).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_the_subjects_of_a_part_are_whose_tokens_it_asks(made):
+    """Every part names subjects of the batch; the step, which is asked of all, names all."""
+    batch, example, _, _ = made()
+    assert set(subjects_of(example, "step").tolist()) == set(batch.subject_id.tolist())
+    few = subjects_of(example, "next_category").tolist()
+    assert 0 < len(few) <= len(set(batch.subject_id.tolist())) and math.prod(few) != 0
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ({"model": {"causal": False}}, "needs model.causal"),
+        ({"model": {"granularity": "timestamp"}}, "a token per triplet"),
+        ({"batching": {"order": "drawn"}}, "batching.order by_type"),
+        ({"objective": {"masked": {"weight": 1.0}}}, "no other objective"),
+        ({"model": {"attention": ["recency"]}}, "recency"),
+        ({"model": {"pooling": "cls"}}, "cls"),
+    ],
+)
+def test_what_does_not_fit_a_decoder_is_refused(tree, said):
+    """Attention that sees ahead, tokens of moments, an order of chance and objectives that hide are refused by name."""
+    from tawt.config.load import merge
+
+    whole = {"model": MODEL, "objective": OBJECTIVE, "batching": {"order": "by_type"}}
+    PretrainConfig.model_validate(whole)
+    with pytest.raises(ValueError, match=said):
+        PretrainConfig.model_validate(merge(whole, tree))
