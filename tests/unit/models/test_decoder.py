@@ -83,7 +83,7 @@ def test_reading_on_is_reading_at_once(records, attention):
     for more in range(40):
         at = batch.bounds[:-1] + np.minimum(kept + more, batch.lengths - 1)
         there = torch.from_numpy(kept + more < batch.lengths)
-        states = sampler._read(as_drawn(batch, at, sampler.time.numpy()))
+        states = sampler._read(as_drawn(batch, at, sampler.time.numpy())).detach()
         apart = (states - whole[torch.from_numpy(at + np.arange(6) + 1)]).abs().amax(1)
         worst, n = max(worst, float((apart * there).max())), n + int(there.sum())
     assert n > 80 and worst < 2e-5
