@@ -219,6 +219,24 @@ def alone(path: Path, taken: Exception | Callable[[], None] | None = None) -> It
                 return
 
 
+@contextmanager
+def written_aside(place: Path, taken: Exception) -> Iterator[Path]:
+    """Give a folder of the name of another one, beside it, to write its files in alone, and remove it at the end.
+
+    Args:
+        place: The folder that the files are for; whoever writes them publishes them.
+        taken: What is raised where another process writes them.
+    """
+    aside = place.with_name(f".{place.name}.tmp")
+    with made_folder(place.parent), alone_at(place, taken):
+        remove(aside)
+        try:
+            (aside / place.name).mkdir(parents=True)
+            yield aside / place.name
+        finally:
+            remove(aside)
+
+
 def _is_at(handle: int, path: Path) -> bool:
     """Return whether an open file is the one at a path."""
     try:

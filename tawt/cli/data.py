@@ -9,7 +9,7 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
-from tawt.cli.output import Format, next_command, print_rows, say
+from tawt.cli.output import Format, next_command, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
 
 
@@ -127,7 +127,7 @@ def build_vocab(
         say(
             f"goes on from the vocabulary of {found.of}, which did not know {found.n_unknown:,} rows of train ({share})"
         )
-        print_rows(("data_type", "beside it", "rows in train"), found.grown, form)
+        print_most(("data_type", "beside it", "rows in train"), found.grown, form, "data_type")
     next_command(follow("pretrain", workspace=workspace, form=form))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, StaleOk, Threads, Workspace
-from tawt.cli.output import Format, next_command, print_rows, print_text, say
+from tawt.cli.output import Format, next_command, print_most, print_rows, print_text, say
 from tawt.cli.ran import stage_progress
 
 _MOST_FAMILIES = 20
@@ -74,6 +75,10 @@ def carry(
     next_command(again() if dry_run else follow("embed", workspace=workspace, run=run, form=form))
 
 
+def _sources(codes: Sequence[str]) -> str:
+    return codes[0] + (f" and {len(codes) - 1:,} more" if len(codes) > 1 else "") if codes else ""
+
+
 def _share(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
@@ -111,12 +116,9 @@ def extend(
     )  # fmt: skip
     share = f"{result.n_unknown / max(1, result.n_rows):.1%}"
     say(f"{result.n_unknown:,} of {result.n_rows:,} rows of train ({share}) were unknown to the run")
-    shown = 3
-    rows = [
-        (one.data_type, one.how, ", ".join(one.sources[:shown]) + " ..." * (len(one.sources) > shown), one.n_rows)
-        for one in result.grown
-    ]
-    print_rows(("data_type", "began", "from", "rows in train"), rows, form)
+    say(f"{sum(result.ways.values()):,} are new: {', '.join(f'{how} {n:,}' for how, n in result.ways.items())}")
+    rows = [(one.data_type, one.means or "", one.how, _sources(one.sources), one.n_rows) for one in result.grown]
+    print_most(("data_type", "means", "began", "from", "rows in train"), rows, form, "means")
     if dry_run:
         next_command(again())
         return

@@ -151,6 +151,19 @@ def print_rows(
         say(f"not shown: {', '.join(left_out)}; a wider terminal or --format json shows all")
 
 
+def print_most(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, folds: str) -> None:
+    """Print rows whose last cell is a count: a table has the largest counts, and how many rows more there are."""
+    ranked = sorted(rows, key=lambda row: -row[-1])
+    shown = rows if form is not Format.table or len(rows) <= _FEW_ROWS + 1 else ranked[:_FEW_ROWS]
+    print_rows(columns, shown, form, folds=folds)
+    if rest := ranked[len(shown) :]:
+        say(f"and {len(rest):,} more, {sum(row[-1] for row in rest):,} {columns[-1]}: --format csv has them")
+
+
+_FEW_ROWS = 20
+"""Rows of a long table that a person reads."""
+
+
 def print_table(table: pa.Table, form: Format, *, spare: Sequence[str] = (), thousands: bool = True) -> None:
     """Print an Arrow table on stdout, as `print_rows` does."""
     rows = list(zip(*[column.to_pylist() for column in table.columns], strict=True)) if table.num_columns else []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -26,7 +26,7 @@ from tawt.dataset.likeness import Began, Init, beginnings
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError, nearest
-from tawt.files import alone_at, made_folder, publish, whole, write_hashes, write_sealed, write_text
+from tawt.files import publish, whole, write_hashes, write_sealed, write_text, written_aside
 from tawt.heads.lora import merged
 from tawt.heads.task import TASK
 from tawt.machine import version_of
@@ -35,7 +35,6 @@ from tawt.models.readout import readout_types
 from tawt.objectives.baselines import SAMPLE_BATCHES, count_baselines, forecast_types
 from tawt.objectives.pretrain_model import build_model
 from tawt.pipeline.fresh import hold_fresh
-from tawt.places import remove
 from tawt.runs.card import write_card
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, load_encoder, read_saved
@@ -57,6 +56,8 @@ class Grown:
 
     data_type: str
     """Its code; those of few people are together."""
+    means: str | None
+    """What the source's dictionary says of it."""
     how: str
     """similar, family, parents, text, random; or what an old one has more."""
     sources: tuple[str, ...]
@@ -73,6 +74,8 @@ class ExtendResult:
     """The new run folder."""
     grown: tuple[Grown, ...]
     """What is new, and how it began."""
+    ways: dict[str, int]
+    """How many new data_types began how."""
     n_unknown: int
     """Rows of train that the run read as [UNK]."""
     n_rows: int
@@ -133,17 +136,25 @@ def extend(
     pairs = dict(_pair(text) for text in one_or_more(similar))
     began = beginnings(old, new, init, pairs)
     counts = _counts(dataset)
+    how_many = dict(Counter(one.how for one in began).most_common())
     result = ExtendResult(
-        place, _told(old, new, began, counts), int(counts[len(old) :].sum()), int(counts.sum())
+        place, _told(old, new, began, counts), how_many, int(counts[len(old) :].sum()), int(counts.sum())
     )  # fmt: skip
+    if report and init != "random" and "random" in how_many:
+        report({"event": "note", "text": _unlike(init, how_many)})
     if dry_run:
         return result
     config = _config(saved, new)
     n_before, n_now = (c.objective.forecast.n_types for c in (saved.config, config))
     columns = forecast_types(old, n_before), forecast_types(new, n_now)
     growth = Growth(old, new, began, columns, _counted(dataset, config), torch.Generator().manual_seed(seed))
-    with _aside(place, workspace) as aside:
+    in_use = ConfigError(
+        str(place), "is being written by another process, expected to write it alone", f"wait for it, or {_OTHER}"
+    )
+    with written_aside(place, in_use) as aside:
+        _hold_new(place, workspace)
         _write(aside, folder, saved, config, new, growth, result, seed)
+        publish(aside, place)
     return result
 
 
@@ -153,30 +164,6 @@ def _hold_new(place: Path, workspace: Path) -> None:
     refuse_no_run(place, workspace)
     if place.exists() and any(place.iterdir()):
         raise ConfigError(str(place), "holds a run that was broken off, expected a new one", f"remove it, or {_OTHER}")
-
-
-@contextmanager
-def _aside(place: Path, workspace: Path) -> Iterator[Path]:
-    """Give the place to write a run aside, in a folder of its name; it is published at the end, or removed.
-
-    Raises:
-        ConfigError: Another process writes it, or has done so meanwhile.
-    """
-    in_use = ConfigError(
-        str(place),
-        "is being written by another process, expected to write it alone",
-        f"wait for it to end, or {_OTHER}",
-    )
-    aside = place.with_name(f".{place.name}.tmp")
-    with made_folder(place.parent), alone_at(place, in_use):
-        _hold_new(place, workspace)
-        remove(aside)
-        try:
-            (aside / place.name).mkdir(parents=True)
-            yield aside / place.name
-            publish(aside / place.name, place)
-        finally:
-            remove(aside)
 
 
 def _write(
@@ -248,7 +235,8 @@ def _counts(dataset: TripletDataset) -> Ints:
 
 
 def _told(old: Vocabulary, new: Vocabulary, began: Sequence[Began], counts: Ints) -> tuple[Grown, ...]:
-    n_subjects = new.table()["n_subjects"].to_pylist()
+    table = new.table()
+    n_subjects, means = table["n_subjects"].to_pylist(), table["description"].to_pylist()
     told: list[Grown] = []
     few: dict[str, int] = {}
     for i in range(len(old)):
@@ -256,7 +244,7 @@ def _told(old: Vocabulary, new: Vocabulary, began: Sequence[Began], counts: Ints
         what = [f"{more:,} more categories, as OTHER"] if more else []
         what += ["numbers"] if new.n_bins[i] and not old.n_bins[i] else []
         if what:
-            told.append(Grown(old.codes[i], " and ".join(what), (), int(counts[i])))
+            told.append(Grown(old.codes[i], means[i], " and ".join(what), (), int(counts[i])))
     for one in began:
         n, many = int(counts[one.data_type]), n_subjects[one.data_type] > SMALL_CELL
         if not many:
@@ -264,5 +252,20 @@ def _told(old: Vocabulary, new: Vocabulary, began: Sequence[Began], counts: Ints
             continue
         heaviest = np.argsort(-np.array(one.weights), kind="stable")
         sources = tuple(old.codes[one.sources[k]] for k in heaviest)
-        told.append(Grown(new.codes[one.data_type], one.how, sources, n))
-    return (*told, *(Grown(RARE, how, (), n) for how, n in few.items()))
+        told.append(Grown(new.codes[one.data_type], means[one.data_type], one.how, sources, n))
+    return (*told, *(Grown(RARE, None, how, (), n) for how, n in few.items()))
+
+
+_NOTHING = {
+    "similar": "no old code is alike up to the last `//`", "parents": "no old data_type shares a parent code",
+    "text": "no old description is alike",
+}  # fmt: skip
+
+
+def _unlike(init: str, ways: Mapping[str, int]) -> str:
+    """Return how many found nothing to begin from, and what else there is."""
+    n, others = ways["random"], " or ".join(f"`--init {other}`" for other in _NOTHING if other != init)
+    return (
+        f"--init {init} finds nothing for {n:,} of {sum(ways.values()):,} new data_types, which begin at random: "
+        f"{_NOTHING[init]}; try {others}, or say one by `--similar NEW=OLD`"
+    )

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tawt.errors import ConfigError
-from tawt.files import alone_at, made_folder, sync, write_hashes
-from tawt.places import real, refuse_links, remove
+from tawt.files import made_folder, sync, write_hashes, written_aside
+from tawt.places import real, refuse_links
 from tawt.seals import LIST, listed_files
 from tawt.training.outputs import is_run, refuse_outside
 
@@ -67,17 +67,11 @@ def published(place: Path, last: str) -> Iterator[Path]:
     in_use = ConfigError(
         str(place), "is being written by another process, expected to write it alone", f"wait for it, or {_ELSEWHERE}"
     )
-    aside = place.with_name(f".{place.name}.tmp")
-    with made_folder(place.parent), alone_at(place, in_use):
-        remove(aside)
-        aside.mkdir()
-        try:
-            yield aside
-            write_hashes(aside)
-            with made_folder(place):
-                _publish(aside, place, last)
-        finally:
-            remove(aside)
+    with written_aside(place, in_use) as aside:
+        yield aside
+        write_hashes(aside)
+        with made_folder(place):
+            _publish(aside, place, last)
 
 
 def _publish(aside: Path, place: Path, last: str) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.cli.output import Format, print_most
 from tawt.commands.build_vocab import extension
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
@@ -163,6 +164,32 @@ def test_a_killed_one_is_made_again(longer: Path, name: str, tmp_path: Path) -> 
     assert {path.name for path in made.run.parent.iterdir()} == {"old", "old-extended"}
     assert tawt.embed(root, made.run, device="cpu").n_subjects == 60
     assert (made.run / "README.md").read_text().count("# old-extended\n") == 1
+
+
+def test_what_begins_at_random_though_it_was_to_be_like_others_is_told(longer: Path) -> None:
+    """A way that finds nothing for some says for how many, and what else there is; `random` says nothing."""
+    told: dict[str, list[str]] = {"similar": [], "text": [], "random": []}
+    for init, said in told.items():
+        result = tawt.extend(longer, "old", init=init, dry_run=True, report=lambda e, said=said: said.append(e["text"]))
+        assert sum(result.ways.values()) == 2
+    (some,), (other,) = told["similar"], told["text"]
+    assert some.startswith("--init similar finds nothing for 1 of 2 new data_types, which begin at random: no old code")
+    assert "`--init parents` or `--init text`" in some and "`--init similar`" in other and told["random"] == []
+    assert {one.data_type: one.means for one in result.grown} == {"DX//A": "Sepsis", "LAB//NA": "Sodium in whole blood"}
+
+
+def test_of_many_rows_a_table_has_the_largest(capsys: pytest.CaptureFixture[str]) -> None:
+    """A long table is cut to twenty rows by their counts and says what is left; as csv it is whole."""
+    rows = [(f"CODE//{i}", i) for i in range(165)]
+    print_most(("data_type", "rows"), rows, Format.table, "data_type")
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [f"CODE//{i}" for i in range(164, 144, -1)]
+    assert f"and 145 more, {sum(range(145)):,} rows" in err
+    print_most(("data_type", "rows"), rows, Format.csv, "data_type")
+    assert len(capsys.readouterr().out.splitlines()) == 166
+    print_most(("data_type", "rows"), rows[:21], Format.table, "data_type")  # one more than twenty is no more to read
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 22 and err == ""
 
 
 def test_two_at_once_are_one(longer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
