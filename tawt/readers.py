@@ -106,10 +106,13 @@ def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, 
     """Hold a file to its seal; `always` is for one that is never without.
 
     Raises:
-        TawtError: Of that kind: it is not as it was written.
+        TawtError: Of that kind: it is not as it was written, or lacks the seal that it always has.
     """
-    if not holds(path, without=not always):
-        raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
+    if holds(path, without=not always):
+        return
+    if holds(path, without=True):
+        raise kind(str(path), "has no seal, expected one, as in whatever tawt has written", hint)
+    raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
 
 
 def read_map(

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract, own_contract
+from tawt.files import write_sealed
 from tawt.transforms.identity import arranged
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
@@ -167,7 +168,7 @@ def write_manifest(workspace: Path, vocabulary: str, splits: Mapping[str, Sequen
         "splits": splits,
     }
     (workspace / "dataset").mkdir(parents=True, exist_ok=True)
-    (workspace / "dataset" / "dataset.json").write_text(json.dumps(manifest))
+    write_sealed(workspace / "dataset" / "dataset.json", manifest)
 
 
 def write_dataset(

@@ -216,7 +216,9 @@ def _refuse_others(where: Path, others: list[str]) -> None:
 
 
 def _refuse_changes(folder: Path, plan: SweepConfig, trees: dict[str, PretrainConfig], read: dict[str, str]) -> None:
-    old = read_record(folder / RECORD, SweepRecord, "move it away: it is written again", absent=SweepRecord())
+    old = read_record(
+        folder / RECORD, SweepRecord, "move it away: it is written again", absent=SweepRecord(), sealed=True
+    )
     changed: list[str] = []
     for arm, was in old.arms.items():
         if arm not in trees:

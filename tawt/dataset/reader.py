@@ -15,7 +15,7 @@ from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_ind
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
 from tawt.files import digest, stamp, touched
-from tawt.readers import read_record
+from tawt.readers import hold_seal, read_record
 from tawt.seals import sha256_file
 from tawt.shell import command
 
@@ -219,6 +219,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
             command("ingest", "RAW_DIR", pipeline="NAME", workspace=workspace),
         )  # fmt: skip
     manifest = read_record(path, DatasetManifest, hint, DatasetError)
+    hold_seal(path, _make_again(path.parent), DatasetError, always=True)
     if manifest.format != FORMAT:
         raise DatasetError(str(path), f"has the format `{manifest.format}`, expected `{FORMAT}`", hint)
     digest = own_contract("dataset").digest

@@ -52,7 +52,7 @@ def read_undone(workspace: Workspace) -> Undone | None:
         FileError: The record is damaged.
     """
     path = workspace.root / UNDONE
-    return read_record(path, Undone, ingest_again(workspace)) if path.is_file() else None
+    return read_record(path, Undone, ingest_again(workspace), sealed=True) if path.is_file() else None
 
 
 def begin(workspace: Workspace, asked: Asked, stages: Iterable[str]) -> Undone | None:

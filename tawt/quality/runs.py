@@ -157,7 +157,7 @@ def check_embeddings(root: Path, known: Known) -> list[tuple[Path, str]]:
     folder, datasets = root / "embeddings", {}
     for place in (*(root / CARRIED).glob("*"), root):
         with suppress(FileError):  # which is told for itself
-            dataset = read_record(place / "dataset" / DATASET, DatasetManifest)
+            dataset = read_record(place / "dataset" / DATASET, DatasetManifest, sealed=True)
             datasets[dataset.vocabulary] = dataset
     for path in sorted(folder.rglob("*")):
         run = _run_of(root, path)

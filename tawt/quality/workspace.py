@@ -247,7 +247,7 @@ def _triplets(fitted: Input, triplets: Input) -> list[Finding]:
 
 def _dataset(fitted: Input, encoded: Input, dataset: Input) -> list[Finding]:
     folder = dataset.folder
-    manifest = read_record(folder / DATASET, DatasetManifest, dataset.make_again)
+    manifest = read_record(folder / DATASET, DatasetManifest, dataset.make_again, sealed=True)
     same_vocabulary = manifest.vocabulary == sha256_file(fitted.rows[0])
     listed = {(split, shard.shard) for split, shards in manifest.splits.items() for shard in shards}
     different = len({(path.parent.name, path.stem) for path in encoded.rows} - listed)

@@ -99,7 +99,7 @@ def measured_threads(workspace: Path, about: Any, work: Callable[[], object]) ->
 
 def _kept(workspace: Path) -> dict[str, Measured]:
     hint = "move it away: threads are measured again"
-    return read_record(workspace / THREADS, _Kept, hint, absent=_Kept({})).root
+    return read_record(workspace / THREADS, _Kept, hint, absent=_Kept({}), sealed=True).root
 
 
 def one_pass(entry: nn.Module, example: Example, compute: Compute) -> Callable[[], None]:

@@ -202,3 +202,10 @@ def test_the_words_of_the_house_are_defined_once() -> None:
         anchor for page in PAGES for anchor in re.findall(r"words\.md#([a-z-]+)", page.read_text(encoding="utf-8"))
     }
     assert linked == {"data", "stages", "training"}
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    """Each guide, concept and reference page has its link on the first page, and no link leads nowhere."""
+    docs = ROOT / "docs"
+    linked = set(re.findall(r"\]\(([\w/-]+\.md)\)", (docs / "index.md").read_text()))
+    assert linked == {str(path.relative_to(docs)) for path in docs.rglob("*.md")} - {"index.md"}

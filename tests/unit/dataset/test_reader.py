@@ -18,7 +18,8 @@ import pytest
 from tawt.dataset import reader, shard
 from tawt.dataset.reader import open_dataset
 from tawt.errors import DatasetError
-from tawt.files import stamp, touched
+from tawt.files import stamp, touched, write_sealed
+from tawt.readers import read_map
 
 COLUMNS = ("timestamp", "data_type", "value", "value_token", "value_status", "available_time")
 
@@ -186,7 +187,7 @@ def edit_manifest(workspace: Path, change) -> None:
     path = workspace / "dataset" / "dataset.json"
     manifest = json.loads(path.read_text())
     change(manifest)
-    path.write_text(json.dumps(manifest))
+    write_sealed(path, manifest)
 
 
 def test_a_missing_dataset_is_refused(tmp_path):
@@ -195,6 +196,15 @@ def test_a_missing_dataset_is_refused(tmp_path):
     (tmp_path / "pipeline.yaml").write_text("")
     said = refusal(tmp_path)
     assert "dataset.json" in said and "is not there" in said and f"{MENDED_BY} {tmp_path}" in said
+
+
+def test_a_manifest_without_its_seal_is_refused(tmp_path, write_dataset):
+    """A manifest that is whole but for its seal, as one that was written by hand, says how to make it anew."""
+    write_dataset(tmp_path, {"train": [2]})
+    path = tmp_path / "dataset" / "dataset.json"
+    path.write_text(json.dumps(read_map(path)))
+    said = refusal(tmp_path)
+    assert "dataset.json: has no seal, expected one" in said and f"tawt run dataset -w {tmp_path} --force" in said
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "tawt.dataset/2"}'])

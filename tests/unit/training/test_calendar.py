@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tawt.commands.pretrain import pretrain
 from tawt.config.train import PretrainConfig
+from tawt.files import write_sealed
+from tawt.readers import read_map
 
 WAVES = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "time": ["calendar"]}
 
@@ -28,7 +28,7 @@ def test_a_clock_that_means_nothing_is_doubted(tmp_path, write_dataset, calendar
     dry run; the day's wave over shifted dates, or none, is not."""
     write_dataset(tmp_path, {"train": [30]})
     path = tmp_path / "dataset" / "dataset.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"calendar": calendar}))
+    write_sealed(path, read_map(path) | {"calendar": calendar})
     config = PretrainConfig.model_validate({"model": WAVES | model, "train": {"max_steps": 1, "threads": 1}})
     doubts = pretrain(tmp_path, config, device="cpu", dry_run=True).plan.doubts
     found = [doubt for doubt in doubts if "calendar" in doubt]

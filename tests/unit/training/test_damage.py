@@ -308,7 +308,8 @@ def test_a_damaged_record_of_a_sweep_or_of_threads_is_named(workspace, tmp_path)
         with pytest.raises(TawtError) as error:
             sweep(workspace, tmp_path / "s.yaml", dry_run=True)
         assert _clear(error.value, folder / "sweep.json")
-    for content in ('{"x": {"threads": 1000000}}', "[]", DEEP, '{"x": 1}'):
+    whole = '{"x": {"threads": 2, "reason": "", "machine": "", "torch": "", "ms": {}}}'
+    for content in ('{"x": {"threads": 1000000}}', "[]", DEEP, '{"x": 1}', whole):
         (workspace / "threads.json").write_text(content)
         with pytest.raises(TawtError) as error:
             known_threads(workspace, {})

@@ -27,7 +27,7 @@ from tawt.config.train import PretrainConfig
 from tawt.contracts.run import say_unfinished
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, TrainingError
-from tawt.files import alone, write_hashes
+from tawt.files import alone, write_hashes, write_sealed
 from tawt.objectives.pretrain_model import build_model
 from tawt.runs import embedding
 from tawt.training import threads
@@ -139,7 +139,7 @@ def _rebuilt(workspace: Path) -> None:
     pq.write_table(table.set_column(at, table.schema.field(at), pa.array([1.0] * len(table), pa.float64())), path)
     manifest = json.loads((other / "dataset" / "dataset.json").read_text())
     manifest["vocabulary"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (other / "dataset" / "dataset.json").write_text(json.dumps(manifest))
+    write_sealed(other / "dataset" / "dataset.json", manifest)
     for folder in ("vocabulary", "dataset"):
         (workspace / folder).rename(workspace / f".{folder}.old")
         (other / folder).rename(workspace / folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from tawt.config.model import ModelConfig
 from tawt.config.objective import ContrastiveConfig, ForecastConfig, ObjectiveConfig
 from tawt.config.train import PretrainConfig, TrainConfig
 from tawt.errors import TrainingError
+from tawt.files import write_sealed
 from tawt.objectives.contrastive import info_nce
 from tawt.objectives.parts import weights
 from tawt.training import loop, scaler, watch
@@ -131,7 +133,7 @@ def plant_nan(workspace, row: int, split: str = "train", value: float = np.nan) 
     at = data.index(np.asarray(table["value"])[:64].tobytes())
     data[at + 4 * row : at + 4 * row + 4] = np.float32(value).tobytes()
     path.write_bytes(data)
-    listed.write_text(listed.read_text().replace(before, hashlib.sha256(data).hexdigest()))
+    write_sealed(listed, json.loads(listed.read_text().replace(before, hashlib.sha256(data).hexdigest())))
     return row
 
 

@@ -243,7 +243,7 @@ def test_resume_refuses_another_dataset(workspace, config, tmp_path, broken_off,
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     entry = manifest["splits"]["train"][0] | {"sha256": sha256_file(path)}
     manifest["splits"]["train"] = [entry, *manifest["splits"]["train"][1:]]
-    listed.write_text(json.dumps(manifest))
+    write_sealed(listed, manifest)
     with pytest.raises(CheckpointError, match="belongs to dataset") as error:
         pretrain(workspace, config, device="cpu", out=tmp_path / "a", resume=True)
     assert "--out" in error.value.hint
