@@ -14,9 +14,18 @@ from tawt.commands.answered import outcome_of
 from tawt.config.base import one_or_more
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, nearest
-from tawt.evaluation.baselines import BASELINES, Shuffled, baseline, measured_shuffled
+from tawt.evaluation.baselines import (
+    BASELINES,
+    OF_NUMBERS,
+    Shuffled,
+    baseline,
+    baselines_of,
+    features_for,
+    measured_shuffled,
+    regression,
+)
 from tawt.evaluation.baselines import Task as OneModel
-from tawt.evaluation.features import ROWS_AT_ONCE, features_at, numeric_types
+from tawt.evaluation.features import ROWS_AT_ONCE, numeric_types
 from tawt.evaluation.known import known_at
 from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.rows import Rows, thinned
@@ -32,10 +41,15 @@ from tawt.runs.beside import answer_untrained, probed, with_labels_shuffled
 from tawt.training.device import Compute
 
 GRU, UNTRAINED, SHUFFLED = "GRU-D", "untrained encoder", "shuffled labels"
-NAMES = (*BASELINES, *TABULAR, GRU, UNTRAINED, SHUFFLED)
-"""All that can stand beside; the last is no row of a table: what it says is held to chance."""
+_FURTHER = (*TABULAR, GRU, UNTRAINED, SHUFFLED)
+"""The last is no row of a table: what it says is held to chance."""
+NAMES = (*dict.fromkeys((*BASELINES, *OF_NUMBERS, *_FURTHER)),)
+"""All that can stand beside some kind of task."""
 _N_VARIABLES = 64
-_MOST = {"demographics": 20_000, "logistic regression": 20_000, GRU: 20_000}
+_MOST = {
+    **{name: 20_000 for by in (BASELINES, OF_NUMBERS) for name, (_, fit) in by.items() if fit is regression},
+    GRU: 20_000,
+}
 _MOST_OF_ALL = 100_000
 """Labels that are learned from, or that decide when to stop; of more, as many are drawn."""
 TRAIN, TUNING = "train", "tuning"
@@ -96,7 +110,7 @@ class Beside:
         return measured_shuffled(outcome, own.subject_id, self.seed, n_draws)
 
     def _chosen(self, wanted: str | Sequence[str] | None) -> list[str]:
-        return chosen(wanted, self.weights)
+        return chosen(wanted, self.weights, self.labels.kind)
 
     def _said(self, name: str) -> Floats:
         if name == UNTRAINED:
@@ -109,7 +123,8 @@ class Beside:
             self.tell(f"{name} learns from {most:,} of {n:,} labels, drawn: times of one subject are much alike")
         if name == GRU:
             return self._gru(rows)
-        family, by = KINDS[self.labels.kind].family, dict(BASELINES)
+        family = KINDS[self.labels.kind].family
+        by = dict(baselines_of(family))
         by |= tabular_baselines(self.weights, self.compute.device.type, self.tell)
         for one in get_args(OneModel):
             if one == family:
@@ -135,53 +150,57 @@ class Beside:
     def _rows(self, most: int = _MOST_OF_ALL) -> Rows:
         at, parts = self._any_of(most), self._inside()
         truth = np.nan_to_num(self.labels.value[at, 0])  # of several things, each has its own
-        return Rows(self.labels.subject_id[at], self.labels.time[at], truth, *(part[at] for part in parts))
+        fit, stop, test = (part[at] for part in parts)
+        stop = thinned(np.arange(len(at)), stop, most, self.seed)
+        return Rows(self.labels.subject_id[at], self.labels.time[at], truth, fit, stop, test)
 
     def _targets(self, at: Ints) -> Targets:
         return make_targets(self.labels.rows(at), self.task.spec, self.task.loaded.config.objective.label)
 
     def _gru(self, rows: Rows) -> Floats:
         """Learn by the small recurrent network, on hourly steps of the most frequent numeric variables."""
-        facts = features_at(self.dataset, rows.subject_id, rows.prediction_time, "demographics").matrix
-        facts = _standardized(facts, rows.fit)
+        fit = np.flatnonzero(rows.fit)
+        facts = features_for("demographics", self.dataset, rows, fit)
+        standard = _standard(facts.matrix)
         targets = self._targets(self._any_of(_MOST[GRU]))
         spec, config = self.task.spec, self.task.loaded.config.objective.label
 
         def series(at: Ints) -> Series:
             known = known_at(self.dataset, rows.subject_id[at], rows.prediction_time[at])
             row, variable, ago, value, n = numeric_types(known, self.dataset.vocabulary, _N_VARIABLES)
-            return make_series(len(at), row, variable, ago, value, n, facts[at])
+            own = features_for("demographics", self.dataset, rows, at, facts.names)
+            return make_series(len(at), row, variable, ago, value, n, standard(own.matrix))
 
-        every = np.arange(len(rows.truth))
-        fit, asked = np.flatnonzero(rows.fit), np.flatnonzero(rows.test)
-        stop = np.flatnonzero(thinned(every, rows.stop, _MOST[GRU], self.seed))
+        stop, asked = np.flatnonzero(rows.stop), np.flatnonzero(rows.test)
         further = (series(stop), targets.rows(stop)) if len(stop) else None
         parts = (series(asked[i : i + ROWS_AT_ONCE]) for i in range(0, max(1, len(asked)), ROWS_AT_ONCE))
         return fit_gru(series(fit), targets.rows(fit), further, parts, answers(spec, config), self.seed)
 
 
-def chosen(wanted: str | Sequence[str] | None, weights: Mapping[str, Path]) -> list[str]:
+def chosen(wanted: str | Sequence[str] | None, weights: Mapping[str, Path], kind: str) -> list[str]:
     """Return the names of what is to stand beside; None = all of which there is what they need.
 
     Raises:
-        ConfigError: There is none of a name, or its weights were not given.
+        ConfigError: There is none of a name for the kind of task, or its weights were not given.
     """
-    there = [name for name in NAMES if name not in TABULAR or name in weights]
+    of_kind = (*baselines_of(KINDS[kind].family), *_FURTHER)
+    there = [name for name in of_kind if name not in TABULAR or name in weights]
     names = there if wanted is None else [*one_or_more(wanted)]
     for name in names:
-        if name not in NAMES:
-            alike = next((one for one in NAMES if one.lower() == name.lower()), None)
-            hint = f"did you mean `{alike}`?" if alike else nearest(name, NAMES)
-            raise ConfigError(f"--baseline {name}", f"is none, expected {', '.join(NAMES)} or none", hint)
+        if name not in of_kind:
+            alike = next((one for one in of_kind if one.lower() == name.lower()), None)
+            hint = f"did you mean `{alike}`?" if alike else nearest(name, of_kind)
+            raise ConfigError(f"--baseline {name}", f"is none, expected {', '.join(of_kind)} or none", hint)
         if name not in there:
             hint = f"give them with `--weights {name}=FILE`"
             raise ConfigError(f"--baseline {name}", "has no weights, expected those that lie on this disk", hint)
     return names
 
 
-def _standardized(x: Floats, fit: Bools) -> Floats:
-    known = ~np.isnan(x[fit])
+def _standard(fit: Floats) -> Callable[[Floats], Floats]:
+    """Return what standardizes features by some rows."""
+    known = ~np.isnan(fit)
     n = np.maximum(known.sum(0), 1)
-    mean = np.where(known, x[fit], 0).sum(0) / n
-    spread = np.sqrt(np.where(known, (x[fit] - mean) ** 2, 0).sum(0) / n)
-    return np.asarray((x - mean) / np.where(spread > 0, spread, 1), dtype=np.float64)
+    mean = np.where(known, fit, 0).sum(0, dtype=np.float64) / n
+    spread = np.sqrt(np.where(known, (fit - mean) ** 2, 0).sum(0) / n)
+    return lambda x: np.asarray((x - mean) / np.where(spread > 0, spread, 1), dtype=np.float64)

@@ -162,14 +162,13 @@ def evaluate(
         raise ConfigError("--run", "names no run, expected one at least", "give a run of `tawt finetune`")
     tables = given_weights(one_or_more(weights))
     notes: list[str] = []
-    if split == TRAIN and chosen(() if baselines is None else baselines, tables):
+    if split == TRAIN and baselines:
         raise ConfigError(
             "--baseline", "learns from train, which is asked about, expected none", "leave it out, or ask of held_out"
         )
     if split == TRAIN:
         notes.append("no baseline stands beside: each learns from train, which is asked about")
         baselines = ()
-    chosen(baselines, tables)
     names = [called(workspace, folder) for folder in folders]
     if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise ConfigError("--run", f"names `{twice[0]}` twice, expected runs of different names", "rename a folder")
@@ -184,6 +183,7 @@ def evaluate(
     for at in dict.fromkeys(places):
         hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
     labels = read_labels(file, kind, usual=learned_kind(folders[0]))
+    chosen(baselines, tables, labels.kind)
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     hold_folder(place, workspace, EVALUATIONS)
     if out is not None:

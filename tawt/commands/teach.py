@@ -20,7 +20,7 @@ from tawt.config.label import SelfTrainingConfig
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError
 from tawt.evaluation.baselines import Task as BaselineTask
-from tawt.evaluation.baselines import baseline
+from tawt.evaluation.baselines import baseline, baselines_of
 from tawt.evaluation.rows import Rows
 from tawt.heads.kinds import KINDS
 from tawt.heads.probe import fit_probe
@@ -90,7 +90,7 @@ def _of_baseline(name: str, task: Task, dataset: TripletDataset, labelled: Bools
     asked = train & ~inside
     of_class = truth.argmax(1) if truth.shape[1] > 1 else truth[:, 0]
     rows = Rows(subject, task.asked.time, of_class.astype(np.float64), labelled, tuning, asked)
-    said = baseline(name, dataset, rows, family)
+    said = baseline(name, dataset, rows, family, by=baselines_of(family))
     outputs = torch.full((len(subject), len(task.spec.outputs)), torch.nan)
     fitted = torch.from_numpy(said.reshape(int(asked.sum()), -1)).float()
     outputs[torch.from_numpy(asked)] = task.answers.outputs(fitted)

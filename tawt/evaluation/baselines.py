@@ -6,18 +6,18 @@ scikit-learn and LightGBM come with an extra and are imported when they are need
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from tawt.arrays import Floats, Ints
+from tawt.arrays import Bools, Floats, Ints
 from tawt.chance import shuffled
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, ContractError, nearest
-from tawt.evaluation.families import measures_of
-from tawt.evaluation.features import ROWS_AT_ONCE, Recipe, features_at
+from tawt.evaluation.families import Family, measures_of
+from tawt.evaluation.features import ROWS_AT_ONCE, Features, Recipe, features_at
 from tawt.evaluation.measure import Outcome
 from tawt.evaluation.resample import N_DRAWS, Interval, draws_of, intervals
 from tawt.evaluation.rows import Rows
@@ -42,16 +42,21 @@ _OBJECTIVES = {
 }
 
 
-def prevalence(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
+Say = Callable[[Floats], Floats]
+"""Features `(m, f)` -> what is predicted of them: `(m,)`, or `(m, c)` of several classes."""
+
+
+def prevalence(x: Floats, rows: Rows, task: Task, seed: int) -> Say:
     """Predict the same for all: the share of each class, or the mean, among what is learned from."""
     y = rows.truth[rows.fit]
-    n = int(rows.test.sum())
     if task != "classes":
-        return np.full(n, y.mean())
-    return np.tile(np.bincount(y.astype(np.int64), minlength=_n_classes(rows)) / len(y), (n, 1))
+        mean = y.mean()
+        return lambda asked: np.full(len(asked), mean)
+    share = np.bincount(y.astype(np.int64), minlength=rows.n_classes) / len(y)
+    return lambda asked: np.tile(share, (len(asked), 1))
 
 
-def regression(x: Floats, rows: Rows, task: Task, seed: int, strength: float | None = None) -> Floats:
+def regression(x: Floats, rows: Rows, task: Task, seed: int, strength: float | None = None) -> Say:
     """Logistic regression, or ridge of numbers; the penalty by cross-validated loss on what is learned from.
 
     Features are standardized by what is learned from; where one is missing it has its mean and a flag says so.
@@ -67,12 +72,9 @@ def regression(x: Floats, rows: Rows, task: Task, seed: int, strength: float | N
     else:
         chosen = _strength(x_fit, y, rows.subject_id[rows.fit], seed) if strength is None else strength
         model = models.LogisticRegression(C=chosen, max_iter=1000).fit(x_fit, y)
-    del x_fit
-    say = model.predict if task == "numbers" else model.predict_proba
-    at = np.flatnonzero(rows.test)
-    parts = [say(flags(x[at[i : i + ROWS_AT_ONCE]])) for i in range(0, len(at), ROWS_AT_ONCE)]
-    said = np.concatenate(parts).astype(np.float64) if parts else np.empty((0, len(np.unique(y))))
-    return said.reshape(len(at)) if task == "numbers" else spread(said, model.classes_, rows, task)
+    if task == "numbers":
+        return lambda asked: np.asarray(model.predict(flags(asked)), dtype=np.float64).reshape(len(asked))
+    return lambda asked: spread(model.predict_proba(flags(asked)), model.classes_, rows.n_classes, task)
 
 
 def strength_of(x: Floats, rows: Rows, seed: int) -> float:
@@ -98,12 +100,12 @@ def _strength(x: Floats, y: Floats, subject: Ints, seed: int) -> float:
     return float(_STRENGTHS[losses.argmin()])
 
 
-def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Floats:
+def trees(x: Floats, rows: Rows, task: Task, seed: int) -> Say:
     """LightGBM; further rows decide when to stop, or there are 300 trees."""
     parts = [(x[part], rows.truth[part]) for part in (rows.fit, rows.stop)]
-    more = {"num_class": _n_classes(rows)} if task == "classes" else {}
+    more = {"num_class": rows.n_classes} if task == "classes" else {}
     booster = boosted(parts[0], parts[1], task, seed, more)
-    return np.asarray(booster.predict(x[rows.test]), dtype=np.float64)
+    return lambda asked: np.asarray(booster.predict(asked), dtype=np.float64)
 
 
 def boosted(fit: tuple[Any, Floats], stop: tuple[Any, Floats], task: Task, seed: int, more: Mapping[str, Any]) -> Any:
@@ -126,19 +128,34 @@ def lightgbm_module() -> Any:
         raise _lacking("lightgbm") from None
 
 
-Fit = Callable[[Floats, Rows, Task, int], Floats]
-"""Features `(n, f)`, rows, task, seed -> predictions of the test rows: `(m,)`, or `(m, c)` of several classes."""
+Fit = Callable[[Floats, Rows, Task, int], Say]
+"""Features `(n, f)` of rows, the rows, task, seed -> what predicts others by the same features."""
 Baselines = Mapping[str, tuple[Recipe | None, Fit]]
 """Name -> what is known of a record, and what is fitted to it."""
-BASELINES: Baselines = {
-    "prevalence": (None, prevalence),
-    "demographics": ("demographics", regression),
-    "missingness": ("missingness", trees),
-    "logistic regression": ("summaries", regression),
-    "LightGBM": ("summaries", trees),
-    "LightGBM, four statistics": ("four", trees),
-}
+_FOUR = "{}, four statistics"
+
+
+def _baselines(constant: str, linear: str) -> Baselines:
+    """Return them by the names of what is fitted: of numbers the linear model is another than of yes or no."""
+    models: dict[str, Fit] = {linear: regression, "LightGBM": trees}
+    return {
+        constant: (None, prevalence),
+        "demographics": ("demographics", regression),
+        "missingness": ("missingness", trees),
+        **{name: ("summaries", fit) for name, fit in models.items()},
+        **{_FOUR.format(name): ("four", fit) for name, fit in models.items()},
+    }
+
+
+BASELINES = _baselines("prevalence", "logistic regression")
 """Those that need no weights."""
+OF_NUMBERS = _baselines("mean", "ridge regression")
+"""The same where numbers are asked for."""
+
+
+def baselines_of(family: Family) -> Baselines:
+    """Return the baselines for a family of measures."""
+    return OF_NUMBERS if family == "numbers" else BASELINES
 
 
 def baseline(
@@ -169,17 +186,35 @@ def baseline(
         raise ContractError("truth", f"has {n:,} values beside 0 and 1, expected none")
     if task == "classes" and (n := int(((seen < 0) | (seen % 1 != 0)).sum())):
         raise ContractError("truth", f"has {n:,} values that are no numbers of classes, expected 0, 1, 2 ...")
-    x, fit = features_for(by[name][0], dataset, rows), by[name][1]
-    if not x.shape[1]:
-        return prevalence(x, rows, task, seed)  # nothing is known of anybody
-    return fit(x, rows, task, seed)
+    recipe, fit = by[name]
+    learned = rows.of(learned_from(fit, rows))
+    told = features_for(recipe, dataset, learned)
+    # nothing is known of anybody, or nobody is asked about
+    fit = fit if told.names and rows.test.any() else prevalence
+    return said_of_test(fit(told.matrix, learned, task, seed), told.names, recipe, dataset, rows)
 
 
-def features_for(recipe: Recipe | None, dataset: TripletDataset, rows: Rows) -> Floats:
-    """Return what a baseline is told of each row, `(n, f)`."""
+def learned_from(fit: Fit, rows: Rows) -> Bools:
+    """Return which rows a model looks at to learn: those that it stops by too, where it does."""
+    return rows.fit if fit in (regression, prevalence) else rows.fit | rows.stop
+
+
+def features_for(
+    recipe: Recipe | None, dataset: TripletDataset, rows: Rows, at: Ints | slice = slice(None),
+    names: Sequence[str] | None = None,
+) -> Features:  # fmt: skip
+    """Return what a baseline is told of rows; `names` are those of the features that it learned from."""
+    subject, time = rows.subject_id[at], rows.prediction_time[at]
     if recipe is None:
-        return np.empty((len(rows.truth), 0))
-    return features_at(dataset, rows.subject_id, rows.prediction_time, recipe).matrix
+        return Features(np.empty((len(subject), 0), dtype=np.float32), ())
+    return features_at(dataset, subject, time, recipe, names)
+
+
+def said_of_test(say: Say, names: Sequence[str], recipe: Recipe | None, dataset: TripletDataset, rows: Rows) -> Floats:
+    """Predict the test rows, some at a time: their features are let go, so that memory does not grow with them."""
+    at = np.flatnonzero(rows.test)
+    parts = [at[i : i + ROWS_AT_ONCE] for i in range(0, max(1, len(at)), ROWS_AT_ONCE)]
+    return np.concatenate([say(features_for(recipe, dataset, rows, part, names).matrix) for part in parts])
 
 
 @dataclass(frozen=True)
@@ -220,15 +255,11 @@ def with_shuffled_labels(rows: Rows, seed: int) -> Rows:
     return Rows(rows.subject_id, rows.prediction_time, truth, rows.fit, rows.stop, rows.test)
 
 
-def _n_classes(rows: Rows) -> int:
-    return int(rows.truth.max()) + 1
-
-
-def spread(chances: Floats, classes: Floats, rows: Rows, task: Task) -> Floats:
+def spread(chances: Floats, classes: Floats, n_classes: int, task: Task) -> Floats:
     """Return chances of the classes that a model saw as those of all classes; of yes or no, that of yes."""
     if task == "binary":
         return np.asarray(chances[:, 1], dtype=np.float64)
-    out = np.zeros((len(chances), _n_classes(rows)))
+    out = np.zeros((len(chances), n_classes))
     out[:, classes.astype(np.int64)] = chances
     return out
 
@@ -237,7 +268,7 @@ def flags_by(fit: Floats) -> Callable[[Floats], Floats]:
     """Return what standardizes features by some rows, and flags what is missing: `(n, f)` -> `(n, 2 f)`."""
     missing = np.isnan(fit)
     n = np.maximum((~missing).sum(0), 1)
-    mean = np.where(missing, 0.0, fit).sum(0) / n
+    mean = np.where(missing, 0.0, fit).sum(0, dtype=np.float64) / n
     spread = np.sqrt((np.where(missing, 0.0, fit - mean) ** 2).sum(0) / n)
     spread[spread < 1e-6] = np.inf  # what does not vary says nothing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -36,9 +36,16 @@ class Features:
     """`f` features of `n` rows."""
 
     matrix: Floats
-    """`(n, f)`, NaN where there is nothing to summarize."""
+    """`(n, f)`, NaN where there is nothing to summarize; in single precision where there may be many rows."""
     names: tuple[str, ...]
     """`f` names: the data_type and what is said of it."""
+
+    def of(self, names: Sequence[str]) -> Features:
+        """Return some of the features."""
+        if self.names == (*names,):
+            return self
+        place = {name: i for i, name in enumerate(self.names)}
+        return Features(self.matrix[:, [place[name] for name in names]], (*names,))
 
 
 def features_of(known: Known, dataset: TripletDataset, recipe: Recipe, n_types: int = N_TYPES) -> Features:
@@ -71,7 +78,10 @@ def _all_of(known: Known, dataset: TripletDataset, recipe: Recipe, n_types: int)
     return _joined([_statistics(with_number, vocabulary, chosen, _TWELVE), _counts(known, vocabulary, chosen)])
 
 
-def features_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: ArrayLike, recipe: Recipe) -> Features:
+def features_at(
+    dataset: TripletDataset, subject_id: ArrayLike, prediction_time: ArrayLike, recipe: Recipe,
+    names: Sequence[str] | None = None,
+) -> Features:  # fmt: skip
     """Summarize what was known of subjects at prediction times, some rows at a time: it is not held for all at once.
 
     Args:
@@ -79,21 +89,21 @@ def features_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time:
         subject_id: `(n,)`.
         prediction_time: `(n,)`, us since 1970-01-01.
         recipe: What is said of them.
+        names: Of the features that are wanted; None = all that say something of these rows.
 
     Raises:
         DatasetError: A subject is in no split.
     """
     subject, time = np.asarray(subject_id), np.asarray(prediction_time)
-    matrix = np.empty((len(subject), 0))
-    names: tuple[str, ...] = ()
+    whole = Features(np.empty((len(subject), 0), dtype=np.float32), ())
     for i in range(0, max(1, len(subject)), ROWS_AT_ONCE):
         part = slice(i, i + ROWS_AT_ONCE)
         found = _all_of(known_at(dataset, subject[part], time[part]), dataset, recipe, N_TYPES)
+        found = found if names is None else found.of(names)
         if i == 0:
-            matrix, names = np.empty((len(subject), len(found.names))), found.names
-        matrix[part] = found.matrix
-    whole = Features(matrix, names)
-    return _told(whole) if recipe == "demographics" else whole
+            whole = Features(np.empty((len(subject), len(found.names)), dtype=np.float32), found.names)
+        whole.matrix[part] = found.matrix
+    return _told(whole) if recipe == "demographics" and names is None else whole
 
 
 def statics_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: ArrayLike) -> Known:

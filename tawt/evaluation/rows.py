@@ -33,6 +33,8 @@ class Rows:
     """`(n,)`, what decides when boosting stops; none = a usual number of trees."""
     test: Bools
     """`(n,)`, what is predicted; rows of `stop` may be asked about too, those of `fit` may not."""
+    n_classes: int
+    """How many classes there are, where the truths are numbers of classes."""
 
     def __init__(
         self, subject_id: ArrayLike, prediction_time: ArrayLike, truth: ArrayLike, fit: ArrayLike, stop: ArrayLike,
@@ -57,6 +59,14 @@ class Rows:
         names = ("subject_id", "prediction_time", "truth", "fit", "stop", "test")
         for name, value in zip(names, (subject, times, told, *parts), strict=True):
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "n_classes", int(told.max(initial=0)) + 1)
+
+    def of(self, which: Bools) -> Rows:
+        """Return some of the rows, of as many classes."""
+        columns = (self.subject_id, self.prediction_time, self.truth, self.fit, self.stop, self.test)
+        found = Rows(*(column[which] for column in columns))
+        object.__setattr__(found, "n_classes", self.n_classes)
+        return found
 
 
 def thinned(row: Ints, kept: Bools, most: int, seed: int) -> Bools:

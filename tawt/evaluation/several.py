@@ -15,11 +15,15 @@ from tawt.dataset.reader import TripletDataset
 from tawt.evaluation.baselines import (
     BASELINES,
     Baselines,
+    Fit,
+    Say,
     boosted,
     features_for,
+    learned_from,
     lightgbm_module,
     prevalence,
     regression,
+    said_of_test,
     strength_of,
     trees,
 )
@@ -63,25 +67,34 @@ def several(
         ConfigError: The package of the baseline is not installed.
         DatasetError: A subject is not in the dataset.
     """
-    x, fit = features_for(by[name][0], dataset, rows), by[name][1]
+    recipe, fit = by[name]
+    which = learned_from(fit, rows)
+    learned, own = rows.of(which), Several(asked.truth[which], asked.known[which], asked.in_time)
+    told = features_for(recipe, dataset, learned)
+    say = _fitted(name, told.matrix, fit, learned, own, seed, tell)
+    found = said_of_test(say, told.names, recipe, dataset, rows)
+    return _to_survival(found) if asked.in_time else found
+
+
+def _fitted(name: str, x: Floats, fit: Fit, rows: Rows, asked: Several, seed: int, tell: Callable[[str], None]) -> Say:
+    """Return what predicts `(m, k)` chances by features `(m, f)`."""
     parts = [_of(rows, asked, i) for i in range(asked.truth.shape[1])]
     fewest = [min(int(one.truth[one.fit].sum()), int((1 - one.truth[one.fit]).sum())) if one else 0 for one in parts]
     if fit is trees and asked.in_time and max(fewest) >= FEWEST and x.shape[1]:
-        return _to_survival(_trees_in_time(x, rows, asked, seed))
+        return _trees_in_time(x, rows, asked, seed)
     most = parts[int(np.argmax(fewest))]
     if fit is regression and most is not None and max(fewest) >= FEWEST and x.shape[1]:
         # chosen once, where most is known: it costs many times what one thing costs
         fit = partial(regression, strength=strength_of(x, most, seed))
-    said = []
+    said: list[Say] = []
     for one, n in zip(parts, fewest, strict=True):
         if one is None:
-            said.append(np.full(int(rows.test.sum()), 0.5))
+            said.append(lambda at: np.full(len(at), 0.5))
         else:
             said.append((fit if n >= FEWEST and x.shape[1] else prevalence)(x, one, "binary", seed))
     if few := sum(n < FEWEST for n in fewest):
         tell(f"{name}: {few} of {len(parts)} things have too few answers to learn from, and are told by rates")
-    found = np.stack(said, 1)
-    return _to_survival(found) if asked.in_time else found
+    return lambda at: np.stack([say(at) for say in said], 1)
 
 
 def _of(rows: Rows, asked: Several, i: int) -> Rows | None:
@@ -93,7 +106,7 @@ def _of(rows: Rows, asked: Several, i: int) -> Rows | None:
     return Rows(rows.subject_id, rows.prediction_time, own, learned, rows.stop & asked.known[:, i], rows.test)
 
 
-def _trees_in_time(x: Floats, rows: Rows, asked: Several, seed: int) -> Floats:
+def _trees_in_time(x: Floats, rows: Rows, asked: Several, seed: int) -> Say:
     """Fit one model to all intervals: a row for each in which somebody was still watched, with its number beside.
 
     The rows are made as they are read: side by side they would take as many times the memory as there are intervals.
@@ -102,24 +115,29 @@ def _trees_in_time(x: Floats, rows: Rows, asked: Several, seed: int) -> Floats:
     class InTime(lightgbm_module().Sequence):  # type: ignore[misc]
         batch_size = 1024
 
-        def __init__(self, row: Ints, interval: Ints) -> None:
-            self.row, self.interval = row, interval
+        def __init__(self, x: Floats, row: Ints, interval: Ints) -> None:
+            self.x, self.row, self.interval = x, row, interval
 
         def __len__(self) -> int:
             return len(self.row)
 
         def __getitem__(self, at: Any) -> Floats:
-            return np.concatenate((x[self.row[at]], np.asarray(self.interval[at], dtype=np.float64)[..., None]), -1)
+            # rows that are handed over one by one are in double precision
+            return np.concatenate((self.x[self.row[at]], np.asarray(self.interval[at], np.float64)[..., None]), -1)
 
     def watched(part: Bools) -> tuple[InTime, Floats]:
         row, interval = np.nonzero(asked.known & part[:, None])
-        return InTime(row, interval), asked.truth[row, interval]
+        return InTime(x, row, interval), asked.truth[row, interval]
 
     # else it hangs on how rows are handed over which features of few are drawn from
     booster = boosted(watched(rows.fit), watched(rows.stop), "binary", seed, {"feature_pre_filter": False})
-    own, n_intervals = np.flatnonzero(rows.test), asked.truth.shape[1]
-    said = [booster.predict(InTime(own, np.full(len(own), i))[:]) for i in range(n_intervals)]
-    return np.stack(said, 1).astype(np.float64)
+
+    def say(at: Floats) -> Floats:
+        row = np.arange(len(at))
+        said = [booster.predict(InTime(at, row, np.full(len(at), i))[:]) for i in range(asked.truth.shape[1])]
+        return np.stack(said, 1).astype(np.float64)
+
+    return say
 
 
 def _to_survival(hazard: Floats) -> Floats:

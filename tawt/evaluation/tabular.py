@@ -16,7 +16,7 @@ import numpy as np
 from tawt.arrays import Floats, Ints
 from tawt.chance import shuffled
 from tawt.errors import ConfigError, nearest
-from tawt.evaluation.baselines import Fit, Task, prevalence, spread
+from tawt.evaluation.baselines import Fit, Say, Task, prevalence, spread
 from tawt.evaluation.features import Recipe
 from tawt.evaluation.rows import Rows
 
@@ -89,7 +89,7 @@ def tabular_baselines(
     found: dict[str, tuple[Recipe | None, Fit]] = {}
     for name, path in weights.items():
 
-        def fit(x: Floats, rows: Rows, task: Task, seed: int, name: str = name, path: Path = path) -> Floats:
+        def fit(x: Floats, rows: Rows, task: Task, seed: int, name: str = name, path: Path = path) -> Say:
             return _fitted(name, path, device, tell, x, rows, task, seed)
 
         found[name] = ("summaries", fit)
@@ -98,7 +98,7 @@ def tabular_baselines(
 
 def _fitted(
     name: str, path: Path, device: str, tell: Callable[[str], None], x: Floats, rows: Rows, task: Task, seed: int
-) -> Floats:
+) -> Say:
     package = TABULAR[name]
     made = _class(name, package, task)
     file = _file(name, path, task)
@@ -109,21 +109,33 @@ def _fitted(
     if task != "numbers" and len(np.unique(y)) > package.n_classes:
         what = f"has {len(np.unique(y))} classes to learn, expected {package.n_classes} at most"
         raise ConfigError(f"baseline {name}", what, f"leave {name} out")
+    with _at_work(name, package):
+        model = made(model_path=str(file), device=device, random_state=seed, **package.more)
+        model.fit(x[own][:, columns], y if task == "numbers" else y.astype(np.int64))
+
+    def say(asked: Floats) -> Floats:
+        with _at_work(name, package):
+            said = (model.predict if task == "numbers" else model.predict_proba)(asked[:, columns])
+        if task == "numbers":
+            return np.asarray(said, dtype=np.float64)
+        classes = np.asarray(model.classes_, dtype=np.float64)
+        return spread(np.asarray(said, dtype=np.float64), classes, rows.n_classes, task)
+
+    return say
+
+
+@contextmanager
+def _at_work(name: str, package: Package) -> Iterator[None]:
+    """Let a package work without the network, and end in its name where it fails."""
     try:
         with offline():
-            model = made(model_path=str(file), device=device, random_state=seed, **package.more)
-            model.fit(x[own][:, columns], y if task == "numbers" else y.astype(np.int64))
-            asked = x[rows.test][:, columns]
-            said = model.predict(asked) if task == "numbers" else model.predict_proba(asked)
+            yield
     except Exception as error:  # whatever the package raises; its words may quote cells
         why = "asks for the network, which is closed to it" if _is_offline(error) else f"ended with {_kind(error)}"
         raise ConfigError(
             f"baseline {name}", f"{package.module} {why}, expected weights that it reads",
             f"give weights of the installed version with `--weights {name}=FILE`",
         ) from None  # fmt: skip
-    if task == "numbers":
-        return np.asarray(said, dtype=np.float64)
-    return spread(np.asarray(said, dtype=np.float64), np.asarray(model.classes_, dtype=np.float64), rows, task)
 
 
 def _class(name: str, package: Package, task: Task) -> Any:

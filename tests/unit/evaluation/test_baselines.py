@@ -12,13 +12,16 @@ from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, ContractError
 from tawt.evaluation.baselines import (
     BASELINES,
+    OF_NUMBERS,
+    Fit,
+    Task,
     baseline,
     measured_shuffled,
     regression,
     trees,
     with_shuffled_labels,
 )
-from tawt.evaluation.features import features_of
+from tawt.evaluation.features import features_at, features_of
 from tawt.evaluation.known import known_at
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import Numbers
@@ -44,25 +47,21 @@ def rows_of(truth: np.ndarray) -> Rows:
     return Rows(np.arange(N), np.zeros(N), truth, FIT, STOP, TEST)
 
 
+def said(fit: Fit, x: np.ndarray, rows: Rows, task: Task = "binary") -> np.ndarray:
+    """What a model says of the test rows."""
+    return fit(x, rows, task, 0)(x[rows.test])
+
+
 @pytest.mark.parametrize("fit", [regression, trees])
 def test_what_can_be_learned_is(fit) -> None:
     """Yes or no, classes and numbers that a feature tells are predicted far better than by chance, missing or not."""
-    binary = fit(X, rows_of((SIGNAL > 0).astype(float)), "binary", 0)
+    binary = said(fit, X, rows_of((SIGNAL > 0).astype(float)))
     assert binary.shape == (120,) and AUROC(Binary(SIGNAL[TEST] > 0, binary)).value > 0.8  # type: ignore[operator]
     number = np.digitize(SIGNAL, [-0.7, 0.7])
-    several = fit(X, rows_of(number), "classes", 0)
+    several = said(fit, X, rows_of(number), "classes")
     assert several.sum(1) == pytest.approx(np.ones(120)) and (several.argmax(1) == number[TEST]).mean() > 0.55
-    numbers = fit(X, rows_of(SIGNAL), "numbers", 0)
+    numbers = said(fit, X, rows_of(SIGNAL), "numbers")
     assert np.corrcoef(numbers, SIGNAL[TEST])[0, 1] > 0.7
-
-
-@pytest.mark.parametrize("task", ["binary", "numbers"])
-def test_rows_are_answered_some_at_a_time(task, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many are answered at once, a linear model says the same of each."""
-    rows = rows_of(SIGNAL if task == "numbers" else (SIGNAL > 0).astype(float))
-    whole = regression(X, rows, task, 0)
-    monkeypatch.setattr("tawt.evaluation.baselines.ROWS_AT_ONCE", 7)
-    assert regression(X, rows, task, 0) == pytest.approx(whole, rel=1e-12) and len(whole) == TEST.sum()
 
 
 @pytest.mark.parametrize("fit", [regression, trees])
@@ -70,7 +69,7 @@ def test_labels_of_the_test_rows_are_never_seen(fit) -> None:
     """With every test label turned round, predictions are the same to the bit, and each run gives the same."""
     truth = (SIGNAL > 0).astype(float)
     turned = np.where(TEST, 1 - truth, truth)
-    one, two, again = (fit(X, rows_of(y), "binary", 0) for y in (truth, turned, truth))
+    one, two, again = (said(fit, X, rows_of(y)) for y in (truth, turned, truth))
     assert np.array_equal(one, two) and np.array_equal(one, again)
 
 
@@ -78,7 +77,7 @@ def test_features_are_scaled_by_what_is_learned_from() -> None:
     """Test rows of another scale change neither means nor predictions of the other test rows."""
     wild = X.copy()
     wild[-1] = 1e6
-    one, two = (regression(x, rows_of((SIGNAL > 0).astype(float)), "binary", 0) for x in (X, wild))
+    one, two = (said(regression, x, rows_of((SIGNAL > 0).astype(float))) for x in (X, wild))
     assert np.array_equal(one[:-1], two[:-1])
 
 
@@ -89,7 +88,7 @@ def test_a_penalty_is_not_chosen_on_rows_of_the_same_subject() -> None:
     y = (RNG.random(100) < 0.5).astype(float)[subject]
     fit = subject < 60
     rows = Rows(subject, np.arange(400), y, fit, np.zeros(400), ~fit)
-    found = regression(own, rows, "binary", 0)
+    found = said(regression, own, rows)
     # of noise nothing is learned: the penalty is large and chances stay near the share
     assert found.std() < 0.1
 
@@ -109,7 +108,7 @@ def test_shuffled_labels_are_at_chance_and_a_leak_of_them_is_not() -> None:
     subject = mixed.subject_id[TEST]
 
     def found(x, mixed, task="binary", kind=Binary):
-        return measured_shuffled(kind(mixed.truth[TEST], regression(x, mixed, task, 0)), subject, n_draws=200)
+        return measured_shuffled(kind(mixed.truth[TEST], said(regression, x, mixed, task)), subject, n_draws=200)
 
     honest = found(X, mixed)
     assert honest.is_at_chance and honest.chance == 0.5
@@ -158,6 +157,56 @@ def test_every_baseline_predicts_the_same_rows(dataset: TripletDataset) -> None:
         baseline("lightgbm", dataset, rows)
     with pytest.raises(ContractError, match="beside 0 and 1"):
         baseline("prevalence", dataset, Rows(subjects, times, y + 1, fit, stop, test))
+
+
+def asked_of(dataset: TripletDataset, truth: np.ndarray | None = None) -> Rows:
+    """The end of each record: train to learn from, tuning to stop by, held_out to answer."""
+    subjects = np.concatenate([dataset.split(name).subject_ids for name in dataset.split_names])
+    parts = [np.isin(subjects, dataset.split(name).subject_ids) for name in ("train", "tuning", "held_out")]
+    truth = RNG.random(len(subjects)) < 0.5 if truth is None else truth
+    return Rows(subjects, np.full(len(subjects), 2**60), truth, *parts)
+
+
+@pytest.mark.parametrize("name", ["demographics", "logistic regression", "LightGBM", "LightGBM, four statistics"])
+def test_features_of_who_is_asked_about_are_held_for_some_rows_at_a_time(
+    name: str, tmp_path: Path, write_dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are answered at once, a model says the same of each, and of no more are features held; nor of those
+    of tuning where nothing stops by them."""
+    write_dataset(tmp_path, {"train": [200], "tuning": [20], "held_out": [30]}, seed=2)
+    dataset, held = open_dataset(tmp_path), []
+    many = np.concatenate([dataset.split(one).lengths > 40 for one in dataset.split_names])
+    rows = asked_of(dataset, many)
+    whole = baseline(name, dataset, rows)
+
+    def seen(*args, **more):
+        held.append(features_at(*args, **more).matrix)
+        return features_at(*args, **more)
+
+    monkeypatch.setattr("tawt.evaluation.baselines.features_at", seen)
+    monkeypatch.setattr("tawt.evaluation.baselines.ROWS_AT_ONCE", 7)
+    assert baseline(name, dataset, rows) == pytest.approx(whole, rel=1e-12) and whole.std() > 0
+    n_learned = 220 if name.startswith("LightGBM") else 200
+    assert [len(x) for x in held] == [n_learned, 7, 7, 7, 7, 2] and {x.dtype for x in held} == {np.dtype(np.float32)}
+
+
+def test_the_same_features_are_given_to_a_linear_model_and_to_trees(dataset: TripletDataset) -> None:
+    """Summaries and four statistics have one model of each, which are called by what they are: of numbers, ridge."""
+    for by, constant, linear in ((BASELINES, "prevalence", "logistic"), (OF_NUMBERS, "mean", "ridge")):
+        of = {recipe: {n for n, (own, _) in by.items() if own == recipe} for recipe in ("summaries", "four", None)}
+        assert of["summaries"] == {f"{linear} regression", "LightGBM"} and of[None] == {constant}
+        assert of["four"] == {f"{name}, four statistics" for name in of["summaries"]}
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    rows = asked_of(dataset)
+    told = features_at(dataset, rows.subject_id, rows.prediction_time, "four").matrix.astype(np.float64)
+    truth = np.nan_to_num(told[:, np.nanargmax((~np.isnan(told)).sum(0))]) + 0.1 * RNG.normal(size=len(told))
+    rows = asked_of(dataset, truth)
+    found = baseline("ridge regression, four statistics", dataset, rows, "numbers", by=OF_NUMBERS)
+    mean, spread = np.nanmean(told[rows.fit], 0), np.nanstd(told[rows.fit], 0)
+    spread[~(spread >= 1e-6)] = np.inf
+    x = np.concatenate([np.nan_to_num((told - np.nan_to_num(mean)) / spread), np.isnan(told)], 1)
+    ridge = linear_model.RidgeCV(alphas=[0.1, 10.0, 1000.0]).fit(x[rows.fit], truth[rows.fit])
+    assert found == pytest.approx(ridge.predict(x[rows.test]), abs=1e-5) and found.std() > 0.05
 
 
 @pytest.mark.parametrize(("fit", "package"), [(regression, "sklearn.linear_model"), (trees, "lightgbm")])

@@ -195,5 +195,8 @@ def test_rows_at_a_time_give_what_all_at_once_give(there, recipe, monkeypatch: p
     monkeypatch.setattr("tawt.evaluation.features.ROWS_AT_ONCE", 5)
     parts = features_at(dataset, subjects, times, recipe)
     assert parts.names == whole.names and len(parts.matrix) > 10
-    np.testing.assert_array_equal(parts.matrix, whole.matrix)
+    np.testing.assert_array_equal(parts.matrix, whole.matrix.astype(np.float32))
+    some = features_at(dataset, subjects[:4], times[:4], recipe, parts.names[1:3])
+    assert some.names == parts.names[1:3]
+    np.testing.assert_array_equal(some.matrix, parts.matrix[:4, 1:3])
     assert features_at(dataset, [], [], recipe).matrix.shape[0] == 0

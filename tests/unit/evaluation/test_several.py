@@ -50,16 +50,17 @@ def test_a_penalty_is_chosen_once_where_most_is_known(tmp_path, write_dataset, m
     chosen = []
 
     def once(x, part, seed):
-        chosen.append(part.truth[fit].mean())
+        chosen.append(part.truth[part.fit].mean())
         return 0.01
 
     monkeypatch.setattr("tawt.evaluation.several.strength_of", once)
     said = several("demographics", dataset, rows, Several(truth, np.ones_like(truth, dtype=bool)))
     assert chosen == [truth[fit, 1].mean()]
-    x = features_for("demographics", dataset, rows)
+    told = features_for("demographics", dataset, rows, fit)
+    x = features_for("demographics", dataset, rows, names=told.names).matrix
     for i in range(3):
         own = Rows(subjects, times, truth[:, i], fit, none, ~fit)
-        assert np.array_equal(said[:, i], regression(x, own, "binary", 0, 0.01))
+        assert np.array_equal(said[:, i], regression(x, own, "binary", 0, 0.01)(x[~fit]))
 
 
 def test_boosted_trees_of_intervals_are_one_model_that_is_told_the_interval(tmp_path, write_dataset):
@@ -70,7 +71,7 @@ def test_boosted_trees_of_intervals_are_one_model_that_is_told_the_interval(tmp_
     subjects = np.concatenate([dataset.split(name).subject_ids for name in dataset.split_names])
     fit, stop, test = (np.isin(subjects, dataset.split(name).subject_ids) for name in ("train", "tuning", "held_out"))
     rows = Rows(subjects, np.full(len(subjects), 2**60), np.zeros(len(subjects)), fit, stop, test)
-    x = features_for("summaries", dataset, rows)
+    x = features_for("summaries", dataset, rows).matrix
     rng = np.random.default_rng(5)
     risk = np.nan_to_num(x[:, np.nanargmax(np.nanstd(x, 0))])
     hazard = np.where(risk > np.median(risk), 0.4, 0.05)[:, None] * [1.0, 0.2, 1.0]

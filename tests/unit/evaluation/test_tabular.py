@@ -70,7 +70,7 @@ def said(name: str, path: Path, truth: np.ndarray, task: str, told: list[str] | 
     """What a model says of the test rows, of weights that lie at a path."""
     recipe, fit = tabular_baselines({name: path}, "cpu", (told if told is not None else []).append)[name]
     assert recipe == "summaries"
-    return fit(X, rows_of(truth), task, 0)
+    return fit(X, rows_of(truth), task, 0)(X[TEST])
 
 
 def test_a_model_of_tables_learns_from_weights_on_disk(named: str, tmp_path: Path) -> None:

@@ -94,10 +94,21 @@ def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
     run = finetune(
         pretrained, "task", "base", mode="probe", device="cpu", settings=(*QUICK, "objective.label.n_bins=4")
     ).run
-    beside = ("prevalence", "demographics", "GRU-D", "untrained encoder", "shuffled labels")
+    beside = (
+        "mean" if kind == "numbers" else "prevalence",
+        "demographics",
+        "GRU-D",
+        "untrained encoder",
+        "shuffled labels",
+    )
     result = evaluate(pretrained, "task", run, baselines=beside, n_draws=20, device="cpu", plots=True)
     names = [row.name for row in result.comparison.rows]
     assert names == [run.name, *beside[:-1]]
+    with pytest.raises(
+        ConfigError, match="is none, expected"
+    ):  # of numbers no line is logistic, of others none is ridge
+        other = "logistic regression" if kind == "numbers" else "ridge regression"
+        evaluate(pretrained, "task", run, baselines=other, device="cpu")
     of = {
         "binary": "auroc",
         "labels": "macro_auroc",
