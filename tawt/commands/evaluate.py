@@ -32,7 +32,7 @@ from tawt.evaluation.settle import Settled, groups_text, settled_text
 from tawt.evaluation.subgroups import Subgroup, by_group
 from tawt.evaluation.table import Comparison, compare
 from tawt.evaluation.tabular import given_weights
-from tawt.evaluation.withheld import FEW, n_subjects, withheld, without
+from tawt.evaluation.withheld import FEW, n_subjects, withheld, withheld_text, without
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, write_sealed, write_text
@@ -71,6 +71,8 @@ class EvaluateResult:
     """What subjects are told apart by -> the first run in each group."""
     n_tuning: int | None = 0
     """Rows of tuning; None = of few subjects."""
+    split: str = "held_out"
+    """What was measured."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it but the plots."""
@@ -95,14 +97,20 @@ class EvaluateResult:
         return told
 
     def text(self, width: int = 160) -> str:
-        """Return the tables: models beside one another, what was settled on tuning, and groups of subjects."""
+        """Return the tables: models beside one another, what was settled on tuning, and groups of subjects.
+
+        A sentence where no figure may be told.
+        """
+        if self.comparison.is_withheld:
+            return withheld_text(self.split, self.comparison.n_subjects) + "\n"
         parts = [self.comparison.text(width=width)]
         if self.settled:
             parts.append(settled_text(self.settled, self.n_tuning, self.comparison, width))
-        if self.groups:
+        groups = {name: of for name, of in self.groups.items() if not all(one.withheld for one in of)}
+        if groups:
             shown = [name for name in FAMILIES[self.comparison.kind].main[:2] if name in self.comparison.titles]
             titles = {name: self.comparison.titles[name] for name in shown}
-            parts.append(groups_text(self.comparison.reference, self.groups, titles, width))
+            parts.append(groups_text(self.comparison.reference, groups, titles, width))
         return "".join([*parts, shuffled_text(self.shuffled), "\n"])
 
 
@@ -231,7 +239,7 @@ def evaluate(
         shuffled = beside.shuffled(baselines, n_draws)
         if shuffled is not None and (why := found.comparison.rows[0].metrics[shuffled.metric].reason) is not None:
             shuffled = replace(shuffled, interval=without(why))
-        found = replace(found, shuffled=shuffled, folder=place, notes=tuple(notes))
+        found = replace(found, shuffled=shuffled, folder=place, notes=tuple(notes), split=split)
         write_sealed(aside / RECORD, found.to_json())
         write_text(aside / TABLES, found.text())
         drawn_of = {name: one for name, (one, _) in models.items()}

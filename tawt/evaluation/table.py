@@ -18,7 +18,7 @@ from tawt.evaluation.measure import Metric
 from tawt.evaluation.predictions import Predictions, aligned
 from tawt.evaluation.regression import IN_UNIT
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
-from tawt.evaluation.withheld import without
+from tawt.evaluation.withheld import WITHHELD, without
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
@@ -75,6 +75,11 @@ class Comparison:
         """The metrics that a text shows where nothing else is asked for."""
         main = (*([self.official] if self.official else []), *FAMILIES[self.kind].main, *self.further)
         return [name for name in main if name in self.titles]
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether not a figure of it may be told."""
+        return all((one.reason or "").startswith(WITHHELD) for row in self.rows for one in row.metrics.values())
 
     def without(self, reasons: Mapping[str, str]) -> Comparison:
         """Return it without some metrics of all models, each with the reason that stands instead."""

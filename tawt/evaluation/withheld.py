@@ -39,6 +39,25 @@ def without(reason: str) -> Interval:
     return Interval(None, None, None, 0, 0, reason)
 
 
+def withheld_text(split: str, n_subjects: int | None) -> str:
+    """Return a sentence that says why nothing is told of a split, and what would do.
+
+    Args:
+        split: What was measured.
+        n_subjects: Of whom there is a label; None = few.
+    """
+    few = f"fewer than {SMALL_CELL + 1}"
+    why = (
+        f"{split} has {few} subjects with a label"
+        if n_subjects is None
+        else f"of {n_subjects:,} subjects of {split}, {few} have one of the answers"
+    )
+    return (
+        f"no figure is told: {why}. Ask about a task of which more have each answer, as `tawt label` counts them, or "
+        "about more records."
+    )
+
+
 def withheld(metrics: Collection[str], outcome: Outcome, subject: Ints, rows: Bools | None = None) -> dict[str, str]:
     """Return which metrics of some rows are not told, each with the reason.
 

@@ -19,6 +19,7 @@ from tawt.pipeline.workspace import INGEST, LEDGER, OF_STAGES, RECORDS, Workspac
 from tawt.quality.carried import know_carried
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.labels import check_labels
+from tawt.quality.measured import check_measured
 from tawt.quality.runs import Runs, check_embeddings, fault_of, made_by
 from tawt.quality.strangers import of_workspace, strangers
 from tawt.quality.unfinished import at_rest
@@ -47,7 +48,7 @@ def check_files(
     def below(path: Path) -> str:
         return path.relative_to(root).as_posix()
 
-    runs, labels, embeddings, alien = at_rest(root / "runs", lambda: _look(workspace, stages))
+    runs, labels, measured, embeddings, alien = at_rest(root / "runs", lambda: _look(workspace, stages))
     unfinished = f", {runs.n_unfinished} of them not finished" if runs.n_unfinished else ""
     return [
         _stages(workspace, stages, now, changed, whole),
@@ -67,6 +68,12 @@ def check_files(
             next((mend for *_, mend in labels), ""),
         ),
         finding_of(
+            "evaluations and audits",
+            [f"{below(path)} {fault}" for path, fault, _ in measured],
+            "as they were written",
+            next((mend for *_, mend in measured), ""),
+        ),
+        finding_of(
             "runs",
             [f"{below(path)} {fault}" for path, fault in sorted(runs.wrong.items())],
             f"{runs.n}, as they were written{unfinished}",
@@ -82,8 +89,8 @@ def check_files(
 
 def _look(
     workspace: Workspace, stages: Sequence[Standing]
-) -> tuple[Runs, list[tuple[Path, str, str]], list[tuple[Path, str]], list[Path]]:
-    """Return runs, what is wrong with label sets and with embeddings, and what is not tawt's, as all of it is now."""
+) -> tuple[Runs, list[tuple[Path, str, str]], list[tuple[Path, str, str]], list[tuple[Path, str]], list[Path]]:
+    """Return runs, what is wrong with label sets, with what was measured, with embeddings, and what is not tawt's."""
     root, known = workspace.root, of_workspace(workspace)
     know_carried(root, known)
     for one in stages:
@@ -94,8 +101,8 @@ def _look(
             known.files |= {root / name for name in manifest.files}
             known.folders.add(workspace.output(one.stage.name))
     events = next((one.manifest.content for one in stages if one.stage.name == "events" and one.manifest), None)
-    labels = check_labels(root, known, events)
-    return Runs(root, known), labels, check_embeddings(root, known), strangers(root, known)
+    labels, measured = check_labels(root, known, events), check_measured(root, known)
+    return Runs(root, known), labels, measured, check_embeddings(root, known), strangers(root, known)
 
 
 def _stages(

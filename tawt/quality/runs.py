@@ -94,9 +94,9 @@ class Runs:
     def _sweep(self, folder: Path) -> None:
         listed = self._list(folder)
         self.known.add(folder / name for name in (*_OF_SWEEP, LIST))
-        if listed is None and not _at_work(folder):
+        if listed is None and not at_work(folder / LOCK):
             self.wrong[folder / LIST] = "is missing or changed"
-        if listed is not None and not _at_work(folder):
+        if listed is not None and not at_work(folder / LOCK):
             self._hold(folder, listed.items())
 
     def _run(self, run: Path) -> None:
@@ -129,15 +129,15 @@ class Runs:
             self.wrong[Path(error.filename or run)] = _unreadable(error)
 
 
-def _at_work(folder: Path) -> bool:
-    """Return whether another process holds the lock of a run or a sweep."""
+def at_work(lock: Path) -> bool:
+    """Return whether another process holds the lock of a run, a sweep or a folder."""
     try:
-        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
-    with os.fdopen(handle, "rb") as lock:
+    with os.fdopen(handle, "rb") as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return True
     return False

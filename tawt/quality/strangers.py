@@ -47,7 +47,7 @@ def of_workspace(workspace: Workspace) -> Known:
     known.add(root / name for name in (*RECORDS, THREADS, BASE_TABLE))
     known.locks.add(root / LOCK)
     known.folders |= {root / name for name in OWN_FOLDERS}
-    known.loose |= {root / name for name in (EVALUATIONS, AUDITS)}
+    known.folders |= {root / name for name in (EVALUATIONS, AUDITS)}
     raw = workspace.raw_root
     if raw is not None and raw != real(root) and raw.is_relative_to(real(root)):
         known.others.add(root / raw.relative_to(real(root)))

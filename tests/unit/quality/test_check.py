@@ -14,6 +14,7 @@ import pytest
 
 import tawt
 from tawt.builtin.all import graph_of
+from tawt.commands.out_folder import published
 from tawt.errors import FileError
 from tawt.files import write_parquet, write_sealed
 from tawt.pipeline.ledger import standing, write_ledger
@@ -231,3 +232,31 @@ def test_a_damaged_quarantine_is_no_empty_one(own_workspace: Path, spoil: Callab
     if not gone:
         with pytest.raises(FileError, match=r"staging\.patients\.json"):
             tawt.quarantined("staging.patients", own_workspace)
+
+
+@pytest.mark.parametrize("room", ["evaluations", "audits"])
+def test_what_was_measured_is_held_to_its_list(room: str, own_workspace: Path) -> None:
+    """A changed file, a missing one and a missing list are told of an evaluation or an audit, with the command that makes
+    it anew; what nobody listed is a file of nobody, but for maps of embeddings."""
+    place = own_workspace / room / "dead"
+    with published(place, "record.json") as aside:
+        (aside / "tuning").mkdir()
+        for name in ("record.json", "run.parquet", "tuning/run.parquet"):
+            (aside / name).write_text(f"{name}, as it was written")
+    (place / "map-dead.png").write_bytes(b"figure")
+
+    def wrong() -> dict[str, str]:
+        return {one.check: one.detail + one.mend for one in tawt.check(own_workspace) if not one.ok}
+
+    assert not wrong()
+    for change in (lambda path: path.write_text("other"), Path.unlink):
+        for name in ("record.json", "tuning/run.parquet", "files.json"):
+            before = (place / name).read_bytes()
+            change(place / name)
+            told = wrong()
+            assert f"{room}/dead/{name} is missing or changed" in told["evaluations and audits"], name
+            assert f"tawt {'evaluate' if room == 'evaluations' else 'audit'} dead -w" in told["evaluations and audits"]
+            assert {*told} == {"evaluations and audits"}
+            (place / name).write_bytes(before)
+    (place / "notes.txt").write_text("mine")
+    assert wrong() == {"files": wrong()["files"]} and f"{room}/dead/notes.txt is none of tawt's" in wrong()["files"]
