@@ -45,6 +45,7 @@ def test_a_workspace_as_it_was_made_passes(hospital) -> None:
         "labels",
         "runs",
         "embeddings",
+        "evaluations and audits",
     }
 
 
