@@ -28,7 +28,7 @@ from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import COVERAGE, WIDTH
 from tawt.evaluation.resample import N_DRAWS, Interval, draws_of
-from tawt.evaluation.settle import Settled, groups_text, settled_text
+from tawt.evaluation.settle import Settled, groups_text, settled_text, shuffled_text
 from tawt.evaluation.subgroups import Subgroup, by_group
 from tawt.evaluation.table import Comparison, compare
 from tawt.evaluation.tabular import given_weights
@@ -289,14 +289,3 @@ def _compared(
         comparison.without(reasons), Path(), (), settled=settled, groups=groups,
         n_tuning=None if few_tuning else int((~asked.measured).sum()),
     )  # fmt: skip
-
-
-def shuffled_text(found: Shuffled | None) -> str:
-    """Return in a line whether a probe of shuffled labels is at chance."""
-    if found is None:
-        return ""
-    low, high = found.interval.low, found.interval.high
-    if found.interval.value is None or low is None or high is None:
-        return f"shuffled labels: {found.metric}: {found.interval.reason or 'not defined'}"
-    at = "at chance" if found.is_at_chance else f"not at chance ({found.chance:g}): something tells the labels"
-    return f"shuffled labels: {found.metric} {found.interval.value:.3f} ({low:.3f} to {high:.3f}), {at}"

@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from tawt.errors import printable
+from tawt.evaluation.baselines import Shuffled
 from tawt.evaluation.calibration import decision_curve
 from tawt.evaluation.measure import Measure
 from tawt.evaluation.metrics import PREVALENCE, Binary, best_threshold
@@ -125,6 +126,17 @@ def groups_text(
     out = StringIO()
     Console(file=out, width=width, no_color=True, highlight=False).print(table)
     return out.getvalue()
+
+
+def shuffled_text(found: Shuffled | None) -> str:
+    """Return in a line whether a probe of shuffled labels is at chance."""
+    if found is None:
+        return ""
+    low, high = found.interval.low, found.interval.high
+    if found.interval.value is None or low is None or high is None:
+        return f"shuffled labels: {found.metric}: {found.interval.reason or 'not defined'}"
+    at = "at chance" if found.is_at_chance else f"not at chance ({found.chance:g}): something tells the labels"
+    return f"shuffled labels: {found.metric} {found.interval.value:.3f} ({low:.3f} to {high:.3f}), {at}"
 
 
 def _number(one: Measure) -> str:
