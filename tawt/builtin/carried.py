@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.account import Account
+from tawt.contracts.dataset import VOCABULARY
 from tawt.database.connect import connect, parquet_files, wrapped_errors
 from tawt.sources.stage import Bound, StageResult
 from tawt.transforms.carry import CARRIED, carried
@@ -34,7 +35,7 @@ def carry_vocabulary(
     base = pq.read_table(pa.BufferReader(content))
     units = Units.of(bound.pipeline, bound.settings.project)
     table = carried(base, counts, dictionary, basis.record.concepts, units, basis.record.by_code)
-    (folder / "vocabulary.parquet").write_bytes(content)
+    (folder / VOCABULARY).write_bytes(content)
     with pa.ipc.new_file(str(folder / CARRIED), table.schema) as writer:
         writer.write_table(table)
     ways = [UNKNOWN_HERE if way is None else way for way in table["way"].to_pylist()]

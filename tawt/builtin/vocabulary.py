@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 from tawt.builtin.carried import carry_vocabulary
 from tawt.contracts.account import Account
 from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.dataset import VOCABULARY as VOCABULARY_FILE
 from tawt.database.connect import connect, parquet_files, wrapped_errors
 from tawt.errors import StageError
 from tawt.pipeline.telling import FEW_TEXTS
@@ -56,7 +57,7 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
             "n_new_data_types": len(table) - len(base),
             UNKNOWN_BEFORE: n_unknown(base, counts.codes, counts.n_rows),
         }
-    pq.write_table(table, folder / "vocabulary.parquet", compression="zstd")
+    pq.write_table(table, folder / VOCABULARY_FILE, compression="zstd")
     rows = table.slice(len(SPECIAL_CODES))
     kinds = rows["value_kind"].value_counts().to_pylist()
     facts = {

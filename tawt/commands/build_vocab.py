@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from tawt.builtin.all import all_stages, graph_of
 from tawt.builtin.vocabulary import UNKNOWN_BEFORE
-from tawt.commands.ingest import VOCABULARY_STAGES, make
 from tawt.contracts.basis import Basis, basis_of
+from tawt.contracts.dataset import VOCABULARY
+from tawt.contracts.layers import VOCABULARY_STAGES
 from tawt.database.connect import Limits
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import ConfigError, DatasetError, StaleError, nearest
@@ -22,15 +23,13 @@ from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, needed, standing
 from tawt.pipeline.manifest import read_manifest, unfinished
 from tawt.pipeline.origin import ingest_again
-from tawt.pipeline.run import Report, RunResult
+from tawt.pipeline.run import Report, RunResult, make
 from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words
 from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.seals import LIST, hold, sha256_file
 from tawt.shell import command
 from tawt.transforms.extend import growth
-
-VOCABULARY = "vocabulary.parquet"
 
 
 def build_vocab(

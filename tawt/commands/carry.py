@@ -11,15 +11,16 @@ from typing import Any
 
 from tawt.builtin.all import all_stages
 from tawt.commands.carry_coverage import CarryResult, read_found
-from tawt.commands.ingest import VOCABULARY_STAGES, make
 from tawt.contracts.basis import basis_of
+from tawt.contracts.dataset import VOCABULARY
+from tawt.contracts.layers import VOCABULARY_STAGES
 from tawt.database.connect import Limits
 from tawt.dataset.place import carried_place
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import ConfigError, DatasetError, FileError, StaleError, TawtError
 from tawt.pipeline.holding import hold as hold_workspace
 from tawt.pipeline.ledger import mend_of, needed, stale_of, standing
-from tawt.pipeline.run import Report
+from tawt.pipeline.run import Report, make
 from tawt.pipeline.stale import all_in_words
 from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import LEDGER, UNDONE, Workspace, open_workspace
@@ -30,7 +31,6 @@ from tawt.seals import LIST, hold, sha256_file
 from tawt.shell import command
 from tawt.training.versions import read_versions
 
-VOCABULARY = "vocabulary.parquet"
 _LONGEST = 16
 """So many runs, each begun from the one before, are followed."""
 

@@ -22,6 +22,7 @@ from tawt.config.base import one_or_more
 from tawt.config.load import dump
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import RARE, SMALL_CELL
+from tawt.contracts.dataset import VOCABULARY
 from tawt.dataset.likeness import Began, Init, beginnings
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.dataset.vocabulary import Vocabulary
@@ -171,7 +172,7 @@ def _write(
     seed: int,
 ) -> None:  # fmt: skip
     write_text(run / "config.yaml", filled(f"{dump(config)}# {BLANK}\n"))
-    with whole(run / "vocabulary.parquet") as aside:
+    with whole(run / VOCABULARY) as aside:
         aside.write_bytes(new.content)
     if (start / TASK).is_file():
         shutil.copyfile(start / TASK, run / TASK)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tawt.builtin.all import all_stages, stages_of
 from tawt.builtin.kept import as_they_ran
@@ -20,8 +18,8 @@ from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refu
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import mend_of, stale_of
 from tawt.pipeline.origin import remembered
-from tawt.pipeline.plan import make_plan, raw_tables, runnable
-from tawt.pipeline.run import NO_JUDGES, Judges, Report, RunResult, foresee, run_stages
+from tawt.pipeline.plan import raw_tables, runnable
+from tawt.pipeline.run import Report, RunResult, make
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.stale import Why, about_pipeline, roots
 from tawt.pipeline.undone import Asked
@@ -34,12 +32,10 @@ from tawt.pipeline.workspace import (
 )
 from tawt.project import Project
 from tawt.shell import command
-from tawt.sources.graph import Graph
 from tawt.sources.tables import without_keys
 from tawt.transforms.units import Units
 
 INGEST_LAYERS = made_by("ingest")
-VOCABULARY_STAGES = made_by("build-vocab")
 
 
 def ingest(
@@ -208,12 +204,3 @@ def _following(result: RunResult, selection: str, report: Report) -> str | None:
         return mend_of(result.workspace, there, [one.stage.name for one in there if one.stale][-1])
     onward = ",".join(f"{part.strip().rstrip('+')}+" for part in selection.split(","))
     return command("run", onward, workspace=result.workspace.root) if behind else None
-
-
-def make(
-    workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
-    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, **read: Any,
-) -> RunResult:  # fmt: skip
-    """Make a plan of the selected stages and do it, or only tell it; `read` is what `make_plan` need not look at."""
-    workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
-    return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked, judges)

@@ -21,6 +21,8 @@ SPECIAL_CODES = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
 UNKNOWN = SPECIAL_CODES.index("[UNK]")
 BIRTH = "MEDS_BIRTH"
 """The code of the event that `time_origin: birth` counts from."""
+VOCABULARY = "vocabulary.parquet"
+"""File of a run, a shared model or the stage of its name that lists the data_types."""
 THREADS = "threads.json"
 """File of a workspace that keeps how many threads train fastest, so that its runs stay equal bit for bit; sealed."""
 

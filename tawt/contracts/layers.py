@@ -97,3 +97,7 @@ def raw_table(name: str) -> str | None:
 def made_by(command: str) -> tuple[str, ...]:
     """Return the names of the layers that a command makes."""
     return tuple(layer.name for layer in LAYERS.values() if layer.command == command)
+
+
+VOCABULARY_STAGES = made_by("build-vocab")
+"""The stages behind events, in their order."""

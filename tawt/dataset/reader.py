@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.contracts.contract import own_contract
-from tawt.contracts.dataset import DATASET, FORMAT, DatasetManifest, ShardEntry
+from tawt.contracts.dataset import DATASET, FORMAT, VOCABULARY, DatasetManifest, ShardEntry
 from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
@@ -225,7 +225,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
     digest = own_contract("dataset").digest
     if manifest.contract != digest:
         raise DatasetError(str(path), f"has the contract {manifest.contract}, expected {digest}", hint)
-    vocabulary = read_vocabulary(workspace / "vocabulary" / "vocabulary.parquet", hint)
+    vocabulary = read_vocabulary(workspace / "vocabulary" / VOCABULARY, hint)
     if manifest.vocabulary != vocabulary.sha256:
         raise DatasetError(
             str(path),

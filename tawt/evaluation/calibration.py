@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from tawt.arrays import Bools, Floats
 from tawt.errors import ConfigError
 from tawt.evaluation.measure import Metric, held_weights, mean_of
-from tawt.evaluation.metrics import Binary, no_probability
+from tawt.evaluation.metrics import Binary, expit, no_probability
 
 _MOST_BINS, _POSITIVES_PER_BIN = 15, 5
 _N_STEPS, _CLOSE = 60, 1e-10
@@ -111,7 +111,7 @@ def logistic_line(outcome: Binary, weights: Floats, slope: float | None = None) 
         if not len(at):
             break
         own = weights[at]
-        p = _sigmoid(intercept[at, None] + slopes[at, None] * x)
+        p = expit(intercept[at, None] + slopes[at, None] * x)
         rest, curve = own * (y - p), own * (p * (1 - p))
         gradient = rest.sum(1), rest @ x
         h00, h01, h11 = curve.sum(1), curve @ x, curve @ x**2
@@ -149,10 +149,6 @@ def _line_loss(x: Floats, y: Floats, weights: Floats, intercept: Floats, slope: 
     z = intercept[:, None] + slope[:, None] * x
     loss: Floats = (weights * (np.logaddexp(0, z) - y * z)).sum(1)
     return loss
-
-
-def _sigmoid(z: Floats) -> Floats:
-    return 0.5 * (1 + np.tanh(z / 2))
 
 
 def _no_line(outcome: Binary, weights: Floats) -> str:

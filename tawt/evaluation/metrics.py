@@ -210,6 +210,11 @@ def event_one(threshold: float) -> Metric:
     return Metric("event_1", "Event 1", "larger", score, one_class)
 
 
+def expit(z: Floats) -> Floats:
+    """Return the chances of log odds, at any size of them."""
+    return 0.5 * (1 + np.tanh(z / 2))
+
+
 def best_threshold(outcome: Binary, weights: ArrayLike | None = None) -> float | None:
     """Return the score at which min(sensitivity, positive predictivity) is largest; None where there is one class.
 

@@ -12,7 +12,7 @@ from tawt.arrays import Floats
 from tawt.errors import ContractError
 from tawt.evaluation.calibration import CALIBRATION, logistic_line
 from tawt.evaluation.measure import Measure, held_weights, measured, numbers
-from tawt.evaluation.metrics import LOG_LOSS, Binary
+from tawt.evaluation.metrics import LOG_LOSS, Binary, expit
 
 _STEPPED_FROM = 200
 """Positives from which steps and curves are worth their freedom."""
@@ -90,7 +90,7 @@ def by_temperature(tuning: Binary) -> Recalibration:
     if found.value is None:
         return Recalibration("temperature", {}, _as_they_are, found.reason)
     hot = found.value
-    return Recalibration("temperature", {"temperature": [hot]}, lambda p: _expit(_logit(p) / hot))
+    return Recalibration("temperature", {"temperature": [hot]}, lambda p: expit(_logit(p) / hot))
 
 
 def by_line(tuning: Binary) -> Recalibration:
@@ -100,7 +100,7 @@ def by_line(tuning: Binary) -> Recalibration:
     if not np.isfinite(a):
         reason = "one class, one prediction, or a threshold parts the classes"
         return Recalibration("line", {}, _as_they_are, reason if tuning.is_probability else _no_probability().reason)
-    return Recalibration("line", {"intercept": [float(a)], "slope": [float(b)]}, lambda p: _expit(a + b * _logit(p)))
+    return Recalibration("line", {"intercept": [float(a)], "slope": [float(b)]}, lambda p: expit(a + b * _logit(p)))
 
 
 def by_curve(tuning: Binary) -> Recalibration:
@@ -122,7 +122,7 @@ def by_curve(tuning: Binary) -> Recalibration:
 
     def mend(p: Floats) -> Floats:
         own = np.clip(_logit(p), low, high)
-        return _expit(a + b * own + c * own**2)
+        return expit(a + b * own + c * own**2)
 
     return Recalibration("curve", {"intercept": [a], "slope": [b], "bend": [c]}, mend)
 
@@ -131,7 +131,7 @@ def _newton(x: Floats, truth: Floats) -> Floats:
     """Return the coefficients `(k,)` of logistic regression on `(n, k)` columns, without a penalty."""
     found = np.zeros(x.shape[1])
     for _ in range(_N_STEPS):
-        p = _expit(x @ found)
+        p = expit(x @ found)
         step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x, x.T @ (truth - p))
         found += step
         if np.abs(step).max() < 1e-10 * (1 + np.abs(found).max()):
@@ -189,7 +189,3 @@ def _as_they_are(p: Floats) -> Floats:
 
 def _logit(p: Floats) -> Floats:
     return Binary(np.zeros(len(p)), p).logit
-
-
-def _expit(z: Floats) -> Floats:
-    return 0.5 * (1 + np.tanh(z / 2))

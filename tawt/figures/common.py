@@ -158,12 +158,6 @@ def weight_axis(axis: Any, curves: Sequence[NDArray[np.float64]]) -> None:
     axis.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
-def forget_figure(path: Path, names: Sequence[str]) -> None:
-    """Remove a figure that was saved here under one of these names, which may hold `*`; leave what is another's."""
-    if path.is_file() and _is_mine(path) and any(path.match(name) for name in names):
-        path.unlink()
-
-
 def _is_mine(path: Path) -> bool:
     with path.open("rb") as file:
         return _MINE in file.read(len(_MINE) + 512)

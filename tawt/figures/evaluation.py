@@ -25,8 +25,6 @@ from tawt.figures.common import DASHES, entry, grid, line, looks, save
 from tawt.figures.numbers import fewest, plot_numbers
 from tawt.figures.survival import groups_of_risk, plot_survival
 
-SHEETS = ("curves*.png", "numbers.png", "survival-*.png")
-"""What the files are called."""
 _N_BINS, _GREY, _MOST_SHEETS = 10, "#888888", 9
 _WORDS = {">=": "at least", "<=": "at most", ">": "above", "<": "below", "%": "percent"}
 

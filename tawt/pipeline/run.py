@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tawt.database.connect import Limits
 from tawt.errors import StageError, TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.ledger import Standing, stand, write_ledger
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.plan import Plan, Step
+from tawt.pipeline.plan import Plan, Step, make_plan
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.undone import Asked, begin, end, failed
 from tawt.pipeline.workspace import Workspace, write_records
 from tawt.room import room_error
+from tawt.sources.graph import Graph
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
 
 Report = Callable[[dict[str, Any]], None]
@@ -149,6 +151,15 @@ def run_stages(
     return RunResult(
         workspace, tuple(reports), (*plan.notes, *notes), plan.graph.left_out, dry_run=False, there=standing
     )
+
+
+def make(
+    workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
+    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, **read: Any,
+) -> RunResult:  # fmt: skip
+    """Make a plan of the selected stages and do it, or only tell it; `read` is what `make_plan` need not look at."""
+    workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
+    return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked, judges)
 
 
 class _RefusedError(StageError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from tawt.contracts.dataset import DATASET, DatasetManifest
+from tawt.contracts.dataset import DATASET, VOCABULARY, DatasetManifest
 from tawt.contracts.embeddings import PARTS, PER, SPLITS, TASK, about_embeddings
 from tawt.contracts.workspace import CARRIED
 from tawt.errors import FileError
@@ -23,7 +23,7 @@ from tawt.shell import command
 
 _WEIGHTS = "model.safetensors"
 _OF_RUN = (
-    UNFINISHED, "config.yaml", "versions.json", "packages.txt", "README.md", "vocabulary.parquet", "metrics.jsonl",
+    UNFINISHED, "config.yaml", "versions.json", "packages.txt", "README.md", VOCABULARY, "metrics.jsonl",
     "task.json", "teacher.parquet", _WEIGHTS,
 )  # fmt: skip
 _OF_CHECKPOINT = (_WEIGHTS, "optimizer.safetensors", "state.json", LIST)

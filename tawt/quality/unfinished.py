@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.run import METRICS, Unfinished, names_its_step, read_unfinished
 from tawt.errors import CheckpointError
 from tawt.files import read_json, stamp
@@ -37,7 +38,7 @@ def changed_unlisted(run: Path) -> list[Path]:
     wrong += [path for path in best if path not in wrong and not names_its_step(path)]
     if not _metrics_hold(run / METRICS, told):
         wrong.append(run / METRICS)
-    if (vocabulary := run / "vocabulary.parquet").is_file() and (about := read_json(run / "versions.json")) is not None:
+    if (vocabulary := run / VOCABULARY).is_file() and (about := read_json(run / "versions.json")) is not None:
         wrong += [vocabulary] if about.get("vocabulary") != sha256_file(vocabulary) else []
     latest, names = checkpoints / "latest", [f"{path.name}\n".encode() for path in steps]
     return wrong + ([latest] if latest.is_file() and latest.read_bytes() not in names else [])

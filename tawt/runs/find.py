@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tawt.config.load import build, read_yaml
 from tawt.config.train import PretrainConfig
+from tawt.contracts.dataset import VOCABULARY
 from tawt.errors import CheckpointError, nearest
 from tawt.places import real
 from tawt.seals import sha256_file
@@ -94,7 +95,7 @@ class RunFolder:
     @cached_property
     def vocabulary(self) -> str:
         """SHA-256 of the vocabulary; empty where there is none."""
-        path = self.path / "vocabulary.parquet"
+        path = self.path / VOCABULARY
         return sha256_file(path) if path.is_file() else ""
 
     def weight(self, part: str) -> float | None:

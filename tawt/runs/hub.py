@@ -23,7 +23,7 @@ from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import SMALL_CELL
-from tawt.contracts.dataset import SPLITS
+from tawt.contracts.dataset import SPLITS, VOCABULARY
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
@@ -170,7 +170,7 @@ class TawtModel(nn.Module):
         own = self.vocabulary.table()
         shared = shareable(own, min_subjects, with_categories)
         folder.mkdir(parents=True, exist_ok=True)
-        write_parquet(folder / "vocabulary.parquet", shared)
+        write_parquet(folder / VOCABULARY, shared)
         weights = without_withheld(self.encoder, self.vocabulary, withheld(own, min_subjects))
         write_tensors({f"encoder.{name}": w for name, w in weights.items()}, folder / WEIGHTS, {"format": "pt"})
         about = SharedModel(

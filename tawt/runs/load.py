@@ -10,6 +10,7 @@ from typing import Any
 from tawt.config.base import Section
 from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
+from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.run import read_unfinished
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
@@ -22,7 +23,6 @@ from tawt.seals import LIST, UNFINISHED, hold, listed_files
 from tawt.shell import command
 from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
 
-VOCABULARY = "vocabulary.parquet"
 OF_SHARED = ("config.json", WEIGHTS, VOCABULARY)
 """What a shared model is loaded from, listed by hash beside them; its card is there to be edited."""
 FORMAT = "tawt.model/1"

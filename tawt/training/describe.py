@@ -8,6 +8,7 @@ from functools import cache
 from importlib import metadata
 
 from tawt.config.load import dump
+from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.run import say_unfinished
 from tawt.dataset.reader import fingerprint_of
 from tawt.files import whole, write_sealed, write_text
@@ -34,7 +35,7 @@ def describe_run(setup: Setup) -> None:
     describe_config(setup)
     if setup.task is not None:
         write_sealed(run / TASK, setup.task.spec.model_dump(mode="json"))
-    with whole(run / "vocabulary.parquet") as aside:
+    with whole(run / VOCABULARY) as aside:
         aside.write_bytes(setup.vocabulary.content)
     new = setup.checkpoint is None
     versions = Versions(

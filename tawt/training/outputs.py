@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.workspace import is_workspace
 from tawt.errors import ConfigError
 from tawt.heads.task import TASK
@@ -19,7 +20,7 @@ LOCK = ".lock"
 RECORD = "sweep.json"
 """File of a sweep's folder that tells of its runs."""
 _ELSEWHERE = {"run": "choose another with `--out DIR`", "sweep": "give the sweep's YAML another name"}
-_FIRST = (UNFINISHED, "config.yaml", TASK, "vocabulary.parquet", VERSIONS)
+_FIRST = (UNFINISHED, "config.yaml", TASK, VOCABULARY, VERSIONS)
 """What is written in a run folder up to the file that marks it."""
 _ASIDE = {
     "": r"(config|task|packages|versions|vocabulary|files|unfinished|metrics|model|teacher|README)\.[a-z]+",

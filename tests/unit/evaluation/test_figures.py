@@ -123,16 +123,6 @@ def test_a_legend_lies_within_its_figure(tmp_path: Path, n: int) -> None:
     assert box.x0 >= page.x0 and box.x1 <= page.x1
 
 
-def test_a_figure_of_before_goes_and_what_is_anothers_stays(tmp_path: Path) -> None:
-    """Only what was saved here, under a name of a sheet, is removed."""
-    ours = evaluation.plot_binary({"a": Binary(Y, P)}, tmp_path / "curves-short.png")
-    map_of = evaluation.plot_binary({"a": Binary(Y, P)}, tmp_path / "map-task.png")
-    (tmp_path / "numbers.png").write_bytes(b"another's")
-    for path in tmp_path.iterdir():
-        common.forget_figure(path, evaluation.SHEETS)
-    assert not ours.exists() and map_of.exists() and (tmp_path / "numbers.png").exists()
-
-
 def test_a_sheet_is_a_png(tmp_path: Path) -> None:
     """Names with dollars and lines below are drawn as they stand, one class is refused."""
     path = evaluation.plot_binary({"_a $x$": Binary(Y, P)}, tmp_path / "sheet.png")
