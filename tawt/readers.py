@@ -110,9 +110,8 @@ def hold_seal(path: Path, hint: str = AGAIN, kind: type[TawtError] = FileError, 
     """
     if holds(path, without=not always):
         return
-    if holds(path, without=True):
-        raise kind(str(path), "has no seal, expected one, as in whatever tawt has written", hint)
-    raise kind(str(path), "is not as it was written, expected the content that its seal is of", hint)
+    why = " (it has no seal)" if holds(path, without=True) else ""
+    raise kind(str(path), f"is not as it was written{why}, expected the content that its seal is of", hint)
 
 
 def read_map(

@@ -22,6 +22,7 @@ from tawt.batching.observed import ObservedTime
 from tawt.chance import draw, uniform
 from tawt.config.objective import ForecastConfig
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
+from tawt.dataset.known import was_known
 
 CUT = 8
 """First salt of the draws of prediction times."""
@@ -80,9 +81,7 @@ def known(batch: HostBatch) -> Bools:
 
 def _known(batch: HostBatch, end: Ints) -> Bools:
     assert batch.available is not None, "a cut needs both clocks: load with `with_available`"
-    then = end.repeat(batch.lengths)
-    # a static has the time 0, which may lie behind the end of a record that begins before its origin
-    return (batch.is_static | (batch.time <= then)) & (batch.available <= then)
+    return was_known(batch.is_static, batch.time, batch.available, end.repeat(batch.lengths))
 
 
 def needed(batch: HostBatch, config: ForecastConfig) -> Ints:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.arrays import Bools, Ints
+from tawt.dataset.known import was_known
 from tawt.dataset.reader import Split, TripletDataset
 from tawt.dataset.shard import Columns, Mapped
 
@@ -56,7 +57,7 @@ def _copy(split: Split, own: Ints, until: dict[int, int] | None) -> Split:
         static = np.arange(len(kept)) < split.n_static[i]
         if until is not None:
             then = until[int(split.subject_ids[i])] - int(split.origins[i])
-            kept = (static | (columns.timestamp <= then)) & (columns.available_time <= then)
+            kept = was_known(static, columns.timestamp, columns.available_time, then)
         own_columns = {name: getattr(columns, name)[kept] for name in names}
         began = _began(split, i, kept)
         own_columns["timestamp"] = np.where(static[kept], own_columns["timestamp"], own_columns["timestamp"] - began)

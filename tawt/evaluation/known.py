@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.dataset import BIRTH
 from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.known import was_known
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import DatasetError
 
@@ -87,7 +88,7 @@ def known_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: Ar
         static = np.arange(len(columns.timestamp)) < split.n_static[i]
         if (~static & (columns.data_type == birth) & (columns.timestamp == 0)).any():
             age[row] = then / _YEAR
-        kept = (static | (columns.timestamp <= then)) & (columns.available_time <= then)
+        kept = was_known(static, columns.timestamp, columns.available_time, then)
         # a row which says that nothing came is no row of it
         kept &= columns.value_status != ValueStatus.NOT_MEASURED
         static, ago = static[kept], then - columns.timestamp[kept]

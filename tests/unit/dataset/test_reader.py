@@ -204,7 +204,10 @@ def test_a_manifest_without_its_seal_is_refused(tmp_path, write_dataset):
     path = tmp_path / "dataset" / "dataset.json"
     path.write_text(json.dumps(read_map(path)))
     said = refusal(tmp_path)
-    assert "dataset.json: has no seal, expected one" in said and f"tawt run dataset -w {tmp_path} --force" in said
+    assert (
+        "dataset.json: is not as it was written (it has no seal), expected" in said
+        and f"tawt run dataset -w {tmp_path} --force" in said
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "tawt.dataset/2"}'])
