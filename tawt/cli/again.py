@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tawt.cli.output import Format
+from tawt.cli.output import Format, next_command, print_rows
 from tawt.shell import command, command_line
 
 
@@ -15,6 +16,12 @@ def again(*more: str) -> str:
     """Return the command as it was given, every option kept, no longer as a dry run."""
     words = [word for word in sys.argv[1:] if word != "--dry-run"]
     return command_line([*words, *(word for word in more if word not in words)])
+
+
+def foretell(rows: Sequence[tuple[str, object]], form: Format = Format.table) -> None:
+    """Say what a dry run would do, and how to do it."""
+    print_rows(("would", "what"), rows, form)
+    next_command(again())
 
 
 def follow_ingest(pipeline: object | None, form: Format = Format.table) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tawt.cli.again import again, follow
+from tawt.cli.again import again, follow, foretell
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Kind, StaleOk, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 
@@ -180,6 +180,7 @@ def plot(
         Path | None, typer.Option(help="The folder; RUN/plots of the first run by default", show_default=False)
     ] = None,
     stale_ok: StaleOk = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Draw losses, what attention and encodings make of time, or a map of embeddings, as PNG files
 
@@ -187,7 +188,10 @@ def plot(
     """
     from tawt.commands.plot import plot as run_plot
 
-    drawn = run_plot(workspace, runs, labels=labels, kind=kind, out=out, stale_ok=stale_ok)
+    drawn = run_plot(workspace, runs, labels=labels, kind=kind, out=out, stale_ok=stale_ok, dry_run=dry_run)
+    if dry_run:
+        foretell([("draw", path) for path in drawn])
+        return
     for path in drawn:
         print(path)
     if labels is None:

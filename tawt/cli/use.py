@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tawt.cli.again import again, follow
+from tawt.cli.again import again, follow, foretell
 from tawt.cli.model import Device
 from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Kind, Memory, Set, StaleOk, Threads, Workspace, in_hours
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
@@ -207,6 +207,7 @@ def evaluate(
     plots: Annotated[bool, typer.Option("--plots", help="Draw curves, or survival by risk, into the folder")] = False,
     stale_ok: StaleOk = False,
     form: Form = Format.table,
+    dry_run: DryRun = False,
 ) -> None:
     """Measure runs on held-out subjects, beside what is simpler, on the same rows
 
@@ -222,10 +223,16 @@ def evaluate(
         workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline,
         weights=tuple(weights or ()), kind=kind, group=group,
         horizons=[in_hours(one) for one in horizon or ()], n_draws=draws, seed=seed, device=device, out=out,
-        plots=plots, stale_ok=stale_ok, report=report,
+        plots=plots, stale_ok=stale_ok, dry_run=dry_run, report=report,
     )  # fmt: skip
     for note in result.notes:
         say(f"note: {note}")
+    if dry_run:
+        whose = result.comparison
+        of = "few subjects" if whose.n_subjects is None else f"{whose.n_rows:,} labels of {whose.n_subjects:,} subjects"
+        models = [("measure", row.name) for row in whose.rows]
+        foretell([("ask about", f"{of} of {result.split}"), *models, ("write", result.folder)], form)
+        return
     if form is Format.json:
         print_text((result.folder / "evaluation.json").read_text(encoding="utf-8"))
     elif form is Format.csv:
@@ -263,6 +270,7 @@ def audit(
     threads: Threads = None,
     memory_limit: Memory = None,
     form: Form = Format.table,
+    dry_run: DryRun = False,
 ) -> None:
     """Look for every leak of the catalogue, and measure what one that is found is worth
 
@@ -273,9 +281,15 @@ def audit(
 
     result = run_audit(
         task, workspace, run=run, kind=kind, aces=aces, predicates=predicates, threshold=threshold, seed=seed,
-        device=device, out=out, stale_ok=stale_ok, threads=threads, memory_limit=memory_limit,
+        device=device, out=out, stale_ok=stale_ok, threads=threads, memory_limit=memory_limit, dry_run=dry_run,
         report=lambda event: say(f"  {event['name']}" if "name" in event else f"note: {event['text']}"),
     )  # fmt: skip
+    if dry_run:
+        from tawt.labels.leaks.catalogue import LEAKS
+
+        of = "labels of few subjects" if result.n_labels is None else counted(result.n_labels, "label")
+        foretell([("look for", counted(len(LEAKS), "leak")), ("look at", of), ("write", result.path)], form)
+        return
     if form is Format.json:
         print_text(result.path.read_text(encoding="utf-8"))
     else:

@@ -16,6 +16,7 @@ from tawt.commands.audit_read import behind_events, bound_events, entered_in, pr
 from tawt.commands.audit_run import audit_run
 from tawt.commands.carried import place_for
 from tawt.commands.out_folder import hold_folder, hold_names, published
+from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.label_set import about_labels
 from tawt.contracts.workspace import AUDITS
 from tawt.database.connect import Limits, wrapped_errors
@@ -62,6 +63,8 @@ class AuditResult:
     """One of each leak, in the order of the catalogue."""
     path: Path
     """`audit.json`."""
+    n_labels: int | None = None
+    """Labels that are of subjects of the dataset; None = of few."""
 
     @property
     def n_leaks(self) -> int:
@@ -84,6 +87,7 @@ def audit(
     stale_ok: bool = False,
     threads: int | None = None,
     memory_limit: str | None = None,
+    dry_run: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> AuditResult:
     """Look for every leak of the catalogue, and measure what a leak that is found is worth to a probe.
@@ -102,6 +106,7 @@ def audit(
         stale_ok: Audit also a dataset or labels that are older than what they were made from.
         threads: Threads of the engine; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
+        dry_run: Hold what is asked, and look at nothing.
         report: Hears which part is at work, and notes.
 
     Raises:
@@ -134,6 +139,9 @@ def audit(
     hold_folder(place, root, AUDITS)
     if out is not None:
         hold_names(place, [RECORD])
+    n_labels = len(labels) if len(np.unique(labels.subject_id)) > SMALL_CELL else None
+    if dry_run:
+        return AuditResult(labels.name, (), place / RECORD, n_labels)
     with published(place, RECORD) as aside:
         how = KINDS[labels.kind]
         yes_or_no = bool(how.words)
@@ -191,4 +199,4 @@ def audit(
         told_run = None if run is None else str(run)
         about_it = {"format": FORMAT, "task": labels.name, "labels": labels.sha256, "run": told_run}
         write_sealed(aside / RECORD, {**about_it, "verdicts": [one.to_json() for one in verdicts]})
-    return AuditResult(labels.name, verdicts, place / RECORD)
+    return AuditResult(labels.name, verdicts, place / RECORD, n_labels)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tawt.commands.answered import Asked
-from tawt.commands.beside import NAMES, TRAIN, TUNING, Beside, chosen
+from tawt.commands.beside import NAMES, SHUFFLED, TRAIN, TUNING, Beside, chosen
 from tawt.commands.carried import place_for
 from tawt.commands.evaluation_held import hold_horizons, inside, looked_at, said_of
 from tawt.commands.out_folder import hold_folder, hold_names, published
@@ -30,7 +30,7 @@ from tawt.evaluation.regression import COVERAGE, WIDTH
 from tawt.evaluation.resample import N_DRAWS, Interval, draws_of
 from tawt.evaluation.settle import Settled, groups_text, settled_text, shuffled_text
 from tawt.evaluation.subgroups import Subgroup, by_group
-from tawt.evaluation.table import Comparison, compare
+from tawt.evaluation.table import Comparison, compare, unmeasured
 from tawt.evaluation.tabular import given_weights
 from tawt.evaluation.withheld import FEW, n_subjects, withheld, withheld_text, without
 from tawt.figures.common import matplotlib
@@ -131,6 +131,7 @@ def evaluate(
     out: Path | None = None,
     plots: bool = False,
     stale_ok: bool = False,
+    dry_run: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> EvaluateResult:
     """Measure runs on a split, beside baselines fitted to the same training labels where these are not asked about.
@@ -151,6 +152,7 @@ def evaluate(
         out: A folder; default WORKSPACE/evaluations/TASK.
         plots: Draw curves, numbers or survival by risk into the folder; nothing of 10 rows or fewer.
         stale_ok: Measure also on a dataset or labels that are older than what they were made from.
+        dry_run: Only name the models, rows and folder: nothing is measured or written.
         report: Hears which model is at work, and notes.
 
     Raises:
@@ -186,12 +188,12 @@ def evaluate(
         )
     if plots:
         matplotlib()
-    places = [place_for(workspace, folder, tell, stale_ok) for folder in folders]
+    places = [place_for(workspace, folder, tell, stale_ok, dry_run=dry_run) for folder in folders]
     datasets = [open_dataset(at) for at in places]
     for at in dict.fromkeys(places):
         hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
     labels = read_labels(file, kind, usual=learned_kind(folders[0]))
-    chosen(baselines, tables, labels.kind)
+    beside_them = [name for name in chosen(baselines, tables, labels.kind) if name != SHUFFLED]
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     hold_folder(place, workspace, EVALUATIONS)
     if out is not None:
@@ -201,6 +203,10 @@ def evaluate(
     notes += looked_at(datasets[0], labels, split, group)
     splits = (split, TUNING) if split != TUNING and len(inside(datasets[0], TUNING, labels)) else (split,)
     family = KINDS[labels.kind].family
+    if dry_run:
+        whose = inside(datasets[0], split, labels).subject_id
+        empty = unmeasured(family, [*names, *beside_them], whose, n_draws, seed, labels.sha256)
+        return EvaluateResult(empty, place, tuple(notes), split=split)
     said_here = said_of(workspace, file, labels)
     first: tuple[LoadedTask, Compute] | None = None
     asked: Asked | None = None

@@ -41,6 +41,7 @@ def plot(
     kind: str | None = None,
     out: Path | None = None,
     stale_ok: bool = False,
+    dry_run: bool = False,
 ) -> tuple[Path, ...]:
     """Draw runs as PNG files and return their paths.
 
@@ -57,6 +58,7 @@ def plot(
         out: The folder; RUN/plots of the first run by default, of a map of another place's run
             WORKSPACE/evaluations/TASK.
         stale_ok: Draw also where the workspace's dataset is older than what it was made from.
+        dry_run: Draw nothing, and return what there is to draw; of attention and time only what the run has is drawn.
 
     Raises:
         CheckpointError: A run is not there, or its weights do not fit its config.
@@ -82,12 +84,18 @@ def plot(
         refuse_links(at, folder)
     if out is not None or of_here:
         refuse_among(folder, root, [run.path for run in read], "--out DIR")
+    if labels is not None and dry_run:
+        return (folder / f"map-{read_labels(task, kind).name}.png",) if task is not None else ()
     if labels is not None:
         return (draw_map(root, [run.path for run in read], labels, folder, kind),)
     made = []
-    if any(run.metrics for run in read):
-        made.append(plot_losses(read, folder / "losses.png"))
     with_weights = [run for run in read if any(run.path.glob("*.safetensors")) or (run.path / "checkpoints").is_dir()]
+    with_losses = any(run.metrics for run in read)
+    if dry_run:
+        figures = (("losses",) if with_losses else ()) + (("attention", "time") if with_weights else ())
+        return tuple(folder / f"{name}.png" for name in figures)
+    if with_losses:
+        made.append(plot_losses(read, folder / "losses.png"))
     if with_weights:
         from tawt.runs.load import load_encoder
 

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from tawt.arrays import Ints
 from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError, listed, nearest, printable
 from tawt.evaluation.families import FAMILIES, Family, metrics_of
@@ -22,7 +24,7 @@ from tawt.evaluation.withheld import WITHHELD, without
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
-_WIDEST = 10_000
+_WIDEST, _LEVEL = 10_000, 0.95
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def compare(
     official: Mapping[str, Metric] | None = None,
     n_draws: int = N_DRAWS,
     seed: int = 0,
-    level: float = 0.95,
+    level: float = _LEVEL,
     balanced: bool = False,
 ) -> Comparison:
     """Measure models on the same rows, with the same draws of subjects.
@@ -247,6 +249,18 @@ def compare(
         first.kind, reference, titles, rows, first.outcome.n_rows, draws.n_subjects, n_draws, seed, level, balanced,
         first.about.get("labels"), None if official is None else official[reference].name,
     )  # fmt: skip
+
+
+def unmeasured(
+    kind: Family, models: Sequence[str], subject_id: Ints, n_draws: int, seed: int, labels: str
+) -> Comparison:
+    """Return a comparison of models on rows `(n,)` of subjects, before anything of it is measured."""
+    rows = tuple(Row(name, None, {}, None) for name in models)
+    whose = len(np.unique(subject_id))
+    found = Comparison(
+        kind, models[0], {}, rows, len(subject_id), whose, n_draws, seed, _LEVEL, balanced=False, labels=labels
+    )
+    return found.without({})
 
 
 def _short(value: float, sign: str) -> str:

@@ -163,6 +163,19 @@ def test_what_learns_and_measures_is_told_in_the_form_that_was_asked_for(tawt, f
     learned = tawt("finetune", task, "-w", work, "--run", "tiny", "--mode", "probe", "--device", "cpu")
     assert learned.code == 0, learned.err
     run = f"tiny-{task}-probe"
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*")}
+    for words in (
+        ("evaluate", task, "-w", work, "--run", run, "--baseline", "prevalence"),
+        ("audit", task, "-w", work),
+    ):
+        dry = tawt(*words, "--dry-run")
+        assert dry.code == 0, dry.err
+        assert "would" in dry.out and str(work / f"{words[0].removesuffix('e')}") in dry.out.replace(
+            "evaluations", "evaluat"
+        )
+        assert words[0] == "audit" or (run in dry.out and "prevalence" in dry.out and "held_out" in dry.out)
+        assert dry.err.splitlines()[-1] == f"next: tawt {' '.join(map(str, words))}"
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("*")} == before
     measured = tawt(
         "evaluate", task, "-w", work, "--run", run, "--baseline", "prevalence", "--draws", 20, "--format", "csv"
     )
@@ -199,10 +212,26 @@ DRY = {
     ),
     "embed": ("embed", "-w", "{w}", "--run", "tiny", "--device", "cpu", "--dry-run"),
     "label": ("label", "in_hospital_mortality_24h", "-w", "{w}", "--dry-run"),
+    "plot": ("plot", "-w", "{w}", "tiny", "--dry-run"),
     "demo": ("demo", "-w", "{new}", "--dry-run"),
     "ingest of a sample": ("ingest", "{raw}", "-p", "demo", "-w", "{new}", "--sample", "5", "--dry-run"),
     "ingest into a new workspace": ("ingest", "{raw}", "-p", "demo", "-w", "{new}", "--dry-run"),
 }
+
+
+LOOKS = "it prints, and writes nothing of its own accord"
+WITHOUT = {
+    **dict.fromkeys(("check", "compare", "diff", "query", "show", "sql", "stages"), LOOKS),
+    "test": "it runs invented rows in a place of its own, which goes",
+}
+"""Commands without `--dry-run`, each with the reason."""
+
+
+def test_every_command_that_writes_has_a_dry_run() -> None:
+    """Of all commands of the app those have none that are named, with a reason."""
+    commands = typer.main.get_command(app).commands
+    lacking = {name for name, one in commands.items() if not any("--dry-run" in p.opts for p in one.params)}
+    assert lacking == {*WITHOUT}
 
 
 @pytest.mark.parametrize("name", DRY)
