@@ -42,3 +42,9 @@ def follow(name: str, *words: object, form: Format = Format.table, device: str =
     """Return another command; `form` and `device` are said where they are not what they would be by themselves."""
     chosen = {"device": None if device == "auto" else device, "format": None if form is Format.table else form.value}
     return command(name, *words, **options, **chosen)
+
+
+def pretrained(workspace: Path) -> str | None:
+    """Return a run of a workspace that has learned no task."""
+    runs = sorted(path.parent for path in (workspace / "runs").glob("*/config.yaml"))
+    return next((path.name for path in runs if not (path / "task.json").exists()), None)
