@@ -129,6 +129,8 @@ class LabelTargets:
     """`(d, k)` float32."""
     weight: Tensor
     """`(d, k)` float32, 0 where nothing is known."""
+    facts: Tensor
+    """`(d, f)` float32, what the head is told beside the embedding."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ def filled(example: Example, sizes: Sizes) -> Example:
         masked=None if masked is None else _fill_masked(masked, sizes),
         forecast=None if ahead is None else _fill_forecast(ahead, sizes),
         next=None if example.next is None else _fill_next(example.next, sizes),
-        label=None if label is None else LabelTargets(*(_longer(x, n_documents) for x in (label.truth, label.weight))),
+        label=None
+        if label is None
+        else LabelTargets(*(_longer(x, n_documents) for x in (label.truth, label.weight, label.facts))),
     )
 
 

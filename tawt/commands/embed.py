@@ -217,24 +217,25 @@ def _write(
     order = np.lexsort((time, subject))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    vectors = np.empty((len(order), made.width), dtype=np.float32)
     n_done = first = 0
-    try:
-        for rows in found:
-            for documents, ends, part in _parts_of(made, rows, parts):
-                time[first + documents] = ends
-                vectors[place[first + documents]] = part
-                n_done += len(documents)
-                if report is not None:
-                    report({"event": "embed", "n_done": n_done, "n_rows": len(order)})
-            rows.split.hold()
-            first += len(rows.subject_id)
-    except TawtError:  # it would come again, or what was read has changed
-        parts.remove()
-        raise
-    names = np.repeat(np.array([r.split.name for r in found], object), [len(r.subject_id) for r in found])
-    row = times.row[number[order]] if times is not None else None
-    write_embeddings(path, subject[order], time[order], names[order], row, vectors, about)
+    with parts.rows((len(order), made.width)) as of_all:
+        try:
+            for rows in found:
+                for documents, ends, part in _parts_of(made, rows, parts):
+                    time[first + documents] = ends
+                    of_all.vectors[place[first + documents]] = part
+                    of_all.let_go()
+                    n_done += len(documents)
+                    if report is not None:
+                        report({"event": "embed", "n_done": n_done, "n_rows": len(order)})
+                rows.split.hold()
+                first += len(rows.subject_id)
+        except TawtError:  # it would come again, or what was read has changed
+            parts.remove()
+            raise
+        names = np.repeat(np.array([r.split.name for r in found], object), [len(r.subject_id) for r in found])
+        row = times.row[number[order]] if times is not None else None
+        write_embeddings(path, subject[order], time[order], names[order], row, of_all, about)
     parts.remove()
 
 

@@ -21,6 +21,7 @@ from tawt.errors import ConfigError, nearest
 from tawt.files import digest
 from tawt.heads.label_set import LabelSet
 from tawt.heads.labels import label_file, read_labels
+from tawt.heads.statics import with_statics
 from tawt.heads.targets import Task, describe, make_task
 from tawt.pipeline.fresh import hold_labels
 from tawt.runs.find import called, find_run
@@ -169,7 +170,11 @@ def _task(labels: LabelSet, dataset: TripletDataset, tree: PretrainConfig, tell:
         text = f"{labels.name}: {few(outside)} of {len(labels):,} labels are of subjects whom the dataset does not have"
         tell({"event": "note", "text": text})
     spec = describe(labels, known["train"], tree.objective.label)
-    return make_task(labels, spec, tree.objective.label)
+    task = make_task(labels, spec, tree.objective.label)
+    if not tree.objective.label.statics:
+        return task
+    names = [name for name in ("train", *dataset.split_names) if name in dataset.split_names]
+    return with_statics(task, [dataset.split(name) for name in dict.fromkeys(names)], dataset.vocabulary)
 
 
 def _with_steps(

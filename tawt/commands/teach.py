@@ -64,8 +64,9 @@ def _of_probe(run: Path, task: Task, dataset: TripletDataset, labelled: Bools, c
         dataset.split("train"), dataset.vocabulary, config.batching, config.train.seed, asked=task.asked
     )
     assert loader.at is not None, "its documents are of prediction times"
-    vectors, row = embed_asked(loaded.encoder.to(compute.device), loader, compute), loader.at.row
-    own, targets = labelled[row], task.targets
+    row, targets = loader.at.row, task.targets
+    vectors = embed_asked(loaded.encoder.to(compute.device), loader, compute)
+    vectors, own = np.concatenate((vectors, targets.facts[row]), 1), labelled[row]
     probe = fit_probe(
         vectors[own], targets.truth[row[own]], targets.weight[row[own]], task.asked.subject_id[row[own]], task.answers,
         config.train.seed,

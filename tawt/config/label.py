@@ -40,6 +40,9 @@ class LabelConfig(Section):
     """Width of a hidden layer beside the linear map; 0 = none. It starts by adding nothing."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout of the embedding before the head."""
+    statics: bool = False
+    """Tell the head beside the embedding what is known of a subject without a time (age, sex, ...), each with a flag
+    where it is known; what 10 subjects of train or fewer have is left out."""
     class_weight: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by its rarity among the training labels; probabilities are then no frequencies."""
     number_loss: Literal["squared", "huber"] = "squared"

@@ -5,6 +5,7 @@ What was known then is what had happened and could be read by then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.dataset import BIRTH
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.known import was_known
-from tawt.dataset.reader import TripletDataset
+from tawt.dataset.reader import Split, TripletDataset
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 
 US_PER_HOUR = 3_600_000_000
@@ -66,21 +68,32 @@ def known_at(dataset: TripletDataset, subject_id: ArrayLike, prediction_time: Ar
     Raises:
         DatasetError: A subject is in no split.
     """
+    splits = [dataset.split(name) for name in dataset.split_names]
+    return known_in(splits, dataset.vocabulary, subject_id, prediction_time)
+
+
+def known_in(
+    splits: Sequence[Split], vocabulary: Vocabulary, subject_id: ArrayLike, prediction_time: ArrayLike
+) -> Known:
+    """Look up the same in some splits of a dataset.
+
+    Raises:
+        DatasetError: A subject is in none of them.
+    """
     subjects, times = np.asarray(subject_id, dtype=np.int64), np.asarray(prediction_time, dtype=np.int64)
     places: dict[int, tuple[int, int]] = {}
-    splits = [dataset.split(name) for name in dataset.split_names]
     wanted = {*subjects.tolist()}
     for number, split in enumerate(splits):
         places.update({int(s): (number, i) for i, s in enumerate(split.subject_ids) if int(s) in wanted})
     if n_absent := len(wanted - places.keys()):
         raise DatasetError(
-            str(dataset.folder), f"lacks {n_absent:,} of {len(wanted):,} subjects of the labels, expected all",
+            str(splits[0].folder.parent), f"lacks {n_absent:,} of {len(wanted):,} subjects of the labels, expected all",
             "label the subjects of this workspace",
         )  # fmt: skip
     parts: list[tuple[np.ndarray, ...]] = []
     begin, age = np.zeros(len(subjects), dtype=np.int64), np.full(len(subjects), np.nan)
-    codes = dataset.vocabulary.codes
-    birth = codes.index(BIRTH) if dataset.time_origin == "birth" and BIRTH in codes else _NO_TYPE
+    codes = vocabulary.codes
+    birth = codes.index(BIRTH) if splits[0].time_origin == "birth" and BIRTH in codes else _NO_TYPE
     for row, (subject, time) in enumerate(zip(subjects.tolist(), times.tolist(), strict=True)):
         number, i = places[subject]
         split = splits[number]

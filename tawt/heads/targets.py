@@ -32,18 +32,29 @@ class Targets:
     """`(r,)`, loss of whoever knows the training labels' rates alone."""
     taught: Bools
     """`(r,)`, whether there is no label, so that a teacher is to answer."""
+    facts: NDArray[np.float32]
+    """`(r, f)`, what the head is told beside the embedding; see `tawt.heads.statics`."""
 
     @classmethod
-    def of(cls, truth: Numbers, weight: Numbers, how: Kind, taught: Bools | None = None) -> Targets:
+    def of(
+        cls, truth: Numbers, weight: Numbers, how: Kind, taught: Bools | None = None,
+        facts: NDArray[np.float32] | None = None,
+    ) -> Targets:  # fmt: skip
         """Return the targets, with their cost."""
         truths, weights = (torch.from_numpy(x.astype(np.float32)) for x in (truth, weight))
         cost = how.losses(how.start().expand_as(truths), truths.double(), weights.double())
         nobody = np.zeros(len(truth), dtype=np.bool_)
-        return cls(truths.numpy(), weights.numpy(), cost.numpy(), nobody if taught is None else taught)
+        return cls(
+            truths.numpy(),
+            weights.numpy(),
+            cost.numpy(),
+            nobody if taught is None else taught,
+            np.zeros((len(truth), 0), dtype=np.float32) if facts is None else facts,
+        )
 
     def rows(self, at: Ints) -> Targets:
         """Return some rows."""
-        return Targets(self.truth[at], self.weight[at], self.cost[at], self.taught[at])
+        return Targets(self.truth[at], self.weight[at], self.cost[at], self.taught[at], self.facts[at])
 
     @property
     def known(self) -> Bools:

@@ -101,7 +101,7 @@ class Preparer:
         if self.targets is not None:
             assert batch.asked is not None, "a task's documents are of its prediction times"
             at = self.targets
-            label = LabelTargets(*(torch.from_numpy(x[batch.asked]) for x in (at.truth, at.weight)))
+            label = LabelTargets(*(torch.from_numpy(x[batch.asked]) for x in (at.truth, at.weight, at.facts)))
             counts[LABEL] = int(label.weight.any(1).sum())
             baseline[LABEL] = float(at.cost[batch.asked].sum())
         packed = batch.tensors()

@@ -14,7 +14,7 @@ from tawt.batching.layout import Layout
 from tawt.config.label import LabelConfig
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.heads.head import TaskHead
+from tawt.heads.head import TaskHead, beside
 from tawt.heads.lora import add_low_rank
 from tawt.heads.task import TaskSpec
 from tawt.models.decoder.heads import NextHeads
@@ -127,7 +127,9 @@ class PretrainModel(nn.Module):
             sums["summary"] = masked.summary_sum(heads, embedding, example.masked, objective.masked.value_loss)
         if example.label is not None:
             assert heads_of_task is not None
-            sums[LABEL] = heads_of_task.loss_sum(embedding, example.label.truth, example.label.weight)
+            sums[LABEL] = heads_of_task.loss_sum(
+                beside(embedding, example.label.facts), example.label.truth, example.label.weight
+            )
         if example.forecast is not None:
             sums |= forecast.loss_sums(heads, embedding, example.forecast, objective.forecast)
         return sums, heads.project(embedding) if "contrastive" in self.parts else None

@@ -15,9 +15,10 @@ from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.dataset.reader import Split
 from tawt.errors import CheckpointError, DatasetError, TrainingError
-from tawt.heads.head import TaskHead
+from tawt.heads.head import TaskHead, beside
 from tawt.heads.kinds import KINDS
 from tawt.heads.label_set import LabelSet
+from tawt.heads.statics import facts_at
 from tawt.heads.task import TASK, TaskSpec
 from tawt.readers import read_record
 from tawt.runs.load import LoadedEncoder, load_encoder
@@ -114,10 +115,14 @@ def answer(
         raise
     assert loader.at is not None
     place, done = own[loader.at.row], 0
+    told_facts = torch.from_numpy(facts_at(
+        split, task.loaded.vocabulary, labels.subject_id[place], labels.time[place], task.spec.statics
+    )).to(compute.device)  # fmt: skip
     batch: PackedBatch
     for batch in loader.sequential():
         with torch.inference_mode(), compute.autocast():
-            outputs = head(encoder.embed(batch.to(compute.device)))
+            embedding = encoder.embed(batch.to(compute.device))
+            outputs = head(beside(embedding, told_facts[done : done + len(embedding)]))
         said = head.answers.predict(outputs.float()).cpu().numpy()
         if not np.isfinite(said).all():
             raise TrainingError(

@@ -18,6 +18,7 @@ from tawt.dataset.reader import Split
 from tawt.errors import DatasetError
 from tawt.heads.head import TaskHead
 from tawt.heads.label_set import LabelSet
+from tawt.heads.statics import with_facts
 from tawt.heads.targets import make_task
 from tawt.models.encoder import Encoder
 from tawt.runs.answer import LoadedTask, answer_all
@@ -50,6 +51,7 @@ def probed(task: LoadedTask, train: Split, labels: LabelSet, compute: Compute, s
     """
     config = task.loaded.config
     made = make_task(labels.rows(np.isin(labels.subject_id, train.subject_ids)), task.spec, config.objective.label)
+    made = with_facts(made, [train], task.loaded.vocabulary)
     head = TaskHead(task.loaded.encoder.d_embedding, task.spec, config.objective.label.model_copy(update={"hidden": 0}))
     try:
         loader = PackedLoader(train, task.loaded.vocabulary, config.batching, config.train.seed, asked=made.asked)

@@ -9,17 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.contracts.embeddings import about_embeddings
 from tawt.errors import ConfigError
-from tawt.files import alone_at, made_folder, write_parquet
+from tawt.files import alone_at, made_folder, whole
 from tawt.places import remove
-from tawt.runs.embedding_parts import as_lists
+from tawt.runs.embedding_parts import Rows, as_lists
 from tawt.runs.find import called
+from tawt.seals import BLANK, fill
 from tawt.shell import shell_line
 from tawt.training.outputs import refuse_outside
+
+_AT_ONCE = 1 << 20
+"""Rows of a row group: as many as where a table is written at one go."""
 
 
 def usual_file(workspace: Path, run: Path, task: str | None = None) -> Path:
@@ -92,10 +97,10 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def write_embeddings(
-    path: Path, subject: Ints, time: Ints, split: NDArray[np.object_], row: Ints | None, vectors: NDArray[np.float32],
+    path: Path, subject: Ints, time: Ints, split: NDArray[np.object_], row: Ints | None, rows: Rows,
     about: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Write a file of embeddings.
+    """Write a file of embeddings, whole or not at all, a row group at a time.
 
     Args:
         path: The file.
@@ -103,7 +108,7 @@ def write_embeddings(
         time: `(n,)`, us since 1970-01-01.
         split: `(n,)`.
         row: `(n,)`, of the label set; None = there is none.
-        vectors: `(n, width)`.
+        rows: Their vectors.
         about: What they are of.
     """
     columns = {
@@ -111,6 +116,12 @@ def write_embeddings(
         "time": pa.array(time, pa.timestamp("us")),
         "split": pa.array(split, pa.string()),
         **({} if row is None else {"row": pa.array(row)}),
-        "embedding": as_lists(vectors),
+        "embedding": as_lists(rows.vectors),
     }
-    write_parquet(path, pa.table(columns, metadata=dict(about)))
+    table = pa.table(columns, metadata={**about, "seal": BLANK})
+    with whole(path) as aside:
+        with pq.ParquetWriter(aside, table.schema) as writer:
+            for start in range(0, max(1, len(table)), _AT_ONCE):
+                writer.write_table(table.slice(start, _AT_ONCE))
+                rows.let_go()
+        fill(aside)

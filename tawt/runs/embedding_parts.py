@@ -1,8 +1,14 @@
-"""What is done of a file of embeddings, kept beside it until it is whole: one that was killed goes on from there."""
+"""What is done of a file of embeddings, kept beside it until it is whole: one that was killed goes on from there.
+
+All rows in their order are more than a machine may have memory for, so they lie in a file there too.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +24,7 @@ from tawt.readers import read_parquet
 from tawt.seals import holds
 
 _OF = b"of"
+_ROWS = "rows"
 
 
 class Parts:
@@ -56,9 +63,51 @@ class Parts:
         columns = {"time": pa.array(time), "embedding": as_lists(vectors)}
         write_parquet(self.folder / name, pa.table(columns, metadata={_OF: self.key.encode()}))
 
+    @contextmanager
+    def rows(self, shape: tuple[int, int]) -> Iterator[Rows]:
+        """Give all rows of the file, to be filled in any order.
+
+        Args:
+            shape: Rows, and numbers in each.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / _ROWS
+        remove(path)
+        try:
+            with path.open("x+b") as file:
+                n_bytes = max(1, 4 * shape[0] * shape[1])
+                if hasattr(os, "posix_fallocate"):  # else a disk that is full would end the process, without an error
+                    os.posix_fallocate(file.fileno(), 0, n_bytes)
+                file.truncate(n_bytes)
+                yield Rows(mmap.mmap(file.fileno(), n_bytes), shape)
+        finally:
+            remove(path)
+            with suppress(OSError):  # parts that are done lie there
+                self.folder.rmdir()
+
     def remove(self) -> None:
         """Remove all parts."""
         remove(self.folder)
+
+
+class Rows:
+    """Rows in a file, of which no more is in memory than there is room for.
+
+    Args:
+        held: The file.
+        shape: Rows, and numbers in each.
+    """
+
+    def __init__(self, held: mmap.mmap, shape: tuple[int, int]) -> None:
+        self._held = held
+        count = shape[0] * shape[1]
+        self.vectors = np.frombuffer(held, dtype=np.float32, count=count).reshape(shape)
+
+    def let_go(self) -> None:
+        """Leave to the file what was read and written."""
+        self._held.flush()
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._held.madvise(mmap.MADV_DONTNEED)
 
 
 def as_lists(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:

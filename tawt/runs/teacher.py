@@ -106,7 +106,9 @@ def with_teacher(task: Task, taught: Taught, config: SelfTrainingConfig) -> Task
     mixed = said & ~targets.taught
     share = np.where(soft, 1.0, np.where(mixed, config.of_labels, 0.0))[:, None]
     known = np.where(soft[:, None], config.weight * watched.numpy(), targets.weight)
-    new = Targets.of(share * truth.numpy() + (1 - share) * targets.truth, known, task.answers, targets.taught)
+    new = Targets.of(
+        share * truth.numpy() + (1 - share) * targets.truth, known, task.answers, targets.taught, targets.facts
+    )
     return replace(task, targets=new, spec=task.spec.model_copy(update={"taught_sha256": taught.sha256}))
 
 

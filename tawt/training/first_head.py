@@ -58,8 +58,9 @@ def fit_first(encoder: Encoder, loader: PackedLoader, task: Task, compute: Compu
     targets, row = task.targets, loader.at.row
     labelled = ~targets.taught[row]
     row = row[labelled]
+    read = np.concatenate((embed_asked(encoder, loader, compute, labelled), targets.facts[row]), 1)
     return fit_probe(
-        embed_asked(encoder, loader, compute, labelled), targets.truth[row], targets.weight[row],
+        read, targets.truth[row], targets.weight[row],
         task.asked.subject_id[row], task.answers, seed,
     )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,10 +15,13 @@ from tawt.commands.plot import plot
 from tawt.contracts.embeddings import parts_folder
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
+from tawt.files import write_parquet
 from tawt.quality.runs import check_embeddings, made_by
 from tawt.quality.strangers import Known, strangers
 from tawt.runs.embedder import TawtEmbedder
 from tawt.runs.embedding import Embedding
+from tawt.runs.embedding_file import write_embeddings
+from tawt.runs.embedding_parts import Parts, as_lists
 from tawt.runs.find import find_run
 from tawt.seals import sha256_file
 
@@ -282,3 +287,28 @@ def test_a_run_of_a_workspace_beside_is_told_by_its_folder(tmp_path):
         with pytest.raises(CheckpointError, match="is no run of") as error:
             find_run(tmp_path / "eicu", name)
         assert f"--run {tmp_path / 'mimic' / 'runs' / 'scratch'}" in error.value.hint
+
+
+def test_rows_of_a_file_are_written_a_group_at_a_time_to_the_same_bytes(tmp_path):
+    """More rows than a row group has give the bytes of a table that is written at one go, and lie in no memory of Python's
+    own; what is given back to the file is still there."""
+    n, width = (1 << 20) + 3, 2
+    parts = Parts(tmp_path / "e.parquet", "key")
+    tracemalloc.start()
+    with parts.rows((n, width)) as rows:
+        held = tracemalloc.get_traced_memory()[1]
+        for i in range(0, n, 1 << 16):
+            part = np.arange(i, min(i + (1 << 16), n), dtype=np.float32)
+            rows.vectors[i : i + len(part)] = part[:, None]
+            rows.let_go()
+        assert rows.vectors[:: 1 << 16, 1].tolist() == [*range(0, n, 1 << 16)]
+        number, about = np.arange(n), {"of": "x"}
+        write_embeddings(tmp_path / "e.parquet", number, number, np.full(n, "train", object), None, rows, about)
+        columns = {
+            "subject_id": number, "time": pa.array(number, pa.timestamp("us")), "split": pa.array(["train"] * n),
+            "embedding": as_lists(np.repeat(np.arange(n, dtype=np.float32)[:, None], width, 1)),
+        }  # fmt: skip
+    tracemalloc.stop()
+    write_parquet(tmp_path / "whole.parquet", pa.table(columns, metadata=about))
+    assert (tmp_path / "e.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert held < n and not parts.folder.exists()

@@ -53,7 +53,7 @@ def test_a_new_kind_is_one_class(labelled, monkeypatch, kind, mode):
     relabel(workspace, **{column: lambda n: pa.array(dealt(n), pa.float32() if kind == "shares" else pa.int64())})
     run = finetune(workspace, "task", "base", mode=mode, kind=kind, epochs=1, device="cpu", settings=QUICK).run
     assert json.loads((run / "task.json").read_text())["kind"] == kind
-    beside = ("prevalence", "logistic regression", "GRU-D", "untrained encoder", "shuffled labels")
+    beside = ("mean", "ridge regression", "GRU-D", "untrained encoder", "shuffled labels")
     result = evaluate(workspace, "task", run, baselines=beside, n_draws=5, device="cpu")  # as the run has learned
     said = read_predictions(result.folder / f"{run.name}.parquet")
     assert said.kind == "numbers" and said.about["kind"] == "numbers"
