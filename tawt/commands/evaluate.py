@@ -273,7 +273,7 @@ def _compared(
     best = {name: one.official for name, one in settled.items() if one.official is not None}
     official = None
     if asked.score is not None and {*best} == {*said}:
-        official = {name: OFFICIAL[asked.score].metric(one, best[name]) for name, one in said.items()}
+        official = {name: OFFICIAL[asked.score].metrics(one, best[name]) for name, one in said.items()}
     comparison = compare(
         said, name, threshold=at if len(at) == len(said) else None, official=official, n_draws=n_draws, seed=seed
     )

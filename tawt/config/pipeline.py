@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_v
 from tawt.config.base import Conflict, Section
 from tawt.config.vocabulary import Normalization, VocabularyConfig
 
-Score = Literal["physionet2019"]
+Score = Literal["physionet2012", "physionet2019"]
 ParameterValue = bool | int | float | str
 Character = Annotated[str, Field(min_length=1, max_length=1, pattern=r"[^\r\n]")]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -1,4 +1,4 @@
-"""Whether probabilities are what comes: errors by bins, the line of logits, net benefit, and Hosmer-Lemeshow."""
+"""Whether probabilities are what comes: errors by bins, the line of logits, and net benefit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tawt.evaluation.metrics import Binary, expit, no_probability
 
 _MOST_BINS, _POSITIVES_PER_BIN = 15, 5
 _N_STEPS, _CLOSE = 60, 1e-10
-_N_DECILES, _NEVER_ZERO = 10, 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,40 +172,6 @@ IN_THE_LARGE = Metric(
 )
 CALIBRATION = (ECE, MCE, MEAN_ERROR, SLOPE, INTERCEPT, IN_THE_LARGE)
 """Whether probabilities are what comes. In the large: the shift of log odds that would mend the mean."""
-
-
-def _event_two(outcome: Binary, weights: Floats) -> Floats:
-    order = np.argsort(outcome.score, kind="stable")
-    score, truth = outcome.score[order], outcome.truth[order]
-    if not outcome.is_probability:
-        return np.full(len(weights), np.nan)
-    found = np.full(len(weights), np.nan)
-    for i, row in enumerate(weights):
-        held = row[order]
-        place = np.append(0.0, held.cumsum())
-        size = np.floor(place[-1] / _N_DECILES)
-        if size < 1:
-            continue
-        # a row of some weight is as many equal rows, side by side: between two of them sums run straight
-        edges = np.arange(_N_DECILES + 1) * size
-        came, risk = (np.diff(np.interp(edges, place, np.append(0.0, (held * of).cumsum()))) for of in (truth, score))
-        mean = risk / size
-        h = ((came - risk) ** 2 / (size * mean * (1 - mean) + _NEVER_ZERO)).sum()
-        if mean[-1] - mean[0] > 1e-12:  # less is what rounding leaves of equal risks
-            found[i] = h / (mean[-1] - mean[0])
-    return found
-
-
-def _no_deciles(outcome: Binary, weights: Floats) -> str:
-    if not outcome.is_probability:
-        return "scores are not within 0 and 1"
-    return "fewer than 10 rows" if weights.sum() < _N_DECILES else "lowest and highest tenth have the same risk"
-
-
-# source: Silva et al. 2012, Computing in Cardiology 39; Hosmer and Lemeshow 2000, Applied logistic regression
-EVENT_TWO = Metric("event_2", "Event 2", "smaller", _event_two, _no_deciles)
-"""PhysioNet-2012's Event 2, H / D: ten groups of a tenth of the rows each by risk, rounded down; the riskiest rows that
-are left over are in no group, as the official form has it. Among equal risks the order of the rows counts."""
 
 
 @dataclass(frozen=True, eq=False)

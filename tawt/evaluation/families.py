@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tawt.errors import ContractError
-from tawt.evaluation.calibration import CALIBRATION, EVENT_TWO
+from tawt.evaluation.calibration import CALIBRATION
 from tawt.evaluation.classes import MACRO_AUROC, OF_CLASSES, OF_LABELS, Classes, Labels, against_the_rest
 from tawt.evaluation.measure import Metric, Outcome
-from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, DISCRIMINATION, PROBABILITY, Binary, event_one
+from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, DISCRIMINATION, PROBABILITY, Binary, at_threshold
 from tawt.evaluation.regression import OF_NUMBERS, SPEARMAN, Numbers
 from tawt.evaluation.survival import HARRELL, OF_SURVIVAL, Survival, at_horizons
 
@@ -47,10 +47,10 @@ def metrics_of(outcome: Outcome, threshold: float | None = None) -> tuple[Metric
 
     Args:
         outcome: What came and what was said.
-        threshold: Chosen before, on other rows; with it the two events of PhysioNet-2012 are among those of yes or no.
+        threshold: Chosen before, on other rows; what comes of it is among those of yes or no.
     """
-    events = () if threshold is None or not isinstance(outcome, Binary) else (event_one(threshold), EVENT_TWO)
-    return (*measures_of(outcome).metrics(outcome), *events)
+    further = () if threshold is None or not isinstance(outcome, Binary) else at_threshold(threshold)
+    return (*measures_of(outcome).metrics(outcome), *further)
 
 
 def measures_of(outcome: Outcome) -> Measures:

@@ -187,27 +187,31 @@ PROBABILITY = (BRIER, BRIER_SKILL, LOG_LOSS)
 """What the scores cost as probabilities."""
 
 
-def _shares(outcome: Binary, above: Bools, weights: Floats) -> tuple[Floats, Floats]:
-    tp = weights @ (outcome.truth * above)
-    return tp / (weights @ outcome.truth), tp / (weights @ above.astype(np.float64))
-
-
-def event_one(threshold: float) -> Metric:
-    """Return min(sensitivity, positive predictivity) at a threshold that was chosen before: Event 1 of PhysioNet-2012.
-
-    Where no row reaches the threshold there is no positive predictivity, and the score is 0, for nobody was found.
+def at_threshold(threshold: float) -> tuple[Metric, ...]:
+    """Return sensitivity, specificity and positive predictivity at a threshold that was chosen before.
 
     Args:
         threshold: Rows of at least this score are taken to be positive.
     """
-    # source: Silva et al. 2012, Predicting in-hospital mortality of ICU patients, Computing in Cardiology 39
 
-    def score(outcome: Binary, weights: Floats) -> Floats:
-        sensitivity, ppv = _shares(outcome, outcome.score >= threshold, weights)
-        least = np.where(np.isnan(ppv), sensitivity, np.minimum(sensitivity, ppv))
-        return np.where(outcome.two_classes(weights), least, np.nan)
+    def of(counts: Floats, weights: Floats, at: Bools) -> Floats:
+        found: Floats = (weights @ (counts * at)) / (weights @ at.astype(np.float64))
+        return found
 
-    return Metric("event_1", "Event 1", "larger", score, one_class)
+    def sensitivity(outcome: Binary, weights: Floats) -> Floats:
+        return of((outcome.score >= threshold).astype(np.float64), weights, outcome.truth == 1)
+
+    def specificity(outcome: Binary, weights: Floats) -> Floats:
+        return of((outcome.score < threshold).astype(np.float64), weights, outcome.truth == 0)
+
+    def ppv(outcome: Binary, weights: Floats) -> Floats:
+        return of(outcome.truth, weights, outcome.score >= threshold)
+
+    return (
+        Metric("sensitivity", "sensitivity", "larger", sensitivity, one_class),
+        Metric("specificity", "specificity", "larger", specificity, one_class),
+        Metric("ppv", "PPV", "larger", ppv, lambda outcome, w: "no row reaches the threshold"),
+    )
 
 
 def expit(z: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Official scores of public challenges, measured beside all else where a pipeline says that a label set is theirs.
 
-They judge decisions: rows of at least a threshold, which is chosen on other rows, are taken to be positive.
+Most judge decisions: rows of at least a threshold, which is chosen on other rows, are taken to be positive.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 from tawt.arrays import Floats
 from tawt.config.pipeline import Score
 from tawt.evaluation.measure import Metric
-from tawt.evaluation.metrics import Binary, one_class
+from tawt.evaluation.metrics import Binary, at_threshold, best_threshold, one_class
 from tawt.evaluation.predictions import Predictions
 
 _US_PER_HOUR = 3_600_000_000
+_N_DECILES, _NEVER_ZERO = 10, 0.001
 _FALSE_ALARM = -0.05
 _EARLY, _BEST, _LATE = -12.0, -6.0, 3.0
 """Hours after the onset of sepsis: from when on a warning is worth something, most, and nothing any more."""
@@ -28,8 +29,62 @@ class Official:
 
     threshold: Callable[[Predictions], float | None]
     """The best one on some rows; None where they have one class."""
-    metric: Callable[[Predictions, float], Metric]
+    metrics: Callable[[Predictions, float], tuple[Metric, ...]]
     """Of other rows, with a threshold."""
+
+
+def event_one(threshold: float) -> Metric:
+    """Return min(sensitivity, positive predictivity) at a threshold that was chosen before: Event 1 of PhysioNet-2012.
+
+    Where no row reaches the threshold there is no positive predictivity, and the score is 0, for nobody was found.
+
+    Source: Silva et al. 2012, Predicting in-hospital mortality of ICU patients, Computing in Cardiology 39.
+
+    Args:
+        threshold: Rows of at least this score are taken to be positive.
+    """
+    sensitivity, _, ppv = at_threshold(threshold)
+
+    def score(outcome: Binary, weights: Floats) -> Floats:
+        found, right = sensitivity.score(outcome, weights), ppv.score(outcome, weights)
+        least = np.where(np.isnan(right), found, np.minimum(found, right))
+        return np.where(outcome.two_classes(weights), least, np.nan)
+
+    return Metric("event_1", "Event 1: min(Se, P+)", "larger", score, one_class)
+
+
+def _event_two(outcome: Binary, weights: Floats) -> Floats:
+    order = np.argsort(outcome.score, kind="stable")
+    score, truth = outcome.score[order], outcome.truth[order]
+    if not outcome.is_probability:
+        return np.full(len(weights), np.nan)
+    found = np.full(len(weights), np.nan)
+    for i, row in enumerate(weights):
+        held = row[order]
+        place = np.append(0.0, held.cumsum())
+        size = np.floor(place[-1] / _N_DECILES)
+        if size < 1:
+            continue
+        # a row of some weight is as many equal rows, side by side: between two of them sums run straight
+        edges = np.arange(_N_DECILES + 1) * size
+        came, risk = (np.diff(np.interp(edges, place, np.append(0.0, (held * of).cumsum()))) for of in (truth, score))
+        mean = risk / size
+        h = ((came - risk) ** 2 / (size * mean * (1 - mean) + _NEVER_ZERO)).sum()
+        if mean[-1] - mean[0] > 1e-12:  # less is what rounding leaves of equal risks
+            found[i] = h / (mean[-1] - mean[0])
+    return found
+
+
+def _no_deciles(outcome: Binary, weights: Floats) -> str:
+    if not outcome.is_probability:
+        return "scores are not within 0 and 1"
+    return "fewer than 10 rows" if weights.sum() < _N_DECILES else "lowest and highest tenth have the same risk"
+
+
+# source: Silva et al. 2012, Computing in Cardiology 39; Hosmer and Lemeshow 2000, Applied logistic regression
+EVENT_TWO = Metric("event_2", "Event 2: H / D", "smaller", _event_two, _no_deciles)
+"""PhysioNet-2012's Event 2, H / D: ten groups of a tenth of the rows each by risk, rounded down; the riskiest rows that
+are left over are in no group, as the official form has it. Among equal risks the order of the rows counts."""
 
 
 def utilities(asked: Predictions) -> tuple[Floats, Floats]:
@@ -94,5 +149,13 @@ def best_of_utility(asked: Predictions) -> float | None:
     )
 
 
-OFFICIAL: dict[Score, Official] = {"physionet2019": Official(best_of_utility, utility)}
+def _best_of_events(asked: Predictions) -> float | None:
+    assert isinstance(asked.outcome, Binary)
+    return best_threshold(asked.outcome)
+
+
+OFFICIAL: dict[Score, Official] = {
+    "physionet2012": Official(_best_of_events, lambda asked, at: (event_one(at), EVENT_TWO)),
+    "physionet2019": Official(best_of_utility, lambda asked, at: (utility(asked, at),)),
+}
 """By the names that a pipeline gives them under `scores`."""

@@ -25,7 +25,7 @@ from tawt.evaluation.table import Comparison, in_cell, printed
 COVERED = 0.9
 """Share of rows that an interval of numbers is to hold."""
 _THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-_EVENTS = ("event_1", "event_2")
+_AT_IT = ("sensitivity", "specificity", "ppv")
 _SHOWN = ("ece", "calibration_slope")
 
 
@@ -93,15 +93,15 @@ def _settled(
     n = "few" if n_tuning is None else f"{n_tuning:,}"
     table = RichTable(title=f"settled on {n} rows of tuning, held to the rows above")
     of = {row.name: row.metrics for row in measured.rows}
-    for name in ("model", "threshold", "min(Se, P+) at it\n(Event 1)", "Hosmer-Lemeshow H / D\n(Event 2)"):
+    for name in ("model", "threshold", *(f"{measured.titles.get(one, one)}\nat it" for one in _AT_IT)):
         table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
     for name in ("ECE", "slope"):
         table.add_column(f"{name}, and after\na temperature", justify="right")
     for name, one in models.items():
-        events = [of[name].get(event) for event in _EVENTS]
+        at_it = [of[name].get(one) for one in _AT_IT]
         cells = [
             _number(Measure(one.threshold)),
-            *("-" if e is None else in_cell(e).replace("\n", " ") for e in events),
+            *("-" if own is None else in_cell(own) for own in at_it),
         ]
         for metric in _SHOWN:
             cells.append(" -> ".join(_number(one.calibration[how][metric]) for how in ("before", "temperature")))

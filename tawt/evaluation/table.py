@@ -67,15 +67,15 @@ class Comparison:
     """Whether each subject weighs the same."""
     labels: str | None
     """Hash of the label set."""
-    official: str | None = None
-    """The metric that is the score of a challenge; it is shown first."""
+    official: tuple[str, ...] = ()
+    """Metrics that are the score of a challenge; they are shown first."""
     further: tuple[str, ...] = ()
     """Metrics that a text shows beside the main ones."""
 
     @property
     def shown(self) -> list[str]:
         """The metrics that a text shows where nothing else is asked for."""
-        main = (*([self.official] if self.official else []), *FAMILIES[self.kind].main, *self.further)
+        main = (*self.official, *FAMILIES[self.kind].main, *self.further)
         return [name for name in main if name in self.titles]
 
     @property
@@ -200,7 +200,7 @@ def compare(
     reference: str,
     *,
     threshold: Mapping[str, float] | None = None,
-    official: Mapping[str, Metric] | None = None,
+    official: Mapping[str, Sequence[Metric]] | None = None,
     n_draws: int = N_DRAWS,
     seed: int = 0,
     level: float = _LEVEL,
@@ -211,8 +211,8 @@ def compare(
     Args:
         models: By name, in the order of the table.
         reference: The name of the one that the others are compared with.
-        threshold: Of each model for Event 1, chosen on other rows; None = that and Event 2 are left out.
-        official: Of each model the score of a challenge, at a threshold chosen on other rows.
+        threshold: Of each model, chosen on other rows; None = what comes of it is left out.
+        official: Of each model the scores of a challenge, at a threshold chosen on other rows.
         n_draws: Draws of subjects.
         seed: Of the draws.
         level: Share of draws within an interval.
@@ -231,7 +231,7 @@ def compare(
     draws = draws_of(first.subject_id, n_draws, seed, balanced)
     chosen: dict[str, tuple[Metric, ...]] = {
         name: metrics_of(one.outcome, None if threshold is None else threshold[name])
-        + (() if official is None else (official[name],))
+        + (() if official is None else (*official[name],))
         for name, one in models.items()
     }
     found = {name: intervals(chosen[name], one.outcome, draws, level) for name, one in models.items()}
@@ -247,7 +247,7 @@ def compare(
     titles = {metric.name: metric.title for metric in chosen[reference]}
     return Comparison(
         first.kind, reference, titles, rows, first.outcome.n_rows, draws.n_subjects, n_draws, seed, level, balanced,
-        first.about.get("labels"), None if official is None else official[reference].name,
+        first.about.get("labels"), () if official is None else tuple(one.name for one in official[reference]),
     )  # fmt: skip
 
 

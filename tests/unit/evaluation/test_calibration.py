@@ -11,7 +11,6 @@ from tawt.errors import ConfigError, ContractError
 from tawt.evaluation.calibration import (
     CALIBRATION,
     ECE,
-    EVENT_TWO,
     IN_THE_LARGE,
     INTERCEPT,
     MCE,
@@ -96,24 +95,10 @@ def test_a_line_that_is_not_there_is_not_told() -> None:
 def test_calibration_of_weights_is_that_of_repeated_rows() -> None:
     """Every metric of whole weights is that of rows repeated as often, in a batch of weightings too."""
     again = np.repeat(np.arange(400), W.astype(int))
-    for metric in (*CALIBRATION, EVENT_TWO):
+    for metric in CALIBRATION:
         found = metric.of(Binary(Y, P), np.stack([np.ones(400), W]))
         assert found[1] == pytest.approx(metric(Binary(Y[again], P[again])).value), metric.name
         assert found[0] == pytest.approx(metric(Binary(Y, P)).value), metric.name
-
-
-@pytest.mark.parametrize(("n", "p"), [(400, P), (397, P), (400, P.round(1))], ids=["even", "odd", "ties"])
-def test_event_two_is_h_over_the_range_of_deciles(n: int, p: np.ndarray) -> None:
-    """Ten tenths by risk, rounded down; squared distance over variance + .001, over the range of their mean risks."""
-    order = sorted(range(n), key=lambda i: p[i])
-    size, h, mean = n // 10, 0.0, []
-    for tenth in range(10):
-        rows = order[tenth * size : (tenth + 1) * size]
-        mean.append(sum(p[i] for i in rows) / size)
-        h += (sum(Y[i] for i in rows) - size * mean[-1]) ** 2 / (size * mean[-1] * (1 - mean[-1]) + 0.001)
-    assert EVENT_TWO(Binary(Y[:n], p[:n])).value == pytest.approx(h / (mean[9] - mean[0]))
-    assert EVENT_TWO(Binary(Y[:9], p[:9])).reason == "fewer than 10 rows"
-    assert EVENT_TWO(Binary(Y, np.full(400, 0.2))).reason == "lowest and highest tenth have the same risk"
 
 
 def test_net_benefit_counts_false_alarms_at_the_odds_of_the_threshold() -> None:

@@ -24,8 +24,8 @@ from tawt.evaluation.metrics import (
     PREVALENCE,
     PROBABILITY,
     Binary,
+    at_threshold,
     best_threshold,
-    event_one,
 )  # fmt: skip
 from tawt.evaluation.regression import OF_NUMBERS, Numbers
 
@@ -95,7 +95,7 @@ def test_a_row_of_weight_two_is_two_rows() -> None:
     scores = RNG.dirichlet(np.ones(3), 120)
     number = np.arange(120) % 3
     cases = [
-        ((*DISCRIMINATION, *PROBABILITY, event_one(0.4)), Binary(Y, P), Binary(Y[again], P[again])),
+        ((*DISCRIMINATION, *PROBABILITY, *at_threshold(0.4)), Binary(Y, P), Binary(Y[again], P[again])),
         (OF_NUMBERS, Numbers(x, z, z - 1, z + 1), Numbers(x[again], z[again], z[again] - 1, z[again] + 1)),
         (OF_CLASSES, Classes(number, scores), Classes(number[again], scores[again])),
     ]
@@ -109,9 +109,9 @@ def test_a_row_of_weight_two_is_two_rows() -> None:
 @pytest.mark.parametrize("truth", [0.0, 1.0])
 def test_one_class_has_no_discrimination_and_says_so(truth: float) -> None:
     """With one class there is neither NaN nor a perfect 1.0, but None and the reason; what is defined stays."""
-    found = measured((*DISCRIMINATION, *PROBABILITY, event_one(0.5)), Binary(np.full(9, truth), np.linspace(0, 1, 9)))
+    found = measured((*DISCRIMINATION, *PROBABILITY), Binary(np.full(9, truth), np.linspace(0, 1, 9)))
     undefined = {name for name, measure in found.items() if measure.value is None}
-    assert undefined == {"auroc", "average_precision", "pr_auc_trapezoid", "min_se_ppv", "brier_skill", "event_1"}
+    assert undefined == {"auroc", "average_precision", "pr_auc_trapezoid", "min_se_ppv", "brier_skill"}
     assert {found[name].reason for name in undefined} == {"one class"}
     assert found["prevalence"].value == truth and found["log_loss"].reason is None
     half = np.array([0.1, 0.2, 0.7] * 3)  # sums of them are not exact
@@ -138,14 +138,14 @@ def test_what_is_no_truth_or_score_is_refused(truth: list[float], score: list[fl
         AUROC(Binary([0, 1], [0, 1]), [1, -1])
 
 
-def test_event_one_is_measured_at_a_threshold_from_elsewhere() -> None:
-    """At the best threshold of the same rows it is the largest possible; at one that nobody reaches it is 0."""
-    best = best_threshold(Binary(Y, P))
-    assert best is not None and value(event_one(best), Y, P) == pytest.approx(value(MIN_SE_PPV, Y, P))
-    above = P >= 0.5
-    found, right = Y[above].sum() / Y.sum(), Y[above].mean()
-    assert found != right and value(event_one(0.5), Y, P) == pytest.approx(min(found, right))
-    assert value(event_one(2.0), Y, P) == 0
+def test_what_comes_of_a_threshold_is_told() -> None:
+    """Shares of those above, and below, a threshold from elsewhere; where nobody is above, nothing can be right."""
+    above, came = P >= 0.5, Y == 1
+    shares = [above[came].mean(), (~above)[~came].mean(), came[above].mean()]
+    assert len({*shares}) == 3 and [value(one, Y, P) for one in at_threshold(0.5)] == pytest.approx(shares)
+    found = measured(at_threshold(2.0), Binary(Y, P))
+    assert [one.value for one in found.values()] == [0, 1, None]
+    assert found["ppv"].reason == "no row reaches the threshold"
     assert best_threshold(Binary([1, 1], [0.1, 0.2])) is None
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tawt.arrays import Bools, Floats
-from tawt.evaluation.metrics import Binary
-from tawt.evaluation.official import best_of_utility, utility
+from tawt.evaluation.metrics import MIN_SE_PPV, Binary, best_threshold
+from tawt.evaluation.official import EVENT_TWO, best_of_utility, event_one, utility
 from tawt.evaluation.predictions import Predictions
 
 RNG = np.random.default_rng(19)
@@ -110,3 +110,42 @@ def test_where_every_warning_does_harm_none_is_given() -> None:
     assert best is not None and 0.9 < best < 0.91 and utility(asked, best)(asked.outcome).value == 0
     nobody = told(stays[:2], scores[:600])
     assert best_of_utility(nobody) is None and utility(nobody, 0.5)(nobody.outcome).reason == "one class"
+
+
+Y = (RNG.random(400) < 0.2).astype(float)
+P = np.clip(0.3 * Y + 0.6 * RNG.random(400), 0.01, 0.99)
+
+
+def test_event_one_is_measured_at_a_threshold_from_elsewhere() -> None:
+    """At the best threshold of the same rows it is the largest possible; at one that nobody reaches it is 0."""
+    outcome = Binary(Y, P)
+    best = best_threshold(outcome)
+    assert best is not None and event_one(best)(outcome).value == pytest.approx(MIN_SE_PPV(outcome).value)
+    above = P >= 0.5
+    found, right = Y[above].sum() / Y.sum(), Y[above].mean()
+    assert found != right and event_one(0.5)(outcome).value == pytest.approx(min(found, right))
+    assert event_one(2.0)(outcome).value == 0
+    assert event_one(0.5)(Binary(np.ones(9), P[:9])).reason == "one class"
+
+
+def test_events_of_weights_are_those_of_repeated_rows() -> None:
+    """Whole weights are rows repeated as often."""
+    times = RNG.integers(0, 4, 400)
+    again = np.repeat(np.arange(400), times)
+    for metric in (event_one(0.4), EVENT_TWO):
+        found = metric.of(Binary(Y, P), times[None].astype(float))[0]
+        assert found == pytest.approx(metric(Binary(Y[again], P[again])).value), metric.name
+
+
+@pytest.mark.parametrize(("n", "p"), [(400, P), (397, P), (400, P.round(1))], ids=["even", "odd", "ties"])
+def test_event_two_is_h_over_the_range_of_deciles(n: int, p: np.ndarray) -> None:
+    """Ten tenths by risk, rounded down; squared distance over variance + .001, over the range of their mean risks."""
+    order = sorted(range(n), key=lambda i: p[i])
+    size, h, mean = n // 10, 0.0, []
+    for tenth in range(10):
+        rows = order[tenth * size : (tenth + 1) * size]
+        mean.append(sum(p[i] for i in rows) / size)
+        h += (sum(Y[i] for i in rows) - size * mean[-1]) ** 2 / (size * mean[-1] * (1 - mean[-1]) + 0.001)
+    assert EVENT_TWO(Binary(Y[:n], p[:n])).value == pytest.approx(h / (mean[9] - mean[0]))
+    assert EVENT_TWO(Binary(Y[:9], p[:9])).reason == "fewer than 10 rows"
+    assert EVENT_TWO(Binary(Y, np.full(400, 0.2))).reason == "lowest and highest tenth have the same risk"

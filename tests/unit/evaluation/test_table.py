@@ -112,14 +112,14 @@ def test_every_kind_has_its_table() -> None:
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    """An unknown reference and a missing threshold are told; with thresholds both events stand in the table."""
+    """An unknown reference and a missing threshold are told; what comes of thresholds stands in the table, and no score of a challenge."""
     models = {"ours": said(Binary(Y, GOOD)), "chance": said(Binary(Y, BAD))}
     with pytest.raises(ConfigError, match="none of the models"):
         compare(models, "other")
     with pytest.raises(ConfigError, match="not given for chance"):
         compare(models, "ours", threshold={"ours": 0.5})
     found = compare(models, "ours", threshold={"ours": 0.6, "chance": 0.4}, n_draws=5)
-    assert found.rows[0].metrics["event_1"].value is not None and found.rows[0].metrics["event_2"].value is not None
+    assert found.rows[0].metrics["ppv"].value is not None and "event_1" not in found.titles
 
 
 def test_a_group_is_measured_as_its_rows_alone() -> None:
