@@ -80,17 +80,13 @@ def test_who_has_no_birth_has_no_age(asked):
 
         def of(name):
             split = dataset.split(name)
-            return SimpleNamespace(time_origin="birth", 
-                subject_ids=split.subject_ids, origins=split.origins, n_static=split.n_static,
-                columns=lambda i: columns(split, i),
+            return SimpleNamespace(
+                time_origin=split.time_origin, subject_ids=split.subject_ids, origins=split.origins,
+                n_static=split.n_static, columns=lambda i: columns(split, i),
             )  # fmt: skip
 
         return SimpleNamespace(
-            time_origin="birth",
-            split_names=dataset.split_names,
-            split=of,
-            vocabulary=dataset.vocabulary,
-            time_origin=dataset.time_origin,
+            split_names=dataset.split_names, split=of, vocabulary=dataset.vocabulary, time_origin=dataset.time_origin
         )
 
     lacks = subject % 2 == 1
