@@ -13,7 +13,7 @@ import typer
 
 from tawt.cli.again import again, follow, foretell
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Kind, StaleOk, Workspace
-from tawt.cli.output import Format, next_command, print_rows, say
+from tawt.cli.output import Format, next_command, print_rows, print_text, say, terminal_width
 
 if TYPE_CHECKING:
     from tawt.commands.compare import Comparison
@@ -37,7 +37,7 @@ def compare(
     ] = None,
     stale_ok: StaleOk = False,
 ) -> None:
-    """Lay runs beside one another: settings that differ, losses, and paired differences
+    """Lay runs beside one another: settings, losses, tasks that they were evaluated on, embeddings and costs
 
     Example: tawt compare -w work/mimic pretrain_small deeper
     """
@@ -83,15 +83,22 @@ def _print_tables(found: Comparison) -> None:
         print_rows(columns, pairs, Format.table)
     print()
     costs = [
-        (c.run, c.steps, "-" if c.seconds is None else f"{c.seconds:,.0f}", c.begun_from or "-") for c in found.costs
+        (c.run, c.steps, *("-" if n is None else f"{n:,.0f}" for n in (c.tokens, c.seconds)), c.begun_from or "-")
+        for c in found.costs
     ]
-    print_rows(("run", "steps", "seconds", "begun from"), costs, Format.table)
+    print_rows(("run", "steps", "tokens", "seconds", "begun from"), costs, Format.table)
+    for one in found.tasks:
+        how = ", ".join(f"{run} by {model}" for run, model in one.models.items())
+        print(f"\n{one.task} ({one.mode}): {how}")
+        print_text(one.told(terminal_width() or 160))
     if found.alike:
         print()
-        alike = [(one.run, one.n_subjects, one.cka) for one in found.alike]
+        alike = [(near.run, near.n_subjects, near.cka) for near in found.alike]
         print_rows((f"embeddings beside {found.runs[0]}", "subjects", "linear CKA"), alike, Format.table)
     for run, reason in found.unpaired.items():
         say(f"{run} is not paired with {found.runs[0]}: {reason}")
+    for note in found.notes:
+        say(f"note: {note}")
 
 
 def _tidy(found: Comparison) -> list[tuple[str, str, str, int | None, Any]]:
@@ -107,8 +114,19 @@ def _tidy(found: Comparison) -> list[tuple[str, str, str, int | None, Any]]:
     for p in found.paired:
         rows += [("paired_mean", p.run, p.part, None, p.mean), ("paired_sd", p.run, p.part, None, p.sd),
                  ("paired_steps", p.run, p.part, None, p.n_steps)]  # fmt: skip
-    rows += [("cost", c.run, name, c.steps, value) for c in found.costs for name, value in (("seconds", c.seconds),)]
-    rows += [("cka", one.run, "subjects", one.n_subjects, one.cka) for one in found.alike]
+    for c in found.costs:
+        rows += [("cost", c.run, name, c.steps, n) for name, n in (("seconds", c.seconds), ("tokens", c.tokens))]
+    for one in found.tasks:
+        for row in one.measured.rows:
+            for metric, of in row.metrics.items():
+                name = f"{one.task} {one.mode} {metric}"
+                rows += [("task", row.name, name, None, of.value), ("task_low", row.name, name, None, of.low),
+                         ("task_high", row.name, name, None, of.high)]  # fmt: skip
+                if row.differences is not None:
+                    less = row.differences[metric]
+                    rows += [("less", row.name, name, None, less.value), ("less_low", row.name, name, None, less.low),
+                             ("less_high", row.name, name, None, less.high)]  # fmt: skip
+    rows += [("cka", near.run, "subjects", near.n_subjects, near.cka) for near in found.alike]
     rows += [("unpaired", run, reason, None, None) for run, reason in found.unpaired.items()]
     rows += [("curve", run, "all", step, loss) for run, curve in found.curves.items() for step, loss in curve]
     return [(*row[:4], "" if row[4] is None else row[4]) for row in rows]

@@ -1,4 +1,4 @@
-"""`tawt compare`: runs beside one another: what was set differently, how they ended, and paired on equal batches."""
+"""`tawt compare`: runs beside one another: settings, losses paired on equal batches, tasks, embeddings, and costs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tawt.commands.compare_costs import Alike, Cost, alike, cost
+from tawt.commands.compare_costs import Alike, Cost, alike, cost, lacking
+from tawt.commands.compare_tasks import OnTask, on_tasks
 from tawt.errors import ConfigError
 from tawt.figures.common import hold_png
 from tawt.pipeline.fresh import hold_fresh
@@ -81,6 +82,10 @@ class Comparison:
     """Of each run."""
     alike: tuple[Alike, ...] = ()
     """Of runs whose embeddings lie in the workspace, as those of the first do."""
+    tasks: tuple[OnTask, ...] = ()
+    """That two runs or more, or runs that learned them from these, were evaluated on."""
+    notes: tuple[str, ...] = ()
+    """What is not told, and what to do."""
 
 
 def compare(
@@ -101,6 +106,7 @@ def compare(
         CheckpointError: A run is not there.
         ConfigError: There are fewer than two runs or one is named twice, `plot` is no name of a PNG, or matplotlib is
             not installed for it.
+        FileError: A file of an evaluation is not as it was written.
         StaleError: The workspace's dataset is older than what it was made from.
     """
     workspace = Path(workspace)
@@ -128,6 +134,7 @@ def compare(
         from tawt.figures.curves import plot_losses
 
         plot_losses(read, Path(plot))
+    tasks, alone = on_tasks(workspace, read)
     return Comparison(
         runs=tuple(run.name for run in read),
         differences=_starts(read) | differences(read),
@@ -137,6 +144,8 @@ def compare(
         curves={run.name: tuple((line["step"], line["loss"]) for line in run.lines("tuning")) for run in read},
         costs=tuple(map(cost, read)),
         alike=tuple(alike(workspace, read)),
+        tasks=tuple(tasks),
+        notes=(*alone, *lacking(workspace, read)),
     )
 
 

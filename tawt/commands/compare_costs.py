@@ -10,12 +10,14 @@ from statistics import fmean
 import numpy as np
 
 from tawt.arrays import Floats, Ints
+from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.embeddings import about_embeddings
 from tawt.evaluation.alike import linear_cka
 from tawt.readers import read_parquet
 from tawt.runs.embedding_file import usual_file
 from tawt.runs.find import RunFolder
 from tawt.seals import sha256_file
+from tawt.shell import command
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,10 @@ class Cost:
     """Name of the run."""
     steps: int
     """Steps that it made."""
+    tokens: int | None
+    """In these, by the mean of those that its metrics tell; None where they tell none."""
     seconds: float | None
-    """Of these, by the mean of those that its metrics tell; None where they tell none."""
+    """The same of time."""
     begun_from: str | None
     """The run whose weights it was begun from, whose own cost is not counted."""
 
@@ -47,33 +51,49 @@ class Alike:
 def cost(run: RunFolder) -> Cost:
     """Return what a run took, by its metrics."""
     lines = run.lines("train")
-    each = [float(line["seconds"]) for line in lines if "seconds" in line]
+    steps = lines[-1]["step"] if lines else 0
+
+    def of_all(what: str) -> float | None:
+        each = [float(line[what]) for line in lines if what in line]
+        return fmean(each) * steps if each else None
+
+    tokens = of_all("tokens")
     begun = Path(run.init.weights).parent.name if run.init is not None else None
-    return Cost(run.name, lines[-1]["step"] if lines else 0, fmean(each) * lines[-1]["step"] if each else None, begun)
+    return Cost(run.name, steps, None if tokens is None else round(tokens), of_all("seconds"), begun)
 
 
 def alike(workspace: Path, runs: Sequence[RunFolder]) -> Iterator[Alike]:
     """Yield how alike the embeddings of subjects, as their records end, are to those of the first run.
 
-    Of runs that `tawt embed` has written them for, with the weights that they have now.
+    Of runs that `tawt embed` has written them for, with the weights that they have now; few subjects are not told of.
     """
     first = _embeddings(workspace, runs[0])
     for run in runs[1:] if first is not None else ():
         if (other := _embeddings(workspace, run)) is not None and first is not None:
             _, i, j = np.intersect1d(first[0], other[0], return_indices=True)
-            if len(i) > 1:
+            if len(i) > SMALL_CELL:
                 yield Alike(run.name, len(i), linear_cka(first[1][i], other[1][j]))
+
+
+def lacking(workspace: Path, runs: Sequence[RunFolder]) -> list[str]:
+    """Return what is to be known of runs without embeddings of their weights."""
+    return [
+        f"{run.name} has no embeddings that could be compared: `{command('embed', workspace=workspace, run=run.name)}`"
+        for run in runs
+        if _embeddings(workspace, run) is None
+    ]
 
 
 def _embeddings(workspace: Path, run: RunFolder) -> tuple[Ints, Floats] | None:
     path = usual_file(workspace, run.path)
-    if not path.is_file() or (about_embeddings(path) or {}).get("weights") != _weights(run.path):
+    if not path.is_file() or (about_embeddings(path) or {}).get("weights") != weights_of(run.path):
         return None
     table = read_parquet(path, ["subject_id", "embedding"])
     matrix = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
     return table["subject_id"].to_numpy(), matrix
 
 
-def _weights(run: Path) -> str | None:
+def weights_of(run: Path) -> str | None:
+    """Return the hash of the weights of a run; None where it has none."""
     path = run / "model.safetensors"
     return sha256_file(path) if path.is_file() else None

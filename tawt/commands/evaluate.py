@@ -13,11 +13,11 @@ import numpy as np
 from tawt.commands.answered import Asked
 from tawt.commands.beside import NAMES, SHUFFLED, TRAIN, TUNING, Beside, chosen
 from tawt.commands.carried import place_for
-from tawt.commands.evaluation_held import hold_horizons, inside, looked_at, said_of
+from tawt.commands.evaluation_held import hold_task, inside, looked_at, said_of
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.config.base import one_or_more
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.contracts.workspace import EVALUATIONS
+from tawt.contracts.workspace import EVALUATION, EVALUATIONS
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
@@ -45,8 +45,8 @@ from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
 from tawt.training.device import Compute, choose_compute
 
-RECORD, TABLES = "evaluation.json", "evaluation.txt"
-"""Files of an evaluation: all that it found, and the same in tables."""
+TABLES = "evaluation.txt"
+"""What an evaluation found, in tables."""
 PREVALENCE = "prevalence"
 """The baseline that answers by the rate of the training labels, and the metric of it."""
 
@@ -198,9 +198,11 @@ def evaluate(
     hold_folder(place, workspace, EVALUATIONS)
     if out is not None:
         predicted = [f"{name}.parquet" for name in (*names, *NAMES)]
-        hold_names(place, [RECORD, TABLES, *predicted, *(f"{TUNING}/{name}" for name in predicted)])
+        hold_names(place, [EVALUATION, TABLES, *predicted, *(f"{TUNING}/{name}" for name in predicted)])
     models: dict[str, tuple[Predictions, Settled | None]] = {}
     notes += looked_at(datasets[0], labels, split, group)
+    for name, folder in zip(names, folders, strict=True):
+        notes += hold_task(name, folder, labels, horizons)
     splits = (split, TUNING) if split != TUNING and len(inside(datasets[0], TUNING, labels)) else (split,)
     family = KINDS[labels.kind].family
     if dry_run:
@@ -210,18 +212,11 @@ def evaluate(
     said_here = said_of(workspace, file, labels)
     first: tuple[LoadedTask, Compute] | None = None
     asked: Asked | None = None
-    with published(place, RECORD) as aside:
+    with published(place, EVALUATION) as aside:
         for name, folder, own in zip(names, folders, datasets, strict=True):
             tell({"event": "model", "name": name})
             loaded = load_task(folder)
             same_vocabulary(str(folder), loaded.loaded.vocabulary, own.vocabulary, workspace)
-            if loaded.spec.kind != labels.kind:
-                raise ConfigError(
-                    str(folder), f"answers a task of kind {loaded.spec.kind}, expected {labels.kind} as {labels.name}"
-                )
-            if loaded.spec.name != labels.name:
-                notes.append(f"{name} learned `{loaded.spec.name}`, and is asked about `{labels.name}`")
-            hold_horizons(name, loaded.spec, horizons)
             compute = choose_compute(device, loaded.loaded.config.train.precision, loaded.loaded.config.train.threads)
             first = first or (loaded, compute)
             rows, said, n_unseen = answer_all(loaded, [own.split(one) for one in splits], labels, compute)
@@ -246,7 +241,7 @@ def evaluate(
         if shuffled is not None and (why := found.comparison.rows[0].metrics[shuffled.metric].reason) is not None:
             shuffled = replace(shuffled, interval=without(why))
         found = replace(found, shuffled=shuffled, folder=place, notes=tuple(notes), split=split)
-        write_sealed(aside / RECORD, found.to_json())
+        write_sealed(aside / EVALUATION, found.to_json())
         write_text(aside / TABLES, found.text())
         drawn_of = {name: one for name, (one, _) in models.items()}
         undrawn: list[str] = []

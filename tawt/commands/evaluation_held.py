@@ -21,6 +21,7 @@ from tawt.heads.kinds import KINDS
 from tawt.heads.label_set import LabelSet
 from tawt.heads.task import TaskSpec
 from tawt.pipeline.workspace import open_workspace
+from tawt.runs.answer import read_task
 
 
 def inside(dataset: TripletDataset, split: str, labels: LabelSet) -> LabelSet:
@@ -61,12 +62,23 @@ def said_of(workspace: Path, file: Path, labels: LabelSet) -> PipelineConfig | N
     return open_workspace(workspace).pipeline if is_own else None
 
 
-def hold_horizons(name: str, spec: TaskSpec, horizons: Sequence[float]) -> None:
-    """Hold that a run can be asked about these horizons.
+def hold_task(name: str, run: Path, labels: LabelSet, horizons: Sequence[float]) -> list[str]:
+    """Hold that a run can be asked about labels, at these horizons, and return what is to be known of it.
 
     Raises:
-        ConfigError: It was asked no time to an event, or learned none so late.
+        CheckpointError: It learned no task.
+        ConfigError: It answers another kind of task, was asked no time to an event, or learned none so late.
     """
+    spec = read_task(run)
+    if spec.kind != labels.kind:
+        raise ConfigError(
+            str(run), f"answers a task of kind {spec.kind}, expected {labels.kind} as {labels.name}"
+        )  # fmt: skip
+    _hold_horizons(name, spec, horizons)
+    return [f"{name} learned `{spec.name}`, and is asked about `{labels.name}`"] if spec.name != labels.name else []
+
+
+def _hold_horizons(name: str, spec: TaskSpec, horizons: Sequence[float]) -> None:
     if horizons and KINDS[spec.kind].family != "time":
         raise ConfigError("--horizon", f"is given for a task of kind {spec.kind}, expected a time to an event")
     if horizons and max(horizons) > spec.edges[-1]:

@@ -31,6 +31,8 @@ from tawt.training.outputs import refuse_among
 
 _MOST_LAYERS = 6
 _WITHIN = 15
+_GAPS = np.geomspace(1 / 60, 200_000.0, 400)
+"""Hours."""
 
 
 def plot(
@@ -58,7 +60,7 @@ def plot(
         out: The folder; RUN/plots of the first run by default, of a map of another place's run
             WORKSPACE/evaluations/TASK.
         stale_ok: Draw also where the workspace's dataset is older than what it was made from.
-        dry_run: Draw nothing, and return what there is to draw; of attention and time only what the run has is drawn.
+        dry_run: Draw nothing, and return what would be drawn.
 
     Raises:
         CheckpointError: A run is not there, or its weights do not fit its config.
@@ -88,21 +90,20 @@ def plot(
         return (folder / f"map-{read_labels(task, kind).name}.png",) if task is not None else ()
     if labels is not None:
         return (draw_map(root, [run.path for run in read], labels, folder, kind),)
-    made = []
+    figures: list[tuple[str, Callable[[Path], list[Path]]]] = []
     with_weights = [run for run in read if any(run.path.glob("*.safetensors")) or (run.path / "checkpoints").is_dir()]
-    with_losses = any(run.metrics for run in read)
-    if dry_run:
-        figures = (("losses",) if with_losses else ()) + (("attention", "time") if with_weights else ())
-        return tuple(folder / f"{name}.png" for name in figures)
-    if with_losses:
-        made.append(plot_losses(read, folder / "losses.png"))
+    if any(run.metrics for run in read):
+        figures.append(("losses", lambda at: [plot_losses(read, at)]))
     if with_weights:
         from tawt.runs.load import load_encoder
 
-        loaded = load_encoder(with_weights[0].path)
-        made += plot_attention(loaded.encoder, folder / "attention.png", with_weights[0].name)
-        made += plot_time(loaded.encoder, folder / "time.png", with_weights[0].name)
-    return tuple(made)
+        of, encoder = with_weights[0].name, load_encoder(with_weights[0].path).encoder
+        if _curves(encoder):
+            figures.append(("attention", lambda at: plot_attention(encoder, at, of)))
+        if any(_encodings(encoder)):
+            figures.append(("time", lambda at: plot_time(encoder, at, of)))
+    paths = {folder / f"{name}.png": draw for name, draw in figures}
+    return (*paths,) if dry_run else tuple(made for path, draw in paths.items() for made in draw(path))
 
 
 def plot_attention(encoder: Any, path: Path, of: str = "") -> list[Path]:
@@ -120,16 +121,11 @@ def plot_attention(encoder: Any, path: Path, of: str = "") -> list[Path]:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    layers: list[Terms] = [block.attention.terms() for block in encoder.blocks]
-    gaps = np.geomspace(1 / 60, 200_000.0, 400)
-    rows: list[tuple[str, str, list[Floats]]] = []
-    for name, sentence, curve in _TERMS:
-        curves = [drawn for terms in layers if (drawn := curve(encoder.config, terms, gaps)) is not None]
-        rows += [(name, sentence, curves)] if curves else []
+    rows, gaps, n_layers = _curves(encoder), _GAPS, len(encoder.blocks)
     if not rows:
         return []
     alike = all(np.array_equal(curves[0], other) for _, _, curves in rows for other in curves)
-    spaced = np.linspace(0, len(layers) - 1, min(len(layers), _MOST_LAYERS))
+    spaced = np.linspace(0, n_layers - 1, min(n_layers, _MOST_LAYERS))
     shown = [0] if alike else sorted({round(i) for i in spaced.tolist()})
     figure, axes = grid(len(rows) * len(shown), columns=len(shown), width=6.4 if len(shown) == 1 else 3.6, height=3.0)
     n_heads = encoder.config.n_heads
@@ -164,9 +160,7 @@ def plot_time(encoder: Any, path: Path, of: str = "") -> list[Path]:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    time = encoder.embedding.time
-    absolute = [(n, getattr(time, n)) for n in ("time2vec", "sinusoidal") if getattr(time, n, None) is not None]
-    gaps_encoding = getattr(time, "gaps", None)
+    absolute, gaps_encoding = _encodings(encoder)
     n_panels = len(absolute) + (gaps_encoding is not None)
     if not n_panels:
         return []
@@ -198,6 +192,23 @@ def plot_time(encoder: Any, path: Path, of: str = "") -> list[Path]:
         line("#888888", "no more alike than any two times", lw=0.8),
     ]
     return [save(figure, path, f"How alike two times look to {of}", handles if absolute else [])]
+
+
+def _curves(encoder: Any) -> list[tuple[str, str, list[Floats]]]:
+    """Return each term of attention that knows time: its name, what it goes by, and a curve over `_GAPS` a layer."""
+    layers: list[Terms] = [block.attention.terms() for block in encoder.blocks]
+    rows: list[tuple[str, str, list[Floats]]] = []
+    for name, sentence, curve in _TERMS:
+        curves = [drawn for terms in layers if (drawn := curve(encoder.config, terms, _GAPS)) is not None]
+        rows += [(name, sentence, curves)] if curves else []
+    return rows
+
+
+def _encodings(encoder: Any) -> tuple[list[tuple[str, Any]], Any]:
+    """Return the encodings of a time by name, and that of gaps; None where there is none."""
+    time = encoder.embedding.time
+    absolute = [(n, getattr(time, n)) for n in ("time2vec", "sinusoidal") if getattr(time, n, None) is not None]
+    return absolute, getattr(time, "gaps", None)
 
 
 def _decay(config: ModelConfig, terms: Terms, gaps: Floats) -> Floats | None:

@@ -11,6 +11,8 @@ from tawt.seals import SAYS
 PIPELINE = "pipeline.yaml"
 EVALUATIONS, AUDITS = "evaluations", "audits"
 """Folders of what `tawt evaluate` and `tawt audit` write, one a label set."""
+EVALUATION = "evaluation.json"
+"""File of one evaluation that has all that it found."""
 HOSPITAL = "hospital.json"
 """Which invented hospital the raw tables of a demo are."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from typing import Any
@@ -201,6 +201,7 @@ def compare(
     *,
     threshold: Mapping[str, float] | None = None,
     official: Mapping[str, Sequence[Metric]] | None = None,
+    only: Collection[str] | None = None,
     n_draws: int = N_DRAWS,
     seed: int = 0,
     level: float = _LEVEL,
@@ -213,6 +214,7 @@ def compare(
         reference: The name of the one that the others are compared with.
         threshold: Of each model, chosen on other rows; None = what comes of it is left out.
         official: Of each model the scores of a challenge, at a threshold chosen on other rows.
+        only: Names of metrics that are measured; None = all of the kind.
         n_draws: Draws of subjects.
         seed: Of the draws.
         level: Share of draws within an interval.
@@ -234,6 +236,8 @@ def compare(
         + (() if official is None else (*official[name],))
         for name, one in models.items()
     }
+    if only is not None:
+        chosen = {name: tuple(one for one in of if one.name in only) for name, of in chosen.items()}
     found = {name: intervals(chosen[name], one.outcome, draws, level) for name, one in models.items()}
     rows = tuple(
         Row(

@@ -47,7 +47,18 @@ def load_task(run: Path) -> LoadedTask:
         ConfigError: Its config does not hold.
         DatasetError: Its vocabulary cannot be read.
     """
-    loaded = load_encoder(run)
+    loaded, spec = load_encoder(run), read_task(run)
+    head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)
+    load_weights(head, loaded.weights, prefix="heads.label.")
+    return LoadedTask(loaded, spec, head.eval())
+
+
+def read_task(run: Path) -> TaskSpec:
+    """Return what a run was asked.
+
+    Raises:
+        CheckpointError: It learned no task, or what it was asked is not as it was written.
+    """
     if not (run / TASK).is_file():
         raise CheckpointError(
             str(run), "has learned no task, expected a run of `tawt finetune`",
@@ -58,9 +69,7 @@ def load_task(run: Path) -> LoadedTask:
     if spec.kind not in KINDS:
         what = f"is of a kind that this version of tawt does not have, expected one of {', '.join(KINDS)}"
         raise CheckpointError(str(run / TASK), what, "use the version that made it, or a newer one")
-    head = TaskHead(loaded.encoder.d_embedding, spec, loaded.config.objective.label)
-    load_weights(head, loaded.weights, prefix="heads.label.")
-    return LoadedTask(loaded, spec, head.eval())
+    return spec
 
 
 def learned_kind(run: Path) -> str | None:

@@ -64,7 +64,11 @@ def test_every_form_of_a_comparison_says_the_same(two: Path, tawt) -> None:
             (f"paired_{what}", p["run"], p["part"], "", str(p[key]))
             for what, key in (("mean", "mean"), ("sd", "sd"), ("steps", "n_steps"))
         ]
-    expected += [("cost", c["run"], "seconds", str(c["steps"]), str(c["seconds"])) for c in found["costs"]]
+    expected += [
+        ("cost", c["run"], what, str(c["steps"]), str(c[what]))
+        for c in found["costs"]
+        for what in ("seconds", "tokens")
+    ]
     expected += [
         ("curve", run, "all", str(step), str(loss)) for run, curve in found["curves"].items() for step, loss in curve
     ]

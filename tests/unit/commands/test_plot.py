@@ -288,3 +288,21 @@ def test_the_plots_of_a_run_elsewhere_are_no_link(make_run, workspace, metrics_l
     with pytest.raises(FileError, match="link"):
         plot(workspace, [str(run)])
     assert not list((tmp_path / "others").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (("model.attention=[decay]", "model.time=[calendar]"), ["losses", "attention"]),
+        (("model.attention=[]", "model.time=[time2vec]"), ["losses", "time"]),
+        (("model.attention=[]", "model.time=[calendar]"), ["losses"]),
+    ],
+)
+def test_a_dry_run_names_what_would_be_drawn(settings, names, make_run, workspace, metrics_line, tmp_path):
+    """No more and no less than is drawn then; nothing is written before."""
+    make_run("a", *settings, metrics=[metrics_line(1, value=(1.0, 2.0, 9))])
+    told = plot(workspace, ["a"], out=tmp_path / "plots", dry_run=True)
+    assert not (tmp_path / "plots").exists()
+    assert (
+        told == plot(workspace, ["a"], out=tmp_path / "plots") == tuple(tmp_path / "plots" / f"{n}.png" for n in names)
+    )

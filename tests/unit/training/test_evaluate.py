@@ -158,8 +158,9 @@ def test_nobody_known_is_answered_by_the_rates(pretrained):
 def test_what_does_not_fit_is_told(pretrained):
     """A run without a task, another kind, and a baseline that is none are refused."""
     write_labels(pretrained, **KINDS["binary"])
-    with pytest.raises(CheckpointError, match="has learned no task"):
-        evaluate(pretrained, "task", "base", device="cpu")
+    for dry_run in (True, False):
+        with pytest.raises(CheckpointError, match="has learned no task"):
+            evaluate(pretrained, "task", "base", device="cpu", dry_run=dry_run)
     run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
     with pytest.raises(ConfigError, match="is none") as error:
         evaluate(pretrained, "task", run, baselines=("LightGMB",), device="cpu")
@@ -168,8 +169,9 @@ def test_what_does_not_fit_is_told(pretrained):
         evaluate(pretrained, "task", run, baselines=("TabPFN",), device="cpu")
     assert "--weights TabPFN=FILE" in error.value.hint
     write_labels(pretrained, **KINDS["numbers"])
-    with pytest.raises(ConfigError, match="answers a task of kind binary"):
-        evaluate(pretrained, "task", run, device="cpu")
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match="answers a task of kind binary"):
+            evaluate(pretrained, "task", run, device="cpu", dry_run=dry_run)
 
 
 @pytest.mark.parametrize("name", ["evaluate", "embed", "finetune"])
