@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tawt.commands.query import query as query
     from tawt.commands.rejected import dropped as dropped
     from tawt.commands.rejected import quarantined as quarantined
+    from tawt.commands.risk import risk as risk
     from tawt.commands.sql import sql as sql
     from tawt.commands.sql import write_sql as write_sql
     from tawt.commands.sweep import sweep as sweep
@@ -71,6 +72,7 @@ _HOME = {
     "pretrain": "tawt.commands.pretrain",
     "quarantined": "tawt.commands.rejected",
     "query": "tawt.commands.query",
+    "risk": "tawt.commands.risk",
     "run": "tawt.commands.ingest",
     "show": "tawt.commands.look",
     "sql": "tawt.commands.sql",

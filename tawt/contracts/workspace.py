@@ -9,8 +9,8 @@ from tawt.errors import FileError
 from tawt.seals import SAYS
 
 PIPELINE = "pipeline.yaml"
-EVALUATIONS, AUDITS = "evaluations", "audits"
-"""Folders of what `tawt evaluate` and `tawt audit` write, one a label set."""
+EVALUATIONS, AUDITS, RISKS = "evaluations", "audits", "risks"
+"""Folders of what `tawt evaluate`, `tawt audit` and `tawt risk` write, one a label set."""
 EVALUATION = "evaluation.json"
 """File of one evaluation that has all that it found."""
 HOSPITAL = "hospital.json"

@@ -66,7 +66,7 @@ def add_events(query: Query) -> None:
     query.add(
         "matches",
         " union all ".join(
-            f"select code, {i}::smallint as p from codes where {_code(name, known[name])}"
+            f"select code, {i}::smallint as p from codes where {code_sql(name, known[name])}"
             for name, i in query.numbers.items()
         ),
     )
@@ -83,12 +83,13 @@ def absent(connection: duckdb.DuckDBPyConnection, task: Task, events: str = "eve
     plain_ones = [name for name, _ in task.needed() if name in known and not known[name].expr]
     if not plain_ones:
         return []
-    counted = ", ".join(f"count(*) filter (where {_code(name, known[name])})" for name in plain_ones)
+    counted = ", ".join(f"count(*) filter (where {code_sql(name, known[name])})" for name in plain_ones)
     (row,) = connection.execute(f"select {counted} from (select distinct code from {events})").fetchall()
     return [name for name, n in zip(plain_ones, row, strict=True) if not n]
 
 
-def _code(name: str, one: Predicate) -> str:
+def code_sql(name: str, one: Predicate) -> str:
+    """Return the condition that a plain predicate puts on `code`."""
     assert one.code is not None
     if one.code.any is not None:
         return f"code in ({', '.join(map(literal, one.code.any))})"

@@ -68,7 +68,7 @@ def check_files(
             next((mend for *_, mend in labels), ""),
         ),
         finding_of(
-            "evaluations and audits",
+            "evaluations, audits and risks",
             [f"{below(path)} {fault}" for path, fault, _ in measured],
             "as they were written",
             next((mend for *_, mend in measured), ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tawt.contracts.workspace import AUDITS, EVALUATIONS
+from tawt.contracts.workspace import AUDITS, EVALUATIONS, RISKS
 from tawt.quality.runs import at_work, fault_of
 from tawt.quality.strangers import Known
 from tawt.seals import LIST, listed_files, sha256_file
@@ -26,7 +26,7 @@ def check_measured(root: Path, known: Known) -> list[tuple[Path, str, str]]:
         Files, what is wrong with each, and the command that makes them anew.
     """
     wrong = []
-    for room, name in ((EVALUATIONS, "evaluate"), (AUDITS, "audit")):
+    for room, name in ((EVALUATIONS, "evaluate"), (AUDITS, "audit"), (RISKS, "risk")):
         for place in sorted(path for path in (root / room).glob("*") if path.is_dir()):
             if place.name.startswith("."):  # written aside, or left as its command was killed
                 known.loose.add(place)
@@ -36,7 +36,7 @@ def check_measured(root: Path, known: Known) -> list[tuple[Path, str, str]]:
             if at_work(lock):
                 known.loose.add(place)
                 continue
-            run = {"run": "RUN"} if name == "evaluate" else {}
+            run = {"run": "RUN"} if name != "audit" else {}
             again = command(name, place.name, workspace=root, **run)
             wrong += [(path, fault, again) for path, fault in _of_one(place, known)]
     return wrong

@@ -232,6 +232,7 @@ def _made(versions: Versions | None) -> str:
 _LEARNS = {
     "masked": "fields of triplets were hidden, and told from the rest of the record.",
     "forecast": "records were cut, and what came within the next hours was told from the embedding.",
+    "next": "each event was told from those before it: when it came, what it was, and with which value.",
     "contrastive": "two altered copies of a record were to be found among those of other people.",
 }
 

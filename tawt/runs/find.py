@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tawt.config.load import build, read_yaml
+from tawt.config.next_event import NEXT
 from tawt.config.train import PretrainConfig
 from tawt.contracts.dataset import VOCABULARY
 from tawt.errors import CheckpointError, nearest
@@ -100,7 +101,11 @@ class RunFolder:
 
     def weight(self, part: str) -> float | None:
         """Return what a part weighs in the sum; None where the config does not say."""
-        objective, _, own = part.partition("_") if part.startswith("forecast_") else ("masked", "", part)
+        objective, own = "masked", part
+        if part in NEXT:
+            objective, own = "next", part.removeprefix("next_")
+        elif part.startswith("forecast_"):
+            objective, _, own = part.partition("_")
         keys = (f"{objective}.weight", f"{objective}.{own}_weight") if part != "contrastive" else (f"{part}.weight",)
         found = [self.config[name] for key in keys if (name := f"objective.{key}") in self.config]
         return math.prod(found) if len(found) == len(keys) else None

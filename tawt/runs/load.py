@@ -15,6 +15,7 @@ from tawt.contracts.run import read_unfinished
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
 from tawt.heads.lora import is_update, merged, plain_name
+from tawt.models.decoder.heads import NextHeads
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
@@ -77,6 +78,33 @@ def load_encoder(run: Path) -> LoadedEncoder:
     encoder = Encoder(saved.config.model, saved.vocabulary)
     load_weights(encoder, saved.weights, prefix="encoder.")
     return LoadedEncoder(saved.config, saved.vocabulary, saved.weights, encoder.eval())
+
+
+@dataclass(frozen=True)
+class LoadedDecoder(LoadedEncoder):
+    """A pretrained decoder, ready to use."""
+
+    heads: NextHeads
+    """Of the next event, in eval mode, on CPU."""
+
+
+def load_decoder(run: Path) -> LoadedDecoder:
+    """Load a run that was pretrained to predict the next event.
+
+    Raises:
+        CheckpointError: As of `load_encoder`; or the run predicts no next event.
+        ConfigError: Its config does not hold.
+        DatasetError: Its vocabulary cannot be read.
+    """
+    loaded = load_encoder(run)
+    if not loaded.config.objective.next.weight:
+        raise CheckpointError(
+            str(run), "predicts no next event, expected a decoder",
+            f"pretrain one: `{command('pretrain', workspace=workspace_of(run) or 'W', config='decode_small')}`",
+        )  # fmt: skip
+    heads = NextHeads(loaded.config.model, loaded.config.objective.next, loaded.vocabulary)
+    load_weights(heads, loaded.weights, prefix="heads.next.")
+    return LoadedDecoder(loaded.config, loaded.vocabulary, loaded.weights, loaded.encoder, heads.eval())
 
 
 def read_saved(run: Path) -> Saved:

@@ -11,6 +11,7 @@ import pytest
 
 import tawt
 from tawt.cli.app import app
+from tawt.config.next_event import NEXT
 from tawt.config.objective import ObjectiveConfig
 from tawt.errors import nearest
 from tawt.objectives.parts import MASKED, PARTS, weights
@@ -76,7 +77,11 @@ def test_a_run_knows_the_weights_of_its_parts() -> None:
         "forecast": {"weight": 3.0, "presence_weight": 0.1}, "contrastive": {"weight": 0.7},
     })  # fmt: skip
     run = RunFolder(Path("r"), "r", flat({"objective": config.model_dump(mode="json")}), ())
-    assert {part: run.weight(part) for part in PARTS if part != "label"} == pytest.approx(weights(config))
+    others = [part for part in PARTS if part not in ("label", *NEXT)]
+    assert {part: run.weight(part) for part in others} == pytest.approx(weights(config))
+    config = ObjectiveConfig.model_validate({"masked": {"weight": 0}, "next": {"weight": 2.0, "gap_weight": 0.5}})
+    run = RunFolder(Path("r"), "r", flat({"objective": config.model_dump(mode="json")}), ())
+    assert {part: run.weight(part) for part in NEXT} == weights(config) and weights(config)["gap"] == 1
     assert RunFolder(Path("r"), "r", {}, ()).weight("value") is None
 
 

@@ -15,14 +15,16 @@ _DATA = ("torch",)
 _TRAINING = ("duckdb", "polars")
 FLOW = {
     **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA),
-    **dict.fromkeys(("dataset", "batching", "heads", "models", "objectives", "training", "runs"), _TRAINING),
+    **dict.fromkeys(
+        ("dataset", "batching", "heads", "models", "objectives", "training", "runs", "synthesis"), _TRAINING
+    ),
     **dict.fromkeys(("hospital", "config", "contracts", "evaluation", "figures"), ("torch", "duckdb", "polars")),
 }
 """Folder -> packages that nothing in it imports."""
 RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
-    ("quality",), ("labels",), ("dataset",), ("evaluation",), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",),
+    ("quality",), ("labels",), ("dataset",), ("evaluation",), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",),
     ("figures",), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""

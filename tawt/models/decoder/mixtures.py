@@ -35,19 +35,41 @@ def gap_log_chance(outputs: Tensor, hours: Tensor, resolution: float | Tensor) -
     return torch.logsumexp(weight + each, 1)
 
 
-def draw_gap(outputs: Tensor, uniforms: Tensor, resolution: float) -> Tensor:
+def gap_log_longer(outputs: Tensor, hours: Tensor) -> Tensor:
+    """Return the log chance that a gap is longer, `(m,)` float64.
+
+    Args:
+        outputs: As `gap_log_chance`.
+        hours: `(m,)`, at least 0.
+    """
+    return torch.logsumexp(_longer(outputs, hours)[0], 1)
+
+
+def draw_gap(outputs: Tensor, uniforms: Tensor, resolution: float, beyond: Tensor | None = None) -> Tensor:
     """Draw gaps, `(m,)` float64 hours, whole multiples of the resolution and at least one.
 
     Args:
         outputs: As `gap_log_chance`.
         uniforms: `(m, 2)` float64 in (0, 1).
         resolution: Hours.
+        beyond: `(m,)` hours that have passed already: the gap is longer; None = 0.
     """
-    weight, mean, scale = (x.double() for x in _parts(outputs, NARROW_GAP))
-    own = _chosen(weight, uniforms[:, :1])
-    normal = torch.special.ndtri(uniforms[:, 1].clamp(1e-12, 1 - 1e-12))
+    beyond = torch.zeros(len(outputs), dtype=torch.float64) if beyond is None else beyond.double()
+    joint, place, mean, scale = _longer(outputs, beyond)
+    own = _chosen(joint.log_softmax(1), uniforms[:, :1])
+    # from the far side, where what is left is a small number
+    left = torch.special.log_ndtr(-place.gather(1, own)[:, 0]).exp() * (1 - uniforms[:, 1])
+    normal = -torch.special.ndtri(left.clamp(1e-300, 1 - 1e-12))
     hours = (mean.gather(1, own)[:, 0] + scale.gather(1, own)[:, 0] * normal).exp()
-    return (hours / resolution).round().clamp_min(1) * resolution
+    steps = (hours / resolution).round()
+    return torch.maximum(steps, (beyond / resolution + 1e-6).floor() + 1) * resolution
+
+
+def _longer(outputs: Tensor, hours: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Log weights times the chance to be longer, places of the hours, means and widths, `(m, M)` float64 each."""
+    weight, mean, scale = (x.double() for x in _parts(outputs, NARROW_GAP))
+    place = (hours.double().clamp_min(_LEAST).log()[:, None] - mean) / scale
+    return weight + torch.special.log_ndtr(-place), place, mean, scale
 
 
 def rank_log_density(outputs: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tawt.batching.batch import PackedBatch, make_layout
 from tawt.batching.layout import Layout
@@ -110,13 +111,14 @@ class Reading:
         self._keys[i][rows, :, self.length] = k.transpose(0, 1)
         self._values[i][rows, :, self.length] = v.transpose(0, 1)
         keys, values = self._keys[i][:, :, :n_seen], self._values[i][:, :, :n_seen]
-        scores = (keys @ (q.transpose(0, 1) / math.sqrt(v.shape[-1]))[..., None])[..., 0]
+        bias = torch.where(seen, 0.0, -math.inf)[:, None].expand(-1, attention.n_heads, -1)
         if terms.slopes is not None:
-            scores = scores - terms.slopes[:, None] * where.rule.fade(gap)[:, None]
+            bias = bias - terms.slopes[:, None] * where.rule.fade(gap)[:, None]
         if terms.buckets is not None:
-            scores = scores + terms.buckets[:, where.rule.bucket(gap).long()].transpose(0, 1)
-        weights = scores.masked_fill(~seen[:, None], -math.inf).softmax(-1)
-        mixed = (weights[:, :, None] @ values)[:, :, 0]
+            bias = bias + terms.buckets[:, where.rule.bucket(gap).long()].transpose(0, 1)
+        mixed = functional.scaled_dot_product_attention(
+            q.transpose(0, 1)[:, :, None], keys, values, bias[:, :, None], scale=1 / math.sqrt(v.shape[-1])
+        )[:, :, 0]
         x = x + attention.out(mixed.reshape(x.shape))
         out: Tensor = x + block.ffn(block.norm_ffn(x))
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,12 +21,16 @@ from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.heads import NextHeads, Step
-from tawt.models.decoder.mixtures import draw_gap, draw_rank
+from tawt.models.decoder.mixtures import draw_gap, draw_rank, gap_log_longer
 from tawt.models.decoder.reading import Reading
 from tawt.models.encoder import Encoder
 
 MOST_GAP = 200 * 8766 * US_PER_HOUR
 """us: no gap is longer than two centuries."""
+_OF_RECORDS = (
+    "clock", "alive", "timed", "time", "before", "last_at", "last_time", "earlier_time",
+    "_has_before", "_asked", "_end",
+)  # fmt: skip
 _STEP, _GAP, _TYPE, _STATUS, _VALUE = range(5)
 
 
@@ -65,6 +70,7 @@ class Sampler:
         watched: `(v,)` bool, data_types whose chance is told; None = none.
         suppressed: Whether these never come: their chance goes to the others.
         until: `(b,)`, us since the origin: a record ends before what would lie beyond; None = never.
+        asked: Whether each prompt holds all that was known at its document's end: what comes lies behind that.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Sampler:
         watched: Tensor | None = None,
         suppressed: bool = False,
         until: Ints | None = None,
+        asked: bool = False,
     ) -> None:
         self.encoder, self.heads, self.vocabulary = encoder, heads, vocabulary
         self.words, self.suppressed = words, suppressed
@@ -106,6 +113,8 @@ class Sampler:
         self.last_time = torch.zeros(b, v, dtype=torch.int64)
         self.earlier_time = torch.full((b, v), -1, dtype=torch.int64)
         """us of the last triplet of each data_type at an earlier moment; -1 = none."""
+        self._asked = torch.full((b,), asked)
+        self._end = (prompts.end_hours * US_PER_HOUR).round().long()
         self._known(prompts)
 
     def _known(self, prompts: PackedBatch) -> None:
@@ -126,6 +135,25 @@ class Sampler:
                 self.before[i] = us[a:end][timed][earlier][-1]
                 self.earlier_time[i].scatter_reduce_(0, kinds[timed][earlier], us[a:end][timed][earlier], "amax")
 
+    def branched(
+        self, records: Tensor, words: NDArray[np.uint64], until: Ints | None = None, *, suppressed: bool = False
+    ) -> Sampler:
+        """Return one that goes on from where this one is: of some records, `(m,)`, each as often as it is named.
+
+        Args:
+            records: Numbers of this sampler's records.
+            words: `(m,)`.
+            until: `(m,)`, see `Sampler`.
+            suppressed: See `Sampler`.
+        """
+        other = copy.copy(self)
+        other.reading = self.reading.of(records)
+        other.words, other.suppressed = words, suppressed
+        other.until = torch.from_numpy(until) if until is not None else None
+        for name in _OF_RECORDS:
+            setattr(other, name, getattr(self, name)[records].clone())
+        return other
+
     @torch.no_grad()
     def events(self, most: int) -> Iterator[Drawn]:
         """Draw event after event of all records until all have ended, at most `most`."""
@@ -140,10 +168,17 @@ class Sampler:
 
     def _draw(self, states: Tensor, number: int) -> Drawn:
         heads, table, b = self.heads, self.encoder.embedding.data_type.weight, len(states)
-        step = _choose(heads.steps(states, self.timed), self._chance(number, _STEP))
-        step = torch.where(self.alive, step, Step.END)
+        waited = self._waited() if number == 0 else None
+        gaps = heads.gaps(states)
+        logits = heads.steps(states, self.timed)
+        if waited is not None:
+            # by then all of that moment was known, and nothing had come since
+            logits = logits.double()
+            logits[self._asked, Step.SAME] = logits[self._asked, Step.STATIC] = -torch.inf
+            logits[:, Step.LATER] += gap_log_longer(gaps, waited)
+        step = torch.where(self.alive, _choose(logits, self._chance(number, _STEP)), Step.END)
         later = step == Step.LATER
-        hours = draw_gap(heads.gaps(states), self._two(number, _GAP), float(heads.resolution))
+        hours = draw_gap(gaps, self._two(number, _GAP), float(heads.resolution), waited)
         gap = (hours * US_PER_HOUR / self._resolution).round().clamp(1, MOST_GAP / self._resolution).long()
         gap *= self._resolution
         time = torch.where(step == Step.STATIC, 0, self.time + torch.where(later, gap, 0))
@@ -227,6 +262,12 @@ class Sampler:
         """Return `(b,)` float64 in (0, 1), of each record's own word."""
         numbers = uniform(draw(self.words, number, what, more))
         return torch.from_numpy(np.maximum(numbers, 2.0**-54))
+
+    def _waited(self) -> Tensor | None:
+        """Return `(b,)` float64, hours that had passed since the last event when records were asked about."""
+        if not self._asked.any():
+            return None
+        return torch.where(self._asked, (self._end - self.time).clamp_min(0).double() / US_PER_HOUR, 0.0)
 
     def _two(self, number: int, what: int) -> Tensor:
         return torch.stack([self._chance(number, what, i) for i in (0, 1)], 1)

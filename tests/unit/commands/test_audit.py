@@ -132,7 +132,7 @@ windows:
     fewer = audit("dead", own_workspace, aces=task, report=heard.append)
     assert [one.code for one in fewer.verdicts] == [leak.code for leak in LEAKS]
     assert any("looked at where 40 of" in event.get("text", "") for event in heard)
-    assert "audits" not in (checked := tawt("check", "-w", own_workspace)).out + checked.err
+    assert "audits/" not in (checked := tawt("check", "-w", own_workspace)).out + checked.err
 
 
 def test_what_cannot_be_audited_is_told_before_any_work(own_workspace, tmp_path, monkeypatch):

@@ -177,3 +177,28 @@ def test_a_reading_copied_reads_on_alike(records):
     copied = one.reading.of(torch.tensor([2, 2, 4]))
     assert torch.equal(copied.last, one.reading.last[[2, 2, 4]])
     assert isinstance(copied, Reading) and copied.length.tolist() == one.reading.length[[2, 2, 4]].tolist()
+
+
+def test_records_that_were_quiet_for_a_while_go_on_as_those_that_happened_to_be(records):
+    """Asked some hours after its last event, a record ends and goes on as those of free draws in which nothing came by then."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    heads.step_bias.data[:, Step.END] += 0.7
+    prompts, n, waited = batch.tensors(), 4000, 2 * HOUR
+    one = torch.full((n,), 4)
+    free = Sampler(encoder, heads, vocabulary, prompts, draw(np.arange(6), 3)).branched(one, draw(np.arange(n), 7))
+    drawn = next(free.events(1))
+    last = int(free.time[0])
+    quiet = (drawn.step == Step.END) | ((drawn.step == Step.LATER) & (drawn.time > last + waited))
+    late = replace(prompts, end_hours=torch.from_numpy(batch.end / HOUR) + waited / HOUR)
+    asked = Sampler(encoder, heads, vocabulary, late, draw(np.arange(6), 3), asked=True)
+    then = next(asked.branched(one, draw(np.arange(n), 8)).events(1))
+    assert (
+        set(then.step.tolist()) == {Step.END, Step.LATER} and (then.time[then.step == Step.LATER] > last + waited).all()
+    )
+    shares = [(x == Step.END).mean() for x in (drawn.step[quiet], then.step)]
+    assert 300 < quiet.sum() < n - 300 and 0.1 < shares[0] < 0.9
+    assert abs(shares[0] - shares[1]) < 4 * (0.25 / quiet.sum() + 0.25 / n) ** 0.5
+    gaps = [np.log(x.time[x.step == Step.LATER] - last) for x in (drawn, then)]
+    gaps[0] = gaps[0][gaps[0] > np.log(waited)]
+    assert abs(gaps[0].mean() - gaps[1].mean()) < 4 * (gaps[0].var() / len(gaps[0]) + gaps[1].var() / n) ** 0.5 + 0.01

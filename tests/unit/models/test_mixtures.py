@@ -15,6 +15,7 @@ from tawt.models.decoder.mixtures import (
     draw_gap,
     draw_rank,
     gap_log_chance,
+    gap_log_longer,
     rank_log_density,
 )
 
@@ -91,3 +92,22 @@ def test_draws_follow_the_densities():
         return sum(w * (law.cdf(x) - law.cdf(0)) / (law.cdf(1) - law.cdf(0)) for law, w in each)
 
     assert stats.kstest(drawn, share).pvalue > 1e-3
+
+
+def test_a_gap_that_is_known_to_be_longer_is_drawn_from_what_is_left():
+    """Given that hours have passed, gaps are longer and lie as the rest of the law does; the chance of that is scipy's."""
+    rng = np.random.default_rng(4)
+    n, chances = 5_000, torch.from_numpy(rng.random((5_000, 2)))
+    made = outputs([math.log(3.0), math.log(60.0)], [0.5, 0.2], NARROW_GAP, [0.4, 0.6])
+    laws = stats.lognorm(s=0.5, scale=3.0), stats.lognorm(s=0.2, scale=60.0)
+    beyond = 5.0
+
+    def cdf(x):
+        return 0.4 * laws[0].cdf(x) + 0.6 * laws[1].cdf(x)
+
+    assert gap_log_longer(made, torch.tensor([beyond])).exp().item() == pytest.approx(1 - cdf(beyond), rel=1e-5)
+    drawn = draw_gap(made.expand(n, -1), chances, MINUTE, torch.full((n,), beyond)).numpy()
+    assert (drawn > beyond).all() and np.allclose(drawn * 60, np.round(drawn * 60), atol=1e-6)
+    assert stats.kstest(drawn, lambda x: (cdf(x) - cdf(beyond)) / (1 - cdf(beyond))).pvalue > 1e-3
+    far = draw_gap(outputs([0.0], [0.1], NARROW_GAP).expand(9, -1), chances[:9], MINUTE, torch.full((9,), 50.0))
+    assert (far > 50).all() and far.isfinite().all()

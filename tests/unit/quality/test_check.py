@@ -45,7 +45,7 @@ def test_a_workspace_as_it_was_made_passes(hospital) -> None:
         "labels",
         "runs",
         "embeddings",
-        "evaluations and audits",
+        "evaluations, audits and risks",
     }
 
 
@@ -255,9 +255,12 @@ def test_what_was_measured_is_held_to_its_list(room: str, own_workspace: Path) -
             before = (place / name).read_bytes()
             change(place / name)
             told = wrong()
-            assert f"{room}/dead/{name} is missing or changed" in told["evaluations and audits"], name
-            assert f"tawt {'evaluate' if room == 'evaluations' else 'audit'} dead -w" in told["evaluations and audits"]
-            assert {*told} == {"evaluations and audits"}
+            assert f"{room}/dead/{name} is missing or changed" in told["evaluations, audits and risks"], name
+            assert (
+                f"tawt {'evaluate' if room == 'evaluations' else 'audit'} dead -w"
+                in told["evaluations, audits and risks"]
+            )
+            assert {*told} == {"evaluations, audits and risks"}
             (place / name).write_bytes(before)
     (place / "notes.txt").write_text("mine")
     assert wrong() == {"files": wrong()["files"]} and f"{room}/dead/notes.txt is none of tawt's" in wrong()["files"]

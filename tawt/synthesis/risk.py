@@ -1,0 +1,166 @@
+"""The chance that something comes within a horizon, from continuations of a record; three estimators of one number.
+
+    M0, Monte Carlo              the share of continuations in which it comes
+    M1, expected probability     along continuations, the sum of its chances up to where it comes
+    M2, suppressed               one minus the mean product of (1 - chance) along continuations in which it cannot come
+
+All are unbiased: M1 takes for each step its expectation given what was before, M2 weighs each continuation without it
+by how likely that was. A step tells a chance where Monte Carlo tells yes or no: they need fewer for an equal error.
+
+Source: the estimators are those of SCOPE and REACH (arXiv 2602.03730), here of events in continuous time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.batching.batch import PackedBatch
+from tawt.chance import draw
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.heads import NextHeads, Step
+from tawt.models.decoder.sample import Drawn, Sampler
+from tawt.models.encoder import Encoder
+
+METHODS = ("M0", "M1", "M2")
+_FREE, _BOUND = 61, 62
+"""Salts of the words of continuations."""
+WIDTH = 128
+"""Continuations that are drawn side by side."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of records: does one of some data_types come, before what ends the window?"""
+
+    watched: Tensor
+    """`(v,)` bool, the data_types of the outcome."""
+    until: Ints | None
+    """`(d,)`, us since each record's origin, up to which it counts; None = to the record's end."""
+    ends: Tensor | None = None
+    """`(v,)` bool, the data_types that end the window: what comes at the moment of the first still counts."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What `n` continuations of each of `d` records say, by method."""
+
+    each: dict[str, Floats]
+    """`(d, n)`, of each continuation; their mean is the estimate."""
+    steps: dict[str, Ints]
+    """`(d, n)`, events that were drawn for it."""
+    complete: Bools
+    """`(d, n)`, whether it was followed to horizon, end or outcome, of M0 and M1; else it was cut."""
+
+    def chance(self, method: str) -> Floats:
+        """Return the estimates, `(d,)`."""
+        found: Floats = self.each[method].mean(1)
+        return found
+
+    def cost(self, method: str) -> float:
+        """Return variance times steps, a mean over records: what the square of an error costs, in steps."""
+        return float((self.each[method].var(1, ddof=1) * self.steps[method].mean(1)).mean())
+
+
+@torch.no_grad()
+def simulate(
+    encoder: Encoder,
+    heads: NextHeads,
+    vocabulary: Vocabulary,
+    prompts: PackedBatch,
+    question: Question,
+    n: int,
+    seed: int = 0,
+    most: int = 1000,
+) -> Simulated:
+    """Continue each record `n` times, with the outcome possible and without, and read off what each method says.
+
+    Args:
+        encoder: Causal, in evaluation.
+        heads: Of the next event.
+        vocabulary: Of the run.
+        prompts: What was known of `d` records at their prediction times.
+        question: What is asked.
+        n: Continuations of each record, of each kind.
+        seed: Of the continuations: each is a function of it, of the record's subject, prediction time and its number.
+        most: Events after which a continuation is cut.
+    """
+    d = prompts.n_documents
+    of_record = draw(draw(prompts.subject_id.numpy(), seed) + prompts.end_time.numpy().astype(np.uint64))
+    begun = Sampler(encoder, heads, vocabulary, prompts, of_record, watched=question.watched, asked=True)
+    record = np.repeat(np.arange(d), n)
+    words = of_record[record] + np.tile(np.arange(n), d).astype(np.uint64)
+    each = {method: np.zeros(d * n) for method in METHODS}
+    steps = {method: np.zeros(d * n, dtype=np.int64) for method in METHODS}
+    complete = np.ones(d * n, dtype=np.bool_)
+    for start in range(0, d * n, WIDTH):
+        part = slice(start, start + WIDTH)
+        own = torch.from_numpy(record[part])
+        until = question.until[record[part]] if question.until is not None else None
+        free = begun.branched(own, draw(words[part], _FREE), until)
+        came, summed, made, complete[part] = _followed(free, question, most)
+        each["M0"][part], each["M1"][part] = came, summed
+        steps["M0"][part] = steps["M1"][part] = made
+        bound = begun.branched(own, draw(words[part], _BOUND), until, suppressed=True)
+        each["M2"][part], steps["M2"][part] = _survived(bound, question, most)
+    return Simulated(
+        {method: each[method].reshape(d, n) for method in METHODS},
+        {method: steps[method].reshape(d, n) for method in METHODS},
+        complete.reshape(d, n),
+    )
+
+
+class _Window:
+    """Which events of continuations lie within what is asked."""
+
+    def __init__(self, sampler: Sampler, question: Question) -> None:
+        b = len(sampler.words)
+        self.sampler = sampler
+        self.ends = question.ends.numpy() if question.ends is not None else None
+        self.over: Bools = np.zeros(b, dtype=np.bool_)
+        """`(b,)`, what has come to its end: nothing more of it counts."""
+        self.closes: Ints = np.full(b, np.iinfo(np.int64).max)
+        """`(b,)`, the moment of the first event that ends the window."""
+        self.steps: Ints = np.zeros(b, dtype=np.int64)
+
+    def within(self, drawn: Drawn) -> Bools:
+        """Count a step, and return which events still count."""
+        self.steps += ~self.over
+        here: Bools = ~self.over & (drawn.step != Step.END) & (drawn.time <= self.closes)
+        self.over |= ~here
+        if self.ends is not None:
+            self.closes = np.where(here & self.ends[drawn.data_type], np.minimum(self.closes, drawn.time), self.closes)
+        return here
+
+    def stop(self, those: Bools) -> None:
+        """Follow some no further."""
+        self.over |= those
+        self.sampler.alive &= torch.from_numpy(~self.over)
+
+
+def _followed(sampler: Sampler, question: Question, most: int) -> tuple[Floats, Floats, Ints, Bools]:
+    """Follow continuations to the outcome: whether it came, the sum of its chances, steps, and whether that is all."""
+    came, summed = np.zeros(len(sampler.words)), np.zeros(len(sampler.words))
+    watched, window = sampler.watched.numpy(), _Window(sampler, question)
+    for drawn in sampler.events(most):
+        here = window.within(drawn)
+        summed += np.where(here, drawn.watched, 0.0)
+        now = here & watched[drawn.data_type]
+        came += now
+        window.stop(now)
+    return came, summed, window.steps, window.over
+
+
+def _survived(sampler: Sampler, question: Question, most: int) -> tuple[Floats, Ints]:
+    """Follow continuations without the outcome: one minus the product of (1 - chance), and steps."""
+    log_none, window = np.zeros(len(sampler.words)), _Window(sampler, question)
+    for drawn in sampler.events(most):
+        here = window.within(drawn)
+        log_none += np.where(here, np.log1p(-np.minimum(drawn.watched, 1 - 1e-12)), 0.0)
+        window.stop(~here)
+    found: Floats = -np.expm1(log_none)
+    return found, window.steps
