@@ -199,7 +199,15 @@ def _counted(dataset: TripletDataset, config: PretrainConfig) -> dict[str, Tenso
     )  # fmt: skip
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
     fresh = build_model(config, vocabulary, seed)
-    fresh.start_at(count_baselines(train.shards, vocabulary, config.objective, sample))
+    fresh.start_at(
+        count_baselines(
+            train.shards,
+            vocabulary,
+            config.objective,
+            sample,
+            people=train.people,
+        )
+    )
     return {name: parameter.detach() for name, parameter in fresh.named_parameters() if is_counted(name)}
 
 

@@ -77,6 +77,12 @@ class Split:
         """Views of each mapped shard."""
         return tuple(shard.columns for shard in self.mapped)
 
+    def people(self) -> tuple[NDArray[np.int64], ...]:
+        """Number of the subject of each row of each shard."""
+        order = np.lexsort((self.starts, self.shard))
+        own = (order[self.shard[order] == i] for i in range(len(self.mapped)))
+        return tuple(np.repeat(subjects, self.lengths[subjects]) for subjects in own)
+
     @property
     def shard_files(self) -> tuple[str, ...]:
         """Name of each shard's file within the split's folder."""

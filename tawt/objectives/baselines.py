@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +70,7 @@ def count_baselines(
     config: ObjectiveConfig,
     sample: Iterable[HostBatch] = (),
     max_rows: int = MAX_ROWS,
+    people: Callable[[], Sequence[NDArray[np.int64]]] = tuple,
 ) -> Baselines:
     """Count the first `max_rows` triplets, and what comes after the prediction times of a sample.
 
@@ -79,6 +80,7 @@ def count_baselines(
         config: What numbers are predicted as.
         sample: The first `SAMPLE_BATCHES` training batches, with prediction times; looked at only if `forecast` is on.
         max_rows: Where to stop.
+        people: `Split.people`, of the shards; where the next event is asked for.
     """
     v, n_status, n_bins = len(vocabulary), len(ValueStatus), max(1, vocabulary.max_bins)
     types = np.zeros(v, np.int64)
@@ -121,7 +123,7 @@ def count_baselines(
         mean=mean,
         forecast_mean=forecast_mean,
         presence=_presence(sample if config.forecast.weight else (), vocabulary, config.forecast),
-        next=count_next(shards, sample, vocabulary, shares) if config.next.weight else None,
+        next=count_next(shards, people(), sample, vocabulary, shares) if config.next.weight else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
+from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
@@ -19,12 +20,13 @@ from tawt.objectives.next_event import make_targets
 
 MOST_NUMBERS = 1 << 22
 """Rows after which numbers are not looked at any more."""
-FEWEST_BEYOND = 10
-"""Numbers of a data_type that lie beyond the outermost knot, so that it is nobody's own."""
+_RAREST = 0.01
+"""Share of gaps beyond the outermost that a mixture starts at, on either side; so many as a small cell at least."""
 
 
 def count_next(
     shards: Iterable[Columns],
+    people: Sequence[NDArray[np.int64]],
     sample: Iterable[HostBatch],
     vocabulary: Vocabulary,
     shares: tuple[Tensor, Tensor, Tensor],
@@ -33,11 +35,12 @@ def count_next(
 
     Args:
         shards: Mapped columns, in a fixed order.
+        people: Number of the subject of each of their rows.
         sample: The first batches of training, simultaneous triplets in the order of their data_types.
         vocabulary: Of the dataset.
         shares: Log shares of data_types, statuses and categories, see `Baselines`.
     """
-    knots = torch.from_numpy(_knots(shards, vocabulary))
+    knots = torch.from_numpy(_knots(shards, people, vocabulary))
     steps, logs, resolution = np.ones((2, len(Step))), [np.zeros(0)], 0
     for batch in sample:
         targets = make_targets(batch, vocabulary, knots)
@@ -51,10 +54,11 @@ def count_next(
         share = np.log(steps / steps.sum(1, keepdims=True))
     gaps = np.concatenate(logs)
     gaps = gaps if len(gaps) else np.array([-1.0, 1.0])
+    rarest = min(max(_RAREST, (SMALL_CELL + 1) / len(gaps)), 0.5)
     return Counted(
         log_step=torch.from_numpy(np.maximum(share, -30)).float(),
         gap=torch.tensor([gaps.mean(), max(float(gaps.std()), 0.1)], dtype=torch.float64),
-        gap_quantiles=torch.from_numpy(np.quantile(gaps, np.linspace(0, 1, GAPS))),
+        gap_quantiles=torch.from_numpy(np.quantile(gaps, np.linspace(rarest, 1 - rarest, GAPS))),
         resolution=max(resolution, 1) / US_PER_HOUR,
         knots=knots,
         log_type=shares[0],
@@ -63,24 +67,42 @@ def count_next(
     )
 
 
-def _knots(shards: Iterable[Columns], vocabulary: Vocabulary) -> NDArray[np.float32]:
-    kinds, numbers, left = [], [], MOST_NUMBERS
-    for shard in shards:
+def _knots(
+    shards: Iterable[Columns], people: Sequence[NDArray[np.int64]], vocabulary: Vocabulary
+) -> NDArray[np.float32]:
+    """Return `(v, KNOTS)`; each is the mean of the numbers around it, of so many people that it is nobody's own."""
+    kinds, numbers, whose, left = [], [], [], MOST_NUMBERS
+    for shard, own in zip(shards, people, strict=True):
         part = shard.rows(0, left)
         has = HAS_NUMBER_OF[part.value_status] & np.isfinite(part.value)
         kinds.append(part.data_type[has].astype(np.int64))
         numbers.append(part.value[has])
+        whose.append(own[: len(has)][has])
         left -= len(part.data_type)
         if left <= 0:
             break
-    kind, number = np.concatenate(kinds), np.concatenate(numbers)
+    kind, number, person = np.concatenate(kinds), np.concatenate(numbers), np.concatenate(whose)
     order = np.lexsort((number, kind))
-    kind, number = kind[order], number[order]
+    kind, number, person = kind[order], number[order], person[order]
     ends = kind.searchsorted(np.arange(len(vocabulary) + 1))
     knots = np.zeros((len(vocabulary), KNOTS), dtype=np.float32)
     for i in np.flatnonzero(np.diff(ends)):
-        own = number[ends[i] : ends[i + 1]]
-        beyond = min(FEWEST_BEYOND, (len(own) - 1) // 2)
-        place = np.linspace(beyond, len(own) - 1 - beyond, KNOTS)
-        knots[i] = own[np.round(place).astype(np.int64)]
+        those = slice(ends[i], ends[i + 1])
+        knots[i] = _of_one(number[those], person[those])
+    return knots
+
+
+def _of_one(number: NDArray[np.float32], person: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the knots of sorted numbers; 0 where fewer people have some than may be told."""
+    knots, n = np.zeros(KNOTS, dtype=np.float32), len(number)
+    if len(np.unique(person)) <= SMALL_CELL:
+        return knots
+    for k, middle in enumerate(np.round(np.linspace(0, n - 1, KNOTS)).astype(np.int64)):
+        reach = (SMALL_CELL + 1) // 2
+        while True:
+            around = slice(max(0, middle - reach), middle + reach + 1)
+            if len({*person[around].tolist()}) > SMALL_CELL:
+                break
+            reach *= 2
+        knots[k] = number[around].mean(dtype=np.float64)
     return knots

@@ -190,7 +190,7 @@ def set_up(
     model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
     targets = None if task is None else task.targets
     per_step = batches_per_step(config, world.size, checkpoint)
-    baselines = count_baselines(train.shards, vocabulary, config.objective, sample)
+    baselines = count_baselines(train.shards, vocabulary, config.objective, sample, people=train.people)
     mask = partial(_blocks, static, config.model.causal) if kernel[0] == "flex" and static else None
     return Setup(
         workspace=workspace,

@@ -118,6 +118,7 @@ def test_risks_are_the_known_ones_and_cost_less_than_by_counting(learned):
         "end", "begins", "ends",
     )  # fmt: skip
     asked = replace(first, **{name: getattr(first, name)[chosen] for name in columns}, bounds=np.arange(N + 1))
+    asked = replace(asked, end=asked.time)  # asked at that very moment
     watched = torch.zeros(len(dataset.vocabulary), dtype=torch.bool)
     watched[SPECIAL + DEATH] = True
     n = 100

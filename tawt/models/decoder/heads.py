@@ -53,7 +53,7 @@ class Counted:
     resolution: float
     """Hours, of which times are whole multiples."""
     knots: Tensor
-    """`(v, KNOTS)` float32, numbers at evenly spaced ranks, ascending; 0 where there are none."""
+    """`(v, KNOTS)` float32, numbers at evenly spaced ranks, ascending; 0 where few people have some."""
     log_type: Tensor
     """`(v,)`, see `Baselines`."""
     log_status: Tensor
