@@ -22,6 +22,7 @@ from tawt.errors import CheckpointError
 _TABLE = "encoder.embedding."
 _TOKENS = "heads.tokens."
 _DOCUMENTS = "heads.documents."
+_NEXT = "heads.next."
 
 
 def hold_longer(where: str, old: Vocabulary, new: Vocabulary, hint: str) -> None:
@@ -50,8 +51,10 @@ def hold_longer(where: str, old: Vocabulary, new: Vocabulary, hint: str) -> None
 def is_counted(name: str) -> bool:
     """Return whether a weight of a fresh model is a bias at which a head on data_types begins."""
     last = name.removesuffix(".weight")
-    of_tokens = name.startswith(_TOKENS) and last.endswith("_bias")
-    return of_tokens or (name.startswith(_DOCUMENTS) and last.endswith(".bias") and "projection" not in name)
+    of_types = name.startswith((_TOKENS, f"{_NEXT}what.")) and last.endswith("_bias")
+    if of_types or last in (f"{_NEXT}number_bias", f"{_NEXT}knots"):
+        return True
+    return name.startswith(_DOCUMENTS) and last.endswith(".bias") and "projection" not in name
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,15 @@ class Growth:
     def _bias(self, name: str, old: Tensor) -> Tensor:
         """Biases of heads: old ones as they are, new ones at what was counted of them."""
         out, n = self.counted[name].detach().clone(), len(self.old)
-        if name == f"{_TOKENS}category_bias":
+        if name.endswith(".category_bias"):
             for now, before in self._kept_categories():
                 out[now] = old[before]
             out[0] = old[0]
             return out
-        if name == f"{_TOKENS}type_bias":  # as old ones are to their shares of train now, so is a new one to its own
+        if name.endswith(".type_bias"):  # as old ones are to their shares of train now, so is a new one to its own
             out = out + (old - out[:n])[self._own].mean()
         own = torch.ones(n, dtype=torch.bool)
-        if name != f"{_TOKENS}type_bias" and name != f"{_TOKENS}status_bias.weight":  # one that had no numbers and has
+        if not name.endswith((".type_bias", ".status_bias.weight")):  # one that had no numbers and has
             own = torch.from_numpy((self.old.n_bins > 0) | (self.new.n_bins[:n] == 0))
         rows = torch.nn.functional.pad(old, (0, out.shape[1] - old.shape[1])) if old.dim() > 1 else old
         out[:n] = torch.where(own[:, None] if old.dim() > 1 else own, rows, out[:n])

@@ -99,6 +99,31 @@ def test_who_has_nothing_new_keeps_every_bit(both, pooling, granularity):
         assert torch.equal(before.encoder.states(batch), after.encoder.states(batch))
 
 
+def test_a_decoder_says_of_old_data_types_what_it_said(both):
+    """States, and what the heads say of steps, gaps, statuses and numbers of old data_types, keep every bit; new ones have a scale."""
+    old, new, batch = both
+    tree = {
+        "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True},
+        "objective": {"masked": {"weight": 0}, "next": {"weight": 1}}, "batching": {"order": "by_type"},
+    }  # fmt: skip
+    before, after = grown(PretrainConfig.model_validate(tree), old, new)
+    kinds = torch.arange(4, len(old))
+    status = torch.ones_like(kinds)
+    told = []
+    with torch.inference_mode():
+        for model in (before, after):
+            heads, states = model.heads.next, model.encoder.states(batch)
+            table, own = model.encoder.embedding.data_type.weight, states[: len(kinds)]
+            typed = heads.typed(own, kinds, table, own, torch.ones(len(kinds)))
+            low, high = heads.ranks(kinds[[0, 3]], torch.tensor([0.1, 0.2]))
+            told.append([
+                states, heads.steps(own, torch.ones(len(own), dtype=torch.bool)), heads.gaps(own),
+                heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status), low, high,
+            ])  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(*told, strict=True))
+    assert after.heads.next.knots.shape[0] == len(new) > len(old)
+
+
 def test_a_row_that_moved_would_be_noticed(both):
     """The same comparison fails when two old rows change places, or the readout's own data_types are taken anew."""
     old, new, batch = both
