@@ -49,6 +49,8 @@ class Probe:
     """The one that was chosen, of `PENALTIES`."""
     tried: dict[float, float]
     """Each penalty that was tried -> the mean loss of documents whose subjects were left out."""
+    by_rates: float
+    """The mean loss of the same documents by the rates of the others' labels alone, without an embedding."""
 
 
 def fit_probe(
@@ -81,6 +83,8 @@ def fit_probe(
             inside = _Documents(x, y, importance, here)
             folds.append((inside, _Documents(x, y, importance, there, inside.mean)))
     n = max(1.0, float((importance[torch.from_numpy(drawn)] > 0).any(1).sum()))
+    blind = [(inside.without_embedding(), outside.without_embedding()) for inside, outside in folds]
+    by_rates = sum(float(there.loss(*_fitted(here, 0.0, answers, None, _NEAR), answers)) for here, there in blind) / n
     starts: list[_Map | None] = [None] * len(folds)
     tried: dict[float, float] = {}
     for penalty in reversed(PENALTIES):  # from the simplest map on, each starting where the last one ended
@@ -98,7 +102,7 @@ def fit_probe(
         start = _fitted(whole, penalty * scale, answers, start, _EXACT if penalty == best else _NEAR)
     assert start is not None
     w, bias = start
-    return Probe(w.float(), (bias - w @ whole.mean).float(), best, tried)
+    return Probe(w.float(), (bias - w @ whole.mean).float(), best, tried, by_rates)
 
 
 class _Documents:
@@ -116,6 +120,10 @@ class _Documents:
             if mean is None
             else mean
         )
+
+    def without_embedding(self) -> _Documents:
+        """Return the same documents, of which nothing but the truth is known."""
+        return _Documents(self.x[:, :0], self.truth, self.weight, self.rows)
 
     @property
     def n_known(self) -> float:

@@ -70,10 +70,9 @@ def start_at_probe(model: PretrainModel, loader: PackedLoader, task: Task, compu
     assert model.heads.label is not None, "only a task's run has a head of labels"
     probe = fit_first(model.encoder, loader, task, compute, seed)
     model.heads.label.start_at(probe.weight, probe.bias)
-    row = loader.at.row  # type: ignore[union-attr]
-    row = row[~task.targets.taught[row]]
-    left_out, prior = probe.tried[probe.penalty], float(task.targets.cost[row].mean())
+    n_labels = int((~task.targets.taught[loader.at.row]).sum())  # type: ignore[union-attr]
     return (
-        f"the head starts at a linear probe of {len(row):,} labels: loss {left_out:.4f} of subjects left "
-        f"out, {prior:.4f} by the labels' rates alone; penalty {probe.penalty:.3g}"
+        f"the head starts at a linear probe of {n_labels:,} labels: of subjects left out loss "
+        f"{probe.tried[probe.penalty]:.4f}, {probe.by_rates:.4f} by the others' rates alone; "
+        f"penalty {probe.penalty:.3g}"
     )

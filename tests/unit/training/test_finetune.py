@@ -73,7 +73,7 @@ def test_a_task_that_can_be_seen_is_learned(labelled):
     events = []
     start = finetune(labelled, "long", "base", mode="probe", device="cpu", settings=QUICK, report=events.append)
     assert start.metrics["tuning"]["loss"] < 0.8 * start.metrics["tuning"]["baseline"]
-    assert any("the head starts at a linear probe" in e.get("text", "") for e in events)
+    assert any("by the others' rates alone" in e.get("text", "") for e in events)
     full = finetune(labelled, "long", "base", mode="head", epochs=4, device="cpu", settings=(*QUICK, "train.lr=1e-4"))
     assert full.metrics["tuning"]["loss"] < 1.2 * start.metrics["tuning"]["loss"]
 
