@@ -51,12 +51,7 @@ class Time(Labels):
                     f"has {horizon:g} h, and {SMALL_CELL} training labels or fewer of {rows.name} are watched so long"
                 )
                 raise ConfigError("objective.label.horizons", f"{what}, expected more", "give earlier ones")
-        n_bins = max(1, min(config.n_bins, int(seen.sum()) // EVENTS_PER_BIN))  # of fewer, a rate is mostly chance
-        came = np.sort(duration[seen])
-        # the longest times are of few people: watching ends before them, and no edge is anybody's own time
-        came = came[: len(came) - SMALL_CELL] if len(came) > 2 * SMALL_CELL else came
-        edges = _rounded_up(np.quantile(came, np.arange(1, n_bins + 1) / n_bins, method="higher"))
-        edges = np.unique(np.append(edges, config.horizons))
+        edges = _edges(duration, seen, config.n_bins, config.horizons)
         truth, weight = _intervals(seen, duration, edges)
         hazard = (truth * weight).sum(0) / np.maximum(weight.sum(0), 1)
         outputs = tuple(f"{edge:g} h" for edge in edges)
@@ -85,10 +80,37 @@ class Time(Labels):
         return Said(columns, horizons=at)
 
 
-def _rounded_up(numbers: Numbers) -> Numbers:
-    """Return numbers of two digits that are not below some others, each once."""
-    step = 10.0 ** (np.floor(np.log10(np.maximum(numbers, 1e-3))) - 1)
-    return np.unique(np.round(np.ceil(np.round(numbers / step, 9)) * step, 6))
+def _edges(duration: Numbers, seen: Bools, n_bins: int, horizons: Sequence[float]) -> Numbers:
+    """Return the ends of intervals: each horizon, and what parts the events between them into tens or more."""
+    came = np.sort(duration[seen])
+    # the longest times are of few people: watching ends before them
+    told = came[: len(came) - SMALL_CELL] if len(came) > 2 * SMALL_CELL else came
+    n_bins = max(1, min(n_bins, len(told) // EVENTS_PER_BIN))  # of fewer, a rate is mostly chance
+    ends = np.quantile(told, np.arange(1, n_bins + 1) / n_bins, method="higher")
+    own, kept = sorted({_nobodys(float(end), duration) for end in ends}), sorted(horizons)
+
+    def n_events(low: float, high: float) -> int:
+        return int(np.diff(np.searchsorted(came, (low, high), side="right"))[0])
+
+    for edge in reversed(own):  # rounding moved some events into the interval before
+        before = max((h for h in horizons if h < edge), default=-np.inf)
+        after = min((one for one in kept if one >= edge), default=np.inf)
+        there = [n_events(before, edge)] + ([n_events(edge, after)] if after < np.inf else [])
+        if min(there) >= EVENTS_PER_BIN:
+            kept.append(edge)
+    return np.unique(kept or own[-1:])
+
+
+def _nobodys(number: float, duration: Numbers) -> float:
+    """Return a number that is not below another one, of two digits or as few more as make it nobody's own time."""
+    step = 10.0 ** (np.floor(np.log10(max(number, 1e-3))) - 1)
+    for parts in (1, 2, 20, 200, 2000):
+        first = np.ceil(round(number / step * parts, 9))
+        for place in range(parts + 1):
+            edge = float(np.round((first + place) * step / parts, 9))
+            if np.abs(duration - edge).min() > 1e-9 * max(1.0, edge):
+                return edge
+    return edge
 
 
 def _intervals(seen: Bools, duration: Numbers, edges: Numbers) -> tuple[Numbers, Numbers]:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tawt.chance import draw
 from tawt.config.label import LabelConfig
 from tawt.contracts.label_columns import in_order
 from tawt.errors import ConfigError
@@ -169,9 +170,9 @@ def test_the_time_to_an_event_is_its_likelihood(tmp_path):
     spec, targets = learned(labels)
     edges = np.array(spec.edges)
     longest = np.sort(duration[seen])[-11]  # of the ten longer ones no edge tells
-    assert seen.sum() >= 40 and len(edges) == 4 and longest <= edges[-1] < longest * 1.1
+    assert seen.sum() >= 40 and len(edges) == 3 and longest <= edges[-1] < longest * 1.1
     assert not np.isin(edges, duration).any() and all(float(f"{edge:.1e}") == edge for edge in edges)
-    outputs = torch.randn(80, 4, generator=torch.Generator().manual_seed(0))
+    outputs = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
     hazard = outputs.double().sigmoid().numpy()
     head = TaskHead(3, spec, CONFIG)
     got = head.answers.losses(outputs, torch.from_numpy(targets.truth), torch.from_numpy(targets.weight))
@@ -188,10 +189,26 @@ def test_the_time_to_an_event_is_its_likelihood(tmp_path):
     alive = head.answers.predict(outputs)
     np.testing.assert_allclose(alive, np.cumprod(1 - hazard, 1), rtol=1e-4)
     fewer, _ = learned(labels.rows(np.flatnonzero(np.cumsum(seen) <= 25)))
-    assert len(fewer.edges) == 2, "each interval has ten events or more"
+    assert len(fewer.edges) == 1, "ten of 25 events are longer than any edge"
     # of the training labels alone, hazards are events over those watched
     watched, came = targets.weight.sum(0), (targets.truth * targets.weight).sum(0)
     np.testing.assert_allclose(spec.prior, came / watched, rtol=1e-6)
+
+
+@pytest.mark.parametrize("horizons", [(), (30.0, 80.0)])
+@pytest.mark.parametrize("unit", [0.25, 1, 6, 24])
+def test_an_interval_of_time_has_ten_events_and_no_end_that_is_somebodys(tmp_path, unit, horizons):
+    """Of times in whole units too, of which many are equal; but for the horizons that are asked for."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        duration = np.ceil(rng.exponential(60, 400) / unit) * unit
+        seen = rng.random(400) < 0.5
+        labels = read_labels(write(tmp_path, boolean_value=seen.tolist(), duration_hours=duration))
+        spec, targets = learned(labels, LabelConfig(horizons=horizons))
+        own = [edge for edge in spec.edges if edge not in horizons]
+        assert {*horizons} < {*spec.edges} and not np.isin(own, duration).any()
+        n_events = (targets.truth * targets.weight).sum(0)
+        assert len(spec.edges) >= 4 and (n_events >= 10).all()
 
 
 @pytest.mark.parametrize("kind", ["binary", "classes", "numbers"])
@@ -271,6 +288,31 @@ def test_the_penalty_grows_where_embeddings_say_nothing(tmp_path):
     noise = rng.normal(size=(200, 50)).astype(np.float32)
     probe = fit_probe(noise, targets.truth, targets.weight, np.arange(200), answers)
     assert probe.penalty >= 1 and probe.tried[probe.penalty] < targets.cost.mean() * 1.02
+
+
+@pytest.mark.parametrize("kind", ["counts", "time"])
+def test_what_a_probe_is_held_to_leaves_the_same_subjects_out(tmp_path, kind):
+    """The rates beside a probe's loss are those of the other subjects' labels, not of the labels that they judge."""
+    rng = np.random.default_rng(7)
+    columns = {"counts": {"integer_value": rng.poisson(2, 200)}, "time": {"boolean_value": [True] * 200}}[kind]
+    if kind == "time":
+        columns["duration_hours"] = rng.exponential(20, 200)
+    labels = read_labels(write(tmp_path, **columns), kind)
+    spec, targets = learned(labels)
+    answers = TaskHead(1, spec, CONFIG).answers
+    x = np.zeros((200, 1), dtype=np.float32)
+    x[0] = 1e-3
+    subject = np.arange(200)
+    probe = fit_probe(x, targets.truth, targets.weight, subject, answers, seed=3)
+    fold = draw(subject, 11, 3) % np.uint64(5)
+    total = 0.0
+    for i in range(5):
+        here, there = fold != i, fold == i
+        truth, weight = (torch.from_numpy(one).double() for one in (targets.truth, targets.weight))
+        rate = (truth[here] * weight[here]).sum(0) / weight[here].sum(0)
+        output = rate.log() if kind == "counts" else rate.logit()
+        total += float(answers.losses(output.expand(int(there.sum()), -1), truth[there], weight[there]).sum())
+    assert probe.by_rates == pytest.approx(total / 200, rel=1e-5) and probe.by_rates > targets.cost.mean() + 1e-3
 
 
 def test_updates_of_low_rank_are_merged_into_what_they_update():
