@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from tawt.arrays import Bools, Floats
 from tawt.errors import ConfigError
-from tawt.evaluation.measure import Metric, held_weights, mean_of
+from tawt.evaluation.measure import ADDS_UP, Metric, held_weights, mean_of
 from tawt.evaluation.metrics import Binary, expit, no_probability
 
 _MOST_BINS, _POSITIVES_PER_BIN = 15, 5
@@ -158,8 +158,8 @@ def _no_line(outcome: Binary, weights: Floats) -> str:
     return "a threshold parts the classes: no finite line fits"
 
 
-ECE = Metric("ece", "ECE", "smaller", _ece, no_probability)
-MCE = Metric("mce", "largest bin error", "smaller", _mce, no_probability)
+ECE = Metric("ece", "ECE", "smaller", _ece, no_probability, ADDS_UP)
+MCE = Metric("mce", "largest bin error", "smaller", _mce, no_probability, ADDS_UP)
 MEAN_ERROR = Metric("mean_error", "mean predicted - came", "0", _mean_error, no_probability)
 SLOPE = Metric("calibration_slope", "slope", "1", lambda outcome, w: logistic_line(outcome, w)[1], _no_line)
 INTERCEPT = Metric("calibration_intercept", "intercept", "0", lambda outcome, w: logistic_line(outcome, w)[0], _no_line)

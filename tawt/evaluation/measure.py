@@ -41,6 +41,10 @@ class Measure:
     """Why there is none, in a few words."""
 
 
+ADDS_UP = "no interval: draws of subjects only add to errors of groups"
+"""Of a metric that is 0 at best and larger by whatever chance does, even of a perfect model."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """One metric of one kind of outcome."""
@@ -55,6 +59,8 @@ class Metric:
     """Outcome, weights `(k, n)` -> `(k,)`, NaN where it is not defined."""
     why: Callable[[Any, Floats], str] | None = None
     """Outcome, weights `(n,)` -> why it is not defined there, where that is its own reason."""
+    no_interval: str = ""
+    """Why draws of subjects say nothing of how far chance moved it; "" = they do."""
 
     def of(self, outcome: Outcome, weights: Floats) -> Floats:
         """Return the metric `(k,)` under each weighting, NaN where it is not defined.

@@ -12,7 +12,7 @@ import numpy as np
 
 from tawt.arrays import Floats
 from tawt.config.pipeline import Score
-from tawt.evaluation.measure import Metric
+from tawt.evaluation.measure import ADDS_UP, Metric
 from tawt.evaluation.metrics import Binary, at_threshold, best_threshold, one_class
 from tawt.evaluation.predictions import Predictions
 
@@ -82,7 +82,7 @@ def _no_deciles(outcome: Binary, weights: Floats) -> str:
 
 
 # source: Silva et al. 2012, Computing in Cardiology 39; Hosmer and Lemeshow 2000, Applied logistic regression
-EVENT_TWO = Metric("event_2", "Event 2: H / D", "smaller", _event_two, _no_deciles)
+EVENT_TWO = Metric("event_2", "Event 2: H / D", "smaller", _event_two, _no_deciles, ADDS_UP)
 """PhysioNet-2012's Event 2, H / D: ten groups of a tenth of the rows each by risk, rounded down; the riskiest rows that
 are left over are in no group, as the official form has it. Among equal risks the order of the rows counts."""
 

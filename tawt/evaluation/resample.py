@@ -102,7 +102,8 @@ class Difference(Interval):
     """A model less its reference, on the same draws."""
 
     better: float | None = None
-    """Share of draws in which the model is better, equal ones as half; None where no direction is better."""
+    """Share of draws in which the model is better, equal ones as half; None where no direction is better, and where
+    draws say nothing."""
 
 
 def intervals(
@@ -133,6 +134,8 @@ def intervals(
         low, high, n, reason = _ends(row, level)
         if measure.value is None:
             low, high, reason = None, None, measure.reason
+        elif metric.no_interval:
+            low, high, reason = None, None, metric.no_interval
         found[metric.name] = Interval(measure.value, low, high, n, draws.n_draws - n, reason)
     return found, over
 
@@ -158,7 +161,10 @@ def differences(
         value = None if one.value is None or two.value is None else one.value - two.value
         if value is None:
             low, high, reason = None, None, one.reason or two.reason
-        won = _won(metric.better, mine, other, level) if value is not None else None
+        elif metric.no_interval:
+            low, high, reason = None, None, metric.no_interval
+        is_told = value is not None and not metric.no_interval
+        won = _won(metric.better, mine, other, level) if is_told else None
         found[metric.name] = Difference(value, low, high, n, len(mine) - n, reason, won)
     return found
 

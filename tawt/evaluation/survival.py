@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from tawt.arrays import Bools, Floats, Ints
 from tawt.errors import ContractError
 from tawt.evaluation.horizons import in_words
-from tawt.evaluation.measure import Metric, numbers
+from tawt.evaluation.measure import ADDS_UP, Metric, numbers
 from tawt.evaluation.metrics import AUROC, Binary
 
 _N_BINS = 10
@@ -135,7 +135,7 @@ def _over(weights: Floats, chance: Floats) -> Floats:
 def concordance(outcome: Survival, weights: Floats, tau: float | None = None, corrected: bool = True) -> Floats:
     """Return the share of pairs in which the sooner event has the larger risk, equal risks as half, `(k,)`.
 
-    A pair counts where one has its event before `tau` while the other is still watched.
+    A pair counts where one has its event by `tau` while the other is still watched.
 
     Args:
         outcome: Of `n` rows.
@@ -145,7 +145,7 @@ def concordance(outcome: Survival, weights: Floats, tau: float | None = None, co
     """
     # source: Uno et al. 2011, On the C-statistics for evaluating overall adequacy of risk prediction procedures
     # source: Harrell et al. 1982, Evaluating the yield of medical tests (where it is not corrected)
-    chosen = np.flatnonzero(outcome.event & ((outcome.time < tau) if tau is not None else True))
+    chosen = np.flatnonzero(outcome.event & ((outcome.time <= tau) if tau is not None else True))
     own = weights[:, chosen]
     if corrected:
         own = _over(own, outcome.watched(weights)[:, chosen] ** 2)
@@ -253,7 +253,12 @@ HARRELL = Metric("c_index", "C (Harrell)", "larger", lambda o, w: concordance(o,
 INTEGRATED_BRIER = Metric("integrated_brier", "integrated Brier", "smaller", _integrated, _no_curve)
 # source: Haider et al. 2020, Effective ways to build and evaluate individual survival distributions
 D_CALIBRATION = Metric(
-    "d_calibration", "D-calibration", "smaller", _d_calibration, lambda o, w: "no survival predicted"
+    "d_calibration",
+    "D-calibration",
+    "smaller",
+    _d_calibration,
+    lambda o, w: "no survival predicted",
+    ADDS_UP,
 )
 OF_SURVIVAL = (C_INDEX, HARRELL, INTEGRATED_BRIER, D_CALIBRATION)
 """Of times until an event."""

@@ -7,9 +7,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tawt.errors import ConfigError, ContractError
-from tawt.evaluation.calibration import SLOPE
+from tawt.evaluation.calibration import ECE, MCE, SLOPE
+from tawt.evaluation.measure import Metric, Outcome
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, BRIER, PREVALENCE, Binary
+from tawt.evaluation.official import EVENT_TWO
 from tawt.evaluation.resample import differences, draws_of, intervals
+from tawt.evaluation.survival import D_CALIBRATION, Survival
 
 RNG = np.random.default_rng(5)
 SUBJECT = np.repeat(np.arange(60) * 7 + 3, RNG.integers(1, 5, 60))
@@ -91,6 +94,29 @@ def test_of_a_slope_the_nearer_to_one_is_better() -> None:
     nearer = np.abs(one[1][0] - 1) < np.abs(two[1][0] - 1)
     assert differences(metrics, one, two)["calibration_slope"].better == pytest.approx(nearer.mean())
     assert 0 <= nearer.mean() <= 1 and one[1].std() > 0
+
+
+@pytest.mark.parametrize("metric", [ECE, MCE, EVENT_TWO, D_CALIBRATION])
+def test_what_draws_only_make_larger_has_no_interval(metric: Metric) -> None:
+    """Draws of a perfect model's errors by bins lie above what they are drawn from: no interval, and no winner."""
+    rng, above = np.random.default_rng(3), []
+    for _ in range(20):
+        p = rng.random(300)
+        outcome: Outcome = Binary(rng.random(300) < p, p)
+        if metric is D_CALIBRATION:
+            at = np.arange(0.25, 4, 0.25)
+            outcome = Survival(
+                rng.exponential(1, 300), np.ones(300), horizons=at, survival=np.tile(np.exp(-at), (300, 1))
+            )
+        one = intervals([metric], outcome, draws_of(np.arange(300), 60))
+        found = one[0][metric.name]
+        above.append((one[1][0] > found.value).mean())
+        assert found.value is not None and found.low is None and found.high is None
+        assert (found.reason or "").startswith("no interval")
+    assert np.mean(above) > 0.8
+    less = differences([metric], one, one)[metric.name]
+    assert (less.value, less.low, less.high, less.better) == (0, None, None, None)
+    assert (less.reason or "").startswith("no interval")
 
 
 def test_balanced_subjects_weigh_the_same() -> None:

@@ -172,3 +172,10 @@ def test_what_cannot_be_measured_says_why() -> None:
         Survival([1.0], [1], horizons=[1, 2], survival=[[0.2, 0.3]])
     with pytest.raises(ContractError, match="nor is survival"):
         Survival([1.0], [1])
+
+
+def test_an_event_at_a_horizon_came_by_it() -> None:
+    """To C as to AUROC and Brier: of times in whole hours, those of the horizon itself are often most."""
+    outcome = Survival([6, 6, 12, 12], [1, 1, 0, 0], horizons=[6.0], survival=[[0.2], [0.8], [0.7], [0.9]])
+    found = measured(at_horizons([6.0]), outcome)
+    assert found["c_index_ipcw:6"].value == found["auroc:6"].value == 0.75
