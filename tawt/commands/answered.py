@@ -18,7 +18,7 @@ from tawt.evaluation.metrics import Binary, best_threshold
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions, read_predictions, write_predictions
 from tawt.evaluation.predictions import outcome_of as predicted
-from tawt.evaluation.regression import Numbers
+from tawt.evaluation.regression import Counts, Numbers
 from tawt.evaluation.settle import Settled, interval_width
 from tawt.evaluation.withheld import has_small_cell, n_subjects
 from tawt.heads.kinds import KINDS, answers
@@ -76,7 +76,10 @@ class Asked:
             tuning, best = kept.outcome, None if self.score is None else OFFICIAL[self.score].threshold(kept)
         here = said[self.measured]
         if isinstance(tuning, Numbers) and np.isfinite(width := interval_width(tuning)):
-            further = {"predicted_float_low": here[:, 0] - width, "predicted_float_high": here[:, 0] + width}
+            low, high = here[:, 0] - width, here[:, 0] + width
+            if isinstance(tuning, Counts):  # no count is below 0, and so no row is lost
+                low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
+            further = {"predicted_float_low": low, "predicted_float_high": high}
         elif isinstance(tuning, Binary) and (at := best_threshold(tuning)) is not None:
             further = {"predicted_boolean_value": here[:, 0] >= at}
         made = self._written(self.folder / f"{name}.parquet", self.measured, said, spec, model, further)

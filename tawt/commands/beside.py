@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from tawt.evaluation.baselines import (
     features_for,
     measured_shuffled,
     regression,
+    task_of,
 )
-from tawt.evaluation.baselines import Task as OneModel
 from tawt.evaluation.features import ROWS_AT_ONCE, numeric_types
 from tawt.evaluation.known import known_at
 from tawt.evaluation.resample import N_DRAWS
@@ -126,9 +125,8 @@ class Beside:
         family = KINDS[self.labels.kind].family
         by = dict(baselines_of(family))
         by |= tabular_baselines(self.weights, self.compute.device.type, self.tell)
-        for one in get_args(OneModel):
-            if one == family:
-                return baseline(name, self.dataset, rows, one, self.seed, by)
+        if (one := task_of(family)) is not None:
+            return baseline(name, self.dataset, rows, one, self.seed, by)
         targets = self._targets(self._any_of(most))
         asked = Several(targets.truth.astype(np.float64), targets.weight > 0, in_time=family == "time")
         return several(name, self.dataset, rows, asked, self.seed, self.tell, by)

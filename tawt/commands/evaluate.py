@@ -21,7 +21,7 @@ from tawt.contracts.workspace import EVALUATION, EVALUATIONS
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
-from tawt.evaluation.baselines import Shuffled
+from tawt.evaluation.baselines import Shuffled, task_of
 from tawt.evaluation.families import FAMILIES, metrics_of
 from tawt.evaluation.features import statics_at
 from tawt.evaluation.official import OFFICIAL
@@ -234,7 +234,7 @@ def evaluate(
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
         models = {name: (asked.told(one), settled) for name, (one, settled) in models.items()}
         found = _compared(datasets[0], asked, models, group, n_draws, seed)
-        unit = said_here.label_units.get(labels.name, "") if said_here and family == "numbers" else ""
+        unit = said_here.label_units.get(labels.name, "") if said_here and task_of(family) == "numbers" else ""
         shown = [f"{metric}:{one:g}" for one in asked.horizons for metric in ("auroc", "brier")]
         found = replace(found, comparison=replace(found.comparison.in_unit(unit), further=tuple(shown)))
         shuffled = beside.shuffled(baselines, n_draws)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -19,8 +18,7 @@ from tawt.batching.loader import PackedLoader
 from tawt.config.label import SelfTrainingConfig
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError
-from tawt.evaluation.baselines import Task as BaselineTask
-from tawt.evaluation.baselines import baseline, baselines_of
+from tawt.evaluation.baselines import baseline, baselines_of, task_of
 from tawt.evaluation.rows import Rows
 from tawt.heads.kinds import KINDS
 from tawt.heads.probe import fit_probe
@@ -29,8 +27,6 @@ from tawt.runs.load import load_encoder
 from tawt.runs.teacher import Taught
 from tawt.training.device import Compute
 from tawt.training.first_head import embed_asked
-
-_ONE_MODEL = get_args(BaselineTask)
 
 
 def teach(run: Path, task: Task, dataset: TripletDataset, config: SelfTrainingConfig, compute: Compute) -> Taught:
@@ -77,9 +73,9 @@ def _of_probe(run: Path, task: Task, dataset: TripletDataset, labelled: Bools, c
 
 
 def _of_baseline(name: str, task: Task, dataset: TripletDataset, labelled: Bools, train: Bools) -> Tensor:
-    family = next((one for one in _ONE_MODEL if one == task.answers.family), None)
+    family = task_of(task.answers.family)
     if family is None:
-        able = [name for name, one in KINDS.items() if one.family in _ONE_MODEL]
+        able = [name for name, one in KINDS.items() if task_of(one.family) is not None]
         raise ConfigError(
             "objective.label.self_training.with_baselines", f"is {name}, which answers no task of kind "
             f"{task.spec.kind}, expected a task of kind {', '.join(able)}", "leave it empty",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -155,7 +155,12 @@ OF_NUMBERS = _baselines("mean", "ridge regression")
 
 def baselines_of(family: Family) -> Baselines:
     """Return the baselines for a family of measures."""
-    return OF_NUMBERS if family == "numbers" else BASELINES
+    return OF_NUMBERS if task_of(family) == "numbers" else BASELINES
+
+
+def task_of(family: Family) -> Task | None:
+    """Return what one baseline is fitted to for a family of measures; None where it takes several."""
+    return "numbers" if family == "counts" else next((one for one in get_args(Task) if one == family), None)
 
 
 def baseline(

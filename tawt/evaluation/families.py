@@ -1,6 +1,6 @@
 """Families of measures, by one word each: the columns of their predictions, their metrics, and what chance gives.
 
-What a head can be asked (`tawt.heads.kinds`) names the family that judges it; several kinds may share one.
+What a head can be asked (`tawt.heads.kinds`) names the family that judges it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from tawt.evaluation.calibration import CALIBRATION
 from tawt.evaluation.classes import MACRO_AUROC, OF_CLASSES, OF_LABELS, Classes, Labels, against_the_rest
 from tawt.evaluation.measure import Metric, Outcome
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, DISCRIMINATION, PROBABILITY, Binary, at_threshold
-from tawt.evaluation.regression import OF_NUMBERS, SPEARMAN, Numbers
+from tawt.evaluation.regression import OF_COUNTS, OF_NUMBERS, SPEARMAN, Counts, Numbers
 from tawt.evaluation.survival import HARRELL, OF_SURVIVAL, Survival, at_horizons
 
-Family = Literal["binary", "labels", "classes", "numbers", "time"]
+Family = Literal["binary", "labels", "classes", "numbers", "counts", "time"]
 Column = Callable[[str], Any]
 """Name of a column -> its rows; None where one that a family may have is not there."""
 
@@ -81,6 +81,11 @@ def _numbers(column: Column, names: Sequence[str], horizons: Sequence[float]) ->
     return Numbers(column("float_value"), column("predicted_float_value"), *ends)
 
 
+def _counts(column: Column, names: Sequence[str], horizons: Sequence[float]) -> Counts:
+    found = _numbers(column, names, horizons)
+    return Counts(found.truth, found.predicted, found.low, found.high)
+
+
 def _time(column: Column, names: Sequence[str], horizons: Sequence[float]) -> Survival:
     came = column("time_to_event"), column("event_observed")
     return Survival(*came, column("predicted_risk"), horizons, column("predicted_survival"))
@@ -109,6 +114,10 @@ FAMILIES: dict[Family, Measures] = {
     "numbers": Measures(
         Numbers, ("float_value", "predicted_float_value"), ("predicted_float_low", "predicted_float_high"), _numbers,
         lambda outcome: OF_NUMBERS, ("mae", "rmse", "r2", "spearman", "coverage"), (SPEARMAN, 0.0),
+    ),
+    "counts": Measures(
+        Counts, ("float_value", "predicted_float_value"), ("predicted_float_low", "predicted_float_high"), _counts,
+        lambda outcome: OF_COUNTS, ("poisson_deviance", "mae", "rmse", "r2", "spearman", "coverage"), (SPEARMAN, 0.0),
     ),
     "time": Measures(
         Survival, ("time_to_event", "event_observed"), ("predicted_risk", "predicted_survival"), _time,

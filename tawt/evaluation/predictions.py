@@ -172,6 +172,7 @@ def _kind(table: pa.Table, about: Mapping[str, str], where: str) -> Family:
         if said in found:
             return said
         raise ContractError(where, f"is of {said}, expected the columns {listed(FAMILIES[said].columns)}")
+    found = [family for family in found if family != "counts"]  # they look like numbers, and have to be named
     if len(found) != 1:
         what = "no kind of prediction" if not found else f"the columns of {listed(found)}"
         raise ContractError(

@@ -76,6 +76,22 @@ class Numbers:
         return np.unique(self.truth, return_inverse=True)[1], np.unique(self.predicted, return_inverse=True)[1]
 
 
+class Counts(Numbers):
+    """How often something came, and how often it was said to: a number that is not below 0."""
+
+    def __init__(
+        self, truth: ArrayLike, predicted: ArrayLike, low: ArrayLike | None = None, high: ArrayLike | None = None
+    ) -> None:
+        """Hold all to what they are to be, as numbers.
+
+        Raises:
+            ContractError: As of numbers, or a truth is below 0.
+        """
+        super().__init__(truth, predicted, low, high)
+        if n_bad := int((self.truth < 0).sum()):
+            raise ContractError("truth", f"has {n_bad:,} counts below 0, expected none")
+
+
 def _median_error(outcome: Numbers, weights: Floats) -> Floats:
     """The middle error, or the mean of the two in the middle, of as many equal rows as the weights say."""
     size = np.abs(outcome.error)[outcome.ranked_error]
@@ -126,6 +142,18 @@ def _width(outcome: Numbers, weights: Floats) -> Floats:
     return mean_of(outcome.high - outcome.low, weights)
 
 
+def _deviance(outcome: Counts, weights: Floats) -> Floats:
+    came, said = outcome.truth, outcome.predicted
+    # where nothing came the logarithm has no part in it
+    of = 2 * (np.where(came > 0, came * np.log(np.where(came > 0, came, 1) / np.maximum(said, 0)), 0) + said - came)
+    of[said < 0] = np.inf
+    return np.where((weights > 0) @ np.isinf(of), np.nan, mean_of(np.where(np.isinf(of), 0, of), weights))
+
+
+def _no_rate(outcome: Counts, weights: Floats) -> str:
+    return "a count is said to be below 0, or 0 where something came"
+
+
 def _no_interval(outcome: Numbers, weights: Floats) -> str:
     return "no interval was predicted" if outcome.low is None else ""
 
@@ -145,8 +173,12 @@ R2 = Metric("r2", "R2", "larger", _r2, _all_equal)
 SPEARMAN = Metric("spearman", "Spearman", "larger", _spearman, _no_order)
 COVERAGE = Metric("coverage", "coverage", "level", _coverage, _no_interval)
 WIDTH = Metric("interval_width", "interval width", "smaller", _width, _no_interval)
+# source: McCullagh and Nelder 1989, Generalized linear models, chapter 6
+DEVIANCE = Metric("poisson_deviance", "Poisson deviance", "smaller", _deviance, _no_rate)
 
 OF_NUMBERS = (MAE, RMSE, MEDIAN_ERROR, R2, SPEARMAN, COVERAGE, WIDTH)
 """Of numbers."""
+OF_COUNTS = (*OF_NUMBERS, DEVIANCE)
+"""Of counts."""
 IN_UNIT = (MAE.name, RMSE.name, MEDIAN_ERROR.name, WIDTH.name)
 """Those that are numbers in the unit of the task."""

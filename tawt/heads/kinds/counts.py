@@ -29,7 +29,7 @@ class Counts(Numbers):
     Source: McCullagh and Nelder, Generalized linear models, 1989, chapter 6.
     """
 
-    name, plural = "counts", "counts"
+    name, plural, family = "counts", "counts", "counts"
     reads, known_by = ("integer_value",), ""
 
     @classmethod

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from tawt.config.label import LabelConfig
 from tawt.errors import ConfigError
+from tawt.evaluation.families import Family
 from tawt.heads.kinds import kind
 from tawt.heads.kinds.kind import Kind, Said, as_tuple
 from tawt.heads.label_set import LabelSet
@@ -20,7 +21,8 @@ from tawt.heads.label_set import LabelSet
 class Numbers(Kind):
     """A number."""
 
-    name, plural, family = "numbers", "numbers", "numbers"
+    name, plural = "numbers", "numbers"
+    family: ClassVar[Family] = "numbers"
     reads: ClassVar[tuple[str, ...]] = ("float_value", "integer_value")
     known_by = "float_value"
 

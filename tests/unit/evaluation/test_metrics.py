@@ -27,7 +27,7 @@ from tawt.evaluation.metrics import (
     at_threshold,
     best_threshold,
 )  # fmt: skip
-from tawt.evaluation.regression import OF_NUMBERS, Numbers
+from tawt.evaluation.regression import DEVIANCE, OF_NUMBERS, Counts, Numbers
 
 RNG = np.random.default_rng(7)
 Y = (RNG.random(120) < 0.3).astype(float)
@@ -209,6 +209,19 @@ def test_errors_of_numbers_are_those_of_scikit_learn() -> None:
     assert found["spearman"] == pytest.approx(np.corrcoef(ranks)[0, 1])
     assert found["coverage"] == np.mean([a - 0.5 <= b <= a + 1 for a, b in zip(z, x, strict=True)])
     assert found["interval_width"] == pytest.approx(1.5)
+
+
+def test_the_deviance_of_counts_is_that_of_scikit_learn() -> None:
+    """Under weights too; where what came was said to come never, or less than never, there is none."""
+    came, weights = RNG.poisson(2, 80), RNG.integers(1, 4, 80)
+    said = RNG.gamma(2, 1, 80) + 0.01
+    found = DEVIANCE(Counts(came, said), weights).value
+    assert found == pytest.approx(sk.mean_poisson_deviance(came, said, sample_weight=weights))
+    assert DEVIANCE(Counts([0, 2], [0, 2])).value == 0
+    for bad in ([0, 0], [-1, 2]):
+        assert "below 0" in (DEVIANCE(Counts([0, 2], bad)).reason or "")
+    with pytest.raises(ContractError, match="1 counts below 0"):
+        Counts([-1, 2], [1, 1])
 
 
 def test_numbers_without_spread_or_interval_say_why() -> None:

@@ -37,6 +37,7 @@ OF: dict[str, dict[str, Any]] = {
         "predicted_survival": [[0.9, 0.5], [0.9, 0.8], [0.5, 0.1]],
     },
 }  # fmt: skip
+OF["counts"] = OF["numbers"]
 
 
 def write(path: Path, kind: Any, **other: Any) -> None:

@@ -56,7 +56,11 @@ def test_a_new_kind_is_one_class(labelled, monkeypatch, kind, mode):
     beside = ("mean", "ridge regression", "GRU-D", "untrained encoder", "shuffled labels")
     result = evaluate(workspace, "task", run, baselines=beside, n_draws=5, device="cpu")  # as the run has learned
     said = read_predictions(result.folder / f"{run.name}.parquet")
-    assert said.kind == "numbers" and said.about["kind"] == "numbers"
+    family = "counts" if kind == "counts" else "numbers"  # of counts it has one word everywhere
+    assert said.kind == said.about["kind"] == result.comparison.kind == family
+    assert ("poisson_deviance" in result.comparison.titles) == (kind == "counts")
+    if kind == "counts":
+        assert said.outcome.low.min() == 0, "no count is below 0, and some intervals would begin there"
     assert (said.outcome.predicted > 0).all() and np.ptp(said.outcome.predicted) > 0
     assert kind == "counts" or (said.outcome.predicted < 1).all()
     assert len(result.comparison.rows) == 5 and result.shuffled is not None and result.shuffled.metric == "spearman"
