@@ -163,5 +163,10 @@ def listed(names: Collection[str]) -> str:
     """Return names as `a, b, c`; of very many the first ones, and how many more there are."""
     names = [*names]
     if len(names) <= MOST_LISTED:
-        return ", ".join(names)
-    return f"{', '.join(names[:MOST_LISTED])} and {len(names) - MOST_LISTED:,} more"
+        return joined(names)
+    return f"{joined(names[:MOST_LISTED])} and {len(names) - MOST_LISTED:,} more"
+
+
+def joined(names: Iterable[str]) -> str:
+    """Return all names as `a, b, c`; one that holds a comma stands in marks of its own."""
+    return ", ".join(f"`{name}`" if "," in name else name for name in names)

@@ -71,13 +71,14 @@ def evaluate(
     Example: tawt evaluate in_hospital_death -w work/p12 --run pretrain_small-in_hospital_death-probe
     """
     threads_sleep_soon()
+    from tawt.commands.beside import NONE
     from tawt.commands.evaluate import evaluate as run_evaluate
 
     def report(event: dict[str, Any]) -> None:
         say(f"  {event['name']}" if event["event"] == "model" else f"note: {event['text']}")
 
     result = run_evaluate(
-        workspace, task, run, split=split, baselines=() if baseline == ["none"] else baseline,
+        workspace, task, run, split=split, baselines=() if baseline == [NONE] else baseline,
         weights=tuple(weights or ()), kind=kind, group=group,
         horizons=[in_hours(one) for one in horizon or ()], n_draws=draws, seed=seed, device=device, out=out,
         plots=plots, stale_ok=stale_ok, dry_run=dry_run, report=report,

@@ -12,7 +12,7 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.commands.answered import outcome_of
 from tawt.config.base import one_or_more
 from tawt.dataset.reader import TripletDataset
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError, closest, joined
 from tawt.evaluation.baselines import (
     BASELINES,
     OF_NUMBERS,
@@ -39,11 +39,16 @@ from tawt.runs.answer import LoadedTask, answer
 from tawt.runs.beside import answer_untrained, probed, with_labels_shuffled
 from tawt.training.device import Compute
 
+NONE = "none"
+"""What a person types for no baseline."""
 GRU, UNTRAINED, SHUFFLED = "GRU-D", "untrained encoder", "shuffled labels"
 _FURTHER = (*TABULAR, GRU, UNTRAINED, SHUFFLED)
 """The last is no row of a table: what it says is held to chance."""
 NAMES = (*dict.fromkeys((*BASELINES, *OF_NUMBERS, *_FURTHER)),)
 """All that can stand beside some kind of task."""
+_PAIRS = [*zip(BASELINES, OF_NUMBERS, strict=True)]
+_OF_OTHER_KIND = {name: other for a, b in _PAIRS if a != b for name, other in ((a, b), (b, a))}
+"""What is fitted alike -> what it is called where numbers are asked for, or where they are not."""
 _N_VARIABLES = 64
 _MOST = {
     **{name: 20_000 for by in (BASELINES, OF_NUMBERS) for name, (_, fit) in by.items() if fit is regression},
@@ -184,11 +189,15 @@ def chosen(wanted: str | Sequence[str] | None, weights: Mapping[str, Path], kind
     of_kind = (*baselines_of(KINDS[kind].family), *_FURTHER)
     there = [name for name in of_kind if name not in TABULAR or name in weights]
     names = there if wanted is None else [*one_or_more(wanted)]
+    if NONE in names:
+        hint = f"leave out `--baseline {NONE}`, or the others"
+        raise ConfigError(f"--baseline {NONE}", "stands beside another baseline, expected it alone", hint)
     for name in names:
         if name not in of_kind:
-            alike = next((one for one in of_kind if one.lower() == name.lower()), None)
-            hint = f"did you mean `{alike}`?" if alike else nearest(name, of_kind)
-            raise ConfigError(f"--baseline {name}", f"is none, expected {', '.join(of_kind)} or none", hint)
+            what = f"is none of a task of kind {kind}, expected {joined(of_kind)}, or `{NONE}` alone"
+            alike = _OF_OTHER_KIND.get(name)
+            hint = f"there it is `{alike}`" if alike in of_kind else closest(name, of_kind)
+            raise ConfigError(f"--baseline {name}", what, hint)
         if name not in there:
             hint = f"give them with `--weights {name}=FILE`"
             raise ConfigError(f"--baseline {name}", "has no weights, expected those that lie on this disk", hint)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tawt.arrays import Ints
 from tawt.contracts.cells import SMALL_CELL
-from tawt.errors import ConfigError, listed, nearest, printable
+from tawt.errors import ConfigError, joined, listed, nearest, printable
 from tawt.evaluation.families import FAMILIES, Family, metrics_of
 from tawt.evaluation.measure import Metric
 from tawt.evaluation.predictions import Predictions, aligned
@@ -173,7 +173,7 @@ class Comparison:
         for (name, why), rows in of.items():
             whose = [] if len(rows) == len(self.rows) else rows  # of all, none is named
             alike.setdefault((*whose, why), []).append(self.titles[name])
-        return [f"{', '.join([*whose, *titles])}: {why}" for (*whose, why), titles in alike.items()]
+        return [f"{joined([*whose, *titles])}: {why}" for (*whose, why), titles in alike.items()]
 
 
 def printed(models: Sequence[str], table_of: Callable[[Mapping[str, str]], RichTable], width: int) -> str:

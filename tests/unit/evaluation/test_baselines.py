@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tawt.commands.beside import chosen
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, ContractError
 from tawt.evaluation.baselines import (
@@ -227,3 +228,24 @@ def test_of_more_rows_as_many_are_drawn() -> None:
     drawn = thinned(np.arange(1000), kept, 100, 0)
     assert drawn.sum() == 100 and not (drawn & ~kept).any() and 30 < drawn[:500].sum() < 70
     assert thinned(np.arange(1000), kept, 100, 1).tolist() != drawn.tolist()
+
+
+def test_a_name_that_is_none_is_told_what_there_is() -> None:
+    """A name with a comma stands in marks; what is called otherwise of another kind is named; the list stands once."""
+    with pytest.raises(ConfigError, match="`LightGBM, four statistics`, ") as told:
+        chosen(["nothing like it"], {}, "binary")
+    assert told.value.hint == "" and "or `none` alone" in told.value.what
+    for name, kind, other in (("prevalence", "numbers", "mean"), ("ridge regression", "binary", "logistic regression")):
+        with pytest.raises(ConfigError, match=f"is none of a task of kind {kind}") as told:
+            chosen([name], {}, kind)
+        assert told.value.hint == f"there it is `{other}`"
+    with pytest.raises(ConfigError) as told:
+        chosen(["lightgbm"], {}, "time")
+    assert told.value.hint == "did you mean `LightGBM`?"
+
+
+def test_none_stands_alone() -> None:
+    """No baseline beside another one contradicts itself, and is not said to be no name."""
+    for names in (["none", "LightGBM"], ["LightGBM", "none"]):
+        with pytest.raises(ConfigError, match="--baseline none: stands beside another baseline, expected it alone"):
+            chosen(names, {}, "binary")

@@ -105,7 +105,7 @@ def test_every_kind_is_measured_beside_what_is_simpler(pretrained, kind):
     names = [row.name for row in result.comparison.rows]
     assert names == [run.name, *beside[:-1]]
     with pytest.raises(
-        ConfigError, match="is none, expected"
+        ConfigError, match="is none of a task of kind"
     ):  # of numbers no line is logistic, of others none is ridge
         other = "logistic regression" if kind == "numbers" else "ridge regression"
         evaluate(pretrained, "task", run, baselines=other, device="cpu")
