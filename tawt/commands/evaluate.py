@@ -97,13 +97,14 @@ class EvaluateResult:
         return told
 
     def text(self, width: int = 160) -> str:
-        """Return the tables: models beside one another, what was settled on tuning, and groups of subjects.
+        """Return the tables: models beside one another, each class or label, what was settled, and groups of subjects.
 
         A sentence where no figure may be told.
         """
         if self.comparison.is_withheld:
             return withheld_text(self.split, self.comparison.n_subjects) + "\n"
-        parts = [self.comparison.text(width=width)]
+        of_each = (self.comparison.text(names, width) for names in self.comparison.of_each)
+        parts = [self.comparison.text(width=width), *of_each]
         if self.settled:
             parts.append(settled_text(self.settled, self.n_tuning, self.comparison, width))
         groups = {name: of for name, of in self.groups.items() if not all(one.withheld for one in of)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from tawt.evaluation.withheld import WITHHELD, without
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
-_WIDEST, _LEVEL = 10_000, 0.95
+_WIDEST, _LEVEL, _MOST_COLUMNS = 10_000, 0.95, 6
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,19 @@ class Comparison:
         """The metrics that a text shows where nothing else is asked for."""
         main = (*self.official, *FAMILIES[self.kind].main, *self.further)
         return [name for name in main if name in self.titles]
+
+    @property
+    def of_each(self) -> list[list[str]]:
+        """Metrics of one class or label each, as many as a table holds in one list; none of other kinds."""
+        if self.kind not in ("classes", "labels"):
+            return []
+        each = [name for name in self.titles if ":" in name]
+        return [
+            names[i : i + _MOST_COLUMNS]
+            for _, of in groupby(each, key=lambda name: name.partition(":")[0])
+            for names in [[*of]]
+            for i in range(0, len(names), _MOST_COLUMNS)
+        ]
 
     @property
     def is_withheld(self) -> bool:

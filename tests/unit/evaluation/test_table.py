@@ -111,6 +111,20 @@ def test_every_kind_has_its_table() -> None:
         assert found.rows[0].differences[names[kind]].value == 0 and found.text()
 
 
+def test_each_class_or_label_has_its_column() -> None:
+    """One of few has none of its numbers, the others theirs, of each metric; of other kinds there is no such table."""
+    names = [f"c{i}" for i in range(8)]
+    several = Labels((RNG.random((N, 8)) < 0.5).astype(float), RNG.random((N, 8)), names)
+    found = compare({"a": said(several, "labels")}, "a", n_draws=5).without({"auroc:c1": FEW, "macro_auroc": FEW})
+    assert [one for of in found.of_each for one in of] == [f"{metric}:{name}" for metric in ("auroc", "average_precision")
+                                                           for name in names]  # fmt: skip
+    assert max(map(len, found.of_each)) <= 6 and len({one.partition(":")[0] for one in found.of_each[1]}) == 1
+    text = found.text(found.of_each[0])
+    assert f"{found.rows[0].metrics['auroc:c2'].value:.3f}" in text and f"`AUROC, c1`: {FEW}" in text
+    horizons = Survival(RNG.exponential(5, N), Y == 1, horizons=[2.0, 4.0], survival=np.full((N, 2), 0.5))
+    assert not compare({"a": said(horizons, "time")}, "a", n_draws=5).of_each
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     """An unknown reference and a missing threshold are told; what comes of thresholds stands in the table, and no score of a challenge."""
     models = {"ours": said(Binary(Y, GOOD)), "chance": said(Binary(Y, BAD))}

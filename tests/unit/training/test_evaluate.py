@@ -249,7 +249,9 @@ def test_a_class_of_few_is_told_without_its_name(pretrained):
     assert "of one ward" not in text + said + "".join(map(str, (*result.plots, *result.notes)))
     assert [path.name for path in result.plots] == ["curves-1-long.png", "curves-3-short.png"]
     metrics = json.loads(said)["rows"][0]["metrics"]
-    assert metrics["auroc:long"]["value"] is not None and metrics["macro_auroc"]["value"] is None
+    one = metrics["auroc:long"]
+    assert metrics["macro_auroc"]["value"] is None and f"{one['value']:.3f}" in text and "AUROC, long" in text
+    assert f"[{one['low']:.3f}, {one['high']:.3f}]" in text
     assert metrics["auroc:answer 2, of fewer than 11 subjects"]["value"] is None
     assert read_predictions(result.folder / f"{run.name}.parquet").names == ("long", "of one ward", "short")
 
