@@ -17,10 +17,11 @@ from tawt.evaluation.baselines import Shuffled
 from tawt.evaluation.calibration import decision_curve
 from tawt.evaluation.measure import Measure
 from tawt.evaluation.metrics import PREVALENCE, Binary, best_threshold
+from tawt.evaluation.printed import printed
 from tawt.evaluation.recalibrate import before_and_after
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.subgroups import Subgroup
-from tawt.evaluation.table import Comparison, in_cell, printed
+from tawt.evaluation.table import Comparison, in_cell
 
 COVERED = 0.9
 """Share of rows that an interval of numbers is to hold."""

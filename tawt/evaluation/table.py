@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from io import StringIO
 from itertools import groupby
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -19,13 +17,14 @@ from tawt.errors import ConfigError, joined, listed, nearest, printable
 from tawt.evaluation.families import FAMILIES, Family, metrics_of
 from tawt.evaluation.measure import Metric
 from tawt.evaluation.predictions import Predictions, aligned
+from tawt.evaluation.printed import printed
 from tawt.evaluation.regression import IN_UNIT
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
 from tawt.evaluation.withheld import WITHHELD, without
 
 FORMAT = "tawt.evaluation/1"
 """What the JSON names as its format."""
-_WIDEST, _LEVEL, _MOST_COLUMNS = 10_000, 0.95, 6
+_LEVEL, _MOST_COLUMNS = 0.95, 6
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Comparison:
                     f"metric {name}", "is not measured here, expected one that is", nearest(name, self.titles)
                 )
         what = "weighing the same" if self.balanced else "with all their rows"
-        below = f"below less {printable(self.reference)}"
+        below = f"; below less {printable(self.reference)}" if len(self.rows) > 1 else ""
         of = (
             f"fewer than {SMALL_CELL + 1}"
             if self.n_subjects is None
@@ -144,7 +143,7 @@ class Comparison:
         )
         table = RichTable(
             title=f"{of} subjects",
-            caption=Text(f"{100 * self.level:g} % of {self.n_draws:,} draws of subjects, {what}; {below}"),
+            caption=Text(f"{100 * self.level:g} % of {self.n_draws:,} draws of subjects, {what}{below}"),
             show_lines=True,
         )
         table.add_column("model", overflow="fold")
@@ -188,17 +187,6 @@ class Comparison:
             whose = [] if len(rows) == len(self.rows) else rows  # of all, none is named
             alike.setdefault((*whose, why), []).append(self.titles[name])
         return [f"{joined([*whose, *titles])}: {why}" for (*whose, why), titles in alike.items()]
-
-
-def printed(models: Sequence[str], table_of: Callable[[Mapping[str, str]], RichTable], width: int) -> str:
-    """Return a table of models as text. Where it is too wide they are numbered, and named below."""
-    table = table_of({name: printable(name) for name in models})
-    if too_wide := Console(width=_WIDEST).measure(table).maximum > width:
-        table = table_of({name: f"{i}" for i, name in enumerate(models, 1)})
-    out = StringIO()
-    Console(file=out, width=width, no_color=True, highlight=False).print(table)
-    below = [f"{i}: {printable(name)}\n" for i, name in enumerate(models, 1)] if too_wide else []
-    return "".join([out.getvalue(), *below])
 
 
 def in_cell(one: Interval, sign: str = "") -> str:
@@ -282,4 +270,4 @@ def unmeasured(
 
 
 def _short(value: float, sign: str) -> str:
-    return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign},.4g}"
+    return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign}.4g}"  # a comma parts two ends

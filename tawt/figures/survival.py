@@ -17,7 +17,7 @@ from tawt.figures.common import grid, line, save, shades
 
 N_GROUPS, _DAYS_FROM, _N_STEPS, _N_TOLD = 3, 96.0, 60, 6
 _ROUNDED = 10
-"""Numbers still watched are told in tens: two of them one after the other tell of no few people."""
+"""Numbers still watched are rounded down to tens: two of them one after the other tell of no few people."""
 _NAMES = {
     1: ("all",), 2: ("lower risk", "higher risk"), 3: ("lowest risk", "middle", "highest risk"),
 }  # fmt: skip
@@ -134,7 +134,7 @@ def _told_below(axis: Any, still: list[tuple[str, Any, Floats, Ints]], what: str
     ticks = _round_times(right, _N_TOLD)
     axis.set_xticks(ticks)
     axis.set_xlim(0, right)
-    axis.set_xlabel(f"{what}\n\nsubjects still watched, in tens" + "\n" * (len(still) + 1))
+    axis.set_xlabel(f"{what}\n\nsubjects still watched, rounded down to tens" + "\n" * (len(still) + 1))
     for i, (_, colour, time, subject) in enumerate(still):
         for at in ticks:
             n = len(np.unique(subject[time >= at]))

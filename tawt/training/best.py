@@ -58,8 +58,9 @@ def ending(tuning: Lines, config: TrainConfig) -> list[str]:
     steps = best_steps(lines, config.keep_best)
     if steps and config.final != "last":
         least = min(line["loss"] for line in lines)
-        of = f"step {steps[0]:,}" if config.final == "best" else f"steps {', '.join(f'{s:,}' for s in sorted(steps))}"
-        what = "those" if config.final == "best" else "the mean of those"
+        one = config.final == "best" or len(steps) == 1
+        of = f"step {steps[0]:,}" if one else f"steps {', '.join(f'{s:,}' for s in sorted(steps))}"
+        what = "those" if one else "the mean of those"
         said.append(f"the weights are {what} after {of}; the least loss on tuning was {least:.4f}")
     return said
 

@@ -111,6 +111,18 @@ def test_every_kind_has_its_table() -> None:
         assert found.rows[0].differences[names[kind]].value == 0 and found.text()
 
 
+def test_a_narrow_table_keeps_words_and_ends_whole() -> None:
+    """At 80 columns no word of a head is broken, nor a number, and nothing lies beyond; ends are parted by one comma."""
+    found = compare({"ours": said(Binary(Y, GOOD)), "missingness": said(Binary(Y, BAD))}, "ours", n_draws=20)
+    wide = replace(found.rows[1].metrics["calibration_slope"], value=-1200.5, low=-4765.4, high=812.2)
+    rows = (found.rows[0], replace(found.rows[1], metrics={**found.rows[1].metrics, "calibration_slope": wide}))
+    text = replace(found, rows=rows).text(width=80)
+    assert "prevalence" in text and "slope" in text and "[-4765," in text and "below less ours" in text
+    assert max(map(len, text.splitlines())) <= 80 and text.splitlines()[1].endswith("┓")
+    alone = compare({"ours": said(Binary(Y, GOOD))}, "ours", n_draws=5)
+    assert "below" not in alone.text()
+
+
 def test_each_class_or_label_has_its_column() -> None:
     """One of few has none of its numbers, the others theirs, of each metric; of other kinds there is no such table."""
     names = [f"c{i}" for i in range(8)]

@@ -208,6 +208,8 @@ def test_how_a_run_ended_is_told():
     early, of = ending(tuning, config)
     assert "after step 50 of 100: 3 validations" in early
     assert "the mean of those after steps 20, 30; the least loss on tuning was 0.3000" in of
+    (alone,) = ending(tuning[:1], config)
+    assert "are those after step 10;" in alone
     (best,) = ending(tuning[:3], config.model_copy(update={"final": "best"}))
     assert "are those after step 20;" in best
     assert ending(tuning[:3], config.model_copy(update={"final": "last"})) == []
