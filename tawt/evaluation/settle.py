@@ -114,7 +114,8 @@ def groups_text(
     model: str, groups: Mapping[str, Sequence[Subgroup]], titles: Mapping[str, str], width: int = 160
 ) -> str:
     """Return the table of one model's groups; what is withheld says so."""
-    table = RichTable(title=f"{printable(model)} by group")
+    several = "a subject counts in each group that a row of it is in: groups may add up to more than there are"
+    table = RichTable(title=f"{printable(model)} by group", caption=several)
     for name in ("by", "group", "subjects"):
         table.add_column(name, overflow="fold")
     for title in titles.values():

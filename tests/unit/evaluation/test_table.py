@@ -16,7 +16,7 @@ from tawt.evaluation.metrics import AUROC, DISCRIMINATION, PREVALENCE, Binary
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.resample import differences, draws_of, intervals
-from tawt.evaluation.settle import Settled, settled_text
+from tawt.evaluation.settle import Settled, groups_text, settled_text
 from tawt.evaluation.subgroups import RARE_GROUPS, _withheld, by_group
 from tawt.evaluation.survival import Survival
 from tawt.evaluation.table import compare
@@ -170,6 +170,16 @@ def test_a_small_group_is_withheld_with_what_would_tell_it(n_small: int) -> None
     assert (found[RARE_GROUPS].withheld, found["some"].withheld, found["most"].withheld) == (FEW, DIFFERENCE, None)
     assert found[RARE_GROUPS].n_subjects is None and found["some"].n_subjects is None
     assert found[RARE_GROUPS].metrics["auroc"].value is None and found["some"].metrics["auroc"].reason == DIFFERENCE
+
+
+def test_groups_say_that_they_may_share_subjects() -> None:
+    """Rows of one subject may lie in several groups, as at two ages: then they add up to more, and the table says why."""
+    y, group = np.tile([0.0, 1.0], N // 2), np.where(np.arange(N) < 62, "younger", "older")
+    group[60:62] = ["younger", "older"]  # of one subject
+    found = by_group([AUROC], Binary(y, GOOD), draws_of(SUBJECT, 5), group)
+    assert sum(one.n_subjects or 0 for one in found) == N // 2 + 1
+    text = " ".join(groups_text("run", {"age": found}, {"auroc": "AUROC"}).split())
+    assert "a subject counts in each group that a row of it is in" in text
 
 
 def test_few_outcomes_in_a_large_group_are_withheld() -> None:
