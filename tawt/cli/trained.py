@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tawt.cli.again import again, follow
 from tawt.cli.output import Format, next_command, print_rows, say
+
+Losses = list[tuple[str, str, float, float, int | None]]
+"""Split, part, loss, that of the trivial guess, positions."""
+_ALONE = 2
 
 
 def threads_sleep_soon() -> None:
@@ -75,18 +80,33 @@ def tell_training(
     weigh = weights(plan.config.objective)
     rows_of = [(split, part, weigh.get(part), *numbers) for split, part, *numbers in losses]
     print_rows(("split", "part", "weight", "loss", "trivial", "positions"), rows_of, form)
-    if above := [f"`{part}`" for split, part, loss, trivial, _ in losses if split == "tuning" and loss >= trivial]:
-        say(
-            f"note: on tuning {', '.join(above)} ended no better than the trivial baseline; fewer steps, more records "
-            "or `--set train.keep_best=3 --set train.final=best` may help"
-        )
+    for text in no_better(losses, took_steps=bool(plan.n_steps)):
+        say(f"note: {text}")
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
     next_command(follow(*then, workspace=workspace, run=name, kind=kind, device=device, stale_ok=stale_ok, form=form))
 
 
-def _losses(metrics: dict[str, dict[str, float]]) -> list[tuple[str, str, float, float, int | None]]:
-    rows: list[tuple[str, str, float, float, int | None]] = []
+def no_better(losses: Losses, took_steps: bool) -> Iterator[str]:
+    """Yield what of tuning ended no better than the trivial baseline, and whether the steps of a task made it worse."""
+    from tawt.training.metrics import START
+
+    tuning = {part: (loss, trivial) for split, part, loss, trivial, _ in losses if split == "tuning"}
+    start = {part: loss for split, part, loss, *_ in losses if split == START}
+    if len(tuning) == _ALONE:  # the whole is its one part
+        tuning = {part: of for part, of in tuning.items() if part != "all"}
+    help_ = "more records"
+    if took_steps:
+        help_ = "fewer steps, more records or `--set train.keep_best=3 --set train.final=best`"
+    if above := [f"`{part}`" for part, (loss, trivial) in tuning.items() if loss >= trivial]:
+        yield f"on tuning {', '.join(above)} ended no better than the trivial baseline; {help_} may help"
+    if worse := [part for part, (loss, _) in tuning.items() if part in start and loss >= start[part]]:
+        told = ", ".join(f"`{part}` ended at {tuning[part][0]:.4f}, from {start[part]:.4f}" for part in worse)
+        yield f"on tuning the steps made nothing better: {told}; `--mode probe` is that start, and {help_} may help"
+
+
+def _losses(metrics: dict[str, dict[str, float]]) -> Losses:
+    rows: Losses = []
     for split, line in metrics.items():
         if "loss" not in line:
             continue

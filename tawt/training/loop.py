@@ -23,7 +23,7 @@ from tawt.training.best import best_steps, counted, is_over, keep_weights
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.distributed import put_away
 from tawt.training.health import embedding_health
-from tawt.training.metrics import MetricsFile, means
+from tawt.training.metrics import START, MetricsFile, means
 from tawt.training.optim import learning_rate
 from tawt.training.plan import N_LOOKED_AT, without_gradient, without_position
 from tawt.training.repeatable import repeatable
@@ -82,6 +82,9 @@ class Trainer:
             self._only_look()
             return self.metrics.last
         self._began = time.perf_counter()
+        from_probe = setup.task is not None and setup.config.objective.label.start == "probe"
+        if from_probe and not goes_on and config.validate_every:
+            self._measured(0, START)  # what the steps are held to
         batches = setup.train.stream(start_step * k + world.rank, world.size, make=self._make)
         try:
             with stop_requested() as stop, repeatable(setup.compute.device):
@@ -170,6 +173,19 @@ class Trainer:
     def validate(self, step: int) -> dict[str, Any]:
         """Return the line of metrics of the first `validate_batches` of `tuning`, always with the same
         masks; every process computes all of them."""
+        line = self._measured(step, "tuning")
+        if not line:
+            return {}
+        if step in best_steps(counted(self.metrics.tuning, self.config), self.config.keep_best):
+            weights = full_weights(self.setup.model)
+            if self.world.first:
+                keep_weights(self.setup.run, step, weights)
+        self.report({"event": "validation", **line})
+        return line
+
+    @torch.no_grad()
+    def _measured(self, step: int, called: str) -> dict[str, Any]:
+        """Write and return the line of metrics of what is looked at of `tuning`; empty where there is none."""
         self._read(everything=True)
         if self.setup.tuning is None:
             return {}
@@ -200,13 +216,8 @@ class Trainer:
             f"subjects_{part}": len(torch.cat([subjects_of(example, part) for example in self._fixed]).unique())
             for part in parts if count[part]
         }  # fmt: skip
-        line = {"step": step, "split": "tuning", **means_of, **subjects, "tokens": tokens}
+        line = {"step": step, "split": called, **means_of, **subjects, "tokens": tokens}
         self._write(line)
-        if step in best_steps(counted(self.metrics.tuning, self.config), self.config.keep_best):
-            weights = full_weights(self.setup.model)
-            if self.world.first:
-                keep_weights(self.setup.run, step, weights)
-        self.report({"event": "validation", **line})
         return line
 
     def save(self, step: int) -> Checkpoint:

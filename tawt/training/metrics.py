@@ -15,6 +15,8 @@ from tawt.files import write_text
 from tawt.readers import reading
 from tawt.seals import line_without_seal, sealed_line
 
+START = "start"
+"""What the loss of tuning is called before the first step of a task; no validation, of which the best is chosen."""
 HINT = "take the file from a copy, or move it away: curves, keep_best and patience then begin anew"
 
 
@@ -116,7 +118,7 @@ def read_metrics(path: Path, synced: int = 0) -> list[dict[str, Any]]:
 
 
 def _is_metrics(line: Any) -> bool:
-    if not isinstance(line, dict) or line.get("split") not in ("train", "tuning", "health"):
+    if not isinstance(line, dict) or line.get("split") not in ("train", "tuning", START, "health"):
         return False
     step = line.get("step")
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= MAX_STEPS:

@@ -76,6 +76,8 @@ def test_a_task_that_can_be_seen_is_learned(labelled):
     assert any("by the others' rates alone" in e.get("text", "") for e in events)
     full = finetune(labelled, "long", "base", mode="head", epochs=4, device="cpu", settings=(*QUICK, "train.lr=1e-4"))
     assert full.metrics["tuning"]["loss"] < 1.2 * start.metrics["tuning"]["loss"]
+    assert full.metrics["start"]["loss"] == pytest.approx(start.metrics["tuning"]["loss"], rel=1e-5)
+    assert "start" not in start.metrics
 
 
 def test_labels_of_some_subjects_and_of_several_times_are_enough(labelled):
