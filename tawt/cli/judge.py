@@ -30,6 +30,19 @@ def _learned(workspace: Path, run: str, task: str) -> bool:
     return path.is_file() and read_map(path, "finetune again").get("name") == task
 
 
+def _measured(workspace: Path, run: str, task: str) -> bool:
+    """Return whether a run stands in the evaluation of a task of a name."""
+    from tawt.contracts.workspace import EVALUATION, EVALUATIONS
+    from tawt.readers import read_map
+    from tawt.runs.find import called, find_run
+
+    path = workspace / EVALUATIONS / task / EVALUATION
+    if not path.is_file():
+        return False
+    name = called(workspace, find_run(workspace, run))
+    return any(row["name"] == name for row in read_map(path, "evaluate again").get("rows", ()))
+
+
 def evaluate(
     task: Annotated[str, typer.Argument(help="A label set in WORKSPACE/labels, or a Parquet file", show_default=False)],
     workspace: Workspace,
@@ -163,7 +176,9 @@ def audit(
     unknown = len(result.verdicts) - clean - result.n_leaks
     say(f"{counted(result.n_leaks, 'leak')}, {clean} clean, {unknown} not verified; with and without: AUROC of a probe")
     say(f"written: {result.path}")
-    if run is not None and _learned(workspace, run, result.name):
+    if run is not None and _measured(workspace, run, result.name):
+        next_command(follow("compare", run, workspace=workspace, form=form))
+    elif run is not None and _learned(workspace, run, result.name):
         next_command(follow("evaluate", task, workspace=workspace, run=run, kind=kind, form=form, device=device))
     else:
         first = run or pretrained(workspace) or "RUN"

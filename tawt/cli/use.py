@@ -94,6 +94,7 @@ def _list_tasks(workspace: Path, form: Format, **given: Any) -> None:
 def _tell_labels(result: Any, form: Format) -> None:
     """Say what a label set holds, and where it is."""
     from tawt.cli.ran import tell_run
+    from tawt.contracts.cells import SMALL_CELL
 
     told = f"labels.{result.name}"
     if result.stage is not None and form is Format.table:
@@ -108,6 +109,9 @@ def _tell_labels(result: Any, form: Format) -> None:
         print_text(json.dumps(keys | tables, indent=2))
     else:
         _print(result.counts, form)
+        if any("-" in row.values() for row in (*result.counts, *result.attrition)):
+            n = SMALL_CELL + 1
+            say(f"  <{n}, {n}+, a range or -: a count, or the difference of two, would tell of fewer than {n} subjects")
     # a sum would tell of the few whom the account withholds
     told_n = not result.attrition or result.attrition[-1]["n_samples"] != "-"
     told_n &= any(row["labels"] != "-" for row in result.counts)

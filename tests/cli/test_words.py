@@ -6,11 +6,14 @@ import inspect
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import tawt
 from tawt.cli.app import app
+from tawt.cli.output import Format
+from tawt.cli.use import _tell_labels
 from tawt.config.next_event import NEXT
 from tawt.config.objective import ObjectiveConfig
 from tawt.errors import nearest
@@ -145,3 +148,13 @@ def test_a_command_and_its_function_do_the_same_unasked() -> None:
         if option.default not in (None, inspect.Parameter.empty)
     ]
     assert len(options) > 15 and [one for one in options if str(one[1]) != str(one[2])] == []
+
+
+@pytest.mark.parametrize("n", ["40", "-"])
+def test_marks_in_place_of_counts_are_explained(n: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a count of labels is not told, a line says what stands for it; elsewhere there is none."""
+    row = {"split": "train", "answer": "yes", "subjects": "11+" if n == "-" else "30", "labels": n}
+    told = {"counts": [row], "attrition": [], "n_labels": 40, "path": "p"}
+    made = SimpleNamespace(name="a", stage=None, dry_run=False, reason="new", **told)
+    _tell_labels(made, Format.table)
+    assert ("<11, 11+, a range or -: " in capsys.readouterr().err) == (n == "-")
