@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tawt.contracts.cells import SMALL_CELL, few
+from tawt.contracts.cells import SMALL_CELL, told
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.pipeline.manifest import read_manifest
@@ -31,11 +32,11 @@ class Coverage:
     """code, name, concept, parents or unknown."""
     n_data_types: int
     n_rows: int | None
-    """Of all splits; None = of few subjects."""
+    """Of all splits; None = of few subjects, or it would tell the rows of few."""
     share: float | None
-    """Of all rows; None = of few subjects."""
+    """Of all rows; None as those."""
     n_subjects: int
-    """Subjects who have a row of them; 0 where these are few."""
+    """Subjects who have a row of them; 0 where these are few, or all but few."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Family:
     name: str
     n_rows: int
     n_known: int | None
-    """Rows of codes that are known; None where these, or the others, are of few subjects."""
+    """Rows of codes that are known; None where these, or the others, are of few subjects, or would tell rows of few."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class CarryResult:
     drift: tuple[Drift, ...]
     """Of codes with numbers of more than few people, those that have moved the farthest first."""
     families: tuple[Family, ...]
-    """Families of more than few people, the largest first."""
+    """Families of more than few people, but for those that would tell the rows of few, the largest first."""
     met: float | None
     """Share of the rows that the run's vocabulary was fitted on that are of data_types which come here."""
     unmet: tuple[str, ...]
@@ -103,7 +104,7 @@ class CarryResult:
         gone = sum(one.n_data_types for one in self.coverage if one.way not in WAYS)
         told = [
             f"{self.of} has another vocabulary than the workspace: it knows {known:.1%} of the rows (data_types: "
-            f"{how or 'none'}; {gone:,} unknown), of {' of '.join(map(few, self.n_subjects))} subjects"
+            f"{how or 'none'}; {gone:,} unknown), of {_of_all(*self.n_subjects)} subjects"
         ]
         lost = {one.name: one.n_rows - one.n_known for one in self.families if one.n_known is not None}
         if largest := sorted((name for name, n in lost.items() if n), key=lambda name: -lost[name]):
@@ -146,9 +147,13 @@ def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool,
     table = read_carried(pa.BufferReader((nested.output("vocabulary") / CARRIED).read_bytes()))
     facts: dict[str, Any] = manifest.facts
     total, subjects = sum(facts["n_rows"].values()), facts["n_subjects"]
+    ways = sorted(facts["n_rows"].items(), key=lambda one: (*WAYS, one[0]).index(one[0]))
+    untold = _untold([_Part(way, n, subjects.get(way, 0)) for way, n in ways])
     coverage = tuple(
-        Coverage(way, facts["n_data_types"][way], *_rows(n, total, subjects.get(way, 0)))
-        for way, n in sorted(facts["n_rows"].items(), key=lambda one: (*WAYS, one[0]).index(one[0]))
+        Coverage(
+            way, facts["n_data_types"][way], *_rows(n, total, subjects.get(way, 0), subjects["all"], way in untold)
+        )
+        for way, n in ways
     )
     drift = [
         Drift(
@@ -166,25 +171,54 @@ def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool,
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Rows that are one of the summands of a sum that is known."""
+
+    name: str
+    n_rows: int
+    n_people: int
+    """So many people at least have them."""
+
+
+def _untold(parts: Sequence[_Part]) -> set[str]:
+    """Return the parts of a known sum that are not told: those of few people, and as many of the others as it takes.
+
+    The smallest go first, until the rest of the sum is that of more than few people, and of more rows than would leave
+    those of few with few.
+    """
+    hidden = [part for part in parts if part.n_rows and part.n_people <= SMALL_CELL]
+    least = 2 * (SMALL_CELL + 1) if hidden else 0
+    for part in sorted(parts, key=lambda one: (one.n_rows, one.name)) if hidden else ():
+        if part.n_people > SMALL_CELL and part.n_rows:
+            hidden.append(part)
+            if sum(one.n_rows for one in hidden) >= least:
+                break
+            least += SMALL_CELL + 1
+    return {part.name for part in hidden}
+
+
 def _families(rows: list[dict[str, Any]]) -> tuple[Family, ...]:
-    """Return the families of codes; one that no code of more than few people is of is left out."""
+    """Return the families of codes that can be told, so that none that is not follows from them and their sums."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault(row["code"].partition("//")[0], []).append(row)
+    gone = _untold([_part(name, own) for name, own in found.items()])
+    known = {name: [r for r in own if r["way"] is not None] for name, own in found.items()}
+    unknown = {name: [r for r in own if r["way"] is None] for name, own in found.items()}
+    half: set[str] = set()
+    for side in (known, unknown):
+        half |= _untold([_part(name, own) for name, own in side.items()])
     families = [
-        Family(name, sum(r["n_rows"] for r in own), _known(own))
+        Family(name, _part(name, own).n_rows, None if name in half else _part(name, known[name]).n_rows)
         for name, own in found.items()
-        if max(r["n_subjects"] for r in own) > SMALL_CELL
-    ]  # fmt: skip
+        if name not in gone
+    ]
     return tuple(sorted(families, key=lambda one: (-one.n_rows, one.name)))
 
 
-def _known(rows: list[dict[str, Any]]) -> int | None:
-    """Return how many rows are of codes that are known, where neither they nor the others are of few people."""
-    for part in ([r for r in rows if r["way"] is not None], [r for r in rows if r["way"] is None]):
-        if part and max(r["n_subjects"] for r in part) <= SMALL_CELL:
-            return None
-    return sum(r["n_rows"] for r in rows if r["way"] is not None)
+def _part(name: str, rows: list[dict[str, Any]]) -> _Part:
+    return _Part(name, sum(r["n_rows"] for r in rows), max((r["n_subjects"] for r in rows), default=0))
 
 
 def _met(vocabulary: Vocabulary, come: set[int]) -> tuple[float | None, tuple[str, ...]]:
@@ -208,9 +242,15 @@ def _unit(row: dict[str, Any]) -> str:
     return here if (row["factor"], row["offset"]) == (1.0, 0.0) else f"{here} -> {there}"
 
 
-def _rows(n: int, total: int, n_subjects: int) -> tuple[int | None, float | None, int]:
-    """Return rows, their share and whose they are, where these are not few."""
-    return (n, n / max(1, total), n_subjects) if n_subjects > SMALL_CELL or not n else (None, None, 0)
+def _rows(n: int, total: int, n_subjects: int, n_all: int, untold: bool) -> tuple[int | None, float | None, int]:
+    """Return rows, their share and whose they are, as far as these can be told."""
+    n_told = n_subjects if n_subjects > SMALL_CELL and not 0 < n_all - n_subjects <= SMALL_CELL else 0
+    return (None, None, n_told) if untold else (n, n / max(1, total), n_told)
+
+
+def _of_all(n_subjects: int, n_all: int) -> str:
+    """Return how many of all subjects, where neither they nor the others are told if they are few."""
+    return f"{told({'known': n_subjects, 'unknown': n_all - n_subjects})['known']} of {told({'all': n_all})['all']}"
 
 
 def _few(names: list[str]) -> str:

@@ -128,10 +128,41 @@ def test_rows_of_few_people_are_not_counted(there: Path, carried: Path) -> None:
     ]
     (family,) = carry_coverage._families(rows)
     assert family.n_rows == 182 and family.n_known is None
-    assert carry_coverage._rows(8, 182, 8) == (None, None, 0) and carry_coverage._rows(18, 180, 18) == (18, 0.1, 18)
+    assert carry_coverage._rows(8, 182, 8, 40, True) == (None, None, 0)
+    assert carry_coverage._rows(18, 180, 18, 40, False) == (18, 0.1, 18)
     said = replace(found, families=(family,)).lines()
     assert not any("A (" in line for line in said)
     assert any("14.3% of the rows are [UNK] to it" in line for line in said)
+
+
+def test_rows_of_one_person_are_no_difference_of_what_is_told() -> None:
+    """What is left of the sum of all rows, or of those that are unknown, is of a large family too, or nothing."""
+    counts = {"HR": (500, 60, "code"), "LAB": (300, 55, "code"), "HRX": (248, 58, None), "ODD": (150, 50, None)}
+    rows = [{"code": f"{n}//1", "n_rows": r, "n_subjects": p, "way": w} for n, (r, p, w) in counts.items()]
+    assert {one.name: one.n_known for one in carry_coverage._families(rows)} == {
+        "HR": 500,
+        "LAB": 300,
+        "HRX": 0,
+        "ODD": 0,
+    }
+    found = carry_coverage._families([*rows, {"code": "YY//1", "n_rows": 1, "n_subjects": 1, "way": None}])
+    assert {one.name: (one.n_rows, one.n_known) for one in found} == {
+        "HR": (500, 500), "LAB": (300, 300), "HRX": (248, 0)
+    }  # fmt: skip
+    few = {"code": "HR//2", "n_rows": 2, "n_subjects": 1, "way": None}
+    assert {one.name: one.n_known for one in carry_coverage._families([*rows, few])} == {
+        "HR": None, "LAB": 300, "HRX": 0, "ODD": None
+    }  # fmt: skip
+
+
+def test_a_way_of_few_people_is_not_told_by_the_others() -> None:
+    """Beside a way of few another is left out; of a way that all but few people have it is not said how many."""
+    parts = [carry_coverage._Part("code", 800, 60), carry_coverage._Part("name", 40, 30)]
+    assert carry_coverage._untold(parts) == set()
+    assert carry_coverage._untold([*parts, carry_coverage._Part("unknown", 3, 1)]) == {"name", "unknown"}
+    assert carry_coverage._rows(249, 1000, 59, 60, False) == (249, 0.249, 0)
+    assert carry_coverage._of_all(60, 60) == "60 of 60" and carry_coverage._of_all(40, 60) == "40 of 60"
+    assert carry_coverage._of_all(59, 60) == "40+ of 60" and carry_coverage._of_all(1, 60) == "<11 of 60"
 
 
 def test_drift_is_that_of_the_numbers(there: Path, carried: Path) -> None:
