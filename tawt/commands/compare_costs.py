@@ -13,8 +13,7 @@ from tawt.arrays import Floats, Ints
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.embeddings import about_embeddings
 from tawt.evaluation.alike import linear_cka
-from tawt.readers import read_parquet
-from tawt.runs.embedding_file import usual_file
+from tawt.runs.embedding_file import read_embeddings, usual_file
 from tawt.runs.find import RunFolder
 from tawt.seals import sha256_file
 from tawt.shell import command
@@ -78,19 +77,30 @@ def alike(workspace: Path, runs: Sequence[RunFolder]) -> Iterator[Alike]:
 def lacking(workspace: Path, runs: Sequence[RunFolder]) -> list[str]:
     """Return what is to be known of runs without embeddings of their weights."""
     return [
-        f"{run.name} has no embeddings that could be compared: `{command('embed', workspace=workspace, run=run.name)}`"
+        f"{run.name} has no embeddings that could be compared: `{_mend(workspace, run)}`"
         for run in runs
-        if _embeddings(workspace, run) is None
+        if _file(workspace, run) is None
     ]
 
 
-def _embeddings(workspace: Path, run: RunFolder) -> tuple[Ints, Floats] | None:
+def _mend(workspace: Path, run: RunFolder) -> str:
+    return command("embed", workspace=workspace, run=run.name)
+
+
+def _file(workspace: Path, run: RunFolder) -> Path | None:
+    """Return the file of the embeddings of a run, where it is of the weights that the run has now."""
     path = usual_file(workspace, run.path)
-    if not path.is_file() or (about_embeddings(path) or {}).get("weights") != weights_of(run.path):
+    if not path.is_file():
         return None
-    table = read_parquet(path, ["subject_id", "embedding"])
-    matrix = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-    return table["subject_id"].to_numpy(), matrix
+    about = about_embeddings(path)  # what is no such file is told by who reads it
+    return path if about is None or about.get("weights") == weights_of(run.path) else None
+
+
+def _embeddings(workspace: Path, run: RunFolder) -> tuple[Ints, Floats] | None:
+    if (path := _file(workspace, run)) is None:
+        return None
+    subject, _, matrix = read_embeddings(path, f"make them again: `{_mend(workspace, run)}`")
+    return subject, matrix
 
 
 def weights_of(run: Path) -> str | None:

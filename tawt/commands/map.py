@@ -14,8 +14,7 @@ from tawt.figures.map import Panel, plot_map
 from tawt.heads.kinds import KINDS
 from tawt.heads.label_set import LabelSet
 from tawt.heads.labels import label_file, read_labels
-from tawt.readers import read_parquet
-from tawt.runs.embedding_file import usual_file
+from tawt.runs.embedding_file import read_embeddings, usual_file
 from tawt.runs.find import called
 from tawt.runs.load import read_saved
 from tawt.seals import sha256_file
@@ -73,7 +72,4 @@ def _embeddings(workspace: Path, run: Path, task: str | Path, labels: LabelSet) 
         raise ConfigError(str(path), f"is of another label set than {labels.name} is now, expected one of it", hint)
     if about.get(OF[2]) != sha256_file(read_saved(run).weights):
         raise ConfigError(str(path), f"is not of the weights of {run.name}, expected embeddings of them", hint)
-    table = read_parquet(path, ("subject_id", "time", "embedding"), hint, ConfigError)
-    vectors = table["embedding"].combine_chunks()
-    matrix = vectors.flatten().to_numpy().reshape(len(table), -1)
-    return table["subject_id"].to_numpy(), table["time"].cast("int64").to_numpy(), matrix
+    return read_embeddings(path, hint, ConfigError)

@@ -12,17 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tawt.arrays import Ints
+from tawt.arrays import Floats, Ints
 from tawt.contracts.embeddings import about_embeddings
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, FileError, TawtError
 from tawt.files import alone_at, made_folder, whole
 from tawt.places import remove
+from tawt.readers import hold_seal, parquet_schema, read_parquet
 from tawt.runs.embedding_parts import Rows, as_lists
 from tawt.runs.find import called
 from tawt.seals import BLANK, fill
 from tawt.shell import shell_line
 from tawt.training.outputs import refuse_outside
 
+_COLUMNS = ("subject_id", "time", "embedding")
 _AT_ONCE = 1 << 20
 """Rows of a row group: as many as where a table is written at one go."""
 
@@ -68,6 +70,37 @@ def hold_place(path: Path, workspace: Path, given: bool, usual: str) -> None:
             str(path), "does not end in .parquet, expected a Parquet file",
             f"give one, as `--out {shell_line(str(path.with_suffix('.parquet')))}`",
         )  # fmt: skip
+
+
+def read_embeddings(path: Path, hint: str, kind: type[TawtError] = FileError) -> tuple[Ints, Ints, Floats]:
+    """Return subjects, times, us since 1970-01-01, and vectors of a file of embeddings.
+
+    Args:
+        path: The file.
+        hint: What mends it.
+        kind: The error to raise.
+
+    Raises:
+        TawtError: Of that kind: it holds none, or is not as it was written.
+    """
+    parquet_schema(path, hint, kind)  # else a file that is none is told by its seal
+    hold_seal(path, hint, kind)
+    if about_embeddings(path) is None:
+        raise kind(str(path), "holds no embeddings, expected a file of `tawt embed`", hint)
+    table = read_parquet(path, _COLUMNS, hint, kind)
+    subject, time, vectors = (table[name].combine_chunks() for name in _COLUMNS)
+    is_vectors = pa.types.is_fixed_size_list(vectors.type) and pa.types.is_floating(vectors.type.value_type)
+    if not (is_vectors and pa.types.is_int64(subject.type) and pa.types.is_timestamp(time.type)):
+        found = ", ".join(f"{name} {one.type}" for name, one in zip(_COLUMNS, table.columns, strict=True))
+        raise kind(str(path), f"holds {found}, expected ids, times and vectors of one length", hint)
+    flat = vectors.flatten()
+    if any(one.null_count for one in (subject, time, vectors, flat)):
+        raise kind(str(path), "has rows in which something is missing, expected none", hint)
+    return (
+        subject.to_numpy(),
+        time.cast("int64").to_numpy(),
+        flat.to_numpy().reshape(len(table), vectors.type.list_size),
+    )
 
 
 @contextmanager

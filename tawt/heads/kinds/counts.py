@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ class Counts(Numbers):
         value = numbers_of(table[column])
         if n := int((value < 0).sum()):
             raise ConfigError(where, f"has {n:,} counts below 0, expected none", "give `--kind numbers`")
+        if n := int((value > (most := math.floor(math.exp(_MOST)))).sum()):
+            raise ConfigError(
+                where, f"has {n:,} counts above {most:,}, expected none: no rate is told beyond that",
+                "give `--kind numbers`, or leave them out if they stand for something else",
+            )  # fmt: skip
         return value, ()
 
     @classmethod

@@ -170,8 +170,8 @@ def hold_each(labels: LabelSet, counts: dict[str, int]) -> None:
 
 
 def numbers_of(column: pa.ChunkedArray) -> Numbers:
-    """Return a column as numbers, NaN = null."""
-    return np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+    """Return a column as numbers, NaN = null; a whole number that is none of them as the nearest."""
+    return np.asarray(column.cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
 def as_tuple(numbers: Numbers) -> tuple[float, ...]:

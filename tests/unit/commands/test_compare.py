@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tawt.commands.compare import compare, sparkline
 from tawt.commands.embed import embed
-from tawt.errors import CheckpointError, ConfigError
-from tawt.files import write_hashes
+from tawt.errors import CheckpointError, ConfigError, FileError
+from tawt.files import write_hashes, write_parquet
 from tawt.runs.card import card
 from tawt.runs.find import find_run
 from tawt.runs.load import read_saved
@@ -150,6 +152,32 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(make_run, workspace, t
     """Two folders with one name are shown with as much of their path as it takes."""
     make_run("one/x"), make_run("two/x")
     assert compare(workspace, ["one/x", "two/x"]).runs == ("one/x", "two/x")
+
+
+@pytest.mark.parametrize("what", ["text", "no row", "no Parquet", "of something else"])
+def test_embeddings_that_are_none_are_named(what, make_run, workspace):
+    """With the command that makes them again, whether they are sealed as tawt's own or not."""
+    make_run("a"), make_run("b")
+    for name in ("a", "b"):
+        embed(workspace, name, device="cpu")
+    assert compare(workspace, ["a", "b"]).alike[0].cka == pytest.approx(1)
+    path = workspace / "embeddings" / "b.parquet"
+    table = pq.read_table(path)
+    if what == "text":
+        table = table.set_column(table.schema.get_field_index("embedding"), "embedding", pa.array(["x"] * len(table)))
+    elif what == "of something else":
+        table = table.replace_schema_metadata({})
+    if what == "no Parquet":
+        path.write_text("x")
+    else:
+        pq.write_table(table.slice(0, 0) if what == "no row" else table, path)
+    with pytest.raises(FileError, match=r"b\.parquet") as error:
+        compare(workspace, ["a", "b"])
+    assert error.value.hint == f"make them again: `tawt embed -w {workspace} --run b`"
+    if what == "text":
+        write_parquet(path, table)
+        with pytest.raises(FileError, match="embedding string, expected ids, times and vectors"):
+            compare(workspace, ["a", "b"])
 
 
 def test_a_sparkline_keeps_height_and_place():

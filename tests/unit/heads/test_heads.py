@@ -160,6 +160,11 @@ def test_counts(tmp_path):
     assert head.answers.losses(torch.full((1, 1), 900.0), torch.ones(1, 1), torch.ones(1, 1)).isfinite().all()
     with pytest.raises(ConfigError, match="1 counts below 0"):
         read_labels(write(tmp_path, integer_value=[1, -1, 0]), "counts")
+    for huge in (2**62, 2**53 + 1, 485_165_196):
+        path = write(tmp_path, integer_value=[1, huge, 0])
+        with pytest.raises(ConfigError, match="1 counts above 485,165,195"):
+            read_labels(path, "counts")
+        assert read_labels(path, "numbers").value[1, 0] == float(huge)
 
 
 def test_the_time_to_an_event_is_its_likelihood(tmp_path):
