@@ -9,7 +9,7 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
-from tawt.cli.output import Format, next_command, print_most, print_rows, say
+from tawt.cli.output import Format, next_command, of_train, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
 
 
@@ -123,10 +123,7 @@ def build_vocab(
         next_command(again())
         return
     if (found := extension(result.workspace)) is not None:
-        share = f"{found.n_unknown / max(1, found.n_rows):.1%}"
-        say(
-            f"goes on from the vocabulary of {found.of}, which did not know {found.n_unknown:,} rows of train ({share})"
-        )
+        say(f"goes on from the vocabulary of {found.of}, which did not know {of_train(found.n_unknown, found.n_rows)}")
         print_most(("data_type", "beside it", "rows in train"), found.grown, form, "data_type")
     next_command(follow("pretrain", workspace=workspace, form=form))
 

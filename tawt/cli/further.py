@@ -11,7 +11,7 @@ import typer
 
 from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, StaleOk, Threads, Workspace
-from tawt.cli.output import Format, next_command, print_most, print_rows, print_text, say
+from tawt.cli.output import Format, next_command, of_train, print_most, print_rows, print_text, say
 from tawt.cli.ran import stage_progress
 
 _MOST_FAMILIES = 20
@@ -114,8 +114,7 @@ def extend(
         workspace, run, init=init, similar=tuple(similar or ()), name=name, seed=seed,  # type: ignore[arg-type]
         stale_ok=stale_ok, dry_run=dry_run, report=lambda event: say(f"note: {event['text']}"),
     )  # fmt: skip
-    share = f"{result.n_unknown / max(1, result.n_rows):.1%}"
-    say(f"{result.n_unknown:,} of {result.n_rows:,} rows of train ({share}) were unknown to the run")
+    say(f"the run did not know {of_train(result.n_unknown, result.n_rows)}")
     say(f"{sum(result.ways.values()):,} are new: {', '.join(f'{how} {n:,}' for how, n in result.ways.items())}")
     rows = [(one.data_type, one.means or "", one.how, _sources(one.sources), one.n_rows) for one in result.grown]
     print_most(("data_type", "means", "began", "from", "rows in train"), rows, form, "means")

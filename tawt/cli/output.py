@@ -153,11 +153,11 @@ def print_rows(
 
 def print_most(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, folds: str) -> None:
     """Print rows whose last cell is a count: a table has the largest counts, and how many rows more there are."""
-    ranked = sorted(rows, key=lambda row: -row[-1])
+    ranked = sorted(rows, key=lambda row: -(row[-1] or 0))
     shown = rows if form is not Format.table or len(rows) <= _FEW_ROWS + 1 else ranked[:_FEW_ROWS]
     print_rows(columns, shown, form, folds=folds)
     if rest := ranked[len(shown) :]:
-        say(f"and {len(rest):,} more, {sum(row[-1] for row in rest):,} {columns[-1]}: --format csv has them")
+        say(f"and {len(rest):,} more, {sum(row[-1] or 0 for row in rest):,} {columns[-1]}: --format csv has them")
 
 
 _FEW_ROWS = 20
@@ -217,6 +217,13 @@ def _cell(cell: Any, thousands: bool) -> str:
 def counted(n: int, what: str) -> str:
     """Return a number of things in words: one without an `s`."""
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def of_train(n_rows: int | None, n_all: int) -> str:
+    """Return a part of the rows of train in words; None = those of few people."""
+    if n_rows is None:
+        return "rows of train of few subjects alone"
+    return f"{n_rows:,} of {n_all:,} rows of train ({n_rows / max(1, n_all):.1%})"
 
 
 def print_text(text: str) -> None:

@@ -177,11 +177,11 @@ class Extension:
 
     of: str
     """What that is called."""
-    n_unknown: int
-    """Rows of train that it did not know."""
+    n_unknown: int | None
+    """Rows of train that it did not know; None = all of few people."""
     n_rows: int
     """Rows of train."""
-    grown: tuple[tuple[str, str, int], ...]
+    grown: tuple[tuple[str, str, int | None], ...]
     """Data_type, what of it is new, its rows in train; those of few people together."""
 
 
@@ -197,7 +197,9 @@ def extension(workspace: Workspace) -> Extension | None:
     base, table = (pq.read_table(pa.BufferReader(one)) for one in (basis.content(), _read(workspace)))
     n = manifest.facts.get(UNKNOWN_BEFORE, 0)
     n_unknown = n if isinstance(n, int) else 0
-    return Extension(basis.record.of, n_unknown, manifest.accounts[0].n_records_in, tuple(growth(base, table)))
+    grown = tuple(growth(base, table, n_unknown))
+    known = n_unknown if not n_unknown or any(n for _, what, n in grown if what.endswith("new")) else None
+    return Extension(basis.record.of, known, manifest.accounts[0].n_records_in, grown)
 
 
 def _read(workspace: Workspace) -> bytes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tawt.contracts.cells import SMALL_CELL, told
+from tawt.contracts.cells import SMALL_CELL, Part, told, untold_parts
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.pipeline.manifest import read_manifest
@@ -148,7 +147,7 @@ def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool,
     facts: dict[str, Any] = manifest.facts
     total, subjects = sum(facts["n_rows"].values()), facts["n_subjects"]
     ways = sorted(facts["n_rows"].items(), key=lambda one: (*WAYS, one[0]).index(one[0]))
-    untold = _untold([_Part(way, n, subjects.get(way, 0)) for way, n in ways])
+    untold = untold_parts([Part(way, n, subjects.get(way, 0)) for way, n in ways])
     coverage = tuple(
         Coverage(
             way, facts["n_data_types"][way], *_rows(n, total, subjects.get(way, 0), subjects["all"], way in untold)
@@ -171,44 +170,17 @@ def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool,
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Rows that are one of the summands of a sum that is known."""
-
-    name: str
-    n_rows: int
-    n_people: int
-    """So many people at least have them."""
-
-
-def _untold(parts: Sequence[_Part]) -> set[str]:
-    """Return the parts of a known sum that are not told: those of few people, and as many of the others as it takes.
-
-    The smallest go first, until the rest of the sum is that of more than few people, and of more rows than would leave
-    those of few with few.
-    """
-    hidden = [part for part in parts if part.n_rows and part.n_people <= SMALL_CELL]
-    least = 2 * (SMALL_CELL + 1) if hidden else 0
-    for part in sorted(parts, key=lambda one: (one.n_rows, one.name)) if hidden else ():
-        if part.n_people > SMALL_CELL and part.n_rows:
-            hidden.append(part)
-            if sum(one.n_rows for one in hidden) >= least:
-                break
-            least += SMALL_CELL + 1
-    return {part.name for part in hidden}
-
-
 def _families(rows: list[dict[str, Any]]) -> tuple[Family, ...]:
     """Return the families of codes that can be told, so that none that is not follows from them and their sums."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault(row["code"].partition("//")[0], []).append(row)
-    gone = _untold([_part(name, own) for name, own in found.items()])
+    gone = untold_parts([_part(name, own) for name, own in found.items()])
     known = {name: [r for r in own if r["way"] is not None] for name, own in found.items()}
     unknown = {name: [r for r in own if r["way"] is None] for name, own in found.items()}
     half: set[str] = set()
     for side in (known, unknown):
-        half |= _untold([_part(name, own) for name, own in side.items()])
+        half |= untold_parts([_part(name, own) for name, own in side.items()])
     families = [
         Family(name, _part(name, own).n_rows, None if name in half else _part(name, known[name]).n_rows)
         for name, own in found.items()
@@ -217,8 +189,8 @@ def _families(rows: list[dict[str, Any]]) -> tuple[Family, ...]:
     return tuple(sorted(families, key=lambda one: (-one.n_rows, one.name)))
 
 
-def _part(name: str, rows: list[dict[str, Any]]) -> _Part:
-    return _Part(name, sum(r["n_rows"] for r in rows), max((r["n_subjects"] for r in rows), default=0))
+def _part(name: str, rows: list[dict[str, Any]]) -> Part:
+    return Part(name, sum(r["n_rows"] for r in rows), max((r["n_subjects"] for r in rows), default=0))
 
 
 def _met(vocabulary: Vocabulary, come: set[int]) -> tuple[float | None, tuple[str, ...]]:

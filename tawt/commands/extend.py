@@ -21,7 +21,7 @@ from tawt.batching.loader import PackedLoader
 from tawt.config.base import one_or_more
 from tawt.config.load import dump
 from tawt.config.train import PretrainConfig
-from tawt.contracts.cells import RARE, SMALL_CELL
+from tawt.contracts.cells import Part, together
 from tawt.contracts.dataset import VOCABULARY
 from tawt.dataset.likeness import Began, Init, beginnings
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -45,6 +45,7 @@ from tawt.training.checkpoint import WEIGHTS, read_tensors, write_tensors
 from tawt.training.choices import loader_config
 from tawt.training.outputs import is_run, refuse_no_run
 from tawt.training.versions import Start, Versions, write_versions
+from tawt.transforms.extend import is_named
 
 GROWN = "grown.json"
 """File of a run that says how each of its new rows began."""
@@ -63,8 +64,8 @@ class Grown:
     """similar, family, parents, text, random; or what an old one has more."""
     sources: tuple[str, ...]
     """What it began from, by weight, the heaviest first."""
-    n_rows: int
-    """Its rows in train."""
+    n_rows: int | None
+    """Its rows in train; None = all of few people."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class ExtendResult:
     """What is new, and how it began."""
     ways: dict[str, int]
     """How many new data_types began how."""
-    n_unknown: int
-    """Rows of train that the run read as [UNK]."""
+    n_unknown: int | None
+    """Rows of train that the run read as [UNK]; None = all of few people."""
     n_rows: int
     """Rows of train."""
 
@@ -138,9 +139,8 @@ def extend(
     began = beginnings(old, new, init, pairs)
     counts = _counts(dataset)
     how_many = dict(Counter(one.how for one in began).most_common())
-    result = ExtendResult(
-        place, _told(old, new, began, counts), how_many, int(counts[len(old) :].sum()), int(counts.sum())
-    )  # fmt: skip
+    grown, n_unknown = _told(old, new, began, counts)
+    result = ExtendResult(place, grown, how_many, n_unknown, int(counts.sum()))
     if report and init != "random" and "random" in how_many:
         report({"event": "note", "text": _unlike(init, how_many)})
     if dry_run:
@@ -243,26 +243,30 @@ def _counts(dataset: TripletDataset) -> Ints:
     return counts
 
 
-def _told(old: Vocabulary, new: Vocabulary, began: Sequence[Began], counts: Ints) -> tuple[Grown, ...]:
+def _told(
+    old: Vocabulary, new: Vocabulary, began: Sequence[Began], counts: Ints
+) -> tuple[tuple[Grown, ...], int | None]:
+    """Return what is new, and how many rows of train the run did not know, as far as both can be told."""
     table = new.table()
     n_subjects, means = table["n_subjects"].to_pylist(), table["description"].to_pylist()
     told: list[Grown] = []
-    few: dict[str, int] = {}
     for i in range(len(old)):
         more = len(new.categories[i]) - len(old.categories[i])
         what = [f"{more:,} more categories, as OTHER"] if more else []
         what += ["numbers"] if new.n_bins[i] and not old.n_bins[i] else []
-        if what:
+        if what and is_named(n_subjects[i]):
             told.append(Grown(old.codes[i], means[i], " and ".join(what), (), int(counts[i])))
+    parts = {one.data_type: Part(new.codes[one.data_type], int(counts[one.data_type]), n_subjects[one.data_type])
+             for one in began}  # fmt: skip
+    gone, name, n_rows = together([*parts.values()])
     for one in began:
-        n, many = int(counts[one.data_type]), n_subjects[one.data_type] > SMALL_CELL
-        if not many:
-            few[one.how] = few.get(one.how, 0) + n
-            continue
-        heaviest = np.argsort(-np.array(one.weights), kind="stable")
-        sources = tuple(old.codes[one.sources[k]] for k in heaviest)
-        told.append(Grown(new.codes[one.data_type], means[one.data_type], one.how, sources, n))
-    return (*told, *(Grown(RARE, None, how, (), n) for how, n in few.items()))
+        if (part := parts[one.data_type]).name not in gone:
+            heaviest = np.argsort(-np.array(one.weights), kind="stable")
+            sources = tuple(old.codes[one.sources[k]] for k in heaviest)
+            told.append(Grown(part.name, means[one.data_type], one.how, sources, part.n_rows))
+    if hows := sorted({one.how for one in began if parts[one.data_type].name in gone}):
+        told.append(Grown(name, None, " and ".join(hows), (), n_rows))
+    return (*told,), None if gone and n_rows is None else sum(part.n_rows for part in parts.values())
 
 
 _NOTHING = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,44 @@ def apart(counts: Mapping[str, int], rest: str, nameless: Collection[str] = ()) 
             return {}
     told_as = " and ".join((*led, rest))
     return {name: told_as if name in hidden or name in led else name for name, n in counts.items() if n}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that are one of the summands of a sum that is known."""
+
+    name: str
+    n_rows: int
+    n_people: int
+    """So many people at least have them."""
+
+
+def untold_parts(parts: Sequence[Part]) -> set[str]:
+    """Return the parts of a known sum that are not told: those of few people, and as many of the others as it takes.
+
+    The smallest go first, until the rest of the sum is that of more than few people, and of more rows than would leave
+    those of few with few.
+    """
+    hidden = [part for part in parts if part.n_rows and part.n_people <= SMALL_CELL]
+    least = 2 * (SMALL_CELL + 1) if hidden else 0
+    for part in sorted(parts, key=lambda one: (one.n_rows, one.name)) if hidden else ():
+        if part.n_people > SMALL_CELL and part.n_rows:
+            hidden.append(part)
+            if sum(one.n_rows for one in hidden) >= least:
+                break
+            least += SMALL_CELL + 1
+    return {part.name for part in hidden}
+
+
+def together(parts: Sequence[Part]) -> tuple[set[str], str, int | None]:
+    """Return the parts of a known sum that are told together, what they are called, and their rows.
+
+    No rows where all are of few people: their sum is not told either.
+    """
+    gone = untold_parts(parts)
+    led = [part.name for part in parts if part.name in gone and part.n_people > SMALL_CELL]
+    n = sum(part.n_rows for part in parts if part.name in gone)
+    return gone, " and ".join((*led, RARE)), n if led and n >= (SMALL_CELL + 1) * (len(led) + 1) else None
 
 
 def round_number(most: npt.ArrayLike) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tawt.contracts.cells import RARE, SMALL_CELL
+from tawt.contracts.cells import RARE, SMALL_CELL, Part, together
 from tawt.errors import StageError
 
 _NUMBERS = (
@@ -89,25 +89,41 @@ def n_unknown(base: pa.Table, codes: Iterable[str], n_rows: Iterable[int]) -> in
     return sum(int(n) for code, n in zip(codes, n_rows, strict=True) if code not in known)
 
 
-def growth(base: pa.Table, table: pa.Table) -> list[tuple[str, str, int]]:
+def growth(base: pa.Table, table: pa.Table, n_unknown: int) -> list[tuple[str, str, int | None]]:
     """Return what a vocabulary has beside the one that it goes on from: data_type, what of it, and rows in train.
 
-    Data_types of few people are told together.
+    Data_types of few people are told together, the new ones so that their rows do not follow from the others'.
+
+    Args:
+        base: What it goes on from.
+        table: The vocabulary.
+        n_unknown: Rows of train that the base did not know.
     """
     old = {row["code"]: row for row in base.to_pylist()}
-    told: list[tuple[str, str, int]] = []
-    few: dict[str, list[int]] = {}
+    told: list[tuple[str, str, int | None]] = []
+    fresh: list[Part] = []
+    n_few = 0
     for row in table.to_pylist():
-        before = old.get(row["code"])
-        what = [] if before is not None else ["new"]
-        if before is not None and (n := len(row["categories"]) - len(before["categories"])):
-            what.append(f"{n:,} more categories" if n > 1 else "1 more category")
-        if before is not None and row["n_bins"] and not before["n_bins"]:
-            what.append("numbers")
-        if not what:
+        if (before := old.get(row["code"])) is None:
+            fresh.append(Part(row["code"], row["n_rows"], row["n_subjects"]))
             continue
-        if row["n_subjects"] > SMALL_CELL or (before is not None and before["n_subjects"] == row["n_subjects"] == 0):
+        n, what = len(row["categories"]) - len(before["categories"]), []
+        if n:
+            what.append(f"{n:,} more categories" if n > 1 else "1 more category")
+        if row["n_bins"] and not before["n_bins"]:
+            what.append("numbers")
+        if what and is_named(row["n_subjects"]):
             told.append((row["code"], " and ".join(what), row["n_rows"]))
-        else:
-            few.setdefault("new" if before is None else "grown", []).append(row["n_rows"])
-    return told + [(RARE, f"{len(rows):,} {what}", sum(rows)) for what, rows in few.items()]
+        n_few += bool(what) and not is_named(row["n_subjects"])
+    # rows of codes that train has and the vocabulary leaves out are unknown too
+    left_out = Part("", n_unknown - sum(part.n_rows for part in fresh), 0)
+    gone, name, n_rows = together([*fresh, left_out])
+    told += [(part.name, "new", part.n_rows) for part in fresh if part.name not in gone]
+    if n := sum(part.name in gone for part in fresh):
+        told.append((name, f"{n:,} new", n_rows))
+    return [*told, (RARE, f"{n_few:,} grown", None)] if n_few else told
+
+
+def is_named(n_subjects: int) -> bool:
+    """Return whether an old data_type may be named that so many people have; 0 = it comes from a shared model."""
+    return n_subjects > SMALL_CELL or not n_subjects

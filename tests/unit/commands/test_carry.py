@@ -18,6 +18,7 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.config.train import PretrainConfig, TrainConfig
+from tawt.contracts.cells import Part, untold_parts
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, DatasetError, StaleError
 from tawt.transforms.carry import _conversion, _There, drift
@@ -157,9 +158,9 @@ def test_rows_of_one_person_are_no_difference_of_what_is_told() -> None:
 
 def test_a_way_of_few_people_is_not_told_by_the_others() -> None:
     """Beside a way of few another is left out; of a way that all but few people have it is not said how many."""
-    parts = [carry_coverage._Part("code", 800, 60), carry_coverage._Part("name", 40, 30)]
-    assert carry_coverage._untold(parts) == set()
-    assert carry_coverage._untold([*parts, carry_coverage._Part("unknown", 3, 1)]) == {"name", "unknown"}
+    parts = [Part("code", 800, 60), Part("name", 40, 30)]
+    assert untold_parts(parts) == set()
+    assert untold_parts([*parts, Part("unknown", 3, 1)]) == {"name", "unknown"}
     assert carry_coverage._rows(249, 1000, 59, 60, False) == (249, 0.249, 0)
     assert carry_coverage._of_all(60, 60) == "60 of 60" and carry_coverage._of_all(40, 60) == "40 of 60"
     assert carry_coverage._of_all(59, 60) == "40+ of 60" and carry_coverage._of_all(1, 60) == "<11 of 60"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tawt.config.pipeline import PipelineConfig
@@ -108,12 +109,25 @@ def test_another_unit_is_refused(both: tuple[pa.Table, pa.Table]) -> None:
     assert "{LAB: {unit: mg/dL}}" in error.value.hint
 
 
+def test_rows_of_one_person_are_no_difference_of_what_is_told(both: tuple[pa.Table, pa.Table]) -> None:
+    """A new data_type of one, or one that was left out, is told together with another, and not by the sum."""
+    base, table = both
+    one = pa.Table.from_pylist(
+        [row | ({"n_subjects": 1, "n_rows": 1} if row["code"] == "MORE" else {}) for row in table.to_pylist()],
+        schema=table.schema,
+    )
+    assert growth(base, one, 31)[2:] == [(f"NEW and {RARE}", "2 new", 31)]
+    without = table.filter(pc.not_equal(table["code"], "MORE"))
+    assert growth(base, without, 30)[2:] == [("NEW", "new", 30)]
+    assert growth(base, without, 31)[2:] == [(f"NEW and {RARE}", "1 new", 31)]
+
+
 def test_growth_is_told_and_few_people_together(both: tuple[pa.Table, pa.Table]) -> None:
     """Each new or grown data_type is told with its rows; those of few people only as how many they are."""
     base, table = both
-    assert growth(base, table) == [
+    assert growth(base, table, 33) == [
         ("BARE", "1 more category and numbers", 3), ("URINE", "1 more category", 3), ("NEW", "new", 30), ("MORE", "new", 3),
     ]  # fmt: skip
     few = extended(base, fit(NOW, n_subjects=4), 30)
-    assert growth(base, few)[2:] == [(RARE, "2 new", 33)]
+    assert growth(base, few, 33)[2:] == [(RARE, "2 new", None)]
     assert n_unknown(base, ["LAB", "NEW", "MORE"], [9, 30, 1]) == 31
