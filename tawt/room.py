@@ -6,6 +6,8 @@ import errno
 import os
 import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tawt.errors import RoomError, TawtError
@@ -111,7 +113,7 @@ def room_error(error: BaseException, place: Path | str, needed: int | None = Non
 
     Args:
         error: What was raised.
-        place: The file or folder that was being written, where the error names none.
+        place: The file or folder that was being written, where the error names none; a text = what was being done.
         needed: Bytes that are needed there, about; None = not known.
     """
     if is_end_of_memory(error):
@@ -120,7 +122,7 @@ def room_error(error: BaseException, place: Path | str, needed: int | None = Non
     if not isinstance(error, OSError) or number not in NUMBERS:
         return None
     named = getattr(error, "filename", None)
-    path = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else Path(place)
+    path = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else place
     room = f"room for about {size(needed)}" if needed is not None else "room for what is written"
     elsewhere = "or give another place with `-w` or `--out`"
     if number == errno.EFBIG:
@@ -133,9 +135,22 @@ def room_error(error: BaseException, place: Path | str, needed: int | None = Non
         return RoomError(
             str(path), f"the quota of this user is used up there, expected {room}", f"free space, {elsewhere}"
         )
+    if isinstance(path, str):  # nobody knows which disk it is
+        return RoomError(path, f"a disk is full, expected {room}", f"free space, {elsewhere}")
     here = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     free = f"{size(shutil.disk_usage(here).free)} free now"
     return RoomError(str(path), f"its disk is full ({free}), expected {room}", f"free space there, {elsewhere}")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let the end of a disk name what is being written: writing to an open file names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NUMBERS and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def size(n_bytes: int) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import IO, Any
 
 import numpy as np
 
 from tawt.arrays import Ints, Words
 from tawt.chance import draw
+from tawt.room import naming
 
 LEAST, MOST_ALIKE = 10, 3
 """Traces of a record from which it can be known again, and records that may share one of them."""
@@ -52,7 +53,7 @@ class Parts:
 def on_disk(row: np.dtype[np.void], n_rows: int, folder: Path | None) -> Iterator[Parts]:
     """Hold rows of a type on disk, of which there are so many at most; None = in the system's own folder."""
     bits = min(_MOST_BITS, max(0, -(-n_rows // ROWS_AT_ONCE) - 1).bit_length())
-    with ExitStack() as held:
+    with naming(folder or Path(gettempdir())), ExitStack() as held:
         # a file without a name is gone with the process, however that ends
         yield Parts(row, bits, [held.enter_context(TemporaryFile(dir=folder)) for _ in range(1 << bits)])
 

@@ -21,6 +21,7 @@ from tawt.errors import FileError
 from tawt.files import write_parquet
 from tawt.places import remove
 from tawt.readers import read_parquet
+from tawt.room import naming
 from tawt.seals import holds
 
 _OF = b"of"
@@ -74,7 +75,7 @@ class Parts:
         path = self.folder / _ROWS
         remove(path)
         try:
-            with path.open("x+b") as file:
+            with naming(path), path.open("x+b") as file:
                 n_bytes = max(1, 4 * shape[0] * shape[1])
                 if hasattr(os, "posix_fallocate"):  # else a disk that is full would end the process, without an error
                     os.posix_fallocate(file.fileno(), 0, n_bytes)

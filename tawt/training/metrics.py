@@ -13,6 +13,7 @@ from tawt.contracts.run import begun_step
 from tawt.errors import CheckpointError
 from tawt.files import write_text
 from tawt.readers import reading
+from tawt.room import naming
 from tawt.seals import line_without_seal, sealed_line
 
 START = "start"
@@ -72,13 +73,15 @@ class MetricsFile:
             self.tuning.append(dict(line))
         self.last[line["split"]] = dict(line)
         if self._file is not None:
-            self._file.write(_line(line))
-            self._file.flush()
+            with naming(self.path):
+                self._file.write(_line(line))
+                self._file.flush()
 
     def sync(self) -> None:
         """Make sure that all lines are on disk."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with naming(self.path):
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""

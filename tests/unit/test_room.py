@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import errno
+import io
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
 import tawt
 from tawt import room
+from tawt.contracts.embeddings import parts_folder
 from tawt.errors import RoomError
+from tawt.evaluation import shared_traces
 from tawt.files import whole, write_text
 from tawt.machine import Bound
 from tawt.room import hold_memory, is_end_of_memory, memory_error, room_error, size
+from tawt.runs.embedding_parts import Parts
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,36 @@ def test_each_end_is_told_by_its_number_with_the_place(error: Exception, said: s
     assert named is not None and named.where == "/named/file"
     for other in (OSError(errno.EACCES, "no"), ValueError("No space left on device"), OSError("disk is full")):
         assert room_error(other, tmp_path) is None
+
+
+def test_without_a_file_no_disk_is_meant() -> None:
+    """The words of a command are no place, and the disk of the folder one stands in need not be the full one."""
+    told = room_error(OSError(errno.ENOSPC, "x"), "tawt audit")
+    assert told is not None and str(told) == "tawt audit: a disk is full, expected room for what is written"
+
+
+class _Full(io.BytesIO):
+    """A file on a disk that is full."""
+
+    def write(self, rows: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_is_kept_meanwhile_names_its_place_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The rows that an audit deals out, and those of embeddings that wait for the others."""
+    monkeypatch.setattr(shared_traces, "TemporaryFile", lambda dir: _Full())
+    traces = [np.arange(100, dtype=np.uint64)] * 3
+    with pytest.raises(OSError, match="No space left") as error:
+        shared_traces.alike(iter(traces), 300, tmp_path)
+    assert error.value.filename == str(tmp_path)
+
+    def full(*given: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left") as error, Parts(tmp_path / "x.parquet", "k").rows((3, 2)):
+        pass
+    assert error.value.filename == str(parts_folder(tmp_path / "x.parquet") / "rows")
 
 
 class _ArrayMemoryError(MemoryError):
