@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -139,7 +140,8 @@ def _fail_foreign(error: BaseException) -> NoReturn:
         _fail(f"{error.filename}: is no folder, or lies in none, expected one", "give another place, or move it away")
     if isinstance(error, OSError) and error.filename is not None and error.errno:
         said = f"{error.filename}: {os.strerror(error.errno)}, expected to read or write it"
-        _fail(said, "check its place and rights")
+        is_long = error.errno == errno.ENAMETOOLONG
+        _fail(said, "give a shorter name" if is_long else "check its place and rights")
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)] or frames
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"

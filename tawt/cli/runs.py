@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +34,7 @@ def compare(
         Path | None, typer.Option(help="A PNG file for the curves; needs the extra `plots`", show_default=False)
     ] = None,
     stale_ok: StaleOk = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Lay runs beside one another: settings, losses, tasks that they were evaluated on, embeddings and costs
 
@@ -43,13 +42,14 @@ def compare(
     """
     from tawt.commands.compare import compare as run_compare
 
-    found = run_compare(workspace, runs, plot=plot, stale_ok=stale_ok)
+    found = run_compare(workspace, runs, plot=plot, stale_ok=stale_ok, dry_run=dry_run)
+    if dry_run:
+        foretell([("compare", ", ".join(found.runs)), *([] if plot is None else [("draw", plot)])], form)
+        return
     if form is Format.json:
         print(json.dumps(asdict(found), indent=2))
     elif form is Format.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(("table", "run", "name", "step", "value"))
-        writer.writerows(_tidy(found))
+        print_rows(("table", "run", "name", "step", "value"), _tidy(found), form)
     else:
         _print_tables(found)
     if plot is not None:
@@ -89,7 +89,8 @@ def _print_tables(found: Comparison) -> None:
     print_rows(("run", "steps", "tokens", "seconds", "begun from"), costs, Format.table)
     for one in found.tasks:
         how = ", ".join(f"{run} by {model}" for run, model in one.models.items())
-        print(f"\n{one.task} ({one.mode}): {how}")
+        print()
+        print_text(f"{one.task} ({one.mode}): {how}")
         print_text(one.told(terminal_width() or 160))
     if found.alike:
         print()
@@ -211,7 +212,7 @@ def plot(
         foretell([("draw", path) for path in drawn])
         return
     for path in drawn:
-        print(path)
+        print_text(str(path))
     if labels is None:
         next_command(follow("embed", workspace=workspace, run=runs[0], stale_ok=stale_ok))
     else:

@@ -89,7 +89,12 @@ class Comparison:
 
 
 def compare(
-    workspace: Path, runs: Sequence[str | Path], *, plot: Path | None = None, stale_ok: bool = False
+    workspace: Path,
+    runs: Sequence[str | Path],
+    *,
+    plot: Path | None = None,
+    stale_ok: bool = False,
+    dry_run: bool = False,
 ) -> Comparison:
     """Compare runs, finished or not.
 
@@ -101,6 +106,7 @@ def compare(
         runs: Names in WORKSPACE/runs, or folders; at least two, the first is what others are compared with.
         plot: A file whose name ends in .png, for the curves, laid over one another.
         stale_ok: Compare also where the workspace's dataset is older than what it was made from.
+        dry_run: Draw nothing.
 
     Raises:
         CheckpointError: A run is not there.
@@ -130,7 +136,7 @@ def compare(
         paired += found
         if why:
             unpaired[run.name] = why
-    if plot is not None:
+    if plot is not None and not dry_run:
         from tawt.figures.curves import plot_losses
 
         plot_losses(read, Path(plot))

@@ -39,6 +39,7 @@ def test_the_text_of_a_foreign_error_is_not_printed(error: Exception, tawt, monk
     [
         (OSError(errno.ENOSPC, CELL, "/mnt/w/file"), "/mnt/w/file: its disk is full ("),
         (OSError(errno.EACCES, CELL, "/mnt/w/file"), "/mnt/w/file: Permission denied, expected to read or write it"),
+        (OSError(errno.ENAMETOOLONG, CELL, "/mnt/w/file"), "hint: give a shorter name"),
         (MemoryError(CELL), "memory ran out"),
     ],
 )

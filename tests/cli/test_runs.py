@@ -42,6 +42,17 @@ def test_compare_prints_settings_losses_and_pairs(two: Path, tawt) -> None:
     assert sum(row["table"] == "curve" for row in rows) == sum(map(len, found["curves"].values()))
 
 
+def test_no_name_of_a_run_is_obeyed_by_a_terminal(two: Path, tawt) -> None:
+    """Folders of runs are shared, and are called as anybody likes."""
+    name = "od\x1b[31md\u202e"
+    shutil.copytree(two / "runs" / "tiny", two / "runs" / name)
+    compared = [("compare", "tiny", name, "--format", form) for form in ("table", "csv", "json")]
+    for words in (*compared, ("plot", name), ("plot", name, "--dry-run")):
+        said = tawt(*words, "-w", two)
+        assert said.code == 0 and "31md" in said.out, said.err
+        assert not {"\x1b", "\u202e"} & {*said.out, *said.err}
+
+
 def test_every_form_of_a_comparison_says_the_same(two: Path, tawt) -> None:
     """CSV holds each number of the JSON once, by its table, run, name and step; the table names the range of its bars."""
     words = ("compare", "-w", two, "tiny", "other")

@@ -13,13 +13,16 @@ import torch
 from tawt.chance import draw
 from tawt.config.label import LabelConfig
 from tawt.contracts.label_columns import in_order
-from tawt.errors import ConfigError
+from tawt.errors import CheckpointError, ConfigError
+from tawt.files import write_sealed
 from tawt.heads.head import TaskHead
 from tawt.heads.kinds import answers
 from tawt.heads.labels import read_labels
 from tawt.heads.lora import add_low_rank, merged, plain_name
 from tawt.heads.probe import PENALTIES, fit_probe
 from tawt.heads.targets import describe, make_targets
+from tawt.heads.task import TASK, TaskSpec
+from tawt.runs.answer import learned_kind
 
 CONFIG = LabelConfig(weight=1.0, n_bins=4)
 HOUR = 3_600_000_000
@@ -348,3 +351,14 @@ def test_classes_on_a_scale_stand_in_its_order(tmp_path):
     assert read_labels(write(tmp_path, categorical_value=names)).classes == ("<3.5", "3.5 to 4.5", "4.5 to 5", ">=5")
     assert in_order(["10", "9", "-1"]) == ["-1", "9", "10"]
     assert in_order(["b", "a", "10", "9"]) == ["10", "9", "a", "b"]
+
+
+def test_a_task_that_was_changed_is_none_that_was_never_learned(tmp_path):
+    """What a run was asked is read as it was written, or named; a run without a task has none."""
+    assert learned_kind(tmp_path) is None
+    spec = TaskSpec(name="x", kind="counts", outputs=("n",), prior=(1.0,), labels_sha256="0")
+    write_sealed(tmp_path / TASK, spec.model_dump(mode="json"))
+    assert learned_kind(tmp_path) == "counts"
+    (tmp_path / TASK).write_text((tmp_path / TASK).read_text().replace("counts", "cnunts"))
+    with pytest.raises(CheckpointError, match=r"task\.json: is not as it was written"):
+        learned_kind(tmp_path)
