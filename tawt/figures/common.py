@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, printable
 from tawt.files import whole
 from tawt.shell import shell_line
 
@@ -113,8 +113,11 @@ def grid(n: int, columns: int, width: float, height: float) -> tuple[Any, list[A
 
 
 def plain(text: str) -> str:
-    """Return a text as matplotlib draws it as it stands: no formula between dollars, no line break of a name."""
-    return " ".join(text.split()).replace("$", r"\$")
+    """Return a text as matplotlib draws it as it stands: no formula between dollars, no line break of a name.
+
+    What no font has and a terminal obeys is written out: a warning would say it.
+    """
+    return printable(" ".join(text.split())).replace("$", r"\$")
 
 
 def line(colour: Any, label: str, **style: Any) -> Any:

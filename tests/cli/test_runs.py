@@ -42,6 +42,7 @@ def test_compare_prints_settings_losses_and_pairs(two: Path, tawt) -> None:
     assert sum(row["table"] == "curve" for row in rows) == sum(map(len, found["curves"].values()))
 
 
+@pytest.mark.filterwarnings("error:Glyph")
 def test_no_name_of_a_run_is_obeyed_by_a_terminal(two: Path, tawt) -> None:
     """Folders of runs are shared, and are called as anybody likes."""
     name = "od\x1b[31md\u202e"
