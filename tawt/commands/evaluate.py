@@ -193,7 +193,7 @@ def evaluate(
     datasets = [open_dataset(at) for at in places]
     for at in dict.fromkeys(places):
         hold_fresh(at, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
-    labels = read_labels(file, kind, usual=learned_kind(folders[0]))
+    labels = read_labels(file, kind, usual=learned_kind(folders[0]) if kind is None else None)
     beside_them = [name for name in chosen(baselines, tables, labels.kind) if name != SHUFFLED]
     place = Path(out) if out is not None else workspace / EVALUATIONS / labels.name
     hold_folder(place, workspace, EVALUATIONS)

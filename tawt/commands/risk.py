@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tawt.batching.loader import PackedLoader
 from tawt.commands.audit_read import task_of
 from tawt.commands.carried import place_for
 from tawt.commands.out_folder import hold_folder, hold_names, published
-from tawt.contracts.cells import few
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.label_set import about_labels
 from tawt.contracts.workspace import RISKS
 from tawt.database.connect import Limits, connect
@@ -63,8 +63,6 @@ class RiskResult:
     """Estimator -> events drawn for a label, a mean."""
     cost: dict[str, float] = field(default_factory=dict)
     """Estimator -> variance of one continuation times its events: what an equal error costs."""
-    prevalence: float | None = None
-    """Share of labels that are a yes."""
     split: str = "held_out"
     """Whose labels were asked about."""
 
@@ -166,10 +164,11 @@ def risk(
             comparison, target, len(labels), len(loader.at.unseen),
             float(np.concatenate([one.complete.reshape(-1) for one in simulated]).mean()), steps,
             {name: float((each[name].var(1, ddof=1) * made[name].mean(1)).mean()) for name in METHODS} if n > 1 else {},
-            float(labels.value[:, 0].mean()), split,
+            split=split,
         )  # fmt: skip
-        about = {key: value for key, value in asdict(result).items() if key not in ("comparison", "folder")}
-        write_sealed(aside / RECORD, {**comparison.to_json(), **about, "n": n, "most": most})
+        about = {name: getattr(result, name) for name in ("complete", "steps", "cost", "gain", "split")}
+        unseen = result.n_unseen if result.n_unseen > SMALL_CELL else None
+        write_sealed(aside / RECORD, {**comparison.to_json(), **about, "n_unseen": unseen, "n": n, "most": most})
         write_text(aside / TABLE, result.text())
     if len(loader.at.unseen):
         tell({"event": "note", "text": f"{few(len(loader.at.unseen))} labels of whom nothing was known are left out"})

@@ -68,10 +68,11 @@ class TimeAwareAttention(nn.Module):
             return self.out(fused_attention(qkv, self.terms(), where).view(n, d_model))
         q, k, v = qkv.permute(1, 2, 0, 3).contiguous().unbind(0)
         q, k = rotate(q, where), rotate(k, where)
-        mixed = self._mixed(q, k, v, where)
+        mixed = self.mixed(q, k, v, where)
         return self.out(mixed.transpose(0, 1).reshape(n, d_model))
 
-    def _mixed(self, q: Tensor, k: Tensor, v: Tensor, where: Geometry) -> Tensor:
+    def mixed(self, q: Tensor, k: Tensor, v: Tensor, where: Geometry) -> Tensor:
+        """What each query sees, `(n_heads, t, d_head)` all, queries and keys turned, by the kernel of the geometry."""
         terms = self.terms()
         dropout = self.dropout if self.training else 0.0
         if where.kernel in ("flex", "varlen"):

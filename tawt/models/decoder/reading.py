@@ -98,7 +98,7 @@ class Reading:
             laid = own.new_zeros(len(self.length), own.shape[0], room, own.shape[2])
             laid[self._document, :, self._place] = own.transpose(0, 1)
             kept.append(laid)
-        x = x + attention.out(attention._mixed(q, k, v, where).transpose(0, 1).reshape(x.shape))
+        x = x + attention.out(attention.mixed(q, k, v, where).transpose(0, 1).reshape(x.shape))
         out: Tensor = x + block.ffn(block.norm_ffn(x))
         return out
 

@@ -170,7 +170,7 @@ def test_a_plan_wonders_about_what_may_not_be_meant(workspace, config, monkeypat
 def test_memory_that_runs_out_before_the_first_step_says_what_to_set(workspace, config, monkeypatch, module, where):
     """Not a mistake in tawt: the same advice as in a step, and no run folder is left."""
 
-    def none_left(*args):
+    def none_left(*args, **more):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(module, where, none_left)

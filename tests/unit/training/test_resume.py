@@ -304,9 +304,9 @@ def test_a_signal_before_the_first_step_is_an_interrupt(workspace, config, tmp_p
     """SIGTERM while a run is set up ends it with a word, not in silence, and leaves no run folder."""
     real = setup.count_baselines
 
-    def interrupted(*args):
+    def interrupted(*args, **more):
         signal.raise_signal(signal.SIGTERM)
-        return real(*args)
+        return real(*args, **more)
 
     monkeypatch.setattr(setup, "count_baselines", interrupted)
     before = signal.getsignal(signal.SIGTERM)
