@@ -9,7 +9,19 @@ import typer
 
 from tawt.cli.again import follow, foretell, pretrained
 from tawt.cli.model import Device
-from tawt.cli.options import MODEL_PANEL, DryRun, Form, Kind, Memory, StaleOk, Threads, Workspace, in_hours
+from tawt.cli.options import (
+    MODEL_PANEL,
+    Aces,
+    DryRun,
+    Form,
+    Kind,
+    Memory,
+    Predicates,
+    StaleOk,
+    Threads,
+    Workspace,
+    in_hours,
+)
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.trained import threads_sleep_soon
 
@@ -123,12 +135,8 @@ def audit(
         typer.Option(help="Whose embeddings are held to what was known", show_default=False),
     ] = None,
     kind: Kind = None,
-    aces: Annotated[
-        Path | None, typer.Option(help="The ACES file of the labels, where it is no ready task", show_default=False)
-    ] = None,
-    predicates: Annotated[
-        Path | None, typer.Option(help="The dataset's own predicates that were laid over it", show_default=False)
-    ] = None,
+    aces: Aces = None,
+    predicates: Predicates = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="One that you report of the run: was it chosen on held_out", show_default=False),

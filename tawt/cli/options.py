@@ -27,6 +27,12 @@ Kind = Annotated[
         help="binary, labels, classes, numbers, counts or time, where the labels leave it open", show_default=False
     ),
 ]
+Aces = Annotated[
+    Path | None, typer.Option(help="The ACES file of the labels, where it is no ready task", show_default=False)
+]
+Predicates = Annotated[
+    Path | None, typer.Option(help="The dataset's own predicates that were laid over it", show_default=False)
+]
 StaleOk = Annotated[
     bool, typer.Option("--stale-ok", help="Go on although the dataset is older than what it was made from")
 ]

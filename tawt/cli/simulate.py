@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tawt.cli.again import follow, foretell
-from tawt.cli.options import MODEL_PANEL, DryRun, Form, StaleOk, Workspace
+from tawt.cli.options import MODEL_PANEL, Aces, DryRun, Form, Predicates, StaleOk, Workspace
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.trained import threads_sleep_soon
 
@@ -22,12 +22,8 @@ def risk(
     task: Annotated[str, typer.Argument(help="A label set that `tawt label` made of an ACES task", show_default=False)],
     workspace: Workspace,
     run: Annotated[str, typer.Option(help="A decoder: a run folder or its name", show_default=False)],
-    aces: Annotated[
-        Path | None, typer.Option(help="The ACES file of the labels, where it is no ready task", show_default=False)
-    ] = None,
-    predicates: Annotated[
-        Path | None, typer.Option(help="The dataset's own predicates that were laid over it", show_default=False)
-    ] = None,
+    aces: Aces = None,
+    predicates: Predicates = None,
     split: Annotated[str, typer.Option(help="Whose labels are asked about: train, tuning or held_out")] = "held_out",
     n: Annotated[int, typer.Option("--n", help="Continuations of each record", min=2)] = 20,
     most: Annotated[int, typer.Option(help="Events after which a continuation is cut", min=1)] = 1000,
@@ -47,14 +43,14 @@ def risk(
     from tawt.commands.risk import risk as run_risk
 
     def report(event: dict[str, Any]) -> None:
-        say(f"note: {event['text']}" if "text" in event else f"  {event['n_done']:,} of {event['n_rows']:,} labels")
+        say(f"note: {event['text']}" if "text" in event else f"  {event['n_done'] / event['n_rows']:.0%} of labels")
 
     result = run_risk(
         workspace, task, run, aces=aces, predicates=predicates, split=split, n=n, most=most, seed=seed, out=out,
         stale_ok=stale_ok, dry_run=dry_run, report=report,
     )  # fmt: skip
     if dry_run:
-        of = counted(result.n_rows, "label")
+        of = "labels of few subjects" if result.n_rows is None else counted(result.n_rows, "label")
         foretell(
             [("ask about", f"{of} of {split}"), ("continue each", f"{2 * n} times"), ("write", result.folder)], form
         )

@@ -28,7 +28,7 @@ from tawt.errors import ConfigError
 from tawt.evaluation.predictions import read_predictions, write_predictions
 from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.table import Comparison, compare
-from tawt.evaluation.withheld import withheld, withheld_text
+from tawt.evaluation.withheld import n_subjects, withheld, withheld_text
 from tawt.files import digest, write_sealed, write_text
 from tawt.heads.kinds import KINDS
 from tawt.heads.label_set import LabelSet
@@ -53,8 +53,8 @@ class RiskResult:
     """The three estimators on the same labels; None of a dry run."""
     folder: Path
     """Holds `risk.json`, `risk.txt`, and the chances by each estimator as predictions."""
-    n_rows: int
-    """Labels."""
+    n_rows: int | None
+    """Labels; None = of few subjects."""
     n_unseen: int
     """Labels of whom nothing was known: they are left out."""
     complete: float = 0.0
@@ -145,7 +145,9 @@ def risk(
     )
     assert loader.at is not None
     if dry_run:
-        return RiskResult(None, target, len(loader.at.row), len(loader.at.unseen), split=split)
+        few_people = n_subjects(labels.subject_id, np.ones(len(labels), dtype=bool)) <= SMALL_CELL
+        n_rows = None if few_people else len(loader.at.row)
+        return RiskResult(None, target, n_rows, len(loader.at.unseen), split=split)
     simulated = list(_simulated(decoder, loader, ahead, n, seed, most, tell))
     labels = labels.rows(loader.at.row)
     steps = {name: float(np.concatenate([one.steps[name].sum(1) for one in simulated]).mean()) for name in METHODS}
@@ -161,7 +163,7 @@ def risk(
         first = next(iter(said.values()))
         comparison = comparison.without(withheld(comparison.titles, first.outcome, first.subject_id))
         result = RiskResult(
-            comparison, target, len(labels), len(loader.at.unseen),
+            comparison, target, comparison.n_rows, len(loader.at.unseen),
             float(np.concatenate([one.complete.reshape(-1) for one in simulated]).mean()), steps,
             {name: float((each[name].var(1, ddof=1) * made[name].mean(1)).mean()) for name in METHODS} if n > 1 else {},
             split=split,

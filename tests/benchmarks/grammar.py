@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,44 +19,15 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "grammar"))
 
-from world import DEATH, HOUR, SPECIAL, N, World, write
+from world import DEATH, HOUR, SPECIAL, N, World, config, first_events, write
 
 import tawt
-from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
-from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.runs.load import load_decoder
 from tawt.synthesis.risk import METHODS, Question, simulate
 
 HOURS = 24
-COLUMNS = (
-    "data_type", "value", "value_token", "value_status", "time", "identity", "n_static", "subject_id", "origin",
-    "begins", "ends",
-)  # fmt: skip
-
-
-def first_events(batch: HostBatch) -> HostBatch:
-    """Return one record for each data_type, of which only its first event is known, at that moment."""
-    first = batch.select(np.arange(batch.n_tokens) == batch.bounds[:-1][batch.document])
-    chosen = np.array([np.flatnonzero(first.data_type - SPECIAL == kind)[0] for kind in range(N)])
-    columns = {name: getattr(first, name)[chosen] for name in COLUMNS}
-    return replace(first, **columns, end=columns["time"], bounds=np.arange(N + 1))
-
-
-def config(steps: int) -> PretrainConfig:
-    """Return a small decoder."""
-    return PretrainConfig.model_validate({
-        "model": {
-            "d_model": 32, "n_layers": 1, "n_heads": 2, "d_ffn": 64, "causal": True, "dropout": 0.0, "time": ["delta"],
-        },
-        "objective": {"masked": {"weight": 0.0}, "next": {"weight": 1.0}},
-        "batching": {"tokens_per_batch": 2048, "max_length": 512, "order": "by_type"},
-        "train": {
-            "max_steps": steps, "lr": 5e-3, "warmup_steps": 10, "validate_every": steps, "checkpoint_every": steps,
-            "threads": 1,
-        },
-    })  # fmt: skip
 
 
 def main() -> None:

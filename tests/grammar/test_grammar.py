@@ -5,17 +5,15 @@ A second automaton of the same data_types, gaps and values in other transitions 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from world import DEATH, HOUR, SPECIAL, N, World, write
+from world import DEATH, HOUR, SPECIAL, N, World, config, first_events, write
 
 import tawt
 from tawt.batching.loader import PackedLoader
-from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.objectives.pretrain_model import build_model
 from tawt.runs.load import read_saved
@@ -24,17 +22,6 @@ from tawt.synthesis.rollout import invent
 from tawt.training.checkpoint import load_weights
 
 SUBJECTS, STEPS, HOURS = 700, 200, 24
-CONFIG = {
-    "model": {
-        "d_model": 32, "n_layers": 1, "n_heads": 2, "d_ffn": 64, "causal": True, "dropout": 0.0, "time": ["delta"],
-    },
-    "objective": {"masked": {"weight": 0.0}, "next": {"weight": 1.0}},
-    "batching": {"tokens_per_batch": 2048, "max_length": 512, "order": "by_type"},
-    "train": {
-        "max_steps": STEPS, "lr": 5e-3, "warmup_steps": 10, "validate_every": STEPS, "checkpoint_every": STEPS,
-        "threads": 1,
-    },
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +29,7 @@ def learned(tmp_path_factory):
     """The world, its dataset, a decoder that learned it, and the last losses."""
     workspace, world = tmp_path_factory.mktemp("grammar"), World()
     write(workspace, world, SUBJECTS)
-    result = tawt.pretrain(workspace, PretrainConfig.model_validate(CONFIG), device="cpu")
+    result = tawt.pretrain(workspace, config(STEPS), device="cpu")
     saved = read_saved(result.run)
     model = build_model(saved.config, saved.vocabulary, 0)
     load_weights(model, saved.weights)
@@ -108,17 +95,9 @@ def test_drawn_lengths_gaps_and_values_are_the_worlds(learned):
 def test_risks_are_the_known_ones_and_cost_less_than_by_counting(learned):
     """Of death within a day, all three estimators give the automaton's own chance; M1 and M2 for a third of the steps."""
     world, dataset, model, _ = learned
-    loader = PackedLoader(dataset.split("tuning"), dataset.vocabulary, PretrainConfig.model_validate(CONFIG).batching)
+    loader = PackedLoader(dataset.split("tuning"), dataset.vocabulary, config(STEPS).batching)
     batch = loader.batch(0)
-    first = batch.select(np.arange(batch.n_tokens) == batch.bounds[:-1][batch.document])
-    kinds = first.data_type - SPECIAL
-    chosen = np.array([np.flatnonzero(kinds == kind)[0] for kind in range(N)])
-    columns = (
-        "data_type", "value", "value_token", "value_status", "time", "identity", "n_static", "subject_id", "origin",
-        "end", "begins", "ends",
-    )  # fmt: skip
-    asked = replace(first, **{name: getattr(first, name)[chosen] for name in columns}, bounds=np.arange(N + 1))
-    asked = replace(asked, end=asked.time)  # asked at that very moment
+    asked = first_events(batch)
     watched = torch.zeros(len(dataset.vocabulary), dtype=torch.bool)
     watched[SPECIAL + DEATH] = True
     n = 100

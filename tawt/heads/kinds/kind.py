@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -34,7 +35,7 @@ class Said:
     """Hours, where survival is predicted."""
 
 
-class Kind:
+class Kind(ABC):
     """A kind of task, for one that is asked. All take `outputs`, `(d, k)` of any float type, of a head.
 
     Args:
@@ -77,22 +78,23 @@ class Kind:
         return numbers_of(table[column]), ()
 
     @classmethod
+    @abstractmethod
     def described(cls, rows: LabelSet, config: LabelConfig) -> dict[str, Any]:
         """Return what training labels decide of a `TaskSpec`.
 
         Raises:
             ConfigError: There is nothing to tell apart.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def targets(self, labels: LabelSet) -> tuple[Numbers, Numbers]:
         """Return what a head is to say, and how much each counts, `(r, k)` both; see `tawt.heads.targets.Targets`.
 
         Raises:
             ConfigError: The labels ask for something else.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, outputs: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         """Return the loss of each document, `(d,)` in the type of `truth`.
 
@@ -101,24 +103,24 @@ class Kind:
             truth: `(d, k)`; see `tawt.heads.targets`.
             weight: `(d, k)`, 0 where nothing is known.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
         """Return the answers, `(d, k)`: probabilities, numbers in their own unit, or chances of no event so far."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self) -> Tensor:
         """Return the outputs `(k,)` of a head that knows the training labels alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def taught(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return outputs `(d, k)` of a teacher as truth and weight, `(d, k)` each, that a head can learn from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outputs(self, fitted: Tensor) -> Tensor:
         """Return the outputs `(d, k)` of a head that says what a model says that was fitted to the truth."""
-        raise NotImplementedError
 
+    @abstractmethod
     def said(self, labels: LabelSet, said: Numbers, horizons: Sequence[float] = ()) -> Said:
         """Return what came beside what was answered.
 
@@ -127,7 +129,6 @@ class Kind:
             said: `(n, k)`, as of `predict`.
             horizons: Hours at which a time to an event is asked about; none = those that the run learned.
         """
-        raise NotImplementedError
 
     def placed(self, labels: LabelSet) -> Numbers:
         """Return the answers in the order of the outputs, `(r, k)`; NaN = not known.

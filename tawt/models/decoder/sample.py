@@ -25,6 +25,8 @@ from tawt.models.decoder.mixtures import draw_gap, draw_rank, gap_log_longer
 from tawt.models.decoder.reading import Reading
 from tawt.models.encoder import Encoder
 
+NONE = -(1 << 62)
+"""us: no time; a record may begin before the moment that times count from."""
 MOST_GAP = 200 * 8766 * US_PER_HOUR
 """us: no gap is longer than two centuries."""
 _OF_RECORDS = (
@@ -111,8 +113,8 @@ class Sampler:
         self.last_at = torch.full((b, v), -1, dtype=torch.int32)
         """Token of the last triplet of each data_type."""
         self.last_time = torch.zeros(b, v, dtype=torch.int64)
-        self.earlier_time = torch.full((b, v), -1, dtype=torch.int64)
-        """us of the last triplet of each data_type at an earlier moment; -1 = none."""
+        self.earlier_time = torch.full((b, v), NONE, dtype=torch.int64)
+        """us of the last triplet of each data_type at an earlier moment; `NONE` = there is none."""
         self._asked = torch.full((b,), asked)
         self._end = (prompts.end_hours * US_PER_HOUR).round().long()
         self._known(prompts)
@@ -239,7 +241,7 @@ class Sampler:
             was_timed & timed & (self.last_time[rows, kind] < time),
             self.last_time[rows, kind], self.earlier_time[rows, kind],
         )  # fmt: skip
-        type_gap = torch.where((earlier >= 0) & timed, (time - earlier) / US_PER_HOUR, -1.0)
+        type_gap = torch.where((earlier != NONE) & timed, (time - earlier) / US_PER_HOUR, -1.0)
         self.earlier_time[rows, kind] = earlier
         self.last_at[rows, kind] = self.reading.length.int()
         self.last_time[rows, kind] = time

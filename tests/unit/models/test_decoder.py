@@ -64,10 +64,13 @@ def as_drawn(batch, at, time):
     return Drawn(*whole, np.zeros(len(at)))
 
 
+@pytest.mark.parametrize("began", [0, 60 * 8766], ids=["behind its origin", "before it"])
 @pytest.mark.parametrize("attention", TERMS.values(), ids=TERMS)
-def test_reading_on_is_reading_at_once(records, attention):
+def test_reading_on_is_reading_at_once(records, attention, began):
     """Prompts of every length and then one event after another give the states of the whole records, up to rounding."""
     vocabulary, batch = records
+    batch = replace(batch, time=np.where(batch.is_static, 0, batch.time - began * HOUR))
+    assert (batch.time < 0).any() == bool(began), "the case is not met"
     encoder, heads = a_decoder(vocabulary, attention)
     whole = encoder(batch.tensors()).tokens.detach()
     rng = np.random.default_rng(0)
