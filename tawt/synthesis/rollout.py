@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from tawt.arrays import Ints
+from tawt.arrays import Bools, Ints
 from tawt.batching.batch import PackedBatch
 from tawt.batching.gaps import PERIODS, US_PER_HOUR
 from tawt.chance import draw
+from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.heads import NextHeads, Step
 from tawt.models.decoder.sample import Sampler
@@ -26,25 +26,11 @@ _RECORD = 63
 
 @dataclass(frozen=True, eq=False)
 class Invented:
-    """Triplets of `s` invented records, one after the other: `n` in all."""
+    """Some invented records."""
 
-    number: Ints
-    """`(s,)`, which record each is: what it is drawn from, with the seed."""
-    bounds: Ints
-    """`(s + 1,)`, where each starts, and n."""
-    is_static: NDArray[np.bool_]
-    """`(n,)`."""
-    time: Ints
-    """`(n,)`, us since the origin; 0 for a static."""
-    data_type: Ints
-    """`(n,)`."""
-    value: NDArray[np.float32]
-    """`(n,)`, normalized; 0 where there is none."""
-    value_token: Ints
-    """`(n,)`."""
-    value_status: Ints
-    """`(n,)`."""
-    is_whole: NDArray[np.bool_]
+    records: Records
+    """Of `s` subjects; whose id is the number that, with the seed, made the record."""
+    is_whole: Bools
     """`(s,)`, whether the record came to its end; else it was cut at the most events."""
 
 
@@ -89,17 +75,18 @@ def invent(
         wanted = np.flatnonzero(np.isin(members, numbers))
         row, place = np.nonzero(there.T[wanted])
         at = place, wanted[row]
-        yield Invented(
-            number=members[wanted],
+        records = Records(
+            subject_id=members[wanted],
+            origin=np.zeros(len(wanted), dtype=np.int64),
             bounds=np.concatenate([[0], np.cumsum(there[:, wanted].sum(0))]),
             is_static=columns["step"][at] == Step.STATIC,
             time=columns["time"][at],
-            data_type=columns["data_type"][at],
+            data_type=columns["data_type"][at].astype(np.int32),
             value=columns["value"][at],
-            value_token=columns["value_token"][at],
-            value_status=columns["value_status"][at],
-            is_whole=~there[-1, wanted],
+            value_token=columns["value_token"][at].astype(np.int32),
+            value_status=columns["value_status"][at].astype(np.uint8),
         )
+        yield Invented(records, ~there[-1, wanted])
 
 
 _COLUMNS = ("step", "time", "data_type", "value", "value_token", "value_status")

@@ -52,7 +52,8 @@ def test_what_is_drawn_walks_the_automaton_and_not_the_other_one(learned):
     world, dataset, model, _ = learned
     other = World(permuted=True)
     steps, wrong, wrong_there, deaths, after_death = 0, 0, 0, 0, 0
-    for drawn in invent(model.encoder, model.heads.next, dataset.vocabulary, np.arange(128), 3):
+    for part in invent(model.encoder, model.heads.next, dataset.vocabulary, np.arange(128), 3):
+        drawn = part.records
         for a, b in pairwise(drawn.bounds):
             kinds = drawn.data_type[a:b] - SPECIAL
             for before, kind in pairwise(kinds):
@@ -68,7 +69,8 @@ def test_drawn_lengths_gaps_and_values_are_the_worlds(learned):
     """Mean length, median gaps and how much of a value stays to the next are those of fresh walks."""
     world, dataset, model, _ = learned
     fresh = world.records(1000, 99)
-    drawn = list(invent(model.encoder, model.heads.next, dataset.vocabulary, np.arange(192), 4))
+    invented = invent(model.encoder, model.heads.next, dataset.vocabulary, np.arange(192), 4)
+    drawn = [part.records for part in invented]
     lengths = np.concatenate([np.diff(part.bounds) for part in drawn])
     real = np.array([len(walk) for walk in fresh])
     assert lengths.mean() == pytest.approx(real.mean(), abs=4 * np.hypot(real.std() / 192**0.5, real.std() / 1000**0.5))
