@@ -29,7 +29,7 @@ class NextConfig(Section):
     """Weight of the log likelihood of a number's quantile rank, of a mixture of truncated logistics."""
     category_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the cross-entropy of the category."""
-    n_gaps: int = Field(8, ge=1, le=256)
+    n_gaps: int = Field(16, ge=1, le=256)
     """Log-normals in the mixture of gaps."""
     n_numbers: int = Field(6, ge=1, le=256)
     """Logistics in the mixture of numbers."""

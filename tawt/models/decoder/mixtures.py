@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-NARROW_GAP, NARROW_RANK = 0.02, 0.004
+NARROW_GAP, NARROW_RANK = 0.003, 0.004
 """Least width of a component: of a gap's logarithm, of a rank."""
 _FINE = 0.05
 """Below so many widths an interval's chance is its density times its length; above, a difference of two chances."""
