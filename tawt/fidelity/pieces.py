@@ -1,0 +1,42 @@
+"""A cohort piece by piece, so that what is held at once does not grow with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tawt.arrays import Bools, Ints
+from tawt.dataset.records import Cohort, Records
+
+ROWS = 1 << 19
+"""Triplets that are looked at at once; one record may have more."""
+SUBJECTS = 1 << 12
+"""Subjects that are looked at at once."""
+
+
+def pieces(cohort: Cohort) -> Iterator[tuple[int, Records]]:
+    """Give the records of a cohort in pieces that are small, each with the number of its first subject."""
+    done = 0
+    for part in cohort.parts():
+        start = 0
+        while start < part.n_subjects:
+            stop = int(np.searchsorted(part.bounds, part.bounds[start] + ROWS, side="right")) - 1
+            stop = min(max(start + 1, stop), start + SUBJECTS)
+            whole = start == 0 and stop >= part.n_subjects
+            yield done + start, part if whole else part.take(np.arange(start, min(stop, part.n_subjects)))
+            start = stop
+        done += part.n_subjects
+
+
+def moments(records: Records) -> tuple[Bools, Ints]:
+    """Return whether each triplet is the first of its moment, and the number of its moment, `(n,)` each.
+
+    Simultaneous triplets of a subject are one moment; the statics of a subject are one too.
+    """
+    n = len(records.time)
+    first = np.ones(n, dtype=np.bool_)
+    if n:
+        first[1:] = (np.diff(records.time) != 0) | (np.diff(records.is_static) != 0)
+        first[records.bounds[:-1][records.lengths > 0]] = True
+    return first, np.cumsum(first) - 1
