@@ -22,8 +22,9 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.batching.batch import PackedBatch
 from tawt.chance import draw
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import NextHeads, Step
-from tawt.models.decoder.sample import Drawn, Sampler
+from tawt.models.decoder.sample import Sampler
 from tawt.models.encoder import Encoder
 
 METHODS = ("M0", "M1", "M2")

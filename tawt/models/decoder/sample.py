@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +19,7 @@ from tawt.chance import draw, uniform
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import NextHeads, Step
 from tawt.models.decoder.mixtures import draw_gap, draw_rank, gap_log_longer
 from tawt.models.decoder.reading import Reading
@@ -30,30 +30,11 @@ NONE = -(1 << 62)
 MOST_GAP = 200 * 8766 * US_PER_HOUR
 """us: no gap is longer than two centuries."""
 _OF_RECORDS = (
-    "clock", "alive", "timed", "time", "before", "last_at", "last_time", "earlier_time",
-    "_has_before", "_asked", "_end",
+    "clock", "timed", "time", "before", "last_at", "last_time", "earlier_time", "_has_before", "_asked", "_end",
 )  # fmt: skip
+_SPARE = 0.75
+"""Where no more of the records go on, those that have ended are let go."""
 _STEP, _GAP, _TYPE, _STATUS, _VALUE = range(5)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One event of each of `b` records; of those that had ended before, nothing."""
-
-    step: Ints
-    """`(b,)`, the `Step`; `END` where the record ends here or had ended."""
-    time: Ints
-    """`(b,)`, us since the origin; 0 for a static."""
-    data_type: Ints
-    """`(b,)`."""
-    value_status: Ints
-    """`(b,)`, see `ValueStatus`."""
-    value: NDArray[np.float32]
-    """`(b,)`, normalized; 0 where there is none."""
-    value_token: Ints
-    """`(b,)`, bin or category; 0 = none."""
-    watched: NDArray[np.float64]
-    """`(b,)`, the chance that this event was to be of one of the watched data_types, given its time."""
 
 
 class Sampler:
@@ -105,6 +86,9 @@ class Sampler:
         self.clock = prompts.clock_hours
         self._has_before = torch.zeros(b, dtype=torch.bool)
         self.alive = torch.ones(b, dtype=torch.bool)
+        """Of all records, also those that are let go."""
+        self._row = torch.arange(b)
+        """Which record each row is."""
         self.timed = torch.zeros(b, dtype=torch.bool)
         self.time = torch.zeros(b, dtype=torch.int64)
         """us since the origin of the last timed event."""
@@ -152,20 +136,37 @@ class Sampler:
         other.reading = self.reading.of(records)
         other.words, other.suppressed = words, suppressed
         other.until = torch.from_numpy(until) if until is not None else None
-        for name in _OF_RECORDS:
-            setattr(other, name, getattr(self, name)[records].clone())
+        other.alive, other._row = self.alive[records].clone(), torch.arange(len(records))
+        other._narrow(records)
         return other
+
+    def _narrow(self, rows: Tensor) -> None:
+        """Leave some of the rows."""
+        for name in _OF_RECORDS:
+            setattr(self, name, getattr(self, name)[rows].clone())
 
     @torch.no_grad()
     def events(self, most: int) -> Iterator[Drawn]:
-        """Draw event after event of all records until all have ended, at most `most`."""
-        states = self.reading.last
+        """Draw event after event of all records until all have ended, at most `most`; once from where it is.
+
+        Which rows are computed side by side hangs on which records have ended, so on what is drawn alone.
+        """
+        states, b = self.reading.last, len(self._row)
         for number in range(most):
             drawn = self._draw(states, number)
-            yield drawn
-            self.alive &= torch.from_numpy(drawn.step != Step.END)
-            if not self.alive.any():
+            yield drawn.among(self._row.numpy(), b)
+            self.alive[self._row] &= torch.from_numpy(drawn.step != Step.END)
+            on = self.alive[self._row]
+            n_on = int(on.sum())
+            if not n_on:
                 return
+            if n_on <= _SPARE * len(on):
+                rows = on.nonzero()[:, 0]
+                self.reading = self.reading.of(rows)
+                self._row, self.words = self._row[rows], self.words[rows.numpy()]
+                self.until = self.until[rows] if self.until is not None else None
+                self._narrow(rows)
+                drawn = drawn.of(rows.numpy())
             states = self._read(drawn)
 
     def _draw(self, states: Tensor, number: int) -> Drawn:
@@ -178,7 +179,7 @@ class Sampler:
             logits = logits.double()
             logits[self._asked, Step.SAME] = logits[self._asked, Step.STATIC] = -torch.inf
             logits[:, Step.LATER] += gap_log_longer(gaps, waited)
-        step = torch.where(self.alive, _choose(logits, self._chance(number, _STEP)), Step.END)
+        step = torch.where(self.alive[self._row], _choose(logits, self._chance(number, _STEP)), Step.END)
         later = step == Step.LATER
         hours = draw_gap(gaps, self._two(number, _GAP), float(heads.resolution), waited)
         gap = (hours * US_PER_HOUR / self._resolution).round().clamp(1, MOST_GAP / self._resolution).long()
@@ -229,7 +230,7 @@ class Sampler:
     def _read(self, drawn: Drawn) -> Tensor:
         step, time, kind = (torch.from_numpy(x) for x in (drawn.step, drawn.time, drawn.data_type))
         is_static, rows, b = step == Step.STATIC, torch.arange(len(step)), len(step)
-        timed, late = ~is_static & self.alive, step == Step.LATER
+        timed, late = ~is_static & self.alive[self._row], step == Step.LATER
         moved = timed & self.timed & late
         self.before = torch.where(moved, self.time, self.before)
         # the moment before is where the last one was; the first timed event has none

@@ -14,9 +14,11 @@ from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.config.next_event import NextConfig
 from tawt.dataset.reader import open_dataset
+from tawt.models.decoder import sample
+from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import Counted, NextHeads, Step
 from tawt.models.decoder.reading import Reading
-from tawt.models.decoder.sample import Drawn, Sampler
+from tawt.models.decoder.sample import Sampler
 from tawt.models.encoder import Encoder
 
 HOUR = 3_600_000_000
@@ -157,7 +159,30 @@ def test_what_is_suppressed_never_comes_and_its_chance_is_told(records):
         encoder, heads, vocabulary, empty(batch, 50), draw(np.arange(50), 1), watched=watched, suppressed=True
     )
     for drawn in bound.events(20):
-        assert not np.isin(drawn.data_type[drawn.step != Step.END], [4, 5, 6, 7]).any() and (drawn.watched > 0).all()
+        there = drawn.step != Step.END
+        assert not np.isin(drawn.data_type[there], [4, 5, 6, 7]).any() and (drawn.watched[there] > 0).all()
+
+
+def test_letting_go_of_what_has_ended_changes_no_record(records, monkeypatch):
+    """Records whose neighbours have ended and are let go come as they do with all of them kept, but for rounding."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+
+    def drawn(spare):
+        monkeypatch.setattr(sample, "_SPARE", spare)
+        sampler = Sampler(encoder, heads, vocabulary, empty(batch, 64), draw(np.arange(64), 6))
+        events = [*sampler.events(40)]
+        return events, len(sampler.words)
+
+    kept, n_kept = drawn(0.0)
+    less, n_less = drawn(0.75)
+    assert n_kept == 64 and n_less < 30 and len(kept) == len(less)
+    for a, b in zip(kept, less, strict=True):
+        there = a.step != Step.END
+        assert np.array_equal(a.step, b.step)
+        for name in ("time", "data_type", "value_status", "value_token"):
+            assert np.array_equal(getattr(a, name)[there], getattr(b, name)[there]), name
+        np.testing.assert_allclose(a.value[there], b.value[there], atol=1e-4)
 
 
 def test_records_end_at_their_horizon(records):
