@@ -15,7 +15,7 @@ from tawt.chance import draw
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.heads import NextHeads, Step
-from tawt.models.decoder.sample import Sampler
+from tawt.models.decoder.sample import Sampler, Snap
 from tawt.models.encoder import Encoder
 
 COMPANY = 64
@@ -52,7 +52,13 @@ def from_nothing(origins: Ints) -> PackedBatch:
 
 
 def invent(
-    encoder: Encoder, heads: NextHeads, vocabulary: Vocabulary, numbers: Ints, seed: int, most: int = 4096
+    encoder: Encoder,
+    heads: NextHeads,
+    vocabulary: Vocabulary,
+    numbers: Ints,
+    seed: int,
+    most: int = 4096,
+    snap: Snap | None = None,
 ) -> Iterator[Invented]:
     """Draw records by their numbers, a company at a time.
 
@@ -63,11 +69,17 @@ def invent(
         numbers: `(s,)`, ascending, each once.
         seed: Of the set: number and seed make a record.
         most: Events after which a record is cut.
+        snap: To the numbers that are told, see `Grid.nearest`; None = as they are drawn.
     """
     for company in np.unique(numbers // COMPANY):
         members = company * COMPANY + np.arange(COMPANY)
         sampler = Sampler(
-            encoder, heads, vocabulary, from_nothing(np.zeros(COMPANY, np.int64)), draw(members, _RECORD, seed)
+            encoder,
+            heads,
+            vocabulary,
+            from_nothing(np.zeros(COMPANY, np.int64)),
+            draw(members, _RECORD, seed),
+            snap=snap,
         )
         drawn = list(sampler.events(most))
         columns = {name: np.stack([getattr(one, name) for one in drawn]) for name in _COLUMNS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +35,8 @@ _OF_RECORDS = (
 _SPARE = 0.75
 """Where no more of the records go on, those that have ended are let go."""
 _STEP, _GAP, _TYPE, _STATUS, _VALUE = range(5)
+Snap = Callable[[Ints, NDArray[np.float32]], NDArray[np.float32]]
+"""Data_types and normalized numbers, `(m,)` each -> the numbers that are told instead, `(m,)`."""
 
 
 class Sampler:
@@ -53,6 +55,7 @@ class Sampler:
         watched: `(v,)` bool, data_types whose chance is told; None = none.
         suppressed: Whether these never come: their chance goes to the others.
         until: `(b,)`, us since the origin: a record ends before what would lie beyond; None = never.
+        snap: To the numbers that are told; None = as they are drawn.
         asked: Whether each prompt holds all that was known at its document's end: what comes lies behind that.
     """
 
@@ -67,10 +70,11 @@ class Sampler:
         watched: Tensor | None = None,
         suppressed: bool = False,
         until: Ints | None = None,
+        snap: Snap | None = None,
         asked: bool = False,
     ) -> None:
         self.encoder, self.heads, self.vocabulary = encoder, heads, vocabulary
-        self.words, self.suppressed = words, suppressed
+        self.words, self.suppressed, self.snap = words, suppressed, snap
         self.until = torch.from_numpy(until) if until is not None else None
         v = len(vocabulary)
         self.watched = watched if watched is not None else torch.zeros(v, dtype=torch.bool)
@@ -205,7 +209,10 @@ class Sampler:
         status = _choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
         rank = draw_rank(heads.numbers(typed, kind, status), self._two(number, _VALUE))
         has = self._has_number[status] & (self._n_bins[kind] > 0)
-        value = torch.where(has, heads.values(kind, rank), 0.0).float()
+        told = heads.values(kind, rank).float()
+        if self.snap is not None:
+            told = torch.from_numpy(self.snap(kind.numpy(), told.numpy()))
+        value = torch.where(has, told, 0.0)
         token = self._tokens(typed, kind, status, value, has, number)
         arrays = step, time, kind, status, value, token, watched
         step_, time_, kind_, status_, value_, token_, watched_ = (x.numpy() for x in arrays)
