@@ -134,6 +134,16 @@ class LabelTargets:
 
 
 @dataclass(frozen=True)
+class LatentInputs:
+    """What a latent is drawn from."""
+
+    whole: PackedBatch
+    """The documents with nothing hidden, laid out for the encoder that reads them."""
+    noise: Tensor
+    """`(d, n_queries * d_latent)` float32, standard normal."""
+
+
+@dataclass(frozen=True)
 class Example:
     """One packed batch, ready for the model."""
 
@@ -157,6 +167,8 @@ class Example:
     """Number of the batch in its stream."""
     n_tokens: int
     """Triplets of the batch; without those that fill it up, if it is filled up."""
+    latent: LatentInputs | None = None
+    """None = there is no latent."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Example:
         """Return the example on a device."""

@@ -12,6 +12,7 @@ from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError
 from tawt.runs.find import find_run
 from tawt.runs.load import read_saved
+from tawt.runs.reader import with_reader
 from tawt.runs.training import TrainingResult, Wanted, train
 from tawt.training.checkpoint import latest_checkpoint
 from tawt.training.distributed import one_voice, open_world
@@ -75,10 +76,11 @@ def pretrain(
             if begun is not None:
                 at = place_for(workspace, begun, tell, stale_ok, makes=world.first, dry_run=dry_run)
                 world.wait(patient=True)
-        return train(
-            Wanted(workspace, run, tree, again, device, resume, start, None, None, stale_ok, dry_run, None, at),
-            world, tell,
-        )  # fmt: skip
+            tree, reader = with_reader(workspace, run, tree, resume)
+        wanted = Wanted(
+            workspace, run, tree, again, device, resume, start, stale_ok=stale_ok, dry_run=dry_run, reader=reader, at=at
+        )
+        return train(wanted, world, tell)
 
 
 def _has_begun_from(run: Path) -> bool:

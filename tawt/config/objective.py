@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tawt.config.augment import AugmentConfig
 from tawt.config.base import Conflict, Section
 from tawt.config.label import LabelConfig
+from tawt.config.latent import LatentConfig
 from tawt.config.model import LEAST_HOURS, MOST_HOURS
 from tawt.config.next_event import NextConfig
 
@@ -164,6 +165,8 @@ class ObjectiveConfig(Section):
     """Which two views are of one subject."""
     next: NextConfig = NextConfig()
     """What follows each event: when, what, with which value."""
+    latent: LatentConfig = LatentConfig()
+    """What a decoder is told of the whole record."""
     label: LabelConfig = LabelConfig()
     """What a task asks."""
 
@@ -180,6 +183,9 @@ class ObjectiveConfig(Section):
             )  # fmt: skip
         if self.next.weight and not self.next.parts:
             raise Conflict("nothing of the next event weighs anything: one of its weights must be above 0", "next")
+        if self.latent.is_on and not self.next.type_weight * self.next.weight:
+            said = "a latent is told to a decoder: objective.next and its data_types must weigh something"
+            raise Conflict(said, "latent.encoder", "next.weight", "next.type_weight")
         if self.label.weight and self.forecast.weight + self.contrastive.weight:
             raise Conflict(
                 "with labels, documents end at their prediction times: nothing else may cut or double them",

@@ -110,6 +110,9 @@ class PretrainConfig(Section):
         if self.objective.next.weight and not (model.causal and model.granularity == "triplet"):
             needs = ("objective.next.weight", "model.causal", "model.granularity")
             raise Conflict("objective.next needs model.causal, and a token per triplet", *needs)
+        if self.objective.latent.is_on and self.train.parallel == "fsdp":
+            said = "a model with a latent is not shared out: each process holds all of it"
+            raise Conflict(said, "objective.latent.encoder", "train.parallel")
         if model.causal and self.batching.order != "by_type":
             said = "with model.causal, triplets of one moment may not lie as chance has it: batching.order by_type"
             raise Conflict(said, "model.causal", "batching.order")

@@ -22,6 +22,7 @@ from tawt.models.dropout import Dropout, draw_bytes
 from tawt.models.embeddings import TokenEmbedding
 from tawt.models.pooling import DocumentPooling
 from tawt.models.readout import PerTypeReadout
+from tawt.models.segments import take
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,12 @@ class Encoder(nn.Module):
         """Return the states of a batch's tokens."""
         return self.closed(*self.opened(batch))
 
-    def opened(self, batch: PackedBatch) -> tuple[Tensor, Tensor | None, Layout, Tensor]:
+    def opened(self, batch: PackedBatch, told: Tensor | None = None) -> tuple[Tensor, Tensor | None, Layout, Tensor]:
         """Go through the blocks.
+
+        Args:
+            batch: Documents.
+            told: `(d, d_model)`, what is added to each token of a document; None = nothing.
 
         Returns:
             States `(t, d_model)`, what is still to be added to them, where they lie, and the encoding of each triplet's
@@ -191,6 +196,7 @@ class Encoder(nn.Module):
         if layout is None:
             layout = make_layout(batch, self.config.granularity, with_cls=self.config.with_cls)
         x, values = (self._embed if self.training else _embedded)(self, batch, layout)
+        x = x if told is None else x + take(told, layout.document).to(x.dtype)
         more: Tensor | None = None
         if self.blocks:
             x, more = self._through_blocks(x, layout)

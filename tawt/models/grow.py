@@ -23,6 +23,8 @@ _TABLE = "encoder.embedding."
 _TOKENS = "heads.tokens."
 _DOCUMENTS = "heads.documents."
 _NEXT = "heads.next."
+_LATENT = "latent."
+"""Whose encoder has tables as the other one."""
 
 
 def hold_longer(where: str, old: Vocabulary, new: Vocabulary, hint: str) -> None:
@@ -77,6 +79,7 @@ class Growth:
         return {name: self._of(name)(tensor).contiguous() for name, tensor in tensors.items()}
 
     def _of(self, name: str) -> Callable[[Tensor], Tensor]:
+        name = name.removeprefix(_LATENT)
         if name == f"{_TABLE}data_type.weight":
             return self._types
         if name in (f"{_TABLE}value.scale.weight", f"{_TABLE}value.shift.weight"):

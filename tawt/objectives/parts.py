@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from tawt.batching.example import Example, NextTargets
+from tawt.config.latent import KL
 from tawt.config.next_event import NEXT
 from tawt.config.objective import MASKED, ObjectiveConfig
 
@@ -12,7 +15,7 @@ FORECAST = ("forecast_value", "forecast_presence")
 """Parts of forecasting."""
 LABEL = "label"
 """The part of a task."""
-PARTS = (*MASKED, *FORECAST, *NEXT, "contrastive", LABEL)
+PARTS = (*MASKED, *FORECAST, *NEXT, KL, "contrastive", LABEL)
 """All parts, in the order they are logged."""
 ON_EMBEDDING = ("summary", *FORECAST, "contrastive", LABEL)
 """Parts that are predicted from a document's embedding: only these teach a readout."""
@@ -22,7 +25,25 @@ def weights(config: ObjectiveConfig) -> dict[str, float]:
     """Return the weight of each part that is on: its objective's weight times its own, in the order of `PARTS`."""
     contrastive = {"contrastive": config.contrastive.weight} if config.contrastive.weight else {}
     label = {LABEL: config.label.weight} if config.label.weight else {}
-    return config.masked.parts | config.forecast.parts | config.next.parts | contrastive | label
+    kl = {KL: config.next.weight * config.latent.beta} if config.latent.is_on else {}
+    return config.masked.parts | config.forecast.parts | config.next.parts | kl | contrastive | label
+
+
+def divisors(count: Mapping[str, int]) -> dict[str, int]:
+    """Return what the sum of each part is divided by in the loss: its own positions, so that each weighs the same.
+
+    With a latent, all are divided by the events: only then does the loss say what a record costs, which is what its
+    divergence is held to.
+
+    Args:
+        count: Positions of each part.
+    """
+    return {part: max(count["next_type"] if KL in count else own, 1) for part, own in count.items()}
+
+
+def kl_share(config: ObjectiveConfig, step: int) -> float:
+    """Return which share of its weight the divergence has in step `step`, counted from 0."""
+    return min(1.0, (step + 1) / max(config.latent.warmup_steps, 1))
 
 
 def subjects_of(example: Example, part: str) -> Tensor:
@@ -34,6 +55,8 @@ def subjects_of(example: Example, part: str) -> Tensor:
     if part == LABEL:
         assert example.label is not None
         return batch.subject_id[example.label.weight.any(1)].unique()
+    if part == KL:
+        return batch.subject_id.unique()
     if part in NEXT:
         assert example.next is not None
         assert batch.layout is not None

@@ -14,18 +14,24 @@ import torch
 from tawt.batching.augment import AUGMENT, altered
 from tawt.batching.batch import PackedBatch, make_layout
 from tawt.batching.cut import cut
-from tawt.batching.example import Example, ForecastTargets, LabelTargets, MaskedTargets, NextTargets
+from tawt.batching.example import Example, ForecastTargets, LabelTargets, LatentInputs, MaskedTargets, NextTargets
 from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
 from tawt.batching.left import make_cutter
 from tawt.batching.masking import TRAINING, VALIDATION, draw_masks, hide, may_lose
 from tawt.batching.views import VIEWS
+from tawt.config.latent import KL
+from tawt.config.objective import MaskedConfig
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.heads.targets import Targets
+from tawt.models.decoder.latent import normals
 from tawt.objectives import forecast, masked, next_event
 from tawt.objectives.baselines import Baselines, forecast_types
 from tawt.objectives.parts import LABEL, weights
+
+_LATENT = 12
+"""Salt of what is drawn of latents."""
 
 
 class Preparer:
@@ -97,6 +103,13 @@ class Preparer:
             following = next_event.make_targets(batch, vocabulary, counted.knots)
             counts |= next_event.counts(following)
             baseline |= next_event.baseline_sums(counted, following, vocabulary)
+        whole = batch
+        if objective.latent.is_on:
+            counts[KL] = batch.n_documents
+            baseline[KL] = batch.n_documents * objective.latent.width * objective.latent.free_bits
+            if self.training:
+                lost = MaskedConfig(weight=0, value=0, data_type=0, event=objective.latent.event_dropout)
+                batch = hide(batch, draw_masks(batch, lost, self.losable, *self._salts(number)))
         label: LabelTargets | None = None
         if self.targets is not None:
             assert batch.asked is not None, "a task's documents are of its prediction times"
@@ -117,6 +130,16 @@ class Preparer:
             baseline={part: baseline[part] for part in self.parts if part in baseline},
             number=number,
             n_tokens=packed.n_tokens,
+            latent=self._latent(whole, number) if objective.latent.is_on else None,
+        )
+
+    def _latent(self, whole: HostBatch, number: int) -> LatentInputs:
+        latent = self.config.objective.latent
+        assert latent.model is not None
+        packed = whole.tensors()
+        layout = make_layout(packed, latent.model.granularity, with_cls=latent.model.with_cls)
+        return LatentInputs(
+            replace(packed, layout=layout), normals(whole.words(_LATENT, *self._salts(number)), latent.width)
         )
 
     def _salts(self, number: int) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from tawt.batching.example import Example
 from tawt.batching.layout import Layout
 from tawt.config.label import LabelConfig
+from tawt.config.latent import KL
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.heads.head import TaskHead, beside
 from tawt.heads.lora import add_low_rank
 from tawt.heads.task import TaskSpec
 from tawt.models.decoder.heads import NextHeads
+from tawt.models.decoder.latent import Latent
 from tawt.models.encoder import Encoded, Encoder
 from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
 from tawt.objectives import forecast, masked, next_event
@@ -49,13 +51,17 @@ class Heads(nn.Module):
         self.documents = EmbeddingHeads(
             d_embedding, columns, len(vocabulary), objective.contrastive.d_projection, parts
         )
-        self.next = NextHeads(config.model, objective.next, vocabulary) if objective.next.weight else None
+        self.next = (
+            NextHeads(config.model, objective.next, vocabulary, objective.latent.width)
+            if objective.next.weight
+            else None
+        )
         self.label = None if task is None else TaskHead(d_embedding, task, objective.label)
         self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
 
 
 class PretrainModel(nn.Module):
-    """What a step trains. Weights are named `encoder.*` and `heads.*`.
+    """What a step trains. Weights are named `encoder.*`, `heads.*` and `latent.*`.
 
     Only parts that are on have heads. Where nothing is predicted from the embedding, the readout's own parameters
     cannot learn: they keep their start and take no gradient. With a task, `objective.label.trains` says what learns.
@@ -67,6 +73,7 @@ class PretrainModel(nn.Module):
         self.parts = weights(config.objective)
         self.encoder = Encoder(config.model, vocabulary)
         self.heads = Heads(config, vocabulary, self.encoder.d_embedding, task)
+        self.latent = Latent(config.objective.latent, vocabulary) if config.objective.latent.is_on else None
         self._after: Callable[..., Outputs] = _after
         self.reads_out = bool(self.parts.keys() & set(ON_EMBEDDING))
         for name, parameter in self.encoder.named_parameters():
@@ -96,12 +103,21 @@ class PretrainModel(nn.Module):
     def prepare(self, device: torch.device, dtype: torch.dtype, **how: Any) -> dict[str, str]:
         """Set how it computes; see `Encoder.prepare`. What lies behind the blocks is compiled as the embedding is."""
         self._after = torch.compile(_after) if how.get("compiled") and how.get("filled") else _after
+        if self.latent is not None:
+            self.latent.encoder.prepare(device, dtype)
         return self.encoder.prepare(device, dtype, **how)
 
     def forward(self, example: Example) -> Outputs:
         """Return the sums of losses of an example, and the projections of its documents."""
-        through = self.encoder.opened(example.batch)
-        return (self._after if self.training else _after)(self, through, example)
+        sums, told = {}, None
+        if self.latent is not None:
+            assert example.latent is not None and self.heads.next is not None
+            posterior = self.latent(example.latent.whole)
+            sums[KL] = posterior.divergence().clamp_min(self.config.objective.latent.free_bits).sum()
+            told = self.heads.next.told(posterior.drawn(example.latent.noise))
+        through = self.encoder.opened(example.batch, told)
+        out = (self._after if self.training else _after)(self, through, example)
+        return replace(out, sums=out.sums | sums)
 
     def sums(self, encoded: Encoded, example: Example) -> Outputs:
         """Return the same from the states of an example's tokens."""
@@ -175,11 +191,13 @@ class ParameterCounts:
     """The rest of the encoder."""
     heads: int
     """Heads of pretraining."""
+    latent: int = 0
+    """What reads a latent, with tables of its own."""
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.tables + self.encoder + self.heads
+        return self.tables + self.encoder + self.heads + self.latent
 
 
 def count_parameters(model: PretrainModel) -> ParameterCounts:
@@ -187,4 +205,5 @@ def count_parameters(model: PretrainModel) -> ParameterCounts:
     embeddings = [m for m in model.encoder.modules() if isinstance(m, nn.Embedding)]
     tables = sum(p.numel() for embedding in embeddings for p in embedding.parameters())
     encoder = sum(p.numel() for p in model.encoder.parameters()) - tables
-    return ParameterCounts(tables, encoder, sum(p.numel() for p in model.heads.parameters()))
+    heads, latent = (sum(p.numel() for p in part.parameters()) if part else 0 for part in (model.heads, model.latent))
+    return ParameterCounts(tables, encoder, heads, latent)

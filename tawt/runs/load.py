@@ -16,6 +16,7 @@ from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
 from tawt.heads.lora import is_update, merged, plain_name
 from tawt.models.decoder.heads import NextHeads
+from tawt.models.decoder.latent import Latent
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
@@ -86,6 +87,8 @@ class LoadedDecoder(LoadedEncoder):
 
     heads: NextHeads
     """Of the next event, in eval mode, on CPU."""
+    latent: Latent | None
+    """What reads whole records for it, in eval mode, on CPU; None = it is told nothing of them."""
 
 
 def load_decoder(run: Path) -> LoadedDecoder:
@@ -102,9 +105,14 @@ def load_decoder(run: Path) -> LoadedDecoder:
             str(run), "predicts no next event, expected a decoder",
             f"pretrain one: `{command('pretrain', workspace=workspace_of(run) or 'W', config='decode_small')}`",
         )  # fmt: skip
-    heads = NextHeads(loaded.config.model, loaded.config.objective.next, loaded.vocabulary)
+    objective, latent = loaded.config.objective, None
+    heads = NextHeads(loaded.config.model, objective.next, loaded.vocabulary, objective.latent.width)
     load_weights(heads, loaded.weights, prefix="heads.next.")
-    return LoadedDecoder(loaded.config, loaded.vocabulary, loaded.weights, loaded.encoder, heads.eval())
+    if objective.latent.is_on:
+        latent = Latent(objective.latent, loaded.vocabulary)
+        load_weights(latent, loaded.weights, prefix="latent.")
+        latent.eval()
+    return LoadedDecoder(loaded.config, loaded.vocabulary, loaded.weights, loaded.encoder, heads.eval(), latent)
 
 
 def read_saved(run: Path) -> Saved:

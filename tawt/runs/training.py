@@ -17,6 +17,7 @@ from tawt.heads.targets import Task
 from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.card import CARD, was_edited, write_card
 from tawt.runs.load import Saved, same_vocabulary, start_from
+from tawt.runs.reader import start_reader
 from tawt.runs.teacher import Teacher, ask, with_teacher, write_taught
 from tawt.seals import LIST, UNFINISHED
 from tawt.training.best import ending, final_weights, is_over, keep_again
@@ -82,6 +83,8 @@ class Wanted:
     """The file that the task is of."""
     at: Path | None = None
     """Holds the dataset instead, where it is carried into the vocabulary of another place."""
+    reader: Saved | None = None
+    """Whose encoder a latent of a new run reads with; None = there is none, or the run has it."""
 
 
 def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
@@ -119,8 +122,9 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
             world.wait()
         # memory may run out in one process alone, which then must speak
         with explained(run, tree, wanted.device), one_voice(world, alike=True):
-            if start is not None:
-                same_vocabulary(str(start.weights), start.vocabulary, dataset.vocabulary, workspace)
+            for one in (start, wanted.reader):
+                if one is not None:
+                    same_vocabulary(str(one.weights), one.vocabulary, dataset.vocabulary, workspace)
 
             def decided(task: Task | None, report: Report = tell, dry_run: bool = wanted.dry_run) -> Setup:
                 return set_up(
@@ -137,7 +141,7 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
             setup = decided(task)
             if wanted.dry_run:
                 return TrainingResult(run, looked_at(setup), None, {})
-            setup = ready(setup, start)
+            setup = ready(setup, start, wanted.reader)
             plan = make_plan(setup)
             trainer = make_trainer(setup)
             if world.first and task is not None and wanted.teacher is not None and taught is not None:
@@ -152,15 +156,18 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
         return TrainingResult(run, plan, run / WEIGHTS, metrics)
 
 
-def ready(setup: Setup, start: Saved | None = None) -> Setup:
+def ready(setup: Setup, start: Saved | None = None, reader: Saved | None = None) -> Setup:
     """Give the model the weights that the run starts from, put it on its device, and measure threads if need be.
 
     Args:
         setup: Its model is changed.
         start: Whose weights a new run starts from; None = those of its seed.
+        reader: Whose encoder its latent reads with.
     """
     config, compute, model, checkpoint = setup.config, setup.compute, setup.model, setup.checkpoint
     model.start_at(setup.baselines)
+    if reader is not None and model.latent is not None and checkpoint is None:
+        setup.note(start_reader(model.latent, reader))
     if checkpoint is not None:
         load_weights(model, checkpoint.folder / WEIGHTS)
     elif start is not None:

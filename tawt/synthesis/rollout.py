@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tawt.arrays import Bools, Ints
 from tawt.batching.batch import PackedBatch
@@ -59,6 +60,7 @@ def invent(
     seed: int,
     most: int = 4096,
     snap: Snap | None = None,
+    latent: Callable[[Ints], Tensor] | None = None,
 ) -> Iterator[Invented]:
     """Draw records by their numbers, a company at a time.
 
@@ -70,17 +72,14 @@ def invent(
         seed: Of the set: number and seed make a record.
         most: Events after which a record is cut.
         snap: To the numbers that are told, see `Grid.nearest`; None = as they are drawn.
+        latent: Gives the latents `(b, width)` of numbers, a company at a time, as a prior does; None = there is none.
     """
     for company in np.unique(numbers // COMPANY):
         members = company * COMPANY + np.arange(COMPANY)
         sampler = Sampler(
-            encoder,
-            heads,
-            vocabulary,
-            from_nothing(np.zeros(COMPANY, np.int64)),
-            draw(members, _RECORD, seed),
-            snap=snap,
-        )
+            encoder, heads, vocabulary, from_nothing(np.zeros(COMPANY, np.int64)), draw(members, _RECORD, seed),
+            snap=snap, z=latent(members) if latent is not None else None,
+        )  # fmt: skip
         drawn = list(sampler.events(most))
         columns = {name: np.stack([getattr(one, name) for one in drawn]) for name in _COLUMNS}
         there = columns["step"] != Step.END

@@ -4,7 +4,7 @@ linear probe reads of age and sex. Numbers over many subjects only, never of one
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Floats
 from tawt.batching.batch import PackedBatch
+from tawt.batching.example import Example
 from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.loader import PackedLoader
 from tawt.chance import draw
@@ -21,6 +22,8 @@ from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.latent import ACTIVE
+from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.device import Compute
 
 LEAST_SUBJECTS = 50
@@ -53,6 +56,27 @@ def embedding_health(
         out |= spread(vectors)
         out |= probe(vectors, targets_of(loader.split, vocabulary, subjects), subjects)
     return out
+
+
+def latent_health(model: PretrainModel, examples: Sequence[Example], compute: Compute) -> dict[str, float]:
+    """Say how much latents tell of records: nothing where there are none.
+
+    Keys: `kl_record`, nats of a record; `active_kl` and `active_units`, how many numbers have a divergence, or a mean
+    that varies, above `ACTIVE`.
+
+    Args:
+        model: In evaluation.
+        examples: On its device.
+        compute: Device and precision.
+    """
+    if model.latent is None:
+        return {}
+    with torch.no_grad(), compute.autocast():
+        read = [model.latent(example.latent.whole) for example in examples if example.latent is not None]
+    each = torch.cat([one.divergence() for one in read]).double().mean(0)
+    varies = torch.cat([one.mean for one in read]).double().var(0, correction=0)
+    active = {"active_kl": each, "active_units": varies}
+    return {"kl_record": float(each.sum()), **{name: int((x > ACTIVE).sum()) for name, x in active.items()}}
 
 
 def spread(vectors: Floats) -> dict[str, float]:

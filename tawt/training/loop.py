@@ -18,11 +18,11 @@ from tawt.batching.batch import in_one_piece
 from tawt.batching.example import Example
 from tawt.batching.fill import Sizes, filled, sizes_of
 from tawt.batching.host import HostBatch
-from tawt.objectives.parts import subjects_of
+from tawt.objectives.parts import kl_share, subjects_of
 from tawt.training.best import best_steps, counted, is_over, keep_weights
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.distributed import put_away
-from tawt.training.health import embedding_health
+from tawt.training.health import embedding_health, latent_health
 from tawt.training.metrics import START, MetricsFile, means
 from tawt.training.optim import learning_rate
 from tawt.training.plan import N_LOOKED_AT, without_gradient, without_position
@@ -128,7 +128,7 @@ class Trainer:
             for part in self.stepper.parts:
                 if not counted.count[part]:
                     self.report({"event": "note", "text": without_position(part, "the first step")})
-        results = self.stepper.step(rate, examples, counted)
+        results = self.stepper.step(rate, examples, counted, kl_share(self.setup.config.objective, step))
         self._pending.put(results, {"step": step, "rate": rate, "counted": counted})
         self._read()
         return counted.stop
@@ -216,7 +216,8 @@ class Trainer:
             f"subjects_{part}": len(torch.cat([subjects_of(example, part) for example in self._fixed]).unique())
             for part in parts if count[part]
         }  # fmt: skip
-        line = {"step": step, "split": called, **means_of, **subjects, "tokens": tokens}
+        latents = latent_health(self.setup.model, self._fixed, self.setup.compute)
+        line = {"step": step, "split": called, **means_of, **subjects, **latents, "tokens": tokens}
         self._write(line)
         return line
 

@@ -65,7 +65,10 @@ def least_parameters(config: PretrainConfig, vocabulary: Vocabulary) -> int:
     of_types = min(len(readout.types) or readout.n_types, len(vocabulary)) * readout.d_type
     pooled = of_types * 6 * (2 + readout.d_value + readout.d_state) if model.pooling == "per_type" else 0
     projected = 2 * config.objective.contrastive.d_projection**2 if config.objective.contrastive.weight else 0
-    return rows * d + blocks + pooled + projected
+    reads, read = config.objective.latent.model, 0
+    if reads is not None:
+        read = least_parameters(PretrainConfig(model=reads), vocabulary)
+    return rows * d + blocks + pooled + projected + read
 
 
 def hold_weights(run: Path, n_parameters: int, device: torch.device, each: int = 16) -> None:
@@ -143,6 +146,9 @@ def memory_estimate(
         per_layer, kept, around = of_d * model.d_model + of_ffn * model.d_ffn, 4, of_rest * model.d_model
     layers = model.n_layers * model.d_model * kept + per_layer if checkpointing else model.n_layers * per_layer
     activations = triplets * (n_batches * EXAMPLE_BYTES + around) + tokens * layers
+    if (reads := config.objective.latent.model) is not None:  # of one that does not learn, a layer at a time is held
+        held = reads.n_layers if config.objective.latent.trains_encoder else 1
+        activations += budget * (EXAMPLE_BYTES + size * (24 * reads.d_model + 4 * reads.d_ffn) * held)
     if not on_cuda:  # the CPU kernel keeps the distances within documents; a flash kernel keeps none
         lengths = document_lengths(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
         activations += 4 * tokens * (lengths @ lengths) / lengths.sum()

@@ -12,6 +12,7 @@ from tawt.config.train import MAX_STEPS
 from tawt.contracts.run import begun_step
 from tawt.errors import CheckpointError
 from tawt.files import write_text
+from tawt.objectives.parts import divisors
 from tawt.readers import reading
 from tawt.room import naming
 from tawt.seals import line_without_seal, sealed_line
@@ -36,10 +37,10 @@ def means(
         count: Positions of each part.
     """
     there = [part for part in weight if count[part]]
-    out: dict[str, Any] = {}
+    out, among = dict[str, Any](), divisors(count)
     for name, sums in (("loss", loss), ("baseline", baseline)):
         mean = {part: sums[part] / count[part] for part in there}
-        out[name] = sum(weight[part] * mean[part] for part in there)
+        out[name] = sum(weight[part] * sums[part] / among[part] for part in there)
         out |= {f"{name}_{part}": mean[part] for part in there}
     return out | {f"n_{part}": count[part] for part in there}
 

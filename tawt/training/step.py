@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from tawt.batching.example import Example
 from tawt.chance import draw
+from tawt.config.latent import KL
 from tawt.objectives.contrastive import baseline_sum, count, info_nce
-from tawt.objectives.parts import weights
+from tawt.objectives.parts import divisors, weights
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.checkpoint import load_optimizer
 from tawt.training.distributed import local, reducing, spread
@@ -133,13 +134,14 @@ class Stepper:
             counts[CONTRASTIVE], baseline[CONTRASTIVE] = count(view_of), baseline_sum(view_of)
         return Counted(counts, baseline, round(total[2 * n]), total[2 * n + 1] > 0, subjects)
 
-    def step(self, rate: float, examples: Sequence[Example], counted: Counted) -> Tensor:
+    def step(self, rate: float, examples: Sequence[Example], counted: Counted, kl: float = 1.0) -> Tensor:
         """Change the weights by one step; skipped on the device where a loss or gradient is not finite.
 
         Args:
             rate: Learning rate.
             examples: This process's batches, on the host, in order.
             counted: See `count`.
+            kl: Share of its weight that the divergence of a latent has yet.
 
         Returns:
             What happened, for `read`, a float64 vector on the device.
@@ -150,7 +152,8 @@ class Stepper:
         # where graphs are replayed, gradients stay where they are
         self.optimizer.zero_grad(set_to_none=self._replays is None)
         device, pin = self.compute.device, self.compute.device.type == "cuda"
-        scale = [self.weight[part] / max(counted.count[part], 1) for part in self.parts]
+        among = divisors(counted.count)
+        scale = [self.weight[part] * (kl if part == KL else 1) / among[part] for part in self.parts]
         self._weights.copy_(torch.tensor(scale, pin_memory=pin), non_blocking=True)
         pulls: list[Tensor] | None = None
         if self._replays is None:

@@ -72,9 +72,10 @@ class NextHeads(nn.Module):
         config: Widths.
         how: Sizes of the mixtures.
         vocabulary: Its data_types.
+        width: Numbers of the latent that is told beside; 0 = there is none.
     """
 
-    def __init__(self, config: ModelConfig, how: NextConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: ModelConfig, how: NextConfig, vocabulary: Vocabulary, width: int = 0) -> None:
         super().__init__()
         d_model, v = config.d_model, len(vocabulary)
         self.n_gaps, self.n_numbers = how.n_gaps, how.n_numbers
@@ -91,6 +92,8 @@ class NextHeads(nn.Module):
         self.to_number = nn.Linear(d_model, 2 * d_model)
         self.number = zeroed(nn.Linear(2 * d_model, 3 * how.n_numbers, bias=False))
         self.number_bias = nn.Embedding(v, 3 * how.n_numbers)
+        # zero at the start: then the decoder is one without a latent
+        self.of_latent = zeroed(nn.Linear(width, d_model, bias=False)) if width else None
         nn.init.zeros_(self.gap.weight)
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
         # what numbers and gaps are told in: kept as weights are, but not learned
@@ -107,6 +110,12 @@ class NextHeads(nn.Module):
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
         self.knots.copy_(counted.knots)
         self.resolution.fill_(counted.resolution)
+
+    def told(self, z: Tensor) -> Tensor:
+        """Return what is added to every token of a record, `(d, width)` -> `(d, d_model)`."""
+        assert self.of_latent is not None, "a decoder that was trained without a latent is told none"
+        told: Tensor = self.of_latent(z)
+        return told
 
     def steps(self, states: Tensor, timed: Tensor) -> Tensor:
         """Logits over `Step`, `(m, d_model)` and whether a timed event came already `(m,)` -> `(m, 4)` float32."""

@@ -25,10 +25,12 @@ class Reading:
     Args:
         encoder: Causal, in evaluation, a token per triplet.
         prompts: What of each record is read at first; a document may be empty: it is its [CLS] token alone.
+        told: `(b, d_model)`, what is added to each token of a record; None = nothing.
     """
 
-    def __init__(self, encoder: Encoder, prompts: PackedBatch) -> None:
+    def __init__(self, encoder: Encoder, prompts: PackedBatch, told: Tensor | None = None) -> None:
         self.encoder = encoder
+        self.told = prompts.hours.new_zeros(prompts.n_documents, 1).float() if told is None else told
         config, device = encoder.config, prompts.hours.device
         layout = make_layout(prompts, "triplet", with_cls=True)
         lengths = (layout.cu_seqlens[1:] - layout.cu_seqlens[:-1]).long()
@@ -50,6 +52,7 @@ class Reading:
         kernel = "packed" if config.kernel == "auto" else config.kernel
         where = geometry(config, layout, kernel=kernel, grids=(encoder.of_rotary, encoder.of_cosine))
         x, _ = encoder.embedding(prompts, layout)
+        x = x + self.told[layout.document]
         for block in encoder.blocks:
             x = self._first(block, x, where, room)
         self.states[self._document, self._place] = encoder.norm(x)
@@ -82,6 +85,7 @@ class Reading:
         gap = (layout.hours[:, None] - self.hours[:, :n_seen]).float().abs_()
         gap.masked_fill_(self.is_static[:, :n_seen] | layout.is_static[:, None], 0.0)
         x, _ = encoder.embedding(events, layout)
+        x = x + self.told
         for i, block in enumerate(encoder.blocks):
             x = self._further(i, block, x, where, gap, seen)
         out: Tensor = encoder.norm(x)
@@ -142,7 +146,7 @@ class Reading:
         """Return what was read of some records, `(m,)`; a record may be named several times."""
         other = object.__new__(Reading)
         other.encoder = self.encoder
-        for name in ("length", "hours", "is_static", "states"):
+        for name in ("told", "length", "hours", "is_static", "states"):
             setattr(other, name, getattr(self, name)[records].clone())
         other._keys, other._values = ([x[records].clone() for x in kept] for kept in (self._keys, self._values))
         return other

@@ -57,6 +57,7 @@ class Sampler:
         until: `(b,)`, us since the origin: a record ends before what would lie beyond; None = never.
         snap: To the numbers that are told; None = as they are drawn.
         asked: Whether each prompt holds all that was known at its document's end: what comes lies behind that.
+        z: `(b, width)`, the latent of each record; None = that of none, which is all 0.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Sampler:
         until: Ints | None = None,
         snap: Snap | None = None,
         asked: bool = False,
+        z: Tensor | None = None,
     ) -> None:
         self.encoder, self.heads, self.vocabulary = encoder, heads, vocabulary
         self.words, self.suppressed, self.snap = words, suppressed, snap
@@ -85,7 +87,8 @@ class Sampler:
         self._n_bins = torch.from_numpy(vocabulary.n_bins.astype(np.int64))
         self._resolution = max(1, round(float(heads.resolution) * US_PER_HOUR))
         self._has_number = torch.from_numpy(HAS_NUMBER_OF)
-        self.reading = Reading(encoder, prompts)
+        with torch.no_grad():
+            self.reading = Reading(encoder, prompts, None if z is None else heads.told(z))
         b = prompts.n_documents
         self.clock = prompts.clock_hours
         self._has_before = torch.zeros(b, dtype=torch.bool)

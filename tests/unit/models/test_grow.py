@@ -100,11 +100,14 @@ def test_who_has_nothing_new_keeps_every_bit(both, pooling, granularity):
 
 
 def test_a_decoder_says_of_old_data_types_what_it_said(both):
-    """States, and what the heads say of steps, gaps, statuses and numbers of old data_types, keep every bit; new ones have a scale."""
+    """States, latents, and what the heads say of steps, gaps, statuses and numbers of old data_types, keep every bit; new ones
+    have a scale."""
     old, new, batch = both
     tree = {
         "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True},
-        "objective": {"masked": {"weight": 0}, "next": {"weight": 1}}, "batching": {"order": "by_type"},
+        "objective": {"masked": {"weight": 0}, "next": {"weight": 1}, "latent": {
+            "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}, "trains_encoder": True, "n_queries": 2,
+        }}, "batching": {"order": "by_type"},
     }  # fmt: skip
     before, after = grown(PretrainConfig.model_validate(tree), old, new)
     kinds = torch.arange(4, len(old))
@@ -119,6 +122,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
             told.append([
                 states, heads.steps(own, torch.ones(len(own), dtype=torch.bool)), heads.gaps(own),
                 heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status), low, high,
+                heads.told(model.latent(batch).mean),
             ])  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(*told, strict=True))
     assert after.heads.next.knots.shape[0] == len(new) > len(old)

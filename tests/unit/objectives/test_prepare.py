@@ -10,6 +10,7 @@ import torch
 
 from tawt.batching.batch import MASK, make_layout
 from tawt.batching.gaps import US_PER_HOUR
+from tawt.config.latent import KL
 from tawt.config.next_event import NEXT
 from tawt.objectives import prepare
 from tawt.objectives.baselines import forecast_types
@@ -37,7 +38,7 @@ def test_weights_are_of_the_parts_that_are_on(make):
         "data_type": 1, "value": 1, "token": 1, "category": 1, "status": 0.2, "summary": 0.5, "forecast_value": 2,
         "forecast_presence": 1, "contrastive": 0.3,
     }  # fmt: skip
-    assert list(weights(make(ALL).config.objective)) == [part for part in PARTS if part not in ("label", *NEXT)]
+    assert list(weights(make(ALL).config.objective)) == [part for part in PARTS if part not in ("label", KL, *NEXT)]
     only = make({"masked": {"weight": 0}, "forecast": {"weight": 1}})
     assert weights(only.config.objective) == {"forecast_value": 1, "forecast_presence": 1}
 
