@@ -62,7 +62,7 @@ def regression(x: Floats, rows: Rows, task: Task, seed: int, strength: float | N
     Features are standardized by what is learned from; where one is missing it has its mean and a flag says so.
     `strength` is the inverse of a penalty that was chosen already.
     """
-    models = _sklearn("linear_model")
+    models = sklearn_module("linear_model")
     y, flags = rows.truth[rows.fit], flags_by(x[rows.fit])
     if task != "numbers" and len(np.unique(y)) < 2:
         return prevalence(x, rows, task, seed)
@@ -83,7 +83,7 @@ def strength_of(x: Floats, rows: Rows, seed: int) -> float:
 
 
 def _strength(x: Floats, y: Floats, subject: Ints, seed: int) -> float:
-    models, selection = _sklearn("linear_model"), _sklearn("model_selection")
+    models, selection = sklearn_module("linear_model"), sklearn_module("model_selection")
     fewest = int(np.unique(y, return_counts=True)[1].min())
     if len(np.unique(y)) < 2 or fewest < 2:
         return _USUAL_STRENGTH
@@ -284,7 +284,8 @@ def flags_by(fit: Floats) -> Callable[[Floats], Floats]:
     return flags
 
 
-def _sklearn(part: str) -> Any:
+def sklearn_module(part: str) -> Any:
+    """Return a module of scikit-learn, which has to be installed."""
     try:
         return importlib.import_module(f"sklearn.{part}")
     except ModuleNotFoundError:

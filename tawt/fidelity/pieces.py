@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tawt.arrays import Bools, Ints
+from tawt.arrays import Bools
 from tawt.dataset.records import Cohort, Records
 
 ROWS = 1 << 19
@@ -15,22 +15,29 @@ SUBJECTS = 1 << 12
 """Subjects that are looked at at once."""
 
 
-def pieces(cohort: Cohort) -> Iterator[tuple[int, Records]]:
-    """Give the records of a cohort in pieces that are small, each with the number of its first subject."""
-    done = 0
+def pieces(cohort: Cohort, rows: int | None = None, subjects: int | None = None) -> Iterator[tuple[int, Records]]:
+    """Give the records of a cohort in pieces that are small, each with the number of its first subject.
+
+    Args:
+        cohort: Of whatever parts.
+        rows: Triplets of a piece at most; None = the usual number.
+        subjects: The same of subjects.
+    """
+    done, most = 0, min(subjects or SUBJECTS, SUBJECTS)
+    rows = min(rows or ROWS, ROWS)
     for part in cohort.parts():
         start = 0
         while start < part.n_subjects:
-            stop = int(np.searchsorted(part.bounds, part.bounds[start] + ROWS, side="right")) - 1
-            stop = min(max(start + 1, stop), start + SUBJECTS)
+            stop = int(np.searchsorted(part.bounds, part.bounds[start] + rows, side="right")) - 1
+            stop = min(max(start + 1, stop), start + most)
             whole = start == 0 and stop >= part.n_subjects
             yield done + start, part if whole else part.take(np.arange(start, min(stop, part.n_subjects)))
             start = stop
         done += part.n_subjects
 
 
-def moments(records: Records) -> tuple[Bools, Ints]:
-    """Return whether each triplet is the first of its moment, and the number of its moment, `(n,)` each.
+def begins_moment(records: Records) -> Bools:
+    """Return whether each triplet is the first of its moment, `(n,)`.
 
     Simultaneous triplets of a subject are one moment; the statics of a subject are one too.
     """
@@ -39,4 +46,4 @@ def moments(records: Records) -> tuple[Bools, Ints]:
     if n:
         first[1:] = (np.diff(records.time) != 0) | (np.diff(records.is_static) != 0)
         first[records.bounds[:-1][records.lengths > 0]] = True
-    return first, np.cumsum(first) - 1
+    return first

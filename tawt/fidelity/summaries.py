@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Cohort, Records
-from tawt.fidelity.pieces import moments, pieces
+from tawt.fidelity.pieces import begins_moment, pieces
 
 Matrix = NDArray[np.float32]
 MOST_TYPES, MOST_CATEGORIES = 100, 100
@@ -76,7 +77,7 @@ class Summary:
 
     def _piece(self, piece: Records) -> Matrix:
         s, a = piece.n_subjects, len(self.types)
-        place = _places(piece.data_type, self.types)
+        place = places(piece.data_type, self.types)
         cell = piece.subject * (a + 1) + place
         count = np.bincount(cell, minlength=s * (a + 1)).reshape(s, a + 1)[:, :a]
         own = piece.has_number & (place < a)
@@ -91,7 +92,7 @@ class Summary:
         if not len(self.categories):
             return np.empty((piece.n_subjects, 0))
         b = len(self.categories)
-        place = _places(_keys(piece), _pair_keys(self.categories))
+        place = places(_keys(piece), _pair_keys(self.categories))
         own = (piece.value_status == ValueStatus.CATEGORY) & (place < b)
         cell = piece.subject[own] * b + place[own]
         times = np.bincount(cell, minlength=piece.n_subjects * b).reshape(-1, b)
@@ -107,21 +108,19 @@ def summary_of(reference: Cohort, most_types: int = MOST_TYPES, most_categories:
         most_types: Data_types at most.
         most_categories: Categories at most, of these data_types.
     """
-    size = 1 + max((int(piece.data_type.max(initial=0)) for _, piece in pieces(reference)), default=0)
-    people, numbers = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    categories: dict[int, int] = {}
+    people: Counter[int] = Counter()
+    numbers: Counter[int] = Counter()
+    categories: Counter[int] = Counter()
     for _, piece in pieces(reference):
-        people += np.bincount(np.unique(piece.subject * size + piece.data_type) % size, minlength=size)
-        numbers += np.bincount(piece.data_type[piece.has_number], minlength=size)
-        named, times = np.unique(_keys(piece)[piece.value_status == ValueStatus.CATEGORY], return_counts=True)
-        for key, n in zip(named.tolist(), times.tolist(), strict=True):
-            categories[key] = categories.get(key, 0) + n
-    often = np.argsort(-people, kind="stable")[: min(most_types, int((people > 0).sum()))]
-    types = np.sort(often)
-    kept = [key for key in categories if key >> 32 in set(types.tolist())]
-    kept = sorted(sorted(kept, key=lambda key: (-categories[key], key))[:most_categories])
+        _count(people, np.unique((piece.subject << 32) + piece.data_type) & 0xFFFFFFFF)
+        _count(numbers, piece.data_type[piece.has_number])
+        _count(categories, _keys(piece)[piece.value_status == ValueStatus.CATEGORY])
+    types = np.array(sorted(_most(people, most_types)), dtype=np.int64)
+    among = set(types.tolist())
+    kept = sorted(_most(Counter({key: n for key, n in categories.items() if key >> 32 in among}), most_categories))
     pairs = np.array([(key >> 32, key & 0xFFFFFFFF) for key in kept], dtype=np.int64).reshape(-1, 2)
-    plain = Summary(types, numbers[types] > 0, pairs, np.empty(0), np.empty(0))
+    has_number = np.array([numbers[kind] > 0 for kind in types.tolist()], dtype=np.bool_)
+    plain = Summary(types, has_number, pairs, np.empty(0), np.empty(0))
     matrix = plain.raw(reference)
     known = np.maximum((~np.isnan(matrix)).sum(0), 1)
     mean = np.nansum(matrix, axis=0, dtype=np.float64) / known
@@ -129,7 +128,17 @@ def summary_of(reference: Cohort, most_types: int = MOST_TYPES, most_categories:
     return Summary(plain.types, plain.has_number, pairs, mean, np.where(std > 1e-6, std, 1.0))
 
 
-def _places(wanted: NDArray[np.integer], among: Ints) -> Ints:
+def _count(counts: Counter[int], keys: NDArray[np.integer]) -> None:
+    found, times = np.unique(keys, return_counts=True)
+    for key, n in zip(found.tolist(), times.tolist(), strict=True):
+        counts[key] += n
+
+
+def _most(counts: Counter[int], most: int) -> list[int]:
+    return sorted(counts, key=lambda key: (-counts[key], key))[:most]
+
+
+def places(wanted: NDArray[np.integer], among: Ints) -> Ints:
     """Return where each is among ascending ones; their number where it is none of them."""
     place = np.minimum(np.searchsorted(among, wanted), max(len(among) - 1, 0))
     return np.where(among[place] == wanted, place, len(among)) if len(among) else np.zeros(len(wanted), dtype=np.int64)
@@ -160,8 +169,7 @@ def _means(cell: Ints, time: Ints, value: Matrix, n: int) -> tuple[Floats, Float
 def _of_time(piece: Records) -> Floats:
     """Return log counts of events and moments, log hours of the span, mean and spread of the log gaps, `(s, 5)`."""
     s, subject = piece.n_subjects, piece.subject
-    first, _ = moments(piece)
-    timed = first & ~piece.is_static
+    timed = begins_moment(piece) & ~piece.is_static
     who, when = subject[timed], piece.time[timed]
     n_moments = np.bincount(who, minlength=s)
     gap = np.log1p(np.diff(when)[who[1:] == who[:-1]] / HOUR)

@@ -1,0 +1,90 @@
+"""One pass over a set: all that its records are compared by, none of whose size grows with the number of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from tawt.arrays import Ints
+from tawt.chance import shuffled
+from tawt.dataset.records import Cohort, Records
+from tawt.fidelity.groups import added, group_of
+from tawt.fidelity.pairs import Pairs, pairs_of
+from tawt.fidelity.pieces import pieces
+from tawt.fidelity.structure import Structure, structure_of
+from tawt.fidelity.temporal import Temporal, temporal_of
+from tawt.fidelity.values import Values, values_of
+
+_SOME = 72
+_CELLS = 1 << 25
+"""Of rows times data_types, and of subjects times pairs, that are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """What was counted of a set, by group of its subjects."""
+
+    n_subjects: int
+    pairs: Pairs
+    values: Values
+    structure: Structure
+    temporal: Temporal
+
+
+def portrait_of(cohort: Cohort, types: Ints, size: int) -> Portrait:
+    """Go through a set once.
+
+    Args:
+        cohort: At least one subject.
+        types: `(k,)`, data_types of which pairs are counted, ascending.
+        size: `v`, data_types of the vocabulary.
+    """
+    k = max(1, len(types))
+    some = pieces(cohort, max(1 << 10, _CELLS // k), max(1, _CELLS // k**2))
+    return reduce(added, (_portrait(piece, group_of(first, piece.n_subjects), types, size) for first, piece in some))
+
+
+def _portrait(piece: Records, group: Ints, types: Ints, size: int) -> Portrait:
+    return Portrait(
+        piece.n_subjects, pairs_of(piece, group, types, size), values_of(piece, group, size),
+        structure_of(piece, group), temporal_of(piece, group, size),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Some:
+    """Some subjects of a cohort, drawn at random: as many as another set has."""
+
+    cohort: Cohort
+    subjects: Ints
+    """`(s,)`, numbers in the cohort, ascending."""
+
+    @property
+    def n_subjects(self) -> int:
+        """Number of subjects."""
+        return len(self.subjects)
+
+    def parts(self) -> Iterator[Records]:
+        """Give their records."""
+        done = 0
+        for part in self.cohort.parts():
+            a, b = np.searchsorted(self.subjects, (done, done + part.n_subjects))
+            if b > a:
+                yield part.take(self.subjects[a:b] - done)
+            done += part.n_subjects
+
+
+def some_of(n_subjects: int, n: int, seed: int) -> Ints:
+    """Return the numbers of `n` subjects of a cohort, ascending."""
+    return np.sort(shuffled(n_subjects, _SOME, seed)[:n])
+
+
+def frequent(cohort: Cohort, most: int, size: int) -> Ints:
+    """Return the data_types that most subjects have, ascending."""
+    people = np.zeros(size, dtype=np.int64)
+    for _, piece in pieces(cohort):
+        people += np.bincount(np.unique(piece.subject * size + piece.data_type) % size, minlength=size)
+    return np.sort(np.argsort(-people, kind="stable")[: min(most, int((people > 0).sum()))])

@@ -1,0 +1,131 @@
+"""What was found of invented records: numbers of each set with their intervals, as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tawt.contracts.cells import SMALL_CELL, few
+from tawt.errors import ConfigError, joined, nearest, printable
+from tawt.evaluation.printed import printed
+from tawt.fidelity.groups import Measure
+from tawt.fidelity.metrics import metric_of
+
+FORMAT = "tawt.fidelity/1"
+"""What the JSON names as its format."""
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A data_type whose numbers are far from the real ones."""
+
+    data_type: int
+    """Its index."""
+    ks: float | None
+    """How far."""
+    w1: float | None
+    """How far, in interquartile ranges of the real ones."""
+    limit: float | None
+    """KS that real sets stay below in 95 of 100."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Sets compared with real records."""
+
+    n_subjects: int
+    """Of each set."""
+    sets: Mapping[str, Mapping[str, Measure]]
+    """Set -> metric -> its number: `synthetic`, `real`, then the controls."""
+    worst: tuple[Worst, ...]
+    """Data_types of the synthetic set, the farthest first."""
+
+    @property
+    def metrics(self) -> list[str]:
+        """All metrics that some set has a number of, in order."""
+        names = dict.fromkeys(name for of in self.sets.values() for name in of)
+        return [name for name in names if any(of[name].value is not None for of in self.sets.values() if name in of)]
+
+    @property
+    def shown(self) -> list[str]:
+        """Those that a table shows where nothing else is asked for."""
+        return [name for name in self.metrics if metric_of(name).main]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON: what is not defined is null, with its reason beside it."""
+        names = dict.fromkeys(name for of in self.sets.values() for name in of)
+        return {
+            "format": FORMAT,
+            "n_subjects": None if self.n_subjects <= SMALL_CELL else self.n_subjects,
+            "metrics": {name: {"title": (one := metric_of(name)).title, "better": one.better} for name in names},
+            "sets": {name: {metric: asdict(one) for metric, one in of.items()} for name, of in self.sets.items()},
+            "worst": [asdict(one) for one in self.worst],
+        }
+
+    def render(self, metrics: Sequence[str] | None = None, names: Mapping[str, str] | None = None) -> Table:
+        """Return a table with a row a metric and a column a set; intervals stand beside each number.
+
+        Args:
+            metrics: Names; None = the main ones.
+            names: What each set is called; None = by its name.
+
+        Raises:
+            ConfigError: There is no such metric.
+        """
+        chosen = self.shown if metrics is None else [*metrics]
+        for name in chosen:
+            if name not in self.metrics:
+                raise ConfigError(
+                    f"metric {name}", "is not measured here, expected one that is", nearest(name, self.metrics)
+                )
+        table = Table(
+            title=f"{few(self.n_subjects)} subjects of each set, held to as many real ones",
+            caption=Text("95 %, by leaving out a twentieth of the subjects in turn"),
+        )
+        table.add_column("metric", overflow="fold")
+        table.add_column("best", justify="right")
+        for name in self.sets:
+            table.add_column(printable(name) if names is None else names[name], justify="right", overflow="fold")
+        for name in chosen:
+            own = metric_of(name)
+            table.add_row(printable(own.title), own.better, *(_cell(of.get(name)) for of in self.sets.values()))
+        return table
+
+    def text(self, metrics: Sequence[str] | None = None, width: int = 160) -> str:
+        """Return the table as plain text, with the reasons of what is not defined below it.
+
+        Raises:
+            ConfigError: There is no such metric.
+        """
+        table = printed([*self.sets], lambda names: self.render(metrics, names), width)
+        return table + "".join(f"{line}\n" for line in self.notes(metrics))
+
+    def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
+        """Return why numbers or intervals are missing, a line for what is alike.
+
+        Args:
+            metrics: Names; None = those that the table shows.
+        """
+        wanted = self.shown if metrics is None else metrics
+        of: dict[tuple[str, str], list[str]] = {}
+        for set_name, measures in self.sets.items():
+            for name in wanted:
+                if name in measures and (why := measures[name].reason):
+                    of.setdefault((printable(set_name), why), []).append(metric_of(name).title)
+        return [f"{joined([name, *titles])}: {why}" for (name, why), titles in of.items()]
+
+
+def _cell(one: Measure | None) -> str:
+    if one is None or one.value is None:
+        return "-"
+    return _short(one.value) + (
+        "" if one.low is None or one.high is None else f" [{_short(one.low)}, {_short(one.high)}]"
+    )
+
+
+def _short(x: float) -> str:
+    return f"{x:.3f}" if abs(x) < 100 else f"{x:.3g}"

@@ -1,0 +1,116 @@
+"""The shape of records: how many events, how far apart, how many at once, at which hour and on which day."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tawt.arrays import Floats, Ints
+from tawt.dataset.records import Records
+from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.pieces import begins_moment
+from tawt.fidelity.sample import Sample, apart, sample_of
+from tawt.fidelity.summaries import HOUR
+from tawt.fidelity.values import compared_types, total_variation
+
+SHAPES = ("events", "span", "gaps", "at_once")
+"""Kinds of the sample of shapes: events of a subject, hours from the first to the last, hours between moments, and
+events of a moment."""
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Samples and counts, by group of subjects or of all."""
+
+    shapes: Sample
+    """By `SHAPES`."""
+    gaps: Sample
+    """Hours from one event to the next of its data_type, by data_type."""
+    hours: Floats
+    """`(g, 24)`, events by hour of day."""
+    weekdays: Floats
+    """`(g, 7)`, events by day of the week."""
+
+
+def structure_of(piece: Records, group: Ints) -> Structure:
+    """Measure some records.
+
+    Args:
+        piece: The records.
+        group: `(s,)`, of the subjects.
+    """
+    subject, timed = piece.subject, ~piece.is_static
+    begins = np.flatnonzero(begins_moment(piece) & timed)
+    who, when = subject[begins], piece.time[begins]
+    inner = np.flatnonzero(who[1:] == who[:-1]) + 1
+    size = np.diff(begins, append=0)
+    last_of_subject = np.flatnonzero(np.diff(who, append=-1))
+    size[last_of_subject] = piece.bounds[1:][who[last_of_subject]] - begins[last_of_subject]
+    there = np.flatnonzero(piece.lengths > 0)
+    starts = np.flatnonzero(np.diff(who, prepend=-1))
+    span = (when[last_of_subject] - when[starts]) / HOUR
+    gap = (when[inner] - when[inner - 1]) / HOUR
+    rows = np.concatenate([piece.bounds[:-1][there], begins[starts], begins[inner], begins])
+    kinds = np.repeat(np.arange(len(SHAPES)), [len(x) for x in (there, starts, inner, begins)])
+    numbers = np.concatenate([piece.lengths[there], span, gap, size])
+    at, apart_hours = next_of_type(piece)
+    again = np.isfinite(apart_hours)
+    clock = (piece.origin[subject] + piece.time)[timed]
+    hour = np.floor_divide(clock, HOUR)
+    g = group[subject][timed]
+    return Structure(
+        sample_of(piece, rows, kinds, numbers, group),
+        sample_of(piece, at[again], piece.data_type[at[again]], apart_hours[again], group),
+        np.bincount(g * 24 + hour % 24, minlength=N_GROUPS * 24).reshape(N_GROUPS, 24).astype(np.float64),
+        np.bincount(g * 7 + hour // 24 % 7, minlength=N_GROUPS * 7).reshape(N_GROUPS, 7).astype(np.float64),
+    )
+
+
+def next_of_type(piece: Records) -> tuple[Ints, Floats]:
+    """Return triplets, one for each moment of a data_type in a record, and the hours until the next of it, NaN where
+    there is none; `(m,)` each."""
+    timed = np.flatnonzero(~piece.is_static)
+    order = timed[np.lexsort((piece.time[timed], piece.data_type[timed], piece.subject[timed]))]
+    of, time = piece.subject[order] * (1 << 32) + piece.data_type[order], piece.time[order]
+    order = order[np.append(True, (np.diff(of) != 0) | (np.diff(time) != 0))] if len(order) else order
+    of, time = piece.subject[order] * (1 << 32) + piece.data_type[order], piece.time[order]
+    hours = np.full(len(order), np.nan)
+    if len(order):
+        hours[:-1] = np.where(np.diff(of) == 0, np.diff(time) / HOUR, np.nan)
+    return order, hours
+
+
+def structure_compared(
+    size: int, clock: bool
+) -> Callable[[Structure, Structure], Callable[[Structure, Structure], Told]]:
+    """Return what compares the shapes of two sets.
+
+    Args:
+        size: `v`, data_types of the vocabulary.
+        clock: Whether hours and days mean anything.
+    """
+
+    def compare(real: Structure, other: Structure) -> Callable[[Structure, Structure], Told]:
+        types = compared_types(real.gaps, other.gaps, size)
+        weights = real.gaps.sizes(size)[types].astype(np.float64)
+
+        def look(real: Structure, other: Structure) -> Told:
+            found: dict[str, float | None] = {
+                name: _ks(real.shapes, other.shapes, kind) for kind, name in enumerate(SHAPES)
+            }
+            found["gaps_by_type"] = mean_of(np.array([_ks(real.gaps, other.gaps, kind) for kind in types]), weights)
+            found["hours"] = total_variation(real.hours, other.hours) if clock else None
+            found["weekdays"] = total_variation(real.weekdays, other.weekdays) if clock else None
+            return found
+
+        return look
+
+    return compare
+
+
+def _ks(real: Sample, other: Sample, kind: int) -> float:
+    x, y = real.of(kind), other.of(kind)
+    return apart(x, y)[0] if len(x) and len(y) else math.nan

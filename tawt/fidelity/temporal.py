@@ -1,0 +1,139 @@
+"""How a record hangs together in time: what a value says of the next of its data_type, and when this comes again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tawt.arrays import Floats, Ints
+from tawt.dataset.records import Records
+from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.structure import next_of_type
+from tawt.fidelity.summaries import HOUR
+
+WINDOWS = (1, 6, 24, 7 * 24, 30 * 24, 8766)
+"""Hours: ends of the windows in which things come again, and of the bins of the variogram."""
+STEPS = (1, 2, 4, 8, 16, 32)
+"""Pairs of values so many apart in the series of their data_type make the variogram: all of them would be too many."""
+LEAST_PAIRS = 30
+_MOST = 10.0
+"""Values beyond it count as it: one number in a wrong unit is no dependence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Temporal:
+    """Sums by data_type, by group of subjects or of all."""
+
+    moments: Floats
+    """`(g, v, 3)`, number, sum and sum of squares of values; of one moment they are one, their mean."""
+    lag: Floats
+    """`(g, v, 4)`, pairs of consecutive values less their series' mean: number, products, squares of each."""
+    square: Floats
+    """`(g, v, w)`, half the squares of differences of values, by hours between them."""
+    pairs: Floats
+    """`(g, v, w)`, their number."""
+    again: Floats
+    """`(g, v, w)`, moments after which the data_type comes again, by the window in which it does; the last = none."""
+
+
+def temporal_of(piece: Records, group: Ints, size: int) -> Temporal:
+    """Add up what hangs together in some records.
+
+    Args:
+        piece: The records.
+        group: `(s,)`, of the subjects.
+        size: `v`, data_types of the vocabulary.
+    """
+    n_bins = len(WINDOWS) + 1
+    own = np.flatnonzero(piece.has_number & np.isfinite(piece.value) & ~piece.is_static)
+    order = own[np.lexsort((piece.time[own], piece.data_type[own], piece.subject[own]))]
+    subject, kind, time = piece.subject[order], piece.data_type[order].astype(np.int64), piece.time[order]
+    value = np.clip(piece.value[order].astype(np.float64), -_MOST, _MOST)
+    series = subject * size + kind
+    new = np.append(True, (np.diff(series) != 0) | (np.diff(time) != 0))[: len(order)]
+    starts = np.flatnonzero(new)
+    if len(starts):
+        value = np.add.reduceat(value, starts) / np.diff(starts, append=len(value))
+    series, kind, time = series[starts], kind[starts], time[starts]
+    cell = group[subject[starts]] * size + kind
+    square, pairs = np.zeros((N_GROUPS * size, n_bins)), np.zeros((N_GROUPS * size, n_bins))
+    for step in STEPS:
+        a, b = _apart(series, step)
+        bins = np.searchsorted(WINDOWS, (time[b] - time[a]) / HOUR)
+        at = cell[a] * n_bins + bins
+        square += _sums(at, 0.5 * (value[b] - value[a]) ** 2, square.shape)
+        pairs += _sums(at, None, pairs.shape)
+    a, b = _apart(series, 1)
+    number, _, length = np.unique(series, return_inverse=True, return_counts=True)
+    mean = np.add.reduceat(value, np.searchsorted(series, number)) / length if len(number) else np.empty(0)
+    rest = value - np.repeat(mean, length)
+    at, hours = next_of_type(piece)
+    bins = np.where(np.isfinite(hours), np.searchsorted(WINDOWS, hours), n_bins)
+    again = _sums((group[piece.subject[at]] * size + piece.data_type[at]) * (n_bins + 1) + bins, None,
+                  (N_GROUPS * size, n_bins + 1))  # fmt: skip
+    flat = (N_GROUPS * size,)
+    return Temporal(
+        _by(size, *(_sums(cell, x, flat) for x in (None, value, value**2))),
+        _by(size, *(_sums(cell[a], x, flat) for x in (None, rest[a] * rest[b], rest[a] ** 2, rest[b] ** 2))),
+        square.reshape(N_GROUPS, size, -1), pairs.reshape(N_GROUPS, size, -1), again.reshape(N_GROUPS, size, -1),
+    )  # fmt: skip
+
+
+def _apart(series: Ints, step: int) -> tuple[Ints, Ints]:
+    """Return the values that are so many apart in one series."""
+    first = np.flatnonzero(series[step:] == series[:-step])
+    return first, first + step
+
+
+def _sums(cell: Ints, weight: Floats | None, shape: tuple[int, ...]) -> Floats:
+    return np.bincount(cell, weight, minlength=int(np.prod(shape))).astype(np.float64).reshape(shape)
+
+
+def _by(size: int, *columns: Floats) -> Floats:
+    return np.stack([column.reshape(N_GROUPS, size) for column in columns], 2)
+
+
+def autocorrelation(lag: Floats) -> Floats:
+    """Return the correlation of consecutive values, of sums `(..., 4)`; NaN where nothing varies."""
+    scale = np.sqrt(lag[..., 2] * lag[..., 3])
+    return np.divide(lag[..., 1], scale, out=np.full(scale.shape, np.nan), where=scale > 0)
+
+
+def variance(moments: Floats) -> Floats:
+    """Return the variance of values, of sums `(v, 3)`; NaN where nothing varies."""
+    n = np.maximum(moments[:, 0], 1)
+    found = moments[:, 2] / n - (moments[:, 1] / n) ** 2
+    return np.where(found > 1e-9, found, np.nan)
+
+
+def temporal_compared(real: Temporal, other: Temporal) -> Callable[[Temporal, Temporal], Told]:
+    """Choose data_types and bins by the whole sets, and return what compares the sets or parts of them."""
+    scale = variance(real.moments)[:, None]
+    enough = (real.pairs >= LEAST_PAIRS) & (other.pairs >= LEAST_PAIRS)
+    series = (real.lag[:, 0] >= LEAST_PAIRS) & (other.lag[:, 0] >= LEAST_PAIRS)
+    seen = (real.again.sum(1) >= LEAST_PAIRS) & (other.again.sum(1) >= LEAST_PAIRS)
+    n_lag, n_pairs, n_again = real.lag[:, 0] * series, (real.pairs * enough).sum(1), real.again.sum(1) * seen
+
+    own = series & np.isfinite(scale[:, 0])
+
+    def pooled(one: Temporal) -> float:
+        # each data_type in its own unit, the real spread
+        return float(autocorrelation((one.lag[own] / scale[own]).sum(0)))
+
+    def look(real: Temporal, other: Temporal) -> Told:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            curves = [one.square / one.pairs for one in (real, other)]
+            gaps = np.where(enough, np.abs(curves[0] - curves[1]) / scale, np.nan)
+            shares = [one.again.cumsum(1)[:, : len(WINDOWS)] / one.again.sum(1)[:, None] for one in (real, other)]
+        known = np.isfinite(gaps)
+        of_type = np.where(known.any(1), np.where(known, gaps, 0).sum(1) / np.maximum(known.sum(1), 1), np.nan)
+        return {
+            "autocorrelation": abs(pooled(real) - pooled(other)),
+            "autocorrelation_by_type": mean_of(np.abs(autocorrelation(real.lag) - autocorrelation(other.lag)), n_lag),
+            "variogram": mean_of(of_type, n_pairs),
+            "recurrence": mean_of(np.abs(shares[0] - shares[1]).mean(1), n_again),
+        }
+
+    return look

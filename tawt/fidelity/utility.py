@@ -1,0 +1,88 @@
+"""Whether invented records teach what real ones teach: a task learned from one set, and answered on another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.evaluation.metrics import AUROC, Binary
+from tawt.fidelity.discriminate import booster, logistic
+from tawt.fidelity.groups import Measure, Told, group_of, told
+from tawt.fidelity.summaries import Matrix
+
+UTILITY = ("trtr", "tstr", "trts", "augmented", "lost", "kept", "importances")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Subjects, what is known of them, and what came."""
+
+    features: Matrix
+    """`(n, f)`, standardised by the same set in all sets."""
+    label: Bools
+    """`(n,)`."""
+
+
+def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> dict[str, Measure]:
+    """Learn a task of yes or no from real and from invented records. AUROCs; a model is the mean rank of two.
+
+    `trtr` learns from real and is asked about real ones, `tstr` learns from invented ones, `trts` is asked about them,
+    `augmented` learns from both. `lost` is trtr less tstr, `kept` tstr over trtr; `importances` is the rank correlation
+    of what trees learned on real and on invented records rest on. Intervals are over those who are asked about.
+
+    Args:
+        train: Real, learned from.
+        test: Real, asked about.
+        other: Invented, or other real ones.
+        seed: Of the models.
+    """
+    both = Labelled(np.concatenate([train.features, other.features]), np.append(train.label, other.label))
+    learned = {"trtr": (train, test), "tstr": (other, test), "trts": (train, other), "augmented": (both, test)}
+    said = {name: _answers(a, b, seed) for name, (a, b) in learned.items()}
+
+    def without(group: int | None) -> Told:
+        left = -1 if group is None else group
+        found: dict[str, float | None] = {}
+        for name, (_, asked) in learned.items():
+            own = group_of(0, len(asked.label)) != left
+            answers = said[name]
+            found[name] = None if answers is None else AUROC(Binary(asked.label[own], answers[own])).value
+        real, invented = found["trtr"], found["tstr"]
+        known = real is not None and invented is not None
+        found["lost"] = real - invented if known else None  # type: ignore[operator]
+        found["kept"] = invented / real if known and real else None  # type: ignore[operator]
+        return found
+
+    found = told(without(None), without, min(len(test.label), len(other.label)))
+    return {**found, "importances": Measure(_importances(train, other, seed))}
+
+
+def _answers(learned: Labelled, asked: Labelled, seed: int) -> Floats | None:
+    if len(np.unique(learned.label)) < 2:
+        return None
+    trees = booster(learned.features, learned.label, seed).predict(asked.features)
+    return _ranks(np.asarray(trees)) + _ranks(logistic(learned.features, learned.label, asked.features, seed))
+
+
+def _ranks(values: Floats) -> Floats:
+    """Return ranks from 0 on; equal values share their mean rank."""
+    _, place, times = np.unique(values, return_inverse=True, return_counts=True)
+    found: Floats = (np.cumsum(times) - (times + 1) / 2)[place]
+    return found
+
+
+def _importances(train: Labelled, other: Labelled, seed: int) -> float | None:
+    if min(len(np.unique(one.label)) for one in (train, other)) < 2:
+        return None
+    ranks = [
+        _ranks(np.asarray(booster(one.features, one.label, seed).feature_importance("gain"))) for one in (train, other)
+    ]
+    return rank_correlation(*ranks)
+
+
+def rank_correlation(one: Floats | Ints, other: Floats | Ints) -> float | None:
+    """Return Spearman's correlation; None where either does not vary."""
+    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (one, other)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if all(x.std() > 0 for x in ranks) else None

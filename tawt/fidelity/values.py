@@ -1,0 +1,126 @@
+"""Which values data_types have: the distributions of numbers, of categories and of what is missing, one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.records import Records
+from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.sample import Sample, apart, limit, sample_of
+
+LEAST_VALUES = 30
+"""Values that a data_type has in both sets, or it is not compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Samples of values and counts of statuses, by group of subjects or of all."""
+
+    numbers: Sample
+    """Normalized, by data_type."""
+    categories: Sample
+    """Tokens, by data_type."""
+    status: Floats
+    """`(g, v, 10)`, rows."""
+
+
+def values_of(piece: Records, group: Ints, size: int) -> Values:
+    """Collect the values of some records.
+
+    Args:
+        piece: The records.
+        group: `(s,)`, of the subjects.
+        size: `v`, data_types of the vocabulary.
+    """
+    kind, n = piece.data_type.astype(np.int64), len(ValueStatus)
+    numbers = piece.has_number & np.isfinite(piece.value)
+    named = piece.value_status == ValueStatus.CATEGORY
+    cell = (group[piece.subject] * size + kind) * n + piece.value_status
+    return Values(
+        sample_of(piece, numbers, kind[numbers], piece.value[numbers], group),
+        sample_of(piece, named, kind[named], piece.value_token[named], group),
+        np.bincount(cell, minlength=N_GROUPS * size * n).reshape(N_GROUPS, size, n).astype(np.float64),
+    )
+
+
+def compared_types(real: Sample, other: Sample, size: int) -> Ints:
+    """Return the data_types that have enough values in both sets."""
+    return np.flatnonzero((real.sizes(size) >= LEAST_VALUES) & (other.sizes(size) >= LEAST_VALUES))
+
+
+def distances(real: Values, other: Values, types: Ints) -> tuple[Floats, Floats]:
+    """Return KS, and the Wasserstein distance in interquartile ranges of the real ones, of each data_type `(k,)`."""
+    ks, w1 = np.full(len(types), np.nan), np.full(len(types), np.nan)
+    for i, kind in enumerate(types):
+        x, y = real.numbers.of(kind), other.numbers.of(kind)
+        if len(x) and len(y):
+            ks[i], area = apart(x, y)
+            middle = float(np.subtract(*np.quantile(x, (0.75, 0.25))))
+            w1[i] = area / middle if middle > 0 else math.nan
+    return ks, w1
+
+
+def limits(real: Values, ceiling: Values) -> Floats:
+    """Return the KS that two real sets of the same patients, dealt out anew, stay below in 95 of 100, by data_type;
+    NaN where there are too few values."""
+    size = len(real.status)
+    found = np.full(size, np.nan)
+    for kind in compared_types(real.numbers, ceiling.numbers, size):
+        found[kind] = limit(real.numbers, ceiling.numbers, int(kind))
+    return found
+
+
+def total_variation(p: NDArray[Any], q: NDArray[Any]) -> float:
+    """Return half the sum of how far shares are apart, of counts `(k,)`; NaN where either set has none."""
+    return float(0.5 * np.abs(p / p.sum() - q / q.sum()).sum()) if p.sum() and q.sum() else math.nan
+
+
+def values_compared(within: Floats) -> Callable[[Values, Values], Callable[[Values, Values], Told]]:
+    """Return what compares the values of two sets.
+
+    Args:
+        within: `(v,)`, KS that real sets stay below: see `limits`.
+    """
+
+    def compare(real: Values, other: Values) -> Callable[[Values, Values], Told]:
+        size = len(real.status)
+        types = compared_types(real.numbers, other.numbers, size)
+        named = compared_types(real.categories, other.categories, size)
+        weights = real.status.sum(1)
+        enough: Bools = (weights >= LEAST_VALUES) & (other.status.sum(1) >= LEAST_VALUES)
+
+        def look(real: Values, other: Values) -> Told:
+            ks, w1 = distances(real, other, types)
+            known = np.isfinite(ks) & np.isfinite(within[types])
+            own = np.isfinite(w1)
+            tv = np.array([_categories_apart(real.categories, other.categories, kind) for kind in named])
+            statuses = zip(real.status[enough], other.status[enough], strict=True)
+            missing = np.array([total_variation(p, q) for p, q in statuses])
+            return {
+                "ks": float(np.median(ks)) if len(ks) else None,
+                "ks_weighted": mean_of(ks, weights[types]),
+                "ks_above": float((ks > within[types])[known].mean()) if known.any() else None,
+                "w1": float(np.median(w1[own])) if own.any() else None,
+                "w1_weighted": mean_of(w1, weights[types]),
+                "categories": mean_of(tv, weights[named]),
+                "statuses": mean_of(missing, weights[enough]),
+            }
+
+        return look
+
+    return compare
+
+
+def _categories_apart(real: Sample, other: Sample, kind: int) -> float:
+    x, y = real.of(kind), other.of(kind)
+    tokens = np.union1d(x, y)
+    p, q = (np.searchsorted(own, tokens, "right") - np.searchsorted(own, tokens, "left") for own in (x, y))
+    return total_variation(p, q)

@@ -1,0 +1,178 @@
+"""All measures at once: the table of the toy process, faults that were planted, and what is told of whom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tawt.dataset.records import OF_TRIPLETS
+from tawt.errors import ConfigError
+from tawt.fidelity.metrics import metric_of
+from tawt.fidelity.suite import Task, judge
+from tawt.fidelity.summaries import HOUR, summary_of
+from tawt.fidelity.utility import Labelled
+from tests import toy
+
+N, N_FAULTY = 800, 700
+
+
+@pytest.fixture(scope="module")
+def told():
+    """The process judged by itself, beside shuffled marginals."""
+    train, test, ceiling, fresh = (toy.oracle(N, seed) for seed in range(4))
+    indep = toy.indep(train, 5)
+    summary = summary_of(test.records)
+    labelled = {name: Labelled(summary.of(one.records), one.label)
+                for name, one in {"train": train, "test": test, "synthetic": fresh, "indep": indep}.items()}  # fmt: skip
+    task = Task(labelled.pop("train"), labelled.pop("test"), labelled)
+    return judge(
+        fresh.records, test.records, ceiling.records, {"indep": indep.records}, n_types=toy.N_TYPES, tasks={"toy": task}
+    )
+
+
+def test_fresh_records_lie_where_real_ones_do_and_shuffled_ones_do_not(told):
+    """The bands of the process: each measure of dependence separates the two; those of one marginal do not."""
+    fresh, real, indep = (
+        {name: m.value for name, m in told.sets[one].items()} for one in ("synthetic", "real", "indep")
+    )
+    bands = {  # a fresh set, shuffled marginals
+        "prevalence": ((0.88, 1), (-1, 0.8)),
+        "cooccurrence": ((0.85, 1), (-2, 0.5)),
+        "sequence": ((0.93, 1), (-1, 0.2)),
+        "autocorrelation": ((0, 0.12), (0.4, 0.7)),
+        "variogram": ((0, 0.06), (0.5, 2)),
+        "correlation": ((0, 0.045), (0.07, 1)),
+        "discriminator_logistic": ((0.44, 0.56), (0.85, 1)),
+        "discriminator_boosted": ((0.44, 0.56), (0.95, 1)),
+        "tstr:toy": ((0.78, 0.86), (0.4, 0.65)),
+        "trts:toy": ((0.78, 0.88), (0.4, 0.6)),
+        "precision": ((0.75, 0.95), (0, 0.4)),
+        "coverage": ((0.93, 1), (0, 0.5)),
+        "mmd": ((-0.001, 0.001), (0.003, 1)),
+    }
+    for name, ((low, high), (low_indep, high_indep)) in bands.items():
+        assert low <= fresh[name] <= high, (name, fresh[name])
+        assert low_indep <= indep[name] <= high_indep, (name, indep[name])
+        assert ":" in name or low <= real[name] <= high, (name, real[name])
+    for name in ("ks", "w1"):  # blind to all dependence
+        assert 0.04 < fresh[name] < 0.12 and abs(indep[name] - fresh[name]) < 0.03, name
+    assert abs(fresh["trtr:toy"] - fresh["tstr:toy"]) < 0.03 and fresh["kept:toy"] > 0.97
+
+
+def test_each_number_has_its_interval_and_its_reason(told):
+    """Within what the metric can be; where there is none it says why, and JSON has all of it."""
+    for of in told.sets.values():
+        for name, one in of.items():
+            own = metric_of(name)
+            if one.value is None or one.low is None:
+                assert one.reason or name.startswith("importances"), name
+            else:
+                assert own.least <= one.low <= one.value <= one.high <= own.most, name
+    assert told.sets["real"]["ks_above"].reason == "no interval: it counts data_types"
+    again = json.loads(json.dumps(told.to_json(), allow_nan=False))
+    assert again["format"] == "tawt.fidelity/1" and again["n_subjects"] == N
+    assert again["sets"]["indep"]["sequence"]["value"] == told.sets["indep"]["sequence"].value
+    assert again["metrics"]["sequence"] == {"title": "sequence R2", "better": "1"}
+    text = told.text(width=200)
+    for part in ("co-occurrence R2", "discriminator AUROC, boosted", "AUROC kept, toy", "800 subjects", "indep"):
+        assert part in text, part
+    assert "prevalence gap, decile 1" not in text and "prevalence gap, decile 1" in told.text(told.metrics)
+    assert [one.ks for one in told.worst] == sorted((one.ks for one in told.worst), reverse=True) and len(
+        told.worst
+    ) == 10
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    """Real records judged, and the same ones with one fault each as controls."""
+    test, real = toy.oracle(N_FAULTY, 1).records, toy.oracle(N_FAULTY, 2).records
+    rng = np.random.default_rng(0)
+    place = np.arange(len(real.time)) - real.bounds[:-1][real.subject]
+    mixed = np.lexsort((rng.random(len(place)), real.subject))
+    contents = ("data_type", "value", "value_token", "value_status")
+    among = np.empty(len(place), np.int64)
+    for kind in np.unique(real.data_type):
+        own = np.flatnonzero(real.data_type == kind)
+        among[own] = rng.permutation(own)
+    faults = {
+        "shuffled": replace(real, **{name: getattr(real, name)[mixed] for name in contents}),
+        "truncated": real.keep(place < np.ceil(real.lengths / 2)[real.subject]),
+        "shifted": replace(real, origin=real.origin + 79 * HOUR),
+        "slower": replace(real, time=real.time * 3),
+        "exchanged": replace(real, value=real.value[among]),
+        "moved": replace(real, value=real.value + np.float32(0.3)),
+        "missing": real.keep(~np.isin(real.data_type, np.arange(toy.FIRST, toy.FIRST + 12))),
+        "unread": replace(real, value_status=np.where(rng.random(len(place)) < 0.2, 3, 1).astype(np.uint8)),
+        "unknown": replace(real, data_type=np.where(real.data_type == 10, 64, real.data_type).astype(np.int32)),
+    }
+    assert set(contents) < set(OF_TRIPLETS)
+    return judge(real, test, real, faults, n_types=toy.N_TYPES + 1, models=())
+
+
+SEEN = {
+    "shuffled": (("sequence", "autocorrelation"), ("prevalence", "cooccurrence", "ks", "events", "gaps")),
+    "truncated": (("events", "span", "prevalence", "cooccurrence"), ("statuses", "at_once", "new_types")),
+    "shifted": (("hours", "weekdays"), ("prevalence", "sequence", "ks", "gaps", "variogram", "correlation", "mmd")),
+    "slower": (("gaps", "span", "recurrence", "cooccurrence_24h"), ("prevalence", "cooccurrence", "sequence", "ks", "autocorrelation")),
+    "exchanged": (("variogram", "autocorrelation", "correlation"), ("prevalence", "sequence", "ks", "w1", "gaps", "recurrence")),
+    "moved": (("ks", "w1", "ks_above", "mmd"), ("prevalence", "sequence", "gaps", "variogram", "autocorrelation", "recurrence")),
+    "missing": (("prevalence", "cooccurrence", "missing_types"), ("statuses", "new_types", "at_once")),
+    "unread": (("statuses",), ("prevalence", "cooccurrence", "sequence", "gaps", "events", "recurrence")),
+    "unknown": (("new_types", "missing_types"), ("events", "span", "gaps", "at_once")),
+}  # fmt: skip
+"""Fault -> measures that see it, and measures that do not."""
+
+
+@pytest.mark.parametrize("fault", SEEN)
+def test_a_fault_is_seen_by_what_is_for_it_and_by_nothing_else(faulty, fault):
+    """Against the same records without the fault: worse than their interval, or the same number."""
+    found, real = faulty.sets[fault], faulty.sets["real"]
+    sees, blind = SEEN[fault]
+    for name in sees:
+        best = {"1": 1.0, "0": 0.0}[metric_of(name).better]
+        ends = [abs(x - best) for x in (real[name].value, real[name].low, real[name].high) if x is not None]
+        assert abs(found[name].value - best) > 1.1 * max(ends), (name, found[name], real[name])
+    for name in blind:
+        assert found[name].value == pytest.approx(real[name].value, abs=2e-3), (name, found[name], real[name])
+
+
+def test_sets_are_compared_by_as_many_subjects():
+    """As the smallest has: a larger set is drawn from, and its embeddings with it."""
+    small, large = toy.mixed(120, 1), toy.mixed(200, 2)
+    embeddings = {"test": np.arange(240.0).reshape(120, 2), "synthetic": np.ones((200, 2)), "real": np.ones((120, 2))}
+    found = judge(large, small, small, n_types=12, models=(), embeddings=embeddings)
+    assert found.n_subjects == 120 and found.sets["real"]["prevalence"].value == 1
+    assert found.sets["synthetic"]["recall"].value == 0 and found.sets["real"]["coverage"].value < 0.2
+    assert "120 subjects" in found.text()
+    few = judge(small.take(np.arange(40)), small, large, n_types=12, models=())
+    assert few.n_subjects == 40 and few.sets["real"]["prevalence"].low is None
+    assert few.sets["real"]["prevalence"].reason == "fewer than 100 subjects: no interval"
+
+
+def test_any_scores_can_tell_sets_apart():
+    """A model of sequences, for one, that is given both sets and answers for each subject."""
+    real, other = toy.mixed(120, 1), toy.mixed(120, 2)
+
+    def tell(one, two):
+        return np.zeros(one.n_subjects), np.ones(two.n_subjects)
+
+    found = judge(other, real, real, n_types=12, models=(), discriminators={"lengths": tell})
+    assert found.sets["synthetic"]["discriminator_lengths"].value == 1
+    assert "discriminator AUROC, lengths" in found.text()
+
+
+@pytest.mark.parametrize(("of", "what"), [
+    ({"controls": {"real": toy.mixed(30, 3)}}, "control real: has the name of another set"),
+    ({"controls": {"few": toy.mixed(5, 3)}}, "set few: has too few subjects, expected at least 20"),
+    ({"models": ["forest"]}, "discriminator forest: is none, expected logistic or boosted"),
+    ({"embeddings": {"test": np.ones((29, 2))}}, "embeddings of test: have 29 rows"),
+    ({"embeddings": {}}, "embeddings of test: are not there"),
+])  # fmt: skip
+def test_what_cannot_be_judged_is_named(of, what):
+    """A name that is taken, too few subjects, no such model, embeddings of others."""
+    real = toy.mixed(30, 1)
+    with pytest.raises(ConfigError, match=what):
+        judge(real, real, real, **({"n_types": 12, "models": ()} | of))
