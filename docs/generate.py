@@ -28,6 +28,7 @@ import tawt.errors
 from tawt.batching.batch import PackedBatch
 from tawt.cli.app import app
 from tawt.config.pipeline import PipelineConfig
+from tawt.config.rules import RulesConfig
 from tawt.config.sweep import SweepConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.contract import Contract, read_contract
@@ -47,10 +48,11 @@ TREES: dict[str, tuple[type[BaseModel], str]] = {
     "pretrain": (PretrainConfig, "A pretraining run: `pipelines/pretrain_small.yaml`, `tawt pretrain --config`."),
     "table": (Table, "A raw table: `schemas/mimic_iv/labevents.yaml`. Its name is that of the file."),
     "sweep": (SweepConfig, "Arms times seeds, run in turn: `tawt sweep`."),
+    "rules": (RulesConfig, "What invented records are held to: `pipelines/rules.yaml`, `tawt generate --rules`."),
 }
 SCHEMAS: dict[str, type[BaseModel]] = {
-    "pipeline": PipelineConfig, "pretrain": PretrainConfig, "sweep": SweepConfig, "contract": Contract,
-    "manifest": Manifest,
+    "pipeline": PipelineConfig, "pretrain": PretrainConfig, "sweep": SweepConfig, "rules": RulesConfig,
+    "contract": Contract, "manifest": Manifest,
 }  # fmt: skip
 NOTE = "<!-- made by docs/generate.py: edit the code, then run it again -->\n"
 

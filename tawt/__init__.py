@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tawt.commands.evaluate import evaluate as evaluate
     from tawt.commands.extend import extend as extend
     from tawt.commands.finetune import finetune as finetune
+    from tawt.commands.generate import generate as generate
     from tawt.commands.ingest import ingest as ingest
     from tawt.commands.ingest import run as run
     from tawt.commands.init import init as init
@@ -63,6 +64,7 @@ _HOME = {
     "extend": "tawt.commands.extend",
     "evaluate": "tawt.commands.evaluate",
     "finetune": "tawt.commands.finetune",
+    "generate": "tawt.commands.generate",
     "ingest": "tawt.commands.ingest",
     "init": "tawt.commands.init",
     "label": "tawt.commands.label",

@@ -119,6 +119,10 @@ class TrainingError(TawtError):
     """A loss or a gradient is not finite, or memory ran out."""
 
 
+class PrivacyError(TawtError):
+    """A gate refuses to publish a synthetic set."""
+
+
 def printable(text: str, keep: str = "") -> str:
     """Return text without what a terminal obeys or hides: control characters, line ends, changes of direction.
 

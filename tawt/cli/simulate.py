@@ -1,4 +1,4 @@
-"""The commands of a decoder: what may come of a record."""
+"""The commands of a decoder: what may come of a record, and records of nobody."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tawt.cli.again import follow, foretell
-from tawt.cli.options import MODEL_PANEL, Aces, DryRun, Form, Predicates, StaleOk, Workspace
+from tawt.cli.options import MODEL_PANEL, Aces, DryRun, Form, Memory, Predicates, StaleOk, Threads, Workspace
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.trained import threads_sleep_soon
 
@@ -16,6 +16,7 @@ from tawt.cli.trained import threads_sleep_soon
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("risk", rich_help_panel=MODEL_PANEL)(risk)
+    app.command("generate", rich_help_panel=MODEL_PANEL)(generate)
 
 
 def risk(
@@ -66,3 +67,66 @@ def risk(
         print_text(result.text(width=terminal_width() or 160))
     say(f"written: {result.folder}")
     next_command(follow("finetune", task, workspace=workspace, run=run, mode="probe", form=form))
+
+
+def generate(
+    workspace: Workspace,
+    out: Annotated[Path, typer.Option(help="A new folder for the set", show_default=False)],
+    run: Annotated[str | None, typer.Option(help="A decoder: a run folder or its name", show_default=False)] = None,
+    subjects: Annotated[int | None, typer.Option(help="So many records", show_default=False)] = None,
+    numbers: Annotated[
+        str | None, typer.Option(help="Instead, those of the numbers A..B, both included", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the set: seed and number make a record", min=0)] = 0,
+    control: Annotated[
+        str | None,
+        typer.Option(help="Instead of a run: copies, marginals or markov, fitted to train", show_default=False),
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(help="Of latents, where the run has them: normal, vae or gan; vae by default", show_default=False),
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="YAML of what records are held to; tawt's own by default", show_default=False)
+    ] = None,
+    most: Annotated[int, typer.Option(help="Events after which a record is cut", min=1)] = 4096,
+    publish_anyway: Annotated[
+        list[str] | None, typer.Option(help="A gate that may refuse the set, by name", show_default=False)
+    ] = None,
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    stale_ok: StaleOk = False,
+    form: Form = Format.table,
+    dry_run: DryRun = False,
+) -> None:
+    """Draw records of nobody from a decoder or a control, as a MEDS dataset that is a workspace too
+
+    Example: tawt generate -w work/mimic --run decode_small --subjects 1000 --out work/invented
+    """
+    threads_sleep_soon()
+    from tawt.commands.generate import generate as run_generate
+
+    def report(event: dict[str, Any]) -> None:
+        say(f"note: {event['text']}" if "text" in event else f"  {event['n_done'] / event['n_rows']:.0%} drawn")
+
+    result = run_generate(
+        workspace, run, subjects=subjects, numbers=numbers, out=out, seed=seed, control=control,
+        prior=prior, rules=rules, most=most, threads=threads, memory_limit=memory_limit,
+        publish_anyway=publish_anyway or (), stale_ok=stale_ok, dry_run=dry_run, report=report,
+    )  # fmt: skip
+    if dry_run:
+        source = f"the run {run}" if run is not None else f"the control {control}"
+        foretell([("draw", counted(result.n_asked, "record")), ("from", source), ("write", result.folder)], form)
+        return
+    print_rows(("rule", "events that broke it", "records", "then"), result.rows, form)
+    tally = result.tally
+    say(
+        f"{counted(tally.n_subjects, 'record')} with {counted(tally.n_events, 'event')}, "
+        f"{tally.n_raw_events / max(result.seconds, 1e-9):,.0f} a second; {tally.n_dropped:,} events dropped, "
+        f"{tally.n_clipped:,} clipped, {counted(tally.n_rejected, 'record')} left out, {tally.n_cut:,} cut"
+    )
+    say(f"written: {result.folder}")
+    if run is not None:
+        next_command(follow("embed", workspace=result.folder, run=workspace / "runs" / run, form=form))
+    else:
+        next_command(follow("check", workspace=result.folder, form=form))

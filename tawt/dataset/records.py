@@ -101,6 +101,13 @@ class Cohort(Protocol):
         """Give the records, always in the same parts and order."""
 
 
+class Drawable(Cohort, Protocol):
+    """A cohort of which any records can be had at once."""
+
+    def take(self, subjects: Ints) -> Records:
+        """Return some records, `(m,)` numbers, in that order; one may be named several times."""
+
+
 @dataclass(frozen=True, eq=False)
 class OfSplit:
     """Some subjects of a split as a cohort."""
@@ -123,6 +130,10 @@ class OfSplit:
             stop = max(start + 1, int(np.searchsorted(ends, before + AT_ONCE, side="right")))
             yield self._records(self.subjects[start:stop])
             start = stop
+
+    def take(self, subjects: Ints) -> Records:
+        """Return the records of some of them, `(m,)` places in `subjects`, in that order; also one several times."""
+        return self._records(self.subjects[subjects])
 
     def _records(self, subjects: Ints) -> Records:
         split, lengths = self.split, self.split.lengths[subjects]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tawt.contracts.basis import BASE_TABLE
 from tawt.contracts.layers import BUILT_IN
+from tawt.contracts.synthetic import PROVENANCE
 from tawt.contracts.workspace import CARRIED, PIPELINE, is_workspace
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone, stamp
@@ -142,6 +143,8 @@ def refuse_overlap(root: Path, raw_root: Path) -> None:
     """
     refuse_odd_letters(raw_root)
     inner, outer = real(root), real(raw_root)
+    if inner == outer and (inner / PROVENANCE).is_file():
+        return  # a synthetic set, which holds the tables that it was made of where nothing else is written
     if inner.is_relative_to(outer):
         raise ConfigError(
             str(root), "lies in the folder of raw tables, which is only read, expected a place outside of it",

@@ -22,6 +22,7 @@ from tawt.quality.labels import check_labels
 from tawt.quality.measured import check_measured
 from tawt.quality.runs import Runs, check_embeddings, fault_of, made_by
 from tawt.quality.strangers import of_workspace, strangers
+from tawt.quality.synthetic import check_synthetic, know_synthetic
 from tawt.quality.unfinished import at_rest
 from tawt.seals import holds, sha256_file
 from tawt.shell import command
@@ -84,6 +85,7 @@ def check_files(
             "as they were written",
             next(filter(None, (made_by(root, path) for path, _ in embeddings)), ""),
         ),
+        *check_synthetic(root),
     ], whole
 
 
@@ -93,6 +95,7 @@ def _look(
     """Return runs, what is wrong with label sets, with what was measured, with embeddings, and what is not tawt's."""
     root, known = workspace.root, of_workspace(workspace)
     know_carried(root, known)
+    know_synthetic(root, known)
     for one in stages:
         path = workspace.manifest(one.stage.name)
         known.files.add(path)

@@ -59,6 +59,7 @@ def invent(
     numbers: Ints,
     seed: int,
     most: int = 4096,
+    origins: Callable[[Ints], Ints] = np.zeros_like,
     snap: Snap | None = None,
     latent: Callable[[Ints], Tensor] | None = None,
 ) -> Iterator[Invented]:
@@ -71,13 +72,15 @@ def invent(
         numbers: `(s,)`, ascending, each once.
         seed: Of the set: number and seed make a record.
         most: Events after which a record is cut.
+        origins: Numbers -> the moments that their times count from, us since 1970-01-01.
         snap: To the numbers that are told, see `Grid.nearest`; None = as they are drawn.
         latent: Gives the latents `(b, width)` of numbers, a company at a time, as a prior does; None = there is none.
     """
     for company in np.unique(numbers // COMPANY):
         members = company * COMPANY + np.arange(COMPANY)
+        origin = origins(members)
         sampler = Sampler(
-            encoder, heads, vocabulary, from_nothing(np.zeros(COMPANY, np.int64)), draw(members, _RECORD, seed),
+            encoder, heads, vocabulary, from_nothing(origin), draw(members, _RECORD, seed),
             snap=snap, z=latent(members) if latent is not None else None,
         )  # fmt: skip
         drawn = list(sampler.events(most))
@@ -88,7 +91,7 @@ def invent(
         at = place, wanted[row]
         records = Records(
             subject_id=members[wanted],
-            origin=np.zeros(len(wanted), dtype=np.int64),
+            origin=origin[wanted],
             bounds=np.concatenate([[0], np.cumsum(there[:, wanted].sum(0))]),
             is_static=columns["step"][at] == Step.STATIC,
             time=columns["time"][at],

@@ -1,0 +1,111 @@
+"""What draws records: a control that is fitted to train, or a decoder, told of the whole record by a prior or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from torch import Tensor
+
+from tawt.arrays import Ints
+from tawt.dataset.reader import TripletDataset
+from tawt.dataset.records import OfSplit
+from tawt.errors import ConfigError
+from tawt.runs.find import called
+from tawt.runs.load import load_decoder, same_vocabulary
+from tawt.seals import sha256_file
+from tawt.synthesis.controls import Draw, fitted
+from tawt.synthesis.grid import fit_grid
+from tawt.synthesis.prior import Kind, ready_prior
+from tawt.synthesis.rollout import Invented, invent
+
+PRIORS: tuple[Kind, ...] = get_args(Kind)
+_PRIOR = "prior.safetensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What draws records, and what is told of it."""
+
+    draw: Draw
+    """Numbers -> their records; what it needs is fitted when the first of them are drawn."""
+    about: dict[str, Any]
+    """For `provenance.json`."""
+
+
+def source_of(
+    workspace: Path,
+    run: Path | None,
+    control: str | None,
+    prior: str | None,
+    dataset: TripletDataset,
+    seed: int,
+    most: int,
+    origins: Callable[[Ints], Ints],
+    aside: Path,
+) -> Source:
+    """Return what draws.
+
+    Args:
+        workspace: That the run is called in.
+        run: The folder of a decoder.
+        control: Instead of it.
+        prior: Where latents come from.
+        dataset: The real records.
+        seed: Of the set.
+        most: Events after which a record is cut.
+        origins: Numbers -> the moments that their times count from.
+        aside: A folder where a prior is kept until the set stands.
+
+    Raises:
+        CheckpointError: The run is broken, is no decoder, or has another vocabulary.
+        ConfigError: A prior is asked for and the run has no latents.
+    """
+    train = dataset.split("train")
+    cohort = OfSplit(train, np.arange(train.n_subjects))
+    if run is None:
+        assert control is not None, "of both there is one"
+        if prior is not None:
+            what = "is asked for and a control has no latents, expected a run"
+            raise ConfigError(f"--prior {prior}", what, "leave it out")
+        about = {"control": control, "run": None, "prior": None, "model": None}
+        return Source(_late(lambda: fitted(control, cohort, len(dataset.vocabulary), seed, most, origins)), about)
+    decoder = load_decoder(run)
+    same_vocabulary(str(run), decoder.vocabulary, dataset.vocabulary, workspace)
+    if decoder.latent is None and prior is not None:
+        what = f"is asked for and {run} has no latents, expected a run that has"
+        raise ConfigError(f"--prior {prior}", what, "leave it out, or pretrain by `latent_small`")
+    kind: Kind | None = None if decoder.latent is None else next((one for one in PRIORS if one == prior), "vae")
+
+    def ready() -> Draw:
+        grid = fit_grid(cohort, dataset.vocabulary)
+        latent: Callable[[Ints], Tensor] | None = None
+        if kind is not None:
+            tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
+            made = ready_prior(aside / _PRIOR, kind, decoder, train, tuning)
+            latent = lambda numbers: made.draw(numbers, seed)  # noqa: E731
+
+        def draw(numbers: Ints) -> Iterator[Invented]:
+            return invent(
+                decoder.encoder, decoder.heads, dataset.vocabulary, numbers, seed, most, origins, grid.nearest, latent
+            )
+
+        return draw
+
+    about = {"control": None, "run": called(workspace, run), "prior": kind, "model": sha256_file(decoder.weights)}
+    return Source(_late(ready), about)
+
+
+def _late(make: Callable[[], Draw]) -> Draw:
+    """Return what draws, made when it is first asked for: of parts that are there already it is not."""
+    made: list[Draw] = []
+
+    def draw(numbers: Ints) -> Iterator[Invented]:
+        if not made:
+            made.append(make())
+        return made[0](numbers)
+
+    return draw

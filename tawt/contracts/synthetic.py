@@ -1,0 +1,22 @@
+"""What a synthetic set says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROVENANCE = "provenance.json"
+"""File of a synthetic set that says what it is and how it was made; sealed."""
+SYNTHETIC_SETS = "synthetic"
+"""Folder of a workspace for synthetic sets made of it; they may lie anywhere else too."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says of a set before it is published."""
+
+    gate: str
+    """Its name."""
+    passed: bool
+    """Whether the set may be published by it."""
+    text: str = ""
+    """Why."""

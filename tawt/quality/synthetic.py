@@ -1,0 +1,47 @@
+"""A synthetic set is a workspace and the MEDS dataset that it was made of; its provenance lists the files of that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tawt.contracts.synthetic import PROVENANCE
+from tawt.errors import FileError
+from tawt.quality.finding import Finding, finding_of
+from tawt.quality.strangers import Known
+from tawt.readers import read_map
+from tawt.seals import holds, sha256_file
+
+FOLDERS = ("data", "metadata")
+_COPY = "take the set from a copy, or generate it again"
+
+
+def know_synthetic(root: Path, known: Known) -> None:
+    """Know what the provenance of a synthetic set lists, and itself."""
+    if (root / PROVENANCE).is_file():
+        known.files |= {root / PROVENANCE, *(root / name for name in _listed(root))}
+        known.folders |= {root / name for name in FOLDERS}
+
+
+def check_synthetic(root: Path) -> list[Finding]:
+    """Hold a synthetic set to its provenance; nothing is found in another workspace."""
+    path = root / PROVENANCE
+    if not path.is_file():
+        return []
+    wrong = [] if holds(path) else [f"{PROVENANCE} is not as it was written"]
+    for name, sha256 in _listed(root).items():
+        if not (root / name).is_file() or sha256_file(root / name) != sha256:
+            wrong.append(f"{name} is missing or not as it was written")
+    return [finding_of("synthetic set", wrong, "as it was published", _COPY)]
+
+
+def _listed(root: Path) -> dict[str, Any]:
+    try:
+        files = read_map(root / PROVENANCE).get("files")
+    except FileError:
+        return {}
+    return (
+        {name: sha256 for name, sha256 in files.items() if name.partition("/")[0] in FOLDERS}
+        if isinstance(files, dict)
+        else {}
+    )

@@ -1,0 +1,152 @@
+"""Records drawn part by part into files, so that nothing need fit into memory, and a killed command goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tawt.arrays import Ints
+from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.dataset import SPLITS
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.records import joined
+from tawt.errors import FileError
+from tawt.files import write_sealed
+from tawt.places import remove
+from tawt.readers import read_map
+from tawt.seals import holds, sha256_file
+from tawt.synthesis.controls import Draw
+from tawt.synthesis.rollout import COMPANY
+from tawt.synthesis.validity import Broken, Rules
+from tawt.synthesis.written import data_files, write_part
+
+PART = 4 * COMPANY
+"""Numbers of records that are kept together."""
+_DONE = ".done"
+_COUNTS = ("n_subjects", "n_events", "n_raw_events", "n_cut", "n_rejected", "n_dropped", "n_clipped")
+
+
+@dataclass
+class Tally:
+    """What was drawn."""
+
+    n_subjects: int = 0
+    """Records that are written."""
+    n_events: int = 0
+    """Their events, statics too."""
+    n_raw_events: int = 0
+    """Events before anything was mended or left out."""
+    n_cut: int = 0
+    """Records that were cut at the most events."""
+    n_rejected: int = 0
+    """Records that were left out for what they break."""
+    n_dropped: int = 0
+    """Events that were taken out."""
+    n_clipped: int = 0
+    """Events that were moved to what is possible."""
+    broken: dict[str, Broken] = field(default_factory=dict)
+    """Rule -> how often it was broken before that."""
+    subjects: dict[str, list[int]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    """Split -> ids of its subjects."""
+    data_types: set[int] = field(default_factory=set)
+    """Those that events have."""
+
+    def add(self, part: dict[str, Any]) -> None:
+        """Add what is kept of a part."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + part[name])
+        for name, counts in part["broken"].items():
+            self.broken.setdefault(name, Broken(repair=counts["repair"])).__iadd__(Broken(**counts))
+        for split in SPLITS:
+            self.subjects[split] += part["subjects"][split]
+        self.data_types |= set(part["data_types"])
+
+    def raw(self, of_people: bool) -> dict[str, dict[str, Any]]:
+        """Return how often each rule was broken before any repair; of real people no count of few is told."""
+        told = {}
+        for name, one in self.broken.items():
+            known = not of_people or one.records == 0 or one.records > SMALL_CELL
+            told[name] = {**asdict(one), "rate": one.rate} if known else {"repair": one.repair, "few": True}
+        return told
+
+
+def draw_parts(
+    folder: Path,
+    key: str,
+    numbers: Sequence[int] | Ints,
+    source: Draw,
+    rules: Rules,
+    base: int,
+    shares: tuple[float, float, float],
+    split_seed: int,
+    tell: Callable[[int, int], None],
+) -> Tally:
+    """Draw records by their numbers, hold them to the rules, and write them; what is done for the same key is kept.
+
+    Args:
+        folder: Where; `data/` of it holds the rows.
+        key: A hash of all that the records hang on.
+        numbers: `(n,)`, ascending, each once.
+        source: What draws.
+        rules: What they are held to.
+        base: Id of the record of number 0.
+        shares: Of the splits.
+        split_seed: Of the splits.
+        tell: Hears how many parts of how many are done, and events are drawn.
+    """
+    tally, all_numbers = Tally(), np.asarray(numbers, dtype=np.int64)
+    if folder.is_symlink():
+        remove(folder)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    parts = np.unique(all_numbers // PART)
+    expected: set[Path] = set()
+    for done, part in enumerate(parts.tolist()):
+        name, members = f"{part:07d}", all_numbers[all_numbers // PART == part]
+        marker = folder / _DONE / f"{name}.json"
+        kept = _kept(folder, marker, key)
+        if kept is None:
+            kept = _drawn(folder, name, members, source, rules, base, shares, split_seed) | {"key": key}
+            write_sealed(marker, kept)
+        tally.add(kept)
+        expected |= {folder / file for file in kept["files"]}
+        tell(done + 1, len(parts))
+    for path in data_files(folder):
+        if path not in expected:  # of another set that was begun here
+            remove(path)
+    return tally
+
+
+def _kept(folder: Path, marker: Path, key: str) -> dict[str, Any] | None:
+    """Return what is told of a part that is done for a key and stands as it was written."""
+    with suppress(FileError, OSError, KeyError):
+        if holds(marker) and (part := read_map(marker))["key"] == key:
+            files = part["files"].items()
+            if all((folder / file).is_file() and sha256_file(folder / file) == sha256 for file, sha256 in files):
+                return part
+    return None
+
+
+def _drawn(
+    folder: Path, name: str, members: Ints, source: Draw, rules: Rules, base: int, shares: Any, split_seed: int
+) -> dict[str, Any]:
+    invented = list(source(members))
+    raw = joined(one.records for one in invented)
+    raw = raw.keep(raw.value_status != ValueStatus.NOT_MEASURED)  # panels add them again, where they belong
+    held = rules.hold(replace(raw, subject_id=raw.subject_id + base))
+    for split in SPLITS:
+        remove(folder / "data" / split / f"{name}.parquet")
+    subjects = write_part(folder, name, held.records, rules.told, shares, split_seed)
+    files = [folder / "data" / split / f"{name}.parquet" for split in SPLITS if subjects[split]]
+    return {
+        "n_subjects": held.records.n_subjects, "n_events": len(held.records.time), "n_raw_events": len(raw.time),
+        "n_cut": int(sum((~one.is_whole).sum() for one in invented)), "n_rejected": len(held.rejected),
+        "n_dropped": held.n_dropped, "n_clipped": held.n_clipped, "subjects": subjects,
+        "broken": {rule: asdict(one) for rule, one in held.broken.items()},
+        "data_types": np.unique(held.records.data_type).tolist(),
+        "files": {path.relative_to(folder).as_posix(): sha256_file(path) for path in files},
+    }  # fmt: skip

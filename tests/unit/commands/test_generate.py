@@ -1,0 +1,284 @@
+"""`tawt generate`: a set that MEDS tools read, that runs apply to, and that is the same however often it was killed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.config.train import PretrainConfig
+from tawt.contracts.synthetic import Verdict
+from tawt.dataset.reader import open_dataset
+from tawt.dataset.records import OF_TRIPLETS, Records, joined
+from tawt.errors import CheckpointError, ConfigError, DatasetError, PrivacyError
+from tawt.quality.meds import check_meds
+from tawt.quality.workspace import check
+from tawt.synthesis import parts as parts_module
+from tawt.synthesis.read import OfMeds, of_dataset, read_synthetic
+from tawt.synthesis.values import Told
+from tawt.synthesis.written import SCHEMA, data_files, write_about, write_part
+from tests.unit.conftest import Hospital
+
+MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}
+BATCHING = {"tokens_per_batch": 1024, "max_length": 256}
+TRAIN = {"max_steps": 4, "threads": 1, "validate_every": 0, "checkpoint_every": 4}
+ONE = {"threads": 1, "memory_limit": "500MB"}
+
+
+@pytest.fixture(scope="module")
+def work(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a decoder of a few steps and an encoder."""
+    copy = Path(shutil.copytree(hospital.workspace, tmp_path_factory.mktemp("generate") / "w"))
+    decoder = {
+        "model": MODEL | {"causal": True}, "batching": BATCHING | {"order": "by_type"},
+        "objective": {"masked": {"weight": 0.0}, "next": {"weight": 1.0}}, "train": TRAIN,
+    }  # fmt: skip
+    for name, tree in (("decoder", decoder), ("encoder", {"model": MODEL, "batching": BATCHING, "train": TRAIN})):
+        tawt.pretrain(copy, PretrainConfig.model_validate(tree), device="cpu", out=copy / "runs" / name)
+    return copy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_parts():
+    """Few records lie together, so that few of them are several parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts_module, "PART", 16)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(work: Path, small_parts):
+    """Forty records of the Markov control: the set and what was told."""
+    return tawt.generate(work, control="markov", subjects=40, out=work.parent / "markov", seed=3, **ONE)
+
+
+def in_order(records: Records) -> Records:
+    return records.take(np.argsort(records.subject_id))
+
+
+def assert_equal(one: Records, other: Records) -> None:
+    one, other = in_order(one), in_order(other)
+    for name in ("subject_id", "origin", "bounds", *OF_TRIPLETS):
+        a, b = getattr(one, name), getattr(other, name)
+        assert np.array_equal(a, b), name
+
+
+def test_it_is_a_meds_dataset_of_new_people(work: Path, made) -> None:
+    """MEDS holds of it and of its events; ids are nobody's; every file says that it is synthetic; provenance says how."""
+    root = made.folder
+    for place in (root, root / "events"):
+        assert [one for one in check_meds(place) if not one.ok] == []
+    files = [*data_files(root), *(root / "metadata").glob("*.parquet")]
+    assert len(files) > 5 and all(pq.read_schema(path).metadata[b"synthetic"] == b"true" for path in files)
+    meds = pytest.importorskip("meds")
+    for path in data_files(root):
+        meds.DataSchema.validate(pq.read_table(path, partitioning=None).select(list(meds.DataSchema.schema().names)))
+    real, own = (
+        np.concatenate([d.split(s).subject_ids for s in d.split_names]) for d in map(open_dataset, (work, root))
+    )
+    assert len(own) == made.tally.n_subjects == 40 and not np.isin(own, real).any()
+    told = json.loads((root / "provenance.json").read_text())
+    assert told["synthetic"] is True and told["control"] == "markov" and told["verdicts"] == []
+    assert told["vocabulary"] == open_dataset(work).vocabulary.sha256 and told["numbers"] == [0, 39]
+    assert told["n_events"] == sum(pq.read_metadata(path).num_rows for path in data_files(root))
+    assert set(told["raw"]) >= {"births", "after_death", "out_of_range"} and not list(root.parent.glob(".markov*"))
+
+
+def test_it_is_a_workspace_that_runs_apply_to(work: Path, made) -> None:
+    """`tawt check` has nothing to say, a run of the real workspace embeds it, and it can be ingested again."""
+    root = made.folder
+    assert [one for one in check(root) if not one.ok] == []
+    assert open_dataset(root).vocabulary.sha256 == open_dataset(work).vocabulary.sha256
+    embedded = tawt.embed(root, work / "runs" / "encoder", device="cpu", out=work.parent / "of_markov.parquet")
+    assert embedded.n_subjects == 40
+    again = tawt.ingest(root, str(root / "pipeline.yaml"), root, **ONE)
+    assert {one.reason for one in again.stages} == {None}, "all is up to date"
+    damaged = Path(shutil.copytree(root, work.parent / "damaged"))
+    with data_files(damaged)[0].open("ab") as file:
+        file.write(b"x")
+    (wrong,) = [one for one in check(damaged) if one.check == "synthetic set"]
+    assert not wrong.ok
+
+
+def test_what_is_read_back_is_what_was_drawn(work: Path, made) -> None:
+    """As a workspace, as any MEDS dataset, and as the events of our own stages, it holds the same triplets."""
+    dataset = open_dataset(work)
+    own = read_synthetic(made.folder, dataset.vocabulary)
+    bare = work.parent / "bare"
+    for name in ("data", "metadata"):
+        shutil.copytree(made.folder / name, bare / name, dirs_exist_ok=True)
+    meds = read_synthetic(bare, dataset.vocabulary, dataset.time_origin)
+    assert isinstance(meds, OfMeds) and (meds.n_subjects, meds.n_unknown, meds.n_unknown_unit) == (40, 0, 0)
+    added = joined(own.parts())
+    assert_equal(added.keep(added.value_status != 9), joined(meds.parts()))
+    assert (added.value_status == 9).any(), "what panels add comes from the panels"
+
+
+def test_real_records_written_and_read_are_the_same_triplets(work: Path, tmp_path: Path) -> None:
+    """Every data_type, token, status and moment of the hospital survives, numbers to the last bit."""
+    dataset = open_dataset(work)
+    real = joined(of_dataset(dataset).parts())
+    told = Told(dataset.vocabulary)
+    known = real.data_type != 1
+    real = in_order(real.keep(known & (real.value_status != 9)))
+    subjects = write_part(tmp_path, "0", real, told, (0.8, 0.1, 0.1), 0)
+    write_about(tmp_path, subjects, set(real.data_type.tolist()), told)
+    assert [one for one in check_meds(tmp_path) if not one.ok] == []
+    back = joined(read_synthetic(tmp_path, dataset.vocabulary, dataset.time_origin).parts())
+    assert set(real.value_status) >= {0, 1, 2, 3} and real.is_static.any()
+
+    # simultaneous ones of one data_type may come in another order
+    def settled(records: Records) -> Records:
+        keys = ("value", "value_token", "value_status", "data_type", "time")
+        order = np.lexsort((*(getattr(records, key) for key in keys), ~records.is_static, records.subject))
+        return replace(records, **{name: getattr(records, name)[order] for name in OF_TRIPLETS})
+
+    assert_equal(settled(in_order(real)), settled(in_order(back)))
+
+
+def test_any_numbers_are_the_same_records_again(work: Path, made) -> None:
+    """Records 10 to 19 by themselves are those of the whole set, in the files too; another seed gives others."""
+    some = tawt.generate(work, control="markov", numbers="10..19", out=work.parent / "some", seed=3, **ONE)
+    dataset = open_dataset(work)
+    whole = in_order(joined(read_synthetic(made.folder, dataset.vocabulary).parts()))
+    own = in_order(joined(read_synthetic(some.folder, dataset.vocabulary).parts()))
+    assert_equal(whole.take(np.arange(10, 20)), own)
+    other = tawt.generate(work, control="markov", numbers="10..19", out=work.parent / "other", seed=4, **ONE)
+    assert not np.array_equal(joined(read_synthetic(other.folder, dataset.vocabulary).parts()).time, own.time)
+
+
+def test_a_killed_one_goes_on_and_ends_with_the_same_bytes(
+    work: Path, made, monkeypatch: pytest.MonkeyPatch, tree
+) -> None:
+    """Parts that were written stay, a damaged one is drawn again, and what was begun for another set is not taken."""
+    out = work.parent / "killed"
+    drawn, draw = [], parts_module._drawn
+
+    def killed(folder, name, *more):
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(name)
+        return draw(folder, name, *more)
+
+    monkeypatch.setattr(parts_module, "_drawn", killed)
+    ask = {"control": "markov", "subjects": 40, "out": out, "seed": 3, **ONE}
+    with pytest.raises(KeyboardInterrupt):
+        tawt.generate(work, **ask)
+    assert not out.exists() and len(drawn) == 2
+    damaged = data_files(work.parent / ".killed.parts")[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    again: list[str] = []
+    monkeypatch.setattr(
+        parts_module, "_drawn", lambda folder, name, *more: again.append(name) or draw(folder, name, *more)
+    )
+    tawt.generate(work, **ask)
+    assert again == ["0000000", "0000002"]
+    for name in ("data", "metadata", "dataset", "triplets"):
+        assert tree(out / name) == tree(made.folder / name), name
+    assert not list(work.parent.glob(".killed*"))
+
+
+def test_a_decoder_draws_records_of_nobody(work: Path) -> None:
+    """A run of a few steps already gives a set that holds; a rerun of some numbers gives them again."""
+    made = tawt.generate(work, "decoder", subjects=6, out=work.parent / "drawn", most=60, **ONE)
+    told = json.loads((made.folder / "provenance.json").read_text())
+    assert told["run"] == "decoder" and len(told["model"]) == 64 and made.tally.n_events > 6
+    assert [one for one in check(made.folder) if not one.ok] == []
+    some = tawt.generate(work, "decoder", numbers="2..3", out=work.parent / "drawn_some", most=60, **ONE)
+    whole, own = (
+        in_order(joined(read_synthetic(one.folder, open_dataset(work).vocabulary).parts())) for one in (made, some)
+    )
+    assert_equal(whole.take(np.flatnonzero(np.isin(whole.subject_id, own.subject_id))), own)
+
+
+def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
+    """What a gate refuses is not there; drawn parts stay for a second try; named, it is published with the verdict."""
+    out = work.parent / "refused"
+    seen: list[bool] = []
+
+    def judge(folder: Path) -> list[Verdict]:
+        seen.append((folder / "dataset" / "dataset.json").is_file() and (folder / "provenance.json").is_file())
+        return [Verdict("copies", False, "all are"), Verdict("distance", True)]
+
+    ask = {"control": "copies", "subjects": 12, "out": out, "judge": judge, **ONE}
+    with pytest.raises(PrivacyError, match="copies") as error:
+        tawt.generate(work, **ask)
+    assert not out.exists() and "--publish-anyway copies" in error.value.hint
+    with pytest.raises(PrivacyError):
+        tawt.generate(work, publish_anyway=["distance"], **ask)
+    result = tawt.generate(work, publish_anyway=["copies"], **ask)
+    told = json.loads((out / "provenance.json").read_text())
+    assert seen == [True] * 3 and [one["passed"] for one in told["verdicts"]] == [False, True]
+    assert told["published_anyway"] == ["copies"] and len(result.verdicts) == 2
+    few = [one for one in told["raw"].values() if one.get("few")]
+    assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"
+
+
+def test_what_cannot_be_asked_is_told(work: Path, made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record, no source or two, no decoder, a folder that is there or is a workspace's, a full disk: each is told."""
+    new = work.parent / "new"
+    wrong = [
+        (ConfigError, "asks for no record", {"control": "markov", "subjects": 0}),
+        (ConfigError, "is no range", {"control": "markov", "numbers": "9..3"}),
+        (ConfigError, "both given", {"control": "markov", "subjects": 3, "numbers": "0..3"}),
+        (ConfigError, "both given", {"subjects": 3}),
+        (ConfigError, "both given", {"run": "decoder", "control": "markov", "subjects": 3}),
+        (ConfigError, "is none, expected copies", {"control": "markow", "subjects": 3}),
+        (CheckpointError, "predicts no next event", {"run": "encoder", "subjects": 3}),
+        (CheckpointError, "is neither a run", {"run": "nothing", "subjects": 3}),
+        (ConfigError, "synthetic set already", {"control": "markov", "subjects": 3, "out": made.folder}),
+        (ConfigError, "holds files", {"control": "markov", "subjects": 3, "out": work.parent}),
+        (ConfigError, "lies in a workspace", {"control": "markov", "subjects": 3, "out": work / "events" / "x"}),
+        (ConfigError, "rules.yaml", {"control": "markov", "subjects": 3, "rules": work / "rules.yaml"}),
+    ]  # fmt: skip
+    for kind, said, ask in wrong:
+        with pytest.raises(kind, match=said):
+            tawt.generate(work, **{"out": new, **ask})
+    assert tawt.generate(work, "decoder", subjects=5, out=new, dry_run=True).n_asked == 5
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parts_module, "write_part", full)
+    with pytest.raises(OSError, match="No space left"):
+        tawt.generate(work, control="markov", subjects=3, out=new, **ONE)
+    assert not new.exists()
+
+
+def test_sets_of_others_are_read_as_far_as_they_are_known(work: Path, tmp_path: Path) -> None:
+    """Unknown codes are [UNK] and counted, another unit is no number, and what is no MEDS dataset is told."""
+    dataset = open_dataset(work)
+    table = dataset.vocabulary.table().to_pylist()
+    row = next(one for one in table if one["unit"] and one["n_values"])
+    rows = [
+        {"subject_id": 1, "code": "NOBODY//KNOWS", "numeric_value": 1.0},
+        {"subject_id": 1, "code": row["code"], "numeric_value": row["mean"], "unit": row["unit"]},
+        {"subject_id": 1, "code": row["code"], "numeric_value": row["mean"], "unit": "furlong"},
+        {"subject_id": 1, "code": row["code"], "numeric_value": row["mean"]},
+    ]  # fmt: skip
+    whole = [dict.fromkeys(SCHEMA.names) | one | {"value_status": "numeric", "time": i} for i, one in enumerate(rows)]
+    (tmp_path / "data").mkdir()
+    pq.write_table(SCHEMA.empty_table().from_pylist(whole, schema=SCHEMA), tmp_path / "data" / "0.parquet")
+    cohort = read_synthetic(tmp_path, dataset.vocabulary)
+    found = joined(cohort.parts())
+    assert (cohort.n_unknown, cohort.n_unknown_unit, cohort.n_subjects) == (1, 1, 1)
+    assert found.data_type.tolist() == [1, *[row["data_type"]] * 3] and found.value_status.tolist() == [0, 1, 5, 1]
+    for name, said in (("nothing", "has no data"), ("torn", "several files")):
+        (tmp_path / "torn" / "data").mkdir(parents=True, exist_ok=True)
+        for i in range(2):
+            shutil.copy(tmp_path / "data" / "0.parquet", tmp_path / "torn" / "data" / f"{i}.parquet")
+        with pytest.raises(DatasetError, match=said):
+            read_synthetic(tmp_path / name, dataset.vocabulary)
+    (tmp_path / "bad" / "data").mkdir(parents=True)
+    pq.write_table(
+        pq.read_table(tmp_path / "data" / "0.parquet").drop(["code"]), tmp_path / "bad" / "data" / "0.parquet"
+    )
+    with pytest.raises(DatasetError, match="has no column `code`"):
+        read_synthetic(tmp_path / "bad", dataset.vocabulary)
