@@ -19,14 +19,15 @@ FLOW = {
         ("dataset", "batching", "heads", "models", "objectives", "training", "runs", "synthesis"), _TRAINING
     ),
     **dict.fromkeys(
-        ("hospital", "config", "contracts", "evaluation", "fidelity", "figures"), ("torch", "duckdb", "polars")
+        ("hospital", "config", "contracts", "evaluation", "fidelity", "figures", "privacy"),
+        ("torch", "duckdb", "polars"),
     ),
 }
 """Folder -> packages that nothing in it imports."""
 RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
-    ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",),
+    ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",),
     ("figures",), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""

@@ -1,0 +1,185 @@
+"""May a synthetic set be handed on? Gates, each with what it found, its bound, and whether so few people can tell.
+
+A gate passes only where a leak that its bound names would have been seen: where the half of its interval is not wider
+than the way from what a safe set gives to the bound. It fails where it is beyond the bound, and chance alone does not
+make that of a safe set. Else it cannot tell, and says how many people would be enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.table import Table as RichTable
+
+from tawt.contracts.cells import few
+from tawt.privacy.canaries import BY_CHANCE
+from tawt.privacy.found import Found, missing
+from tawt.privacy.membership import RATES, Attack, enough_for, safe_rate
+from tawt.privacy.suite import FORMAT, Assessment
+
+Outcome = Literal["passed", "failed", "cannot tell"]
+TPR, NNAAR, NNDR, GAIN, BITS = 0.02, 0.03, 0.5, 0.02, BY_CHANCE + 1
+"""Bounds: of the TPR at 1 % FPR, of NNAAR, of the ratio of both NNDR, of what attributes gain, of exposure."""
+_DCR, _COPIES = 0.05, 0.01
+"""What is to be seen: a DCR share so far from .5, as where a tenth was copied, and so large a share of near copies."""
+_SURE, _SURE_OF_GROUPS = 0.999, 0.9999
+"""How sure it is to be that a TPR is no chance: several attacks, and more in groups, each have one."""
+_REFERENCE = "there are no other real people as a reference"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One question, and its answer."""
+
+    name: str
+    found: Found
+    bound: float
+    is_least: bool
+    """Whether the bound is the least that passes; else the most."""
+    outcome: Outcome
+    n: int
+    """People on each side that the answer rests on; records, of near copies, and canaries, of exposure."""
+    enough: int | None = None
+    """How many would be enough, about, where so few cannot tell."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what may be told as JSON."""
+        bound = {"at_least" if self.is_least else "at_most": self.bound}
+        told = {name: value for name, value in self.found.to_json().items() if name != "n"}
+        return {"name": self.name, **told, **bound, "n": few(self.n), "outcome": self.outcome, "enough": self.enough}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all gates say of a set that was learned from `n` people."""
+
+    n: int
+    """A verdict without it says nothing: of few people much is remembered, of many little."""
+    gates: tuple[Gate, ...]
+    not_made: tuple[str, ...]
+    """Attacks that were not made, for what they need was not given."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the gates."""
+        outcomes = {gate.outcome for gate in self.gates}
+        return "failed" if "failed" in outcomes else "cannot tell" if "cannot tell" in outcomes else "passed"
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the gates that failed."""
+        return tuple(gate.name for gate in self.gates if gate.outcome == "failed")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what may be told as JSON."""
+        gates = [gate.to_json() for gate in self.gates]
+        return {"format": FORMAT, "outcome": self.outcome, "n": few(self.n), "gates": gates,
+                "not_made": list(self.not_made)}  # fmt: skip
+
+    def render(self) -> RichTable:
+        """Return a table with a row a gate."""
+        table = RichTable(title=f"{self.outcome}, learned from {few(self.n)} people")
+        for name in ("gate", "found", "bound", "n", "outcome"):
+            table.add_column(name, overflow="fold")
+        for gate in self.gates:
+            enough = f", {gate.enough:,} would be enough" if gate.enough else ""
+            bound = f"{'at least' if gate.is_least else 'at most'} {gate.bound:.3g}"
+            table.add_row(gate.name, gate.found.text(), bound, few(gate.n), gate.outcome + enough)
+        return table
+
+
+def verdict(assessments: Assessment | Sequence[Assessment]) -> Verdict:
+    """Hold what attacks found to the bounds.
+
+    Args:
+        assessments: Of one synthetic set; of several spaces in which distances are measured, all have to pass.
+    """
+    several = [assessments] if isinstance(assessments, Assessment) else [*assessments]
+    gates = [gate for i, one in enumerate(several) for gate in _gates(one, i == 0, len(several) > 1)]
+    made = {name for one in several for name in one.membership}
+    not_made = [] if "likelihood" in made else ["membership by likelihood"]
+    if not any(one.exposure for one in several):
+        not_made.append("exposure of canaries")
+    return Verdict(several[0].n, tuple(gates), tuple(not_made))
+
+
+def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
+    """Give all gates of one assessment; what hangs on no distance of its space, of the first alone."""
+    space = f", {one.space}" if is_named else ""
+    none = missing("too few records")
+    n = min(one.sizes[name] for name in ("train", "test", "synthetic"))
+    of = {name: one.distances.get(name, none) for name in ("dcr_share", "nndr_ratio", "nnaar")}
+    yield gate(f"DCR share{space}", of["dcr_share"], 0.5, 0.5, n, margin=_DCR)
+    yield gate(f"NNDR to train / to test, 5th percentile{space}", of["nndr_ratio"], NNDR, 1, n)
+    yield gate(f"NNAAR{space}", of["nnaar"], NNAAR, 0, n)
+    for name, attack in one.membership.items():
+        if is_first or name != "likelihood":
+            yield _tpr(f"membership by {name}{space}", attack)
+            groups = ((of, _tpr(f"membership by {name}{space}, {of}", own, _SURE_OF_GROUPS))
+                      for of, own in one.strata.get(name, {}).items())  # fmt: skip
+            yield from (gate for _, gate in groups if gate.outcome != "cannot tell")
+    if not one.sizes["reference"]:
+        yield gate(f"membership by distance ratio{space}", missing(_REFERENCE), TPR, RATES["tpr_1"], n)
+    if not is_first:
+        return
+    yield gate("near copies", one.copies.get("difference", missing("what came when is not known")), 0, 0, n,
+               margin=_COPIES)  # fmt: skip
+    reason = "nothing is asked that is not known" if one.sizes["reference"] else _REFERENCE
+    for gain in one.attributes:
+        yield gate(f"attributes from the nearest {gain.k}", gain.gain, GAIN, 0, gain.gain.n)
+    if not one.attributes:
+        yield gate("attributes from the nearest", missing(reason), GAIN, 0, n)
+    if 1 in one.exposure:
+        yield gate("exposure of canaries, bits", one.exposure[1], BITS, BY_CHANCE, one.exposure[1].n)
+
+
+def gate(name: str, found: Found, bound: float, safe: float, n: int, margin: float | None = None) -> Gate:
+    """Hold a number to its bound.
+
+    Args:
+        name: What is asked.
+        found: What was found.
+        bound: From where on it is a leak.
+        safe: What a set gives that learned nothing of anybody.
+        n: People on each side.
+        margin: What is to be seen; None = the way from safe to the bound.
+    """
+    is_least = bound < safe
+    if found.value is None or found.low is None or found.high is None:
+        return Gate(name, found, bound, is_least, "cannot tell", n)
+    margin = abs(bound - safe) if margin is None else margin
+    side = -1 if is_least else 1
+    good, bad = (found.high, found.low) if is_least else (found.low, found.high)
+    beyond, sure = side * (found.value - bound) > 0, side * (good - safe) > 0
+    half = abs(bad - found.value)
+    if beyond and sure:
+        return Gate(name, found, bound, is_least, "failed", n)
+    if half <= margin and (not beyond or bound == safe):
+        return Gate(name, found, bound, is_least, "passed", n)
+    wide = max(half, abs(good - found.value))
+    return Gate(name, found, bound, is_least, "cannot tell", n, _rounded_up(n * (wide / margin) ** 2))
+
+
+def _tpr(name: str, attack: Attack, sure: float = _SURE) -> Gate:
+    """Hold the TPR at 1 % FPR to its bound by what chance alone makes of so many people, exactly."""
+    found, n, m = attack.found["tpr_1"], attack.n_members, attack.n_others
+    of = min(n, m)
+    enough = enough_for(TPR, RATES["tpr_1"])
+    if found.value is None:
+        return Gate(name, found, TPR, False, "cannot tell", of, enough)
+    chance = safe_rate(n, m, RATES["tpr_1"], sure)
+    if found.value > max(TPR, chance):
+        return Gate(name, found, TPR, False, "failed", of)
+    if found.value <= TPR and safe_rate(n, m, RATES["tpr_1"]) <= TPR:
+        return Gate(name, found, TPR, False, "passed", of)
+    if found.value > TPR:
+        enough = max(enough, enough_for(round(found.value, 3) + 0.001, RATES["tpr_1"], sure))
+    return Gate(name, found, TPR, False, "cannot tell", of, enough)
+
+
+def _rounded_up(n: float) -> int:
+    step = 10 ** max(0, math.floor(math.log10(max(n, 1))) - 1)
+    return math.ceil(n / step) * step
