@@ -77,6 +77,7 @@ def attribute_gains(people: Facts, synthetic: Facts, reference: Facts, seed: int
     sides = people, synthetic, reference
     if not people[1].shape[1] or min(len(known) for known, _ in sides) < LEAST:
         return ()
+    n = min(len(known) for known, _ in sides)
     whole = [_scores(people, other) for other in (synthetic, reference)]
     parts = []
     for i in range(_N_QUARTERS):
@@ -86,7 +87,7 @@ def attribute_gains(people: Facts, synthetic: Facts, reference: Facts, seed: int
     gain = whole[0] - whole[1]
     return tuple(
         Gain(k, float(whole[0][j]), float(whole[1][j]),
-             Found(float(gain[j]), float(gain[j] - spread[j]), float(gain[j] + spread[j]), len(people[0])))
+             Found(float(gain[j]), float(gain[j] - spread[j]), float(gain[j] + spread[j]), n))
         for j, k in enumerate(NEIGHBOURS)
     )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """May a synthetic set be handed on? Gates, each with what it found, its bound, and whether so few people can tell.
 
-A gate passes only where a leak that its bound names would have been seen: where the half of its interval is not wider
-than the way from what a safe set gives to the bound. It fails where it is beyond the bound, and chance alone does not
-make that of a safe set. Else it cannot tell, and says how many people would be enough.
+A gate passes only where a leak that its bound names would have been seen: where its interval lies within the bound, or
+the half of it is not wider than the way from what a safe set gives to the bound. It fails where it is beyond the bound,
+and chance alone does not make that of a safe set. Else it cannot tell, and says how many people would be enough.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ def gate(name: str, found: Found, bound: float, safe: float, n: int, margin: flo
     half = abs(bad - found.value)
     if beyond and sure:
         return Gate(name, found, bound, is_least, "failed", n)
-    if half <= margin and (not beyond or bound == safe):
+    within = half <= margin or side * (bad - bound) <= 0
+    if within and (not beyond or bound == safe):
         return Gate(name, found, bound, is_least, "passed", n)
     wide = max(half, abs(good - found.value))
     return Gate(name, found, bound, is_least, "cannot tell", n, _rounded_up(n * (wide / margin) ** 2))

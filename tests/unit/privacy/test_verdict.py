@@ -113,7 +113,13 @@ def test_a_likelihood_and_canaries_are_gates_where_they_are_given(toys):
 
 @pytest.mark.parametrize(
     ("value", "half", "outcome"),
-    [(0.0, 0.02, "passed"), (0.0, 0.05, "cannot tell"), (0.04, 0.02, "failed"), (0.04, 0.05, "cannot tell")],
+    [
+        (0.0, 0.02, "passed"),
+        (0.0, 0.05, "cannot tell"),
+        (-0.03, 0.05, "passed"),
+        (0.04, 0.02, "failed"),
+        (0.04, 0.05, "cannot tell"),
+    ],
 )
 def test_a_gate_that_cannot_fail_is_none(value, half, outcome):
     """It passes where it is within the bound and would have seen more, fails where chance is no reason; else neither."""
