@@ -86,6 +86,10 @@ def generate(
         str | None,
         typer.Option(help="Of latents, where the run has them: normal, vae or gan; vae by default", show_default=False),
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE that all are of, where the run has latents, as GENDER=F", show_default=False),
+    ] = None,
     rules: Annotated[
         Path | None, typer.Option(help="YAML of what records are held to; tawt's own by default", show_default=False)
     ] = None,
@@ -111,7 +115,7 @@ def generate(
 
     result = run_generate(
         workspace, run, subjects=subjects, numbers=numbers, out=out, seed=seed, control=control,
-        prior=prior, rules=rules, most=most, threads=threads, memory_limit=memory_limit,
+        prior=prior, conditions=condition or (), rules=rules, most=most, threads=threads, memory_limit=memory_limit,
         publish_anyway=publish_anyway or (), stale_ok=stale_ok, dry_run=dry_run, report=report,
     )  # fmt: skip
     if dry_run:

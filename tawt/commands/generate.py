@@ -29,6 +29,7 @@ from tawt.pipeline.workspace import open_workspace
 from tawt.places import remove
 from tawt.project import Project, asset
 from tawt.runs.find import find_run
+from tawt.synthesis.conditions import asked
 from tawt.synthesis.controls import CONTROLS
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.parts import Tally, draw_parts
@@ -76,6 +77,7 @@ def generate(
     seed: int = 0,
     control: str | None = None,
     prior: str | None = None,
+    conditions: Sequence[str] = (),
     rules: str | Path | None = None,
     most: int = 4096,
     threads: int | None = None,
@@ -101,6 +103,7 @@ def generate(
         seed: Of the set.
         control: Instead of a run: copies, marginals or markov, fitted to train.
         prior: Where the latents of a run that has them come from: normal, vae or gan; `vae` by default.
+        conditions: What all records are of, `NAME=VALUE`, where the run has latents: a static fact, or birth_year.
         rules: A YAML file of rules; those that come with tawt by default.
         most: Events after which a record is cut.
         threads: Threads of the stages; all cores by default.
@@ -138,7 +141,16 @@ def generate(
     origins = Origins.of(train.origins)
     parts = target.with_name(f".{target.name}.parts")
     source = source_of(
-        workspace, folder, control, prior, dataset, seed, most, lambda which: origins.draw(which, seed), parts
+        workspace,
+        folder,
+        control,
+        prior,
+        asked(conditions),
+        dataset,
+        seed,
+        most,
+        lambda which: origins.draw(which, seed),
+        parts,
     )
     if dry_run:
         return GenerateResult(target, len(wanted))

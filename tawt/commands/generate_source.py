@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +17,7 @@ from tawt.errors import ConfigError
 from tawt.runs.find import called
 from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.seals import sha256_file
+from tawt.synthesis.conditions import facts_of
 from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.grid import fit_grid
 from tawt.synthesis.prior import Kind, ready_prior
@@ -41,6 +42,7 @@ def source_of(
     run: Path | None,
     control: str | None,
     prior: str | None,
+    conditions: Mapping[str, str],
     dataset: TripletDataset,
     seed: int,
     most: int,
@@ -54,6 +56,7 @@ def source_of(
         run: The folder of a decoder.
         control: Instead of it.
         prior: Where latents come from.
+        conditions: What all records are to be of, by name.
         dataset: The real records.
         seed: Of the set.
         most: Events after which a record is cut.
@@ -62,31 +65,36 @@ def source_of(
 
     Raises:
         CheckpointError: The run is broken, is no decoder, or has another vocabulary.
-        ConfigError: A prior is asked for and the run has no latents.
+        ConfigError: A prior or a condition is asked for and the run has no latents.
     """
     train = dataset.split("train")
     cohort = OfSplit(train, np.arange(train.n_subjects))
+    wants = [f"--prior {prior}"] * (prior is not None) + [f"--condition {name}" for name in conditions]
+    about: dict[str, Any]
     if run is None:
         assert control is not None, "of both there is one"
-        if prior is not None:
-            what = "is asked for and a control has no latents, expected a run"
-            raise ConfigError(f"--prior {prior}", what, "leave it out")
-        about = {"control": control, "run": None, "prior": None, "model": None}
+        if wants:
+            raise ConfigError(wants[0], "is asked for and a control has no latents, expected a run", "leave it out")
+        about = {"control": control, "run": None, "prior": None, "model": None, "conditions": {}}
         return Source(_late(lambda: fitted(control, cohort, len(dataset.vocabulary), seed, most, origins)), about)
     decoder = load_decoder(run)
     same_vocabulary(str(run), decoder.vocabulary, dataset.vocabulary, workspace)
-    if decoder.latent is None and prior is not None:
+    if decoder.latent is None and wants:
         what = f"is asked for and {run} has no latents, expected a run that has"
-        raise ConfigError(f"--prior {prior}", what, "leave it out, or pretrain by `latent_small`")
+        raise ConfigError(wants[0], what, "leave it out, or pretrain by `latent_small`")
+    if prior == "normal" and conditions:
+        raise ConfigError(wants[1], "is asked for and the prior `normal` knows none, expected another", "--prior vae")
+    tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
+    splits = [split for split in (train, tuning) if split is not None]
+    known = {name: facts_of(splits, dataset.vocabulary, name) for name in conditions}
     kind: Kind | None = None if decoder.latent is None else next((one for one in PRIORS if one == prior), "vae")
 
     def ready() -> Draw:
         grid = fit_grid(cohort, dataset.vocabulary)
         latent: Callable[[Ints], Tensor] | None = None
         if kind is not None:
-            tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
-            made = ready_prior(aside / _PRIOR, kind, decoder, train, tuning)
-            latent = lambda numbers: made.draw(numbers, seed)  # noqa: E731
+            made = ready_prior(aside / _PRIOR, kind, decoder, train, tuning, known=known)
+            latent = lambda numbers: made.draw(numbers, seed, conditions)  # noqa: E731
 
         def draw(numbers: Ints) -> Iterator[Invented]:
             return invent(
@@ -95,7 +103,10 @@ def source_of(
 
         return draw
 
-    about = {"control": None, "run": called(workspace, run), "prior": kind, "model": sha256_file(decoder.weights)}
+    about = {
+        "control": None, "run": called(workspace, run), "prior": kind, "model": sha256_file(decoder.weights),
+        "conditions": dict(conditions),
+    }  # fmt: skip
     return Source(_late(ready), about)
 
 

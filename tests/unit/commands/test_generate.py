@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.commands import generate_source as source_module
 from tawt.config.train import PretrainConfig
 from tawt.contracts.synthetic import Verdict
 from tawt.dataset.reader import open_dataset
@@ -40,7 +41,10 @@ def work(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": MODEL | {"causal": True}, "batching": BATCHING | {"order": "by_type"},
         "objective": {"masked": {"weight": 0.0}, "next": {"weight": 1.0}}, "train": TRAIN,
     }  # fmt: skip
-    for name, tree in (("decoder", decoder), ("encoder", {"model": MODEL, "batching": BATCHING, "train": TRAIN})):
+    said = {"encoder": str(copy / "runs" / "encoder"), "d_latent": 2, "n_queries": 2}
+    latent = decoder | {"objective": decoder["objective"] | {"latent": said}}
+    encoder = {"model": MODEL, "batching": BATCHING, "train": TRAIN}
+    for name, tree in (("decoder", decoder), ("encoder", encoder), ("latent", latent)):
         tawt.pretrain(copy, PretrainConfig.model_validate(tree), device="cpu", out=copy / "runs" / name)
     return copy
 
@@ -196,6 +200,38 @@ def test_a_decoder_draws_records_of_nobody(work: Path) -> None:
         in_order(joined(read_synthetic(one.folder, open_dataset(work).vocabulary).parts())) for one in (made, some)
     )
     assert_equal(whole.take(np.flatnonzero(np.isin(whole.subject_id, own.subject_id))), own)
+
+
+def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with latents draws them by `vae` where nothing is said; another prior, or a condition, gives others."""
+    drawn, latents, invent = {}, [], source_module.invent
+
+    def heard(*given):
+        latents.append(given[-1](np.arange(3)).numpy().tobytes())
+        return invent(*given)
+
+    monkeypatch.setattr(source_module, "invent", heard)
+    for name, more in {
+        "vae": {}, "normal": {"prior": "normal"}, "of": {"conditions": ["GENDER=F"]},
+        "young": {"prior": "gan", "conditions": ["birth_year=1990"]},
+    }.items():  # fmt: skip
+        out = work.parent / f"latent_{name}"
+        tawt.generate(work, "latent", subjects=3, out=out, most=30, **more, **ONE)
+        told = json.loads((out / "provenance.json").read_text())
+        drawn[name] = (told["prior"], told["conditions"])
+    assert [one[0] for one in drawn.values()] == ["vae", "normal", "vae", "gan"]
+    assert drawn["of"][1] == {"GENDER": "F"} and len(latents) == len(set(latents)) == 4
+    wrong = [
+        ("has no latents", {"run": "decoder", "prior": "vae"}),
+        ("has no latents", {"run": "decoder", "conditions": ["GENDER=F"]}),
+        ("has no latents", {"control": "markov", "conditions": ["GENDER=F"]}),
+        ("is told by no static row", {"run": "latent", "conditions": ["GENDR=F"]}),
+        ("NAME=VALUE", {"run": "latent", "conditions": ["GENDER"]}),
+        ("is another one", {"run": "latent", "conditions": ["GENDER=Q"]}),
+    ]
+    for said, ask in wrong:
+        with pytest.raises(ConfigError, match=said):
+            tawt.generate(work, subjects=3, out=work.parent / "latent_wrong", most=30, **ask)
 
 
 def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
