@@ -111,9 +111,18 @@ def test_each_rule_is_seen_and_its_raw_rate_is_exact(rules, name):
     assert len(held.rejected) == (held.broken[name].repair == "reject_record")
 
 
+def test_a_static_fact_stands_once(rules):
+    """The same one again is broken as a second sex is, in its own record alone; the first stays."""
+    held = rules.hold(records([(F, None), (F, None), (SEX, None, 0.0, 2, CATEGORY)], [(F, None), (NEWBORN, None)]))
+    assert held.broken["statics"].events == 2 and held.records.data_type.tolist() == [F, F, NEWBORN]
+
+
 def test_rates_are_of_what_a_rule_speaks_of(rules):
     """A rate is of the events that could break it: of numbers with a range, of deaths, of deliveries of a known sex."""
-    held = rules.hold(records(FINE, PLANTED["out_of_range"], PLANTED["deaths"], PLANTED["of_sex.pregnancy"]))
+    unknown = [[(DELIVERY, 30 * YEAR)], [(F, None), (M, None), (DELIVERY, 30 * YEAR)]]
+    held = rules.hold(
+        records(FINE, *(PLANTED[name] for name in ("out_of_range", "deaths", "of_sex.pregnancy")), *unknown)
+    )
     told = {name: (one.events, one.of_events) for name, one in held.broken.items()}
     assert told["out_of_range"] == (1, 2) and told["deaths"] == (1, 3) and told["of_sex.pregnancy"] == (1, 2)
     assert held.broken["out_of_range"].rate == 0.5 and told["births"] == (0, 4)
