@@ -113,8 +113,9 @@ def test_each_rule_is_seen_and_its_raw_rate_is_exact(rules, name):
 
 def test_a_static_fact_stands_once(rules):
     """The same one again is broken as a second sex is, in its own record alone; the first stays."""
-    held = rules.hold(records([(F, None), (F, None), (SEX, None, 0.0, 2, CATEGORY)], [(F, None), (NEWBORN, None)]))
-    assert held.broken["statics"].events == 2 and held.records.data_type.tolist() == [F, F, NEWBORN]
+    twice = [(F, None), (OUT, None), (OUT, None), (SEX, None, 0.0, 2, CATEGORY)]
+    held = rules.hold(records(twice, [(F, None), (OUT, None)]))
+    assert held.broken["statics"].events == 2 and held.records.data_type.tolist() == [F, OUT, F, OUT]
 
 
 def test_rates_are_of_what_a_rule_speaks_of(rules):
