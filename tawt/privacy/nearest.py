@@ -18,7 +18,7 @@ Matrix = NDArray[np.floating]
 """`(n, d)`, a row a subject; may be memory-mapped."""
 _QUERIES, _POINTS, _REFINED = 1024, 4096, 1 << 22
 _SPARE = 12
-"""Neighbours beside those asked for that are measured exactly: with them the bound nearly always holds."""
+"""Points beside those asked for that are measured exactly, a query itself among them: so the bound mostly holds."""
 _LARGEST = 1e15
 
 
@@ -55,7 +55,7 @@ def nearest(queries: Matrix, points: Matrix, k: int = 1, own: Ints | None = None
         part = slice(start, start + _QUERIES)
         block = _held(queries[part], "queries")
         itself = None if own is None else own[part]
-        at, bound = _candidates(block, points, center, min(m, k + _SPARE), itself)
+        at, bound = _candidates(block, points, center, min(m, k + _SPARE))
         found, far = _refined(block, points, at, itself)
         n_found = min(k, found.shape[1])
         index[part, :n_found], distance[part, :n_found] = found[:, :n_found], far[:, :n_found]
@@ -82,7 +82,7 @@ def _center(points: Matrix) -> Floats:
     return total / max(1, len(points))
 
 
-def _candidates(block: Floats, points: Matrix, center: Floats, kept: int, own: Ints | None) -> tuple[Ints, Floats]:
+def _candidates(block: Floats, points: Matrix, center: Floats, kept: int) -> tuple[Ints, Floats]:
     """Return the points of the smallest lower bounds, `(b, kept)`, and `(b,)` what no other is nearer than, squared."""
     slack = 1 - (points.shape[1] + 16) * float(np.finfo(np.float32).eps)  # of norms, of rounding and of the product
     queries = (block - center).astype(np.float32)
@@ -94,9 +94,6 @@ def _candidates(block: Floats, points: Matrix, center: Floats, kept: int, own: I
         bounds *= -2
         bounds += size.astype(np.float32)[:, None]
         bounds += (slack * (own_points.astype(np.float64) ** 2).sum(1)).astype(np.float32)
-        if own is not None:
-            here = np.flatnonzero((own >= start) & (own < start + len(own_points)))
-            bounds[here, own[here] - start] = np.inf
         few = min(kept, bounds.shape[1])
         chosen = np.argpartition(bounds, few - 1, axis=1)[:, :few]
         at = np.concatenate([at, chosen + start], 1)

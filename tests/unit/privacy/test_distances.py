@@ -115,6 +115,15 @@ def test_a_quarter_has_the_neighbours_that_it_would_have_alone():
     assert part.distance("b", "b") == pytest.approx(nearest(b, b, 1, np.arange(len(b))).distance[:, 0])
 
 
+def test_who_has_no_neighbour_left_is_taken_to_be_far():
+    """Where none of those that were looked up is kept, the last of them stands for whoever lies farther."""
+    sets = dict(zip(("a", "b"), RNG.normal(size=(2, 400, 4)), strict=True))
+    near, kept = Near(sets), {"a": np.ones(400, bool), "b": RNG.random(400) < 0.03}
+    alone = ~kept["b"][near("a", "b").index].any(1)
+    found = Part(near, kept).distance("a", "b")
+    assert 50 < alone.sum() < 350 and np.array_equal(found[alone], near("a", "b").distance[alone, -1])
+
+
 def test_intervals_hold_the_truth_and_are_not_much_too_wide():
     """Of sets of one process, and of sets in which some real records are near to many: the spread over fresh sets."""
     values, widths = [], []

@@ -96,6 +96,7 @@ def test_exposure_is_that_of_the_rank():
     """Bits by the rank of the loss; of losses that are drawn alike 1.44 on average, and of the lowest log2 of all."""
     candidates = RNG.normal(size=999)
     assert exposure(np.array([-99.0, 99.0]), candidates) == pytest.approx([np.log2(1000), np.log2(1000 / 1000)])
+    assert exposure(np.zeros(1), np.zeros(999)) == pytest.approx([np.log2(1000 / 500.5)])
     ranks = [1 + (candidates < loss).sum() for loss in (0.1, -1.0)]
     assert exposure(np.array([0.1, -1.0]), candidates) == pytest.approx(np.log2(1000 / np.array(ranks)))
     alike, seen = RNG.normal(size=(2, 400))

@@ -48,12 +48,18 @@ def test_copies_are_those_of_the_definition(monkeypatch, most):
     """Of invented records of every kind, some of them copied, moved, thinned and cut, in one block or in many."""
     monkeypatch.setattr(module, "_MOST_RECORDS", most)
     train, rng = toy.mixed(80, 1), np.random.default_rng(0)
-    moved = replace(train, time=train.time + np.where(train.is_static, 0, rng.integers(-5, 5, len(train.time)) * 10**9))
+    time = train.time + np.where(train.is_static, 0, rng.integers(-5, 5, len(train.time)) * 10**9)
+    moved = replace(train, time=time[np.lexsort((time, ~train.is_static, train.subject))])
     thinned = train.keep(rng.random(len(train.time)) < 0.9)
+    stretched = train.keep(rng.random(len(train.time)) < 0.97)
+    stretched = replace(stretched, time=stretched.time * 2)
     met = 0
-    for other in (train, moved, thinned, toy.mixed(80, 2)):
-        found = copies(traces_of(other), traces_of(train))
+    for other in (train, moved, thinned, stretched, toy.mixed(80, 2)):
+        traces = traces_of(other)
+        found = copies(traces, traces_of(train))
         mine, theirs = ([described(one, i) for i in range(80)] for one in (other, train))
+        times = [of[c] for _, _, of in mine for c in sorted(of)]
+        assert traces.times == pytest.approx(np.array(times), abs=1e-5)
         expected = [any(is_copy(a, b) for b in theirs) for a in mine]
         assert found.tolist() == expected
         met += 0 < sum(expected) < 80
