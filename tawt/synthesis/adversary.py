@@ -18,7 +18,7 @@ CRITICS = 3
 
 
 class Generator(nn.Module):
-    """Noise, and what is known, to latents; it starts as the Gaussian of the same mean and covariance.
+    """Noise, and what is known, to latents; it starts as a Gaussian whose mean follows what is known in a line.
 
     Args:
         width: Numbers of a latent.
@@ -28,6 +28,7 @@ class Generator(nn.Module):
     def __init__(self, width: int, n_known: int) -> None:
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(width))
+        self.slope = nn.Parameter(torch.zeros(n_known, width))
         self.line = nn.Parameter(torch.eye(width))
         self.inner, self.further = nn.Linear(width + n_known, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
         self.outer = nn.Linear(HIDDEN, width)
@@ -35,16 +36,20 @@ class Generator(nn.Module):
         nn.init.zeros_(self.outer.bias)
 
     @torch.no_grad()
-    def start_at(self, z: Tensor) -> None:
-        """Start at the mean and covariance of latents, `(n, width)`."""
-        self.mean.copy_(z.mean(0))
-        covariance = torch.cov(z.double().T, correction=0).reshape(z.shape[1], -1)
-        self.line.copy_(torch.linalg.cholesky(covariance + 1e-6 * torch.eye(z.shape[1])))
+    def start_at(self, z: Tensor, known: Tensor) -> None:
+        """Start at the line through latents `(n, width)` over what is known, and the covariance around it."""
+        centre, at = z.mean(0), known.mean(0)
+        # classes sum to 1, so that many lines are the same: the least of them
+        self.slope.copy_(torch.linalg.lstsq(known - at, z - centre, driver="gelsd").solution)
+        self.mean.copy_(centre - at @ self.slope)
+        left = (z - self.mean - known @ self.slope).double()
+        self.line.copy_(torch.linalg.cholesky(left.T @ left / len(z) + 1e-6 * torch.eye(z.shape[1])))
 
     def forward(self, noise: Tensor, known: Tensor) -> Tensor:
         """`(b, width)` and `(b, n_known)` -> `(b, width)`."""
         hidden = functional.silu(self.inner(torch.cat([noise, known], 1)))
-        return self.mean + noise @ self.line.T + self.outer(functional.silu(self.further(hidden)))
+        line = self.mean + known @ self.slope + noise @ self.line.T
+        return line + self.outer(functional.silu(self.further(hidden)))
 
 
 class Critic(nn.Module):
@@ -73,7 +78,7 @@ def fit_generator(z: Tensor, known: Tensor, seed: int, steps: int) -> Generator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator, critic = Generator(z.shape[1], known.shape[1]), Critic(z.shape[1], known.shape[1])
-        generator.start_at(z)
+        generator.start_at(z, known)
         makes, tells = (torch.optim.Adam(m.parameters(), lr=3e-4, betas=(0.0, 0.9)) for m in (generator, critic))
         mean = {name: torch.zeros_like(p) for name, p in generator.named_parameters()}
         for step in range(steps):

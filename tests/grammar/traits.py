@@ -9,7 +9,7 @@ from world import World
 
 HIGH = 0.7
 """Share of records whose numbers lie high."""
-APART = 1.5
+APART = 2.0
 """How far from 0 either way; around it a number has variance 1."""
 
 
