@@ -24,7 +24,7 @@ from tawt.contracts.label_set import about_labels
 from tawt.contracts.workspace import RISKS
 from tawt.database.connect import Limits, connect
 from tawt.dataset.reader import open_dataset
-from tawt.errors import ConfigError
+from tawt.errors import CheckpointError, ConfigError
 from tawt.evaluation.predictions import read_predictions, write_predictions
 from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.table import Comparison, compare
@@ -39,6 +39,7 @@ from tawt.pipeline.workspace import open_workspace
 from tawt.runs.find import find_run
 from tawt.runs.load import LoadedDecoder, load_decoder, same_vocabulary
 from tawt.seals import sha256_file
+from tawt.shell import command
 from tawt.synthesis.risk import METHODS, Question, simulate
 from tawt.training.folder import Report
 
@@ -130,6 +131,11 @@ def risk(
     place = place_for(workspace, folder, tell, stale_ok)
     hold_fresh(place, stale_ok, lambda text: tell({"event": "note", "text": text}), file)
     labels, decoder, dataset = read_labels(file, None), load_decoder(folder), open_dataset(place)
+    if decoder.latent is not None:
+        raise CheckpointError(
+            str(folder), "is told of whole records, which nobody has before they end, expected one without a latent",
+            f"pretrain one: `{command('pretrain', workspace=workspace, config='decode_small')}`",
+        )  # fmt: skip
     same_vocabulary(str(folder), decoder.vocabulary, dataset.vocabulary, workspace)
     if KINDS[labels.kind].family != "binary":
         raise ConfigError(str(file), "asks for more than a yes or no, expected one", "see `tawt label`")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
+from tawt.config.latent import LatentConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import SPLITS, VOCABULARY
@@ -184,12 +185,14 @@ class TawtModel(nn.Module):
         return folder
 
     def _config(self, codes: list[str]) -> PretrainConfig:
-        """The config with the readout's data_types named as they are shared, or none where the readout has none."""
+        """The config with the readout's data_types named as they are shared, or none where the readout has none, and
+        without a decoder's latent, which is no part of the encoder and names a run."""
         per_type = self.config.model.pooling == "per_type"
         chosen = readout_types(self.config.model.readout, self.vocabulary).tolist() if per_type else []
         readout = self.config.model.readout.model_copy(update={"types": tuple(codes[i] for i in chosen)})
         model = self.config.model.model_copy(update={"readout": readout})
-        return self.config.model_copy(update={"model": model})
+        objective = self.config.objective.model_copy(update={"latent": LatentConfig()})
+        return self.config.model_copy(update={"model": model, "objective": objective})
 
 
 def _download(name: str) -> Path:

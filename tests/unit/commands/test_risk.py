@@ -76,9 +76,14 @@ def test_chances_are_predictions_of_the_labels(work: Path) -> None:
 
 
 def test_what_cannot_be_asked_is_told(work: Path) -> None:
-    """An encoder, labels whose task is unknown, a task that asks for a value: each says what is expected."""
+    """An encoder, a decoder that is told whole records, labels whose task is unknown, a task that asks for a value: each
+    says what is expected."""
     with pytest.raises(CheckpointError, match="predicts no next event"):
         asked(work, "encoder")
+    settings = ("objective.latent.encoder=encoder", "train.max_steps=1")
+    tawt.pretrain(work, work / "runs" / "decoder" / "config.yaml", settings=settings, out=work / "runs" / "told")
+    with pytest.raises(CheckpointError, match="one without a latent"):
+        asked(work, "told")
     with pytest.raises(ConfigError, match="is of no ACES task"):
         asked(work, aces=None)
     text = TASK + "label_type: time_to_event\n"

@@ -92,6 +92,25 @@ def test_two_processes_train_as_one(workspace, everything, tmp_path, together, w
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
 
 
+def test_two_processes_learn_a_latent_as_one(workspace, config, tmp_path, together, with_train):
+    """Documents have their noise and their divergence whichever process reads them, and however many make a step."""
+    shape = config.model.model_dump()
+    tree = config.model_dump() | {
+        "model": shape | {"causal": True},
+        "objective": {
+            "masked": {"weight": 0}, "next": {"weight": 1},
+            "latent": {"model": shape, "trains_encoder": True, "n_queries": 2, "warmup_steps": 3},
+        },
+    }  # fmt: skip
+    tree["batching"]["order"] = "by_type"
+    config = with_train(PretrainConfig.model_validate(tree), max_steps=4, validate_every=4)
+    pretrain(workspace, config, device="cpu", out=tmp_path / "one")
+    ended = together(workspace, config, tmp_path / "two")
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert_alike(tmp_path / "one", tmp_path / "two")
+    assert read_metrics(tmp_path / "two" / "metrics.jsonl")[-2]["kl_record"] > 0
+
+
 def test_steps_that_cannot_be_dealt_out_are_refused(workspace, config, tmp_path, together, with_train):
     """A run of one batch a step does not resume with two processes; one process says so."""
     config = with_train(config, accumulate_tokens=0, max_steps=4)
