@@ -131,6 +131,7 @@ def generate(
     )
     say(f"written: {result.folder}")
     if run is not None:
-        next_command(follow("embed", workspace=result.folder, run=workspace / "runs" / run, form=form))
+        named = workspace / "runs" / run
+        next_command(follow("embed", workspace=result.folder, run=named if named.is_dir() else run, form=form))
     else:
         next_command(follow("check", workspace=result.folder, form=form))

@@ -257,6 +257,17 @@ def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
     assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"
 
 
+def test_the_command_line_says_what_was_drawn_and_what_is_next(work: Path, request) -> None:
+    """A dry run draws nothing; the command tells rules, counts and a command that can be pasted."""
+    typed = request.getfixturevalue("tawt")
+    ask = ("generate", "-w", work, "--control", "markov", "--subjects", 3, "--out", work.parent / "typed")
+    dry = typed(*ask, "--dry-run")
+    assert dry.code == 0 and "3 records" in dry.out and not (work.parent / "typed").exists()
+    ended = typed(*ask, "--threads", 1)
+    assert ended.code == 0 and "3 records with" in ended.err and "next: tawt check -w" in ended.err
+    assert typed(*ask).code == 2
+
+
 def test_what_cannot_be_asked_is_told(work: Path, made, monkeypatch: pytest.MonkeyPatch) -> None:
     """No record, no source or two, no decoder, a folder that is there or is a workspace's, a full disk: each is told."""
     new = work.parent / "new"
