@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tawt.cli.again import follow, foretell
-from tawt.cli.options import MODEL_PANEL, Aces, DryRun, Form, Memory, Predicates, StaleOk, Threads, Workspace
+from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, Predicates, StaleOk, Threads, Workspace
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.trained import threads_sleep_soon
 
@@ -20,14 +20,33 @@ def add_to(app: typer.Typer) -> None:
 
 
 def risk(
-    task: Annotated[str, typer.Argument(help="A label set that `tawt label` made of an ACES task", show_default=False)],
+    task: Annotated[str, typer.Argument(help="A label set: whom, when, and what came", show_default=False)],
     workspace: Workspace,
     run: Annotated[str, typer.Option(help="A decoder: a run folder or its name", show_default=False)],
-    aces: Aces = None,
+    aces: Annotated[
+        Path | None,
+        typer.Option(
+            help="What to look for, where the labels do not say it: an ACES file, or a ready task", show_default=False
+        ),
+    ] = None,
     predicates: Predicates = None,
     split: Annotated[str, typer.Option(help="Whose labels are asked about: train, tuning or held_out")] = "held_out",
     n: Annotated[int, typer.Option("--n", help="Continuations of each record", min=2)] = 20,
     most: Annotated[int, typer.Option(help="Events after which a continuation is cut", min=1)] = 1000,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="How long to follow, where the task does not say it", min=0.01, show_default=False),
+    ] = None,
+    only: Annotated[
+        int | None, typer.Option(help="Ask about so many labels, drawn by the seed", min=1, show_default=False)
+    ] = None,
+    shortcuts: Annotated[
+        int, typer.Option(help="Labels of which the history is taken away, to see what is left", min=0)
+    ] = 300,
+    trajectories: Annotated[
+        bool,
+        typer.Option("--trajectories", help="Write the continuations too, as MEDS_trajectory_evaluation reads them"),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the continuations", min=0)] = 0,
     out: Annotated[
         Path | None, typer.Option(help="A folder; WORKSPACE/risks/TASK by default", show_default=False)
@@ -47,13 +66,19 @@ def risk(
         say(f"note: {event['text']}" if "text" in event else f"  {event['n_done'] / event['n_rows']:.0%} of labels")
 
     result = run_risk(
-        workspace, task, run, aces=aces, predicates=predicates, split=split, n=n, most=most, seed=seed, out=out,
-        stale_ok=stale_ok, dry_run=dry_run, report=report,
+        workspace, task, run, aces=aces, predicates=predicates, split=split, n=n, most=most, hours=hours, only=only,
+        shortcuts=shortcuts, trajectories=trajectories, seed=seed, out=out, stale_ok=stale_ok, dry_run=dry_run,
+        report=report,
     )  # fmt: skip
     if dry_run:
         of = "labels of few subjects" if result.n_rows is None else counted(result.n_rows, "label")
         foretell(
-            [("ask about", f"{of} of {split}"), ("continue each", f"{2 * n} times"), ("write", result.folder)], form
+            [
+                ("ask about", f"{of} of {split}"),
+                ("continue each", f"{(1 + result.plain) * n} times"),
+                ("write", result.folder),
+            ],
+            form,
         )
         return
     if form is Format.json:

@@ -23,7 +23,9 @@ class Compiled:
     """A task as SQL."""
 
     drafts: str
-    """One row is a label (`_rule` null), or a sample (`_trigger`) that the rule of number `_rule` left out."""
+    """One row is a label (`_rule` null), or a sample (`_trigger`) that the rule of number `_rule` left out.
+
+    `_closes` of a label is the last moment that it was looked for in."""
     columns: tuple[str, ...]
     """The columns of a label."""
     rules: tuple[Rule, ...]
@@ -140,6 +142,8 @@ def _ask(samples: Samples, one: _Branch, name: str, label: str, horizon: str, at
         rules.append(f"when not ({count} > 0 or {within}) then {first + _HORIZON}")
     one["_rule"] = f"(case {' '.join(rules)} end)::smallint" if rules else "null::smallint"
     one["_peeks"] = f"{begin} <{'=' * window.start_inclusive} s.{at}"
+    others = [f"s.{samples.columns[f'{other}.end']}" for other in task.windows if other != name]
+    one["_closes"] = f"greatest({', '.join([*others, f'({until})'])})"
 
 
 def _value(query: Query, one: _Branch, name: str, label: str, begin: str, stop: str, at: str) -> str | None:

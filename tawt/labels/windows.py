@@ -33,6 +33,29 @@ def least_gap(task: Task, late: str, early: str) -> int | None:
     return gap - off
 
 
+def furthest(task: Task) -> int | None:
+    """Return the time, in us, from the prediction to the last moment that a task looks at; None where it hangs on what
+    comes."""
+    at, off = _root(task, index_moment(task))
+    most = 0
+    for name, window in task.windows.items():
+        for side, one in zip(("start", "end"), window.bounds, strict=True):
+            longest = 0
+            if one is None and side == "end":
+                if name != task.label_window or not task.horizons:
+                    return None
+                side, longest = "start", max(task.horizon_lengths)
+            elif one is None:
+                continue  # the record's start is known
+            # what is looked for backwards lies before that
+            moment = _absolute(one, f"{name}.{side}") if one is not None and one.toward == "<-" else f"{name}.{side}"
+            base, own = _root(task, moment)
+            if base != at:
+                return None
+            most = max(most, own - off + longest)
+    return most
+
+
 def _root(task: Task, moment: str) -> tuple[str, int]:
     """Return the moment that another one is a fixed time away from, and that time."""
     off = 0

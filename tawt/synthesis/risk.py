@@ -16,16 +16,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.batching.batch import PackedBatch
+from tawt.batching.gaps import US_PER_HOUR
 from tawt.chance import draw
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import NextHeads, Step
 from tawt.models.decoder.sample import Sampler
 from tawt.models.encoder import Encoder
+from tawt.synthesis.continuations import Continued, Keeper
 
 METHODS = ("M0", "M1", "M2")
 _FREE, _BOUND = 61, 62
@@ -54,12 +57,21 @@ class Simulated:
     """`(d, n)`, of each continuation; their mean is the estimate."""
     steps: dict[str, Ints]
     """`(d, n)`, events that were drawn for it."""
-    complete: Bools
-    """`(d, n)`, whether it was followed to horizon, end or outcome, of M0 and M1; else it was cut."""
+    complete: dict[str, Bools]
+    """`(d, n)`, whether it was followed to horizon, end or outcome; else it was cut."""
+    continued: Continued | None = None
+    """The continuations themselves, where they were to be kept."""
 
     def chance(self, method: str) -> Floats:
         """Return the estimates, `(d,)`."""
         found: Floats = self.each[method].mean(1)
+        return found
+
+    def most(self, method: str) -> Floats:
+        """Return `(d,)`, what the estimates would be had the outcome come in all that was cut: they are the least."""
+        each, cut = self.each[method], ~self.complete[method]
+        # of M1, what may still come has a chance of one at most, beside the chances that were heard
+        found: Floats = (each + cut * (1 if method == "M1" else 1 - each)).mean(1)
         return found
 
     def cost(self, method: str) -> float:
@@ -77,6 +89,8 @@ def simulate(
     n: int,
     seed: int = 0,
     most: int = 1000,
+    keep: bool = False,
+    methods: tuple[str, ...] = METHODS,
 ) -> Simulated:
     """Continue each record `n` times, with the outcome possible and without, and read off what each method says.
 
@@ -89,65 +103,122 @@ def simulate(
         n: Continuations of each record, of each kind.
         seed: Of the continuations: each is a function of it, of the record's subject, prediction time and its number.
         most: Events after which a continuation is cut.
+        keep: Whether the continuations are kept, and so followed on behind the outcome.
+        methods: Of `METHODS`; without M2 none are drawn in which the outcome is impossible.
     """
     d = prompts.n_documents
-    of_record = draw(draw(prompts.subject_id.numpy(), seed) + prompts.end_time.numpy().astype(np.uint64))
-    begun = Sampler(encoder, heads, vocabulary, prompts, of_record, watched=question.watched, asked=True)
-    record = np.repeat(np.arange(d), n)
-    words = of_record[record] + np.tile(np.arange(n), d).astype(np.uint64)
-    each = {method: np.zeros(d * n) for method in METHODS}
-    steps = {method: np.zeros(d * n, dtype=np.int64) for method in METHODS}
-    complete = np.ones(d * n, dtype=np.bool_)
+    begun, record, words = _begun(encoder, heads, vocabulary, prompts, n, seed, question.watched)
+    each = {method: np.zeros(d * n) for method in methods}
+    steps = {method: np.zeros(d * n, dtype=np.int64) for method in methods}
+    complete = {method: np.ones(d * n, dtype=np.bool_) for method in methods}
+    keeper = Keeper() if keep else None
     for start in range(0, d * n, WIDTH):
         part = slice(start, start + WIDTH)
         own = torch.from_numpy(record[part])
         until = question.until[record[part]] if question.until is not None else None
-        free = begun.branched(own, draw(words[part], _FREE), until)
-        came, summed, made, complete[part] = _followed(free, question, most)
-        each["M0"][part], each["M1"][part] = came, summed
-        steps["M0"][part] = steps["M1"][part] = made
-        bound = begun.branched(own, draw(words[part], _BOUND), until, suppressed=True)
-        each["M2"][part], steps["M2"][part] = _survived(bound, question, most)
+        free = begun.branched(own, draw(words[part], _FREE))
+        came, summed, made, whole = _followed(free, question, until, most, keeper)
+        for method, found in (("M0", came), ("M1", summed)):
+            each[method][part], steps[method][part], complete[method][part] = found, made, whole
+        if "M2" in methods:
+            bound = begun.branched(own, draw(words[part], _BOUND), suppressed=True)
+            each["M2"][part], steps["M2"][part], complete["M2"][part] = _survived(bound, question, until, most)
     return Simulated(
-        {method: each[method].reshape(d, n) for method in METHODS},
-        {method: steps[method].reshape(d, n) for method in METHODS},
-        complete.reshape(d, n),
+        {method: each[method].reshape(d, n) for method in methods},
+        {method: steps[method].reshape(d, n) for method in methods},
+        {method: complete[method].reshape(d, n) for method in methods},
+        _kept(keeper, prompts, n) if keeper is not None else None,
     )
+
+
+@torch.no_grad()
+def continue_records(
+    encoder: Encoder,
+    heads: NextHeads,
+    vocabulary: Vocabulary,
+    prompts: PackedBatch,
+    until: Ints | None,
+    n: int,
+    seed: int = 0,
+    most: int = 1000,
+) -> Continued:
+    """Continue each record `n` times, and keep what comes: the same that `simulate` reads M0 and M1 off.
+
+    Args:
+        encoder: Causal, in evaluation.
+        heads: Of the next event.
+        vocabulary: Of the run.
+        prompts: What was known of `d` records at their prediction times.
+        until: `(d,)`, us since each record's origin, up to which they are followed; None = to the record's end.
+        n: Continuations of each record.
+        seed: See `simulate`.
+        most: Events after which a continuation is cut.
+    """
+    begun, record, words = _begun(encoder, heads, vocabulary, prompts, n, seed, None)
+    keeper = Keeper()
+    for start in range(0, len(record), WIDTH):
+        part = slice(start, start + WIDTH)
+        free = begun.branched(torch.from_numpy(record[part]), draw(words[part], _FREE))
+        for _ in keeper.events(free, most, until[record[part]] if until is not None else None):
+            pass
+    return _kept(keeper, prompts, n)
+
+
+def _begun(
+    encoder: Encoder, heads: NextHeads, vocabulary: Vocabulary, prompts: PackedBatch, n: int, seed: int,
+    watched: Tensor | None,
+) -> tuple[Sampler, Ints, NDArray[np.uint64]]:  # fmt: skip
+    """Return what has read the records, and of each continuation its record and its random word."""
+    d = prompts.n_documents
+    of_record = draw(draw(prompts.subject_id.numpy(), seed) + prompts.end_time.numpy().astype(np.uint64))
+    begun = Sampler(encoder, heads, vocabulary, prompts, of_record, watched=watched, asked=True)
+    record = np.repeat(np.arange(d), n)
+    return begun, record, of_record[record] + np.tile(np.arange(n), d).astype(np.uint64)
+
+
+def _kept(keeper: Keeper, prompts: PackedBatch, n: int) -> Continued:
+    asked = prompts.end_time.numpy()
+    origin = asked - (prompts.end_hours.numpy() * US_PER_HOUR).round().astype(np.int64)
+    return keeper.continued(prompts.subject_id.numpy(), origin, asked, n)
 
 
 class _Window:
     """Which events of continuations lie within what is asked."""
 
-    def __init__(self, sampler: Sampler, question: Question) -> None:
+    def __init__(self, sampler: Sampler, question: Question, until: Ints | None, keeps: bool = False) -> None:
         b = len(sampler.words)
-        self.sampler = sampler
+        self.sampler, self.keeps = sampler, keeps
         self.ends = question.ends.numpy() if question.ends is not None else None
         self.over: Bools = np.zeros(b, dtype=np.bool_)
         """`(b,)`, what has come to its end: nothing more of it counts."""
-        self.closes: Ints = np.full(b, np.iinfo(np.int64).max)
-        """`(b,)`, the moment of the first event that ends the window."""
+        self.closes: Ints = until if until is not None else np.full(b, np.iinfo(np.int64).max)
+        """`(b,)`, the moment up to which it counts: that of the first event that ends the window, where one does."""
         self.steps: Ints = np.zeros(b, dtype=np.int64)
 
     def within(self, drawn: Drawn) -> Bools:
         """Count a step, and return which events still count."""
         self.steps += ~self.over
-        here: Bools = ~self.over & (drawn.step != Step.END) & (drawn.time <= self.closes)
+        in_time = (drawn.step == Step.STATIC) | (drawn.time <= self.closes)
+        here: Bools = ~self.over & (drawn.step != Step.END) & in_time
         self.over |= ~here
         if self.ends is not None:
             self.closes = np.where(here & self.ends[drawn.data_type], np.minimum(self.closes, drawn.time), self.closes)
         return here
 
     def stop(self, those: Bools) -> None:
-        """Follow some no further."""
+        """Follow some no further, but where what comes is kept."""
         self.over |= those
-        self.sampler.alive &= torch.from_numpy(~self.over)
+        if not self.keeps:
+            self.sampler.alive &= torch.from_numpy(~self.over)
 
 
-def _followed(sampler: Sampler, question: Question, most: int) -> tuple[Floats, Floats, Ints, Bools]:
+def _followed(
+    sampler: Sampler, question: Question, until: Ints | None, most: int, keeper: Keeper | None
+) -> tuple[Floats, Floats, Ints, Bools]:
     """Follow continuations to the outcome: whether it came, the sum of its chances, steps, and whether that is all."""
     came, summed = np.zeros(len(sampler.words)), np.zeros(len(sampler.words))
-    watched, window = sampler.watched.numpy(), _Window(sampler, question)
-    for drawn in sampler.events(most):
+    watched, window = sampler.watched.numpy(), _Window(sampler, question, until, keeper is not None)
+    for drawn in sampler.events(most) if keeper is None else keeper.events(sampler, most, until):
         here = window.within(drawn)
         summed += np.where(here, drawn.watched, 0.0)
         now = here & watched[drawn.data_type]
@@ -156,12 +227,12 @@ def _followed(sampler: Sampler, question: Question, most: int) -> tuple[Floats, 
     return came, summed, window.steps, window.over
 
 
-def _survived(sampler: Sampler, question: Question, most: int) -> tuple[Floats, Ints]:
-    """Follow continuations without the outcome: one minus the product of (1 - chance), and steps."""
-    log_none, window = np.zeros(len(sampler.words)), _Window(sampler, question)
+def _survived(sampler: Sampler, question: Question, until: Ints | None, most: int) -> tuple[Floats, Ints, Bools]:
+    """Follow continuations without the outcome: one minus the product of (1 - chance), steps, whether that is all."""
+    log_none, window = np.zeros(len(sampler.words)), _Window(sampler, question, until)
     for drawn in sampler.events(most):
         here = window.within(drawn)
         log_none += np.where(here, np.log1p(-np.minimum(drawn.watched, 1 - 1e-12)), 0.0)
         window.stop(~here)
     found: Floats = -np.expm1(log_none)
-    return found, window.steps
+    return found, window.steps, window.over

@@ -10,30 +10,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from world import DEATH, HOUR, SPECIAL, N, World, config, first_events, write
+from world import DEATH, HOUR, SPECIAL, STEPS, SUBJECTS, N, World, config, first_events
 
-import tawt
 from tawt.batching.loader import PackedLoader
-from tawt.dataset.reader import open_dataset
-from tawt.objectives.pretrain_model import build_model
-from tawt.runs.load import read_saved
 from tawt.synthesis.risk import METHODS, Question, simulate
 from tawt.synthesis.rollout import invent
-from tawt.training.checkpoint import load_weights
 
-SUBJECTS, STEPS, HOURS = 700, 200, 24
-
-
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory):
-    """The world, its dataset, a decoder that learned it, and the last losses."""
-    workspace, world = tmp_path_factory.mktemp("grammar"), World()
-    write(workspace, world, SUBJECTS)
-    result = tawt.pretrain(workspace, config(STEPS), device="cpu")
-    saved = read_saved(result.run)
-    model = build_model(saved.config, saved.vocabulary, 0)
-    load_weights(model, saved.weights)
-    return world, open_dataset(workspace), model.eval(), result.metrics["tuning"]
+HOURS = 24
 
 
 def test_the_likelihood_comes_near_the_entropy_of_the_world(learned):
@@ -116,7 +99,8 @@ def test_risks_are_the_known_ones_and_cost_less_than_by_counting(learned):
         )
         assert abs(found.chance(method).sum() - known.sum()) < 4 * error, method
         assert np.abs(found.chance(method) - known).max() < 0.12
-    assert found.complete.all()
+    assert all(whole.all() for whole in found.complete.values())
+    assert all((found.most(method) == found.chance(method)).all() for method in METHODS)
     assert found.cost("M0") > 3 * found.cost("M1") and found.cost("M0") > 3 * found.cost("M2")
     both = np.hypot(*(found.each[m].std(1) / n**0.5 for m in ("M1", "M2")))
     assert (np.abs(found.chance("M1") - found.chance("M2")) < 5 * both).all()

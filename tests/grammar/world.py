@@ -16,6 +16,8 @@ from tawt.batching.host import HostBatch
 from tawt.config.train import PretrainConfig
 
 HOUR = 3_600_000_000
+SUBJECTS, STEPS = 700, 200
+"""Whom the tests' decoder learns from, and for how long."""
 MINUTE = 60_000_000
 N = 7
 """Data_types besides death."""

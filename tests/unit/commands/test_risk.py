@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import meds
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +21,7 @@ from tests.unit.conftest import Hospital
 MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}
 BATCHING = {"tokens_per_batch": 1024, "max_length": 256}
 TRAIN = {"max_steps": 4, "threads": 1, "validate_every": 0, "checkpoint_every": 4}
+NUMBERS = "^LAB"
 TASK = """predicates:
   admission: {code: {regex: "^HOSPITAL_ADMISSION"}}
   out: {code: {regex: "^HOSPITAL_DISCHARGE"}}
@@ -47,7 +50,14 @@ def work(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(work: Path, run="decoder", **more):
     """Ask of the labels of train, of which there are most."""
-    given = {"aces": work.parent / "out_soon.yaml", "split": "train", "n": 3, "most": 40} | more
+    given = {
+        "aces": work.parent / "out_soon.yaml",
+        "split": "train",
+        "n": 3,
+        "most": 20,
+        "shortcuts": 0,
+        "only": 30,
+    } | more
     return tawt.risk(work, "out_soon", run, **given)
 
 
@@ -75,6 +85,72 @@ def test_chances_are_predictions_of_the_labels(work: Path) -> None:
     assert not held.ok
 
 
+def test_a_task_of_any_form_is_answered_on_records(work: Path) -> None:
+    """Whether a number is high within two days: chances by Monte Carlo alone, and the text says so."""
+    path = work.parent / "high.yaml"
+    predicates = f"any: {{code: {{regex: {NUMBERS}}}, value_min: 5.0}}\n  out: {{code"
+    path.write_text(TASK.replace("label: out", "label: any").replace("out: {code", predicates, 1))
+    tawt.label(path, work, threads=1, memory_limit="500MB")
+    result = tawt.risk(work, "high", "decoder", aces=path, split="train", n=3, most=40, shortcuts=0, only=30)
+    assert not result.plain and [*result.steps] == ["M0"] and "resolved on records" in result.text()
+    chance = pq.read_table(result.folder / "M0.parquet")["predicted_boolean_probability"].to_numpy()
+    assert ((chance >= 0) & (chance <= 1)).all() and chance.max() > 0 and len(chance) + result.n_open == 30
+
+
+def test_trajectories_are_in_the_public_schema(work: Path) -> None:
+    """Files of MEDS with a prediction time that is never null, each with one continuation of a record, in order."""
+    result = asked(work, trajectories=True, out=work.parent / "written", only=30)
+    files = sorted((result.folder / "trajectories").rglob("*.parquet"))
+    assert {path.parent.name for path in files} == {"0000", "0001", "0002"}
+    labels = pq.read_table(work / "labels" / "out_soon" / "labels.parquet").select(["subject_id", "prediction_time"])
+    known = {*zip(*(column.to_pylist() for column in labels.columns), strict=True)}
+    n = 0
+    for path in files:
+        table = pq.read_table(path, partitioning=None)
+        assert table.column_names == [*meds.DataSchema.schema().names, "prediction_time"]
+        held = meds.DataSchema.validate(table.drop_columns(["prediction_time"]))
+        assert held is None or held.num_rows == len(table)
+        field = table.schema.field("prediction_time")
+        assert field.type == pa.timestamp("us") and not field.nullable and not table["prediction_time"].null_count
+        rows = table.to_pylist()
+        assert {(row["subject_id"], row["prediction_time"]) for row in rows} <= known
+        timed = [row for row in rows if row["time"] is not None]
+        assert all(row["time"] >= row["prediction_time"] for row in timed)
+        keys = [(row["subject_id"], row["prediction_time"], row["time"]) for row in timed]
+        assert keys == sorted(keys)
+        n += len(rows)
+    assert n > 100
+
+
+def test_the_checks_go_with_the_answer(work: Path) -> None:
+    """All five are printed and kept; of its own workspace another distribution is not checked, and few tell nothing."""
+    result = asked(work, shortcuts=20, only=40, out=work.parent / "checked")
+    kept = json.loads((result.folder / "risk.json").read_text())["checks"]
+    names = ["performance by frequency", "calibration", "share completed", "shortcuts", "another distribution"]
+    assert [one["name"] for one in kept] == names and all(name in result.text() for name in names)
+    assert kept[4]["state"] == "not checked" and kept[2]["figures"]["bounds"].keys() == {"M0", "M1", "M2"}
+    low, high = kept[2]["figures"]["bounds"]["M0"]
+    assert low <= high and (low < high) == (result.complete < 1)
+
+
+def test_labels_and_what_to_look_for_may_come_from_two_places(work: Path) -> None:
+    """Labels in a file of somebody's own are asked by an ACES file; one that answers otherwise is refused."""
+    labels = pq.read_table(work / "labels" / "out_soon" / "labels.parquet")
+    own = work.parent / "mine.parquet"
+    pq.write_table(labels.select(["subject_id", "prediction_time", "boolean_value"]).replace_schema_metadata({}), own)
+    tawt.label(own, work, threads=1, memory_limit="500MB")
+    given = {"split": "train", "n": 3, "most": 20, "shortcuts": 0, "only": 30}
+    result = tawt.risk(work, "mine", "decoder", aces=work.parent / "out_soon.yaml", **given)
+    same = asked(work, out=work.parent / "same")
+    for name in ("M0", "M1", "M2"):
+        one, other = (pq.read_table(folder / f"{name}.parquet") for folder in (result.folder, same.folder))
+        assert one["predicted_boolean_probability"].equals(other["predicted_boolean_probability"])
+    counted = work.parent / "often.yaml"
+    counted.write_text(TASK + "label_type: count\n")
+    with pytest.raises(ConfigError, match="answers with count, and the labels are of kind binary"):
+        tawt.risk(work, "mine", "decoder", aces=counted, **given)
+
+
 def test_what_cannot_be_asked_is_told(work: Path) -> None:
     """An encoder, a decoder that is told whole records, labels whose task is unknown, a task that asks for a value: each
     says what is expected."""
@@ -89,5 +165,5 @@ def test_what_cannot_be_asked_is_told(work: Path) -> None:
     text = TASK + "label_type: time_to_event\n"
     (work.parent / "counted.yaml").write_text(text)
     tawt.label(work.parent / "counted.yaml", work, threads=1, memory_limit="500MB")
-    with pytest.raises(ConfigError, match="more than a yes or no"):
+    with pytest.raises(ConfigError, match="time_to_event, and the labels are of kind time"):
         tawt.risk(work, "counted", "decoder", aces=work.parent / "counted.yaml", split="train")
