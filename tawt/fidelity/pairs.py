@@ -89,7 +89,7 @@ def _in_time(piece: Records, place: Ints, k: int) -> tuple[Bools, Bools]:
         whole = np.zeros((piece.n_subjects * k, k), dtype=np.bool_)
         if len(starts):
             whole[key[starts]] = np.logical_or.reduceat(vectors[at], starts, axis=0)
-        found.append(whole.reshape(-1, k, k))
+        found.append(whole.reshape(piece.n_subjects, k, k))
     return found[0], found[1]
 
 

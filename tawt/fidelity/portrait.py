@@ -11,6 +11,7 @@ import numpy as np
 from tawt.arrays import Ints
 from tawt.chance import shuffled
 from tawt.dataset.records import Cohort, Records
+from tawt.errors import ContractError
 from tawt.fidelity.groups import added, group_of
 from tawt.fidelity.pairs import Pairs, pairs_of
 from tawt.fidelity.pieces import pieces
@@ -41,6 +42,9 @@ def portrait_of(cohort: Cohort, types: Ints, size: int) -> Portrait:
         cohort: At least one subject.
         types: `(k,)`, data_types of which pairs are counted, ascending.
         size: `v`, data_types of the vocabulary.
+
+    Raises:
+        ContractError: Records have a data_type that the vocabulary has not.
     """
     k = max(1, len(types))
     some = pieces(cohort, max(1 << 10, _CELLS // k), max(1, _CELLS // k**2))
@@ -48,10 +52,17 @@ def portrait_of(cohort: Cohort, types: Ints, size: int) -> Portrait:
 
 
 def _portrait(piece: Records, group: Ints, types: Ints, size: int) -> Portrait:
+    _hold(piece, size)
     return Portrait(
         piece.n_subjects, pairs_of(piece, group, types, size), values_of(piece, group, size),
         structure_of(piece, group), temporal_of(piece, group, size),
     )  # fmt: skip
+
+
+def _hold(piece: Records, size: int) -> None:
+    if len(piece.data_type) and (most := int(piece.data_type.max())) >= size:
+        what = f"have data_type {most}, expected those of a vocabulary of {size:,}"
+        raise ContractError("records", what, "bring all sets into one vocabulary")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,5 +97,6 @@ def frequent(cohort: Cohort, most: int, size: int) -> Ints:
     """Return the data_types that most subjects have, ascending."""
     people = np.zeros(size, dtype=np.int64)
     for _, piece in pieces(cohort):
+        _hold(piece, size)
         people += np.bincount(np.unique(piece.subject * size + piece.data_type) % size, minlength=size)
     return np.sort(np.argsort(-people, kind="stable")[: min(most, int((people > 0).sum()))])

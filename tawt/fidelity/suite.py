@@ -94,6 +94,7 @@ def judge(
     Raises:
         ConfigError: A set has fewer than 20 subjects, a control has the name of another set, there is no such model,
             embeddings lack a set or have another number of rows, or a package is not installed.
+        ContractError: Records have a data_type that the vocabulary has not.
     """
     others = {SYNTHETIC: synthetic, CEILING: ceiling, **_held(controls or {})}
     sets = {TEST: real_test, **others}

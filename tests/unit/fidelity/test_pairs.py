@@ -68,22 +68,25 @@ def both(real, other):
 
 def test_numbers_follow_from_the_counts():
     """R2 over pairs that 5 real subjects have, what no real one has, what is missing, and gaps by frequency."""
-    real, other = toy.mixed(100, 1), toy.mixed(100, 2)
+    real, other = toy.mixed(20, 1), toy.mixed(20, 2)
     real, other = real.keep(real.data_type != 9), other.keep(other.data_type != 6)
     a, b = both(real, other)
     found = pairs_compared(a, b)(a, b)
-    p, q = a.people / 100, b.people / 100
+    p, q = a.people / 20, b.people / 20
     either = (p + q) > 0
     assert found["prevalence"] == pytest.approx(r2_score(p[either], q[either]))
-    logs = [np.log10(np.maximum(one[either], 0.01)) for one in (p, q)]
+    logs = [np.log10(np.maximum(one[either], 1 / 20)) for one in (p, q)]
     assert found["prevalence_log"] == pytest.approx(r2_score(*logs))
     assert found["new_types"] == pytest.approx(q[9]) and found["missing_types"] == pytest.approx(p[6])
+    at_least = 0
     upper = np.triu_indices(len(TYPES), 1)
     for name, of in (("cooccurrence", "together"), ("cooccurrence_24h", "near"), ("sequence", "after")):
         where = slice(None) if of == "after" else upper
         x, y = (getattr(one, of)[where].ravel().astype(float) for one in (a, b))
-        assert found[name] == pytest.approx(r2_score(x[x >= LEAST_COUNT] / 100, y[x >= LEAST_COUNT] / 100), abs=1e-5)
+        assert found[name] == pytest.approx(r2_score(x[x >= LEAST_COUNT] / 20, y[x >= LEAST_COUNT] / 20), abs=1e-5)
         assert found[f"{name}_false"] == pytest.approx(y[x == 0].sum() / y.sum()) and found[f"{name}_false"] > 0.05
+        at_least += (x == LEAST_COUNT).sum()
+    assert at_least > 3
 
 
 def test_no_number_tells_how_many_of_few_there_are():

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from tawt.dataset.records import OF_TRIPLETS
-from tawt.errors import ConfigError
+from tawt.errors import TawtError
+from tawt.fidelity import values
+from tawt.fidelity.distances import surroundings
 from tawt.fidelity.metrics import metric_of
+from tawt.fidelity.portrait import some_of
 from tawt.fidelity.suite import Task, judge
 from tawt.fidelity.summaries import HOUR, summary_of
 from tawt.fidelity.utility import Labelled
@@ -142,14 +145,41 @@ def test_a_fault_is_seen_by_what_is_for_it_and_by_nothing_else(faulty, fault):
 def test_sets_are_compared_by_as_many_subjects():
     """As the smallest has: a larger set is drawn from, and its embeddings with it."""
     small, large = toy.mixed(120, 1), toy.mixed(200, 2)
-    embeddings = {"test": np.arange(240.0).reshape(120, 2), "synthetic": np.ones((200, 2)), "real": np.ones((120, 2))}
+    x, y = (np.random.default_rng(n).normal(size=(n, 2)).astype(np.float32) for n in (120, 200))
+    embeddings = {"test": x, "synthetic": y, "real": x}
     found = judge(large, small, small, n_types=12, models=(), embeddings=embeddings)
-    assert found.n_subjects == 120 and found.sets["real"]["prevalence"].value == 1
-    assert found.sets["synthetic"]["recall"].value == 0 and found.sets["real"]["coverage"].value < 0.2
-    assert "120 subjects" in found.text()
+    assert found.n_subjects == 120 and found.sets["real"]["prevalence"].value == 1 and "120 subjects" in found.text()
+    taken = some_of(200, 120, 0)
+    assert len({*taken.tolist()}) == 120 and taken.max() > 150
+    assert (
+        found.sets["synthetic"]["recall"] == surroundings(x, y[taken])["recall"] != surroundings(x, y[:120])["recall"]
+    )
     few = judge(small.take(np.arange(40)), small, large, n_types=12, models=())
     assert few.n_subjects == 40 and few.sets["real"]["prevalence"].low is None
     assert few.sets["real"]["prevalence"].reason == "fewer than 100 subjects: no interval"
+
+
+def test_a_data_type_of_few_people_is_not_named(monkeypatch):
+    """However far it is from the real ones; one more person, and it is."""
+    monkeypatch.setattr(values, "LEAST_VALUES", 5)
+    real = toy.oracle(100, 1).records
+    kind = int(np.bincount(real.data_type).argmax())
+    who = np.unique(real.subject[real.data_type == kind])
+    other = replace(real, value=real.value + np.where(real.data_type == kind, 9, 0).astype(np.float32))
+    for n, named in ((10, False), (11, True)):
+        test = real.keep((real.data_type != kind) | np.isin(real.subject, who[:n]))
+        found = judge(other, test, real, n_types=toy.N_TYPES, models=())
+        assert (kind in {one.data_type for one in found.worst}) == named
+
+
+def test_a_set_of_nothing_is_told_from_one_of_something():
+    """Records without events, or with statics alone, on either side: what is not defined is said, and nothing else ends."""
+    real = toy.mixed(120, 1)
+    for other in (real.keep(np.zeros(len(real.time), bool)), real.keep(real.is_static)):
+        found = judge(other, real, real, n_types=12, models=())
+        assert found.sets["synthetic"]["missing_types"].value > 0.5 and found.sets["synthetic"]["ks"].value is None
+        turned = judge(real, other, other, n_types=12, models=())
+        assert turned.sets["synthetic"]["new_types"].value > 0.5 and "not defined" in turned.text()
 
 
 def test_any_scores_can_tell_sets_apart():
@@ -170,9 +200,10 @@ def test_any_scores_can_tell_sets_apart():
     ({"models": ["forest"]}, "discriminator forest: is none, expected logistic or boosted"),
     ({"embeddings": {"test": np.ones((29, 2))}}, "embeddings of test: have 29 rows"),
     ({"embeddings": {}}, "embeddings of test: are not there"),
+    ({"n_types": 11}, "records: have data_type 11, expected those of a vocabulary of 11"),
 ])  # fmt: skip
 def test_what_cannot_be_judged_is_named(of, what):
-    """A name that is taken, too few subjects, no such model, embeddings of others."""
+    """A name that is taken, too few subjects, no such model, embeddings of others, another vocabulary."""
     real = toy.mixed(30, 1)
-    with pytest.raises(ConfigError, match=what):
+    with pytest.raises(TawtError, match=what):
         judge(real, real, real, **({"n_types": 12, "models": ()} | of))
