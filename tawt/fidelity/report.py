@@ -108,9 +108,10 @@ class Fidelity:
         """Return why numbers or intervals are missing, a line for what is alike.
 
         Args:
-            metrics: Names; None = those that the table shows.
+            metrics: Names; None = the main ones, those that no set has a number of among them.
         """
-        wanted = self.shown if metrics is None else metrics
+        measured = dict.fromkeys(name for of in self.sets.values() for name in of)
+        wanted = [name for name in measured if metric_of(name).main] if metrics is None else metrics
         of: dict[tuple[str, str], list[str]] = {}
         for set_name, measures in self.sets.items():
             for name in wanted:

@@ -102,8 +102,9 @@ def structure_compared(
                 name: _ks(real.shapes, other.shapes, kind) for kind, name in enumerate(SHAPES)
             }
             found["gaps_by_type"] = mean_of(np.array([_ks(real.gaps, other.gaps, kind) for kind in types]), weights)
-            found["hours"] = total_variation(real.hours, other.hours) if clock else None
-            found["weekdays"] = total_variation(real.weekdays, other.weekdays) if clock else None
+            if clock:
+                found["hours"] = total_variation(real.hours, other.hours)
+                found["weekdays"] = total_variation(real.weekdays, other.weekdays)
             return found
 
         return look
