@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tawt.config.latent import KL
 from tawt.config.load import build, read_yaml
 from tawt.config.next_event import NEXT
 from tawt.config.train import PretrainConfig
@@ -106,7 +107,11 @@ class RunFolder:
             objective, own = "next", part.removeprefix("next_")
         elif part.startswith("forecast_"):
             objective, _, own = part.partition("_")
-        keys = (f"{objective}.weight", f"{objective}.{own}_weight") if part != "contrastive" else (f"{part}.weight",)
+        keys: tuple[str, ...] = (f"{objective}.weight", f"{objective}.{own}_weight")
+        if part == "contrastive":
+            keys = ("contrastive.weight",)
+        elif part == KL:
+            keys = ("next.weight", "latent.beta")
         found = [self.config[name] for key in keys if (name := f"objective.{key}") in self.config]
         return math.prod(found) if len(found) == len(keys) else None
 

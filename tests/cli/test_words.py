@@ -14,6 +14,7 @@ import tawt
 from tawt.cli.app import app
 from tawt.cli.output import Format
 from tawt.cli.use import _tell_labels
+from tawt.config.latent import KL
 from tawt.config.next_event import NEXT
 from tawt.config.objective import ObjectiveConfig
 from tawt.errors import nearest
@@ -80,11 +81,15 @@ def test_a_run_knows_the_weights_of_its_parts() -> None:
         "forecast": {"weight": 3.0, "presence_weight": 0.1}, "contrastive": {"weight": 0.7},
     })  # fmt: skip
     run = RunFolder(Path("r"), "r", flat({"objective": config.model_dump(mode="json")}), ())
-    others = [part for part in PARTS if part not in ("label", *NEXT)]
+    others = [part for part in PARTS if part not in ("label", KL, *NEXT)]
     assert {part: run.weight(part) for part in others} == pytest.approx(weights(config))
-    config = ObjectiveConfig.model_validate({"masked": {"weight": 0}, "next": {"weight": 2.0, "gap_weight": 0.5}})
+    latent = {"encoder": "pretrain_small", "beta": 3.0}
+    config = ObjectiveConfig.model_validate({
+        "masked": {"weight": 0}, "next": {"weight": 2.0, "gap_weight": 0.5}, "latent": latent,
+    })  # fmt: skip
     run = RunFolder(Path("r"), "r", flat({"objective": config.model_dump(mode="json")}), ())
-    assert {part: run.weight(part) for part in NEXT} == weights(config) and weights(config)["gap"] == 1
+    assert {part: run.weight(part) for part in (*NEXT, KL)} == weights(config)
+    assert (run.weight("gap"), run.weight(KL)) == (1, 6)
     assert RunFolder(Path("r"), "r", {}, ()).weight("value") is None
 
 
