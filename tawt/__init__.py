@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tawt.commands.query import query as query
     from tawt.commands.rejected import dropped as dropped
     from tawt.commands.rejected import quarantined as quarantined
+    from tawt.commands.review import ratings as ratings
+    from tawt.commands.review import review as review
     from tawt.commands.risk import risk as risk
     from tawt.commands.sql import sql as sql
     from tawt.commands.sql import write_sql as write_sql
@@ -74,6 +76,8 @@ _HOME = {
     "pretrain": "tawt.commands.pretrain",
     "quarantined": "tawt.commands.rejected",
     "query": "tawt.commands.query",
+    "ratings": "tawt.commands.review",
+    "review": "tawt.commands.review",
     "risk": "tawt.commands.risk",
     "run": "tawt.commands.ingest",
     "show": "tawt.commands.look",

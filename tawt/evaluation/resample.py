@@ -131,7 +131,7 @@ def intervals(
     found = {}
     for metric, row in zip(metrics, over, strict=True):
         measure = metric(outcome, draws.base)
-        low, high, n, reason = _ends(row, level)
+        low, high, n, reason = ends(row, level)
         if measure.value is None:
             low, high, reason = None, None, measure.reason
         elif metric.no_interval:
@@ -157,7 +157,7 @@ def differences(
     found = {}
     for metric, mine, other in zip(metrics, model[1], reference[1], strict=True):
         one, two = model[0][metric.name], reference[0][metric.name]
-        low, high, n, reason = _ends(mine - other, level)
+        low, high, n, reason = ends(mine - other, level)
         value = None if one.value is None or two.value is None else one.value - two.value
         if value is None:
             low, high, reason = None, None, one.reason or two.reason
@@ -169,7 +169,12 @@ def differences(
     return found
 
 
-def _ends(values: Floats, level: float) -> tuple[float | None, float | None, int, str | None]:
+def ends(values: Floats, level: float = 0.95) -> tuple[float | None, float | None, int, str | None]:
+    """Return the ends of an interval of draws, `(n_draws,)`, how many of them have a number, and why there are no ends.
+
+    Raises:
+        ConfigError: The level is not between 0 and 1.
+    """
     if not 0 < level < 1:
         raise ConfigError("level", f"is {level:g}, expected a number between 0 and 1")
     there = values[~np.isnan(values)]

@@ -222,7 +222,7 @@ DRY = {
 
 LOOKS = "it prints, and writes nothing of its own accord"
 WITHOUT = {
-    **dict.fromkeys(("check", "diff", "query", "show", "sql", "stages"), LOOKS),
+    **dict.fromkeys(("check", "diff", "query", "ratings", "show", "sql", "stages"), LOOKS),
     "test": "it runs invented rows in a place of its own, which goes",
 }
 """Commands without `--dry-run`, each with the reason."""

@@ -44,11 +44,13 @@ def wheel(tmp_path_factory) -> Path:
 
 
 def test_the_wheel_holds_every_asset(wheel: Path) -> None:
-    """Each SQL stage, seed, contract and pipeline of the checkout is in the wheel, below the package."""
+    """Each SQL stage, seed, contract and pipeline of the checkout is in the wheel, below the package, and parts of a page."""
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder in ("sql", "schemas", "pipelines"):
         wanted = {f"tawt/_assets/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / folder).rglob("*") if p.is_file()}
         assert wanted and wanted <= names
+    parts = {p.relative_to(ROOT).as_posix() for p in (ROOT / "tawt" / "reviews").glob("page.*")}
+    assert len(parts) == 4 and parts <= names, "the page of a review is put together from them"
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 

@@ -19,7 +19,7 @@ FLOW = {
         ("dataset", "batching", "heads", "models", "objectives", "training", "runs", "synthesis"), _TRAINING
     ),
     **dict.fromkeys(
-        ("hospital", "config", "contracts", "evaluation", "fidelity", "figures", "privacy"),
+        ("hospital", "config", "contracts", "evaluation", "fidelity", "figures", "privacy", "reviews"),
         ("torch", "duckdb", "polars"),
     ),
 }
@@ -28,7 +28,7 @@ RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",),
-    ("figures",), ("commands",), ("cli",),
+    ("figures", "reviews"), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""
 

@@ -1,0 +1,158 @@
+"""What raters said of the records of a review, read back from the files that its page saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import AwareDatetime, Field
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.config.base import Section
+from tawt.errors import FileError, listed
+from tawt.readers import GIVEN, read_record
+
+FORMAT = "tawt.review/1"
+FLAGS = ("order", "value", "combination")
+"""What may be impossible about a record."""
+Scale = Annotated[int, Field(strict=True, ge=1, le=5)]
+Number = Annotated[int, Field(strict=True, ge=1)]
+_HINT = "give a file that the page of this review saved, as it was saved"
+
+
+class Answer(Section):
+    """What one rater says of one record."""
+
+    item: Number
+    """Number of the record in the page, from 1."""
+    invented: Scale | None = None
+    """1 surely real .. 5 surely invented."""
+    plausible: Scale | None = None
+    """1 not at all .. 5 entirely."""
+    order: bool = False
+    """Whether it holds an impossible order."""
+    value: bool = False
+    """Whether it holds an impossible value."""
+    combination: bool = False
+    """Whether it holds an impossible combination."""
+    note: Annotated[str, Field(max_length=2000)] = ""
+    """What and why, in words."""
+
+
+class Answers(Section):
+    """One file of answers."""
+
+    format: Literal["tawt.review/1"]
+    review: str
+    """What the review is known by."""
+    rater: Annotated[str, Field(min_length=1, max_length=40)]
+    """Initials: answers of one rater are told from those of others by them."""
+    saved: AwareDatetime
+    """When: of two answers of one rater to one record the later counts."""
+    answers: tuple[Answer, ...]
+    """In any order, of as many records as were rated."""
+
+
+class Key(Section):
+    """Which records of a review are real; the file that stays where it was written."""
+
+    format: Literal["tawt.review/1"]
+    review: str
+    """What the review is known by."""
+    synthetic: tuple[bool, ...]
+    """Of each record of the page, in its order."""
+    subject_id: tuple[int, ...]
+    """Of each, in the set that it is of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """What `r` raters say of `n` records."""
+
+    raters: tuple[str, ...]
+    """In the order of their names."""
+    invented: Floats
+    """`(r, n)`, 1 to 5; NaN where it was left open."""
+    plausible: Floats
+    """`(r, n)`, as invented."""
+    flags: Bools
+    """`(r, n, 3)`, see `FLAGS`."""
+    notes: tuple[tuple[int, str, str], ...]
+    """Record, rater and what was written, by record."""
+    n_replaced: int = 0
+    """Answers that a later one of the same rater took the place of."""
+
+    @property
+    def n_items(self) -> Ints:
+        """`(r,)`, records of which a rater said anything on a scale."""
+        found: Ints = (np.isfinite(self.invented) | np.isfinite(self.plausible)).sum(1)
+        return found
+
+
+def read_ratings(paths: Iterable[Path], key: Key) -> Ratings:
+    """Read files of answers.
+
+    Args:
+        paths: One or more; several of one rater are one.
+        key: Of the review.
+
+    Raises:
+        FileError: A file is absent, damaged, was edited into something else, or is of another review.
+    """
+    files = sorted((_read(path, key) for path in paths), key=lambda one: one.saved)
+    said: dict[str, dict[int, Answer]] = {}
+    n_replaced = 0
+    for file in files:
+        own = said.setdefault(" ".join(file.rater.split()).casefold(), {})
+        for answer in file.answers:
+            n_replaced += answer.item in own and own[answer.item] != answer
+            own[answer.item] = answer
+    names = {" ".join(file.rater.split()).casefold(): " ".join(file.rater.split()) for file in files}
+    raters, n = sorted(said), len(key.synthetic)
+    invented, plausible = np.full((2, len(raters), n), np.nan)
+    flags, notes = np.zeros((len(raters), n, len(FLAGS)), dtype=np.bool_), []
+    for i, rater in enumerate(raters):
+        for item, answer in said[rater].items():
+            invented[i, item - 1] = np.nan if answer.invented is None else answer.invented
+            plausible[i, item - 1] = np.nan if answer.plausible is None else answer.plausible
+            flags[i, item - 1] = [getattr(answer, flag) for flag in FLAGS]
+            if answer.note:
+                notes.append((item, names[rater], answer.note))
+    return Ratings(tuple(names[one] for one in raters), invented, plausible, flags, tuple(sorted(notes)), n_replaced)
+
+
+def _read(path: Path, key: Key) -> Answers:
+    found = read_record(path, Answers, _HINT)
+    if found.review != key.review:
+        raise FileError(
+            str(path), f"is of another review, expected answers to `{key.review}`",
+            "give the folder of the review that was answered",
+        )  # fmt: skip
+    if not found.rater.strip():
+        raise FileError(str(path), "names no rater, expected initials", _HINT)
+    items = [answer.item for answer in found.answers]
+    if beyond := sorted({item for item in items if item > len(key.synthetic)}):
+        what = f"rates {listed([f'{n}' for n in beyond])}, expected records 1 to {len(key.synthetic)}"
+        raise FileError(str(path), what, _HINT)
+    if len(items) > len(set(items)):
+        raise FileError(str(path), "rates a record twice, expected each once", _HINT)
+    return found
+
+
+def read_key(folder: Path) -> Key:
+    """Read the key of a review.
+
+    Raises:
+        FileError: It is absent, or is not as it was written.
+    """
+    path = folder / KEY
+    if not path.is_file():
+        raise FileError(str(folder), f"has no {KEY}, expected the folder that `tawt review` wrote", GIVEN)
+    return read_record(path, Key, "it cannot be made again: take it from a copy", sealed=True)
+
+
+KEY = "key.json"
+"""File of a review that says which records are real; sealed."""

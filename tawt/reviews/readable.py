@@ -1,0 +1,117 @@
+"""What data_types and their values are called where a person reads them: names, units, numbers, usual ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tawt.arrays import Bools, Floats
+from tawt.contracts.dataset import SPECIAL_CODES, UNKNOWN
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.synthesis.values import Told
+
+Whole = NDArray[np.integer]
+USUAL = (0.05, 0.95)
+"""Quantiles of the numbers of train between which one is usual."""
+_MOST_DECIMALS = 4
+_DIGITS = 3
+"""Significant digits that a low number of a data_type keeps; larger ones have as many decimals."""
+_MISSING = {
+    ValueStatus.ABSENT: "no value",
+    ValueStatus.UNPARSED: "not a number",
+    ValueStatus.UNIT_UNKNOWN: "in an unknown unit",
+    ValueStatus.OUT_OF_RANGE: "out of range",
+    ValueStatus.NOT_MEASURED: "not measured",
+}
+_BOUND = {ValueStatus.CENSORED_LOW: "<", ValueStatus.CENSORED_HIGH: ">"}
+_SHORT = 3
+"""A word of so many letters is taken for an abbreviation."""
+
+
+class Readable:
+    """How each data_type of a vocabulary is read.
+
+    All hangs on the vocabulary and nothing on the record: a number has the decimals of its data_type, whoever made it.
+
+    Args:
+        vocabulary: What the records are written in.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        names = ["description", "unit", "quantiles"]
+        rows = vocabulary.table().select(names).to_pylist()
+        self.vocabulary = vocabulary
+        self._told = Told(vocabulary)
+        self.names = tuple(
+            row["description"] or ("A code of few" if code == SPECIAL_CODES[UNKNOWN] else _spoken(code))
+            for code, row in zip(vocabulary.codes, rows, strict=True)
+        )
+        """The description of each data_type, or its code where it has none."""
+        self.units = tuple(row["unit"] or "" for row in rows)
+        """Of each, "" where it has none."""
+        self.decimals = tuple(
+            _decimals(row["quantiles"], float(std)) for row, std in zip(rows, vocabulary.std, strict=True)
+        )
+        """Decimals that numbers of each are read with."""
+        self.usual: tuple[tuple[float, float] | None, ...] = tuple(
+            (float(np.quantile(row["quantiles"], USUAL[0])), float(np.quantile(row["quantiles"], USUAL[1])))
+            if row["quantiles"]
+            else None
+            for row in rows
+        )
+        """Between which numbers most of train lie; None where that is not known."""
+
+    def numbers(self, data_type: Whole, value: NDArray[np.float32], status: Whole) -> Floats:
+        """Return numbers in their units, rounded as they are read, `(n,)`; NaN where there is none.
+
+        Args:
+            data_type: `(n,)`.
+            value: `(n,)`, normalized.
+            status: `(n,)`, see `ValueStatus`.
+        """
+        numbers = self._told.numbers(data_type, value, status)
+        scale = 10.0 ** np.array(self.decimals)[data_type]
+        rounded: Floats = np.round(numbers * scale) / scale + 0.0  # no -0
+        return rounded
+
+    def number(self, data_type: int, number: float) -> str:
+        """Return a number of a data_type, with its decimals and without its unit."""
+        return f"{number:,.{self.decimals[data_type]}f}"
+
+    def values(self, data_type: Whole, number: Floats, token: Whole, status: Whole) -> list[str]:
+        """Return what triplets say, `(n,)`, without units; "" where the data_type says it all."""
+        texts = self._told.texts(data_type, token, status)
+        rows = zip(data_type.tolist(), number.tolist(), status.tolist(), texts, strict=True)
+        return [
+            _BOUND.get(kind, "") + self.number(one, n) if np.isfinite(n) else _MISSING.get(kind, text or "")
+            for one, n, kind, text in rows
+        ]
+
+
+def is_missing(status: Whole) -> Bools:
+    """Return whether triplets say that a value is not known, `(n,)`."""
+    return np.isin(status, [*_MISSING])
+
+
+def _spoken(code: str) -> str:
+    """Return a code that nobody described as words: `ICU_ADMISSION//SURGICAL` is `ICU admission: SURGICAL`."""
+    family, *rest = code.split("//")
+    first, *words = family.split("_") if family.isupper() else [family]
+    head = first if len(first) <= _SHORT or not family.isupper() else first.capitalize()
+    return ": ".join([" ".join([head, *(word.lower() for word in words)]), *rest])
+
+
+def _decimals(quantiles: Sequence[float] | None, std: float) -> int:
+    """Return with how many decimals a data_type is read: no more than its numbers have, nor than say something."""
+    low, most = std, _MOST_DECIMALS
+    if quantiles:
+        numbers = np.array(quantiles)
+        fits = (d for d in range(_MOST_DECIMALS) if np.allclose(np.round(numbers, d), numbers, rtol=1e-6, atol=1e-9))
+        most = next(fits, _MOST_DECIMALS)
+        low = float(np.quantile(np.abs(numbers[numbers != 0]), 0.1)) if numbers.any() else 1.0
+    if not np.isfinite(low) or low <= 0:
+        return 0
+    return int(np.clip(_DIGITS - 1 - np.floor(np.log10(low)), 0, most))

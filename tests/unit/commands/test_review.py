@@ -1,0 +1,128 @@
+"""`tawt review` and `tawt ratings`: a page and its key, and back again; what cannot be is told."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tawt as package
+from tawt.dataset.reader import open_dataset
+from tawt.dataset.records import OfSplit, joined
+from tawt.errors import ConfigError, DatasetError, FileError
+from tawt.reviews.chosen import coins, taken
+from tests.unit.conftest import Hospital
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def made(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A review of train; what stands for invented ones is the workspace itself."""
+    out = tmp_path_factory.mktemp("review") / "r"
+    package.review(hospital.workspace, hospital.workspace, out=out, n=N, split="train", seed=5)
+    return out
+
+
+def answered(made: Path, path: Path, rater: str = "AB", sure: bool = True) -> Path:
+    """The answers of one who knows, or of one who cannot tell."""
+    key = json.loads((made / "key.json").read_text())
+    answers = [
+        {"item": i, "invented": (5 if fake else 1) if sure else 3, "plausible": 2 if fake else 4}
+        for i, fake in enumerate(key["synthetic"], 1)
+    ]
+    file = {"format": key["format"], "review": key["review"], "rater": rater, "saved": "2026-01-01T00:00:00Z"}
+    path.write_text(json.dumps(file | {"answers": answers}))
+    return path
+
+
+def test_the_page_has_no_key(made: Path, hospital: Hospital) -> None:
+    """Only the owner may read either; no subject's number is in the page, in the key that of each record."""
+    key, page = json.loads((made / "key.json").read_text()), (made / "page.html").read_text()
+    for name in ("page.html", "key.json"):
+        assert stat.S_IMODE((made / name).stat().st_mode) == 0o600
+    assert page.count("<article ") == N == len(key["synthetic"]) == len(key["subject_id"])
+    assert 0 < sum(key["synthetic"]) < N and key["review"] in page
+    ids = open_dataset(hospital.workspace).split("train").subject_ids.tolist()
+    real = {one for one, fake in zip(key["subject_id"], key["synthetic"], strict=True) if not fake}
+    assert real <= {*ids} and real != {*ids[: len(real)]}, "drawn, not the first ones"
+    assert min(ids) > 10**5 and not [one for one in ids if str(one) in page]
+    words = page[page.index("<article") :].partition("<form")[0]
+    assert "synthetic" not in words and "20" + "26-" not in words
+
+
+def test_equal_seeds_give_equal_pages(made: Path, hospital: Hospital, tmp_path: Path) -> None:
+    """Byte for byte; another seed shows others in another order, and is known by another name."""
+    again = package.review(hospital.workspace, hospital.workspace, out=tmp_path / "a", n=N, split="train", seed=5)
+    other = package.review(hospital.workspace, hospital.workspace, out=tmp_path / "b", n=N, split="train", seed=6)
+    for name in ("page.html", "key.json"):
+        assert (again.folder / name).read_bytes() == (made / name).read_bytes()
+    assert other.review != again.review
+
+
+def test_a_rater_cannot_count() -> None:
+    """How many are invented differs from seed to seed, never none; places are no order."""
+    told = np.stack([coins(40, seed) for seed in range(200)])
+    counts = told.sum(1)
+    assert counts.min() >= 10 and counts.max() <= 30 and len({*counts.tolist()}) > 8
+    assert abs(counts.mean() - 20) < 1 and (abs(told.mean(0) - 0.5) < 0.15).all()
+    assert {int(coins(4, seed).sum()) for seed in range(50)} == {1, 2, 3}
+
+
+def test_records_are_found_in_any_cohort(hospital: Hospital) -> None:
+    """By their numbers and in that order, in parts or from a split."""
+    split = open_dataset(hospital.workspace).split("train")
+    cohort = OfSplit(split, np.arange(split.n_subjects))
+    wanted = np.array([7, 2, 11])
+    for one in (cohort, joined(cohort.parts())):
+        found = taken(one, wanted)
+        assert found.subject_id.tolist() == split.subject_ids[wanted].tolist()
+        assert found.lengths.tolist() == split.lengths[wanted].tolist()
+
+
+def test_what_was_told_comes_back(made: Path, tmp_path: Path, tawt) -> None:
+    """One who knows has an AUC of 1, one who cannot tell of a half, in each format; files of another review are refused."""
+    sure, unsure = answered(made, tmp_path / "a.json"), answered(made, tmp_path / "b.json", "CD", sure=False)
+    ended = tawt("ratings", made, sure, unsure, "--format", "json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    auc = {one["rater"]: one["interval"]["value"] for one in told["measured"] if one["measure"] == "AUC"}
+    assert auc == {"all": 0.75, "AB": 1.0, "CD": 0.5} and "2 raters" in ended.err
+    table, rows = tawt("ratings", made, sure), tawt("ratings", made, sure, "--format", "csv")
+    assert (
+        "sensitivity" in table.out
+        and "combination" in table.out
+        and rows.out.startswith("rater,measure,value,low,high")
+    )
+    key = (made / "key.json").read_text()
+    sure.write_text(sure.read_text().replace(json.loads(key)["review"], "0" * 16))
+    ended = tawt("ratings", made, sure)
+    assert ended.code == 1 and "is of another review" in ended.error
+    with pytest.raises(FileError, match=r"has no key\.json"):
+        package.ratings(tmp_path, [unsure])
+    (tmp_path / "key.json").write_text(key.replace("true", "false", 1))
+    with pytest.raises(FileError, match="is not as it was written"):
+        package.ratings(tmp_path, [unsure])
+    empty = json.loads(unsure.read_text()) | {"answers": []}
+    unsure.write_text(json.dumps(empty))
+    with pytest.raises(FileError, match="has no rating in any file"):
+        package.ratings(made, [unsure])
+
+
+def test_what_cannot_be_shown_is_told(made: Path, hospital: Hospital, tmp_path: Path, tawt) -> None:
+    """Too few records, no set, a place in a workspace, a key that would be lost; a dry run writes nothing."""
+    work = hospital.workspace
+    with pytest.raises(ConfigError, match="real records, more than there are"):
+        package.review(work, work, out=tmp_path / "r", n=500, split="tuning")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DatasetError, match="expected a set of records"):
+        package.review(tmp_path / "none", work, out=tmp_path / "r", n=N, split="train")
+    with pytest.raises(ConfigError, match="lies in a workspace"):
+        package.review(work, work, out=work / "reviews" / "r", n=N, split="train")
+    with pytest.raises(ConfigError, match="holds another review"):
+        package.review(work, work, out=made, n=N, split="train", seed=6)
+    ended = tawt("review", work, "-w", work, "--out", tmp_path / "r", "--n", N, "--split", "train", "--dry-run")
+    assert ended.code == 0 and not (tmp_path / "r").exists(), ended.err
