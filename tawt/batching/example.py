@@ -97,6 +97,8 @@ class NextTargets:
     """`(k,)` float32, hours to it where that is later; else 0."""
     type_is: Tensor
     """`(k,)`, its data_type."""
+    type_least: Tensor
+    """`(k,)`, the first data_type that it can have, for those of one moment come in their order."""
     status_is: Tensor
     """`(k,)`, its status."""
     last: Tensor

@@ -54,6 +54,11 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
     step = np.where(batch.is_static, Step.STATIC, np.where(since > 0, Step.LATER, Step.SAME))
     timed = ~batch.is_static & ~opening[:-1]
     gap = np.where(step == Step.LATER, since / US_PER_HOUR, 0.0).astype(np.float32)
+    kinds = batch.data_type.astype(np.int64)
+    least = np.zeros(n, dtype=np.int64)
+    follows = np.flatnonzero((document[1:] == document[:-1]) & (step[1:] != Step.LATER) & ~opening[1:-1]) + 1
+    # a static fact is told once; where one comes twice all the same, it is one more of its kind
+    least[follows] = np.minimum(kinds[follows - 1] + batch.is_static[follows], kinds[follows])
     last = _last_of_type(batch)
     age = np.where(last >= 0, (batch.time - batch.time[last]) / US_PER_HOUR, -1.0).astype(np.float32)
     ended = np.flatnonzero(batch.ends)
@@ -68,7 +73,8 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
         "step_at": np.concatenate([before[at], end_token]),
         "step_is": np.concatenate([step[at], np.full(len(ended), Step.END)]),
         "step_timed": np.concatenate([timed[at], (first < batch.bounds[1:])[ended]]),
-        "before": before[at], "step": step[at], "gap_hours": gap[at], "type_is": kind, "status_is": status,
+        "before": before[at], "step": step[at], "gap_hours": gap[at], "type_is": kind,
+        "type_least": least[at], "status_is": status,
         "last": np.where(last >= 0, last + document + 1, 0)[at], "age_hours": age[at],
         "gap_at": later, "gap_is": gap[at[later]],
         "number_at": number, "category_at": named, "category_is": own[named],
@@ -121,7 +127,7 @@ def loss_sums(
         chance = gap_log_chance(heads.gaps(take(t.gap_at, states)), hours, heads.resolution)
         sums["gap"] = -torch.where(asked, chance, 0.0).sum()
     if "next_type" in parts:
-        sums["next_type"] = _type_sum(heads, after, table, t.type_is)
+        sums["next_type"] = _type_sum(heads, after, table, t.type_is, t.type_least)
     if "next_status" in parts:
         sums["next_status"] = cross_entropy(heads.what.statuses(typed, known), t.status_is)
     if "next_number" in parts:
@@ -137,17 +143,16 @@ def loss_sums(
     return sums
 
 
-def _type_sum(heads: NextHeads, after: Tensor, table: Tensor, truth: Tensor) -> Tensor:
+def _type_sum(heads: NextHeads, after: Tensor, table: Tensor, truth: Tensor, least: Tensor) -> Tensor:
+    def cost(states: Tensor, table: Tensor, truth: Tensor, least: Tensor) -> Tensor:
+        return cross_entropy(heads.types(states, table, least), truth)
+
     rows = max(1, MOST_LOGITS // len(table))
     if len(after) <= rows:
-        return cross_entropy(heads.what.types(after, table), truth)
-
-    def cost(states: Tensor, table: Tensor, truth: Tensor) -> Tensor:
-        return cross_entropy(heads.what.types(states, table), truth)
-
+        return cost(after, table, truth, least)
     each = [
-        checkpoint(cost, states, table, own, use_reentrant=False)
-        for states, own in zip(after.split(rows), truth.split(rows), strict=True)
+        checkpoint(cost, states, table, *own, use_reentrant=False)
+        for states, *own in zip(after.split(rows), truth.split(rows), least.split(rows), strict=True)
     ]
     return torch.stack(each).sum()
 
@@ -164,10 +169,11 @@ def baseline_sums(counted: Counted, targets: NextTargets, vocabulary: Vocabulary
     t, offset = targets, torch.from_numpy(vocabulary.category_offset)
     mean, deviation = counted.gap.tolist()
     one = torch.tensor([[0.0, mean, math.log(math.expm1(max(deviation, 0.03)))]]).expand(len(t.gap_is), 3)
+    tail = counted.log_type.flip(0).logcumsumexp(0).flip(0)  # of all data_types from one on
     sums = {
         "step": -counted.log_step[t.step_timed.long(), t.step_is].sum(),
         "gap": -gap_log_chance(one, t.gap_is, counted.resolution).sum(),
-        "next_type": -counted.log_type[t.type_is].sum(),
+        "next_type": (tail[t.type_least] - counted.log_type[t.type_is]).sum(),
         "next_status": -counted.log_status[t.type_is, t.status_is].sum(),
         "next_number": torch.tensor(math.log(RANK_WIDTH) * len(t.number_low)),
         "next_category": -counted.log_category[offset[t.type_is[t.category_at]] + t.category_is].sum(),

@@ -133,6 +133,11 @@ class NextHeads(nn.Module):
         known = states + when
         return known + self.outer(functional.gelu(self.inner(known)))
 
+    def types(self, after: Tensor, table: Tensor, least: Tensor) -> Tensor:
+        """Logits over data_types, `(m, v)`; none of those below the first that can come, `(m,)`."""
+        logits = self.what.types(after, table)
+        return logits.masked_fill(torch.arange(len(table), device=logits.device) < least[:, None], -torch.inf)
+
     def typed(self, after: Tensor, data_type: Tensor, table: Tensor, last: Tensor, age_hours: Tensor) -> Tensor:
         """States that know the next event's data_type, `(m, d_model)`.
 

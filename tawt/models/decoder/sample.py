@@ -30,10 +30,9 @@ NONE = -(1 << 62)
 MOST_GAP = 200 * 8766 * US_PER_HOUR
 """us: no gap is longer than two centuries."""
 _OF_RECORDS = (
-    "clock", "timed", "time", "before", "last_at", "last_time", "earlier_time", "_has_before", "_asked", "_end",
+    "clock", "kind", "timed", "time", "before", "last_at", "last_time", "earlier_time", "_has_before", "_asked", "_end",
 )  # fmt: skip
-_SPARE = 0.75
-"""Where no more of the records go on, those that have ended are let go."""
+_SPARE = 0.75  # where no more of the records go on, those that have ended are let go
 _STEP, _GAP, _TYPE, _STATUS, _VALUE = range(5)
 Snap = Callable[[Ints, NDArray[np.float32]], NDArray[np.float32]]
 """Data_types and normalized numbers, `(m,)` each -> the numbers that are told instead, `(m,)`."""
@@ -97,6 +96,8 @@ class Sampler:
         self._row = torch.arange(b)
         """Which record each row is."""
         self.timed = torch.zeros(b, dtype=torch.bool)
+        self.kind = torch.full((b,), -1)
+        """Data_type of the last event; -1 = there is none."""
         self.time = torch.zeros(b, dtype=torch.int64)
         """us since the origin of the last timed event."""
         self.before = torch.zeros(b, dtype=torch.int64)
@@ -115,6 +116,7 @@ class Sampler:
         bounds = prompts.cu_seqlens.tolist()
         for i, (a, end) in enumerate(pairwise(bounds)):
             kinds, still = prompts.data_type[a:end], prompts.is_static[a:end]
+            self.kind[i] = kinds[-1] if end > a else -1
             self.last_at[i].scatter_reduce_(0, kinds, torch.arange(1, end - a + 1, dtype=torch.int32), "amax")
             self.last_time[i].scatter_reduce_(0, kinds, us[a:end], "amax", include_self=False)
             timed = (~still).nonzero()[:, 0]
@@ -154,10 +156,7 @@ class Sampler:
 
     @torch.no_grad()
     def events(self, most: int) -> Iterator[Drawn]:
-        """Draw event after event of all records until all have ended, at most `most`; once from where it is.
-
-        Which rows are computed side by side hangs on which records have ended, so on what is drawn alone.
-        """
+        """Draw event after event of all records until all have ended, at most `most`; once from where it is."""
         states, b = self.reading.last, len(self._row)
         for number in range(most):
             drawn = self._draw(states, number)
@@ -181,6 +180,8 @@ class Sampler:
         waited = self._waited() if number == 0 else None
         gaps = heads.gaps(states)
         logits = heads.steps(states, self.timed)
+        last = (~self._never & ~(self.watched & self.suppressed)).nonzero().max()
+        logits[self.kind >= last, Step.STATIC] = -torch.inf  # each comes once, in their order
         if waited is not None:
             # by then all of that moment was known, and nothing had come since
             logits = logits.double()
@@ -197,7 +198,7 @@ class Sampler:
             step = torch.where(beyond, Step.END, step)
         gap_hours = torch.where(later, gap / US_PER_HOUR, 0.0).float()
         after = heads.after(states, step, gap_hours)
-        logits = heads.what.types(after, table).float().masked_fill(self._never, -torch.inf)
+        logits = heads.types(after, table, self._least(step, last)).float().masked_fill(self._never, -torch.inf)
         chance = logits.double().softmax(-1)
         watched = (chance * self.watched).sum(-1)
         if self.suppressed:
@@ -256,6 +257,7 @@ class Sampler:
         self.earlier_time[rows, kind] = earlier
         self.last_at[rows, kind] = self.reading.length.int()
         self.last_time[rows, kind] = time
+        self.kind = kind
         self.time = torch.where(timed, time, self.time)
         self.timed |= timed
         hours = torch.where(is_static, 0.0, time.double() / US_PER_HOUR)
@@ -270,6 +272,11 @@ class Sampler:
             hours, is_static, torch.zeros(b), events.gap_hours, starts, tuple(range(b + 1)), rows, None, None
         )
         return self.reading.read(events, layout)
+
+    def _least(self, step: Tensor, last: Tensor) -> Tensor:
+        """Return the first data_type that can come, `(b,)`, see `NextTargets`; `last` is the last that ever does."""
+        first = torch.where(step == Step.STATIC, self.kind + 1, self.kind * self.timed)
+        return torch.where((step == Step.LATER) | (first > last), 0, first)
 
     def _chance(self, number: int, what: int, more: int = 0) -> Tensor:
         """Return `(b,)` float64 in (0, 1), of each record's own word."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -160,7 +161,24 @@ def test_what_is_suppressed_never_comes_and_its_chance_is_told(records):
     )
     for drawn in bound.events(20):
         there = drawn.step != Step.END
-        assert not np.isin(drawn.data_type[there], [4, 5, 6, 7]).any() and (drawn.watched[there] > 0).all()
+        assert not np.isin(drawn.data_type[there], [4, 5, 6, 7]).any()
+        assert (drawn.watched[drawn.step == Step.LATER] > 0).all()
+
+
+def test_what_is_of_one_moment_comes_in_order_and_a_static_once(records):
+    """Data_types of one moment never fall, those of statics always rise, and what follows later may be any."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    events = [*Sampler(encoder, heads, vocabulary, empty(batch, 200), draw(np.arange(200), 8)).events(30)]
+    n_same = n_static = n_fallen = 0
+    for before, now in pairwise(events):
+        static = (now.step == Step.STATIC) & (before.step == Step.STATIC)
+        same = (now.step == Step.SAME) & (before.step != Step.STATIC)
+        assert (now.data_type[static] > before.data_type[static]).all()
+        assert (now.data_type[same] >= before.data_type[same]).all()
+        n_same, n_static = n_same + same.sum(), n_static + static.sum()
+        n_fallen += (now.data_type < before.data_type)[now.step == Step.LATER].sum()
+    assert min(n_same, n_static, n_fallen) > 20
 
 
 def test_letting_go_of_what_has_ended_changes_no_record(records, monkeypatch):

@@ -65,9 +65,24 @@ def test_targets_are_those_of_plain_loops(made):
             kind = int(batch.data_type[row])
             since = (batch.time[row] - batch.time[last[kind]]) / HOUR if kind in last else -1.0
             before = last[kind] + document + 1 if kind in last else 0
+            least = 0
+            if row > a and step == Step.STATIC:
+                least = min(int(batch.data_type[row - 1]) + 1, kind)
+            elif step == Step.SAME and not opening:
+                least = int(batch.data_type[row - 1])
+            met |= {"a bound"} if least else set()
             if not (opening and not batch.begins[document]):
                 expected.append(
-                    (row + document, step, gap / HOUR if step == Step.LATER else 0.0, kind, before, since, timed_before)
+                    (
+                        row + document,
+                        step,
+                        gap / HOUR if step == Step.LATER else 0.0,
+                        kind,
+                        least,
+                        before,
+                        since,
+                        timed_before,
+                    )
                 )
             else:
                 met.add("a window that begins late")
@@ -77,11 +92,11 @@ def test_targets_are_those_of_plain_loops(made):
             ends.append((first_token + (b - a), timed_before))
         else:
             met.add("a window that ends early")
-    assert met == {"a window that begins late", "a window that ends early"} and len(ends) > 5
+    assert met == {"a window that begins late", "a window that ends early", "a bound"} and len(ends) > 5
     k = len(expected)
     columns = (
-        targets.before, targets.step, targets.gap_hours, targets.type_is, targets.last, targets.age_hours,
-        targets.step_timed[:k],
+        targets.before, targets.step, targets.gap_hours, targets.type_is, targets.type_least, targets.last,
+        targets.age_hours, targets.step_timed[:k],
     )  # fmt: skip
     for ours, theirs in zip(columns, zip(*expected, strict=True), strict=True):
         assert ours.double().numpy() == pytest.approx(np.array(theirs, dtype=float), rel=1e-6)
