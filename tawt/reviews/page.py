@@ -43,8 +43,9 @@ def item(sheet: Sheet) -> str:
         f'<p class="quiet">{sheet.n_entries:,} entries over {_span(sheet.minutes)}</p>',
     ]
     if sheet.trends:
-        drawn = "\n".join(_trend(trend, sheet.trend_minutes) for trend in sheet.trends)
-        until = f'<span class="quiet">from the start to {when(sheet.trend_minutes, 1)}</span>'
+        drawn = "\n".join(_trend(trend, sheet.axis) for trend in sheet.trends)
+        short = ", pauses of more than a day shortened" if sheet.axis < sheet.trend_minutes else ""
+        until = f'<span class="quiet">from the start to {when(sheet.trend_minutes, 1)}{short}</span>'
         parts.append(f'<h3>What was measured often {until}</h3>\n<div class="trends">\n{drawn}\n</div>')
     if sheet.rows:
         rows = "\n".join(map(_row, sheet.rows))
@@ -57,9 +58,9 @@ def _static(fact: Fact) -> str:
     return f"<div><dt>{_text(fact.name)}</dt>{value}</div>"
 
 
-def _trend(trend: Trend, minutes: int) -> str:
+def _trend(trend: Trend, axis: int) -> str:
     caption = f"<span>{_text(trend.name)}</span><span>{_text(told(trend))}</span>"
-    return f"<figure><figcaption>{caption}</figcaption>{picture(trend, minutes)}</figure>"
+    return f"<figure><figcaption>{caption}</figcaption>{picture(trend, axis)}</figure>"
 
 
 def _row(row: Row) -> str:

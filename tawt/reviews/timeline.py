@@ -24,6 +24,8 @@ MOST_ROWS = 60
 """The narrowest rows are chosen of which a timeline has no more."""
 LEAST_NUMBERS, MOST_TRENDS = 8, 24
 """A data_type has a trend from so many numbers on; those with the most have one."""
+PAUSE = _DAY
+"""Minutes without any number after which the axis of trends goes on: stays that lie years apart can be read."""
 _FEW_VALUES = 3
 Texts = NDArray[np.object_]
 Said = tuple[int, float, str, bool]
@@ -60,8 +62,8 @@ class Trend:
     decimals: int
     usual: tuple[float, float] | None
     """Between which most of train lie."""
-    minute: Ints
-    """`(k,)`, from the record's start."""
+    place: Ints
+    """`(k,)`, minutes along the axis of all trends, on which a pause is `PAUSE` long at most."""
     number: Floats
     """`(k,)`."""
 
@@ -81,6 +83,8 @@ class Sheet:
     trends: tuple[Trend, ...]
     trend_minutes: int
     """Up to the last number of a trend."""
+    axis: int
+    """The same along the axis of trends."""
     rows: tuple[Row, ...]
 
 
@@ -118,10 +122,13 @@ def _sheet(
     at = at[order := np.lexsort((np.unique(text[at], return_inverse=True)[1], number[at], data_type[at], minute))]
     minute = minute[order]
     width = next(w for w in WIDTHS if w == WIDTHS[-1] or len(np.unique(minute // w)) <= MOST_ROWS)
-    trends = tuple(_trends(readable, minute, data_type[at], number[at]))
+    measured = np.unique(minute[np.isfinite(number[at])])
+    place = np.cumsum(np.minimum(np.diff(measured, prepend=0), PAUSE))
+    along = place[np.searchsorted(measured, minute).clip(max=max(len(measured) - 1, 0))] if len(measured) else minute
+    trends = tuple(_trends(readable, along, data_type[at], number[at]))
     return Sheet(
         tuple(facts), len(at), int(minute[-1]) if len(at) else 0, width, trends,
-        max((int(trend.minute[-1]) for trend in trends), default=0),
+        int(measured[-1]) if len(measured) else 0, int(place[-1]) if len(measured) else 0,
         tuple(_rows(readable, width, minute, data_type[at], number[at], text[at], missing[at])),
     )  # fmt: skip
 
@@ -133,14 +140,14 @@ def _age(birth: Ints, start: int) -> str:
     return f"{_OLDEST} years or more" if years >= _OLDEST else f"{years} years"
 
 
-def _trends(readable: Readable, minute: Ints, data_type: Whole, number: Floats) -> Iterator[Trend]:
+def _trends(readable: Readable, place: Ints, data_type: Whole, number: Floats) -> Iterator[Trend]:
     there = np.isfinite(number)
     kinds, counts = np.unique(data_type[there], return_counts=True)
     for kind in kinds[np.lexsort((kinds, -counts))][:MOST_TRENDS].tolist():
         own = there & (data_type == kind)
         if own.sum() >= LEAST_NUMBERS:
             name, unit, decimals = readable.names[kind], readable.units[kind], readable.decimals[kind]
-            yield Trend(name, unit, decimals, readable.usual[kind], minute[own], number[own])
+            yield Trend(name, unit, decimals, readable.usual[kind], place[own], number[own])
 
 
 def _rows(

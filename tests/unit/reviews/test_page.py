@@ -160,6 +160,17 @@ def test_a_record_of_thousands_of_events_stays_short(vocabulary: Vocabulary) -> 
     assert all(0 <= float(x) <= 320 and 0 <= float(y) <= 56 for x, y in drawn)
 
 
+def test_stays_that_lie_years_apart_can_be_read(vocabulary: Vocabulary) -> None:
+    """On the axis of trends a pause is a day, hours within a stay stay hours, and no line leads over the pause."""
+    hours = [0, 1, 2, 3, 20_000, 20_001, 20_002, 20_006]
+    record = of([(hour * HOUR, 4, 0.5 * i, 1, 1) for i, hour in enumerate(hours)])
+    (sheet,) = sheets(record, Readable(vocabulary))
+    (trend,) = sheet.trends
+    assert (trend.place / 60).tolist() == [0, 1, 2, 3, 27, 28, 29, 33] and sheet.axis == 33 * 60
+    text = item(sheet)
+    assert text.count("<polyline ") == 2 and "shortened" in text and sheet.trend_minutes == 20_006 * 60
+
+
 class Tags(HTMLParser):
     """Which tags a page has, their attributes, and its text."""
 
